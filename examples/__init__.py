@@ -1,0 +1,1 @@
+"""Runnable examples of skillpm; `python -m examples.demo` is the whole journey."""

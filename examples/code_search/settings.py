@@ -1,0 +1,27 @@
+"""What the training depends on besides its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Advance = Callable[[str, int, int], None]
+"""Called as `advance(stage, done, total)` while something long goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Two passes over the pairs, sized to end in about two minutes on two cores."""
+
+    seed: int = 0
+    passes: int = 2
+    batch: int = 64
+    learning_rate: float = 1e-4
+    warmup: float = 0.1
+    temperature: float = 0.05
+    docstring_tokens: int = 32
+    body_tokens: int = 64
+
+
+def ignore(stage: str, done: int, total: int) -> None:
+    """Show nothing."""

@@ -1,0 +1,79 @@
+"""Contrastive fine-tuning of every parameter of the encoder, embeddings included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from examples.code_search.encoder import embed
+from examples.code_search.settings import Settings, ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from examples.code_search.data import Function
+    from examples.code_search.encoder import Encoder
+    from examples.code_search.settings import Advance
+
+STAGE = "training"
+
+
+def train(
+    encoder: Encoder,
+    functions: Sequence[Function],
+    *,
+    settings: Settings | None = None,
+    advance: Advance = ignore,
+) -> None:
+    """Tune the encoder in place so that a docstring lies nearest to its own function's body.
+
+    The loss is the symmetric in-batch cross-entropy of cos(docstring, body) / temperature: every
+    other pair of the batch is a wrong answer. AdamW without weight decay, the default of the
+    Hugging Face trainers. Dropout stays off, so seed, data and machine settle the result.
+    """
+    settings = settings or Settings()
+    parameters = list(encoder.model.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0)
+    batches = list(_batches(functions, settings=settings))
+    slope = _slope(len(batches), warmup=settings.warmup)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, slope.__getitem__)
+    advance(STAGE, 0, len(batches))
+    for done, batch in enumerate(batches, start=1):
+        optimizer.zero_grad()
+        _loss(encoder, batch, settings=settings).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        scheduler.step()
+        advance(STAGE, done, len(batches))
+
+
+def _loss(encoder: Encoder, batch: Sequence[Function], *, settings: Settings) -> torch.Tensor:
+    docstrings = [function.docstring for function in batch]
+    bodies = [function.body for function in batch]
+    queries = embed(encoder, docstrings, tokens=settings.docstring_tokens)  # [batch, width]
+    answers = embed(encoder, bodies, tokens=settings.body_tokens)  # [batch, width]
+    scores = queries @ answers.T / settings.temperature  # [batch, batch]
+    right = torch.arange(len(batch))
+    forth = torch.nn.functional.cross_entropy(scores, right)
+    back = torch.nn.functional.cross_entropy(scores.T, right)
+    return (forth + back) / 2
+
+
+def _batches(
+    functions: Sequence[Function], *, settings: Settings
+) -> Iterator[tuple[Function, ...]]:
+    """Shuffle anew for each pass and drop the short last batch, which has fewer wrong answers."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    for _ in range(settings.passes):
+        order = torch.randperm(len(functions), generator=generator).tolist()
+        for start in range(0, len(order) - settings.batch + 1, settings.batch):
+            yield tuple(functions[place] for place in order[start : start + settings.batch])
+
+
+def _slope(steps: int, *, warmup: float) -> list[float]:
+    """Learning-rate factors: up linearly over the warm-up, then down to zero, one per step."""
+    rising = max(1, round(steps * warmup))
+    falling = max(1, steps - rising)
+    factors = [min((step + 1) / rising, (steps - step) / falling) for step in range(steps)]
+    return [*factors, 0.0]

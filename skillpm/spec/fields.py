@@ -1,0 +1,72 @@
+"""How the words of the vocabulary stand in pydantic documents: parsed on the way in, text out."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from skillpm.errors import Problems, SpecError
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
+
+T = TypeVar("T")
+
+
+def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
+    def read(value: Any) -> T:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, str):
+            raise ValueError(f"expected text, found {type(value).__name__}")  # noqa: TRY004 - pydantic reads ValueError alone
+        try:
+            return parse(value)
+        except SpecError as problem:
+            raise ValueError(problem.message) from problem
+
+    return BeforeValidator(read)
+
+
+_TEXT = PlainSerializer(str, return_type=str)
+
+SkillNameField = Annotated[SkillName, _parsed(SkillName, SkillName.parse), _TEXT]
+VersionField = Annotated[Version, _parsed(Version, Version.parse), _TEXT]
+RequirementField = Annotated[Requirement, _parsed(Requirement, Requirement.parse), _TEXT]
+DigestField = Annotated[Digest, _parsed(Digest, Digest), _TEXT]
+
+
+class Document(BaseModel):
+    """A frozen part of a document; unknown keys are kept and ignored."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False
+    )
+
+    def plain(self) -> dict[str, Any]:
+        """The document as plain JSON values, unknown keys included."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+D = TypeVar("D", bound=Document)
+
+
+def read_document(kind: type[D], plain: Any, what: str) -> D:
+    """Make a document of plain values; raise `SpecError` with every problem and its path."""
+    try:
+        return kind.model_validate(plain)
+    except ValidationError as found:
+        problems = Problems(what)
+        for error in found.errors(include_url=False):
+            message = error["msg"].removeprefix("Value error, ")
+            problems.add(path_of(error["loc"]), message)
+        problems.raise_if_any()
+        raise AssertionError from found
+
+
+def path_of(steps: tuple[int | str, ...]) -> str:
+    """A path as messages show it: `footprint[3].leaf`."""
+    path = ""
+    for step in steps:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path

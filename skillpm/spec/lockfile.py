@@ -1,0 +1,116 @@
+"""The lockfile: exactly what an environment holds, as TOML with one sorted stanza a skill."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from skillpm.errors import Problems
+from skillpm.spec import toml
+from skillpm.spec.digests import Digest
+from skillpm.spec.fields import (
+    DigestField,
+    Document,
+    RequirementField,
+    SkillNameField,
+    VersionField,
+    read_document,
+)
+from skillpm.spec.names import SkillName
+
+_HEADER = "# Written by skillpm: what is installed, exactly. Commit it; do not edit it.\n"
+Weight = Annotated[float, Field(strict=False)]
+
+
+class LockedBase(Document):
+    """The base of the project, by name and root."""
+
+    name: str
+    root: DigestField
+
+
+class LockedGraft(Document):
+    """How the set is grafted, and the root that this gives, once it is known."""
+
+    mode: str = "merge"
+    method: str = "sum"
+    settings: dict[str, str | int | float | bool] = {}
+    root: DigestField | None = None
+
+
+class LockedSkill(Document):
+    """One release that is locked."""
+
+    skill: SkillNameField
+    version: VersionField
+    digest: DigestField
+    size: Annotated[int, Field(ge=0)]
+    registry: str
+    weight: Weight = 1.0
+    requires: list[RequirementField] = []
+    accept_footprint: bool = False
+
+    @property
+    def ref(self) -> str:
+        """How messages name it: `acme/math 1.2.0`."""
+        return f"{self.skill} {self.version}"
+
+
+class Lockfile(Document):
+    """The whole lock. Two locks compare by `same_set`, which leaves the graft's root out."""
+
+    version: Literal[1] = 1
+    base: LockedBase
+    graft: LockedGraft = LockedGraft()
+    skill: list[LockedSkill] = []
+
+    @property
+    def skills(self) -> dict[SkillName, LockedSkill]:
+        """The locked releases by skill, sorted."""
+        return {locked.skill: locked for locked in sorted(self.skill, key=lambda s: s.skill)}
+
+    def with_root(self, root: Digest | None) -> "Lockfile":
+        """The same lock with the graft's root set or dropped."""
+        return self.model_copy(update={"graft": self.graft.model_copy(update={"root": root})})
+
+    def same_set(self, other: "Lockfile") -> bool:
+        """Whether both lock the same, the graft's root left out."""
+        return self.with_root(None).dumps() == other.with_root(None).dumps()
+
+    def dumps(self) -> str:
+        """The lock as TOML; equal locks give equal text."""
+        return "\n".join(_lines(self))
+
+
+def parse_lockfile(text: str, what: str = "skillpm.lock") -> Lockfile:
+    """Read a lock; raise `SpecError` with every problem and its path."""
+    lock = read_document(Lockfile, toml.parse(text, what), what)
+    problems = Problems(what)
+    seen: set[SkillName] = set()
+    for position, locked in enumerate(lock.skill):
+        if locked.skill in seen:
+            problems.add(f"skill[{position}].skill", f"`{locked.skill}` stands twice")
+        seen.add(locked.skill)
+    problems.raise_if_any(hint="`skillpm lock` writes it anew")
+    return lock
+
+
+def _lines(lock: Lockfile) -> Iterator[str]:
+    yield f"{_HEADER}version = {lock.version}\n"
+    yield f"[base]\nname = {toml.string(lock.base.name)}\nroot = {toml.string(str(lock.base.root))}\n"
+    yield from _table("graft", lock.graft.plain(), skip=("settings",))
+    if lock.graft.settings:
+        yield from _table("graft.settings", dict(sorted(lock.graft.settings.items())))
+    for locked in lock.skills.values():
+        plain = locked.plain()
+        if not locked.accept_footprint:
+            del plain["accept_footprint"]
+        yield from _table("[skill]", plain)
+
+
+def _table(name: str, plain: dict[str, Any], *, skip: tuple[str, ...] = ()) -> Iterator[str]:
+    yield f"[{name}]"
+    for key, value in plain.items():
+        if value is not None and key not in skip:
+            yield f"{key} = {toml.value(value)}"
+    yield ""

@@ -1,0 +1,210 @@
+"""The manifest: the JSON document that describes a SkillPack (contract, section 4)."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from skillpm.errors import Problems, SpecError
+from skillpm.spec import json
+from skillpm.spec.dtypes import BITS, TensorSpec
+from skillpm.spec.fields import (
+    DigestField,
+    Document,
+    RequirementField,
+    SkillNameField,
+    VersionField,
+    read_document,
+)
+from skillpm.spec.sidefiles import check_name
+
+FORMAT = 1
+Change = Literal["changed", "added", "removed", "resized"]
+Kind = Literal["embedding", "head", "attention", "mlp", "norm", "other"]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Number = Annotated[float, Field(strict=False)]
+
+
+class BaseRef(Document):
+    """The base that a pack was cut from."""
+
+    name: str
+    root: DigestField
+    architecture: str
+    dtype: str
+    parameters: Count
+    tensors: Count
+
+
+class Over(Document):
+    """A release that the pack lies on top of."""
+
+    skill: SkillNameField
+    version: VersionField
+    digest: DigestField
+
+
+class Capability(Document):
+    """A measured capability: what the tuned model and the base reach."""
+
+    name: str
+    metric: str
+    value: Number
+    base_value: Number | None = None
+    samples: Count | None = None
+
+
+class ModuleSummary(Document):
+    """Compression of all tensors of one kind of module."""
+
+    codec: str
+    bytes: Count
+    relative_error: Number | None
+
+
+class Compression(Document):
+    """How the delta was compressed: bytes of payload, dense bytes, and ‖Δ-Δ̂‖/‖Δ‖."""
+
+    scheme: str
+    settings: dict[str, Any]
+    payload_bytes: Count
+    delta_bytes: Count
+    ratio: Number
+    relative_error: Number | None
+    modules: dict[Kind, ModuleSummary]
+
+
+class FootprintEntry(Document):
+    """One tensor that the pack touches.
+
+    `leaf` is that of the base (None where the base lacks it), `result` the leaf after this pack
+    alone (None where removed), `layer` the digest of the payload layer that holds its parts.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    tensor: str
+    change: Change
+    shape: tuple[Count, ...] = Field(strict=False)
+    dtype: str
+    leaf: DigestField | None
+    result: DigestField | None
+    codec: str
+    layer: DigestField | None
+    source: str | None = Field(default=None, alias="from")
+
+    @property
+    def spec(self) -> TensorSpec:
+        """The tensor after this pack."""
+        return TensorSpec(self.tensor, self.dtype, self.shape)
+
+
+class SideFile(Document):
+    """A file beside the tensors; `kind` is `merge-patch` (RFC 7396) or `file`."""
+
+    path: str
+    digest: DigestField
+    kind: Literal["merge-patch", "file"]
+
+
+class Provenance(Document):
+    """Where the skill came from, as far as its author says."""
+
+    method: str | None = None
+    sources: list[str] = []
+    data: list[str] = []
+    flops: Number | None = None
+    tool: str | None = None
+
+
+class Manifest(Document):
+    """A SkillPack's manifest. `canonical` is its one written form."""
+
+    format: Literal[1]
+    skill: SkillNameField
+    version: VersionField
+    summary: str
+    license: str | None
+    authors: list[str]
+    created: str
+    base: BaseRef
+    over: list[Over]
+    requires: list[RequirementField]
+    conflicts: list[RequirementField]
+    capabilities: list[Capability]
+    compression: Compression
+    footprint: list[FootprintEntry]
+    result_root: DigestField
+    files: list[SideFile]
+    sketch: str
+    provenance: Provenance
+
+    def canonical(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.canonical(self.plain())
+
+    @property
+    def ref(self) -> str:
+        """How messages name the release: `acme/math 1.2.0`."""
+        return f"{self.skill} {self.version}"
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read a manifest; raise `SpecError` with every problem, each with its path."""
+    plain = json.parse_object(data, "the manifest")
+    known = plain.get("format")
+    if isinstance(known, int) and known > FORMAT:
+        raise SpecError(
+            f"the manifest has format {known}; this skillpm reads format {FORMAT}",
+            hint=f"install a skillpm that reads format {known}",
+        )
+    manifest = read_document(Manifest, plain, "the manifest")
+    problems = Problems("the manifest")
+    problems.extend(_cross_checks(manifest))
+    problems.raise_if_any()
+    return manifest
+
+
+def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    if manifest.version.build:
+        yield "version", "a release's version has no build metadata"
+    if not manifest.footprint and not manifest.files:
+        yield "footprint", "it is empty, and there are no files: the pack would change nothing"
+    names: set[str] = set()
+    for position, entry in enumerate(manifest.footprint):
+        path = f"footprint[{position}]"
+        if entry.tensor in names:
+            yield f"{path}.tensor", f"{entry.tensor!r} stands twice"
+        names.add(entry.tensor)
+        for field, problem in _entry_checks(entry, over=bool(manifest.over)):
+            yield f"{path}.{field}", problem
+    paths: set[str] = set()
+    for position, file in enumerate(manifest.files):
+        try:
+            check_name(file.path)
+        except SpecError as problem:
+            yield f"files[{position}].path", problem.message
+        if file.path in paths:
+            yield f"files[{position}].path", f"{file.path!r} stands twice"
+        paths.add(file.path)
+    for position, lower in enumerate(manifest.over):
+        if not any(need.admits(lower.skill, lower.version) for need in manifest.requires):
+            yield f"over[{position}]", f"`requires` does not name {lower.skill} ={lower.version}"
+
+
+def _entry_checks(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:
+    if not entry.tensor or "\0" in entry.tensor:
+        yield "tensor", "a tensor's name is not empty and holds no NUL"
+    if entry.dtype not in BITS:
+        yield "dtype", f"{entry.dtype!r} is not a safetensors dtype"
+    elif entry.spec.nbytes >= 2**62:
+        yield "shape", "it is larger than any file"
+    if entry.change == "removed":
+        if entry.result is not None or entry.layer is not None:
+            yield "result", "a removed tensor has neither `result` nor `layer`"
+    elif entry.result is None or entry.layer is None:
+        yield "result", "a tensor that is not removed has `result` and `layer`"
+    if entry.leaf is None and entry.change != "added" and not over:
+        yield "leaf", f"a tensor that is {entry.change} has a leaf in the base"
+    if entry.leaf is not None and entry.change == "added":
+        yield "leaf", "an added tensor has no leaf in the base"

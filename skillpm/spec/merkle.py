@@ -1,0 +1,80 @@
+"""Leaf and root: the identity of a tensor and of a model (contract, section 2)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import TensorSpec
+
+LEAF_TAG = b"skillpm.leaf.v1\0"
+
+
+class LeafHasher:
+    """Hashes one tensor's leaf over raw little-endian bytes that come in any number of pieces."""
+
+    def __init__(self, dtype: str, shape: tuple[int, ...]) -> None:
+        compact = json.dumps(list(shape), separators=(",", ":"))
+        self._hash = hashlib.sha256(LEAF_TAG + dtype.encode() + b"\0" + compact.encode() + b"\0")
+
+    def update(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes."""
+        self._hash.update(data)
+
+    def digest(self) -> Digest:
+        """The leaf of all bytes taken so far."""
+        return Digest.from_bytes(self._hash.digest())
+
+
+def leaf_of(spec: TensorSpec, data: bytes) -> Digest:
+    """The leaf of a tensor that is at hand whole."""
+    hasher = LeafHasher(spec.dtype, spec.shape)
+    hasher.update(data)
+    return hasher.digest()
+
+
+def merkle_root(leaves: Mapping[str, Digest]) -> Digest:
+    """RFC 6962 tree hash over `name` NUL `leaf`, sorted by name as bytes. Linear."""
+    entries = sorted((name.encode(), leaf.raw) for name, leaf in leaves.items())
+    stack: list[tuple[int, bytes]] = []
+    for name, leaf in entries:
+        node = (0, hashlib.sha256(b"\x00" + name + b"\0" + leaf).digest())
+        while stack and stack[-1][0] == node[0]:
+            node = (node[0] + 1, _parent(stack.pop()[1], node[1]))
+        stack.append(node)
+    if not stack:
+        return Digest.of(b"")
+    top = stack.pop()[1]
+    while stack:
+        top = _parent(stack.pop()[1], top)
+    return Digest.from_bytes(top)
+
+
+def _parent(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A model by content: every tensor's spec and leaf, and what follows from them."""
+
+    specs: Mapping[str, TensorSpec]
+    leaves: Mapping[str, Digest]
+    root: Digest = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", merkle_root(self.leaves))
+
+    @property
+    def parameters(self) -> int:
+        """The elements of all tensors; tied weights that are stored twice count twice."""
+        return sum(spec.elements for spec in self.specs.values())
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that holds most parameters (the first by name where two hold as many)."""
+        held: dict[str, int] = {}
+        for spec in self.specs.values():
+            held[spec.dtype] = held.get(spec.dtype, 0) + spec.elements
+        return min(held, key=lambda name: (-held[name], name))

@@ -1,0 +1,37 @@
+"""Skill names: `namespace/name`."""
+
+import re
+from dataclasses import dataclass
+
+from skillpm.errors import SpecError
+
+HALF_LIMIT = 64
+_HALF = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+
+
+def is_half(text: str) -> bool:
+    """Whether `text` is a valid namespace or a valid name within one."""
+    return len(text) <= HALF_LIMIT and _HALF.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class SkillName:
+    """A skill's name; ordered as text, printed as `namespace/name`."""
+
+    namespace: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> "SkillName":
+        """Read `namespace/name`. Raises `SpecError` where a half is not allowed."""
+        namespace, slash, name = text.partition("/")
+        if not (slash and is_half(namespace) and is_half(name)):
+            raise SpecError(
+                f"{text!r} is not a skill name: expected `namespace/name`, each half lower-case "
+                f"letters and digits joined by `.`, `_`, `__` or dashes, at most {HALF_LIMIT} long",
+                hint="name it like `acme/math`",
+            )
+        return cls(namespace, name)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"

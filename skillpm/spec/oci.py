@@ -1,0 +1,84 @@
+"""The OCI image manifest that a SkillPack is (contract, section 3)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from skillpm.errors import SpecError
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.fields import DigestField, Document, read_document
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+ARTIFACT_TYPE = "application/vnd.skillpm.skillpack.v1+json"
+CONFIG_TYPE = "application/vnd.skillpm.manifest.v1+json"
+DELTA_TYPE = "application/vnd.skillpm.delta.v1+safetensors"
+FILE_TYPE = "application/vnd.skillpm.file.v1"
+CARD_TYPE = "text/markdown"
+PROBES_TYPE = "application/vnd.skillpm.probes.v1+jsonl"
+ROUTER_TYPE = "application/vnd.skillpm.router.v1+safetensors"
+LAYER_TYPES = frozenset({DELTA_TYPE, FILE_TYPE, CARD_TYPE, PROBES_TYPE, ROUTER_TYPE})
+REF_NAME = "org.opencontainers.image.ref.name"
+TITLE = "org.opencontainers.image.title"
+Size = Annotated[int, Field(ge=0, lt=2**62)]
+
+
+class Descriptor(Document):
+    """A blob, by type, digest and size."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    media_type: str = Field(alias="mediaType")
+    digest: DigestField
+    size: Size
+    annotations: dict[str, str] | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As `Document.plain`, without keys that are absent."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class PackImage(Document):
+    """The OCI image manifest of a SkillPack; its bytes' digest is the pack's identity."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    schema_version: Literal[2] = Field(alias="schemaVersion", default=2)
+    media_type: Literal["application/vnd.oci.image.manifest.v1+json"] = Field(
+        alias="mediaType", default="application/vnd.oci.image.manifest.v1+json"
+    )
+    artifact_type: Literal["application/vnd.skillpm.skillpack.v1+json"] = Field(
+        alias="artifactType", default="application/vnd.skillpm.skillpack.v1+json"
+    )
+    config: Descriptor
+    layers: list[Descriptor]
+    annotations: dict[str, str] | None = None
+
+    def canonical(self) -> bytes:
+        """The bytes that our own packs have."""
+        return json.canonical(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    @property
+    def blobs(self) -> dict[Digest, int]:
+        """Every blob that the pack needs beside this document, with its size; config first."""
+        return {part.digest: part.size for part in (self.config, *self.layers)}
+
+    def layer(self, media_type: str) -> list[Descriptor]:
+        """The layers of one type, in order."""
+        return [layer for layer in self.layers if layer.media_type == media_type]
+
+
+def parse_image(data: bytes) -> PackImage:
+    """Read the OCI manifest of a pack; raise `SpecError` with every problem and its path."""
+    image = read_document(
+        PackImage, json.parse_object(data, "the OCI manifest"), "the OCI manifest"
+    )
+    if image.config.media_type != CONFIG_TYPE:
+        raise SpecError(f"the OCI manifest's config is not `{CONFIG_TYPE}`")
+    sizes: dict[Digest, int] = {}
+    for position, part in enumerate((image.config, *image.layers)):
+        if position and part.media_type not in LAYER_TYPES:
+            raise SpecError(f"layers[{position - 1}] has the unknown type {part.media_type!r}")
+        if sizes.setdefault(part.digest, part.size) != part.size:
+            raise SpecError(f"blob {part.digest} stands twice with different sizes")
+    return image

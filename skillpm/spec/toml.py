@@ -1,0 +1,35 @@
+"""TOML from outside, read with one kind of error; TOML values of ours, written canonically."""
+
+import json
+import tomllib
+from typing import Any
+
+from skillpm.errors import SpecError
+
+SIZE_LIMIT = 64_000_000
+
+
+def parse(text: str, what: str) -> dict[str, Any]:
+    """Read a TOML document of `what`. Raises `SpecError` with line and column."""
+    if len(text) > SIZE_LIMIT:
+        raise SpecError(f"{what} is longer than {SIZE_LIMIT} characters")
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise SpecError(f"{what} is not TOML: {problem}") from problem
+
+
+def string(text: str) -> str:
+    """`text` as a TOML basic string: JSON's escapes, and DEL, which TOML forbids bare."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def value(plain: Any) -> str:
+    """A number, boolean, string or list of them as TOML; floats in their shortest form."""
+    if isinstance(plain, bool):
+        return "true" if plain else "false"
+    if isinstance(plain, int | float):
+        return repr(plain)
+    if isinstance(plain, str):
+        return string(plain)
+    return f"[{', '.join(map(value, plain))}]"
