@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HELD_OUT_FUNCTIONS = 500
+# No module may be more than a tenth of the held-out half: one big one would be the whole test.
+LARGEST_HELD_OUT_MODULE = 50
 FEWEST_WORDS = 3
 FEWEST_NODES = 8
 # Tests repeat each other's docstrings, and installed packages are not the standard library.
@@ -115,14 +117,14 @@ def _held_out_modules(functions: Iterable[Function], *, seed: int) -> frozenset[
     chosen: set[str] = set()
     room = HELD_OUT_FUNCTIONS
     for module in sorted(sizes, key=lambda name: _draw(name, seed=seed)):
-        if sizes[module] <= room:
+        if sizes[module] <= min(room, LARGEST_HELD_OUT_MODULE):
             chosen.add(module)
             room -= sizes[module]
     return frozenset(chosen)
 
 
 def _draw(module: str, *, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}/{module}".encode()).digest()
+    return hashlib.sha256(f"held-out/{seed}/{module}".encode()).digest()
 
 
 def _digest(*halves: tuple[Function, ...]) -> str:

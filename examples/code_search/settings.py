@@ -11,12 +11,16 @@ Advance = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Two passes over the pairs, sized to end in about two minutes on two cores."""
+    """One pass over the pairs, sized to take about two minutes on two cores.
+
+    `batch` functions, in groups of `group` from one module, compete in each step.
+    """
 
     seed: int = 0
-    passes: int = 2
+    passes: int = 1
     batch: int = 64
-    learning_rate: float = 1e-4
+    group: int = 16
+    learning_rate: float = 2e-4
     warmup: float = 0.1
     temperature: float = 0.05
     docstring_tokens: int = 32

@@ -29,8 +29,9 @@ def train(
     """Tune the encoder in place so that a docstring lies nearest to its own function's body.
 
     The loss is the symmetric in-batch cross-entropy of cos(docstring, body) / temperature: every
-    other pair of the batch is a wrong answer. AdamW without weight decay, the default of the
-    Hugging Face trainers. Dropout stays off, so seed, data and machine settle the result.
+    other pair of the batch is a wrong answer. AdamW runs without weight decay, the default of
+    the Hugging Face trainers, so rows of tokens that never occur and the unused pooler stay as
+    they were. Dropout stays off: seed, data and machine settle the result.
     """
     settings = settings or Settings()
     parameters = list(encoder.model.parameters())
@@ -63,12 +64,28 @@ def _loss(encoder: Encoder, batch: Sequence[Function], *, settings: Settings) ->
 def _batches(
     functions: Sequence[Function], *, settings: Settings
 ) -> Iterator[tuple[Function, ...]]:
-    """Shuffle anew for each pass and drop the short last batch, which has fewer wrong answers."""
+    """Each pass in a new order, each batch made of groups of neighbours from one module.
+
+    Functions of one module are the hard wrong answers for each other: across modules the
+    subject alone tells them apart, which the base can do already. Short ends are dropped.
+    """
     generator = torch.Generator().manual_seed(settings.seed)
+    together = settings.batch // settings.group
     for _ in range(settings.passes):
-        order = torch.randperm(len(functions), generator=generator).tolist()
-        for start in range(0, len(order) - settings.batch + 1, settings.batch):
-            yield tuple(functions[place] for place in order[start : start + settings.batch])
+        groups = _groups(functions, size=settings.group, generator=generator)
+        order = torch.randperm(len(groups), generator=generator).tolist()
+        for start in range(0, len(order) - together + 1, together):
+            places = order[start : start + together]
+            yield tuple(function for place in places for function in groups[place])
+
+
+def _groups(
+    functions: Sequence[Function], *, size: int, generator: torch.Generator
+) -> list[list[Function]]:
+    """Shuffle within each module, then cut the modules, one after the other, into groups."""
+    order = torch.randperm(len(functions), generator=generator).tolist()
+    line = sorted((functions[place] for place in order), key=lambda function: function.module)
+    return [line[start : start + size] for start in range(0, len(line) - size + 1, size)]
 
 
 def _slope(steps: int, *, warmup: float) -> list[float]:

@@ -65,8 +65,10 @@ def read_document(kind: type[D], plain: Any, what: str) -> D:
 
 
 def path_of(steps: tuple[int | str, ...]) -> str:
-    """A path as messages show it: `footprint[3].leaf`."""
+    """A path as messages show it: `footprint[3].leaf`; a bad key stands for itself."""
     path = ""
     for step in steps:
+        if step == "[key]":
+            continue
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
     return path

@@ -1,6 +1,7 @@
 """JSON from outside, read with limits; JSON of ours, written in one canonical form."""
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,12 @@ def canonical(document: Any) -> bytes:
         raise SpecError(f"a document of ours cannot be written as JSON: {problem}") from problem
 
 
+def pretty(document: Any) -> bytes:
+    """The form for people's files: sorted keys, two spaces, a final newline."""
+    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
 def parse(data: bytes, what: str) -> Any:
     """Read a JSON document of `what`, at most 64 MB and 64 levels, no key twice, no NaN.
 
@@ -29,7 +36,12 @@ def parse(data: bytes, what: str) -> Any:
     if len(data) > SIZE_LIMIT:
         raise SpecError(f"{what} is {len(data)} bytes; at most {SIZE_LIMIT} are read")
     try:
-        document = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        document = json.loads(
+            data.decode(),
+            object_pairs_hook=_unique,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+        )
     except UnicodeDecodeError as problem:
         raise SpecError(f"{what} is not UTF-8: {problem.reason} at {problem.start}") from problem
     except RecursionError as problem:
@@ -37,6 +49,7 @@ def parse(data: bytes, what: str) -> Any:
     except ValueError as problem:
         raise SpecError(f"{what} is not JSON: {problem}") from problem
     _check_depth(document, what)
+    _check_text(document, data, what)
     return document
 
 
@@ -58,6 +71,15 @@ def _check_depth(document: Any, what: str) -> None:
         raise SpecError(f"{what} is nested deeper than {DEPTH_LIMIT} levels")
 
 
+def _check_text(document: Any, data: bytes, what: str) -> None:
+    """Half a surrogate pair is no text: it can be neither hashed nor written again."""
+    if b"\\u" in data:
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError as problem:
+            raise SpecError(f"{what} has text that is not Unicode: {problem.reason}") from problem
+
+
 def _children(node: Any) -> Iterable[Any]:
     if isinstance(node, dict):
         return node.values()
@@ -71,6 +93,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r} stands twice")
     return document
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -34,7 +34,7 @@ class LockedGraft(Document):
 
     mode: str = "merge"
     method: str = "sum"
-    settings: dict[str, str | int | float | bool] = {}
+    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
     root: DigestField | None = None
 
 
@@ -47,7 +47,7 @@ class LockedSkill(Document):
     size: Annotated[int, Field(ge=0)]
     registry: str
     weight: Weight = 1.0
-    requires: list[RequirementField] = []
+    requires: list[RequirementField] = Field(default_factory=list)
     accept_footprint: bool = False
 
     @property
@@ -62,7 +62,7 @@ class Lockfile(Document):
     version: Literal[1] = 1
     base: LockedBase
     graft: LockedGraft = LockedGraft()
-    skill: list[LockedSkill] = []
+    skill: list[LockedSkill] = Field(default_factory=list)
 
     @property
     def skills(self) -> dict[SkillName, LockedSkill]:
@@ -97,7 +97,7 @@ def parse_lockfile(text: str, what: str = "skillpm.lock") -> Lockfile:
 
 def _lines(lock: Lockfile) -> Iterator[str]:
     yield f"{_HEADER}version = {lock.version}\n"
-    yield f"[base]\nname = {toml.string(lock.base.name)}\nroot = {toml.string(str(lock.base.root))}\n"
+    yield from _table("base", lock.base.plain())
     yield from _table("graft", lock.graft.plain(), skip=("settings",))
     if lock.graft.settings:
         yield from _table("graft.settings", dict(sorted(lock.graft.settings.items())))
@@ -112,5 +112,5 @@ def _table(name: str, plain: dict[str, Any], *, skip: tuple[str, ...] = ()) -> I
     yield f"[{name}]"
     for key, value in plain.items():
         if value is not None and key not in skip:
-            yield f"{key} = {toml.value(value)}"
+            yield f"{toml.key(key)} = {toml.value(value)}"
     yield ""

@@ -111,8 +111,8 @@ class Provenance(Document):
     """Where the skill came from, as far as its author says."""
 
     method: str | None = None
-    sources: list[str] = []
-    data: list[str] = []
+    sources: list[str] = Field(default_factory=list)
+    data: list[str] = Field(default_factory=list)
     flops: Number | None = None
     tool: str | None = None
 
@@ -168,8 +168,8 @@ def parse_manifest(data: bytes) -> Manifest:
 def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.version.build:
         yield "version", "a release's version has no build metadata"
-    if not manifest.footprint and not manifest.files:
-        yield "footprint", "it is empty, and there are no files: the pack would change nothing"
+    if not manifest.footprint:
+        yield "footprint", "it is empty: the pack would change nothing"
     names: set[str] = set()
     for position, entry in enumerate(manifest.footprint):
         path = f"footprint[{position}]"
@@ -178,18 +178,7 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         names.add(entry.tensor)
         for field, problem in _entry_checks(entry, over=bool(manifest.over)):
             yield f"{path}.{field}", problem
-    paths: set[str] = set()
-    for position, file in enumerate(manifest.files):
-        try:
-            check_name(file.path)
-        except SpecError as problem:
-            yield f"files[{position}].path", problem.message
-        if file.path in paths:
-            yield f"files[{position}].path", f"{file.path!r} stands twice"
-        paths.add(file.path)
-    for position, lower in enumerate(manifest.over):
-        if not any(need.admits(lower.skill, lower.version) for need in manifest.requires):
-            yield f"over[{position}]", f"`requires` does not name {lower.skill} ={lower.version}"
+    yield from _file_checks(manifest.files)
 
 
 def _entry_checks(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:

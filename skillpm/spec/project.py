@@ -32,7 +32,7 @@ class RegistryEntry(Document):
     """One named registry, and the namespaces that are bound to it."""
 
     url: str
-    namespaces: list[str] = []
+    namespaces: list[str] = Field(default_factory=list)
 
 
 class ProjectTable(Document):
@@ -53,9 +53,9 @@ class ProjectFile(Document):
     """The whole file; unknown tables are kept and ignored."""
 
     project: ProjectTable
-    skills: dict[str, Annotated[Wish, _as_table("version")]] = {}
+    skills: dict[str, Annotated[Wish, _as_table("version")]] = Field(default_factory=dict)
     graft: GraftTable = GraftTable()
-    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = {}
+    registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(default_factory=dict)
 
     @property
     def root(self) -> Digest:
@@ -106,8 +106,8 @@ def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
 
 
 def _registry_problems(project: ProjectFile) -> list[tuple[str, str]]:
-    problems: list[tuple[str, str]] = []
-    bound: dict[str, str] = {}
+    problems: list[tuple[str, str]] = Field(default_factory=list)
+    bound: dict[str, str] = Field(default_factory=dict)
     for name, entry in project.registries.items():
         for namespace in entry.namespaces:
             path = f"registries.{name}.namespaces"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from skillpm.errors import SpecError
 from skillpm.spec.names import SkillName
-from skillpm.spec.versions import Key, Version, version_key
+from skillpm.spec.versions import LENGTH_LIMIT, Key, Version, version_key
 
 _COMPARATOR = re.compile(
     r"\s*(\^|~|=|<=|>=|<|>)?\s*([0-9]+|[*xX])(?:\.([0-9]+|[*xX]))?(?:\.([0-9]+|[*xX]))?"
@@ -18,7 +18,7 @@ _COMPARATOR = re.compile(
 )
 _WILD = frozenset("*xX")
 _LIMIT = 512
-TOP: Key = (10**17, 0, 0, 0, ())
+TOP: Key = (10**LENGTH_LIMIT, 0, 0, 0, ())
 BOTTOM: Key = (0, 0, 0, 0, ())
 
 

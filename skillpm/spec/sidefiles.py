@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from skillpm.errors import SpecError
+from skillpm.spec import json
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _ALLOWED = frozenset({".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"})
@@ -50,13 +51,18 @@ def diff_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     patch: dict[str, Any] = dict.fromkeys(gone)
     for key, value in after.items():
         old = before.get(key)
-        if value is None or (old == value and type(old) is type(value)):
+        if value is None or _same(old, value):
             continue
         if isinstance(old, dict) and isinstance(value, dict):
             patch[key] = diff_patch(old, value)
         else:
             patch[key] = value
     return patch
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether both are the same JSON: 1, 1.0 and true differ, at any depth."""
+    return type(old) is type(new) and json.canonical(old) == json.canonical(new)
 
 
 def forbid_code(patch: Any, name: str) -> None:

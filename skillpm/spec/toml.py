@@ -1,11 +1,13 @@
 """TOML from outside, read with one kind of error; TOML values of ours, written canonically."""
 
 import json
+import re
 import tomllib
 from typing import Any
 
 from skillpm.errors import SpecError
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SIZE_LIMIT = 64_000_000
 
 
@@ -25,11 +27,18 @@ def string(text: str) -> str:
 
 
 def value(plain: Any) -> str:
-    """A number, boolean, string or list of them as TOML; floats in their shortest form."""
+    """A number, boolean, string, list or table as TOML in one line; floats in their shortest form."""
     if isinstance(plain, bool):
         return "true" if plain else "false"
     if isinstance(plain, int | float):
         return repr(plain)
     if isinstance(plain, str):
         return string(plain)
+    if isinstance(plain, dict):
+        return f"{{{', '.join(f'{key(name)} = {value(item)}' for name, item in plain.items())}}}"
     return f"[{', '.join(map(value, plain))}]"
+
+
+def key(name: str) -> str:
+    """`name` as a TOML key: quoted where it must be."""
+    return name if _BARE.fullmatch(name) else string(name)

@@ -21,6 +21,13 @@ def version_key(major: int, minor: int, patch: int, pre: tuple[str, ...]) -> Key
     return (major, minor, patch, 0 if pre else 1, tuple(map(_pre_key, pre)))
 
 
+def _refusal(text: str) -> SpecError:
+    return SpecError(
+        f"{text!r} is not a version: expected SemVer, `MAJOR.MINOR.PATCH`",
+        hint="write it like `1.0.0` or `2.1.0-rc.1`",
+    )
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Version:
     """A SemVer version. Build metadata is kept for print, and never distinguishes."""
@@ -35,15 +42,12 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> "Version":
         """Read `MAJOR.MINOR.PATCH[-PRE][+BUILD]`. Raises `SpecError` where it is not SemVer."""
+        if not text.isascii() or len(text) > LENGTH_LIMIT:
+            raise _refusal(text[:LENGTH_LIMIT])
         try:
-            if not text.isascii() or len(text) > LENGTH_LIMIT:
-                raise ValueError(text)
             found = semver.Version.parse(text)
         except ValueError as problem:
-            raise SpecError(
-                f"{text!r} is not a version: expected SemVer, `MAJOR.MINOR.PATCH`",
-                hint="write it like `1.0.0` or `2.1.0-rc.1`",
-            ) from problem
+            raise _refusal(text) from problem
         pre = tuple(found.prerelease.split(".")) if found.prerelease else ()
         return cls.of(found.major, found.minor, found.patch, pre=pre, build=found.build or "")
 

@@ -1,0 +1,92 @@
+"""From a tuned model to a skill that is installed, grafted and taken off: `make demo`.
+
+Everything is written under `demo/`. The commands are the real ones, run as a reader would.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from examples.code_search.evaluate import mrr
+from examples.code_search.prepare import Prepared, prepare
+from examples.journey.command import DemoError, Skillpm
+from examples.journey.progress import watching
+from examples.journey.report import farewell, show_lock, summary
+from examples.journey.steps import travel
+
+FOLDER = Path(__file__).resolve().parent.parent / "demo"
+WIDTH_WITHOUT_TERMINAL = 110
+
+
+def main() -> int:
+    """Run the demo; 0 only if every root check holds and the training helped."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+    try:
+        return _demo(console)
+    except DemoError as error:
+        console.print(f"error: {error}", style="bold red", markup=False)
+        return 1
+
+
+def _demo(console: Console) -> int:
+    started = time.monotonic()
+    skillpm = _clean_start(console)
+    bars = Console(stderr=True)
+    console.print("reading the standard library for functions, then training on most of them")
+    with watching(bars) as advance:
+        prepared = prepare(FOLDER, advance=advance)
+    _tell(console, prepared)
+
+    def measure(folder: Path) -> float:
+        with watching(bars) as advance:
+            found = mrr(folder, prepared.corpus.held_out, advance=advance)
+        console.print(f"  MRR {found:.4f} ({folder.name})")
+        return found
+
+    base_mrr, tuned_mrr = measure(prepared.base), measure(prepared.tuned)
+    if tuned_mrr <= base_mrr:
+        raise DemoError("the training did not help, so there is no skill to pack")
+    console.print("\nEach command below also gets --json, so that this script can read it.\n")
+    journey = travel(skillpm, prepared, measure=measure)
+    show_lock(console, skillpm.project)
+    skillpm.show("history")
+    seconds = time.monotonic() - started
+    console.print(
+        summary(prepared, journey, base_mrr=base_mrr, tuned_mrr=tuned_mrr, seconds=seconds)
+    )
+    failed = [check.what for check in journey.checks if not check.holds]
+    if failed:
+        raise DemoError("roots differ: " + "; ".join(failed))
+    farewell(console, skillpm)
+    return 0
+
+
+def _clean_start(console: Console) -> Skillpm:
+    """Remove what an earlier run left, but for the models, which `prepare` judges by content."""
+    project, home = FOLDER / "project", FOLDER / "home"
+    for folder in (project, home):
+        if folder.exists():
+            shutil.rmtree(folder)
+    project.mkdir(parents=True)
+    return Skillpm(project=project, home=home, console=console)
+
+
+def _tell(console: Console, prepared: Prepared) -> None:
+    corpus = prepared.corpus
+    console.print(f"data {corpus.digest}")
+    console.print(f"  {len(corpus.train)} functions to train on, {len(corpus.held_out)} held out")
+    if prepared.reused:
+        console.print("  same data, settings and base as before: the tuned model is taken up again")
+    else:
+        console.print(f"  trained in {prepared.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

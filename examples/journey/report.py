@@ -1,0 +1,87 @@
+"""What the demo says at its end: the lock, the table, and what to type next."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from examples.journey.command import scripts
+from examples.journey.steps import GRAFTLLM, LOSSLESS, SKILL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from examples.code_search.prepare import Prepared
+    from examples.journey.command import Skillpm
+    from examples.journey.steps import Check, Journey
+
+
+def show_lock(console: Console, project: Path) -> None:
+    """Print the lock file as it stands."""
+    console.print("$ cat skillpm.lock", style="bold", highlight=False)
+    console.out((project / "skillpm.lock").read_text(encoding="utf-8").rstrip(), highlight=False)
+
+
+def summary(
+    prepared: Prepared, journey: Journey, *, base_mrr: float, tuned_mrr: float, seconds: float
+) -> Table:
+    """Return the one table that sums up the run."""
+    checkpoint = (prepared.tuned / "model.safetensors").stat().st_size
+    table = Table(title=f"code search, {len(prepared.corpus.held_out)} held-out functions")
+    table.add_column("model")
+    for heading in ("MRR", "gain kept", "file", "of checkpoint", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("root check")
+    table.add_row("base", f"{base_mrr:.4f}")
+    trained = f"{prepared.seconds:.0f}" + (" (reused)" if prepared.reused else "")
+    table.add_row("tuned", f"{tuned_mrr:.4f}", "100.0 %", _mega(checkpoint), "100.0 %", trained)
+    verdicts = {LOSSLESS: _verdict(journey.exact, "= tuned")}
+    for version, scheme in ((LOSSLESS, "lossless"), (GRAFTLLM, "graftllm")):
+        pack, found = journey.packs[version], journey.grafts[version].mrr
+        table.add_row(
+            f"graft of {version} ({scheme})",
+            f"{found:.4f}",
+            f"{100 * (found - base_mrr) / (tuned_mrr - base_mrr):.1f} %",
+            _mega(pack.size),
+            f"{100 * pack.size / checkpoint:.1f} % ({checkpoint / pack.size:.1f}x less)",
+            f"{pack.seconds:.1f}",
+            verdicts.get(version, ""),
+        )
+    table.add_row("after uninstall", *[""] * 5, _verdict(journey.undone, "= base"))
+    table.add_row("after rollback", *[""] * 5, _verdict(journey.restored, "= before"))
+    table.caption = f"seconds: to train or to pack; the whole run took {seconds:.0f}"
+    return table
+
+
+def _mega(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _verdict(check: Check, what: str) -> str:
+    return f"{what}: {'yes' if check.holds else 'NO'}"
+
+
+def farewell(console: Console, skillpm: Skillpm) -> None:
+    """Print what to type to go on in the project."""
+    lines = [f"cd {os.path.relpath(skillpm.project)}", 'export SKILLPM_HOME="$PWD/../home"']
+    if shutil.which("skillpm") != str(scripts() / "skillpm"):
+        lines.append(f'export PATH="{scripts()}:$PATH"')
+    lines += [
+        "skillpm list",
+        "skillpm history",
+        "skillpm diff 1 2                      # what changed between two generations",
+        "skillpm inspect acme-code-search-1.1.0.skillpack",
+        "skillpm verify acme-code-search-1.0.0.skillpack --base ../base",
+        "skillpm rollback 1                    # back to the lossless version",
+        "skillpm graft                         # writes graft/, which transformers loads",
+        f"skillpm uninstall {SKILL} && skillpm graft",
+        "skillpm audit",
+    ]
+    console.print("\nThe project is yours. Go on with:\n", highlight=False)
+    for line in lines:
+        console.out(f"  {line}", highlight=False)

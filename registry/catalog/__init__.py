@@ -1,0 +1,1 @@
+"""What the catalogue is asked and told; the one room above `db` that writes SQL."""

@@ -1,0 +1,87 @@
+"""Releases as rows: what is stored of a pack, and what an index says of it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import normalize
+
+from sqlalchemy import Row, Select, select
+
+from registry.tables import release, skill
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.names import SkillName
+from skillpm.spec.oci import PackImage
+from skillpm.spec.release import Release
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
+
+_COLUMNS = (
+    skill.c.namespace, skill.c.name, release.c.version, release.c.digest, release.c.size,
+    release.c.base_root, release.c.requires, release.c.conflicts, release.c.yanked,
+    release.c.yank_reason, release.c.summary, release.c.license, release.c.created,
+    release.c.scheme, release.c.payload_bytes,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What is published: a pack's digest, its two documents, and the size of every blob."""
+
+    digest: Digest
+    image: PackImage
+    manifest: Manifest
+    sizes: Mapping[Digest, int]
+
+
+def listed() -> Select[Any]:
+    """All releases: a row a release, with what `release_of` needs."""
+    return select(*_COLUMNS).select_from(release.join(skill))
+
+
+def release_of(row: Row[Any]) -> Release:
+    """A row of `listed` as the vocabulary has it; raises where it holds no such words."""
+    return Release(
+        skill=SkillName(row.namespace, row.name),
+        version=Version.parse(row.version),
+        digest=Digest(row.digest),
+        size=row.size,
+        base=Digest(row.base_root),
+        requires=tuple(map(Requirement.parse, row.requires)),
+        conflicts=tuple(map(Requirement.parse, row.conflicts)),
+        yanked=row.yanked,
+        yank_reason=row.yank_reason,
+        summary=row.summary,
+        license=row.license,
+        created=row.created,
+        scheme=row.scheme,
+        payload_bytes=row.payload_bytes,
+    )
+
+
+def values_of(pack: Pack) -> dict[str, Any]:
+    """The columns of `release` that a pack decides."""
+    manifest = pack.manifest
+    capabilities = [capability.name for capability in manifest.capabilities]
+    return {
+        "version": str(manifest.version),
+        "digest": str(pack.digest),
+        "size": sum(pack.sizes.values()),
+        "base_root": str(manifest.base.root),
+        "base_name": manifest.base.name,
+        "architecture": manifest.base.architecture,
+        "requires": [str(requirement) for requirement in manifest.requires],
+        "conflicts": [str(requirement) for requirement in manifest.conflicts],
+        "capabilities": capabilities,
+        "summary": manifest.summary,
+        "search_text": folded("\n".join([str(manifest.skill), manifest.summary, *capabilities])),
+        "license": manifest.license,
+        "scheme": manifest.compression.scheme,
+        "payload_bytes": manifest.compression.payload_bytes,
+        "created": manifest.created,
+    }
+
+
+def folded(text: str) -> str:
+    """`text` without the differences that search ignores."""
+    return normalize("NFKC", normalize("NFKC", text).casefold())

@@ -1,0 +1,128 @@
+"""The catalogue's schema: made and changed by the migrations alone, checked without them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, text
+
+from registry.db.disk import LOCK, TMP, flush, locked, read_errors, write_errors
+from registry.db.engine import Database, database
+from registry.errors import (
+    CatalogueMissingError,
+    FolderNotEmptyError,
+    RegistryCorruptError,
+    RegistryNewerError,
+    RegistryReadOnlyError,
+    RegistryUnreachableError,
+)
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+FILE = "registry.db"
+BLOBS = "blobs"
+HEAD = "0001"  # The newest migration; they are numbered with four digits, so text sorts them.
+_ROOM = Path(__file__).resolve().parents[1]
+
+
+def open_database(folder: Path, patience: float) -> Database:
+    """The catalogue of the registry in `folder`, at the current schema.
+
+    An older schema is brought up to date first, under the writer lock; a newer one is refused.
+    """
+    with read_errors(folder):
+        # Blobs are looked for first: a registry that is being made gets its catalogue before them.
+        has_blobs, has_catalogue = (folder / BLOBS).exists(), (folder / FILE).is_file()
+    if not has_catalogue:
+        if has_blobs:
+            raise CatalogueMissingError(folder)
+        raise RegistryUnreachableError(
+            folder, "there is no registry", hint=f"make one: `skillpm registry init {folder}`"
+        )
+    opened, found = _readable(folder)
+    if found > HEAD:
+        raise RegistryNewerError(folder, found=found, known=HEAD)
+    if found < HEAD:
+        with locked(folder, patience), opened.writing() as connection:
+            migrate(folder, connection)
+    return opened
+
+
+def _readable(folder: Path) -> tuple[Database, str]:
+    """The catalogue and its schema's number, also where we may only read the folder.
+
+    SQLite writes beside a database that it reads, unless told that nobody changes it. That is only
+    true while no writer's log lies there, with changes that are not in the file yet.
+    """
+    opened = database(folder, folder / FILE, mode="mode=rw")
+    try:
+        return opened, revision(opened)
+    except RegistryReadOnlyError:
+        log = folder / f"{FILE}-wal"
+        if log.exists() and log.stat().st_size:
+            raise
+    opened = database(folder, folder / FILE, mode="immutable=1")
+    return opened, revision(opened)
+
+
+def revision(opened: Database) -> str:
+    """The number of the last migration that was applied; empty before the first."""
+    with opened.reading() as connection:
+        return connection.scalar(text("SELECT version_num FROM alembic_version")) or ""
+
+
+def create_database(folder: Path, patience: float) -> None:
+    """Make an empty catalogue in a folder that is absent or empty; keep one that is there.
+
+    It is built aside and renamed into place: a cut-off creation leaves a folder that still counts
+    as empty.
+    """
+    with write_errors(folder):
+        names = {each.name for each in folder.iterdir()} if folder.exists() else set()
+        if (folder / FILE).exists():
+            return
+        if BLOBS in names:
+            raise CatalogueMissingError(folder)
+        if names - {LOCK, TMP}:
+            raise FolderNotEmptyError(folder)
+        (folder / TMP).mkdir(parents=True, exist_ok=True)
+        with locked(folder, patience):
+            # Another process may have been faster while this one waited.
+            if not (folder / FILE).exists():
+                _build(folder, folder / TMP / FILE)
+
+
+def _build(folder: Path, aside: Path) -> None:
+    for leftover in aside.parent.glob(f"{FILE}*"):
+        leftover.unlink()
+    built = database(folder, aside, mode="mode=rwc")
+    with built.writing() as connection:
+        migrate(folder, connection)
+    flush(aside.parent)
+    aside.replace(folder / FILE)
+    flush(folder)
+
+
+def migrate(folder: Path, connection: Connection) -> None:
+    """Apply all migrations that are missing, as part of the transaction of `connection`."""
+    # Alembic costs a third of a second to import, and only a stale or new catalogue needs it.
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        command.upgrade(alembic_config(connection), "head")
+    except CommandError as problem:
+        raise RegistryCorruptError(folder, str(problem)) from problem
+
+
+def alembic_config(connection: Connection) -> "Config":
+    """Alembic's configuration: our migrations, run on `connection`."""
+    from alembic.config import Config
+
+    # A wheel carries the scripts inside the package; a checkout has them beside it.
+    places = (_ROOM / "_migrations", _ROOM.parent / "migrations")
+    scripts = next(place for place in places if place.is_dir())
+    config = Config()
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

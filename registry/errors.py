@@ -1,0 +1,163 @@
+"""What can be wrong with a registry; each error belongs to a family of `skillpm.errors`."""
+
+from pathlib import Path
+
+from skillpm.errors import (
+    IntegrityError,
+    NotFoundError,
+    RegistryError,
+    StateError,
+    UnknownSkillError,
+)
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.versions import Version
+
+
+class RegistryUnreachableError(RegistryError):
+    """A folder that is no registry, or that the system does not let us read."""
+
+    def __init__(self, path: Path, why: str, *, hint: str | None = None) -> None:
+        super().__init__(f"registry `{path}` cannot be reached: {why}", hint=hint)
+        self.path = path
+
+
+class CatalogueMissingError(RegistryError):
+    """Blobs without a catalogue: an empty one would hide every release there is."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"registry `{path}` has blobs, but its catalogue registry.db is missing",
+            hint="restore registry.db from a backup; nothing was created in its place",
+        )
+        self.path = path
+
+
+class RegistryCorruptError(RegistryError):
+    """A catalogue that is no database of ours, or a damaged one."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"the catalogue registry.db of registry `{path}` is corrupt: {why}",
+            hint="restore registry.db from a backup, or publish the packs to a new registry: "
+            "`skillpm registry init NEW_FOLDER`",
+        )
+        self.path = path
+
+
+class RegistryNewerError(RegistryError):
+    """A catalogue whose schema a newer skillpm has written."""
+
+    def __init__(self, path: Path, *, found: str, known: str) -> None:
+        super().__init__(
+            f"registry `{path}` has schema {found}, but this skillpm reads up to schema {known}",
+            hint="upgrade skillpm: `pip install --upgrade skillpm-graft`",
+        )
+        self.path = path
+        self.found = found
+
+
+class RegistryReadOnlyError(StateError):
+    """A registry that the system does not let us write."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"registry `{path}` cannot be written: it is read-only for this user",
+            hint="name a registry of your own with `--registry PATH`",
+        )
+        self.path = path
+
+
+class RegistryFullError(StateError):
+    """No space is left for what was to be written; what was there before is untouched."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"registry `{path}` cannot be written: its disk is full",
+            hint="make space and repeat the command: nothing was changed",
+        )
+        self.path = path
+
+
+class RegistryBusyError(StateError):
+    """Another process held the registry for longer than we wait."""
+
+    def __init__(self, path: Path, *, holder: str) -> None:
+        super().__init__(
+            f"registry `{path}` is being written by {holder}",
+            hint="repeat the command when that one is done",
+        )
+        self.path = path
+        self.holder = holder
+
+
+class FolderNotEmptyError(StateError):
+    """A folder with other things in it, which cannot become a registry."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"`{path}` cannot become a registry: it is not empty",
+            hint="name an empty or a new folder: `skillpm registry init PATH`",
+        )
+        self.path = path
+
+
+class ReleaseExistsError(StateError):
+    """A release that stands already, with other contents: releases are immutable."""
+
+    def __init__(self, skill: SkillName, version: Version, *, existing: str, offered: str) -> None:
+        super().__init__(
+            f"`{skill}` {version} is already published as `{existing}`, and cannot become "
+            f"`{offered}`: releases are immutable",
+            hint="pack it again under a higher version: `skillpm pack … --version NEXT`",
+        )
+        self.existing = existing
+        self.offered = offered
+
+
+class UnknownReleaseError(UnknownSkillError):
+    """A release that this registry does not have."""
+
+    def __init__(self, path: Path, skill: SkillName, version: Version) -> None:
+        super().__init__(
+            f"`{skill}` {version} is not in registry `{path}`",
+            hint=f"`skillpm show {skill}` lists the versions that are",
+        )
+        self.skill = skill
+        self.version = version
+
+
+class BlobNotFoundError(NotFoundError):
+    """A blob that this registry never had."""
+
+    def __init__(self, path: Path, digest: Digest) -> None:
+        super().__init__(f"blob `{digest}` is not in registry `{path}`")
+        self.digest = digest
+
+
+class BlobMissingError(IntegrityError):
+    """A blob that the catalogue lists, and whose file is gone."""
+
+    def __init__(self, path: Path, digest: Digest) -> None:
+        super().__init__(
+            f"blob `{digest}` of a published release is missing from registry `{path}`",
+            hint="publish the same pack once more: that puts missing blobs back",
+        )
+        self.digest = digest
+
+
+class BlobSizeError(IntegrityError):
+    """A blob that is longer or shorter than the pack says."""
+
+    def __init__(self, digest: Digest, *, expected: int, found: str) -> None:
+        super().__init__(f"blob `{digest}` should be {expected} bytes, but is {found}")
+        self.digest = digest
+        self.expected = expected
+
+
+class SourceUnreadableError(StateError):
+    """A blob that is to be published and cannot be read where it lies."""
+
+    def __init__(self, digest: Digest, why: str) -> None:
+        super().__init__(f"blob `{digest}` of the pack cannot be read: {why}")
+        self.digest = digest

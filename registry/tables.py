@@ -1,0 +1,133 @@
+"""The tables of the catalogue. The database itself refuses what is not well-formed.
+
+Constraints are written in SQL that SQLite and PostgreSQL share; that releases do not change is
+held by triggers, which only the migrations know.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _is_digest(column: str) -> CheckConstraint:
+    """`sha256:` and 64 lower-case hex digits."""
+    return CheckConstraint(
+        f"length({column}) = 71 AND substr({column}, 1, 7) = 'sha256:' "
+        f"AND ltrim(substr({column}, 8), '0123456789abcdef') = ''",
+        name=f"{column}_form",
+    )
+
+
+def _is_count(column: str) -> CheckConstraint:
+    """Not negative. The upper bound also refuses text, which SQLite sorts above all numbers."""
+    return CheckConstraint(f"{column} BETWEEN 0 AND 9223372036854775807", name=f"{column}_form")
+
+
+def _is_half(column: str) -> CheckConstraint:
+    """As far as portable SQL can say it, one half of a skill's name."""
+    return CheckConstraint(
+        f"length({column}) BETWEEN 1 AND 64 "
+        f"AND ltrim({column}, 'abcdefghijklmnopqrstuvwxyz0123456789._-') = '' "
+        f"AND trim({column}, '._-') = {column}",
+        name=f"{column}_form",
+    )
+
+
+skill = Table(
+    "skill",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("namespace", Text, _is_half("namespace"), nullable=False),
+    Column("name", Text, _is_half("name"), nullable=False),
+    UniqueConstraint("namespace", "name"),
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("digest", Text, _is_digest("digest"), primary_key=True),
+    Column("size", BigInteger, _is_count("size"), nullable=False),
+)
+
+release = Table(
+    "release",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("skill_id", ForeignKey("skill.id"), nullable=False),
+    Column(
+        "version",
+        Text,
+        CheckConstraint(
+            "length(version) BETWEEN 5 AND 128 AND ltrim(version, "
+            "'0123456789.-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ') = ''",
+            name="version_form",
+        ),
+        nullable=False,
+    ),
+    # The digest of the OCI manifest, which is a blob like the others.
+    Column("digest", ForeignKey("blob.digest"), _is_digest("digest"), nullable=False, unique=True),
+    Column("size", BigInteger, _is_count("size"), nullable=False),
+    Column("base_root", Text, _is_digest("base_root"), nullable=False),
+    Column("base_name", Text, nullable=False),
+    Column("architecture", Text, nullable=False),
+    Column("requires", JSON, nullable=False),
+    Column("conflicts", JSON, nullable=False),
+    Column("capabilities", JSON, nullable=False),
+    Column("summary", Text, nullable=False),
+    # Name, summary and capabilities, case-folded here because SQLite folds ASCII alone.
+    Column("search_text", Text, nullable=False),
+    Column("license", Text),
+    Column("scheme", Text, nullable=False),
+    Column("payload_bytes", BigInteger, _is_count("payload_bytes"), nullable=False),
+    Column("created", Text, nullable=False),
+    Column("published_at", DateTime(timezone=True), nullable=False),
+    Column(
+        "yanked",
+        Boolean(create_constraint=True, name="yanked_form"),
+        nullable=False,
+        server_default=false(),
+    ),
+    Column("yank_reason", Text, nullable=False, server_default=""),
+    Column("yanked_at", DateTime(timezone=True)),
+    UniqueConstraint("skill_id", "version"),
+    CheckConstraint(
+        "(yanked AND yanked_at IS NOT NULL) "
+        "OR (NOT yanked AND yanked_at IS NULL AND yank_reason = '')",
+        name="yank_is_whole",
+    ),
+)
+
+release_blob = Table(
+    "release_blob",
+    metadata,
+    Column("release_id", ForeignKey("release.id"), primary_key=True),
+    # 0 is the config; the layers follow in their order.
+    Column("position", Integer, _is_count("position"), primary_key=True, autoincrement=False),
+    Column("digest", ForeignKey("blob.digest"), nullable=False),
+    Column("media_type", Text, nullable=False),
+    # Which releases still need a blob is asked by its digest.
+    Index(None, "digest"),
+)

@@ -1,0 +1,1 @@
+"""SkillPack files: an OCI image layout in an uncompressed tar."""

@@ -1,0 +1,59 @@
+"""Writing a `.skillpack`: the same pack gives the same bytes."""
+
+import io
+import os
+import tarfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from skillpm.archive.layout import BLOBS, INDEX_FILE, LAYOUT, LAYOUT_FILE, index_of
+from skillpm.errors import StateError
+from skillpm.journal.atomic import sync_folder
+from skillpm.spec.digests import Digest
+
+_MODE = 0o644
+
+
+def write_archive(
+    path: Path, image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]
+) -> Digest:
+    """Write the pack to `path` in one rename; return its digest.
+
+    Entries are sorted; times, owners and modes are fixed. Raises `StateError` where the disk does
+    not take it; `path` is then as it was.
+    """
+    digest = Digest.of(image)
+    contents: dict[str, Path | bytes] = {f"{BLOBS}{blob.hex}": data for blob, data in blobs.items()}
+    contents[f"{BLOBS}{digest.hex}"] = image
+    contents[INDEX_FILE] = index_of(image, str(digest), version)
+    contents[LAYOUT_FILE] = LAYOUT
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with staged.open("xb") as file:
+            _write_tar(file, contents)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+        sync_folder(path.parent)
+    except OSError as problem:
+        raise StateError(f"`{path}` cannot be written: {problem.strerror}") from problem
+    finally:
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
+    return digest
+
+
+def _write_tar(file: BinaryIO, contents: Mapping[str, Path | bytes]) -> None:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in sorted(contents.items()):
+            info = tarfile.TarInfo(name)
+            info.mode = _MODE
+            if isinstance(data, bytes):
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+            else:
+                info.size = data.stat().st_size
+                with data.open("rb") as blob:
+                    tar.addfile(info, blob)

@@ -1,0 +1,38 @@
+"""The small files of a model folder: what comes along into a graft."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from skillpm.checkpoint.model import INDEX, Checkpoint
+
+STAMP = ".skillpm-graft.json"
+_WEIGHTS = frozenset({
+    ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".onnx",
+    ".gguf", ".ot", ".npz", ".tflite",
+})  # fmt: skip
+_INDEX_ENDS = (".safetensors.index.json", ".bin.index.json")
+
+
+def is_graft(folder: Path) -> bool:
+    """Whether a folder is a graft of ours."""
+    return (folder / STAMP).is_file()
+
+
+def small_files(model: Checkpoint) -> Iterator[Path]:
+    """Files beside the weights, as sorted paths relative to the folder; subfolders too.
+
+    Weights in any format, hidden files and hidden folders stay behind.
+    """
+    if model.folder is None:
+        return
+    for folder, folders, files in os.walk(model.folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(folder, name)
+            if not _is_weight(name) and not name.startswith(".") and path.is_file():
+                yield path.relative_to(model.folder)
+
+
+def _is_weight(name: str) -> bool:
+    return Path(name).suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or name == INDEX

@@ -1,0 +1,94 @@
+"""Who a model is: the leaves of all tensors, hashed in parallel, remembered by file (law 5)."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from skillpm.checkpoint.files import FileKey
+from skillpm.checkpoint.model import Checkpoint, Shard
+from skillpm.errors import SpecError
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import Identity, LeafHasher
+
+Advance = Callable[[int], None]
+SETTLED_NS = 2_000_000_000
+"""A file that changed less than this before it was read may change again under the same times."""
+
+
+def no_advance(_bytes: int) -> None:
+    """Tell nobody."""
+
+
+class LeafCache:
+    """Leaves by file key, one small JSON file each. A damaged or foreign entry is a miss."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, key: FileKey) -> Path:
+        return self._folder / f"{Digest.of(json.canonical(list(key))).hex}.json"
+
+    def get(self, key: FileKey) -> dict[str, Digest] | None:
+        """The leaves of the file with this key, if they are known."""
+        try:
+            plain = json.parse_object(self._path(key).read_bytes(), "a cached leaf list")
+            if plain["key"] != list(key):
+                return None
+            return {name: Digest(text) for name, text in plain["leaves"].items()}
+        except (OSError, SpecError, KeyError, AttributeError, TypeError):
+            return None
+
+    def put(self, key: FileKey, leaves: dict[str, Digest]) -> None:
+        """Remember; a cache that cannot be written costs speed, not more."""
+        plain = {"key": list(key), "leaves": {name: str(leaf) for name, leaf in leaves.items()}}
+        path = self._path(key)
+        staged = path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            staged.write_bytes(json.canonical(plain))
+            staged.replace(path)
+        except OSError:
+            staged.unlink(missing_ok=True)
+
+
+def identify(
+    model: Checkpoint,
+    cache: LeafCache | None = None,
+    *,
+    now_ns: int = 0,
+    workers: int = 2,
+    advance: Advance = no_advance,
+) -> Identity:
+    """The identity of a model. Costs one read and SHA-256 of what the cache does not know."""
+    leaves: dict[str, Digest] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        for shard in model.shards.values():
+            key = shard.file.key()
+            known = cache.get(key) if cache else None
+            names = [placed.spec.name for placed in shard.header.tensors]
+            if known is not None and known.keys() == set(names):
+                leaves |= known
+                advance(shard.header.data_bytes)
+                continue
+            hashed = pool.map(lambda name: _leaf(model, name, advance), names)
+            fresh = dict(zip(names, hashed, strict=True))
+            leaves |= fresh
+            if cache and _settled(shard, key, now_ns):
+                cache.put(key, fresh)
+    return Identity(model.specs, leaves)
+
+
+def _settled(shard: Shard, key: FileKey, now_ns: int) -> bool:
+    changed = max(key[3], key[4])
+    return shard.file.key() == key and now_ns - changed > SETTLED_NS
+
+
+def _leaf(model: Checkpoint, name: str, advance: Advance) -> Digest:
+    spec = model.specs[name]
+    hasher = LeafHasher(spec.dtype, spec.shape)
+    for chunk in model.chunks(name):
+        hasher.update(chunk)
+    advance(spec.nbytes)
+    return hasher.digest()

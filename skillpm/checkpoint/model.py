@@ -1,0 +1,183 @@
+"""A model in a folder, as transformers would find it, or in one safetensors file."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skillpm.checkpoint.files import OpenFile
+from skillpm.delta.ports import CHUNK
+from skillpm.errors import IntegrityError, NotFoundError, SpecError
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.merkle import LeafHasher
+from skillpm.spec.safetensors import (
+    LENGTH_BYTES,
+    Header,
+    Placed,
+    header_length,
+    parse_header,
+)
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+CONFIG = "config.json"
+_PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One safetensors file of a model."""
+
+    name: str
+    file: OpenFile
+    header: Header
+
+
+@dataclass
+class Checkpoint:
+    """A model's tensors by name. Where `expected` is set, what is read is hashed against it."""
+
+    path: Path
+    folder: Path | None
+    shards: Mapping[str, Shard]
+    index: Mapping[str, Any] | None
+    specs: Mapping[str, TensorSpec] = field(init=False)
+    expected: Mapping[str, Digest] | None = None
+    _where: dict[str, tuple[Shard, Placed]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        where: dict[str, tuple[Shard, Placed]] = {}
+        for shard in self.shards.values():
+            for placed in shard.header.tensors:
+                name = placed.spec.name
+                if name in where:
+                    first = where[name][0].name
+                    raise SpecError(f"{name!r} stands in `{first}` and in `{shard.name}`")
+                where[name] = (shard, placed)
+        if not where:
+            raise SpecError(f"`{self.path}` holds no tensors")
+        self._where = where
+        self.specs = {name: placed.spec for name, (_, placed) in where.items()}
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """`config.json`, where the folder has one."""
+        if self.folder is None or not (self.folder / CONFIG).is_file():
+            return None
+        return json.parse_object(read_small(self.folder / CONFIG), f"`{self.folder / CONFIG}`")
+
+    @property
+    def architecture(self) -> str:
+        """The first of the config's `architectures`, else its `model_type`, else `unknown`."""
+        config = self.config or {}
+        names = config.get("architectures") or [config.get("model_type")]
+        first = names[0] if isinstance(names, list) else None
+        return first if isinstance(first, str) else "unknown"
+
+    @property
+    def name(self) -> str:
+        """What people call the model: the name of its folder or file."""
+        return self.path.resolve().name
+
+    def shard_of(self, tensor: str) -> Shard:
+        """The file that holds a tensor."""
+        return self._where[tensor][0]
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The tensor's bytes in pieces of 2^20 words; hashed on the way where that is asked."""
+        shard, placed = self._where[name]
+        expected = (self.expected or {}).get(name)
+        hasher = LeafHasher(placed.spec.dtype, placed.spec.shape) if expected else None
+        start = shard.header.data_start + placed.start
+        stop = shard.header.data_start + placed.stop
+        step = CHUNK * placed.spec.itemsize
+        for position in range(start, stop, step):
+            data = shard.file.read(position, min(position + step, stop))
+            if hasher:
+                hasher.update(data)
+            yield data
+        if hasher and hasher.digest() != expected:
+            raise IntegrityError(
+                f"`{name}` in `{self.path}` is not what it was: its leaf should be `{expected}`, "
+                f"is `{hasher.digest()}`",
+                hint=f"`skillpm identify {self.path}` tells what this model is now",
+            )
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """Find the model at `path`: a safetensors file, or a folder as transformers reads it.
+
+    Raises `NotFoundError` where there is none, `SpecError` where it is not sound.
+    """
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.exists():
+        raise NotFoundError(f"there is no model at `{path}`")
+    if path.suffix.lower() in _PICKLED:
+        raise SpecError(
+            f"`{path}` is a pickle, which can run code: it is never loaded",
+            hint="save the model as safetensors: `model.save_pretrained(DIR)`",
+        )
+    return Checkpoint(path, None, {path.name: _open_shard(path)}, None)
+
+
+def _open_folder(path: Path) -> Checkpoint:
+    if (path / SINGLE).exists():
+        return Checkpoint(path, path, {SINGLE: _open_shard(path / SINGLE)}, None)
+    if (path / INDEX).exists():
+        return _open_sharded(path)
+    found = sorted(entry for entry in path.iterdir() if entry.suffix == ".safetensors")
+    if len(found) == 1:
+        return Checkpoint(path, path, {found[0].name: _open_shard(found[0])}, None)
+    if found:
+        raise SpecError(
+            f"`{path}` has {len(found)} safetensors files, and neither `{SINGLE}` nor `{INDEX}` "
+            "says which are the model"
+        )
+    pickles = sorted(entry.name for entry in path.iterdir() if entry.suffix.lower() in _PICKLED)
+    if pickles:
+        raise SpecError(
+            f"`{path}` has only pickles (`{pickles[0]}`), which can run code: none is ever loaded",
+            hint="save the model as safetensors: `model.save_pretrained(DIR)`",
+        )
+    raise NotFoundError(f"there is no safetensors model in `{path}`")
+
+
+def _open_sharded(path: Path) -> Checkpoint:
+    index = json.parse_object(read_small(path / INDEX), f"`{path / INDEX}`")
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not all(
+        isinstance(name, str) and _is_plain(name) for name in weight_map.values()
+    ):
+        raise SpecError(f"`{path / INDEX}`: `weight_map` does not map tensors to plain file names")
+    shards = {name: _open_shard(path / name) for name in sorted(set(weight_map.values()))}
+    model = Checkpoint(path, path, shards, index)
+    placed = {tensor: model.shard_of(tensor).name for tensor in model.specs}
+    if placed != weight_map:
+        wrong = min(name for name, _ in placed.items() ^ weight_map.items())
+        raise SpecError(f"`{path / INDEX}` and the shards disagree on where {wrong!r} is")
+    return model
+
+
+def _is_plain(name: str) -> bool:
+    return (
+        name.endswith(".safetensors") and "/" not in name and "\\" not in name and "\0" not in name
+    )
+
+
+def _open_shard(path: Path) -> Shard:
+    what = f"`{path}`"
+    file = OpenFile(path)
+    length = header_length(file.read(0, min(LENGTH_BYTES, file.size)), file.size, what)
+    data = file.read(LENGTH_BYTES, LENGTH_BYTES + length)
+    return Shard(path.name, file, parse_header(data, file.size, what))
+
+
+def read_small(path: Path) -> bytes:
+    """A whole small file. Raises `SpecError` where it is over the limit of documents."""
+    file = OpenFile(path)
+    if file.size > json.SIZE_LIMIT:
+        raise SpecError(f"`{path}` is {file.size} bytes; at most {json.SIZE_LIMIT} are read")
+    return file.read(0, file.size)

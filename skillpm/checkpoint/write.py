@@ -1,0 +1,69 @@
+"""Writing safetensors files tensor by tensor, each at its own place, from several threads."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from skillpm.errors import IntegrityError
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.merkle import LeafHasher
+from skillpm.spec.safetensors import Placed, dump_header, layout
+
+Chunks = Callable[[str], Iterator[bytes]]
+Advance = Callable[[int], None]
+
+
+def write_shard(
+    path: Path,
+    specs: Mapping[str, TensorSpec],
+    chunks: Chunks,
+    *,
+    metadata: Mapping[str, str],
+    workers: int,
+    advance: Advance,
+) -> dict[str, Digest]:
+    """Write one file of these tensors, fsynced; return their leaves, hashed as they are written.
+
+    Holds a few chunks at a time. Raises what `chunks` raises; the file is then the caller's to
+    remove.
+    """
+    placed = layout(specs.values())
+    header = dump_header(placed, metadata)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(fd, header, 0)
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                leaves = list(
+                    pool.map(lambda each: _write(fd, each, len(header), chunks, advance), placed)
+                )
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return {each.spec.name: leaf for each, leaf in zip(placed, leaves, strict=True)}
+
+
+def _write(fd: int, placed: Placed, start: int, chunks: Chunks, advance: Advance) -> Digest:
+    hasher = LeafHasher(placed.spec.dtype, placed.spec.shape)
+    position = start + placed.start
+    for chunk in chunks(placed.spec.name):
+        hasher.update(chunk)
+        write_all(fd, chunk, position)
+        position += len(chunk)
+    if position != start + placed.stop:
+        raise IntegrityError(f"`{placed.spec.name}` came out at another size than its shape says")
+    advance(placed.spec.nbytes)
+    return hasher.digest()
+
+
+def write_all(fd: int, data: bytes, position: int) -> None:
+    """Write all of `data` at `position`."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, position)
+        view, position = view[written:], position + written

@@ -1,0 +1,1 @@
+"""Deltas: codecs, schemes, composition. Pure functions of arrays; bytes come through ports."""

@@ -1,0 +1,1 @@
+"""Codecs: each a pure pair encode/decode of one tensor's delta, chunk by chunk."""

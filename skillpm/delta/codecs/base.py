@@ -1,0 +1,38 @@
+"""What codecs share: the one way from a delta to words, and the check of a setting."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skillpm.delta.bits import Words
+from skillpm.delta.rounding import Floats, from_float64, is_finite, to_float64
+from skillpm.errors import GraftError, IntegrityError
+
+
+def add_and_round(reference: Words, delta: Floats, dtype: str, tensor: str) -> Words:
+    """float64(reference) + delta, rounded once to `dtype`; refuses as `round_sum` does."""
+    return round_sum(reference, to_float64(reference, dtype) + delta, dtype, tensor)
+
+
+def round_sum(reference: Words, total: Floats, dtype: str, tensor: str) -> Words:
+    """A sum that began with float64(reference), rounded once to `dtype`.
+
+    Where the reference is not finite, its own bits stay. Raises `GraftError` where a sum does not
+    fit (law 3d).
+    """
+    words, bad = from_float64(total, dtype)
+    if bad.any():
+        special = ~is_finite(reference, dtype)
+        if (bad & ~special).any():
+            raise GraftError(f"`{tensor}` overflows {dtype}, or becomes NaN, when it is grafted")
+        words = np.where(special, reference, words)
+    return words
+
+
+def setting(settings: Mapping[str, Any], key: str, low: int, high: int) -> int:
+    """An integer of a record, checked against its bounds. Raises `IntegrityError`."""
+    value = settings.get(key)
+    if type(value) is not int or not low <= value <= high:
+        raise IntegrityError(f"`{key}` of a payload record should lie in {low}..{high}: {value!r}")
+    return value

@@ -1,0 +1,97 @@
+"""The `topk` codec: magnitude pruning (GraftLLM, section 3.2: embeddings and head).
+
+The largest deltas of the whole tensor are kept, each as a float16 times one power of two that
+the record stores; all others are zero. Every decoded value is exact in float64.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skillpm.delta.bits import chunk_spans, from_planes, planes_of
+from skillpm.delta.codecs.base import setting
+from skillpm.delta.codecs.sparse import GAP_BYTES, gap_planes, positions_from
+from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.rounding import Floats, from_float64, to_float64
+from skillpm.errors import IntegrityError
+from skillpm.spec.dtypes import TensorSpec
+
+NAME = "topk"
+_VALUE_BYTES = 2
+_TOP_EXPONENT = 14
+EXPONENT_LIMIT = 1000
+
+
+def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) -> Record:
+    """Keep the `keep` largest of a flat delta; ties go to the lower position."""
+    order = np.argsort(-np.abs(delta), kind="stable")[:keep]
+    kept = np.sort(order[delta[order] != 0.0])
+    largest = float(np.max(np.abs(delta[kept]), initial=0.0))
+    exponent = int(np.frexp(largest)[1]) - _TOP_EXPONENT if largest else 0
+    counts: list[int] = []
+    for number, (start, stop) in enumerate(chunk_spans(spec)):
+        first, last = np.searchsorted(kept, [start, stop])
+        positions = kept[first:last]
+        counts.append(int(positions.size))
+        if positions.size:
+            scaled = np.ldexp(delta[positions], -exponent)
+            words, _ = from_float64(scaled, "F16")
+            planes = [("g", gap_planes(positions - start)), ("v", planes_of(words))]
+            for letter, bytes_ in planes:
+                for plane, values in enumerate(bytes_):
+                    writer.put(spec.name, f"{number}{letter}{plane}", values.data)
+    record = Record(NAME, {"counts": counts, "exponent": exponent})
+    writer.describe(spec.name, record)
+    return record
+
+
+class Decoder:
+    """Gives the sparse delta, chunk by chunk."""
+
+    def __init__(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> None:
+        self._spec = spec
+        self._reader = reader
+        self._spans = chunk_spans(spec)
+        self._exponent = setting(settings, "exponent", -EXPONENT_LIMIT, EXPONENT_LIMIT)
+        self._counts = _checked(settings.get("counts"), self._spans, spec.name)
+        kinds = [("g", GAP_BYTES), ("v", _VALUE_BYTES)]
+        parts = {
+            f"{number}{letter}{plane}"
+            for number, count in enumerate(self._counts)
+            if count
+            for letter, planes in kinds
+            for plane in range(planes)
+        }
+        reader.expect_parts(spec.name, parts)
+
+    def delta(self, chunk: int) -> Floats:
+        """The decoded delta of one chunk."""
+        start, stop = self._spans[chunk]
+        dense = np.zeros(stop - start)
+        if self._counts[chunk]:
+            gaps = self._planes(chunk, "g", GAP_BYTES)
+            words = from_planes(self._planes(chunk, "v", _VALUE_BYTES))
+            values = np.ldexp(to_float64(words, "F16"), self._exponent)
+            if not np.isfinite(values).all():
+                raise IntegrityError(f"`{self._spec.name}`: a kept value is not a number")
+            dense[positions_from(gaps, stop - start, self._spec.name)] = values
+        return dense
+
+    def _planes(self, chunk: int, letter: str, planes: int) -> list[Any]:
+        count = self._counts[chunk]
+        names = (f"{chunk}{letter}{plane}" for plane in range(planes))
+        parts = (self._reader.part(self._spec.name, name, count) for name in names)
+        return [np.frombuffer(part, dtype=np.uint8) for part in parts]
+
+
+def _checked(counts: Any, spans: list[tuple[int, int]], tensor: str) -> list[int]:
+    fits = isinstance(counts, list) and len(counts) == len(spans)
+    if not fits or not all(
+        type(count) is int and 0 <= count <= stop - start
+        for count, (start, stop) in zip(counts, spans, strict=True)
+    ):
+        raise IntegrityError(f"`{tensor}`: the counts of its chunks do not fit its shape")
+    return list(counts)

@@ -1,0 +1,59 @@
+"""The `whole` codec: a tensor carried as it is, for what the base lacks and for sub-byte dtypes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of
+from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.errors import IntegrityError
+from skillpm.spec.dtypes import TensorSpec
+
+NAME = "whole"
+
+
+class Encoder:
+    """Encodes one tensor, chunk by chunk in order; `close` at the end."""
+
+    def __init__(self, spec: TensorSpec, writer: PayloadWriter) -> None:
+        self._spec = spec
+        self._writer = writer
+        self._chunks = 0
+
+    def chunk(self, reference: Words, tuned: Words) -> None:  # noqa: ARG002 - codecs share a shape
+        """Encode the next chunk; the reference is not used."""
+        for plane, values in enumerate(planes_of(tuned)):
+            self._writer.put(self._spec.name, f"{self._chunks}p{plane}", values.data)
+        self._chunks += 1
+
+    def close(self) -> Record:
+        """The record of all chunks encoded."""
+        record = Record(NAME, {})
+        self._writer.describe(self._spec.name, record)
+        return record
+
+
+class Decoder:
+    """Gives the words back; the reference is not used."""
+
+    def __init__(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> None:
+        if settings:
+            raise IntegrityError(f"`{spec.name}`: the codec `whole` has no settings")
+        self._spec = spec
+        self._reader = reader
+        self._spans = chunk_spans(spec)
+        planes = range(spec.itemsize)
+        reader.expect_parts(
+            spec.name,
+            {f"{number}p{plane}" for number in range(len(self._spans)) for plane in planes},
+        )
+
+    def words(self, chunk: int, reference: Words) -> Words:  # noqa: ARG002 - codecs share a shape
+        """The words of one chunk."""
+        start, stop = self._spans[chunk]
+        names = (f"{chunk}p{plane}" for plane in range(self._spec.itemsize))
+        parts = (self._reader.part(self._spec.name, name, stop - start) for name in names)
+        return from_planes([np.frombuffer(part, dtype=np.uint8) for part in parts])

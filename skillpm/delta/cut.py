@@ -1,0 +1,134 @@
+"""Cutting a pack: encode the tensors that differ, then decode what was written and measure it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from typing import BinaryIO
+
+import numpy as np
+
+from skillpm.delta.kinds import block_of
+from skillpm.delta.match import Pair
+from skillpm.delta.packs import OpenPack
+from skillpm.delta.payload import PayloadWriter
+from skillpm.delta.ports import Source
+from skillpm.delta.rounding import to_float64
+from skillpm.delta.schemes import Scheme
+from skillpm.delta.sketch import BUCKETS, Sketcher
+from skillpm.delta.streams import pair_chunks, tuned_chunks
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import is_float
+from skillpm.spec.merkle import LeafHasher
+
+Advance = Callable[[int], None]
+"""Told how many more bytes of tensors are done; called from any thread."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a cut reads, and how many tensors it works on at once."""
+
+    base: Source
+    tuned: Source
+    workers: int
+    advance: Advance
+
+
+@dataclass(frozen=True)
+class Block:
+    """The encoded tensors of one block, whose layer can now be written."""
+
+    name: str
+    codecs: dict[str, str]
+    writer: PayloadWriter
+
+
+def encode_blocks(
+    work: Work, pairs: list[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
+) -> Iterator[Block]:
+    """Encode all pairs that have a tuned tensor, block by block in a stable order.
+
+    Tensors of one block and of the next run at once; a block's spool is closed when the caller
+    asks for the next block.
+    """
+    kept = sorted((p for p in pairs if p.tuned), key=lambda p: (block_of(p.tensor), p.tensor))
+    with ThreadPoolExecutor(work.workers) as pool:
+        submitted: list[tuple[str, BinaryIO, PayloadWriter, dict[str, Future[str]]]] = []
+        for name, members in groupby(kept, key=lambda pair: block_of(pair.tensor)):
+            spooled = spool()
+            writer = PayloadWriter(spooled)
+            futures = {p.tensor: pool.submit(_encode, work, p, scheme, writer) for p in members}
+            submitted.append((name, spooled, writer, futures))
+        try:
+            for name, spooled, writer, futures in submitted:
+                codecs = {tensor: future.result() for tensor, future in futures.items()}
+                yield Block(name, codecs, writer)
+                spooled.close()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _encode(work: Work, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
+    record = scheme.encode(pair, pair_chunks(work.base, work.tuned, pair), writer)
+    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    work.advance(pair.tuned.nbytes)
+    return record.codec
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One tensor, decoded from what was written: its leaf, ‖Δ-Δ̂‖², ‖Δ‖², and Δ̂'s sketch."""
+
+    leaf: Digest
+    error: float
+    norm: float
+    sketch: np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def measure_pack(work: Work, pairs: list[Pair], pack: OpenPack) -> dict[str, Measured]:
+    """Decode every tensor of the pack against its base and compare with the tuned model."""
+    kept = [pair for pair in pairs if pair.tuned]
+    with ThreadPoolExecutor(work.workers) as pool:
+        try:
+            found = pool.map(lambda pair: _measure(work, pair, pack), kept)
+            return {pair.tensor: one for pair, one in zip(kept, found, strict=True)}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
+    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    dtype = pair.tuned.dtype
+    hasher = LeafHasher(dtype, pair.tuned.shape)
+    sketcher = Sketcher(pair.tensor) if pair.change == "changed" and is_float(dtype) else None
+    error = norm = 0.0
+    stream = zip(pack.decode(pair.tensor, work.base), tuned_chunks(work.tuned, pair), strict=True)
+    for (reference, words, _), tuned in stream:
+        hasher.update(words.data if words.flags.c_contiguous else words.tobytes())
+        if sketcher is None:
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):
+            base = to_float64(reference, dtype)
+            result, target = to_float64(words, dtype), to_float64(tuned, dtype)
+            sketcher.add(result - base)
+            norm += _square(target - base)
+            error += 0.0 if np.array_equal(words, tuned) else _square(target - result)
+    work.advance(pair.tuned.nbytes)
+    sketch = sketcher.buckets if sketcher else np.zeros(BUCKETS)
+    return Measured(hasher.digest(), error, norm, sketch)
+
+
+def cast_leaf(tuned: Source, pair: Pair) -> Digest:
+    """The leaf of a tuned tensor after it is rounded to the dtype that is stored."""
+    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    hasher = LeafHasher(pair.tuned.dtype, pair.tuned.shape)
+    for words in tuned_chunks(tuned, pair):
+        hasher.update(words.tobytes())
+    return hasher.digest()
+
+
+def _square(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    return float(np.sum(values * values, where=np.isfinite(values)))

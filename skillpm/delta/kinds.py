@@ -1,0 +1,40 @@
+"""What a tensor is for, told from its name: the kind of module, and the block it belongs to."""
+
+import re
+from typing import get_args
+
+from skillpm.spec.manifest import Kind
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_RULES: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("norm", re.compile(r"norm|(^|\.)ln(_|\d|\.)|layer_?norm|rms")),
+    ("head", re.compile(
+        r"lm_head|embed_out|classifier|(^|\.)(score|qa_outputs|cls)(\.|$)|predictions")),
+    ("embedding", re.compile(r"embed|(^|\.)(wte|wpe|shared)(\.|$)|relative_attention_bias")),
+    ("mlp", re.compile(
+        r"mlp|ffn|feed_?forward|intermediate|experts|(^|\.)(fc\d|w[123]|c_fc)(\.|$)"
+        r"|(gate|up|down|gate_up)_proj|layer\.\d+\.output\.|(^|\.)lin[12](\.|$)")),
+    ("attention", re.compile(
+        r"att(entio)?n|(^|\.)(q|k|v|o|qkv|out)_(proj|lin)(\.|$)|query|(^|\.)(key|value)(\.|$)"
+        r"|c_attn")),
+)  # fmt: skip
+_BLOCK = re.compile(r"^(.*?\.\d+)\.")
+
+
+def kind_of(tensor: str) -> Kind:
+    """The kind of module; the first rule that fits, `other` where none does."""
+    name = tensor.lower()
+    if ".attention." in name and not _RULES[0][1].search(name):
+        return "attention"
+    return next((kind for kind, rule in _RULES if rule.search(name)), "other")
+
+
+def block_of(tensor: str) -> str:
+    """The numbered block that a tensor belongs to (`encoder.layer.3`), else its module.
+
+    The tensors of a block share a payload layer, so that two versions that differ in few blocks
+    share the layers of all others.
+    """
+    found = _BLOCK.match(tensor)
+    return found[1] if found else tensor.rpartition(".")[0] or tensor

@@ -1,0 +1,133 @@
+"""An opened pack: its manifest, and the decoder of any tensor in its footprint."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skillpm.delta.bits import Words
+from skillpm.delta.codecs import lossless, svd, topk, whole
+from skillpm.delta.codecs.base import add_and_round
+from skillpm.delta.payload import PayloadReader
+from skillpm.delta.ports import ReadAt, Source
+from skillpm.delta.rounding import Floats
+from skillpm.delta.streams import reference_chunks
+from skillpm.errors import IntegrityError
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import TensorSpec, dense_bytes, is_float
+from skillpm.spec.manifest import FootprintEntry, Manifest
+from skillpm.spec.names import SkillName
+
+Decoder = lossless.Decoder | whole.Decoder | topk.Decoder | svd.Decoder
+LOSSLESS_DECODERS = (lossless.Decoder, whole.Decoder)
+DECODERS: dict[str, Callable[[TensorSpec, PayloadReader, Mapping[str, Any]], Decoder]] = {
+    lossless.NAME: lossless.Decoder,
+    whole.NAME: whole.Decoder,
+    topk.NAME: topk.Decoder,
+    svd.NAME: svd.Decoder,
+}
+LOSSY = frozenset({topk.NAME, svd.NAME})
+BOMB_RATIO = 1000
+BOMB_FLOOR = 1 << 20
+
+
+Decoded = tuple[Words, Words, Floats | None]
+
+
+@dataclass
+class OpenPack:
+    """A pack whose layers can be read; each layer's header is read once.
+
+    `open_layer` gives a layer whose bytes have been hashed against its digest.
+    """
+
+    skill: SkillName
+    ref: str
+    entries: Mapping[str, FootprintEntry]
+    over: tuple[SkillName, ...]
+    open_layer: Callable[[Digest], ReadAt]
+    _readers: dict[Digest, PayloadReader] = field(init=False, default_factory=dict)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    @classmethod
+    def of(cls, manifest: Manifest, open_layer: Callable[[Digest], ReadAt]) -> "OpenPack":
+        """The pack that a manifest describes."""
+        entries = {entry.tensor: entry for entry in manifest.footprint}
+        over = tuple(lower.skill for lower in manifest.over)
+        return cls(manifest.skill, manifest.ref, entries, over, open_layer)
+
+    def decode(self, tensor: str, source: Source) -> Iterator[Decoded]:
+        """Reference words, the pack's own decode, and Δ where the codec is lossy, chunk by chunk.
+
+        `source` is what the pack was cut from.
+        """
+        entry = self.entries[tensor]
+        decoder = self.decoder(tensor, source.specs.get(tensor))
+        for number, reference in enumerate(reference_chunks(source, entry.spec)):
+            if isinstance(decoder, LOSSLESS_DECODERS):
+                yield reference, decoder.words(number, reference), None
+            else:
+                delta = decoder.delta(number)
+                words = add_and_round(reference, delta, entry.dtype, tensor)
+                yield reference, words, delta
+
+    def reader(self, layer: Digest) -> PayloadReader:
+        """The reader of one layer. Raises `IntegrityError` where it holds other tensors."""
+        with self._lock:
+            if layer not in self._readers:
+                what = f"payload layer {layer.short} of {self.ref}"
+                reader = PayloadReader(self.open_layer(layer), what)
+                named = {e.tensor for e in self.entries.values() if e.layer == layer}
+                if reader.records.keys() != named:
+                    raise IntegrityError(f"{what} does not hold the tensors that its manifest says")
+                self._readers[layer] = reader
+            return self._readers[layer]
+
+    def decoder(self, tensor: str, reference: TensorSpec | None) -> Decoder:
+        """The decoder of one tensor against a reference of this spec (None where there is none).
+
+        Raises `IntegrityError` where the entry's claims do not fit the reference or the payload.
+        """
+        entry = self.entries[tensor]
+        assert entry.layer is not None  # noqa: S101 - the manifest's parser made sure of it
+        reader = self.reader(entry.layer)
+        record = reader.records[tensor]
+        if record.codec != entry.codec:
+            raise IntegrityError(f"`{tensor}`: manifest and payload name different codecs")
+        _check_claims(entry, reference, reader.stored_bytes(tensor))
+        if entry.codec in LOSSLESS:
+            return LOSSLESS[entry.codec](entry.spec, reader, record.settings)
+        if entry.codec in LOSSY:
+            if entry.change != "changed" or not is_float(entry.dtype):
+                raise IntegrityError(
+                    f"`{tensor}`: codec `{entry.codec}` needs a float tensor's delta"
+                )
+            return LOSSY[entry.codec](entry.spec, reader, record.settings)
+        raise IntegrityError(
+            f"`{tensor}` is encoded with `{entry.codec}`, which this skillpm does not know",
+            hint="install a newer skillpm",
+        )
+
+
+def _check_claims(entry: FootprintEntry, reference: TensorSpec | None, stored: int) -> None:
+    """Shape and dtype against the reference's; no tensor far larger than what was downloaded."""
+    if (reference is None) != (entry.change == "added"):
+        state = "lacks" if reference is None else "has"
+        raise IntegrityError(
+            f"`{entry.tensor}` is to be {entry.change}, but what it is cut from {state} it"
+        )
+    if reference and entry.dtype != reference.dtype:
+        raise IntegrityError(
+            f"`{entry.tensor}` should be {reference.dtype} as in the base, is {entry.dtype}"
+        )
+    if reference and entry.change == "changed" and entry.shape != reference.shape:
+        raise IntegrityError(
+            f"`{entry.tensor}` should have the base's shape {list(reference.shape)}, "
+            f"has {list(entry.shape)}"
+        )
+    grown = dense_bytes(entry.dtype, entry.shape) - (reference.nbytes if reference else 0)
+    if grown > BOMB_FLOOR + BOMB_RATIO * stored:
+        raise IntegrityError(
+            f"`{entry.tensor}` would grow to {grown} bytes out of {stored}: "
+            f"more than {BOMB_RATIO} to 1 is refused"
+        )

@@ -1,0 +1,62 @@
+"""A 256-bucket CountSketch of a delta (Charikar, Chen & Farach-Colton 2002), for quick cosines.
+
+A linear map: inner products of sketches estimate inner products of deltas. Signs come from
+SHA-256 of the tensor's name in counter mode (law 3b); a block of 65,536 elements shares one table
+of signs, and has a sign of its own.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from skillpm.delta.rounding import Floats
+
+BUCKETS = 256
+BLOCK = 1 << 16
+_TAG = b"skillpm.sketch.v1\0"
+
+
+def _bits(seed: bytes, count: int) -> Floats:
+    """`count` signs, +1 or -1: the bits of SHA-256(seed, counter)."""
+    blocks = range(-(-count // 256))
+    data = b"".join(hashlib.sha256(seed + n.to_bytes(8, "little")).digest() for n in blocks)
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count)
+    return 1.0 - 2.0 * bits.astype(np.float64)
+
+
+class Sketcher:
+    """Sketches one tensor's delta; chunks come in order, each but the last whole blocks."""
+
+    def __init__(self, tensor: str) -> None:
+        self._seed = _TAG + tensor.encode() + b"\0"
+        self._signs = _bits(self._seed + b"signs", BLOCK).reshape(-1, BUCKETS)
+        self._blocks = 0
+        self.buckets: Floats = np.zeros(BUCKETS)
+
+    def add(self, delta: Floats) -> None:
+        """Take the next elements; what is not finite counts as zero."""
+        clean = np.where(np.isfinite(delta), delta, 0.0)
+        blocks = -(-clean.size // BLOCK)
+        seed = self._seed + self._blocks.to_bytes(8, "little")
+        outer = _bits(seed, blocks)
+        for number in range(blocks):
+            piece = np.zeros(BLOCK)
+            part = clean[number * BLOCK : (number + 1) * BLOCK]
+            piece[: part.size] = part
+            self.buckets += outer[number] * (piece.reshape(-1, BUCKETS) * self._signs).sum(axis=0)
+        self._blocks += blocks
+
+
+def encode_sketch(buckets: Floats) -> str:
+    """The sketch as a manifest holds it: little-endian float32 in base64."""
+    return base64.b64encode(buckets.astype("<f4").tobytes()).decode()
+
+
+def sum_sketches(sketches: Iterable[Floats]) -> Floats:
+    """The sketch of all tensors together: a linear map adds up."""
+    total: Floats = np.zeros(BUCKETS)
+    for sketch in sketches:
+        total = total + sketch
+    return total

@@ -1,0 +1,278 @@
+"""The manifest and the OCI manifest of a pack that was cut."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from skillpm import __version__
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.cut import Measured
+from skillpm.delta.kinds import KINDS, kind_of
+from skillpm.delta.match import Pair, Renaming
+from skillpm.delta.ports import Source
+from skillpm.delta.schemes import Scheme
+from skillpm.delta.sketch import encode_sketch, sum_sketches
+from skillpm.errors import GraftError
+from skillpm.flows.lower import AnyPack
+from skillpm.spec import oci
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import (
+    BaseRef,
+    Compression,
+    FootprintEntry,
+    Manifest,
+    ModuleSummary,
+    Over,
+    Provenance,
+    SideFile,
+    parse_manifest,
+)
+from skillpm.spec.merkle import Identity, merkle_root
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
+
+REMOVED = "none"
+_ANNOTATION = "org.opencontainers.image."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks `pack` for."""
+
+    base: Path
+    tuned: Path
+    skill: SkillName
+    version: Version
+    output: Path | None = None
+    summary: str = ""
+    license: str | None = None
+    authors: tuple[str, ...] = ()
+    requires: tuple[Requirement, ...] = ()
+    conflicts: tuple[Requirement, ...] = ()
+    over: tuple[str, ...] = ()
+    card: bytes | None = None
+    probes: bytes | None = None
+    cast: bool = False
+    method: str | None = None
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the delta is against: the base itself, or its graft with the set below."""
+
+    base: Checkpoint
+    source: Source
+    base_identity: Identity
+    identity: Identity
+    lower: tuple[AnyPack, ...]
+    files: Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True)
+class Against:
+    """Reference and tuned model, matched tensor by tensor."""
+
+    reference: Reference
+    tuned: Checkpoint
+    tuned_identity: Identity
+    pairs: list[Pair]
+    differing: list[Pair]
+    renaming: Renaming
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTensor:
+    """Where one tensor's parts went."""
+
+    codec: str
+    layer: Digest
+    stored: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What was encoded and measured: all that a manifest says of it."""
+
+    draft: Mapping[str, FootprintEntry]
+    encoded: Mapping[str, EncodedTensor]
+    layers: Mapping[Digest, Path]
+    measured: Mapping[str, Measured]
+    side: tuple[tuple[SideFile, bytes], ...]
+
+
+def draft_entries(
+    pairs: list[Pair], base: Identity, encoded: Mapping[str, EncodedTensor]
+) -> dict[str, FootprintEntry]:
+    """The footprint before the results are known."""
+    return {pair.tensor: _entry(pair, base, encoded.get(pair.tensor)) for pair in pairs}
+
+
+def _entry(pair: Pair, base: Identity, encoded: EncodedTensor | None) -> FootprintEntry:
+    spec = pair.tuned or pair.base
+    assert spec is not None  # noqa: S101 - a pair has a tensor on one side at least
+    return FootprintEntry(
+        tensor=pair.tensor,
+        change=pair.change,
+        shape=spec.shape,
+        dtype=spec.dtype,
+        leaf=base.leaves.get(pair.tensor),
+        result=None,
+        codec=encoded.codec if encoded else REMOVED,
+        layer=encoded.layer if encoded else None,
+        source=pair.source,
+    )
+
+
+def build_manifest(
+    request: Request, against: Against, cut: Cut, scheme: Scheme, created: datetime
+) -> Manifest:
+    """The manifest. Raises `GraftError` where the decoded pack changes no tensor (law 6)."""
+    reference = against.reference
+    leaves = dict(reference.identity.leaves)
+    footprint: list[FootprintEntry] = []
+    for name, entry in sorted(cut.draft.items()):
+        result = cut.measured[name].leaf if name in cut.measured else None
+        footprint.append(entry.model_copy(update={"result": result}))
+        leaves.pop(name, None)
+        if result is not None:
+            leaves[name] = result
+    if leaves == reference.identity.leaves:
+        raise GraftError(
+            f"after `{scheme.name}` compression nothing of the delta is left",
+            hint="`--scheme lossless` keeps all of it",
+        )
+    manifest = Manifest(
+        format=1,
+        skill=request.skill,
+        version=request.version,
+        summary=request.summary,
+        license=request.license,
+        authors=list(request.authors),
+        created=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        base=_base_ref(reference),
+        over=[_over(pack) for pack in reference.lower],
+        requires=[*request.requires, *_required(reference.lower)],
+        conflicts=list(request.conflicts),
+        capabilities=[],
+        compression=_compression(against, cut, scheme, footprint),
+        footprint=footprint,
+        result_root=merkle_root(leaves),
+        files=[file for file, _ in cut.side],
+        sketch=encode_sketch(sum_sketches(one.sketch for one in cut.measured.values())),
+        provenance=Provenance(
+            method=request.method, data=list(request.data), tool=f"skillpm {__version__}"
+        ),
+    )
+    return parse_manifest(manifest.canonical())
+
+
+def _base_ref(reference: Reference) -> BaseRef:
+    identity = reference.base_identity
+    return BaseRef(
+        name=reference.base.name,
+        root=identity.root,
+        architecture=reference.base.architecture,
+        dtype=identity.dtype,
+        parameters=identity.parameters,
+        tensors=len(identity.leaves),
+    )
+
+
+def _over(pack: AnyPack) -> Over:
+    return Over(skill=pack.manifest.skill, version=pack.manifest.version, digest=pack.digest)
+
+
+def _required(lower: tuple[AnyPack, ...]) -> list[Requirement]:
+    return [Requirement.exact(pack.manifest.skill, pack.manifest.version) for pack in lower]
+
+
+def _compression(
+    against: Against, cut: Cut, scheme: Scheme, footprint: list[FootprintEntry]
+) -> Compression:
+    payload = sum(path.stat().st_size for path in cut.layers.values())
+    dense = sum(entry.spec.nbytes for entry in footprint if entry.change != "removed")
+    settings: dict[str, Any] = dict(scheme.settings)
+    if against.renaming != Renaming():
+        settings["renamed"] = {"base": against.renaming.base, "tuned": against.renaming.tuned}
+    casts = sorted({p.cast for p in against.differing if p.cast})
+    if casts:
+        settings["cast_from"] = casts
+    return Compression(
+        scheme=scheme.name,
+        settings=settings,
+        payload_bytes=payload,
+        delta_bytes=dense,
+        ratio=round(dense / payload, 4) if payload else 0.0,
+        relative_error=_relative(list(cut.measured.values())),
+        modules=_modules(cut),
+    )
+
+
+def _modules(cut: Cut) -> dict[Any, ModuleSummary]:
+    modules: dict[Any, ModuleSummary] = {}
+    for kind in KINDS:
+        names = [name for name in sorted(cut.encoded) if kind_of(name) == kind]
+        if names:
+            modules[kind] = ModuleSummary(
+                codec="+".join(sorted({cut.encoded[name].codec for name in names})),
+                bytes=sum(cut.encoded[name].stored for name in names),
+                relative_error=_relative([cut.measured[name] for name in names]),
+            )
+    return modules
+
+
+def _relative(measured: list[Measured]) -> float | None:
+    """‖Δ-Δ̂‖/‖Δ‖ over these tensors; None where there is no delta in numbers."""
+    norm = sum(one.norm for one in measured)
+    error = sum(one.error for one in measured)
+    return sqrt(error / norm) if norm else None
+
+
+def build_image(
+    request: Request, manifest: Manifest, cut: Cut
+) -> tuple[oci.PackImage, dict[Digest, Path | bytes]]:
+    """The OCI manifest and every blob that it names."""
+    config = manifest.canonical()
+    blobs: dict[Digest, Path | bytes] = {Digest.of(config): config}
+    layers = [
+        oci.Descriptor(media_type=oci.DELTA_TYPE, digest=digest, size=path.stat().st_size)
+        for digest, path in sorted(cut.layers.items())
+    ]
+    blobs |= cut.layers
+    extra = [(oci.FILE_TYPE, data, file.path) for file, data in cut.side]
+    extra += [(oci.CARD_TYPE, request.card, "README.md")] if request.card is not None else []
+    extra += [(oci.PROBES_TYPE, request.probes, None)] if request.probes is not None else []  # type: ignore[list-item]
+    for media_type, data, title in extra:
+        layers.append(_descriptor(media_type, data, title))
+        blobs[Digest.of(data)] = data
+    image = oci.PackImage(
+        config=_descriptor(oci.CONFIG_TYPE, config, None),
+        layers=layers,
+        annotations=_annotations(manifest),
+    )
+    return image, blobs
+
+
+def _descriptor(media_type: str, data: bytes, title: str | None) -> oci.Descriptor:
+    annotations = {oci.TITLE: title} if title else None
+    return oci.Descriptor(
+        media_type=media_type, digest=Digest.of(data), size=len(data), annotations=annotations
+    )
+
+
+def _annotations(manifest: Manifest) -> dict[str, str]:
+    known = {
+        "title": str(manifest.skill),
+        "version": str(manifest.version),
+        "description": manifest.summary,
+        "licenses": manifest.license,
+        "authors": ", ".join(manifest.authors),
+        "created": manifest.created,
+        "base.name": manifest.base.name,
+    }
+    return {f"{_ANNOTATION}{key}": value for key, value in known.items() if value}

@@ -1,0 +1,133 @@
+"""Side files: what the tuned model's small files differ in from the base's, and putting it on."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from skillpm.checkpoint.model import Checkpoint, read_small
+from skillpm.errors import ResolutionError
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import SideFile
+from skillpm.spec.names import SkillName
+from skillpm.spec.sidefiles import check_name, diff_patch, forbid_code, merge_patch, suffix_of
+
+PATCHED = ("config.json", "generation_config.json", "tokenizer_config.json")
+WHOLE = (
+    "added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt",
+    "preprocessor_config.json", "processor_config.json", "sentencepiece.bpe.model",
+    "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer.model", "vocab.json",
+    "vocab.txt",
+)  # fmt: skip
+VOLATILE = ("_name_or_path", "transformers_version")
+"""Keys that say where and by what a model was saved, and nothing of the model."""
+
+
+@dataclass(frozen=True)
+class SidePack:
+    """The side files of one pack, parsed, and the skills that it lies over."""
+
+    skill: SkillName
+    files: tuple[tuple[SideFile, Any], ...]
+    below: frozenset[SkillName] = frozenset()
+
+
+def files_of(model: Checkpoint) -> Callable[[str], bytes | None]:
+    """A model's small files by name; None where it has no such file."""
+
+    def read(name: str) -> bytes | None:
+        path = model.folder / name if model.folder else None
+        return read_small(path) if path and path.is_file() else None
+
+    return read
+
+
+def cut_side_files(
+    before: Callable[[str], bytes | None], tuned: Checkpoint
+) -> Iterator[tuple[SideFile, bytes]]:
+    """What the tuned model's small files differ in. Raises `SpecError` for a new `auto_map`."""
+    after = files_of(tuned)
+    for name in PATCHED:
+        new = after(name)
+        if new is None:
+            continue
+        old = json.parse_object(before(name) or b"{}", f"the base's {name}")
+        patch = diff_patch(_settled(old), _settled(json.parse_object(new, f"`{name}`")))
+        forbid_code(patch, name)
+        if patch:
+            data = json.canonical(patch)
+            yield SideFile(path=name, digest=Digest.of(data), kind="merge-patch"), data
+    for name in WHOLE:
+        new = after(name)
+        if new is not None and not _same(name, before(name), new):
+            check_name(name)
+            yield SideFile(path=name, digest=Digest.of(new), kind="file"), new
+
+
+def _settled(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in VOLATILE}
+
+
+def _same(name: str, old: bytes | None, new: bytes) -> bool:
+    if old is not None and new != old and suffix_of(name) == ".json":
+        return bool(json.parse(new, f"`{name}`") == json.parse(old, f"the base's `{name}`"))
+    return new == old
+
+
+def apply_side_files(
+    before: Callable[[str], bytes | None], packs: Iterable[SidePack]
+) -> dict[str, bytes]:
+    """The side files of a graft: the base's with every pack's patches and files laid on.
+
+    A pack comes after those that it lies over, and may change what they did. Raises
+    `ResolutionError` where two others change the same key or file differently.
+    """
+    ordered = sorted(packs, key=lambda pack: (len(pack.below), pack.skill))
+    check_clashes(ordered)
+    result: dict[str, bytes] = {}
+    for pack in ordered:
+        for file, content in pack.files:
+            if file.kind == "file":
+                result[file.path] = content
+                continue
+            text = result.get(file.path) or before(file.path) or b"{}"
+            config = json.parse_object(text, f"`{file.path}`")
+            result[file.path] = json.pretty(merge_patch(config, content))
+    return result
+
+
+def check_clashes(packs: Sequence[SidePack]) -> None:
+    """Raise `ResolutionError` where two packs change the same key or file differently."""
+    for one, other in combinations(packs, 2):
+        if one.skill in other.below or other.skill in one.below:
+            continue
+        theirs = {file.path: content for file, content in other.files}
+        for file, content in one.files:
+            if file.path not in theirs or content == theirs[file.path]:
+                continue
+            if file.kind == "file" or not isinstance(theirs[file.path], dict):
+                raise _conflict(one.skill, other.skill, f"file `{file.path}`")
+            clash = clashing_key(content, theirs[file.path])
+            if clash is not None:
+                raise _conflict(one.skill, other.skill, f"key `{clash}` of `{file.path}`")
+
+
+def _conflict(one: SkillName, other: SkillName, what: str) -> ResolutionError:
+    return ResolutionError(
+        f"`{one}` and `{other}` change the {what} differently: they cannot be grafted together",
+        hint=f"install one of them: `skillpm uninstall {other}`",
+    )
+
+
+def clashing_key(one: dict[str, Any], other: dict[str, Any], path: str = "") -> str | None:
+    """A key that two patches set differently, as a dotted path, if there is one."""
+    for key in sorted(one.keys() & other.keys()):
+        a, b = one[key], other[key]
+        if isinstance(a, dict) and isinstance(b, dict):
+            nested = clashing_key(a, b, f"{path}{key}.")
+            if nested:
+                return nested
+        elif a != b or type(a) is not type(b):
+            return f"{path}{key}"
+    return None

@@ -1,0 +1,143 @@
+"""Turns a proof into sentences: who asks for what, and why it cannot be."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skillpm.resolver.facts import Asked, Cut, Fact, Missing, Needs, facts_of
+from skillpm.resolver.positions import places
+from skillpm.resolver.rules import Rules
+from skillpm.resolver.search import Proof
+from skillpm.resolver.shelf import Shelf
+from skillpm.spec.digests import Digest
+from skillpm.spec.release import Release
+from skillpm.spec.requirements import Requirement
+
+SENTENCES = 12
+VERSIONS = 6
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why there is no answer: the facts of the proof, the clash first, then what led to it."""
+
+    rules: Rules
+    facts: tuple[Fact, ...]
+
+    @classmethod
+    def of(cls, proof: Proof, rules: Rules) -> "Explanation":
+        """Read a proof."""
+        return cls(rules, tuple(facts_of(proof, rules)))
+
+    @property
+    def message(self) -> str:
+        """What cannot be, with at most `SENTENCES` reasons."""
+        reasons = [reason for fact in self.facts for reason in self._reasons(fact)]
+        lines = [f"  {reason}" for reason in reasons[:SENTENCES]]
+        if len(reasons) > SENTENCES:
+            lines.append(f"  … and {len(reasons) - SENTENCES} more")
+        return "\n".join(["no set of releases satisfies what is asked:", *lines])
+
+    @property
+    def hint(self) -> str | None:
+        """A command that helps with the first fact that something can be done about."""
+        for fact in self.facts:
+            if isinstance(fact, Missing):
+                return self._way_out(self.rules.shelves[fact.skill], fact.bits)
+        clash = next((fact for fact in self.facts if isinstance(fact, Needs)), None)
+        return f"`skillpm show {clash.others[0].skill}` lists its releases" if clash else None
+
+    @property
+    def wrong_base(self) -> tuple[Release, ...]:
+        """The releases that the proof is about and that are left out for their base alone."""
+        found: list[Release] = []
+        for fact in self.facts:
+            if isinstance(fact, Missing):
+                shelf = self.rules.shelves[fact.skill]
+                found.extend(reversed(shelf.of(fact.bits & shelf.foreign)))
+        return tuple(sorted(found, key=lambda release: release.skill))
+
+    def _reasons(self, fact: Fact) -> Iterator[str]:
+        if isinstance(fact, Asked):
+            yield f"`{fact.wanted.requirement}` is asked for by {fact.wanted.origin}"
+        elif isinstance(fact, Missing):
+            yield from self._missing(self.rules.shelves[fact.skill], fact.bits)
+        elif isinstance(fact, Cut):
+            shelf = self.rules.shelves[fact.skill]
+            yield f"{_subject(shelf, fact.bits, 'is cut', 'are cut')} from base {fact.root.short}"
+        else:
+            verbs = (
+                ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
+            )
+            subject = _subject(self.rules.shelves[fact.skill], fact.bits, *verbs)
+            yield f"{subject} {' and '.join(f'`{other}`' for other in fact.others)}"
+
+    def _missing(self, shelf: Shelf, bits: int) -> Iterator[str]:
+        if not shelf.releases:
+            yield f"there is no skill `{shelf.skill}`"
+        elif bits & shelf.nowhere:
+            early = self._prereleases(shelf)
+            has = "only prereleases there" if early else "no such release, but"
+            yield f"`{shelf.skill}` has {has} {_listed(shelf, early or shelf.everything)}"
+        yield from self._foreign(shelf, bits & shelf.foreign)
+        if bits & shelf.hidden:
+            reasons = {release.yank_reason for release in shelf.of(bits & shelf.hidden)}
+            why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
+            yield f"{_subject(shelf, bits & shelf.hidden, 'is yanked', 'are yanked')}{why}"
+
+    def _foreign(self, shelf: Shelf, bits: int) -> Iterator[str]:
+        by_root: dict[Digest | None, int] = {}
+        for place in places(bits):
+            root = shelf.releases[place].base
+            by_root[root] = by_root.get(root, 0) | 1 << place
+        for root, cut in by_root.items():
+            if root and self.rules.question.base:
+                yield (
+                    f"{_subject(shelf, cut, 'is cut', 'are cut')} from base {root.short}, "
+                    f"this project has {self.rules.question.base.short}"
+                )
+
+    def _prereleases(self, shelf: Shelf) -> int:
+        """The usable prereleases within the ranges that admit nothing else."""
+        bits = 0
+        for fact in self.facts:
+            for wanted in _requirements(fact):
+                if wanted.skill == shelf.skill and not shelf.admitted(wanted.range):
+                    bits |= shelf.within(wanted.range) & shelf.usable
+        return bits
+
+    def _way_out(self, shelf: Shelf, bits: int) -> str:
+        name = shelf.skill
+        fitting, early = shelf.best(shelf.usable), self._prereleases(shelf)
+        if not shelf.releases:
+            return f"`skillpm search {name.name}` looks for it under another name"
+        if bits & shelf.nowhere and early:
+            return f"`{name} ^{shelf.of(early)[-1].version}` admits prereleases"
+        if bits & shelf.foreign and fitting is not None:
+            return f"`{shelf.releases[fitting].ref}` is cut from this project's base"
+        if bits & shelf.hidden and not bits & shelf.foreign:
+            newest = shelf.of(bits & shelf.hidden)[-1].version
+            return f"`skillpm unyank {name}@{newest}` brings it back"
+        return f"`skillpm show {name}` lists its releases"
+
+
+def _requirements(fact: Fact) -> tuple[Requirement, ...]:
+    if isinstance(fact, Asked):
+        return (fact.wanted.requirement,)
+    return fact.others if isinstance(fact, Needs) and not fact.conflict else ()
+
+
+def _subject(shelf: Shelf, bits: int, one: str, many: str) -> str:
+    """The releases at `bits` as the subject of a sentence, with the verb that goes with them."""
+    count = len(places(bits & shelf.everything))
+    if count > 1 and bits & shelf.everything == shelf.everything:
+        return f"every release of `{shelf.skill}` {one}"
+    return f"`{shelf.skill}` {_listed(shelf, bits)} {one if count == 1 else many}"
+
+
+def _listed(shelf: Shelf, bits: int) -> str:
+    """Versions, ascending; many are shown by the first and the last ones."""
+    versions = [str(release.version) for release in shelf.of(bits)]
+    if len(versions) > VERSIONS:
+        versions[VERSIONS // 2 : -VERSIONS // 2] = ["…"]
+        return f"{', '.join(versions)} ({len(shelf.of(bits))} releases)"
+    return ", ".join(versions)

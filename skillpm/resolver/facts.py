@@ -1,0 +1,118 @@
+"""A proof, reduced to the facts it starts from: what people wrote, and what the catalogue has."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from nab_resolver.types import IncompatibilityCause
+
+from skillpm.resolver.positions import bits_of, places
+from skillpm.resolver.question import Wanted
+from skillpm.resolver.rules import BaseSlot, Clash, Rules
+from skillpm.resolver.search import Clause, Proof
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Someone asks for it."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Releases of `skill` require (or, with `conflict`, exclude) all of `others`."""
+
+    skill: SkillName
+    bits: int
+    others: tuple[Requirement, ...]
+    conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Releases of `skill` were cut from the base `root`."""
+
+    skill: SkillName
+    bits: int
+    root: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """None of the releases of `skill` at `bits` may be chosen, or no release is there at all."""
+
+    skill: SkillName
+    bits: int
+
+
+Fact = Asked | Needs | Cut | Missing
+
+
+def facts_of(proof: Proof, rules: Rules) -> list[Fact]:
+    """The facts of a proof in the order in which it uses them, the clash first.
+
+    Facts that say the same of several releases are one. Linear in the proof.
+    """
+    merged: dict[object, Fact] = {}
+    for leaf in _leaves(proof.clause):
+        for fact in _read(leaf, rules):
+            key = _key(fact)
+            known = merged.setdefault(key, fact)
+            if not isinstance(fact, Asked) and not isinstance(known, Asked):
+                merged[key] = replace(known, bits=known.bits | fact.bits)
+    return list(merged.values())
+
+
+def _key(fact: Fact) -> object:
+    return fact if isinstance(fact, Asked) else replace(fact, bits=0)
+
+
+def _leaves(conclusion: Clause) -> Iterator[Clause]:
+    """The clauses that are not derived, each once, from the depth of the proof to its end."""
+    pending, seen = [conclusion], set[int]()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        causes = [cause for cause in (node.cause_right, node.cause_left) if cause]
+        if not causes:
+            yield node
+        pending.extend(sorted(causes, key=lambda cause: cause.cause_left is not None))
+
+
+def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
+    if leaf.cause is IncompatibilityCause.ROOT:
+        yield Asked(leaf.origin)
+        return
+    subject, other = leaf.terms[0], leaf.terms[-1]
+    bits, other_bits = bits_of(subject.constraint), bits_of(other.constraint)
+    if isinstance(subject.package, BaseSlot):
+        return
+    if leaf.cause is IncompatibilityCause.NO_VERSIONS:
+        yield Missing(subject.package, bits)
+    elif isinstance(other.package, BaseSlot):
+        yield Cut(subject.package, bits, rules.roots[other_bits.bit_length() - 1])
+    elif subject is not other and other.is_positive():
+        yield from _stated(rules, Clash(subject.package, bits, other.package, other_bits))
+    else:
+        yield from _required(rules, subject.package, bits, other=other.package)
+
+
+def _required(rules: Rules, skill: SkillName, bits: int, *, other: SkillName) -> Iterator[Fact]:
+    shelf = rules.shelves[skill]
+    for place in places(bits & shelf.usable):
+        requires = shelf.releases[place].requires
+        yield Needs(skill, 1 << place, tuple(r for r in requires if r.skill == other))
+
+
+def _stated(rules: Rules, clash: Clash) -> Iterator[Fact]:
+    shelf, other = rules.shelves[clash.skill], rules.shelves[clash.other]
+    for place in places(clash.bits):
+        for conflict in shelf.releases[place].conflicts:
+            same = conflict.skill == clash.other
+            if same and other.admitted(conflict.range) & other.usable == clash.other_bits:
+                yield Needs(clash.skill, 1 << place, (conflict,), conflict=True)

@@ -1,0 +1,43 @@
+"""What must hold between the parts of a pack: OCI manifest, manifest, side files."""
+
+from typing import Any
+
+from skillpm.errors import Problems
+from skillpm.spec import json, oci
+from skillpm.spec.manifest import Manifest, SideFile
+from skillpm.spec.sidefiles import forbid_code
+
+
+def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
+    """Raise `SpecError` with every way in which the manifest does not fit the OCI manifest."""
+    problems = Problems(f"the pack of {manifest.ref}")
+    payload = {layer.digest for layer in image.layer(oci.DELTA_TYPE)}
+    used = {entry.layer for entry in manifest.footprint if entry.layer}
+    for entry in manifest.footprint:
+        if entry.layer and entry.layer not in payload:
+            problems.add(f"footprint of `{entry.tensor}`", f"{entry.layer} is no payload layer")
+    for digest in sorted(payload - used):
+        problems.add("layers", f"payload layer {digest} is used by no tensor")
+    carried = {layer.digest for layer in image.layer(oci.FILE_TYPE)}
+    named = {file.digest for file in manifest.files}
+    for digest in sorted(carried ^ named):
+        problems.add("files", f"{digest} is named on one side only: as a layer, or in `files`")
+    stored = sum(layer.size for layer in image.layer(oci.DELTA_TYPE))
+    if manifest.compression.payload_bytes != stored:
+        claimed = manifest.compression.payload_bytes
+        problems.add("compression.payload_bytes", f"{claimed}, but the layers hold {stored}")
+    for media_type in (oci.CARD_TYPE, oci.PROBES_TYPE, oci.ROUTER_TYPE):
+        if len(image.layer(media_type)) > 1:
+            problems.add("layers", f"more than one of `{media_type}`")
+    problems.raise_if_any()
+
+
+def read_side_file(file: SideFile, data: bytes) -> Any:
+    """The merge patch that a side file is, or its bytes. Raises `SpecError` where it is unsound."""
+    if file.kind == "file":
+        if file.path.lower().endswith(".json"):
+            forbid_code(json.parse(data, f"side file `{file.path}`"), file.path)
+        return data
+    patch = json.parse_object(data, f"side file `{file.path}`")
+    forbid_code(patch, file.path)
+    return patch

@@ -1,0 +1,105 @@
+"""A saved index: all that resolution needs of a catalogue, as one JSON file for bug reports."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from skillpm.errors import Problems, SpecError
+from skillpm.spec import json
+from skillpm.spec.fields import (
+    DigestField,
+    Document,
+    RequirementField,
+    SkillNameField,
+    VersionField,
+    read_document,
+)
+from skillpm.spec.names import SkillName
+from skillpm.spec.release import Release
+from skillpm.spec.versions import Version
+
+WHAT = "the saved index"
+
+
+class SavedRelease(Document):
+    """What the index says of one release; all of it may be left out."""
+
+    requires: list[RequirementField] = Field(default_factory=list)
+    conflicts: list[RequirementField] = Field(default_factory=list)
+    yanked: bool = False
+    base: DigestField | None = None
+
+    def release(self, skill: SkillName, version: Version) -> Release:
+        """The release, as any index would list it."""
+        return Release(
+            skill,
+            version,
+            base=self.base,
+            requires=tuple(self.requires),
+            conflicts=tuple(self.conflicts),
+            yanked=self.yanked,
+        )
+
+
+class _File(Document):
+    skills: dict[SkillNameField, dict[VersionField, SavedRelease]]
+
+
+@dataclass(frozen=True)
+class SavedIndex:
+    """Releases by skill; fits the resolver's `Catalogue`."""
+
+    by_skill: Mapping[SkillName, Sequence[Release]]
+
+    def releases(self, skills: Collection[SkillName]) -> Mapping[SkillName, Sequence[Release]]:
+        """All releases of each skill, in the order of the file."""
+        return {skill: self.by_skill.get(skill, ()) for skill in skills}
+
+
+def parse_index(data: bytes, what: str = WHAT) -> SavedIndex:
+    """Read a saved index; raise `SpecError` with every problem and its path."""
+    plain = json.parse_object(data, what)
+    file = read_document(_File, plain, what)
+    problems = Problems(what)
+    problems.extend(_twice(plain["skills"]))
+    problems.raise_if_any()
+    return SavedIndex(
+        {
+            skill: [saved.release(skill, version) for version, saved in versions.items()]
+            for skill, versions in file.skills.items()
+        }
+    )
+
+
+def _twice(skills: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    """Versions that differ in build metadata alone are one version, written twice."""
+    for skill, versions in skills.items():
+        seen: set[Version] = set()
+        for text in versions:
+            version = Version.parse(text)
+            if version in seen:
+                yield f"skills.{skill}.{text}", "build metadata does not make another version"
+            seen.add(version)
+
+
+def dump_index(releases: Iterable[Release]) -> bytes:
+    """The saved index of these releases: `parse_index` reads back what resolution needs.
+
+    Canonical JSON, and nothing that has its default. Raises `SpecError` for a release that comes
+    twice.
+    """
+    skills: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    for release in releases:
+        versions = skills.setdefault(str(release.skill), {})
+        if str(release.version) in versions:
+            raise SpecError(f"`{release.ref}` comes twice")
+        saved = SavedRelease(
+            requires=list(release.requires),
+            conflicts=list(release.conflicts),
+            yanked=release.yanked,
+            base=release.base,
+        )
+        versions[str(release.version)] = saved.model_dump(mode="json", exclude_defaults=True)
+    return json.canonical({"skills": skills})

@@ -1,0 +1,1 @@
+"""The store: the client's blobs, by digest."""

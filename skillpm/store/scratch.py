@@ -1,0 +1,47 @@
+"""A folder for what is being made; what a killed command left there goes with the next one."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from skillpm.errors import StateError
+
+
+@contextmanager
+def scratch(home: Path, purpose: str) -> Iterator[Path]:
+    """A new folder under `home`, removed at the end, whatever happens."""
+    parent = home / "tmp"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-{os.getpid()}-", dir=parent))
+    except OSError as problem:
+        raise StateError(
+            f"`{parent}` cannot be written: {problem.strerror}",
+            hint="set SKILLPM_HOME to a folder that can",
+        ) from problem
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    for stray in parent.iterdir():
+        parts = stray.name.split("-")
+        if len(parts) > 1 and parts[1].isdigit() and not is_alive(int(parts[1])):
+            shutil.rmtree(stray, ignore_errors=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

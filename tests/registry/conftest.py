@@ -1,0 +1,151 @@
+"""Tiny packs made by hand, registries to publish them to, and a process to kill while it does."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from registry.service import Registry, open_registry
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.manifest import Manifest, parse_manifest
+from skillpm.spec.oci import CONFIG_TYPE, DELTA_TYPE, Descriptor, PackImage
+from skillpm.spec.safetensors import dump_header, layout
+
+NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
+ROOT = "sha256:" + "ab" * 32
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack in memory: its OCI manifest, and the bytes of the blobs that this names."""
+
+    image: bytes
+    blobs: dict[Digest, bytes]
+
+    @property
+    def digest(self) -> Digest:
+        return Digest.of(self.image)
+
+    @property
+    def manifest(self) -> Manifest:
+        return parse_manifest(next(iter(self.blobs.values())))
+
+    def open(self, digest: Digest) -> BinaryIO:
+        return io.BytesIO(self.blobs[digest])
+
+    def publish(self, registry: Registry) -> Any:
+        return registry.publish(self.image, self.open, now=NOW)
+
+    def save(self, folder: Path) -> Path:
+        folder.mkdir()
+        (folder / "image").write_bytes(self.image)
+        for digest, data in self.blobs.items():
+            (folder / digest.hex).write_bytes(data)
+        return folder
+
+
+def delta_of(data: bytes) -> bytes:
+    return dump_header(layout([TensorSpec("parts", "U8", (len(data),))]), {}) + data
+
+
+def manifest_of(payload: bytes, **changes: Any) -> bytes:
+    plain: dict[str, Any] = {
+        "format": 1, "skill": "acme/math", "version": "1.0.0", "summary": "Adds numbers",
+        "license": "Apache-2.0", "authors": [], "created": "2024-05-17T12:00:00Z",
+        "base": {
+            "name": "tiny", "root": ROOT, "architecture": "BertModel", "dtype": "F32",
+            "parameters": 4, "tensors": 1,
+        },
+        "over": [], "requires": [], "conflicts": [], "capabilities": [],
+        "compression": {
+            "scheme": "lossless", "settings": {}, "payload_bytes": len(payload),
+            "delta_bytes": 16, "ratio": 1.0, "relative_error": 0.0, "modules": {},
+        },
+        "footprint": [{
+            "tensor": "weight", "change": "changed", "shape": [4], "dtype": "F32",
+            "leaf": ROOT, "result": ROOT, "codec": "planes", "layer": str(Digest.of(payload)),
+        }],
+        "result_root": ROOT, "files": [], "sketch": "", "provenance": {},
+    }  # fmt: skip
+    # Not canonical: ASCII escapes let a test write text that UTF-8 cannot.
+    return json.dumps(plain | changes).encode()
+
+
+def pack_of(data: bytes = b"delta", *, extra: tuple[bytes, ...] = (), **changes: Any) -> Pack:
+    """A valid pack of one payload layer (and `extra` ones); `changes` are keys of its manifest."""
+    payload = delta_of(data)
+    config = manifest_of(payload, **changes)
+    layers = (payload, *extra)
+    parts = [Descriptor(media_type=DELTA_TYPE, digest=Digest.of(b), size=len(b)) for b in layers]
+    head = Descriptor(media_type=CONFIG_TYPE, digest=Digest.of(config), size=len(config))
+    image = PackImage(config=head, layers=parts)
+    return Pack(image.canonical(), {Digest.of(blob): blob for blob in (config, *layers)})
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def make_pack() -> Callable[..., Pack]:
+    return pack_of
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "registry"
+
+
+@pytest.fixture
+def registry(folder: Path) -> Iterator[Registry]:
+    opened = open_registry(folder, create=True, patience=0.2)
+    yield opened
+    opened.close()
+
+
+class Worker:
+    """Another process, which does to registries what it is told, or dies in the middle of it."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("worker.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def start(self, action: str, folder: Path, pack: Path | None = None, *, kill: int = 0) -> None:
+        """Begin `create` or `publish`; with `kill`, to die at that dangerous call."""
+        assert self.process.stdin is not None
+        order = {"action": action, "folder": str(folder), "pack": str(pack), "kill": kill}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def result(self) -> str:
+        """How it ended: `killed`, or what was returned or raised."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+
+@pytest.fixture
+def make_worker() -> Iterator[Callable[[], Worker]]:
+    workers: list[Worker] = []
+
+    def make() -> Worker:
+        workers.append(Worker())
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.process.communicate()

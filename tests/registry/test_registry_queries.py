@@ -1,0 +1,152 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from registry.errors import RegistryCorruptError
+from skillpm.errors import SpecError
+from skillpm.spec.names import SkillName
+from skillpm.spec.versions import Version
+
+
+def found(registry, text):
+    return [release.ref for release in registry.search(text)]
+
+
+@contextmanager
+def counted(registry) -> Iterator[list[str]]:
+    engine = registry._catalog.database.engine
+    statements: list[str] = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(engine, "before_cursor_execute", note)
+
+
+def test_a_thousand_skills_are_listed_in_three_queries(registry, make_pack):
+    make_pack().publish(registry)
+    names = [SkillName("acme", f"skill{number}") for number in range(999)]
+
+    with counted(registry) as statements:
+        listed = registry.releases([*names, SkillName("acme", "math")])
+
+    assert [str(name) for name in listed] == ["acme/math"]
+    assert sum(statement.startswith("SELECT") for statement in statements) == 3
+
+
+def test_names_are_looked_up_by_index(registry):
+    with registry._catalog.database.reading() as connection:
+        plan = connection.exec_driver_sql(
+            "EXPLAIN QUERY PLAN SELECT * FROM release JOIN skill ON skill.id = skill_id "
+            "WHERE (namespace, name) IN (VALUES ('acme', 'math'), ('acme', 'words'))"
+        ).all()
+
+    assert not [row for row in plan if row[3].startswith("SCAN release")]
+
+
+def test_search_finds_parts_of_name_summary_and_capabilities(registry, make_pack):
+    make_pack(skill="acme/math", summary="Adds numbers").publish(registry)
+    make_pack(
+        skill="acme/words",
+        summary="Spells",
+        capabilities=[{"name": "spelling-bee", "metric": "accuracy", "value": 0.5}],
+    ).publish(registry)
+
+    assert found(registry, "mat") == ["acme/math 1.0.0"]
+    assert found(registry, "NUMB") == ["acme/math 1.0.0"]
+    assert found(registry, "bee") == ["acme/words 1.0.0"]
+    assert found(registry, "acme/") == ["acme/math 1.0.0", "acme/words 1.0.0"]
+    assert found(registry, "nothing") == []
+
+
+def test_search_wants_all_words_in_any_order(registry, make_pack):
+    make_pack(summary="Adds numbers").publish(registry)
+
+    assert found(registry, "numbers  acme adds") == ["acme/math 1.0.0"]
+    assert found(registry, "numbers subtracts") == []
+
+
+def test_empty_text_lists_all_skills_by_name(registry, make_pack):
+    for name in ("beta/b", "acme/z"):
+        make_pack(skill=name).publish(registry)
+
+    assert found(registry, " ") == ["acme/z 1.0.0", "beta/b 1.0.0"]
+
+
+def test_wildcards_stand_for_themselves(registry, make_pack):
+    make_pack(skill="acme/half", summary="50% of all_things / more").publish(registry)
+    make_pack(skill="acme/whole", summary="500 of allXthings").publish(registry)
+
+    for text in ("50%", "all_", "%", "_things", "/ more"):
+        assert found(registry, text) == ["acme/half 1.0.0"]
+
+
+def test_case_is_ignored_beyond_ascii(registry, make_pack):
+    make_pack(summary="ÉTUDES und Straße").publish(registry)
+
+    for text in ("études", "E\u0301tudes", "STRASSE"):
+        assert found(registry, text) == ["acme/math 1.0.0"]
+
+
+def test_the_highest_release_is_shown_and_prereleases_only_alone(registry, make_pack):
+    for version in ("1.2.0", "1.10.0", "2.0.0-rc.1"):
+        make_pack(version=version).publish(registry)
+    make_pack(skill="acme/new", version="0.1.0-alpha").publish(registry)
+
+    assert found(registry, "") == ["acme/math 1.10.0", "acme/new 0.1.0-alpha"]
+
+
+def test_yanked_releases_are_not_found(registry, make_pack, now):
+    for version in ("1.0.0", "2.0.0"):
+        make_pack(version=version).publish(registry)
+    registry.yank(SkillName("acme", "math"), Version.parse("2.0.0"), reason="", now=now)
+    assert found(registry, "math") == ["acme/math 1.0.0"]
+
+    registry.yank(SkillName("acme", "math"), Version.parse("1.0.0"), reason="", now=now)
+    assert found(registry, "math") == []
+
+
+def test_the_latest_release_decides_whether_a_skill_matches(registry, make_pack):
+    make_pack(version="1.0.0", summary="Adds").publish(registry)
+    make_pack(version="2.0.0", summary="Subtracts").publish(registry)
+
+    assert found(registry, "adds") == []
+    assert found(registry, "subtracts") == ["acme/math 2.0.0"]
+
+
+@pytest.mark.parametrize("text", ["x" * 501, "\ud800"])
+def test_text_that_cannot_be_searched_is_refused(registry, text):
+    with pytest.raises(SpecError):
+        registry.search(text)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "requires = 'not JSON'",
+        "requires = '5'",
+        "requires = '[5]'",
+        "requires = '[\"acme\"]'",
+        "version = '1.0.0.0'",
+        "summary = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_a_row_that_holds_nonsense_is_told_as_a_corrupt_catalogue(registry, make_pack, damage):
+    make_pack().publish(registry)
+    with registry._catalog.database.writing() as connection:
+        connection.exec_driver_sql("DROP TRIGGER release_stays")
+        connection.exec_driver_sql(f"UPDATE release SET {damage}")
+
+    with pytest.raises(RegistryCorruptError):
+        registry.releases([SkillName("acme", "math")])
+
+
+def test_a_summary_that_is_not_unicode_is_refused_and_changes_nothing(registry, make_pack):
+    with pytest.raises(SpecError):
+        make_pack(summary="\ud800").publish(registry)
+
+    assert registry.skills() == []

@@ -1,0 +1,300 @@
+import io
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+
+from registry.errors import (
+    BlobMissingError,
+    BlobNotFoundError,
+    BlobSizeError,
+    ReleaseExistsError,
+    UnknownReleaseError,
+)
+from registry.service import open_registry
+from skillpm.errors import DigestMismatchError, IntegrityError, SpecError, StateError
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
+
+MATH = SkillName("acme", "math")
+ONE = Version.parse("1.0.0")
+
+
+def names_of(releases):
+    return [release.ref for release in releases]
+
+
+def files_in(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "registry.lock"
+    }
+
+
+def test_a_published_release_is_listed_with_all_that_resolution_needs(registry, make_pack):
+    pack = make_pack(requires=["acme/numbers ^1"], conflicts=["acme/words"])
+
+    published = pack.publish(registry)
+
+    release = published.release
+    assert published.created
+    assert registry.releases([MATH]) == {MATH: (release,)}
+    assert (release.skill, release.version, release.digest) == (MATH, ONE, pack.digest)
+    assert release.size == len(pack.image) + sum(map(len, pack.blobs.values()))
+    assert str(release.base) == "sha256:" + "ab" * 32
+    assert release.requires == (Requirement.parse("acme/numbers ^1"),)
+    assert release.conflicts == (Requirement.parse("acme/words"),)
+    assert (release.summary, release.license) == ("Adds numbers", "Apache-2.0")
+    assert (release.scheme, release.created) == ("lossless", "2024-05-17T12:00:00Z")
+    assert release.payload_bytes == pack.manifest.compression.payload_bytes
+    assert not release.yanked
+
+
+def test_every_blob_and_the_oci_manifest_can_be_read_back(registry, make_pack):
+    pack = make_pack()
+    pack.publish(registry)
+
+    for digest, data in {pack.digest: pack.image, **pack.blobs}.items():
+        with registry.open_blob(digest) as source:
+            assert source.read() == data
+
+
+def test_a_registry_that_is_opened_again_has_what_was_published(registry, make_pack, folder):
+    release = make_pack().publish(registry).release
+
+    assert open_registry(folder).releases([MATH]) == {MATH: (release,)}
+
+
+def test_publishing_the_same_digest_again_is_a_no_op_that_says_so(registry, make_pack, folder):
+    first = make_pack().publish(registry)
+    before = files_in(folder)
+
+    again = make_pack().publish(registry)
+
+    assert not again.created
+    assert again.release == first.release
+    assert files_in(folder) == before
+
+
+def test_other_contents_under_a_taken_version_are_refused(registry, make_pack, folder):
+    first, other = make_pack(), make_pack(b"other")
+    first.publish(registry)
+    before = files_in(folder)
+
+    with pytest.raises(ReleaseExistsError) as refused:
+        other.publish(registry)
+
+    assert isinstance(refused.value, StateError)
+    assert str(first.digest) in refused.value.message
+    assert str(other.digest) in refused.value.message
+    assert "--version" in refused.value.hint
+    assert files_in(folder) == before
+
+
+def test_versions_are_sorted_as_versions(registry, make_pack):
+    for version in ("1.10.0", "1.9.0", "2.0.0-rc.1", "2.0.0"):
+        make_pack(version=version).publish(registry)
+
+    versions = [str(release.version) for release in registry.releases([MATH])[MATH]]
+
+    assert versions == ["1.9.0", "1.10.0", "2.0.0-rc.1", "2.0.0"]
+
+
+def test_versions_that_share_blobs_keep_them_once(registry, make_pack, folder):
+    make_pack(version="1.0.0").publish(registry)
+    make_pack(version="1.1.0").publish(registry)
+
+    # Two OCI manifests, two configs, and one payload.
+    assert sum(path.is_file() for path in (folder / "blobs").rglob("*")) == 5
+
+
+def test_a_pack_may_carry_all_of_another_as_its_layers(registry, make_pack):
+    inner = make_pack()
+    make_pack(version="2.0.0", extra=(inner.image, *inner.blobs.values())).publish(registry)
+
+    assert inner.publish(registry).created
+
+
+def test_a_pack_may_carry_one_blob_twice(registry, make_pack):
+    assert make_pack(extra=(b"same", b"same")).publish(registry).created
+
+
+def test_unknown_skills_are_absent(registry, make_pack):
+    make_pack().publish(registry)
+
+    assert registry.releases([SkillName("acme", "nothing")]) == {}
+    assert registry.releases([]) == {}
+
+
+def test_skills_are_listed_by_name(registry, make_pack):
+    for name in ("beta/b", "acme/z", "acme/a"):
+        make_pack(skill=name).publish(registry)
+
+    assert [str(name) for name in registry.skills()] == ["acme/a", "acme/z", "beta/b"]
+
+
+def test_bytes_that_are_not_their_digest_change_nothing(registry, make_pack, folder):
+    make_pack().publish(registry)
+    before = files_in(folder)
+    pack = make_pack(b"second", version="2.0.0")
+    *_, last = pack.blobs
+    pack.blobs[last] = bytes(len(pack.blobs[last]))
+
+    with pytest.raises(DigestMismatchError) as refused:
+        pack.publish(registry)
+
+    assert refused.value.expected == str(last)
+    assert files_in(folder) == before
+
+
+@pytest.mark.parametrize(("lie", "found"), [(b"xy", "longer"), (b"", "4")])
+def test_blobs_that_are_longer_or_shorter_than_said_change_nothing(
+    registry, make_pack, folder, lie, found
+):
+    before = files_in(folder)
+    pack = make_pack(extra=(b"extra",))
+    pack.blobs[Digest.of(b"extra")] = b"extra" + lie if lie else b"extr"
+
+    with pytest.raises(BlobSizeError, match=found) as refused:
+        pack.publish(registry)
+
+    assert isinstance(refused.value, IntegrityError)
+    assert files_in(folder) == before
+
+
+def test_an_altered_manifest_changes_nothing(registry, make_pack, folder):
+    before = files_in(folder)
+    pack = make_pack()
+    config = next(iter(pack.blobs))
+    pack.blobs[config] = pack.blobs[config].replace(b"Adds", b"Subs")
+
+    with pytest.raises(DigestMismatchError):
+        pack.publish(registry)
+
+    assert files_in(folder) == before
+
+
+def test_a_manifest_that_claims_an_absurd_size_is_not_read(registry, make_pack):
+    pack = make_pack()
+    config = pack.blobs[next(iter(pack.blobs))]
+    image = pack.image.replace(b'"size":%d' % len(config), b'"size":64000001')
+
+    with pytest.raises(SpecError, match="at most 64000000"):
+        registry.publish(image, pack.open, now=None)
+
+
+def test_a_source_that_fails_leaves_the_registry_as_it_was(registry, make_pack, folder, now):
+    before = files_in(folder)
+    pack = make_pack()
+    *_, last = pack.blobs
+
+    class Broken(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, _buffer):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(StateError, match="of the pack cannot be read: Input/output error"):
+        registry.publish(
+            pack.image, lambda digest: Broken() if digest == last else pack.open(digest), now=now
+        )
+
+    assert files_in(folder) == before
+
+
+def test_a_blob_that_no_release_has_is_not_found(registry):
+    with pytest.raises(BlobNotFoundError) as refused:
+        registry.open_blob(Digest.of(b"nothing"))
+
+    assert refused.value.exit_code == 1
+
+
+def test_a_blob_whose_file_is_gone_is_an_integrity_error(registry, make_pack, folder):
+    pack = make_pack()
+    pack.publish(registry)
+    (folder / "blobs" / "sha256" / pack.digest.hex[:2] / pack.digest.hex).unlink()
+
+    with pytest.raises(BlobMissingError) as refused:
+        registry.open_blob(pack.digest)
+
+    assert refused.value.exit_code == 3
+
+
+def test_publishing_again_mends_lost_and_damaged_blobs(registry, make_pack, folder):
+    pack = make_pack()
+    pack.publish(registry)
+    whole = files_in(folder)
+    lost, damaged, cut = (folder / "blobs" / "sha256" / d.hex[:2] / d.hex
+                          for d in (pack.digest, *pack.blobs))  # fmt: skip
+    lost.unlink()
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    cut.write_bytes(b"")
+
+    assert not pack.publish(registry).created
+
+    assert files_in(folder) == whole
+
+
+def test_a_yanked_release_is_still_listed_and_says_why(registry, make_pack, now):
+    make_pack().publish(registry)
+
+    release = registry.yank(MATH, ONE, reason="adds wrongly", now=now)
+
+    assert (release.yanked, release.yank_reason) == (True, "adds wrongly")
+    assert registry.releases([MATH])[MATH] == (release,)
+
+
+def test_yanking_again_replaces_the_reason_and_keeps_the_time(registry, make_pack, now):
+    make_pack().publish(registry)
+    registry.yank(MATH, ONE, reason="adds wrongly", now=now)
+
+    release = registry.yank(MATH, ONE, reason="licence", now=now + timedelta(days=1))
+
+    assert release.yank_reason == "licence"
+    with registry._catalog.database.reading() as connection:
+        times = connection.exec_driver_sql("SELECT yanked_at FROM release").scalars().all()
+    assert times == ["2024-05-17 12:30:00.000000"]
+
+
+def test_unyanking_shows_a_release_again_however_often(registry, make_pack, now):
+    first = make_pack().publish(registry).release
+    registry.yank(MATH, ONE, reason="adds wrongly", now=now)
+
+    assert registry.unyank(MATH, ONE) == first
+    assert registry.unyank(MATH, ONE) == first
+
+
+def test_yanking_leaves_other_releases_alone(registry, make_pack, now):
+    for name, version in (("acme/math", "1.0.0"), ("acme/math", "1.0.1"), ("beta/math", "1.0.0")):
+        make_pack(skill=name, version=version).publish(registry)
+
+    registry.yank(MATH, ONE, reason="", now=now)
+
+    listed = registry.releases([MATH, SkillName("beta", "math")])
+    assert [each.yanked for group in listed.values() for each in group] == [True, False, False]
+
+
+def test_yanking_what_is_not_here_says_so(registry, make_pack, now):
+    make_pack().publish(registry)
+
+    with pytest.raises(UnknownReleaseError) as refused:
+        registry.yank(MATH, Version.parse("9.0.0"), reason="", now=now)
+    with pytest.raises(UnknownReleaseError):
+        registry.unyank(SkillName("acme", "nothing"), ONE)
+
+    assert refused.value.exit_code == 4
+    assert "`acme/math` 9.0.0 is not in registry" in refused.value.message
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_the_client_pays_for_neither_alembic_nor_tensors(registry, folder, opened):
+    script = "import sys, registry.service as s;"
+    script += f"s.open_registry(s.Path({str(folder)!r})).skills();" if opened else ""
+    script += "assert not {'alembic', 'torch', 'numpy', 'sqlalchemy.orm'} & set(sys.modules)"
+
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,74 @@
+"""Does each order (a line of JSON) in a forked child, which may kill itself half-way.
+
+The child counts its calls that could matter to a file or the database, and dies with SIGKILL just
+before one of them or just after it.
+"""
+
+import json
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from registry.service import open_registry
+
+NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
+DANGEROUS = frozenset(
+    {"open", "write", "fsync", "replace", "mkdir", "unlink", "close", "connect", "execute",
+     "executemany", "commit", "flock"}
+)  # fmt: skip
+
+
+def die_at(number: int) -> None:
+    seen = 0
+
+    def count(_frame: FrameType, event: str, function: Any) -> None:
+        nonlocal seen
+        if event not in ("c_call", "c_return") or function.__name__ not in DANGEROUS:
+            return
+        if isinstance(getattr(function, "__self__", None), str | bytes):
+            return
+        seen += 1
+        if seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+
+
+def obey(order: dict[str, Any]) -> str:
+    folder, pack = Path(order["folder"]), Path(order["pack"])
+    if order["action"] == "create":
+        open_registry(folder, create=True)
+        return "created"
+    registry = open_registry(folder)
+    image = (pack / "image").read_bytes()
+    if order["kill"]:
+        die_at(order["kill"])
+    published = registry.publish(image, lambda digest: (pack / digest.hex).open("rb"), now=NOW)
+    sys.setprofile(None)
+    return f"created={published.created}"
+
+
+def child(order: dict[str, Any]) -> None:
+    if order["action"] == "create" and order["kill"]:
+        die_at(order["kill"])
+    try:
+        answer = obey(order)
+    except Exception as problem:  # noqa: BLE001 - the parent test judges it
+        answer = f"{type(problem).__name__}: {problem}"
+    sys.setprofile(None)
+    print(answer.replace("\n", " "), flush=True)  # noqa: T201
+    os._exit(0)
+
+
+for line in sys.stdin:
+    forked = os.fork()
+    if not forked:
+        child(json.loads(line))
+    if os.WIFSIGNALED(os.waitpid(forked, 0)[1]):
+        print("killed", flush=True)  # noqa: T201
