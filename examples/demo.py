@@ -14,13 +14,14 @@ from rich.console import Console
 
 from examples.code_search.evaluate import mrr
 from examples.code_search.prepare import Prepared, prepare
-from examples.journey.command import DemoError, Skillpm
+from examples.errors import DemoError
+from examples.journey.command import Skillpm
 from examples.journey.progress import watching
 from examples.journey.report import farewell, show_lock, summary
 from examples.journey.steps import travel
 
 FOLDER = Path(__file__).resolve().parent.parent / "demo"
-WIDTH_WITHOUT_TERMINAL = 110
+WIDTH_WITHOUT_TERMINAL = 100
 
 
 def main() -> int:

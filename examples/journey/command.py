@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from examples.errors import DemoError
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-class DemoError(Exception):
-    """A step of the demo did not do what it promises."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,28 +34,37 @@ def summary(
     checkpoint = (prepared.tuned / "model.safetensors").stat().st_size
     table = Table(title=f"code search, {len(prepared.corpus.held_out)} held-out functions")
     table.add_column("model")
-    for heading in ("MRR", "gain kept", "file", "of checkpoint", "seconds"):
+    for heading in ("MRR", "gain", "file", "ratio", "s"):
         table.add_column(heading, justify="right")
     table.add_column("root check")
     table.add_row("base", f"{base_mrr:.4f}")
-    trained = f"{prepared.seconds:.0f}" + (" (reused)" if prepared.reused else "")
-    table.add_row("tuned", f"{tuned_mrr:.4f}", "100.0 %", _mega(checkpoint), "100.0 %", trained)
+    trained = f"{prepared.seconds:.1f}"
+    table.add_row("tuned", f"{tuned_mrr:.4f}", "100.0 %", _mega(checkpoint), "1.0x", trained)
     verdicts = {LOSSLESS: _verdict(journey.exact, "= tuned")}
     for version, scheme in ((LOSSLESS, "lossless"), (GRAFTLLM, "graftllm")):
         pack, found = journey.packs[version], journey.grafts[version].mrr
         table.add_row(
-            f"graft of {version} ({scheme})",
+            f"{version} {scheme}",
             f"{found:.4f}",
             f"{100 * (found - base_mrr) / (tuned_mrr - base_mrr):.1f} %",
             _mega(pack.size),
-            f"{100 * pack.size / checkpoint:.1f} % ({checkpoint / pack.size:.1f}x less)",
+            f"{checkpoint / pack.size:.1f}x",
             f"{pack.seconds:.1f}",
             verdicts.get(version, ""),
         )
     table.add_row("after uninstall", *[""] * 5, _verdict(journey.undone, "= base"))
     table.add_row("after rollback", *[""] * 5, _verdict(journey.restored, "= before"))
-    table.caption = f"seconds: to train or to pack; the whole run took {seconds:.0f}"
+    table.caption = _caption(prepared, seconds=seconds)
     return table
+
+
+def _caption(prepared: Prepared, *, seconds: float) -> str:
+    training = " by an earlier run" if prepared.reused else ""
+    return (
+        "gain: what is kept of the tuned model's gain over the base; "
+        f"ratio: checkpoint to file; s: seconds to train{training} or to pack. "
+        f"The whole run took {seconds:.0f} s."
+    )
 
 
 def _mega(size: int) -> str:

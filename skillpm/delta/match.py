@@ -93,9 +93,7 @@ def _check_dtypes(pairs: list[Pair], *, cast: bool) -> None:
         if not cast or not (is_float(pair.cast) and is_float(pair.base.dtype)):
             raise GraftError(
                 f"`{pair.tensor}` is {pair.base.dtype} in the base, {pair.cast} in the tuned model",
-                hint="`--cast` rounds the tuned model to the base's dtype first"
-                if not cast
-                else None,
+                hint=None if cast else "`--cast` rounds the tuned model to the base's dtype",
             )
 
 
@@ -116,8 +114,8 @@ def _find_renaming(base: Specs, tuned: Specs) -> Renaming:
     mismatched = _mismatched(winners[0], base, tuned)
     if mismatched:
         raise GraftError(
-            f"under the prefix `{winners[0].tuned or winners[0].base}` the tuned model's tensors do "
-            f"not match the base's one to one: `{mismatched}` has another shape"
+            f"under the prefix `{winners[0].tuned or winners[0].base}` the tuned model's tensors "
+            f"do not match the base's one to one: `{mismatched}` has another shape"
         )
     return winners[0]
 

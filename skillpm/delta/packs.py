@@ -95,18 +95,16 @@ class OpenPack:
         if record.codec != entry.codec:
             raise IntegrityError(f"`{tensor}`: manifest and payload name different codecs")
         _check_claims(entry, reference, reader.stored_bytes(tensor))
-        if entry.codec in LOSSLESS:
-            return LOSSLESS[entry.codec](entry.spec, reader, record.settings)
-        if entry.codec in LOSSY:
-            if entry.change != "changed" or not is_float(entry.dtype):
-                raise IntegrityError(
-                    f"`{tensor}`: codec `{entry.codec}` needs a float tensor's delta"
-                )
-            return LOSSY[entry.codec](entry.spec, reader, record.settings)
-        raise IntegrityError(
-            f"`{tensor}` is encoded with `{entry.codec}`, which this skillpm does not know",
-            hint="install a newer skillpm",
-        )
+        make = DECODERS.get(entry.codec)
+        if make is None:
+            raise IntegrityError(
+                f"`{tensor}` is encoded with `{entry.codec}`, which this skillpm does not know",
+                hint="install a newer skillpm",
+            )
+        adds_up = entry.change == "changed" and is_float(entry.dtype)
+        if entry.codec in LOSSY and not adds_up:
+            raise IntegrityError(f"`{tensor}`: codec `{entry.codec}` needs a float tensor's delta")
+        return make(entry.spec, reader, record.settings)
 
 
 def _check_claims(entry: FootprintEntry, reference: TensorSpec | None, stored: int) -> None:

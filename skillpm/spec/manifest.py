@@ -181,6 +181,18 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield from _file_checks(manifest.files)
 
 
+def _file_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    paths: set[str] = set()
+    for position, file in enumerate(manifest.files):
+        try:
+            check_name(file.path)
+        except SpecError as problem:
+            yield f"files[{position}].path", problem.message
+        if file.path in paths:
+            yield f"files[{position}].path", f"{file.path!r} stands twice"
+        paths.add(file.path)
+
+
 def _entry_checks(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:
     if not entry.tensor or "\0" in entry.tensor:
         yield "tensor", "a tensor's name is not empty and holds no NUL"
