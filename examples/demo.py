@@ -15,7 +15,7 @@ from rich.console import Console
 from examples.code_search.evaluate import mrr
 from examples.code_search.prepare import Prepared, prepare
 from examples.errors import DemoError
-from examples.journey.command import Skillpm
+from examples.journey.command import Skillpm, script
 from examples.journey.progress import watching
 from examples.journey.report import farewell, show_lock, summary
 from examples.journey.steps import travel
@@ -71,6 +71,8 @@ def _demo(console: Console) -> int:
 
 def _clean_start(console: Console) -> Skillpm:
     """Remove what an earlier run left, but for the models, which `prepare` judges by content."""
+    # A missing command is told now, not after two minutes of training.
+    script()
     project, home = FOLDER / "project", FOLDER / "home"
     for folder in (project, home):
         if folder.exists():

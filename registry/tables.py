@@ -18,7 +18,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
 )
 
 metadata = MetaData(
@@ -108,9 +107,9 @@ release = Table(
         "yanked",
         Boolean(create_constraint=True, name="yanked_form"),
         nullable=False,
-        server_default=false(),
+        default=False,
     ),
-    Column("yank_reason", Text, nullable=False, server_default=""),
+    Column("yank_reason", Text, nullable=False, default=""),
     Column("yanked_at", DateTime(timezone=True)),
     UniqueConstraint("skill_id", "version"),
     CheckConstraint(

@@ -57,7 +57,7 @@ class Skillpm:
             f"$ {shlex.join(['skillpm', *shown])}", style="bold", markup=False, highlight=False
         )
         return subprocess.run(
-            [_script(), *arguments],
+            [str(script()), *arguments],
             cwd=self.project,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
@@ -77,8 +77,9 @@ def scripts() -> Path:
     return Path(sysconfig.get_path("scripts"))
 
 
-def _script() -> str:
+def script() -> Path:
+    """Return this environment's `skillpm`; a `DemoError` if it is not installed."""
     for name in ("skillpm", "skillpm.exe"):
         if (scripts() / name).is_file():
-            return str(scripts() / name)
+            return scripts() / name
     raise DemoError(f"skillpm is not installed in this environment ({scripts()})")

@@ -28,7 +28,7 @@ def refuse_replacing(table: str, same: str) -> str:
         f"{table}_is_not_replaced",
         f"INSERT ON {table}",
         f"a {table} row stays as it is",
-        when=f"EXISTS (SELECT 1 FROM {table} WHERE {same})",
+        when=f"EXISTS (SELECT 1 FROM {table} WHERE {same})",  # noqa: S608 - no foreign text
     )
 
 
@@ -121,8 +121,8 @@ def create_release() -> None:
         sa.Column("payload_bytes", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.Text(), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("yanked", sa.Boolean(), server_default=sa.false(), nullable=False),
-        sa.Column("yank_reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("yanked", sa.Boolean(), nullable=False),
+        sa.Column("yank_reason", sa.Text(), nullable=False),
         sa.Column("yanked_at", sa.DateTime(timezone=True)),
         *release_checks(),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_release")),

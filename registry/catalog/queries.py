@@ -14,9 +14,9 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    or_,
     select,
     true,
-    tuple_,
     update,
 )
 
@@ -32,7 +32,7 @@ from skillpm.spec.versions import Version
 
 SEARCH_LIMIT = 500
 T = TypeVar("T")
-_CHUNK = 400  # Two parameters a name stay under the 999 that older SQLite takes.
+_CHUNK = 400  # At most two parameters for each stay under the 999 that older SQLite takes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,7 @@ class Catalog:
         found: list[Release] = []
         with self.database.reading() as connection:
             for names in _chunks(sorted(set(skills))):
-                pairs = [(name.namespace, name.name) for name in names]
-                named = tuple_(skill.c.namespace, skill.c.name).in_(pairs)
-                found += self._read(connection, listed().where(named))
+                found += self._read(connection, listed().where(_is_one_of(names)))
         found.sort(key=lambda each: (each.skill, each.version))
         return {name: tuple(group) for name, group in groupby(found, lambda each: each.skill)}
 
@@ -130,6 +128,17 @@ class Catalog:
             return [release_of(row) for row in connection.execute(query)]
         except (SpecError, TypeError, AttributeError) as problem:
             raise RegistryCorruptError(self.database.folder, str(problem)) from problem
+
+
+def _is_one_of(names: Sequence[SkillName]) -> ColumnElement[bool]:
+    # By namespace, because SQLite uses no index for pairs: `(namespace, name) IN (…)`.
+    spaces = groupby(names, lambda name: name.namespace)
+    return or_(
+        *(
+            and_(skill.c.namespace == space, skill.c.name.in_([name.name for name in group]))
+            for space, group in spaces
+        )
+    )
 
 
 def _has_words(wanted: str) -> ColumnElement[bool]:

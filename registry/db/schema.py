@@ -57,10 +57,14 @@ def _readable(folder: Path) -> tuple[Database, str]:
     opened = database(folder, folder / FILE, mode="mode=rw")
     try:
         return opened, revision(opened)
-    except RegistryReadOnlyError:
+    except (RegistryReadOnlyError, RegistryUnreachableError) as problem:
         log = folder / f"{FILE}-wal"
         if log.exists() and log.stat().st_size:
-            raise
+            raise RegistryUnreachableError(
+                folder,
+                "it is read-only, and what was written last is still in its log",
+                hint="`skillpm search` once as a user who may write it settles the log",
+            ) from problem
     opened = database(folder, folder / FILE, mode="immutable=1")
     return opened, revision(opened)
 

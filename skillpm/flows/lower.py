@@ -10,10 +10,12 @@ from skillpm.delta.ports import ReadAt
 from skillpm.errors import NotFoundError, UnknownSkillError
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import SidePack
+from skillpm.spec.compat import lower_closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.pack import read_side_file
+from skillpm.spec.release import Release
 from skillpm.spec.requirements import Requirement
 from skillpm.store.packs import fetch_pack, load_pack
 
@@ -109,16 +111,20 @@ def _side_files(pack: AnyPack) -> tuple[Any, ...]:
     )
 
 
-def lower_closure(over: dict[SkillName, list[SkillName]]) -> dict[SkillName, frozenset[SkillName]]:
-    """For each skill, all that it lies over, directly or not."""
-
-    def below(skill: SkillName) -> frozenset[SkillName]:
-        found: set[SkillName] = set()
-        queue = [skill]
-        while queue:
-            fresh = [lower for lower in over.get(queue.pop(), []) if lower not in found]
-            found.update(fresh)
-            queue.extend(fresh)
-        return frozenset(found)
-
-    return {skill: below(skill) for skill in over}
+def release_of(pack: AnyPack) -> Release:
+    """A pack as an index would list it."""
+    manifest = pack.manifest
+    return Release(
+        skill=manifest.skill,
+        version=manifest.version,
+        digest=pack.digest,
+        size=pack.size,
+        base=manifest.base.root,
+        requires=tuple(manifest.requires),
+        conflicts=tuple(manifest.conflicts),
+        summary=manifest.summary,
+        license=manifest.license,
+        created=manifest.created,
+        scheme=manifest.compression.scheme,
+        payload_bytes=manifest.compression.payload_bytes,
+    )

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skillpm.resolver.facts import Asked, Cut, Fact, Missing, Needs, facts_of
+from skillpm.resolver.facts import Asked, Cut, Fact, Missing, Needs, facts_of, requirements_of
+from skillpm.resolver.order import arranged
 from skillpm.resolver.positions import places
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof
 from skillpm.resolver.shelf import Shelf
 from skillpm.spec.digests import Digest
 from skillpm.spec.release import Release
-from skillpm.spec.requirements import Requirement
 
 SENTENCES = 12
 VERSIONS = 6
@@ -26,7 +26,7 @@ class Explanation:
     @classmethod
     def of(cls, proof: Proof, rules: Rules) -> "Explanation":
         """Read a proof."""
-        return cls(rules, tuple(facts_of(proof, rules)))
+        return cls(rules, arranged(facts_of(proof, rules), rules))
 
     @property
     def message(self) -> str:
@@ -38,13 +38,17 @@ class Explanation:
         return "\n".join(["no set of releases satisfies what is asked:", *lines])
 
     @property
-    def hint(self) -> str | None:
+    def hint(self) -> str:
         """A command that helps with the first fact that something can be done about."""
         for fact in self.facts:
             if isinstance(fact, Missing):
                 return self._way_out(self.rules.shelves[fact.skill], fact.bits)
-        clash = next((fact for fact in self.facts if isinstance(fact, Needs)), None)
-        return f"`skillpm show {clash.others[0].skill}` lists its releases" if clash else None
+        for fact in self.facts:
+            if isinstance(fact, Needs):
+                return f"`skillpm show {fact.others[0].skill}` lists its releases"
+        if any(isinstance(fact, Cut) for fact in self.facts):
+            return "all releases that are installed together are cut from one base"
+        return "there is one version of each skill: ask for versions that have one in common"
 
     @property
     def wrong_base(self) -> tuple[Release, ...]:
@@ -69,14 +73,16 @@ class Explanation:
                 ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
             )
             subject = _subject(self.rules.shelves[fact.skill], fact.bits, *verbs)
-            yield f"{subject} {' and '.join(f'`{other}`' for other in fact.others)}"
+            others = " and ".join(f"`{other}`" for other in fact.others)
+            more = f"; {fact.likewise} more {verbs[fact.likewise > 1]} other versions of it"
+            yield f"{subject} {others}{more if fact.likewise else ''}"
 
     def _missing(self, shelf: Shelf, bits: int) -> Iterator[str]:
         if not shelf.releases:
             yield f"there is no skill `{shelf.skill}`"
         elif bits & shelf.nowhere:
             early = self._prereleases(shelf)
-            has = "only prereleases there" if early else "no such release, but"
+            has = "only prereleases there:" if early else "no such release; it has"
             yield f"`{shelf.skill}` has {has} {_listed(shelf, early or shelf.everything)}"
         yield from self._foreign(shelf, bits & shelf.foreign)
         if bits & shelf.hidden:
@@ -85,22 +91,20 @@ class Explanation:
             yield f"{_subject(shelf, bits & shelf.hidden, 'is yanked', 'are yanked')}{why}"
 
     def _foreign(self, shelf: Shelf, bits: int) -> Iterator[str]:
-        by_root: dict[Digest | None, int] = {}
+        by_root: dict[str, int] = {}
         for place in places(bits):
-            root = shelf.releases[place].base
+            root = _short(shelf.releases[place].base)
             by_root[root] = by_root.get(root, 0) | 1 << place
         for root, cut in by_root.items():
-            if root and self.rules.question.base:
-                yield (
-                    f"{_subject(shelf, cut, 'is cut', 'are cut')} from base {root.short}, "
-                    f"this project has {self.rules.question.base.short}"
-                )
+            subject = _subject(shelf, cut, "is cut", "are cut")
+            has = _short(self.rules.question.base)
+            yield f"{subject} from base {root}, this project has {has}"
 
     def _prereleases(self, shelf: Shelf) -> int:
         """The usable prereleases within the ranges that admit nothing else."""
         bits = 0
         for fact in self.facts:
-            for wanted in _requirements(fact):
+            for wanted in requirements_of(fact):
                 if wanted.skill == shelf.skill and not shelf.admitted(wanted.range):
                     bits |= shelf.within(wanted.range) & shelf.usable
         return bits
@@ -113,17 +117,15 @@ class Explanation:
         if bits & shelf.nowhere and early:
             return f"`{name} ^{shelf.of(early)[-1].version}` admits prereleases"
         if bits & shelf.foreign and fitting is not None:
-            return f"`{shelf.releases[fitting].ref}` is cut from this project's base"
+            return f"`{shelf.releases[fitting].ref}` fits this project's base"
         if bits & shelf.hidden and not bits & shelf.foreign:
             newest = shelf.of(bits & shelf.hidden)[-1].version
             return f"`skillpm unyank {name}@{newest}` brings it back"
         return f"`skillpm show {name}` lists its releases"
 
 
-def _requirements(fact: Fact) -> tuple[Requirement, ...]:
-    if isinstance(fact, Asked):
-        return (fact.wanted.requirement,)
-    return fact.others if isinstance(fact, Needs) and not fact.conflict else ()
+def _short(root: Digest | None) -> str:
+    return root.short if root else "unknown"
 
 
 def _subject(shelf: Shelf, bits: int, one: str, many: str) -> str:

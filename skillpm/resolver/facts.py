@@ -1,7 +1,9 @@
 """A proof, reduced to the facts it starts from: what people wrote, and what the catalogue has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 from nab_resolver.types import IncompatibilityCause
 
@@ -13,6 +15,8 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 
+FEW = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -23,12 +27,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Releases of `skill` require (or, with `conflict`, exclude) all of `others`."""
+    """Releases of `skill` require (or, with `conflict`, exclude) all of `others`.
+
+    All `others` are of one skill. So many as `likewise` says further releases of `skill` do the
+    same with other versions of it.
+    """
 
     skill: SkillName
     bits: int
     others: tuple[Requirement, ...]
     conflict: bool = False
+    likewise: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +61,56 @@ Fact = Asked | Needs | Cut | Missing
 
 
 def facts_of(proof: Proof, rules: Rules) -> list[Fact]:
-    """The facts of a proof in the order in which it uses them, the clash first.
+    """The facts of a proof in the order in which it uses them, each once.
 
-    Facts that say the same of several releases are one. Linear in the proof.
+    Facts that say the same of several releases are one, and so are more than two that differ in
+    the versions alone. Linear in the proof.
     """
-    merged: dict[object, Fact] = {}
-    for leaf in _leaves(proof.clause):
-        for fact in _read(leaf, rules):
-            key = _key(fact)
-            known = merged.setdefault(key, fact)
-            if not isinstance(fact, Asked) and not isinstance(known, Asked):
-                merged[key] = replace(known, bits=known.bits | fact.bits)
+    facts = (fact for leaf in _leaves(proof.clause) for fact in _read(leaf, rules))
+    return _collapsed(_merged(facts))
+
+
+def requirements_of(fact: Fact) -> tuple[Requirement, ...]:
+    """What a fact asks for."""
+    if isinstance(fact, Asked):
+        return (fact.wanted.requirement,)
+    return fact.others if isinstance(fact, Needs) and not fact.conflict else ()
+
+
+def _merged(facts: Iterable[Fact]) -> list[Fact]:
+    merged: dict[Fact, Fact] = {}
+    for fact in facts:
+        key = fact if isinstance(fact, Asked) else replace(fact, bits=0)
+        known = merged.setdefault(key, fact)
+        if not isinstance(fact, Asked) and not isinstance(known, Asked):
+            merged[key] = replace(known, bits=known.bits | fact.bits)
     return list(merged.values())
 
 
-def _key(fact: Fact) -> object:
-    return fact if isinstance(fact, Asked) else replace(fact, bits=0)
+def _collapsed(facts: list[Fact]) -> list[Fact]:
+    """Of many needs of one skill for another, that of the newest release stands for all."""
+    families: dict[object, list[Needs]] = {}
+    for fact in facts:
+        if isinstance(fact, Needs):
+            families.setdefault(_family(fact), []).append(fact)
+    shown: dict[object, Fact] = {}
+    for fact in facts:
+        alike = families.get(_family(fact), []) if isinstance(fact, Needs) else []
+        if len(alike) <= FEW:
+            shown[fact] = fact
+        else:
+            shown.setdefault(_family(alike[0]), _spokesman(alike))
+    return list(shown.values())
+
+
+def _family(needs: Needs) -> object:
+    return (needs.skill, needs.others[0].skill, needs.conflict)
+
+
+def _spokesman(alike: list[Needs]) -> Needs:
+    newest = max(alike, key=lambda needs: needs.bits)
+    together = reduce(or_, (needs.bits for needs in alike))
+    return replace(newest, likewise=len(places(together & ~newest.bits)))
 
 
 def _leaves(conclusion: Clause) -> Iterator[Clause]:
@@ -91,7 +134,7 @@ def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
     subject, other = leaf.terms[0], leaf.terms[-1]
     bits, other_bits = bits_of(subject.constraint), bits_of(other.constraint)
     if isinstance(subject.package, BaseSlot):
-        return
+        raise AssertionError(leaf)
     if leaf.cause is IncompatibilityCause.NO_VERSIONS:
         yield Missing(subject.package, bits)
     elif isinstance(other.package, BaseSlot):

@@ -179,11 +179,14 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         for field, problem in _entry_checks(entry, over=bool(manifest.over)):
             yield f"{path}.{field}", problem
     yield from _file_checks(manifest.files)
+    for position, lower in enumerate(manifest.over):
+        if not any(need.admits(lower.skill, lower.version) for need in manifest.requires):
+            yield f"over[{position}]", f"`requires` does not name {lower.skill} ={lower.version}"
 
 
-def _file_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
+def _file_checks(files: list[SideFile]) -> Iterator[tuple[str, str]]:
     paths: set[str] = set()
-    for position, file in enumerate(manifest.files):
+    for position, file in enumerate(files):
         try:
             check_name(file.path)
         except SpecError as problem:

@@ -27,7 +27,7 @@ def string(text: str) -> str:
 
 
 def value(plain: Any) -> str:
-    """A number, boolean, string, list or table as TOML in one line; floats in their shortest form."""
+    """A value as TOML in one line; floats in their shortest form, tables inline."""
     if isinstance(plain, bool):
         return "true" if plain else "false"
     if isinstance(plain, int | float):

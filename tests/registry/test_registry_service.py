@@ -1,7 +1,10 @@
 import io
 import subprocess
 import sys
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from registry.errors import (
     ReleaseExistsError,
     UnknownReleaseError,
 )
-from registry.service import open_registry
+from registry.service import Registry, open_registry
 from skillpm.errors import DigestMismatchError, IntegrityError, SpecError, StateError
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
@@ -21,13 +24,10 @@ from skillpm.spec.versions import Version
 
 MATH = SkillName("acme", "math")
 ONE = Version.parse("1.0.0")
+MakePack = Callable[..., Any]
 
 
-def names_of(releases):
-    return [release.ref for release in releases]
-
-
-def files_in(folder):
+def files_in(folder: Path) -> dict[Path, bytes]:
     return {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")
@@ -35,7 +35,9 @@ def files_in(folder):
     }
 
 
-def test_a_published_release_is_listed_with_all_that_resolution_needs(registry, make_pack):
+def test_a_published_release_is_listed_with_all_that_resolution_needs(
+    registry: Registry, make_pack: MakePack
+) -> None:
     pack = make_pack(requires=["acme/numbers ^1"], conflicts=["acme/words"])
 
     published = pack.publish(registry)
@@ -54,7 +56,9 @@ def test_a_published_release_is_listed_with_all_that_resolution_needs(registry, 
     assert not release.yanked
 
 
-def test_every_blob_and_the_oci_manifest_can_be_read_back(registry, make_pack):
+def test_every_blob_and_the_oci_manifest_can_be_read_back(
+    registry: Registry, make_pack: MakePack
+) -> None:
     pack = make_pack()
     pack.publish(registry)
 
@@ -63,13 +67,17 @@ def test_every_blob_and_the_oci_manifest_can_be_read_back(registry, make_pack):
             assert source.read() == data
 
 
-def test_a_registry_that_is_opened_again_has_what_was_published(registry, make_pack, folder):
+def test_a_registry_that_is_opened_again_has_what_was_published(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     release = make_pack().publish(registry).release
 
     assert open_registry(folder).releases([MATH]) == {MATH: (release,)}
 
 
-def test_publishing_the_same_digest_again_is_a_no_op_that_says_so(registry, make_pack, folder):
+def test_publishing_the_same_digest_again_is_a_no_op_that_says_so(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     first = make_pack().publish(registry)
     before = files_in(folder)
 
@@ -80,7 +88,9 @@ def test_publishing_the_same_digest_again_is_a_no_op_that_says_so(registry, make
     assert files_in(folder) == before
 
 
-def test_other_contents_under_a_taken_version_are_refused(registry, make_pack, folder):
+def test_other_contents_under_a_taken_version_are_refused(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     first, other = make_pack(), make_pack(b"other")
     first.publish(registry)
     before = files_in(folder)
@@ -95,7 +105,7 @@ def test_other_contents_under_a_taken_version_are_refused(registry, make_pack, f
     assert files_in(folder) == before
 
 
-def test_versions_are_sorted_as_versions(registry, make_pack):
+def test_versions_are_sorted_as_versions(registry: Registry, make_pack: MakePack) -> None:
     for version in ("1.10.0", "1.9.0", "2.0.0-rc.1", "2.0.0"):
         make_pack(version=version).publish(registry)
 
@@ -104,7 +114,9 @@ def test_versions_are_sorted_as_versions(registry, make_pack):
     assert versions == ["1.9.0", "1.10.0", "2.0.0-rc.1", "2.0.0"]
 
 
-def test_versions_that_share_blobs_keep_them_once(registry, make_pack, folder):
+def test_versions_that_share_blobs_keep_them_once(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     make_pack(version="1.0.0").publish(registry)
     make_pack(version="1.1.0").publish(registry)
 
@@ -112,32 +124,36 @@ def test_versions_that_share_blobs_keep_them_once(registry, make_pack, folder):
     assert sum(path.is_file() for path in (folder / "blobs").rglob("*")) == 5
 
 
-def test_a_pack_may_carry_all_of_another_as_its_layers(registry, make_pack):
+def test_a_pack_may_carry_all_of_another_as_its_layers(
+    registry: Registry, make_pack: MakePack
+) -> None:
     inner = make_pack()
     make_pack(version="2.0.0", extra=(inner.image, *inner.blobs.values())).publish(registry)
 
     assert inner.publish(registry).created
 
 
-def test_a_pack_may_carry_one_blob_twice(registry, make_pack):
+def test_a_pack_may_carry_one_blob_twice(registry: Registry, make_pack: MakePack) -> None:
     assert make_pack(extra=(b"same", b"same")).publish(registry).created
 
 
-def test_unknown_skills_are_absent(registry, make_pack):
+def test_unknown_skills_are_absent(registry: Registry, make_pack: MakePack) -> None:
     make_pack().publish(registry)
 
     assert registry.releases([SkillName("acme", "nothing")]) == {}
     assert registry.releases([]) == {}
 
 
-def test_skills_are_listed_by_name(registry, make_pack):
+def test_skills_are_listed_by_name(registry: Registry, make_pack: MakePack) -> None:
     for name in ("beta/b", "acme/z", "acme/a"):
         make_pack(skill=name).publish(registry)
 
     assert [str(name) for name in registry.skills()] == ["acme/a", "acme/z", "beta/b"]
 
 
-def test_bytes_that_are_not_their_digest_change_nothing(registry, make_pack, folder):
+def test_bytes_that_are_not_their_digest_change_nothing(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     make_pack().publish(registry)
     before = files_in(folder)
     pack = make_pack(b"second", version="2.0.0")
@@ -153,8 +169,8 @@ def test_bytes_that_are_not_their_digest_change_nothing(registry, make_pack, fol
 
 @pytest.mark.parametrize(("lie", "found"), [(b"xy", "longer"), (b"", "4")])
 def test_blobs_that_are_longer_or_shorter_than_said_change_nothing(
-    registry, make_pack, folder, lie, found
-):
+    registry: Registry, make_pack: MakePack, folder: Path, lie: bytes, found: str
+) -> None:
     before = files_in(folder)
     pack = make_pack(extra=(b"extra",))
     pack.blobs[Digest.of(b"extra")] = b"extra" + lie if lie else b"extr"
@@ -166,7 +182,9 @@ def test_blobs_that_are_longer_or_shorter_than_said_change_nothing(
     assert files_in(folder) == before
 
 
-def test_an_altered_manifest_changes_nothing(registry, make_pack, folder):
+def test_an_altered_manifest_changes_nothing(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     before = files_in(folder)
     pack = make_pack()
     config = next(iter(pack.blobs))
@@ -178,25 +196,29 @@ def test_an_altered_manifest_changes_nothing(registry, make_pack, folder):
     assert files_in(folder) == before
 
 
-def test_a_manifest_that_claims_an_absurd_size_is_not_read(registry, make_pack):
+def test_a_manifest_that_claims_an_absurd_size_is_not_read(
+    registry: Registry, make_pack: MakePack, now: datetime
+) -> None:
     pack = make_pack()
     config = pack.blobs[next(iter(pack.blobs))]
     image = pack.image.replace(b'"size":%d' % len(config), b'"size":64000001')
 
     with pytest.raises(SpecError, match="at most 64000000"):
-        registry.publish(image, pack.open, now=None)
+        registry.publish(image, pack.open, now=now)
 
 
-def test_a_source_that_fails_leaves_the_registry_as_it_was(registry, make_pack, folder, now):
+def test_a_source_that_fails_leaves_the_registry_as_it_was(
+    registry: Registry, make_pack: MakePack, folder: Path, now: datetime
+) -> None:
     before = files_in(folder)
     pack = make_pack()
     *_, last = pack.blobs
 
     class Broken(io.RawIOBase):
-        def readable(self):
+        def readable(self) -> bool:
             return True
 
-        def readinto(self, _buffer):
+        def readinto(self, _buffer: object) -> int:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(StateError, match="of the pack cannot be read: Input/output error"):
@@ -207,14 +229,16 @@ def test_a_source_that_fails_leaves_the_registry_as_it_was(registry, make_pack, 
     assert files_in(folder) == before
 
 
-def test_a_blob_that_no_release_has_is_not_found(registry):
+def test_a_blob_that_no_release_has_is_not_found(registry: Registry) -> None:
     with pytest.raises(BlobNotFoundError) as refused:
         registry.open_blob(Digest.of(b"nothing"))
 
     assert refused.value.exit_code == 1
 
 
-def test_a_blob_whose_file_is_gone_is_an_integrity_error(registry, make_pack, folder):
+def test_a_blob_whose_file_is_gone_is_an_integrity_error(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     pack = make_pack()
     pack.publish(registry)
     (folder / "blobs" / "sha256" / pack.digest.hex[:2] / pack.digest.hex).unlink()
@@ -225,7 +249,9 @@ def test_a_blob_whose_file_is_gone_is_an_integrity_error(registry, make_pack, fo
     assert refused.value.exit_code == 3
 
 
-def test_publishing_again_mends_lost_and_damaged_blobs(registry, make_pack, folder):
+def test_publishing_again_mends_lost_and_damaged_blobs(
+    registry: Registry, make_pack: MakePack, folder: Path
+) -> None:
     pack = make_pack()
     pack.publish(registry)
     whole = files_in(folder)
@@ -240,7 +266,9 @@ def test_publishing_again_mends_lost_and_damaged_blobs(registry, make_pack, fold
     assert files_in(folder) == whole
 
 
-def test_a_yanked_release_is_still_listed_and_says_why(registry, make_pack, now):
+def test_a_yanked_release_is_still_listed_and_says_why(
+    registry: Registry, make_pack: MakePack, now: datetime
+) -> None:
     make_pack().publish(registry)
 
     release = registry.yank(MATH, ONE, reason="adds wrongly", now=now)
@@ -249,7 +277,9 @@ def test_a_yanked_release_is_still_listed_and_says_why(registry, make_pack, now)
     assert registry.releases([MATH])[MATH] == (release,)
 
 
-def test_yanking_again_replaces_the_reason_and_keeps_the_time(registry, make_pack, now):
+def test_yanking_again_replaces_the_reason_and_keeps_the_time(
+    registry: Registry, make_pack: MakePack, now: datetime
+) -> None:
     make_pack().publish(registry)
     registry.yank(MATH, ONE, reason="adds wrongly", now=now)
 
@@ -261,7 +291,9 @@ def test_yanking_again_replaces_the_reason_and_keeps_the_time(registry, make_pac
     assert times == ["2024-05-17 12:30:00.000000"]
 
 
-def test_unyanking_shows_a_release_again_however_often(registry, make_pack, now):
+def test_unyanking_shows_a_release_again_however_often(
+    registry: Registry, make_pack: MakePack, now: datetime
+) -> None:
     first = make_pack().publish(registry).release
     registry.yank(MATH, ONE, reason="adds wrongly", now=now)
 
@@ -269,7 +301,9 @@ def test_unyanking_shows_a_release_again_however_often(registry, make_pack, now)
     assert registry.unyank(MATH, ONE) == first
 
 
-def test_yanking_leaves_other_releases_alone(registry, make_pack, now):
+def test_yanking_leaves_other_releases_alone(
+    registry: Registry, make_pack: MakePack, now: datetime
+) -> None:
     for name, version in (("acme/math", "1.0.0"), ("acme/math", "1.0.1"), ("beta/math", "1.0.0")):
         make_pack(skill=name, version=version).publish(registry)
 
@@ -279,7 +313,9 @@ def test_yanking_leaves_other_releases_alone(registry, make_pack, now):
     assert [each.yanked for group in listed.values() for each in group] == [True, False, False]
 
 
-def test_yanking_what_is_not_here_says_so(registry, make_pack, now):
+def test_yanking_what_is_not_here_says_so(
+    registry: Registry, make_pack: MakePack, now: datetime
+) -> None:
     make_pack().publish(registry)
 
     with pytest.raises(UnknownReleaseError) as refused:
@@ -292,7 +328,9 @@ def test_yanking_what_is_not_here_says_so(registry, make_pack, now):
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_the_client_pays_for_neither_alembic_nor_tensors(registry, folder, opened):
+def test_the_client_pays_for_neither_alembic_nor_tensors(
+    registry: Registry, folder: Path, *, opened: bool
+) -> None:
     script = "import sys, registry.service as s;"
     script += f"s.open_registry(s.Path({str(folder)!r})).skills();" if opened else ""
     script += "assert not {'alembic', 'torch', 'numpy', 'sqlalchemy.orm'} & set(sys.modules)"

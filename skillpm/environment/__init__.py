@@ -1,0 +1,1 @@
+"""A project on disk: its file, its lock, and its numbered, immutable generations."""

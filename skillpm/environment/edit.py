@@ -1,0 +1,75 @@
+"""Editing `skillpm.toml` in place: comments, order and spacing stay."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Table
+
+from skillpm.errors import SpecError
+from skillpm.spec import toml
+from skillpm.spec.digests import Digest
+
+_TEMPLATE = """\
+[project]
+base = {base}
+root = {root}
+
+[skills]
+"""
+
+
+def new_project_file(base: str, root: Digest) -> str:
+    """The first `skillpm.toml` of a project."""
+    return _TEMPLATE.format(base=toml.string(base), root=toml.string(str(root)))
+
+
+def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
+    """The text with `[skills]` holding exactly `wishes`; what is the same is not touched."""
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as problem:
+        raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
+    if "skills" not in document:
+        document["skills"] = tomlkit.table()
+    table = cast("Table", document["skills"])
+    for name in [name for name in table if name not in wishes]:
+        del table[name]
+    for name, wish in wishes.items():
+        plain = _plain(wish)
+        if name not in table:
+            table[name] = _item(plain)
+        elif _plain(table[name].unwrap()) != plain:
+            _update(table, name, plain)
+    return tomlkit.dumps(document)
+
+
+def _plain(wish: Any) -> dict[str, Any]:
+    table = {"version": wish} if isinstance(wish, str) else dict(wish)
+    table.setdefault("version", "*")
+    if table.get("weight") == 1.0:
+        del table["weight"]
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def _item(plain: dict[str, Any]) -> Any:
+    if list(plain) == ["version"]:
+        return plain["version"]
+    inline = tomlkit.inline_table()
+    inline.update(plain)
+    return inline
+
+
+def _update(table: Table, name: str, plain: dict[str, Any]) -> None:
+    """Change a wish within its own form, so that a comment behind it stays."""
+    item = table[name]
+    if isinstance(item, dict):
+        for key in [key for key in item if key not in plain]:
+            del item[key]
+        item.update(plain)
+    else:
+        fresh = tomlkit.item(_item(plain))
+        fresh.trivia.comment_ws = item.trivia.comment_ws
+        fresh.trivia.comment = item.trivia.comment
+        table[name] = fresh

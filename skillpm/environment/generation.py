@@ -1,0 +1,68 @@
+"""A generation: what was installed after one change, never altered again."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from skillpm.spec import json
+from skillpm.spec.fields import (
+    DigestField,
+    Document,
+    SkillNameField,
+    VersionField,
+    read_document,
+)
+from skillpm.spec.lockfile import Lockfile, parse_lockfile
+from skillpm.spec.names import SkillName
+
+
+class Installed(Document):
+    """One release of a generation."""
+
+    skill: SkillNameField
+    version: VersionField
+    digest: DigestField
+    scheme: str
+    registry: str
+    payload_bytes: int
+    weight: Annotated[float, Field(strict=False)] = 1.0
+
+    @property
+    def ref(self) -> str:
+        """How messages name it: `acme/math 1.2.0`."""
+        return f"{self.skill} {self.version}"
+
+
+class Generation(Document):
+    """Number, time and cause of a change; what is installed after it; how to get back to it.
+
+    `lock` is the lock's text without the graft's root, `wishes` the `[skills]` table.
+    """
+
+    format: Literal[1] = 1
+    number: Annotated[int, Field(ge=0)]
+    created: str
+    action: str
+    base_root: DigestField
+    skills: list[Installed]
+    wishes: dict[str, Any]
+    lock: str
+
+    @property
+    def installed(self) -> dict[SkillName, Installed]:
+        """The releases by skill, sorted."""
+        return {one.skill: one for one in sorted(self.skills, key=lambda s: s.skill)}
+
+    @property
+    def lockfile(self) -> Lockfile:
+        """The lock that it was made from."""
+        return parse_lockfile(self.lock, f"the lock of generation {self.number}")
+
+    def dumps(self) -> bytes:
+        """Its file."""
+        return json.pretty(self.plain())
+
+
+def parse_generation(data: bytes, what: str) -> Generation:
+    """Read a generation; raise `SpecError` with every problem."""
+    return read_document(Generation, json.parse_object(data, what), what)

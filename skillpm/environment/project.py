@@ -1,0 +1,127 @@
+"""Where a project keeps things, and what it says now. Reading writes nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.environment.generation import Generation, parse_generation
+from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.spec.lockfile import Lockfile, parse_lockfile
+from skillpm.spec.project import ProjectFile, parse_project
+
+PROJECT_FILE = "skillpm.toml"
+LOCK_FILE = "skillpm.lock"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with `skillpm.toml`, `skillpm.lock` and `.skillpm/`."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """`skillpm.toml`."""
+        return self.folder / PROJECT_FILE
+
+    @property
+    def lock_file(self) -> Path:
+        """`skillpm.lock`."""
+        return self.folder / LOCK_FILE
+
+    @property
+    def state(self) -> Path:
+        """Generations, pointer, journal and lock of the environment."""
+        return self.folder / ".skillpm"
+
+    @property
+    def pointer(self) -> Path:
+        """The number of the current generation: the truth."""
+        return self.state / "current"
+
+    @property
+    def journal(self) -> Path:
+        """What a command that was cut off was about to do."""
+        return self.state / "journal.json"
+
+    def generation_file(self, number: int) -> Path:
+        """The file of one generation."""
+        return self.state / "generations" / f"{number}.json"
+
+    def read_file(self) -> ProjectFile:
+        """`skillpm.toml`, parsed. Raises `NotFoundError` where there is no project."""
+        return parse_project(self.read_text(self.file))
+
+    def read_text(self, path: Path) -> str:
+        """The text of the project file or the lock."""
+        try:
+            return path.read_bytes().decode()
+        except FileNotFoundError as problem:
+            raise NotFoundError(
+                f"there is no `{path.name}` in `{self.folder}`: it is not a project",
+                hint="`skillpm init --base PATH` makes one",
+            ) from problem
+        except UnicodeDecodeError as problem:
+            raise SpecError(f"`{path}` is not UTF-8") from problem
+        except OSError as problem:
+            raise StateError(f"`{path}` cannot be read: {problem.strerror}") from problem
+
+    def read_lock(self) -> Lockfile | None:
+        """`skillpm.lock`, parsed; None where there is none."""
+        return parse_lockfile(self.read_text(self.lock_file)) if self.lock_file.exists() else None
+
+    def current(self) -> int:
+        """The number of the current generation."""
+        try:
+            text = self.pointer.read_text()
+        except OSError as problem:
+            raise NotFoundError(
+                f"`{self.folder}` has no environment",
+                hint="`skillpm init --base PATH` makes one",
+            ) from problem
+        if not text.strip().isascii() or not text.strip().isdigit():
+            raise IntegrityError(f"`{self.pointer}` should hold a number, holds {text[:40]!r}")
+        return int(text)
+
+    def generation(self, number: int | None = None) -> Generation:
+        """One generation; the current where no number is given."""
+        current = self.current()
+        wanted = current if number is None else number
+        path = self.generation_file(wanted)
+        if not 0 <= wanted <= current or not path.exists():
+            raise NotFoundError(
+                f"there is no generation {wanted}; the current is {current}",
+                hint="`skillpm history` lists them",
+            )
+        try:
+            return parse_generation(path.read_bytes(), f"generation {wanted}")
+        except OSError as problem:
+            raise StateError(f"`{path}` cannot be read: {problem.strerror}") from problem
+
+    def generations(self) -> list[Generation]:
+        """Every generation that is still there, up to the current, oldest first."""
+        numbers = range(self.current() + 1)
+        return [self.generation(n) for n in numbers if self.generation_file(n).exists()]
+
+
+def drift(project: Project) -> list[str]:
+    """How project file and lock have run ahead of the environment, in sentences."""
+    current = project.generation()
+    notes: list[str] = []
+    try:
+        file, lock = project.read_file(), project.read_lock()
+    except (SpecError, NotFoundError) as problem:
+        return [problem.message]
+    if project.journal.exists():
+        notes.append("a command was cut off; the next writing command completes or undoes it")
+    if lock is None:
+        notes.append(f"{LOCK_FILE} is missing; `skillpm install` writes it")
+    elif not lock.same_set(current.lockfile):
+        notes.append(f"{LOCK_FILE} runs ahead of what is installed; `skillpm install` applies it")
+    if wishes_of(file) != current.wishes:
+        notes.append(f"{PROJECT_FILE} asks for other skills; `skillpm install` applies it")
+    return notes
+
+
+def wishes_of(file: ProjectFile) -> dict[str, object]:
+    """`[skills]` as plain values, as a generation keeps it."""
+    return {name: wish.model_dump(exclude_none=True) for name, wish in sorted(file.skills.items())}

@@ -1,0 +1,59 @@
+"""Where a project looks skills up: each in the one registry that its namespace is bound to."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from skillpm.archive.reader import PackFile
+from skillpm.errors import UsageError
+from skillpm.flows.lower import release_of
+from skillpm.flows.setting import Setting
+from skillpm.index.ports import Index
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
+from skillpm.spec.release import Release
+
+
+@dataclass
+class Registries:
+    """The registries of a project by name, each reached when it is first needed.
+
+    `files` are packs from files, listed as if they were published already.
+    """
+
+    setting: Setting
+    file: ProjectFile
+    files: tuple[PackFile, ...] = ()
+    _open: dict[str, Index] = field(default_factory=dict)
+
+    def url(self, name: str) -> str:
+        """Where a registry is. Raises `UsageError` for a name that the project file lacks."""
+        if name == DEFAULT_REGISTRY and (self.setting.registry or name not in self.file.registries):
+            return self.setting.default_registry
+        if name not in self.file.registries:
+            raise UsageError(
+                f"skillpm.toml names no registry `{name}`",
+                hint=f'add `{name} = "URL"` to `[registries]`',
+            )
+        return self.file.registries[name].url
+
+    def index(self, name: str) -> Index:
+        """The index of a registry. Raises `RegistryError` where it cannot be reached."""
+        if name not in self._open:
+            self._open[name] = self.setting.connect(self.url(name), False)
+        return self._open[name]
+
+    def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
+        """All releases of these skills: one question a registry."""
+        found: dict[SkillName, tuple[Release, ...]] = {}
+        by_registry: dict[str, list[SkillName]] = {}
+        for skill in sorted(skills):
+            by_registry.setdefault(self.file.registry_of(skill), []).append(skill)
+        for name, wanted in by_registry.items():
+            for skill, releases in self.index(name).releases(wanted).items():
+                found[skill] = tuple(releases)
+        for release in map(release_of, self.files):
+            if release.skill in skills:
+                others = found.get(release.skill, ())
+                kept = tuple(r for r in others if r.version != release.version)
+                found[release.skill] = (*kept, release)
+        return found

@@ -1,0 +1,150 @@
+"""A change of an environment: what it adds, removes and changes; fetching; switching."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skillpm.environment.edit import set_skills
+from skillpm.environment.generation import Generation, Installed
+from skillpm.environment.project import Project, wishes_of
+from skillpm.environment.transaction import commit, update_file
+from skillpm.errors import NotFoundError
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.lower import AnyPack
+from skillpm.flows.setting import Setting
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import parse_project
+from skillpm.store.blobs import Store
+from skillpm.store.packs import fetch_documents, fetch_pack, is_complete, load_pack
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The outcome of a change, or of a plan that was not carried out."""
+
+    generation: int
+    added: tuple[Installed, ...]
+    removed: tuple[Installed, ...]
+    changed: tuple[Installed, ...]
+    kept: int
+    dry_run: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the environment is to become. `wishes` is the `[skills]` table, None to leave it."""
+
+    action: str
+    lock: Lockfile
+    packs: Mapping[SkillName, AnyPack]
+    wishes: Mapping[str, object] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def differences(
+    before: Mapping[SkillName, Installed], after: Mapping[SkillName, Installed]
+) -> tuple[tuple[Installed, ...], tuple[Installed, ...], tuple[Installed, ...]]:
+    """What was added, removed and changed, each sorted by skill."""
+    added = tuple(one for skill, one in after.items() if skill not in before)
+    removed = tuple(one for skill, one in before.items() if skill not in after)
+    common = [skill for skill in after if skill in before]
+    changed = tuple(after[skill] for skill in common if _moved(before[skill], after[skill]))
+    return added, removed, changed
+
+
+def _moved(before: Installed, after: Installed) -> bool:
+    return (before.digest, before.weight) != (after.digest, after.weight)
+
+
+def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:
+    """Bring in every blob of the lock that the store lacks; return the bytes fetched."""
+    fetched = 0
+    for locked in lock.skills.values():
+        if not is_complete(store, locked.digest):
+            source = registries.index(locked.registry)
+            fetched += fetch_pack(store, locked.digest, source)[1]
+    return fetched
+
+
+def stored_packs(
+    setting: Setting, registries: Registries, lock: Lockfile
+) -> dict[SkillName, AnyPack]:
+    """The documents of every pack of a lock, fetched where the store lacks them."""
+    packs: dict[SkillName, AnyPack] = {}
+    for skill, locked in lock.skills.items():
+        try:
+            packs[skill] = load_pack(setting.store, locked.digest)
+        except NotFoundError:
+            source = registries.index(locked.registry)
+            packs[skill] = fetch_documents(setting.store, locked.digest, source)[0]
+    return packs
+
+
+def installed_of(plan: Plan) -> list[Installed]:
+    """What a plan installs, as a generation lists it."""
+    return [
+        Installed(
+            skill=skill,
+            version=locked.version,
+            digest=locked.digest,
+            scheme=plan.packs[skill].manifest.compression.scheme,
+            registry=locked.registry,
+            payload_bytes=plan.packs[skill].manifest.compression.payload_bytes,
+            weight=locked.weight,
+        )
+        for skill, locked in plan.lock.skills.items()
+    ]
+
+
+def preview(project: Project, plan: Plan) -> Changed:
+    """What `apply_plan` would do."""
+    current = project.generation()
+    after = {one.skill: one for one in installed_of(plan)}
+    parts = differences(current.installed, after)
+    kept = len(after) - len(parts[0]) - len(parts[2])
+    number = current.number + (1 if any(parts) or _rewishes(current, plan) else 0)
+    return Changed(number, *parts, kept, dry_run=True, notes=plan.notes)
+
+
+def _rewishes(current: Generation, plan: Plan) -> bool:
+    return plan.wishes is not None and dict(plan.wishes) != current.wishes
+
+
+def apply_plan(setting: Setting, project: Project, registries: Registries, plan: Plan) -> Changed:
+    """Fetch, then switch. Nothing changes where a blob cannot be had or is not what it should be.
+
+    A plan that changes nothing uses no generation number.
+    """
+    current = project.generation()
+    fetch_all(setting.store, registries, plan.lock)
+    skills = installed_of(plan)
+    parts = differences(current.installed, {one.skill: one for one in skills})
+    kept = len(skills) - len(parts[0]) - len(parts[2])
+    text = project.read_text(project.file)
+    edited = text if plan.wishes is None else set_skills(text, plan.wishes)
+    wishes = wishes_of(parse_project(edited))
+    if not any(parts) and wishes == current.wishes:
+        update_file(project.file, edited)
+        keep_root(project, plan.lock)
+        return Changed(current.number, *parts, kept, notes=plan.notes)
+    number = current.number + 1
+    generation = Generation(
+        number=number,
+        created=setting.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        action=plan.action,
+        base_root=plan.lock.base.root,
+        skills=skills,
+        wishes=wishes,
+        lock=plan.lock.with_root(None).dumps(),
+    )
+    commit(project, generation, {project.file: edited, project.lock_file: plan.lock.dumps()})
+    return Changed(number, *parts, kept, notes=plan.notes)
+
+
+def keep_root(project: Project, lock: Lockfile) -> None:
+    """Write the lock alone; a root that an earlier graft of the same set found stays."""
+    before = project.read_lock() if project.lock_file.exists() else None
+    if before is not None and before.same_set(lock):
+        lock = lock.with_root(lock.graft.root or before.graft.root)
+    update_file(project.lock_file, lock.dumps())

@@ -1,0 +1,74 @@
+"""`install` and `upgrade`: resolve with as little change as will do, fetch, switch."""
+
+from dataclasses import replace
+
+from skillpm.environment.edit import set_skills
+from skillpm.environment.project import Project
+from skillpm.environment.transaction import writing
+from skillpm.errors import NotFoundError, StateError, UsageError
+from skillpm.flows.ask import InstallRequest, ask_for, asked_wishes, settled_wishes
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.change import Changed, Plan, apply_plan, preview, stored_packs
+from skillpm.flows.fit import misfit
+from skillpm.flows.setting import Setting
+from skillpm.flows.solve import check_together, solve_project
+from skillpm.spec.project import DEFAULT_REGISTRY, parse_project
+
+
+def install(setting: Setting, request: InstallRequest) -> Changed:
+    """Make the environment what is asked for, or leave it as it is."""
+    project = Project(setting.project)
+    project.read_file()
+    if request.dry_run:
+        registries = Registries(setting, project.read_file(), request.files)
+        return preview(project, _plan(setting, project, registries, request))
+    with writing(project, request.action, timeout=setting.lock_timeout, say=setting.say):
+        registries = Registries(setting, project.read_file(), request.files)
+        plan = _plan(setting, project, registries, request)
+        _publish_files(setting, registries)
+        return apply_plan(setting, project, registries, plan)
+
+
+def _plan(
+    setting: Setting, project: Project, registries: Registries, request: InstallRequest
+) -> Plan:
+    file, lock = project.read_file(), project.read_lock()
+    asks = bool(request.requirements or request.files or request.upgrade is not None)
+    reason = misfit(file, lock)
+    if not asks and lock is not None and reason is None:
+        packs_here = stored_packs(setting, registries, lock)
+        check_together(lock, packs_here)
+        return Plan(request.action, lock, packs_here)
+    wishes = asked_wishes(file, request, registries.files)
+    edited = parse_project(set_skills(project.read_text(project.file), wishes))
+    ask = ask_for(project, edited, lock, request)
+    solved = solve_project(setting, replace(registries, file=edited), ask)
+    if request.frozen and (lock is None or not solved.lock.same_set(lock)):
+        raise StateError(
+            f"`--frozen` forbids a change of the lock, but {reason or 'what is asked changes it'}",
+            hint="`skillpm lock`, then commit skillpm.lock",
+        )
+    final = settled_wishes(wishes, solved.lock, request, file)
+    notes = (f"re-locked: {reason}",) if reason and lock is not None and not asks else ()
+    return Plan(request.action, solved.lock, solved.packs, final, notes)
+
+
+def _publish_files(setting: Setting, registries: Registries) -> None:
+    """Pack files go into the embedded registry first, so that the lock can name where they are."""
+    for pack in registries.files:
+        name = registries.file.registry_of(pack.manifest.skill)
+        if name != DEFAULT_REGISTRY:
+            raise UsageError(
+                f"`{pack.manifest.skill.namespace}` is bound to the registry `{name}`: a file of it "
+                "cannot be installed from elsewhere",
+                hint=f"`skillpm publish {pack.path}` to that registry, then install by name",
+            )
+        index = setting.connect(registries.url(name), True)
+        index.publish(pack.image_bytes, pack.open_blob, now=setting.now)
+
+
+def upgrade(setting: Setting, request: InstallRequest) -> Changed:
+    """As `install`, with the named skills free to move; all of them where none is named."""
+    if Project(setting.project).read_lock() is None:
+        raise NotFoundError("there is no skillpm.lock to upgrade", hint="`skillpm install`")
+    return install(setting, request)

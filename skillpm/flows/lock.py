@@ -1,0 +1,39 @@
+"""`lock`: write what `install` would install, and install nothing."""
+
+from dataclasses import dataclass
+
+from skillpm.environment.project import Project
+from skillpm.environment.transaction import writing
+from skillpm.flows.ask import InstallRequest, ask_for
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.change import keep_root
+from skillpm.flows.fit import misfit
+from skillpm.flows.setting import Setting
+from skillpm.flows.solve import solve_project
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What `lock` did, or found with `--check`."""
+
+    fresh: bool
+    changed: bool
+    reason: str | None
+
+
+def lock_project(setting: Setting, *, check: bool, accept_footprint: bool = False) -> Locked:
+    """Re-lock with as little change as will do; with `check`, only say whether that is needed."""
+    project = Project(setting.project)
+    if check:
+        reason = misfit(project.read_file(), project.read_lock())
+        return Locked(reason is None, changed=False, reason=reason)
+    with writing(project, "lock", timeout=setting.lock_timeout, say=setting.say):
+        file, lock = project.read_file(), project.read_lock()
+        reason = misfit(file, lock)
+        if reason is None:
+            return Locked(fresh=True, changed=False, reason=None)
+        request = InstallRequest(accept_footprint=accept_footprint)
+        registries = Registries(setting, file)
+        solved = solve_project(setting, registries, ask_for(project, file, lock, request))
+        keep_root(project, solved.lock)
+        return Locked(fresh=True, changed=True, reason=reason)

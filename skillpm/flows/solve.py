@@ -1,0 +1,157 @@
+"""From what a project asks for to a lock: resolve, then check that the packs go together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skillpm.errors import NotFoundError, ResolutionError
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.lower import AnyPack, side_packs
+from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.sidefiles import check_clashes
+from skillpm.resolver.errors import WrongBaseError
+from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.solve import solve
+from skillpm.spec.compat import clashes
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import ProjectFile
+from skillpm.spec.release import Release
+from skillpm.spec.versions import Version
+from skillpm.store.packs import fetch_documents
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A lock, and the documents of every pack in it."""
+
+    lock: Lockfile
+    packs: Mapping[SkillName, AnyPack]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a lock is to satisfy: wishes with their origins, and what should not move."""
+
+    file: ProjectFile
+    base_name: str
+    wanted: tuple[Wanted, ...]
+    locked: Mapping[SkillName, Version]
+    accepted: frozenset[Digest] = frozenset()
+    accept_footprint: bool = False
+
+
+def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
+    """Resolve, read the manifests, and refuse packs that cannot be grafted together (exit 4)."""
+    accepted = ask.accepted
+    try:
+        releases = _solve(registries, ask, accepted)
+    except WrongBaseError as problem:
+        accepted |= _accept(setting, registries, ask, problem)
+        releases = _solve(registries, ask, accepted)
+    packs = {skill: _documents(setting, registries, release) for skill, release in releases.items()}
+    lock = _lock(ask, releases, packs)
+    check_together(lock, packs)
+    return Solved(lock, packs)
+
+
+def _solve(
+    registries: Registries, ask: Ask, accepted: frozenset[Digest]
+) -> Mapping[SkillName, Release]:
+    question = Question(ask.wanted, base=ask.file.root, locked=ask.locked, accepted=accepted)
+    return solve(question, registries).releases
+
+
+def _documents(setting: Setting, registries: Registries, release: Release) -> AnyPack:
+    for pack in registries.files:
+        if pack.digest == release.digest:
+            return pack
+    assert release.digest is not None  # noqa: S101 - a registry's releases have one
+    index = registries.index(registries.file.registry_of(release.skill))
+    return fetch_documents(setting.store, release.digest, index)[0]
+
+
+def _accept(
+    setting: Setting, registries: Registries, ask: Ask, problem: WrongBaseError
+) -> frozenset[Digest]:
+    """The releases whose footprint this base has all the same (law 8); else the error again."""
+    try:
+        base = open_model(setting.base or setting.project / ask.file.project.base)
+    except NotFoundError:
+        raise problem from None
+    leaves = setting.identify(base, "hashing base").leaves
+    fitting = [
+        release
+        for release in problem.wrong_base
+        if _footprint_fits(_documents(setting, registries, release).manifest, leaves)
+    ]
+    if not fitting:
+        raise problem
+    if not ask.accept_footprint:
+        nearest = fitting[0]
+        raise ResolutionError(
+            f"`{nearest.skill}` {nearest.version} was cut from base `{nearest.base}`, and this "
+            f"base is `{ask.file.root}`; but every tensor that the pack touches is the same in both",
+            hint="`--accept-footprint` installs it on this base, and the lock records that",
+        )
+    return frozenset(release.digest for release in fitting if release.digest)
+
+
+def _footprint_fits(manifest: Manifest, leaves: Mapping[str, Digest]) -> bool:
+    return all(leaves.get(entry.tensor) == entry.leaf for entry in manifest.footprint)
+
+
+def _lock(
+    ask: Ask, releases: Mapping[SkillName, Release], packs: Mapping[SkillName, AnyPack]
+) -> Lockfile:
+    graft = LockedGraft(mode=ask.file.graft.mode, method=ask.file.graft.method)
+    lock = Lockfile(
+        base=LockedBase(name=ask.base_name, root=ask.file.root),
+        graft=graft,
+        skill=[_locked(ask, release, packs[skill]) for skill, release in sorted(releases.items())],
+    )
+    return lock.with_root(known_root(lock, {s: pack.manifest for s, pack in packs.items()}))
+
+
+def _locked(ask: Ask, release: Release, pack: AnyPack) -> LockedSkill:
+    wish = ask.file.skills.get(str(release.skill))
+    return LockedSkill(
+        skill=release.skill,
+        version=release.version,
+        digest=pack.digest,
+        size=pack.size,
+        registry=ask.file.registry_of(release.skill),
+        weight=wish.weight if wish else 1.0,
+        requires=sorted(pack.manifest.requires, key=str),
+        accept_footprint=release.base != ask.file.root,
+    )
+
+
+def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Digest | None:
+    """The graft's root where it follows without tensor work; None where it does not.
+
+    Nothing installed: the base's. One pack at weight 1, or one on top of all others: its own.
+    """
+    if not lock.skill:
+        return lock.base.root
+    if any(locked.weight != 1.0 or locked.accept_footprint for locked in lock.skill):
+        return None
+    skills = set(lock.skills)
+    for skill in lock.skills:
+        if skills == {skill, *(lower.skill for lower in manifests[skill].over)}:
+            return manifests[skill].result_root
+    return None
+
+
+def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
+    """Raise `ResolutionError` where two packs of the lock conflict (contract, section 4)."""
+    weights = {skill: locked.weight for skill, locked in lock.skills.items()}
+    found = list(clashes([packs[skill].manifest for skill in sorted(packs)], weights))
+    if found:
+        listed = "\n".join(f"  {reason}" for reason in found[:12])
+        raise ResolutionError(
+            f"these packs cannot be grafted together:\n{listed}",
+            hint="install one of them, at weight 1",
+        )
+    check_clashes(side_packs(packs.values()))

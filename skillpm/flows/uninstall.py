@@ -1,0 +1,76 @@
+"""`uninstall`: take skills off; what nothing else needs goes with them. Needs no registry."""
+
+from skillpm.environment.project import Project, wishes_of
+from skillpm.environment.transaction import writing
+from skillpm.errors import StateError, UnknownSkillError
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.change import Changed, Plan, apply_plan, preview, stored_packs
+from skillpm.flows.fit import misfit, prune
+from skillpm.flows.setting import Setting
+from skillpm.flows.solve import known_root
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import ProjectFile
+
+
+def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool = False) -> Changed:
+    """Remove skills from project file, lock and environment."""
+    project = Project(setting.project)
+    registries = Registries(setting, project.read_file())
+    action = " ".join(["uninstall", *map(str, skills)])
+    if dry_run:
+        return preview(project, _plan(setting, project, registries, skills, action))
+    with writing(project, action, timeout=setting.lock_timeout, say=setting.say):
+        registries = Registries(setting, project.read_file())
+        plan = _plan(setting, project, registries, skills, action)
+        return apply_plan(setting, project, registries, plan)
+
+
+def _plan(
+    setting: Setting,
+    project: Project,
+    registries: Registries,
+    skills: tuple[SkillName, ...],
+    action: str,
+) -> Plan:
+    file, lock = project.read_file(), project.read_lock()
+    reason = misfit(file, lock)
+    if lock is None or reason is not None:
+        raise StateError(
+            f"the lock does not fit skillpm.toml: {reason}",
+            hint="`skillpm install` first brings them together",
+        )
+    for skill in skills:
+        _check_removable(file, lock, skill)
+    gone = {str(skill) for skill in skills}
+    wishes = {name: wish for name, wish in wishes_of(file).items() if name not in gone}
+    pruned = prune(lock, [skill for skill in file.wishes if str(skill) not in gone])
+    packs = stored_packs(setting, registries, pruned)
+    manifests = {skill: pack.manifest for skill, pack in packs.items()}
+    root = known_root(pruned, manifests) or pruned.graft.root
+    return Plan(action, pruned.with_root(root), packs, wishes, tuple(_staying(skills, pruned)))
+
+
+def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> None:
+    if skill in file.wishes:
+        return
+    if skill not in lock.skills:
+        raise UnknownSkillError(f"`{skill}` is not installed", hint="`skillpm list`")
+    raise StateError(
+        f"skillpm.toml does not ask for `{skill}`: it is there because {_who(lock, skill)} "
+        "requires it",
+        hint=f"uninstall what requires it, and `{skill}` goes too",
+    )
+
+
+def _staying(skills: tuple[SkillName, ...], pruned: Lockfile) -> list[str]:
+    return [
+        f"`{skill}` stays installed, because {_who(pruned, skill)} requires it"
+        for skill in skills
+        if skill in pruned.skills
+    ]
+
+
+def _who(lock: Lockfile, skill: SkillName) -> str:
+    needing = [one.skill for one in lock.skill if any(n.skill == skill for n in one.requires)]
+    return " and ".join(f"`{name}`" for name in sorted(needing))

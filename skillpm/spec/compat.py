@@ -1,0 +1,64 @@
+"""Which packs can be grafted together: told from their manifests alone (contract, section 4)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+from skillpm.spec.dtypes import is_float
+from skillpm.spec.manifest import FootprintEntry, Manifest
+from skillpm.spec.names import SkillName
+
+
+def lower_closure(
+    over: Mapping[SkillName, Sequence[SkillName]],
+) -> dict[SkillName, frozenset[SkillName]]:
+    """For each skill, all that it lies over, directly or not."""
+
+    def below(skill: SkillName) -> frozenset[SkillName]:
+        found: set[SkillName] = set()
+        queue = [skill]
+        while queue:
+            fresh = [lower for lower in over.get(queue.pop(), ()) if lower not in found]
+            found.update(fresh)
+            queue.extend(fresh)
+        return frozenset(found)
+
+    return {skill: below(skill) for skill in over}
+
+
+def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> Iterator[str]:
+    """Every reason why these packs, at these weights, cannot be grafted together.
+
+    Deltas of a floating point tensor that is `changed` add up. Any other entry must have the same
+    `result` in all packs, at weight 1; a pack replaces what it lies over.
+    """
+    below = lower_closure({m.skill: [lower.skill for lower in m.over] for m in manifests})
+    for manifest in manifests:
+        if weights.get(manifest.skill, 1.0) != 1.0:
+            fixed = [entry.tensor for entry in manifest.footprint if not adds_up(entry)]
+            if fixed:
+                yield (
+                    f"`{manifest.skill}` has weight {weights[manifest.skill]}, but `{fixed[0]}` "
+                    "cannot be scaled"
+                )
+    for one, other in combinations(manifests, 2):
+        if one.skill in below[other.skill] or other.skill in below[one.skill]:
+            continue
+        tensor = _clash(one, other)
+        if tensor:
+            yield f"`{one.skill}` and `{other.skill}` give `{tensor}` different contents"
+
+
+def adds_up(entry: FootprintEntry) -> bool:
+    """Whether an entry's delta can be weighted and summed with others'."""
+    return entry.change == "changed" and is_float(entry.dtype)
+
+
+def _clash(one: Manifest, other: Manifest) -> str | None:
+    theirs = {entry.tensor: entry for entry in other.footprint}
+    for entry in one.footprint:
+        match = theirs.get(entry.tensor)
+        if match is None or (adds_up(entry) and adds_up(match)):
+            continue
+        if entry.result != match.result:
+            return entry.tensor
+    return None

@@ -1,0 +1,122 @@
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+
+from registry.service import open_registry
+from skillpm.spec.digests import Digest
+
+MakePack = Callable[..., Any]
+MakeWorker = Callable[[], Any]
+
+
+def check(folder: Path) -> list[str]:
+    """The releases there are, after proving that all that the catalogue promises is there."""
+    with closing(sqlite3.connect(folder / "registry.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        blobs = connection.execute("SELECT digest, size FROM blob").fetchall()
+        parts = connection.execute("SELECT count(*) FROM release_blob").fetchone()[0]
+    registry = open_registry(folder)
+    for digest, size in blobs:
+        with registry.open_blob(Digest(digest)) as source:
+            data = source.read()
+        assert (str(Digest.of(data)), len(data)) == (digest, size)
+    listed = registry.releases(registry.skills())
+    releases = [release.ref for group in listed.values() for release in group]
+    assert parts == 2 * len(releases)
+    return releases
+
+
+def test_a_kill_anywhere_in_publish_leaves_a_whole_registry_and_a_repeat_completes_it(
+    tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker
+) -> None:
+    empty, worker = tmp_path / "empty", make_worker()
+    open_registry(empty, create=True)
+    pack = make_pack()
+    saved = pack.save(tmp_path / "pack")
+    outcomes = set()
+
+    for point in range(1, 999):
+        folder = copytree(empty, tmp_path / f"registry{point}")
+        worker.start("publish", folder, saved, kill=point)
+        if worker.result() != "killed":
+            break
+        listed = check(folder)
+        outcomes.add(tuple(listed))
+
+        assert pack.publish(open_registry(folder)).created == (not listed)
+        assert check(folder) == ["acme/math 1.0.0"]
+        assert not list((folder / "tmp").iterdir())
+
+    assert point > 50
+    assert outcomes == {(), ("acme/math 1.0.0",)}
+
+
+def test_a_kill_anywhere_in_creation_leaves_nothing_half_made(
+    tmp_path: Path, make_worker: MakeWorker
+) -> None:
+    worker = make_worker()
+
+    for point in range(1, 9999, 7):
+        folder = tmp_path / f"registry{point}"
+        worker.start("create", folder, kill=point)
+        if worker.result() != "killed":
+            break
+
+        open_registry(folder, create=True)
+        assert check(folder) == []
+
+    assert point > 50
+
+
+@pytest.mark.parametrize("versions", [("1.0.0", "2.0.0"), ("1.0.0", "1.0.0")])
+def test_processes_that_publish_at_once_wait_for_each_other(
+    tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker, versions: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "registry"
+    open_registry(folder, create=True)
+    workers = [make_worker() for _ in versions]
+    results = []
+
+    for turn in range(5):
+        for position, (worker, version) in enumerate(zip(workers, versions, strict=True)):
+            pack = make_pack(bytes(500_000), skill=f"acme/math{turn}", version=version)
+            worker.start("publish", folder, pack.save(tmp_path / f"pack{turn}-{position}"))
+        results.append(sorted(worker.result() for worker in workers))
+
+    same = len(set(versions)) == 1
+    assert results == [[f"created={not same}", "created=True"]] * 5
+    assert len(check(folder)) == sum(len(set(versions)) for _ in results)
+
+
+def test_of_two_packs_that_race_for_one_version_one_is_refused(
+    tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker
+) -> None:
+    folder = tmp_path / "registry"
+    open_registry(folder, create=True)
+    workers = [make_worker(), make_worker()]
+
+    for position, worker in enumerate(workers):
+        pack = make_pack(bytes([position]) * 500_000)
+        worker.start("publish", folder, pack.save(tmp_path / f"pack{position}"))
+    results = sorted(worker.result() for worker in workers)
+
+    assert results[0].startswith("ReleaseExistsError: `acme/math` 1.0.0 is already published")
+    assert results[1] == "created=True"
+    assert check(folder) == ["acme/math 1.0.0"]
+
+
+def test_processes_that_create_one_registry_at_once_get_the_same(
+    tmp_path: Path, make_worker: MakeWorker
+) -> None:
+    workers = [make_worker(), make_worker()]
+    for turn in range(5):
+        for worker in workers:
+            worker.start("create", tmp_path / f"registry{turn}")
+        assert [worker.result() for worker in workers] == ["created", "created"]
+        assert check(tmp_path / f"registry{turn}") == []

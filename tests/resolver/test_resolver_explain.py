@@ -1,0 +1,270 @@
+"""What a person reads when there is no answer, word for word."""
+
+from textwrap import dedent
+
+import pytest
+from resolver_worlds import BASES, Shop, release, skill, wanted
+
+from skillpm.errors import ResolutionError
+from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
+from skillpm.resolver.question import Question
+from skillpm.resolver.solve import solve
+from skillpm.spec.release import Release
+
+ONE, TWO, THREE = BASES
+
+
+def failure(question: Question, *releases: Release) -> ResolutionError:
+    with pytest.raises(ResolutionError) as caught:
+        solve(question, Shop(releases))
+    assert caught.value.exit_code == 4
+    assert caught.value.kind == "resolution"
+    return caught.value
+
+
+def check(problem: ResolutionError, reasons: str, *, hint: str) -> None:
+    first, *lines = problem.message.splitlines()
+    assert first == "no set of releases satisfies what is asked:"
+    assert lines == [f"  {line}" for line in dedent(reasons).strip().splitlines()]
+    assert problem.hint == hint
+
+
+def test_two_requirements_that_exclude_each_other_are_both_named() -> None:
+    check(
+        failure(Question(wanted("b ^1", "b ^2")), release("b 1.0.0"), release("b 2.0.0")),
+        """
+        `acme/b ^1` is asked for by skillpm.toml:7
+        `acme/b ^2` is asked for by skillpm.toml:8
+        """,
+        hint="there is one version of each skill: ask for versions that have one in common",
+    )
+
+
+def test_the_clash_of_dependencies_comes_first() -> None:
+    check(
+        failure(
+            Question(wanted("a", "c")),
+            *(release("a 1.0.0", "b ^2"), release("c 1.0.0", "b ^1")),
+            *(release("b 1.0.0"), release("b 2.0.0")),
+        ),
+        """
+        `acme/a` 1.0.0 requires `acme/b ^2`
+        `acme/c` 1.0.0 requires `acme/b ^1`
+        `acme/a` is asked for by skillpm.toml:7
+        `acme/c` is asked for by skillpm.toml:8
+        """,
+        hint="`skillpm show acme/b` lists its releases",
+    )
+
+
+def test_a_conflict_is_told_by_the_one_who_states_it() -> None:
+    check(
+        failure(
+            Question(wanted("a", "c")),
+            *(release("a 1.0.0", "b ^2"), release("c 1.0.0", conflicts=["b >=2", "b >=3"])),
+            *(release("b 1.0.0"), release("b 2.0.0")),
+        ),
+        """
+        `acme/a` 1.0.0 requires `acme/b ^2`
+        `acme/c` 1.0.0 conflicts with `acme/b >=2`
+        `acme/a` is asked for by skillpm.toml:7
+        `acme/c` is asked for by skillpm.toml:8
+        """,
+        hint="`skillpm show acme/b` lists its releases",
+    )
+
+
+def test_a_version_that_does_not_exist_is_told_with_those_that_do() -> None:
+    check(
+        failure(Question(wanted("b ^9")), *(release(f"b 1.{minor}.0") for minor in range(9))),
+        """
+        `acme/b ^9` is asked for by skillpm.toml:7
+        `acme/b` has no such release; it has 1.0.0, 1.1.0, 1.2.0, …, 1.6.0, 1.7.0, 1.8.0 (9 releases)
+        """,
+        hint="`skillpm show acme/b` lists its releases",
+    )
+
+
+def test_requirements_of_one_release_that_exclude_each_other_are_told_together() -> None:
+    check(
+        failure(
+            Question(wanted("a")),
+            *(release("a 1.0.0", "b ^2", "b ^1"), release("b 1.0.0"), release("b 2.0.0")),
+        ),
+        """
+        `acme/a` 1.0.0 requires `acme/b ^2` and `acme/b ^1`
+        `acme/b` has no such release; it has 1.0.0, 2.0.0
+        `acme/a` is asked for by skillpm.toml:7
+        """,
+        hint="`skillpm show acme/b` lists its releases",
+    )
+
+
+def test_a_release_that_requires_another_version_of_itself_is_told() -> None:
+    check(
+        failure(Question(wanted("a")), release("a 1.0.0", "a ^2")),
+        """
+        `acme/a` 1.0.0 requires `acme/a ^2`
+        `acme/a` is asked for by skillpm.toml:7
+        """,
+        hint="`skillpm show acme/a` lists its releases",
+    )
+
+
+def test_prereleases_that_would_do_are_named() -> None:
+    check(
+        failure(
+            Question(wanted("b ^2")),
+            *(release("b 1.0.0"), release("b 2.0.0-rc.1")),
+            release("b 2.0.0-rc.2", yanked=True),
+        ),
+        """
+        `acme/b ^2` is asked for by skillpm.toml:7
+        `acme/b` has only prereleases there: 2.0.0-rc.1
+        """,
+        hint="`acme/b ^2.0.0-rc.1` admits prereleases",
+    )
+
+
+def test_yanked_releases_are_named_with_the_reason() -> None:
+    check(
+        failure(
+            Question(wanted("b ^2")),
+            release("b 1.0.0"),
+            release("b 2.0.0", yanked=True, yank_reason="wrong licence"),
+        ),
+        """
+        `acme/b ^2` is asked for by skillpm.toml:7
+        `acme/b` 2.0.0 is yanked: wrong licence
+        """,
+        hint="`skillpm unyank acme/b@2.0.0` brings it back",
+    )
+
+
+def test_an_unknown_dependency_is_told_with_all_who_need_it() -> None:
+    check(
+        failure(
+            Question(wanted("b")),
+            *(release("b 1.0.0", "c", "nobody ^1"), release("b 1.1.0", "nobody ^1")),
+            release("c 1.0.0"),
+        ),
+        """
+        every release of `acme/b` requires `acme/nobody ^1`
+        there is no skill `acme/nobody`
+        `acme/b` is asked for by skillpm.toml:7
+        """,
+        hint="`skillpm search nobody` looks for it under another name",
+    )
+
+
+def test_releases_of_different_bases_are_told_apart() -> None:
+    check(
+        failure(
+            Question(wanted("a", "b")), release("a 1.0.0", base=ONE), release("b 1.0.0", base=TWO)
+        ),
+        f"""
+        `acme/a` 1.0.0 is cut from base {ONE.short}
+        `acme/b` 1.0.0 is cut from base {TWO.short}
+        `acme/a` is asked for by skillpm.toml:7
+        `acme/b` is asked for by skillpm.toml:8
+        """,
+        hint="all releases that are installed together are cut from one base",
+    )
+
+
+def test_a_wrong_base_is_told_with_both_roots_and_a_release_that_fits() -> None:
+    releases = [
+        release("math 1.3.0", base=ONE),
+        release("math 2.0.0", base=TWO),
+        release("math 2.1.0", base=TWO),
+        release("math 2.2.0", base=TWO, yanked=True),
+    ]
+    problem = failure(Question(wanted("math ^2"), base=ONE), *releases)
+    check(
+        problem,
+        f"""
+        `acme/math ^2` is asked for by skillpm.toml:7
+        `acme/math` 2.0.0, 2.1.0 are cut from base {TWO.short}, this project has {ONE.short}
+        `acme/math` 2.2.0 is yanked
+        """,
+        hint="`acme/math 1.3.0` fits this project's base",
+    )
+    assert isinstance(problem, WrongBaseError)
+    assert problem.wrong_base == (releases[2], releases[1])
+
+
+def test_wrong_bases_are_told_root_by_root() -> None:
+    problem = failure(
+        Question(wanted("math"), base=ONE),
+        *(release("math 1.0.0", base=TWO), release("math 1.1.0", base=THREE)),
+    )
+    check(
+        problem,
+        f"""
+        `acme/math` is asked for by skillpm.toml:7
+        `acme/math` 1.0.0 is cut from base {TWO.short}, this project has {ONE.short}
+        `acme/math` 1.1.0 is cut from base {THREE.short}, this project has {ONE.short}
+        """,
+        hint="`skillpm show acme/math` lists its releases",
+    )
+
+
+def test_a_wrong_base_that_is_not_all_that_is_wrong_is_no_wrong_base_error() -> None:
+    problem = failure(
+        Question(wanted("math", "b ^2"), base=ONE),
+        *(release("math 1.0.0", "b ^1", base=TWO), release("b 1.0.0"), release("b 2.0.0")),
+    )
+    assert not isinstance(problem, WrongBaseError)
+    assert "is cut from base" in problem.message
+
+
+def test_many_versions_of_one_reason_are_told_by_the_newest() -> None:
+    check(
+        failure(
+            Question(wanted("a", "z")),
+            *(release(f"a {n}.0.0", f"b ={n}.0.0") for n in range(1, 10)),
+            *(release(f"b {n}.0.0") for n in range(1, 12)),
+            release("z 1.0.0", "b >=10"),
+        ),
+        """
+        `acme/a` 9.0.0 requires `acme/b =9.0.0`; 8 more require other versions of it
+        `acme/z` 1.0.0 requires `acme/b >=10`
+        `acme/a` is asked for by skillpm.toml:7
+        `acme/z` is asked for by skillpm.toml:8
+        """,
+        hint="`skillpm show acme/b` lists its releases",
+    )
+
+
+def test_a_long_explanation_is_cut_off_and_says_so() -> None:
+    chain = [release(f"s{n} 1.0.0", f"s{n + 1} ^1") for n in range(15)]
+    problem = failure(Question(wanted("s0")), *chain)
+    lines = problem.message.splitlines()
+    assert lines[1:3] == [
+        "  `acme/s14` 1.0.0 requires `acme/s15 ^1`",
+        "  there is no skill `acme/s15`",
+    ]
+    assert len(lines) == 14
+    assert lines[-1] == "  … and 5 more"
+
+
+def test_a_clash_at_the_end_of_long_chains_is_told_first() -> None:
+    chains = [release(f"{s}{n} 1.0.0", f"{s}{n + 1} ^1") for s in "ab" for n in range(9)]
+    ends = [release("a9 1.0.0", "z ^1"), release("b9 1.0.0", "z ^2")]
+    problem = failure(
+        Question(wanted("a0", "b0")), *chains, *ends, release("z 1.0.0"), release("z 2.0.0")
+    )
+    assert sorted(problem.message.splitlines()[1:3]) == [
+        "  `acme/a9` 1.0.0 requires `acme/z ^1`",
+        "  `acme/b9` 1.0.0 requires `acme/z ^2`",
+    ]
+
+
+def test_an_unknown_skill_is_named_with_who_asks() -> None:
+    with pytest.raises(UnknownWantedError) as caught:
+        solve(Question(wanted("a", "mth ^1")), Shop([release("a 1.0.0"), release("math 1.0.0")]))
+    assert caught.value.message == (
+        "there is no skill `acme/mth`, which is asked for by skillpm.toml:8"
+    )
+    assert caught.value.skill == skill("mth")
+    assert caught.value.exit_code == 4

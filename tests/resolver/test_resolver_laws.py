@@ -1,0 +1,134 @@
+"""Laws that a user would believe, on small worlds that hypothesis makes up."""
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from resolver_worlds import Oracle, Shop, problems, random_world
+
+from skillpm.errors import ResolutionError, SkillpmError
+from skillpm.resolver.question import Question
+from skillpm.resolver.solve import solve
+from skillpm.spec.release import Release
+
+World = tuple[Question, list[Release]]
+lawful = settings(max_examples=200, deadline=None)
+
+
+def worlds() -> st.SearchStrategy[World]:
+    return st.builds(random_world, st.integers(0, 2**32), skills=st.integers(2, 6))
+
+
+def outcome(question: Question, releases: list[Release]) -> Any:
+    try:
+        return solve(question, Shop(releases)).releases
+    except SkillpmError as problem:
+        return (type(problem), problem.message, problem.hint)
+
+
+@lawful
+@given(worlds())
+def test_an_answer_is_valid_and_there_is_one_exactly_if_a_sat_solver_finds_one(
+    world: World,
+) -> None:
+    found = outcome(*world)
+    if isinstance(found, tuple):
+        assert not Oracle(*world).satisfiable()
+    else:
+        assert list(problems(*world, found)) == []
+
+
+@lawful
+@given(worlds())
+def test_the_answer_is_the_first_in_the_promised_order(world: World) -> None:
+    found = outcome(*world)
+    assert (None if isinstance(found, tuple) else found) == Oracle(*world).first_answer()
+
+
+@lawful
+@given(worlds(), st.randoms(use_true_random=False))
+def test_the_order_of_requirements_and_releases_does_not_matter(
+    world: World, order: random.Random
+) -> None:
+    question, releases = world
+    expected = outcome(question, releases)
+    wanted = list(question.wanted)
+    locked = list(question.locked.items())
+    for items in (wanted, releases, locked):
+        order.shuffle(items)
+    shuffled = replace(question, wanted=tuple(wanted), locked=dict(locked))
+    assert outcome(shuffled, releases) == expected
+
+
+@lawful
+@given(worlds(), st.data())
+def test_removing_an_unused_release_changes_nothing(world: World, data: st.DataObject) -> None:
+    question, releases = world
+    found = outcome(question, releases)
+    assume(not isinstance(found, tuple))
+    unused = [r for r in releases if found.get(r.skill) != r]
+    assume(unused)
+    gone = data.draw(st.sampled_from(unused))
+    assert outcome(question, [r for r in releases if r != gone]) == found
+
+
+@lawful
+@given(worlds())
+def test_an_answer_that_is_locked_is_the_answer_again(world: World) -> None:
+    question, releases = world
+    found = outcome(question, releases)
+    assume(not isinstance(found, tuple))
+    locked = replace(question, locked={name: r.version for name, r in found.items()})
+    assert outcome(locked, releases) == found
+
+
+@lawful
+@given(worlds(), st.data())
+def test_what_is_locked_survives_a_newer_release(world: World, data: st.DataObject) -> None:
+    question, releases = world
+    found = outcome(question, releases)
+    assume(not isinstance(found, tuple) and found)
+    locked = replace(question, locked={name: r.version for name, r in found.items()})
+    old = data.draw(st.sampled_from(sorted(found.values(), key=lambda r: r.skill)))
+    newer = replace(old, version=type(old.version).of(9, 0, 0), digest=None)
+    assert outcome(locked, [*releases, newer]) == found
+
+
+@lawful
+@given(worlds())
+def test_yanking_what_is_locked_changes_nothing(world: World) -> None:
+    question, releases = world
+    found = outcome(question, releases)
+    assume(not isinstance(found, tuple))
+    locked = replace(question, locked={name: r.version for name, r in found.items()})
+    yanked = [replace(r, yanked=r.yanked or found.get(r.skill) == r) for r in releases]
+    again = outcome(locked, yanked)
+    assert {n: r.version for n, r in again.items()} == {n: r.version for n, r in found.items()}
+
+
+@lawful
+@given(worlds())
+def test_a_failure_explains_itself_in_a_dozen_lines(world: World) -> None:
+    question, releases = world
+    try:
+        solve(question, Shop(releases))
+    except ResolutionError as problem:
+        first, *reasons = problem.message.splitlines()
+        assert first == "no set of releases satisfies what is asked:"
+        assert 1 <= len(reasons) <= 13
+        assert len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize("skills", [3, 5, 8])
+def test_random_graphs_agree_with_a_sat_solver_to_the_very_release(skills: int) -> None:
+    answers = 0
+    for seed in range(200):
+        world = random_world(seed, skills=skills)
+        found = outcome(*world)
+        expected = Oracle(*world).first_answer()
+        assert (None if isinstance(found, tuple) else found) == expected, seed
+        answers += expected is not None
+    assert 40 < answers < 160

@@ -1,0 +1,125 @@
+"""What solving costs, when it stops, and what it is told."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from resolver_worlds import BASES, Shop, release, skill, wanted
+
+from skillpm.errors import ResolutionError
+from skillpm.resolver.closure import Reader
+from skillpm.resolver.errors import GaveUpError, WrongBaseError
+from skillpm.resolver.positions import Positions
+from skillpm.resolver.question import Question
+from skillpm.resolver.rules import Rules
+from skillpm.resolver.search import Provider
+from skillpm.resolver.solve import never, solve
+from skillpm.spec.release import Release
+
+ONE, TWO, _ = BASES
+
+
+def after(calls: int) -> Callable[[], bool]:
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+def dense_and_hopeless() -> list[Release]:
+    """Every pair of skills clashes somewhere: PubGrub works long on it."""
+    order = random.Random(7)
+    names = [f"s{n}" for n in range(14)]
+    releases = [release("root 1.0.0", *names)]
+    for name in names:
+        for version in range(10):
+            clashes = [
+                f"{other} ={order.randrange(10)}.0.0"
+                for other in names
+                for _ in "123"
+                if other != name
+            ]
+            releases.append(release(f"{name} {version}.0.0", conflicts=clashes))
+    return releases
+
+
+def test_the_catalogue_is_asked_once_for_each_depth() -> None:
+    shop = Shop(
+        [
+            release("a 1.0.0", "c", "d"),
+            release("a 0.9.0", "d", "e"),
+            release("b 1.0.0", "c"),
+            release("c 1.0.0", "f"),
+            *(release("d 1.0.0", "a"), release("e 1.0.0"), release("f 1.0.0")),
+        ]
+    )
+    solve(Question(wanted("a", "b")), shop)
+    assert [[name.name for name in query] for query in shop.queries] == [
+        ["a", "b"],
+        ["c", "d", "e"],
+        ["f"],
+    ]
+
+
+def test_what_releases_that_cannot_be_chosen_require_is_not_asked_for() -> None:
+    shop = Shop([release("a 1.0.0"), release("a 1.1.0", "b", yanked=True)])
+    solve(Question(wanted("a")), shop)
+    assert shop.queries == [[skill("a")]]
+
+
+def test_the_search_gives_up_when_time_is_up_and_never_calls_that_unsatisfiable() -> None:
+    with pytest.raises(GaveUpError) as caught:
+        solve(Question(wanted("root")), Shop(dense_and_hopeless()), expired=after(100))
+    assert caught.value.message.startswith("gave up after ")
+    assert "does not mean that there is no solution" in caught.value.message
+    assert caught.value.hint
+    assert isinstance(caught.value, ResolutionError)
+
+
+def test_the_search_gives_up_after_a_number_of_steps() -> None:
+    with pytest.raises(GaveUpError) as caught:
+        solve(Question(wanted("root")), Shop(dense_and_hopeless()), max_steps=50)
+    assert 0 < caught.value.steps <= 100
+
+
+def test_reading_the_catalogue_stops_when_time_is_up() -> None:
+    shop = Shop([release("a 1.0.0", "b"), release("b 1.0.0")])
+    with pytest.raises(GaveUpError):
+        solve(Question(wanted("a")), shop, expired=after(1))
+    assert len(shop.queries) == 1
+
+
+def test_a_wrong_base_that_cannot_be_looked_into_in_time_is_a_plain_failure() -> None:
+    releases = [release("a 1.0.0", base=TWO)]
+    question = Question(wanted("a"), base=ONE)
+    with pytest.raises(WrongBaseError):
+        solve(question, Shop(releases))
+    kinds = []
+    for calls in range(9):
+        with pytest.raises(ResolutionError) as caught:
+            solve(question, Shop(releases), expired=after(calls))
+        kinds.append(type(caught.value))
+    in_order = [GaveUpError, ResolutionError, WrongBaseError]
+    assert list(dict.fromkeys(kinds)) == in_order
+
+
+def test_a_pack_that_is_accepted_in_spite_of_its_base_is_a_candidate() -> None:
+    foreign = release("a 2.0.0", base=TWO)
+    digest = BASES[2]
+    releases = [release("a 1.0.0", base=ONE), replace(foreign, digest=digest)]
+    question = Question(wanted("a"), base=ONE)
+    assert solve(question, Shop(releases)).releases[skill("a")] == releases[0]
+    accepting = replace(question, accepted=frozenset([digest]))
+    assert solve(accepting, Shop(releases)).releases[skill("a")] == releases[1]
+
+
+def test_the_provider_says_whether_anything_in_range_may_be_chosen() -> None:
+    question = Question(wanted("a"))
+    shop = Shop([release("a 1.0.0"), release("a 2.0.0", yanked=True)])
+    provider = Provider(Rules(question, Reader(question, shop, never).read()), never)
+    assert provider.has_satisfying_version(skill("a"), Positions(0b11))
+    assert not provider.has_satisfying_version(skill("a"), Positions(0b10))
+
+
+def test_an_answer_lists_the_releases_of_the_catalogue_themselves() -> None:
+    one = release("a 1.0.0", size=7, summary="adds up")
+    assert solve(Question(wanted("a")), Shop([one])).releases == {skill("a"): one}
