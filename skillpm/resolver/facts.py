@@ -134,7 +134,7 @@ def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
     subject, other = leaf.terms[0], leaf.terms[-1]
     bits, other_bits = bits_of(subject.constraint), bits_of(other.constraint)
     if isinstance(subject.package, BaseSlot):
-        raise AssertionError(leaf)
+        raise AssertionError(leaf)  # noqa: TRY004 - a base can always be chosen
     if leaf.cause is IncompatibilityCause.NO_VERSIONS:
         yield Missing(subject.package, bits)
     elif isinstance(other.package, BaseSlot):

@@ -154,9 +154,11 @@ def test_a_full_disk_under_the_database_is_told_as_one(tmp_path: Path) -> None:
 
 def test_a_locked_database_is_busy(registry: Registry, folder: Path) -> None:
     blocked = create_engine(f"sqlite:///{folder / 'registry.db'}", connect_args={"timeout": 0})
-    with registry._catalog.database.writing(), blocked.connect() as connection:
+    with registry._catalog.database.writing():
+        connection = blocked.connect()
         with pytest.raises(RegistryBusyError), translated(folder):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.close()
     blocked.dispose()
 
 

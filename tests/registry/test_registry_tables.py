@@ -146,7 +146,7 @@ def test_no_column_of_a_release_changes_but_its_yank(catalogue: sqlite3.Connecti
         "UPDATE skill SET name = 'other'",
         "UPDATE blob SET size = 1",
         "INSERT OR REPLACE INTO release SELECT * FROM release",
-        "INSERT OR REPLACE INTO release_blob VALUES (1, 0, 'sha256:' || printf('%064d', 0), 't')",
+        "INSERT OR REPLACE INTO release_blob SELECT 1, 0, max(digest), 't' FROM blob",
         "INSERT OR REPLACE INTO skill SELECT id, namespace, 'other' FROM skill",
         "INSERT OR REPLACE INTO blob SELECT digest, 1 FROM blob",
     ],

@@ -1,0 +1,202 @@
+"""`graft`: write base + set as a model directory that transformers loads as it is."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.compose import Applied, Composition
+from skillpm.environment.project import Project
+from skillpm.environment.swap import Swap, is_replaceable
+from skillpm.environment.transaction import clear_journal, update_file, write_journal, writing
+from skillpm.errors import GraftError, IntegrityError, StateError, UsageError
+from skillpm.flows.assemble import Assembly, Written, assemble
+from skillpm.flows.fit import reachable
+from skillpm.flows.lower import opened, side_packs
+from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.merkle import Identity
+from skillpm.spec.names import SkillName
+from skillpm.store.packs import StoredPack, load_pack
+
+DEFAULT_TARGET = "graft"
+
+
+@dataclass(frozen=True)
+class Grafted:
+    """A graft that was written."""
+
+    path: Path
+    root: Digest
+    generation: int
+    skills: tuple[LockedSkill, ...]
+    written_bytes: int
+    linked_bytes: int
+    seconds: float
+
+
+def graft(
+    setting: Setting, target: Path | None, only: Sequence[SkillName], *, link: bool
+) -> Grafted:
+    """Write the graft of the current generation to `target` in one swap.
+
+    The root is checked against the lock, and the first full graft writes it there.
+    """
+    started = time.monotonic()
+    project = Project(setting.project)
+    place = (target or setting.project / DEFAULT_TARGET).expanduser()
+    with writing(project, "graft", timeout=setting.lock_timeout, say=setting.say):
+        current = project.generation()
+        base = open_base(setting, project)
+        check_target(place, base)
+        identity = setting.identify(base, "hashing base")
+        check_base(identity.root, current.base_root, base.path)
+        lock = _selected(_with_known_root(project, current.lockfile), only)
+        written, root = _write(setting, project, (base, identity), lock, place, link=link)
+        if not only:
+            _remember_root(project, current.lockfile, root)
+    return Grafted(
+        place,
+        root,
+        current.number,
+        tuple(lock.skills.values()),
+        written.written,
+        written.shared,
+        time.monotonic() - started,
+    )
+
+
+def open_base(setting: Setting, project: Project) -> Checkpoint:
+    """The project's base, where the project file or the person says that it lies."""
+    return open_model(setting.base or setting.project / project.read_file().project.base)
+
+
+def check_base(found: Digest, expected: Digest, path: Path) -> None:
+    """Raise `IntegrityError` unless this is the project's base."""
+    if found != expected:
+        raise IntegrityError(
+            f"the project's base should be `{expected}`, but `{path}` is `{found}`",
+            hint="name the right one with `--base PATH`",
+        )
+
+
+def check_target(target: Path, base: Checkpoint) -> None:
+    """Raise `UsageError` or `StateError` unless a graft may be written to `target` (law 1)."""
+    place, source = target.resolve(), base.path.resolve()
+    folder = source if source.is_dir() else source.parent
+    if place == source or place.is_relative_to(folder) or folder.is_relative_to(place):
+        raise UsageError(
+            f"`{target}` is the base, inside it or above it: a graft is written elsewhere",
+            hint="`skillpm graft -o graft/`",
+        )
+    if not is_replaceable(target):
+        raise StateError(
+            f"`{target}` is there and is no graft of ours: it is not overwritten",
+            hint="name a folder that is absent or empty with `-o`",
+        )
+
+
+def _with_known_root(project: Project, installed: Lockfile) -> Lockfile:
+    """What is installed, with the root that skillpm.lock has for the same set."""
+    lock = project.read_lock()
+    known = lock.graft.root if lock is not None and lock.same_set(installed) else None
+    return installed.with_root(known)
+
+
+def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
+    """The lock, or the part of it that these skills need."""
+    if not only:
+        return lock
+    for skill in only:
+        if skill not in lock.skills:
+            raise GraftError(f"`{skill}` is not installed", hint="`skillpm list`")
+    keep = reachable(lock.skills, only)
+    kept = [one for skill, one in lock.skills.items() if skill in keep]
+    return lock.model_copy(update={"skill": kept}).with_root(None)
+
+
+def compose(
+    setting: Setting, base: Checkpoint, identity: Identity, lock: Lockfile
+) -> tuple[Composition, list[StoredPack]]:
+    """Base + the packs of a lock, from the store."""
+    base.expected = identity.leaves
+    packs = [load_pack(setting.store, locked.digest) for locked in lock.skills.values()]
+    for pack, locked in zip(packs, lock.skills.values(), strict=True):
+        if pack.manifest.base.root != identity.root and not locked.accept_footprint:
+            raise IntegrityError(f"`{locked.ref}` was cut from `{pack.manifest.base.root}`")
+    weights = [locked.weight for locked in lock.skills.values()]
+    applied = [Applied(p, w) for p, w in zip(opened(packs), weights, strict=True)]
+    return Composition(base, applied), packs
+
+
+def _write(
+    setting: Setting,
+    project: Project,
+    based: tuple[Checkpoint, Identity],
+    lock: Lockfile,
+    target: Path,
+    *,
+    link: bool,
+) -> tuple[Written, Digest]:
+    base, identity = based
+    composition, packs = compose(setting, base, identity, lock)
+    side = apply_side_files(files_of(base), side_packs(packs))
+    swap = _prepare(project, target)
+    try:
+        swap.staged.mkdir(parents=True)
+        assembly = Assembly(base, identity, composition, side, link=link)
+        written = assemble(setting, assembly, swap.staged, stamp_of(lock, identity))
+        if lock.graft.root is not None and written.root != lock.graft.root:
+            raise IntegrityError(
+                f"the graft's root should be `{lock.graft.root}` by the lock, is `{written.root}`"
+            )
+        write_journal(project, swap.plain(ready=True))
+    except OSError as problem:
+        swap.discard()
+        clear_journal(project)
+        raise StateError(f"`{target}` cannot be written: {problem.strerror}") from problem
+    except BaseException:
+        swap.discard()
+        clear_journal(project)
+        raise
+    if not swap.complete():
+        raise StateError(f"`{target}` was taken by something else meanwhile")
+    clear_journal(project)
+    return written, written.root
+
+
+def _prepare(project: Project, target: Path) -> Swap:
+    target = target.absolute()
+    names = (f".{target.name}.skillpm-{part}" for part in ("new", "old"))
+    swap = Swap(target, *(target.with_name(name) for name in names))
+    swap.discard()
+    write_journal(project, swap.plain(ready=False))
+    return swap
+
+
+def stamp_of(lock: Lockfile, identity: Identity) -> dict[str, object]:
+    """What a graft says of itself, but for its root."""
+    return {
+        "format": 1,
+        "base_root": str(identity.root),
+        "skills": [
+            {
+                "skill": str(one.skill),
+                "version": str(one.version),
+                "digest": str(one.digest),
+                "weight": one.weight,
+            }
+            for one in lock.skills.values()
+        ],
+    }
+
+
+def _remember_root(project: Project, installed: Lockfile, root: Digest) -> None:
+    """Write the root into the lock, unless the lock has run ahead of the environment."""
+    lock = project.read_lock()
+    if lock is None or not lock.same_set(installed):
+        return
+    update_file(project.lock_file, lock.with_root(root).dumps())

@@ -1,0 +1,85 @@
+"""`publish`, `yank`, `unyank`, `search`, `show`: a registry's verbs."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from skillpm.archive.reader import open_pack
+from skillpm.errors import UnknownSkillError, UsageError
+from skillpm.flows.setting import Setting
+from skillpm.spec.names import SkillName
+from skillpm.spec.release import Release
+from skillpm.spec.requirements import Requirement
+
+
+@dataclass(frozen=True)
+class PublishedPack:
+    """A release, where it went, and whether it is new there."""
+
+    release: Release
+    registry: str
+    created: bool
+
+
+def publish(setting: Setting, path: Path) -> PublishedPack:
+    """Verify a pack file and publish it, whole or not at all."""
+    pack = open_pack(path)
+    index = setting.connect(setting.default_registry, True)
+    published = index.publish(pack.image_bytes, pack.open_blob, now=setting.now)
+    return PublishedPack(published.release, setting.default_registry, published.created)
+
+
+def yank(setting: Setting, ref: str, reason: str) -> Release:
+    """Hide a release from new resolutions; locks keep it."""
+    release = _one_release(setting, ref)
+    index = setting.connect(setting.default_registry, False)
+    return index.yank(release.skill, release.version, reason=reason, now=setting.now)
+
+
+def unyank(setting: Setting, ref: str) -> Release:
+    """Show a release again."""
+    release = _one_release(setting, ref)
+    index = setting.connect(setting.default_registry, False)
+    return index.unyank(release.skill, release.version)
+
+
+def _one_release(setting: Setting, ref: str) -> Release:
+    """The release that `acme/math@1.0.0` names."""
+    need = Requirement.parse(ref)
+    bare = (
+        Requirement.parse(f"{need.skill} ={need.range}") if need.range.text[0].isdigit() else need
+    )
+    fitting = [one for one in show(setting, need.skill) if one.version in bare.range]
+    if len(fitting) > 1:
+        raise UsageError(
+            f"`{ref}` names {len(fitting)} releases of `{need.skill}`; expected exactly one",
+            hint=f"`{need.skill}@{fitting[-1].version}` names the newest",
+        )
+    if not fitting:
+        raise UnknownSkillError(
+            f"there is no release `{ref}`", hint=f"`skillpm show {need.skill}` lists its releases"
+        )
+    return fitting[0]
+
+
+def search(setting: Setting, text: str) -> list[Release]:
+    """The latest release of each skill that matches all words."""
+    return setting.connect(setting.default_registry, False).search(text)
+
+
+def show(setting: Setting, skill: SkillName) -> list[Release]:
+    """All releases of a skill, oldest first."""
+    index = setting.connect(setting.default_registry, False)
+    releases = index.releases([skill]).get(skill)
+    if not releases:
+        raise UnknownSkillError(
+            f"there is no skill `{skill}` in `{setting.default_registry}`",
+            hint=did_you_mean(skill, index.skills()),
+        )
+    return sorted(releases, key=lambda release: release.version)
+
+
+def did_you_mean(skill: SkillName, known: list[SkillName]) -> str:
+    """A hint that names the nearest skill, or how to look for one."""
+    near = get_close_matches(str(skill), [str(name) for name in known], n=1)
+    return f"did you mean `{near[0]}`?" if near else f"`skillpm search {skill.name}` looks for it"

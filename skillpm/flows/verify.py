@@ -1,0 +1,56 @@
+"""`verify` and `inspect`: is a pack what it says, and what does it say."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.archive.reader import PackFile, open_pack
+from skillpm.delta.compose import Applied, Composition
+from skillpm.errors import IntegrityError
+from skillpm.flows.compose import check_effect, composed_identity, total_bytes
+from skillpm.flows.lower import opened, with_lower
+from skillpm.flows.setting import Setting, open_model
+from skillpm.spec.digests import Digest
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A pack that holds; with a base, the root that it gives."""
+
+    pack: PackFile
+    root: Digest | None
+
+
+def inspect_pack(path: Path) -> PackFile:
+    """Read and verify a pack file."""
+    return open_pack(path)
+
+
+def verify_pack(setting: Setting, path: Path, base: Path | None) -> Verified:
+    """Re-hash everything; with a base, graft in memory and compare with `result_root`."""
+    pack = open_pack(path)
+    for one in opened([pack]):
+        for entry in pack.manifest.footprint:
+            if entry.layer is not None:
+                one.reader(entry.layer)
+    if base is None:
+        return Verified(pack, None)
+    model = open_model(base)
+    identity = setting.identify(model, "hashing base")
+    expected = pack.manifest.base.root
+    if identity.root != expected:
+        raise IntegrityError(
+            f"{pack.manifest.ref} was cut from base `{expected}`, but `{base}` is `{identity.root}`",
+            hint=f"`skillpm identify {base}` tells what this model is",
+        )
+    model.expected = identity.leaves
+    packs = opened(with_lower(setting, [pack]))
+    composition = Composition(model, [Applied(each) for each in packs])
+    advance = setting.progress("verifying", total_bytes(composition))
+    found = composed_identity(composition, identity, workers=setting.workers, advance=advance)
+    check_effect(composition, identity, dict(found.leaves))
+    if found.root != pack.manifest.result_root:
+        raise IntegrityError(
+            f"{pack.manifest.ref} promises the root `{pack.manifest.result_root}`, "
+            f"but gives `{found.root}`"
+        )
+    return Verified(pack, found.root)
