@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from skillpm.checkpoint.folder import STAMP, is_graft
 from skillpm.environment.project import Project
@@ -50,8 +51,7 @@ def audit(setting: Setting) -> Audited:
     project = Project(setting.project)
     installed = project.generation().lockfile
     checks: list[Check] = [lambda: _lock(project), lambda: _base(setting, project)]
-    for locked in installed.skills.values():
-        checks.append(lambda locked=locked: _pack(setting, locked))  # type: ignore[misc]
+    checks.extend(partial(_pack, setting, locked) for locked in installed.skills.values())
     checks.append(lambda: _yanks(setting, project, installed))
     if is_graft(setting.project / DEFAULT_TARGET):
         checks.append(lambda: _graft(setting))

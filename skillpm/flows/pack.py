@@ -34,7 +34,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.store.blobs import HashingSink
-from skillpm.store.scratch import scratch
+from skillpm.store.scratch import disk_errors, scratch
 
 _SPOOL = 8 << 20
 
@@ -63,7 +63,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme) -> Packed:
     if not differing:
         raise _nothing(request)
     against = Against(reference, tuned, tuned_identity, pairs, differing, renaming)
-    with scratch(setting.home, "pack") as folder:
+    with scratch(setting.home, "pack") as folder, disk_errors(folder):
         cut = _cut(setting, request, against, scheme, folder)
         manifest = build_manifest(request, against, cut, scheme, setting.created)
         if scheme.name == "lossless":

@@ -8,7 +8,7 @@ from skillpm.resolver.question import Question, Wanted
 from skillpm.resolver.solve import solve
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
-from skillpm.spec.savedindex import parse_saved_index
+from skillpm.spec.savedindex import parse_index
 from skillpm.spec.versions import Version
 
 
@@ -16,7 +16,7 @@ def resolve_saved(
     index: Path, requirements: tuple[Requirement, ...], expired: Callable[[], bool]
 ) -> dict[SkillName, Version]:
     """The versions that would be installed."""
-    saved = parse_saved_index(read_small(index))
+    saved = parse_index(read_small(index))
     wanted = tuple(Wanted(need, "the command line") for need in requirements)
     found = solve(Question(wanted), saved, expired=expired)
     return {skill: release.version for skill, release in found.releases.items()}

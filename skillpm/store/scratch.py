@@ -29,6 +29,18 @@ def scratch(home: Path, purpose: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what the disk refuses into a `StateError` that says so."""
+    try:
+        yield
+    except OSError as problem:
+        raise StateError(
+            f"`{folder}` cannot be written: {problem.strerror}",
+            hint="make room, or set SKILLPM_HOME to a folder on another disk",
+        ) from problem
+
+
 def _sweep(parent: Path) -> None:
     for stray in parent.iterdir():
         parts = stray.name.split("-")

@@ -112,6 +112,16 @@ def registry(folder: Path) -> Iterator[Registry]:
     opened.close()
 
 
+@pytest.fixture
+def contents(folder: Path) -> Callable[[], dict[Path, bytes]]:
+    """Reads all files of the registry, so that before and after can be compared."""
+    return lambda: {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "registry.lock"
+    }
+
+
 class Worker:
     """Another process, which does to registries what it is told, or dies in the middle of it."""
 

@@ -1,0 +1,100 @@
+"""The command line: one group, its commands, and how every failure ends."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from skillpm import __version__
+from skillpm.cli import authoring, models, project, reading, registries
+from skillpm.cli.output import report
+from skillpm.cli.state import State, global_params
+from skillpm.errors import SkillpmError, StateError, UsageError
+
+INTERRUPTED = 130
+
+
+class _Interrupted(SkillpmError):
+    kind = "interrupted"
+    exit_code = INTERRUPTED
+
+
+@click.group(
+    params=global_params(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "--version", "-V", prog_name="skillpm")
+def app() -> None:
+    """The package manager for model skills.
+
+    Cut a fine-tune into a SkillPack, publish it, install it in a project under a lockfile, graft it
+    onto the base, and take it off again bit for bit.
+    """
+
+
+for _command in (
+    authoring.identify, authoring.pack, authoring.inspect, authoring.verify,
+    registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
+    project.init, project.install, project.uninstall, project.upgrade, project.lock,
+    project.rollback, reading.list_, reading.history, reading.diff, reading.resolve,
+    models.graft, models.audit, registries.registry,
+):  # fmt: skip
+    app.add_command(_command)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit with the contract's code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    state = State()
+    try:
+        sys.exit(_run(arguments, state))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run(arguments: list[str], state: State) -> int:
+    try:
+        with app.make_context("skillpm", arguments, obj=state) as context:
+            app.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as problem:
+        click.echo(problem.ctx.get_help() if problem.ctx else "", err=True)
+        return 2
+    except Exception as problem:  # noqa: BLE001 - the one place where every failure ends
+        return _fail(_translated(problem), arguments, state)
+    except KeyboardInterrupt:
+        return _fail(_Interrupted("interrupted; nothing was changed"), arguments, state)
+    sys.stdout.flush()
+    return 0
+
+
+def _fail(problem: SkillpmError, arguments: list[str], state: State) -> int:
+    report(problem, as_json=state.json or "--json" in arguments)
+    return problem.exit_code
+
+
+def _translated(problem: Any) -> SkillpmError:
+    """Any failure as one of ours; a bug says that it is one."""
+    if isinstance(problem, BrokenPipeError):
+        raise problem
+    if isinstance(problem, SkillpmError):
+        return problem
+    if isinstance(problem, click.Abort):
+        return _Interrupted("interrupted; nothing was changed")
+    if isinstance(problem, click.ClickException):
+        context = getattr(problem, "ctx", None)
+        hint = f"`{context.command_path} --help`" if context else None
+        return UsageError(problem.format_message(), hint=hint)
+    if isinstance(problem, OSError):
+        where = f"`{problem.filename}`: " if problem.filename else ""
+        return StateError(f"{where}{problem.strerror or problem}")
+    if os.environ.get("SKILLPM_DEBUG"):
+        raise problem
+    return SkillpmError(
+        f"a bug in skillpm: {type(problem).__name__}: {problem}",
+        hint="run it again with SKILLPM_DEBUG=1, and report what it prints",
+    )

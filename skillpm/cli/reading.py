@@ -1,0 +1,158 @@
+"""`list`, `history`, `diff`, `resolve`: commands that only read."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skillpm.cli.output import emit_json, emit_table, size_text
+from skillpm.cli.params import REQUIREMENT
+from skillpm.cli.project import plain
+from skillpm.cli.state import Command, State, make_setting
+
+if TYPE_CHECKING:
+    from skillpm.spec.requirements import Requirement
+
+
+@click.command("list", cls=Command)
+@click.pass_obj
+def list_(state: State) -> None:
+    """List what is installed.
+
+    \b
+    skillpm list
+    """
+    from skillpm.flows.listing import list_installed
+
+    found = list_installed(make_setting(state))
+    generation = found.generation
+    skills = generation.installed.values()
+    if state.json:
+        rows = [
+            {
+                **plain(one),
+                "scheme": one.scheme,
+                "registry": one.registry,
+                "payload_bytes": one.payload_bytes,
+                "weight": one.weight,
+            }
+            for one in skills
+        ]
+        head = {"generation": generation.number, "base_root": str(generation.base_root)}
+        emit_json({**head, "skills": rows, "notes": list(found.notes)})
+        return
+    for note in found.notes:
+        state.say(note)
+    click.echo(f"generation {generation.number} on base {generation.base_root.short}")
+    if skills:
+        click.echo()
+        rows_ = [
+            (o.skill, o.version, o.scheme, size_text(o.payload_bytes), o.weight, o.registry)
+            for o in skills
+        ]
+        emit_table(rows_, ("skill", "version", "scheme", "payload", "weight", "registry"))
+    else:
+        click.echo("nothing is installed")
+
+
+@click.command(cls=Command)
+@click.pass_obj
+def history(state: State) -> None:
+    """List the generations of this project.
+
+    \b
+    skillpm history
+    """
+    from skillpm.flows.listing import history as flow
+
+    found = flow(make_setting(state))
+    if state.json:
+        rows = [
+            {
+                "number": one.number,
+                "created": one.created,
+                "action": one.action,
+                "skills": [plain(skill) for skill in one.installed.values()],
+            }
+            for one in found.generations
+        ]
+        emit_json({"current": found.current, "generations": rows})
+        return
+    table = [
+        (
+            one.number,
+            "*" if one.number == found.current else "",
+            one.created,
+            one.action,
+            ", ".join(skill.ref for skill in one.installed.values()) or "-",
+        )
+        for one in found.generations
+    ]
+    emit_table(table, ("generation", "", "created", "action", "skills"))
+
+
+@click.command(cls=Command)
+@click.argument("before", metavar="A", type=click.IntRange(min=0))
+@click.argument("after", metavar="B", type=click.IntRange(min=0))
+@click.pass_obj
+def diff(state: State, before: int, after: int) -> None:
+    """Say what differs between two generations.
+
+    \b
+    skillpm diff 1 2
+    """
+    from skillpm.flows.listing import diff as flow
+
+    found = flow(make_setting(state), before, after)
+    if state.json:
+        changed = [
+            {
+                **plain(new),
+                "from": str(old.version),
+                "weight": new.weight,
+                "from_weight": old.weight,
+            }
+            for old, new in found.changed
+        ]
+        parts = {"added": found.added, "removed": found.removed}
+        emit_json({k: [plain(o) for o in p] for k, p in parts.items()} | {"changed": changed})
+        return
+    for sign, several in (("+", found.added), ("-", found.removed)):
+        for one in several:
+            click.echo(f" {sign} {one.skill} {one.version}")
+    for old, new in found.changed:
+        click.echo(f" ~ {new.skill} {old.version} -> {new.version} (weight {new.weight})")
+    if not (found.added or found.removed or found.changed):
+        click.echo("the same set")
+
+
+@click.command(cls=Command)
+@click.option(
+    "--index",
+    metavar="FILE",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A saved index, as JSON.",
+)
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds before giving up.")
+@click.argument("requirements", metavar="REQ...", type=REQUIREMENT, nargs=-1, required=True)
+@click.pass_obj
+def resolve(
+    state: State, index: Path, timeout: float, requirements: "tuple[Requirement, ...]"
+) -> None:
+    """Resolve against a saved index: no registry, base or project. For bug reports.
+
+    \b
+    skillpm resolve --index index.json "acme/math ^1"
+    """
+    import time
+
+    from skillpm.flows.resolve import resolve_saved
+
+    deadline = time.monotonic() + timeout
+    found = resolve_saved(index, requirements, lambda: time.monotonic() > deadline)
+    if state.json:
+        emit_json({"resolved": {str(skill): str(version) for skill, version in found.items()}})
+        return
+    for skill, version in found.items():
+        click.echo(f"{skill} {version}")

@@ -1,0 +1,174 @@
+"""`publish`, `yank`, `unyank`, `search`, `show`, `registry`: releases and where they are kept."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skillpm.cli.output import clean, emit_json, emit_table, size_text
+from skillpm.cli.params import SKILL
+from skillpm.cli.state import Command, State, make_setting
+
+if TYPE_CHECKING:
+    from skillpm.spec.names import SkillName
+    from skillpm.spec.release import Release
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(cls=Command)
+@click.argument("path", metavar="PACK", type=_PATH)
+@click.pass_obj
+def publish(state: State, path: Path) -> None:
+    """Publish a pack file to a registry. A release never changes once it is published.
+
+    \b
+    skillpm publish acme-math-1.0.0.skillpack
+    skillpm publish acme-math-1.0.0.skillpack --registry ./team-registry
+    """
+    from skillpm.flows.publish import publish as flow
+
+    done = flow(make_setting(state), path)
+    if state.json:
+        emit_json({**_release(done.release), "registry": done.registry, "created": done.created})
+        return
+    verb = "published" if done.created else "already there, and the same:"
+    click.echo(f"{verb} {done.release.ref} {done.release.digest}")
+    state.say(f"in {done.registry}")
+
+
+def _release(release: "Release") -> dict[str, Any]:
+    return {
+        "skill": str(release.skill),
+        "version": str(release.version),
+        "digest": str(release.digest),
+    }
+
+
+@click.command(cls=Command)
+@click.argument("ref", metavar="REF")
+@click.option("--reason", default="", help="Why, for those who have it locked.")
+@click.pass_obj
+def yank(state: State, ref: str, reason: str) -> None:
+    """Hide a release from new resolutions; locks keep it.
+
+    \b
+    skillpm yank acme/math@1.0.0 --reason "overfits"
+    """
+    from skillpm.flows.publish import yank as flow
+
+    release = flow(make_setting(state), ref, reason)
+    _show_yank(state, release)
+
+
+@click.command(cls=Command)
+@click.argument("ref", metavar="REF")
+@click.pass_obj
+def unyank(state: State, ref: str) -> None:
+    """Show a yanked release again.
+
+    \b
+    skillpm unyank acme/math@1.0.0
+    """
+    from skillpm.flows.publish import unyank as flow
+
+    _show_yank(state, flow(make_setting(state), ref))
+
+
+def _show_yank(state: State, release: "Release") -> None:
+    if state.json:
+        emit_json({**_release(release), "yanked": release.yanked})
+    else:
+        click.echo(f"{'yanked' if release.yanked else 'unyanked'} {release.ref}")
+
+
+@click.command(cls=Command)
+@click.argument("text", default="")
+@click.pass_obj
+def search(state: State, text: str) -> None:
+    """Find skills by words of their name, summary or capabilities; all without TEXT.
+
+    \b
+    skillpm search math
+    """
+    from skillpm.flows.publish import search as flow
+
+    found = flow(make_setting(state), text)
+    if state.json:
+        rows = [{**_release(one), "summary": one.summary} for one in found]
+        emit_json({"results": rows})
+        return
+    if not found:
+        state.say(f"no skill matches `{text}`" if text else "nothing was published yet")
+        return
+    emit_table([(r.skill, r.version, r.summary) for r in found], ("skill", "version", "summary"))
+
+
+@click.command(cls=Command)
+@click.argument("skill", type=SKILL)
+@click.pass_obj
+def show(state: State, skill: "SkillName") -> None:
+    """List the releases of a skill: base, size, licence, requirements, yanks.
+
+    \b
+    skillpm show acme/math
+    """
+    from skillpm.flows.publish import show as flow
+
+    releases = flow(make_setting(state), skill)
+    if state.json:
+        emit_json({"skill": str(skill), "releases": [_full(one) for one in releases]})
+        return
+    click.echo(f"{skill}  {clean(releases[-1].summary)}\n")
+    rows = [
+        (
+            one.version,
+            "yanked" if one.yanked else "",
+            one.scheme,
+            size_text(one.size),
+            one.license or "-",
+            one.base.short if one.base else "-",
+            ", ".join(map(str, one.requires)) or "-",
+        )
+        for one in releases
+    ]
+    emit_table(rows, ("version", "state", "scheme", "size", "license", "base", "requires"))
+
+
+def _full(release: "Release") -> dict[str, Any]:
+    return {
+        **_release(release),
+        "size": release.size,
+        "base": str(release.base) if release.base else None,
+        "requires": [str(need) for need in release.requires],
+        "conflicts": [str(need) for need in release.conflicts],
+        "yanked": release.yanked,
+        "yank_reason": release.yank_reason,
+        "summary": release.summary,
+        "license": release.license,
+        "created": release.created,
+        "scheme": release.scheme,
+        "payload_bytes": release.payload_bytes,
+    }
+
+
+@click.group()
+def registry() -> None:
+    """Keep a registry."""
+
+
+@registry.command("init", cls=Command)
+@click.argument("path", type=_PATH)
+@click.pass_obj
+def registry_init(state: State, path: Path) -> None:
+    """Make an embedded registry in an empty folder.
+
+    \b
+    skillpm registry init ./team-registry
+    """
+    setting = make_setting(state)
+    setting.connect(str(path), True)
+    if state.json:
+        emit_json({"registry": str(path)})
+    else:
+        click.echo(f"made a registry in {clean(path)}")

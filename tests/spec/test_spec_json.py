@@ -1,0 +1,99 @@
+"""JSON from outside is read within limits; JSON of ours has one form."""
+
+import json as plain_json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from spec_strategies import json_objects, json_values
+
+from skillpm.errors import SpecError
+from skillpm.spec import json
+
+
+@given(json_values)
+def test_canonical_and_parse_are_inverse(document: Any) -> None:
+    data = json.canonical(document)
+    again = json.parse(data, "it")
+    assert repr(again) == repr(plain_json.loads(plain_json.dumps(document, sort_keys=True)))
+    assert json.canonical(again) == data
+
+
+@given(json_objects)
+def test_the_canonical_form_does_not_depend_on_the_order_of_keys(document: dict[str, Any]) -> None:
+    backwards = dict(reversed(document.items()))
+    assert json.canonical(backwards) == json.canonical(document)
+    assert json.parse_object(json.canonical(document), "it") == document
+
+
+def test_the_canonical_form_is_compact_sorted_utf8() -> None:
+    assert (
+        json.canonical({"b": [1, 2.5, None], "a": "é\n"})
+        == '{"a":"é\\n","b":[1,2.5,null]}'.encode()
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "\ud800"])
+def test_what_is_not_json_is_not_written(value: Any) -> None:
+    with pytest.raises(SpecError, match="cannot be written as JSON"):
+        json.canonical({"a": [value]})
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"{} {}", "is not JSON"),
+        (b"\xef\xbb\xbf{}", "is not JSON"),
+        (b"{'a': 1}", "is not JSON"),
+        (b'"\xff"', "is not UTF-8: invalid start byte at 1"),
+        (b'{"a":1,"b":2,"a":3}', "the key 'a' stands twice"),
+        (b'[{"a":{"x":1,"x":1}}]', "the key 'x' stands twice"),
+        (b"[NaN]", "NaN is not allowed"),
+        (b"-Infinity", "-Infinity is not allowed"),
+        (b"[1e999]", "1e999 is too large for a number"),
+        (b"[-1e999]", "-1e999 is too large for a number"),
+        (b"9" * 5000, "is not JSON"),
+        (b'{"\\ud800": 1}', "text that is not Unicode"),
+        (b'["\\udfff"]', "text that is not Unicode"),
+        (b"[" * 65 + b"]" * 65, "nested deeper than 64 levels"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, "nested deeper than 64 levels"),
+        (b"[" * 200_000 + b"]" * 200_000, "nested deeper than 64 levels"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_is_out_of_bounds_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        json.parse(data, "the thing")
+    assert caught.value.message.startswith("the thing")
+    assert reason in caught.value.message
+
+
+def test_the_limits_themselves_are_within_bounds() -> None:
+    assert json.parse(b"[" * 64 + b"]" * 64, "it")
+    assert json.parse(b'"\\ud83d\\ude00"', "it") == "😀"
+    assert json.parse(b"1e308", "it") == 1e308
+
+
+def test_a_document_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json, "SIZE_LIMIT", 10)
+    assert json.parse(b" " * 9 + b"1", "it") == 1
+    with pytest.raises(SpecError, match="is 11 bytes; at most 10 are read"):
+        json.parse(b" " * 10 + b"1", "it")
+
+
+def test_a_document_that_must_be_an_object_is_one() -> None:
+    with pytest.raises(SpecError, match="it is not a JSON object, but list"):
+        json.parse_object(b"[]", "it")
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    try:
+        document = json.parse(data, "it")
+    except SpecError as problem:
+        assert problem.kind == "spec"  # noqa: PT017 - most bytes are refused, a few are read
+    else:
+        assert json.parse(json.canonical(document), "it") == document

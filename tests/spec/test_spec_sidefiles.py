@@ -1,0 +1,126 @@
+"""Side files: plain names, merge patches by RFC 7396, and never code."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from spec_strategies import json_objects, json_values
+
+from skillpm.errors import SpecError
+from skillpm.spec import json
+from skillpm.spec.sidefiles import check_name, diff_patch, forbid_code, merge_patch, suffix_of
+
+
+def without_nulls(value: Any) -> Any:
+    """What a merge patch can say: objects lose their nulls, lists are taken whole."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+@given(json_objects, json_objects)
+def test_a_patch_turns_before_into_after(before: dict[str, Any], after: dict[str, Any]) -> None:
+    kept = deepcopy((before, after))
+    patched = merge_patch(before, diff_patch(before, after))
+    assert json.canonical(without_nulls(patched)) == json.canonical(without_nulls(after))
+    assert (before, after) == kept
+
+
+@given(json_objects)
+def test_nothing_changed_is_an_empty_patch(document: dict[str, Any]) -> None:
+    assert diff_patch(document, deepcopy(document)) == {}
+    assert merge_patch(document, {}) == document
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"a": 1}, {"a": True}),
+        ({"a": 1}, {"a": 1.0}),
+        ({"a": [1, 0]}, {"a": [True, False]}),
+        ({"a": {"b": 0}}, {"a": {"b": False}}),
+    ],
+)
+def test_numbers_and_booleans_that_python_takes_for_equal_are_told_apart(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert repr(merge_patch(before, diff_patch(before, after))) == repr(after)
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"a": "foo"}, "bar", "bar"),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_the_cases_of_rfc_7396(target: Any, patch: Any, result: Any) -> None:
+    assert merge_patch(target, patch) == result
+
+
+@given(json_values, json_values)
+def test_a_patch_applied_twice_is_the_patch_applied_once(target: Any, patch: Any) -> None:
+    once = merge_patch(target, patch)
+    assert merge_patch(once, patch) == once
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "tokenizer.json", "vocab.txt", "spiece.model", "chat_template.jinja", "a.TXT"],
+)
+def test_plain_names_of_known_kinds_are_carried(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "../config.json", "a/b.json", "a\\b.json", "/etc/passwd.txt", ".json"),
+        *(
+            "config.json\n",
+            "con fig.json",
+            "cönfig.json",
+            "a\0.json",
+            "x" * 130 + ".json",
+            "C:a.json",
+        ),
+        *("run.py", "run.PY", "config.json.py", "weights.bin", "model.safetensors", "noending"),
+        *("model.safetensors.index.json", "a.INDEX.json", "adapter_config.json", "Modules.json"),
+        "x.skillpm-graft.json",
+    ],
+)
+def test_all_other_names_are_refused(name: str) -> None:
+    with pytest.raises(SpecError):
+        check_name(name)
+
+
+def test_the_suffix_is_the_last_one_in_lower_case() -> None:
+    assert [suffix_of(name) for name in ("a.tar.GZ", ".hidden", "plain")] == [".gz", "", ""]
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [{"auto_map": {"AutoModel": "x.Y"}}, {"a": {"auto_map": "x"}}, {"a": [1, [{"auto_map": 0}]]}],
+)
+def test_a_patch_that_brings_code_is_refused(patch: Any) -> None:
+    with pytest.raises(SpecError, match="auto_map") as caught:
+        forbid_code(patch, "config.json")
+    assert caught.value.hint
+
+
+def test_a_patch_may_take_code_away() -> None:
+    forbid_code({"auto_map": None, "a": [{"b": 1}, "auto_map"]}, "config.json")
