@@ -16,7 +16,9 @@ from skillpm.errors import SkillpmError, StateError, UsageError
 INTERRUPTED = 130
 
 
-class _Interrupted(SkillpmError):
+class InterruptedCommandError(SkillpmError):
+    """A command that was stopped from the keyboard."""
+
     kind = "interrupted"
     exit_code = INTERRUPTED
 
@@ -67,7 +69,7 @@ def _run(arguments: list[str], state: State) -> int:
     except Exception as problem:  # noqa: BLE001 - the one place where every failure ends
         return _fail(_translated(problem), arguments, state)
     except KeyboardInterrupt:
-        return _fail(_Interrupted("interrupted; nothing was changed"), arguments, state)
+        return _fail(InterruptedCommandError("interrupted; nothing was changed"), arguments, state)
     sys.stdout.flush()
     return 0
 
@@ -84,7 +86,7 @@ def _translated(problem: Any) -> SkillpmError:
     if isinstance(problem, SkillpmError):
         return problem
     if isinstance(problem, click.Abort):
-        return _Interrupted("interrupted; nothing was changed")
+        return InterruptedCommandError("interrupted; nothing was changed")
     if isinstance(problem, click.ClickException):
         context = getattr(problem, "ctx", None)
         hint = f"`{context.command_path} --help`" if context else None

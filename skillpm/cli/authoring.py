@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-_MANY = 20
 
 
 @click.command(cls=Command)
@@ -26,7 +25,7 @@ _MANY = 20
 @click.option("--against", metavar="PATH", type=_PATH, help="Say which tensors differ, and how.")
 @click.pass_obj
 def identify(state: State, path: Path, against: Path | None) -> None:
-    """Say who a model is: its root, tensors, architecture.
+    r"""Say who a model is: its root, tensors, architecture.
 
     \b
     skillpm identify ./model
@@ -52,7 +51,7 @@ def identify(state: State, path: Path, against: Path | None) -> None:
     for key in ("root", "tensors", "parameters", "architecture", "dtype"):
         click.echo(f"{key:13} {clean(document[key])}")
     if found.against is not None:
-        _show_differences(found.differences, identity.leaves.keys())
+        _show_differences(found.differences)
 
 
 def _difference(one: "Difference") -> dict[str, Any]:
@@ -66,11 +65,10 @@ def _difference(one: "Difference") -> dict[str, Any]:
     }
 
 
-def _show_differences(differences: "tuple[Difference, ...]", names: object) -> None:
+def _show_differences(differences: "tuple[Difference, ...]") -> None:
     if not differences:
         click.echo("\nno tensor differs")
         return
-    del names
     click.echo(f"\n{len(differences)} tensors differ:\n")
     rows = [
         (
@@ -116,8 +114,8 @@ def _show_differences(differences: "tuple[Difference, ...]", names: object) -> N
 @click.option("--card", type=_FILE, metavar="FILE", help="A Markdown card.")
 @click.option("--probes", type=_FILE, metavar="FILE", help="Probes, as JSON lines.")
 @click.pass_obj
-def pack(state: State, **asked: Any) -> None:
-    """Cut a SkillPack: the difference between TUNED and BASE.
+def pack(state: State, /, **asked: Any) -> None:
+    r"""Cut a SkillPack: the difference between TUNED and BASE.
 
     Without --scheme the pack is lossless: base + pack is TUNED, bit for bit, proven before the
     file is written.
@@ -206,7 +204,7 @@ def _scheme(asked: dict[str, Any]) -> "Scheme":
 @click.argument("path", metavar="PACK", type=_PATH)
 @click.pass_obj
 def inspect(state: State, path: Path) -> None:
-    """Show a pack file: manifest, sizes by module, errors. Verifies every digest first.
+    r"""Show a pack file: manifest, sizes by module, errors. Verifies every digest first.
 
     \b
     skillpm inspect acme-math-1.0.0.skillpack
@@ -264,7 +262,7 @@ def _show_pack(found: "PackFile") -> None:
 @click.argument("path", metavar="PACK", type=_PATH)
 @click.pass_obj
 def verify(state: State, path: Path) -> None:
-    """Re-hash a pack file; with --base, graft it in memory and check the promised root.
+    r"""Re-hash a pack file; with --base, graft it in memory and check the promised root.
 
     \b
     skillpm verify acme-math-1.0.0.skillpack --base ./model

@@ -23,7 +23,7 @@ _LEVELS = ["low", "medium", "high", "critical"]
 @click.option("--link", is_flag=True, help="Hard-link files that do not change.")
 @click.pass_obj
 def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, link: bool) -> None:
-    """Write base + installed skills as a model directory that transformers loads as it is.
+    r"""Write base + installed skills as a model directory that transformers loads as it is.
 
     \b
     skillpm graft
@@ -65,7 +65,7 @@ def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, l
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
 @click.pass_obj
 def audit(state: State, fail_on: str, format_: str) -> None:
-    """Check all that is installed: blobs, base, the graft on disk, yanks, licences.
+    r"""Check all that is installed: blobs, base, the graft on disk, yanks, licences.
 
     Every byte is read again; nothing is written.
 

@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 
 
 def clean(text: object) -> str:
-    """Text with every character that does not print shown as an escape (`\\x1b`)."""
+    """Text with every character that does not print shown as an escape."""
     shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return "".join(shown)
 

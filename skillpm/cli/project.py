@@ -27,7 +27,7 @@ ACCEPT = click.option(
 @click.command(cls=Command)
 @click.pass_obj
 def init(state: State) -> None:
-    """Make this folder a project of the base at --base.
+    r"""Make this folder a project of the base at --base.
 
     \b
     skillpm init --base ./model
@@ -53,7 +53,7 @@ def init(state: State) -> None:
 def install(
     state: State, wanted: tuple[str, ...], *, dry_run: bool, frozen: bool, accept_footprint: bool
 ) -> None:
-    """Add skills to the project; without arguments, install what the lock says.
+    r"""Add skills to the project; without arguments, install what the lock says.
 
     \b
     skillpm install acme/math
@@ -91,7 +91,7 @@ def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
 def upgrade(
     state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool, accept_footprint: bool
 ) -> None:
-    """Move skills to the newest releases that skillpm.toml admits; all without arguments.
+    r"""Move skills to the newest releases that skillpm.toml admits; all without arguments.
 
     \b
     skillpm upgrade acme/math
@@ -108,7 +108,7 @@ def upgrade(
 @DRY_RUN
 @click.pass_obj
 def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -> None:
-    """Take skills off, and what only they needed.
+    r"""Take skills off, and what only they needed.
 
     \b
     skillpm uninstall acme/math
@@ -123,7 +123,7 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
 @DRY_RUN
 @click.pass_obj
 def rollback(state: State, generation: int | None, *, dry_run: bool) -> None:
-    """Go back to a generation, by default the one before; twice is redo.
+    r"""Go back to a generation, by default the one before; twice is redo.
 
     \b
     skillpm rollback
@@ -139,7 +139,7 @@ def rollback(state: State, generation: int | None, *, dry_run: bool) -> None:
 @ACCEPT
 @click.pass_obj
 def lock(state: State, *, check: bool, accept_footprint: bool) -> None:
-    """Bring skillpm.lock up to skillpm.toml, changing as little as will do.
+    r"""Bring skillpm.lock up to skillpm.toml, changing as little as will do.
 
     \b
     skillpm lock

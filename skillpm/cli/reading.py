@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command("list", cls=Command)
 @click.pass_obj
 def list_(state: State) -> None:
-    """List what is installed.
+    r"""List what is installed.
 
     \b
     skillpm list
@@ -58,7 +58,7 @@ def list_(state: State) -> None:
 @click.command(cls=Command)
 @click.pass_obj
 def history(state: State) -> None:
-    """List the generations of this project.
+    r"""List the generations of this project.
 
     \b
     skillpm history
@@ -96,7 +96,7 @@ def history(state: State) -> None:
 @click.argument("after", metavar="B", type=click.IntRange(min=0))
 @click.pass_obj
 def diff(state: State, before: int, after: int) -> None:
-    """Say what differs between two generations.
+    r"""Say what differs between two generations.
 
     \b
     skillpm diff 1 2
@@ -140,7 +140,7 @@ def diff(state: State, before: int, after: int) -> None:
 def resolve(
     state: State, index: Path, timeout: float, requirements: "tuple[Requirement, ...]"
 ) -> None:
-    """Resolve against a saved index: no registry, base or project. For bug reports.
+    r"""Resolve against a saved index: no registry, base or project. For bug reports.
 
     \b
     skillpm resolve --index index.json "acme/math ^1"

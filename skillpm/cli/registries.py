@@ -20,7 +20,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("path", metavar="PACK", type=_PATH)
 @click.pass_obj
 def publish(state: State, path: Path) -> None:
-    """Publish a pack file to a registry. A release never changes once it is published.
+    r"""Publish a pack file to a registry. A release never changes once it is published.
 
     \b
     skillpm publish acme-math-1.0.0.skillpack
@@ -50,7 +50,7 @@ def _release(release: "Release") -> dict[str, Any]:
 @click.option("--reason", default="", help="Why, for those who have it locked.")
 @click.pass_obj
 def yank(state: State, ref: str, reason: str) -> None:
-    """Hide a release from new resolutions; locks keep it.
+    r"""Hide a release from new resolutions; locks keep it.
 
     \b
     skillpm yank acme/math@1.0.0 --reason "overfits"
@@ -65,7 +65,7 @@ def yank(state: State, ref: str, reason: str) -> None:
 @click.argument("ref", metavar="REF")
 @click.pass_obj
 def unyank(state: State, ref: str) -> None:
-    """Show a yanked release again.
+    r"""Show a yanked release again.
 
     \b
     skillpm unyank acme/math@1.0.0
@@ -86,7 +86,7 @@ def _show_yank(state: State, release: "Release") -> None:
 @click.argument("text", default="")
 @click.pass_obj
 def search(state: State, text: str) -> None:
-    """Find skills by words of their name, summary or capabilities; all without TEXT.
+    r"""Find skills by words of their name, summary or capabilities; all without TEXT.
 
     \b
     skillpm search math
@@ -108,7 +108,7 @@ def search(state: State, text: str) -> None:
 @click.argument("skill", type=SKILL)
 @click.pass_obj
 def show(state: State, skill: "SkillName") -> None:
-    """List the releases of a skill: base, size, licence, requirements, yanks.
+    r"""List the releases of a skill: base, size, licence, requirements, yanks.
 
     \b
     skillpm show acme/math
@@ -161,7 +161,7 @@ def registry() -> None:
 @click.argument("path", type=_PATH)
 @click.pass_obj
 def registry_init(state: State, path: Path) -> None:
-    """Make an embedded registry in an empty folder.
+    r"""Make an embedded registry in an empty folder.
 
     \b
     skillpm registry init ./team-registry

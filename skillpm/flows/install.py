@@ -45,7 +45,7 @@ def _plan(
     solved = solve_project(setting, replace(registries, file=edited), ask)
     if request.frozen and (lock is None or not solved.lock.same_set(lock)):
         raise StateError(
-            f"`--frozen` forbids a change of the lock, but {reason or 'what is asked changes it'}",
+            f"`--frozen` keeps the lock as it is, but {reason or 'this would change it'}",
             hint="`skillpm lock`, then commit skillpm.lock",
         )
     final = settled_wishes(wishes, solved.lock, request, file)

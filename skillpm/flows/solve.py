@@ -92,7 +92,7 @@ def _accept(
         nearest = fitting[0]
         raise ResolutionError(
             f"`{nearest.skill}` {nearest.version} was cut from base `{nearest.base}`, and this "
-            f"base is `{ask.file.root}`; but all tensors that the pack touches are the same in both",
+            f"base is `{ask.file.root}`; but all tensors that the pack touches are the same",
             hint="`--accept-footprint` installs it on this base, and the lock records that",
         )
     return frozenset(release.digest for release in fitting if release.digest)

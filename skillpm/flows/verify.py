@@ -39,7 +39,8 @@ def verify_pack(setting: Setting, path: Path, base: Path | None) -> Verified:
     expected = pack.manifest.base.root
     if identity.root != expected:
         raise IntegrityError(
-            f"{pack.manifest.ref} was cut from base `{expected}`, but `{base}` is `{identity.root}`",
+            f"{pack.manifest.ref} was cut from base `{expected}`, "
+            f"but `{base}` is `{identity.root}`",
             hint=f"`skillpm identify {base}` tells what this model is",
         )
     model.expected = identity.leaves

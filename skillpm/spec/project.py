@@ -106,8 +106,8 @@ def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
 
 
 def _registry_problems(project: ProjectFile) -> list[tuple[str, str]]:
-    problems: list[tuple[str, str]] = Field(default_factory=list)
-    bound: dict[str, str] = Field(default_factory=dict)
+    problems: list[tuple[str, str]] = []
+    bound: dict[str, str] = {}
     for name, entry in project.registries.items():
         for namespace in entry.namespaces:
             path = f"registries.{name}.namespaces"

@@ -79,7 +79,8 @@ def _placed(name: str, plain: Any, what: str) -> Placed:
         integers = all(type(n) is int and 0 <= n < 2**62 for n in (*shape, start, stop))
     except (TypeError, KeyError, ValueError) as problem:
         raise SpecError(f"{what}: {name!r} lacks dtype, shape or data_offsets") from problem
-    if not integers or dtype not in BITS or not name or "\0" in name:
+    typed = isinstance(dtype, str) and isinstance(shape, list) and integers
+    if not typed or dtype not in BITS or not name or "\0" in name:
         raise SpecError(f"{what}: {name!r} has dtype {dtype!r}, shape {shape!r}: not a tensor")
     spec = TensorSpec(name, dtype, tuple(shape))
     if stop - start != spec.nbytes:

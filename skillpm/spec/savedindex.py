@@ -90,7 +90,7 @@ def dump_index(releases: Iterable[Release]) -> bytes:
     Canonical JSON, and nothing that has its default. Raises `SpecError` for a release that comes
     twice.
     """
-    skills: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    skills: dict[str, dict[str, Any]] = {}
     for release in releases:
         versions = skills.setdefault(str(release.skill), {})
         if str(release.version) in versions:

@@ -100,6 +100,8 @@ def tensor(start: Any, stop: Any, *, dtype: Any = "U8", shape: Any = None) -> di
         ({"a": tensor(0, 8, shape=[True] * 8)}, "not a tensor"),
         ({"a": tensor(0, 8, shape=[8.0])}, "not a tensor"),
         ({"a": tensor(0, 8, shape="8")}, "not a tensor"),
+        ({"a": tensor(0, 1, shape={}), "b": tensor(1, 8)}, "not a tensor"),
+        ({"a": tensor(0, 1, shape=""), "b": tensor(1, 8)}, "not a tensor"),
         ({"a": tensor(0, 8, shape=[2**62, 2**62])}, "not a tensor"),
         ({"a": tensor(0, 8, shape=[2, 3])}, "should span 6 bytes, spans 8"),
         ({"a": tensor(8, 0, shape=[8])}, "should span 8 bytes, spans -8"),

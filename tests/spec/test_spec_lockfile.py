@@ -1,0 +1,157 @@
+"""The lock is written one way, and read back or refused with every problem."""
+
+import random
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from spec_documents import LOCK, A, B
+from spec_strategies import altered, bare_versions, digests, halves, names, requirements, text
+
+from skillpm.errors import SpecError
+from skillpm.spec import toml
+from skillpm.spec.digests import Digest
+from skillpm.spec.fields import read_document
+from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile, parse_lockfile
+
+settings = st.dictionaries(
+    text,
+    st.one_of(st.booleans(), st.integers(-(2**60), 2**60), text, st.floats(-1e9, 1e9)),
+    max_size=3,
+)
+skills = st.builds(
+    LockedSkill,
+    skill=names,
+    version=bare_versions,
+    digest=digests,
+    size=st.integers(0, 2**62),
+    registry=halves,
+    weight=st.floats(-1e6, 1e6),
+    requires=st.lists(requirements, max_size=3),
+    accept_footprint=st.booleans(),
+)
+locks = st.builds(
+    Lockfile,
+    base=st.builds(LockedBase, name=text, root=digests),
+    graft=st.builds(LockedGraft, settings=settings, root=st.none() | digests),
+    skill=st.lists(skills, max_size=4, unique_by=lambda locked: locked.skill),
+)
+
+
+@given(locks)
+def test_dumps_and_parse_are_inverse(lock: Lockfile) -> None:
+    again = parse_lockfile(lock.dumps())
+    assert again.dumps() == lock.dumps()
+    assert again.skills == lock.skills
+    assert (again.base, again.graft) == (lock.base, lock.graft)
+
+
+@given(locks, st.randoms(use_true_random=False))
+def test_the_order_of_installation_changes_nothing(lock: Lockfile, order: random.Random) -> None:
+    shuffled = list(lock.skill)
+    order.shuffle(shuffled)
+    other = lock.model_copy(update={"skill": shuffled})
+    assert other.dumps() == lock.dumps()
+    assert list(other.skills) == sorted(other.skills)
+
+
+@given(locks, digests)
+def test_the_root_of_the_graft_is_left_out_of_comparisons(lock: Lockfile, root: Digest) -> None:
+    assert lock.with_root(root).same_set(lock)
+    assert lock.with_root(root).graft.root == root
+    assert lock.with_root(None).graft.root is None
+    renamed = lock.model_copy(update={"base": LockedBase(name=f"{lock.base.name}x", root=root)})
+    assert not renamed.same_set(lock)
+
+
+def test_a_lock_reads_as_the_contract_says() -> None:
+    lock = parse_lockfile(LOCK)
+    assert [locked.ref for locked in lock.skills.values()] == [
+        "acme/b 1.0.0-rc.1",
+        "acme/math 1.2.0",
+    ]
+    assert lock.graft.settings == {"dtype": "keep"}
+    plain = tomllib.loads(lock.dumps())
+    assert plain["skill"][0] == {
+        "skill": "acme/b",
+        "version": "1.0.0-rc.1",
+        "digest": str(lock.skill[1].digest),
+        "size": 0,
+        "registry": "default",
+        "weight": 1.0,
+        "requires": [],
+        "accept_footprint": True,
+    }
+    assert "accept_footprint" not in plain["skill"][1]
+    assert lock.dumps().startswith("# Written by skillpm")
+
+
+def test_unknown_keys_are_kept() -> None:
+    lock = parse_lockfile(LOCK + '\n[skill.future]\n"odd key" = ["x", 1.5]\n')
+    again = tomllib.loads(lock.dumps())
+    assert again["skill"][0]["future"] == {"odd key": ["x", 1.5]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("version = 1\n", "version = 2\n", "version: Input should be 1"),
+        (f'root = "{A}"', 'root = "sha256:x"', "base.root: 'sha256:x' is not a digest"),
+        ("size = 1234", "size = -1", "skill[0].size: "),
+        ("weight = 0.5", "weight = nan", "skill[0].weight: "),
+        ("acme/b ^1", "acme/b ^^", "skill[0].requires[0]: '^^' is not a version requirement"),
+        ('skill = "acme/b"', 'skill = "acme/math"', "skill[1].skill: `acme/math` stands twice"),
+    ],
+)
+def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:
+    assert old in LOCK
+    with pytest.raises(SpecError) as caught:
+        parse_lockfile(LOCK.replace(old, new, 1))
+    first, line = caught.value.message.splitlines()
+    assert first == "skillpm.lock has 1 problem:"
+    assert line.strip().startswith(problem)
+
+
+def test_merge_conflict_markers_are_refused_with_the_line() -> None:
+    with pytest.raises(SpecError, match=r"skillpm\.lock is not TOML: .* \(at line 3"):
+        parse_lockfile(LOCK.replace("[base]", "<<<<<<< HEAD\n[base]", 1))
+
+
+@given(altered(tomllib.loads(LOCK)))
+def test_any_altered_lock_is_read_or_refused(plain: Any) -> None:
+    try:
+        lock = read_document(Lockfile, plain, "the lock")
+    except SpecError as problem:
+        assert problem.message.startswith("the lock has ")  # noqa: PT017 - some are read
+    else:
+        assert lock.skills is not None
+
+
+@given(
+    st.recursive(
+        st.booleans() | st.integers(-(2**62), 2**62) | text | st.floats(allow_nan=False),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_values_are_written_so_that_toml_reads_them_back(value: Any) -> None:
+    assert toml.parse(f"x = {toml.value(value)}", "it") == {"x": value}
+
+
+@given(text, text)
+def test_any_key_and_text_are_written_so_that_toml_reads_them_back(key: str, value: str) -> None:
+    assert toml.parse(f"{toml.key(key)} = {toml.string(value)}", "it") == {key: value}
+
+
+def test_a_document_that_is_too_long_or_deep_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SpecError, match="it is not TOML"):
+        toml.parse(f"x = {'[' * 100_000}", "it")
+    monkeypatch.setattr(toml, "SIZE_LIMIT", 10)
+    with pytest.raises(SpecError, match="it is longer than 10 characters"):
+        toml.parse("x = 1234567", "it")
+
+
+def test_a_digest_of_a_lock_is_a_digest() -> None:
+    assert parse_lockfile(LOCK).graft.root == Digest(B)

@@ -1,0 +1,147 @@
+"""The manifest is read whole or refused with every problem and its path."""
+
+import json
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from spec_documents import A, B, manifest_plain
+from spec_strategies import altered, json_objects
+
+from skillpm.errors import SpecError
+from skillpm.spec.manifest import Manifest, parse_manifest
+
+
+def parse(plain: Any) -> Manifest:
+    return parse_manifest(json.dumps(plain).encode())
+
+
+def problems(plain: Any) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        parse(plain)
+    first, *lines = caught.value.message.splitlines()
+    assert first == f"the manifest has {len(lines)} problem{'s' if len(lines) > 1 else ''}:"
+    return [line.strip() for line in lines]
+
+
+def test_a_manifest_is_read_into_words_and_written_canonically() -> None:
+    manifest = parse(manifest_plain())
+    data = manifest.canonical()
+    assert parse_manifest(data) == manifest
+    assert parse_manifest(data).canonical() == data
+    assert data == json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
+    assert manifest.ref == "acme/math 1.2.0"
+    assert manifest.footprint[0].spec.nbytes == 24
+    assert manifest.footprint[1].source == "old.w"
+    assert json.loads(data)["footprint"][1]["from"] == "old.w"
+
+
+@given(json_objects)
+def test_unknown_keys_are_kept(extra: dict[str, Any]) -> None:
+    plain = manifest_plain()
+    plain["base"] = {**extra, **plain["base"]}
+    plain["footprint"][0] = {**extra, **plain["footprint"][0]}
+    parsed = parse(plain)
+    again = json.loads(parsed.canonical())
+    for key, value in extra.items():
+        if key not in ("from", "source"):
+            assert again["base"][key] == json.loads(json.dumps(value))
+            assert again["footprint"][0][key] == again["base"][key]
+
+
+@pytest.mark.parametrize("key", [key for key in manifest_plain() if key != "format"])
+def test_a_key_that_lacks_is_named(key: str) -> None:
+    plain = manifest_plain()
+    del plain[key]
+    assert f"{key}: Field required" in problems(plain)
+
+
+def test_another_format_is_refused_with_the_version_that_reads_it() -> None:
+    with pytest.raises(SpecError, match="format 7; this skillpm reads format 1") as caught:
+        parse({"format": 7})
+    assert caught.value.hint == "install a skillpm that reads format 7"
+    for bad in (0, -1, "1", None, True, 1.0, [1]):
+        assert any(
+            line.startswith("format: ") for line in problems({**manifest_plain(), "format": bad})
+        )
+
+
+def test_every_problem_of_form_is_reported_at_once() -> None:
+    plain = manifest_plain()
+    plain["skill"] = "Acme/Math"
+    plain["requires"][0] = "acme/b ^^"
+    plain["base"]["root"] = "sha256:1"
+    plain["footprint"][1]["shape"] = [1, -1]
+    plain["compression"]["ratio"] = "much"
+    paths = [line.split(": ")[0] for line in problems(plain)]
+    assert paths == [
+        *("skill", "base.root", "requires[0]", "compression.ratio", "footprint[1].shape[1]"),
+    ]
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {**manifest_plain()["footprint"][0], **changes}
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        (entry(tensor=""), "footprint[0].tensor: a tensor's name is not empty and holds no NUL"),
+        (entry(tensor="a\0"), "footprint[0].tensor: a tensor's name is not empty and holds no NUL"),
+        (entry(tensor="new.w"), "footprint[1].tensor: 'new.w' stands twice"),
+        (entry(dtype="F128"), "footprint[0].dtype: 'F128' is not a safetensors dtype"),
+        (entry(shape=[2**31, 2**31]), "footprint[0].shape: it is larger than any file"),
+        (entry(leaf=None), "footprint[0].leaf: a tensor that is changed has a leaf in the base"),
+        (entry(change="added"), "footprint[0].leaf: an added tensor has no leaf in the base"),
+        (entry(result=None), "footprint[0].result: a tensor that is not removed has `result` and `layer`"),
+        (entry(layer=None), "footprint[0].result: a tensor that is not removed has `result` and `layer`"),
+        (entry(change="removed", layer=None), "footprint[0].result: a removed tensor has neither `result` nor `layer`"),
+        (entry(change="removed", result=None), "footprint[0].result: a removed tensor has neither `result` nor `layer`"),
+    ],
+)  # fmt: skip
+def test_an_entry_that_contradicts_itself_is_reported(changed: Any, problem: str) -> None:
+    plain = manifest_plain()
+    plain["footprint"][0] = changed
+    assert problems(plain) == [problem]
+
+
+def test_a_removed_tensor_has_no_result() -> None:
+    plain = manifest_plain()
+    plain["footprint"][0] = entry(change="removed", result=None, layer=None)
+    assert parse(plain).footprint[0].change == "removed"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("version", "1.0.0+cuda", "version: a release's version has no build metadata"),
+        ("over", [{"skill": "acme/z", "version": "1.0.0", "digest": A}], "over[0]: `requires` does not name acme/z =1.0.0"),
+        ("files", [{"path": "run.py", "digest": A, "kind": "file"}], "files[0].path: 'run.py': side files end in one of"),
+        ("files", [{"path": "a.txt", "digest": A, "kind": "file"}] * 2, "files[1].path: 'a.txt' stands twice"),
+        ("footprint", [], "footprint: it is empty"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_fit_together_are_reported(key: str, value: Any, problem: str) -> None:
+    found = problems({**manifest_plain(), key: value})
+    assert found[0].startswith(problem)
+
+
+def test_a_tensor_that_only_a_lower_skill_has_needs_no_leaf_of_the_base() -> None:
+    plain = manifest_plain()
+    plain["over"] = [{"skill": "acme/b", "version": "1.0.0", "digest": B}]
+    plain["requires"] = ["acme/b =1.0.0"]
+    plain["footprint"][0]["leaf"] = None
+    assert parse(plain).footprint[0].leaf is None
+
+
+@given(altered(manifest_plain()))
+def test_any_altered_manifest_is_read_or_refused(plain: Any) -> None:
+    before = deepcopy(plain)
+    try:
+        manifest = parse(plain)
+    except SpecError as problem:
+        assert "the manifest" in problem.message  # noqa: PT017 - some are read
+    else:
+        assert parse_manifest(manifest.canonical()) == manifest
+    assert plain == before

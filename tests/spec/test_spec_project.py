@@ -1,0 +1,103 @@
+"""The project file says what the person asks for, and every mistake in it is named."""
+
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from spec_documents import PROJECT, A
+from spec_strategies import altered, names, range_texts
+
+from skillpm.errors import SpecError
+from skillpm.spec import toml
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import ProjectFile, Wish, parse_project, plain_wish
+from skillpm.spec.requirements import Requirement, VersionRange
+
+
+def test_a_project_reads_as_the_contract_says() -> None:
+    project = parse_project(PROJECT)
+    assert str(project.root) == A
+    assert project.project.base == "../base"
+    assert [str(requirement) for requirement in project.requirements] == [
+        "acme/b >=1, <2",
+        "acme/math ^1.2",
+    ]
+    assert project.wishes[SkillName.parse("acme/b")].weight == 0.5
+    assert project.graft.method == "sum"
+
+
+@pytest.mark.parametrize(
+    ("skill", "registry"),
+    [("acme/b", "inner"), ("acme/math", "inner"), ("inner/x", "inner"), ("other/x", "default")],
+)
+def test_each_namespace_is_looked_up_in_one_registry(skill: str, registry: str) -> None:
+    assert parse_project(PROJECT).registry_of(SkillName.parse(skill)) == registry
+
+
+def test_a_skill_may_name_its_own_registry() -> None:
+    text = PROJECT.replace('registry = "inner"', 'registry = "outer"')
+    assert parse_project(text).registry_of(SkillName.parse("acme/b")) == "outer"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[project]", "[porject]", "project: Field required"),
+        (f'root = "{A}"', 'root = "x"', "project.root: 'x' is not a digest"),
+        ('"acme/math" = "^1.2"', '"Math" = "^1.2"', "skills.Math: 'Math' is not a skill name"),
+        ('"acme/math" = "^1.2"', '"acme/math" = "^^"', "skills.acme/math: '^^' is not a version"),
+        ('"acme/math" = "^1.2"', '"acme/math" = 1', "skills.acme/math: "),
+        ("weight = 0.5", "weight = 2e6", "skills.acme/b.weight: a weight lies between"),
+        ("weight = 0.5", "weight = inf", "skills.acme/b.weight: "),
+        ('registry = "inner"', 'registry = "x"', "skills.acme/b.registry: `[registries]` has no 'x'"),
+        ('"inner", "acme"', '"In ner"', "registries.inner.namespaces: 'In ner' is not a namespace"),
+        ('outer = "', 'outer = {url = "x", namespaces = ["acme"]}\nmore = "', "registries.outer.namespaces: 'acme' is bound to `inner` already"),
+        ('mode = "merge"', 'mode = "ties"', 'graft: this skillpm grafts by mode = "merge", method = "sum" only'),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:
+    assert old in PROJECT
+    with pytest.raises(SpecError) as caught:
+        parse_project(PROJECT.replace(old, new, 1))
+    lines = [line.strip() for line in caught.value.message.splitlines()[1:]]
+    assert any(line.startswith(problem) for line in lines)
+
+
+def test_several_mistakes_are_named_at_once() -> None:
+    text = (
+        PROJECT.replace("^1.2", "^^").replace("weight = 0.5", "weight = 1e7").replace("merge", "x")
+    )
+    with pytest.raises(SpecError, match=r"^skillpm\.toml has 3 problems:"):
+        parse_project(text)
+
+
+@given(names, range_texts, st.floats(-1e5, 1e5), st.sampled_from([None, "default"]))
+def test_a_wish_is_written_so_that_it_reads_back(
+    name: SkillName, text: str, weight: float, registry: str | None
+) -> None:
+    wish = Wish(version=text, weight=weight, registry=registry)
+    head = PROJECT.split("[skills]", maxsplit=1)[0]
+    line = f"{toml.string(str(name))} = {toml.value(plain_wish(wish))}"
+    project = parse_project(f"{head}[skills]\n{line}\n")
+    assert project.wishes == {name: wish}
+    assert project.requirements == (Requirement(name, VersionRange.parse(text)),)
+    assert isinstance(plain_wish(wish), str) == (weight == 1.0 and registry is None)
+
+
+@given(altered(tomllib.loads(PROJECT)))
+def test_any_altered_project_is_read_or_refused(plain: Any) -> None:
+    try:
+        project = ProjectFile.model_validate(plain)
+    except ValueError:
+        return
+    try:
+        again = parse_project("\n".join(_lines(plain)))
+    except (SpecError, TypeError):
+        return
+    assert again == project
+
+
+def _lines(plain: dict[str, Any]) -> list[str]:
+    return [f"{toml.key(key)} = {toml.value(value)}" for key, value in plain.items()]
