@@ -28,6 +28,14 @@ def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
     return BeforeValidator(read)
 
 
+def _whole(value: Any) -> Any:
+    if type(value) is not int:
+        raise ValueError(f"expected a whole number, found {type(value).__name__}")
+    return value
+
+
+WHOLE = BeforeValidator(_whole)
+"""For literals: pydantic takes true and 1.0 for 1, as Python does."""
 _TEXT = PlainSerializer(str, return_type=str)
 
 SkillNameField = Annotated[SkillName, _parsed(SkillName, SkillName.parse), _TEXT]

@@ -9,6 +9,7 @@ from skillpm.errors import Problems
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import (
+    WHOLE,
     DigestField,
     Document,
     RequirementField,
@@ -59,7 +60,7 @@ class LockedSkill(Document):
 class Lockfile(Document):
     """The whole lock. Two locks compare by `same_set`, which leaves the graft's root out."""
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], WHOLE] = 1
     base: LockedBase
     graft: LockedGraft = LockedGraft()
     skill: list[LockedSkill] = Field(default_factory=list)

@@ -9,6 +9,7 @@ from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
 from skillpm.spec.dtypes import BITS, TensorSpec
 from skillpm.spec.fields import (
+    WHOLE,
     DigestField,
     Document,
     RequirementField,
@@ -120,7 +121,7 @@ class Provenance(Document):
 class Manifest(Document):
     """A SkillPack's manifest. `canonical` is its one written form."""
 
-    format: Literal[1]
+    format: Annotated[Literal[1], WHOLE]
     skill: SkillNameField
     version: VersionField
     summary: str

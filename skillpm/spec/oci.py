@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from skillpm.errors import SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.fields import DigestField, Document, read_document
+from skillpm.spec.fields import WHOLE, DigestField, Document, read_document
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE = "application/vnd.skillpm.skillpack.v1+json"
@@ -43,7 +43,7 @@ class PackImage(Document):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    schema_version: Literal[2] = Field(alias="schemaVersion", default=2)
+    schema_version: Annotated[Literal[2], WHOLE] = Field(alias="schemaVersion", default=2)
     media_type: Literal["application/vnd.oci.image.manifest.v1+json"] = Field(
         alias="mediaType", default="application/vnd.oci.image.manifest.v1+json"
     )

@@ -98,6 +98,7 @@ def test_unknown_keys_are_kept() -> None:
     ("old", "new", "problem"),
     [
         ("version = 1\n", "version = 2\n", "version: Input should be 1"),
+        ("version = 1\n", "version = true\n", "version: expected a whole number, found bool"),
         (f'root = "{A}"', 'root = "sha256:x"', "base.root: 'sha256:x' is not a digest"),
         ("size = 1234", "size = -1", "skill[0].size: "),
         ("weight = 0.5", "weight = nan", "skill[0].weight: "),

@@ -12,6 +12,12 @@ from spec_strategies import altered, json_objects
 from skillpm.errors import SpecError
 from skillpm.spec.manifest import Manifest, parse_manifest
 
+KEPT = "a tensor that is not removed has `result` and `layer`"
+GONE = "a removed tensor has neither `result` nor `layer`"
+LOWER = {"skill": "acme/z", "version": "1.0.0", "digest": A}
+CODE = {"path": "run.py", "digest": A, "kind": "file"}
+FILE = {"path": "a.txt", "digest": A, "kind": "file"}
+
 
 def parse(plain: Any) -> Manifest:
     return parse_manifest(json.dumps(plain).encode())
@@ -94,10 +100,10 @@ def entry(**changes: Any) -> dict[str, Any]:
         (entry(shape=[2**31, 2**31]), "footprint[0].shape: it is larger than any file"),
         (entry(leaf=None), "footprint[0].leaf: a tensor that is changed has a leaf in the base"),
         (entry(change="added"), "footprint[0].leaf: an added tensor has no leaf in the base"),
-        (entry(result=None), "footprint[0].result: a tensor that is not removed has `result` and `layer`"),
-        (entry(layer=None), "footprint[0].result: a tensor that is not removed has `result` and `layer`"),
-        (entry(change="removed", layer=None), "footprint[0].result: a removed tensor has neither `result` nor `layer`"),
-        (entry(change="removed", result=None), "footprint[0].result: a removed tensor has neither `result` nor `layer`"),
+        (entry(result=None), f"footprint[0].result: {KEPT}"),
+        (entry(layer=None), f"footprint[0].result: {KEPT}"),
+        (entry(change="removed", layer=None), f"footprint[0].result: {GONE}"),
+        (entry(change="removed", result=None), f"footprint[0].result: {GONE}"),
     ],
 )  # fmt: skip
 def test_an_entry_that_contradicts_itself_is_reported(changed: Any, problem: str) -> None:
@@ -116,9 +122,9 @@ def test_a_removed_tensor_has_no_result() -> None:
     ("key", "value", "problem"),
     [
         ("version", "1.0.0+cuda", "version: a release's version has no build metadata"),
-        ("over", [{"skill": "acme/z", "version": "1.0.0", "digest": A}], "over[0]: `requires` does not name acme/z =1.0.0"),
-        ("files", [{"path": "run.py", "digest": A, "kind": "file"}], "files[0].path: 'run.py': side files end in one of"),
-        ("files", [{"path": "a.txt", "digest": A, "kind": "file"}] * 2, "files[1].path: 'a.txt' stands twice"),
+        ("over", [LOWER], "over[0]: `requires` does not name acme/z =1.0.0"),
+        ("files", [CODE], "files[0].path: 'run.py': side files end in one of"),
+        ("files", [FILE, FILE], "files[1].path: 'a.txt' stands twice"),
         ("footprint", [], "footprint: it is empty"),
     ],
 )  # fmt: skip

@@ -15,6 +15,8 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile, Wish, parse_project, plain_wish
 from skillpm.spec.requirements import Requirement, VersionRange
 
+GREEDY = 'outer = {url = "x", namespaces = ["acme"]}'
+
 
 def test_a_project_reads_as_the_contract_says() -> None:
     project = parse_project(PROJECT)
@@ -51,10 +53,10 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ('"acme/math" = "^1.2"', '"acme/math" = 1', "skills.acme/math: "),
         ("weight = 0.5", "weight = 2e6", "skills.acme/b.weight: a weight lies between"),
         ("weight = 0.5", "weight = inf", "skills.acme/b.weight: "),
-        ('registry = "inner"', 'registry = "x"', "skills.acme/b.registry: `[registries]` has no 'x'"),
+        ('registry = "inner"', 'registry = "x"', "skills.acme/b.registry: `[registries]` has"),
         ('"inner", "acme"', '"In ner"', "registries.inner.namespaces: 'In ner' is not a namespace"),
-        ('outer = "', 'outer = {url = "x", namespaces = ["acme"]}\nmore = "', "registries.outer.namespaces: 'acme' is bound to `inner` already"),
-        ('mode = "merge"', 'mode = "ties"', 'graft: this skillpm grafts by mode = "merge", method = "sum" only'),
+        ('outer = "', f'{GREEDY}\nmore = "', "registries.outer.namespaces: 'acme' is bound to `inner`"),
+        ('mode = "merge"', 'mode = "ties"', 'graft: this skillpm grafts by mode = "merge"'),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:
