@@ -27,6 +27,13 @@ def test_the_canonical_form_does_not_depend_on_the_order_of_keys(document: dict[
     assert json.parse_object(json.canonical(document), "it") == document
 
 
+@given(json_values)
+def test_the_form_for_people_says_the_same(document: Any) -> None:
+    data = json.pretty(document)
+    assert data.endswith(b"\n")
+    assert json.canonical(json.parse(data, "it")) == json.canonical(document)
+
+
 def test_the_canonical_form_is_compact_sorted_utf8() -> None:
     assert (
         json.canonical({"b": [1, 2.5, None], "a": "é\n"})
@@ -73,6 +80,7 @@ def test_what_is_out_of_bounds_is_refused_with_the_reason(data: bytes, reason: s
 
 def test_the_limits_themselves_are_within_bounds() -> None:
     assert json.parse(b"[" * 64 + b"]" * 64, "it")
+    assert json.parse(b"[" * 64 + b"1" + b"]" * 64, "it")
     assert json.parse(b'"\\ud83d\\ude00"', "it") == "😀"
     assert json.parse(b"1e308", "it") == 1e308
 

@@ -88,6 +88,12 @@ def test_any_admits_every_release_and_no_prerelease(version: Version) -> None:
     assert (version in ANY) == (not version.is_prerelease)
 
 
+@given(near)
+def test_a_wildcard_beside_others_takes_nothing_away(version: Version) -> None:
+    assert (version in VersionRange.parse("=*")) == (not version.is_prerelease)
+    assert (version in VersionRange.parse("*, ^1.1")) == (version in VersionRange.parse("^1.1"))
+
+
 def test_any_admits_the_largest_number_that_a_version_can_have() -> None:
     assert Version.parse("9" * 120 + ".0.0") in ANY
     assert Version.parse("9" * 120 + ".0.0") in VersionRange.parse(">=1")
