@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
     from skillpm.delta.differ import Difference
     from skillpm.delta.schemes import Scheme
+    from skillpm.flows.manifest_of import Request
+    from skillpm.flows.pack import Packed
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -124,34 +126,46 @@ def pack(state: State, /, **asked: Any) -> None:
     skillpm pack ./base ./tuned --name acme/math --version 1.0.0
     skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --scheme graftllm
     """
-    from skillpm.flows.manifest_of import Request
     from skillpm.flows.pack import pack as flow
 
     started = time.monotonic()
     scheme = _scheme(asked)
+    done = flow(make_setting(state), _request(asked), scheme)
+    if state.json:
+        emit_json(_packed(done) | {"seconds": round(time.monotonic() - started, 3)})
+        return
+    compression = done.manifest.compression
+    click.echo(
+        f"packed {done.manifest.ref} into {clean(done.path)}\n"
+        f"  {size_text(done.file_bytes)} for a delta of {size_text(compression.delta_bytes)} "
+        f"({compression.ratio:.2f} to 1, {compression.scheme}), "
+        f"{_error_text(compression.relative_error)}\n"
+        f"  {done.digest}"
+    )
+
+
+def _request(asked: dict[str, Any]) -> "Request":
+    from skillpm.flows.manifest_of import Request
+
     if asked["version"].build:
         raise UsageError(f"version `{asked['version']}` has build metadata: OCI tags have no `+`")
-    request = Request(
+    same = ("tuned", "version", "output", "summary", "requires", "conflicts", "over", "cast")
+    return Request(
         base=asked["base_path"],
-        tuned=asked["tuned"],
         skill=asked["name"],
-        version=asked["version"],
-        output=asked["output"],
-        summary=asked["summary"],
         license=asked["license_"],
         authors=asked["author"],
-        requires=asked["requires"],
-        conflicts=asked["conflicts"],
-        over=asked["over"],
         card=asked["card"].read_bytes() if asked["card"] else None,
         probes=asked["probes"].read_bytes() if asked["probes"] else None,
-        cast=asked["cast"],
         method=asked["method"],
         data=asked["data"],
+        **{key: asked[key] for key in same},
     )
-    done = flow(make_setting(state), request, scheme)
+
+
+def _packed(done: "Packed") -> dict[str, Any]:
     compression = done.manifest.compression
-    document = {
+    return {
         "skill": str(done.manifest.skill),
         "version": str(done.manifest.version),
         "path": str(done.path),
@@ -161,20 +175,9 @@ def pack(state: State, /, **asked: Any) -> None:
         "delta_bytes": compression.delta_bytes,
         "ratio": compression.ratio,
         "relative_error": compression.relative_error,
-        "seconds": round(time.monotonic() - started, 3),
         "file_bytes": done.file_bytes,
         "result_root": str(done.manifest.result_root),
     }
-    if state.json:
-        emit_json(document)
-        return
-    click.echo(
-        f"packed {done.manifest.ref} into {clean(done.path)}\n"
-        f"  {size_text(done.file_bytes)} for a delta of {size_text(compression.delta_bytes)} "
-        f"({compression.ratio:.2f} to 1, {compression.scheme}), "
-        f"{_error_text(compression.relative_error)}\n"
-        f"  {done.digest}"
-    )
 
 
 def _error_text(relative: float | None) -> str:

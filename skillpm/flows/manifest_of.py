@@ -133,14 +133,7 @@ def build_manifest(
 ) -> Manifest:
     """The manifest. Raises `GraftError` where the decoded pack changes no tensor (law 6)."""
     reference = against.reference
-    leaves = dict(reference.identity.leaves)
-    footprint: list[FootprintEntry] = []
-    for name, entry in sorted(cut.draft.items()):
-        result = cut.measured[name].leaf if name in cut.measured else None
-        footprint.append(entry.model_copy(update={"result": result}))
-        leaves.pop(name, None)
-        if result is not None:
-            leaves[name] = result
+    footprint, leaves = _results(reference, cut)
     if leaves == reference.identity.leaves:
         raise GraftError(
             f"after `{scheme.name}` compression nothing of the delta is left",
@@ -169,6 +162,19 @@ def build_manifest(
         ),
     )
     return parse_manifest(manifest.canonical())
+
+
+def _results(reference: Reference, cut: Cut) -> tuple[list[FootprintEntry], dict[str, Digest]]:
+    """The footprint with its results, and the leaves of the whole model that it gives."""
+    leaves = dict(reference.identity.leaves)
+    footprint: list[FootprintEntry] = []
+    for name, entry in sorted(cut.draft.items()):
+        result = cut.measured[name].leaf if name in cut.measured else None
+        footprint.append(entry.model_copy(update={"result": result}))
+        leaves.pop(name, None)
+        if result is not None:
+            leaves[name] = result
+    return footprint, leaves
 
 
 def _base_ref(reference: Reference) -> BaseRef:
@@ -245,8 +251,8 @@ def build_image(
     ]
     blobs |= cut.layers
     extra = [(oci.FILE_TYPE, data, file.path) for file, data in cut.side]
-    extra += [(oci.CARD_TYPE, request.card, "README.md")] if request.card is not None else []
-    extra += [(oci.PROBES_TYPE, request.probes, None)] if request.probes is not None else []  # type: ignore[list-item]
+    extra += [(oci.CARD_TYPE, request.card, "README.md")] if request.card else []
+    extra += [(oci.PROBES_TYPE, request.probes, "probes.jsonl")] if request.probes else []
     for media_type, data, title in extra:
         layers.append(_descriptor(media_type, data, title))
         blobs[Digest.of(data)] = data
