@@ -24,6 +24,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import parse_manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.oci import Descriptor, parse_image
+from skillpm.spec.pack import check_pack
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
 
@@ -116,6 +117,7 @@ class Registry:
 def _read_pack(image: bytes, open_blob: OpenBlob) -> Pack:
     parsed, digest = parse_image(image), Digest.of(image)
     manifest = parse_manifest(_document(parsed.config, open_blob))
+    check_pack(parsed, manifest)
     return Pack(digest, parsed, manifest, {digest: len(image), **parsed.blobs})
 
 

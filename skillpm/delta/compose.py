@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from skillpm.delta.bits import Words
 from skillpm.delta.codecs.base import round_sum
 from skillpm.delta.packs import OpenPack
@@ -129,8 +131,9 @@ class Composition:
         bases = reference_chunks(self._base, spec)
         for base, *deltas in zip(bases, *streams, strict=True):
             total = to_float64(base, spec.dtype)
-            for weight, delta in zip(weights, deltas, strict=True):
-                total = total + (delta if weight == 1.0 else delta * weight)
+            with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` refuses both
+                for weight, delta in zip(weights, deltas, strict=True):
+                    total = total + (delta if weight == 1.0 else delta * weight)
             yield round_sum(base, total, spec.dtype, name)
 
     def _deltas(self, skill: SkillName, name: str) -> Iterator[Floats]:
@@ -140,4 +143,6 @@ class Composition:
             if delta is not None:
                 yield delta
             else:
-                yield to_float64(words, dtype) - to_float64(reference, dtype)
+                with np.errstate(over="ignore", invalid="ignore"):  # the sum is checked as a whole
+                    delta = to_float64(words, dtype) - to_float64(reference, dtype)
+                yield delta

@@ -105,6 +105,8 @@ class PayloadReader:
             tensor, slash, part = name.rpartition("/")
             if not slash or tensor not in grouped or placed.spec.dtype != "U8":
                 raise IntegrityError(f"{self._what} holds {name!r}, which belongs to no tensor")
+            if part.removesuffix(_FRAME) in grouped[tensor]:
+                raise IntegrityError(f"{self._what} holds {name!r} plain and as a frame")
             grouped[tensor].add(part.removesuffix(_FRAME))
         return grouped
 

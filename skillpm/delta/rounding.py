@@ -74,10 +74,11 @@ def rounded(values: Floats, dtype: str) -> Floats:
     tie = (bits >> np.uint64(drop)) & np.uint64(1)
     up = bits + (tie + np.uint64((1 << (drop - 1)) - 1))
     nearest = (up & np.uint64(2**64 - (1 << drop))).view(np.float64)
-    small = np.abs(values) < np.ldexp(1.0, form.least_exponent)
-    if small.any():
+    rest = ~(np.abs(values) >= np.ldexp(1.0, form.least_exponent))
+    if rest.any():  # NaN too: the carry above could run through all its bits
         quantum = form.least_exponent - (form.precision - 1)
-        nearest[small] = np.ldexp(np.rint(np.ldexp(values[small], -quantum)), quantum)
+        with np.errstate(invalid="ignore"):
+            nearest[rest] = np.ldexp(np.rint(np.ldexp(values[rest], -quantum)), quantum)
     return nearest
 
 

@@ -147,7 +147,9 @@ def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> Floats:
 def _finite_chunks(pair: Pair, chunks: Iterable[Chunk]) -> Iterable[Chunk]:
     spec = _spec(pair)
     for reference, tuned in chunks:
-        if not np.isfinite(to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)).all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            delta = to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)
+        if not np.isfinite(delta).all():
             raise GraftError(
                 f"the delta of `{pair.tensor}` holds NaN or Inf, which no lossy scheme can carry",
                 hint="`--scheme lossless` carries every bit pattern",

@@ -9,7 +9,7 @@ from skillpm.delta.match import Pair
 from skillpm.delta.ports import Source
 from skillpm.delta.rounding import from_float64, to_float64
 from skillpm.errors import GraftError
-from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.dtypes import BITS, TensorSpec
 
 Chunk = tuple[Words, Words]
 
@@ -18,17 +18,23 @@ def reference_chunks(source: Source, spec: TensorSpec) -> Iterator[Words]:
     """What `spec`'s tensor is cut from and decoded against, chunk by chunk.
 
     The source's own tensor where the shapes agree; where the tensor was resized, zeros with the
-    part that both shapes share laid in; where the source lacks it, zeros.
+    part that both shapes share laid in; where they share none, or its elements are no whole bytes,
+    or the source lacks it, zeros.
     """
     before = source.specs.get(spec.name)
     if before is not None and before.shape == spec.shape:
         yield from (words_of(chunk, spec) for chunk in source.chunks(spec.name))
-    elif before is not None and len(before.shape) == len(spec.shape):
+    elif before is not None and _share_a_part(before, spec):
         laid = _overlap(source, before, spec)
         yield from (laid[start:stop] for start, stop in chunk_spans(spec))
     else:
         dtype = word_dtype(spec.itemsize)
         yield from (np.zeros(stop - start, dtype) for start, stop in chunk_spans(spec))
+
+
+def _share_a_part(before: TensorSpec, spec: TensorSpec) -> bool:
+    alike = len(before.shape) == len(spec.shape) and BITS[spec.dtype] >= 8  # noqa: PLR2004 - a byte
+    return alike and before.elements > 0 and spec.elements > 0
 
 
 def _overlap(source: Source, before: TensorSpec, spec: TensorSpec) -> Words:

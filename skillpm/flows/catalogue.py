@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from skillpm.archive.reader import PackFile
 from skillpm.errors import UsageError
@@ -57,3 +58,13 @@ class Registries:
                 kept = tuple(r for r in others if r.version != release.version)
                 found[release.skill] = (*kept, release)
         return found
+
+    def suggest(self, skill: SkillName) -> str:
+        """A hint for a skill that is nowhere: the nearest name where it would be looked up."""
+        return did_you_mean(skill, self.index(self.file.registry_of(skill)).skills())
+
+
+def did_you_mean(skill: SkillName, known: list[SkillName]) -> str:
+    """A hint that names the nearest skill, or how to look for one."""
+    near = get_close_matches(str(skill), [str(name) for name in known], n=1)
+    return f"did you mean `{near[0]}`?" if near else f"`skillpm search {skill.name}` looks for it"

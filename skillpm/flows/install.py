@@ -59,8 +59,8 @@ def _publish_files(setting: Setting, registries: Registries) -> None:
         name = registries.file.registry_of(pack.manifest.skill)
         if name != DEFAULT_REGISTRY:
             raise UsageError(
-                f"`{pack.manifest.skill.namespace}` is bound to the registry `{name}`: a file of it "
-                "cannot be installed from elsewhere",
+                f"`{pack.manifest.skill.namespace}` is bound to the registry `{name}`: its packs "
+                "come from there alone",
                 hint=f"`skillpm publish {pack.path}` to that registry, then install by name",
             )
         index = setting.connect(registries.url(name), True)

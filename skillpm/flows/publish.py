@@ -1,11 +1,11 @@
 """`publish`, `yank`, `unyank`, `search`, `show`: a registry's verbs."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from skillpm.archive.reader import open_pack
 from skillpm.errors import UnknownSkillError, UsageError
+from skillpm.flows.catalogue import did_you_mean
 from skillpm.flows.setting import Setting
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -77,9 +77,3 @@ def show(setting: Setting, skill: SkillName) -> list[Release]:
             hint=did_you_mean(skill, index.skills()),
         )
     return sorted(releases, key=lambda release: release.version)
-
-
-def did_you_mean(skill: SkillName, known: list[SkillName]) -> str:
-    """A hint that names the nearest skill, or how to look for one."""
-    near = get_close_matches(str(skill), [str(name) for name in known], n=1)
-    return f"did you mean `{near[0]}`?" if near else f"`skillpm search {skill.name}` looks for it"

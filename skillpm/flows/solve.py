@@ -8,7 +8,7 @@ from skillpm.flows.catalogue import Registries
 from skillpm.flows.lower import AnyPack, side_packs
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import check_clashes
-from skillpm.resolver.errors import WrongBaseError
+from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
 from skillpm.resolver.question import Question, Wanted
 from skillpm.resolver.solve import solve
 from skillpm.spec.compat import clashes
@@ -44,12 +44,12 @@ class Ask:
 
 def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
     """Resolve, read the manifests, and refuse packs that cannot be grafted together (exit 4)."""
-    accepted = ask.accepted
-    try:
-        releases = _solve(registries, ask, accepted)
-    except WrongBaseError as problem:
-        accepted |= _accept(setting, registries, ask, problem)
-        releases = _solve(registries, ask, accepted)
+    accepted, releases = ask.accepted, None
+    while releases is None:
+        try:
+            releases = _solve(registries, ask, accepted)
+        except WrongBaseError as problem:
+            accepted |= _accept(setting, registries, ask, problem)
     packs = {skill: _documents(setting, registries, release) for skill, release in releases.items()}
     lock = _lock(ask, releases, packs)
     check_together(lock, packs)
@@ -60,7 +60,11 @@ def _solve(
     registries: Registries, ask: Ask, accepted: frozenset[Digest]
 ) -> Mapping[SkillName, Release]:
     question = Question(ask.wanted, base=ask.file.root, locked=ask.locked, accepted=accepted)
-    return solve(question, registries).releases
+    try:
+        return solve(question, registries).releases
+    except UnknownWantedError as problem:
+        problem.hint = registries.suggest(problem.skill)
+        raise
 
 
 def _documents(setting: Setting, registries: Registries, release: Release) -> AnyPack:

@@ -30,15 +30,15 @@ class Reader:
         ask = {wanted.requirement.skill for wanted in self.question.wanted}
         while ask:
             if self.expired():
-                raise GaveUpError(len(shelves))
+                raise GaveUpError(0)
             found = self.catalogue.releases(sorted(ask))
             level = [
                 shelve(self.question, skill, found.get(skill, ()), any_base=any_base)
                 for skill in sorted(ask)
             ]
             shelves |= {shelf.skill: shelf for shelf in level}
+            self._check_wanted(shelves)
             ask = {skill for shelf in level for skill in _required(shelf)} - shelves.keys()
-        self._check_wanted(shelves)
         return shelves
 
     def _check_wanted(self, shelves: Shelves) -> None:

@@ -36,7 +36,7 @@ class GaveUpError(ResolutionError):
     def __init__(self, steps: int) -> None:
         self.steps = steps
         super().__init__(
-            f"gave up after {steps} steps of the search: this does not mean that there is no "
-            "solution",
+            f"gave up after {steps} step{'' if steps == 1 else 's'} of the search: this does not "
+            "mean that there is no solution",
             hint="name narrower versions of what is asked for, so that less has to be tried",
         )

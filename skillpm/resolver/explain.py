@@ -86,7 +86,8 @@ class Explanation:
             yield f"`{shelf.skill}` has {has} {_listed(shelf, early or shelf.everything)}"
         yield from self._foreign(shelf, bits & shelf.foreign)
         if bits & shelf.hidden:
-            reasons = {release.yank_reason for release in shelf.of(bits & shelf.hidden)}
+            hidden = shelf.of(bits & shelf.hidden)
+            reasons = {" ".join(release.yank_reason.split()) for release in hidden}
             why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
             yield f"{_subject(shelf, bits & shelf.hidden, 'is yanked', 'are yanked')}{why}"
 

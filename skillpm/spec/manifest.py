@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
-from skillpm.spec.dtypes import BITS, TensorSpec
+from skillpm.spec.dtypes import BITS, RANK_LIMIT, TensorSpec
 from skillpm.spec.fields import (
     WHOLE,
     DigestField,
@@ -17,6 +17,7 @@ from skillpm.spec.fields import (
     VersionField,
     read_document,
 )
+from skillpm.spec.safetensors import METADATA
 from skillpm.spec.sidefiles import check_name
 
 FORMAT = 1
@@ -86,7 +87,7 @@ class FootprintEntry(Document):
 
     tensor: str
     change: Change
-    shape: tuple[Count, ...] = Field(strict=False)
+    shape: tuple[Count, ...] = Field(strict=False, max_length=RANK_LIMIT)
     dtype: str
     leaf: DigestField | None
     result: DigestField | None
@@ -200,6 +201,8 @@ def _file_checks(files: list[SideFile]) -> Iterator[tuple[str, str]]:
 def _entry_checks(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:
     if not entry.tensor or "\0" in entry.tensor:
         yield "tensor", "a tensor's name is not empty and holds no NUL"
+    if entry.tensor == METADATA:
+        yield "tensor", f"`{METADATA}` is no tensor, but a safetensors file's metadata"
     if entry.dtype not in BITS:
         yield "dtype", f"{entry.dtype!r} is not a safetensors dtype"
     elif entry.spec.nbytes >= 2**62:

@@ -121,7 +121,7 @@ def _comparator(text: str) -> Comparator:
 
 @dataclass(frozen=True, slots=True)
 class VersionRange:
-    """A conjunction of comparators; `str` gives the text it was read from."""
+    """A conjunction of comparators; `str` gives the text it was read from, on one line."""
 
     text: str
     comparators: tuple[Comparator, ...]
@@ -131,7 +131,7 @@ class VersionRange:
         """Read Cargo's grammar; empty means any. Raises `SpecError` with what is wrong."""
         if len(text) > _LIMIT:
             raise _refusal(text[:40], f"it is longer than {_LIMIT} characters")
-        stripped = text.strip()
+        stripped = " ".join(text.split())
         if stripped in ("", "*"):
             return ANY
         return cls(stripped, tuple(_comparator(part) for part in stripped.split(",")))

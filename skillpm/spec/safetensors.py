@@ -6,7 +6,7 @@ from typing import Any
 
 from skillpm.errors import SpecError
 from skillpm.spec import json
-from skillpm.spec.dtypes import BITS, TensorSpec, dense_bytes
+from skillpm.spec.dtypes import BITS, RANK_LIMIT, TensorSpec, dense_bytes
 
 LENGTH_BYTES = 8
 HEADER_LIMIT = json.SIZE_LIMIT
@@ -80,6 +80,7 @@ def _placed(name: str, plain: Any, what: str) -> Placed:
     except (TypeError, KeyError, ValueError) as problem:
         raise SpecError(f"{what}: {name!r} lacks dtype, shape or data_offsets") from problem
     typed = isinstance(dtype, str) and isinstance(shape, list) and integers
+    typed = typed and len(shape) <= RANK_LIMIT
     if not typed or dtype not in BITS or not name or "\0" in name:
         raise SpecError(f"{what}: {name!r} has dtype {dtype!r}, shape {shape!r}: not a tensor")
     spec = TensorSpec(name, dtype, tuple(shape))

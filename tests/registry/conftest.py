@@ -56,7 +56,7 @@ def delta_of(data: bytes) -> bytes:
     return dump_header(layout([TensorSpec("parts", "U8", (len(data),))]), {}) + data
 
 
-def manifest_of(payload: bytes, **changes: Any) -> bytes:
+def manifest_of(payloads: tuple[bytes, ...], **changes: Any) -> bytes:
     plain: dict[str, Any] = {
         "format": 1, "skill": "acme/math", "version": "1.0.0", "summary": "Adds numbers",
         "license": "Apache-2.0", "authors": [], "created": "2024-05-17T12:00:00Z",
@@ -66,13 +66,13 @@ def manifest_of(payload: bytes, **changes: Any) -> bytes:
         },
         "over": [], "requires": [], "conflicts": [], "capabilities": [],
         "compression": {
-            "scheme": "lossless", "settings": {}, "payload_bytes": len(payload),
+            "scheme": "lossless", "settings": {}, "payload_bytes": sum(map(len, payloads)),
             "delta_bytes": 16, "ratio": 1.0, "relative_error": 0.0, "modules": {},
         },
         "footprint": [{
-            "tensor": "weight", "change": "changed", "shape": [4], "dtype": "F32",
+            "tensor": f"weight.{number}", "change": "changed", "shape": [4], "dtype": "F32",
             "leaf": ROOT, "result": ROOT, "codec": "planes", "layer": str(Digest.of(payload)),
-        }],
+        } for number, payload in enumerate(payloads)],
         "result_root": ROOT, "files": [], "sketch": "", "provenance": {},
     }  # fmt: skip
     # Not canonical: ASCII escapes let a test write text that UTF-8 cannot.
@@ -82,8 +82,8 @@ def manifest_of(payload: bytes, **changes: Any) -> bytes:
 def pack_of(data: bytes = b"delta", *, extra: tuple[bytes, ...] = (), **changes: Any) -> Pack:
     """A valid pack of one payload layer (and `extra` ones); `changes` are keys of its manifest."""
     payload = delta_of(data)
-    config = manifest_of(payload, **changes)
     layers = (payload, *extra)
+    config = manifest_of(layers, **changes)
     parts = [Descriptor(media_type=DELTA_TYPE, digest=Digest.of(b), size=len(b)) for b in layers]
     head = Descriptor(media_type=CONFIG_TYPE, digest=Digest.of(config), size=len(config))
     image = PackImage(config=head, layers=parts)

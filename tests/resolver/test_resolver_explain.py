@@ -132,7 +132,7 @@ def test_yanked_releases_are_named_with_the_reason() -> None:
         failure(
             Question(wanted("b ^2")),
             release("b 1.0.0"),
-            release("b 2.0.0", yanked=True, yank_reason="wrong licence"),
+            release("b 2.0.0", yanked=True, yank_reason="wrong\nlicence"),
         ),
         """
         `acme/b ^2` is asked for by skillpm.toml:7

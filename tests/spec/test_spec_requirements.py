@@ -121,6 +121,10 @@ def test_the_command_line_form_says_the_same(name: SkillName, text: str) -> None
     assert Requirement.parse(f"{name}@{text}") == Requirement.parse(f"{name} {text}")
 
 
+def test_a_requirement_is_printed_on_one_line() -> None:
+    assert str(VersionRange.parse(" >=1,\n\t<2 ")) == ">=1, <2"
+
+
 def test_a_skill_alone_means_any_version() -> None:
     requirement = Requirement.parse(" acme/math ")
     assert requirement.range is ANY

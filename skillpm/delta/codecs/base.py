@@ -12,7 +12,9 @@ from skillpm.errors import GraftError, IntegrityError
 
 def add_and_round(reference: Words, delta: Floats, dtype: str, tensor: str) -> Words:
     """float64(reference) + delta, rounded once to `dtype`; refuses as `round_sum` does."""
-    return round_sum(reference, to_float64(reference, dtype) + delta, dtype, tensor)
+    with np.errstate(over="ignore"):  # `round_sum` refuses what does not fit
+        total = to_float64(reference, dtype) + delta
+    return round_sum(reference, total, dtype, tensor)
 
 
 def round_sum(reference: Words, total: Floats, dtype: str, tensor: str) -> Words:

@@ -30,6 +30,7 @@ def group_count(length: int, group: int) -> int:
 
 def _grouped(block: Floats, group: int) -> Floats:
     columns, length = block.shape
+    group = min(group, length)
     groups = group_count(length, group)
     padded = np.zeros((columns, groups * group))
     padded[:, :length] = block
@@ -54,9 +55,11 @@ def quantise(block: Floats, bits: int, group: int) -> Quantised:
 def dequantise(quantised: Quantised, group: int) -> Floats:
     """The values, exact in float64: a difference of small integers times a float16."""
     length = quantised.codes.shape[1]
-    scales = np.repeat(quantised.scales.astype(np.float64), group, axis=1)[:, :length]
-    zeros = np.repeat(quantised.zeros.astype(np.float64), group, axis=1)[:, :length]
-    return (quantised.codes.astype(np.float64) - zeros) * scales
+    span = min(group, length)
+    scales = np.repeat(quantised.scales.astype(np.float64), span, axis=1)[:, :length]
+    zeros = np.repeat(quantised.zeros.astype(np.float64), span, axis=1)[:, :length]
+    with np.errstate(invalid="ignore"):  # a scale that is no number is refused by the decoder
+        return (quantised.codes.astype(np.float64) - zeros) * scales
 
 
 def packed_bytes(codes: int, bits: int) -> int:

@@ -121,7 +121,8 @@ def _grid(left: Floats, right: Floats) -> tuple[int, int]:
 
 def _on_grid(values: Floats, exponent: int) -> Floats:
     """Integers: values over 2^exponent, rounded once."""
-    return np.rint(np.ldexp(values, -exponent))
+    with np.errstate(over="ignore"):  # the decoder refuses what is not finite
+        return np.rint(np.ldexp(values, -exponent))
 
 
 def product_bound(left: Floats, right: Floats) -> int:
@@ -151,7 +152,8 @@ class Decoder:
         sigma = np.frombuffer(reader.part(spec.name, "sigma", 4 * rank), dtype="<f4")
         left = _decode_side(reader, (spec.name, "u", self._rows), columns, group)
         right = _decode_side(reader, (spec.name, "v", self._width), columns, group)
-        left *= sigma.astype(np.float64)[:, None]
+        with np.errstate(invalid="ignore"):  # refused below
+            left *= sigma.astype(np.float64)[:, None]
         self._left = _on_grid(left, exponents[0])
         self._right = _on_grid(right, exponents[1])
         self._exponent = sum(exponents)
@@ -166,7 +168,8 @@ class Decoder:
         product = np.matmul(self._left[:, first:last].T, self._right)
         offset = first * self._width
         flat: Floats = product.reshape(-1)[start - offset : stop - offset]
-        return np.ldexp(flat, self._exponent)
+        with np.errstate(over="ignore"):  # refused where it is added to the reference
+            return np.ldexp(flat, self._exponent)
 
 
 def _columns(plain: Any, rank_limit: int, tensor: str) -> list[Columns]:

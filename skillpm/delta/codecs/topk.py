@@ -74,7 +74,8 @@ class Decoder:
         if self._counts[chunk]:
             gaps = self._planes(chunk, "g", GAP_BYTES)
             words = from_planes(self._planes(chunk, "v", _VALUE_BYTES))
-            values = np.ldexp(to_float64(words, "F16"), self._exponent)
+            with np.errstate(over="ignore"):
+                values = np.ldexp(to_float64(words, "F16"), self._exponent)
             if not np.isfinite(values).all():
                 raise IntegrityError(f"`{self._spec.name}`: a kept value is not a number")
             dense[positions_from(gaps, stop - start, self._spec.name)] = values

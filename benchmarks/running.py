@@ -1,0 +1,86 @@
+"""Whole processes, timed, with the peak memory of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SKILLPM = str(Path(sysconfig.get_path("scripts")) / "skillpm")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One process that ended well: wall time, peak resident bytes, what it printed."""
+
+    seconds: float
+    peak: int
+    out: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What a `--json` command printed."""
+        document: dict[str, Any] = json.loads(self.out)
+        return document
+
+
+def run(*command: str, cwd: Path | None = None, home: Path | None = None) -> Ran:
+    """Run to the end; a failure ends the benchmark.
+
+    The kernel counts the parent's peak to a child that it starts, so benchmarks that report
+    memory keep their own process small and make their data in another one.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SKILLPM_")}
+    environment = {**kept, "SKILLPM_HOME": str(home)} if home else kept
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stdout.close()
+    if process.returncode:
+        sys.exit(f"`{' '.join(command)}` gave exit code {process.returncode}: {out.decode()}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Ran(seconds, usage.ru_maxrss * unit, out.decode())
+
+
+def skillpm(*arguments: str, cwd: Path | None = None, home: Path) -> Ran:
+    """Run `skillpm` with a home of its own."""
+    return run(SKILLPM, *arguments, "--json", cwd=cwd, home=home)
+
+
+def python(code: str) -> Ran:
+    """Run a line of Python."""
+    return run(sys.executable, "-c", code)
+
+
+def median_seconds(times: int, once: Callable[[], Ran]) -> float:
+    """The median wall time of so many fresh processes."""
+    return statistics.median(once().seconds for _ in range(times))
+
+
+def medians_side_by_side(
+    times: int, peers: Sequence[Callable[[], Ran]]
+) -> list[tuple[float, float]]:
+    """The median and the least wall time of each peer; they take turns, so load hits all alike."""
+    seconds: list[list[float]] = [[] for _ in peers]
+    for once in peers:
+        once()  # the first run reads files that later ones find in memory
+    for _ in range(times):
+        for place, once in enumerate(peers):
+            seconds[place].append(once().seconds)
+    return [(statistics.median(each), min(each)) for each in seconds]
