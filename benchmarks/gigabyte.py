@@ -51,7 +51,7 @@ def copy(walk: Walk) -> None:
 
 
 def once(walk: Walk) -> None:
-    """Pack with nothing cached, verify, install into a new project, graft; all from scratch."""
+    """Pack with nothing cached, verify, publish, install into a new project, graft."""
     copy(walk)
     home, project = walk.folder / "home", walk.folder / "project"
     for left in (home, project):
@@ -62,7 +62,8 @@ def once(walk: Walk) -> None:
     walk.note("pack", skillpm("pack", base, str(walk.model), *name, home=home))
     walk.note("verify --base", skillpm("verify", file, "--base", base, home=home))
     skillpm("init", "--base", base, cwd=project, home=home)
-    walk.note("install FILE", skillpm("install", file, cwd=project, home=home))
+    walk.note("publish", skillpm("publish", file, cwd=project, home=home))
+    walk.note("install", skillpm("install", "acme/big", cwd=project, home=home))
     walk.note("graft", skillpm("graft", cwd=project, home=home))
     linked = skillpm("graft", "--link", "-o", "linked", cwd=project, home=home)
     walk.note("graft --link", linked)

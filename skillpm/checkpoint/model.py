@@ -23,6 +23,7 @@ from skillpm.spec.safetensors import (
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
 
 
@@ -124,6 +125,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def _open_folder(path: Path) -> Checkpoint:
+    if (path / ADAPTER).exists() and not (path / CONFIG).exists():
+        raise SpecError(
+            f"`{path}` is a PEFT adapter, which this skillpm does not read yet",
+            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
+        )
     if (path / SINGLE).exists():
         return Checkpoint(path, path, {SINGLE: _open_shard(path / SINGLE)}, None)
     if (path / INDEX).exists():

@@ -8,7 +8,7 @@ import click
 from skillpm.cli.output import emit_json, emit_table, size_text
 from skillpm.cli.params import REQUIREMENT
 from skillpm.cli.project import plain
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State
 
 if TYPE_CHECKING:
     from skillpm.spec.requirements import Requirement
@@ -24,7 +24,7 @@ def list_(state: State) -> None:
     """
     from skillpm.flows.listing import list_installed
 
-    found = list_installed(make_setting(state))
+    found = list_installed(state.folder)
     generation = found.generation
     skills = generation.installed.values()
     if state.json:
@@ -65,7 +65,7 @@ def history(state: State) -> None:
     """
     from skillpm.flows.listing import history as flow
 
-    found = flow(make_setting(state))
+    found = flow(state.folder)
     if state.json:
         rows = [
             {
@@ -103,7 +103,7 @@ def diff(state: State, before: int, after: int) -> None:
     """
     from skillpm.flows.listing import diff as flow
 
-    found = flow(make_setting(state), before, after)
+    found = flow(state.folder, before, after)
     if state.json:
         changed = [
             {

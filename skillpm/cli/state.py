@@ -34,6 +34,11 @@ class State:
     offline: bool = False
     yes: bool = False
 
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+        return self.project.expanduser().absolute()
+
     def say(self, text: str) -> None:
         """A note for people, unless they asked for quiet."""
         if not self.quiet:
@@ -115,7 +120,7 @@ def make_setting(state: State) -> "Setting":
     context.call_on_close(bars.close)
     return Setting(
         home=home().absolute(),
-        project=state.project.expanduser().absolute(),
+        project=state.folder,
         registry=state.registry,
         base=state.base,
         offline=state.offline,

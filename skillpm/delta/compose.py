@@ -144,5 +144,5 @@ class Composition:
                 yield delta
             else:
                 with np.errstate(over="ignore", invalid="ignore"):  # the sum is checked as a whole
-                    delta = to_float64(words, dtype) - to_float64(reference, dtype)
-                yield delta
+                    exact = to_float64(words, dtype) - to_float64(reference, dtype)
+                yield exact

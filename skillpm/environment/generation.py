@@ -1,5 +1,6 @@
 """A generation: what was installed after one change, never altered again."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -66,3 +67,18 @@ class Generation(Document):
 def parse_generation(data: bytes, what: str) -> Generation:
     """Read a generation; raise `SpecError` with every problem."""
     return read_document(Generation, json.parse_object(data, what), what)
+
+
+def differences(
+    before: Mapping[SkillName, Installed], after: Mapping[SkillName, Installed]
+) -> tuple[tuple[Installed, ...], tuple[Installed, ...], tuple[Installed, ...]]:
+    """What was added, removed and changed, each sorted by skill."""
+    added = tuple(one for skill, one in after.items() if skill not in before)
+    removed = tuple(one for skill, one in before.items() if skill not in after)
+    common = [skill for skill in after if skill in before]
+    changed = tuple(after[skill] for skill in common if _moved(before[skill], after[skill]))
+    return added, removed, changed
+
+
+def _moved(before: Installed, after: Installed) -> bool:
+    return (before.digest, before.weight) != (after.digest, after.weight)

@@ -51,6 +51,11 @@ class Project:
         """`skillpm.toml`, parsed. Raises `NotFoundError` where there is no project."""
         return parse_project(self.read_text(self.file))
 
+    def require(self) -> None:
+        """Raise `NotFoundError` unless this is a project, or was about to become one."""
+        if not self.journal.exists():
+            self.read_file()
+
     def read_text(self, path: Path) -> str:
         """The text of the project file or the lock."""
         try:

@@ -29,15 +29,20 @@ SWITCH = "switch"
 
 
 @contextmanager
-def writing(project: Project, command: str, *, timeout: float, say: Say) -> Iterator[None]:
-    """Hold the project's lock, after completing or undoing what was cut off."""
+def writing(
+    project: Project, command: str, *, timeout: float, say: Say
+) -> Iterator[Generation | None]:
+    """Hold the project's lock, after completing or undoing what was cut off.
+
+    Gives the generation that was completed so, if one was: where the same command is repeated, its
+    work is done.
+    """
     try:
         (project.state / "generations").mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise StateError(f"`{project.state}` cannot be made: {problem.strerror}") from problem
     with held(project.state, command, timeout=timeout, say=say):
-        recover(project, say)
-        yield
+        yield recover(project, say)
 
 
 def commit(project: Project, generation: Generation, files: Mapping[Path, str]) -> None:
@@ -76,12 +81,15 @@ def clear_journal(project: Project) -> None:
     sync_folder(project.state)
 
 
-def recover(project: Project, say: Say) -> None:
-    """Complete or undo what a killed command left. Call it under the lock."""
+def recover(project: Project, say: Say) -> Generation | None:
+    """Complete or undo what a killed command left; give the generation that was completed.
+
+    Call it under the lock.
+    """
     for folder in (project.state, project.state / "generations", project.folder):
         remove_strays(folder)
     if not project.journal.exists():
-        return
+        return None
     try:
         plain = json.parse_object(project.journal.read_bytes(), "the journal")
         done = recover_swap(plain) if plain["kind"] == GRAFT else _recover_switch(project, plain)
@@ -93,6 +101,7 @@ def recover(project: Project, say: Say) -> None:
     for note in done:
         say(note)
     clear_journal(project)
+    return project.generation() if done and plain["kind"] == SWITCH else None
 
 
 def _recover_switch(project: Project, plain: dict[str, Any]) -> list[str]:

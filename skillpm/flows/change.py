@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skillpm.environment.edit import set_skills
-from skillpm.environment.generation import Generation, Installed
+from skillpm.environment.generation import Generation, Installed, differences
 from skillpm.environment.project import Project, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import NotFoundError
@@ -40,21 +40,6 @@ class Plan:
     packs: Mapping[SkillName, AnyPack]
     wishes: Mapping[str, object] | None = None
     notes: tuple[str, ...] = ()
-
-
-def differences(
-    before: Mapping[SkillName, Installed], after: Mapping[SkillName, Installed]
-) -> tuple[tuple[Installed, ...], tuple[Installed, ...], tuple[Installed, ...]]:
-    """What was added, removed and changed, each sorted by skill."""
-    added = tuple(one for skill, one in after.items() if skill not in before)
-    removed = tuple(one for skill, one in before.items() if skill not in after)
-    common = [skill for skill in after if skill in before]
-    changed = tuple(after[skill] for skill in common if _moved(before[skill], after[skill]))
-    return added, removed, changed
-
-
-def _moved(before: Installed, after: Installed) -> bool:
-    return (before.digest, before.weight) != (after.digest, after.weight)
 
 
 def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:
@@ -103,7 +88,8 @@ def preview(project: Project, plan: Plan) -> Changed:
     after = {one.skill: one for one in installed_of(plan)}
     parts = differences(current.installed, after)
     kept = len(after) - len(parts[0]) - len(parts[2])
-    number = current.number + (1 if any(parts) or _rewishes(current, plan) else 0)
+    moves = any(parts) or _rewishes(current, plan) or not plan.lock.same_set(current.lockfile)
+    number = current.number + (1 if moves else 0)
     return Changed(number, *parts, kept, dry_run=True, notes=plan.notes)
 
 
@@ -124,7 +110,8 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     text = project.read_text(project.file)
     edited = text if plan.wishes is None else set_skills(text, plan.wishes)
     wishes = wishes_of(parse_project(edited))
-    if not any(parts) and wishes == current.wishes:
+    same = plan.lock.same_set(current.lockfile)
+    if not any(parts) and wishes == current.wishes and same:
         update_file(project.file, edited)
         keep_root(project, plan.lock)
         return Changed(current.number, *parts, kept, notes=plan.notes)
@@ -140,6 +127,13 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     )
     commit(project, generation, {project.file: edited, project.lock_file: plan.lock.dumps()})
     return Changed(number, *parts, kept, notes=plan.notes)
+
+
+def completed(project: Project, generation: Generation) -> Changed:
+    """What a generation changed that recovery completed, as the killed command would have told."""
+    after = generation.installed
+    parts = differences(project.generation(generation.number - 1).installed, after)
+    return Changed(generation.number, *parts, len(after) - len(parts[0]) - len(parts[2]))
 
 
 def keep_root(project: Project, lock: Lockfile) -> None:

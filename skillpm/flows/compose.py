@@ -4,9 +4,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from skillpm.delta.compose import Composition
+from skillpm.delta.packs import OpenPack
 from skillpm.errors import GraftError, IntegrityError
+from skillpm.flows.lower import AnyPack
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, LeafHasher
+
+
+def opened(packs: Iterable[AnyPack]) -> list[OpenPack]:
+    """Packs ready to decode."""
+    return [OpenPack.of(pack.manifest, pack.open_layer) for pack in packs]
 
 
 def composed_identity(

@@ -12,8 +12,9 @@ from skillpm.environment.swap import Swap, is_replaceable
 from skillpm.environment.transaction import clear_journal, update_file, write_journal, writing
 from skillpm.errors import GraftError, IntegrityError, StateError, UsageError
 from skillpm.flows.assemble import Assembly, Written, assemble
+from skillpm.flows.compose import opened
 from skillpm.flows.fit import reachable
-from skillpm.flows.lower import opened, side_packs
+from skillpm.flows.lower import side_packs
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.spec.digests import Digest
@@ -47,6 +48,7 @@ def graft(
     """
     started = time.monotonic()
     project = Project(setting.project)
+    project.require()
     place = (target or setting.project / DEFAULT_TARGET).expanduser()
     with writing(project, "graft", timeout=setting.lock_timeout, say=setting.say):
         current = project.generation()

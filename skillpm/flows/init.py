@@ -26,7 +26,8 @@ class Initialised:
 def init_project(setting: Setting, base: Path) -> Initialised:
     """Write project file, lock and generation 0. Refuses where there is a project already."""
     project = Project(setting.project)
-    if project.file.exists() and project.pointer.exists():
+    whole = project.file.exists() and project.pointer.exists()
+    if whole and not project.journal.exists():
         raise StateError(
             f"`{project.folder}` is a project already",
             hint="`skillpm list` shows what is installed",

@@ -18,7 +18,7 @@ from skillpm.spec.project import DEFAULT_REGISTRY, parse_project
 def install(setting: Setting, request: InstallRequest) -> Changed:
     """Make the environment what is asked for, or leave it as it is."""
     project = Project(setting.project)
-    project.read_file()
+    project.require()
     if request.dry_run:
         registries = Registries(setting, project.read_file(), request.files)
         return preview(project, _plan(setting, project, registries, request))

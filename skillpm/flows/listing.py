@@ -1,11 +1,13 @@
-"""`list`, `history`, `diff`: what is installed, and how it came to be. They write nothing."""
+"""`list`, `history`, `diff`: what is installed, and how it came to be.
+
+They write nothing, and import little: people run them at every turn.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from skillpm.environment.generation import Generation, Installed
+from skillpm.environment.generation import Generation, Installed, differences
 from skillpm.environment.project import Project, drift
-from skillpm.flows.change import differences
-from skillpm.flows.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,9 @@ class Listing:
     notes: tuple[str, ...]
 
 
-def list_installed(setting: Setting) -> Listing:
+def list_installed(folder: Path) -> Listing:
     """What is installed now."""
-    project = Project(setting.project)
+    project = Project(folder)
     return Listing(project.generation(), tuple(drift(project)))
 
 
@@ -30,9 +32,9 @@ class History:
     generations: tuple[Generation, ...]
 
 
-def history(setting: Setting) -> History:
+def history(folder: Path) -> History:
     """How the environment came to be what it is."""
-    project = Project(setting.project)
+    project = Project(folder)
     return History(project.current(), tuple(project.generations()))
 
 
@@ -45,9 +47,9 @@ class Diff:
     changed: tuple[tuple[Installed, Installed], ...]
 
 
-def diff(setting: Setting, before: int, after: int) -> Diff:
+def diff(folder: Path, before: int, after: int) -> Diff:
     """Compare two generations."""
-    project = Project(setting.project)
+    project = Project(folder)
     old, new = project.generation(before).installed, project.generation(after).installed
     added, removed, changed = differences(old, new)
     return Diff(added, removed, tuple((old[one.skill], one) for one in changed))

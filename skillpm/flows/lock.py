@@ -27,6 +27,7 @@ def lock_project(setting: Setting, *, check: bool, accept_footprint: bool = Fals
     if check:
         reason = misfit(project.read_file(), project.read_lock())
         return Locked(reason is None, changed=False, reason=reason)
+    project.require()
     with writing(project, "lock", timeout=setting.lock_timeout, say=setting.say):
         file, lock = project.read_file(), project.read_lock()
         reason = misfit(file, lock)

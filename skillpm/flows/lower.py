@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skillpm.archive.reader import open_pack
-from skillpm.delta.packs import OpenPack
 from skillpm.delta.ports import ReadAt
 from skillpm.errors import NotFoundError, UnknownSkillError
 from skillpm.flows.setting import Setting
@@ -91,11 +90,6 @@ def _by_digest(setting: Setting, digest: Digest, skill: SkillName) -> AnyPack:
             f"the pack lies over `{skill}` `{digest}`, which no registry in reach has",
             hint="publish that pack first, or name its registry with `--registry`",
         ) from problem
-
-
-def opened(packs: Iterable[AnyPack]) -> list[OpenPack]:
-    """Packs ready to decode."""
-    return [OpenPack.of(pack.manifest, pack.open_layer) for pack in packs]
 
 
 def side_packs(packs: Iterable[AnyPack]) -> list[SidePack]:

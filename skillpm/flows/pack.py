@@ -16,8 +16,8 @@ from skillpm.delta.packs import OpenPack
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
-from skillpm.flows.compose import composed_identity, total_bytes
-from skillpm.flows.lower import AnyPack, find_pack, opened, side_packs, with_lower
+from skillpm.flows.compose import composed_identity, opened, total_bytes
+from skillpm.flows.lower import AnyPack, find_pack, side_packs, with_lower
 from skillpm.flows.manifest_of import (
     Against,
     Cut,

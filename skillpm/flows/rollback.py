@@ -5,7 +5,7 @@ from skillpm.environment.project import Project
 from skillpm.environment.transaction import writing
 from skillpm.errors import IntegrityError, NotFoundError
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, preview, stored_packs
+from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview, stored_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import known_root
 
@@ -13,13 +13,20 @@ from skillpm.flows.solve import known_root
 def rollback(setting: Setting, number: int | None, *, dry_run: bool = False) -> Changed:
     """Go back to generation `number`, by default the one before the current."""
     project = Project(setting.project)
-    registries = Registries(setting, project.read_file())
+    project.require()
     if dry_run:
+        registries = Registries(setting, project.read_file())
         return preview(project, _plan(setting, project, registries, number))
-    with writing(project, "rollback", timeout=setting.lock_timeout, say=setting.say):
+    with writing(project, "rollback", timeout=setting.lock_timeout, say=setting.say) as cut_off:
+        if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
+            return completed(project, cut_off)
         registries = Registries(setting, project.read_file())
         plan = _plan(setting, project, registries, number)
         return apply_plan(setting, project, registries, plan)
+
+
+def _action(number: int) -> str:
+    return f"rollback {number}"
 
 
 def _plan(setting: Setting, project: Project, registries: Registries, number: int | None) -> Plan:
@@ -33,7 +40,7 @@ def _plan(setting: Setting, project: Project, registries: Registries, number: in
     packs = stored_packs(setting, registries, lock)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     lock = lock.with_root(known_root(lock, manifests))
-    return Plan(f"rollback {target.number}", lock, packs, target.wishes)
+    return Plan(_action(target.number), lock, packs, target.wishes)
 
 
 def _target(project: Project, number: int | None) -> Generation:

@@ -4,7 +4,7 @@ from skillpm.environment.project import Project, wishes_of
 from skillpm.environment.transaction import writing
 from skillpm.errors import StateError, UnknownSkillError
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, preview, stored_packs
+from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview, stored_packs
 from skillpm.flows.fit import misfit, prune
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import known_root
@@ -16,12 +16,15 @@ from skillpm.spec.project import ProjectFile
 def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool = False) -> Changed:
     """Remove skills from project file, lock and environment."""
     project = Project(setting.project)
-    registries = Registries(setting, project.read_file())
+    project.require()
     action = " ".join(["uninstall", *map(str, skills)])
     if dry_run:
-        return preview(project, _plan(setting, project, registries, skills, action))
-    with writing(project, action, timeout=setting.lock_timeout, say=setting.say):
         registries = Registries(setting, project.read_file())
+        return preview(project, _plan(setting, project, registries, skills, action))
+    with writing(project, action, timeout=setting.lock_timeout, say=setting.say) as cut_off:
+        registries = Registries(setting, project.read_file())
+        if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:
+            return completed(project, cut_off)
         plan = _plan(setting, project, registries, skills, action)
         return apply_plan(setting, project, registries, plan)
 

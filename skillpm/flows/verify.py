@@ -6,8 +6,8 @@ from pathlib import Path
 from skillpm.archive.reader import PackFile, open_pack
 from skillpm.delta.compose import Applied, Composition
 from skillpm.errors import IntegrityError
-from skillpm.flows.compose import check_effect, composed_identity, total_bytes
-from skillpm.flows.lower import opened, with_lower
+from skillpm.flows.compose import check_effect, composed_identity, opened, total_bytes
+from skillpm.flows.lower import with_lower
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.digests import Digest
 

@@ -1,0 +1,29 @@
+"""What every journey starts from: tiny models, and a world with an empty project."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from skillpm_world import World
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Tiny models, made once; transformers is imported by those tests alone that need it."""
+    import tiny_models
+
+    return tiny_models.Models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A home of its own, and an empty project as the current folder."""
+    found = World(tmp_path)
+    found.project.mkdir()
+    for name in ("REGISTRY", "BASE", "LOCK_TIMEOUT", "DEBUG"):
+        monkeypatch.delenv(f"SKILLPM_{name}", raising=False)
+    monkeypatch.setenv("SKILLPM_HOME", str(found.home))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.chdir(found.project)
+    return found
