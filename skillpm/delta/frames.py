@@ -4,7 +4,7 @@ import zstandard
 
 from skillpm.errors import IntegrityError
 
-LEVEL = 3
+LEVEL = 1
 WINDOW_LIMIT = 128 << 20
 PROBE = 1 << 16
 _WORTH = 0.98

@@ -16,7 +16,7 @@ from skillpm.delta.codecs.svd import Columns, Factors, matrix_shape
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.match import Pair
 from skillpm.delta.payload import PayloadWriter, Record
-from skillpm.delta.rounding import Floats, to_float64
+from skillpm.delta.rounding import FORMATS, Floats, to_float64
 from skillpm.delta.streams import Chunk
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import BITS, TensorSpec, is_float
@@ -109,6 +109,8 @@ class GraftLLM:
         delta = _delta_of(pair, chunks)
         if kind in ("embedding", "head"):
             return topk.encode(spec, delta, round(self.alpha * delta.size), writer)
+        if np.abs(delta).max() * np.sqrt(delta.size) > FORMATS["F32"].largest:
+            raise GraftError(f"the delta of `{pair.tensor}` is too large to factorise in float32")
         factors = self.factorise(delta.reshape(matrix_shape(spec)))
         columns = self.columns_for(factors, spec, mlp=kind == "mlp")
         rank = sum(part.count for part in columns)

@@ -38,15 +38,13 @@ class Sketcher:
     def add(self, delta: Floats) -> None:
         """Take the next elements; what is not finite counts as zero."""
         clean = np.where(np.isfinite(delta), delta, 0.0)
-        blocks = -(-clean.size // BLOCK)
-        seed = self._seed + self._blocks.to_bytes(8, "little")
-        outer = _bits(seed, blocks)
-        for number in range(blocks):
+        for start in range(0, clean.size, BLOCK):
+            part = clean[start : start + BLOCK]
             piece = np.zeros(BLOCK)
-            part = clean[number * BLOCK : (number + 1) * BLOCK]
             piece[: part.size] = part
-            self.buckets += outer[number] * (piece.reshape(-1, BUCKETS) * self._signs).sum(axis=0)
-        self._blocks += blocks
+            sign = _bits(self._seed + self._blocks.to_bytes(8, "little"), 1)
+            self.buckets += sign * (piece.reshape(-1, BUCKETS) * self._signs).sum(axis=0)
+            self._blocks += 1
 
 
 def encode_sketch(buckets: Floats) -> str:

@@ -43,6 +43,11 @@ class Registries:
             self._open[name] = self.setting.connect(self.url(name), False)
         return self._open[name]
 
+    def publish(self, name: str, pack: PackFile) -> None:
+        """Publish a pack file to a registry, which is made where there is none yet."""
+        self._open[name] = self.setting.connect(self.url(name), True)
+        self._open[name].publish(pack.image_bytes, pack.open_blob, now=self.setting.now)
+
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
         """All releases of these skills: one question a registry."""
         found: dict[SkillName, tuple[Release, ...]] = {}

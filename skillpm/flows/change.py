@@ -45,6 +45,7 @@ class Plan:
 def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:
     """Bring in every blob of the lock that the store lacks; return the bytes fetched."""
     fetched = 0
+    store.sweep()
     for locked in lock.skills.values():
         if not is_complete(store, locked.digest):
             source = registries.index(locked.registry)

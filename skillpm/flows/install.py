@@ -25,7 +25,7 @@ def install(setting: Setting, request: InstallRequest) -> Changed:
     with writing(project, request.action, timeout=setting.lock_timeout, say=setting.say):
         registries = Registries(setting, project.read_file(), request.files)
         plan = _plan(setting, project, registries, request)
-        _publish_files(setting, registries)
+        _publish_files(registries)
         return apply_plan(setting, project, registries, plan)
 
 
@@ -53,7 +53,7 @@ def _plan(
     return Plan(request.action, solved.lock, solved.packs, final, notes)
 
 
-def _publish_files(setting: Setting, registries: Registries) -> None:
+def _publish_files(registries: Registries) -> None:
     """Pack files go into the embedded registry first, so that the lock can name where they are."""
     for pack in registries.files:
         name = registries.file.registry_of(pack.manifest.skill)
@@ -63,8 +63,7 @@ def _publish_files(setting: Setting, registries: Registries) -> None:
                 "come from there alone",
                 hint=f"`skillpm publish {pack.path}` to that registry, then install by name",
             )
-        index = setting.connect(registries.url(name), True)
-        index.publish(pack.image_bytes, pack.open_blob, now=setting.now)
+        registries.publish(name, pack)
 
 
 def upgrade(setting: Setting, request: InstallRequest) -> Changed:

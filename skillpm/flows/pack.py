@@ -1,7 +1,9 @@
 """`pack`: cut the difference between a tuned model and its base into a SkillPack."""
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -123,13 +125,15 @@ def _cut(setting: Setting, request: Request, against: Against, scheme: Scheme, f
     work = Work(reference.source, tuned, setting.workers, setting.progress("encoding", total))
     layers: dict[Digest, Path] = {}
     encoded: dict[str, EncodedTensor] = {}
-    for block in encode_blocks(work, pairs, scheme, lambda: _spool(folder)):
-        staged = folder / f"layer-{len(layers)}"
-        digest = _write_layer(staged, block)
-        stored = PayloadReader(OpenFile(staged), block.name).stored_bytes
-        layers[digest] = staged
-        for tensor, codec in block.codecs.items():
-            encoded[tensor] = EncodedTensor(codec, digest, stored(tensor))
+    with ExitStack() as spools:  # an error between two blocks leaves some open
+        spool = partial(_spool, folder, spools)
+        for block in encode_blocks(work, pairs, scheme, spool):
+            staged = folder / f"layer-{len(layers)}"
+            digest = _write_layer(staged, block)
+            stored = PayloadReader(OpenFile(staged), block.name).stored_bytes
+            layers[digest] = staged
+            for tensor, codec in block.codecs.items():
+                encoded[tensor] = EncodedTensor(codec, digest, stored(tensor))
     draft = draft_entries(pairs, reference.base_identity, encoded)
     below = tuple(each.manifest.skill for each in reference.lower)
     trial = OpenPack(
@@ -141,8 +145,9 @@ def _cut(setting: Setting, request: Request, against: Against, scheme: Scheme, f
     return Cut(draft, encoded, layers, measured, side)
 
 
-def _spool(folder: Path) -> BinaryIO:
-    return cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_SPOOL, dir=str(folder)))
+def _spool(folder: Path, spools: ExitStack) -> BinaryIO:
+    file = tempfile.SpooledTemporaryFile(_SPOOL, dir=str(folder))  # noqa: SIM115 - `spools` closes
+    return cast("BinaryIO", spools.enter_context(file))
 
 
 def _write_layer(path: Path, block: Block) -> Digest:

@@ -12,6 +12,7 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, StateError
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
+from skillpm.store.scratch import is_alive
 
 _PIECE = 1 << 20
 
@@ -78,8 +79,21 @@ class Store:
             raise StateError(f"the store cannot be written: {problem.strerror}") from problem
         return size
 
+    @property
+    def _staging(self) -> Path:
+        return self._folder / "tmp"
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed had begun to bring in."""
+        for stray in self._staging.glob("in-*"):
+            pid = stray.name.split("-")[1]
+            if pid.isdigit() and not is_alive(int(pid)):
+                stray.unlink(missing_ok=True)
+
     def _take(self, stream: BinaryIO, target: Path, digest: Digest, size: int) -> None:
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".in-", delete=False) as staged:
+        folder, prefix = self._staging, f"in-{os.getpid()}-"
+        folder.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, delete=False) as staged:
             try:
                 found, count = hashlib.sha256(), 0
                 while piece := stream.read(min(_PIECE, size + 1 - count)):

@@ -116,7 +116,8 @@ def test_infinities_and_overflow_are_flagged(dtype: str) -> None:
         largest = FORMATS[dtype].largest
         half = 2.0 ** (np.frexp(largest)[1] - FORMATS[dtype].precision - 1)
         beyond = np.array([largest, np.nextafter(largest + half, 0), largest + half, -2 * largest])
-        assert from_float64(beyond, dtype)[1].tolist() == [False, False, True, True]
+        tie = dtype != "F8_E4M3"  # 448 is even, so the tie with 480 goes down to it
+        assert from_float64(beyond, dtype)[1].tolist() == [False, False, tie, True]
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

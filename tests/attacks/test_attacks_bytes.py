@@ -1,0 +1,80 @@
+"""A small pack with each of its bytes flipped in turn, and cut off everywhere."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from attack_worlds import World
+
+from skillpm.errors import SkillpmError
+
+SCHEMES = ("lossless", "graftllm")
+
+
+def _outcome(world: World, path: Path) -> str | None:
+    """The root that a graft gets, or None where an error of ours was raised."""
+    try:
+        return world.graft_root(path)
+    except SkillpmError:
+        return None
+
+
+def _meaning(data: bytes) -> range:
+    """The positions up to the end of the last entry; zeros follow."""
+    return range(len(data.rstrip(b"\0")) + 1)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_byte_flipped_gives_an_error_or_the_same_graft(
+    scheme: str, world: World, tmp_path: Path
+) -> None:
+    data = world.packs[scheme].read_bytes()
+    honest = world.graft_root(world.packs[scheme])
+    altered = tmp_path / "altered.skillpack"
+    altered.write_bytes(data)
+    harmless = 0
+    with altered.open("r+b", buffering=0) as file:
+        for position in range(len(data)):
+            flip = 1 << (position % 8)
+            os.pwrite(file.fileno(), bytes([data[position] ^ flip]), position)
+            outcome = _outcome(world, altered)
+            os.pwrite(file.fileno(), data[position : position + 1], position)
+            assert outcome in (None, honest), f"byte {position} gives another graft"
+            harmless += outcome is not None
+    assert harmless < len(data) / 2
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_pack_cut_off_anywhere_is_refused_or_whole(
+    scheme: str, world: World, tmp_path: Path
+) -> None:
+    data = world.packs[scheme].read_bytes()
+    honest = world.graft_root(world.packs[scheme])
+    cuts = {*range(0, len(data), 512), *random.Random(1).sample(range(len(data)), 60)}
+    for size in sorted(cuts):
+        path = tmp_path / "cut.skillpack"
+        path.write_bytes(data[:size])
+        outcome = _outcome(world, path)
+        assert outcome in (None, honest)
+        assert outcome is None or size >= _meaning(data)[-1]
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 512, b"\0" * 1024, b"PK\x03\x04" + bytes(600), b"x"])
+def test_what_is_no_tar_at_all_is_refused(data: bytes, world: World, tmp_path: Path) -> None:
+    path = tmp_path / "none.skillpack"
+    path.write_bytes(data)
+    with pytest.raises(SkillpmError):
+        world.verify(path)
+
+
+def test_bytes_after_the_end_are_refused(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "longer.skillpack"
+    path.write_bytes(world.packs["lossless"].read_bytes() + b"more")
+    with pytest.raises(SkillpmError, match="its entries end before the file does"):
+        world.verify(path)
+
+
+def test_an_honest_pack_forged_anew_is_the_same_pack(world: World, tmp_path: Path) -> None:
+    forged = world.forge().write(tmp_path / "same.skillpack")
+    assert world.verify(forged) == world.verify(world.packs["lossless"])

@@ -1,0 +1,53 @@
+"""Law 4: kill -9 at any point, look, repeat: nothing is broken, and the work gets done."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crash_case import Judge, Killer, Scene
+from crash_scenes import NAMES, make_scenes
+from tiny_models import Models
+
+SAMPLED = 7
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    found = Killer()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def scenes(
+    killer: Killer, models: Models, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Scene]:
+    base, math = models.tuned("mlp")
+    _, sql = models.tuned("attn", seed=2)
+    folder = tmp_path_factory.mktemp("scenes")
+    return make_scenes(killer, folder, {"base": base, "math": math, "sql": sql})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_kill_leaves_the_old_or_the_new_and_a_repeat_completes_it(
+    killer: Killer, scenes: dict[str, Scene], name: str
+) -> None:
+    scene = scenes[name]
+    judge = Judge.of(killer, scene, scene.template.parent / f"case-{name}")
+    count = judge.points()
+    assert count > 20 * (name != "lock")
+    for point in range(1, count + 1, max(1, count // SAMPLED)):
+        assert judge.killed_at(point)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_kill_at_every_single_point_breaks_nothing(
+    killer: Killer, scenes: dict[str, Scene], name: str
+) -> None:
+    scene = scenes[name]
+    judge = Judge.of(killer, scene, scene.template.parent / f"case-{name}")
+    point = 1
+    while judge.killed_at(point):
+        point += 1
+    assert point > 20

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, cut, new_writer, read_all, reader_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skillpm.delta.bits import word_count, word_dtype
+from skillpm.delta.codecs import lossless
+from skillpm.delta.compose import Applied, Composition
+from skillpm.delta.ports import CHUNK
+from skillpm.delta.schemes import Scheme
+from skillpm.spec.dtypes import BITS, TensorSpec
+
+dtypes = st.sampled_from(FLOATS + INTS)
+
+
+def _graft(base: Model, tuned: Model, scheme: Scheme | None = None) -> dict[str, bytes]:
+    grafted = Composition(base, [Applied(cut(base, tuned, scheme=scheme))])
+    assert grafted.specs == tuned.specs
+    return {name: read_all(grafted, name) for name in grafted.specs}
+
+
+def _whole(model: Model) -> dict[str, bytes]:
+    return {name: data for name, (_, _, data) in model.tensors.items()}
+
+
+@given(dtypes, st.integers(0, 40), st.data())
+def test_any_bit_patterns_of_any_dtype_come_back(
+    dtype: str, size: int, data: st.DataObject
+) -> None:
+    nbytes = size * BITS[dtype] // 8
+    one, other = (data.draw(st.binary(min_size=nbytes, max_size=nbytes)) for _ in range(2))
+    same = ("F32", (1,), bytes(4))
+    base = Model({"t": (dtype, (size,), one), "s": same})
+    tuned = Model({"t": (dtype, (size,), other), "s": same})
+    assert _graft(base, tuned) == _whole(tuned)
+
+
+@pytest.mark.parametrize("dtype", SUB_BYTE)
+def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str) -> None:
+    small = bytes(range(4 * BITS[dtype] // 4))
+    base = Model({"t": (dtype, (2, 4), small), "g": (dtype, (2, 4), small)})
+    tuned = Model({"t": (dtype, (2, 4), small[::-1]), "g": (dtype, (4, 4), small + small)})
+    pack = cut(base, tuned)
+    assert {entry.codec for entry in pack.entries.values()} == {"whole"}
+    assert _graft(base, tuned) == _whole(tuned)
+
+
+def _encoded(spec: TensorSpec, reference: np.ndarray, tuned: np.ndarray) -> tuple[str, np.ndarray]:
+    """The modes that the encoder chose, and what the decoder makes of its parts."""
+    writer = new_writer()
+    encoder = lossless.Encoder(spec, writer)
+    pieces = [slice(n, n + CHUNK) for n in range(0, reference.size, CHUNK)]
+    for piece in pieces:
+        encoder.chunk(reference[piece], tuned[piece])
+    record = encoder.close()
+    decoder = lossless.Decoder(spec, reader_of(writer), record.settings)
+    back = [decoder.words(n, reference[piece]) for n, piece in enumerate(pieces)]
+    return record.settings["modes"], np.concatenate(back)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("mode", ["s", "d", "x"])
+def test_every_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode: str) -> None:
+    size = 5000 if mode == "x" else 1000
+    spec = TensorSpec("t", dtype, (size,))
+    random = np.random.default_rng(1)
+    reference = random.integers(0, 256, size * spec.itemsize, dtype=np.uint8)
+    reference = reference.view(word_dtype(spec.itemsize))
+    tuned = reference.copy()
+    tuned[:: 50 if mode == "s" else 1] ^= reference.dtype.type(3)
+    modes, back = _encoded(spec, reference, tuned)
+    assert modes == ("d" if mode == "x" and dtype.startswith("F8") else mode)
+    assert (back == tuned).all()
+
+
+def test_a_tensor_of_several_chunks_takes_a_mode_for_each() -> None:
+    spec = TensorSpec("t", "BF16", (3 * CHUNK + 5,))
+    reference = np.arange(word_count(spec), dtype=np.uint32).astype("<u2")
+    tuned = reference.copy()
+    tuned[CHUNK : CHUNK + 40] += np.uint16(1)
+    tuned[2 * CHUNK : 3 * CHUNK] ^= np.uint16(0x8001)
+    tuned[-1] = 0x7FC1
+    modes, back = _encoded(spec, reference, tuned)
+    assert modes == "zsxd"
+    assert (back == tuned).all()
+
+
+def test_the_first_and_the_last_word_of_a_chunk_can_change_alone() -> None:
+    spec = TensorSpec("t", "U8", (CHUNK,))
+    reference = np.zeros(CHUNK, dtype=np.uint8)
+    tuned = reference.copy()
+    tuned[[0, CHUNK - 1]] = 7
+    modes, back = _encoded(spec, reference, tuned)
+    assert modes == "s"
+    assert (back == tuned).all()
+
+
+def test_tensors_of_every_change_come_back() -> None:
+    random = np.random.default_rng(2)
+
+    def bytes_of(count: int) -> bytes:
+        return random.bytes(count)
+
+    base = Model({
+        "kept": ("F32", (3,), bytes_of(12)),
+        "grown": ("BF16", (2, 4), bytes_of(16)),
+        "shrunk": ("I64", (4,), bytes_of(32)),
+        "folded": ("F16", (2, 4), bytes_of(16)),
+        "emptied": ("F32", (2, 2), bytes_of(16)),
+        "filled": ("F32", (0, 2), b""),
+        "gone": ("F32", (), bytes_of(4)),
+    })  # fmt: skip
+    tuned = Model({
+        "kept": base.tensors["kept"],
+        "grown": ("BF16", (5, 6), bytes_of(60)),
+        "shrunk": ("I64", (2,), bytes_of(16)),
+        "folded": ("F16", (8,), bytes_of(16)),
+        "emptied": ("F32", (2, 0), b""),
+        "filled": ("F32", (3, 2), bytes_of(24)),
+        "new": ("F32", (), bytes_of(4)),
+        "new.empty": ("F8_E4M3", (0,), b""),
+    })  # fmt: skip
+    changes = {name: entry.change for name, entry in cut(base, tuned).entries.items()}
+    assert changes["gone"] == "removed"
+    assert changes["new"] == changes["new.empty"] == "added"
+    assert {changes[n] for n in ("grown", "shrunk", "folded", "emptied", "filled")} == {"resized"}
+    assert _graft(base, tuned) == _whole(tuned)
+
+
+def test_a_resized_tensor_costs_only_what_is_new() -> None:
+    old = np.random.default_rng(3).bytes(4 * 256 * 64)
+    base = Model({"e": ("F32", (256, 64), old), "k": ("U8", (1,), b"a")})
+    tuned = Model({"e": ("F32", (257, 64), old + bytes(255) + b"x"), "k": ("U8", (1,), b"a")})
+    pack = cut(base, tuned)
+    entry = pack.entries["e"]
+    assert entry.layer is not None
+    assert pack.reader(entry.layer).stored_bytes("e") < 64

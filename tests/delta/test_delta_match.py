@@ -1,0 +1,107 @@
+import pytest
+from delta_worlds import Model, cut, numbers, read_all
+
+from skillpm.delta.compose import Applied, Composition
+from skillpm.delta.match import Pair, Renaming, pair_up
+from skillpm.errors import GraftError
+from skillpm.spec.dtypes import TensorSpec
+
+
+def _specs(
+    *names: str, dtype: str = "F32", shape: tuple[int, ...] = (2, 2)
+) -> dict[str, TensorSpec]:
+    return {name: TensorSpec(name, dtype, shape) for name in names}
+
+
+def _found(base: dict[str, TensorSpec], tuned: dict[str, TensorSpec]) -> dict[str, Pair]:
+    return {pair.tensor: pair for pair in pair_up(base, tuned, cast=False)[0]}
+
+
+def test_a_prefix_that_the_tuned_model_adds_is_taken_off() -> None:
+    base, tuned = (
+        _specs("encoder.a", "encoder.b"),
+        _specs("bert.encoder.a", "bert.encoder.b", "head.w"),
+    )
+    pairs, renaming = pair_up(base, tuned, cast=False)
+    assert renaming == Renaming(tuned="bert.")
+    assert [(p.tensor, p.source, p.change) for p in pairs] == [
+        ("encoder.a", "bert.encoder.a", "changed"),
+        ("encoder.b", "bert.encoder.b", "changed"),
+        ("head.w", None, "added"),
+    ]
+
+
+def test_a_prefix_that_the_tuned_model_lost_is_put_on() -> None:
+    base, tuned = (
+        _specs("bert.encoder.a", "bert.encoder.b", "bert.gone"),
+        _specs("encoder.a", "encoder.b"),
+    )
+    pairs, renaming = pair_up(base, tuned, cast=False)
+    assert renaming == Renaming(base="bert.")
+    assert [(p.tensor, p.read_name, p.change) for p in pairs] == [
+        ("bert.encoder.a", "encoder.a", "changed"),
+        ("bert.encoder.b", "encoder.b", "changed"),
+        ("bert.gone", "bert.gone", "removed"),
+    ]
+
+
+def test_a_renamed_tensor_is_read_under_its_own_name() -> None:
+    base = Model({"w": numbers("F32", (2,), 1.0), "v": numbers("F32", (2,), 1.0)})
+    tuned = Model({"m.w": numbers("F32", (2,), 2.0), "m.v": numbers("F32", (2,), 1.0)})
+    pack = cut(base, tuned)
+    assert {name: entry.source for name, entry in pack.entries.items()} == {"w": "m.w"}
+    assert read_all(Composition(base, [Applied(pack)]), "w") == tuned.tensors["m.w"][2]
+
+
+@pytest.mark.parametrize(("tuned", "message"), [
+    (_specs("x.a", "y.a"), "under no one prefix"),
+    (_specs("b"), "under no one prefix"),
+    (_specs("p.a", shape=(2, 3)), "has another shape"),
+    (_specs("a", shape=(3, 2)), "shares no tensor of the same name and shape"),
+])  # fmt: skip
+def test_names_that_match_in_no_one_way_are_refused(
+    tuned: dict[str, TensorSpec], message: str
+) -> None:
+    with pytest.raises(GraftError, match=message):
+        pair_up(_specs("a"), tuned, cast=False)
+
+
+def test_two_tensors_that_take_one_name_are_refused() -> None:
+    with pytest.raises(GraftError, match=r"`x` and `m\.x` of the tuned model are both `x`"):
+        pair_up(_specs("a", "b"), _specs("m.a", "m.b", "m.x", "x"), cast=False)
+
+
+def test_tensors_are_changed_resized_added_or_removed() -> None:
+    base = {**_specs("same", "gone"), **_specs("grown", shape=(2, 4))}
+    tuned = {**_specs("same", "new"), **_specs("grown", shape=(3, 4))}
+    assert {name: pair.change for name, pair in _found(base, tuned).items()} == {
+        "same": "changed", "gone": "removed", "grown": "resized", "new": "added",
+    }  # fmt: skip
+
+
+def test_another_dtype_is_refused_with_both_named() -> None:
+    base, tuned = _specs("w", dtype="BF16"), _specs("w", dtype="F32")
+    with pytest.raises(GraftError, match="BF16 in the base, F32 in the tuned model") as problem:
+        pair_up(base, tuned, cast=False)
+    assert "--cast" in str(problem.value.hint)
+
+
+def test_a_cast_rounds_the_tuned_model_to_the_base_dtype() -> None:
+    base = Model({"w": numbers("BF16", (2,), [1.0, 2.0])})
+    tuned = Model({"w": numbers("F32", (2,), [1.0 + 2.0**-8, 2.0 + 2.0**-6 + 2.0**-9])})
+    grafted = Composition(base, [Applied(cut(base, tuned, cast=True))])
+    assert read_all(grafted, "w") == numbers("BF16", (2,), [1.0, 2.0 + 2.0**-6])[2]
+
+
+@pytest.mark.parametrize("bits", ["ffffff7f", "ffffffff", "0000c07f", "0000807f"])
+def test_a_cast_refuses_what_does_not_fit(bits: str) -> None:
+    base = Model({"w": numbers("BF16", (2,), 1.0)})
+    tuned = Model({"w": ("F32", (2,), bytes(4) + bytes.fromhex(bits))})
+    with pytest.raises(GraftError, match="`w` does not fit BF16"):
+        cut(base, tuned, cast=True)
+
+
+def test_no_cast_makes_numbers_of_integers() -> None:
+    with pytest.raises(GraftError, match="I64 in the base, F32 in the tuned model") as problem:
+        pair_up(_specs("w", dtype="I64"), _specs("w"), cast=True)
+    assert problem.value.hint is None
