@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from skillpm.errors import SpecError
 from skillpm.spec import json, oci
-from skillpm.spec.fields import DigestField, Document, read_document
+from skillpm.spec.fields import WHOLE, DigestField, Document, read_document
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 LAYOUT_FILE = "oci-layout"
@@ -40,7 +40,7 @@ class IndexFile(Document):
 
     model_config = _FORBID
 
-    schema_version: Literal[2] = Field(alias="schemaVersion")
+    schema_version: Annotated[Literal[2], WHOLE] = Field(alias="schemaVersion")
     media_type: Literal["application/vnd.oci.image.index.v1+json"] | None = Field(
         alias="mediaType", default=None
     )

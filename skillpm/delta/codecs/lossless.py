@@ -1,6 +1,6 @@
 """The `lossless` codec: exact for every dtype.
 
-Each chunk takes the cheapest of four modes, one letter each in the record's `modes`:
+Each chunk takes one of five modes, one letter each in the record's `modes`:
 
 - `z` nothing changed: no part.
 - `s` few words changed: their positions as gaps, and their differences, in byte planes.
@@ -10,6 +10,7 @@ Each chunk takes the cheapest of four modes, one letter each in the record's `mo
   moves all weights by about as much, so in units of the last place it moves small ones more:
   sorting puts differences of like size side by side, where an entropy coder gains from it. The
   decoder knows the reference, so the order costs no byte.
+- `y` as `s`, with the differences sorted as in `x`.
 """
 
 from collections.abc import Mapping
@@ -32,9 +33,12 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 NAME = "lossless"
-SPARSE_BELOW = 0.06
+SPARSE_BELOW = {1: 0.06, 2: 0.25, 4: 0.5, 8: 0.5}
+"""Share of changed words, by the bytes of a word, under which positions are worth their bytes."""
 _EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7}
 _SORT_FROM = 1 << 12
+_SPARSE = frozenset("sy")
+_SORTED = frozenset("xy")
 
 
 class Encoder:
@@ -50,15 +54,15 @@ class Encoder:
         """Encode the next chunk against its reference."""
         folded = difference(reference, tuned, self._spec.dtype)
         changed = int(np.count_nonzero(folded))
-        mode = _mode_of(changed, folded.size, self._spec.dtype)
+        mode = _mode_of(changed, folded, self._spec.dtype)
         number = len(self._modes)
         self._modes.append(mode)
-        if mode == "s":
+        if mode in _SPARSE:
             self._counts.append(changed)
             positions = np.flatnonzero(folded)
             self._put(number, "g", gap_planes(positions))
-            folded = folded[positions]
-        elif mode == "x":
+            folded, reference = folded[positions], reference[positions]
+        if mode in _SORTED:
             folded = folded[exponent_order(reference, self._spec.dtype)]
         if mode != "z":
             self._put(number, "p", planes_of(folded))
@@ -74,12 +78,13 @@ class Encoder:
         return record
 
 
-def _mode_of(changed: int, size: int, dtype: str) -> str:
+def _mode_of(changed: int, folded: Words, dtype: str) -> str:
     if not changed:
         return "z"
-    if changed < SPARSE_BELOW * size:
-        return "s"
-    return "x" if dtype in _EXPONENT_SHIFT and size >= _SORT_FROM else "d"
+    sorts = dtype in _EXPONENT_SHIFT and changed >= _SORT_FROM
+    if changed < SPARSE_BELOW[folded.itemsize] * folded.size:
+        return "y" if sorts else "s"
+    return "x" if sorts else "d"
 
 
 def exponent_order(reference: Words, dtype: str) -> npt.NDArray[np.intp]:
@@ -100,29 +105,37 @@ class Decoder:
         self._reader = reader
         self._spans = chunk_spans(spec)
         self._modes, self._counts = _checked(spec, settings, self._spans)
-        planes = {"z": 0, "s": spec.itemsize, "d": spec.itemsize, "x": spec.itemsize}
         parts = {
             f"{number}p{plane}"
             for number, mode in enumerate(self._modes)
-            for plane in range(planes[mode])
+            for plane in range(spec.itemsize)
+            if mode != "z"
         }
         gaps = {f"{n}g{plane}" for n in self._counts for plane in range(GAP_BYTES)}
         reader.expect_parts(spec.name, parts | gaps)
 
     def words(self, chunk: int, reference: Words) -> Words:
         """The tuned words of one chunk."""
-        start, stop = self._spans[chunk]
-        mode, size = self._modes[chunk], stop - start
+        mode = self._modes[chunk]
         if mode == "z":
             return reference
-        if mode == "s":
-            return self._sparse(chunk, reference)
-        folded = from_planes(self._planes(chunk, "p", size, self._spec.itemsize))
-        if mode == "x":
+        positions = self._positions(chunk, reference.size) if mode in _SPARSE else None
+        touched = reference if positions is None else reference[positions]
+        folded = from_planes(self._planes(chunk, "p", touched.size, self._spec.itemsize))
+        if mode in _SORTED:
             scattered = np.empty_like(folded)
-            scattered[exponent_order(reference, self._spec.dtype)] = folded
+            scattered[exponent_order(touched, self._spec.dtype)] = folded
             folded = scattered
-        return apply_difference(reference, folded, self._spec.dtype)
+        fresh = apply_difference(touched, folded, self._spec.dtype)
+        if positions is None:
+            return fresh
+        words = reference.copy()
+        words[positions] = fresh
+        return words
+
+    def _positions(self, chunk: int, size: int) -> npt.NDArray[np.int64]:
+        gaps = self._planes(chunk, "g", self._counts[chunk], GAP_BYTES)
+        return positions_from(gaps, size, self._spec.name)
 
     def _planes(
         self, chunk: int, letter: str, size: int, planes: int
@@ -131,25 +144,16 @@ class Decoder:
         parts = (self._reader.part(self._spec.name, name, size) for name in names)
         return [np.frombuffer(part, dtype=np.uint8) for part in parts]
 
-    def _sparse(self, chunk: int, reference: Words) -> Words:
-        count = self._counts[chunk]
-        gaps = self._planes(chunk, "g", count, GAP_BYTES)
-        positions = positions_from(gaps, reference.size, self._spec.name)
-        folded = from_planes(self._planes(chunk, "p", count, self._spec.itemsize))
-        words = reference.copy()
-        words[positions] = apply_difference(reference[positions], folded, self._spec.dtype)
-        return words
-
 
 def _checked(
     spec: TensorSpec, settings: Mapping[str, Any], spans: list[tuple[int, int]]
 ) -> tuple[str, dict[int, int]]:
     modes, counts = settings.get("modes"), settings.get("counts")
-    if not isinstance(modes, str) or len(modes) != len(spans) or set(modes) - set("zsdx"):
+    if not isinstance(modes, str) or len(modes) != len(spans) or set(modes) - set("zsdxy"):
         raise IntegrityError(f"`{spec.name}`: the modes of its chunks do not fit its shape")
-    if "x" in modes and spec.dtype not in _EXPONENT_SHIFT:
+    if _SORTED & set(modes) and spec.dtype not in _EXPONENT_SHIFT:
         raise IntegrityError(f"`{spec.name}`: {spec.dtype} has no exponent to sort by")
-    sparse = [number for number, mode in enumerate(modes) if mode == "s"]
+    sparse = [number for number, mode in enumerate(modes) if mode in _SPARSE]
     if not isinstance(counts, list) or len(counts) != len(sparse):
         raise IntegrityError(f"`{spec.name}`: the counts of its sparse chunks do not fit")
     for number, count in zip(sparse, counts, strict=True):
