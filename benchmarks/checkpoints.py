@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-logging.set_verbosity_error()
-logging.disable_progress_bar()
+logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 VOCABULARY = 512
 _STEP = 1e-3
@@ -30,7 +30,8 @@ def _tiny(dtype: torch.dtype, *, tied: bool = False) -> Any:
         num_attention_heads=4,
         tie_word_embeddings=tied,
     )
-    return LlamaForCausalLM(config).to(dtype)
+    model: Any = LlamaForCausalLM(config)
+    return model.to(dtype)
 
 
 def _moved(model: Any) -> Any:

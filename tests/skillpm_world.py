@@ -1,4 +1,4 @@
-"""A project, a registry and a home in a temporary folder, and the command line as a person has it."""
+"""A project, a registry and a home in a temporary folder, and the command line over them."""
 
 import hashlib
 import io

@@ -114,11 +114,11 @@ def _mixed(folder: Path) -> Pair:
     base, tuned = _plain(folder, torch.bfloat16)
 
     def widen(tensors: dict[str, torch.Tensor]) -> None:
-        for name in tensors:
+        for name, tensor in tensors.items():
             if "norm" in name:
-                tensors[name] = tensors[name].float()
+                tensors[name] = tensor.float()
             if "down_proj" in name:
-                tensors[name] = tensors[name].half()
+                tensors[name] = tensor.half()
 
     return rewrite(base, widen), rewrite(tuned, widen)
 

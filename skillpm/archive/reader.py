@@ -213,11 +213,11 @@ def _check_member(member: tarfile.TarInfo, entries: dict[str, Slice], file: Open
     if name in entries:
         raise SpecError(f"`{file.path}` holds {name!r} twice")
     if member.offset_data + member.size > file.size:
-        raise SpecError(f"`{file.path}` is cut off within {name!r}")
+        raise IntegrityError(f"`{file.path}` is cut off within {name!r}")
 
 
 def _check_padding(file: OpenFile, end: int) -> None:
     """What follows the last entry is zeros: a damaged header must not hide the entries after it."""
     for start in range(min(end, file.size), file.size, _PIECE):
         if file.read(start, min(start + _PIECE, file.size)).strip(b"\0"):
-            raise SpecError(f"`{file.path}` is damaged: its entries end before the file does")
+            raise IntegrityError(f"`{file.path}` is damaged: its entries end before the file does")

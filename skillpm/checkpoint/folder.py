@@ -22,7 +22,7 @@ def is_graft(folder: Path) -> bool:
 def small_files(model: Checkpoint) -> Iterator[Path]:
     """Files beside the weights, as sorted paths relative to the folder; subfolders too.
 
-    Weights in any format, hidden files and hidden folders stay behind.
+    The model's weights in any format, hidden files and hidden folders stay behind.
     """
     if model.folder is None:
         return
@@ -30,9 +30,14 @@ def small_files(model: Checkpoint) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
-            if not _is_weight(name) and not name.startswith(".") and path.is_file():
-                yield path.relative_to(model.folder)
+            relative = path.relative_to(model.folder)
+            if not _is_weight(relative) and not name.startswith(".") and path.is_file():
+                yield relative
 
 
-def _is_weight(name: str) -> bool:
-    return Path(name).suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or name == INDEX
+def _is_weight(path: Path) -> bool:
+    """Other forms of the model's weights; a subfolder's safetensors are a module of their own."""
+    name = path.name
+    if path.suffix == ".safetensors":
+        return len(path.parts) == 1
+    return path.suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or name == INDEX

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
@@ -50,7 +51,8 @@ class LeafCache:
             staged.write_bytes(json.canonical(plain))
             staged.replace(path)
         except OSError:
-            staged.unlink(missing_ok=True)
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
 
 
 def identify(

@@ -75,7 +75,9 @@ def _run(arguments: list[str], state: State) -> int:
 
 
 def _fail(problem: SkillpmError, arguments: list[str], state: State) -> int:
-    report(problem, as_json=state.json or "--json" in arguments)
+    plain = state.no_color or bool(os.environ.get("NO_COLOR"))
+    as_json = state.json or "--json" in arguments
+    report(problem, as_json=as_json, color=False if plain else None)
     return problem.exit_code
 
 

@@ -263,8 +263,9 @@ def _show_pack(found: "PackFile") -> None:
 
 @click.command(cls=Command)
 @click.argument("path", metavar="PACK", type=_PATH)
+@click.option("--accept-footprint", is_flag=True, help="Go on on a base that is nearly right.")
 @click.pass_obj
-def verify(state: State, path: Path) -> None:
+def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     r"""Re-hash a pack file; with --base, graft it in memory and check the promised root.
 
     \b
@@ -272,11 +273,11 @@ def verify(state: State, path: Path) -> None:
     """
     from skillpm.flows.verify import verify_pack
 
-    found = verify_pack(make_setting(state), path, state.base)
+    found = verify_pack(make_setting(state), path, state.base, accept_footprint=accept_footprint)
     root = str(found.root) if found.root else None
     if state.json:
         emit_json({"digest": str(found.pack.digest), "result_root": root, "verified": True})
         return
     click.echo(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
     if root:
-        click.echo(f"base + pack gives the promised root: {root}")
+        click.echo(f"base + pack gives what it promised: {root}")

@@ -33,7 +33,10 @@ def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, l
 
     done = flow(make_setting(state), output, only, link=link)
     if state.json:
-        skills = [{"skill": str(s.skill), "version": str(s.version)} for s in done.skills]
+        skills = [
+            {"skill": str(s.skill), "version": str(s.version), "digest": str(s.digest)}
+            for s in done.skills
+        ]
         emit_json(
             {
                 "path": str(done.path),

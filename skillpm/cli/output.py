@@ -59,16 +59,15 @@ def say(text: str) -> None:
     click.echo(clean_lines(text), err=True)
 
 
-def report(problem: SkillpmError, *, as_json: bool) -> None:
+def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
     """Show an error: as a document on stdout, or as sentences on stderr."""
     if as_json:
         facts = {"kind": problem.kind, "message": problem.message, "hint": problem.hint}
         emit_json({"error": facts})
         return
     sys.stdout.flush()
-    click.echo(
-        f"{click.style('error:', fg='red', bold=True)} {clean_lines(problem.message)}", err=True
-    )
+    head = click.style("error:", fg="red", bold=True)
+    click.echo(f"{head} {clean_lines(problem.message)}", err=True, color=color)
     if problem.hint:
         head = click.style("hint:", fg="cyan", bold=True)
-        click.echo(f"\n{head} {clean_lines(problem.hint)}", err=True)
+        click.echo(f"\n{head} {clean_lines(problem.hint)}", err=True, color=color)

@@ -7,7 +7,7 @@ import click
 
 from skillpm.cli.output import clean, emit_json, emit_table, size_text
 from skillpm.cli.params import SKILL
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, global_params, make_setting
 
 if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
@@ -152,7 +152,7 @@ def _full(release: "Release") -> dict[str, Any]:
     }
 
 
-@click.group()
+@click.group(params=global_params())
 def registry() -> None:
     """Keep a registry."""
 

@@ -99,6 +99,8 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(global_params())
+        # A raw docstring holds click's mark for "do not wrap" as two characters.
+        self.help = (self.help or "").replace("\\b\n", "\b\n")
 
 
 def home() -> Path:

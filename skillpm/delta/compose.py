@@ -50,6 +50,8 @@ class Composition:
             for lower in self._applied[queue.pop()].pack.over:
                 if lower not in self._applied:
                     raise GraftError(f"`{skill}` lies over `{lower}`, which is not in the set")
+                if lower == skill:
+                    raise GraftError(f"`{skill}` lies over itself")
                 if lower not in below:
                     below.add(lower)
                     queue.append(lower)

@@ -118,10 +118,10 @@ def _check_claims(entry: FootprintEntry, reference: TensorSpec | None, stored: i
         raise IntegrityError(
             f"`{entry.tensor}` should be {reference.dtype} as in the base, is {entry.dtype}"
         )
-    if reference and entry.change == "changed" and entry.shape != reference.shape:
+    if reference and (entry.change == "changed") != (entry.shape == reference.shape):
         raise IntegrityError(
-            f"`{entry.tensor}` should have the base's shape {list(reference.shape)}, "
-            f"has {list(entry.shape)}"
+            f"`{entry.tensor}` is {entry.change}, but has shape {list(entry.shape)} where the base "
+            f"has {list(reference.shape)}"
         )
     grown = dense_bytes(entry.dtype, entry.shape) - (reference.nbytes if reference else 0)
     if grown > BOMB_FLOOR + BOMB_RATIO * stored:

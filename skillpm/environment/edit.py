@@ -64,7 +64,7 @@ def _item(plain: dict[str, Any]) -> Any:
 def _update(table: Table, name: str, plain: dict[str, Any]) -> None:
     """Change a wish within its own form, so that a comment behind it stays."""
     item = table[name]
-    if isinstance(item, dict):
+    if isinstance(item, Table):
         for key in [key for key in item if key not in plain]:
             del item[key]
         item.update(plain)

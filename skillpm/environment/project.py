@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.environment.generation import Generation, parse_generation
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
-from skillpm.spec.lockfile import Lockfile, parse_lockfile
+from skillpm.spec.lockfile import LockedBase, Lockfile, parse_lockfile
 from skillpm.spec.project import ProjectFile, parse_project
 
 PROJECT_FILE = "skillpm.toml"
@@ -75,14 +75,14 @@ class Project:
         return parse_lockfile(self.read_text(self.lock_file)) if self.lock_file.exists() else None
 
     def current(self) -> int:
-        """The number of the current generation."""
+        """The number of the current generation; 0 where nothing was ever installed here."""
         try:
             text = self.pointer.read_text()
+        except FileNotFoundError:
+            self.read_file()
+            return 0
         except OSError as problem:
-            raise NotFoundError(
-                f"`{self.folder}` has no environment",
-                hint="`skillpm init --base PATH` makes one",
-            ) from problem
+            raise StateError(f"`{self.pointer}` cannot be read: {problem.strerror}") from problem
         if not text.strip().isascii() or not text.strip().isdigit():
             raise IntegrityError(f"`{self.pointer}` should hold a number, holds {text[:40]!r}")
         return int(text)
@@ -92,6 +92,8 @@ class Project:
         current = self.current()
         wanted = current if number is None else number
         path = self.generation_file(wanted)
+        if wanted == current == 0 and not self.pointer.exists():
+            return first_generation(self.read_file(), "")
         if not 0 <= wanted <= current or not path.exists():
             raise NotFoundError(
                 f"there is no generation {wanted}; the current is {current}",
@@ -104,8 +106,24 @@ class Project:
 
     def generations(self) -> list[Generation]:
         """Every generation that is still there, up to the current, oldest first."""
+        if not self.pointer.exists():
+            return [self.generation()]
         numbers = range(self.current() + 1)
         return [self.generation(n) for n in numbers if self.generation_file(n).exists()]
+
+
+def first_generation(file: ProjectFile, created: str) -> Generation:
+    """Generation 0: nothing is installed."""
+    lock = Lockfile(base=LockedBase(name=Path(file.project.base).name, root=file.root))
+    return Generation(
+        number=0,
+        created=created,
+        action="init",
+        base_root=file.root,
+        skills=[],
+        wishes={},
+        lock=lock.dumps(),
+    )
 
 
 def drift(project: Project) -> list[str]:
@@ -114,7 +132,7 @@ def drift(project: Project) -> list[str]:
     notes: list[str] = []
     try:
         file, lock = project.read_file(), project.read_lock()
-    except (SpecError, NotFoundError) as problem:
+    except (SpecError, NotFoundError, StateError) as problem:
         return [problem.message]
     if project.journal.exists():
         notes.append("a command was cut off; the next writing command completes or undoes it")

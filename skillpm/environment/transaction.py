@@ -106,8 +106,7 @@ def recover(project: Project, say: Say) -> Generation | None:
 
 def _recover_switch(project: Project, plain: dict[str, Any]) -> list[str]:
     number = plain["number"]
-    pointer = project.pointer
-    current = int(pointer.read_text()) if pointer.exists() else -1
+    current = project.current() if project.pointer.exists() else -1
     if current != number:
         project.generation_file(number).unlink(missing_ok=True)
         return []

@@ -89,7 +89,8 @@ def ask_for(
     project: Project, file: ProjectFile, lock: Lockfile | None, request: InstallRequest
 ) -> Ask:
     """The question for the resolver: `file`'s wishes with their origins, the lock preferred."""
-    locked = {skill: one.version for skill, one in lock.skills.items()} if lock else {}
+    known = (lock or project.generation().lockfile).skills
+    locked = {skill: one.version for skill, one in known.items()}
     for skill in _moving(request, locked):
         locked.pop(skill, None)
     asked = {need.skill for need in request.requirements}

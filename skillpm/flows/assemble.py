@@ -61,8 +61,10 @@ def assemble(setting: Setting, assembly: Assembly, folder: Path, stamp: dict[str
     check_results(assembly.composition, {n: leaves[n] for n in _touched(assembly)})
     check_effect(assembly.composition, assembly.identity, leaves)
     root = merkle_root(leaves)
-    written += _write_small(assembly, folder, shards, leaves)
-    (folder / STAMP).write_bytes(json.pretty({**stamp, "root": str(root)}))
+    small = _write_small(assembly, folder, shards, leaves)
+    written += sum((folder / name).stat().st_size for name in small)
+    files = {name: str(digest) for name, digest in sorted(small.items())}
+    (folder / STAMP).write_bytes(json.pretty({**stamp, "root": str(root), "files": files}))
     _sync_tree(folder)
     return Written(root, written, shared)
 
@@ -103,9 +105,9 @@ def _rewrite(
 
 def _write_small(
     assembly: Assembly, folder: Path, shards: Mapping[str, list[str]], leaves: Mapping[str, Digest]
-) -> int:
+) -> dict[str, Digest]:
     """Index, side files, and all small files of the base that no side file replaces."""
-    written = 0
+    written: dict[str, Digest] = {}
     contents = dict(assembly.side)
     untied = _untied(assembly, leaves, contents.get(CONFIG))
     if untied is not None:
@@ -114,7 +116,7 @@ def _write_small(
         contents[INDEX] = json.pretty(_index(assembly, shards))
     for name, data in contents.items():
         (folder / name).write_bytes(data)
-        written += len(data)
+        written[name] = Digest.of(data)
     for path in small_files(assembly.base):
         if str(path) in contents:
             continue
@@ -122,7 +124,7 @@ def _write_small(
         data = (assembly.base.folder / path).read_bytes()
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
-        written += len(data)
+        written[str(path)] = Digest.of(data)
     return written
 
 
@@ -164,11 +166,20 @@ def _sync_tree(folder: Path) -> None:
         sync_folder(Path(path))
 
 
-def check_graft(folder: Path, found: Identity) -> None:
-    """Raise `IntegrityError` unless a graft on disk has the root that its stamp names."""
-    stamp = json.parse_object((folder / STAMP).read_bytes(), f"`{folder / STAMP}`")
+def read_stamp(folder: Path) -> dict[str, Any]:
+    """What a graft says of itself. Raises `SpecError` where that is damaged."""
+    return json.parse_object((folder / STAMP).read_bytes(), f"`{folder / STAMP}`")
+
+
+def check_graft(folder: Path, stamp: dict[str, Any], found: Identity) -> None:
+    """Raise `IntegrityError` unless a graft on disk has the root and the files of its stamp."""
+    hint = "`skillpm graft` writes it anew"
     if stamp.get("root") != str(found.root):
         raise IntegrityError(
-            f"the graft in `{folder}` should be `{stamp.get('root')}`, is `{found.root}`",
-            hint="`skillpm graft` writes it anew",
+            f"the graft in `{folder}` should be `{stamp.get('root')}`, is `{found.root}`", hint=hint
         )
+    files = stamp.get("files")
+    for name, digest in (files if isinstance(files, dict) else {}).items():
+        path = folder / name
+        if not path.is_file() or str(Digest.of(path.read_bytes())) != digest:
+            raise IntegrityError(f"`{path}` is not what the graft wrote", hint=hint)

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from skillpm.checkpoint.folder import STAMP, is_graft
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, NotFoundError, RegistryError, SkillpmError
-from skillpm.flows.assemble import check_graft
+from skillpm.flows.assemble import check_graft, read_stamp
+from skillpm.flows.base import check_base, open_base
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.fit import misfit
-from skillpm.flows.graft import DEFAULT_TARGET, check_base, open_base
+from skillpm.flows.graft import DEFAULT_TARGET, stamp_of
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.store.packs import StoredPack, load_pack
@@ -54,7 +56,7 @@ def audit(setting: Setting) -> Audited:
     checks.extend(partial(_pack, setting, locked) for locked in installed.skills.values())
     checks.append(lambda: _yanks(setting, project, installed))
     if is_graft(setting.project / DEFAULT_TARGET):
-        checks.append(lambda: _graft(setting))
+        checks.append(lambda: _graft(setting, project))
     findings = [finding for check in checks for finding in check()]
     findings.sort(key=lambda f: (-LEVELS.index(f.level), f.skill or "", f.code))
     return Audited(tuple(findings), len(checks))
@@ -128,13 +130,29 @@ def _yanks(setting: Setting, project: Project, lock: Lockfile) -> Iterator[Findi
             yield Finding("high", "yanked", str(skill), f"{locked.ref} was yanked{why}")
 
 
-def _graft(setting: Setting) -> Iterator[Finding]:
+def _graft(setting: Setting, project: Project) -> Iterator[Finding]:
     folder = setting.project / DEFAULT_TARGET
     try:
-        model = open_model(folder)
-        check_graft(folder, setting.identify(model, "hashing graft", cached=False))
+        stamp = read_stamp(folder)
+        check_graft(folder, stamp, setting.identify(open_model(folder), "hashing", cached=False))
     except SkillpmError as problem:
         yield Finding("critical", "graft-damaged", None, problem.message)
+        return
     except OSError as problem:
         text = f"`{folder / STAMP}` cannot be read: {problem.strerror}"
         yield Finding("high", "graft-damaged", None, text)
+        return
+    yield from _stamp(project, stamp)
+
+
+def _stamp(project: Project, stamp: dict[str, Any]) -> Iterator[Finding]:
+    """Whether the graft is of what is installed, and has the root that the lock knows."""
+    installed, lock = project.generation().lockfile, project.read_lock()
+    listed = stamp.get("skills")
+    if listed != stamp_of(installed, installed.base.root)["skills"]:
+        yield Finding("low", "graft-stale", None, "the graft on disk is of another set")
+        return
+    known = lock.graft.root if lock is not None and lock.same_set(installed) else None
+    if known is not None and stamp.get("root") != str(known):
+        text = f"the graft has the root `{stamp.get('root')}`, the lock `{known}`"
+        yield Finding("critical", "graft-damaged", None, text)

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 
 from skillpm.archive.reader import PackFile
 from skillpm.errors import UsageError
@@ -35,7 +36,8 @@ class Registries:
                 f"skillpm.toml names no registry `{name}`",
                 hint=f'add `{name} = "URL"` to `[registries]`',
             )
-        return self.file.registries[name].url
+        url = self.file.registries[name].url
+        return url if "://" in url else str(self.setting.project / Path(url).expanduser())
 
     def index(self, name: str) -> Index:
         """The index of a registry. Raises `RegistryError` where it cannot be reached."""

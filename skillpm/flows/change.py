@@ -9,7 +9,7 @@ from skillpm.environment.project import Project, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import NotFoundError
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.lower import AnyPack
+from skillpm.flows.lower import AnyPack, check_is
 from skillpm.flows.setting import Setting
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -33,13 +33,17 @@ class Changed:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the environment is to become. `wishes` is the `[skills]` table, None to leave it."""
+    """What the environment is to become. `wishes` is the `[skills]` table, None to leave it.
+
+    A `frozen` plan has the lock as it is on disk, and does not write it.
+    """
 
     action: str
     lock: Lockfile
     packs: Mapping[SkillName, AnyPack]
     wishes: Mapping[str, object] | None = None
     notes: tuple[str, ...] = ()
+    frozen: bool = False
 
 
 def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:
@@ -60,10 +64,11 @@ def stored_packs(
     packs: dict[SkillName, AnyPack] = {}
     for skill, locked in lock.skills.items():
         try:
-            packs[skill] = load_pack(setting.store, locked.digest)
+            pack = load_pack(setting.store, locked.digest)
         except NotFoundError:
             source = registries.index(locked.registry)
-            packs[skill] = fetch_documents(setting.store, locked.digest, source)[0]
+            pack = fetch_documents(setting.store, locked.digest, source)[0]
+        packs[skill] = check_is(pack, skill, locked.version)
     return packs
 
 
@@ -105,6 +110,9 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     """
     current = project.generation()
     fetch_all(setting.store, registries, plan.lock)
+    created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if not project.pointer.exists():
+        commit(project, current.model_copy(update={"created": created}), {})
     skills = installed_of(plan)
     parts = differences(current.installed, {one.skill: one for one in skills})
     kept = len(skills) - len(parts[0]) - len(parts[2])
@@ -114,19 +122,21 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     same = plan.lock.same_set(current.lockfile)
     if not any(parts) and wishes == current.wishes and same:
         update_file(project.file, edited)
-        keep_root(project, plan.lock)
+        if not plan.frozen:
+            keep_root(project, plan.lock)
         return Changed(current.number, *parts, kept, notes=plan.notes)
     number = current.number + 1
     generation = Generation(
         number=number,
-        created=setting.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=created,
         action=plan.action,
         base_root=plan.lock.base.root,
         skills=skills,
         wishes=wishes,
         lock=plan.lock.with_root(None).dumps(),
     )
-    commit(project, generation, {project.file: edited, project.lock_file: plan.lock.dumps()})
+    locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
+    commit(project, generation, {project.file: edited, **locked})
     return Changed(number, *parts, kept, notes=plan.notes)
 
 

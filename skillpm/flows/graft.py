@@ -7,15 +7,17 @@ from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
+from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.environment.swap import Swap, is_replaceable
 from skillpm.environment.transaction import clear_journal, update_file, write_journal, writing
-from skillpm.errors import GraftError, IntegrityError, StateError, UsageError
+from skillpm.errors import IntegrityError, NotFoundError, StateError, UnknownSkillError, UsageError
 from skillpm.flows.assemble import Assembly, Written, assemble
+from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import reachable
-from skillpm.flows.lower import side_packs
-from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.lower import check_is, side_packs
+from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
@@ -51,11 +53,13 @@ def graft(
     project.require()
     place = (target or setting.project / DEFAULT_TARGET).expanduser()
     with writing(project, "graft", timeout=setting.lock_timeout, say=setting.say):
+        if not project.pointer.exists():
+            raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
         current = project.generation()
         base = open_base(setting, project)
         check_target(place, base)
         identity = setting.identify(base, "hashing base")
-        check_base(identity.root, current.base_root, base.path)
+        _check_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         written, root = _write(setting, project, (base, identity), lock, place, link=link)
         if not only:
@@ -71,25 +75,28 @@ def graft(
     )
 
 
-def open_base(setting: Setting, project: Project) -> Checkpoint:
-    """The project's base, where the project file or the person says that it lies."""
-    return open_model(setting.base or setting.project / project.read_file().project.base)
-
-
-def check_base(found: Digest, expected: Digest, path: Path) -> None:
-    """Raise `IntegrityError` unless this is the project's base."""
-    if found != expected:
-        raise IntegrityError(
-            f"the project's base should be `{expected}`, but `{path}` is `{found}`",
-            hint="name the right one with `--base PATH`",
-        )
+def _check_base(
+    setting: Setting, current: Generation, base: Checkpoint, identity: Identity
+) -> None:
+    """`check_base`, which also says where a base that is nearly right would do (law 8)."""
+    try:
+        check_base(identity.root, current.base_root, base.path)
+    except IntegrityError as problem:
+        packs = [load_pack(setting.store, one.digest) for one in current.skills]
+        if packs and all(footprint_fits(pack.manifest, identity.leaves) for pack in packs):
+            raise IntegrityError(
+                f"{problem.message}; but all tensors that the installed packs touch are the same",
+                hint=f"a project of that base takes them: `skillpm init --base {base.path}`, then "
+                "`skillpm install --accept-footprint …`",
+            ) from problem
+        raise
 
 
 def check_target(target: Path, base: Checkpoint) -> None:
     """Raise `UsageError` or `StateError` unless a graft may be written to `target` (law 1)."""
     place, source = target.resolve(), base.path.resolve()
-    folder = source if source.is_dir() else source.parent
-    if place == source or place.is_relative_to(folder) or folder.is_relative_to(place):
+    inside = source.is_dir() and place.is_relative_to(source)
+    if place == source or inside or source.is_relative_to(place):
         raise UsageError(
             f"`{target}` is the base, inside it or above it: a graft is written elsewhere",
             hint="`skillpm graft -o graft/`",
@@ -114,7 +121,7 @@ def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
         return lock
     for skill in only:
         if skill not in lock.skills:
-            raise GraftError(f"`{skill}` is not installed", hint="`skillpm list`")
+            raise UnknownSkillError(f"`{skill}` is not installed", hint="`skillpm list`")
     keep = reachable(lock.skills, only)
     kept = [one for skill, one in lock.skills.items() if skill in keep]
     return lock.model_copy(update={"skill": kept}).with_root(None)
@@ -127,6 +134,8 @@ def compose(
     base.expected = identity.leaves
     packs = [load_pack(setting.store, locked.digest) for locked in lock.skills.values()]
     for pack, locked in zip(packs, lock.skills.values(), strict=True):
+        check_is(pack, locked.skill, locked.version)
+        check_footprint(pack.manifest, identity.leaves)
         if pack.manifest.base.root != identity.root and not locked.accept_footprint:
             raise IntegrityError(f"`{locked.ref}` was cut from `{pack.manifest.base.root}`")
     weights = [locked.weight for locked in lock.skills.values()]
@@ -150,7 +159,7 @@ def _write(
     try:
         swap.staged.mkdir(parents=True)
         assembly = Assembly(base, identity, composition, side, link=link)
-        written = assemble(setting, assembly, swap.staged, stamp_of(lock, identity))
+        written = assemble(setting, assembly, swap.staged, stamp_of(lock, identity.root))
         if lock.graft.root is not None and written.root != lock.graft.root:
             raise IntegrityError(
                 f"the graft's root should be `{lock.graft.root}` by the lock, is `{written.root}`"
@@ -179,11 +188,11 @@ def _prepare(project: Project, target: Path) -> Swap:
     return swap
 
 
-def stamp_of(lock: Lockfile, identity: Identity) -> dict[str, object]:
+def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:
     """What a graft says of itself, but for its root."""
     return {
         "format": 1,
-        "base_root": str(identity.root),
+        "base_root": str(base),
         "skills": [
             {
                 "skill": str(one.skill),

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.edit import new_project_file
-from skillpm.environment.generation import Generation
-from skillpm.environment.project import Project
+from skillpm.environment.project import Project, first_generation
 from skillpm.environment.transaction import commit, writing
 from skillpm.errors import StateError
+from skillpm.flows.base import check_base
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.digests import Digest
-from skillpm.spec.lockfile import LockedBase, LockedGraft, Lockfile
+from skillpm.spec.project import parse_project
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,10 @@ class Initialised:
 
 
 def init_project(setting: Setting, base: Path) -> Initialised:
-    """Write project file, lock and generation 0. Refuses where there is a project already."""
+    """Write project file, lock and generation 0; in a clone, generation 0 alone.
+
+    Refuses where there is an environment already, and in a clone of another base.
+    """
     project = Project(setting.project)
     whole = project.file.exists() and project.pointer.exists()
     if whole and not project.journal.exists():
@@ -43,23 +46,15 @@ def init_project(setting: Setting, base: Path) -> Initialised:
 def _commit_first(setting: Setting, project: Project, base: str, root: Digest) -> None:
     if project.pointer.exists():  # another init was faster, or a cut-off one was completed
         return
-    if project.file.exists():
-        raise StateError(
-            f"`{project.file}` is there, but has no environment",
-            hint=f"move it away, run `skillpm init --base {base}`, and put its skills back",
-        )
-    locked = LockedBase(name=Path(base).name, root=root)
-    lock = Lockfile(base=locked, graft=LockedGraft(root=root))
-    first = Generation(
-        number=0,
-        created=setting.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        action="init",
-        base_root=root,
-        skills=[],
-        wishes={},
-        lock=lock.with_root(None).dumps(),
-    )
+    created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if project.file.exists():  # a clone: what it asks for is kept
+        file = project.read_file()
+        check_base(root, file.root, Path(base))
+        commit(project, first_generation(file, created), {})
+        return
     text = new_project_file(base, root)
+    first = first_generation(parse_project(text), created)
+    lock = first.lockfile.with_root(root)
     commit(project, first, {project.file: text, project.lock_file: lock.dumps()})
 
 

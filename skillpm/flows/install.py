@@ -38,19 +38,25 @@ def _plan(
     if not asks and lock is not None and reason is None:
         packs_here = stored_packs(setting, registries, lock)
         check_together(lock, packs_here)
-        return Plan(request.action, lock, packs_here)
+        return Plan(request.action, lock, packs_here, frozen=request.frozen)
+    if request.frozen and not asks:
+        raise _frozen(reason)
     wishes = asked_wishes(file, request, registries.files)
     edited = parse_project(set_skills(project.read_text(project.file), wishes))
     ask = ask_for(project, edited, lock, request)
     solved = solve_project(setting, replace(registries, file=edited), ask)
     if request.frozen and (lock is None or not solved.lock.same_set(lock)):
-        raise StateError(
-            f"`--frozen` keeps the lock as it is, but {reason or 'this would change it'}",
-            hint="`skillpm lock`, then commit skillpm.lock",
-        )
+        raise _frozen(reason)
     final = settled_wishes(wishes, solved.lock, request, file)
-    notes = (f"re-locked: {reason}",) if reason and lock is not None and not asks else ()
-    return Plan(request.action, solved.lock, solved.packs, final, notes)
+    notes = (f"re-locked: {reason}",) if reason and not asks else ()
+    return Plan(request.action, solved.lock, solved.packs, final, notes, request.frozen)
+
+
+def _frozen(reason: str | None) -> StateError:
+    return StateError(
+        f"`--frozen` keeps the lock as it is, but {reason or 'this would change it'}",
+        hint="`skillpm lock`, then commit skillpm.lock",
+    )
 
 
 def _publish_files(registries: Registries) -> None:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from skillpm.environment.project import Project
 from skillpm.environment.transaction import writing
+from skillpm.errors import SpecError
 from skillpm.flows.ask import InstallRequest, ask_for
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import keep_root
 from skillpm.flows.fit import misfit
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import solve_project
+from skillpm.spec.lockfile import Lockfile
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,25 @@ class Locked:
     reason: str | None
 
 
+def _read(project: Project) -> tuple[Lockfile | None, str | None]:
+    """The lock, and why it has to be written anew: a damaged lock is as good as none."""
+    try:
+        lock = project.read_lock()
+    except SpecError as problem:
+        return None, problem.message
+    return lock, misfit(project.read_file(), lock)
+
+
 def lock_project(setting: Setting, *, check: bool, accept_footprint: bool = False) -> Locked:
     """Re-lock with as little change as will do; with `check`, only say whether that is needed."""
     project = Project(setting.project)
     if check:
-        reason = misfit(project.read_file(), project.read_lock())
+        _, reason = _read(project)
         return Locked(reason is None, changed=False, reason=reason)
     project.require()
     with writing(project, "lock", timeout=setting.lock_timeout, say=setting.say):
-        file, lock = project.read_file(), project.read_lock()
-        reason = misfit(file, lock)
+        file = project.read_file()
+        lock, reason = _read(project)
         if reason is None:
             return Locked(fresh=True, changed=False, reason=None)
         request = InstallRequest(accept_footprint=accept_footprint)

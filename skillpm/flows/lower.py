@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from skillpm.archive.reader import open_pack
 from skillpm.delta.ports import ReadAt
-from skillpm.errors import NotFoundError, UnknownSkillError
+from skillpm.errors import IntegrityError, NotFoundError, UnknownSkillError
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import SidePack
 from skillpm.spec.compat import lower_closure
@@ -16,6 +16,7 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.pack import read_side_file
 from skillpm.spec.release import Release
 from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
 from skillpm.store.packs import fetch_pack, load_pack
 
 
@@ -51,10 +52,11 @@ def find_pack(setting: Setting, ref: str) -> AnyPack:
     path = Path(ref)
     if path.suffix == ".skillpack" or path.is_file():
         return open_pack(path)
-    need = Requirement.parse(ref)
+    need = parse_ref(ref)
     index = setting.connect(setting.default_registry, False)
     releases = index.releases([need.skill]).get(need.skill, ())
-    fitting = [r for r in releases if r.version in need.range and not r.yanked]
+    exact = need.range.text.startswith("=")
+    fitting = [r for r in releases if r.version in need.range and (exact or not r.yanked)]
     if not fitting:
         raise UnknownSkillError(
             f"no release of `{need.skill}` fits `{ref}`",
@@ -63,6 +65,13 @@ def find_pack(setting: Setting, ref: str) -> AnyPack:
     digest = max(fitting, key=lambda release: release.version).digest
     assert digest is not None  # noqa: S101 - a registry's releases have one
     return fetch_pack(setting.store, digest, index)[0]
+
+
+def parse_ref(ref: str) -> Requirement:
+    """A release as people name it: in `acme/math@1.0.0` a bare version means exactly that one."""
+    need = Requirement.parse(ref)
+    bare = need.range.text[:1].isdigit()
+    return Requirement.parse(f"{need.skill} ={need.range}") if bare else need
 
 
 def with_lower(setting: Setting, packs: Iterable[AnyPack]) -> list[AnyPack]:
@@ -103,6 +112,16 @@ def _side_files(pack: AnyPack) -> tuple[Any, ...]:
     return tuple(
         (file, read_side_file(file, pack.read(file.digest))) for file in pack.manifest.files
     )
+
+
+def check_is(pack: AnyPack, skill: SkillName, version: Version) -> AnyPack:
+    """The pack, if it is of this release. Raises `IntegrityError` where it is of another."""
+    if (pack.manifest.skill, pack.manifest.version) != (skill, version):
+        raise IntegrityError(
+            f"`{skill}` {version} should be `{pack.digest}`, but that is {pack.manifest.ref}",
+            hint="`skillpm lock` locks it again",
+        )
+    return pack
 
 
 def release_of(pack: AnyPack) -> Release:

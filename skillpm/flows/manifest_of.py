@@ -233,10 +233,10 @@ def _modules(cut: Cut) -> dict[Any, ModuleSummary]:
 
 
 def _relative(measured: list[Measured]) -> float | None:
-    """‖Δ-Δ̂‖/‖Δ‖ over these tensors; None where there is no delta in numbers."""
+    """‖Δ-Δ̂‖/‖Δ‖ over these tensors; what is no delta in numbers is carried exactly."""
     norm = sum(one.norm for one in measured)
     error = sum(one.error for one in measured)
-    return sqrt(error / norm) if norm else None
+    return sqrt(error / norm) if norm else 0.0
 
 
 def build_image(

@@ -32,6 +32,7 @@ from skillpm.flows.manifest_of import (
 )
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import apply_side_files, cut_side_files, files_of
+from skillpm.flows.solve import check_set
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.merkle import Identity, merkle_root
@@ -81,7 +82,7 @@ def _nothing(request: Request) -> GraftError:
 
 
 def _lower(setting: Setting, request: Request, base: Checkpoint) -> list[AnyPack]:
-    if base.folder and is_graft(base.folder):
+    if is_graft(base.folder or base.path.parent):
         raise GraftError(
             f"`{request.base}` is a graft: a pack is cut from the original base",
             hint="name the original base, and the installed set with `--over REF…`",
@@ -101,6 +102,7 @@ def _reference(setting: Setting, base: Checkpoint, lower: list[AnyPack]) -> Refe
                 f"`--over` {pack_.manifest.ref} was cut from base `{pack_.manifest.base.root}`, "
                 f"but `{base.path}` is `{identity.root}`"
             )
+    check_set([each.manifest for each in lower], {})
     composition = Composition(base, [Applied(each) for each in opened(lower)])
     advance = setting.progress("grafting the set below", total_bytes(composition))
     composed = composed_identity(composition, identity, workers=setting.workers, advance=advance)

@@ -6,10 +6,10 @@ from pathlib import Path
 from skillpm.archive.reader import open_pack
 from skillpm.errors import UnknownSkillError, UsageError
 from skillpm.flows.catalogue import did_you_mean
+from skillpm.flows.lower import parse_ref
 from skillpm.flows.setting import Setting
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
-from skillpm.spec.requirements import Requirement
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,8 @@ def unyank(setting: Setting, ref: str) -> Release:
 
 def _one_release(setting: Setting, ref: str) -> Release:
     """The release that `acme/math@1.0.0` names."""
-    need = Requirement.parse(ref)
-    bare = (
-        Requirement.parse(f"{need.skill} ={need.range}") if need.range.text[0].isdigit() else need
-    )
-    fitting = [one for one in show(setting, need.skill) if one.version in bare.range]
+    need = parse_ref(ref)
+    fitting = [one for one in show(setting, need.skill) if one.version in need.range]
     if len(fitting) > 1:
         raise UsageError(
             f"`{ref}` names {len(fitting)} releases of `{need.skill}`; expected exactly one",

@@ -1,11 +1,12 @@
 """From what a project asks for to a lock: resolve, then check that the packs go together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skillpm.errors import NotFoundError, ResolutionError
+from skillpm.flows.base import footprint_fits
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.lower import AnyPack, side_packs
+from skillpm.flows.lower import AnyPack, check_is, side_packs
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import check_clashes
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
@@ -73,7 +74,8 @@ def _documents(setting: Setting, registries: Registries, release: Release) -> An
             return pack
     assert release.digest is not None  # noqa: S101 - a registry's releases have one
     index = registries.index(registries.file.registry_of(release.skill))
-    return fetch_documents(setting.store, release.digest, index)[0]
+    fetched = fetch_documents(setting.store, release.digest, index)[0]
+    return check_is(fetched, release.skill, release.version)
 
 
 def _accept(
@@ -88,7 +90,7 @@ def _accept(
     fitting = [
         release
         for release in problem.wrong_base
-        if _footprint_fits(_documents(setting, registries, release).manifest, leaves)
+        if footprint_fits(_documents(setting, registries, release).manifest, leaves)
     ]
     if not fitting:
         raise problem
@@ -100,10 +102,6 @@ def _accept(
             hint="`--accept-footprint` installs it on this base, and the lock records that",
         )
     return frozenset(release.digest for release in fitting if release.digest)
-
-
-def _footprint_fits(manifest: Manifest, leaves: Mapping[str, Digest]) -> bool:
-    return all(leaves.get(entry.tensor) == entry.leaf for entry in manifest.footprint)
 
 
 def _lock(
@@ -150,12 +148,25 @@ def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Diges
 
 def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
     """Raise `ResolutionError` where two packs of the lock conflict (contract, section 4)."""
+    for pack in packs.values():
+        for lower in pack.manifest.over:
+            found = packs[lower.skill].digest if lower.skill in packs else None
+            if found != lower.digest:
+                raise ResolutionError(
+                    f"{pack.manifest.ref} lies over `{lower.skill}` `{lower.digest}`, "
+                    f"but the set has `{found}`"
+                )
     weights = {skill: locked.weight for skill, locked in lock.skills.items()}
-    found = list(clashes([packs[skill].manifest for skill in sorted(packs)], weights))
+    check_set([packs[skill].manifest for skill in sorted(packs)], weights)
+    check_clashes(side_packs(packs.values()))
+
+
+def check_set(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> None:
+    """Raise `ResolutionError` with every reason why these cannot be grafted together."""
+    found = list(clashes(manifests, weights))
     if found:
         listed = "\n".join(f"  {reason}" for reason in found[:12])
         raise ResolutionError(
             f"these packs cannot be grafted together:\n{listed}",
-            hint="install one of them, at weight 1",
+            hint="install one of them; `weight = 1` in skillpm.toml where a weight is the reason",
         )
-    check_clashes(side_packs(packs.values()))

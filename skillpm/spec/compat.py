@@ -33,7 +33,9 @@ def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -
     """
     below = lower_closure({m.skill: [lower.skill for lower in m.over] for m in manifests})
     for manifest in manifests:
-        if weights.get(manifest.skill, 1.0) != 1.0:
+        if weights.get(manifest.skill, 1.0) == 0.0:
+            yield f"`{manifest.skill}` has weight 0: it would change nothing"
+        elif weights.get(manifest.skill, 1.0) != 1.0:
             fixed = [entry.tensor for entry in manifest.footprint if not adds_up(entry)]
             if fixed:
                 yield (

@@ -181,7 +181,10 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         for field, problem in _entry_checks(entry, over=bool(manifest.over)):
             yield f"{path}.{field}", problem
     yield from _file_checks(manifest.files)
+    lower_skills = [lower.skill for lower in manifest.over]
     for position, lower in enumerate(manifest.over):
+        if lower.skill == manifest.skill or lower_skills.count(lower.skill) > 1:
+            yield f"over[{position}]", f"`{lower.skill}` cannot stand there (again)"
         if not any(need.admits(lower.skill, lower.version) for need in manifest.requires):
             yield f"over[{position}]", f"`requires` does not name {lower.skill} ={lower.version}"
 

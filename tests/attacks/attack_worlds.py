@@ -19,7 +19,7 @@ from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.factor import decompose
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.schemes import GraftLLM, Lossless
-from skillpm.errors import IntegrityError
+from skillpm.errors import IntegrityError, RegistryError
 from skillpm.flows.compose import composed_identity
 from skillpm.flows.manifest_of import Request
 from skillpm.flows.pack import pack
@@ -39,7 +39,7 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def _no_registry(_url: str, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
-    raise AssertionError
+    raise RegistryError("there is no registry here")
 
 
 def _no_progress(_label: str, _total: int) -> Callable[[int], None]:

@@ -34,7 +34,7 @@ def _refuse(world: World, forge: Forge, tmp_path: Path) -> SkillpmError:
     return problem.value
 
 
-def _entry(tensor: str, **changes: Any) -> Change:
+def _entry(tensor: str, /, **changes: Any) -> Change:
     def change(manifest: dict[str, Any]) -> None:
         next(one for one in manifest["footprint"] if one["tensor"] == tensor).update(changes)
 
@@ -134,9 +134,9 @@ def test_a_future_format_names_the_version_that_reads_it(world: World, tmp_path:
 
 @pytest.mark.parametrize("path", [
     "../x", "x.py", ".hidden", "model.safetensors.index.json", "adapter_config.json", "a/b.json",
-    "a\\b.json", "/etc/x.json", "config.json\n", "cоnfig.json", "\u202egnosj.txt", "con\x1bfig.json",
-    "", ".", "..", "x", "x.json.py", "Adapter_Config.JSON", ".skillpm-graft.json", "x.safetensors",
-    "pytorch_model.bin.index.json", "x" * 200 + ".json", "a\0.json",
+    "a\\b.json", "/etc/x.json", "config.json\n", "cоnfig.json", "\u202egnosj.txt",
+    "con\x1bfig.json", "", ".", "..", "x", "x.json.py", "Adapter_Config.JSON", "a\0.json",
+    ".skillpm-graft.json", "x.safetensors", "pytorch_model.bin.index.json", "x" * 200 + ".json",
 ])  # fmt: skip
 def test_side_files_of_other_names_are_refused(path: str, world: World, tmp_path: Path) -> None:
     forge = world.forge()
@@ -272,10 +272,11 @@ def test_parts_that_do_not_fit_are_refused(
 
 RECORDS: dict[str, list[Any]] = {
     "lossless": [
-        {"modes": "z"}, {"modes": ""}, {"modes": "q"}, {"modes": "dd"}, {"modes": 1}, {"modes": "s"},
-        {"modes": "x"}, {"modes": "s", "counts": [0]}, {"modes": "s", "counts": [2**40]},
-        {"modes": "s", "counts": [True]}, {"modes": "s", "counts": [1.0]}, {"counts": [1]},
-        {"counts": None}, {"codec": "whole"}, {"codec": 1}, {"codec": "svd"}, {"codec": "topk"},
+        {"modes": "z"}, {"modes": ""}, {"modes": "q"}, {"modes": "dd"}, {"modes": 1},
+        {"modes": "s"}, {"modes": "x"}, {"modes": "s", "counts": [0]}, {"counts": [1]},
+        {"modes": "s", "counts": [2**40]}, {"modes": "s", "counts": [True]}, {"counts": None},
+        {"modes": "s", "counts": [1.0]}, {"codec": "whole"}, {"codec": 1}, {"codec": "svd"},
+        {"codec": "topk"},
     ],
     "graftllm": [
         {"columns": []}, {"columns": [[8, 2**40]]}, {"columns": [[1, 1]]}, {"columns": None},
@@ -301,6 +302,47 @@ def test_records_that_lie_are_refused(
     _refuse(world, forge, tmp_path)
 
 
+@pytest.mark.parametrize("change", [
+    {"counts": None}, {"counts": []}, {"counts": [-1]}, {"counts": [25]}, {"counts": [1.0]},
+    {"counts": [0]}, {"exponent": 1001}, {"exponent": None}, {"exponent": 1000}, {"codec": "magic"},
+])  # fmt: skip
+def test_records_of_pruned_tensors_that_lie_are_refused(
+    change: dict[str, Any], world: World, tmp_path: Path
+) -> None:
+    forge = world.forge("graftllm")
+    number = forge.layer_of(EMBED)
+    parts, records = read_layer(forge.layers[number][1])
+    record = json.loads(records[EMBED]) | change
+    forge.entry(EMBED)["codec"] = record["codec"]
+    forge.replace_layer(number, make_layer(parts, records | {EMBED: dump(record).decode()}))
+    _refuse(world, forge, tmp_path)
+
+
+def test_a_kept_value_that_is_no_number_is_refused(world: World, tmp_path: Path) -> None:
+    forge = world.forge("graftllm")
+    number = forge.layer_of(EMBED)
+    parts, records = read_layer(forge.layers[number][1])
+    high = next(name for name in parts if "0v1" in name)
+    count = json.loads(records[EMBED])["counts"][0]
+    del parts[high]
+    parts[f"{EMBED}/0v1"] = b"\x7c" * count
+    forge.replace_layer(number, make_layer(parts, records))
+    assert "kept value" in _refuse(world, forge, tmp_path).message
+
+
+@pytest.mark.parametrize("codec", ["topk", "svd"])
+def test_a_lossy_codec_for_an_added_tensor_is_refused(
+    codec: str, world: World, tmp_path: Path
+) -> None:
+    forge = world.forge()
+    number = forge.layer_of(NEW)
+    parts, records = read_layer(forge.layers[number][1])
+    forge.entry(NEW)["codec"] = codec
+    record = dump({"codec": codec}).decode()
+    forge.replace_layer(number, make_layer(parts, records | {NEW: record}))
+    assert "needs a float tensor's delta" in _refuse(world, forge, tmp_path).message
+
+
 @pytest.mark.parametrize("record", ["", "[]", "{", '{"codec":"whole","codec":"whole"}', "[" * 9999])
 def test_records_that_are_no_document_are_refused(
     record: str, world: World, tmp_path: Path
@@ -322,10 +364,8 @@ def test_scales_that_are_no_numbers_are_refused(
     parts, records = read_layer(forge.layers[number][1])
     for name, data in parts.items():
         if name.startswith(QUERY) and name.removesuffix(".zst").endswith(part):
-            count = len(data)
-            parts[name] = (
-                (b"\0\0" + scales) * (count // 4) if part == "sigma" else scales * (count // 2)
-            )
+            wide = b"\0\0" + scales if part == "sigma" else scales
+            parts[name] = wide * (len(data) // len(wide))
     forge.replace_layer(number, make_layer(parts, records))
     _refuse(world, forge, tmp_path)
 

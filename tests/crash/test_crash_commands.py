@@ -1,14 +1,13 @@
 """Law 4: kill -9 at any point, look, repeat: nothing is broken, and the work gets done."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from crash_case import Judge, Killer, Scene
+from crash_case import Judge, Killer, Scene, fresh, strays
 from crash_scenes import NAMES, make_scenes
 from tiny_models import Models
 
-SAMPLED = 7
+SAMPLED = 5
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +37,31 @@ def test_a_kill_leaves_the_old_or_the_new_and_a_repeat_completes_it(
     assert count > 20 * (name != "lock")
     for point in range(1, count + 1, max(1, count // SAMPLED)):
         assert judge.killed_at(point)
+
+
+@pytest.mark.parametrize("name", ["install", "uninstall", "rollback"])
+def test_a_project_file_that_was_edited_after_a_kill_is_not_overwritten(
+    killer: Killer, scenes: dict[str, Scene], name: str
+) -> None:
+    scene = scenes[name]
+    folder = scene.template.parent / f"case-{name}"
+    judge = Judge.of(killer, scene, folder)
+    count, seen = judge.points(), 0
+    for point in range(count, 0, -9):
+        case = fresh(scene, folder)
+        assert killer.run(case, *scene.command, kill=point) is None
+        if not (case / "project" / ".skillpm" / "journal.json").exists():
+            if seen:
+                break
+            continue
+        seen += 1
+        file = case / "project" / "skillpm.toml"
+        edited = f"# a person was here\n{file.read_text()}"
+        file.write_text(edited)
+        killer.ask(case, "lock")
+        assert file.read_text() == edited
+        assert strays(case) == []
+    assert seen > 1
 
 
 @pytest.mark.slow

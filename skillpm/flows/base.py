@@ -1,0 +1,41 @@
+"""The project's base: where it lies, and whether it is the one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.environment.project import Project
+from skillpm.errors import IntegrityError
+from skillpm.flows.setting import Setting, open_model
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import Manifest
+
+
+def open_base(setting: Setting, project: Project) -> Checkpoint:
+    """The project's base, where the project file or the person says that it lies."""
+    return open_model(setting.base or setting.project / project.read_file().project.base)
+
+
+def check_base(found: Digest, expected: Digest, path: Path) -> None:
+    """Raise `IntegrityError` unless this is the project's base."""
+    if found != expected:
+        raise IntegrityError(
+            f"the project's base should be `{expected}`, but `{path}` is `{found}`",
+            hint="name the right one with `--base PATH`",
+        )
+
+
+def footprint_fits(manifest: Manifest, leaves: Mapping[str, Digest]) -> bool:
+    """Whether a base has every tensor that the pack touches as the pack was cut from it (law 8)."""
+    return all(leaves.get(entry.tensor) == entry.leaf for entry in manifest.footprint)
+
+
+def check_footprint(manifest: Manifest, leaves: Mapping[str, Digest]) -> None:
+    """Raise `IntegrityError` with the first tensor that the base has otherwise than a pack says."""
+    for entry in manifest.footprint:
+        found = leaves.get(entry.tensor)
+        if found != entry.leaf:
+            raise IntegrityError(
+                f"{manifest.ref} was cut from `{entry.tensor}` with leaf `{entry.leaf}`, "
+                f"but the base has `{found}`"
+            )

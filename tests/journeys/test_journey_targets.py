@@ -1,0 +1,120 @@
+"""Where a graft may be written, and what it shares with its base (law 1)."""
+
+from pathlib import Path
+
+import pytest
+from skillpm_world import World, root_of, snapshot
+from tiny_models import Models, copy_model, rewrite
+
+
+@pytest.fixture
+def base(world: World, models: Models) -> Path:
+    """A project with one skill on a base of its own."""
+    source, tuned = models.tuned("mlp")
+    base = copy_model(source, world.folder / "models" / "base")
+    world.init(base)
+    world.ask("install", world.pack((base, tuned), "acme/math", "1.0.0"))
+    return base
+
+
+def test_the_base_is_never_the_target_nor_inside_nor_above_it(world: World, base: Path) -> None:
+    before = snapshot(base)
+    link = world.folder / "link"
+    link.symlink_to(base)
+    for target in (base, base / "inside", base.parent, link, link / "inside"):
+        text = world.fail("graft", "-o", target, code=2, kind="usage")
+        assert "elsewhere" in text
+    assert snapshot(base) == before
+
+
+def test_a_foreign_folder_is_left_alone_and_an_empty_one_or_ours_is_taken(
+    world: World, base: Path
+) -> None:
+    foreign = world.project / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("mine")
+    world.fail("graft", "-o", foreign, code=1, kind="state")
+    world.fail("graft", "-o", world.file, code=1, kind="state")
+    assert snapshot(foreign).keys() == {"thesis.txt"}
+
+    empty = world.project / "empty"
+    empty.mkdir()
+    root = world.graft_root("-o", empty)
+    (empty / "model.safetensors").write_bytes(b"damaged")
+    assert world.graft_root("-o", empty) == root == root_of(empty)
+    assert not [path for path in world.project.iterdir() if "skillpm-" in path.name]
+
+
+def test_a_target_below_folders_that_are_not_there_yet(world: World, base: Path) -> None:
+    root = world.graft_root("-o", "served/models/math")
+    assert root_of(world.project / "served" / "models" / "math") == root
+
+
+def test_link_shares_only_shards_that_do_not_change(
+    world: World, models: Models, tmp_path: Path
+) -> None:
+    source, _ = models.pair("sharded")
+    base, tuned = copy_model(source, tmp_path / "base"), copy_model(source, tmp_path / "tuned")
+    shard = min(tuned.glob("*.safetensors"))
+    shard.rename(tuned / "model.safetensors")
+    rewrite(tuned, lambda tensors: [tensor.add_(1) for tensor in tensors.values()])
+    (tuned / "model.safetensors").rename(shard)
+    world.init(base)
+    world.ask("install", world.pack((base, tuned), "acme/math", "1.0.0"))
+
+    done = world.ask("graft", "--link")
+
+    assert done["root"] == root_of(tuned)
+    linked = {path.name: path.stat().st_nlink for path in (world.project / "graft").iterdir()}
+    touched = {shard.name}
+    shards = {path.name for path in base.glob("*.safetensors")}
+    assert {name for name, links in linked.items() if links > 1} == shards - touched
+    sizes = sum((base / name).stat().st_size for name in shards - touched)
+    assert done["linked_bytes"] == sizes
+    assert world.graft_root() == root_of(tuned)
+    assert all(path.stat().st_nlink == 1 for path in (world.project / "graft").iterdir())
+
+
+def test_a_base_that_changed_is_an_integrity_error(world: World, base: Path) -> None:
+    rewrite(base, lambda tensors: tensors["lm_head.weight"].add_(1))
+    assert "project's base" in world.fail("graft", code=3, kind="integrity")
+    codes = [one["code"] for one in world.ask("audit", code=3)["findings"]]
+    assert codes[0] == "base-mismatch"
+
+
+def test_a_colleagues_base_lies_elsewhere_and_its_root_guards_it(
+    world: World, models: Models, base: Path
+) -> None:
+    moved = base.rename(world.folder / "moved")
+    world.fail("graft", code=1, kind="not_found")
+    assert world.graft_root("--base", moved) == root_of(models.tuned("mlp")[1])
+    world.fail("graft", "--base", models.pair("tied")[0], code=3, kind="integrity")
+
+
+def test_a_graft_that_was_damaged_is_found_by_audit(world: World, base: Path) -> None:
+    world.graft_root()
+    rewrite(world.project / "graft", lambda tensors: tensors["lm_head.weight"].add_(1))
+    found = world.ask("audit", code=3)["findings"][0]
+    assert (found["level"], found["code"]) == ("critical", "graft-damaged")
+
+
+def test_a_blob_that_was_damaged_is_never_grafted(world: World, base: Path) -> None:
+    for blob in (world.home / "store" / "sha256").rglob("*"):
+        if blob.is_file() and blob.stat().st_size > 4000:
+            blob.write_bytes(blob.read_bytes()[:-1] + b"\x00")
+    world.fail("graft", code=3, kind="integrity")
+    assert not (world.project / "graft").exists()
+    found = world.ask("audit", code=3)["findings"][0]
+    assert (found["level"], found["code"]) == ("critical", "blob-damaged")
+
+
+def test_a_lock_is_enough_to_rebuild_without_registry(world: World, base: Path) -> None:
+    root = world.graft_root()
+    (world.home / "registry").rename(world.home / "gone")
+    fresh = world.folder / "fresh"
+    fresh.mkdir()
+    world.ask("-C", fresh, "init", "--base", base)
+    for name in ("skillpm.toml", "skillpm.lock"):
+        (fresh / name).write_bytes((world.project / name).read_bytes())
+    world.ask("-C", fresh, "install", "--frozen", "--offline")
+    assert world.graft_root("-C", fresh) == root
