@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import pytest
 
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
@@ -19,7 +20,7 @@ from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.factor import decompose
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.schemes import GraftLLM, Lossless
-from skillpm.errors import IntegrityError, RegistryError
+from skillpm.errors import IntegrityError, RegistryError, SkillpmError
 from skillpm.flows.compose import composed_identity
 from skillpm.flows.manifest_of import Request
 from skillpm.flows.pack import pack
@@ -206,3 +207,10 @@ def make_world(folder: Path) -> World:
         request = Request(base, tuned, skill, version, output=packs[name], card=b"# card")
         pack(setting_in(folder), request, scheme)
     return World(folder, base, packs)
+
+
+def refuse(world: World, forge: Forge, folder: Path) -> SkillpmError:
+    """The error of ours that a forged pack meets; any other outcome fails the test."""
+    with pytest.raises(SkillpmError) as problem:
+        world.verify(forge.write(folder / "lie.skillpack"))
+    return problem.value

@@ -228,12 +228,14 @@ def test_a_base_that_changed_since_it_was_identified_is_told(tmp_path: Path) -> 
 def test_small_files_come_along_without_weights_and_hidden_ones(tmp_path: Path) -> None:
     write_file(tmp_path / "model.safetensors", A)
     names = ["config.json", "pytorch_model.bin", ".hidden", "1_Pooling/config.json", ".git/x",
-             "pytorch_model.bin.index.json", "onnx/model.onnx", "vocab.txt", INDEX]  # fmt: skip
+             "pytorch_model.bin.index.json", "onnx/model.onnx", "vocab.txt", INDEX,
+             "2_Dense/model.safetensors"]  # fmt: skip
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"{}")
+    small = ["config.json", "vocab.txt"]
     found = [str(path) for path in small_files(open_checkpoint(tmp_path))]
-    assert found == ["config.json", "vocab.txt", "1_Pooling/config.json"]
+    assert found == [*small, "1_Pooling/config.json", "2_Dense/model.safetensors"]
     assert not list(small_files(open_checkpoint(tmp_path / "model.safetensors")))
     assert not is_graft(tmp_path)
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from skillpm.delta.kinds import block_of, kind_of
 from skillpm.delta.sketch import BLOCK, BUCKETS, Sketcher, encode_sketch, sum_sketches
 
-integers = st.lists(st.integers(-1000, 1000), min_size=300, max_size=300).map(np.array)
+integers = st.lists(st.integers(-1000, 1000), min_size=1, max_size=300).map(
+    lambda found: np.array(found * 300)[:300]
+)
 
 
 def _sketch(delta: np.ndarray, tensor: str = "t") -> np.ndarray:

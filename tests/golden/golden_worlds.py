@@ -40,6 +40,7 @@ MIXED: Tensors = {
     "layers.1.mlp.down_proj.weight": ("F8_E5M2", (64, 96)),
     "layers.1.mlp.up_proj.weight": ("F64", (40, 64)),
     "layers.1.norm.weight": ("F32", (64,)),
+    "layers.2.mlp.up_proj.weight": ("F32", (256, 160)),
     "position_ids": ("I64", (128,)),
     "scale": ("F32", ()),
     "mask": ("BOOL", (40,)),
@@ -73,8 +74,9 @@ def _tensor(spec: TensorSpec, *, tuned: bool) -> bytes:
     words, _ = from_float64(values, spec.dtype)
     if tuned:
         step = _uniform(f"{spec.name} tuned", spec.elements) / 8
-        if spec.dtype == "F16":
-            step[np.arange(step.size) % 31 != 0] = 0.0
+        if spec.dtype == "F16" or spec.name.startswith("layers.2."):
+            every = 31 if spec.dtype == "F16" else 8
+            step[np.arange(step.size) % every != 0] = 0.0
         words, _ = from_float64(to_float64(words, spec.dtype) + step, spec.dtype)
     return words.tobytes()
 

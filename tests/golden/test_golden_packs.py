@@ -16,6 +16,7 @@ from numpy._core._multiarray_umath import __cpu_dispatch__
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
+from skillpm.delta.payload import PayloadReader
 
 ROOTS = HERE / "roots.json"
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -84,3 +85,16 @@ def test_the_same_inputs_give_the_same_pack(name: str, tmp_path: Path) -> None:
     cut_pack(tmp_path, name, one)
     cut_pack(tmp_path, name, other)
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_the_golden_packs_have_every_codec_and_every_mode(recorded: dict[str, str]) -> None:
+    codecs, modes = set(), set()
+    for name in WORLDS:
+        opened = open_pack(HERE / f"{name}.skillpack")
+        for one in opened.manifest.footprint:
+            assert one.layer is not None
+            record = PayloadReader(opened.open_layer(one.layer), name).records[one.tensor]
+            codecs.add(record.codec)
+            modes |= set(record.settings.get("modes", ""))
+    assert codecs == {"lossless", "svd", "topk"}
+    assert modes == set("sdxy")

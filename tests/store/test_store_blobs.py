@@ -133,6 +133,18 @@ def test_scratch_sweeps_what_dead_commands_left_and_nothing_else(tmp_path: Path)
         assert others.exists()
 
 
+def test_a_sweep_removes_what_killed_commands_had_begun_to_bring_in(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
+    staging = tmp_path / "store" / "tmp"
+    dead, alive = staging / f"in-{_dead_pid()}-x", staging / f"in-{os.getpid()}-x"
+    for path in (dead, alive, staging / "in-notes-x"):
+        path.write_bytes(b"half")
+    store.sweep()
+    assert sorted(staging.iterdir()) == sorted([alive, staging / "in-notes-x"])
+    assert list(store.blobs()) == [DIGEST]
+
+
 def test_a_process_of_someone_else_is_alive() -> None:
     assert is_alive(1)
     assert is_alive(os.getpid())

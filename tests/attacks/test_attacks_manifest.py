@@ -1,0 +1,198 @@
+"""Packs whose digests all hold, and whose documents lie."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attack_worlds import BUFFER, EMBED, NEW, NORM, QUERY, Change, World, dump, refuse
+
+from skillpm.errors import SpecError
+from skillpm.spec import json, oci
+
+ZERO = "sha256:" + "0" * 64
+DEEP = b'{"summary":' + b"[" * 70 + b"]" * 70 + b"}"
+
+
+def _entry(tensor: str, /, **changes: Any) -> Change:
+    def change(manifest: dict[str, Any]) -> None:
+        next(one for one in manifest["footprint"] if one["tensor"] == tensor).update(changes)
+
+    return change
+
+
+def _top(**changes: Any) -> Change:
+    return lambda manifest: manifest.update(changes)
+
+
+def _within(key: str, **changes: Any) -> Change:
+    return lambda manifest: manifest[key].update(changes)
+
+
+LIES = {
+    "a shape of as many elements": _entry(EMBED, shape=[4, 6]),
+    "a shape that is larger": _entry(EMBED, shape=[60, 4]),
+    "a shape that is negative": _entry(EMBED, shape=[-6, -4]),
+    "a shape of fractions": _entry(EMBED, shape=[6.0, 4]),
+    "a shape beyond any file": _entry(NEW, shape=[2**40, 2**40]),
+    "a shape of very many dimensions": _entry(NEW, shape=[2**62] * 200_000),
+    "a shape of many ones": _entry(NEW, shape=[1] * 40),
+    "an empty shape with huge sides": _entry(EMBED, change="resized", shape=[0, 2**62]),
+    "an added tensor that is huge": _entry(NEW, shape=[2**20, 2**12]),
+    "a resized tensor that is huge": _entry(EMBED, change="resized", shape=[2**28, 4]),
+    "another rank": _entry(EMBED, change="resized", shape=[24]),
+    "another dtype": _entry(EMBED, dtype="I32"),
+    "a dtype of another size": _entry(EMBED, dtype="F16"),
+    "a dtype that nobody has": _entry(EMBED, dtype="F7"),
+    "another codec": _entry(EMBED, codec="whole"),
+    "a codec that nobody has": _entry(EMBED, codec="magic"),
+    "another layer": _entry(EMBED, layer=ZERO),
+    "no layer": _entry(EMBED, layer=None),
+    "no leaf": _entry(EMBED, leaf=None),
+    "another result": _entry(EMBED, result=ZERO),
+    "no result": _entry(EMBED, result=None),
+    "an added tensor that the base has": _entry(EMBED, change="added", leaf=None),
+    "a changed tensor that the base lacks": _entry(NEW, change="changed", leaf=ZERO),
+    "a removal with a result": _entry(BUFFER, result=ZERO),
+    "a removal of what is there": _entry(NORM, change="removed", result=None, layer=None),
+    "a change of another kind": _entry(EMBED, change="swapped"),
+    "another tensor": _entry(EMBED, tensor=QUERY),
+    "a tensor of no name": _entry(EMBED, tensor=""),
+    "a tensor with a NUL": _entry(EMBED, tensor="a\0b"),
+    "a tensor that is metadata": _entry(NEW, tensor="__metadata__"),
+    "another root": _top(result_root=ZERO),
+    "no digest for a root": _top(result_root="sha256:xyz"),
+    "upper case in a digest": _top(result_root="sha256:" + "A" * 64),
+    "another base": _within("base", root=ZERO),
+    "fewer payload bytes": _within("compression", payload_bytes=1),
+    "negative payload bytes": _within("compression", payload_bytes=-1),
+    "a number that is infinite in words": _within("compression", ratio="Infinity"),
+    "an integer beyond every float": _within("compression", ratio=10**400),
+    "no footprint": _top(footprint=[]),
+    "a format of the future": _top(format=2),
+    "a format that is true": _top(format=True),
+    "a format that is a fraction": _top(format=1.0),
+    "over without requires": _top(
+        over=[{"skill": "acme/low", "version": "1.0.0", "digest": ZERO}]
+    ),
+    "over what is nowhere": _top(
+        over=[{"skill": "acme/low", "version": "1.0.0", "digest": ZERO}],
+        requires=["acme/low =1.0.0"],
+    ),
+    "requires that are no requirement": _top(requires=["acme/low >>1"]),
+    "a skill with dots": _top(skill="../../etc/passwd"),
+    "a skill in other letters": _top(skill="асme/math"),
+    "a skill with a control character": _top(skill="acme/ma\x1bth"),
+    "a version that is none": _top(version="1"),
+    "a version with build metadata": _top(version="1.0.0+x"),
+    "a missing key": lambda manifest: manifest.pop("base"),
+    "a list for an object": _top(base=[]),
+    "an unknown kind of module": _within("compression", modules={"brain": {}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_manifest_that_lies_is_refused(lie: str, world: World, tmp_path: Path) -> None:
+    forge = world.forge()
+    LIES[lie](forge.manifest)
+    assert refuse(world, forge, tmp_path).message
+
+
+def test_every_problem_of_a_manifest_is_told_at_once(world: World, tmp_path: Path) -> None:
+    forge = world.forge()
+    for lie in ("a format that is true", "no digest for a root", "a version that is none"):
+        LIES[lie](forge.manifest)
+    message = refuse(world, forge, tmp_path).message
+    assert all(path in message for path in ("format:", "result_root:", "version:"))
+
+
+def test_a_future_format_names_the_version_that_reads_it(world: World, tmp_path: Path) -> None:
+    forge = world.forge()
+    forge.manifest["format"] = 2
+    assert "format 2" in str(refuse(world, forge, tmp_path).hint)
+
+
+@pytest.mark.parametrize("path", [
+    "../x", "x.py", ".hidden", "model.safetensors.index.json", "adapter_config.json", "a/b.json",
+    "a\\b.json", "/etc/x.json", "config.json\n", "cоnfig.json", "\u202egnosj.txt",
+    "con\x1bfig.json", "", ".", "..", "x", "x.json.py", "Adapter_Config.JSON", "a\0.json",
+    ".skillpm-graft.json", "x.safetensors", "pytorch_model.bin.index.json", "x" * 200 + ".json",
+])  # fmt: skip
+def test_side_files_of_other_names_are_refused(path: str, world: World, tmp_path: Path) -> None:
+    forge = world.forge()
+    forge.manifest["files"][0]["path"] = path
+    assert "files[0].path" in refuse(world, forge, tmp_path).message
+
+
+@pytest.mark.parametrize("patch", [
+    b'{"auto_map":{"AutoModel":"evil.Model"}}', b'{"a":{"b":[{"auto_map":1}]}}', b"{",
+    b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":1e999}', b'{"a":"\\ud800"}', b"\xff", b"[" * 100_000,
+    b"[" * 70 + b"]" * 70, b'{"auto\\u005fmap":{}}', b'[{"auto_map":1}]',
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["merge-patch", "file"])
+def test_side_files_of_unsound_content_are_refused(
+    patch: bytes, kind: str, world: World, tmp_path: Path
+) -> None:
+    forge = world.forge()
+    forge.manifest["files"][0] |= {"kind": kind, "path": "generation_config.json"}
+    number = next(n for n, (media, _) in enumerate(forge.layers) if media == oci.FILE_TYPE)
+    forge.replace_layer(number, patch)
+    refuse(world, forge, tmp_path)
+
+
+@pytest.mark.parametrize("raw", [
+    b"", b"[]", b"null", DEEP, b"[" * 1_000_000, b'{"format":1,"format":1}', b'{"format":NaN}',
+    b'{"format":-Infinity}', b'{"format":' + b"9" * 5000 + b"}", b"\xef\xbb\xbf{}", b'{"a":"\x00"}',
+    b'{"skill":"\\ud83d"}',
+])  # fmt: skip
+def test_a_manifest_that_is_hardly_json_is_refused(
+    raw: bytes, world: World, tmp_path: Path
+) -> None:
+    forge = world.forge()
+    forge.raw_manifest = raw or b" "
+    with pytest.raises(SpecError):
+        world.verify(forge.write(tmp_path / "a"))
+
+
+def test_a_manifest_over_the_limit_is_refused(world: World, tmp_path: Path) -> None:
+    forge = world.forge()
+    forge.raw_manifest = dump(forge.manifest) + b" " * 64_000_001
+    with pytest.raises(SpecError, match="64000000"):
+        world.verify(forge.write(tmp_path / "a"))
+
+
+def test_a_key_that_stands_twice_among_very_many_is_found_at_once() -> None:
+    keys = ",".join(f'"{n}":0' for n in range(300_000))
+    with pytest.raises(SpecError, match="'x' stands twice"):
+        json.parse(f'{{{keys},"x":0,"x":0}}'.encode(), "the document")
+
+
+@pytest.mark.parametrize("change", [
+    {"artifactType": "application/x"}, {"mediaType": "text/plain"}, {"schemaVersion": 2.0},
+    {"schemaVersion": 3}, {"annotations": []}, {"annotations": {"a": 1}},
+    {"subject": {"digest": ZERO}},
+])  # fmt: skip
+def test_an_oci_manifest_of_another_form_is_refused(
+    change: dict[str, Any], world: World, tmp_path: Path
+) -> None:
+    forge = world.forge()
+    forge.image.update(change)
+    refuse(world, forge, tmp_path)
+
+
+@pytest.mark.parametrize(("media_type", "data"), [
+    ("application/x-evil", b"x"), (oci.DELTA_TYPE, b"unused"), (oci.FILE_TYPE, b"unnamed"),
+    (oci.CARD_TYPE, b"# another card"),
+])  # fmt: skip
+def test_a_layer_too_many_is_refused(
+    media_type: str, data: bytes, world: World, tmp_path: Path
+) -> None:
+    forge = world.forge()
+    forge.layers.append((media_type, data))
+    refuse(world, forge, tmp_path)
+
+
+def test_unknown_keys_of_a_manifest_are_ignored(world: World, tmp_path: Path) -> None:
+    forge = world.forge()
+    forge.manifest["later"] = {"any": ["thing"]}
+    forge.manifest["footprint"][0]["later"] = "\x1b[31m"
+    assert world.verify(forge.write(tmp_path / "a")) == world.verify(world.packs["lossless"])
