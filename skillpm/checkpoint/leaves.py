@@ -1,6 +1,5 @@
 """Who a model is: the leaves of all tensors, hashed in parallel, remembered by file (law 5)."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -45,7 +44,7 @@ class LeafCache:
         """Remember; a cache that cannot be written costs speed, not more."""
         plain = {"key": list(key), "leaves": {name: str(leaf) for name, leaf in leaves.items()}}
         path = self._path(key)
-        staged = path.with_suffix(f".{os.getpid()}.tmp")
+        staged = path.with_suffix(".tmp")  # the key decides the content: whoever wrote it
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             staged.write_bytes(json.canonical(plain))

@@ -61,15 +61,23 @@ D = TypeVar("D", bound=Document)
 
 def read_document(kind: type[D], plain: Any, what: str) -> D:
     """Make a document of plain values; raise `SpecError` with every problem and its path."""
+    problems = Problems(what)
+    document = collect(kind, plain, problems)
+    problems.raise_if_any()
+    if document is None:
+        raise AssertionError
+    return document
+
+
+def collect(kind: type[D], plain: Any, problems: Problems) -> D | None:
+    """Make a document of plain values, or note every problem with its path and give None."""
     try:
         return kind.model_validate(plain)
     except ValidationError as found:
-        problems = Problems(what)
         for error in found.errors(include_url=False):
             message = error["msg"].removeprefix("Value error, ")
             problems.add(path_of(error["loc"]), message)
-        problems.raise_if_any()
-        raise AssertionError from found
+    return None
 
 
 def path_of(steps: tuple[int | str, ...]) -> str:

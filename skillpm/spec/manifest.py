@@ -15,7 +15,7 @@ from skillpm.spec.fields import (
     RequirementField,
     SkillNameField,
     VersionField,
-    read_document,
+    collect,
 )
 from skillpm.spec.safetensors import METADATA
 from skillpm.spec.sidefiles import check_name
@@ -160,11 +160,29 @@ def parse_manifest(data: bytes) -> Manifest:
             f"the manifest has format {known}; this skillpm reads format {FORMAT}",
             hint=f"install a skillpm that reads format {known}",
         )
-    manifest = read_document(Manifest, plain, "the manifest")
     problems = Problems("the manifest")
-    problems.extend(_cross_checks(manifest))
+    manifest = collect(Manifest, plain, problems)
+    problems.extend(_cross_checks(manifest) if manifest else _partial_checks(plain))
     problems.raise_if_any()
+    if manifest is None:
+        raise AssertionError
     return manifest
+
+
+def _partial_checks(plain: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What can be said of the sound parts of a manifest that is not sound as a whole."""
+    unheard = Problems("parts")
+    for position, raw in enumerate(_listed(plain, "footprint")):
+        entry = collect(FootprintEntry, raw, unheard)
+        for field, problem in _entry_checks(entry, over=bool(plain.get("over"))) if entry else ():
+            yield f"footprint[{position}].{field}", problem
+    files = {n: collect(SideFile, raw, unheard) for n, raw in enumerate(_listed(plain, "files"))}
+    yield from _file_checks({n: file for n, file in files.items() if file})
+
+
+def _listed(plain: dict[str, Any], key: str) -> list[Any]:
+    value = plain.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -180,7 +198,7 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         names.add(entry.tensor)
         for field, problem in _entry_checks(entry, over=bool(manifest.over)):
             yield f"{path}.{field}", problem
-    yield from _file_checks(manifest.files)
+    yield from _file_checks(dict(enumerate(manifest.files)))
     lower_skills = [lower.skill for lower in manifest.over]
     for position, lower in enumerate(manifest.over):
         if lower.skill == manifest.skill or lower_skills.count(lower.skill) > 1:
@@ -189,9 +207,9 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
             yield f"over[{position}]", f"`requires` does not name {lower.skill} ={lower.version}"
 
 
-def _file_checks(files: list[SideFile]) -> Iterator[tuple[str, str]]:
+def _file_checks(files: dict[int, SideFile]) -> Iterator[tuple[str, str]]:
     paths: set[str] = set()
-    for position, file in enumerate(files):
+    for position, file in files.items():
         try:
             check_name(file.path)
         except SpecError as problem:

@@ -1,8 +1,9 @@
 """The project file, `skillpm.toml`: what the person asks for."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import toml
@@ -14,18 +15,56 @@ from skillpm.spec.requirements import Requirement, VersionRange
 DEFAULT_REGISTRY = "default"
 GRAFT_MODE = "merge"
 GRAFT_METHOD = "sum"
+WEIGHT_LIMIT = 1e6
 
 
 def _as_table(key: str) -> BeforeValidator:
-    return BeforeValidator(lambda plain: {key: plain} if isinstance(plain, str) else plain)
+    def read(plain: Any) -> Any:
+        if isinstance(plain, str):
+            return {key: plain}
+        if not isinstance(plain, dict | Document):
+            raise ValueError(f"expected text or a table, found {type(plain).__name__}")  # noqa: TRY004 - pydantic reads ValueError alone
+        return plain
+
+    return BeforeValidator(read)
+
+
+def _spoken(parse: Callable[[str], object]) -> AfterValidator:
+    """Text that `parse` takes, kept as it is."""
+
+    def read(text: str) -> str:
+        try:
+            parse(text)
+        except SpecError as problem:
+            raise ValueError(problem.message) from problem
+        return text
+
+    return AfterValidator(read)
+
+
+def _only(known: str) -> AfterValidator:
+    """Text that this skillpm knows one value of."""
+
+    def read(text: str) -> str:
+        if text != known:
+            raise ValueError(f"this skillpm knows `{known}` only, found {text!r}")
+        return text
+
+    return AfterValidator(read)
+
+
+def _bounded(weight: float) -> float:
+    if not -WEIGHT_LIMIT < weight < WEIGHT_LIMIT:
+        raise ValueError(f"a weight lies between -{WEIGHT_LIMIT:.0f} and {WEIGHT_LIMIT:.0f}")
+    return weight
 
 
 class Wish(Document):
     """What `[skills]` says of one skill: a version requirement, or a table."""
 
-    version: str = "*"
+    version: Annotated[str, _spoken(VersionRange.parse)] = "*"
     registry: str | None = None
-    weight: Annotated[float, Field(strict=False)] = 1.0
+    weight: Annotated[float, Field(strict=False), AfterValidator(_bounded)] = 1.0
 
 
 class RegistryEntry(Document):
@@ -45,15 +84,17 @@ class ProjectTable(Document):
 class GraftTable(Document):
     """`[graft]`: how the set is put together."""
 
-    mode: str = GRAFT_MODE
-    method: str = GRAFT_METHOD
+    mode: Annotated[str, _only(GRAFT_MODE)] = GRAFT_MODE
+    method: Annotated[str, _only(GRAFT_METHOD)] = GRAFT_METHOD
 
 
 class ProjectFile(Document):
     """The whole file; unknown tables are kept and ignored."""
 
     project: ProjectTable
-    skills: dict[str, Annotated[Wish, _as_table("version")]] = Field(default_factory=dict)
+    skills: dict[
+        Annotated[str, _spoken(SkillName.parse)], Annotated[Wish, _as_table("version")]
+    ] = Field(default_factory=dict)
     graft: GraftTable = GraftTable()
     registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(default_factory=dict)
 
@@ -89,18 +130,9 @@ def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
     project = read_document(ProjectFile, toml.parse(text, what), what)
     problems = Problems(what)
     for name, wish in project.skills.items():
-        try:
-            Requirement(SkillName.parse(name), VersionRange.parse(wish.version))
-        except SpecError as problem:
-            problems.add(f"skills.{name}", problem.message)
-        if not -1e6 < wish.weight < 1e6:  # noqa: PLR2004 - a sane bound, said in the message
-            problems.add(f"skills.{name}.weight", "a weight lies between -1e6 and 1e6")
         if wish.registry not in (None, DEFAULT_REGISTRY, *project.registries):
             problems.add(f"skills.{name}.registry", f"`[registries]` has no {wish.registry!r}")
     problems.extend(_registry_problems(project))
-    if (project.graft.mode, project.graft.method) != (GRAFT_MODE, GRAFT_METHOD):
-        known = f'mode = "{GRAFT_MODE}", method = "{GRAFT_METHOD}"'
-        problems.add("graft", f"this skillpm grafts by {known} only")
     problems.raise_if_any()
     return project
 

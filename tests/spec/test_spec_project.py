@@ -49,14 +49,14 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ("[project]", "[porject]", "project: Field required"),
         (f'root = "{A}"', 'root = "x"', "project.root: 'x' is not a digest"),
         ('"acme/math" = "^1.2"', '"Math" = "^1.2"', "skills.Math: 'Math' is not a skill name"),
-        ('"acme/math" = "^1.2"', '"acme/math" = "^^"', "skills.acme/math: '^^' is not a version"),
+        ('"acme/math" = "^1.2"', '"acme/math" = "^^"', "skills.acme/math.version: '^^' is not"),
         ('"acme/math" = "^1.2"', '"acme/math" = 1', "skills.acme/math: "),
         ("weight = 0.5", "weight = 2e6", "skills.acme/b.weight: a weight lies between"),
         ("weight = 0.5", "weight = inf", "skills.acme/b.weight: "),
         ('registry = "inner"', 'registry = "x"', "skills.acme/b.registry: `[reg"),
         ('"inner", "acme"', '"In ner"', "registries.inner.namespaces: 'In ner' is not a namespace"),
         ('outer = "', f'{GREEDY}\nmore = "', "registries.outer.namespaces: 'acme' is bound to"),
-        ('mode = "merge"', 'mode = "ties"', 'graft: this skillpm grafts by mode = "merge"'),
+        ('mode = "merge"', 'mode = "ties"', "graft.mode: this skillpm knows `merge` only"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:
