@@ -42,30 +42,49 @@ def ordered(words: Words, dtype: str) -> Words:
     """
     if not is_float(dtype):
         return words
-    kind, top = words.dtype.type, 8 * words.itemsize - 1
-    mask = (kind(0) - (words >> kind(top))) | kind(1 << top)
-    return words ^ mask
+    mask = _signs(words)
+    mask |= _top_bit(words)
+    mask ^= words
+    return mask
 
 
 def unordered(words: Words, dtype: str) -> Words:
     """The inverse of `ordered`."""
     if not is_float(dtype):
         return words
-    kind, top = words.dtype.type, 8 * words.itemsize - 1
-    mask = ((words >> kind(top)) - kind(1)) | kind(1 << top)
-    return words ^ mask
+    mask = _signs(words)
+    np.invert(mask, out=mask)
+    mask |= _top_bit(words)
+    mask ^= words
+    return mask
 
 
 def zigzag(words: Words) -> Words:
     """Fold differences modulo 2^w so that small magnitudes of either sign become small words."""
-    kind, top = words.dtype.type, 8 * words.itemsize - 1
-    return (words << kind(1)) ^ (kind(0) - (words >> kind(top)))
+    folded = _signs(words)
+    folded ^= words << words.dtype.type(1)
+    return folded
 
 
 def unzigzag(words: Words) -> Words:
     """The inverse of `zigzag`."""
-    kind = words.dtype.type
-    return (words >> kind(1)) ^ (kind(0) - (words & kind(1)))
+    one = words.dtype.type(1)
+    signs = words & one
+    np.negative(signs, out=signs)
+    signs ^= words >> one
+    return signs
+
+
+def _signs(words: Words) -> Words:
+    """All ones where the top bit is set, else zero: an arithmetic shift. A fresh array."""
+    signed = words.view(f"<i{words.itemsize}")
+    mask: Words = (signed >> signed.dtype.type(8 * words.itemsize - 1)).view(words.dtype)
+    return mask
+
+
+def _top_bit(words: Words) -> np.unsignedinteger:
+    top: np.unsignedinteger = words.dtype.type(1 << (8 * words.itemsize - 1))
+    return top
 
 
 def difference(reference: Words, tuned: Words, dtype: str) -> Words:

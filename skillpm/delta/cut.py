@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
+from math import isfinite
 from typing import BinaryIO
 
 import numpy as np
@@ -111,11 +112,14 @@ def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
         if sketcher is None:
             continue
         with np.errstate(invalid="ignore", over="ignore"):
-            base = to_float64(reference, dtype)
-            result, target = to_float64(words, dtype), to_float64(tuned, dtype)
-            sketcher.add(result - base)
+            base, result = to_float64(reference, dtype), to_float64(words, dtype)
+            sketcher.add(delta := result - base)
+            if np.array_equal(words, tuned):
+                norm += _square(delta)
+                continue
+            target = to_float64(tuned, dtype)
             norm += _square(target - base)
-            error += 0.0 if np.array_equal(words, tuned) else _square(target - result)
+            error += _square(target - result)
     work.advance(pair.tuned.nbytes)
     sketch = sketcher.buckets if sketcher else np.zeros(BUCKETS)
     return Measured(hasher.digest(), error, norm, sketch)
@@ -131,4 +135,5 @@ def cast_leaf(tuned: Source, pair: Pair) -> Digest:
 
 
 def _square(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    return float(np.sum(values * values, where=np.isfinite(values)))
+    total = float(np.sum(values * values))
+    return total if isfinite(total) else float(np.sum(values * values, where=np.isfinite(values)))

@@ -37,7 +37,8 @@ class Sketcher:
 
     def add(self, delta: Floats) -> None:
         """Take the next elements; what is not finite counts as zero."""
-        clean = np.where(np.isfinite(delta), delta, 0.0)
+        finite = np.isfinite(delta)
+        clean = delta if finite.all() else np.where(finite, delta, 0.0)
         for start in range(0, clean.size, BLOCK):
             part = clean[start : start + BLOCK]
             piece = np.zeros(BLOCK)

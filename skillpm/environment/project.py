@@ -72,7 +72,13 @@ class Project:
 
     def read_lock(self) -> Lockfile | None:
         """`skillpm.lock`, parsed; None where there is none."""
-        return parse_lockfile(self.read_text(self.lock_file)) if self.lock_file.exists() else None
+        if not self.lock_file.exists():
+            return None
+        try:
+            return parse_lockfile(self.read_text(self.lock_file))
+        except SpecError as problem:
+            problem.hint = problem.hint or "`skillpm lock` writes it anew"
+            raise
 
     def current(self) -> int:
         """The number of the current generation; 0 where nothing was ever installed here."""

@@ -105,9 +105,7 @@ def ask_for(
         base_name=lock.base.name if lock else Path(file.project.base).name,
         wanted=wanted,
         locked=locked,
-        accepted=frozenset(
-            one.digest for one in (lock.skill if lock else ()) if one.accept_footprint
-        ),
+        accepted=frozenset(one.digest for one in known.values() if one.accept_footprint),
         accept_footprint=request.accept_footprint,
     )
 

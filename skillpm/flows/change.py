@@ -123,7 +123,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     if not any(parts) and wishes == current.wishes and same:
         update_file(project.file, edited)
         if not plan.frozen:
-            keep_root(project, plan.lock)
+            keep_root(project, plan.lock, project.read_lock())
         return Changed(current.number, *parts, kept, notes=plan.notes)
     number = current.number + 1
     generation = Generation(
@@ -147,9 +147,8 @@ def completed(project: Project, generation: Generation) -> Changed:
     return Changed(generation.number, *parts, len(after) - len(parts[0]) - len(parts[2]))
 
 
-def keep_root(project: Project, lock: Lockfile) -> None:
+def keep_root(project: Project, lock: Lockfile, before: Lockfile | None) -> None:
     """Write the lock alone; a root that an earlier graft of the same set found stays."""
-    before = project.read_lock() if project.lock_file.exists() else None
     if before is not None and before.same_set(lock):
         lock = lock.with_root(lock.graft.root or before.graft.root)
     update_file(project.lock_file, lock.dumps())

@@ -47,5 +47,5 @@ def lock_project(setting: Setting, *, check: bool, accept_footprint: bool = Fals
         request = InstallRequest(accept_footprint=accept_footprint)
         registries = Registries(setting, file)
         solved = solve_project(setting, registries, ask_for(project, file, lock, request))
-        keep_root(project, solved.lock)
+        keep_root(project, solved.lock, lock)
         return Locked(fresh=True, changed=True, reason=reason)
