@@ -11,7 +11,14 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import SideFile
 from skillpm.spec.names import SkillName
-from skillpm.spec.sidefiles import check_name, diff_patch, forbid_code, merge_patch, suffix_of
+from skillpm.spec.sidefiles import (
+    check_name,
+    diff_patch,
+    forbid_code,
+    merge_patch,
+    same_json,
+    suffix_of,
+)
 
 PATCHED = ("config.json", "generation_config.json", "tokenizer_config.json")
 WHOLE = (
@@ -71,7 +78,7 @@ def _settled(config: dict[str, Any]) -> dict[str, Any]:
 
 def _same(name: str, old: bytes | None, new: bytes) -> bool:
     if old is not None and new != old and suffix_of(name) == ".json":
-        return bool(json.parse(new, f"`{name}`") == json.parse(old, f"the base's `{name}`"))
+        return same_json(json.parse(old, f"the base's `{name}`"), json.parse(new, f"`{name}`"))
     return new == old
 
 
@@ -104,9 +111,11 @@ def check_clashes(packs: Sequence[SidePack]) -> None:
             continue
         theirs = {file.path: content for file, content in other.files}
         for file, content in one.files:
-            if file.path not in theirs or content == theirs[file.path]:
+            if file.path not in theirs:
                 continue
-            if file.kind == "file" or not isinstance(theirs[file.path], dict):
+            if not (isinstance(content, dict) and isinstance(theirs[file.path], dict)):
+                if content == theirs[file.path]:
+                    continue
                 raise _conflict(one.skill, other.skill, f"file `{file.path}`")
             clash = clashing_key(content, theirs[file.path])
             if clash is not None:
@@ -128,6 +137,6 @@ def clashing_key(one: dict[str, Any], other: dict[str, Any], path: str = "") -> 
             nested = clashing_key(a, b, f"{path}{key}.")
             if nested:
                 return nested
-        elif a != b or type(a) is not type(b):
+        elif not same_json(a, b):
             return f"{path}{key}"
     return None

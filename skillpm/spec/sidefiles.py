@@ -51,7 +51,7 @@ def diff_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     patch: dict[str, Any] = dict.fromkeys(gone)
     for key, value in after.items():
         old = before.get(key)
-        if value is None or _same(old, value):
+        if value is None or same_json(old, value):
             continue
         if isinstance(old, dict) and isinstance(value, dict):
             patch[key] = diff_patch(old, value)
@@ -60,7 +60,7 @@ def diff_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
-def _same(old: Any, new: Any) -> bool:
+def same_json(old: Any, new: Any) -> bool:
     """Whether both are the same JSON: 1, 1.0 and true differ, at any depth."""
     return type(old) is type(new) and json.canonical(old) == json.canonical(new)
 

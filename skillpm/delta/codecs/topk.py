@@ -20,7 +20,7 @@ from skillpm.spec.dtypes import TensorSpec
 NAME = "topk"
 _VALUE_BYTES = 2
 _TOP_EXPONENT = 14
-EXPONENT_LIMIT = 1000
+EXPONENT_LIMIT = 1100
 
 
 def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) -> Record:

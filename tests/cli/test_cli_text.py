@@ -1,0 +1,211 @@
+"""What people read: every command without `--json`, and how each kind of failure ends."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from skillpm_world import World, run_here, run_process
+from tiny_models import Models, Pair
+
+from skillpm.cli.app import app
+from skillpm.cli.params import SKILL
+from skillpm.cli.progress import Bars
+from skillpm.spec.names import SkillName
+
+
+@pytest.fixture
+def pair(models: Models) -> Pair:
+    return models.tuned("mlp")
+
+
+def _text(world: World, *arguments: object, code: int = 0) -> str:
+    outcome = world.run(*arguments)
+    assert outcome.code == code, outcome
+    return outcome.out
+
+
+def test_identify_says_which_tensors_differ_and_how_much(world: World, pair: Pair) -> None:
+    base, tuned = pair
+    assert "root          sha256:" in _text(world, "identify", base)
+    assert "no tensor differs" in _text(world, "identify", base, "--against", base)
+    text = _text(world, "identify", tuned, "--against", base)
+    assert "6 tensors differ" in text
+    assert "model.layers.0.mlp.down_proj.weight" in text
+    differences = world.ask("identify", tuned, "--against", base)["differences"]
+    assert {one["change"] for one in differences} == {"changed"}
+    assert all(0 < one["relative"] < 2 for one in differences)
+
+
+def test_packing_lossily_says_how_large_the_error_is(world: World, pair: Pair) -> None:
+    named = ("--name", "acme/math", "--version", "1.0.0", "--scheme", "graftllm", "--energy", "0.5")
+    text = _text(world, "pack", *pair, *named)
+    assert "graftllm), relative error 0." in text
+    path = world.project / "acme-math-1.0.0.skillpack"
+    text = _text(world, "inspect", path)
+    assert "mlp" in text
+    assert "relative error 0." in text
+    text = _text(world, "verify", path, "--base", pair[0])
+    assert "is whole" in text
+    assert "gives what it promised" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--version", "1.0.0", "--energy", "0.5"), "--scheme graftllm"),
+        (("--version", "1.0.0", "--budget", "5%"), "auto"),
+        (("--version", "1.0.0", "--keep", "0.9"), "auto"),
+        (("--version", "1.0.0", "--scheme", "auto"), "auto"),
+        (("--version", "1.0.0+build"), "build metadata"),
+    ],
+)
+def test_options_of_pack_that_do_not_go_together_are_usage_errors(
+    world: World, pair: Pair, more: tuple[str, ...], said: str
+) -> None:
+    assert said in world.fail("pack", *pair, "--name", "acme/math", *more, code=2, kind="usage")
+
+
+def test_the_life_of_a_project_as_people_read_it(world: World, pair: Pair) -> None:
+    assert "nothing was published yet" in world.run("search").err
+    assert "made a project" in _text(world, "init", "--base", pair[0])
+    assert "nothing is installed" in _text(world, "list")
+    path = world.pack(pair, "acme/math", "1.0.0", "--summary", "adds up")
+    assert "published acme/math 1.0.0" in _text(world, "publish", path)
+    assert "already there" in _text(world, "publish", path)
+    assert "no skill matches" in world.run("search", "cooking").err
+    assert "adds up" in _text(world, "search", "math")
+    assert " + acme/math 1.0.0" in _text(world, "install", "acme/math", "--dry-run")
+    assert "generation 1 current" in _text(world, "install", "acme/math")
+    assert "nothing to change" in _text(world, "install")
+    assert "the lock fits" in _text(world, "lock")
+    assert "acme/math    1.0.0  lossless" in _text(world, "list")
+    assert "the base itself" not in _text(world, "graft")
+    assert "unsigned" in _text(world, "audit")
+    assert "yanked acme/math" in _text(world, "yank", "acme/math@1.0.0")
+    assert "yanked" in _text(world, "audit", code=3)
+    assert "unyanked" in _text(world, "unyank", "acme/math@1.0.0")
+    wish = '"acme/math" = { version = "^1.0.0", weight = 0.5 }'
+    world.file.write_text(world.file.read_text().replace('"acme/math" = "^1.0.0"', wish))
+    assert "does not fit" in _text(world, "lock", "--check", code=1)
+    assert "locked again" in _text(world, "lock")
+    assert " ~ acme/math 1.0.0" in _text(world, "install")
+    assert "(weight 0.5)" in _text(world, "diff", 1, 2)
+    assert " - acme/math 1.0.0" in _text(world, "uninstall", "acme/math")
+    assert " - acme/math 1.0.0" in _text(world, "diff", 2, 3)
+    assert " + acme/math 1.0.0" in _text(world, "diff", 0, 1)
+    assert "the same set" in _text(world, "diff", 0, 3)
+    assert "uninstall acme/math" in _text(world, "history")
+    assert "the base itself" in _text(world, "graft")
+    assert "made a registry" in _text(world, "registry", "init", "ours")
+
+
+def test_quiet_says_only_results(world: World, pair: Pair) -> None:
+    world.init(pair[0])
+    (world.project / "skillpm.lock").unlink()
+    assert world.run("install", "-q").err == ""
+    (world.project / "skillpm.lock").unlink()
+    assert "re-locked" in world.run("install").err
+
+
+def test_a_resolution_is_listed(world: World) -> None:
+    index = world.folder / "index.json"
+    index.write_text('{"skills": {"acme/math": {"1.0.0": {}}}}')
+    assert _text(world, "resolve", "--index", index, "acme/math") == "acme/math 1.0.0\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SKILLPM_LOCK_TIMEOUT", "soon"), ("SOURCE_DATE_EPOCH", "1970-01-01")]
+)
+def test_a_variable_that_is_no_number_is_a_usage_error(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert name in world.fail("search", code=2, kind="usage")
+
+
+def test_offline_asks_no_registry_on_the_network(world: World) -> None:
+    url = ("--registry", "https://example.com/x")
+    assert "--offline" in world.fail("search", "--offline", *url, code=5, kind="registry")
+    world.fail("search", "--registry", "file://host/x", code=2, kind="usage")
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _abort() -> None:
+    raise click.Abort
+
+
+def _bug() -> None:
+    raise LookupError("nobody thought of this")
+
+
+def _disk() -> None:
+    raise OSError(28, "No space left on device", "/full")
+
+
+@pytest.fixture
+def failing() -> Iterator[None]:
+    """Commands that end in every way that a command of ours never should."""
+    commands = {"x-interrupt": _interrupt, "x-abort": _abort, "x-bug": _bug, "x-disk": _disk}
+    for name, callback in commands.items():
+        app.add_command(click.Command(name, callback=callback))
+    yield
+    for name in commands:
+        del app.commands[name]
+
+
+@pytest.mark.usefixtures("failing")
+def test_every_failure_ends_with_its_code(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("x-interrupt", "x-abort"):
+        outcome = run_here("--json", command)
+        assert (outcome.code, outcome.error["kind"]) == (130, "interrupted")
+    outcome = run_here("--json", "x-disk")
+    assert (outcome.code, outcome.error["kind"]) == (1, "state")
+    assert outcome.error["message"] == "`/full`: No space left on device"
+    outcome = run_here("--json", "x-bug")
+    assert (outcome.code, outcome.error["kind"]) == (1, "internal")
+    assert "SKILLPM_DEBUG" in outcome.error["hint"]
+    monkeypatch.setenv("SKILLPM_DEBUG", "1")
+    with pytest.raises(LookupError):
+        run_here("x-bug")
+
+
+def test_no_command_at_all_shows_the_help_as_a_usage_error() -> None:
+    for arguments in ((), ("registry",)):
+        outcome = run_here(*arguments)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert "Usage: skillpm" in outcome.err
+
+
+def test_a_word_that_was_parsed_already_stays_as_it_is() -> None:
+    name = SkillName.parse("acme/math")
+    assert SKILL.convert(name, None, None) is name
+
+
+def test_bars_are_drawn_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    hidden = Bars(shown=False)
+    hidden.start("hashing", 10)(5)
+    hidden.close()
+    assert capsys.readouterr().err == ""
+    bars = Bars(shown=True)
+    for label in ("hashing", "grafting"):
+        bars.start(label, 10)(10)
+    bars.close()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.strip() == ""
+
+
+def test_the_platforms_folder_is_home_where_none_is_named(world: World, tmp_path: Path) -> None:
+    outcome = run_process(
+        "search", SKILLPM_HOME="", XDG_DATA_HOME=str(tmp_path), HOME=str(tmp_path)
+    )
+    assert (outcome.code, outcome.out) == (0, "")
+    program = "import runpy; runpy.run_module('skillpm', run_name='__main__')"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ran.returncode == 2

@@ -1,0 +1,50 @@
+"""Editing `skillpm.toml`: exactly what is asked for changes, and nothing else."""
+
+import pytest
+
+from skillpm.environment.edit import new_project_file, set_skills
+from skillpm.errors import SpecError
+from skillpm.spec.digests import Digest
+from skillpm.spec.project import parse_project
+
+ROOT = Digest.of(b"base")
+FIRST = new_project_file("./model", ROOT)
+
+
+def test_a_new_project_file_asks_for_nothing() -> None:
+    file = parse_project(FIRST)
+    assert (file.project.base, file.root, file.skills) == ("./model", ROOT, {})
+
+
+def test_a_file_without_a_skills_table_gets_one() -> None:
+    text = FIRST.replace("[skills]\n", "# no skills yet\n")
+    edited = set_skills(text, {"acme/math": {"version": "^1"}})
+    assert "# no skills yet" in edited
+    assert edited.endswith('[skills]\n"acme/math" = "^1"\n')
+
+
+def test_what_is_the_same_is_not_touched() -> None:
+    text = FIRST + '"acme/math" = {version="^1"}   # spaced so\n[skills."acme/sql"]\nweight = 1.0\n'
+    wishes = {"acme/math": "^1", "acme/sql": {"version": "*", "weight": 1.0, "registry": None}}
+    assert set_skills(text, wishes) == text
+
+
+def test_a_wish_changes_in_its_own_form_and_keeps_its_comment() -> None:
+    text = FIRST + '"acme/math" = "^1"  # why\n[skills."acme/sql"]  # table\nversion = "1"\n'
+    text += 'registry = "team"  # there\n'
+    edited = set_skills(text, {"acme/math": "^2", "acme/sql": {"version": "^3", "weight": 0.5}})
+    assert '"acme/math" = "^2"  # why\n' in edited
+    assert '[skills."acme/sql"]  # table\nversion = "^3"\n' in edited
+    assert "weight = 0.5" in edited
+    assert "registry" not in edited
+
+
+def test_a_wish_with_more_than_a_version_is_written_in_one_line() -> None:
+    edited = set_skills(FIRST, {"acme/math": {"version": "^1", "weight": 0.5}})
+    assert '"acme/math" = {version = "^1", weight = 0.5}' in edited
+    assert set_skills(edited, {}) == FIRST
+
+
+def test_text_that_is_not_toml_is_an_error() -> None:
+    with pytest.raises(SpecError, match="not TOML"):
+        set_skills("[skills", {})

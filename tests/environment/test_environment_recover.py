@@ -1,0 +1,195 @@
+"""What the next writing command finds after a kill, at each step of a change (law 4)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skillpm.checkpoint.folder import STAMP
+from skillpm.environment.edit import new_project_file
+from skillpm.environment.generation import Generation
+from skillpm.environment.project import Project, drift, first_generation
+from skillpm.environment.swap import Swap
+from skillpm.environment.transaction import commit, recover, update_file, write_journal, writing
+from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.spec.digests import Digest
+
+CREATED = "2024-05-17T00:00:00Z"
+
+
+def _quiet(_text: str) -> None:
+    pass
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project at generation 0."""
+    made = Project(tmp_path)
+    made.file.write_text(new_project_file("model", Digest.of(b"base")))
+    with writing(made, "init", timeout=1, say=_quiet):
+        first = first_generation(made.read_file(), CREATED)
+        commit(made, first, {made.lock_file: first.lock})
+    return made
+
+
+def _next(project: Project) -> Generation:
+    return project.generation().model_copy(update={"number": 1, "action": "install"})
+
+
+def _journal(project: Project, **more: Any) -> dict[str, Any]:
+    before = str(Digest.of(project.file.read_bytes()))
+    files = [{"name": "skillpm.toml", "before": before, "after": "# new\n"}]
+    return {"kind": "switch", "number": 1, "files": files, **more}
+
+
+def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: Project) -> None:
+    text = project.file.read_text()
+    write_journal(project, _journal(project))
+    project.generation_file(1).write_bytes(_next(project).dumps())
+    assert any("cut off" in note for note in drift(project))
+    said: list[str] = []
+    assert recover(project, said.append) is None
+    assert (project.current(), project.file.read_text(), said) == (0, text, [])
+    assert not project.generation_file(1).exists()
+    assert not project.journal.exists()
+
+
+def test_a_first_generation_that_was_cut_off_is_undone(project: Project) -> None:
+    write_journal(project, _journal(project, number=0))
+    project.pointer.unlink()
+    assert recover(project, _quiet) is None
+    assert not project.generation_file(0).exists()
+
+
+def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: Project) -> None:
+    write_journal(project, _journal(project))
+    project.generation_file(1).write_bytes(_next(project).dumps())
+    project.pointer.write_text("1\n")
+    stray = project.folder / ".skillpm.toml.999.tmp"
+    stray.write_text("half")
+    said: list[str] = []
+    found = recover(project, said.append)
+    assert found is not None
+    assert found.number == 1
+    assert project.file.read_text() == "# new\n"
+    assert said == ["completed generation 1, which was cut off"]
+    assert not stray.exists()
+    assert recover(project, _quiet) is None
+
+
+@pytest.mark.parametrize("again", ["# mine\n", "# new\n"])
+def test_a_file_that_was_edited_since_is_left_as_it_is(project: Project, again: str) -> None:
+    write_journal(project, _journal(project))
+    project.generation_file(1).write_bytes(_next(project).dumps())
+    project.pointer.write_text("1\n")
+    project.file.write_text(again)
+    said: list[str] = []
+    recover(project, said.append)
+    assert project.file.read_text() == again
+    assert ("skillpm.toml was edited since: it is left as it is" in said) == (again == "# mine\n")
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '{"kind":"switch"}', '{"kind":"graft","ready":1}'])
+def test_a_damaged_journal_is_an_error_that_names_it(project: Project, text: str) -> None:
+    project.journal.write_text(text)
+    with pytest.raises(StateError, match=r"journal\.json"):
+        recover(project, _quiet)
+    assert project.journal.read_text() == text
+
+
+def _swap(folder: Path) -> Swap:
+    staged, target = folder / ".out.skillpm-new", folder / "out"
+    staged.mkdir()
+    (staged / STAMP).write_text("{}")
+    (staged / "new").write_text("new")
+    return Swap(target, staged, folder / ".out.skillpm-old")
+
+
+def test_a_graft_that_was_cut_off_while_it_was_made_goes(project: Project) -> None:
+    swap = _swap(project.folder)
+    write_journal(project, swap.plain(ready=False))
+    assert recover(project, _quiet) is None
+    assert not swap.staged.exists()
+    assert not swap.target.exists()
+
+
+def _nothing(_swap: Swap) -> None:
+    pass
+
+
+def _older(swap: Swap) -> None:
+    swap.target.mkdir()
+    (swap.target / STAMP).write_text("{}")
+
+
+def _moved(swap: Swap) -> None:
+    swap.old.mkdir()
+
+
+def _switched(swap: Swap) -> None:
+    swap.staged.rename(swap.target)
+    swap.old.mkdir()
+
+
+@pytest.mark.parametrize("state", [_nothing, _older, _moved, _switched])
+def test_a_graft_that_was_whole_takes_its_place(
+    project: Project, state: Callable[[Swap], None]
+) -> None:
+    swap = _swap(project.folder)
+    write_journal(project, swap.plain(ready=True))
+    state(swap)
+    said: list[str] = []
+    assert recover(project, said.append) is None
+    assert (swap.target / "new").read_text() == "new"
+    assert not swap.staged.exists()
+    assert not swap.old.exists()
+    assert "completed the graft" in said[0]
+
+
+def test_what_took_the_place_of_a_graft_meanwhile_stays(project: Project) -> None:
+    swap = _swap(project.folder)
+    write_journal(project, swap.plain(ready=True))
+    swap.target.mkdir()
+    (swap.target / "thesis.txt").write_text("mine")
+    said: list[str] = []
+    recover(project, said.append)
+    assert [path.name for path in swap.target.iterdir()] == ["thesis.txt"]
+    assert "no graft of ours" in said[0]
+    assert not swap.staged.exists()
+
+
+def test_a_file_that_is_the_same_is_not_written_again(project: Project) -> None:
+    before = project.file.stat().st_mtime_ns, project.file.stat().st_ino
+    update_file(project.file, project.file.read_text())
+    assert (project.file.stat().st_mtime_ns, project.file.stat().st_ino) == before
+
+
+@pytest.mark.parametrize("text", ["abc", "-1", "", "1.0", "²"])
+def test_a_pointer_that_holds_no_number_is_an_integrity_error(project: Project, text: str) -> None:
+    project.pointer.write_text(text)
+    with pytest.raises(IntegrityError, match="should hold a number"):
+        project.current()
+
+
+def test_what_cannot_be_read_is_told_by_its_name(project: Project) -> None:
+    with pytest.raises(NotFoundError, match="no generation 7"):
+        project.generation(7)
+    project.file.write_bytes(b"\xff")
+    with pytest.raises(SpecError, match="not UTF-8"):
+        project.read_file()
+    project.file.unlink()
+    project.file.mkdir()
+    with pytest.raises(StateError, match="cannot be read"):
+        project.read_file()
+    for place in (project.generation_file(0), project.pointer):
+        place.unlink()
+        place.mkdir()
+        with pytest.raises(StateError, match="cannot be read"):
+            project.generation(0)
+    (project.folder / "other").write_text("a file")
+    with (
+        pytest.raises(StateError, match="cannot be made"),
+        writing(Project(project.folder / "other"), "x", timeout=1, say=_quiet),
+    ):
+        raise AssertionError

@@ -1,0 +1,49 @@
+"""Where registry URLs lead, and the registry that nobody has published to yet."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from skillpm.errors import NotFoundError, RegistryError, UnknownSkillError, UsageError
+from skillpm.index.empty import EmptyIndex
+from skillpm.index.open import folder_of, open_index
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.versions import Version
+
+
+def test_folders_and_file_urls_name_an_embedded_registry() -> None:
+    assert folder_of("./ours") == Path("ours")
+    assert folder_of("file:///a%20b/c") == folder_of("file://localhost/a b/c") == Path("/a b/c")
+    assert folder_of("https://example.com/x") is None
+    assert folder_of("oci://example.com/x") is None
+    with pytest.raises(UsageError, match="elsewhere"):
+        folder_of("file://elsewhere/x")
+
+
+def test_an_embedded_registry_is_made_on_request_only(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/ours"
+    with pytest.raises(RegistryError):
+        open_index(url, create=False)
+    open_index(url, create=True).close()
+    found = open_index(url, create=False)
+    assert found.skills() == []
+    found.close()
+
+
+def test_other_registries_cannot_be_reached_yet() -> None:
+    with pytest.raises(RegistryError, match="cannot be reached"):
+        open_index("https://example.com/x", create=False)
+
+
+def test_an_index_without_releases_lists_nothing() -> None:
+    index, skill, version = EmptyIndex(), SkillName.parse("acme/math"), Version.parse("1.0.0")
+    assert (index.releases([skill]), index.search("math"), index.skills()) == ({}, [], [])
+    with pytest.raises(NotFoundError, match="nothing was published"):
+        index.open_blob(Digest.of(b""))
+    with pytest.raises(UnknownSkillError):
+        index.unyank(skill, version)
+    with pytest.raises(UnknownSkillError):
+        index.yank(skill, version, reason="", now=datetime(2024, 5, 17, tzinfo=UTC))
+    index.close()

@@ -1,0 +1,105 @@
+"""Every finding of `audit`, each made on purpose."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from skillpm_world import World, snapshot
+from tiny_models import Models, Pair, copy_model, rewrite
+
+
+@pytest.fixture
+def math(models: Models) -> Pair:
+    return models.tuned("mlp")
+
+
+@pytest.fixture
+def audited(world: World, math: Pair) -> World:
+    """A project whose skill says all that `audit` asks for, but for a signature."""
+    base = copy_model(math[0], world.folder / "base")
+    world.init(base)
+    more = ("--license", "MIT", "--method", "sft", "--data", "sums")
+    world.publish((base, math[1]), "acme/math", "1.0.0", *more)
+    world.ask("install", "acme/math")
+    return world
+
+
+def _codes(world: World, *, code: int) -> list[tuple[str, str]]:
+    before = snapshot(world.project)
+    found = world.ask("audit", code=code)["findings"]
+    assert snapshot(world.project) == before, "audit writes nothing"
+    return [(one["level"], one["code"]) for one in found if one["code"] != "unsigned"]
+
+
+def test_a_project_in_order_has_nothing_but_a_missing_signature(audited: World) -> None:
+    assert _codes(audited, code=0) == []
+    assert audited.ask("audit", "--fail-on", "low", code=3)["checked"] == 4
+    assert audited.run("audit", "--format", "json").json["findings"]
+
+
+def test_a_skill_that_says_nothing_of_itself(world: World, math: Pair) -> None:
+    world.init(math[0])
+    world.ask("install", world.pack(math, "acme/math", "1.0.0"))
+    assert _codes(world, code=0) == [("low", "no-license"), ("low", "no-provenance")]
+
+
+def test_a_lock_that_does_not_fit(audited: World) -> None:
+    text = audited.file.read_text().replace("^1.0.0", "^2")
+    audited.file.write_text(text)
+    assert _codes(audited, code=0) == [("medium", "lock-drift")]
+
+
+def test_a_base_that_changed_or_is_gone(audited: World) -> None:
+    base = audited.folder / "base"
+    rewrite(base, lambda tensors: tensors["lm_head.weight"].add_(1))
+    assert _codes(audited, code=3) == [("critical", "base-mismatch")]
+    shutil.rmtree(base)
+    assert _codes(audited, code=0) == [("medium", "base-missing")]
+
+
+def _largest_blob(world: World) -> Path:
+    blobs = [path for path in (world.home / "store").rglob("*") if path.is_file()]
+    return max(blobs, key=lambda path: path.stat().st_size)
+
+
+def test_a_blob_that_is_damaged_or_gone(audited: World) -> None:
+    blob = _largest_blob(audited)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\0")
+    assert _codes(audited, code=3) == [("critical", "blob-damaged")]
+    blob.unlink()
+    assert _codes(audited, code=3) == [("high", "blob-missing")]
+    assert audited.ask("install")["kept"] == 1
+    assert _codes(audited, code=0) == []
+
+
+def test_a_generation_whose_blobs_are_of_another_release(audited: World, math: Pair) -> None:
+    path = audited.project / ".skillpm" / "generations" / "1.json"
+    plain = json.loads(path.read_text())
+    plain["lock"] = plain["lock"].replace('version = "1.0.0"', 'version = "1.0.1"')
+    path.write_text(json.dumps(plain))
+    codes = _codes(audited, code=3)
+    assert ("critical", "wrong-pack") in codes
+    assert ("medium", "unlisted") in codes
+
+
+def test_a_registry_that_has_another_release_or_is_away(
+    audited: World, models: Models, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    path = audited.pack(models.tuned("attn"), "acme/math", "1.0.0")
+    audited.ask("publish", path, "--registry", other)
+    found = audited.ask("audit", "--registry", other, code=3)["findings"]
+    assert (found[0]["level"], found[0]["code"]) == ("critical", "release-changed")
+    found = audited.ask("audit", "--registry", "nowhere")["findings"]
+    assert "registry-unreachable" in {one["code"] for one in found}
+
+
+def test_a_graft_whose_stamp_cannot_be_read_or_has_another_root(audited: World) -> None:
+    audited.graft_root()
+    lock = audited.project / "skillpm.lock"
+    root = audited.ask("graft")["root"]
+    lock.write_text(audited.lock.replace(f'root = "{root}"', f'root = "sha256:{"0" * 64}"'))
+    assert _codes(audited, code=3) == [("critical", "graft-damaged")]
+    audited.fail("graft", code=3, kind="integrity")
+    assert (audited.project / "graft" / "config.json").exists()
