@@ -5,6 +5,7 @@ import os
 import tarfile
 from collections.abc import Mapping
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ from skillpm.archive.layout import BLOBS, INDEX_FILE, LAYOUT, LAYOUT_FILE, index
 from skillpm.errors import StateError
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
+from skillpm.store.scratch import is_alive
 
 _MODE = 0o644
 
@@ -30,6 +32,7 @@ def write_archive(
     contents[INDEX_FILE] = index_of(image, str(digest), version)
     contents[LAYOUT_FILE] = LAYOUT
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _sweep(path)
     try:
         with staged.open("xb") as file:
             _write_tar(file, contents)
@@ -43,6 +46,14 @@ def write_archive(
         with suppress(OSError):
             staged.unlink(missing_ok=True)
     return digest
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed writer of the same file left beside it."""
+    for stray in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        pid = stray.name.removesuffix(".tmp").rpartition(".")[2]
+        if pid.isdigit() and not is_alive(int(pid)):
+            stray.unlink(missing_ok=True)
 
 
 def _write_tar(file: BinaryIO, contents: Mapping[str, Path | bytes]) -> None:

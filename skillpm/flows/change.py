@@ -94,13 +94,17 @@ def preview(project: Project, plan: Plan) -> Changed:
     after = {one.skill: one for one in installed_of(plan)}
     parts = differences(current.installed, after)
     kept = len(after) - len(parts[0]) - len(parts[2])
-    moves = any(parts) or _rewishes(current, plan) or not plan.lock.same_set(current.lockfile)
+    rewished = _edited(project, plan)[1] != current.wishes
+    moves = any(parts) or rewished or not plan.lock.same_set(current.lockfile)
     number = current.number + (1 if moves else 0)
     return Changed(number, *parts, kept, dry_run=True, notes=plan.notes)
 
 
-def _rewishes(current: Generation, plan: Plan) -> bool:
-    return plan.wishes is not None and dict(plan.wishes) != current.wishes
+def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
+    """The project file as the plan leaves it, and what it then asks for."""
+    text = project.read_text(project.file)
+    edited = text if plan.wishes is None else set_skills(text, plan.wishes)
+    return edited, wishes_of(parse_project(edited))
 
 
 def apply_plan(setting: Setting, project: Project, registries: Registries, plan: Plan) -> Changed:
@@ -116,9 +120,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     skills = installed_of(plan)
     parts = differences(current.installed, {one.skill: one for one in skills})
     kept = len(skills) - len(parts[0]) - len(parts[2])
-    text = project.read_text(project.file)
-    edited = text if plan.wishes is None else set_skills(text, plan.wishes)
-    wishes = wishes_of(parse_project(edited))
+    edited, wishes = _edited(project, plan)
     same = plan.lock.same_set(current.lockfile)
     if not any(parts) and wishes == current.wishes and same:
         update_file(project.file, edited)

@@ -81,3 +81,13 @@ def test_a_disk_that_refuses_leaves_the_path_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(StateError, match="cannot be written"):
         write_archive(tmp_path / "no" / "x", opened.image_bytes, "1.0.0", {})
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_and_a_live_one_stays(tmp_path: Path) -> None:
+    dead = tmp_path / f".out.skillpack.{2**22 + 1}.tmp"
+    alive = tmp_path / ".out.skillpack.1.tmp"
+    for stray in (dead, alive):
+        stray.write_bytes(b"half")
+    write_archive(tmp_path / "out.skillpack", b"{}", "1.0.0", {})
+    assert not dead.exists()
+    assert alive.exists()

@@ -11,6 +11,7 @@ from skillpm.flows.sidefiles import SidePack, apply_side_files, clashing_key
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import SideFile
 from skillpm.spec.names import SkillName
+from skillpm.spec.pack import read_side_file
 
 BASE = {"config.json": b'{"labels": 1, "rope": {"theta": 1, "kind": "plain"}}'}
 
@@ -79,3 +80,13 @@ def test_a_pack_may_change_what_it_lies_over(before: Callable[[str], bytes | Non
 
 def test_nested_patches_that_agree_do_not_clash() -> None:
     assert clashing_key({"a": {"b": 1}, "c": 1}, {"a": {"b": 1}, "d": 1}) is None
+
+
+def test_packs_of_other_files_do_not_clash(before: Callable[[str], bytes | None]) -> None:
+    one, two = _pack("one", {"vocab.txt": b"a"}), _pack("two", {"merges.txt": b"a"})
+    assert apply_side_files(before, [one, two]) == {"vocab.txt": b"a", "merges.txt": b"a"}
+
+
+def test_a_side_file_that_is_no_json_is_taken_as_it_is() -> None:
+    file = SideFile(path="vocab.txt", digest=Digest.of(b"{"), kind="file")
+    assert read_side_file(file, b"{") == b"{"

@@ -174,3 +174,15 @@ def test_a_lock_that_ran_ahead_is_not_given_the_roots_of_older_grafts(
     (installed.project / "skillpm.lock").unlink()
     installed.graft_root()
     assert not (installed.project / "skillpm.lock").exists()
+
+
+def test_a_dry_run_counts_as_the_run_does_where_only_a_requirement_changes(
+    installed: World,
+) -> None:
+    installed.file.write_text(installed.file.read_text().replace("^1.0.0", "^1"))
+    would = installed.ask("install", "--dry-run")
+    done = installed.ask("install")
+    assert (would["generation"], done["generation"]) == (2, 2)
+    assert installed.ask("install", "--dry-run")["generation"] == 2
+    installed.ask("rollback")
+    assert '"acme/math" = "^1.0.0"' in installed.file.read_text()
