@@ -1,6 +1,6 @@
 """What people read: every command without `--json`, and how each kind of failure ends."""
 
-import subprocess
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,6 +206,10 @@ def test_the_platforms_folder_is_home_where_none_is_named(world: World, tmp_path
         "search", SKILLPM_HOME="", XDG_DATA_HOME=str(tmp_path), HOME=str(tmp_path)
     )
     assert (outcome.code, outcome.out) == (0, "")
-    program = "import runpy; runpy.run_module('skillpm', run_name='__main__')"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert ran.returncode == 2
+
+
+def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["skillpm", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("skillpm", run_name="__main__")
+    assert ended.value.code == 0

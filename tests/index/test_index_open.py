@@ -1,6 +1,7 @@
 """Where registry URLs lead, and the registry that nobody has published to yet."""
 
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,6 @@ def test_an_index_without_releases_lists_nothing() -> None:
         index.unyank(skill, version)
     with pytest.raises(UnknownSkillError):
         index.yank(skill, version, reason="", now=datetime(2024, 5, 17, tzinfo=UTC))
+    with pytest.raises(AssertionError):
+        index.publish(b"", lambda _digest: BytesIO(), now=datetime(2024, 5, 17, tzinfo=UTC))
     index.close()

@@ -196,6 +196,8 @@ def test_a_tokenizer_that_was_only_written_otherwise_does_not_travel(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     base, tuned = (copy_model(one, tmp_path / f"t{n}") for n, one in enumerate(math))
+    for folder in (base, tuned):
+        (folder / "merges.txt").write_text("a b")
     (base / "tokenizer.json").write_text('{"model": {"vocab": {}}, "version": "1.0"}')
     (tuned / "tokenizer.json").write_text('{"version":"1.0","model":{"vocab":{}}}')
     pack = world.pack((base, tuned), "acme/math", "1.0.0")
