@@ -1,13 +1,28 @@
-"""What codecs share: the one way from a delta to words, and the check of a setting."""
+"""What codecs share: byte planes as parts, the way from a delta to words, checks of settings."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import Words
+from skillpm.delta.bits import Bytes, Words
+from skillpm.delta.payload import PayloadReader, PayloadWriter
 from skillpm.delta.rounding import Floats, from_float64, is_finite, to_float64
 from skillpm.errors import GraftError, IntegrityError
+
+
+def put_planes(writer: PayloadWriter, tensor: str, stem: str, planes: list[Bytes]) -> None:
+    """Write byte planes as the parts `stem0`, `stem1` and so on."""
+    for plane, values in enumerate(planes):
+        writer.put(tensor, f"{stem}{plane}", values.data)
+
+
+def read_planes(
+    reader: PayloadReader, tensor: str, stem: str, *, planes: int, size: int
+) -> list[Bytes]:
+    """The inverse of `put_planes`: so many planes of `size` bytes each, or an error."""
+    parts = (reader.part(tensor, f"{stem}{plane}", size) for plane in range(planes))
+    return [np.frombuffer(part, dtype=np.uint8) for part in parts]
 
 
 def add_and_round(reference: Words, delta: Floats, dtype: str, tensor: str) -> Words:

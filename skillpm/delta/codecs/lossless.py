@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.bits import (
+    Bytes,
     Words,
     apply_difference,
     chunk_spans,
@@ -27,6 +28,7 @@ from skillpm.delta.bits import (
     from_planes,
     planes_of,
 )
+from skillpm.delta.codecs.base import put_planes, read_planes
 from skillpm.delta.codecs.sparse import GAP_BYTES, gap_planes, positions_from
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.errors import IntegrityError
@@ -60,16 +62,12 @@ class Encoder:
         if mode in _SPARSE:
             self._counts.append(changed)
             positions = np.flatnonzero(folded)
-            self._put(number, "g", gap_planes(positions))
+            put_planes(self._writer, self._spec.name, f"{number}g", gap_planes(positions))
             folded, reference = folded[positions], reference[positions]
         if mode in _SORTED:
             folded = folded[exponent_order(reference, self._spec.dtype)]
         if mode != "z":
-            self._put(number, "p", planes_of(folded))
-
-    def _put(self, number: int, letter: str, planes: list[npt.NDArray[np.uint8]]) -> None:
-        for plane, values in enumerate(planes):
-            self._writer.put(self._spec.name, f"{number}{letter}{plane}", values.data)
+            put_planes(self._writer, self._spec.name, f"{number}p", planes_of(folded))
 
     def close(self) -> Record:
         """The record of all chunks encoded."""
@@ -121,7 +119,7 @@ class Decoder:
             return reference
         positions = self._positions(chunk, reference.size) if mode in _SPARSE else None
         touched = reference if positions is None else reference[positions]
-        folded = from_planes(self._planes(chunk, "p", touched.size, self._spec.itemsize))
+        folded = from_planes(self._planes(f"{chunk}p", self._spec.itemsize, touched.size))
         if mode in _SORTED:
             scattered = np.empty_like(folded)
             scattered[exponent_order(touched, self._spec.dtype)] = folded
@@ -134,15 +132,11 @@ class Decoder:
         return words
 
     def _positions(self, chunk: int, size: int) -> npt.NDArray[np.int64]:
-        gaps = self._planes(chunk, "g", self._counts[chunk], GAP_BYTES)
+        gaps = self._planes(f"{chunk}g", GAP_BYTES, self._counts[chunk])
         return positions_from(gaps, size, self._spec.name)
 
-    def _planes(
-        self, chunk: int, letter: str, size: int, planes: int
-    ) -> list[npt.NDArray[np.uint8]]:
-        names = (f"{chunk}{letter}{plane}" for plane in range(planes))
-        parts = (self._reader.part(self._spec.name, name, size) for name in names)
-        return [np.frombuffer(part, dtype=np.uint8) for part in parts]
+    def _planes(self, stem: str, planes: int, size: int) -> list[Bytes]:
+        return read_planes(self._reader, self._spec.name, stem, planes=planes, size=size)
 
 
 def _checked(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import chunk_spans, from_planes, planes_of
-from skillpm.delta.codecs.base import setting
+from skillpm.delta.bits import Bytes, chunk_spans, from_planes, planes_of
+from skillpm.delta.codecs.base import put_planes, read_planes, setting
 from skillpm.delta.codecs.sparse import GAP_BYTES, gap_planes, positions_from
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats, from_float64, to_float64
@@ -37,10 +37,8 @@ def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) ->
         if positions.size:
             scaled = np.ldexp(delta[positions], -exponent)
             words, _ = from_float64(scaled, "F16")
-            planes = [("g", gap_planes(positions - start)), ("v", planes_of(words))]
-            for letter, bytes_ in planes:
-                for plane, values in enumerate(bytes_):
-                    writer.put(spec.name, f"{number}{letter}{plane}", values.data)
+            put_planes(writer, spec.name, f"{number}g", gap_planes(positions - start))
+            put_planes(writer, spec.name, f"{number}v", planes_of(words))
     record = Record(NAME, {"counts": counts, "exponent": exponent})
     writer.describe(spec.name, record)
     return record
@@ -81,11 +79,9 @@ class Decoder:
             dense[positions_from(gaps, stop - start, self._spec.name)] = values
         return dense
 
-    def _planes(self, chunk: int, letter: str, planes: int) -> list[Any]:
-        count = self._counts[chunk]
-        names = (f"{chunk}{letter}{plane}" for plane in range(planes))
-        parts = (self._reader.part(self._spec.name, name, count) for name in names)
-        return [np.frombuffer(part, dtype=np.uint8) for part in parts]
+    def _planes(self, chunk: int, letter: str, planes: int) -> list[Bytes]:
+        size, stem = self._counts[chunk], f"{chunk}{letter}"
+        return read_planes(self._reader, self._spec.name, stem, planes=planes, size=size)
 
 
 def _checked(counts: Any, spans: list[tuple[int, int]], tensor: str) -> list[int]:

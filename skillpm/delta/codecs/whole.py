@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of
+from skillpm.delta.codecs.base import put_planes, read_planes
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
@@ -23,8 +22,7 @@ class Encoder:
 
     def chunk(self, reference: Words, tuned: Words) -> None:  # noqa: ARG002 - codecs share a shape
         """Encode the next chunk; the reference is not used."""
-        for plane, values in enumerate(planes_of(tuned)):
-            self._writer.put(self._spec.name, f"{self._chunks}p{plane}", values.data)
+        put_planes(self._writer, self._spec.name, f"{self._chunks}p", planes_of(tuned))
         self._chunks += 1
 
     def close(self) -> Record:
@@ -54,6 +52,7 @@ class Decoder:
     def words(self, chunk: int, reference: Words) -> Words:  # noqa: ARG002 - codecs share a shape
         """The words of one chunk."""
         start, stop = self._spans[chunk]
-        names = (f"{chunk}p{plane}" for plane in range(self._spec.itemsize))
-        parts = (self._reader.part(self._spec.name, name, stop - start) for name in names)
-        return from_planes([np.frombuffer(part, dtype=np.uint8) for part in parts])
+        planes, size = self._spec.itemsize, stop - start
+        return from_planes(
+            read_planes(self._reader, self._spec.name, f"{chunk}p", planes=planes, size=size)
+        )
