@@ -6,9 +6,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile
-from skillpm.errors import UsageError
+from skillpm.errors import StateError, UsageError
+from skillpm.flows.bound import url_of
 from skillpm.flows.lower import release_of
 from skillpm.flows.setting import Setting
+from skillpm.index.empty import EmptyIndex
 from skillpm.index.ports import Index
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
@@ -29,21 +31,36 @@ class Registries:
 
     def url(self, name: str) -> str:
         """Where a registry is. Raises `UsageError` for a name that the project file lacks."""
-        if name == DEFAULT_REGISTRY and (self.setting.registry or name not in self.file.registries):
-            return self.setting.default_registry
-        if name not in self.file.registries:
-            raise UsageError(
-                f"skillpm.toml names no registry `{name}`",
-                hint=f'add `{name} = "URL"` to `[registries]`',
-            )
-        url = self.file.registries[name].url
-        return url if "://" in url else str(self.setting.project / Path(url).expanduser())
+        return url_of(self.setting, self.file, name)
 
     def index(self, name: str) -> Index:
         """The index of a registry. Raises `RegistryError` where it cannot be reached."""
+        url = self.url(name)
+        folder = url.removeprefix("file://")
+        if self.files and "://" not in folder and not Path(folder).exists():
+            return EmptyIndex()  # publishing the files makes it
         if name not in self._open:
-            self._open[name] = self.setting.connect(self.url(name), False)
+            self._open[name] = self.setting.connect(url, False)
         return self._open[name]
+
+    def check_files(self) -> None:
+        """Every pack file can be published, before any is: a refused one leaves no other behind."""
+        for pack in self.files:
+            skill, version = pack.manifest.skill, pack.manifest.version
+            name = self.file.registry_of(skill)
+            if name != DEFAULT_REGISTRY:
+                raise UsageError(
+                    f"`{skill.namespace}` is bound to the registry `{name}`: its packs come from "
+                    "there alone",
+                    hint=f"`skillpm publish {pack.path}`, then install it by name",
+                )
+            for release in self.index(name).releases([skill]).get(skill, ()):
+                if release.version == version and release.digest != pack.digest:
+                    raise StateError(
+                        f"`{skill}` {version} is already published as `{release.digest}`, and "
+                        f"`{pack.path}` is `{pack.digest}`: releases are immutable",
+                        hint="pack it again under a higher version",
+                    )
 
     def publish(self, name: str, pack: PackFile) -> None:
         """Publish a pack file to a registry, which is made where there is none yet."""

@@ -5,14 +5,14 @@ from dataclasses import replace
 from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project
 from skillpm.environment.transaction import writing
-from skillpm.errors import NotFoundError, StateError, UsageError
+from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.ask import InstallRequest, ask_for, asked_wishes, settled_wishes
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, preview, stored_packs
 from skillpm.flows.fit import misfit
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
-from skillpm.spec.project import DEFAULT_REGISTRY, parse_project
+from skillpm.spec.project import parse_project
 
 
 def install(setting: Setting, request: InstallRequest) -> Changed:
@@ -32,6 +32,7 @@ def install(setting: Setting, request: InstallRequest) -> Changed:
 def _plan(
     setting: Setting, project: Project, registries: Registries, request: InstallRequest
 ) -> Plan:
+    registries.check_files()
     file, lock = project.read_file(), project.read_lock()
     asks = bool(request.requirements or request.files or request.upgrade is not None)
     reason = misfit(file, lock)
@@ -62,14 +63,7 @@ def _frozen(reason: str | None) -> StateError:
 def _publish_files(registries: Registries) -> None:
     """Pack files go into the embedded registry first, so that the lock can name where they are."""
     for pack in registries.files:
-        name = registries.file.registry_of(pack.manifest.skill)
-        if name != DEFAULT_REGISTRY:
-            raise UsageError(
-                f"`{pack.manifest.skill.namespace}` is bound to the registry `{name}`: its packs "
-                "come from there alone",
-                hint=f"`skillpm publish {pack.path}` to that registry, then install by name",
-            )
-        registries.publish(name, pack)
+        registries.publish(registries.file.registry_of(pack.manifest.skill), pack)
 
 
 def upgrade(setting: Setting, request: InstallRequest) -> Changed:

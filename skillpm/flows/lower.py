@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from skillpm.archive.reader import open_pack
 from skillpm.delta.ports import ReadAt
 from skillpm.errors import IntegrityError, NotFoundError, UnknownSkillError
+from skillpm.flows.bound import registry_for
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import SidePack
 from skillpm.spec.compat import lower_closure
@@ -53,7 +54,7 @@ def find_pack(setting: Setting, ref: str) -> AnyPack:
     if path.suffix == ".skillpack" or path.is_file():
         return open_pack(path)
     need = parse_ref(ref)
-    index = setting.connect(setting.default_registry, False)
+    index = setting.connect(registry_for(setting, need.skill), False)
     releases = index.releases([need.skill]).get(need.skill, ())
     exact = need.range.text.startswith("=")
     fitting = [r for r in releases if r.version in need.range and (exact or not r.yanked)]
@@ -91,7 +92,7 @@ def _by_digest(setting: Setting, digest: Digest, skill: SkillName) -> AnyPack:
     try:
         return load_pack(setting.store, digest)
     except NotFoundError:
-        index = setting.connect(setting.default_registry, False)
+        index = setting.connect(registry_for(setting, skill), False)
     try:
         return fetch_pack(setting.store, digest, index)[0]
     except NotFoundError as problem:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from skillpm.archive.reader import open_pack
 from skillpm.errors import UnknownSkillError, UsageError
+from skillpm.flows.bound import registry_for
 from skillpm.flows.catalogue import did_you_mean
 from skillpm.flows.lower import parse_ref
 from skillpm.flows.setting import Setting
@@ -24,22 +25,23 @@ class PublishedPack:
 def publish(setting: Setting, path: Path) -> PublishedPack:
     """Verify a pack file and publish it, whole or not at all."""
     pack = open_pack(path)
-    index = setting.connect(setting.default_registry, True)
+    url = registry_for(setting, pack.manifest.skill)
+    index = setting.connect(url, True)
     published = index.publish(pack.image_bytes, pack.open_blob, now=setting.now)
-    return PublishedPack(published.release, setting.default_registry, published.created)
+    return PublishedPack(published.release, url, published.created)
 
 
 def yank(setting: Setting, ref: str, reason: str) -> Release:
     """Hide a release from new resolutions; locks keep it."""
     release = _one_release(setting, ref)
-    index = setting.connect(setting.default_registry, False)
+    index = setting.connect(registry_for(setting, release.skill), False)
     return index.yank(release.skill, release.version, reason=reason, now=setting.now)
 
 
 def unyank(setting: Setting, ref: str) -> Release:
     """Show a release again."""
     release = _one_release(setting, ref)
-    index = setting.connect(setting.default_registry, False)
+    index = setting.connect(registry_for(setting, release.skill), False)
     return index.unyank(release.skill, release.version)
 
 
@@ -61,16 +63,17 @@ def _one_release(setting: Setting, ref: str) -> Release:
 
 def search(setting: Setting, text: str) -> list[Release]:
     """The latest release of each skill that matches all words."""
-    return setting.connect(setting.default_registry, False).search(text)
+    return setting.connect(registry_for(setting, None), False).search(text)
 
 
 def show(setting: Setting, skill: SkillName) -> list[Release]:
     """All releases of a skill, oldest first."""
-    index = setting.connect(setting.default_registry, False)
+    url = registry_for(setting, skill)
+    index = setting.connect(url, False)
     releases = index.releases([skill]).get(skill)
     if not releases:
         raise UnknownSkillError(
-            f"there is no skill `{skill}` in `{setting.default_registry}`",
+            f"there is no skill `{skill}` in `{url}`",
             hint=did_you_mean(skill, index.skills()),
         )
     return sorted(releases, key=lambda release: release.version)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skillpm.checkpoint.model import read_small
+from skillpm.errors import ResolutionError, UnknownSkillError
 from skillpm.resolver.question import Question, Wanted
 from skillpm.resolver.solve import solve
 from skillpm.spec.names import SkillName
@@ -18,5 +19,9 @@ def resolve_saved(
     """The versions that would be installed."""
     saved = parse_index(read_small(index))
     wanted = tuple(Wanted(need, "the command line") for need in requirements)
-    found = solve(Question(wanted), saved, expired=expired)
+    try:
+        found = solve(Question(wanted), saved, expired=expired)
+    except (ResolutionError, UnknownSkillError) as problem:
+        problem.hint = None  # hints speak of registries, and none is asked here
+        raise
     return {skill: release.version for skill, release in found.releases.items()}

@@ -199,6 +199,14 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         for field, problem in _entry_checks(entry, over=bool(manifest.over)):
             yield f"{path}.{field}", problem
     yield from _file_checks(dict(enumerate(manifest.files)))
+    yield from _need_checks(manifest)
+
+
+def _need_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for field in ("requires", "conflicts"):
+        for position, need in enumerate(getattr(manifest, field)):
+            if need.skill == manifest.skill:
+                yield f"{field}[{position}]", "a pack cannot name its own skill"
     lower_skills = [lower.skill for lower in manifest.over]
     for position, lower in enumerate(manifest.over):
         if lower.skill == manifest.skill or lower_skills.count(lower.skill) > 1:

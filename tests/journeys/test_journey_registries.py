@@ -1,0 +1,65 @@
+"""Several registries: a namespace is bound to one, whatever the command."""
+
+import pytest
+from skillpm_world import World
+from tiny_models import Models, Pair
+
+
+@pytest.fixture
+def math(models: Models) -> Pair:
+    return models.tuned("mlp")
+
+
+@pytest.fixture
+def bound(world: World, math: Pair) -> World:
+    world.init(math[0])
+    with world.file.open("a") as file:
+        file.write('\n[registries.inner]\nurl = "./inner"\nnamespaces = ["corp"]\n')
+    return world
+
+
+def test_a_private_pack_goes_to_the_registry_of_its_namespace(bound: World, math: Pair) -> None:
+    pack = bound.pack(math, "corp/math", "1.0.0")
+    published = bound.ask("publish", pack, "-C", bound.project)
+    assert published["registry"] == str(bound.project / "inner")
+    assert bound.ask("search", "math")["results"] == []
+    assert bound.ask("install", "corp/math")["generation"] == 1
+    assert bound.ask("yank", "corp/math@1.0.0")["yanked"]
+    assert "yanked" in {f["code"] for f in bound.ask("audit", code=3)["findings"]}
+
+
+def test_of_two_files_none_is_published_where_one_is_refused(bound: World, math: Pair) -> None:
+    good = bound.pack(math, "acme/math", "1.0.0")
+    private = bound.pack(math, "corp/math", "1.0.0")
+    for more in ((), ("--dry-run",)):
+        said = bound.fail("install", good, private, *more, code=2, kind="usage")
+        assert "bound to the registry `inner`" in said
+    bound.fail("show", "acme/math", code=4, kind="not_found")
+
+
+def test_another_file_of_a_published_version_is_refused_before_anything(
+    bound: World, math: Pair, models: Models
+) -> None:
+    bound.publish(math, "acme/math", "1.0.0")
+    _, other = models.tuned("attn", seed=2)
+    again = bound.pack((math[0], other), "acme/math", "1.0.0")
+    for more in ((), ("--dry-run",)):
+        said = bound.fail("install", again, *more, code=1, kind="state")
+        assert "releases are immutable" in said
+
+
+def test_a_named_registry_is_made_by_the_first_file(bound: World, math: Pair) -> None:
+    pack = bound.pack(math, "acme/math", "1.0.0")
+    url = bound.project / "fresh"
+    assert bound.ask("install", pack, "--registry", url)["generation"] == 1
+    assert (url / "registry.db").is_file()
+
+
+def test_a_pack_cannot_require_itself(bound: World, math: Pair) -> None:
+    more = ("--requires", "acme/self ^2")
+    base, tuned = math
+    said = bound.fail(
+        "pack", base, tuned, "--name", "acme/self", "--version", "1.0.0", *more,
+        code=1, kind="spec",
+    )  # fmt: skip
+    assert "requires[0]: a pack cannot name its own skill" in said
