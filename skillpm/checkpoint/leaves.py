@@ -10,7 +10,7 @@ from skillpm.checkpoint.model import Checkpoint, Shard
 from skillpm.errors import SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.merkle import Identity, LeafHasher
+from skillpm.spec.merkle import Identity, leaf_of_chunks
 
 Advance = Callable[[int], None]
 SETTLED_NS = 2_000_000_000
@@ -88,8 +88,6 @@ def _settled(shard: Shard, key: FileKey, now_ns: int) -> bool:
 
 def _leaf(model: Checkpoint, name: str, advance: Advance) -> Digest:
     spec = model.specs[name]
-    hasher = LeafHasher(spec.dtype, spec.shape)
-    for chunk in model.chunks(name):
-        hasher.update(chunk)
+    leaf = leaf_of_chunks(spec, model.chunks(name))
     advance(spec.nbytes)
-    return hasher.digest()
+    return leaf

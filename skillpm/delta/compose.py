@@ -83,6 +83,11 @@ class Composition:
                 specs[tensor] = entry.spec
         return specs
 
+    @cached_property
+    def rewritten(self) -> Mapping[str, TensorSpec]:
+        """The tensors of the result that a pack touches: all that has to be decoded."""
+        return {name: self.specs[name] for name in self.touched if name in self.specs}
+
     def _top(self, tensor: str) -> FootprintEntry:
         """The entry that decides a tensor's shape: of a pack that no other touching lies over."""
         skill = self._tops(tensor)[0]

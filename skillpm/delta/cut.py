@@ -20,7 +20,7 @@ from skillpm.delta.sketch import BUCKETS, Sketcher
 from skillpm.delta.streams import pair_chunks, tuned_chunks
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import is_float
-from skillpm.spec.merkle import LeafHasher
+from skillpm.spec.merkle import LeafHasher, leaf_of_chunks
 
 Advance = Callable[[int], None]
 """Told how many more bytes of tensors are done; called from any thread."""
@@ -128,10 +128,7 @@ def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
 def cast_leaf(tuned: Source, pair: Pair) -> Digest:
     """The leaf of a tuned tensor after it is rounded to the dtype that is stored."""
     assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
-    hasher = LeafHasher(pair.tuned.dtype, pair.tuned.shape)
-    for words in tuned_chunks(tuned, pair):
-        hasher.update(words.tobytes())
-    return hasher.digest()
+    return leaf_of_chunks(pair.tuned, (words.tobytes() for words in tuned_chunks(tuned, pair)))
 
 
 def _square(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:

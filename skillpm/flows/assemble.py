@@ -58,7 +58,7 @@ def assemble(setting: Setting, assembly: Assembly, folder: Path, stamp: dict[str
         elif tensors:
             leaves |= _rewrite(setting, assembly, folder / name, tensors, advance)
             written += (folder / name).stat().st_size
-    check_results(assembly.composition, {n: leaves[n] for n in _touched(assembly)})
+    check_results(assembly.composition, {n: leaves[n] for n in assembly.composition.rewritten})
     check_effect(assembly.composition, assembly.identity, leaves)
     root = merkle_root(leaves)
     small = _write_small(assembly, folder, shards, leaves)
@@ -67,10 +67,6 @@ def assemble(setting: Setting, assembly: Assembly, folder: Path, stamp: dict[str
     (folder / STAMP).write_bytes(json.pretty({**stamp, "root": str(root), "files": files}))
     _sync_tree(folder)
     return Written(root, written, shared)
-
-
-def _touched(assembly: Assembly) -> list[str]:
-    return [name for name in assembly.composition.touched if name in assembly.composition.specs]
 
 
 def _shards(assembly: Assembly) -> dict[str, list[str]]:

@@ -8,7 +8,8 @@ from skillpm.delta.packs import OpenPack
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.lower import AnyPack
 from skillpm.spec.digests import Digest
-from skillpm.spec.merkle import Identity, LeafHasher
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.merkle import Identity, leaf_of_chunks
 
 
 def opened(packs: Iterable[AnyPack]) -> list[OpenPack]:
@@ -20,25 +21,22 @@ def composed_identity(
     composition: Composition, base: Identity, *, workers: int, advance: Callable[[int], None]
 ) -> Identity:
     """The identity of base + set, computed in memory: only touched tensors are decoded."""
-    specs = composition.specs
-    touched = [name for name in composition.touched if name in specs]
 
-    def leaf(name: str) -> Digest:
-        hasher = LeafHasher(specs[name].dtype, specs[name].shape)
-        for chunk in composition.chunks(name):
-            hasher.update(chunk)
-        advance(specs[name].nbytes)
-        return hasher.digest()
+    def leaf(spec: TensorSpec) -> Digest:
+        found = leaf_of_chunks(spec, composition.chunks(spec.name))
+        advance(spec.nbytes)
+        return found
 
+    todo = composition.rewritten
     with ThreadPoolExecutor(workers) as pool:
         try:
-            fresh = dict(zip(touched, pool.map(leaf, touched), strict=True))
+            fresh = dict(zip(todo, pool.map(leaf, todo.values()), strict=True))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     check_results(composition, fresh)
-    leaves = {name: fresh.get(name) or base.leaves[name] for name in specs}
-    return Identity(specs, leaves)
+    leaves = {name: fresh.get(name) or base.leaves[name] for name in composition.specs}
+    return Identity(composition.specs, leaves)
 
 
 def check_results(composition: Composition, leaves: dict[str, Digest]) -> None:
@@ -64,5 +62,4 @@ def check_effect(composition: Composition, base: Identity, leaves: dict[str, Dig
 
 def total_bytes(composition: Composition) -> int:
     """The dense bytes of all touched tensors."""
-    touched: Iterable[str] = composition.touched
-    return sum(composition.specs[name].nbytes for name in touched if name in composition.specs)
+    return sum(spec.nbytes for spec in composition.rewritten.values())

@@ -15,7 +15,7 @@ from skillpm.errors import IntegrityError, NotFoundError, StateError, UnknownSki
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
 from skillpm.flows.compose import opened
-from skillpm.flows.fit import reachable
+from skillpm.flows.fit import prune
 from skillpm.flows.lower import check_is, side_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
@@ -61,12 +61,12 @@ def graft(
         identity = setting.identify(base, "hashing base")
         _check_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
-        written, root = _write(setting, project, (base, identity), lock, place, link=link)
+        written = _write(setting, project, (base, identity), lock, place, link=link)
         if not only:
-            _remember_root(project, current.lockfile, root)
+            _remember_root(project, current.lockfile, written.root)
     return Grafted(
         place,
-        root,
+        written.root,
         current.number,
         tuple(lock.skills.values()),
         written.written,
@@ -122,9 +122,7 @@ def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
     for skill in only:
         if skill not in lock.skills:
             raise UnknownSkillError(f"`{skill}` is not installed", hint="`skillpm list`")
-    keep = reachable(lock.skills, only)
-    kept = [one for skill, one in lock.skills.items() if skill in keep]
-    return lock.model_copy(update={"skill": kept}).with_root(None)
+    return prune(lock, only).with_root(None)
 
 
 def compose(
@@ -151,7 +149,7 @@ def _write(
     target: Path,
     *,
     link: bool,
-) -> tuple[Written, Digest]:
+) -> Written:
     base, identity = based
     composition, packs = compose(setting, base, identity, lock)
     side = apply_side_files(files_of(base), side_packs(packs))
@@ -176,7 +174,7 @@ def _write(
     if not swap.complete():
         raise StateError(f"`{target}` was taken by something else meanwhile")
     clear_journal(project)
-    return written, written.root
+    return written
 
 
 def _prepare(project: Project, target: Path) -> Swap:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from skillpm.spec.digests import Digest
@@ -29,8 +29,14 @@ class LeafHasher:
 
 def leaf_of(spec: TensorSpec, data: bytes) -> Digest:
     """The leaf of a tensor that is at hand whole."""
+    return leaf_of_chunks(spec, (data,))
+
+
+def leaf_of_chunks(spec: TensorSpec, chunks: Iterable[bytes]) -> Digest:
+    """The leaf of a tensor whose bytes come in pieces, in order."""
     hasher = LeafHasher(spec.dtype, spec.shape)
-    hasher.update(data)
+    for chunk in chunks:
+        hasher.update(chunk)
     return hasher.digest()
 
 
