@@ -127,8 +127,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 def _open_folder(path: Path) -> Checkpoint:
     if (path / ADAPTER).exists() and not (path / CONFIG).exists():
         raise SpecError(
-            f"`{path}` is a PEFT adapter, which this skillpm does not read yet",
-            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
+            f"`{path}` is a PEFT adapter, not a model",
+            hint=f"`skillpm pack BASE {path} --name N --version V` packs it",
         )
     if (path / SINGLE).exists():
         return Checkpoint(path, path, {SINGLE: _open_shard(path / SINGLE)}, None)

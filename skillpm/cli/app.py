@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from skillpm import __version__
-from skillpm.cli import authoring, models, project, reading, registries
+from skillpm.cli import authoring, exporting, models, project, reading, registries
 from skillpm.cli.output import report
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
@@ -41,13 +41,15 @@ for _command in (
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, reading.list_, reading.history, reading.diff, reading.resolve,
-    models.graft, models.audit, registries.registry,
+    models.graft, models.audit, exporting.export, registries.registry,
 ):  # fmt: skip
     app.add_command(_command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with the contract's code."""
+    # Tensors are decoded side by side: a product that took all cores as well would make them wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     state = State()
     try:

@@ -53,7 +53,7 @@ class Pair:
 
 def pair_up(base: Specs, tuned: Specs, *, cast: bool) -> tuple[list[Pair], Renaming]:
     """Match all tensors, sorted by name. Raises `GraftError` where that is not possible."""
-    renaming = _find_renaming(base, tuned)
+    renaming = _find_fitting(base, tuned)
     sources: dict[str, str] = {}
     for name in tuned:
         target = renaming.to_graft(name)
@@ -97,7 +97,19 @@ def _check_dtypes(pairs: list[Pair], *, cast: bool) -> None:
             )
 
 
-def _find_renaming(base: Specs, tuned: Specs) -> Renaming:
+def _find_fitting(base: Specs, tuned: Specs) -> Renaming:
+    """As `find_renaming`; refuses a prefix under which shapes differ in more than their rows."""
+    found = find_renaming(base, tuned)
+    mismatched = _mismatched(found, base, tuned) if found != Renaming() else None
+    if mismatched:
+        raise GraftError(
+            f"under the prefix `{found.tuned or found.base}` the tuned model's tensors "
+            f"do not match the base's one to one: `{mismatched}` has another shape"
+        )
+    return found
+
+
+def find_renaming(base: Specs, tuned: Specs) -> Renaming:
     """The identity where any name is shared; else the one prefix under which all that match do."""
     if base.keys() & tuned.keys():
         return Renaming()
@@ -110,12 +122,6 @@ def _find_renaming(base: Specs, tuned: Specs) -> Renaming:
             "the names of the tuned model's tensors do not match the base's, under no one prefix: "
             f"`{min(tuned)}` against `{min(base)}`",
             hint="`skillpm identify TUNED --against BASE` shows what differs",
-        )
-    mismatched = _mismatched(winners[0], base, tuned)
-    if mismatched:
-        raise GraftError(
-            f"under the prefix `{winners[0].tuned or winners[0].base}` the tuned model's tensors "
-            f"do not match the base's one to one: `{mismatched}` has another shape"
         )
     return winners[0]
 

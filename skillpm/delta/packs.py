@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillpm.delta.bits import Words
-from skillpm.delta.codecs import lossless, svd, topk, whole
+from skillpm.delta.codecs import lossless, lowrank, svd, topk, whole
 from skillpm.delta.codecs.base import add_and_round
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.ports import ReadAt, Source
@@ -18,15 +18,16 @@ from skillpm.spec.dtypes import TensorSpec, dense_bytes, is_float
 from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.spec.names import SkillName
 
-Decoder = lossless.Decoder | whole.Decoder | topk.Decoder | svd.Decoder
+Decoder = lossless.Decoder | whole.Decoder | topk.Decoder | svd.Decoder | lowrank.Decoder
 LOSSLESS_DECODERS = (lossless.Decoder, whole.Decoder)
 DECODERS: dict[str, Callable[[TensorSpec, PayloadReader, Mapping[str, Any]], Decoder]] = {
     lossless.NAME: lossless.Decoder,
     whole.NAME: whole.Decoder,
     topk.NAME: topk.Decoder,
     svd.NAME: svd.Decoder,
+    lowrank.NAME: lowrank.Decoder,
 }
-LOSSY = frozenset({topk.NAME, svd.NAME})
+LOSSY = frozenset({topk.NAME, svd.NAME, lowrank.NAME})
 BOMB_RATIO = 1000
 BOMB_FLOOR = 1 << 20
 
@@ -67,7 +68,10 @@ class OpenPack:
             if isinstance(decoder, LOSSLESS_DECODERS):
                 yield reference, decoder.words(number, reference), None
             else:
-                delta = decoder.delta(number)
+                if isinstance(decoder, lowrank.Decoder):
+                    delta = decoder.delta(number, reference)
+                else:
+                    delta = decoder.delta(number)
                 words = add_and_round(reference, delta, entry.dtype, tensor)
                 yield reference, words, delta
 

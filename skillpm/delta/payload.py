@@ -58,6 +58,13 @@ class PayloadWriter:
             self._parts[name] = (start, len(stored))
         return len(stored)
 
+    def put_plain(self, tensor: str, part: str, data: bytes) -> None:
+        """Keep one part that is entropy-coded already."""
+        with self._lock:
+            start = self._spool.tell()
+            self._spool.write(data)
+            self._parts[f"{tensor}/{part}"] = (start, len(data))
+
     def describe(self, tensor: str, record: Record) -> None:
         """Say how a tensor's parts are to be read."""
         plain = {"codec": record.codec, **record.settings}
@@ -120,6 +127,10 @@ class PayloadReader:
         """Raise `IntegrityError` unless the tensor has exactly these parts."""
         if self._names.get(tensor) != parts:
             raise IntegrityError(f"{self._what}: {tensor!r} does not have the parts of its codec")
+
+    def plain(self, tensor: str, part: str) -> bytes:
+        """The bytes of a part that is no frame, as many as the layer holds."""
+        return self._read(self._parts[f"{tensor}/{part}"])
 
     def part(self, tensor: str, part: str, expected: int) -> bytes:
         """The bytes of one part, exactly `expected` of them."""

@@ -49,8 +49,10 @@ class Sketcher:
 
 
 def encode_sketch(buckets: Floats) -> str:
-    """The sketch as a manifest holds it: little-endian float32 in base64."""
-    return base64.b64encode(buckets.astype("<f4").tobytes()).decode()
+    """The sketch as a manifest holds it: float32 in base64; what is larger than any is clipped."""
+    largest = float(np.finfo(np.float32).max)
+    kept = np.clip(buckets, -largest, largest)
+    return base64.b64encode(kept.astype("<f4").tobytes()).decode()
 
 
 def sum_sketches(sketches: Iterable[Floats]) -> Floats:

@@ -58,6 +58,7 @@ class Request:
     probes: bytes | None = None
     cast: bool = False
     method: str | None = None
+    sources: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
 
 
@@ -78,11 +79,12 @@ class Against:
     """Reference and tuned model, matched tensor by tensor."""
 
     reference: Reference
-    tuned: Checkpoint
+    tuned: Source
     tuned_identity: Identity
     pairs: list[Pair]
     differing: list[Pair]
     renaming: Renaming
+    files: Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,10 @@ def build_manifest(
         files=[file for file, _ in cut.side],
         sketch=encode_sketch(sum_sketches(one.sketch for one in cut.measured.values())),
         provenance=Provenance(
-            method=request.method, data=list(request.data), tool=f"skillpm {__version__}"
+            method=request.method,
+            sources=list(request.sources),
+            data=list(request.data),
+            tool=f"skillpm {__version__}",
         ),
     )
     return parse_manifest(manifest.canonical())

@@ -16,6 +16,7 @@ from skillpm.delta.cut import Block, Work, cast_leaf, encode_blocks, measure_pac
 from skillpm.delta.match import Pair, pair_up
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.payload import PayloadReader
+from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.compose import composed_identity, opened, total_bytes
@@ -33,6 +34,7 @@ from skillpm.flows.manifest_of import (
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import apply_side_files, cut_side_files, files_of
 from skillpm.flows.solve import check_set
+from skillpm.flows.tuned import find_tuned, tuned_side
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.merkle import Identity, merkle_root
@@ -57,15 +59,16 @@ def pack(setting: Setting, request: Request, scheme: Scheme) -> Packed:
 
     Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
     """
-    base, tuned = open_model(request.base), open_model(request.tuned)
+    base, found = open_model(request.base), find_tuned(request.tuned)
     lower = _lower(setting, request, base)
     reference = _reference(setting, base, lower)
-    tuned_identity = setting.identify(tuned, "hashing tuned")
+    side = tuned_side(setting, request, found, reference, scheme)
+    tuned, tuned_identity, request, scheme = side.source, side.identity, side.request, side.scheme
     pairs, renaming = pair_up(reference.source.specs, tuned.specs, cast=request.cast)
     differing = [p for p in pairs if _differs(p, reference.identity, tuned, tuned_identity)]
     if not differing:
         raise _nothing(request)
-    against = Against(reference, tuned, tuned_identity, pairs, differing, renaming)
+    against = Against(reference, tuned, tuned_identity, pairs, differing, renaming, side.files)
     with scratch(setting.home, "pack") as folder, disk_errors(folder):
         cut = _cut(setting, request, against, scheme, folder)
         manifest = build_manifest(request, against, cut, scheme, setting.created)
@@ -113,7 +116,7 @@ def _reference(setting: Setting, base: Checkpoint, lower: list[AnyPack]) -> Refe
     )
 
 
-def _differs(pair: Pair, base: Identity, tuned: Checkpoint, theirs: Identity) -> bool:
+def _differs(pair: Pair, base: Identity, tuned: Source, theirs: Identity) -> bool:
     if pair.change != "changed":
         return True
     leaf = cast_leaf(tuned, pair) if pair.cast else theirs.leaves[pair.read_name]
@@ -143,7 +146,7 @@ def _cut(setting: Setting, request: Request, against: Against, scheme: Scheme, f
     )
     checking = Work(reference.source, tuned, setting.workers, setting.progress("checking", total))
     measured = measure_pack(checking, pairs, trial)
-    side = tuple(cut_side_files(reference.files, tuned))
+    side = tuple(cut_side_files(reference.files, against.files))
     return Cut(draft, encoded, layers, measured, side)
 
 

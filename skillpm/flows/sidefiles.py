@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.model import Checkpoint, read_small
@@ -42,19 +43,23 @@ class SidePack:
 
 def files_of(model: Checkpoint) -> Callable[[str], bytes | None]:
     """A model's small files by name; None where it has no such file."""
+    return files_in(model.folder)
+
+
+def files_in(folder: Path | None) -> Callable[[str], bytes | None]:
+    """A folder's small files by name; None where it has no such file, or there is no folder."""
 
     def read(name: str) -> bytes | None:
-        path = model.folder / name if model.folder else None
+        path = folder / name if folder else None
         return read_small(path) if path and path.is_file() else None
 
     return read
 
 
 def cut_side_files(
-    before: Callable[[str], bytes | None], tuned: Checkpoint
+    before: Callable[[str], bytes | None], after: Callable[[str], bytes | None]
 ) -> Iterator[tuple[SideFile, bytes]]:
     """What the tuned model's small files differ in. Raises `SpecError` for a new `auto_map`."""
-    after = files_of(tuned)
     for name in PATCHED:
         new = after(name)
         if new is None:

@@ -4,11 +4,15 @@ from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, cut, new_writer, read_al
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.bits import word_count, word_dtype
+from skillpm.delta.bits import difference, word_count, word_dtype
 from skillpm.delta.codecs import lossless
+from skillpm.delta.codecs.modelled import Span, choose_model, decode_modelled, encode_modelled
 from skillpm.delta.compose import Applied, Composition
+from skillpm.delta.entropy import encode_integers
 from skillpm.delta.ports import CHUNK
+from skillpm.delta.rounding import from_float64
 from skillpm.delta.schemes import Scheme
+from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import BITS, TensorSpec
 
 dtypes = st.sampled_from(FLOATS + INTS)
@@ -46,10 +50,12 @@ def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str)
     assert _graft(base, tuned) == _whole(tuned)
 
 
-def _encoded(spec: TensorSpec, reference: np.ndarray, tuned: np.ndarray) -> tuple[str, np.ndarray]:
+def _encoded(
+    spec: TensorSpec, reference: np.ndarray, tuned: np.ndarray, *, modelled: bool = True
+) -> tuple[str, np.ndarray]:
     """The modes that the encoder chose, and what the decoder makes of its parts."""
     writer = new_writer()
-    encoder = lossless.Encoder(spec, writer)
+    encoder = lossless.Encoder(spec, writer, modelled=modelled)
     pieces = [slice(n, n + CHUNK) for n in range(0, reference.size, CHUNK)]
     for piece in pieces:
         encoder.chunk(reference[piece], tuned[piece])
@@ -61,7 +67,7 @@ def _encoded(spec: TensorSpec, reference: np.ndarray, tuned: np.ndarray) -> tupl
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("mode", ["s", "d", "x", "y"])
-def test_every_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode: str) -> None:
+def test_every_plain_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode: str) -> None:
     size = {"x": 5000, "y": 250_000}.get(mode, 1000)
     spec = TensorSpec("t", dtype, (size,))
     random = np.random.default_rng(1)
@@ -69,10 +75,115 @@ def test_every_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode: str)
     reference = reference.view(word_dtype(spec.itemsize))
     tuned = reference.copy()
     tuned[:: 50 if mode in "sy" else 1] ^= reference.dtype.type(3)
-    modes, back = _encoded(spec, reference, tuned)
+    modes, back = _encoded(spec, reference, tuned, modelled=False)
     unsorted = {"x": "d", "y": "s"}
     assert modes == (unsorted.get(mode, mode) if dtype.startswith("F8") else mode)
     assert (back == tuned).all()
+
+
+def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Normal weights, and the same moved by about `share` of their size; every third row still."""
+    random = np.random.default_rng(5)
+    weights = random.normal(size=shape) * 0.02
+    moved = random.normal(size=shape) * 0.02 * share
+    moved[::3] = 0
+    return tuple(from_float64(each.reshape(-1), dtype)[0] for each in (weights, weights + moved))
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.1, 2])
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"])
+def test_a_fine_tune_is_modelled_and_comes_back(dtype: str, share: float) -> None:
+    spec = TensorSpec("t", dtype, (500, 100))
+    reference, tuned = _noisy(dtype, spec.shape, share)
+    modes, back = _encoded(spec, reference, tuned)
+    assert modes == "r"
+    assert (back == tuned).all()
+
+
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "I32"])
+def test_modelled_words_of_any_bit_pattern_come_back(dtype: str) -> None:
+    spec = TensorSpec("t", dtype, (40, 50))
+    random = np.random.default_rng(6)
+    kind = word_dtype(spec.itemsize)
+    reference = np.frombuffer(random.bytes(2000 * spec.itemsize), kind)
+    tuned = reference ^ random.integers(0, 4, 2000).astype(kind)
+    tuned[:100] = np.frombuffer(random.bytes(100 * spec.itemsize), kind)
+    modes, back = _encoded(spec, reference, tuned)
+    assert modes == "r"
+    assert (back == tuned).all()
+
+
+def test_rows_that_go_on_in_the_next_chunk_come_back() -> None:
+    spec = TensorSpec("t", "BF16", (1500, 1000))
+    reference, tuned = _noisy("BF16", spec.shape, 0.03)
+    modes, back = _encoded(spec, reference, tuned)
+    assert modes == "rr"
+    assert (back == tuned).all()
+
+
+def test_rows_that_stay_cost_nothing_when_the_others_are_modelled() -> None:
+    sizes = []
+    for dtype, still in (("BF16", False), ("BF16", True)):
+        spec = TensorSpec("t", dtype, (600, 100))
+        reference, tuned = _noisy(dtype, spec.shape, 0.03)
+        kept = np.arange(tuned.size) // 100 % 3 != 0
+        if not still:
+            spec = TensorSpec("t", dtype, (400, 100))
+            reference, tuned = reference[kept], tuned[kept]
+        writer = new_writer()
+        encoder = lossless.Encoder(spec, writer)
+        encoder.chunk(reference, tuned)
+        encoder.close()
+        sizes.append(reader_of(writer).stored_bytes("t"))
+    assert sizes[1] < sizes[0] * 1.02
+
+
+def test_damage_of_a_modelled_part_is_an_error_or_other_words() -> None:
+    spec = TensorSpec("t", "BF16", (200, 40))
+    reference, tuned = _noisy("BF16", spec.shape, 0.1)
+    folded = difference(reference, tuned, "BF16")
+    span = Span(spec, 0, folded.size)
+    model = choose_model(span, reference, folded)
+    assert model.classes is not None
+    part = encode_modelled(model, span, reference, folded)
+    assert (decode_modelled(part, span, reference) == folded).all()
+    found = 0
+    places = [*range(60), *range(60, len(part), 29)]
+    for place in places:
+        changed = bytearray(part)
+        changed[place] ^= 0x41
+        try:
+            assert decode_modelled(bytes(changed), span, reference).shape == folded.shape
+        except IntegrityError:
+            found += 1
+        with pytest.raises(IntegrityError):
+            decode_modelled(part[:place], span, reference)
+    assert found > len(places) // 2
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (b"\5\0", "begin"),
+        (b"\x80\0\xff\xff\xff\xff\xff", "length"),
+        (b"\x80\0\6" + encode_integers(np.full(90, -5, np.int32), np.zeros(90, np.uint8)), "class"),
+        (
+            b"\0\0" + encode_integers(np.full(1800, 1 << 20, np.int32), np.zeros(1800, np.uint8)),
+            "wider",
+        ),
+    ],
+)
+def test_hostile_modelled_parts_are_named(head: bytes, message: str) -> None:
+    spec = TensorSpec("t", "BF16", (90, 20))
+    with pytest.raises(IntegrityError, match=message):
+        decode_modelled(head, Span(spec, 0, 1800), np.zeros(1800, dtype="<u2"))
+
+
+@pytest.mark.parametrize(("dtype", "modes"), [("F64", "r"), ("BF16", "q"), ("F8_E4M3", "x")])
+def test_modes_that_a_dtype_cannot_have_are_refused(dtype: str, modes: str) -> None:
+    spec = TensorSpec("t", dtype, (4,))
+    with pytest.raises(IntegrityError, match="`t`"):
+        lossless.Decoder(spec, reader_of(new_writer()), {"modes": modes, "counts": []})
 
 
 def test_a_tensor_of_several_chunks_takes_a_mode_for_each() -> None:
@@ -83,7 +194,7 @@ def test_a_tensor_of_several_chunks_takes_a_mode_for_each() -> None:
     tuned[2 * CHUNK : 3 * CHUNK] ^= np.uint16(0x8001)
     tuned[-3:] = 0x7FC1
     modes, back = _encoded(spec, reference, tuned)
-    assert modes == "zsxd"
+    assert modes == "zsxr"
     assert (back == tuned).all()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from golden_adapters import write_adapter
 
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
@@ -54,7 +55,10 @@ WIDE: Tensors = {
     "layers.1.mlp.down_proj.weight": ("F32", (96, 160)),
     "lm_head.weight": ("BF16", (128, 96)),
 }
-WORLDS = {"lossless": MIXED, "graftllm-832": WIDE, "graftllm-842": WIDE}
+ADAPTERS = {"lora": False, "dora": True}
+WORLDS = {
+    "lossless": MIXED, "graftllm-832": WIDE, "graftllm-842": WIDE, "lora": WIDE, "dora": WIDE,
+}  # fmt: skip
 
 
 def _uniform(seed: str, count: int) -> np.ndarray:
@@ -122,10 +126,14 @@ def cut_pack(folder: Path, name: str, output: Path) -> None:
     from skillpm.delta.schemes import GraftLLM, Lossless
 
     base = write_model(folder / "base.safetensors", WORLDS[name], tuned=False)
-    tuned = write_model(folder / "tuned.safetensors", WORLDS[name], tuned=True)
+    if name in ADAPTERS:
+        tuned = write_adapter(folder / name, dora=ADAPTERS[name])
+    else:
+        tuned = write_model(folder / "tuned.safetensors", WORLDS[name], tuned=True)
     skill, version = SkillName.parse(f"golden/{name}"), Version.parse("1.0.0")
     columns = "8/3/2" if name.endswith("832") else "8/4/2"
-    scheme = Lossless() if name == "lossless" else GraftLLM(decompose, columns=columns)
+    lossless = name == "lossless" or name in ADAPTERS
+    scheme = Lossless() if lossless else GraftLLM(decompose, columns=columns)
     pack(setting_in(folder), Request(base, tuned, skill, version, output=output), scheme)
 
 

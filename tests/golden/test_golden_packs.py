@@ -96,5 +96,5 @@ def test_the_golden_packs_have_every_codec_and_every_mode(recorded: dict[str, st
             record = PayloadReader(opened.open_layer(one.layer), name).records[one.tensor]
             codecs.add(record.codec)
             modes |= set(record.settings.get("modes", ""))
-    assert codecs == {"lossless", "svd", "topk"}
+    assert codecs == {"lossless", "lowrank", "svd", "topk"}
     assert modes == set("sdxy")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from skillpm.delta.bits import chunk_spans
 from skillpm.delta.codecs.base import setting
+from skillpm.delta.codecs.products import EXPONENT_LIMIT, Product, fit_exponents
 from skillpm.delta.codecs.quantise import (
     Quantised,
     dequantise,
@@ -34,10 +35,7 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 NAME = "svd"
-EXACT = 1 << 53
-GRID_BITS = 24
 _GROUP_LIMIT = 1 << 16
-_EXPONENT_LIMIT = 1000
 _BITS = frozenset(range(2, 9))
 
 
@@ -63,6 +61,15 @@ def matrix_shape(spec: TensorSpec) -> tuple[int, int]:
     return spec.shape[0], prod(spec.shape[1:])
 
 
+@dataclass(frozen=True)
+class Group:
+    """One column group, quantised: blocks [count, m] of U's columns and [count, n] of V's."""
+
+    columns: Columns
+    left: Quantised
+    right: Quantised
+
+
 def encode(
     spec: TensorSpec,
     factors: Factors,
@@ -72,16 +79,33 @@ def encode(
     writer: PayloadWriter,
 ) -> Record:
     """Quantise and write the factors; the columns of all groups together are the rank."""
-    sigma = factors.sigma.astype("<f4")
-    writer.put(spec.name, "sigma", sigma.tobytes())
-    left = _encode_side(spec.name, "u", factors.left.T, (columns, group, writer))
-    right = _encode_side(spec.name, "v", factors.right, (columns, group, writer))
-    left *= sigma.astype(np.float64)[:, None]
-    exponents = _grid(left, right)
+    groups: list[Group] = []
+    start = 0
+    for part in columns:
+        span = slice(start, start + part.count)
+        left, right = (
+            quantise(rows[span].astype(np.float64), part.bits, group)
+            for rows in (factors.left.T, factors.right)
+        )
+        groups.append(Group(part, left, right))
+        start += part.count
+    return write(spec, factors.sigma, groups, group=group, writer=writer)
+
+
+def write(
+    spec: TensorSpec, sigma: Floats, groups: list[Group], *, group: int, writer: PayloadWriter
+) -> Record:
+    """Write factors that are quantised already, in whatever way."""
+    narrow = sigma.astype("<f4")
+    writer.put(spec.name, "sigma", narrow.tobytes())
+    left = _write_side(spec.name, "u", [(one.columns, one.left) for one in groups], group, writer)
+    right = _write_side(spec.name, "v", [(one.columns, one.right) for one in groups], group, writer)
+    left *= narrow.astype(np.float64)[:, None]
+    exponents = fit_exponents(left, right)
     record = Record(
         NAME,
         {
-            "columns": [[c.bits, c.count] for c in columns],
+            "columns": [[one.columns.bits, one.columns.count] for one in groups],
             "group": group,
             "left": exponents[0],
             "right": exponents[1],
@@ -91,44 +115,19 @@ def encode(
     return record
 
 
-def _encode_side(
-    tensor: str, side: str, rows: Floats, how: tuple[list[Columns], int, PayloadWriter]
+def _write_side(
+    tensor: str,
+    side: str,
+    blocks: list[tuple[Columns, Quantised]],
+    group: int,
+    writer: PayloadWriter,
 ) -> Floats:
-    """Quantise one factor, given as [r, length]; return what the decoder will see."""
-    columns, group, writer = how
-    seen = np.empty_like(rows, dtype=np.float64)
-    start = 0
-    for number, part in enumerate(columns):
-        stop = start + part.count
-        quantised = quantise(rows[start:stop].astype(np.float64), part.bits, group)
-        writer.put(tensor, f"{side}{number}q", pack_bits(quantised.codes, part.bits))
-        writer.put(tensor, f"{side}{number}s", quantised.scales.astype("<f2").tobytes())
-        writer.put(tensor, f"{side}{number}z", quantised.zeros.tobytes())
-        seen[start:stop] = dequantise(quantised, group)
-        start = stop
-    return seen
-
-
-def _grid(left: Floats, right: Floats) -> tuple[int, int]:
-    """The finest exponents, from `GRID_BITS` down, at which the product stays exact."""
-    tops = [int(np.frexp(np.max(np.abs(side), initial=0.0))[1]) for side in (left, right)]
-    for bits in range(GRID_BITS, 0, -1):
-        exponents = (tops[0] - bits, tops[1] - bits)
-        if product_bound(_on_grid(left, exponents[0]), _on_grid(right, exponents[1])) <= EXACT:
-            return exponents
-    raise AssertionError
-
-
-def _on_grid(values: Floats, exponent: int) -> Floats:
-    """Integers: values over 2^exponent, rounded once."""
-    with np.errstate(over="ignore"):  # the decoder refuses what is not finite
-        return np.rint(np.ldexp(values, -exponent))
-
-
-def product_bound(left: Floats, right: Floats) -> int:
-    """Σₖ max|left[k]|·max|right[k]| over integer-valued rows, in exact integers."""
-    pairs = zip(np.abs(left).max(axis=1), np.abs(right).max(axis=1), strict=True)
-    return sum(int(a) * int(b) for a, b in pairs)
+    """Write the blocks of one factor; return what the decoder will see, [r, length]."""
+    for number, (part, block) in enumerate(blocks):
+        writer.put(tensor, f"{side}{number}q", pack_bits(block.codes, part.bits))
+        writer.put(tensor, f"{side}{number}s", block.scales.astype("<f2").tobytes())
+        writer.put(tensor, f"{side}{number}z", block.zeros.tobytes())
+    return np.concatenate([dequantise(block, group) for _, block in blocks])
 
 
 class Decoder:
@@ -144,7 +143,7 @@ class Decoder:
         self._spans = chunk_spans(spec)
         columns = _columns(settings.get("columns"), min(self._rows, self._width), spec.name)
         group = setting(settings, "group", 1, _GROUP_LIMIT)
-        limits = (-_EXPONENT_LIMIT, _EXPONENT_LIMIT)
+        limits = (-EXPONENT_LIMIT, EXPONENT_LIMIT)
         exponents = (setting(settings, "left", *limits), setting(settings, "right", *limits))
         kinds = [f"{side}{n}{kind}" for side in "uv" for n in range(len(columns)) for kind in "qsz"]
         reader.expect_parts(spec.name, {"sigma", *kinds})
@@ -154,22 +153,11 @@ class Decoder:
         right = _decode_side(reader, (spec.name, "v", self._width), columns, group)
         with np.errstate(invalid="ignore"):  # refused below
             left *= sigma.astype(np.float64)[:, None]
-        self._left = _on_grid(left, exponents[0])
-        self._right = _on_grid(right, exponents[1])
-        self._exponent = sum(exponents)
-        finite = np.isfinite(self._left).all() and np.isfinite(self._right).all()
-        if not finite or product_bound(self._left, self._right) > EXACT:
-            raise IntegrityError(f"`{spec.name}`: its factors do not multiply exactly")
+        self._product = Product.of(left, right, exponents, spec.name)
 
     def delta(self, chunk: int) -> Floats:
         """The decoded delta of one chunk."""
-        start, stop = self._spans[chunk]
-        first, last = start // self._width, -(-stop // self._width)
-        product = np.matmul(self._left[:, first:last].T, self._right)
-        offset = first * self._width
-        flat: Floats = product.reshape(-1)[start - offset : stop - offset]
-        with np.errstate(over="ignore"):  # refused where it is added to the reference
-            return np.ldexp(flat, self._exponent)
+        return self._product.flat(*self._spans[chunk])
 
 
 def _columns(plain: Any, rank_limit: int, tensor: str) -> list[Columns]:

@@ -1,0 +1,149 @@
+"""The peers' own codecs: signs × row scale, low rank in float16, random drop from a seed.
+
+Each writes parts and a record as the project's codecs do, and gives the delta back from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skillpm.delta.bits import chunk_spans, from_planes, planes_of
+from skillpm.delta.codecs.base import put_planes, read_planes
+from skillpm.delta.codecs.svd import matrix_shape
+from skillpm.delta.payload import Record
+from skillpm.delta.rounding import Floats, from_float64, to_float64
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from skillpm.delta.payload import PayloadReader, PayloadWriter
+    from skillpm.spec.dtypes import TensorSpec
+
+SIGNS = "signs"
+LOWRANK = "lowrank"
+DROPPED = "dropped"
+_TOP_EXPONENT = 14
+
+
+def encode_signs(spec: TensorSpec, delta: Floats, scales: Floats, writer: PayloadWriter) -> Record:
+    """BitDelta: a bit a weight, a float16 scale a row of [m, n]; zero counts as positive."""
+    exponent, words = _halves(scales)
+    writer.put(spec.name, "scales", words.tobytes())
+    writer.put(spec.name, "bits", np.packbits(delta < 0).tobytes())
+    record = Record(SIGNS, {"exponent": exponent})
+    writer.describe(spec.name, record)
+    return record
+
+
+def encode_lowrank(spec: TensorSpec, left: Floats, right: Floats, writer: PayloadWriter) -> Record:
+    """A LoRA's two factors in float16: left [m, r], right [r, n]."""
+    exponents = []
+    for part, factor in (("left", left), ("right", right)):
+        exponent, words = _halves(factor.reshape(-1))
+        put_planes(writer, spec.name, part, planes_of(words))
+        exponents.append(exponent)
+    record = Record(LOWRANK, {"rank": left.shape[1], "exponents": exponents})
+    writer.describe(spec.name, record)
+    return record
+
+
+def encode_dropped(
+    spec: TensorSpec, delta: Floats, keep: float, seed: int, writer: PayloadWriter
+) -> Record:
+    """DARE: each delta is kept with probability `keep` and divided by it.
+
+    Which ones follows from the seed, so only the values are stored, in float16.
+    """
+    exponent, words = _halves(delta[_mask(spec, keep, seed)] / keep)
+    put_planes(writer, spec.name, "values", planes_of(words))
+    record = Record(DROPPED, {"keep": keep, "seed": seed, "exponent": exponent})
+    writer.describe(spec.name, record)
+    return record
+
+
+def _halves(values: Floats) -> tuple[int, npt.NDArray[np.uint16]]:
+    """Float16 words over a power of two that brings the largest near float16's top."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    exponent = int(np.frexp(largest)[1]) - _TOP_EXPONENT if largest else 0
+    words, _ = from_float64(np.ldexp(values, -exponent), "F16")
+    return exponent, words
+
+
+def _mask(spec: TensorSpec, keep: float, seed: int) -> npt.NDArray[np.bool_]:
+    digest = hashlib.sha256(f"{seed}/{spec.name}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8])).random(spec.elements) < keep
+
+
+class _Whole:
+    """Decodes a tensor at once, gives it chunk by chunk."""
+
+    def __init__(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> None:
+        self._spans = chunk_spans(spec)
+        self._delta = self._decode(spec, reader, settings)
+
+    def _decode(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> Floats:
+        raise NotImplementedError
+
+    def delta(self, chunk: int) -> Floats:
+        """The decoded delta of one chunk."""
+        start, stop = self._spans[chunk]
+        return self._delta[start:stop]
+
+
+class Signs(_Whole):
+    """The inverse of `encode_signs`."""
+
+    def _decode(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> Floats:
+        rows, width = matrix_shape(spec)
+        words = np.frombuffer(reader.part(spec.name, "scales", 2 * rows), dtype="<u2")
+        scales = np.ldexp(to_float64(words, "F16"), settings["exponent"])
+        packed = reader.part(spec.name, "bits", -(-spec.elements // 8))
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=spec.elements)
+        signs = 1.0 - 2.0 * bits.reshape(rows, width)
+        return (signs * scales[:, None]).reshape(-1)
+
+
+class LowRank(_Whole):
+    """The inverse of `encode_lowrank`."""
+
+    def _decode(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> Floats:
+        rows, width = matrix_shape(spec)
+        rank = settings["rank"]
+        sides = []
+        for part, shape, exponent in (
+            ("left", (rows, rank), settings["exponents"][0]),
+            ("right", (rank, width), settings["exponents"][1]),
+        ):
+            size = shape[0] * shape[1]
+            words = from_planes(read_planes(reader, spec.name, part, planes=2, size=size))
+            sides.append(np.ldexp(to_float64(words, "F16"), exponent).reshape(shape))
+        return (sides[0] @ sides[1]).reshape(-1)
+
+
+class Dropped(_Whole):
+    """The inverse of `encode_dropped`."""
+
+    def _decode(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> Floats:
+        mask = _mask(spec, settings["keep"], settings["seed"])
+        size = int(mask.sum())
+        words = from_planes(read_planes(reader, spec.name, "values", planes=2, size=size))
+        delta = np.zeros(spec.elements)
+        delta[mask] = np.ldexp(to_float64(words, "F16"), settings["exponent"])
+        return delta
+
+
+DECODERS = {SIGNS: Signs, LOWRANK: LowRank, DROPPED: Dropped}

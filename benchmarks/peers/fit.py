@@ -1,0 +1,54 @@
+"""Turning a method's one knob until its file meets a budget."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TRIES = 12
+CLOSE = 0.004
+
+
+def fit(
+    size: Callable[[float], float], budget: float, *, low: float, high: float, tries: int = TRIES
+) -> float:
+    """The largest knob in [low, high] found whose size is within the budget.
+
+    `size` rises with the knob. Interpolates in logarithms, and bisects where that stalls. Stops at
+    0.4 % below the budget. Raises `ValueError` where even `low` is too large.
+    """
+    small, large = size(low), size(high)
+    if large <= budget:
+        return high
+    if small > budget:
+        message = f"the smallest setting takes {small:.0f} bytes of {budget:.0f}"
+        raise ValueError(message)
+    for number in range(tries):
+        if small >= (1 - CLOSE) * budget:
+            break
+        share = math.log(budget * (1 - CLOSE / 2) / small) / math.log(large / small)
+        share = 0.5 if number % 3 == 2 else min(max(share, 0.02), 0.98)
+        middle = low * (high / low) ** share
+        found = size(middle)
+        if found <= budget:
+            low, small = middle, found
+        else:
+            high, large = middle, found
+    return low
+
+
+def fit_count(size: Callable[[int], float], budget: float, low: int, high: int) -> int:
+    """The largest integer knob within the budget, by bisection; raises as `fit` does."""
+    if (smallest := size(low)) > budget:
+        message = f"the smallest setting takes {smallest:.0f} bytes of {budget:.0f}"
+        raise ValueError(message)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if size(middle) <= budget:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,79 @@
+"""The table of methods: a task and a budget to a candidate decoded from its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from benchmarks.peers import binary, budgeted
+from benchmarks.peers.files import read, write
+from benchmarks.peers.recipe import DELTA_COME, GRAFTLLM, Recipe, fitted, scheme_of
+from benchmarks.peers.skillpack import write_skillpack
+from benchmarks.peers.task import Budget, Candidate, Clock, Task
+
+if TYPE_CHECKING:
+    from benchmarks.peers.scheme import Peer
+
+Method = Callable[[Task, Budget | None], Candidate]
+
+
+def finished(task: Task, make: Callable[[], Peer]) -> Candidate:
+    """Encode, write, and decode what was written."""
+    clock = Clock()
+    peer = make()
+    path = task.folder / f"{peer.name}.safetensors"
+    size = write(task, peer, path)
+    state = read(path, task.base)
+    return Candidate(state, size, clock.seconds, dict(peer.settings))
+
+
+def _graft(recipe: Recipe) -> Method:
+    """The same tensors go into a `.skillpack` too, whose bytes are told as a setting."""
+
+    def method(task: Task, budget: Budget | None) -> Candidate:
+        peers: list[Peer] = []
+
+        def make() -> Peer:
+            peers.append(scheme_of(task, fitted(task, recipe, budget)))
+            return peers[0]
+
+        found = finished(task, make)
+        path = task.folder / f"{recipe.name}.skillpack"
+        path.unlink(missing_ok=True)
+        found.settings["skillpack"] = write_skillpack(task, peers[0], path)
+        return found
+
+    return method
+
+
+def _fixed(make: Callable[[Task, float], Peer]) -> Method:
+    """A method with no knob but the share of the embeddings' deltas: a budget is refused."""
+
+    def method(task: Task, budget: Budget | None) -> Candidate:
+        if budget is not None:
+            message = "a bit a weight is all that there is: no budget can be met"
+            raise ValueError(message)
+        return finished(task, lambda: make(task, GRAFTLLM.alpha))
+
+    return method
+
+
+def _budgeted(make: Callable[[Task, Budget], Peer]) -> Method:
+    def method(task: Task, budget: Budget | None) -> Candidate:
+        if budget is None:
+            message = "this method has no size of its own: give it a budget"
+            raise ValueError(message)
+        return finished(task, lambda: make(task, budget))
+
+    return method
+
+
+METHODS: dict[str, Method] = {
+    "recipe": _graft(GRAFTLLM),
+    "delta-come": _graft(DELTA_COME),
+    "bitdelta": _fixed(binary.plain),
+    "bitdelta-distilled": _fixed(binary.distilled),
+    "lora": _budgeted(budgeted.lora),
+    "magnitude": _budgeted(budgeted.magnitude),
+    "dare": _budgeted(budgeted.dare),
+}

@@ -1,0 +1,1 @@
+"""Adapters as PEFT saves them: their config, the names of their tensors, and where those belong."""

@@ -1,0 +1,79 @@
+"""A PEFT adapter directory: its config, and its tensors by what they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.adapters.config import CONFIG, PICKLE, WEIGHTS, AdapterConfig, parse_config
+from skillpm.adapters.keys import Keys, Module, sort_keys
+from skillpm.checkpoint.model import INDEX, SINGLE, Checkpoint, open_checkpoint, read_small
+from skillpm.delta.codecs.lowrank import DTYPES
+from skillpm.errors import NotFoundError, SpecError
+from skillpm.spec.dtypes import TensorSpec
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA on disk, read and checked in itself; what it is put on comes later."""
+
+    path: Path
+    config: AdapterConfig
+    tensors: Checkpoint
+    keys: Keys
+
+    def factors(self, name: str) -> tuple[TensorSpec, TensorSpec]:
+        """The specs of A [r, in] and B [out, r] of one module. Raises `SpecError`."""
+        module = self.keys.modules[name]
+        a, b = (self._factor(name, key) for key in (module.a, module.b))
+        rank = self.config.rank_of(name)
+        if a.shape[0] != b.shape[1] or a.shape[0] != rank:
+            raise SpecError(
+                f"`{name}` has rank {rank} by the config of `{self.path}`, but its factors have "
+                f"shapes {list(a.shape)} and {list(b.shape)}"
+            )
+        if self.config.use_dora and module.magnitude is None:
+            raise SpecError(f"`{self.path}` uses DoRA, but `{name}` has no magnitudes")
+        if module.magnitude is not None and not self.config.use_dora:
+            raise SpecError(f"`{name}` has magnitudes, but `{self.path}` does not use DoRA")
+        return a, b
+
+    def _factor(self, name: str, key: str | None) -> TensorSpec:
+        assert key is not None  # noqa: S101 - `sort_keys` made sure of both factors
+        spec = self.tensors.specs[key]
+        if len(spec.shape) == 4:  # noqa: PLR2004 - a convolution in two dimensions
+            raise SpecError(
+                f"`{name}` is a convolution: its update cannot be packed from its factors",
+                hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
+            )
+        if spec.dtype not in DTYPES or len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004
+            raise SpecError(
+                f"{key!r} should be a matrix in {', '.join(DTYPES)}; "
+                f"found {spec.dtype} {list(spec.shape)}"
+            )
+        return spec
+
+    def module(self, name: str) -> Module:
+        """The keys of one module."""
+        return self.keys.modules[name]
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether a folder holds a PEFT adapter and no model beside it."""
+    return (path / CONFIG).is_file() and not any((path / n).exists() for n in (SINGLE, INDEX))
+
+
+def open_adapter(path: Path) -> Adapter:
+    """Read an adapter directory. Raises `SpecError` for what cannot be packed right."""
+    config = parse_config(read_small(path / CONFIG), f"`{path / CONFIG}`")
+    if not (path / WEIGHTS).exists():
+        if (path / PICKLE).exists():
+            raise SpecError(
+                f"`{path / PICKLE}` is a pickle, which can run code: it is never loaded",
+                hint="save the adapter as safetensors: `model.save_pretrained(DIR)`",
+            )
+        raise NotFoundError(f"there is no `{WEIGHTS}` in `{path}`")
+    tensors = open_checkpoint(path / WEIGHTS)
+    keys = sort_keys(list(tensors.specs), f"`{path / WEIGHTS}`")
+    adapter = Adapter(path, config, tensors, keys)
+    for name in keys.modules:
+        adapter.factors(name)
+    return adapter

@@ -1,0 +1,130 @@
+"""`adapter_config.json`: what of it decides the weights, and what is refused by name."""
+
+import re
+from math import sqrt
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+
+from skillpm.errors import Problems, SpecError
+from skillpm.spec import json
+from skillpm.spec.fields import Document, read_document
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+PICKLE = "adapter_model.bin"
+_MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
+_PATTERN_LIMIT = 500
+_NESTED = re.compile(r"[*+}][^()]*\)[*+{]|\([^()]*\|[^()]*\)[*+{]")
+"""A repeat of what repeats or branches: matching it can take longer than anybody waits."""
+
+_DECIDES = frozenset({
+    "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
+    "fan_in_fan_out", "bias", "modules_to_save", "init_lora_weights", "base_model_name_or_path",
+    "ensure_weight_tying",
+})  # fmt: skip
+_SAYS_NOTHING = frozenset({
+    "task_type", "auto_mapping", "inference_mode", "lora_dropout", "revision", "peft_version",
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "eva_config",
+    "lora_ga_config", "loftq_config", "corda_config", "megatron_core", "runtime_config",
+    "qalora_group_size", "velora_config", "base_model_class", "parent_library",
+    "modules_to_tie", "target_modules_to_tie",
+})  # fmt: skip
+"""How it was trained, or where: the weights are the same without."""
+_REFUSED = {
+    "layer_replication": "the model has more layers than its base",
+    "megatron_config": "its layers are Megatron's",
+    "trainable_token_indices": "rows of the embedding are stored apart",
+    "alora_invocation_tokens": "it acts on some tokens alone, and no weights do that",
+    "lora_bias": "its updates have biases of their own",
+    "target_parameters": "it targets parameters instead of modules",
+    "use_qalora": "its inputs are pooled",
+    "use_bdlora": "its factors are block-diagonal",
+    "arrow_config": "it routes between adapters",
+    "monteclora_config": "its weights are sampled",
+    "kasa_config": "it changes the base",
+}
+_CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+
+Number = Annotated[float, Field(strict=False)]
+T = TypeVar("T")
+
+
+class AdapterConfig(Document):
+    """A LoRA's config, as far as it decides the weights."""
+
+    peft_type: str
+    r: Annotated[int, Field(ge=1)] = 8
+    lora_alpha: Number = 8.0
+    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] | None = None
+    alpha_pattern: dict[str, Number] | None = None
+    use_rslora: bool = False
+    use_dora: bool = False
+    fan_in_fan_out: bool = False
+    bias: str = "none"
+    modules_to_save: list[str] | None = None
+    init_lora_weights: bool | str | None = True
+    base_model_name_or_path: str | None = None
+    ensure_weight_tying: bool = False
+
+    def rank_of(self, module: str) -> int:
+        """The rank that the config gives a module: the first pattern that ends its name."""
+        return _first(self.rank_pattern or {}, module, self.r)
+
+    def scale_of(self, module: str, rank: int) -> float:
+        """α/r, or α/√r with rsLoRA (Kalajdzievski 2023), as PEFT computes it."""
+        alpha = _first(self.alpha_pattern or {}, module, self.lora_alpha)
+        return alpha / sqrt(rank) if self.use_rslora else alpha / rank
+
+
+def parse_config(data: bytes, what: str) -> AdapterConfig:
+    """Read a config. Raises `SpecError` for what is not sound, or cannot be packed right."""
+    plain = json.parse_object(data, what)
+    kind = plain.get("peft_type")
+    if kind != "LORA":
+        raise SpecError(f"{what} is of type {kind!r}; only LORA can be packed", hint=_MERGE)
+    _refuse(plain, what)
+    config = read_document(AdapterConfig, plain, what)
+    problems = Problems(what)
+    for field in ("rank_pattern", "alpha_pattern"):
+        for pattern in getattr(config, field) or {}:
+            _check_pattern(pattern, field, problems)
+    if config.bias not in ("none", "all", "lora_only"):
+        problems.add("bias", f"expected none, all or lora_only, found {config.bias!r}")
+    problems.raise_if_any()
+    return config
+
+
+def _refuse(plain: dict[str, Any], what: str) -> None:
+    for key, value in plain.items():
+        if not value or key in _DECIDES or key in _SAYS_NOTHING:
+            continue
+        if key in _REFUSED:
+            raise SpecError(
+                f"{what} sets `{key}`: {_REFUSED[key]}, which cannot be packed", hint=_MERGE
+            )
+        raise SpecError(f"{what} sets `{key}`, which this skillpm does not know", hint=_MERGE)
+    start = plain.get("init_lora_weights")
+    if isinstance(start, str) and start.lower().startswith(_CHANGES_THE_BASE):
+        raise SpecError(
+            f"{what} has `init_lora_weights` {start!r}, which changes the base before training",
+            hint="save it as a plain LoRA: `save_pretrained(DIR, "
+            "path_initial_model_for_weight_conversion=INITIAL)`, or merge it",
+        )
+
+
+def _check_pattern(pattern: str, field: str, problems: Problems) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as problem:
+        problems.add(field, f"{pattern[:60]!r} is no regular expression: {problem}")
+    if len(pattern) > _PATTERN_LIMIT or _NESTED.search(pattern):
+        problems.add(field, f"{pattern[:60]!r} could take too long to match")
+
+
+def _first(patterns: dict[str, T], module: str, default: T) -> T:
+    """As PEFT's `get_pattern_key`: patterns match the end of a name, from a dot or its start."""
+    for pattern, value in patterns.items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default

@@ -1,0 +1,131 @@
+"""What one tensor can be encoded as, at a given step, and what each way costs and errs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from skillpm.delta.auto.dense import code_grid, code_signs
+from skillpm.delta.auto.factored import Whitened, code_factors
+from skillpm.delta.auto.metric import Metric
+from skillpm.delta.codecs import factors, grid, hybrid, sign, zero
+from skillpm.delta.codecs.factors import CodedFactors
+from skillpm.delta.codecs.grid import CodedGrid
+from skillpm.delta.codecs.hybrid import CodedHybrid
+from skillpm.delta.codecs.sign import CodedSigns
+from skillpm.delta.payload import PayloadWriter, Record
+from skillpm.delta.rounding import Floats
+from skillpm.spec.dtypes import TensorSpec
+
+Coded = CodedFactors | CodedGrid | CodedHybrid | CodedSigns
+Family = Literal["zero", "svd-ec", "grid", "svd-ec+grid", "sign"]
+FEEDBACK_LIMIT = 8192
+"""Wider sides are rounded without feedback: it goes column by column."""
+_HYBRID_CUT = 3.0
+"""The low-rank part of a hybrid takes singular values above so many steps."""
+RECORD_BYTES = 130
+"""A tensor's record, and its part in the header of a layer."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A way to encode a tensor; the step is 0 where it has none."""
+
+    family: Family
+    step: float = 0.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a choice costs in bytes, and its distortion."""
+
+    choice: Choice
+    size: float
+    distortion: float
+
+
+class Candidates:
+    """All that a tensor's delta [m, n] can become under its metric."""
+
+    def __init__(self, spec: TensorSpec, delta: Floats, metric: Metric) -> None:
+        self.spec = spec
+        self.metric = metric
+        self.delta = torch.from_numpy(delta.reshape(grid.rows_of(spec))).float()
+        self.energy = metric.distortion(self.delta)
+        vector = min(self.delta.shape) < 2  # noqa: PLR2004 - a matrix has two
+        self.whitened = None if vector else Whitened.of(self.delta, metric)
+
+    def top(self) -> float:
+        """A step at which next to nothing is left."""
+        if self.whitened is not None:
+            return 2 * float(self.whitened.sigma[0])
+        return 2 * self.energy**0.5
+
+    def points(self, step: float) -> Iterator[Point]:
+        """Every family at one step."""
+        families: tuple[Family, ...] = ("svd-ec", "svd-ec+grid", "grid")
+        for family in families:
+            choice = Choice(family, step)
+            coded = self.code(choice)
+            if coded is not None:
+                yield self.point(choice, coded)
+
+    def fixed(self) -> Iterator[Point]:
+        """What has no step: nothing at all, and signs."""
+        yield Point(Choice("zero"), RECORD_BYTES / 2, self.energy)
+        coded = self.code(Choice("sign"))
+        if coded is not None:
+            yield self.point(Choice("sign"), coded)
+
+    def point(self, choice: Choice, coded: Coded) -> Point:
+        """Cost and distortion of what was coded."""
+        error = self.delta - torch.from_numpy(self.decoded(coded)).float().reshape(self.delta.shape)
+        return Point(choice, coded.bits() / 8 + RECORD_BYTES, self.metric.distortion(error))
+
+    def code(self, choice: Choice) -> Coded | None:
+        """The tensor in one way; None where nothing of it would be left."""
+        feedback = max(self.delta.shape) <= FEEDBACK_LIMIT
+        if choice.family == "grid":
+            return code_grid(self.delta, self.metric, choice.step, feedback=feedback)
+        if self.whitened is None:
+            return None
+        if choice.family == "sign":
+            return code_signs(self.delta, self.metric)
+        if choice.family == "svd-ec":
+            return code_factors(self.whitened, choice.step, feedback=feedback)
+        return self._hybrid(choice.step, feedback=feedback)
+
+    def _hybrid(self, step: float, *, feedback: bool) -> CodedHybrid | None:
+        assert self.whitened is not None  # noqa: S101 - told to the type checker
+        few = self.whitened.above(_HYBRID_CUT * step)
+        low = code_factors(few, step, feedback=feedback) if few is not None else None
+        if low is None:
+            return None
+        near = torch.from_numpy(factors.delta_of(self.spec, low)).float()
+        left = self.delta - near.reshape(self.delta.shape)
+        rest = code_grid(left, self.metric, step, feedback=feedback)
+        return None if rest is None else CodedHybrid(low, rest)
+
+    def decoded(self, coded: Coded) -> Floats:
+        """What a decoder will give, flat."""
+        if isinstance(coded, CodedFactors):
+            return factors.delta_of(self.spec, coded)
+        if isinstance(coded, CodedHybrid):
+            return hybrid.delta_of(self.spec, coded)
+        of = sign.delta_of(coded) if isinstance(coded, CodedSigns) else grid.delta_of(coded)
+        return np.ascontiguousarray(of).reshape(-1)
+
+
+def write(spec: TensorSpec, coded: Coded | None, writer: PayloadWriter) -> Record:
+    """Write what was coded; None is zero."""
+    if coded is None:
+        return zero.encode(spec, writer)
+    if isinstance(coded, CodedFactors):
+        return factors.encode(spec, coded, writer)
+    if isinstance(coded, CodedHybrid):
+        return hybrid.encode(spec, coded, writer)
+    if isinstance(coded, CodedSigns):
+        return sign.encode(spec, coded, writer)
+    return grid.encode(spec, coded, writer)

@@ -1,0 +1,162 @@
+"""The scheme `auto`: survey all tensors, allocate, then encode what was chosen."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import log2
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from skillpm.delta.auto.allocate import Allocation
+from skillpm.delta.auto.candidates import Candidates, Choice, Point, write
+from skillpm.delta.auto.metric import Weighting
+from skillpm.delta.codecs.grid import rows_of
+from skillpm.delta.match import Pair
+from skillpm.delta.payload import PayloadWriter, Record
+from skillpm.delta.rounding import Floats, to_float64
+from skillpm.delta.schemes import Lossless
+from skillpm.delta.streams import Chunk
+from skillpm.spec.dtypes import is_float
+
+PER_OCTAVE = 2
+"""Steps of the survey in an octave."""
+HELD_BYTES = 1 << 29
+"""Decompositions that are kept in memory between survey and encoding."""
+Delta = Callable[[], Floats | None]
+"""Reads a tensor's delta, flat; None where it is not finite."""
+
+
+def encodable(pair: Pair) -> bool:
+    """Whether a tensor has a delta that may be rounded; all others are carried exactly."""
+    spec = pair.tuned
+    return pair.change == "changed" and spec is not None and is_float(spec.dtype)
+
+
+def delta_of(dtype: str, chunks: Iterable[Chunk]) -> Floats | None:
+    """float64(tuned) - float64(base), flat; None where an entry is not finite."""
+    parts: list[Floats] = []
+    for reference, tuned in chunks:
+        with np.errstate(over="ignore", invalid="ignore"):
+            part = to_float64(tuned, dtype) - to_float64(reference, dtype)
+        if not np.isfinite(part).all():
+            return None
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+@dataclass
+class Workshop:
+    """Makes candidates of tensors, and holds the last ones while they fit in memory."""
+
+    weighting: Weighting
+    _held: "OrderedDict[str, tuple[int, Candidates]]" = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def candidates(self, pair: Pair, delta: Delta) -> Candidates | None:
+        """The candidates of a tensor; None where it can only be carried exactly."""
+        with self._lock:
+            if pair.tensor in self._held:
+                self._held.move_to_end(pair.tensor)
+                return self._held[pair.tensor][1]
+        found = self._make(pair, delta)
+        if found is not None:
+            size = 4 * sum(side * side for side in found.delta.shape) + 16 * found.delta.numel()
+            with self._lock:
+                self._held[pair.tensor] = (size, found)
+                while sum(one for one, _ in self._held.values()) > HELD_BYTES:
+                    self._held.popitem(last=False)
+        return found
+
+    def _make(self, pair: Pair, delta: Delta) -> Candidates | None:
+        spec, flat = pair.tuned, delta()
+        if spec is None or flat is None or not flat.any():
+            return None
+        largest = float(np.abs(flat).max())
+        if not 2.0**-60 < largest < 2.0**60:  # float32 squares it
+            return None
+        shaped = flat.reshape(rows_of(spec))
+        import torch
+
+        metric = self.weighting.metric(pair.tensor, torch.from_numpy(shaped))
+        return Candidates(spec, flat, metric)
+
+
+def survey(candidates: Candidates, rungs: Iterable[int]) -> list[Point]:
+    """The points of one tensor at the steps 2^(rung / PER_OCTAVE)."""
+    points = list(candidates.fixed())
+    for rung in rungs:
+        step = 2.0 ** (rung / PER_OCTAVE)
+        if step <= candidates.top():
+            points.extend(candidates.points(step))
+    return points
+
+
+def predicted_bytes(candidates: Candidates, step: float) -> float:
+    """About what singular factors would cost at a step, from the singular values alone."""
+    whitened = candidates.whitened
+    if whitened is None:
+        return float(candidates.delta.numel()) / 2
+    above = whitened.sigma[whitened.sigma > step]
+    bits = (above / step).log2().clamp_min(0) * 0.8 + 0.4
+    return float(bits.sum()) * sum(candidates.delta.shape) / 8
+
+
+def rung_for(sizes: Callable[[float], float], budget: float) -> int:
+    """The rung at which the predicted size meets a budget."""
+    low, high = -60 * PER_OCTAVE, 60 * PER_OCTAVE
+    while high - low > 1:
+        middle = (low + high) // 2
+        if sizes(2.0 ** (middle / PER_OCTAVE)) > budget:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Encodes each tensor as it was chosen; `scale` refines all steps together."""
+
+    workshop: Workshop
+    allocation: Allocation
+    wish: Mapping[str, Any]
+    scale: float = 1.0
+    name: str = "auto"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was asked for, and what the steps were scaled by."""
+        return {
+            **self.wish,
+            **self.workshop.weighting.settings,
+            "scale": round(self.scale, 6),
+        }
+
+    def scaled(self, by: float) -> "Auto":
+        """All steps multiplied."""
+        return replace(self, scale=self.scale * by)
+
+    def choice(self, tensor: str) -> Choice | None:
+        """What a tensor becomes; None where it is carried exactly."""
+        found = self.allocation.choices.get(tensor)
+        return found and replace(found, step=found.step * self.scale)
+
+    def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
+        """Encode one tensor."""
+        choice = self.choice(pair.tensor)
+        spec = pair.tuned
+        if choice is None or spec is None:
+            return Lossless().encode(pair, chunks, writer)
+        if choice.family == "zero":
+            return write(spec, None, writer)
+        candidates = self.workshop.candidates(pair, lambda: delta_of(spec.dtype, chunks))
+        if candidates is None:
+            return Lossless().encode(pair, chunks, writer)
+        return write(spec, candidates.code(choice), writer)
+
+
+def octaves(scale: float) -> float:
+    """How many rungs a scale is."""
+    return PER_OCTAVE * log2(scale)

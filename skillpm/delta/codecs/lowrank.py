@@ -1,0 +1,196 @@
+"""The `lowrank` codec: the factors of a LoRA, bit for bit, in their own dtypes.
+
+Δ = scale · B·A for a tensor [out, in], with A [r, in] and B [out, r] as a PEFT adapter has them
+(Hu et al. 2021); its transpose for a tensor [in, out] (`transposed`: Conv1D, embeddings). With
+DoRA's magnitudes m (Liu et al. 2024) a tensor W becomes d ∘ (W + scale · B·A), where
+d = m / ‖W + scale · B·A‖ is measured when packing and stored as float64: one for each output
+(`axis` 0: rows; 1: columns).
+
+The product is `ExactProduct`'s: the same on every machine, and far finer than the storage dtype.
+The scale, a float64, comes after it; all else is elementwise float64.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of, word_dtype
+from skillpm.delta.codecs.base import put_planes, read_planes, setting
+from skillpm.delta.exact import ExactProduct, Factor, width_for
+from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.rounding import Floats, to_float64
+from skillpm.errors import IntegrityError
+from skillpm.spec.dtypes import BITS, TensorSpec
+
+NAME = "lowrank"
+DTYPES = ("BF16", "F16", "F32")
+RANK_FLOOR = 512
+"""A rank up to this is read even where a side of the tensor is shorter."""
+_WIDTH_LIMIT = 26
+_DEPTHS = {"BF16": 1, "F16": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+
+
+@dataclass(frozen=True)
+class Update:
+    """A low-rank update of one tensor: A [r, in], B [out, r], and d along `axis` for DoRA."""
+
+    a: Factor
+    b: Factor
+    scale: float
+    transposed: bool
+    axis: int | None = None
+    magnitudes: Floats | None = None
+
+    @property
+    def rank(self) -> int:
+        """The columns of B and rows of A."""
+        return int(self.a.words.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of Δ."""
+        out, width = int(self.b.words.shape[0]), int(self.a.words.shape[1])
+        return (width, out) if self.transposed else (out, width)
+
+    def product(self, what: str, *, width: int, depth: int) -> ExactProduct:
+        """B·A, or its transpose, as it multiplies out."""
+        left, right = (self.a.flipped, self.b.flipped) if self.transposed else (self.b, self.a)
+        return ExactProduct(left, right, what, width=width, depth=depth)
+
+
+def depth_for(dtype: str) -> int:
+    """How many levels of slices a tensor of this dtype deserves: far past its own precision."""
+    return _DEPTHS.get(dtype, 2)
+
+
+class Applied:
+    """An update as deltas of a tensor, chunk by chunk: what packing and decoding share."""
+
+    def __init__(self, spec: TensorSpec, update: Update, *, width: int, depth: int) -> None:
+        self._update = update
+        self._width = spec.shape[1]
+        self._dtype = spec.dtype
+        self._spans = chunk_spans(spec)
+        self._product = update.product(spec.name, width=width, depth=depth)
+
+    @classmethod
+    def fitting(cls, spec: TensorSpec, update: Update) -> "Applied":
+        """With the slices that a tensor of this dtype deserves."""
+        return cls(spec, update, width=width_for(update.rank), depth=depth_for(spec.dtype))
+
+    def product(self, chunk: int) -> Floats:
+        """The product of one chunk with its scale, flat; no zero is negative."""
+        start, stop = self._spans[chunk]
+        first, last = start // self._width, -(-stop // self._width)
+        rows = self._product.rows(first, last)
+        flat: Floats = rows.reshape(-1)[start - first * self._width : stop - first * self._width]
+        flat *= self._update.scale
+        flat += 0.0
+        return flat
+
+    def delta(self, chunk: int, reference: Words) -> Floats:
+        """Δ of one chunk of a tensor that holds `reference` there."""
+        product = self.product(chunk)
+        magnitudes, axis = self._update.magnitudes, self._update.axis
+        if magnitudes is None:
+            return product
+        start, stop = self._spans[chunk]
+        first, last = start // self._width, -(-stop // self._width)
+        grid = np.broadcast_to(
+            magnitudes[None, :] if axis else magnitudes[first:last, None],
+            (last - first, self._width),
+        )
+        offset = first * self._width
+        factors = grid.reshape(-1)[start - offset : stop - offset]
+        before = to_float64(reference, self._dtype)
+        with np.errstate(invalid="ignore", over="ignore"):  # refused where it is added
+            return (before + product) * factors - before
+
+
+def encode(spec: TensorSpec, update: Update, writer: PayloadWriter) -> Record:
+    """Write the factors as they are."""
+    for name, factor in (("a", update.a), ("b", update.b)):
+        words = np.ascontiguousarray(factor.words).reshape(-1)
+        put_planes(writer, spec.name, name, planes_of(words))
+    if update.magnitudes is not None:
+        put_planes(writer, spec.name, "d", planes_of(update.magnitudes.view("<u8")))
+    record = Record(
+        NAME,
+        {
+            "rank": update.rank,
+            "scale": update.scale,
+            "a": update.a.dtype,
+            "b": update.b.dtype,
+            "transposed": update.transposed,
+            "axis": update.axis,
+            "width": width_for(update.rank),
+            "depth": depth_for(spec.dtype),
+        },
+    )
+    writer.describe(spec.name, record)
+    return record
+
+
+class Decoder:
+    """Gives Δ chunk by chunk: only the rows that a chunk meets are multiplied out."""
+
+    def __init__(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> None:
+        if len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
+            raise IntegrityError(f"`{spec.name}` is no matrix: it has no low-rank factors")
+        self.update = _read(spec, reader, settings)
+        width = setting(settings, "width", 1, _WIDTH_LIMIT)
+        depth = setting(settings, "depth", 1, 2)
+        self._applied = Applied(spec, self.update, width=width, depth=depth)
+
+    def delta(self, chunk: int, reference: Words) -> Floats:
+        """The decoded delta of one chunk."""
+        return self._applied.delta(chunk, reference)
+
+
+def rank_limit(shape: tuple[int, int]) -> int:
+    """The largest rank that is read for a tensor of this shape: a bound on memory."""
+    return max(RANK_FLOOR, min(shape))
+
+
+def _read(spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]) -> Update:
+    shape = (spec.shape[0], spec.shape[1])
+    rank = setting(settings, "rank", 1, rank_limit(shape))
+    transposed, axis, scale = (settings.get(key) for key in ("transposed", "axis", "scale"))
+    typed = type(transposed) is bool and (axis is None or (type(axis) is int and axis in (0, 1)))
+    dtypes = [settings.get(side) for side in "ab"]
+    if not typed or type(scale) is not float or not isfinite(scale) or set(dtypes) - set(DTYPES):
+        raise IntegrityError(f"`{spec.name}`: the record of its factors is not sound")
+    out, width = reversed(shape) if transposed else shape
+    sides = {"a": (rank, width, str(dtypes[0])), "b": (out, rank, str(dtypes[1]))}
+    parts = {f"{side}{n}" for side, (_, _, kind) in sides.items() for n in range(BITS[kind] // 8)}
+    parts |= {f"d{n}" for n in range(8)} if axis is not None else set()
+    reader.expect_parts(spec.name, parts)
+    a, b = (_factor(reader, (spec.name, side), *sides[side]) for side in "ab")
+    magnitudes = None if axis is None else _magnitudes(reader, spec.name, shape[axis])
+    return Update(a, b, scale, bool(transposed), axis, magnitudes)
+
+
+def _factor(
+    reader: PayloadReader, which: tuple[str, str], rows: int, columns: int, dtype: str
+) -> Factor:
+    planes = read_planes(reader, *which, planes=BITS[dtype] // 8, size=rows * columns)
+    return Factor(from_planes(planes).reshape(rows, columns), dtype)
+
+
+def _magnitudes(reader: PayloadReader, tensor: str, size: int) -> Floats:
+    words = from_planes(read_planes(reader, tensor, "d", planes=8, size=size))
+    values: Floats = words.view("<f8")
+    if not np.isfinite(values).all():
+        raise IntegrityError(f"`{tensor}`: a magnitude is not a number")
+    return values
+
+
+def factor_of(data: bytes, dtype: str, shape: tuple[int, ...]) -> Factor:
+    """A factor from a tensor's raw bytes."""
+    words = np.frombuffer(data, dtype=word_dtype(BITS[dtype] // 8))
+    return Factor(words.reshape(shape), dtype)

@@ -1,0 +1,170 @@
+"""Mode `r` of the `lossless` codec: differences under contexts that the decoder knows.
+
+A fine-tune moves all weights of a row by about as much, so in units of the last place it moves
+small weights more, and some rows not at all. The context of a word is the exponent of its
+reference, below an anchor, and, where rows differ, the class of its row by how far the row moved.
+
+A part: merge (1 byte: contexts of 2^merge exponents are one; 0x80 is added where rows have
+classes), anchor (1 byte), with classes their stream's length (varint) and stream, then the stream
+of zigzag differences (`delta.entropy`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skillpm.delta.bits import Bytes, Words, unzigzag
+from skillpm.delta.entropy import CONTEXTS, decode_folded, encode_folded, folded_bits
+from skillpm.delta.varint import read_varint, varint
+from skillpm.errors import IntegrityError
+from skillpm.spec.dtypes import TensorSpec
+
+WIDEST = 4
+"""Words of more bytes than this are not for the entropy coder."""
+EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7, "F8_E4M3": 3, "F8_E5M2": 2}
+"""Where the exponent of each dtype begins."""
+_CLASSES = 8
+_MERGES = (0, 1, 2, 3, 6)
+_ROWS = 0x80
+_SMALL = 1 << 15
+"""Below so many words the tables of all exponents may cost more than they save."""
+_LEAST_WIDTH, _LEAST_ROWS = 16, 8
+_APART = 2
+"""Octaves between rows that move much and rows that move little, for classes to be tried."""
+_HEAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which words of which tensor a chunk is."""
+
+    spec: TensorSpec
+    start: int
+    size: int
+
+    @property
+    def row_lengths(self) -> npt.NDArray[np.int64]:
+        """How many words of each row lie in the chunk; one row where the tensor has none."""
+        width = self.spec.shape[-1] if len(self.spec.shape) > 1 else 0
+        if width < _LEAST_WIDTH or self.size < _LEAST_ROWS * width:
+            return np.array([self.size])
+        first, stop = self.start // width, self.start + self.size
+        edges = np.arange(first, -(-stop // width) + 1) * width
+        return np.diff(np.clip(edges, self.start, stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How the words of a chunk are told apart, and what they then take."""
+
+    merge: int
+    anchor: int
+    classes: Bytes | None
+    bits: float
+
+
+def exponents_of(reference: Words, dtype: str) -> Bytes:
+    """The exponent of each word, in as many bits as are below 256; zeros for integers."""
+    shift = EXPONENT_SHIFT.get(dtype)
+    if shift is None:
+        return np.zeros(reference.size, dtype=np.uint8)
+    kind = reference.dtype.type
+    return ((reference << kind(1)) >> kind(shift + 1)).astype(np.uint8)
+
+
+def choose_model(span: Span, reference: Words, folded: Words) -> Model:
+    """The cheapest of a few models; looks at the differences, so only the encoder can."""
+    exponents = exponents_of(reference, span.spec.dtype)
+    anchor = _anchor(exponents)
+    wide = folded.astype(np.uint32)
+    merges = _MERGES if span.size < _SMALL else _MERGES[:1]
+    models = [Model(merge, anchor, None, 0) for merge in merges]
+    classes = _row_classes(span, folded, anchor - np.minimum(exponents, anchor))
+    if classes is not None:
+        models.append(Model(0, anchor, classes, 0))
+    priced = [
+        Model(one.merge, anchor, one.classes, _bits(one, span, wide, exponents)) for one in models
+    ]
+    return min(priced, key=lambda model: model.bits)
+
+
+def encode_modelled(model: Model, span: Span, reference: Words, folded: Words) -> bytes:
+    """The part of a chunk."""
+    exponents = exponents_of(reference, span.spec.dtype)
+    head = bytes([model.merge | (0 if model.classes is None else _ROWS), model.anchor])
+    if model.classes is not None:
+        classes = _encode_classes(model.classes)
+        head += varint(len(classes)) + classes
+    return head + encode_folded(folded.astype(np.uint32), _contexts(model, span, exponents))
+
+
+def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
+    """The zigzag differences of a chunk. Raises `IntegrityError` where the part is damaged."""
+    if len(data) < _HEAD or data[0] & ~_ROWS not in _MERGES:
+        raise IntegrityError(f"`{span.spec.name}`: a part does not begin as it should")
+    start, classes = _HEAD, None
+    if data[0] & _ROWS:
+        size, start = read_varint(data, start)
+        zeros = np.zeros(span.row_lengths.size, dtype=np.uint8)
+        found = decode_folded(data[start : start + size], zeros)
+        if found.max(initial=0) >= _CLASSES:
+            raise IntegrityError(f"`{span.spec.name}`: a row has no such class")
+        classes, start = found.astype(np.uint8), start + size
+    model = Model(data[0] & ~_ROWS, data[1], classes, 0)
+    contexts = _contexts(model, span, exponents_of(reference, span.spec.dtype))
+    folded = decode_folded(data[start:], contexts)
+    if int(folded.max(initial=0)) >> (8 * reference.itemsize):
+        raise IntegrityError(f"`{span.spec.name}`: a difference is wider than its dtype")
+    return folded.astype(reference.dtype)
+
+
+def _anchor(exponents: Bytes) -> int:
+    """The exponent that one word of a thousand exceeds."""
+    counts = np.bincount(exponents, minlength=256)[::-1]
+    return 255 - int(np.searchsorted(np.cumsum(counts), exponents.size // 1000 + 1))
+
+
+def _contexts(model: Model, span: Span, exponents: Bytes) -> Bytes:
+    """Octaves below the anchor, merged and capped; beside them the class of the row."""
+    below = np.minimum(exponents, np.uint8(model.anchor))
+    np.subtract(np.uint8(model.anchor), below, out=below)
+    if model.merge:
+        below >>= np.uint8(model.merge)
+    if model.classes is None:
+        return np.minimum(below, np.uint8(CONTEXTS - 1), out=below)
+    np.minimum(below, np.uint8(CONTEXTS // _CLASSES - 1), out=below)
+    below *= np.uint8(_CLASSES)
+    below += np.repeat(model.classes, span.row_lengths)
+    return below
+
+
+def _bits(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> float:
+    side = 0 if model.classes is None else 8 * len(_encode_classes(model.classes))
+    return side + folded_bits(folded, _contexts(model, span, exponents))
+
+
+def _encode_classes(classes: Bytes) -> bytes:
+    return encode_folded(classes.astype(np.uint32), np.zeros_like(classes))
+
+
+def _row_classes(span: Span, folded: Words, below: Bytes) -> Bytes | None:
+    """0 for a row that did not move; else 1 for those that moved most, and 1 more per octave.
+
+    None where all rows moved about as much. Sums are of integers, the same on every machine.
+    """
+    lengths = span.row_lengths
+    if lengths.size < _LEAST_ROWS:
+        return None
+    signed = unzigzag(folded).view(f"<i{folded.itemsize}").astype(np.int64)
+    moved = (np.abs(signed) << 8) >> np.minimum(below, 40)
+    starts = np.cumsum(lengths) - lengths
+    scale = np.add.reduceat(moved, starts) // lengths
+    still = np.add.reduceat(signed != 0, starts, dtype=np.int64) == 0
+    octaves = np.frexp(scale.astype(np.float64))[1]
+    ordered = np.sort(octaves[~still])
+    low, top = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
+    if not still.any() and top - low < _APART:
+        return None
+    classes = 1 + np.clip(top - octaves, 0, _CLASSES - 2)
+    return np.where(still, 0, classes).astype(np.uint8)

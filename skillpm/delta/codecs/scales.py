@@ -1,0 +1,37 @@
+"""Positive scales as small integers: value = 2^(n / 2^fine), the same on every machine.
+
+Scales of rows, columns and ranks spread over many octaves and need little precision, so they are
+kept as logarithms. The powers come from square roots and products alone, each rounded once by
+IEEE 754 (law 3b knows no exp).
+"""
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from skillpm.delta.rounding import Floats
+
+Logs = npt.NDArray[np.int32]
+FINE_LIMIT = 12
+
+
+@cache
+def _powers(fine: int) -> Floats:
+    """2^(j / 2^fine) for j in 0 .. 2^fine - 1."""
+    table = np.ones(1)
+    root = np.float64(2.0)
+    for _ in range(fine):
+        root = np.sqrt(root)
+        table = np.stack([table, table * root], axis=1).reshape(-1)
+    return table
+
+
+def from_logs(logs: Logs, fine: int) -> Floats:
+    """The scales that integer logarithms stand for."""
+    return np.ldexp(_powers(fine)[logs & ((1 << fine) - 1)], logs >> fine)
+
+
+def to_logs(scales: Floats, fine: int) -> Logs:
+    """The nearest logarithms of positive scales; the error is at most a factor 2^(2^-fine / 2)."""
+    return np.rint(np.log2(scales) * (1 << fine)).astype(np.int32)

@@ -1,0 +1,145 @@
+"""`export`: a skill for others: as a PEFT adapter, or merged into a plain model directory."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.checkpoint.folder import STAMP
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.compose import Applied, Composition
+from skillpm.environment.project import Project
+from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError, UsageError
+from skillpm.flows.assemble import Assembly, assemble
+from skillpm.flows.base import check_footprint, footprint_fits, open_base
+from skillpm.flows.compose import opened
+from skillpm.flows.lower import AnyPack, find_pack, side_packs, with_lower
+from skillpm.flows.peft import Lowered, Sum, Wanted, lower, write_peft
+from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.journal.atomic import sync_folder
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import Identity
+from skillpm.spec.names import SkillName
+from skillpm.store.packs import load_pack
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the skill, where; what a LoRA loses, or the root of a merged model."""
+
+    pack: AnyPack
+    path: Path
+    lowered: Lowered | None
+    root: Digest | None
+    side_files: tuple[str, ...]
+    seconds: float
+
+
+def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> Exported:
+    """Write a skill, with all that it lies over, to a folder that is absent or empty.
+
+    As an adapter where `wanted` says how, else merged. Nothing is there where any step fails.
+    """
+    started = time.monotonic()
+    target = target.expanduser()
+    _check_target(target)
+    pack = _find(setting, ref)
+    packs = with_lower(setting, [pack])
+    base = _base(setting, pack)
+    _check_outside(target, base)
+    identity = setting.identify(base, "hashing base")
+    _check_base(pack, base, identity)
+    base.expected = identity.leaves
+    decoders = opened(packs)
+    composition = Composition(base, [Applied(each) for each in decoders])
+    lowered, root = None, None
+    if wanted is not None:
+        whole = Sum(base, decoders, composition)
+        lowered = lower(setting, whole, wanted)
+        with _staged(target) as staged:
+            write_peft(staged, whole, lowered, setting.workers)
+    else:
+        side = apply_side_files(files_of(base), side_packs(packs))
+        with _staged(target) as staged:
+            assembly = Assembly(base, identity, composition, side, link=False)
+            root = assemble(setting, assembly, staged, {}).root
+            (staged / STAMP).unlink()
+    files = tuple(file.path for one in packs for file in one.manifest.files)
+    return Exported(pack, target, lowered, root, files, time.monotonic() - started)
+
+
+def _find(setting: Setting, ref: str) -> AnyPack:
+    """The release that is installed here, where there is one of that name; else as `find_pack`."""
+    project = Project(setting.project)
+    if project.pointer.exists():
+        try:
+            skill = SkillName.parse(ref)
+        except SpecError:
+            return find_pack(setting, ref)
+        locked = project.generation().lockfile.skills.get(skill)
+        if locked is not None:
+            return load_pack(setting.store, locked.digest)
+    return find_pack(setting, ref)
+
+
+def _base(setting: Setting, pack: AnyPack) -> Checkpoint:
+    if setting.base is not None:
+        return open_model(setting.base)
+    project = Project(setting.project)
+    if not project.file.exists():
+        raise NotFoundError(
+            f"{pack.manifest.ref} is exported from its base, and there is no project that names it",
+            hint="`--base PATH` says where it lies",
+        )
+    return open_base(setting, project)
+
+
+def _check_base(pack: AnyPack, base: Checkpoint, identity: Identity) -> None:
+    """Raise `IntegrityError` unless the pack fits; a base that is nearly right does (law 8)."""
+    manifest = pack.manifest
+    if identity.root != manifest.base.root and not footprint_fits(manifest, identity.leaves):
+        raise IntegrityError(
+            f"{manifest.ref} was cut from base `{manifest.base.root}`, "
+            f"but `{base.path}` is `{identity.root}`",
+            hint="name the right one with `--base PATH`",
+        )
+    check_footprint(manifest, identity.leaves)
+
+
+def _check_target(target: Path) -> None:
+    taken = target.is_symlink() or target.exists()
+    if taken and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
+        raise StateError(
+            f"`{target}` is there and not empty: it is not overwritten",
+            hint="name a folder that is absent or empty",
+        )
+
+
+def _check_outside(target: Path, base: Checkpoint) -> None:
+    place, source = target.resolve(), base.path.resolve()
+    if place == source or (source.is_dir() and place.is_relative_to(source)):
+        raise UsageError(f"`{target}` is inside the base, which is never written")
+
+
+@contextmanager
+def _staged(target: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its place in one rename, or leaves nothing."""
+    target = target.absolute()
+    staged = target.with_name(f".{target.name}.skillpm-new")
+    shutil.rmtree(staged, ignore_errors=True)
+    try:
+        staged.mkdir(parents=True)
+        yield staged
+        _check_target(target)
+        sync_folder(staged)
+        if target.is_dir():
+            target.rmdir()
+        staged.rename(target)
+        sync_folder(target.parent)
+    except OSError as problem:
+        raise StateError(f"`{target}` cannot be written: {problem.strerror}") from problem
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

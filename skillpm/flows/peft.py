@@ -1,0 +1,232 @@
+"""The PEFT adapter of a skill: which tensors a LoRA carries, at which rank, and what is lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from skillpm.adapters.config import CONFIG, WEIGHTS
+from skillpm.adapters.fit import CONV1D
+from skillpm.adapters.keys import PREFIX
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.write import write_shard
+from skillpm.delta.compose import Composition
+from skillpm.delta.extract import (
+    RANKS,
+    LowForm,
+    best_rank,
+    can_carry,
+    collect,
+    cut_form,
+    deltas,
+    energy,
+    exact_form,
+    pad_bytes,
+    svd_form,
+)
+from skillpm.delta.kinds import kind_of
+from skillpm.delta.packs import OpenPack
+from skillpm.errors import GraftError
+from skillpm.flows.setting import Setting
+from skillpm.spec import json
+from skillpm.spec.dtypes import TensorSpec, is_float
+
+_WEIGHT = ".weight"
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A skill with all that it lies over, on its base."""
+
+    base: Checkpoint
+    packs: Sequence[OpenPack]
+    composition: Composition
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A tensor that no LoRA carries; its share of ‖Δ‖², where it has a delta in numbers."""
+
+    tensor: str
+    reason: str
+    share: float | None
+
+
+@dataclass(frozen=True)
+class KindLoss:
+    """All carried tensors of one kind: how many, and ‖Δ - Δ̂‖/‖Δ‖."""
+
+    kind: str
+    tensors: int
+    residual: float
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The low-rank form of a skill at one rank, and what it loses."""
+
+    forms: dict[str, LowForm]
+    rank: int
+    residual: float
+    total_residual: float | None
+    kinds: tuple[KindLoss, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The rank, or None for the least that leaves `residual`; whether tensors may be left out."""
+
+    rank: int | None
+    residual: float
+    partial: bool
+
+
+def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
+    """Find the form. Raises `GraftError` where a LoRA cannot carry it, or no rank is enough.
+
+    Holds the factors of all tensors at the rank, or at the largest where the best is asked for.
+    """
+    limit = wanted.rank or RANKS[-1]
+    carried, rest = _split(whole)
+    if not carried:
+        raise GraftError(
+            "the skill changes no matrix of a linear layer: a LoRA carries nothing of it",
+            hint="`--format merged` writes the whole model",
+        )
+    if rest and not wanted.partial:
+        shown = ", ".join(f"`{name}` ({reason})" for name, reason in list(rest.items())[:5])
+        more = f", and {len(rest) - 5} more" if len(rest) > 5 else ""  # noqa: PLR2004
+        raise GraftError(
+            f"a LoRA cannot carry {len(rest)} of the tensors that the skill changes: {shown}{more}",
+            hint="`--partial` leaves them out and says how much that is; "
+            "`--format merged` keeps all",
+        )
+    advance = setting.progress("factoring", sum(whole.base.specs[n].nbytes for n in carried))
+    forms: dict[str, LowForm] = {}
+    for name in carried:
+        forms[name] = _form(whole, name, limit)
+        advance(whole.base.specs[name].nbytes)
+    rank = wanted.rank or best_rank(list(forms.values()), wanted.residual)
+    return _measured(forms, rank, _left_out(whole, rest, forms))
+
+
+def _split(whole: Sum) -> tuple[list[str], dict[str, str]]:
+    """The tensors that a LoRA can carry, and why it cannot carry the others."""
+    carried: list[str] = []
+    rest: dict[str, str] = {}
+    for name in sorted(whole.composition.touched):
+        before, after = whole.base.specs.get(name), whole.composition.specs.get(name)
+        change = "added" if before is None else "removed" if after is None else "changed"
+        if before and after and before.shape != after.shape:
+            change = "resized"
+        spec = after or before
+        assert spec is not None  # noqa: S101 - a touched tensor is on one side at least
+        kind = kind_of(name)
+        if can_carry(spec, kind, change):
+            carried.append(name)
+        else:
+            rest[name] = change if change != "changed" else _reason(spec, kind)
+    return carried, rest
+
+
+def _reason(spec: TensorSpec, kind: str) -> str:
+    return "bias" if spec.name.endswith(".bias") else kind
+
+
+def _form(whole: Sum, name: str, limit: int) -> LowForm:
+    exact = exact_form(whole.packs, whole.base, name)
+    if exact is not None:
+        return exact if exact.left.shape[1] <= limit else cut_form(exact, limit)
+    delta = collect(deltas(whole.packs, whole.composition, whole.base, name))
+    return svd_form(whole.base.specs[name], delta, limit)
+
+
+def _left_out(whole: Sum, rest: dict[str, str], forms: dict[str, LowForm]) -> tuple[LeftOut, ...]:
+    norms: dict[str, float | None] = {}
+    for name in rest:
+        before, after = whole.base.specs.get(name), whole.composition.specs.get(name)
+        comparable = before and after and before.shape == after.shape and is_float(after.dtype)
+        found = deltas(whole.packs, whole.composition, whole.base, name) if comparable else None
+        norms[name] = None if found is None else energy(found)
+    total = sum(form.norm for form in forms.values()) + sum(norm or 0.0 for norm in norms.values())
+    return tuple(
+        LeftOut(name, rest[name], None if norm is None else norm / total if total else 0.0)
+        for name, norm in norms.items()
+    )
+
+
+def _measured(forms: dict[str, LowForm], rank: int, left_out: tuple[LeftOut, ...]) -> Lowered:
+    kinds: dict[str, list[LowForm]] = {}
+    for name, form in forms.items():
+        kinds.setdefault(kind_of(name), []).append(form)
+    losses = tuple(
+        KindLoss(kind, len(some), _residual(some, rank)) for kind, some in sorted(kinds.items())
+    )
+    residual = _residual(list(forms.values()), rank)
+    share = sum(one.share or 0.0 for one in left_out)
+    numbers = all(one.share is not None for one in left_out)
+    total = sqrt(residual**2 * (1 - share) + share) if numbers else None
+    return Lowered(forms, rank, residual, total, losses, left_out)
+
+
+def _residual(forms: list[LowForm], rank: int) -> float:
+    norm = sum(form.norm for form in forms)
+    return sqrt(sum(form.residual(rank) for form in forms) / norm) if norm else 0.0
+
+
+def write_peft(folder: Path, whole: Sum, lowered: Lowered, workers: int) -> None:
+    """Write the adapter's two files into an empty folder."""
+    conv = (whole.base.config or {}).get("model_type") in CONV1D
+    specs: dict[str, TensorSpec] = {}
+    sides: dict[str, tuple[LowForm, str, bool]] = {}
+    for name, form in lowered.forms.items():
+        flip = conv and not name.endswith("lm_head.weight")
+        module = f"{PREFIX}{name.removesuffix(_WEIGHT)}"
+        rows, columns = whole.base.specs[name].shape
+        width, out = (rows, columns) if flip else (columns, rows)
+        shapes = {"lora_A": (lowered.rank, width), "lora_B": (out, lowered.rank)}
+        for factor, side in (("lora_A", "right"), ("lora_B", "left")):
+            part = {"right": "left", "left": "right"}[side] if flip else side
+            key = f"{module}.{factor}.weight"
+            dtype = form.dtypes[0] if part == "left" else form.dtypes[1]
+            specs[key] = TensorSpec(key, dtype, shapes[factor])
+            sides[key] = (form, part, flip)
+
+    def chunks(key: str) -> Any:
+        form, part, flip = sides[key]
+        yield pad_bytes(form, lowered.rank, side=part, flip=flip)[1]
+
+    write_shard(
+        folder / WEIGHTS,
+        specs,
+        chunks,
+        metadata={"format": "pt"},
+        workers=workers,
+        advance=lambda _bytes: None,
+    )
+    (folder / CONFIG).write_bytes(json.pretty(_config(whole.base, lowered, fan_in_fan_out=conv)))
+
+
+def _config(base: Checkpoint, lowered: Lowered, *, fan_in_fan_out: bool) -> dict[str, Any]:
+    """As PEFT writes it, within what vLLM serves: one rank, α = r, no more than factors."""
+    causal = base.architecture.endswith(("ForCausalLM", "LMHeadModel"))
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM" if causal else None,
+        "base_model_name_or_path": str(base.path.resolve()),
+        "r": lowered.rank,
+        "lora_alpha": lowered.rank,
+        "target_modules": [name.removesuffix(_WEIGHT) for name in lowered.forms],
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": fan_in_fan_out,
+        "use_rslora": False,
+        "use_dora": False,
+        "modules_to_save": None,
+        "init_lora_weights": True,
+        "inference_mode": True,
+        "rank_pattern": {},
+        "alpha_pattern": {},
+    }

@@ -1,0 +1,167 @@
+"""What a pack is cut to: a tuned model, or a base with an adapter on it."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skillpm.adapters.adapter import Adapter, is_adapter, open_adapter
+from skillpm.adapters.fit import fit
+from skillpm.checkpoint.model import CONFIG, Checkpoint, open_checkpoint
+from skillpm.delta.adapted import Adapted, Factored
+from skillpm.delta.ports import Source
+from skillpm.delta.schemes import Scheme
+from skillpm.errors import GraftError, IntegrityError, NotFoundError, SpecError
+from skillpm.flows.manifest_of import Reference, Request
+from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.sidefiles import files_in, files_of
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import Identity, leaf_of_chunks
+
+Files = Callable[[str], bytes | None]
+_METHODS = {False: "lora", True: "dora"}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The tuned side: its tensors and who they are, its small files, how it is encoded."""
+
+    source: Source
+    identity: Identity
+    files: Files
+    request: Request
+    scheme: Scheme
+
+
+def find_tuned(path: Path) -> Checkpoint | Adapter:
+    """The model or the adapter at a path that a person gave."""
+    path = path.expanduser()
+    return open_adapter(path) if path.is_dir() and is_adapter(path) else open_model(path)
+
+
+def tuned_side(
+    setting: Setting,
+    request: Request,
+    found: Checkpoint | Adapter,
+    reference: Reference,
+    scheme: Scheme,
+) -> Tuned:
+    """Make the tuned side; an adapter is put on what the delta is against."""
+    if isinstance(found, Adapter):
+        return _adapted_side(setting, request, found, reference, scheme)
+    identity = setting.identify(found, "hashing tuned")
+    return Tuned(found, identity, files_of(found), request, scheme)
+
+
+def _adapted_side(
+    setting: Setting, request: Request, adapter: Adapter, reference: Reference, scheme: Scheme
+) -> Tuned:
+    text = reference.files(CONFIG)
+    config = json.parse_object(text, f"the base's `{CONFIG}`") if text else {}
+    if config.get("quantization_config"):
+        raise GraftError(
+            f"`{request.base}` is quantised: what an adapter adds to rounded weights has no "
+            "stated bound",
+            hint="name the base in full precision",
+        )
+    fitted = fit(adapter, reference.source, config)
+    named = _check_named_base(setting, adapter, reference, fitted.adapted)
+    for note in fitted.notes:
+        setting.say(f"note: {note}")
+    identity = _identify(setting, reference.identity, fitted.adapted)
+    if identity.leaves == reference.identity.leaves:
+        raise GraftError(
+            f"`{request.tuned}` changes no tensor of its base: there is nothing to pack",
+            hint="was it trained? a new LoRA starts at zero",
+        )
+    files = _files(adapter, reference.files, dict(fitted.config))
+    request = replace(
+        request,
+        sources=(*request.sources, *([named] if named else [])),
+        method=request.method or _METHODS[adapter.config.use_dora],
+    )
+    if scheme.name == "lossless":
+        scheme = Factored(scheme, fitted.adapted, _facts(adapter))
+    return Tuned(fitted.adapted, identity, files, request, scheme)
+
+
+def _identify(setting: Setting, base: Identity, adapted: Adapted) -> Identity:
+    """Base + adapter by content: only what the adapter touches is computed."""
+    todo = adapted.touched
+    specs = adapted.specs
+    advance = setting.progress("applying the adapter", sum(specs[n].nbytes for n in todo))
+
+    def leaf(name: str) -> Digest:
+        found = leaf_of_chunks(specs[name], adapted.chunks(name))
+        advance(specs[name].nbytes)
+        return found
+
+    with ThreadPoolExecutor(setting.workers) as pool:
+        try:
+            fresh = dict(zip(todo, pool.map(leaf, todo), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return Identity(specs, {**base.leaves, **fresh})
+
+
+def _check_named_base(
+    setting: Setting, adapter: Adapter, reference: Reference, adapted: Adapted
+) -> str | None:
+    """The name of the adapter's base; where a model lies there, it must be this one by content.
+
+    A path of this machine is cut down to its last part: a manifest is for others.
+    """
+    name = adapter.config.base_model_name_or_path
+    if not name:
+        return None
+    path = Path(name).expanduser()
+    model = _model_at(path)
+    if model is None:
+        return path.name if path.is_absolute() or name.startswith((".", "~")) else name
+    found = setting.identify(model, "hashing the adapter's base")
+    if found.root != reference.identity.root:
+        touched = [one for one in adapted.touched if one in reference.identity.leaves]
+        near = all(found.leaves.get(t) == reference.identity.leaves[t] for t in touched)
+        raise IntegrityError(
+            f"`{adapter.path}` was trained on `{path}`, which is `{found.root}`, but "
+            f"`{reference.base.path}` is `{reference.identity.root}`"
+            + ("; but all tensors that the adapter touches are the same" if near else ""),
+            hint=f"`skillpm pack {path} {adapter.path} …` packs it against the base it names",
+        )
+    return path.name
+
+
+def _model_at(path: Path) -> Checkpoint | None:
+    """The model at a path, if there is one; a hub's name is none, nor is another folder."""
+    try:
+        return open_checkpoint(path)
+    except (NotFoundError, SpecError):
+        return None
+
+
+def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
+    """The adapter's small files; its config.json is the base's with what the adapter changes."""
+    beside = files_in(adapter.path)
+
+    def read(name: str) -> bytes | None:
+        if name != CONFIG:
+            return beside(name)
+        plain = json.parse_object(before(CONFIG) or b"{}", f"the base's `{CONFIG}`")
+        return json.pretty({**plain, **config}) if config else before(CONFIG)
+
+    return read
+
+
+def _facts(adapter: Adapter) -> dict[str, object]:
+    """What the manifest says of an adapter."""
+    config = adapter.config
+    ranks = sorted({adapter.factors(name)[0].shape[0] for name in adapter.keys.modules})
+    return {
+        "ranks": ranks,
+        "alpha": config.lora_alpha,
+        "rslora": config.use_rslora,
+        "dora": config.use_dora,
+        "modules": len(adapter.keys.modules),
+    }

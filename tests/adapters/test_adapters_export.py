@@ -1,0 +1,266 @@
+"""Skills for others: as adapters that PEFT loads, and as plain models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from skillpm_world import World, root_of, snapshot
+from tiny_adapters import ATTENTION, CASES, Case, load, make, put_on, tensors_of
+from tiny_models import Models, nudge, rewrite, save
+
+IDS = torch.arange(12)[None]
+ALLOWED = {8, 16, 32, 64, 128, 256, 320, 512}
+
+
+def says(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model(IDS)[0]
+    return found
+
+
+def installed(world: World, pair: tuple[Path, Path], *more: object) -> None:
+    world.init(pair[0])
+    world.ask("install", world.pack(pair, "acme/skill", "1.0.0", *more))
+
+
+def check_within_limits(folder: Path) -> dict[str, Any]:
+    """What vLLM asks of an adapter."""
+    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
+    assert config["peft_type"] == "LORA"
+    assert config["r"] == config["lora_alpha"]
+    assert config["r"] in ALLOWED
+    assert (config["bias"], config["use_dora"], config["modules_to_save"]) == ("none", False, None)
+    assert not config["rank_pattern"]
+    assert not config["alpha_pattern"]
+    with safe_open(folder / "adapter_model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+        for name in file.keys():  # noqa: SIM118 - the file is no mapping
+            shape = file.get_slice(name).get_shape()
+            assert shape[0 if ".lora_A." in name else 1] == config["r"]
+            assert name.endswith((".lora_A.weight", ".lora_B.weight"))
+    assert {path.name for path in folder.iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors",
+    }  # fmt: skip
+    return config
+
+
+EXACT = ["plain", "bf16", "bf16 factors", "f16 factors", "patterns", "rslora", "conv1d", "bert"]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_lora_goes_in_and_comes_out_as_its_factors(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    made = make(tmp_path / "made", case)
+    kind = type(case.make())
+    installed(world, made.pair)
+    world.graft_root()
+    target = tmp_path / "out"
+
+    done = world.ask("export", "acme/skill", "--format", "peft", target)
+
+    assert done["residual"] < 1e-6
+    assert done["left_out"] == []
+    config = check_within_limits(target)
+    assert config["base_model_name_or_path"] == str(made.base.resolve())
+    assert config["r"] == done["rank"] == 8
+    again = says(put_on(load(made.base, kind), target))
+    tolerance = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}[case.dtype]
+    assert again.sub(says(made.peft(kind))).abs().max() < tolerance
+    assert again.sub(says(load(world.project / "graft", kind))).abs().max() < tolerance
+
+
+def test_factors_whose_scale_is_a_power_of_two_keep_their_dtype(
+    world: World, tmp_path: Path
+) -> None:
+    case = Case(
+        {"target_modules": ATTENTION, "r": 8, "lora_alpha": 16},
+        dtype=torch.bfloat16,
+        factors=torch.bfloat16,
+    )
+    made = make(tmp_path / "made", case)
+    installed(world, made.pair)
+    world.ask("export", "acme/skill", "--format", "peft", tmp_path / "out")
+    before = load_file(made.adapter / "adapter_model.safetensors")
+    after = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert after[name].equal(2 * tensor if "lora_B" in name else tensor)
+
+
+def test_a_full_fine_tune_is_cut_to_a_rank_and_says_what_it_loses(
+    world: World, tmp_path: Path
+) -> None:
+    made = make(tmp_path / "made", CASES["plain"])
+    tuned = save(nudge(load(made.base), only="proj"), tmp_path / "tuned")
+    installed(world, (made.base, tuned))
+    for rank in (8, 32):
+        target = tmp_path / f"out{rank}"
+        done = world.ask("export", "acme/skill", "--format", "peft", "--rank", rank, target)
+        assert check_within_limits(target)["r"] == done["rank"] == rank
+        before, after = tensors_of(made.base), tensors_of(tuned)
+        factors = load_file(target / "adapter_model.safetensors")
+        lost = norm = 0.0
+        for name, tensor in before.items():
+            delta = after[name].double() - tensor.double()
+            stem = f"base_model.model.{name.removesuffix('.weight')}.lora_"
+            if f"{stem}A.weight" in factors:
+                b, a = (factors[f"{stem}{side}.weight"].double() for side in "BA")
+                lost += float((delta - b @ a).square().sum())
+            norm += float(delta.square().sum())
+        assert done["residual"] == pytest.approx((lost / norm) ** 0.5, rel=1e-3, abs=1e-6)
+        assert sum(one["tensors"] for one in done["kinds"]) == 14
+        put_on(load(made.base), target)
+    assert says(put_on(load(made.base), target)).sub(says(load(tuned))).abs().max() < 1e-5
+
+
+def test_the_best_rank_is_the_least_that_leaves_the_residual(world: World, tmp_path: Path) -> None:
+    made = make(tmp_path / "made", CASES["plain"])
+    tuned = save(nudge(load(made.base), only="proj"), tmp_path / "tuned")
+    installed(world, (made.base, tuned))
+    peft = ("export", "acme/skill", "--format", "peft")
+    best = world.ask(*peft, "--residual", 0.5, tmp_path / "best")
+    assert best["rank"] == 16
+    assert best["residual"] <= 0.5
+    below = world.ask(*peft, "--rank", 8, tmp_path / "below")
+    assert below["residual"] > 0.5
+    full = world.ask(*peft, tmp_path / "full")
+    assert (full["rank"], full["residual"] < 0.01) == (32, True)
+
+
+def test_a_rank_below_the_loras_own_is_cut_from_its_factors(world: World, tmp_path: Path) -> None:
+    case = Case({"target_modules": ATTENTION, "r": 24})
+    made = make(tmp_path / "made", case)
+    installed(world, made.pair)
+    done = world.ask("export", "acme/skill", "--format", "peft", "--rank", 16, tmp_path / "cut")
+    assert 0.05 < done["residual"] < 0.9
+    whole = world.ask("export", "acme/skill", "--format", "peft", tmp_path / "whole")
+    assert (whole["rank"], whole["residual"] < 1e-6) == (32, True)
+
+
+def test_what_a_lora_cannot_carry_is_left_out_only_when_asked(
+    world: World, models: Models, tmp_path: Path
+) -> None:
+    pair = models.pair("fp32")
+    installed(world, pair)
+    peft = ("export", "acme/skill", "--format", "peft", "--rank", 32, tmp_path / "out")
+    said = world.fail(*peft, code=1, kind="graft")
+    assert "cannot carry 6 of the tensors" in said
+    assert "`model.embed_tokens.weight` (embedding)" in said
+    assert "--partial" in said
+    assert not (tmp_path / "out").exists()
+    done = world.ask(*peft, "--partial")
+    left = {one["tensor"]: one for one in done["left_out"]}
+    assert len(left) == 6
+    assert left["model.norm.weight"]["reason"] == "norm"
+    before, after = tensors_of(pair[0]), tensors_of(pair[1])
+    norms = {n: float((after[n].double() - t.double()).square().sum()) for n, t in before.items()}
+    for name, one in left.items():
+        assert one["share"] == pytest.approx(norms[name] / sum(norms.values()))
+    shares = sum(one["share"] for one in left.values())
+    assert done["total_residual"] == pytest.approx(shares**0.5, rel=1e-3)
+    check_within_limits(tmp_path / "out")
+
+
+def test_a_skill_that_changes_no_matrix_is_no_lora(
+    world: World, models: Models, tmp_path: Path
+) -> None:
+    installed(world, models.tuned("norm"))
+    peft = ("export", "acme/skill", "--format", "peft", tmp_path / "out")
+    assert "carries nothing of it" in world.fail(*peft, code=1, kind="graft")
+
+
+def test_dora_and_over_are_cut_by_their_own_svd(world: World, tmp_path: Path) -> None:
+    dora = make(tmp_path / "dora", CASES["dora"])
+    world.init(dora.base)
+    first = world.pack(dora.pair, "acme/dora", "1.0.0")
+    world.ask("install", first)
+    world.graft_root()
+    tuned = save(nudge(load(world.project / "graft"), only="q_proj"), tmp_path / "tuned")
+    over = world.pack((dora.base, tuned), "acme/more", "1.0.0", "--over", "acme/dora")
+    world.ask("install", over)
+    world.graft_root()
+    for skill, model in (("acme/dora", dora.peft()), ("acme/more", load(tuned))):
+        target = tmp_path / skill.replace("/", "-")
+        done = world.ask("export", skill, "--format", "peft", "--rank", 32, target)
+        assert done["residual"] < 1e-4
+        assert says(put_on(load(dora.base), target)).sub(says(model)).abs().max() < 1e-4
+
+
+def test_a_merged_export_is_a_plain_model(world: World, models: Models, tmp_path: Path) -> None:
+    base, tuned = models.pair("grown")
+    installed(world, (base, tuned))
+    before = snapshot(base)
+    done = world.ask("export", "acme/skill", "--format", "merged", tmp_path / "out")
+    assert done["root"] == root_of(tmp_path / "out") == root_of(tuned)
+    assert (done["rank"], done["residual"], done["left_out"]) == (None, None, [])
+    assert not (tmp_path / "out" / ".skillpm-graft.json").exists()
+    assert says(load(tmp_path / "out")).equal(says(load(tuned)))
+    assert snapshot(base) == before
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_a_pack_file_or_a_release_is_exported_without_being_installed(
+    world: World, tmp_path: Path
+) -> None:
+    made = make(tmp_path / "made", CASES["plain"])
+    path = world.pack(made.pair, "acme/skill", "1.0.0")
+    peft = ("--format", "peft", "--base", made.base)
+    world.ask("export", path, *peft, tmp_path / "file")
+    world.ask("publish", path)
+    world.ask("export", "acme/skill@1.0.0", *peft, tmp_path / "release")
+    assert snapshot(tmp_path / "file") == snapshot(tmp_path / "release")
+    assert "--base PATH" in world.fail(
+        "export", path, "--format", "peft", tmp_path / "x", code=1, kind="not_found"
+    )
+
+
+def test_a_full_folder_or_the_base_is_never_written(world: World, tmp_path: Path) -> None:
+    made = make(tmp_path / "made", CASES["plain"])
+    installed(world, made.pair)
+    export = ("export", "acme/skill", "--format", "merged")
+    assert "is not overwritten" in world.fail(*export, made.adapter, code=1, kind="state")
+    world.fail(*export, made.base / "inside", code=2, kind="usage")
+    (tmp_path / "empty").mkdir()
+    world.ask(*export, tmp_path / "empty")
+
+
+def test_another_base_is_refused(world: World, tmp_path: Path) -> None:
+    made = make(tmp_path / "made", CASES["plain"])
+    path = world.pack(made.pair, "acme/skill", "1.0.0")
+    other = make(tmp_path / "other", CASES["plain"]).base
+    rewrite(other, lambda tensors: tensors["model.layers.0.self_attn.q_proj.weight"].add_(1))
+    export = ("export", path, "--format", "peft", "--base", other, tmp_path / "out")
+    assert "was cut from base" in world.fail(*export, code=3, kind="integrity")
+
+
+@pytest.mark.parametrize("wrong", [
+    ("--format", "merged", "--rank", "8"), ("--format", "merged", "--partial"),
+    ("--format", "peft", "--rank", "8", "--residual", "0.1"), ("--format", "peft", "--rank", "24"),
+    (), ("--format", "gguf"),
+])  # fmt: skip
+def test_flags_that_contradict_each_other_are_usage_errors(
+    world: World, tmp_path: Path, wrong: tuple[str, ...]
+) -> None:
+    world.fail("export", "acme/skill", *wrong, tmp_path / "out", code=2, kind="usage")
+
+
+def test_people_read_what_is_lost(world: World, models: Models, tmp_path: Path) -> None:
+    installed(world, models.pair("grown"))
+    out = world.run(
+        "export", "acme/skill", "--format", "peft", "--rank", 8, "--partial", tmp_path / "out"
+    )
+    assert out.code == 0, out
+    assert "exported acme/skill 1.0.0 into" in out.out
+    assert "rank 8, residual 0." in out.out
+    assert "attention" in out.out
+    assert "tensors are left out" in out.err
+    assert "model.embed_tokens.weight (resized): no share in numbers" in out.err
+    assert "an adapter does not carry" in out.err
+    merged = world.run("export", "acme/skill", "--format", "merged", tmp_path / "merged")
+    assert "sha256:" in merged.out
