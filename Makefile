@@ -40,6 +40,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.graftllm
 	$(BIN)/python -m benchmarks.gigabyte
 	$(BIN)/python -m benchmarks.kills
+	$(BIN)/python -m benchmarks.lora_exact
+	$(BIN)/python -m benchmarks.lora
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt

@@ -42,6 +42,7 @@ class Race:
     adapter: Path
     mergekit: str | None
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    processor: dict[str, list[float]] = field(default_factory=dict)
     peaks: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -52,6 +53,7 @@ class Race:
     def note(self, who: str, ran: Ran) -> None:
         """Keep the time and the largest peak."""
         self.seconds.setdefault(who, []).append(ran.seconds)
+        self.processor.setdefault(who, []).append(ran.processor)
         self.peaks[who] = max(self.peaks.get(who, 0), ran.peak)
 
     def fresh(self, name: str) -> Path:
@@ -98,7 +100,8 @@ def once(race: Race) -> None:
 
 def report(race: Race, title: str) -> tuple[Table, bool]:
     """The table, and whether the goals hold against every peer."""
-    table = Table(title, ("command", "seconds", "to graft", "peak memory", "to graft"))
+    columns = ("command", "seconds", "to graft", "processor s", "peak memory", "to graft")
+    table = Table(title, columns)
     ours = statistics.median(race.seconds["skillpm graft"])
     memory = race.peaks["skillpm graft"]
     held = True
@@ -107,8 +110,9 @@ def report(race: Race, title: str) -> tuple[Table, bool]:
         ratios = (seconds / ours, peak / memory)
         if not who.startswith("skillpm"):
             held = held and ratios[0] >= FASTER and ratios[1] >= SMALLER
-        cells = (f"{seconds:.2f}", f"{ratios[0]:.1f}", megabytes(peak), f"{ratios[1]:.1f}")
-        table.row(who, *cells)
+        work = statistics.median(race.processor[who])
+        cells = (f"{seconds:.2f}", f"{ratios[0]:.1f}", f"{work:.1f}")
+        table.row(who, *cells, megabytes(peak), f"{ratios[1]:.1f}")
     return table, held
 
 

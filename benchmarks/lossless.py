@@ -2,7 +2,8 @@
 
 `python -m benchmarks.lossless [--demo demo] [--level 19]`. The fine-tuned encoder comes from the
 demo; where it is absent it is trained first (two minutes). The compressors at level 19 take two
-more.
+more. `--finetunes` compares with the lossless peers instead, on all that
+`python -m benchmarks.finetunes` has made (needs `zipnn` and `constriction`; eight minutes).
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from examples.code_search.prepare import prepare
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from benchmarks.lossless_peers import Measured
+
+TARGET = 0.95
 WEIGHTS = "model.safetensors"
 NAME = ("--name", "acme/bench", "--version", "1.0.0")
 
@@ -100,12 +104,64 @@ def compressed(data: npt.NDArray[np.uint8], level: int) -> tuple[int, float, flo
     return len(frame), data.size / 1e6 / (made - started), data.size / 1e6 / (read - made)
 
 
+def against_peers(folder: Path, level: int) -> tuple[Table, Table, bool]:
+    """Our whole file beside the peers' bare frames on every fine-tune; then the rates of each."""
+    from benchmarks.finetunes.catalogue import finetunes
+    from benchmarks.lossless_peers import ours, pairs_of, peers
+
+    sizes: Table | None = None
+    spent: dict[tuple[str, str], list[tuple[int, Measured]]] = {}
+    held = True
+    for one in finetunes():
+        pairs = pairs_of(one.base, one.tuned)
+        dense = sum(pair.base.nbytes for pair in pairs)
+        others = peers(pairs, level)
+        file = folder / f"{one.name}.skillpack"
+        skillpm("pack", str(one.base), str(one.tuned), *NAME, "-o", str(file), home=folder / "home")
+        size, best = file.stat().st_size, min(peer.size for peer in others.values())
+        held = held and size <= TARGET * best
+        sizes = sizes or Table(
+            "Lossless on every fine-tune: bytes",
+            ("fine-tune", "dense", "ours, whole file", *others, "ours to the best peer"),
+        )
+        figures = [f"{peer.size:,}" for peer in others.values()]
+        sizes.row(one.name, f"{dense:,}", f"{size:,}", *figures, f"{size / best:.3f}")
+        for name, measured in {"ours": ours(pairs), **others}.items():
+            spent.setdefault((name, pairs[0].spec.dtype), []).append((dense, measured))
+    if sizes is None:
+        sys.exit("no fine-tunes are there: run `python -m benchmarks.finetunes` first")
+    return sizes, _rates(spent), held
+
+
+def _rates(spent: dict[tuple[str, str], list[tuple[int, Measured]]]) -> Table:
+    """MB of weights a second over all fine-tunes of a dtype."""
+    dtypes = sorted({dtype for _, dtype in spent})
+    heads = [f"{dtype} {way}" for dtype in dtypes for way in ("encode", "decode")]
+    table = Table("MB/s, codecs alone on one thread", ("method", *heads))
+    for name in dict.fromkeys(name for name, _ in spent):
+        cells = []
+        for dtype in dtypes:
+            runs = spent[name, dtype]
+            total = sum(dense for dense, _ in runs) / 1e6
+            cells.append(f"{total / sum(run.encode for _, run in runs):.0f}")
+            cells.append(f"{total / sum(run.decode for _, run in runs):.0f}")
+        table.row(name, *cells)
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="has base/ and tuned/")
     parser.add_argument("--level", type=int, default=19, help="of zstd, for the peers")
+    parser.add_argument("--finetunes", action="store_true", help="the peers, on all fine-tunes")
     add_output(parser)
     asked = parser.parse_args()
+    if asked.finetunes:
+        with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
+            sizes_found, rates, held = against_peers(Path(name), asked.level)
+        publish(sizes_found, asked.append)
+        publish(rates, asked.append)
+        sys.exit(None if held else f"ours takes more than {TARGET} of the best peer's bytes")
     if not (asked.demo / "trained.json").exists():
         prepare(asked.demo)
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:

@@ -21,11 +21,15 @@ SKILLPM = str(Path(sysconfig.get_path("scripts")) / "skillpm")
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One process that ended well: wall time, peak resident bytes, what it printed."""
+    """One process that ended well: wall time, peak resident bytes, what it printed, its work.
+
+    `processor` is the processor time of all its threads, which a busy machine stretches less.
+    """
 
     seconds: float
     peak: int
     out: str
+    processor: float
 
     @property
     def document(self) -> dict[str, Any]:
@@ -55,7 +59,7 @@ def run(*command: str, cwd: Path | None = None, home: Path | None = None) -> Ran
     if process.returncode:
         sys.exit(f"`{' '.join(command)}` gave exit code {process.returncode}: {out.decode()}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Ran(seconds, usage.ru_maxrss * unit, out.decode())
+    return Ran(seconds, usage.ru_maxrss * unit, out.decode(), usage.ru_utime + usage.ru_stime)
 
 
 def skillpm(*arguments: str, cwd: Path | None = None, home: Path) -> Ran:

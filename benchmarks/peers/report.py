@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.table import Table
 
@@ -149,26 +149,32 @@ def draw(rows: list[Row], methods: list[str], path: Path) -> None:
     for axis, (family, members) in zip(axes.flat, families, strict=False):
         for number, method in enumerate(methods):
             _line(axis, [row for row in members if row.method == method], method, f"C{number % 10}")
-        axis.set(title=family, xlabel="file, share of the bf16 delta", xscale="log", yscale="log")
-        axis.set_ylabel(f"1 - {KEPT[members[0].kind]}")
+        axis.set(title=family, xlabel="file, % of the bf16 delta", yscale="log")
+        axis.set(ylabel=f"1 - {KEPT[members[0].kind]}", xlim=(0, None))
         axis.grid(visible=True, which="both", alpha=0.2)
     for axis in axes.flat[len(families) :]:
         axis.set_axis_off()
-    axes.flat[0].legend(fontsize=7)
+    shown = dict(pair for axis in axes.flat for pair in zip(*_labels(axis), strict=True))
+    figure.legend(shown.values(), shown.keys(), loc="lower right", ncols=2, fontsize=9)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
-def _line(axis: object, rows: list[Row], method: str, colour: str) -> None:
+def _labels(axis: Any) -> tuple[list[str], list[Any]]:
+    handles, labels = axis.get_legend_handles_labels()
+    return labels, handles
+
+
+def _line(axis: Any, rows: list[Row], method: str, colour: str) -> None:
     if not rows:
         return
     lost = [max(1e-5, 1 - row.kept) for row in rows]
-    rates = [row.bytes / row.dense for row in rows]
-    axis.plot(rates, lost, "o", color=colour, markersize=3, alpha=0.5)  # type: ignore[attr-defined]
+    rates = [100 * row.bytes / row.dense for row in rows]
+    axis.plot(rates, lost, "o", color=colour, markersize=3, alpha=0.5)
     points = []
     for budget in {row.budget for row in rows}:
         here = [place for place, row in enumerate(rows) if row.budget == budget]
         means = (statistics.mean(series[place] for place in here) for series in (rates, lost))
         points.append(tuple(means))
-    axis.plot(*zip(*sorted(points), strict=True), color=colour, label=method)  # type: ignore[attr-defined]
+    axis.plot(*zip(*sorted(points), strict=True), marker="x", color=colour, label=method)

@@ -26,11 +26,7 @@ def write_archive(
     Entries are sorted; times, owners and modes are fixed. Raises `StateError` where the disk does
     not take it; `path` is then as it was.
     """
-    digest = Digest.of(image)
-    contents: dict[str, Path | bytes] = {f"{BLOBS}{blob.hex}": data for blob, data in blobs.items()}
-    contents[f"{BLOBS}{digest.hex}"] = image
-    contents[INDEX_FILE] = index_of(image, str(digest), version)
-    contents[LAYOUT_FILE] = LAYOUT
+    digest, contents = Digest.of(image), _contents(image, version, blobs)
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     _sweep(path)
     try:
@@ -46,6 +42,27 @@ def write_archive(
         with suppress(OSError):
             staged.unlink(missing_ok=True)
     return digest
+
+
+def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]) -> int:
+    """The bytes of the file that `write_archive` would write."""
+    total = 0
+    for data in _contents(image, version, blobs).values():
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        total += tarfile.BLOCKSIZE * (1 + -(-size // tarfile.BLOCKSIZE))
+    end = total + 2 * tarfile.BLOCKSIZE
+    return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+
+def _contents(
+    image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]
+) -> dict[str, Path | bytes]:
+    digest = Digest.of(image)
+    contents: dict[str, Path | bytes] = {f"{BLOBS}{blob.hex}": data for blob, data in blobs.items()}
+    contents[f"{BLOBS}{digest.hex}"] = image
+    contents[INDEX_FILE] = index_of(image, str(digest), version)
+    contents[LAYOUT_FILE] = LAYOUT
+    return contents
 
 
 def _sweep(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from skillpm import __version__
-from skillpm.cli import authoring, exporting, models, project, reading, registries
+from skillpm.cli import authoring, exporting, inspecting, models, project, reading, registries
 from skillpm.cli.output import report
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
@@ -37,7 +37,7 @@ def app() -> None:
 
 
 for _command in (
-    authoring.identify, authoring.pack, authoring.inspect, authoring.verify,
+    authoring.identify, authoring.pack, inspecting.inspect, inspecting.verify,
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, reading.list_, reading.history, reading.diff, reading.resolve,

@@ -1,4 +1,4 @@
-"""`identify`, `pack`, `inspect`, `verify`: models and pack files."""
+"""`identify` and `pack`: models, and pack files cut from them."""
 
 import time
 from pathlib import Path
@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table, size_text
-from skillpm.cli.params import REQUIREMENT, SKILL, VERSION
+from skillpm.cli.output import clean, emit_json, emit_table, error_text, size_text
+from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
-    from skillpm.archive.reader import PackFile
     from skillpm.delta.differ import Difference
     from skillpm.delta.schemes import Scheme
+    from skillpm.flows.auto import Wish
     from skillpm.flows.manifest_of import Request
     from skillpm.flows.pack import Packed
 
 _PATH = click.Path(path_type=Path)
+_KEEP = 0.99
+"""What `--scheme auto` keeps where nothing is asked for."""
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -93,8 +95,19 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
 @click.option(
     "--scheme", type=click.Choice(["lossless", "graftllm", "auto"]), help="How to compress."
 )
-@click.option("--budget", metavar="SIZE", help="Largest pack file (needs the scheme `auto`).")
-@click.option("--keep", type=float, metavar="SHARE", help="Fidelity to keep (needs `auto`).")
+@click.option(
+    "--budget", type=BUDGET, metavar="SIZE", help="auto: the largest file, `5%` or `80MB`."
+)
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="SHARE",
+    help="auto: how much of the delta to keep, `0.99`.",
+)
+@click.option(
+    "--calibration", type=_FILE, metavar="FILE", help="auto: text to tell what matters by."
+)
+@click.option("--device", metavar="NAME", help="auto: where calibration runs, `cpu` or `cuda`.")
 @click.option(
     "--alpha", type=click.FloatRange(0, 1), help="graftllm: share of embedding deltas kept."
 )
@@ -124,7 +137,9 @@ def pack(state: State, /, **asked: Any) -> None:
 
     \b
     skillpm pack ./base ./tuned --name acme/math --version 1.0.0
-    skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --scheme graftllm
+    skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --budget 5%
+    skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
+        --calibration questions.jsonl
     """
     from skillpm.flows.pack import pack as flow
 
@@ -139,7 +154,7 @@ def pack(state: State, /, **asked: Any) -> None:
         f"packed {done.manifest.ref} into {clean(done.path)}\n"
         f"  {size_text(done.file_bytes)} for a delta of {size_text(compression.delta_bytes)} "
         f"({compression.ratio:.2f} to 1, {compression.scheme}), "
-        f"{_error_text(compression.relative_error)}\n"
+        f"{error_text(compression.relative_error)}\n"
         f"  {done.digest}"
     )
 
@@ -180,17 +195,18 @@ def _packed(done: "Packed") -> dict[str, Any]:
     }
 
 
-def _error_text(relative: float | None) -> str:
-    return "exact" if not relative else f"relative error {relative:.3g}"
-
-
-def _scheme(asked: dict[str, Any]) -> "Scheme":
+def _scheme(asked: dict[str, Any]) -> "Scheme | Wish":
     lossy = {key: asked[key] for key in ("alpha", "energy", "columns") if asked[key] is not None}
-    if asked["scheme"] == "auto" or asked["budget"] or asked["keep"] is not None:
-        raise UsageError(
-            "this skillpm has no scheme `auto` yet, which `--budget` and `--keep` need",
-            hint="choose `--scheme lossless` or `--scheme graftllm`",
-        )
+    if asked["scheme"] == "auto" or asked["budget"] is not None or asked["keep"] is not None:
+        if lossy:
+            raise UsageError(f"`--{min(lossy)}` goes with `--scheme graftllm` only")
+        return _wish(asked)
+    for flag in ("calibration", "device"):
+        if asked[flag] is not None:
+            raise UsageError(
+                f"`--{flag}` goes with the scheme `auto`",
+                hint="add `--budget 5%`, or `--keep 0.99`",
+            )
     if asked["scheme"] == "graftllm":
         from skillpm.delta.factor import decompose
         from skillpm.delta.schemes import GraftLLM
@@ -203,81 +219,16 @@ def _scheme(asked: dict[str, Any]) -> "Scheme":
     return Lossless()
 
 
-@click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
-@click.pass_obj
-def inspect(state: State, path: Path) -> None:
-    r"""Show a pack file: manifest, sizes by module, errors. Verifies every digest first.
+def _wish(asked: dict[str, Any]) -> "Wish":
+    from skillpm.flows.auto import Wish
 
-    \b
-    skillpm inspect acme-math-1.0.0.skillpack
-    """
-    from skillpm.flows.verify import inspect_pack
-
-    found = inspect_pack(path)
-    if state.json:
-        plain = found.manifest.plain()
-        emit_json({"digest": str(found.digest), "size": found.size, "manifest": plain})
-        return
-    _show_pack(found)
-
-
-def _show_pack(found: "PackFile") -> None:
-    manifest = found.manifest
-    compression = manifest.compression
-    facts = {
-        "skill": f"{manifest.skill} {manifest.version}",
-        "summary": manifest.summary or "-",
-        "license": manifest.license or "-",
-        "authors": ", ".join(manifest.authors) or "-",
-        "created": manifest.created,
-        "digest": found.digest,
-        "base": f"{manifest.base.name} ({manifest.base.architecture}) {manifest.base.root}",
-        "result": manifest.result_root,
-        "over": ", ".join(f"{o.skill} {o.version}" for o in manifest.over) or "-",
-        "requires": ", ".join(map(str, manifest.requires)) or "-",
-        "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
-        "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "scheme": compression.scheme,
-        "size": f"{size_text(found.size)}, {compression.ratio:.2f} to 1 of "
-        f"{size_text(compression.delta_bytes)}; {_error_text(compression.relative_error)}",
-    }
-    for key, value in facts.items():
-        click.echo(f"{key:10} {clean(value)}")
-    changes: dict[str, int] = {}
-    for entry in manifest.footprint:
-        changes[entry.change] = changes.get(entry.change, 0) + 1
-    counted = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
-    click.echo(f"{'tensors':10} {counted}\n")
-    rows = [
-        (
-            kind,
-            one.codec,
-            one.bytes,
-            "-" if one.relative_error is None else f"{one.relative_error:.4f}",
+    if asked["scheme"] not in (None, "auto"):
+        flag = "budget" if asked["budget"] is not None else "keep"
+        raise UsageError(
+            f"`--{flag}` goes with the scheme `auto`, not with `{asked['scheme']}`",
+            hint="leave out --scheme",
         )
-        for kind, one in compression.modules.items()
-    ]
-    emit_table(rows, ("module", "codec", "bytes", "relative error"))
-
-
-@click.command(cls=Command)
-@click.argument("path", metavar="PACK", type=_PATH)
-@click.option("--accept-footprint", is_flag=True, help="Go on on a base that is nearly right.")
-@click.pass_obj
-def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
-    r"""Re-hash a pack file; with --base, graft it in memory and check the promised root.
-
-    \b
-    skillpm verify acme-math-1.0.0.skillpack --base ./model
-    """
-    from skillpm.flows.verify import verify_pack
-
-    found = verify_pack(make_setting(state), path, state.base, accept_footprint=accept_footprint)
-    root = str(found.root) if found.root else None
-    if state.json:
-        emit_json({"digest": str(found.pack.digest), "result_root": root, "verified": True})
-        return
-    click.echo(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
-    if root:
-        click.echo(f"base + pack gives what it promised: {root}")
+    if asked["budget"] is not None and asked["keep"] is not None:
+        raise UsageError("`--budget` and `--keep` contradict each other", hint="choose one")
+    keep = _KEEP if asked["budget"] is None and asked["keep"] is None else asked["keep"]
+    return Wish(asked["budget"], keep, asked["calibration"], asked["device"] or "cpu")

@@ -54,6 +54,11 @@ def size_text(count: float) -> str:
     raise AssertionError
 
 
+def error_text(relative: float | None) -> str:
+    """A relative error as people read it."""
+    return "exact" if not relative else f"relative error {relative:.3g}"
+
+
 def say(text: str) -> None:
     """A note for people, on stderr."""
     click.echo(clean_lines(text), err=True)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from skillpm.errors import SpecError
+from skillpm.spec.budget import Budget
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
@@ -33,3 +34,4 @@ class Word(click.ParamType[Any]):
 SKILL = Word("SKILL", SkillName.parse)
 VERSION = Word("VERSION", Version.parse)
 REQUIREMENT = Word("REQ", Requirement.parse)
+BUDGET = Word("SIZE", Budget.parse)

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from skillpm.delta.entropy_lanes import decode_lanes, encode_lanes, lanes_bits
 from skillpm.delta.entropy_raw import pack_raw, raw_bytes, unpack_raw
 from skillpm.delta.entropy_tables import (
+    DRAFT,
+    RESOLUTIONS,
     TOKENS,
     Tables,
     choose_tables,
@@ -61,7 +63,9 @@ def decode_integers(data: bytes, contexts: Bytes) -> Ints:
     Raises `IntegrityError` where the stream is damaged. Memory is bounded by `contexts`.
     """
     folded = decode_folded(data, contexts)
-    return _NUMBERS[folded] if folded.dtype == np.uint8 else _unfold(folded)
+    if folded.dtype == np.uint8:
+        return _NUMBERS[folded]
+    return _unfold(folded.astype(np.uint32, copy=False))
 
 
 def integer_bits(values: Ints, contexts: Bytes) -> float:
@@ -112,16 +116,24 @@ def folded_bits(folded: Folded, contexts: Bytes) -> float:
 
 
 def _plan(histogram: npt.NDArray[np.int64]) -> _Plan:
-    """The cheapest split and tables for counts of the widest split's tokens, by context."""
-    plans = []
-    for split in _useful_splits(histogram):
-        counts = _merge(histogram, split)
-        tables = choose_tables(counts)
-        lengths, _ = _raw_layout(split)
-        raw = raw_bytes(counts.sum(axis=0), lengths)
-        bits = 8 * (2 + raw) + tables.stored_bits + lanes_bits(tables.coded, tables.data_bits)
-        plans.append(_Plan(split, tables, bits))
-    return min(plans, key=lambda plan: plan.bits)
+    """The cheapest split and tables for counts of the widest split's tokens, by context.
+
+    Splits are compared by tables of a middling resolution: it favours none of them.
+    """
+    splits = _useful_splits(histogram)
+    if len(splits) > 1:
+        drafts = [_plan_of(histogram, split, DRAFT) for split in splits]
+        splits = (min(drafts, key=lambda plan: plan.bits).split,)
+    return _plan_of(histogram, splits[0], RESOLUTIONS)
+
+
+def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[int, ...]) -> _Plan:
+    counts = histogram if split == _WIDEST else _merge(histogram, split)
+    tables = choose_tables(counts, resolutions)
+    lengths, _ = _raw_layout(split)
+    raw = raw_bytes(counts.sum(axis=0), lengths)
+    bits = 8 * (2 + raw) + tables.stored_bits + lanes_bits(tables.coded, tables.data_bits)
+    return _Plan(split, tables, bits)
 
 
 def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:

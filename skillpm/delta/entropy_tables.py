@@ -18,6 +18,7 @@ TOKENS = 256
 FREQUENCY_BITS = 12
 TOTAL = 1 << FREQUENCY_BITS
 RESOLUTIONS = (1, 2, 4, 8, 16)
+DRAFT = (4,)
 _OCTAVES = 14
 """Levels reach down to 2^-14: such a token has the least frequency, 1 of 4096."""
 _RICES = 8
@@ -66,11 +67,11 @@ class Tables:
         return alone
 
 
-def choose_tables(counts: Matrix) -> Tables:
+def choose_tables(counts: Matrix, resolutions: tuple[int, ...] = RESOLUTIONS) -> Tables:
     """The cheapest table of each context that occurs in `counts` [contexts, 256]."""
     used = np.flatnonzero(counts.any(axis=1))
     rows = counts[used]
-    plans = [_quantised(rows, resolution) for resolution in RESOLUTIONS]
+    plans = [_quantised(rows, resolution) for resolution in resolutions]
     totals = np.array([stored + data for _, _, stored, data in plans]).reshape(
         len(plans), used.size
     )

@@ -22,6 +22,7 @@ from skillpm.errors import IntegrityError
 
 EXACT = 1 << 53
 _BLOCK = 1 << 14
+_PIECE = 1 << 15
 
 
 def width_for(rank: int) -> int:
@@ -77,19 +78,34 @@ class ExactProduct:
         parts, bounds = _slices(values, width, depth + 1)
         self._right_bounds = bounds
         self._right = [_slice(part.T, first=not number) for number, part in enumerate(parts)]
+        self._stacked = [self._stack(level) for level in range(depth + 1)]
 
-    def rows(self, first: int, last: int) -> Floats:
-        """Some rows of the product [last - first, n]."""
+    def rows(self, first: int, last: int, scale: float = 1.0) -> Floats:
+        """Some rows of the product [last - first, n], times the scale; no zero is negative."""
         values = self._left.rows(first, last) * self._balance
         parts, bounds = _slices(values, self._width, self._depth + 1)
         self._check(bounds)
         total = parts[0] @ self._right[0].values
-        rest: Floats | None = None
-        for level in range(self._depth, 0, -1):
-            here = self._level(parts, level, total.shape)
-            if here is not None:
-                rest = here if rest is None else np.add(here, rest, out=here)
-        return total if rest is None else np.add(total, rest, out=total)
+        levels = (self._level(parts, level, total.shape) for level in range(self._depth, 0, -1))
+        found = [level for level in levels if level is not None]
+        step = max(1, _PIECE // max(1, self._columns))
+        for start in range(0, total.shape[0], step):  # all passes over what is in the cache
+            piece = total[start : start + step]
+            if found:
+                rest = found[0][start : start + step]
+                for level in found[1:]:
+                    rest += level[start : start + step]
+                piece += rest
+            piece *= scale
+            piece += 0.0
+        return total
+
+    def _stack(self, level: int) -> Floats | None:
+        """R's slices of a level, one under the other, where all have bits in most columns."""
+        some = [self._right[level - number] for number in range(level + 1)]
+        if not level or any(one.columns is not None for one in some):
+            return None
+        return np.vstack([one.values for one in some])
 
     def _check(self, bounds: list[list[int]]) -> None:
         """Σ over a level of max|Lᵢ|·max|Rⱼ|, in steps of that level's grid, in exact integers."""
@@ -101,6 +117,10 @@ class ExactProduct:
 
     def _level(self, parts: list[Floats], level: int, shape: tuple[int, int]) -> Floats | None:
         """Σ LᵢRⱼ over i + j = level; None where no slice has bits there."""
+        dense = [2 * np.count_nonzero(part.any(axis=1)) >= shape[0] for part in parts[: level + 1]]
+        stacked = self._stacked[level]
+        if stacked is not None and all(dense):
+            return np.hstack(parts[: level + 1]) @ stacked
         total: Floats | None = None
         for number in range(level + 1):
             left, right = parts[number], self._right[level - number]

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillpm.delta.bits import Words
-from skillpm.delta.codecs import lossless, lowrank, svd, topk, whole
+from skillpm.delta.codecs import (
+    factors,
+    grid,
+    hybrid,
+    lossless,
+    lowrank,
+    sign,
+    svd,
+    topk,
+    whole,
+    zero,
+)
 from skillpm.delta.codecs.base import add_and_round
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.ports import ReadAt, Source
@@ -18,7 +29,18 @@ from skillpm.spec.dtypes import TensorSpec, dense_bytes, is_float
 from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.spec.names import SkillName
 
-Decoder = lossless.Decoder | whole.Decoder | topk.Decoder | svd.Decoder | lowrank.Decoder
+Decoder = (
+    lossless.Decoder
+    | whole.Decoder
+    | topk.Decoder
+    | svd.Decoder
+    | lowrank.Decoder
+    | zero.Decoder
+    | factors.Decoder
+    | grid.Decoder
+    | hybrid.Decoder
+    | sign.Decoder
+)
 LOSSLESS_DECODERS = (lossless.Decoder, whole.Decoder)
 DECODERS: dict[str, Callable[[TensorSpec, PayloadReader, Mapping[str, Any]], Decoder]] = {
     lossless.NAME: lossless.Decoder,
@@ -26,8 +48,13 @@ DECODERS: dict[str, Callable[[TensorSpec, PayloadReader, Mapping[str, Any]], Dec
     topk.NAME: topk.Decoder,
     svd.NAME: svd.Decoder,
     lowrank.NAME: lowrank.Decoder,
+    zero.NAME: zero.Decoder,
+    factors.NAME: factors.Decoder,
+    grid.NAME: grid.Decoder,
+    hybrid.NAME: hybrid.Decoder,
+    sign.NAME: sign.Decoder,
 }
-LOSSY = frozenset({topk.NAME, svd.NAME, lowrank.NAME})
+LOSSY = frozenset(DECODERS) - {lossless.NAME, whole.NAME}
 BOMB_RATIO = 1000
 BOMB_FLOOR = 1 << 20
 
@@ -67,6 +94,8 @@ class OpenPack:
         for number, reference in enumerate(reference_chunks(source, entry.spec)):
             if isinstance(decoder, LOSSLESS_DECODERS):
                 yield reference, decoder.words(number, reference), None
+            elif isinstance(decoder, zero.Decoder):  # a sum would turn -0.0 into 0.0
+                yield reference, reference, decoder.delta(number)
             else:
                 if isinstance(decoder, lowrank.Decoder):
                     delta = decoder.delta(number, reference)

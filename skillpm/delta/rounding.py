@@ -71,11 +71,16 @@ def rounded(values: Floats, dtype: str) -> Floats:
     form = FORMATS[dtype]
     drop = 53 - form.precision
     bits = values.view(np.uint64)
-    tie = (bits >> np.uint64(drop)) & np.uint64(1)
-    up = bits + (tie + np.uint64((1 << (drop - 1)) - 1))
-    nearest = (up & np.uint64(2**64 - (1 << drop))).view(np.float64)
-    rest = ~(np.abs(values) >= np.ldexp(1.0, form.least_exponent))
-    if rest.any():  # NaN too: the carry above could run through all its bits
+    up = bits >> np.uint64(drop)
+    up &= np.uint64(1)
+    up += np.uint64((1 << (drop - 1)) - 1)
+    up += bits
+    up &= np.uint64(2**64 - (1 << drop))
+    nearest: Floats = up.view(np.float64)
+    sizes = np.abs(values)
+    least = np.ldexp(1.0, form.least_exponent)
+    if not np.min(sizes, initial=np.inf) >= least:  # NaN too: the carry could run through its bits
+        rest = ~(sizes >= least)
         quantum = form.least_exponent - (form.precision - 1)
         with np.errstate(invalid="ignore"):
             nearest[rest] = np.ldexp(np.rint(np.ldexp(values[rest], -quantum)), quantum)
@@ -88,8 +93,12 @@ def from_float64(values: Floats, dtype: str) -> tuple[Words, npt.NDArray[np.bool
         return values.view("<u8"), ~np.isfinite(values)
     form = FORMATS[dtype]
     nearest = rounded(values, dtype)
-    bad = ~(np.abs(nearest) <= form.largest)
-    safe = np.where(bad, 0.0, nearest) if bad.any() else nearest
+    sizes = np.abs(nearest)
+    if np.max(sizes, initial=0.0) <= form.largest:
+        safe, bad = nearest, np.zeros(values.shape, dtype=np.bool_)
+    else:
+        bad = ~(sizes <= form.largest)
+        safe = np.where(bad, 0.0, nearest)
     if dtype == "F32":
         return safe.astype(np.float32).view("<u4"), bad
     if dtype == "F16":

@@ -1,47 +1,37 @@
 """`pack`: cut the difference between a tuned model and its base into a SkillPack."""
 
-import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from skillpm.archive.writer import write_archive
-from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.cut import Block, Work, cast_leaf, encode_blocks, measure_pack
+from skillpm.delta.cut import cast_leaf
 from skillpm.delta.match import Pair, pair_up
-from skillpm.delta.packs import OpenPack
-from skillpm.delta.payload import PayloadReader
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
+from skillpm.flows.auto import Wish, fit
 from skillpm.flows.compose import composed_identity, opened, total_bytes
+from skillpm.flows.cutting import encode_layers, measure
 from skillpm.flows.lower import AnyPack, find_pack, side_packs, with_lower
 from skillpm.flows.manifest_of import (
     Against,
     Cut,
-    EncodedTensor,
     Reference,
     Request,
     build_image,
     build_manifest,
-    draft_entries,
 )
 from skillpm.flows.setting import Setting, open_model
-from skillpm.flows.sidefiles import apply_side_files, cut_side_files, files_of
+from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.flows.solve import check_set
 from skillpm.flows.tuned import find_tuned, tuned_side
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.merkle import Identity, merkle_root
-from skillpm.store.blobs import HashingSink
 from skillpm.store.scratch import disk_errors, scratch
-
-_SPOOL = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,7 @@ class Packed:
     file_bytes: int
 
 
-def pack(setting: Setting, request: Request, scheme: Scheme) -> Packed:
+def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     """Cut, measure, prove, write. Nothing is left behind where any step fails.
 
     Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
@@ -70,7 +60,11 @@ def pack(setting: Setting, request: Request, scheme: Scheme) -> Packed:
         raise _nothing(request)
     against = Against(reference, tuned, tuned_identity, pairs, differing, renaming, side.files)
     with scratch(setting.home, "pack") as folder, disk_errors(folder):
-        cut = _cut(setting, request, against, scheme, folder)
+        if isinstance(scheme, Wish):
+            scheme, layers = fit(setting, request, against, scheme, folder)
+        else:
+            layers = encode_layers(setting, against, scheme, folder / "layers")
+        cut = measure(setting, request, against, layers)
         manifest = build_manifest(request, against, cut, scheme, setting.created)
         if scheme.name == "lossless":
             _prove(against, cut, manifest.result_root)
@@ -121,45 +115,6 @@ def _differs(pair: Pair, base: Identity, tuned: Source, theirs: Identity) -> boo
         return True
     leaf = cast_leaf(tuned, pair) if pair.cast else theirs.leaves[pair.read_name]
     return base.leaves[pair.tensor] != leaf
-
-
-def _cut(setting: Setting, request: Request, against: Against, scheme: Scheme, folder: Path) -> Cut:
-    """Encode into layer files under `folder`; decode them again; measure what came out."""
-    reference, tuned, pairs = against.reference, against.tuned, against.differing
-    total = sum(pair.tuned.nbytes for pair in pairs if pair.tuned)
-    work = Work(reference.source, tuned, setting.workers, setting.progress("encoding", total))
-    layers: dict[Digest, Path] = {}
-    encoded: dict[str, EncodedTensor] = {}
-    with ExitStack() as spools:  # an error between two blocks leaves some open
-        spool = partial(_spool, folder, spools)
-        for block in encode_blocks(work, pairs, scheme, spool):
-            staged = folder / f"layer-{len(layers)}"
-            digest = _write_layer(staged, block)
-            stored = PayloadReader(OpenFile(staged), block.name).stored_bytes
-            layers[digest] = staged
-            for tensor, codec in block.codecs.items():
-                encoded[tensor] = EncodedTensor(codec, digest, stored(tensor))
-    draft = draft_entries(pairs, reference.base_identity, encoded)
-    below = tuple(each.manifest.skill for each in reference.lower)
-    trial = OpenPack(
-        request.skill, str(request.skill), draft, below, lambda digest: OpenFile(layers[digest])
-    )
-    checking = Work(reference.source, tuned, setting.workers, setting.progress("checking", total))
-    measured = measure_pack(checking, pairs, trial)
-    side = tuple(cut_side_files(reference.files, against.files))
-    return Cut(draft, encoded, layers, measured, side)
-
-
-def _spool(folder: Path, spools: ExitStack) -> BinaryIO:
-    file = tempfile.SpooledTemporaryFile(_SPOOL, dir=str(folder))  # noqa: SIM115 - `spools` closes
-    return cast("BinaryIO", spools.enter_context(file))
-
-
-def _write_layer(path: Path, block: Block) -> Digest:
-    with path.open("xb") as file:
-        sink = HashingSink(file)
-        block.writer.write_to(sink)
-    return sink.digest
 
 
 def _prove(against: Against, cut: Cut, result_root: Digest) -> None:

@@ -12,6 +12,7 @@ from skillpm.delta.adapted import Adapted, Factored
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError, NotFoundError, SpecError
+from skillpm.flows.auto import Wish
 from skillpm.flows.manifest_of import Reference, Request
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import files_in, files_of
@@ -31,7 +32,7 @@ class Tuned:
     identity: Identity
     files: Files
     request: Request
-    scheme: Scheme
+    scheme: Scheme | Wish
 
 
 def find_tuned(path: Path) -> Checkpoint | Adapter:
@@ -45,7 +46,7 @@ def tuned_side(
     request: Request,
     found: Checkpoint | Adapter,
     reference: Reference,
-    scheme: Scheme,
+    scheme: Scheme | Wish,
 ) -> Tuned:
     """Make the tuned side; an adapter is put on what the delta is against."""
     if isinstance(found, Adapter):
@@ -55,7 +56,11 @@ def tuned_side(
 
 
 def _adapted_side(
-    setting: Setting, request: Request, adapter: Adapter, reference: Reference, scheme: Scheme
+    setting: Setting,
+    request: Request,
+    adapter: Adapter,
+    reference: Reference,
+    scheme: Scheme | Wish,
 ) -> Tuned:
     text = reference.files(CONFIG)
     config = json.parse_object(text, f"the base's `{CONFIG}`") if text else {}
@@ -81,7 +86,7 @@ def _adapted_side(
         sources=(*request.sources, *([named] if named else [])),
         method=request.method or _METHODS[adapter.config.use_dora],
     )
-    if scheme.name == "lossless":
+    if not isinstance(scheme, Wish) and scheme.name == "lossless":
         scheme = Factored(scheme, fitted.adapted, _facts(adapter))
     return Tuned(fitted.adapted, identity, files, request, scheme)
 

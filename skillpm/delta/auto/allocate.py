@@ -23,7 +23,7 @@ class Allocation:
 def at_price(points: Points, price: float) -> Allocation:
     """The best points where a byte costs `price` of distortion. Ties go to the smaller."""
     best = {
-        tensor: min(several, key=lambda p: (p.distortion + price * p.size, p.size))
+        tensor: min(several, key=lambda p: (p.cost(price), p.size))
         for tensor, several in points.items()
     }
     return Allocation(

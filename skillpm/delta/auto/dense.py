@@ -37,7 +37,7 @@ def code_grid(
         codes = dead_zone(delta / grid)
     if not bool(codes.any()):
         return None
-    levels = _centroids(delta / grid, codes, metric, grid) * unit
+    levels = [unit * one for one in _centroids(delta / grid, codes, metric, grid)]
     integers = codes.to(torch.int32).numpy()
     return CodedGrid(integers, np.array([unit, *levels]), rows, columns, SCALE_FINE)
 

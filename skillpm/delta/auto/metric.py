@@ -73,12 +73,12 @@ class Side:
 
 
 def from_left(factor: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """factor · matrix, for a diagonal or a whole factor."""
+    """Factor · matrix, for a diagonal or a whole factor."""
     return factor[:, None] * matrix if factor.ndim == 1 else factor @ matrix
 
 
 def from_right(matrix: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """matrix · factor."""
+    """Matrix · factor."""
     return matrix * factor if factor.ndim == 1 else matrix @ factor
 
 

@@ -3,11 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from math import log2
 from threading import Lock
 from typing import Any
 
 import numpy as np
+import torch
 
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.candidates import Candidates, Choice, Point, write
@@ -77,30 +77,27 @@ class Workshop:
         if not 2.0**-60 < largest < 2.0**60:  # float32 squares it
             return None
         shaped = flat.reshape(rows_of(spec))
-        import torch
-
         metric = self.weighting.metric(pair.tensor, torch.from_numpy(shaped))
         return Candidates(spec, flat, metric)
 
 
-def survey(candidates: Candidates, rungs: Iterable[int]) -> list[Point]:
-    """The points of one tensor at the steps 2^(rung / PER_OCTAVE)."""
-    points = list(candidates.fixed())
-    for rung in rungs:
-        step = 2.0 ** (rung / PER_OCTAVE)
-        if step <= candidates.top():
-            points.extend(candidates.points(step))
-    return points
+def survey(candidates: Candidates, rung: int) -> list[Point]:
+    """The points of one tensor at the step 2^(rung / PER_OCTAVE)."""
+    step = 2.0 ** (rung / PER_OCTAVE)
+    return list(candidates.points(step)) if step <= candidates.top() else []
 
 
-def predicted_bytes(candidates: Candidates, step: float) -> float:
+def predicted_bytes(sigma: torch.Tensor, shape: tuple[int, int], step: float) -> float:
     """About what singular factors would cost at a step, from the singular values alone."""
-    whitened = candidates.whitened
-    if whitened is None:
-        return float(candidates.delta.numel()) / 2
-    above = whitened.sigma[whitened.sigma > step]
-    bits = (above / step).log2().clamp_min(0) * 0.8 + 0.4
-    return float(bits.sum()) * sum(candidates.delta.shape) / 8
+    above = sigma[sigma > step]
+    bits = (above / step).log2() * 0.8 + 0.4
+    return float(bits.sum()) * sum(shape) / 8
+
+
+def predicted_distortion(sigma: torch.Tensor, shape: tuple[int, int], step: float) -> float:
+    """About how much they would err: what is cut off, and what is rounded."""
+    below = float(sigma[sigma <= step].double().square().sum())
+    return below + float((sigma > step).sum()) * sum(shape) * step**2 / 12
 
 
 def rung_for(sizes: Callable[[float], float], budget: float) -> int:
@@ -155,8 +152,3 @@ class Auto:
         if candidates is None:
             return Lossless().encode(pair, chunks, writer)
         return write(spec, candidates.code(choice), writer)
-
-
-def octaves(scale: float) -> float:
-    """How many rungs a scale is."""
-    return PER_OCTAVE * log2(scale)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.entropy import CONTEXTS, decode_integers, encode_integers, integer_bits
+from skillpm.delta.codecs.rough import rough_bits
+from skillpm.delta.entropy import CONTEXTS, decode_integers, encode_integers
 from skillpm.delta.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
@@ -64,7 +65,7 @@ def decode_flat(data: bytes, count: int) -> Codes:
 
 def flat_bits(values: Codes) -> float:
     """The bits of `encode_flat`."""
-    return integer_bits(values, np.zeros(values.size, dtype=np.uint8))
+    return rough_bits(values, None)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def matrix_bits(codes: Codes) -> float:
     classes, bits = _choose(codes)
     for first, last in spans[1:]:
         contexts = classes.contexts(first, last, codes.shape[1])
-        bits += integer_bits(codes[first:last].reshape(-1), contexts)
+        bits += rough_bits(codes[first:last].reshape(-1), contexts)
     return bits + 8 * (4 + 2 * len(spans))
 
 
@@ -153,7 +154,7 @@ def _choose(codes: Codes) -> tuple[Classes, float]:
     found: list[tuple[float, int, Classes]] = []
     for number, classes in enumerate((none, *_classes_of(codes))):
         side = sum(flat_bits(_steps(each)) for each in (classes.rows, classes.columns))
-        bits = integer_bits(sample, classes.contexts(first, last, width))
+        bits = rough_bits(sample, classes.contexts(first, last, width))
         found.append((bits + side, number, classes))
     bits, _, classes = min(found, key=lambda one: one[:2])
     return classes, bits

@@ -41,7 +41,8 @@ NAME = "svd-ec"
 @dataclass(frozen=True)
 class CodedFactors:
     """Integers `left` [m, r] and `right` [n, r]; logarithms of the scales of ranks [r], of rows
-    [m] and of columns [n], in steps of 2^-fine octaves."""
+    [m] and of columns [n], in steps of 2^-fine octaves.
+    """
 
     left: Codes
     right: Codes

@@ -86,7 +86,7 @@ def _valued(codes: Codes, levels: Floats) -> Floats:
 
 
 def values_of(codes: Codes, levels: Floats, rows: Floats | None, columns: Floats | None) -> Floats:
-    """level · column, then · row; one rounding each."""
+    """Level · column, then · row; one rounding each."""
     values = _valued(codes, levels)
     with np.errstate(over="ignore"):  # refused where it is added to the reference
         if columns is not None:

@@ -85,10 +85,8 @@ class Applied:
         """The product of one chunk with its scale, flat; no zero is negative."""
         start, stop = self._spans[chunk]
         first, last = start // self._width, -(-stop // self._width)
-        rows = self._product.rows(first, last)
+        rows = self._product.rows(first, last, self._update.scale)
         flat: Floats = rows.reshape(-1)[start - first * self._width : stop - first * self._width]
-        flat *= self._update.scale
-        flat += 0.0
         return flat
 
     def delta(self, chunk: int, reference: Words) -> Floats:

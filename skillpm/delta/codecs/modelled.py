@@ -25,7 +25,7 @@ WIDEST = 4
 EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7, "F8_E4M3": 3, "F8_E5M2": 2}
 """Where the exponent of each dtype begins."""
 _CLASSES = 8
-_MERGES = (0, 1, 2, 3, 6)
+_MERGES = (0, 1, 2, 6)
 _ROWS = 0x80
 _SMALL = 1 << 15
 """Below so many words the tables of all exponents may cost more than they save."""

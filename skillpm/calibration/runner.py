@@ -1,0 +1,183 @@
+"""A model as transformers loads it, made to answer batches: a causal LM, or a sentence encoder.
+
+What a causal LM answers is a distribution over the next token; what an encoder answers is the unit
+vector of a text, the mean over its tokens. Divergence is KL in nats a token for the first, and the
+squared distance for the second.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from skillpm.errors import GraftError, UsageError
+
+TOKENS = 256
+"""A sequence's length."""
+BATCH = 8
+_SLICE = 64
+_NEEDS = "calibration runs the model with transformers, which is not installed"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token ids and their mask, [texts, tokens]."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens count."""
+        return int(self.mask.sum())
+
+
+def _transformers() -> Any:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a model in a folder needs no hub
+    try:
+        import transformers
+    except ImportError as problem:
+        raise UsageError(_NEEDS, hint="pip install 'skillpm[hf]'") from problem
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+@dataclass
+class Runner:
+    """A loaded model in float32, evaluation mode, on a device."""
+
+    model: Any
+    tokenizer: Any
+    causal: bool
+    device: str
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> "Runner":
+        """Load a model folder. Raises `GraftError` where it is no model that can be run."""
+        library = _transformers()
+        try:
+            config = library.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            names = list(config.architectures or [])
+            causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+            if config.is_encoder_decoder:
+                raise GraftError(
+                    f"`{folder}` is an encoder-decoder, which calibration cannot run yet",
+                    hint="leave out --calibration",
+                )
+            kind = library.AutoModelForCausalLM if causal else library.AutoModel
+            model = kind.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+            tokenizer = library.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, ImportError) as problem:
+            reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+            raise GraftError(
+                f"`{folder}` cannot be run by transformers: {reason}",
+                hint="calibration needs config.json and the tokenizer beside the weights",
+            ) from problem
+        return cls(model.eval().to(device), tokenizer, causal, device)
+
+    def batches(self, texts: Iterable[str]) -> list[Batch]:
+        """Texts as batches: of equal slices of their stream for an LM, padded for an encoder."""
+        if self.causal:
+            return self._stream(texts)
+        pad = self.tokenizer.pad_token_id or 0
+        rows = [self._ids(text)[:TOKENS] for text in texts]
+        rows = sorted((row for row in rows if row), key=len)
+        return [self._padded(rows[at : at + BATCH], pad) for at in range(0, len(rows), BATCH)]
+
+    def _ids(self, text: str) -> list[int]:
+        return cast("list[int]", self.tokenizer(text, truncation=False)["input_ids"])
+
+    def _stream(self, texts: Iterable[str]) -> list[Batch]:
+        stream = torch.tensor([one for text in texts for one in self._ids(text)])
+        length = min(TOKENS, len(stream))
+        count = len(stream) // max(1, length)
+        rows = stream[: count * length].view(count, length)
+        parts = (rows[at : at + BATCH] for at in range(0, count, BATCH))
+        return [
+            Batch(part.to(self.device), torch.ones_like(part).to(self.device)) for part in parts
+        ]
+
+    def _padded(self, rows: list[list[int]], pad: int) -> Batch:
+        width = max(map(len, rows))
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        return Batch(ids.to(self.device), mask.to(self.device))
+
+    def answer(self, batch: Batch) -> torch.Tensor:
+        """Log-probabilities [texts · tokens, vocabulary], or unit vectors [texts, width]."""
+        out = self.model(input_ids=batch.ids, attention_mask=batch.mask)
+        if self.causal:
+            return torch.log_softmax(out.logits.float().flatten(0, 1), dim=-1)
+        mask = batch.mask.unsqueeze(-1)
+        mean = (out.last_hidden_state * mask).sum(1) / mask.sum(1)
+        return torch.nn.functional.normalize(mean, dim=-1)
+
+    def sampled(self, batch: Batch, draw: torch.Generator) -> torch.Tensor:
+        """A scalar whose gradient is one draw of the true Fisher's root.
+
+        The log-likelihood of labels that the model itself draws; for vectors, their product with
+        Gaussian noise: its Fisher is that of the squared distance.
+        """
+        answer = self.answer(batch)
+        if not self.causal:
+            noise = torch.randn(answer.shape, generator=draw).to(answer)
+            return (answer * noise).sum()
+        chances = answer.detach().exp().cpu()
+        labels = torch.multinomial(chances, 1, generator=draw).to(answer.device)
+        return -answer.gather(1, labels).sum()
+
+    def count(self, batch: Batch) -> int:
+        """What divergence is a mean over: tokens of an LM, texts of an encoder."""
+        return batch.tokens if self.causal else len(batch.ids)
+
+    def place(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Put tensors of a checkpoint into the model, by the names that they have there."""
+        names = self.names(weights)
+        parameters = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for parameter, tensor in names.items():
+                parameters[parameter].copy_(weights[tensor])
+
+    def names(self, tensors: Iterable[str]) -> dict[str, str]:
+        """The checkpoint's tensor for each parameter: its name, or that behind one prefix."""
+        known = set(tensors)
+        by_tail: dict[str, str] = {}
+        for tensor in sorted(known):
+            parts = tensor.split(".")
+            for cut in range(1, min(3, len(parts))):
+                by_tail.setdefault(".".join(parts[cut:]), tensor)
+        found: dict[str, str] = {}
+        for parameter, _ in self.model.named_parameters():
+            tail = parameter.partition(".")[2]
+            tensor = next(
+                (one for one in (parameter, by_tail.get(parameter), tail) if one in known), None
+            )
+            if tensor:
+                found[parameter] = tensor
+        return found
+
+
+@torch.no_grad()
+def divergence(runner: Runner, batches: list[Batch], answers: list[torch.Tensor]) -> float:
+    """The mean divergence of a model from answers that another gave to the same batches."""
+    total, count = 0.0, 0
+    for batch, target in zip(batches, answers, strict=True):
+        mine = runner.answer(batch)
+        theirs = target.to(mine)
+        if runner.causal:
+            total += float((theirs.exp() * (theirs - mine)).sum())
+        else:
+            total += float((theirs - mine).square().sum())
+        count += runner.count(batch)
+    return total / max(1, count)
+
+
+@torch.no_grad()
+def answers_of(runner: Runner, batches: list[Batch]) -> list[torch.Tensor]:
+    """What a model answers, in half the room of float32 for distributions."""
+    kind = torch.float16 if runner.causal else torch.float32
+    return [runner.answer(batch).to(kind).cpu() for batch in batches]

@@ -1,0 +1,122 @@
+"""`inspect` and `verify`: what a pack file says, and whether it holds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skillpm.cli.output import clean, emit_json, emit_table, error_text, size_text
+from skillpm.cli.state import Command, State, make_setting
+from skillpm.errors import UsageError
+
+if TYPE_CHECKING:
+    from skillpm.archive.reader import PackFile
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(cls=Command)
+@click.argument("path", metavar="PACK", type=_PATH)
+@click.option(
+    "--plot", type=_PATH, metavar="FILE.png", help="Draw where the bytes and the error are."
+)
+@click.pass_obj
+def inspect(state: State, path: Path, plot: Path | None) -> None:
+    r"""Show a pack file: manifest, sizes by module, errors. Verifies every digest first.
+
+    --plot draws bytes and relative errors, layer by kind of module, and the rate-distortion curve.
+
+    \b
+    skillpm inspect acme-math-1.0.0.skillpack
+    skillpm inspect acme-math-1.0.0.skillpack --plot math.png
+    """
+    from skillpm.flows.verify import inspect_pack
+
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise UsageError(
+            f"`--plot` writes a PNG: its name should end in `.png`, but is `{plot}`",
+            hint=f"--plot {plot.with_suffix('.png') if plot.name else 'pack.png'}",
+        )
+    found = inspect_pack(path)
+    if plot is not None:
+        _draw(found, plot)
+        state.say(f"drew {clean(plot)}")
+    if state.json:
+        plain = found.manifest.plain()
+        emit_json({"digest": str(found.digest), "size": found.size, "manifest": plain})
+        return
+    _show_pack(found)
+
+
+def _draw(found: "PackFile", plot: Path) -> None:
+    try:
+        from skillpm.flows.picture import write_picture
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise UsageError(
+            "`--plot` draws with matplotlib, which is not installed",
+            hint="pip install 'skillpm[plot]'",
+        ) from problem
+    write_picture(found, plot)
+
+
+def _show_pack(found: "PackFile") -> None:
+    manifest = found.manifest
+    compression = manifest.compression
+    facts = {
+        "skill": f"{manifest.skill} {manifest.version}",
+        "summary": manifest.summary or "-",
+        "license": manifest.license or "-",
+        "authors": ", ".join(manifest.authors) or "-",
+        "created": manifest.created,
+        "digest": found.digest,
+        "base": f"{manifest.base.name} ({manifest.base.architecture}) {manifest.base.root}",
+        "result": manifest.result_root,
+        "over": ", ".join(f"{o.skill} {o.version}" for o in manifest.over) or "-",
+        "requires": ", ".join(map(str, manifest.requires)) or "-",
+        "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
+        "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
+        "scheme": compression.scheme,
+        "size": f"{size_text(found.size)}, {compression.ratio:.2f} to 1 of "
+        f"{size_text(compression.delta_bytes)}; {error_text(compression.relative_error)}",
+    }
+    for key, value in facts.items():
+        click.echo(f"{key:10} {clean(value)}")
+    changes: dict[str, int] = {}
+    for entry in manifest.footprint:
+        changes[entry.change] = changes.get(entry.change, 0) + 1
+    counted = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
+    click.echo(f"{'tensors':10} {counted}\n")
+    rows = [
+        (
+            kind,
+            one.codec,
+            one.bytes,
+            "-" if one.relative_error is None else f"{one.relative_error:.4f}",
+        )
+        for kind, one in compression.modules.items()
+    ]
+    emit_table(rows, ("module", "codec", "bytes", "relative error"))
+
+
+@click.command(cls=Command)
+@click.argument("path", metavar="PACK", type=_PATH)
+@click.option("--accept-footprint", is_flag=True, help="Go on on a base that is nearly right.")
+@click.pass_obj
+def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
+    r"""Re-hash a pack file; with --base, graft it in memory and check the promised root.
+
+    \b
+    skillpm verify acme-math-1.0.0.skillpack --base ./model
+    """
+    from skillpm.flows.verify import verify_pack
+
+    found = verify_pack(make_setting(state), path, state.base, accept_footprint=accept_footprint)
+    root = str(found.root) if found.root else None
+    if state.json:
+        emit_json({"digest": str(found.pack.digest), "result_root": root, "verified": True})
+        return
+    click.echo(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
+    if root:
+        click.echo(f"base + pack gives what it promised: {root}")

@@ -1,0 +1,146 @@
+"""Surveying a model: the points of all its tensors, in a window of steps around a budget."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from math import log2
+from typing import TypeVar
+
+import torch
+
+from skillpm.delta.auto.allocate import Allocation, within_bytes, within_distortion
+from skillpm.delta.auto.candidates import Candidates, Point
+from skillpm.delta.auto.scheme import (
+    PER_OCTAVE,
+    Workshop,
+    delta_of,
+    encodable,
+    predicted_bytes,
+    predicted_distortion,
+    rung_for,
+    survey,
+)
+from skillpm.delta.cut import Work
+from skillpm.delta.match import Pair
+from skillpm.delta.streams import pair_chunks
+
+MARGIN = 3
+"""Rungs that are surveyed on either side of the predicted one."""
+_EDGE = 0.2
+_WINDOWS = 6
+Saved = Callable[[str, int], list[Point] | None]
+Save = Callable[[str, int, list[Point]], None]
+T = TypeVar("T")
+
+
+@dataclass
+class Survey:
+    """The points of every tensor that can be rounded, as far as rungs were surveyed.
+
+    `saved` and `save` keep the points of a tensor at a rung, so that a killed command need not
+    find them again.
+    """
+
+    work: Work
+    pairs: list[Pair]
+    workshop: Workshop
+    saved: Saved
+    save: Save
+    rungs: set[int] = field(default_factory=set)
+    points: dict[str, list[Point]] = field(default_factory=dict)
+    energy: float = 0.0
+    dense: float = 0.0
+
+    def begin(self, share: float | None, budget: float | None) -> None:
+        """Find the window for a share of distortion or a budget of bytes, and survey it."""
+        torch.set_num_threads(1)  # two tensors at once beat two threads on one
+        found = self._each(lambda pair, one: (pair.tensor, one.energy, _spectrum(one)))
+        spectra = [spectrum for _, _, spectrum in found]
+        self.energy = sum(energy for _, energy, _ in found)
+        if budget is not None:
+            rung = rung_for(lambda s: sum(predicted_bytes(*one, s) for one in spectra), budget)
+        else:
+            limit = (share or 0.0) * self.energy
+            rung = rung_for(
+                lambda s: -sum(predicted_distortion(*one, s) for one in spectra), -limit
+            )
+        self._survey(range(rung - MARGIN, rung + MARGIN + 1))
+
+    def for_bytes(self, budget: float) -> Allocation:
+        """The best set within so many bytes."""
+        return self._widening(lambda: within_bytes(self.points, budget))
+
+    def for_distortion(self, share: float) -> Allocation:
+        """The smallest set that errs at most this share of what an empty pack does."""
+        return self._widening(lambda: within_distortion(self.points, share * self.energy))
+
+    def curve(self, count: int = 12) -> list[list[float]]:
+        """Bytes against the share of distortion, along the frontier."""
+        sizes = [min(p.size for p in several) for several in self.points.values()]
+        most = [max(p.size for p in several) for several in self.points.values()]
+        low, high = max(1.0, sum(sizes)), max(2.0, sum(most))
+        found: list[list[float]] = []
+        for number in range(count):
+            one = within_bytes(self.points, low * (high / low) ** (number / (count - 1)))
+            share = one.distortion / self.energy if self.energy else 0.0
+            found.append([round(one.size), float(f"{share:.4g}")])
+        return [point for number, point in enumerate(found) if point not in found[:number]]
+
+    def _widening(self, choose: Callable[[], Allocation]) -> Allocation:
+        """Choose; where many choices lie at the window's edge, look beyond it and choose again."""
+        for _ in range(_WINDOWS):
+            found = choose()
+            steps = [round(PER_OCTAVE * log2(c.step)) for c in found.choices.values() if c.step]
+            low, high = min(self.rungs), max(self.rungs)
+            if steps.count(low) > _EDGE * len(steps):
+                self._survey(range(low - MARGIN, low))
+            elif steps.count(high) > _EDGE * len(steps) or (self.points and not steps):
+                self._survey(range(high + 1, high + MARGIN + 1))
+            else:
+                return found
+        return choose()
+
+    def _survey(self, rungs: Iterable[int]) -> None:
+        fresh = [rung for rung in rungs if rung not in self.rungs]
+        self.rungs.update(fresh)
+        for tensor, points in self._each(lambda pair, one: self._points(pair, one, fresh)):
+            self.points.setdefault(tensor, []).extend(points)
+
+    def _points(
+        self, pair: Pair, candidates: Candidates, rungs: list[int]
+    ) -> tuple[str, list[Point]]:
+        found = [] if pair.tensor in self.points else list(candidates.fixed())
+        for rung in rungs:
+            points = self.saved(pair.tensor, rung)
+            if points is None:
+                points = survey(candidates, rung)
+                self.save(pair.tensor, rung, points)
+            found.extend(points)
+        return pair.tensor, found
+
+    def _each(self, act: Callable[[Pair, Candidates], T]) -> list[T]:
+        """Act on the candidates of every tensor that has some, several at once."""
+        pairs = [pair for pair in self.pairs if encodable(pair)]
+        with ThreadPoolExecutor(self.work.workers) as pool:
+            try:
+                found = list(pool.map(lambda pair: self._one(pair, act), pairs))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return [one for one in found if one is not None]
+
+    def _one(self, pair: Pair, act: Callable[[Pair, Candidates], T]) -> T | None:
+        spec = pair.tuned
+        assert spec is not None  # noqa: S101 - told to the type checker; `encodable` saw to it
+        chunks = pair_chunks(self.work.base, self.work.tuned, pair)
+        found = self.workshop.candidates(pair, lambda: delta_of(spec.dtype, chunks))
+        self.work.advance(spec.nbytes)
+        return None if found is None else act(pair, found)
+
+
+def _spectrum(candidates: Candidates) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Singular values under the metric; of a vector, its root energy once."""
+    shape = (candidates.delta.shape[0], candidates.delta.shape[1])
+    if candidates.whitened is not None:
+        return candidates.whitened.sigma, shape
+    return torch.tensor([candidates.energy**0.5]), shape

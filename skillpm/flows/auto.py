@@ -1,0 +1,197 @@
+"""The scheme `auto` in `pack`: survey, allocate, encode; then until the file meets the wish."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import exp, log
+from pathlib import Path
+from typing import Any
+
+from skillpm.delta.auto.allocate import Allocation
+from skillpm.delta.auto.metric import Weighting
+from skillpm.delta.auto.plan import Survey
+from skillpm.delta.auto.scheme import Auto, Workshop
+from skillpm.delta.auto.weights import Unweighted
+from skillpm.errors import GraftError
+from skillpm.flows.calibrate import Calibration, calibrate
+from skillpm.flows.cutting import Layers, delta_bytes, encode_layers, work_on
+from skillpm.flows.manifest_of import Against, Request
+from skillpm.flows.setting import Setting
+from skillpm.flows.size import file_size
+from skillpm.flows.survey_cache import SurveyCache
+from skillpm.spec.budget import Budget
+
+NEAR = 0.99
+"""A budget is met from below, within one hundredth."""
+_TRIALS = 8
+_SLOPE = 0.8
+"""Halving all steps multiplies the bytes by about 2^0.8."""
+_FIXED, _EACH = 12_000, 340
+"""About the bytes of a manifest and its container, and of a footprint's entry."""
+_CLOSE = 0.93
+"""How near a divergence comes to its cap before the search ends."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks of `auto`: a budget, or a share of the delta to keep."""
+
+    budget: Budget | None = None
+    keep: float | None = None
+    calibration: Path | None = None
+    device: str = "cpu"
+    name: str = "auto"
+
+
+@dataclass
+class _Fitter:
+    """Makes trials of one pack, each in a folder of its own; the last good one is kept."""
+
+    setting: Setting
+    request: Request
+    against: Against
+    folder: Path
+    facts: dict[str, Any]
+    survey: Survey
+    trials: int = 0
+
+    def scheme(self, allocation: Allocation, scale: float = 1.0) -> Auto:
+        facts = {**self.facts, "curve": self.survey.curve()}
+        return Auto(self.survey.workshop, allocation, facts, scale)
+
+    def trial(self, scheme: Auto) -> Layers:
+        self.trials += 1
+        folder = self.folder / f"trial-{self.trials}"
+        return encode_layers(self.setting, self.against, scheme, folder)
+
+    def size(self, scheme: Auto, layers: Layers) -> int:
+        return file_size(self.setting, self.request, self.against, scheme, layers)
+
+
+def fit(
+    setting: Setting, request: Request, against: Against, wish: Wish, folder: Path
+) -> tuple[Auto, Layers]:
+    """The scheme and the layers that meet a wish. Raises `GraftError` where none can."""
+    dense = delta_bytes(against)
+    budget = wish.budget.bytes_of(dense) if wish.budget else None
+    with _weighting(setting, against, wish, folder) as (weighting, calibration):
+        cache = SurveyCache.of(setting, against, weighting.settings)
+        survey = Survey(
+            work_on(setting, against, "surveying"),
+            against.differing,
+            Workshop(weighting),
+            cache.saved,
+            cache.save,
+        )
+        share = None if wish.keep is None else 1.0 - wish.keep
+        survey.begin(share, budget)
+        facts: dict[str, Any] = {"budget": wish.budget.text} if wish.budget else {}
+        if wish.keep is not None:
+            facts["keep"] = wish.keep
+        fitter = _Fitter(setting, request, against, folder, facts, survey)
+        if budget is not None:
+            found = _fit_bytes(fitter, budget)
+        elif calibration is None:
+            found = _fit_energy(fitter, share or 0.0)
+        else:
+            found = _fit_divergence(fitter, share or 0.0, calibration)
+        cache.clear()
+        return found
+
+
+@contextmanager
+def _weighting(
+    setting: Setting, against: Against, wish: Wish, folder: Path
+) -> Iterator[tuple[Weighting, Calibration | None]]:
+    if wish.calibration is None:
+        yield Unweighted(), None
+        return
+    calibration = calibrate(setting, against, wish.calibration, wish.device, folder)
+    yield calibration.weighting, calibration
+
+
+def _fit_bytes(fitter: _Fitter, budget: int) -> tuple[Auto, Layers]:
+    """The best set whose file is at most `budget`, and at least `NEAR` of it."""
+    best: tuple[Auto, Layers] | None = None
+    filled = 0
+    aim = max(1.0, 0.99 * budget - _overhead(fitter))
+    scheme = fitter.scheme(fitter.survey.for_bytes(aim))
+    low, high = 0.0, 0.0  # scales known to be too large a file, and small enough a one
+    while fitter.trials < _TRIALS:
+        layers = fitter.trial(scheme)
+        size = fitter.size(scheme, layers)
+        if size <= budget and size > filled:
+            best, filled = (scheme, layers), size
+        if size <= budget:
+            high = scheme.scale
+        else:
+            low = scheme.scale
+        if NEAR * budget <= size <= budget:
+            break
+        following = _next_scale(scheme.scale, layers.size, budget - (size - layers.size), low, high)
+        if following is None:
+            break
+        scheme = Auto(scheme.workshop, scheme.allocation, scheme.wish, following)
+    if best is None:
+        raise GraftError(
+            f"a budget of {budget} bytes is too small: the smallest trial took {size}, "
+            f"of which {size - layers.size} are manifest, side files and container",
+            hint=f"try `--budget {2 * size}B`, or `--keep 0.9` to see what fidelity costs",
+        )
+    return best
+
+
+def _next_scale(scale: float, size: int, aim: int, low: float, high: float) -> float | None:
+    """The scale at which the layers should take a little less than `aim` bytes."""
+    if aim <= 0:
+        return None
+    target = log(max(1.0, size)) - log(0.996 * aim)
+    following = scale * exp(max(-2.0, min(2.0, target / _SLOPE)))
+    if low and high and not low < following < high:
+        following = (low * high) ** 0.5
+    return following
+
+
+def _overhead(fitter: _Fitter) -> float:
+    """About what manifest and container take; trials tell it exactly."""
+    return _FIXED + _EACH * len(fitter.against.differing)
+
+
+def _fit_energy(fitter: _Fitter, share: float) -> tuple[Auto, Layers]:
+    """The smallest set that errs at most a share of the weighted energy."""
+    scheme = fitter.scheme(fitter.survey.for_distortion(share))
+    return scheme, fitter.trial(scheme)
+
+
+def _fit_divergence(fitter: _Fitter, share: float, calibration: Calibration) -> tuple[Auto, Layers]:
+    """The smallest set whose divergence on held-out calibration text is at most a share."""
+    whole = calibration.divergence_of_base()
+    cap = share * whole
+    best: tuple[Auto, Layers] | None = None
+    aim, low, high = share, 0.0, 0.0
+    reached = float("inf")
+    while fitter.trials < _TRIALS:
+        scheme = fitter.scheme(fitter.survey.for_distortion(aim))
+        layers = fitter.trial(scheme)
+        found = calibration.divergence(layers.open(fitter.request, fitter.against), fitter.against)
+        reached = min(reached, found)
+        fitter.setting.say(f"divergence {found:.4g} of at most {cap:.4g}, {layers.size} bytes")
+        if found <= cap and (best is None or aim > low):
+            best, low = (_noting(scheme, found, whole), layers), aim
+        if found > cap:
+            high = aim
+        if _CLOSE * cap <= found <= cap:
+            break
+        following = aim * max(0.1, min(10.0, 0.97 * cap / max(found, cap * 1e-3)))
+        aim = (low * high) ** 0.5 if low and high and not low < following < high else following
+    if best is None:
+        raise GraftError(
+            f"no pack kept the divergence under {cap:.4g}: the best reached {reached:.4g}",
+            hint="ask for less with `--keep`, or leave it out: a lossless pack keeps all",
+        )
+    return best
+
+
+def _noting(scheme: Auto, found: float, whole: float) -> Auto:
+    facts = {**scheme.wish, "divergence": float(f"{found:.6g}"), "of": float(f"{whole:.6g}")}
+    return Auto(scheme.workshop, scheme.allocation, facts, scheme.scale)

@@ -1,0 +1,90 @@
+"""Calibration in `pack`: Fisher factors from one part of the text, divergence on the rest."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.calibration.fisher import gather
+from skillpm.calibration.runner import Batch, Runner, answers_of, divergence
+from skillpm.calibration.texts import read_texts
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.auto.decoded import tensors_of
+from skillpm.delta.auto.weights import Calibrated
+from skillpm.errors import GraftError
+from skillpm.flows.manifest_of import Against
+from skillpm.flows.setting import Setting
+
+if TYPE_CHECKING:
+    from skillpm.delta.packs import OpenPack
+
+HELD_OUT = 4
+"""One batch in so many is held out, to measure what a pack keeps."""
+MOST_TOKENS = 1 << 16
+"""More text than this makes the factors no better, and takes longer."""
+MOST_HELD_OUT = 1 << 14
+
+
+@dataclass
+class Calibration:
+    """A runner of the tuned model, the weighting it gave, and batches held out."""
+
+    runner: Runner
+    against: Against
+    weighting: Calibrated
+    held_out: list[Batch]
+
+    def __post_init__(self) -> None:
+        self._answers = answers_of(self.runner, self.held_out)
+
+    def divergence_of_base(self) -> float:
+        """How far the base is from the tuned model."""
+        names = {pair.tensor for pair in self.against.differing if pair.tuned}
+        return self._placed(tensors_of(self.against.reference.source, names))
+
+    def divergence(self, pack: "OpenPack", against: Against) -> float:
+        """How far base + pack is from the tuned model."""
+        names = {pair.tensor for pair in against.differing if pair.tuned}
+        return self._placed(tensors_of(against.reference.source, names, pack))
+
+    def _placed(self, weights: "dict[str, object]") -> float:
+        self.runner.place(weights)  # type: ignore[arg-type]
+        return divergence(self.runner, self.held_out, self._answers)
+
+
+def calibrate(
+    setting: Setting, against: Against, path: Path, device: str, folder: Path
+) -> Calibration:
+    """Run the tuned model over the text. Raises `GraftError`, `SpecError` or `UsageError`."""
+    texts = read_texts(path)
+    runner = Runner.load(_folder(against), device)
+    batches = _within(runner.batches(texts), MOST_TOKENS + MOST_HELD_OUT)
+    held_out = _within(batches[::HELD_OUT], MOST_HELD_OUT)
+    seen = [batch for number, batch in enumerate(batches) if number % HELD_OUT] or batches
+    wanted = {pair.tensor for pair in against.differing if pair.change == "changed"}
+    advance = setting.progress("calibrating", sum(batch.ids.numel() for batch in seen))
+    place = folder / "fisher"
+    place.mkdir()
+    fisher = gather(runner, seen, wanted, place, advance)
+    facts: dict[str, object] = {
+        "calibration": f"sha256:{sha256(path.read_bytes()).hexdigest()}",
+        "tokens": sum(batch.tokens for batch in seen),
+    }
+    return Calibration(runner, against, Calibrated(fisher.load, facts), held_out)
+
+
+def _folder(against: Against) -> Path:
+    tuned = against.tuned
+    if not isinstance(tuned, Checkpoint) or tuned.folder is None:
+        raise GraftError(
+            "calibration runs the tuned model, which must be a model folder",
+            hint="merge the adapter first, or leave out --calibration",
+        )
+    return tuned.folder
+
+
+def _within(batches: list[Batch], tokens: int) -> list[Batch]:
+    """As many batches, spread over all, as hold so many tokens."""
+    total = sum(batch.tokens for batch in batches)
+    every = max(1, -(-total // tokens))
+    return batches[::every]

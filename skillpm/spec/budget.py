@@ -1,0 +1,41 @@
+"""Budgets of `pack`: a number of bytes, or a share of the dense delta."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from skillpm.errors import SpecError
+
+_UNITS = {
+    "": 1, "B": 1,
+    "KB": 10**3, "MB": 10**6, "GB": 10**9,
+    "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
+}  # fmt: skip
+_FORM = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{0,3}|%)")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The largest file: in bytes, or as a share of the dense delta; and as it was written."""
+
+    text: str
+    size: int | None = None
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """Read `5%`, `80MB`, `4.5 MiB` or `1000B`. Raises `SpecError`."""
+        found = _FORM.fullmatch(text.strip())
+        unit = found[2].upper() if found else ""
+        if not found or (unit != "%" and unit not in _UNITS):
+            raise SpecError(f"a budget should be like `5%`, `80MB` or `1.5GiB`: {text!r}")
+        number = Decimal(found[1])
+        if not number:
+            raise SpecError(f"a budget should be more than nothing: {text!r}")
+        if unit == "%":
+            return cls(text, share=float(number / 100))
+        return cls(text, size=int(number * _UNITS[unit]))
+
+    def bytes_of(self, dense: int) -> int:
+        """The budget in bytes, of a dense delta of so many."""
+        return self.size if self.size is not None else int((self.share or 0.0) * dense)
