@@ -4,7 +4,8 @@
 fine-tune × method × budget is one row, appended to a file as it is measured, so a run that was cut
 off goes on where it was; `--report` only prints. Budgets are multiples of the recipe's bytes, the
 recipe as lean as it can be stored (see `benchmarks.peers.files`); `auto` is the whole
-`.skillpack`. Takes ten to sixty seconds a row; the fine-tunes are trained first where they are
+`.skillpack`. `recipe-alpha` is the recipe with the α that suits the fine-tune best. Takes ten to
+sixty seconds a row, `recipe-alpha` a few minutes; the fine-tunes are trained first where they are
 absent (see `benchmarks.finetunes`).
 """
 

@@ -9,11 +9,13 @@ more. `--finetunes` compares with the lossless peers instead, on all that
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zstandard
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from benchmarks.lossless_peers import Measured
 
 TARGET = 0.95
+SIDE_FILE = "application/vnd.skillpm.file.v1"
 WEIGHTS = "model.safetensors"
 NAME = ("--name", "acme/bench", "--version", "1.0.0")
 
@@ -105,7 +108,11 @@ def compressed(data: npt.NDArray[np.uint8], level: int) -> tuple[int, float, flo
 
 
 def against_peers(folder: Path, level: int) -> tuple[Table, Table, bool]:
-    """Our whole file beside the peers' bare frames on every fine-tune; then the rates of each."""
+    """Our whole file beside the peers' bare frames on every fine-tune; then the rates.
+
+    A pack carries side files (the encoders' tokenizer), the peers do not: the ratio is given with
+    them and without, and the target is held to the second.
+    """
     from benchmarks.finetunes.catalogue import finetunes
     from benchmarks.lossless_peers import ours, pairs_of, peers
 
@@ -114,23 +121,47 @@ def against_peers(folder: Path, level: int) -> tuple[Table, Table, bool]:
     held = True
     for one in finetunes():
         pairs = pairs_of(one.base, one.tuned)
-        dense = sum(pair.base.nbytes for pair in pairs)
-        others = peers(pairs, level)
+        dense, others = sum(pair.base.nbytes for pair in pairs), peers(pairs, level)
         file = folder / f"{one.name}.skillpack"
         skillpm("pack", str(one.base), str(one.tuned), *NAME, "-o", str(file), home=folder / "home")
-        size, best = file.stat().st_size, min(peer.size for peer in others.values())
-        held = held and size <= TARGET * best
+        size, side = file.stat().st_size, side_bytes(file)
+        best = min(peer.size for peer in others.values())
+        held = held and size - side <= TARGET * best
         sizes = sizes or Table(
             "Lossless on every fine-tune: bytes",
-            ("fine-tune", "dense", "ours, whole file", *others, "ours to the best peer"),
+            (
+                "fine-tune",
+                "dense",
+                "ours, file",
+                "side files",
+                *others,
+                "file to best",
+                "less side",
+            ),
         )
-        figures = [f"{peer.size:,}" for peer in others.values()]
-        sizes.row(one.name, f"{dense:,}", f"{size:,}", *figures, f"{size / best:.3f}")
+        figures = (f"{peer.size:,}" for peer in others.values())
+        ratios = (f"{each / best:.3f}" for each in (size, size - side))
+        sizes.row(one.name, f"{dense:,}", f"{size:,}", f"{side:,}", *figures, *ratios)
         for name, measured in {"ours": ours(pairs), **others}.items():
             spent.setdefault((name, pairs[0].spec.dtype), []).append((dense, measured))
     if sizes is None:
         sys.exit("no fine-tunes are there: run `python -m benchmarks.finetunes` first")
     return sizes, _rates(spent), held
+
+
+def side_bytes(file: Path) -> int:
+    """The bytes of a pack's side files."""
+    with tarfile.open(file) as archive:
+
+        def read(name: str) -> dict[str, Any]:
+            found = archive.extractfile(name)
+            assert found is not None
+            document: dict[str, Any] = json.load(found)
+            return document
+
+        digest = read("index.json")["manifests"][0]["digest"].removeprefix("sha256:")
+        layers = read(f"blobs/sha256/{digest}")["layers"]
+    return sum(layer["size"] for layer in layers if layer["mediaType"] == SIDE_FILE)
 
 
 def _rates(spent: dict[tuple[str, str], list[tuple[int, Measured]]]) -> Table:

@@ -1,7 +1,7 @@
 """Figure 5: how long one tensor takes to pack by each scheme, and from it an 8B model.
 
-`python -m benchmarks.tensors [--only TEXT] [--width 4096 --inner 14336]`. A delta whose singular
-values fall as i^-0.8 is laid on a bf16 Gaussian base. Each scheme packs it on one thread,
+`python -m benchmarks.tensors [--schemes auto …] [--width 4096 --inner 14336]`. A delta whose
+singular values fall as i^-0.8 is laid on a bf16 Gaussian base. Each scheme packs it on one thread,
 as `pack` does, which works on two tensors at once. Seconds are the processor's, so that other
 work on the machine counts less.
 """
@@ -9,233 +9,27 @@ work on the machine counts less.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import time
-from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from benchmarks.table import Table, add_output, publish
-from skillpm.delta import factor
-from skillpm.delta.auto.candidates import Candidates, Point, write
-from skillpm.delta.auto.factored import code_factors, decompose
-from skillpm.delta.auto.plan import MARGIN
-from skillpm.delta.auto.scheme import PER_OCTAVE, delta_of, predicted_bytes, rung_for, survey
-from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
-from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs import factors, grid, hybrid, lossless, sign, svd, topk
-from skillpm.delta.match import Pair
-from skillpm.delta.payload import PayloadReader, PayloadWriter
-from skillpm.delta.schemes import GraftLLM, Lossless
-from skillpm.spec.dtypes import TensorSpec
+from benchmarks.tensors_timed import Tensor, packed, synthetic
+from skillpm.delta.auto.factored import decompose
+from skillpm.delta.auto.scheme import delta_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections import Counter
 
-    from skillpm.delta.auto.metric import Weighting
-    from skillpm.delta.codecs.svd import Factors
-    from skillpm.delta.payload import Record
-    from skillpm.delta.rounding import Floats
-    from skillpm.delta.streams import Chunk
-
-DECAY = 0.8
-MOVED = 0.02
-"""The size of the delta, as a share of the base's."""
-BUDGET = 0.03
-WIDEST = 8192
-"""Calibration keeps a diagonal of wider sides."""
-RUNGS = 2 * MARGIN + 1
 TRIALS = 2
 """Encodings until a budget is met."""
 STEPS = ("read", "decompose", "survey", "code", "entropy", "check")
 BLOCKS = 32
 EMBEDDING = 128256
 SCHEMES = ("lossless", "graftllm", "auto", "auto, calibrated")
-DECODERS = {each.NAME: each.Decoder for each in (factors, grid, hybrid, sign, svd, topk)}
-
-
-class Clock:
-    """Seconds by step."""
-
-    def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Count what runs inside to a step."""
-        started = time.thread_time()
-        yield
-        self.seconds[name] += time.thread_time() - started
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of the base and of the tuned model, as bf16 words."""
-
-    spec: TensorSpec
-    base: np.ndarray[tuple[int], np.dtype[np.uint16]]
-    tuned: np.ndarray[tuple[int], np.dtype[np.uint16]]
-
-    @property
-    def pair(self) -> Pair:
-        """As `pack` has it."""
-        return Pair(self.spec.name, self.spec, self.spec)
-
-    def chunks(self) -> list[Chunk]:
-        """Base and tuned, chunk by chunk."""
-        return [(self.base[a:b], self.tuned[a:b]) for a, b in chunk_spans(self.spec)]
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Bytes of the payload, seconds by step, and what it became."""
-
-    size: int
-    seconds: Counter[str]
-    codec: str
-
-
-def synthetic(name: str, rows: int, width: int, seed: int = 0) -> Tensor:
-    """A tensor [rows, width] whose delta has singular values ~ i^-DECAY."""
-    torch.manual_seed(seed)
-    rank = min(rows, width)
-    left, right = (torch.linalg.qr(torch.randn(side, rank))[0] for side in (rows, width))
-    sigma = torch.arange(1, rank + 1).float() ** -DECAY
-    delta = (left * sigma) @ right.T
-    base = (0.02 * torch.randn(rows, width)).bfloat16()
-    delta *= MOVED * base.float().norm() / delta.norm()
-    tuned = (base.float() + delta).bfloat16()
-    words = [each.view(torch.uint16).numpy().reshape(-1) for each in (base, tuned)]
-    return Tensor(TensorSpec(name, "BF16", (rows, width)), words[0], words[1])
-
-
-def weighting(tensor: Tensor) -> Calibrated:
-    """Random positive definite factors, diagonal on sides wider than `WIDEST`."""
-    torch.manual_seed(1)
-    rows, columns = (_factor(side) for side in tensor.spec.shape)
-    return Calibrated(lambda _: Kronecker(rows, columns), {})
-
-
-def _factor(side: int) -> torch.Tensor:
-    if side > WIDEST:
-        return torch.rand(side) + 0.1
-    spread = torch.randn(side, side) * torch.arange(1, side + 1).float() ** -0.5
-    return spread @ spread.T / side
-
-
-def pack_plain(tensor: Tensor, scheme: str) -> Packed:
-    """One tensor by `lossless` or `graftllm`."""
-    clock = Clock()
-    writer = PayloadWriter(io.BytesIO())
-
-    def timed(delta: Floats) -> Factors:
-        with clock.step("decompose"):
-            return factor.decompose(delta)
-
-    chosen = Lossless() if scheme == "lossless" else GraftLLM(timed)
-    with clock.step("code"):
-        record = chosen.encode(tensor.pair, tensor.chunks(), writer)
-    clock.seconds["code"] -= clock.seconds["decompose"]
-    return _closed(tensor, record, writer, clock)
-
-
-def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
-    """One tensor by `auto`; the survey is of the middle rung, and counted for all."""
-    torch.set_num_threads(1)
-    clock = Clock()
-    with clock.step("read"):
-        delta = delta_of("BF16", tensor.chunks())
-    assert delta is not None
-    with clock.step("decompose"):
-        matrix = torch.from_numpy(delta.reshape(tensor.spec.shape))
-        metric = weights.metric(tensor.spec.name, matrix)
-        candidates = Candidates(tensor.spec, delta, metric)
-    budget = BUDGET * tensor.spec.nbytes
-    rung = _rung(candidates, budget)
-    with clock.step("survey"):
-        points = survey(candidates, rung)
-    clock.seconds["survey"] *= RUNGS
-    with clock.step("survey"):
-        list(candidates.fixed())
-    choice = _best(points, rung).choice
-    with clock.step("code"):
-        coded = candidates.code(choice)
-    writer = PayloadWriter(io.BytesIO())
-    with clock.step("entropy"):
-        record = write(tensor.spec, coded, writer)
-    return _closed(tensor, record, writer, clock)
-
-
-def _rung(candidates: Candidates, budget: float) -> int:
-    """The rung at which plainly rounded factors come nearest to a budget from above."""
-    whitened = candidates.whitened
-    assert whitened is not None
-    spread = max(candidates.delta.shape) ** 0.5  # entries of a singular vector are about 1/√length
-    shape = (candidates.delta.shape[0], candidates.delta.shape[1])
-    rung = rung_for(lambda one: predicted_bytes(whitened.sigma, shape, one * spread), budget)
-    while True:
-        coded = code_factors(whitened, 2.0 ** ((rung + 1) / PER_OCTAVE), feedback=False)
-        if coded is None or coded.bits() / 8 < budget:
-            return rung
-        rung += 1
-
-
-def _best(points: list[Point], rung: int) -> Point:
-    """The point at about the allocator's price: of Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 a byte."""
-    step = 2.0 ** (rung / PER_OCTAVE)
-    return min(points, key=lambda point: point.distortion + 0.92 * step**2 * point.size)
-
-
-def _closed(tensor: Tensor, record: Record, writer: PayloadWriter, clock: Clock) -> Packed:
-    """Write the layer, and decode it as the check of `pack` does."""
-    out = io.BytesIO()
-    with clock.step("entropy"):
-        writer.write_to(out)
-    data = out.getvalue()
-    with clock.step("check"):
-        reader = PayloadReader(Held(data), "layer")
-        chunks = tensor.chunks()
-        if record.codec == lossless.NAME:
-            exact = lossless.Decoder(tensor.spec, reader, record.settings)
-            for number, (reference, _) in enumerate(chunks):
-                exact.words(number, reference)
-        else:
-            decoder = DECODERS[record.codec](tensor.spec, reader, record.settings)
-            for number in range(len(chunks)):
-                decoder.delta(number)
-    return Packed(len(data), clock.seconds, record.codec)
-
-
-@dataclass(frozen=True)
-class Held:
-    """A layer in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        return len(self.data)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """A range of it."""
-        return self.data[start:stop]
-
-
-def packed(tensor: Tensor, scheme: str) -> Packed:
-    """One tensor by a scheme, on one thread."""
-    torch.set_num_threads(1)
-    if scheme == "auto":
-        return pack_auto(tensor, Unweighted())
-    if scheme == "auto, calibrated":
-        return pack_auto(tensor, weighting(tensor))
-    return pack_plain(tensor, scheme)
 
 
 def whole(seconds: Counter[str], *, auto: bool) -> float:
@@ -303,9 +97,9 @@ def time_schemes(asked: argparse.Namespace) -> None:
     spent: dict[str, dict[str, float]] = {}
     for kind, (name, inner) in shapes.items():
         tensor = synthetic(name, asked.width, inner)
-        for scheme in SCHEMES:
+        for scheme in asked.schemes:
             # An embedding is a matrix like any other, but to the scheme that prunes it.
-            if asked.only not in scheme or (kind == "embedding" and scheme != "graftllm"):
+            if kind == "embedding" and scheme != "graftllm":
                 continue
             found = packed(tensor, scheme)
             seconds = [found.seconds[step] for step in STEPS]
@@ -337,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=4096)
     parser.add_argument("--inner", type=int, default=14336)
-    parser.add_argument("--only", default="", metavar="TEXT", help="schemes whose name holds it")
+    parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=SCHEMES)
     add_output(parser)
     asked = parser.parse_args()
     if "OPENBLAS_NUM_THREADS" not in os.environ:  # as the command line sets it, before numpy starts

@@ -76,7 +76,7 @@ def train_scales(task: Task, alpha: float) -> dict[str, Floats]:
         scaled = {n: (m.float() * logs[n].exp())[:, None] * signs[n] for n, m in means.items()}
         moved = {name: base[name] + delta for name, delta in scaled.items()}
         optimizer.zero_grad()
-        _loss(task, teacher, student, moved, batch).backward()  # type: ignore[no-untyped-call]
+        distance(task, teacher, student, moved, batch).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         falling.step()
     return {
@@ -95,9 +95,10 @@ def _small(data: list[Batch]) -> list[Batch]:
     return [parts[order[step % len(order)]] for step in range(STEPS)]
 
 
-def _loss(
+def distance(
     task: Task, teacher: Any, student: Any, weights: dict[str, torch.Tensor], batch: Batch
 ) -> torch.Tensor:
+    """Squared error of the student's logits, or sentence embeddings, with these weights put in."""
     inputs = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
     with torch.no_grad():
         wanted = teacher(**inputs)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from benchmarks.peers import binary, budgeted
+from benchmarks.peers.chosen import best_alpha
 from benchmarks.peers.files import read, write
 from benchmarks.peers.recipe import DELTA_COME, GRAFTLLM, Recipe, fitted, scheme_of
 from benchmarks.peers.skillpack import write_skillpack
@@ -70,6 +71,7 @@ def _budgeted(make: Callable[[Task, Budget], Peer]) -> Method:
 
 METHODS: dict[str, Method] = {
     "recipe": _graft(GRAFTLLM),
+    "recipe-alpha": lambda task, budget: finished(task, lambda: best_alpha(task, budget)),
     "delta-come": _graft(DELTA_COME),
     "bitdelta": _fixed(binary.plain),
     "bitdelta-distilled": _fixed(binary.distilled),

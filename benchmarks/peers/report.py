@@ -81,6 +81,7 @@ def duel(rows: list[Row]) -> Table:
         "recipe kB",
         "as .skillpack",
         "recipe",
+        "its best α",
         "auto 1x",
         "calibrated 1x",
         "calibrated 0.5x",
@@ -93,6 +94,7 @@ def duel(rows: list[Row]) -> Table:
             continue
         cells = []
         for method, budget in (
+            ("recipe-alpha", "1x"),
             ("auto", "1x"),
             ("auto-calibrated", "1x"),
             ("auto-calibrated", "0.5x"),

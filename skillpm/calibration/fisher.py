@@ -55,8 +55,8 @@ class Fisher:
             self._sums[tensor] = Kronecker(rows, columns)
         sums = self._sums[tensor]
         if sums.rows is not None:
-            sums.rows += _outer(matrix, sums.rows.ndim).cpu()
-        sums.columns += _outer(matrix.T, sums.columns.ndim).cpu()
+            sums.rows.add_(_outer(matrix, sums.rows.ndim).cpu())
+        sums.columns.add_(_outer(matrix.T, sums.columns.ndim).cpu())
 
     def _room(self, name: str, size: int, *, diagonal: bool = False) -> torch.Tensor:
         shape = (size,) if diagonal or size > WIDEST else (size, size)

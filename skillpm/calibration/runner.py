@@ -17,7 +17,7 @@ from skillpm.errors import GraftError, UsageError
 
 TOKENS = 256
 """A sequence's length."""
-BATCH = 8
+BATCH = 4
 _SLICE = 64
 _NEEDS = "calibration runs the model with transformers, which is not installed"
 

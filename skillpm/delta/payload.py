@@ -128,9 +128,16 @@ class PayloadReader:
         if self._names.get(tensor) != parts:
             raise IntegrityError(f"{self._what}: {tensor!r} does not have the parts of its codec")
 
-    def plain(self, tensor: str, part: str) -> bytes:
-        """The bytes of a part that is no frame, as many as the layer holds."""
-        return self._read(self._parts[f"{tensor}/{part}"])
+    def plain(self, tensor: str, part: str, limit: int | None = None) -> bytes:
+        """The bytes of a part that is no frame: as many as the layer holds, up to a limit."""
+        name = f"{tensor}/{part}"
+        placed = self._parts.get(name)
+        if placed is None:
+            raise IntegrityError(f"part {name!r} of {self._what} is missing, or a frame")
+        if limit is not None and placed.stop - placed.start > limit:
+            size = placed.stop - placed.start
+            raise IntegrityError(f"part {name!r} of {self._what} holds {size} bytes: too many")
+        return self._read(placed)
 
     def part(self, tensor: str, part: str, expected: int) -> bytes:
         """The bytes of one part, exactly `expected` of them."""

@@ -76,6 +76,7 @@ def fit(
     budget = wish.budget.bytes_of(dense) if wish.budget else None
     with _weighting(setting, against, wish, folder) as (weighting, calibration):
         cache = SurveyCache.of(setting, against, weighting.settings)
+        cache.sweep(setting.now.timestamp())
         survey = Survey(
             work_on(setting, against, "surveying"),
             against.differing,
@@ -90,13 +91,10 @@ def fit(
             facts["keep"] = wish.keep
         fitter = _Fitter(setting, request, against, folder, facts, survey)
         if budget is not None:
-            found = _fit_bytes(fitter, budget)
-        elif calibration is None:
-            found = _fit_energy(fitter, share or 0.0)
-        else:
-            found = _fit_divergence(fitter, share or 0.0, calibration)
-        cache.clear()
-        return found
+            return _fit_bytes(fitter, budget)
+        if calibration is None:
+            return _fit_energy(fitter, share or 0.0)
+        return _fit_divergence(fitter, share or 0.0, calibration)
 
 
 @contextmanager

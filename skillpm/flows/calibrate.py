@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 HELD_OUT = 4
 """One batch in so many is held out, to measure what a pack keeps."""
-MOST_TOKENS = 1 << 16
+MOST_TOKENS = 1 << 15
 """More text than this makes the factors no better, and takes longer."""
-MOST_HELD_OUT = 1 << 14
+MOST_HELD_OUT = 1 << 13
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a survey found, kept until the pack is written: a killed `pack` goes on where it was."""
+"""What a survey found, kept for some days: a killed `pack` goes on, another budget is quick."""
 
 import shutil
 from dataclasses import asdict, dataclass
@@ -13,6 +13,9 @@ from skillpm.flows.setting import Setting
 from skillpm.journal.atomic import write_atomic
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
+
+KEPT_DAYS = 7
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,11 @@ class SurveyCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.canonical({"points": [asdict(one) for one in points]}))
 
-    def clear(self) -> None:
-        """Forget it all: the pack is there."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def sweep(self, now: float) -> None:
+        """Forget the surveys of models that were not packed for `KEPT_DAYS`."""
+        for other in self.folder.parent.glob("*"):
+            if now - other.stat().st_mtime > KEPT_DAYS * _DAY:
+                shutil.rmtree(other, ignore_errors=True)
 
     def _path(self, tensor: str, rung: int) -> Path:
         return self.folder / f"{Digest.of(tensor.encode()).hex[:24]}.{rung}.json"

@@ -20,6 +20,7 @@ _WRITTEN = 14
 """Columns up to which every cell holds its value."""
 _TITLE = 110
 _DARK = 0.55
+_WHOLE = 100
 _MEGA = 10_000_000
 _ABSENT = "#d8d8d8"
 
@@ -75,7 +76,7 @@ def _divided(cells: Cells, by: float) -> Cells:
 
 
 def _heat(axes: Axes, picture: Picture, cells: Cells, unit: str, nothing: str) -> None:
-    """A heat map [kinds, columns]; no tensor is hatched, and nothing at all is white."""
+    """A heat map [kinds, columns]; no tensor is grey, and nothing at all is white."""
     known = [cell for row in cells for cell in row if cell]
     norm = (
         LogNorm(min(known), max(known)) if is_wide(known) else Normalize(0, max(known, default=1))
@@ -109,13 +110,12 @@ def _write_cells(axes: Axes, cells: Cells, norm: Normalize, colours: Colormap) -
             red, green, blue, _ = colours(float(norm(cell))) if cell else (1.0, 1.0, 1.0, 1.0)
             dark = 0.3 * red + 0.6 * green + 0.1 * blue < _DARK
             colour = "white" if dark else "black"
-            axes.text(
-                column, row, f"{cell:.3g}", ha="center", va="center", color=colour, fontsize=8
-            )
+            text = f"{cell:,.0f}" if cell >= _WHOLE else f"{cell:.3g}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
 
 
 def _ticks(columns: tuple[Column, ...]) -> list[tuple[int, str]]:
-    """Every so manieth layer's number, so that no two labels meet."""
+    """The numbers of some layers, so few that no two labels meet."""
     step = ceil(len(columns) / _LABELLED)
     found: list[tuple[int, str]] = []
     within = 0
@@ -134,7 +134,7 @@ def _apart(ticks: list[tuple[int, str]], step: int) -> list[tuple[int, str]]:
     least = max(1, step // 2)
     kept: list[tuple[int, str]] = []
     for tick in ticks:
-        if not kept or tick[0] - kept[-1][0] >= least:
+        if len(kept) < 2 or tick[0] - kept[-1][0] >= least:  # noqa: PLR2004 - the first is upright
             kept.append(tick)
     return kept
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.bits import word_dtype
-from skillpm.delta.codecs import svd, topk
+from skillpm.delta.codecs import products, svd, topk
 from skillpm.delta.codecs.quantise import dequantise, pack_bits, packed_bytes, quantise, unpack_bits
 from skillpm.delta.codecs.svd import Columns, Factors
 from skillpm.delta.compose import Applied, Composition
@@ -109,7 +109,7 @@ def test_svd_decodes_to_a_plain_reading_of_its_format(shape: tuple[int, ...], gr
     sigma = np.frombuffer(reader.part("t", "sigma", 20), "<f4").astype(np.float64)
     a = np.rint((left * sigma[:, None]) * 2.0 ** -record.settings["left"])
     b = np.rint(right * 2.0 ** -record.settings["right"])
-    assert svd.product_bound(a, b) <= svd.EXACT
+    assert products.product_bound(a, b) <= products.EXACT
     scale = 2.0 ** (record.settings["left"] + record.settings["right"])
     exact = np.array(
         [[sum(int(x) * int(y) for x, y in zip(p, q, strict=True)) for q in b.T] for p in a.T]

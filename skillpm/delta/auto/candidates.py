@@ -10,6 +10,7 @@ import torch
 from skillpm.delta.auto.dense import code_grid, code_signs
 from skillpm.delta.auto.factored import Whitened, code_factors
 from skillpm.delta.auto.metric import Metric
+from skillpm.delta.auto.rough import rough_size
 from skillpm.delta.codecs import factors, grid, hybrid, sign, zero
 from skillpm.delta.codecs.factors import CodedFactors
 from skillpm.delta.codecs.grid import CodedGrid
@@ -80,7 +81,7 @@ class Candidates:
         return [point for point in found.values() if point]
 
     def _try(self, choice: Choice) -> Point | None:
-        coded = self.code(choice)
+        coded = self.code(choice, final=False)
         return None if coded is None else self.point(choice, coded)
 
     def fixed(self) -> Iterator[Point]:
@@ -93,11 +94,15 @@ class Candidates:
     def point(self, choice: Choice, coded: Coded) -> Point:
         """Cost and distortion of what was coded."""
         error = self.delta - torch.from_numpy(self.decoded(coded)).float().reshape(self.delta.shape)
-        return Point(choice, coded.bits() / 8 + RECORD_BYTES, self.metric.distortion(error))
+        return Point(choice, rough_size(coded) + RECORD_BYTES, self.metric.distortion(error))
 
-    def code(self, choice: Choice) -> Coded | None:
-        """The tensor in one way; None where nothing of it would be left."""
-        feedback = max(self.delta.shape) <= FEEDBACK_LIMIT
+    def code(self, choice: Choice, *, final: bool = True) -> Coded | None:
+        """The tensor in one way; None where nothing of it would be left.
+
+        What is not `final` is rounded without feedback, which takes most of the time and changes
+        all families and steps alike.
+        """
+        feedback = final and max(self.delta.shape) <= FEEDBACK_LIMIT
         if choice.family == "grid":
             return code_grid(self.delta, self.metric, choice.step, feedback=feedback)
         if self.whitened is None:

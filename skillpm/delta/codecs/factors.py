@@ -5,30 +5,40 @@ per rank. How many ranks there are, and how many bits each takes, falls out of t
 encoder rounded with: no bits are chosen, and no scale or zero point is stored for a group. Rows
 and columns may have scales of their own, a power of two to some fraction.
 
-Bound: |Δ - Δ̂| is what the encoder measured; decoding adds less than 2⁻¹⁸ of the largest entry,
-since a and c·b are laid on power-of-two grids before they are multiplied exactly (law 3a).
+Bound: |Δ - Δ̂| is what the encoder measured on `delta_of`, which is what the decoder gives, bit
+for bit. a and c·b are laid on power-of-two grids and multiplied exactly (law 3a): `products` says
+how little that moves an entry.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from skillpm.delta.bits import chunk_spans
 from skillpm.delta.codecs.base import setting
+from skillpm.delta.codecs.classes import Codes
 from skillpm.delta.codecs.coded import (
-    Codes,
     Matrix,
+    Narrow,
     Sections,
     encode_matrix,
-    flat_bits,
     join,
     matrix_bits,
 )
-from skillpm.delta.codecs.parts import decode_scales, encode_logs, fineness, put, sections_of
-from skillpm.delta.codecs.products import EXPONENT_LIMIT, Product, fit_exponents
-from skillpm.delta.codecs.scales import Logs, from_logs
+from skillpm.delta.codecs.parts import (
+    decode_scales,
+    encode_logs,
+    fineness,
+    logs_bits,
+    put,
+    scales_of,
+    sections_of,
+)
+from skillpm.delta.codecs.products import EXPONENT_LIMIT, Product, fit_tops, place, tops_of
+from skillpm.delta.codecs.scales import Logs
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
@@ -36,12 +46,14 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 NAME = "svd-ec"
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class CodedFactors:
-    """Integers `left` [m, r] and `right` [n, r]; logarithms of the scales of ranks [r], of rows
-    [m] and of columns [n], in steps of 2^-fine octaves.
+    """Integers `left` [m, r] and `right` [n, r], and logarithms of scales, 2^fine to an octave.
+
+    The scales are of ranks [r], of rows [m] and of columns [n].
     """
 
     left: Codes
@@ -53,14 +65,13 @@ class CodedFactors:
 
     def bits(self) -> float:
         """About the bits that it takes, without encoding it."""
-        logs = (each for each in (self.ranks, self.rows, self.columns) if each is not None)
-        scales = sum(flat_bits(np.diff(each, prepend=np.int32(0))) for each in logs)
+        scales = logs_bits(self.ranks, self.rows, self.columns)
         return scales + matrix_bits(self.left) + matrix_bits(self.right)
 
 
 def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
     """The settings and the sections of coded factors."""
-    exponents = fit_exponents(*_scaled(coded))
+    exponents = exponents_of(coded)
     settings = {
         "rank": coded.ranks.size,
         "fine": coded.fine,
@@ -77,30 +88,68 @@ def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
     return settings, join(sections)
 
 
+def exponents_of(coded: CodedFactors) -> tuple[int, int]:
+    """The grids that both factors are laid on."""
+    scaled = _scaled(coded)
+    return fit_tops(scaled.tops(), tops_of(scaled.rights()))
+
+
 def encode(spec: TensorSpec, coded: CodedFactors, writer: PayloadWriter) -> Record:
     """Write a tensor's factors."""
     settings, data = serialise(coded)
     return put(spec, Record(NAME, settings), data, writer)
 
 
-def _scaled(coded: CodedFactors) -> tuple[Floats, Floats]:
+def _scaled(coded: CodedFactors) -> "_Scaled":
     logs = (coded.ranks, coded.rows, coded.columns)
-    scales = [None if each is None else from_logs(each, coded.fine) for each in logs]
-    return _fold(coded.left, coded.right, scales)
+    return _Scaled(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
 
 
-def _fold(left: Codes, right: Codes, scales: list[Floats | None]) -> tuple[Floats, Floats]:
-    """leftᵀ [r, m] with the scales of rows, rightᵀ [r, n] with those of ranks, then of columns."""
-    ranks, rows, columns = scales
-    one, two = left.T.astype(np.float64), right.T.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):  # refused by `Product.of`
-        if rows is not None:
-            one *= rows
-        if ranks is not None:
-            two *= ranks[:, None]
-        if columns is not None:
-            two *= columns
-    return one, two
+@dataclass(frozen=True)
+class _Scaled:
+    """Integers [m, r] and [n, r], and the scales of ranks, of rows and of columns."""
+
+    left: Narrow
+    right: Narrow
+    ranks: Floats | None
+    rows: Floats | None
+    columns: Floats | None
+
+    def lefts(self, rows: slice) -> Floats:
+        """Some rows of left · row [count, r]."""
+        some = self.left[rows].astype(np.float64)
+        if self.rows is not None:
+            some *= self.rows[rows, None]
+        return some
+
+    def rights(self) -> Floats:
+        """The right one · rank, then · column [r, n]."""
+        right = self.right.T.astype(np.float64, order="C")
+        if self.ranks is not None:
+            right *= self.ranks[:, None]
+        if self.columns is not None:
+            right *= self.columns
+        return right
+
+    def tops(self) -> Floats:
+        """The largest |left · row| of each rank [r]; never more than some rows at once."""
+        height, rank = self.left.shape
+        tops = np.zeros(rank)
+        step = max(1, _BLOCK // rank)
+        for first in range(0, height, step):
+            some = self.lefts(slice(first, min(first + step, height)))
+            np.maximum(tops, tops_of(some.T), out=tops)
+        return tops
+
+    def product(self, exponents: tuple[int, int], tensor: str) -> Product:
+        """What both multiply to. Raises `IntegrityError` where that is not exact."""
+        tops = place(self.tops(), exponents[0])
+        lefts = partial(_placed, self.lefts, exponents[0])
+        return Product.of_rows(lefts, tops, self.rights(), exponents, tensor)
+
+
+def _placed(lefts: Callable[[slice], Floats], exponent: int, rows: slice) -> Floats:
+    return place(lefts(rows), exponent)
 
 
 def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> Product:
@@ -116,17 +165,20 @@ def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
     left = Matrix(sections.next(), height, rank, what).whole()
     right = Matrix(sections.next(), width, rank, what).whole()
     sections.close()
-    return Product.of(*_fold(left, right, scales), exponents, spec.name)
+    return _Scaled(left, right, *scales).product(exponents, spec.name)
 
 
 def delta_of(spec: TensorSpec, coded: CodedFactors) -> Floats:
     """What a decoder will give, flat: of the whole tensor, for the encoder to measure."""
-    scaled = _scaled(coded)
-    return Product.of(*scaled, fit_exponents(*scaled), spec.name).flat(0, spec.elements)
+    product = _scaled(coded).product(exponents_of(coded), spec.name)
+    return product.flat(0, spec.elements)
 
 
 class Decoder:
-    """Gives Δ̂ chunk by chunk."""
+    """Gives Δ̂ chunk by chunk.
+
+    Memory: the integers of both factors, mostly a byte each, and the right one as float64.
+    """
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]

@@ -15,17 +15,27 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.bits import chunk_spans
+from skillpm.delta.codecs.boxes import Box, flat_of
+from skillpm.delta.codecs.classes import Codes
 from skillpm.delta.codecs.coded import (
-    Codes,
     Matrix,
+    Narrow,
     Sections,
     encode_matrix,
-    flat_bits,
     join,
     matrix_bits,
+    narrow,
 )
-from skillpm.delta.codecs.parts import decode_scales, encode_logs, fineness, put, sections_of
-from skillpm.delta.codecs.scales import Logs, from_logs
+from skillpm.delta.codecs.parts import (
+    decode_scales,
+    encode_logs,
+    fineness,
+    logs_bits,
+    put,
+    scales_of,
+    sections_of,
+)
+from skillpm.delta.codecs.scales import Logs
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
@@ -48,8 +58,7 @@ class CodedGrid:
 
     def bits(self) -> float:
         """About the bits that it takes, without encoding it."""
-        logs = (each for each in (self.rows, self.columns) if each is not None)
-        scales = sum(flat_bits(np.diff(each, prepend=np.int32(0))) for each in logs)
+        scales = logs_bits(self.rows, self.columns)
         return scales + matrix_bits(self.codes) + 8 * 4 * self.levels.size
 
 
@@ -77,64 +86,83 @@ def encode(spec: TensorSpec, coded: CodedGrid, writer: PayloadWriter) -> Record:
     return put(spec, Record(NAME, settings), data, writer)
 
 
-def _valued(codes: Codes, levels: Floats) -> Floats:
+def _formula(codes: Narrow, levels: Floats) -> Floats:
     """level(q): a centroid, or the last one and so many steps; with the sign of q."""
-    magnitude = np.abs(codes)
-    inner = np.concatenate([np.zeros(1), levels[1:]])[np.minimum(magnitude, LEVELS)]
-    beyond = np.maximum(magnitude - LEVELS, 0) * levels[0]
-    return np.sign(codes) * (inner + beyond)
-
-
-def values_of(codes: Codes, levels: Floats, rows: Floats | None, columns: Floats | None) -> Floats:
-    """Level · column, then · row; one rounding each."""
-    values = _valued(codes, levels)
-    with np.errstate(over="ignore"):  # refused where it is added to the reference
-        if columns is not None:
-            values *= columns
-        if rows is not None:
-            values *= rows[:, None]
+    magnitude = np.abs(codes.astype(np.float64))
+    inner = np.concatenate([np.zeros(1), levels[1:]])[np.minimum(magnitude, LEVELS).astype(np.intp)]
+    beyond = np.maximum(magnitude - LEVELS, 0.0) * levels[0]
+    values: Floats = np.sign(codes) * (inner + beyond)
     return values
+
+
+def _table(levels: Floats) -> Floats:
+    """level(q) of every q of one byte, by that byte without its sign."""
+    return _formula(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int32), levels)
+
+
+@dataclass(frozen=True)
+class _Values:
+    """How integers become entries; the decoder and the encoder's measure share it."""
+
+    levels: Floats
+    table: Floats
+    rows: Floats | None
+    columns: Floats | None
+
+    @classmethod
+    def of(cls, levels: Floats, rows: Floats | None, columns: Floats | None) -> "_Values":
+        return cls(levels, _table(levels), rows, columns)
+
+    def block(self, codes: Narrow, box: Box) -> Floats:
+        """The entries of a box: level · column, then · row; one rounding each."""
+        small = codes.dtype == np.int8
+        flat = self.table.take(codes.view(np.uint8)) if small else _formula(codes, self.levels)
+        values: Floats = flat.reshape(box.shape)
+        if self.columns is not None:
+            values *= self.columns[box.columns]
+        if self.rows is not None:
+            values *= self.rows[box.rows, None]
+        return values
 
 
 def delta_of(coded: CodedGrid) -> Floats:
     """What a decoder will give, [m, n]: for the encoder to measure."""
-    scales = [
-        None if each is None else from_logs(each, coded.fine)
-        for each in (coded.rows, coded.columns)
-    ]
-    levels = coded.levels.astype("<f4").astype(np.float64)
-    return values_of(coded.codes, levels, *scales)
+    scales = (scales_of(each, coded.fine) for each in (coded.rows, coded.columns))
+    values = _Values.of(coded.levels.astype("<f4").astype(np.float64), *scales)
+    height, width = coded.codes.shape
+    whole = Box(slice(0, height), slice(0, width), 0, coded.codes.size)
+    return values.block(narrow(coded.codes), whole)
 
 
 class Grid:
-    """A grid that was read, whose rows are decoded as they are asked for."""
+    """A grid that was read, whose entries are decoded as they are asked for."""
 
     def __init__(self, spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> None:
         what = f"`{spec.name}`"
         height, self._width = rows_of(spec)
         fine = fineness(settings)
-        levels = sections.next()
-        if len(levels) != 4 * (1 + LEVELS):
-            raise IntegrityError(f"{what} should have {1 + LEVELS} levels")
-        self._levels = np.frombuffer(levels, dtype="<f4").astype(np.float64)
-        if not np.isfinite(self._levels).all():
-            raise IntegrityError(f"{what} has a level that is not a number")
-        self._rows = decode_scales(sections.next(), height, fine, what)
-        self._columns = decode_scales(sections.next(), self._width, fine, what)
+        levels = _read_levels(sections.next(), what)
+        rows = decode_scales(sections.next(), height, fine, what)
+        columns = decode_scales(sections.next(), self._width, fine, what)
+        self._values = _Values.of(levels, rows, columns)
         self._codes = Matrix(sections.next(), height, self._width, what)
         sections.close()
 
     def flat(self, start: int, stop: int) -> Floats:
         """The entries from `start` to before `stop` of the flat delta."""
-        first, last = start // self._width, -(-stop // self._width)
-        pieces: list[Floats] = []
-        row = first
-        for codes in self._codes.rows(first, last):
-            rows = None if self._rows is None else self._rows[row : row + len(codes)]
-            pieces.append(values_of(codes, self._levels, rows, self._columns).reshape(-1))
-            row += len(codes)
-        offset = first * self._width
-        return np.concatenate(pieces)[start - offset : stop - offset]
+        return flat_of(start, stop, self._width, self._block)
+
+    def _block(self, box: Box) -> Floats:
+        return self._values.block(self._codes.flat(box.start, box.stop), box)
+
+
+def _read_levels(data: bytes, what: str) -> Floats:
+    if len(data) != 4 * (1 + LEVELS):
+        raise IntegrityError(f"{what} should have {1 + LEVELS} levels")
+    levels = np.frombuffer(data, dtype="<f4")
+    if not np.isfinite(levels).all():
+        raise IntegrityError(f"{what} has a level that is not a number")
+    return levels.astype(np.float64)
 
 
 class Decoder:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.codecs.base import setting
-from skillpm.delta.codecs.coded import Sections, decode_flat, encode_flat
+from skillpm.delta.codecs.coded import Sections, decode_flat, encode_flat, flat_bits
 from skillpm.delta.codecs.scales import FINE_LIMIT, Logs, from_logs
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
@@ -14,8 +14,10 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 PART = "d"
-_LOG_LIMIT = 1000
-"""Scales lie in 2^±1000."""
+_LOG_LIMIT = 250
+"""Scales lie in 2^±250: a level or a code times three of them is a float64 without overflow."""
+_PART_FLOOR, _PART_SHARE = 1 << 20, 16
+"""No codec needs more bytes than this, and this for each entry: three integers of 41 bits."""
 
 
 def put(spec: TensorSpec, record: Record, data: bytes, writer: PayloadWriter) -> Record:
@@ -26,9 +28,10 @@ def put(spec: TensorSpec, record: Record, data: bytes, writer: PayloadWriter) ->
 
 
 def sections_of(spec: TensorSpec, reader: PayloadReader) -> Sections:
-    """The sections of a tensor's one part; nothing else may be there."""
+    """The sections of a tensor's one part; nothing else may be there. Raises `IntegrityError`."""
     reader.expect_parts(spec.name, {PART})
-    return Sections(reader.plain(spec.name, PART), f"`{spec.name}`")
+    limit = _PART_FLOOR + _PART_SHARE * spec.elements
+    return Sections(reader.plain(spec.name, PART, limit), f"`{spec.name}`")
 
 
 def fineness(settings: Mapping[str, Any]) -> int:
@@ -38,15 +41,29 @@ def fineness(settings: Mapping[str, Any]) -> int:
 
 def encode_logs(logs: Logs | None) -> bytes:
     """Logarithms as the steps between neighbours; nothing for None."""
-    return b"" if logs is None else encode_flat(np.diff(logs, prepend=np.int32(0)))
+    return b"" if logs is None else encode_flat(_steps(logs))
+
+
+def logs_bits(*several: Logs | None) -> float:
+    """About the bits of `encode_logs`, of each and together."""
+    return sum(flat_bits(_steps(logs)) for logs in several if logs is not None)
 
 
 def decode_scales(data: bytes, count: int, fine: int, what: str) -> Floats | None:
-    """The inverse of `encode_logs`, as scales. Raises `IntegrityError` where one is out of range."""
+    """The inverse of `encode_logs`, as scales. Raises `IntegrityError` where one is too large."""
     if not data:
         return None
-    logs = np.cumsum(decode_flat(data, count), dtype=np.int64)
+    logs = np.cumsum(decode_flat(data, count, what), dtype=np.int64)
     limit = _LOG_LIMIT << fine
     if logs.size and not -limit <= logs.min() <= logs.max() <= limit:
-        raise IntegrityError(f"{what} has a scale out of range")
+        raise IntegrityError(f"{what} has a scale outside 2^-{_LOG_LIMIT}..2^{_LOG_LIMIT}")
     return from_logs(logs.astype(np.int32), fine)
+
+
+def scales_of(logs: Logs | None, fine: int) -> Floats | None:
+    """What `decode_scales` will give."""
+    return None if logs is None else from_logs(logs, fine)
+
+
+def _steps(logs: Logs) -> Logs:
+    return np.diff(logs, prepend=np.int32(0)).astype(np.int32)

@@ -24,14 +24,17 @@ def _powers(fine: int) -> Floats:
     for _ in range(fine):
         root = np.sqrt(root)
         table = np.stack([table, table * root], axis=1).reshape(-1)
+    table.flags.writeable = False  # all callers share it
     return table
 
 
 def from_logs(logs: Logs, fine: int) -> Floats:
     """The scales that integer logarithms stand for."""
-    return np.ldexp(_powers(fine)[logs & ((1 << fine) - 1)], logs >> fine)
+    scales: Floats = np.ldexp(_powers(fine)[logs & ((1 << fine) - 1)], logs >> fine)
+    return scales
 
 
 def to_logs(scales: Floats, fine: int) -> Logs:
     """The nearest logarithms of positive scales; the error is at most a factor 2^(2^-fine / 2)."""
-    return np.rint(np.log2(scales) * (1 << fine)).astype(np.int32)
+    logs: Logs = np.rint(np.log2(scales) * (1 << fine)).astype(np.int32)
+    return logs

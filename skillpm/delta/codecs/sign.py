@@ -12,9 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs.coded import flat_bits, join
+from skillpm.delta.codecs.boxes import Box, flat_of
+from skillpm.delta.codecs.coded import join
 from skillpm.delta.codecs.grid import rows_of
-from skillpm.delta.codecs.parts import decode_scales, encode_logs, fineness, put, sections_of
+from skillpm.delta.codecs.parts import (
+    decode_scales,
+    encode_logs,
+    fineness,
+    logs_bits,
+    put,
+    scales_of,
+    sections_of,
+)
 from skillpm.delta.codecs.scales import Logs, from_logs
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
@@ -22,6 +31,7 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 NAME = "sign"
+_SIGNS = np.array([1.0, -1.0])
 
 
 @dataclass(frozen=True)
@@ -35,24 +45,21 @@ class CodedSigns:
 
     def bits(self) -> float:
         """About the bits that it takes, without encoding it."""
-        logs = (each for each in (self.rows, self.columns) if each is not None)
-        scales = sum(flat_bits(np.diff(each, prepend=np.int32(0))) for each in logs)
-        return scales + self.negative.size
+        return logs_bits(self.rows, self.columns) + self.negative.size
 
 
 def _values(negative: npt.NDArray[np.bool_], rows: Floats, columns: Floats | None) -> Floats:
-    values = np.where(negative, -1.0, 1.0)
-    with np.errstate(over="ignore"):  # refused where it is added to the reference
-        if columns is not None:
-            values *= columns
-        values *= rows[:, None]
+    values = _SIGNS.take(negative.view(np.uint8))
+    if columns is not None:
+        values *= columns
+    values *= rows[:, None]
     return values
 
 
 def delta_of(coded: CodedSigns) -> Floats:
     """What a decoder will give, [m, n]."""
-    columns = None if coded.columns is None else from_logs(coded.columns, coded.fine)
-    return _values(coded.negative, from_logs(coded.rows, coded.fine), columns)
+    rows = from_logs(coded.rows, coded.fine)
+    return _values(coded.negative, rows, scales_of(coded.columns, coded.fine))
 
 
 def encode(spec: TensorSpec, coded: CodedSigns, writer: PayloadWriter) -> Record:
@@ -68,6 +75,8 @@ class Decoder:
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
+        if not spec.elements:
+            raise IntegrityError(f"`{spec.name}` is empty: it has no signs")
         what = f"`{spec.name}`"
         height, self._width = rows_of(spec)
         fine = fineness(settings)
@@ -84,11 +93,11 @@ class Decoder:
 
     def delta(self, chunk: int) -> Floats:
         """The decoded delta of one chunk."""
-        start, stop = self._spans[chunk]
-        first, last = start // self._width, -(-stop // self._width)
-        low, high = first * self._width, last * self._width
-        byte = low // 8
-        unpacked = np.unpackbits(self._bits[byte : -(-high // 8)])[low - 8 * byte :][: high - low]
-        negative = unpacked.view(np.bool_).reshape(last - first, self._width)
-        values = _values(negative, self._rows[first:last], self._columns)
-        return values.reshape(-1)[start - low : stop - low]
+        return flat_of(*self._spans[chunk], self._width, self._block)
+
+    def _block(self, box: Box) -> Floats:
+        byte = box.start // 8
+        unpacked = np.unpackbits(self._bits[byte : -(-box.stop // 8)])
+        negative = unpacked[box.start - 8 * byte : box.stop - 8 * byte].view(np.bool_)
+        columns = None if self._columns is None else self._columns[box.columns]
+        return _values(negative.reshape(box.shape), self._rows[box.rows], columns)

@@ -1,0 +1,141 @@
+"""Coded tensors of every entropy-coded codec, and what a decoder makes of them."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from delta_worlds import new_writer, reader_of
+
+from skillpm.delta.bits import chunk_spans
+from skillpm.delta.codecs import factors, grid, hybrid, sign, zero
+from skillpm.delta.codecs.factors import CodedFactors
+from skillpm.delta.codecs.grid import CodedGrid
+from skillpm.delta.codecs.hybrid import CodedHybrid
+from skillpm.delta.codecs.parts import PART
+from skillpm.delta.codecs.sign import CodedSigns
+from skillpm.delta.payload import PayloadReader, Record
+from skillpm.spec.dtypes import TensorSpec
+
+FAMILIES = ("svd-ec", "grid", "svd-ec+grid", "sign")
+DECODERS = {
+    "svd-ec": factors.Decoder,
+    "grid": grid.Decoder,
+    "svd-ec+grid": hybrid.Decoder,
+    "sign": sign.Decoder,
+    "zero": zero.Decoder,
+}
+FINE = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A coded tensor: what the encoder believes of it, and what was written."""
+
+    spec: TensorSpec
+    coded: Any
+    expected: np.ndarray
+    record: Record
+    data: bytes
+
+    def decode(self, data: bytes | None = None, **settings: Any) -> np.ndarray:
+        """The whole delta, chunk by chunk; from damaged data or under other settings."""
+        reader = part_of(self.spec, self.data if data is None else data)
+        changed = {**self.record.settings, **settings}
+        decoder = DECODERS[self.record.codec](self.spec, reader, changed)
+        chunks = range(len(chunk_spans(self.spec)))
+        return np.concatenate([decoder.delta(chunk) for chunk in chunks])
+
+
+def part_of(spec: TensorSpec, data: bytes, name: str = PART) -> PayloadReader:
+    """A layer that holds one tensor's part."""
+    writer = new_writer()
+    writer.put_plain(spec.name, name, data)
+    writer.describe(spec.name, Record("any", {}))
+    return reader_of(writer)
+
+
+def case(family: str, shape: tuple[int, ...], *, seed: int = 0, **options: Any) -> Case:
+    """A random tensor of a family."""
+    spec = TensorSpec("t", "F32", shape)
+    matrix = grid.rows_of(spec)
+    random = np.random.default_rng(seed)
+    coded: Any = None
+    if family == "svd-ec":
+        coded = _factors(random, matrix, **options)
+        expected = factors.delta_of(spec, coded)
+    elif family == "grid":
+        coded = _grid(random, matrix, **options)
+        expected = grid.delta_of(coded)
+    elif family == "sign":
+        coded = _signs(random, matrix, **options)
+        expected = sign.delta_of(coded)
+    else:
+        coded = CodedHybrid(_factors(random, matrix, rank=2), _grid(random, matrix, **options))
+        expected = hybrid.delta_of(spec, coded)
+    return written(family, spec, coded, expected)
+
+
+def written(family: str, spec: TensorSpec, coded: Any, expected: np.ndarray) -> Case:
+    """A coded tensor as a layer has it."""
+    modules: dict[str, Any] = {
+        "svd-ec": factors,
+        "grid": grid,
+        "svd-ec+grid": hybrid,
+        "sign": sign,
+    }
+    writer = new_writer()
+    record = modules[family].encode(spec, coded, writer)
+    assert record.codec == family == modules[family].NAME
+    data = reader_of(writer).plain(spec.name, PART)
+    return Case(spec, coded, np.ascontiguousarray(expected).reshape(-1), record, data)
+
+
+def _logs(random: np.random.Generator, count: int, low: int = -20) -> np.ndarray:
+    return random.integers(low, 20, count).astype(np.int32)
+
+
+def _integers(random: np.random.Generator, shape: tuple[int, int], spread: float) -> np.ndarray:
+    by_column = spread * random.exponential(size=shape[1])
+    return np.rint(random.normal(size=shape) * by_column).astype(np.int32)
+
+
+def _factors(
+    random: np.random.Generator,
+    matrix: tuple[int, int],
+    *,
+    rank: int = 3,
+    scaled: bool = True,
+    spread: float = 4.0,
+) -> CodedFactors:
+    height, width = matrix
+    rank = min(rank, height, width)
+    sides = [_logs(random, size) if scaled else None for size in matrix]
+    return CodedFactors(
+        _integers(random, (height, rank), spread),
+        _integers(random, (width, rank), spread),
+        _logs(random, rank, -60),
+        sides[0],
+        sides[1],
+        FINE,
+    )
+
+
+def _grid(
+    random: np.random.Generator,
+    matrix: tuple[int, int],
+    *,
+    scaled: bool = True,
+    spread: float = 1.0,
+) -> CodedGrid:
+    sides = [_logs(random, size) if scaled else None for size in matrix]
+    codes = _integers(random, matrix, spread)
+    return CodedGrid(codes, np.array([0.1, 0.11, 0.2, 0.31, 0.4]), sides[0], sides[1], FINE)
+
+
+def _signs(
+    random: np.random.Generator, matrix: tuple[int, int], *, scaled: bool = True
+) -> CodedSigns:
+    negative = random.random(prod(matrix)).reshape(matrix) < 0.5
+    columns = _logs(random, matrix[1]) if scaled else None
+    return CodedSigns(negative, _logs(random, matrix[0]), columns, FINE)
