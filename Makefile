@@ -42,6 +42,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.kills
 	$(BIN)/python -m benchmarks.lora_exact
 	$(BIN)/python -m benchmarks.lora
+	$(BIN)/python -m benchmarks.tensors
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt

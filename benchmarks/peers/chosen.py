@@ -58,7 +58,7 @@ def _scaled(task: Task, alpha: float, size: float) -> Recipe:
     def at(scale: float) -> Recipe:
         return replace(base, scale=scale, alpha=alpha / scale)
 
-    return at(fit(lambda scale: size_of(task, at(scale)), size, low=0.05, high=4.0, tries=6))
+    return at(fit(lambda scale: size_of(task, at(scale)), size, low=0.05, high=4.0, tries=9))
 
 
 @torch.no_grad()

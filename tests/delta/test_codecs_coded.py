@@ -182,3 +182,9 @@ def test_a_matrix_is_decoded_in_the_memory_of_a_stripe() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 16 * coded.STRIPE
+
+
+def test_an_empty_matrix_has_no_classes() -> None:
+    classes = choose_classes(np.zeros((0, 3), dtype=np.int32))
+    assert not classes.rows.size
+    assert not classes.columns.size

@@ -1,0 +1,141 @@
+"""`pack --scheme auto`: budgets, fidelity, calibration, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from skillpm_world import World
+from tiny_models import copy_model
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+
+def with_tokenizer(model: Path, folder: Path) -> Path:
+    """A copy of a model that knows the letters."""
+    copied = copy_model(model, folder)
+    letters = {letter: place for place, letter in enumerate("?abcdefghijklmnopqrstuvwxyz .")}
+    plain = Tokenizer(models.WordLevel(letters, unk_token="?"))  # noqa: S106
+    plain.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="?").save_pretrained(copied)  # noqa: S106
+    return copied
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A calibration file of JSON lines."""
+    path = tmp_path / "texts.jsonl"
+    lines = [
+        f"the {word} of a thing that is {word} enough to say so twice. " * 12
+        for word in ("cut", "root", "leaf", "graft", "branch", "stem", "seed", "bud")
+    ]
+    path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines * 3))
+    return path
+
+
+@pytest.mark.parametrize("share", [60, 75, 90])
+def test_a_budget_is_met_from_below_within_a_hundredth(
+    world: World, models: Any, share: int
+) -> None:
+    base, tuned = models.pair("fp32")
+    found = world.ask(
+        "pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", f"{share}%"
+    )
+    size, budget = Path(found["path"]).stat().st_size, share / 100 * found["delta_bytes"]
+    assert found["scheme"] == "auto"
+    assert size <= budget
+    assert size >= 0.99 * budget - 10_240  # a tar is padded to whole records
+
+
+def test_a_pack_of_a_budget_installs_grafts_and_comes_off_again(world: World, models: Any) -> None:
+    base, tuned = models.pair("bf16")
+    root = world.init(base)
+    pack = world.ask("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--keep", "0.9")
+    world.ask("install", pack["path"])
+    assert world.ask("verify", pack["path"], "--base", base)
+    assert world.graft_root() == pack["result_root"]
+    world.ask("uninstall", "a/b")
+    assert world.graft_root() == root
+
+
+def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any) -> None:
+    base, tuned = models.pair("fp32")
+    found = [
+        world.ask(
+            "pack", base, tuned, "--name", "a/b", "--version", f"1.{number}.0", "--keep", keep
+        )
+        for number, keep in enumerate(("0.5", "0.9", "0.99"))
+    ]
+    sizes = [one["payload_bytes"] for one in found]
+    assert sizes == sorted(sizes)
+    for one, keep in zip(found, (0.5, 0.9, 0.99), strict=True):
+        assert one["relative_error"] ** 2 <= 1.2 * (1 - keep) + 0.002  # norms weigh more than here
+
+
+def test_the_same_wish_gives_the_same_digest(world: World, models: Any, tmp_path: Path) -> None:
+    base, tuned = models.pair("fp32")
+    digests = {
+        world.ask(
+            "pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "70%",
+            "-o", tmp_path / f"{number}.skillpack",
+        )["digest"]
+        for number in range(2)
+    }  # fmt: skip
+    assert len(digests) == 1
+
+
+def test_calibration_keeps_the_divergence_under_its_cap(
+    world: World, models: Any, tmp_path: Path, texts: Path
+) -> None:
+    base, tuned = models.pair("fp32")
+    tuned = with_tokenizer(tuned, tmp_path / "calibrated")
+    pack = world.ask(
+        "pack", base, tuned, "--name", "a/b", "--version", "1.0.0",
+        "--keep", "0.9", "--calibration", texts,
+    )  # fmt: skip
+    settings = world.ask("inspect", pack["path"])["manifest"]["compression"]["settings"]
+    assert settings["divergence"] <= 0.1 * settings["of"]
+    assert settings["tokens"] > 0
+
+
+def test_calibration_text_that_is_no_text_is_refused_and_named(
+    world: World, models: Any, tmp_path: Path
+) -> None:
+    base, tuned = models.pair("fp32")
+    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "20%")
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text('{"text": "one"}\n{"prompt": "two"}\n')
+    assert "line 2" in world.fail(*asked, "--calibration", wrong, code=1, kind="spec")
+    wrong.write_bytes(b"\xff\xfe\x00")
+    assert "cannot be read" in world.fail(*asked, "--calibration", wrong, code=1, kind="spec")
+    wrong.write_text("\n\n")
+    assert "no text" in world.fail(*asked, "--calibration", wrong, code=1, kind="spec")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--scheme", "lossless", "--budget", "5%"), "goes with the scheme `auto`"),
+        (("--scheme", "graftllm", "--keep", "0.9"), "goes with the scheme `auto`"),
+        (("--budget", "5%", "--keep", "0.9"), "contradict"),
+        (("--budget", "5%", "--alpha", "0.1"), "goes with `--scheme graftllm`"),
+        (("--budget", "lots"), "like `5%`"),
+        (("--budget", "0"), "more than nothing"),
+        (("--keep", "1.5"), "range"),
+        (("--device", "cuda"), "goes with the scheme `auto`"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_usage_errors(
+    world: World, models: Any, options: tuple[str, ...], says: str
+) -> None:
+    base, tuned = models.pair("fp32")
+    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", *options)
+    assert says in world.fail(*asked, code=2, kind="usage")
+
+
+def test_a_budget_that_no_pack_meets_says_what_the_smallest_takes(
+    world: World, models: Any
+) -> None:
+    base, tuned = models.pair("fp32")
+    asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "1000B")
+    assert "too small" in world.fail(*asked, code=1, kind="graft")
