@@ -5,21 +5,23 @@ vector of a text, the mean over its tokens. Divergence is KL in nats a token for
 squared distance for the second.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
-from skillpm.errors import GraftError, UsageError
+from skillpm.errors import GraftError
 
 TOKENS = 256
 """A sequence's length."""
 BATCH = 4
 _SLICE = 64
-_NEEDS = "calibration runs the model with transformers, which is not installed"
+logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,6 @@ class Batch:
         return int(self.mask.sum())
 
 
-def _transformers() -> Any:
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a model in a folder needs no hub
-    try:
-        import transformers
-    except ImportError as problem:
-        raise UsageError(_NEEDS, hint="pip install 'skillpm[hf]'") from problem
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
-
-
 @dataclass
 class Runner:
     """A loaded model in float32, evaluation mode, on a device."""
@@ -58,9 +49,8 @@ class Runner:
     @classmethod
     def load(cls, folder: Path, device: str) -> "Runner":
         """Load a model folder. Raises `GraftError` where it is no model that can be run."""
-        library = _transformers()
         try:
-            config = library.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             names = list(config.architectures or [])
             causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
             if config.is_encoder_decoder:
@@ -68,9 +58,9 @@ class Runner:
                     f"`{folder}` is an encoder-decoder, which calibration cannot run yet",
                     hint="leave out --calibration",
                 )
-            kind = library.AutoModelForCausalLM if causal else library.AutoModel
+            kind: Any = AutoModelForCausalLM if causal else AutoModel
             model = kind.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
-            tokenizer = library.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as problem:
             reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise GraftError(
@@ -153,11 +143,10 @@ class Runner:
         found: dict[str, str] = {}
         for parameter, _ in self.model.named_parameters():
             tail = parameter.partition(".")[2]
-            tensor = next(
-                (one for one in (parameter, by_tail.get(parameter), tail) if one in known), None
-            )
-            if tensor:
-                found[parameter] = tensor
+            likely = (parameter, by_tail.get(parameter), tail)
+            named = next((one for one in likely if one in known), None)
+            if named:
+                found[parameter] = named
         return found
 
 

@@ -1,6 +1,7 @@
 """`identify` and `pack`: models, and pack files cut from them."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,9 @@ from skillpm.errors import UsageError
 if TYPE_CHECKING:
     from skillpm.delta.differ import Difference
     from skillpm.delta.schemes import Scheme
-    from skillpm.flows.auto import Wish
     from skillpm.flows.manifest_of import Request
     from skillpm.flows.pack import Packed
+    from skillpm.flows.wish import Calibrate, Wish
 
 _PATH = click.Path(path_type=Path)
 _KEEP = 0.99
@@ -220,8 +221,6 @@ def _scheme(asked: dict[str, Any]) -> "Scheme | Wish":
 
 
 def _wish(asked: dict[str, Any]) -> "Wish":
-    from skillpm.flows.auto import Wish
-
     if asked["scheme"] not in (None, "auto"):
         flag = "budget" if asked["budget"] is not None else "keep"
         raise UsageError(
@@ -231,4 +230,20 @@ def _wish(asked: dict[str, Any]) -> "Wish":
     if asked["budget"] is not None and asked["keep"] is not None:
         raise UsageError("`--budget` and `--keep` contradict each other", hint="choose one")
     keep = _KEEP if asked["budget"] is None and asked["keep"] is None else asked["keep"]
-    return Wish(asked["budget"], keep, asked["calibration"], asked["device"] or "cpu")
+    from skillpm.flows.auto import fit
+    from skillpm.flows.wish import Wish
+
+    return Wish(fit, asked["budget"], keep, _calibrate(asked))
+
+
+def _calibrate(asked: dict[str, Any]) -> "Calibrate | None":
+    if asked["calibration"] is None:
+        return None
+    try:
+        from skillpm.flows.calibrate import calibrate
+    except ImportError as problem:
+        raise UsageError(
+            f"--calibration runs the model, for which a library is missing: {problem.name}",
+            hint="pip install 'skillpm-graft[hf]'",
+        ) from problem
+    return partial(calibrate, path=asked["calibration"], device=asked["device"] or "cpu")

@@ -56,7 +56,7 @@ def _draw(found: "PackFile", plot: Path) -> None:
             raise
         raise UsageError(
             "`--plot` draws with matplotlib, which is not installed",
-            hint="pip install 'skillpm[plot]'",
+            hint="pip install 'skillpm-graft[plot]'",
         ) from problem
     write_picture(found, plot)
 

@@ -110,7 +110,7 @@ def _frequencies(levels: Matrix, present: npt.NDArray[np.bool_], strides: Matrix
     weights = _WEIGHTS[levels * strides[:, None]] * present
     places = present.sum(axis=1, keepdims=True)
     shares = weights * (TOTAL - places) // np.maximum(weights.sum(axis=1, keepdims=True), 1)
-    frequencies = (1 + shares) * present
+    frequencies: Matrix = (1 + shares) * present
     left = TOTAL - frequencies.sum(axis=1, keepdims=True)
     frequencies += present & (np.cumsum(present, axis=1) <= left)
     return frequencies

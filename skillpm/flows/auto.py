@@ -1,11 +1,9 @@
 """The scheme `auto` in `pack`: survey, allocate, encode; then until the file meets the wish."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import exp, log
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.metric import Weighting
@@ -13,13 +11,15 @@ from skillpm.delta.auto.plan import Survey
 from skillpm.delta.auto.scheme import Auto, Workshop
 from skillpm.delta.auto.weights import Unweighted
 from skillpm.errors import GraftError
-from skillpm.flows.calibrate import Calibration, calibrate
 from skillpm.flows.cutting import Layers, delta_bytes, encode_layers, work_on
 from skillpm.flows.manifest_of import Against, Request
 from skillpm.flows.setting import Setting
 from skillpm.flows.size import file_size
 from skillpm.flows.survey_cache import SurveyCache
-from skillpm.spec.budget import Budget
+from skillpm.flows.wish import Wish
+
+if TYPE_CHECKING:
+    from skillpm.flows.calibrate import Calibration
 
 NEAR = 0.99
 """A budget is met from below, within one hundredth."""
@@ -30,17 +30,6 @@ _FIXED, _EACH = 12_000, 340
 """About the bytes of a manifest and its container, and of a footprint's entry."""
 _CLOSE = 0.93
 """How near a divergence comes to its cap before the search ends."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a person asks of `auto`: a budget, or a share of the delta to keep."""
-
-    budget: Budget | None = None
-    keep: float | None = None
-    calibration: Path | None = None
-    device: str = "cpu"
-    name: str = "auto"
 
 
 @dataclass
@@ -74,38 +63,28 @@ def fit(
     """The scheme and the layers that meet a wish. Raises `GraftError` where none can."""
     dense = delta_bytes(against)
     budget = wish.budget.bytes_of(dense) if wish.budget else None
-    with _weighting(setting, against, wish, folder) as (weighting, calibration):
-        cache = SurveyCache.of(setting, against, weighting.settings)
-        cache.sweep(setting.now.timestamp())
-        survey = Survey(
-            work_on(setting, against, "surveying"),
-            against.differing,
-            Workshop(weighting),
-            cache.saved,
-            cache.save,
-        )
-        share = None if wish.keep is None else 1.0 - wish.keep
-        survey.begin(share, budget)
-        facts: dict[str, Any] = {"budget": wish.budget.text} if wish.budget else {}
-        if wish.keep is not None:
-            facts["keep"] = wish.keep
-        fitter = _Fitter(setting, request, against, folder, facts, survey)
-        if budget is not None:
-            return _fit_bytes(fitter, budget)
-        if calibration is None:
-            return _fit_energy(fitter, share or 0.0)
-        return _fit_divergence(fitter, share or 0.0, calibration)
-
-
-@contextmanager
-def _weighting(
-    setting: Setting, against: Against, wish: Wish, folder: Path
-) -> Iterator[tuple[Weighting, Calibration | None]]:
-    if wish.calibration is None:
-        yield Unweighted(), None
-        return
-    calibration = calibrate(setting, against, wish.calibration, wish.device, folder)
-    yield calibration.weighting, calibration
+    calibration = wish.calibrate(setting, against, folder) if wish.calibrate else None
+    weighting: Weighting = calibration.weighting if calibration else Unweighted()
+    cache = SurveyCache.of(setting, against, weighting.settings)
+    cache.sweep(setting.now.timestamp())
+    survey = Survey(
+        work_on(setting, against, "surveying"),
+        against.differing,
+        Workshop(weighting),
+        cache.saved,
+        cache.save,
+    )
+    share = None if wish.keep is None else 1.0 - wish.keep
+    survey.begin(share, budget)
+    facts: dict[str, Any] = {"budget": wish.budget.text} if wish.budget else {}
+    if wish.keep is not None:
+        facts["keep"] = wish.keep
+    fitter = _Fitter(setting, request, against, folder, facts, survey)
+    if budget is not None:
+        return _fit_bytes(fitter, budget)
+    if calibration is None:
+        return _fit_energy(fitter, share or 0.0)
+    return _fit_divergence(fitter, share or 0.0, calibration)
 
 
 def _fit_bytes(fitter: _Fitter, budget: int) -> tuple[Auto, Layers]:
@@ -163,7 +142,7 @@ def _fit_energy(fitter: _Fitter, share: float) -> tuple[Auto, Layers]:
 
 def _fit_divergence(fitter: _Fitter, share: float, calibration: Calibration) -> tuple[Auto, Layers]:
     """The smallest set whose divergence on held-out calibration text is at most a share."""
-    whole = calibration.divergence_of_base()
+    whole = calibration.divergence()
     cap = share * whole
     best: tuple[Auto, Layers] | None = None
     aim, low, high = share, 0.0, 0.0
@@ -171,7 +150,7 @@ def _fit_divergence(fitter: _Fitter, share: float, calibration: Calibration) -> 
     while fitter.trials < _TRIALS:
         scheme = fitter.scheme(fitter.survey.for_distortion(aim))
         layers = fitter.trial(scheme)
-        found = calibration.divergence(layers.open(fitter.request, fitter.against), fitter.against)
+        found = calibration.divergence(layers.open(fitter.request, fitter.against))
         reached = min(reached, found)
         fitter.setting.say(f"divergence {found:.4g} of at most {cap:.4g}, {layers.size} bytes")
         if found <= cap and (best is None or aim > low):

@@ -37,23 +37,15 @@ class Calibration:
     def __post_init__(self) -> None:
         self._answers = answers_of(self.runner, self.held_out)
 
-    def divergence_of_base(self) -> float:
-        """How far the base is from the tuned model."""
+    def divergence(self, pack: "OpenPack | None" = None) -> float:
+        """How far the base, or base + pack, is from the tuned model."""
         names = {pair.tensor for pair in self.against.differing if pair.tuned}
-        return self._placed(tensors_of(self.against.reference.source, names))
-
-    def divergence(self, pack: "OpenPack", against: Against) -> float:
-        """How far base + pack is from the tuned model."""
-        names = {pair.tensor for pair in against.differing if pair.tuned}
-        return self._placed(tensors_of(against.reference.source, names, pack))
-
-    def _placed(self, weights: "dict[str, object]") -> float:
-        self.runner.place(weights)  # type: ignore[arg-type]
+        self.runner.place(tensors_of(self.against.reference.source, names, pack))
         return divergence(self.runner, self.held_out, self._answers)
 
 
 def calibrate(
-    setting: Setting, against: Against, path: Path, device: str, folder: Path
+    setting: Setting, against: Against, folder: Path, /, *, path: Path, device: str
 ) -> Calibration:
     """Run the tuned model over the text. Raises `GraftError`, `SpecError` or `UsageError`."""
     texts = read_texts(path)

@@ -12,7 +12,6 @@ from skillpm.delta.match import Pair, pair_up
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
-from skillpm.flows.auto import Wish, fit
 from skillpm.flows.compose import composed_identity, opened, total_bytes
 from skillpm.flows.cutting import encode_layers, measure
 from skillpm.flows.lower import AnyPack, find_pack, side_packs, with_lower
@@ -28,6 +27,7 @@ from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.flows.solve import check_set
 from skillpm.flows.tuned import find_tuned, tuned_side
+from skillpm.flows.wish import Wish
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.merkle import Identity, merkle_root
@@ -61,7 +61,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     against = Against(reference, tuned, tuned_identity, pairs, differing, renaming, side.files)
     with scratch(setting.home, "pack") as folder, disk_errors(folder):
         if isinstance(scheme, Wish):
-            scheme, layers = fit(setting, request, against, scheme, folder)
+            scheme, layers = scheme.fit(setting, request, against, scheme, folder)
         else:
             layers = encode_layers(setting, against, scheme, folder / "layers")
         cut = measure(setting, request, against, layers)

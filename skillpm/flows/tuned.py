@@ -12,10 +12,10 @@ from skillpm.delta.adapted import Adapted, Factored
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError, NotFoundError, SpecError
-from skillpm.flows.auto import Wish
 from skillpm.flows.manifest_of import Reference, Request
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import files_in, files_of
+from skillpm.flows.wish import Wish
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks

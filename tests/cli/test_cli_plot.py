@@ -223,7 +223,7 @@ def test_without_matplotlib_the_error_says_how_to_get_it(world: World, pair: Pai
         check=False,
     )
     assert ran.returncode == 2
-    assert "pip install 'skillpm[plot]'" in ran.stderr
+    assert "pip install 'skillpm-graft[plot]'" in ran.stderr
     assert not (world.project / "a.png").exists()
 
 

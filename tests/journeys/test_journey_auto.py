@@ -72,7 +72,10 @@ def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any)
         assert one["relative_error"] ** 2 <= 1.2 * (1 - keep) + 0.002  # norms weigh more than here
 
 
-def test_the_same_wish_gives_the_same_digest(world: World, models: Any, tmp_path: Path) -> None:
+def test_the_same_wish_gives_the_same_digest(
+    world: World, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     base, tuned = models.pair("fp32")
     digests = {
         world.ask(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -69,7 +70,7 @@ class Candidates:
         """A step at which next to nothing is left."""
         if self.whitened is not None:
             return 2 * float(self.whitened.sigma[0])
-        return 2 * self.energy**0.5
+        return 2 * sqrt(self.energy)
 
     def points(self, step: float) -> list[Point]:
         """Every family at one step; both together only where neither is much the worse."""

@@ -74,7 +74,7 @@ def rough_bits(values: npt.NDArray[np.int32], contexts: npt.NDArray[np.uint8] | 
 
 
 def _entropy(counts: npt.NDArray[np.intp]) -> float:
-    """n log n - Σ c log c of every row, and its table; a row of one token costs its table alone."""
+    """The entropy of every row, and its table; a row of one token costs its table alone."""
     totals = counts.sum(axis=1)
     data = _log_sum(totals) - _log_sum(counts.reshape(-1))
     several = counts[(counts > 0).sum(axis=1) > 1]

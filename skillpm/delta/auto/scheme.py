@@ -22,6 +22,8 @@ from skillpm.spec.dtypes import is_float
 
 PER_OCTAVE = 2
 """Steps of the survey in an octave."""
+_LOST = 0.3
+"""Entries that spread over less than so many steps round to zero."""
 HELD_BYTES = 1 << 29
 """Decompositions that are kept in memory between survey and encoding."""
 Delta = Callable[[], Floats | None]
@@ -89,15 +91,19 @@ def survey(candidates: Candidates, rung: int) -> list[Point]:
 
 def predicted_bytes(sigma: torch.Tensor, shape: tuple[int, int], step: float) -> float:
     """About what singular factors would cost at a step, from the singular values alone."""
-    above = sigma[sigma > step]
-    bits = (above / step).log2() * 0.8 + 0.4
-    return float(bits.sum()) * sum(shape) / 8
+    bits = 0.0
+    for length in shape:
+        spread = sigma / (step * length**0.5)  # of the factor's entries, in steps
+        coded = spread[spread > _LOST]
+        bits += length * float((0.5 * (1 + 17 * coded.square()).log2()).sum())
+    return bits / 8
 
 
 def predicted_distortion(sigma: torch.Tensor, shape: tuple[int, int], step: float) -> float:
     """About how much they would err: what is cut off, and what is rounded."""
-    below = float(sigma[sigma <= step].double().square().sum())
-    return below + float((sigma > step).sum()) * sum(shape) * step**2 / 12
+    least = _LOST * step * max(shape) ** 0.5
+    below = float(sigma[sigma <= least].double().square().sum())
+    return below + float((sigma > least).sum()) * sum(shape) * step**2 / 12
 
 
 def rung_for(sizes: Callable[[float], float], budget: float) -> int:

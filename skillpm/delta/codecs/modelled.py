@@ -50,8 +50,9 @@ class Span:
         if width < _LEAST_WIDTH or self.size < _LEAST_ROWS * width:
             return np.array([self.size])
         first, stop = self.start // width, self.start + self.size
-        edges = np.arange(first, -(-stop // width) + 1) * width
-        return np.diff(np.clip(edges, self.start, stop))
+        edges = np.arange(first, -(-stop // width) + 1, dtype=np.int64) * width
+        within = np.clip(edges, self.start, stop)
+        return within[1:] - within[:-1]
 
 
 @dataclass(frozen=True, slots=True)
