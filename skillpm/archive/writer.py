@@ -16,6 +16,8 @@ from skillpm.spec.digests import Digest
 from skillpm.store.scratch import is_alive
 
 _MODE = 0o644
+_END = 2 * tarfile.BLOCKSIZE
+"""Two empty blocks end a tar."""
 
 
 def write_archive(
@@ -50,8 +52,7 @@ def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes
     for data in _contents(image, version, blobs).values():
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
         total += tarfile.BLOCKSIZE * (1 + -(-size // tarfile.BLOCKSIZE))
-    end = total + 2 * tarfile.BLOCKSIZE
-    return -(-end // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+    return total + _END
 
 
 def _contents(
@@ -85,3 +86,5 @@ def _write_tar(file: BinaryIO, contents: Mapping[str, Path | bytes]) -> None:
                 info.size = data.stat().st_size
                 with data.open("rb") as blob:
                     tar.addfile(info, blob)
+        end = tar.offset + _END
+    file.truncate(end)  # no padding to a tape's record: a budget counts every byte

@@ -140,7 +140,9 @@ def _fit_energy(fitter: _Fitter, share: float) -> tuple[Auto, Layers]:
     return scheme, fitter.trial(scheme)
 
 
-def _fit_divergence(fitter: _Fitter, share: float, calibration: Calibration) -> tuple[Auto, Layers]:
+def _fit_divergence(
+    fitter: _Fitter, share: float, calibration: "Calibration"
+) -> tuple[Auto, Layers]:
     """The smallest set whose divergence on held-out calibration text is at most a share."""
     whole = calibration.divergence()
     cap = share * whole
