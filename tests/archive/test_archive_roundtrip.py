@@ -31,7 +31,10 @@ def _again(path: Path, *, on_disk: bool, folder: Path) -> Digest:
 def test_a_pack_written_anew_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
     path = tmp_path / "again.skillpack"
     assert _again(path, on_disk=on_disk, folder=tmp_path) == open_pack(GOLDEN).digest
-    assert path.read_bytes() == GOLDEN.read_bytes()
+    # The golden pack is of a writer that padded to a tape's record.
+    written, golden = path.read_bytes(), GOLDEN.read_bytes()
+    assert golden.startswith(written)
+    assert not golden[len(written) :].strip(b"\0")
 
 
 def test_an_archive_is_a_plain_oci_layout() -> None:
