@@ -21,8 +21,8 @@ from skillpm.flows.wish import Wish
 if TYPE_CHECKING:
     from skillpm.flows.calibrate import Calibration
 
-NEAR = 0.99
-"""A budget is met from below, within one hundredth."""
+NEAR = 0.995
+"""A budget is met from below, within half a hundredth."""
 _TRIALS = 8
 _SLOPE = 0.8
 """Halving all steps multiplies the bytes by about 2^0.8."""
