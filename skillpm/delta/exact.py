@@ -22,7 +22,7 @@ from skillpm.errors import IntegrityError
 
 EXACT = 1 << 53
 _BLOCK = 1 << 14
-_PIECE = 1 << 15
+_PIECE = 1 << 17
 
 
 def width_for(rank: int) -> int:
@@ -85,19 +85,27 @@ class ExactProduct:
         values = self._left.rows(first, last) * self._balance
         parts, bounds = _slices(values, self._width, self._depth + 1)
         self._check(bounds)
-        total = parts[0] @ self._right[0].values
-        levels = (self._level(parts, level, total.shape) for level in range(self._depth, 0, -1))
-        found = [level for level in levels if level is not None]
+        total = np.empty((last - first, self._columns))
         step = max(1, _PIECE // max(1, self._columns))
-        for start in range(0, total.shape[0], step):  # all passes over what is in the cache
-            piece = total[start : start + step]
-            if found:
-                rest = found[0][start : start + step]
-                for level in found[1:]:
-                    rest += level[start : start + step]
+        for start in range(0, last - first, step):  # all passes over what is in the cache
+            some = [part[start : start + step] for part in parts]
+            piece = np.matmul(some[0], self._right[0].values, out=total[start : start + step])
+            rest = self._rest(some, piece.shape)
+            if rest is not None:
                 piece += rest
             piece *= scale
             piece += 0.0
+        return total
+
+    def _rest(self, parts: list[Floats], shape: tuple[int, int]) -> Floats | None:
+        """All levels below the first, added from the last; None where no slice has bits there."""
+        total: Floats | None = None
+        for level in range(self._depth, 0, -1):
+            found = self._level(parts, level, shape)
+            if total is None:
+                total = found
+            elif found is not None:
+                total += found
         return total
 
     def _stack(self, level: int) -> Floats | None:

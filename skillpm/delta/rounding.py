@@ -26,6 +26,9 @@ FORMATS = {
     "F8_E4M3": FloatFormat(4, -6, 448.0),
     "F8_E5M2": FloatFormat(3, -14, 57344.0),
 }
+_MIDDLE = np.uint16(0x8000)
+_OVERFLOW = float.fromhex("0x1.ffp127")
+"""What bfloat16 rounds to infinity, and all beyond."""
 _SMALL = {"F8_E4M3": (3, 7, 0x7F), "F8_E5M2": (2, 15, 0x7C)}
 
 
@@ -91,6 +94,8 @@ def from_float64(values: Floats, dtype: str) -> tuple[Words, npt.NDArray[np.bool
     """Round to `dtype`: the words, and a mask of the values that do not fit (overflow, NaN)."""
     if dtype == "F64":
         return values.view("<u8"), ~np.isfinite(values)
+    if dtype == "BF16" and (words := _to_bfloat16(values)) is not None:
+        return words, np.zeros(values.shape, dtype=np.bool_)
     form = FORMATS[dtype]
     nearest = rounded(values, dtype)
     sizes = np.abs(nearest)
@@ -108,6 +113,31 @@ def from_float64(values: Floats, dtype: str) -> tuple[Words, npt.NDArray[np.bool
     magnitudes = _TABLES[dtype][: _SMALL[dtype][2]]
     codes = np.searchsorted(magnitudes, np.abs(safe)).astype(np.uint8)
     return codes | (np.signbit(safe).astype(np.uint8) << np.uint8(7)), bad
+
+
+def _to_bfloat16(values: Floats) -> Words | None:
+    """`values` in bfloat16 by way of float32; None where one does not fit or is NaN.
+
+    Rounding twice is rounding once but where the first rounding lands on the middle between two
+    bfloat16 numbers: those, one in 65,536, are rounded from float64. Half the bytes of a pass.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite there is infinite here
+        single = values.astype(np.float32)
+    if not max(single.max(initial=0.0), -single.min(initial=0.0)) < _OVERFLOW:
+        return None
+    bits = single.view(np.uint32)
+    middle = bits.astype(np.uint16) == _MIDDLE
+    up = bits >> np.uint32(16)
+    up &= np.uint32(1)
+    up += np.uint32(0x7FFF)
+    up += bits
+    up >>= np.uint32(16)
+    words: Words = up.astype("<u2")
+    if middle.any():
+        at = np.flatnonzero(middle)
+        nearest = rounded(values.reshape(-1)[at], "BF16").astype(np.float32).view(np.uint32)
+        words.reshape(-1)[at] = nearest >> np.uint32(16)
+    return words
 
 
 def is_finite(words: Words, dtype: str) -> npt.NDArray[np.bool_]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HELD_OUT = 4
 """One batch in so many is held out, to measure what a pack keeps."""
-MOST_TOKENS = 1 << 15
+MOST_TOKENS = 1 << 17
 """More text than this makes the factors no better, and takes longer."""
 MOST_HELD_OUT = 1 << 13
 

@@ -28,6 +28,11 @@ WHOLE = (
     "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer.model", "vocab.json",
     "vocab.txt",
 )  # fmt: skip
+SETTINGS = frozenset({"preprocessor_config.json", "processor_config.json", "tokenizer.json"})
+"""Of `WHOLE`, those that travel as a patch where one says exactly what changed. Often only a
+setting does, and a tokenizer is many times larger."""
+ENTANGLED = frozenset({"model", "added_tokens"})
+"""Keys of a tokenizer whose parts mean something together only: two packs' tokens do not add up."""
 VOLATILE = ("_name_or_path", "transformers_version")
 """Keys that say where and by what a model was saved, and nothing of the model."""
 
@@ -74,7 +79,21 @@ def cut_side_files(
         new = after(name)
         if new is not None and not _same(name, before(name), new):
             check_name(name)
-            yield SideFile(path=name, digest=Digest.of(new), kind="file"), new
+            patch = _exact_patch(name, before(name), new)
+            data, kind = (new, "file") if patch is None else (json.canonical(patch), "merge-patch")
+            yield SideFile(path=name, digest=Digest.of(data), kind=kind), data
+
+
+def _exact_patch(name: str, old: bytes | None, new: bytes) -> dict[str, Any] | None:
+    """A patch that gives `new` to the last null, if there is one and it is smaller."""
+    if name not in SETTINGS or old is None:
+        return None
+    before, after = json.parse(old, f"the base's `{name}`"), json.parse(new, f"`{name}`")
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return None
+    patch = diff_patch(before, after)
+    exact = same_json(merge_patch(before, patch), after) and not ENTANGLED & patch.keys()
+    return patch if exact and len(json.canonical(patch)) < len(new) else None
 
 
 def _settled(config: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +124,7 @@ def apply_side_files(
                 continue
             text = result.get(file.path) or before(file.path) or b"{}"
             config = json.parse_object(text, f"`{file.path}`")
-            result[file.path] = json.pretty(merge_patch(config, content))
+            result[file.path] = json.pretty(merge_patch(config, content), sort_keys=False)
     return result
 
 

@@ -23,9 +23,9 @@ def canonical(document: Any) -> bytes:
         raise SpecError(f"a document of ours cannot be written as JSON: {problem}") from problem
 
 
-def pretty(document: Any) -> bytes:
-    """The form for people's files: sorted keys, two spaces, a final newline."""
-    text = json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+def pretty(document: Any, *, sort_keys: bool = True) -> bytes:
+    """The form for people's files: keys sorted or as they are, two spaces, a final newline."""
+    text = json.dumps(document, sort_keys=sort_keys, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 
 

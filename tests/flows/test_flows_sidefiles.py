@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from skillpm.errors import ResolutionError
-from skillpm.flows.sidefiles import SidePack, apply_side_files, clashing_key
+from skillpm.flows.sidefiles import SidePack, apply_side_files, clashing_key, cut_side_files
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import SideFile
 from skillpm.spec.names import SkillName
@@ -90,3 +90,33 @@ def test_packs_of_other_files_do_not_clash(before: Callable[[str], bytes | None]
 def test_a_side_file_that_is_no_json_is_taken_as_it_is() -> None:
     file = SideFile(path="vocab.txt", digest=Digest.of(b"{"), kind="file")
     assert read_side_file(file, b"{") == b"{"
+
+
+TOKENIZER = {
+    "truncation": {"max_length": 128},
+    "added_tokens": [],
+    "model": {"type": "WordPiece", "vocab": {"b": 0, "a": 1}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"truncation": {"max_length": 128, "direction": "Right"}}, "merge-patch"),
+        ({"truncation": None}, "file"),
+        ({"added_tokens": [{"id": 2}]}, "file"),
+        ({"model": {"type": "WordPiece", "vocab": {"b": 0, "a": 1, "c": 2}}}, "file"),
+    ],
+)
+def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
+    change: dict[str, Any], kind: str
+) -> None:
+    old = json.dumps(TOKENIZER).encode()
+    new = json.dumps({**TOKENIZER, **change}).encode()
+    ((file, data),) = cut_side_files({"tokenizer.json": old}.get, {"tokenizer.json": new}.get)
+    assert file.kind == kind
+    content = read_side_file(file, data)
+    pack = SidePack(SkillName.parse("acme/one"), ((file, content),))
+    graft = apply_side_files({"tokenizer.json": old}.get, [pack])["tokenizer.json"]
+    assert json.loads(graft) == json.loads(new)
+    assert list(json.loads(graft)["model"]["vocab"])[:2] == ["b", "a"]

@@ -2,7 +2,7 @@
 
 import torch
 
-OFFSET = 0.40
+OFFSET = 0.43
 """Added before rounding down a magnitude: less than a half, since a zero costs fewer bits."""
 _BLOCK = 64
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-DAMPING = 0.01
+DAMPING = 0.003
 """Added to a factor, as a share of its mean diagonal; GPTQ's."""
 
 

@@ -10,7 +10,7 @@ from skillpm.delta.payload import PayloadReader, PayloadWriter
 from skillpm.delta.rounding import Floats, from_float64, is_finite, to_float64
 from skillpm.errors import GraftError, IntegrityError
 
-_PIECE = 1 << 14
+_PIECE = 1 << 15
 
 
 def put_planes(writer: PayloadWriter, tensor: str, stem: str, planes: list[Bytes]) -> None:
