@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from skillpm.errors import IntegrityError
@@ -21,27 +21,27 @@ def write_shard(
     chunks: Chunks,
     *,
     metadata: Mapping[str, str],
-    workers: int,
+    pool: ThreadPoolExecutor,
     advance: Advance,
 ) -> dict[str, Digest]:
     """Write one file of these tensors, fsynced; return their leaves, hashed as they are written.
 
-    Holds a few chunks at a time. Raises what `chunks` raises; the file is then the caller's to
-    remove.
+    Tensors are written by the threads of `pool`, each holding a few chunks; this one only waits.
+    Raises what `chunks` raises; the file is then the caller's to remove.
     """
     placed = layout(specs.values())
     header = dump_header(placed, metadata)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_all(fd, header, 0)
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                leaves = list(
-                    pool.map(lambda each: _write(fd, each, len(header), chunks, advance), placed)
-                )
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        jobs = [pool.submit(_write, fd, each, len(header), chunks, advance) for each in placed]
+        try:
+            leaves = [job.result() for job in jobs]
+        except BaseException:
+            for job in jobs:
+                job.cancel()
+            wait(jobs)  # none may write to a descriptor that is closed
+            raise
         os.fsync(fd)
     finally:
         os.close(fd)

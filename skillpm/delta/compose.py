@@ -114,7 +114,8 @@ class Composition:
             return
         top = self._tops(name)[0]
         if self.sole(name):
-            decoded = self._applied[top].pack.decode(name, self._reference(top))
+            pack, reference = self._applied[top].pack, self._reference(top)
+            decoded = pack.decode(name, reference, with_delta=False)
             yield from (words.tobytes() for _, words, _ in decoded)
         else:
             yield from (words.tobytes() for words in self._sum(name))

@@ -82,31 +82,62 @@ class ExactProduct:
 
     def rows(self, first: int, last: int, scale: float = 1.0) -> Floats:
         """Some rows of the product [last - first, n], times the scale; no zero is negative."""
+        total = np.empty((last - first, self._columns))
+        for start, piece in self.pieces(first, last, scale):
+            total[start : start + piece.shape[0]] = piece
+        return total
+
+    def pieces(self, first: int, last: int, scale: float = 1.0) -> Iterator[tuple[int, Floats]]:
+        """As `rows`, a few rows at a time, with where they begin; each is good until the next.
+
+        All passes over a piece find it in a core's cache.
+        """
         values = self._left.rows(first, last) * self._balance
         parts, bounds = _slices(values, self._width, self._depth + 1)
         self._check(bounds)
-        total = np.empty((last - first, self._columns))
-        step = max(1, _PIECE // max(1, self._columns))
-        for start in range(0, last - first, step):  # all passes over what is in the cache
+        lefts = [self._beside(parts, level) for level in range(self._depth + 1)]
+        step = min(last - first, max(1, _PIECE // max(1, self._columns)))
+        room, scratch = (np.empty((step, self._columns)) for _ in range(2))
+        for start in range(0, last - first, step):
             some = [part[start : start + step] for part in parts]
-            piece = np.matmul(some[0], self._right[0].values, out=total[start : start + step])
-            rest = self._rest(some, piece.shape)
+            count = some[0].shape[0]
+            piece = np.matmul(some[0], self._right[0].values, out=room[:count])
+            rest = self._rest(
+                some,
+                [None if each is None else each[start : start + step] for each in lefts],
+                scratch,
+            )
             if rest is not None:
                 piece += rest
             piece *= scale
             piece += 0.0
-        return total
+            yield start, piece
 
-    def _rest(self, parts: list[Floats], shape: tuple[int, int]) -> Floats | None:
+    def _rest(
+        self, parts: list[Floats], lefts: list[Floats | None], scratch: Floats
+    ) -> Floats | None:
         """All levels below the first, added from the last; None where no slice has bits there."""
         total: Floats | None = None
         for level in range(self._depth, 0, -1):
-            found = self._level(parts, level, shape)
+            left, stacked = lefts[level], self._stacked[level]
+            if left is not None and stacked is not None:
+                out = scratch[: left.shape[0]] if total is None else None
+                found: Floats | None = np.matmul(left, stacked, out=out)
+            else:
+                found = self._sparse(parts, level)
             if total is None:
                 total = found
             elif found is not None:
                 total += found
         return total
+
+    def _beside(self, parts: list[Floats], level: int) -> Floats | None:
+        """L's slices of a level, one beside the other, where R's are stacked and most rows meet."""
+        if self._stacked[level] is None:
+            return None
+        rows = parts[0].shape[0]
+        dense = (2 * np.count_nonzero(part.any(axis=1)) >= rows for part in parts[: level + 1])
+        return np.hstack(parts[: level + 1]) if all(dense) else None
 
     def _stack(self, level: int) -> Floats | None:
         """R's slices of a level, one under the other, where all have bits in most columns."""
@@ -123,12 +154,9 @@ class ExactProduct:
             if steps > EXACT:
                 raise IntegrityError(f"`{self._what}`: its factors do not multiply exactly")
 
-    def _level(self, parts: list[Floats], level: int, shape: tuple[int, int]) -> Floats | None:
+    def _sparse(self, parts: list[Floats], level: int) -> Floats | None:
         """Σ LᵢRⱼ over i + j = level; None where no slice has bits there."""
-        dense = [2 * np.count_nonzero(part.any(axis=1)) >= shape[0] for part in parts[: level + 1]]
-        stacked = self._stacked[level]
-        if stacked is not None and all(dense):
-            return np.hstack(parts[: level + 1]) @ stacked
+        shape = (parts[0].shape[0], self._columns)
         total: Floats | None = None
         for number in range(level + 1):
             left, right = parts[number], self._right[level - number]

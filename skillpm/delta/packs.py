@@ -84,10 +84,10 @@ class OpenPack:
         over = tuple(lower.skill for lower in manifest.over)
         return cls(manifest.skill, manifest.ref, entries, over, open_layer)
 
-    def decode(self, tensor: str, source: Source) -> Iterator[Decoded]:
+    def decode(self, tensor: str, source: Source, *, with_delta: bool = True) -> Iterator[Decoded]:
         """Reference words, the pack's own decode, and Δ where the codec is lossy, chunk by chunk.
 
-        `source` is what the pack was cut from.
+        `source` is what the pack was cut from. Without need for Δ, a codec may leave it out.
         """
         entry = self.entries[tensor]
         decoder = self.decoder(tensor, source.specs.get(tensor))
@@ -96,6 +96,8 @@ class OpenPack:
                 yield reference, decoder.words(number, reference), None
             elif isinstance(decoder, zero.Decoder):  # a sum would turn -0.0 into 0.0
                 yield reference, reference, decoder.delta(number)
+            elif isinstance(decoder, lowrank.Decoder) and not with_delta:
+                yield reference, decoder.words(number, reference, tensor), None
             else:
                 if isinstance(decoder, lowrank.Decoder):
                     delta = decoder.delta(number, reference)

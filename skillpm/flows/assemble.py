@@ -2,25 +2,28 @@
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.folder import STAMP, small_files
 from skillpm.checkpoint.model import CONFIG, INDEX, Checkpoint, Shard
-from skillpm.checkpoint.place import place
+from skillpm.checkpoint.place import Placement, place
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
 from skillpm.errors import IntegrityError
 from skillpm.flows.compose import check_effect, check_results, total_bytes
 from skillpm.flows.setting import Advance, Setting
-from skillpm.journal.atomic import sync_folder
+from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, merkle_root
 
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "shared.weight")
 _HEAD = "lm_head.weight"
+_FILES = 2
+"""Files in flight."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,7 @@ class Written:
 def assemble(setting: Setting, assembly: Assembly, folder: Path, stamp: dict[str, Any]) -> Written:
     """Write everything into an empty folder, fsynced. The caller removes it where this raises."""
     shards = _shards(assembly)
-    written = shared = 0
-    leaves: dict[str, Digest] = {}
-    advance = setting.progress("grafting", total_bytes(assembly.composition))
-    for name, tensors in shards.items():
-        source = assembly.base.shards[name]
-        if _is_untouched(assembly, source, tensors):
-            placed = place(source.file.path, folder / name, link=assembly.link)
-            written, shared = written + placed.written, shared + placed.shared
-            leaves |= {tensor: assembly.identity.leaves[tensor] for tensor in tensors}
-        elif tensors:
-            leaves |= _rewrite(setting, assembly, folder / name, tensors, advance)
-            written += (folder / name).stat().st_size
+    leaves, written, shared = _write_shards(setting, assembly, folder, shards)
     check_results(assembly.composition, {n: leaves[n] for n in assembly.composition.rewritten})
     check_effect(assembly.composition, assembly.identity, leaves)
     root = merkle_root(leaves)
@@ -79,24 +71,48 @@ def _shards(assembly: Assembly) -> dict[str, list[str]]:
     return shards
 
 
+def _write_shards(
+    setting: Setting, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
+) -> tuple[dict[str, Digest], int, int]:
+    """Leaves, bytes written, bytes shared. While one file is synced, the next is computed."""
+    advance = setting.progress("grafting", total_bytes(assembly.composition))
+    leaves: dict[str, Digest] = {}
+    written = shared = 0
+    with ThreadPoolExecutor(setting.workers) as pool, ThreadPoolExecutor(_FILES) as files:
+
+        def write(name: str) -> tuple[dict[str, Digest], Placement]:
+            return _write_file(assembly, folder / name, shards[name], (pool, advance))
+
+        try:
+            for found, placed in files.map(write, shards):
+                leaves |= found
+                written, shared = written + placed.written, shared + placed.shared
+        except BaseException:
+            files.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return leaves, written, shared
+
+
+def _write_file(
+    assembly: Assembly, path: Path, tensors: list[str], by: tuple[ThreadPoolExecutor, Advance]
+) -> tuple[dict[str, Digest], Placement]:
+    source = assembly.base.shards[path.name]
+    if _is_untouched(assembly, source, tensors):
+        placed = place(source.file.path, path, link=assembly.link)
+        sync_file(path)
+        return {tensor: assembly.identity.leaves[tensor] for tensor in tensors}, placed
+    if not tensors:
+        return {}, Placement(0, 0)
+    specs = {tensor: assembly.composition.specs[tensor] for tensor in tensors}
+    metadata, chunks = source.header.metadata, assembly.composition.chunks
+    leaves = write_shard(path, specs, chunks, metadata=metadata, pool=by[0], advance=by[1])
+    return leaves, Placement(path.stat().st_size, 0)
+
+
 def _is_untouched(assembly: Assembly, shard: Shard, tensors: list[str]) -> bool:
     before = {placed.spec.name for placed in shard.header.tensors}
     return before == set(tensors) and not before & assembly.composition.touched.keys()
-
-
-def _rewrite(
-    setting: Setting, assembly: Assembly, path: Path, tensors: list[str], advance: Advance
-) -> dict[str, Digest]:
-    specs = {tensor: assembly.composition.specs[tensor] for tensor in tensors}
-    metadata = assembly.base.shards[path.name].header.metadata
-    return write_shard(
-        path,
-        specs,
-        assembly.composition.chunks,
-        metadata=metadata,
-        workers=setting.workers,
-        advance=advance,
-    )
 
 
 def _write_small(
@@ -154,11 +170,7 @@ def _untied(assembly: Assembly, leaves: Mapping[str, Digest], config: bytes | No
 def _sync_tree(folder: Path) -> None:
     for path, _, files in os.walk(folder):
         for name in files:
-            fd = os.open(Path(path, name), os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_file(Path(path, name))
         sync_folder(Path(path))
 
 

@@ -1,6 +1,7 @@
 """The PEFT adapter of a skill: which tensors a LoRA carries, at which rank, and what is lost."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -198,14 +199,15 @@ def write_peft(folder: Path, whole: Sum, lowered: Lowered, workers: int) -> None
         form, part, flip = sides[key]
         yield pad_bytes(form, lowered.rank, side=part, flip=flip)[1]
 
-    write_shard(
-        folder / WEIGHTS,
-        specs,
-        chunks,
-        metadata={"format": "pt"},
-        workers=workers,
-        advance=lambda _bytes: None,
-    )
+    with ThreadPoolExecutor(workers) as pool:
+        write_shard(
+            folder / WEIGHTS,
+            specs,
+            chunks,
+            metadata={"format": "pt"},
+            pool=pool,
+            advance=lambda _bytes: None,
+        )
     (folder / CONFIG).write_bytes(json.pretty(_config(whole.base, lowered, fan_in_fan_out=conv)))
 
 

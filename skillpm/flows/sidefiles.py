@@ -79,9 +79,12 @@ def cut_side_files(
         new = after(name)
         if new is not None and not _same(name, before(name), new):
             check_name(name)
-            patch = _exact_patch(name, before(name), new)
-            data, kind = (new, "file") if patch is None else (json.canonical(patch), "merge-patch")
-            yield SideFile(path=name, digest=Digest.of(data), kind=kind), data
+            change = _exact_patch(name, before(name), new)
+            if change is None:
+                yield SideFile(path=name, digest=Digest.of(new), kind="file"), new
+            else:
+                data = json.canonical(change)
+                yield SideFile(path=name, digest=Digest.of(data), kind="merge-patch"), data
 
 
 def _exact_patch(name: str, old: bytes | None, new: bytes) -> dict[str, Any] | None:

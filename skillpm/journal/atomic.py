@@ -27,6 +27,15 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise StateError(f"`{path}` cannot be written: {problem.strerror}") from problem
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of `path` last."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames within `folder` last."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

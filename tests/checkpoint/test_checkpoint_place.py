@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,11 @@ def test_a_written_shard_is_read_by_the_library_and_by_us(tmp_path: Path) -> Non
         "none": TensorSpec("none", "F16", (0, 4)),
     }
     path, advanced = tmp_path / "m.safetensors", list[int]()
-    leaves = write_shard(
-        path, specs, lambda name: iter([data[name]]), metadata={"format": "pt"}, workers=2,
-        advance=advanced.append,
-    )  # fmt: skip
+    with ThreadPoolExecutor(2) as pool:
+        leaves = write_shard(
+            path, specs, lambda name: iter([data[name]]), metadata={"format": "pt"}, pool=pool,
+            advance=advanced.append,
+        )  # fmt: skip
     assert leaves == {name: leaf_of(spec, data[name]) for name, spec in specs.items()}
     assert sorted(advanced) == [0, 3, 16]
     model = open_checkpoint(path)
@@ -79,9 +81,9 @@ def test_a_written_shard_is_read_by_the_library_and_by_us(tmp_path: Path) -> Non
 
 def test_a_tensor_that_comes_out_at_another_size_is_refused(tmp_path: Path) -> None:
     specs = {"w": TensorSpec("w", "U8", (3,))}
-    with pytest.raises(IntegrityError, match="another size"):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="another size"):
         write_shard(
-            tmp_path / "m", specs, lambda _name: iter([b"ab"]), metadata={}, workers=1,
+            tmp_path / "m", specs, lambda _name: iter([b"ab"]), metadata={}, pool=pool,
             advance=lambda _bytes: None,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ The product is `ExactProduct`'s: the same on every machine, and far finer than t
 The scale, a float64, comes after it; all else is elementwise float64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of, word_dtype
-from skillpm.delta.codecs.base import put_planes, read_planes, setting
+from skillpm.delta.codecs.base import add_and_round, put_planes, read_planes, setting
 from skillpm.delta.exact import ExactProduct, Factor, width_for
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats, to_float64
@@ -84,10 +84,30 @@ class Applied:
     def product(self, chunk: int) -> Floats:
         """The product of one chunk with its scale, flat; no zero is negative."""
         start, stop = self._spans[chunk]
-        first, last = start // self._width, -(-stop // self._width)
-        rows = self._product.rows(first, last, self._update.scale)
-        flat: Floats = rows.reshape(-1)[start - first * self._width : stop - first * self._width]
+        flat = np.empty(stop - start)
+        for at, piece in self._pieces(chunk):
+            flat[at : at + piece.size] = piece
         return flat
+
+    def words(self, chunk: int, reference: Words, tensor: str) -> Words:
+        """`reference` with the delta of one chunk added, piece by piece in a core's cache."""
+        if self._update.magnitudes is not None:
+            return add_and_round(reference, self.delta(chunk, reference), self._dtype, tensor)
+        words = np.empty_like(reference)
+        for at, piece in self._pieces(chunk):
+            some = slice(at, at + piece.size)
+            words[some] = add_and_round(reference[some], piece, self._dtype, tensor)
+        return words
+
+    def _pieces(self, chunk: int) -> Iterator[tuple[int, Floats]]:
+        """The product in order, with the place of each piece within the chunk."""
+        start, stop = self._spans[chunk]
+        first, last = start // self._width, -(-stop // self._width)
+        for row, piece in self._product.pieces(first, last, self._update.scale):
+            flat: Floats = piece.reshape(-1)
+            at = (first + row) * self._width - start
+            skipped = max(0, -at)
+            yield at + skipped, flat[skipped : stop - start - at]
 
     def delta(self, chunk: int, reference: Words) -> Floats:
         """Δ of one chunk of a tensor that holds `reference` there."""
@@ -148,6 +168,10 @@ class Decoder:
     def delta(self, chunk: int, reference: Words) -> Floats:
         """The decoded delta of one chunk."""
         return self._applied.delta(chunk, reference)
+
+    def words(self, chunk: int, reference: Words, tensor: str) -> Words:
+        """One chunk of the tensor with the update added, rounded once."""
+        return self._applied.words(chunk, reference, tensor)
 
 
 def rank_limit(shape: tuple[int, int]) -> int:
