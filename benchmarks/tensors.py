@@ -19,7 +19,7 @@ import torch
 from benchmarks.table import Table, add_output, publish
 from benchmarks.tensors_timed import Tensor, packed, synthetic
 from skillpm.delta.auto.factored import decompose
-from skillpm.delta.auto.scheme import delta_of
+from skillpm.delta.auto.striped import delta_of
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -47,7 +47,7 @@ def whole(seconds: Counter[str], *, auto: bool) -> float:
 def compare_svd(tensor: Tensor, append: str | None) -> None:
     """The exact SVD against the Gram matrix's eigenvectors, on one thread."""
     rows, width = tensor.spec.shape
-    delta = delta_of("BF16", tensor.chunks())
+    delta = delta_of(tensor.spec, tensor.chunks())
     assert delta is not None
     matrix = torch.from_numpy(delta.reshape(rows, width)).float()
     torch.set_num_threads(1)

@@ -17,7 +17,8 @@ from skillpm.delta import factor
 from skillpm.delta.auto.candidates import Candidates, Point, write
 from skillpm.delta.auto.deadzone import dead_zone
 from skillpm.delta.auto.plan import MARGIN
-from skillpm.delta.auto.scheme import PER_OCTAVE, delta_of, rung_for, survey
+from skillpm.delta.auto.scheme import PER_OCTAVE, rung_for, survey
+from skillpm.delta.auto.striped import delta_of
 from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
 from skillpm.delta.bits import chunk_spans
 from skillpm.delta.codecs import factors, grid, hybrid, lossless, sign, svd, topk
@@ -136,11 +137,11 @@ def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
     torch.set_num_threads(1)
     clock = Clock()
     with clock.step("read"):
-        delta = delta_of("BF16", tensor.chunks())
+        delta = delta_of(tensor.spec, tensor.chunks())
     assert delta is not None
     with clock.step("decompose"):
         matrix = torch.from_numpy(delta.reshape(tensor.spec.shape))
-        metric = weights.metric(tensor.spec.name, matrix)
+        metric = weights.metric(tensor.spec.name, tuple(matrix.shape))
         candidates = Candidates(tensor.spec, delta, metric)
     budget = BUDGET * tensor.spec.nbytes
     rung = _rung(candidates, budget)

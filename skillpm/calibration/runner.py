@@ -5,6 +5,7 @@ vector of a text, the mean over its tokens. Divergence is KL in nats a token for
 squared distance for the second.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class Batch:
 
 @dataclass
 class Runner:
-    """A loaded model in float32, evaluation mode, on a device."""
+    """A loaded model, evaluation mode, on a device; in float32 unless memory is short."""
 
     model: Any
     tokenizer: Any
@@ -59,7 +60,8 @@ class Runner:
                     hint="leave out --calibration",
                 )
             kind: Any = AutoModelForCausalLM if causal else AutoModel
-            model = kind.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False)
+            dtype = dtype_for(config.dtype, stored_bytes(folder), _memory())
+            model = kind.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as problem:
             reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
@@ -148,6 +150,25 @@ class Runner:
             if named:
                 found[parameter] = named
         return found
+
+
+def stored_bytes(folder: Path) -> int:
+    """The bytes of a model folder's weights."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def dtype_for(stored: torch.dtype | None, size: int, memory: int) -> torch.dtype:
+    """Float32, unless that takes over half of `memory` bytes: then what the weights are stored in.
+
+    `size` is of the weights as they are stored.
+    """
+    if stored not in (torch.bfloat16, torch.float16):
+        return torch.float32
+    return stored if 2 * size > memory // 2 else torch.float32
 
 
 @torch.no_grad()

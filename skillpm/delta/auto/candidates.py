@@ -56,14 +56,19 @@ class Point:
 
 
 class Candidates:
-    """All that a tensor's delta [m, n] can become under its metric."""
+    """All that a tensor's delta [m, n] can become under its metric.
 
-    def __init__(self, spec: TensorSpec, delta: Floats, metric: Metric) -> None:
+    `times` is how many times as large the tensor is as the rows that stand for it here; where
+    there are more, it is not decomposed.
+    """
+
+    def __init__(self, spec: TensorSpec, delta: Floats, metric: Metric, *, times: int = 1) -> None:
         self.spec = spec
+        self.times = times
         self.metric = metric
         self.delta = torch.from_numpy(delta.reshape(grid.rows_of(spec))).float()
-        self.energy = metric.distortion(self.delta)
-        vector = min(self.delta.shape) < 2  # noqa: PLR2004 - a matrix has two
+        self.energy = times * metric.distortion(self.delta)
+        vector = times > 1 or min(self.delta.shape) < 2  # noqa: PLR2004 - a matrix has two
         self.whitened = None if vector else Whitened.of(self.delta, metric)
 
     def top(self) -> float:
@@ -95,7 +100,8 @@ class Candidates:
     def point(self, choice: Choice, coded: Coded) -> Point:
         """Cost and distortion of what was coded."""
         error = self.delta - torch.from_numpy(self.decoded(coded)).float().reshape(self.delta.shape)
-        return Point(choice, rough_size(coded) + RECORD_BYTES, self.metric.distortion(error))
+        size = self.times * rough_size(coded) + RECORD_BYTES
+        return Point(choice, size, self.times * self.metric.distortion(error))
 
     def code(self, choice: Choice, *, final: bool = True) -> Coded | None:
         """The tensor in one way; None where nothing of it would be left.

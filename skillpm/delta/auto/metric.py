@@ -109,6 +109,6 @@ class Weighting(Protocol):
         """As the manifest records it."""
         ...
 
-    def metric(self, tensor: str, delta: torch.Tensor) -> Metric:
+    def metric(self, tensor: str, shape: tuple[int, int]) -> Metric:
         """The metric for a delta [m, n]; a vector is one row."""
         ...

@@ -13,13 +13,13 @@ from skillpm.delta.auto.candidates import Candidates, Point
 from skillpm.delta.auto.scheme import (
     PER_OCTAVE,
     Workshop,
-    delta_of,
     encodable,
     predicted_bytes,
     predicted_distortion,
     rung_for,
     survey,
 )
+from skillpm.delta.auto.striped import delta_of
 from skillpm.delta.cut import Work
 from skillpm.delta.match import Pair
 from skillpm.delta.streams import pair_chunks
@@ -133,14 +133,16 @@ class Survey:
         spec = pair.tuned
         assert spec is not None  # noqa: S101 - told to the type checker; `encodable` saw to it
         chunks = pair_chunks(self.work.base, self.work.tuned, pair)
-        found = self.workshop.candidates(pair, lambda: delta_of(spec.dtype, chunks))
+        found = self.workshop.candidates(pair, lambda: delta_of(spec, chunks))
         self.work.advance(spec.nbytes)
         return None if found is None else act(pair, found)
 
 
 def _spectrum(candidates: Candidates) -> tuple[torch.Tensor, tuple[int, int]]:
-    """Singular values under the metric; of a vector, its root energy once."""
+    """Singular values under the metric; as of noise, where it was not decomposed."""
     shape = (candidates.delta.shape[0], candidates.delta.shape[1])
     if candidates.whitened is not None:
         return candidates.whitened.sigma, shape
-    return torch.tensor([candidates.energy**0.5]), shape
+    shape = (candidates.times * shape[0], shape[1])
+    count = min(shape)
+    return torch.full((count,), (candidates.energy / count) ** 0.5), shape

@@ -12,10 +12,11 @@ import torch
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.candidates import Candidates, Choice, Point, write
 from skillpm.delta.auto.metric import Weighting
+from skillpm.delta.auto.striped import code_large, delta_of, is_large, sampled
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.match import Pair
 from skillpm.delta.payload import PayloadWriter, Record
-from skillpm.delta.rounding import Floats, to_float64
+from skillpm.delta.rounding import Floats
 from skillpm.delta.schemes import Lossless
 from skillpm.delta.streams import Chunk
 from skillpm.spec.dtypes import is_float
@@ -27,25 +28,13 @@ _LOST = 0.3
 HELD_BYTES = 1 << 29
 """Decompositions that are kept in memory between survey and encoding."""
 Delta = Callable[[], Floats | None]
-"""Reads a tensor's delta, flat; None where it is not finite."""
+"""Reads a tensor's delta [m, n], of a large one some rows; None where it is not finite."""
 
 
 def encodable(pair: Pair) -> bool:
     """Whether a tensor has a delta that may be rounded; all others are carried exactly."""
     spec = pair.tuned
     return pair.change == "changed" and spec is not None and is_float(spec.dtype)
-
-
-def delta_of(dtype: str, chunks: Iterable[Chunk]) -> Floats | None:
-    """float64(tuned) - float64(base), flat; None where an entry is not finite."""
-    parts: list[Floats] = []
-    for reference, tuned in chunks:
-        with np.errstate(over="ignore", invalid="ignore"):
-            part = to_float64(tuned, dtype) - to_float64(reference, dtype)
-        if not np.isfinite(part).all():
-            return None
-        parts.append(part)
-    return np.concatenate(parts)
 
 
 @dataclass
@@ -72,15 +61,14 @@ class Workshop:
         return found
 
     def _make(self, pair: Pair, delta: Delta) -> Candidates | None:
-        spec, flat = pair.tuned, delta()
-        if spec is None or flat is None or not flat.any():
+        spec, rows = pair.tuned, delta()
+        if spec is None or rows is None or not rows.any():
             return None
-        largest = float(np.abs(flat).max())
+        largest = float(np.abs(rows).max())
         if not 2.0**-60 < largest < 2.0**60:  # float32 squares it
             return None
-        shaped = flat.reshape(rows_of(spec))
-        metric = self.weighting.metric(pair.tensor, torch.from_numpy(shaped))
-        return Candidates(spec, flat, metric)
+        metric = self.weighting.metric(pair.tensor, rows_of(spec))
+        return (sampled if is_large(spec) else Candidates)(spec, rows, metric)
 
 
 def survey(candidates: Candidates, rung: int) -> list[Point]:
@@ -154,7 +142,10 @@ class Auto:
             return Lossless().encode(pair, chunks, writer)
         if choice.family == "zero":
             return write(spec, None, writer)
-        candidates = self.workshop.candidates(pair, lambda: delta_of(spec.dtype, chunks))
+        if is_large(spec):
+            metric = self.workshop.weighting.metric(pair.tensor, rows_of(spec))
+            return write(spec, code_large(spec, chunks, metric, choice), writer)
+        candidates = self.workshop.candidates(pair, lambda: delta_of(spec, chunks))
         if candidates is None:
             return Lossless().encode(pair, chunks, writer)
         return write(spec, candidates.code(choice), writer)

@@ -16,8 +16,8 @@ VECTOR_WEIGHT = 16.0
 class Unweighted:
     """No data: every entry of every matrix counts the same, those of vectors more.
 
-    So one step holds for the whole model. Measured in `benchmarks/weights.py` against relative
-    errors and powers between: absolute ones kept the most.
+    So one step holds for the whole model: absolute errors, not relative ones, are what a loss
+    sees where nothing else is known (`docs/adr/0009`).
     """
 
     @property
@@ -25,9 +25,8 @@ class Unweighted:
         """Nothing to say."""
         return {}
 
-    def metric(self, tensor: str, delta: torch.Tensor) -> Metric:
+    def metric(self, tensor: str, shape: tuple[int, int]) -> Metric:
         """The identity."""
-        shape = (delta.shape[0], delta.shape[1])
         vector = shape[0] == 1 or kind_of(tensor) == "norm"
         return Metric.flat(shape, VECTOR_WEIGHT if vector else 1.0)
 
@@ -52,10 +51,9 @@ class Calibrated:
         """What it was measured on."""
         return dict(self.facts)
 
-    def metric(self, tensor: str, delta: torch.Tensor) -> Metric:
+    def metric(self, tensor: str, shape: tuple[int, int]) -> Metric:
         """The factors, damped; next to nothing where the calibration never met the tensor."""
         found = self.load(tensor)
-        shape = (delta.shape[0], delta.shape[1])
         if found is None or not float(
             found.columns.diagonal().sum() if found.columns.ndim > 1 else found.columns.sum()
         ):
