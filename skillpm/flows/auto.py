@@ -53,6 +53,17 @@ class _Fitter:
         folder = self.folder / f"trial-{self.trials}"
         return encode_layers(self.setting, self.against, scheme, folder)
 
+    def again(self, scheme: Auto, aim: float) -> Auto | None:
+        """The set for another number of bytes, where a step alone would not do; else None.
+
+        What is carried exactly does not grow with a finer step, so others are to join it.
+        """
+        if not scheme.is_mixed or scheme.scale != 1.0:
+            return None
+        allocation = self.survey.for_bytes(aim)
+        same = allocation.choices == scheme.allocation.choices
+        return None if same else self.scheme(allocation)
+
     def size(self, scheme: Auto, layers: Layers) -> int:
         return file_size(self.setting, self.request, self.against, scheme, layers)
 
@@ -99,12 +110,17 @@ def _fit_bytes(fitter: _Fitter, budget: int) -> tuple[Auto, Layers]:
         size = fitter.size(scheme, layers)
         if size <= budget and size > filled:
             best, filled = (scheme, layers), size
+        if NEAR * budget <= size <= budget or (scheme.is_exact and size <= budget):
+            break
+        aim = max(1.0, aim + 0.5 * (1 + NEAR) * budget - size)
+        other = fitter.again(scheme, aim)
+        if other is not None:
+            scheme, low, high = other, 0.0, 0.0
+            continue
         if size <= budget:
             high = scheme.scale
         else:
             low = scheme.scale
-        if NEAR * budget <= size <= budget:
-            break
         following = _next_scale(scheme.scale, layers.size, budget - (size - layers.size), low, high)
         if following is None:
             break

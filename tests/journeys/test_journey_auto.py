@@ -115,6 +115,18 @@ def test_calibration_text_that_is_no_text_is_refused_and_named(
     assert "no text" in world.fail(*asked, "--calibration", wrong, code=1, kind="spec")
 
 
+@pytest.mark.parametrize("asked", [("--budget", "300%"), ("--keep", "0.99999999999")])
+def test_where_all_may_be_kept_nothing_is_rounded(
+    world: World, models: Any, asked: tuple[str, str]
+) -> None:
+    base, tuned = models.pair("fp32")
+    found = world.ask("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", *asked)
+    assert found["scheme"] == "auto"
+    assert found["relative_error"] == 0
+    document = world.ask("inspect", found["path"])
+    assert document["manifest"]["result_root"] == world.ask("identify", tuned)["root"]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -22,7 +22,7 @@ from skillpm.delta.rounding import Floats
 from skillpm.spec.dtypes import TensorSpec
 
 Coded = CodedFactors | CodedGrid | CodedHybrid | CodedSigns
-Family = Literal["zero", "svd-ec", "grid", "svd-ec+grid", "sign"]
+Family = Literal["zero", "svd-ec", "grid", "svd-ec+grid", "sign", "lossless"]
 FEEDBACK_LIMIT = 8192
 """Wider sides are rounded without feedback: it goes column by column."""
 _HYBRID_CUT = 3.0

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from math import log2
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from skillpm.delta.auto.scheme import (
     PER_OCTAVE,
     Workshop,
     encodable,
+    exact_point,
     predicted_bytes,
     predicted_distortion,
     rung_for,
@@ -28,6 +30,8 @@ MARGIN = 3
 """Rungs that are surveyed on either side of the predicted one."""
 _EDGE = 0.2
 _WINDOWS = 6
+_EXACT = 1 << 20
+"""Stands for the rung of no error at all."""
 Saved = Callable[[str, int], list[Point] | None]
 Save = Callable[[str, int, list[Point]], None]
 T = TypeVar("T")
@@ -90,6 +94,8 @@ class Survey:
         """Choose; where many choices lie at the window's edge, look beyond it and choose again."""
         for _ in range(_WINDOWS):
             found = choose()
+            if all(choice.family == "lossless" for choice in found.choices.values()):
+                return found
             steps = [round(PER_OCTAVE * log2(c.step)) for c in found.choices.values() if c.step]
             low, high = min(self.rungs), max(self.rungs)
             if steps.count(low) > _EDGE * len(steps):
@@ -110,13 +116,23 @@ class Survey:
         self, pair: Pair, candidates: Candidates, rungs: list[int]
     ) -> tuple[str, list[Point]]:
         found = [] if pair.tensor in self.points else list(candidates.fixed())
+        if found:
+            found += self._kept(pair, _EXACT, partial(self._exact, pair))
         for rung in rungs:
-            points = self.saved(pair.tensor, rung)
-            if points is None:
-                points = survey(candidates, rung)
-                self.save(pair.tensor, rung, points)
-            found.extend(points)
+            found.extend(self._kept(pair, rung, partial(survey, candidates, rung)))
         return pair.tensor, found
+
+    def _exact(self, pair: Pair) -> list[Point]:
+        chunks = pair_chunks(self.work.base, self.work.tuned, pair)
+        return [exact_point(pair, chunks)]
+
+    def _kept(self, pair: Pair, rung: int, find: Callable[[], list[Point]]) -> list[Point]:
+        """The points of a tensor at a rung: those of an earlier survey, or found now and kept."""
+        points = self.saved(pair.tensor, rung)
+        if points is None:
+            points = find()
+            self.save(pair.tensor, rung, points)
+        return points
 
     def _each(self, act: Callable[[Pair, Candidates], T]) -> list[T]:
         """Act on the candidates of every tensor that has some, several at once."""

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from skillpm.delta.auto.allocate import Allocation
-from skillpm.delta.auto.candidates import Candidates, Choice, Point, write
+from skillpm.delta.auto.candidates import RECORD_BYTES, Candidates, Choice, Point, write
 from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.striped import code_large, delta_of, is_large, sampled
 from skillpm.delta.codecs.grid import rows_of
@@ -25,6 +26,8 @@ PER_OCTAVE = 2
 """Steps of the survey in an octave."""
 _LOST = 0.3
 """Entries that spread over less than so many steps round to zero."""
+_FINEST = 2.0**-22
+"""Of the step that leaves next to nothing: a finer one costs more than no error at all."""
 HELD_BYTES = 1 << 29
 """Decompositions that are kept in memory between survey and encoding."""
 Delta = Callable[[], Floats | None]
@@ -71,10 +74,17 @@ class Workshop:
         return (sampled if is_large(spec) else Candidates)(spec, rows, metric)
 
 
+def exact_point(pair: Pair, chunks: Iterable[Chunk]) -> Point:
+    """What a tensor costs without any error. Encodes it to a scratch file."""
+    with TemporaryFile() as spool:
+        Lossless().encode(pair, chunks, PayloadWriter(spool))
+        return Point(Choice("lossless"), spool.tell() + RECORD_BYTES, 0.0)
+
+
 def survey(candidates: Candidates, rung: int) -> list[Point]:
-    """The points of one tensor at the step 2^(rung / PER_OCTAVE)."""
-    step = 2.0 ** (rung / PER_OCTAVE)
-    return list(candidates.points(step)) if step <= candidates.top() else []
+    """The points of one tensor at the step 2^(rung / PER_OCTAVE), where that makes sense."""
+    step, top = 2.0 ** (rung / PER_OCTAVE), candidates.top()
+    return list(candidates.points(step)) if _FINEST * top <= step <= top else []
 
 
 def predicted_bytes(sigma: torch.Tensor, shape: tuple[int, int], step: float) -> float:
@@ -125,6 +135,17 @@ class Auto:
             "scale": round(self.scale, 6),
         }
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether no tensor is rounded."""
+        return {choice.family for choice in self.allocation.choices.values()} <= {"lossless"}
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some tensors are rounded, and some are not."""
+        families = {choice.family for choice in self.allocation.choices.values()}
+        return "lossless" in families and len(families) > 1
+
     def scaled(self, by: float) -> "Auto":
         """All steps multiplied."""
         return replace(self, scale=self.scale * by)
@@ -138,7 +159,7 @@ class Auto:
         """Encode one tensor."""
         choice = self.choice(pair.tensor)
         spec = pair.tuned
-        if choice is None or spec is None:
+        if choice is None or spec is None or choice.family == "lossless":
             return Lossless().encode(pair, chunks, writer)
         if choice.family == "zero":
             return write(spec, None, writer)
