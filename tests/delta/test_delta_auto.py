@@ -118,3 +118,21 @@ def test_rows_that_do_not_count_cost_next_to_nothing() -> None:
     assert coded is not None
     magnitudes = np.abs(coded.codes).mean(axis=1)
     assert magnitudes[:48].mean() > 5 * magnitudes[48:].mean()
+
+
+def test_a_survey_on_some_rows_says_about_what_all_rows_cost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("skillpm.delta.auto.candidates._SAMPLE", 1 << 12)
+    monkeypatch.setattr("skillpm.delta.auto.candidates._FEWEST", 16)
+    made = candidates(Metric.flat(SHAPE, 1.0))
+    assert made.whitened is not None
+    step = 0.1 * float(made.whitened.sigma[40])
+    found = made.points(step)
+    assert {point.choice.family for point in found} == {"svd-ec", "grid", "svd-ec+grid"}
+    for point in found:
+        coded = made.code(point.choice, final=False)
+        assert coded is not None
+        whole = made.point(point.choice, coded)
+        assert point.size == pytest.approx(whole.size, rel=0.1)
+        assert point.distortion == pytest.approx(whole.distortion, rel=0.1)

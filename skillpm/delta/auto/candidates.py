@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 from typing import Literal
 
@@ -9,8 +10,8 @@ import numpy as np
 import torch
 
 from skillpm.delta.auto.dense import code_grid, code_signs
-from skillpm.delta.auto.factored import Whitened, code_factors
-from skillpm.delta.auto.metric import Metric
+from skillpm.delta.auto.factored import Whitened, code_factors, fit_factors
+from skillpm.delta.auto.metric import Metric, Side
 from skillpm.delta.auto.rough import rough_size
 from skillpm.delta.codecs import factors, grid, hybrid, sign, zero
 from skillpm.delta.codecs.factors import CodedFactors
@@ -30,6 +31,10 @@ _HYBRID_CUT = 3.0
 _PRICE = 0.92
 """Of a byte, in squared steps, where a uniform quantiser is at its optimum: 8 · ln 2 / 6."""
 _NEARLY = 1.5
+_EXACTLY = 1e-3
+_SAMPLE = 1 << 20
+_FEWEST = 256
+"""A survey rounds so many entries, in at least so many rows, where there are more."""
 RECORD_BYTES = 130
 """A tensor's record, and its part in the header of a layer."""
 
@@ -79,16 +84,70 @@ class Candidates:
 
     def points(self, step: float) -> list[Point]:
         """Every family at one step; both together only where neither is much the worse."""
-        found = {family: self._try(Choice(family, step)) for family in ("svd-ec", "grid")}
-        factored, dense = found["svd-ec"], found["grid"]
+        factored, dense = self._factored(step), self._dense(step)
+        found = [factored, dense]
         price = _PRICE * step**2
         if factored and dense and dense.cost(price) < _NEARLY * factored.cost(price):
-            found["svd-ec+grid"] = self._try(Choice("svd-ec+grid", step))
-        return [point for point in found.values() if point]
+            found.append(self._both(step))
+        return [point for point in found if point]
 
-    def _try(self, choice: Choice) -> Point | None:
-        coded = self.code(choice, final=False)
-        return None if coded is None else self.point(choice, coded)
+    def _factored(self, step: float) -> Point | None:
+        fitted = self.whitened and fit_factors(self.whitened, step, feedback=False)
+        if not fitted:
+            return None
+        choice, distortion = Choice("svd-ec", step), self.energy - fitted.explained
+        if distortion < _EXACTLY * self.energy:  # little is left of a difference of such sums
+            return self.point(choice, fitted.coded)
+        return Point(choice, rough_size(fitted.coded) + RECORD_BYTES, distortion)
+
+    def _dense(self, step: float) -> Point | None:
+        few, metric = self._few
+        coded = code_grid(few, metric, step, feedback=False)
+        if coded is None:
+            return None
+        error = few - torch.from_numpy(grid.delta_of(coded)).float()
+        size = self._share * rough_size(coded) + RECORD_BYTES
+        return Point(Choice("grid", step), size, self._share * metric.distortion(error))
+
+    def _both(self, step: float) -> Point | None:
+        above = self.whitened and self.whitened.above(_HYBRID_CUT * step)
+        low = fit_factors(above, step, feedback=False) if above else None
+        if low is None:
+            return None
+        few, metric = self._few
+        left = few - low.left[:: self._every] @ low.right.T
+        rest = code_grid(left, metric, step, feedback=False)
+        if rest is None:
+            return None
+        error = left - torch.from_numpy(grid.delta_of(rest)).float()
+        size = rough_size(low.coded) + self._share * rough_size(rest) + RECORD_BYTES
+        return Point(Choice("svd-ec+grid", step), size, self._share * metric.distortion(error))
+
+    @cached_property
+    def _every(self) -> int:
+        """A survey rounds every so many rows of what is rounded entry by entry.
+
+        All of them where a whole factor lies over the rows: entries that become zero, as most do,
+        err by what they were, and that hangs together.
+        """
+        if self.metric.rows.factor.ndim > 1:
+            return 1
+        return max(1, min(self.delta.numel() // _SAMPLE, self.delta.shape[0] // _FEWEST))
+
+    @property
+    def _share(self) -> float:
+        """How many times as much the whole tensor is."""
+        return self.times * self.delta.shape[0] / len(self._few[0])
+
+    @cached_property
+    def _few(self) -> tuple[torch.Tensor, Metric]:
+        """Rows that stand for all, and their metric."""
+        if self._every == 1:
+            return self.delta, self.metric
+        weights = self.metric.rows.diagonal
+        rows = weights if len(weights) == 1 else weights[:: self._every]
+        few = self.delta[:: self._every].contiguous()
+        return few, Metric(Side(rows), self.metric.columns)
 
     def fixed(self) -> Iterator[Point]:
         """What has no step: nothing at all, and signs."""
@@ -106,8 +165,7 @@ class Candidates:
     def code(self, choice: Choice, *, final: bool = True) -> Coded | None:
         """The tensor in one way; None where nothing of it would be left.
 
-        What is not `final` is rounded without feedback, which takes most of the time and changes
-        all families and steps alike.
+        What is not `final` is rounded without feedback.
         """
         feedback = final and max(self.delta.shape) <= FEEDBACK_LIMIT
         if choice.family == "grid":

@@ -83,8 +83,27 @@ class _Rounded(NamedTuple):
     scales: Logs | None
 
 
+class Fitted(NamedTuple):
+    """Coded factors; what they stand for, as left [m, r] · rightᵀ [r, n]; and what they explain.
+
+    `explained` is how much of the distortion of nothing at all they take away: the refit is by
+    least squares, so that it is the coefficients times their targets.
+    """
+
+    coded: CodedFactors
+    left: torch.Tensor
+    right: torch.Tensor
+    explained: float
+
+
 def code_factors(whitened: Whitened, step: float, *, feedback: bool) -> CodedFactors | None:
     """Round the factors with one step; None where nothing is left."""
+    found = fit_factors(whitened, step, feedback=feedback)
+    return found and found.coded
+
+
+def fit_factors(whitened: Whitened, step: float, *, feedback: bool) -> Fitted | None:
+    """As `code_factors`, with what a survey asks of the result."""
     kept = whitened.sigma > step * _LEAST
     if not bool(kept.any()):
         return None
@@ -95,13 +114,15 @@ def code_factors(whitened: Whitened, step: float, *, feedback: bool) -> CodedFac
     used = (left.codes != 0).any(0) & (right.codes != 0).any(0)
     if not bool(used.any()):
         return None
-    coefficients = _refit(whitened, left.values[:, used], right.values[:, used])
+    values = left.values[:, used], right.values[:, used]
+    coefficients, explained = _refit(whitened, *values)
     logs, signs = _to_rank_logs(coefficients * left.units[used] * right.units[used])
     order = np.argsort(-logs, kind="stable")
     codes = [_integers(side.codes[:, used])[:, order] for side in (left, right)]
-    return CodedFactors(
+    coded = CodedFactors(
         codes[0] * signs[order], codes[1], logs[order], left.scales, right.scales, RANK_FINE
     )
+    return Fitted(coded, values[0] * coefficients.float(), values[1], explained)
 
 
 def _integers(codes: torch.Tensor) -> npt.NDArray[np.int32]:
@@ -126,8 +147,10 @@ def _round(factor: torch.Tensor, steps: torch.Tensor, side: Side, *, feedback: b
     return _Rounded(codes, codes * units, units, None)
 
 
-def _refit(whitened: Whitened, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """The coefficients c of min D(Δ - Σ cₖ leftₖ rightₖᵀ)."""
+def _refit(
+    whitened: Whitened, left: torch.Tensor, right: torch.Tensor
+) -> tuple[torch.Tensor, float]:
+    """The coefficients c of min D(Δ - Σ cₖ leftₖ rightₖᵀ), and D(Δ) less that minimum."""
     rows, columns = whitened.metric.rows.factor, whitened.metric.columns.factor
     weighed_left, weighed_right = from_left(rows, left), from_left(columns, right)
     gram = (left.T @ weighed_left).double() * (right.T @ weighed_right).double()
@@ -135,7 +158,7 @@ def _refit(whitened: Whitened, left: torch.Tensor, right: torch.Tensor) -> torch
     scale = gram.diagonal().rsqrt()
     gram = gram * scale[:, None] * scale + 1e-6 * torch.eye(len(gram), dtype=gram.dtype)
     solved: torch.Tensor = torch.linalg.solve(gram, target * scale) * scale
-    return solved
+    return solved, float(solved @ target)
 
 
 def _to_rank_logs(coefficients: torch.Tensor) -> tuple[Logs, npt.NDArray[np.int32]]:
