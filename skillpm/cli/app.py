@@ -40,7 +40,7 @@ for _command in (
     authoring.identify, authoring.pack, inspecting.inspect, inspecting.verify,
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
-    project.rollback, reading.list_, reading.history, reading.diff, reading.resolve,
+    project.rollback, project.apply, reading.list_, reading.history, reading.diff, reading.resolve,
     models.graft, models.audit, exporting.export, registries.registry,
 ):  # fmt: skip
     app.add_command(_command)

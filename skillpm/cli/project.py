@@ -1,5 +1,6 @@
-"""`init`, `install`, `uninstall`, `upgrade`, `lock`, `rollback`: changing an environment."""
+"""`init`, `install`, `uninstall`, `upgrade`, `lock`, `rollback`, `apply`: making changes."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import click
 from skillpm.cli.output import clean, emit_json
 from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, make_setting
-from skillpm.errors import SpecError, UsageError
+from skillpm.errors import NotFoundError, SpecError, UsageError
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Installed
@@ -135,6 +136,35 @@ def rollback(state: State, generation: int | None, *, dry_run: bool) -> None:
 
 
 @click.command(cls=Command)
+@click.argument("plan", metavar="PLAN", type=click.Path(path_type=Path, allow_dash=True))
+@DRY_RUN
+@click.pass_obj
+def apply(state: State, plan: Path, *, dry_run: bool) -> None:
+    r"""Carry out a plan that a dry run saved: exactly that one, or nothing.
+
+    The plan is refused where the project has changed since it was made, or where its packs are not
+    what it says of them. `-` reads it from stdin.
+
+    \b
+    skillpm install acme/math --dry-run --json > plan.json
+    skillpm apply plan.json
+    """
+    from skillpm.flows.apply import apply_saved
+
+    data, what = _plan_bytes(plan)
+    _show(state, apply_saved(make_setting(state), data, what, dry_run=dry_run))
+
+
+def _plan_bytes(path: Path) -> tuple[bytes, str]:
+    if str(path) == "-":
+        return sys.stdin.buffer.read(), "the plan on stdin"
+    try:
+        return path.read_bytes(), f"`{path}`"
+    except FileNotFoundError as problem:
+        raise NotFoundError(f"there is no file `{path}`") from problem
+
+
+@click.command(cls=Command)
 @click.option("--check", is_flag=True, help="Only say whether the lock fits skillpm.toml.")
 @ACCEPT
 @click.pass_obj
@@ -165,7 +195,8 @@ def _show(state: State, done: "Changed") -> None:
         parts = {"added": done.added, "removed": done.removed, "changed": done.changed}
         document: dict[str, Any] = {key: [plain(one) for one in p] for key, p in parts.items()}
         head = {"generation": done.generation, "kept": done.kept, "dry_run": done.dry_run}
-        emit_json({**document, **head, "notes": list(done.notes)})
+        plan = {"plan": done.saved.plain()} if done.saved else {}
+        emit_json({**document, **head, "notes": list(done.notes), **plan})
         return
     for sign, several in (("+", done.added), ("-", done.removed), ("~", done.changed)):
         for one in several:

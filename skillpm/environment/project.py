@@ -5,7 +5,9 @@ from pathlib import Path
 
 from skillpm.environment.generation import Generation, parse_generation
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, Lockfile, parse_lockfile
+from skillpm.spec.plan import Basis
 from skillpm.spec.project import ProjectFile, parse_project
 
 PROJECT_FILE = "skillpm.toml"
@@ -154,3 +156,15 @@ def drift(project: Project) -> list[str]:
 def wishes_of(file: ProjectFile) -> dict[str, object]:
     """`[skills]` as plain values, as a generation keeps it."""
     return {name: wish.model_dump(exclude_none=True) for name, wish in sorted(file.skills.items())}
+
+
+def basis_of(project: Project) -> Basis:
+    """The state that a plan made now is made from."""
+    text = project.read_text(project.file)
+    lock = project.read_text(project.lock_file) if project.lock_file.exists() else None
+    return Basis(
+        generation=project.current(),
+        base_root=parse_project(text).root,
+        project_file=Digest.of(text.encode()),
+        lock=None if lock is None else Digest.of(lock.encode()),
+    )

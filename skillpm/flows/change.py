@@ -1,18 +1,19 @@
 """A change of an environment: what it adds, removes and changes; fetching; switching."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skillpm.environment.edit import set_skills
 from skillpm.environment.generation import Generation, Installed, differences
-from skillpm.environment.project import Project, wishes_of
+from skillpm.environment.project import Project, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
-from skillpm.errors import NotFoundError
+from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.lower import AnyPack, check_is
 from skillpm.flows.setting import Setting
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
+from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
 from skillpm.spec.project import parse_project
 from skillpm.store.blobs import Store
 from skillpm.store.packs import fetch_documents, fetch_pack, is_complete, load_pack
@@ -20,7 +21,7 @@ from skillpm.store.packs import fetch_documents, fetch_pack, is_complete, load_p
 
 @dataclass(frozen=True)
 class Changed:
-    """The outcome of a change, or of a plan that was not carried out."""
+    """The outcome of a change, or of a plan that was not carried out: `saved` then holds it."""
 
     generation: int
     added: tuple[Installed, ...]
@@ -29,6 +30,7 @@ class Changed:
     kept: int
     dry_run: bool = False
     notes: tuple[str, ...] = ()
+    saved: SavedPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ def stored_packs(
     return packs
 
 
+def publish_files(registries: Registries) -> None:
+    """Pack files go into the embedded registry first, so that the lock can name where they are."""
+    for pack in registries.files:
+        registries.publish(registries.file.registry_of(pack.manifest.skill), pack)
+
+
 def installed_of(plan: Plan) -> list[Installed]:
     """What a plan installs, as a generation lists it."""
     return [
@@ -88,8 +96,13 @@ def installed_of(plan: Plan) -> list[Installed]:
     ]
 
 
-def preview(project: Project, plan: Plan) -> Changed:
-    """What `apply_plan` would do."""
+def preview(project: Project, registries: Registries, make: Callable[[], Plan]) -> Changed:
+    """What `apply_plan` would do, with all that `apply` needs to do it later.
+
+    Nobody waits for a preview, so the project may change under it: that is an error.
+    """
+    basis = basis_of(project)
+    plan = make()
     current = project.generation()
     after = {one.skill: one for one in installed_of(plan)}
     parts = differences(current.installed, after)
@@ -97,7 +110,29 @@ def preview(project: Project, plan: Plan) -> Changed:
     rewished = _edited(project, plan)[1] != current.wishes
     moves = any(parts) or rewished or not plan.lock.same_set(current.lockfile)
     number = current.number + (1 if moves else 0)
-    return Changed(number, *parts, kept, dry_run=True, notes=plan.notes)
+    if basis.changes(basis_of(project)):
+        raise StateError(
+            "the project was changed while this was planned", hint="run the command again"
+        )
+    saved = _saved(plan, basis, registries)
+    return Changed(number, *parts, kept, dry_run=True, notes=plan.notes, saved=saved)
+
+
+def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
+    files = [
+        PlannedFile(path=str(pack.path.absolute()), digest=pack.digest) for pack in registries.files
+    ]
+    wishes = None if plan.wishes is None else dict(plan.wishes)
+    return SavedPlan.model_validate(
+        {
+            "action": plan.action,
+            "basis": basis,
+            "lock": plan.lock,
+            "wishes": wishes,
+            "files": files,
+            "frozen": plan.frozen,
+        }
+    )
 
 
 def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:

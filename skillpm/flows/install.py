@@ -1,6 +1,7 @@
 """`install` and `upgrade`: resolve with as little change as will do, fetch, switch."""
 
 from dataclasses import replace
+from functools import partial
 
 from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project
@@ -8,7 +9,7 @@ from skillpm.environment.transaction import writing
 from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.ask import InstallRequest, ask_for, asked_wishes, settled_wishes
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, preview, stored_packs
+from skillpm.flows.change import Changed, Plan, apply_plan, preview, publish_files, stored_packs
 from skillpm.flows.fit import misfit
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
@@ -21,11 +22,12 @@ def install(setting: Setting, request: InstallRequest) -> Changed:
     project.require()
     if request.dry_run:
         registries = Registries(setting, project.read_file(), request.files)
-        return preview(project, _plan(setting, project, registries, request))
+        make = partial(_plan, setting, project, registries, request)
+        return preview(project, registries, make)
     with writing(project, request.action, timeout=setting.lock_timeout, say=setting.say):
         registries = Registries(setting, project.read_file(), request.files)
         plan = _plan(setting, project, registries, request)
-        _publish_files(registries)
+        publish_files(registries)
         return apply_plan(setting, project, registries, plan)
 
 
@@ -58,12 +60,6 @@ def _frozen(reason: str | None) -> StateError:
         f"`--frozen` keeps the lock as it is, but {reason or 'this would change it'}",
         hint="`skillpm lock`, then commit skillpm.lock",
     )
-
-
-def _publish_files(registries: Registries) -> None:
-    """Pack files go into the embedded registry first, so that the lock can name where they are."""
-    for pack in registries.files:
-        registries.publish(registries.file.registry_of(pack.manifest.skill), pack)
 
 
 def upgrade(setting: Setting, request: InstallRequest) -> Changed:

@@ -1,5 +1,7 @@
 """`rollback`: a new generation with an old one's set, requirements and weights."""
 
+from functools import partial
+
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.environment.transaction import writing
@@ -16,7 +18,8 @@ def rollback(setting: Setting, number: int | None, *, dry_run: bool = False) -> 
     project.require()
     if dry_run:
         registries = Registries(setting, project.read_file())
-        return preview(project, _plan(setting, project, registries, number))
+        make = partial(_plan, setting, project, registries, number)
+        return preview(project, registries, make)
     with writing(project, "rollback", timeout=setting.lock_timeout, say=setting.say) as cut_off:
         if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
             return completed(project, cut_off)

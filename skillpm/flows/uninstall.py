@@ -1,5 +1,7 @@
 """`uninstall`: take skills off; what nothing else needs goes with them. Needs no registry."""
 
+from functools import partial
+
 from skillpm.environment.project import Project, wishes_of
 from skillpm.environment.transaction import writing
 from skillpm.errors import StateError, UnknownSkillError
@@ -20,7 +22,8 @@ def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool 
     action = " ".join(["uninstall", *map(str, skills)])
     if dry_run:
         registries = Registries(setting, project.read_file())
-        return preview(project, _plan(setting, project, registries, skills, action))
+        make = partial(_plan, setting, project, registries, skills, action)
+        return preview(project, registries, make)
     with writing(project, action, timeout=setting.lock_timeout, say=setting.say) as cut_off:
         registries = Registries(setting, project.read_file())
         if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:

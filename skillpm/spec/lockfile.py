@@ -85,7 +85,11 @@ class Lockfile(Document):
 
 def parse_lockfile(text: str, what: str = "skillpm.lock") -> Lockfile:
     """Read a lock; raise `SpecError` with every problem and its path."""
-    lock = read_document(Lockfile, toml.parse(text, what), what)
+    return check_lockfile(read_document(Lockfile, toml.parse(text, what), what), what)
+
+
+def check_lockfile(lock: Lockfile, what: str) -> Lockfile:
+    """The lock, if no skill stands in it twice; `SpecError` otherwise."""
     problems = Problems(what)
     seen: set[SkillName] = set()
     for position, locked in enumerate(lock.skill):

@@ -59,6 +59,9 @@ def _bounded(weight: float) -> float:
     return weight
 
 
+SkillKey = Annotated[str, _spoken(SkillName.parse)]
+
+
 class Wish(Document):
     """What `[skills]` says of one skill: a version requirement, or a table."""
 
@@ -92,9 +95,7 @@ class ProjectFile(Document):
     """The whole file; unknown tables are kept and ignored."""
 
     project: ProjectTable
-    skills: dict[
-        Annotated[str, _spoken(SkillName.parse)], Annotated[Wish, _as_table("version")]
-    ] = Field(default_factory=dict)
+    skills: dict[SkillKey, Annotated[Wish, _as_table("version")]] = Field(default_factory=dict)
     graft: GraftTable = GraftTable()
     registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(default_factory=dict)
 
