@@ -1,64 +1,160 @@
 """One writing command at a time: a lock that dies with its process and says who holds it."""
 
-import json
+import errno
+import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from skillpm.errors import StateError
+from skillpm.journal.owner import Life, Owner, age, read_owner, this_process
 
-_FIRST_TRY = 0.05
+LOCK = "lock"
+HOLDER = "holder.json"
+CLAIM = "lock.claim"
+_PAUSE = 0.05
+_BUSY = frozenset({errno.EAGAIN, errno.EACCES})
+_NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
+
+Say = Callable[[str], None]
 
 
 @contextmanager
-def held(
-    folder: Path, command: str, *, timeout: float, say: Callable[[str], None]
-) -> Iterator[None]:
+def held(folder: Path, command: str, *, timeout: float, say: Say) -> Iterator[None]:
     """Hold the lock of `folder` while the block runs.
 
     Waits up to `timeout` seconds, saying once for whom; then raises `StateError` that names the
-    holder. The lock of a process that died is free.
+    holder and its age. The lock of a process that died is free.
     """
-    lock = filelock.FileLock(folder / "lock", thread_local=False)
-    holder = folder / "holder.json"
+    me = this_process(command, time.time())
+    attempt = _Attempt(folder, me)
     try:
-        _acquire(lock, holder, timeout, say)
-        holder.write_text(json.dumps({"pid": os.getpid(), "command": command}))
+        _acquire(attempt, timeout, say)
+        attempt.sign(say)
     except OSError as problem:
-        lock.release()
+        attempt.release()
         raise StateError(f"`{folder}` cannot be written: {problem.strerror}") from problem
     try:
         yield
     finally:
+        attempt.release()
+
+
+def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
+    started, told = time.monotonic(), False
+    while not attempt.once():
+        waited = time.monotonic() - started
+        if waited >= timeout:
+            raise StateError(
+                f"the project is in use by {attempt.who()}; waited {age(waited)}",
+                hint=attempt.advice(),
+            )
+        if not told and waited >= min(_PAUSE, timeout):
+            say(f"waiting for {attempt.who()}")
+            told = True
+        time.sleep(min(_PAUSE, max(0.0, timeout - waited)))
+
+
+@dataclass
+class _Attempt:
+    """The lock as one process sees it: the kernel's, or a claim file where that has none."""
+
+    folder: Path
+    me: Owner
+    fd: int = -1
+    claimed: bool = False
+
+    @property
+    def holder(self) -> Path:
+        return self.folder / HOLDER
+
+    @property
+    def claim(self) -> Path:
+        return self.folder / CLAIM
+
+    def once(self) -> bool:
+        """Try to take the lock, without waiting."""
+        path = self.folder / LOCK
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            taken = self._flock(fd) and os.fstat(fd).st_ino == path.stat().st_ino
+        except BaseException:
+            os.close(fd)
+            raise
+        if taken:
+            self.fd = fd
+        else:
+            os.close(fd)
+        return taken
+
+    def _flock(self, fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            if problem.errno in _BUSY:
+                return False
+            if problem.errno in _NO_FLOCK:
+                return self.take_claim()
+            raise
+        return True
+
+    def take_claim(self) -> bool:
+        """The lock of a file system that has none: a file made by one process alone.
+
+        A claim of a process that is dead for certain is taken over; one from elsewhere never is.
+        """
+        aside = self.folder / f".{CLAIM}.{os.getpid()}.tmp"
+        aside.write_text(self.me.dumps())
+        try:
+            os.link(aside, self.claim)  # with its content, or not at all
+        except FileExistsError:
+            owner = read_owner(self.claim)
+            if owner is not None and owner.life() is Life.DEAD:
+                self._bury(owner)
+            return False
+        finally:
+            aside.unlink()
+        self.claimed = True
+        return True
+
+    def _bury(self, dead: Owner) -> None:
+        """Take a dead claim away, by a rename: of several that try, one finds it."""
+        aside = self.folder / f".{CLAIM}-dead.{os.getpid()}.tmp"
+        with suppress(FileNotFoundError):
+            self.claim.rename(aside)
+            if read_owner(aside) != dead:  # another buried it first, and claimed: give it back
+                with suppress(FileExistsError):
+                    os.link(aside, self.claim)
+            aside.unlink()
+
+    def sign(self, say: Say) -> None:
+        """Say who holds the lock; and whose it was, where that process did not end well."""
+        before = read_owner(self.holder)
+        if before is not None and before.life() is not Life.ALIVE:
+            say(f"took over from {before.told(self.me.since)}, which was cut off")
+        self.holder.write_text(self.me.dumps())
+
+    def who(self) -> str:
+        owner = read_owner(self.holder) or read_owner(self.claim)
+        return owner.told(time.time()) if owner else "another skillpm command"
+
+    def advice(self) -> str:
+        owner = read_owner(self.claim)
+        if owner is not None and owner.life() is Life.ELSEWHERE:
+            return f"wait for it; if that machine is gone for good, remove `{self.claim}`"
+        return "wait for it to end, or end it, then run the command again"
+
+    def release(self) -> None:
+        """Give the lock back; may be called where it was never taken."""
+        if self.fd < 0:
+            return
         with suppress(OSError):
-            holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _acquire(
-    lock: filelock.BaseFileLock, holder: Path, timeout: float, say: Callable[[str], None]
-) -> None:
-    try:
-        lock.acquire(timeout=min(_FIRST_TRY, timeout))
-    except filelock.Timeout:
-        say(f"waiting for {_who(holder)}")
-    else:
-        return
-    try:
-        lock.acquire(timeout=timeout)
-    except filelock.Timeout as problem:
-        raise StateError(
-            f"the project is in use by {_who(holder)}",
-            hint="wait for it to end, or end it, then run the command again",
-        ) from problem
-
-
-def _who(holder: Path) -> str:
-    try:
-        plain = json.loads(holder.read_text())
-        return f"`skillpm {plain['command']}` (process {plain['pid']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another skillpm command"
+            self.holder.unlink(missing_ok=True)
+        if self.claimed:
+            with suppress(OSError):
+                self.claim.unlink(missing_ok=True)
+        os.close(self.fd)
+        self.fd = -1

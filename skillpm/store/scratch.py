@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skillpm.errors import StateError
+from skillpm.journal.owner import is_alive
+
+__all__ = ["disk_errors", "is_alive", "scratch"]
 
 
 @contextmanager
@@ -46,14 +49,3 @@ def _sweep(parent: Path) -> None:
         parts = stray.name.split("-")
         if len(parts) > 1 and parts[1].isdigit() and not is_alive(int(parts[1])):
             shutil.rmtree(stray, ignore_errors=True)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this number runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

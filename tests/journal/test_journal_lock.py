@@ -1,14 +1,23 @@
 """One writer at a time, and files that are the old ones or the new ones."""
 
+import fcntl
 import json
+import os
+import subprocess
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from skillpm.errors import StateError
+from skillpm.journal import lock
 from skillpm.journal.atomic import remove_strays, write_atomic
 from skillpm.journal.lock import held
+from skillpm.journal.owner import Life, Owner, age, is_alive, read_owner, this_process
 
 
 def test_the_holder_is_named_while_it_holds(tmp_path: Path) -> None:
@@ -94,3 +103,126 @@ def test_strays_go_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".folder.1.tmp").mkdir()
     remove_strays(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*kept, ".folder.1.tmp"}
+
+
+def _dead_owner(**change: object) -> Owner:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return replace(this_process("install acme/math", time.time() - 300), pid=process.pid, **change)
+
+
+def test_the_lock_of_a_live_process_is_named_with_its_number_and_age(tmp_path: Path) -> None:
+    with held(tmp_path, "install", timeout=1, say=print):
+        owner = replace(this_process("install acme/math", time.time() - 300))
+        (tmp_path / "holder.json").write_text(owner.dumps())
+        said: list[str] = []
+        named = rf"`skillpm install acme/math` \(process {os.getpid()}, for 5 min\)"
+        with (
+            pytest.raises(StateError, match=rf"in use by {named}; waited 0 s"),
+            held(tmp_path, "graft", timeout=0.2, say=said.append),
+        ):
+            raise AssertionError
+    assert len(said) == 1
+
+
+def test_no_patience_asks_once_and_says_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    with held(tmp_path, "install", timeout=1, say=print):
+        started = time.monotonic()
+        with (
+            pytest.raises(StateError, match="in use by"),
+            held(tmp_path, "graft", timeout=0, say=said.append),
+        ):
+            raise AssertionError
+        assert time.monotonic() - started < 1
+    assert said == []
+
+
+@pytest.mark.parametrize("why", ["dead", "reused number", "reboot", "another host", "container"])
+def test_what_a_cut_off_command_left_is_taken_over_and_said(tmp_path: Path, why: str) -> None:
+    me = this_process("install acme/math", time.time() - 300)
+    owner = {
+        "dead": _dead_owner(),
+        "reused number": replace(me, start="1"),
+        "reboot": replace(me, boot="another"),
+        "another host": replace(me, host="far"),
+        "container": replace(me, space="pid:[1]"),
+    }[why]
+    expected = Life.ELSEWHERE if why in {"another host", "container"} else Life.DEAD
+    assert owner.life() is expected
+    (tmp_path / "holder.json").write_text(owner.dumps())
+    said: list[str] = []
+    with held(tmp_path, "graft", timeout=1, say=said.append):
+        assert read_owner(tmp_path / "holder.json") != owner
+    assert len(said) == 1
+    assert said[0].startswith("took over from `skillpm install acme/math` (process")
+    assert (" on `far`" in said[0]) == (why == "another host")
+
+
+def test_a_live_process_is_alive_and_ages_are_said_as_people_do() -> None:
+    assert this_process("install", 0).life() is Life.ALIVE
+    assert replace(this_process("install", 0), start="").life() is Life.ALIVE
+    assert not is_alive(2**80)
+    assert [age(s) for s in (-1, 119, 121, 7300)] == ["0 s", "119 s", "2 min", "2 h"]
+
+
+def _attempt(folder: Path) -> lock._Attempt:
+    return lock._Attempt(folder, this_process("graft", time.time()))
+
+
+def test_without_flock_a_claim_file_keeps_others_out(tmp_path: Path) -> None:
+    first, second = _attempt(tmp_path), _attempt(tmp_path)
+    first.fd = os.open(tmp_path, os.O_RDONLY)
+    assert first.take_claim()
+    assert not second.take_claim()
+    assert "`skillpm graft`" in second.who()
+    assert "wait for it to end" in second.advice()
+    first.release()
+    assert second.take_claim()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
+
+
+def test_a_claim_of_a_dead_process_is_taken_over_and_one_from_elsewhere_is_not(
+    tmp_path: Path,
+) -> None:
+    attempt = _attempt(tmp_path)
+    (tmp_path / "lock.claim").write_text(_dead_owner().dumps())
+    assert [attempt.take_claim(), attempt.take_claim()] == [False, True]
+    for text in (replace(attempt.me, host="far").dumps(), "", "{}", '{"pid": "x"}'):
+        (tmp_path / "lock.claim").write_text(text)
+        assert [attempt.take_claim(), attempt.take_claim()] == [False, False]
+        assert (tmp_path / "lock.claim").read_text() == text
+    (tmp_path / "lock.claim").write_text(replace(attempt.me, host="far").dumps())
+    assert "remove `" in attempt.advice()
+
+
+def test_a_claim_that_was_taken_meanwhile_is_given_back(tmp_path: Path) -> None:
+    attempt = _attempt(tmp_path)
+    live = attempt.me.dumps()
+    (tmp_path / "lock.claim").write_text(live)
+    attempt._bury(_dead_owner())
+    assert (tmp_path / "lock.claim").read_text() == live
+    assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
+
+
+def test_a_lock_whose_file_was_replaced_is_taken_on_the_new_one(tmp_path: Path) -> None:
+    old = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(old, fcntl.LOCK_EX)
+    (tmp_path / "lock").unlink()
+    with held(tmp_path, "graft", timeout=1, say=print):
+        pass
+    os.close(old)
+
+
+def test_of_many_that_ask_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
+    inside: list[int] = []
+
+    def work(number: int) -> None:
+        with held(tmp_path, "graft", timeout=30, say=lambda _text: None):
+            inside.append(number)
+            assert len(inside) == 1
+            time.sleep(0.01)
+            inside.pop()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(12)))
