@@ -20,9 +20,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A home of its own, and an empty project as the current folder."""
     found = World(tmp_path)
     found.project.mkdir()
-    for name in ("REGISTRY", "BASE", "LOCK_TIMEOUT", "DEBUG"):
+    for name in ("REGISTRY", "BASE", "LOCK_TIMEOUT", "DEBUG", "OFFLINE", "COLOR", "WORKERS"):
         monkeypatch.delenv(f"SKILLPM_{name}", raising=False)
     monkeypatch.setenv("SKILLPM_HOME", str(found.home))
+    monkeypatch.setenv("SKILLPM_CONFIG", str(found.folder / "config.toml"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.chdir(found.project)

@@ -1,15 +1,28 @@
 """The command line: one group, its commands, and how every failure ends."""
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from skillpm import __version__
-from skillpm.cli import authoring, exporting, inspecting, models, project, reading, registries
+from skillpm.cli import (
+    authoring,
+    exporting,
+    habits,
+    inspecting,
+    models,
+    project,
+    reading,
+    registries,
+)
 from skillpm.cli.output import report
+from skillpm.cli.settings import color_of
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
 
@@ -24,7 +37,7 @@ class InterruptedCommandError(SkillpmError):
 
 
 @click.group(
-    params=global_params(),
+    params=global_params(rare=True),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "--version", "-V", prog_name="skillpm")
@@ -42,6 +55,7 @@ for _command in (
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, project.apply, reading.list_, reading.history, reading.diff, reading.resolve,
     models.graft, models.audit, exporting.export, registries.registry,
+    habits.completion, habits.config, habits.doctor,
 ):  # fmt: skip
     app.add_command(_command)
 
@@ -51,12 +65,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     # Tensors are decoded side by side: a product that took all cores as well would make them wait.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
+    asked = os.environ.get(habits.COMPLETE)
+    if asked:
+        sys.exit(habits.complete(app, asked))
     state = State()
     try:
-        sys.exit(_run(arguments, state))
+        with _terminated_as_interrupted():
+            sys.exit(_run(arguments, state))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: it cleans up after itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(arguments: list[str], state: State) -> int:
@@ -71,15 +102,14 @@ def _run(arguments: list[str], state: State) -> int:
     except Exception as problem:  # noqa: BLE001 - the one place where every failure ends
         return _fail(_translated(problem), arguments, state)
     except KeyboardInterrupt:
-        return _fail(InterruptedCommandError("interrupted; nothing was changed"), arguments, state)
+        return _fail(InterruptedCommandError("interrupted; nothing is half done"), arguments, state)
     sys.stdout.flush()
     return 0
 
 
 def _fail(problem: SkillpmError, arguments: list[str], state: State) -> int:
-    plain = state.no_color or bool(os.environ.get("NO_COLOR"))
     as_json = state.json or "--json" in arguments
-    report(problem, as_json=as_json, color=False if plain else None)
+    report(problem, as_json=as_json, color=color_of(state))
     return problem.exit_code
 
 
@@ -90,7 +120,7 @@ def _translated(problem: Any) -> SkillpmError:
     if isinstance(problem, SkillpmError):
         return problem
     if isinstance(problem, click.Abort):
-        return InterruptedCommandError("interrupted; nothing was changed")
+        return InterruptedCommandError("interrupted; nothing is half done")
     if isinstance(problem, click.ClickException):
         context = getattr(problem, "ctx", None)
         hint = f"`{context.command_path} --help`" if context else None

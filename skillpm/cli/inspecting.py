@@ -112,7 +112,8 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     """
     from skillpm.flows.verify import verify_pack
 
-    found = verify_pack(make_setting(state), path, state.base, accept_footprint=accept_footprint)
+    setting = make_setting(state)
+    found = verify_pack(setting, path, setting.base, accept_footprint=accept_footprint)
     root = str(found.root) if found.root else None
     if state.json:
         emit_json({"digest": str(found.pack.digest), "result_root": root, "verified": True})

@@ -65,7 +65,13 @@ def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, l
     show_default=True,
     help="Exit 3 from here on.",
 )
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How findings are printed.",
+)
 @click.pass_obj
 def audit(state: State, fail_on: str, format_: str) -> None:
     r"""Check all that is installed: blobs, base, the graft on disk, yanks, licences.

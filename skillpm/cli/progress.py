@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def _columns() -> "Progress":
+def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - yes, no, or as the terminal says
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -24,7 +24,7 @@ def _columns() -> "Progress":
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, no_color=True if color is False else None),
         transient=True,
     )
 
@@ -32,8 +32,9 @@ def _columns() -> "Progress":
 class Bars:
     """One bar for each stage of a command; started with the first."""
 
-    def __init__(self, *, shown: bool) -> None:
+    def __init__(self, *, shown: bool, color: bool | None = None) -> None:
         self._shown = shown
+        self._color = color
         self._progress: Progress | None = None
 
     def start(self, label: str, total: int) -> Callable[[int], None]:
@@ -41,7 +42,7 @@ class Bars:
         if not self._shown:
             return lambda _count: None
         if self._progress is None:
-            self._progress = _columns()
+            self._progress = _columns(self._color)
             self._progress.start()
         task = self._progress.add_task(label, total=total)
         progress = self._progress

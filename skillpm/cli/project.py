@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import clean, emit_json
-from skillpm.cli.params import SKILL
+from skillpm.cli.params import SKILL, WANTED
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, SpecError, UsageError
 
@@ -33,11 +33,15 @@ def init(state: State) -> None:
     \b
     skillpm init --base ./model
     """
+    from skillpm.cli.settings import resolve
     from skillpm.flows.init import init_project
 
-    if state.base is None:
+    base = resolve(state)["base"]
+    if base.value is None:
         raise UsageError("`init` needs the base", hint="`skillpm init --base PATH`")
-    done = init_project(make_setting(state), state.base)
+    # In a clone the project file names the base, from where the file lies.
+    here = state.folder if base.source.endswith("[project]") else Path()
+    done = init_project(make_setting(state), here / str(base.value))
     if state.json:
         facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
         emit_json({**facts, "generation": 0})
@@ -46,7 +50,7 @@ def init(state: State) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("wanted", metavar="[REQ|FILE.skillpack]...", nargs=-1)
+@click.argument("wanted", metavar="[REQ|FILE.skillpack]...", type=WANTED, nargs=-1)
 @DRY_RUN
 @click.option("--frozen", is_flag=True, help="Never change the lock: fail where it would.")
 @ACCEPT

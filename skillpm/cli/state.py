@@ -12,13 +12,11 @@ import click
 
 from skillpm.cli.output import say
 from skillpm.errors import RegistryError, UsageError
+from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
     from skillpm.flows.setting import Setting
     from skillpm.index.ports import Index
-
-_WORKERS = 2
-_LOCK_TIMEOUT = 600.0
 
 
 @dataclass
@@ -27,12 +25,14 @@ class State:
 
     json: bool = False
     quiet: bool = False
-    no_color: bool = False
     project: Path = Path()
     registry: str | None = None
     base: Path | None = None
     offline: bool = False
     yes: bool = False
+    color: str | None = None
+    workers: int | None = None
+    lock_timeout: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -46,50 +46,66 @@ class State:
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Keep what a flag says: variables and files are asked later, in their order."""
     state = context.find_root().ensure_object(State)
-    source = context.get_parameter_source(option.name or "")
-    if value is not None and source is not click.core.ParameterSource.DEFAULT:
-        setattr(state, option.name or "", value)
-        if option.name == "no_color" and value:
-            context.find_root().color = False
+    name = option.name or ""
+    if value is None or context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:
+        return value
+    if name == "no_color":
+        state.color = "never"
+    elif name == "no_wait":
+        state.lock_timeout = 0.0
+    else:
+        setattr(state, name, value)
     return value
 
 
 _PATH = click.Path(path_type=Path)
 
 
-def global_params() -> list[click.Parameter]:
-    """The global options, as parameters whose values go to the shared `State`."""
+def global_params(*, rare: bool = False) -> list[click.Parameter]:
+    """The global options, as parameters whose values go to the shared `State`.
+
+    The `rare` ones work everywhere, and stand in the help of `skillpm` alone.
+    """
     flag: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": _keep}
     value: dict[str, Any] = {"expose_value": False, "callback": _keep}
+    seldom = {**value, "hidden": not rare}
+    here, base = "The project (default: here).", "Where the base lies."
     return [
         click.Option(["--json"], help="Print one JSON document on stdout.", **flag),
         click.Option(["-q", "--quiet"], help="Say nothing but results and errors.", **flag),
         click.Option(["--no-color"], help="Print without colours.", **flag),
-        click.Option(
-            ["-C", "project"],
-            metavar="DIR",
-            type=_PATH,
-            help="The project (default: here).",
-            **value,
-        ),
-        click.Option(
-            ["--registry"],
-            metavar="URL",
-            envvar="SKILLPM_REGISTRY",
-            help="The default registry.",
-            **value,
-        ),
-        click.Option(
-            ["--base"],
-            metavar="PATH",
-            type=_PATH,
-            envvar="SKILLPM_BASE",
-            help="Where the base lies.",
-            **value,
-        ),
+        click.Option(["-C", "project"], metavar="DIR", type=_PATH, help=here, **value),
+        click.Option(["--registry"], metavar="URL", help="The default registry.", **value),
+        click.Option(["--base"], metavar="PATH", type=_PATH, help=base, **value),
         click.Option(["--offline"], help="Do not use the network.", **flag),
         click.Option(["-y", "--yes"], help="Do not ask.", **flag),
+        click.Option(
+            ["--no-wait"],
+            help="Fail at once where another command holds the project.",
+            **{**flag, "hidden": not rare},
+        ),
+        click.Option(
+            ["--lock-timeout"],
+            metavar="SECONDS",
+            type=click.FloatRange(min=0),
+            help="How long to wait for another command (600).",
+            **seldom,
+        ),
+        click.Option(
+            ["--color"],
+            type=click.Choice(COLORS),
+            help="When to print colours (auto).",
+            **seldom,
+        ),
+        click.Option(
+            ["--workers"],
+            metavar="N",
+            type=click.IntRange(1, WORKER_LIMIT),
+            help="Threads for tensor work (up to 8, by the cores).",
+            **seldom,
+        ),
     ]
 
 
@@ -114,29 +130,41 @@ def home() -> Path:
 def make_setting(state: State) -> "Setting":
     """The setting that a flow runs in."""
     from skillpm.cli.progress import Bars
+    from skillpm.cli.settings import color_of, resolve
     from skillpm.flows.setting import Setting
 
     now = datetime.now(UTC)
-    bars = Bars(shown=sys.stderr.isatty() and not (state.quiet or state.json))
+    chosen = resolve(state)
+    flagged = _strong(chosen["registry"]), _strong(chosen["base"])
+    shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    bars = Bars(shown=shown and not (state.quiet or state.json), color=color_of(state))
     context = click.get_current_context()
     context.call_on_close(bars.close)
+    offline = bool(chosen["offline"].value)
     return Setting(
         home=home().absolute(),
         project=state.folder,
-        registry=state.registry,
-        base=state.base,
-        offline=state.offline,
+        registry=flagged[0],
+        base=None if flagged[1] is None else Path(flagged[1]),
+        offline=offline,
         now=now,
         created=_epoch() or now,
-        workers=max(_WORKERS, min(os.cpu_count() or 1, 8)),
-        lock_timeout=_seconds("SKILLPM_LOCK_TIMEOUT", _LOCK_TIMEOUT),
+        workers=int(chosen["workers"].value or 1),
+        lock_timeout=float(chosen["lock-timeout"].value or 0),
         say=state.say,
         progress=bars.start,
-        connect=_connector(state, context),
+        connect=_connector(context, offline=offline),
+        fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
     )
 
 
-def _connector(state: State, context: click.Context) -> "Callable[[str, bool], Index]":
+def _strong(chosen: Chosen) -> str | None:
+    """What a flag or a variable says, which wins over the project."""
+    strong = chosen.source.startswith(("--", "SKILLPM_"))
+    return str(chosen.value) if strong and chosen.value else None
+
+
+def _connector(context: click.Context, *, offline: bool) -> "Callable[[str, bool], Index]":
     opened: dict[tuple[str, bool], Index] = {}
 
     def connect(url: str, create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
@@ -144,7 +172,7 @@ def _connector(state: State, context: click.Context) -> "Callable[[str, bool], I
         from skillpm.index.open import folder_of, open_index
 
         folder = folder_of(url)
-        if folder is None and state.offline:
+        if folder is None and offline:
             raise RegistryError(f"`{url}` is not asked: `--offline` forbids the network")
         if folder == home().absolute() / "registry" and not folder.exists() and not create:
             return EmptyIndex()
@@ -167,10 +195,3 @@ def _epoch() -> datetime | None:
         raise UsageError(
             f"SOURCE_DATE_EPOCH should be seconds since 1970, is {text!r}"
         ) from problem
-
-
-def _seconds(name: str, default: float) -> float:
-    try:
-        return float(os.environ.get(name, default))
-    except ValueError as problem:
-        raise UsageError(f"{name} should be a number of seconds") from problem

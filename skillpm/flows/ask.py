@@ -6,7 +6,8 @@ from pathlib import Path
 
 from skillpm.archive.reader import PackFile
 from skillpm.environment.project import Project
-from skillpm.errors import UnknownSkillError, UsageError
+from skillpm.errors import UsageError
+from skillpm.flows.fit import not_installed
 from skillpm.flows.solve import Ask
 from skillpm.resolver.question import Wanted
 from skillpm.spec.lockfile import Lockfile
@@ -116,7 +117,7 @@ def _moving(request: InstallRequest, locked: Mapping[SkillName, Version]) -> tup
         return ()
     unknown = [skill for skill in request.upgrade if skill not in locked]
     if unknown:
-        raise UnknownSkillError(f"`{unknown[0]}` is not installed", hint="`skillpm list`")
+        raise not_installed(unknown[0], locked)
     return request.upgrade or tuple(locked)
 
 

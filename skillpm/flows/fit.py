@@ -1,7 +1,9 @@
 """Whether a lock still answers its project file, told without any registry."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 
+from skillpm.errors import UnknownSkillError
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
@@ -60,3 +62,10 @@ def prune(lock: Lockfile, roots: Iterable[SkillName]) -> Lockfile:
     kept = [one for skill, one in lock.skills.items() if skill in keep]
     pruned = lock.model_copy(update={"skill": kept})
     return pruned if len(kept) == len(lock.skill) else pruned.with_root(None)
+
+
+def not_installed(skill: SkillName, installed: Iterable[SkillName]) -> UnknownSkillError:
+    """The error for a skill that is not there, with the nearest one that is."""
+    near = get_close_matches(str(skill), [str(name) for name in installed], n=1)
+    hint = f"did you mean `{near[0]}`?" if near else "`skillpm list`"
+    return UnknownSkillError(f"`{skill}` is not installed", hint=hint)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skillpm.environment.generation import Generation, Installed, differences
 from skillpm.environment.project import Project, drift
+from skillpm.errors import SkillpmError
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ def list_installed(folder: Path) -> Listing:
     """What is installed now."""
     project = Project(folder)
     return Listing(project.generation(), tuple(drift(project)))
+
+
+def installed_names(folder: Path) -> list[str]:
+    """The installed skills by name; none where that cannot be told."""
+    try:
+        return [str(skill) for skill in Project(folder).generation().installed]
+    except SkillpmError:
+        return []
 
 
 @dataclass(frozen=True)

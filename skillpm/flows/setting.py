@@ -16,7 +16,10 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that a flow takes from outside. The clock is read once, by the caller."""
+    """Everything that a flow takes from outside. The clock is read once, by the caller.
+
+    `registry` and `base` win over the project file; `fallback` is the registry where it names none.
+    """
 
     home: Path
     project: Path
@@ -30,6 +33,7 @@ class Setting:
     say: Callable[[str], None]
     progress: Callable[[str, int], Advance]
     connect: Callable[[str, bool], Index]
+    fallback: str | None = None
 
     @property
     def store(self) -> Store:
@@ -39,7 +43,7 @@ class Setting:
     @property
     def default_registry(self) -> str:
         """The registry of whatever is bound to no other."""
-        return self.registry or str(self.home / "registry")
+        return self.registry or self.fallback or str(self.home / "registry")
 
     @property
     def cache(self) -> LeafCache:

@@ -4,10 +4,10 @@ from functools import partial
 
 from skillpm.environment.project import Project, wishes_of
 from skillpm.environment.transaction import writing
-from skillpm.errors import StateError, UnknownSkillError
+from skillpm.errors import StateError
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview, stored_packs
-from skillpm.flows.fit import misfit, prune
+from skillpm.flows.fit import misfit, not_installed, prune
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import known_root
 from skillpm.spec.lockfile import Lockfile
@@ -61,7 +61,7 @@ def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> Non
     if skill in file.wishes:
         return
     if skill not in lock.skills:
-        raise UnknownSkillError(f"`{skill}` is not installed", hint="`skillpm list`")
+        raise not_installed(skill, lock.skills)
     raise StateError(
         f"skillpm.toml does not ask for `{skill}`: it is there because {_who(lock, skill)} "
         "requires it",

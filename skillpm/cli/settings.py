@@ -1,0 +1,111 @@
+"""What flags, environment, project and user say of the keys of `skillpm.spec.config`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skillpm.cli.state import State
+from skillpm.errors import SpecError, StateError, UsageError
+from skillpm.spec import config, toml
+from skillpm.spec.config import Chosen
+
+_WORKERS = 2
+_LOCK_TIMEOUT = 600.0
+
+
+def user_file() -> Path:
+    """`SKILLPM_CONFIG`, or `config.toml` in the platform's configuration folder."""
+    named = os.environ.get("SKILLPM_CONFIG")
+    if named:
+        return Path(named).expanduser()
+    import platformdirs
+
+    return platformdirs.user_config_path("skillpm") / "config.toml"
+
+
+def resolve(state: State) -> dict[str, Chosen]:
+    """Every key with its value and source; defaults filled in.
+
+    Raises `UsageError` for a bad variable, `SpecError` for a bad file.
+    """
+    try:
+        environment = config.from_environment(os.environ)
+    except SpecError as problem:
+        raise UsageError(problem.message) from problem
+    chosen = config.choose([_flags(state), environment, _project(state.folder), _user()])
+    defaults: dict[str, config.Value] = {
+        "offline": False,
+        "color": "auto",
+        "workers": max(_WORKERS, min(os.cpu_count() or 1, 8)),
+        "lock-timeout": _LOCK_TIMEOUT,
+    }
+    for key, value in defaults.items():
+        if chosen[key].value is None:
+            chosen[key] = Chosen(value, "default")
+    return chosen
+
+
+def color_of(state: State) -> bool | None:
+    """Whether to print colours; None leaves it to the terminal."""
+    try:
+        wanted = resolve(state)["color"].value
+    except (SpecError, UsageError, StateError):
+        wanted = "never" if state.color == "never" or os.environ.get("NO_COLOR") else "auto"
+    if wanted == "auto":
+        return False if os.environ.get("TERM") == "dumb" else None
+    return wanted == "always"
+
+
+def _flags(state: State) -> dict[str, Chosen]:
+    given: dict[str, config.Value | None] = {
+        "registry": state.registry,
+        "base": None if state.base is None else str(state.base),
+        "offline": state.offline or None,
+        "color": state.color,
+        "workers": state.workers,
+        "lock-timeout": state.lock_timeout,
+    }
+    named = {"color": "--no-color", "lock-timeout": "--no-wait"}
+    plain = {"color": state.color == "never", "lock-timeout": state.lock_timeout == 0}
+    return {
+        key: Chosen(value, named[key] if plain.get(key) else f"--{key}")
+        for key, value in given.items()
+        if value is not None
+    }
+
+
+def _project(folder: Path) -> dict[str, Chosen]:
+    """What skillpm.toml says; a file that cannot be read is for the command to complain of."""
+    path = folder / "skillpm.toml"
+    try:
+        document = toml.parse(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError, SpecError):
+        return {}
+    what = "`[config]` of skillpm.toml"
+    values = config.read_config(document.get("config", {}), what, elsewhere=config.ELSEWHERE)
+    found = {key: Chosen(value, f"{path}: [config]") for key, value in values.items()}
+    places = {"base": ("project", "base"), "registry": ("registries", "default")}
+    for key, (table, name) in places.items():
+        value = _at(document, table, name)
+        if isinstance(value, str):
+            found[key] = Chosen(value, f"{path}: [{table}]")
+    return found
+
+
+def _at(document: Mapping[str, Any], table: str, name: str) -> Any:
+    inner = document.get(table)
+    value = inner.get(name) if isinstance(inner, dict) else None
+    return value.get("url") if isinstance(value, dict) else value
+
+
+def _user() -> dict[str, Chosen]:
+    path = user_file()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as problem:
+        raise StateError(f"`{path}` cannot be read: {problem}") from problem
+    values = config.read_config(toml.parse(text, f"`{path}`"), f"`{path}`")
+    return {key: Chosen(value, str(path)) for key, value in values.items()}

@@ -1,0 +1,204 @@
+"""`doctor`: what keeps skillpm from working here, found one check at a time."""
+
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from skillpm import __version__
+from skillpm.checkpoint.place import place
+from skillpm.environment.project import Project, drift
+from skillpm.errors import NotFoundError, SkillpmError
+from skillpm.flows.base import check_base, open_base
+from skillpm.flows.bound import url_of
+from skillpm.flows.lower import check_is
+from skillpm.flows.setting import Setting
+from skillpm.journal.atomic import sync_file, sync_folder
+from skillpm.journal.lock import HOLDER
+from skillpm.journal.owner import Life, read_owner
+from skillpm.spec.project import DEFAULT_REGISTRY
+from skillpm.store.packs import is_complete, load_pack
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+_LOW = 1_000_000_000
+_FULL = 50_000_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: `ok`, `warn` or `fail`, what was found, and what to do about it."""
+
+    name: str
+    status: str
+    message: str
+    hint: str | None = None
+
+
+def examine(setting: Setting) -> list[Check]:
+    """Every check, in the order in which they build on each other."""
+    project = Project(setting.project)
+    checks = [_python(), *_extras(), _folder(setting.home, "home"), _space(setting.home, "home")]
+    if not project.file.exists():
+        return [*checks, Check("project", WARN, "there is no skillpm.toml here", _INIT)]
+    checks += [_folder(project.folder, "project"), _space(project.folder, "project")]
+    steps: list[tuple[str, Callable[[Setting, Project], Iterator[Check]]]] = [
+        ("files", _features),
+        ("project", _project),
+        ("lock", _leftovers),
+        ("base", _base),
+        ("registry", _registries),
+        ("store", _store),
+    ]
+    for name, step in steps:
+        try:
+            checks.extend(step(setting, project))
+        except SkillpmError as problem:
+            checks.append(Check(name, FAIL, problem.message, problem.hint))
+        except OSError as problem:
+            checks.append(Check(name, FAIL, f"`{problem.filename}`: {problem.strerror}"))
+    return checks
+
+
+_INIT = "`skillpm init --base PATH` makes a project"
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", OK, f"Python {found}, skillpm {__version__}")
+
+
+def _extras() -> Iterator[Check]:
+    """What is installed is read from its metadata: importing it takes seconds."""
+    for name, why in (
+        ("torch", "lossy schemes need it"),
+        ("transformers", "`pack --calibration` and `probe` need it"),
+    ):
+        try:
+            yield Check(name, OK, f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Check(name, WARN, f"{name} is not installed: {why}", f"`pip install {name}`")
+
+
+def _folder(folder: Path, name: str) -> Check:
+    nearest = _existing(folder)
+    try:
+        with _probe(nearest) as path:
+            (path / "file").write_bytes(b"skillpm")
+            sync_file(path / "file")
+            sync_folder(path)
+    except OSError as problem:
+        hint = "set SKILLPM_HOME to a folder that can" if name == "home" else None
+        return Check(name, FAIL, f"`{folder}` cannot be written: {problem.strerror}", hint)
+    made = "" if nearest == folder else ", which is not there yet"
+    return Check(name, OK, f"`{folder}`{made} can be written")
+
+
+def _space(folder: Path, name: str) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free
+    status = FAIL if free < _FULL else WARN if free < _LOW else OK
+    hint = None if status == OK else "make room: a graft takes as much as its base"
+    return Check("disk", status, f"{free / 1e9:.2f} GB free for the {name}", hint)
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+@contextmanager
+def _probe(folder: Path) -> Iterator[Path]:
+    """A folder for a try, gone at the end."""
+    path = Path(tempfile.mkdtemp(prefix=".skillpm-probe-", dir=folder))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _features(_setting: Setting, project: Project) -> Iterator[Check]:
+    """How a graft can share the files that it does not change."""
+    with _probe(project.folder) as path:
+        (path / "one").write_bytes(b"skillpm")
+        clones = place(path / "one", path / "two", link=False).written == 0
+        try:
+            os.link(path / "one", path / "three")
+            links = True
+        except OSError as problem:
+            if problem.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            links = False
+    parts = [f"{'can' if clones else 'cannot'} clone", f"{'can' if links else 'cannot'} hard-link"]
+    hint = None if clones else "untouched shards are copied; `graft --link` links them"
+    yield Check("files", OK, f"the project's file system {' and '.join(parts)} files", hint)
+
+
+def _project(_setting: Setting, project: Project) -> Iterator[Check]:
+    notes = drift(project)
+    for note in notes:
+        yield Check("project", WARN, note)
+    if not notes:
+        current = project.generation()
+        yield Check("project", OK, f"generation {current.number}, {len(current.skills)} skills")
+
+
+def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:
+    owner = read_owner(project.state / HOLDER)
+    now = _setting.now.timestamp()
+    if owner is None:
+        yield Check("lock", OK, "no command holds the project")
+    elif owner.life() is Life.ALIVE:
+        yield Check("lock", OK, f"in use by {owner.told(now)}")
+    else:
+        dead = (
+            "which was cut off" if owner.life() is Life.DEAD else "which cannot be seen from here"
+        )
+        hint = "the next writing command takes over"
+        yield Check("lock", WARN, f"held by {owner.told(now)}, {dead}", hint)
+    if project.journal.exists():
+        hint = "`skillpm install` completes or undoes it"
+        yield Check("journal", WARN, "a command was cut off", hint)
+
+
+def _base(setting: Setting, project: Project) -> Iterator[Check]:
+    base = open_base(setting, project)
+    found = setting.identify(base, "hashing base").root
+    check_base(found, project.read_file().root, base.path)
+    yield Check("base", OK, f"`{base.path}` is {found.short}")
+
+
+def _registries(setting: Setting, project: Project) -> Iterator[Check]:
+    file = project.read_file()
+    for name in sorted({DEFAULT_REGISTRY, *file.registries}):
+        try:
+            url = url_of(setting, file, name)
+            count = len(setting.connect(url, False).skills())
+        except SkillpmError as problem:
+            yield Check("registry", FAIL, f"`{name}`: {problem.message}", problem.hint)
+        else:
+            yield Check("registry", OK, f"`{name}`: {count} skills in {url}")
+
+
+def _store(setting: Setting, project: Project) -> Iterator[Check]:
+    """Every installed pack is there, and its documents are what they should be."""
+    store = setting.store
+    missing = []
+    installed = project.generation().installed
+    for skill, one in installed.items():
+        whole = False
+        with suppress(NotFoundError):
+            check_is(load_pack(store, one.digest), skill, one.version)
+            whole = is_complete(store, one.digest)
+        if not whole:
+            missing.append(one.ref)
+    if missing:
+        named = ", ".join(missing)
+        yield Check(
+            "store", FAIL, f"blobs of {named} are missing", "`skillpm install` fetches them"
+        )
+    else:
+        yield Check("store", OK, f"{len(installed)} packs are whole in `{setting.home / 'store'}`")
