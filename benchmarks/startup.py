@@ -67,14 +67,19 @@ def measure(project: Path, home: Path, runs: int) -> tuple[Table, bool]:
     return table, found[1][0] < LIMIT and found[2][0] < LIMIT
 
 
-def imports(project: Path, home: Path, *, shown: int = 15) -> Table:
-    """The modules that `list` imports, those first that cost most by themselves and below."""
+def import_costs(project: Path, home: Path, command: str) -> list[tuple[int, int, str]]:
+    """Every module that a command imports: microseconds with all below, by itself, its name."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "skillpm", "list"],
+        [sys.executable, "-X", "importtime", "-m", "skillpm", command],
         cwd=project, env={"SKILLPM_HOME": str(home), "PYTHONPATH": str(Path.cwd())},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    rows = [(int(m[2]), int(m[1]), m[3]) for m in _IMPORT.finditer(done.stderr)]
+    return [(int(m[2]), int(m[1]), m[3]) for m in _IMPORT.finditer(done.stderr)]
+
+
+def imports(project: Path, home: Path, *, shown: int = 15) -> Table:
+    """The modules that `list` imports, those first that cost most by themselves and below."""
+    rows = import_costs(project, home, "list")
     title = f"What `skillpm list` imports: {len(rows)} modules"
     table = Table(title, ("module", "ms with all below", "ms by itself"))
     for below, itself, name in sorted(rows, reverse=True)[:shown]:
