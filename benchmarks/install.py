@@ -60,8 +60,10 @@ def write_model(folder: Path, seed: int) -> Path:
     random, noise = np.random.default_rng(0), np.random.default_rng(seed)
     tensors = {name: random.standard_normal((16, 16)).astype(np.float16) for name in names}
     if seed:
-        for tensor in tensors.values():
-            tensor += noise.standard_normal(tensor.shape).astype(np.float16) / 100
+        tensors = {
+            name: tensor + noise.standard_normal(tensor.shape).astype(np.float16) / np.float16(100)
+            for name, tensor in tensors.items()
+        }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
     return folder

@@ -140,7 +140,7 @@ def test_a_holder_is_named_and_a_dead_one_is_not_waited_for(
     with held(state, "graft", timeout=1, say=print):
         outcome = run_process("install", "acme/math", "--json")
     assert (outcome.code, outcome.error["kind"]) == (1, "state")
-    assert f"`skillpm graft` (process {os.getpid()})" in outcome.error["message"]
+    assert f"`skillpm graft` (process {os.getpid()}, for " in outcome.error["message"]
     (state / "holder.json").write_text('{"pid": 999999, "command": "install"}')
     started = time.monotonic()
     assert published.ask("install", "acme/math")["generation"] == 1
