@@ -42,10 +42,18 @@ def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -
                     f"`{manifest.skill}` has weight {weights[manifest.skill]}, but `{fixed[0]}` "
                     "cannot be scaled"
                 )
+    entries = {m.skill: {entry.tensor: entry for entry in m.footprint} for m in manifests}
+    settled = {
+        skill: {tensor for tensor, entry in touched.items() if not adds_up(entry)}
+        for skill, touched in entries.items()
+    }
     for one, other in combinations(manifests, 2):
         if one.skill in below[other.skill] or other.skill in below[one.skill]:
             continue
-        tensor = _clash(one, other)
+        ours, theirs = entries[one.skill], entries[other.skill]
+        # Most packs only add: few names are worth a look, however many packs there are.
+        narrow = (settled[one.skill] & theirs.keys()) | (settled[other.skill] & ours.keys())
+        tensor = min((t for t in narrow if ours[t].result != theirs[t].result), default=None)
         if tensor:
             yield f"`{one.skill}` and `{other.skill}` give `{tensor}` different contents"
 
@@ -53,14 +61,3 @@ def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -
 def adds_up(entry: FootprintEntry) -> bool:
     """Whether an entry's delta can be weighted and summed with others'."""
     return entry.change == "changed" and is_float(entry.dtype)
-
-
-def _clash(one: Manifest, other: Manifest) -> str | None:
-    theirs = {entry.tensor: entry for entry in other.footprint}
-    for entry in one.footprint:
-        match = theirs.get(entry.tensor)
-        if match is None or (adds_up(entry) and adds_up(match)):
-            continue
-        if entry.result != match.result:
-            return entry.tensor
-    return None
