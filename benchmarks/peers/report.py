@@ -108,7 +108,7 @@ def duel(rows: list[Row]) -> Table:
 
 
 def enough(rows: list[Row], methods: list[str]) -> Iterable[Table]:
-    """The fewest bytes with which a method was seen to keep 99 %."""
+    """The fewest bytes with which a method was seen to keep 99 %, where it was searched or seen."""
     for family, members in by_family(rows):
         title = f"{family}: bytes for {WANTED:.0%} of the {KEPT[members[0].kind]}"
         table = Table(title, ("method", "kB", "of bf16 delta", "kept", "seeds that reach it"))
@@ -116,7 +116,8 @@ def enough(rows: list[Row], methods: list[str]) -> Iterable[Table]:
             mine = [row for row in members if row.method == method]
             if not mine:
                 continue
-            seeds = sorted({row.seed for row in mine})
+            searched = {row.seed for row in mine if row.budget.startswith("keep")}
+            seeds = sorted(searched or {row.seed for row in mine})
             best = [least for seed in seeds if (least := _least(mine, seed))]
             count = f"{len(best)} of {len(seeds)}"
             if len(best) < len(seeds):
