@@ -1,0 +1,50 @@
+"""`[audit]` of skillpm.toml: what an audit fails on, which licences go, and what is put aside."""
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
+
+from skillpm.spec.advisory import Level
+from skillpm.spec.fields import Document, SkillNameField
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected a reason")
+    return text
+
+
+class Licences(Document):
+    """SPDX identifiers: with `allow`, nothing else goes; what `deny` has never goes."""
+
+    allow: list[str] = Field(default_factory=list)
+    deny: list[str] = Field(default_factory=list)
+
+
+class Ignore(Document):
+    """A finding that is put aside for a time: by code or advisory, for one skill or for all."""
+
+    code: str | None = None
+    id: str | None = None
+    skill: SkillNameField | None = None
+    reason: Annotated[str, AfterValidator(_reason)]
+    until: date
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "Ignore":
+        if self.code is None and self.id is None:
+            raise ValueError("expected `code` or `id`: what is ignored")
+        return self
+
+
+class AuditTable(Document):
+    """`[audit]`."""
+
+    fail_on: Annotated[
+        Level | None, Field(validation_alias=AliasChoices("fail-on", "fail_on"))
+    ] = None
+    licenses: Licences = Licences()
+    ignore: list[Ignore] = Field(default_factory=list)
+
+
