@@ -76,5 +76,3 @@ def _expired(rule: Ignore) -> Finding:
     what = rule.id or rule.code
     text = f"`[[audit.ignore]]` of `{what}` ended on {rule.until}: {rule.reason}"
     return Finding("low", "ignore-expired", str(rule.skill) if rule.skill else None, text)
-
-

@@ -79,7 +79,7 @@ class Affected(Document):
     versions: list[str] = Field(default_factory=list)
 
 
-class _Skill(Document):
+class AffectedSkill(Document):
     """An entry about a skill, read whole."""
 
     name: SkillNameField
@@ -87,6 +87,7 @@ class _Skill(Document):
     versions: list[VersionField] = Field(default_factory=list)
 
     def holds(self, version: Version) -> bool:
+        """Whether a version is listed, or in a range."""
         listed = version in self.versions
         return listed or any(one.holds(version) for one in self.ranges)
 
@@ -123,21 +124,27 @@ class Advisory(Document):
         """Its identifier and its aliases."""
         return frozenset({self.id, *self.aliases})
 
-    def skills(self, problems: Problems | None = None) -> list[_Skill]:
+    def skills(self, problems: Problems | None = None) -> list[AffectedSkill]:
         """The entries about skills that can be read; `problems` notes why others cannot."""
-        found: list[_Skill] = []
+        found: list[AffectedSkill] = []
         for number, one in enumerate(self.affected):
             if one.package.ecosystem.lower() != ECOSYSTEM:
                 continue
             ranges = [r for r in one.ranges if r.get("type") not in ("GIT", "ECOSYSTEM")]
             plain = {"name": one.package.name, "ranges": ranges, "versions": one.versions}
             here = Problems(f"affected[{number}] of `{self.id}`")
-            entry = collect(_Skill, plain, here)
+            entry = collect(AffectedSkill, plain, here)
             if problems is not None:
                 problems.extend((f"affected[{number}]", why) for why in here.found)
             if entry is not None:
                 found.append(entry)
         return found
+
+    def fixed_in(self, skill: SkillName, version: Version) -> Version | None:
+        """The lowest release above `version` that the ranges call fixed, if they name one."""
+        events = (e for s in self.skills() if s.name == skill for r in s.ranges for e in r.events)
+        fixes = {event.fixed for event in events if event.fixed is not None}
+        return min((fix for fix in fixes if fix > version), default=None)
 
     def affects(self, skill: SkillName, version: Version) -> bool:
         """Whether a release is affected; never where the advisory was withdrawn."""
@@ -157,7 +164,9 @@ def parse_advisories(data: bytes, what: str) -> list[Advisory]:
         if advisory is not None:
             advisory.skills(here)
             found.append(advisory)
-        problems.extend((f"[{number}]" if isinstance(plain, list) else "", why) for why in here.found)
+        problems.extend(
+            (f"[{number}]" if isinstance(plain, list) else "", why) for why in here.found
+        )
     problems.raise_if_any(hint="an advisory is a document in OSV form, ossf.github.io/osv-schema")
     seen: set[str] = set()
     for advisory in found:

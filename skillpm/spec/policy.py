@@ -1,9 +1,9 @@
 """`[audit]` of skillpm.toml: what an audit fails on, which licences go, and what is put aside."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AliasChoices, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
 from skillpm.spec.advisory import Level
 from skillpm.spec.fields import Document, SkillNameField
@@ -13,6 +13,16 @@ def _reason(text: str) -> str:
     if not text.strip():
         raise ValueError("expected a reason")
     return text
+
+
+def _day(plain: Any) -> Any:
+    """A date as TOML has it, or as text."""
+    if isinstance(plain, str):
+        try:
+            return date.fromisoformat(plain)
+        except ValueError as problem:
+            raise ValueError(f"expected a day like 2030-01-31, found {plain!r}") from problem
+    return plain
 
 
 class Licences(Document):
@@ -29,7 +39,7 @@ class Ignore(Document):
     id: str | None = None
     skill: SkillNameField | None = None
     reason: Annotated[str, AfterValidator(_reason)]
-    until: date
+    until: Annotated[date, BeforeValidator(_day)]
 
     @model_validator(mode="after")
     def _names_something(self) -> "Ignore":
@@ -41,10 +51,8 @@ class Ignore(Document):
 class AuditTable(Document):
     """`[audit]`."""
 
-    fail_on: Annotated[
-        Level | None, Field(validation_alias=AliasChoices("fail-on", "fail_on"))
-    ] = None
+    fail_on: Annotated[Level | None, Field(validation_alias=AliasChoices("fail-on", "fail_on"))] = (
+        None
+    )
     licenses: Licences = Licences()
     ignore: list[Ignore] = Field(default_factory=list)
-
-
