@@ -5,9 +5,10 @@ ecosystem `skillpm`, ranges of type SEMVER, and lists of versions. Anything else
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
@@ -22,6 +23,19 @@ _WORDS: dict[str, Level] = {"moderate": "medium", **{level: level for level in L
 _SCORES: tuple[tuple[float, Level], ...] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
 UNRATED: Level = "high"
 """An advisory that does not say how bad it is is taken seriously."""
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as problem:
+        raise ValueError(f"expected a time like 2026-01-31T12:00:00Z, found {text!r}") from problem
+    if moment.tzinfo is None:
+        raise ValueError(f"expected a time in UTC like 2026-01-31T12:00:00Z, found {text!r}")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Event(Document):
@@ -96,11 +110,11 @@ class Advisory(Document):
     """One OSV document."""
 
     id: Annotated[str, Field(min_length=1, max_length=128)]
-    modified: str
+    modified: Moment
     summary: str = ""
     details: str = ""
     aliases: list[str] = Field(default_factory=list)
-    withdrawn: str | None = None
+    withdrawn: Moment | None = None
     severity: list[dict[str, Any]] = Field(default_factory=list)
     affected: list[Affected] = Field(default_factory=list)
     database_specific: dict[str, Any] = Field(default_factory=dict)
@@ -118,6 +132,20 @@ class Advisory(Document):
                 continue
             return next((level for least, level in _SCORES if score >= least), "low")
         return UNRATED
+
+    @property
+    def modified_at(self) -> datetime:
+        """When it was last changed."""
+        return datetime.fromisoformat(self.modified)
+
+    def withdrawn_at(self, now: datetime) -> "Advisory":
+        """The same advisory, withdrawn now."""
+        moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self.model_copy(update={"withdrawn": moment, "modified": moment})
+
+    def canonical(self) -> bytes:
+        """The document as it came, in canonical JSON."""
+        return json.canonical(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
     @property
     def names(self) -> frozenset[str]:
