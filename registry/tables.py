@@ -134,7 +134,12 @@ release_blob = Table(
 advisory = Table(
     "advisory",
     metadata,
-    Column("id", Text, CheckConstraint("length(id) BETWEEN 1 AND 128", name="id_form"), primary_key=True),
+    Column(
+        "id",
+        Text,
+        CheckConstraint("length(id) BETWEEN 1 AND 128", name="id_form"),
+        primary_key=True,
+    ),
     # Canonical JSON in OSV form; a newer form of the same advisory takes its place.
     Column("document", Text, nullable=False),
     Column("published_at", DateTime(timezone=True), nullable=False),

@@ -8,18 +8,15 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-TRIGGERS = {
-    "sqlite": (
-        "CREATE TRIGGER advisory_is_kept BEFORE DELETE ON advisory "
-        "BEGIN SELECT RAISE(ABORT, 'an advisory is withdrawn, never deleted'); END",
-        "CREATE TRIGGER advisory_keeps_its_id BEFORE UPDATE OF id, published_at ON advisory "
-        "BEGIN SELECT RAISE(ABORT, 'an advisory keeps its identifier'); END",
-        # SQLite's REPLACE deletes the old row without running delete triggers.
-        "CREATE TRIGGER advisory_is_not_replaced BEFORE INSERT ON advisory "
-        "WHEN EXISTS (SELECT 1 FROM advisory WHERE id = NEW.id) "
-        "BEGIN SELECT RAISE(ABORT, 'an advisory is changed in place'); END",
-    )
-}
+KEPT = """CREATE TRIGGER advisory_is_kept BEFORE DELETE ON advisory
+BEGIN SELECT RAISE(ABORT, 'an advisory is withdrawn, never deleted'); END"""
+NAMED = """CREATE TRIGGER advisory_keeps_its_id BEFORE UPDATE OF id, published_at ON advisory
+BEGIN SELECT RAISE(ABORT, 'an advisory keeps its identifier'); END"""
+# SQLite's REPLACE deletes the old row without running delete triggers.
+NOT_REPLACED = """CREATE TRIGGER advisory_is_not_replaced BEFORE INSERT ON advisory
+WHEN EXISTS (SELECT 1 FROM advisory WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'an advisory is changed in place'); END"""
+TRIGGERS = {"sqlite": (KEPT, NAMED, NOT_REPLACED)}
 
 
 def upgrade() -> None:

@@ -8,7 +8,17 @@ from typing import Any
 import click
 
 from skillpm import __version__
-from skillpm.cli import authoring, exporting, inspecting, models, project, reading, registries
+from skillpm.cli import (
+    advisories,
+    auditing,
+    authoring,
+    exporting,
+    inspecting,
+    models,
+    project,
+    reading,
+    registries,
+)
 from skillpm.cli.output import report
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
@@ -41,9 +51,10 @@ for _command in (
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, reading.list_, reading.history, reading.diff, reading.resolve,
-    models.graft, models.audit, exporting.export, registries.registry,
+    models.graft, auditing.audit, exporting.export, registries.registry,
 ):  # fmt: skip
     app.add_command(_command)
+registries.registry.add_command(advisories.advisory)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -60,7 +60,9 @@ def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Pa
             packs[locked.skill] = pack
     findings += listed_findings(setting, file, installed, known)
     for place in places:
-        findings += graft_findings(setting, Grafted(place, installed, _root_of(lock, installed)), based)
+        findings += graft_findings(
+            setting, Grafted(place, installed, _root_of(lock, installed)), based
+        )
     checked = 3 + len(installed.skills) + len(places)
     return Report(
         settle(findings, file.audit.ignore, setting.now.date(), checked),

@@ -78,7 +78,9 @@ def graft_findings(setting: Setting, graft: Grafted, based: Based | None) -> Ite
     yield from _capped(_strays(graft.folder, read))
     current = _is_current(graft, stamp)
     if not current:
-        yield Finding("low", "graft-stale", None, f"the graft in `{graft.folder}` is of another set")
+        yield Finding(
+            "low", "graft-stale", None, f"the graft in `{graft.folder}` is of another set"
+        )
     known = graft.root if current else None
     composition = _composition(setting, stamp, based)
     found: list[Finding] = []
