@@ -58,7 +58,7 @@ def cyclonedx(inventory: Inventory, audited: Audited, at: datetime | None) -> di
         metadata=metadata,
         vulnerabilities=_vulnerabilities(inventory, audited),
     )
-    refs = {skill: pack for skill, pack in zip(lock.skills, packs, strict=True)}
+    refs = dict(zip(lock.skills, packs, strict=True))
     bom.register_dependency(graft, packs)
     for skill, locked in lock.skills.items():
         needs = sorted({need.skill for need in locked.requires if need.skill in refs})

@@ -42,7 +42,7 @@ _PATH = click.Path(path_type=Path)
     help="A file or folder of OSV documents, beside what registries say.",
 )
 @click.pass_obj
-def audit(state: State, fail_on: "Level | None", format_: str | None, **asked: Any) -> None:
+def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked: Any) -> None:
     r"""Check all that is installed and grafted: bytes, base, yanks, advisories, licences.
 
     Every byte is read again; nothing of the project is written. A damaged graft is told by tensor.
