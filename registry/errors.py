@@ -1,5 +1,6 @@
 """What can be wrong with a registry; each error belongs to a family of `skillpm.errors`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from skillpm.errors import (
@@ -9,6 +10,7 @@ from skillpm.errors import (
     StateError,
     UnknownSkillError,
 )
+from skillpm.spec.advisory import Advisory
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
@@ -161,3 +163,38 @@ class SourceUnreadableError(StateError):
     def __init__(self, digest: Digest, why: str) -> None:
         super().__init__(f"blob `{digest}` of the pack cannot be read: {why}")
         self.digest = digest
+
+
+class UnknownAdvisoryError(NotFoundError):
+    """An advisory that this registry does not have."""
+
+    def __init__(self, path: Path, identifier: str) -> None:
+        super().__init__(
+            f"there is no advisory `{identifier}` in registry `{path}`",
+            hint="`skillpm registry advisory list` lists those that are",
+        )
+        self.identifier = identifier
+
+
+class AdvisoryOutdatedError(StateError):
+    """A form of an advisory that is no newer than the one that stands."""
+
+    def __init__(self, advisory: Advisory, *, standing: str) -> None:
+        super().__init__(
+            f"advisory `{advisory.id}` stands as modified at {standing}, and cannot become its "
+            f"form of {advisory.modified}",
+            hint="a changed advisory has a later `modified`",
+        )
+        self.standing = standing
+
+
+class UnknownAffectedError(UnknownSkillError):
+    """An advisory about skills that this registry does not have, or about none."""
+
+    def __init__(self, path: Path, advisory: Advisory, skills: Sequence[SkillName]) -> None:
+        about = f"`{skills[0]}`, which is not in registry `{path}`" if skills else "no skill at all"
+        super().__init__(
+            f"advisory `{advisory.id}` is about {about}",
+            hint="`skillpm search` lists the skills; an entry's `package` is "
+            '{"ecosystem": "skillpm", "name": "acme/math"}',
+        )

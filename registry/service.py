@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from registry.blobs import Blobs, OpenBlob, verified
+from registry.catalog.advisories import Advisories
 from registry.catalog.queries import Catalog
 from registry.catalog.rows import Pack
 from registry.db.disk import locked
 from registry.db.schema import create_database, open_database
 from registry.errors import (
+    AdvisoryOutdatedError,
     BlobMissingError,
     BlobNotFoundError,
     ReleaseExistsError,
+    UnknownAdvisoryError,
+    UnknownAffectedError,
     UnknownReleaseError,
 )
 from skillpm.errors import SpecError
 from skillpm.spec import json
+from skillpm.spec.advisory import Advisory
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import parse_manifest
 from skillpm.spec.names import SkillName
@@ -45,6 +50,7 @@ class Registry:
     def __init__(self, path: Path, catalog: Catalog, *, patience: float) -> None:
         self.path = path
         self._catalog = catalog
+        self._advisories = Advisories(catalog.database)
         self._blobs = Blobs(path)
         self._patience = patience
 
@@ -103,6 +109,40 @@ class Registry:
         """Show a release to new resolutions again, where it was hidden."""
         self._catalog.unyank(skill, version)
         return self._release(skill, version)
+
+    def advisories(self) -> list[Advisory]:
+        """Every advisory by its identifier, withdrawn ones too."""
+        return self._advisories.all()
+
+    def advise(self, advisory: Advisory, *, now: datetime) -> bool:
+        """Publish an advisory; False where it stands so already.
+
+        A newer form takes the place of an older one. Raises `AdvisoryOutdatedError` for another
+        form that is not newer, `UnknownSkillError` where it is about no skill that is here.
+        """
+        with locked(self.path, self._patience):
+            standing = self._advisories.find(advisory.id)
+            if standing is not None and standing.canonical() == advisory.canonical():
+                return False
+            if standing is not None and standing.modified_at >= advisory.modified_at:
+                raise AdvisoryOutdatedError(advisory, standing=standing.modified)
+            about = {entry.name for entry in advisory.skills()}
+            unknown = sorted(about - set(self.skills()))
+            if unknown or not about:
+                raise UnknownAffectedError(self.path, advisory, unknown)
+            self._advisories.put(advisory, now=now)
+        return True
+
+    def withdraw(self, identifier: str, *, now: datetime) -> Advisory:
+        """Withdraw an advisory: it stays listed, and affects nothing any more."""
+        with locked(self.path, self._patience):
+            standing = self._advisories.find(identifier)
+            if standing is None:
+                raise UnknownAdvisoryError(self.path, identifier)
+            if standing.withdrawn is None:
+                standing = standing.withdrawn_at(now)
+                self._advisories.put(standing, now=now)
+        return standing
 
     def close(self) -> None:
         """Promise that this object is used no more; nothing stays open between calls anyway."""

@@ -130,3 +130,18 @@ release_blob = Table(
     # Which releases still need a blob is asked by its digest.
     Index(None, "digest"),
 )
+
+advisory = Table(
+    "advisory",
+    metadata,
+    Column(
+        "id",
+        Text,
+        CheckConstraint("length(id) BETWEEN 1 AND 128", name="id_form"),
+        primary_key=True,
+    ),
+    # Canonical JSON in OSV form; a newer form of the same advisory takes its place.
+    Column("document", Text, nullable=False),
+    Column("published_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 FILE = "registry.db"
 BLOBS = "blobs"
-HEAD = "0001"  # The newest migration; they are numbered with four digits, so text sorts them.
+HEAD = "0002"  # The newest migration; they are numbered with four digits, so text sorts them.
+READABLE = "0001"  # Since this one migrations have only added tables, whose absence is borne.
 _ROOM = Path(__file__).resolve().parents[1]
 
 
@@ -43,9 +44,18 @@ def open_database(folder: Path, patience: float) -> Database:
     if found > HEAD:
         raise RegistryNewerError(folder, found=found, known=HEAD)
     if found < HEAD:
+        _update(folder, opened, patience, since=found)
+    return opened
+
+
+def _update(folder: Path, opened: Database, patience: float, *, since: str) -> None:
+    """Bring a schema up to date; where it may only be read, leave it if it can be read so."""
+    try:
         with locked(folder, patience), opened.writing() as connection:
             migrate(folder, connection)
-    return opened
+    except RegistryReadOnlyError:
+        if since < READABLE:
+            raise
 
 
 def _readable(folder: Path) -> tuple[Database, str]:

@@ -12,6 +12,8 @@ import click
 
 from skillpm import __version__
 from skillpm.cli import (
+    advisories,
+    auditing,
     authoring,
     exporting,
     habits,
@@ -54,10 +56,11 @@ for _command in (
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, project.apply, reading.list_, reading.history, reading.diff, reading.resolve,
-    models.graft, models.audit, exporting.export, registries.registry,
+    models.graft, auditing.audit, exporting.export, registries.registry,
     habits.completion, habits.config, habits.doctor,
 ):  # fmt: skip
     app.add_command(_command)
+registries.registry.add_command(advisories.advisory)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

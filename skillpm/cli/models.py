@@ -1,18 +1,16 @@
-"""`graft`, `audit`: the installed set on the base, and whether it can be trusted."""
+"""`graft`: the installed set on the base."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table, size_text
+from skillpm.cli.output import clean, emit_json, size_text
 from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, make_setting
 
 if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
-
-_LEVELS = ["low", "medium", "high", "critical"]
 
 
 @click.command(cls=Command)
@@ -55,46 +53,3 @@ def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, l
         f"  {size_text(done.written_bytes)} written, {size_text(done.linked_bytes)} shared "
         f"with the base, {done.seconds:.1f} s"
     )
-
-
-@click.command(cls=Command)
-@click.option(
-    "--fail-on",
-    type=click.Choice(_LEVELS),
-    default="high",
-    show_default=True,
-    help="Exit 3 from here on.",
-)
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="How findings are printed.",
-)
-@click.pass_obj
-def audit(state: State, fail_on: str, format_: str) -> None:
-    r"""Check all that is installed: blobs, base, the graft on disk, yanks, licences.
-
-    Every byte is read again; nothing is written.
-
-    \b
-    skillpm audit
-    skillpm audit --fail-on medium --json
-    """
-    from skillpm.flows.audit import audit as flow
-
-    found = flow(make_setting(state))
-    if state.json or format_ == "json":
-        rows = [
-            {"level": f.level, "code": f.code, "skill": f.skill, "message": f.message}
-            for f in found.findings
-        ]
-        emit_json({"findings": rows, "checked": found.checked})
-    else:
-        rows_ = [(f.level, f.code, f.skill or "-", f.message) for f in found.findings]
-        if rows_:
-            emit_table(rows_, ("level", "code", "skill", "finding"))
-        click.echo(f"{found.checked} checks, {len(rows_)} findings")
-    if found.fails(fail_on):
-        raise click.exceptions.Exit(3)

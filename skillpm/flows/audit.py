@@ -1,158 +1,130 @@
-"""`audit`: is everything that is installed still what it should be, and may it be trusted."""
+"""`audit`: is everything that is installed and grafted still what it should be, and trusted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from pathlib import Path
 
-from skillpm.checkpoint.folder import STAMP, is_graft
+from skillpm.audit.cyclonedx import Inventory
+from skillpm.audit.findings import Audited, Finding, settle
+from skillpm.audit.licences import Policy
+from skillpm.checkpoint.folder import is_graft
 from skillpm.environment.project import Project
-from skillpm.errors import IntegrityError, NotFoundError, RegistryError, SkillpmError
-from skillpm.flows.assemble import check_graft, read_stamp
+from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
+from skillpm.flows.audit_graft import Based, Grafted, graft_findings
+from skillpm.flows.audit_listed import listed_findings, read_advisories
+from skillpm.flows.audit_packs import Audit, look_at
 from skillpm.flows.base import check_base, open_base
-from skillpm.flows.catalogue import Registries
 from skillpm.flows.fit import misfit
-from skillpm.flows.graft import DEFAULT_TARGET, stamp_of
-from skillpm.flows.setting import Setting, open_model
-from skillpm.spec.lockfile import LockedSkill, Lockfile
-from skillpm.store.packs import StoredPack, load_pack
+from skillpm.flows.graft import DEFAULT_TARGET
+from skillpm.flows.setting import Setting
+from skillpm.spec.advisory import Level
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import ProjectFile
+from skillpm.store.packs import StoredPack
 
-LEVELS = ("low", "medium", "high", "critical")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, how badly, and with which skill if with one."""
-
-    level: str
-    code: str
-    skill: str | None
-    message: str
+FAIL_ON: Level = "high"
 
 
 @dataclass(frozen=True)
-class Audited:
-    """All findings, the worst first, and how many things were checked."""
+class Report:
+    """An audit: what was found, the level that the project fails on, and what it is made of."""
 
-    findings: tuple[Finding, ...]
-    checked: int
-
-    def fails(self, level: str) -> bool:
-        """Whether a finding is at or above `level`."""
-        return any(LEVELS.index(f.level) >= LEVELS.index(level) for f in self.findings)
+    audited: Audited
+    fail_on: Level
+    lock: str
+    inventory: Inventory
 
 
-Check = Callable[[], Iterator[Finding]]
+def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Path] = ()) -> Report:
+    """Check blobs, base, grafts, yanks, advisories, licences, and what packs say of themselves.
 
-
-def audit(setting: Setting) -> Audited:
-    """Check every blob, the base, the graft on disk, yanks, and what packs say of themselves.
-
-    Reads every byte again: no cache is believed. Writes nothing.
+    Without `grafts`, the project's own, where it is there. Reads every byte again: no cache is
+    believed. Writes nothing. Raises `SpecError` where project file, policy or a given advisory
+    cannot be read: an audit that leaves out what it was asked for must not pass.
     """
     project = Project(setting.project)
-    installed = project.generation().lockfile
-    checks: list[Check] = [lambda: _lock(project), lambda: _base(setting, project)]
-    checks.extend(partial(_pack, setting, locked) for locked in installed.skills.values())
-    checks.append(lambda: _yanks(setting, project, installed))
-    if is_graft(setting.project / DEFAULT_TARGET):
-        checks.append(lambda: _graft(setting, project))
-    findings = [finding for check in checks for finding in check()]
-    findings.sort(key=lambda f: (-LEVELS.index(f.level), f.skill or "", f.code))
-    return Audited(tuple(findings), len(checks))
+    file, installed = project.read_file(), project.generation().lockfile
+    policy, known = Policy(file.audit.licenses), read_advisories(advisories)
+    places = _places(setting, grafts)
+    lock, findings = _lock(project, file, installed)
+    based, found = _base(setting, project)
+    findings += found
+    packs: dict[SkillName, StoredPack] = {}
+    checks = Audit(setting.store, policy)
+    for locked in installed.skills.values():
+        pack, found = look_at(checks, locked)
+        findings += found
+        if pack is not None:
+            packs[locked.skill] = pack
+    findings += listed_findings(setting, file, installed, known)
+    for place in places:
+        findings += graft_findings(
+            setting, Grafted(place, installed, _root_of(lock, installed)), based
+        )
+    checked = 3 + len(installed.skills) + len(places)
+    return Report(
+        settle(findings, file.audit.ignore, setting.now.date(), checked),
+        file.audit.fail_on or FAIL_ON,
+        project.read_text(project.lock_file) if project.lock_file.exists() else "",
+        _inventory(setting, installed, _root_of(lock, installed), packs),
+    )
 
 
-def _lock(project: Project) -> Iterator[Finding]:
-    reason = misfit(project.read_file(), project.read_lock())
+def _places(setting: Setting, grafts: Iterable[Path]) -> list[Path]:
+    named = [path.expanduser() for path in grafts]
+    for path in named:
+        if not is_graft(path):
+            raise NotFoundError(
+                f"there is no graft of ours in `{path}`", hint=f"`skillpm graft -o {path}`"
+            )
+    own = setting.project / DEFAULT_TARGET
+    return named or [own] * is_graft(own)
+
+
+def _lock(
+    project: Project, file: ProjectFile, installed: Lockfile
+) -> tuple[Lockfile | None, list[Finding]]:
+    try:
+        lock = project.read_lock()
+    except SpecError as problem:
+        return None, [Finding("high", "lock-damaged", None, problem.message)]
+    return lock, list(_drift(file, lock, installed))
+
+
+def _drift(file: ProjectFile, lock: Lockfile | None, installed: Lockfile) -> Iterator[Finding]:
+    reason = misfit(file, lock)
     if reason is not None:
         yield Finding("medium", "lock-drift", None, f"skillpm.lock does not fit: {reason}")
+    if lock is not None and not lock.same_set(installed):
+        text = "skillpm.lock is not what is installed, and what is installed is what was checked"
+        yield Finding("low", "lock-ahead", None, text)
 
 
-def _base(setting: Setting, project: Project) -> Iterator[Finding]:
+def _root_of(lock: Lockfile | None, installed: Lockfile) -> Digest | None:
+    """The root that the lock knows for what is installed."""
+    return lock.graft.root if lock is not None and lock.same_set(installed) else None
+
+
+def _base(setting: Setting, project: Project) -> tuple[Based | None, list[Finding]]:
     try:
         base = open_base(setting, project)
         found = setting.identify(base, "hashing base", cached=False)
         check_base(found.root, project.generation().base_root, base.path)
     except IntegrityError as problem:
-        yield Finding("critical", "base-mismatch", None, problem.message)
+        return None, [Finding("critical", "base-mismatch", None, problem.message)]
     except SkillpmError as problem:
-        yield Finding("medium", "base-missing", None, problem.message)
+        return None, [Finding("medium", "base-missing", None, problem.message)]
+    base.expected = found.leaves
+    return Based(base, found), []
 
 
-def _pack(setting: Setting, locked: LockedSkill) -> Iterator[Finding]:
-    name = str(locked.skill)
-    try:
-        pack = load_pack(setting.store, locked.digest)
-        for digest in pack.image.blobs:
-            setting.store.open(digest)
-    except NotFoundError as problem:
-        yield Finding("high", "blob-missing", name, problem.message)
-        return
-    except SkillpmError as problem:
-        yield Finding("critical", "blob-damaged", name, problem.message)
-        return
-    yield from _claims(pack, locked)
-
-
-def _claims(pack: StoredPack, locked: LockedSkill) -> Iterator[Finding]:
-    name, manifest = str(locked.skill), pack.manifest
-    if (manifest.skill, manifest.version) != (locked.skill, locked.version):
-        yield Finding("critical", "wrong-pack", name, f"its blobs are of {manifest.ref}")
-    yield Finding("low", "unsigned", name, f"{locked.ref} carries no signature")
-    if manifest.license is None:
-        yield Finding("low", "no-license", name, f"{locked.ref} names no licence")
-    said = manifest.provenance
-    if not (said.method or said.sources or said.data):
-        yield Finding("low", "no-provenance", name, f"{locked.ref} does not say where it came from")
-    if locked.accept_footprint:
-        yield Finding("low", "base-accepted", name, f"{locked.ref} was cut from another base")
-
-
-def _yanks(setting: Setting, project: Project, lock: Lockfile) -> Iterator[Finding]:
-    if not lock.skill:
-        return
-    registries = Registries(setting, project.read_file())
-    try:
-        listed = registries.releases(list(lock.skills))
-    except RegistryError as problem:
-        yield Finding("low", "registry-unreachable", None, f"yanks unknown: {problem.message}")
-        return
-    for skill, locked in lock.skills.items():
-        release = next((r for r in listed.get(skill, ()) if r.version == locked.version), None)
-        if release is None:
-            text = f"its registry does not list {locked.ref}"
-            yield Finding("medium", "unlisted", str(skill), text)
-        elif release.digest != locked.digest:
-            text = f"its registry has {locked.ref} as `{release.digest}`"
-            yield Finding("critical", "release-changed", str(skill), text)
-        elif release.yanked:
-            why = f": {release.yank_reason}" if release.yank_reason else ""
-            yield Finding("high", "yanked", str(skill), f"{locked.ref} was yanked{why}")
-
-
-def _graft(setting: Setting, project: Project) -> Iterator[Finding]:
-    folder = setting.project / DEFAULT_TARGET
-    try:
-        stamp = read_stamp(folder)
-        check_graft(folder, stamp, setting.identify(open_model(folder), "hashing", cached=False))
-    except SkillpmError as problem:
-        yield Finding("critical", "graft-damaged", None, problem.message)
-        return
-    except OSError as problem:
-        text = f"`{folder / STAMP}` cannot be read: {problem.strerror}"
-        yield Finding("high", "graft-damaged", None, text)
-        return
-    yield from _stamp(project, stamp)
-
-
-def _stamp(project: Project, stamp: dict[str, Any]) -> Iterator[Finding]:
-    """Whether the graft is of what is installed, and has the root that the lock knows."""
-    installed, lock = project.generation().lockfile, project.read_lock()
-    listed = stamp.get("skills")
-    if listed != stamp_of(installed, installed.base.root)["skills"]:
-        yield Finding("low", "graft-stale", None, "the graft on disk is of another set")
-        return
-    known = lock.graft.root if lock is not None and lock.same_set(installed) else None
-    if known is not None and stamp.get("root") != str(known):
-        text = f"the graft has the root `{stamp.get('root')}`, the lock `{known}`"
-        yield Finding("critical", "graft-damaged", None, text)
+def _inventory(
+    setting: Setting,
+    installed: Lockfile,
+    root: Digest | None,
+    packs: dict[SkillName, StoredPack],
+) -> Inventory:
+    manifests = {skill: pack.manifest for skill, pack in packs.items()}
+    return Inventory(setting.project.resolve().name, installed.with_root(root), manifests)

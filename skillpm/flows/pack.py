@@ -1,9 +1,10 @@
 """`pack`: cut the difference between a tuned model and its base into a SkillPack."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.archive.writer import write_archive
+from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
@@ -49,6 +50,8 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
 
     Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
     """
+    if request.license is not None:
+        request = replace(request, license=normal_licence(request.license))
     base, found = open_model(request.base), find_tuned(request.tuned)
     lower = _lower(setting, request, base)
     reference = _reference(setting, base, lower)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import BinaryIO, NoReturn
 
 from skillpm.errors import NotFoundError, UnknownSkillError
+from skillpm.spec.advisory import Advisory
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -43,6 +44,20 @@ class EmptyIndex:
         """None."""
         del text
         return []
+
+    def advisories(self) -> list[Advisory]:
+        """None."""
+        return []
+
+    def advise(self, advisory: Advisory, *, now: datetime) -> NoReturn:
+        """Nothing is here to be advised of."""
+        del now
+        raise UnknownSkillError(f"nothing was published yet that `{advisory.id}` could be about")
+
+    def withdraw(self, identifier: str, *, now: datetime) -> NoReturn:
+        """Nothing to withdraw."""
+        del now
+        raise NotFoundError(f"there is no advisory `{identifier}`: nothing was published yet")
 
     def skills(self) -> list[SkillName]:
         """None."""

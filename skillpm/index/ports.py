@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
+from skillpm.spec.advisory import Advisory
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -51,6 +52,18 @@ class Index(Protocol):
 
     def search(self, text: str) -> list[Release]:
         """The latest release of each skill that matches."""
+        ...
+
+    def advisories(self) -> Sequence[Advisory]:
+        """Every advisory that stands or was withdrawn, by its identifier."""
+        ...
+
+    def advise(self, advisory: Advisory, *, now: datetime) -> bool:
+        """Publish an advisory, or a newer form of one; False where it stands so already."""
+        ...
+
+    def withdraw(self, identifier: str, *, now: datetime) -> Advisory:
+        """Withdraw an advisory; `NotFoundError` where there is none."""
         ...
 
     def skills(self) -> list[SkillName]:

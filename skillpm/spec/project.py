@@ -10,6 +10,7 @@ from skillpm.spec import toml
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import DigestField, Document, read_document
 from skillpm.spec.names import SkillName, is_half
+from skillpm.spec.policy import AuditTable
 from skillpm.spec.requirements import Requirement, VersionRange
 
 DEFAULT_REGISTRY = "default"
@@ -98,6 +99,7 @@ class ProjectFile(Document):
     skills: dict[SkillKey, Annotated[Wish, _as_table("version")]] = Field(default_factory=dict)
     graft: GraftTable = GraftTable()
     registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(default_factory=dict)
+    audit: AuditTable = AuditTable()
 
     @property
     def root(self) -> Digest:

@@ -14,13 +14,11 @@ from tiny_models import Models
 from skillpm.cli.app import app
 
 
-def commands() -> list[tuple[str, ...]]:
+def commands(group: click.Group = app, above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
-    for name, command in app.commands.items():
-        inner = command.commands if isinstance(command, click.Group) else {}
-        found.extend((name, each) for each in inner)
-        if not inner:
-            found.append((name,))
+    for name, command in group.commands.items():
+        path = (*above, name)
+        found.extend(commands(command, path) if isinstance(command, click.Group) else [path])
     return found
 
 

@@ -80,7 +80,8 @@ def test_the_life_of_a_project_as_people_read_it(world: World, pair: Pair) -> No
     assert "the lock fits" in _text(world, "lock")
     assert "acme/math    1.0.0  lossless" in _text(world, "list")
     assert "the base itself" not in _text(world, "graft")
-    assert "unsigned" in _text(world, "audit")
+    assert "3 below `high` hidden" in _text(world, "audit")
+    assert "unsigned" in world.run("audit", "--fail-on", "low").out
     assert "yanked acme/math" in _text(world, "yank", "acme/math@1.0.0")
     assert "yanked" in _text(world, "audit", code=3)
     assert "unyanked" in _text(world, "unyank", "acme/math@1.0.0")

@@ -58,7 +58,7 @@ def test_the_same_journey_reads_well_for_people(world: World, models: Models) ->
         (("history",), "install acme/math"),
         (("diff", 0, 1), " + acme/math 1.0.0\n"),
         (("graft",), "grafted acme/math 1.0.0\n  into "),
-        (("audit",), "unsigned"),
+        (("audit",), "3 below `high` hidden"),
         (("lock", "--check"), "the lock fits\n"),
         (("uninstall", "acme/math"), " - acme/math 1.0.0\ngeneration 2 current; 0 kept\n"),
         (("rollback",), " + acme/math 1.0.0\n"),

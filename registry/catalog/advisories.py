@@ -1,0 +1,55 @@
+"""Advisories in and out of SQL."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import insert, inspect, select, update
+
+from registry.db.engine import Database
+from registry.errors import RegistryCorruptError
+from registry.tables import advisory as table
+from skillpm.errors import SpecError
+from skillpm.spec.advisory import Advisory, parse_advisories
+
+
+@dataclass(frozen=True, slots=True)
+class Advisories:
+    """The advisories of one registry."""
+
+    database: Database
+
+    def all(self) -> list[Advisory]:
+        """Every advisory by its identifier, withdrawn ones too. One query, a row each."""
+        query = select(table.c.document).order_by(table.c.id)
+        with self.database.reading() as connection:
+            # A registry that may only be read stays at the schema that it has.
+            if not inspect(connection).has_table(table.name):
+                return []
+            documents = connection.scalars(query).all()
+        return [self._read(document) for document in documents]
+
+    def find(self, identifier: str) -> Advisory | None:
+        """One advisory, if it is here. A row or none."""
+        query = select(table.c.document).where(table.c.id == identifier)
+        with self.database.reading() as connection:
+            document = connection.scalar(query)
+        return None if document is None else self._read(document)
+
+    def put(self, advisory: Advisory, *, now: datetime) -> None:
+        """Enter an advisory, or put its newer form in its place."""
+        at, document = now.astimezone(UTC), advisory.canonical().decode()
+        known = select(table.c.id).where(table.c.id == advisory.id)
+        values = {"document": document, "changed_at": at}
+        with self.database.writing() as connection:
+            if connection.scalar(known) is None:
+                values |= {"id": advisory.id, "published_at": at}
+                connection.execute(insert(table).values(values))
+            else:
+                connection.execute(update(table).where(table.c.id == advisory.id).values(values))
+
+    def _read(self, document: str) -> Advisory:
+        try:
+            (found,) = parse_advisories(document.encode(), "an advisory of the catalogue")
+        except (SpecError, ValueError, AttributeError) as problem:
+            raise RegistryCorruptError(self.database.folder, str(problem)) from problem
+        return found

@@ -1,0 +1,1 @@
+"""What an audit says, and in which form: findings, licences, SARIF, CycloneDX. No files."""

@@ -1,0 +1,171 @@
+"""The bill of materials of an environment: CycloneDX 1.6 JSON, with the model as component.
+
+The graft is a machine-learning model whose ancestor is the base and whose parts are the packs.
+Equal locks give equal bytes: the serial number follows from the lock, and there is no time in it
+unless one is given.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType, Pedigree
+from cyclonedx.model.license import DisjunctiveLicense, LicenseExpression
+from cyclonedx.model.tool import ToolRepository
+from cyclonedx.model.vulnerability import (
+    BomTarget,
+    Vulnerability,
+    VulnerabilityRating,
+    VulnerabilitySeverity,
+)
+from cyclonedx.output.json import JsonV1Dot6
+
+from skillpm import __version__
+from skillpm.audit.findings import Audited
+from skillpm.audit.licences import normal_licence
+from skillpm.errors import SpecError
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedBase, LockedSkill, Lockfile
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.names import SkillName
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a graft is made of: project's name, lock, and the manifests that could be read."""
+
+    name: str
+    lock: Lockfile
+    manifests: Mapping[SkillName, Manifest]
+
+
+def cyclonedx(inventory: Inventory, audited: Audited, at: datetime | None) -> dict[str, Any]:
+    """The document. Advisories stand in it as vulnerabilities; `at` is its time, if it has one."""
+    lock = inventory.lock
+    graft, packs = _graft(inventory), [_pack(inventory, one) for one in lock.skills.values()]
+    metadata = BomMetaData(component=graft, tools=ToolRepository(components=[_tool()]))
+    if at is not None:
+        metadata.timestamp = at
+    lock_hash = Digest.of(lock.dumps().encode())
+    bom = Bom(
+        components=packs,
+        serial_number=uuid5(NAMESPACE_URL, f"skillpm:{lock_hash}"),
+        metadata=metadata,
+        vulnerabilities=_vulnerabilities(inventory, audited),
+    )
+    refs = dict(zip(lock.skills, packs, strict=True))
+    bom.register_dependency(graft, packs)
+    for skill, locked in lock.skills.items():
+        needs = sorted({need.skill for need in locked.requires if need.skill in refs})
+        bom.register_dependency(refs[skill], [refs[need] for need in needs])
+    document = json.parse_object(
+        JsonV1Dot6(bom).output_as_string().encode(), "a CycloneDX document"
+    )
+    if at is None:
+        del document["metadata"]["timestamp"]  # the library puts the clock's there
+    _add_cards(document, inventory)
+    return document
+
+
+def _tool() -> Component:
+    return Component(name="skillpm", version=__version__, type=ComponentType.APPLICATION)
+
+
+def _graft(inventory: Inventory) -> Component:
+    root = inventory.lock.graft.root
+    return Component(
+        name=inventory.name,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref="graft",
+        version=str(root) if root else None,
+        pedigree=Pedigree(ancestors=[_base(inventory.lock.base)]),
+        properties=_properties({"skillpm:root": root}),
+    )
+
+
+def _base(base: LockedBase) -> Component:
+    return Component(
+        name=base.name,
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref="base",
+        version=str(base.root),
+        properties=_properties({"skillpm:root": base.root}),
+    )
+
+
+def _pack(inventory: Inventory, locked: LockedSkill) -> Component:
+    manifest = inventory.manifests.get(locked.skill)
+    facts: dict[str, object] = {"skillpm:digest": locked.digest, "skillpm:weight": locked.weight}
+    if manifest is not None:
+        facts["skillpm:base"] = manifest.base.root
+        facts["skillpm:scheme"] = manifest.compression.scheme
+    return Component(
+        name=locked.skill.name,
+        group=locked.skill.namespace,
+        version=str(locked.version),
+        type=ComponentType.MACHINE_LEARNING_MODEL,
+        bom_ref=_ref(locked),
+        description=manifest.summary or None if manifest else None,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=locked.digest.hex)],
+        licenses=_licences(manifest.license if manifest else None),
+        properties=_properties(facts),
+    )
+
+
+def _ref(locked: LockedSkill) -> str:
+    return f"{locked.skill}@{locked.version}"
+
+
+def _licences(said: str | None) -> list[LicenseExpression | DisjunctiveLicense]:
+    if said is None:
+        return []
+    try:
+        return [LicenseExpression(normal_licence(said))]
+    except SpecError:
+        return [DisjunctiveLicense(name=said or "none")]
+
+
+def _properties(facts: Mapping[str, object]) -> Iterable[Property]:
+    return [Property(name=key, value=str(value)) for key, value in facts.items() if value]
+
+
+def _vulnerabilities(inventory: Inventory, audited: Audited) -> list[Vulnerability]:
+    skills = {str(skill): _ref(locked) for skill, locked in inventory.lock.skills.items()}
+    return [
+        Vulnerability(
+            bom_ref=f"{one.id}:{one.skill}",
+            id=one.id,
+            ratings=[VulnerabilityRating(severity=VulnerabilitySeverity(one.level))],
+            description=one.message,
+            affects=[BomTarget(ref=skills[one.skill])],
+        )
+        for one in (*audited.findings, *(each.finding for each in audited.ignored))
+        if one.id is not None and one.skill in skills
+    ]
+
+
+def _add_cards(document: dict[str, Any], inventory: Inventory) -> None:
+    """Model cards, which the library does not write yet."""
+    by_ref = {_ref(one): inventory.manifests.get(s) for s, one in inventory.lock.skills.items()}
+    for component in document.get("components", ()):
+        manifest = by_ref[component["bom-ref"]]
+        if manifest is not None:
+            component["modelCard"] = _card(manifest)
+
+
+def _card(manifest: Manifest) -> dict[str, Any]:
+    card: dict[str, Any] = {
+        "modelParameters": {"modelArchitecture": manifest.base.architecture},
+    }
+    if manifest.capabilities:
+        metrics = [
+            {"type": one.metric, "value": str(one.value), "slice": one.name}
+            for one in manifest.capabilities
+        ]
+        card["quantitativeAnalysis"] = {"performanceMetrics": metrics}
+    return card

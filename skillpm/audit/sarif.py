@@ -1,0 +1,77 @@
+"""Findings as SARIF 2.1.0, for code scanning."""
+
+from typing import Any
+
+from skillpm import __version__
+from skillpm.audit.findings import Audited, Finding
+from skillpm.spec.advisory import Level
+
+_LEVELS: dict[Level, str] = {
+    "low": "note",
+    "medium": "warning",
+    "high": "error",
+    "critical": "error",
+}
+_SCORES: dict[Level, str] = {"low": "2.0", "medium": "5.0", "high": "8.0", "critical": "9.5"}
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+LOCK = "skillpm.lock"
+
+
+def sarif(audited: Audited, lock: str) -> dict[str, Any]:
+    """A SARIF log. `lock` is the text of skillpm.lock, whose lines findings point at."""
+    findings = [*audited.findings, *(one.finding for one in audited.ignored)]
+    codes = sorted({finding.code for finding in findings})
+    lines = _lines(lock)
+    results = [_result(one, codes, lines) for one in audited.findings]
+    for one in audited.ignored:
+        why = {"kind": "external", "status": "accepted", "justification": one.reason}
+        results.append({**_result(one.finding, codes, lines), "suppressions": [why]})
+    worst = {code: max((f for f in findings if f.code == code), key=_rank).level for code in codes}
+    driver = {
+        "name": "skillpm",
+        "version": __version__,
+        "rules": [_rule(code, worst[code]) for code in codes],
+    }
+    return {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results, "columnKind": "utf16CodeUnits"}],
+    }
+
+
+def _rank(finding: Finding) -> float:
+    return float(_SCORES[finding.level])
+
+
+def _rule(code: str, level: Level) -> dict[str, Any]:
+    return {
+        "id": code,
+        "shortDescription": {"text": code.replace("-", " ")},
+        "defaultConfiguration": {"level": _LEVELS[level]},
+        "properties": {"security-severity": _SCORES[level], "tags": ["security"]},
+    }
+
+
+def _result(finding: Finding, codes: list[str], lines: dict[str, int]) -> dict[str, Any]:
+    properties = {"level": finding.level, "skill": finding.skill, "tensor": finding.tensor}
+    place = {
+        "artifactLocation": {"uri": LOCK},
+        "region": {"startLine": lines.get(finding.skill or "", 1)},
+    }
+    return {
+        "ruleId": finding.code,
+        "ruleIndex": codes.index(finding.code),
+        "level": _LEVELS[finding.level],
+        "message": {"text": finding.message},
+        "locations": [{"physicalLocation": place}],
+        "properties": {key: value for key, value in properties.items() if value},
+    }
+
+
+def _lines(lock: str) -> dict[str, int]:
+    """The line of each skill's stanza."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(lock.splitlines(), start=1):
+        if line.startswith('skill = "'):
+            found[line.removeprefix('skill = "').rstrip('"')] = number
+    return found

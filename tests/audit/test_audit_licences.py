@@ -1,0 +1,86 @@
+"""Licences: what is an SPDX expression, and what a policy lets pass."""
+
+import pytest
+
+from skillpm.audit.licences import Policy, normal_licence, parse_licence
+from skillpm.errors import SpecError
+from skillpm.spec.policy import Licences
+
+
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [
+        ("mit", "MIT"),
+        ("MIT OR apache-2.0", "MIT OR Apache-2.0"),
+        ("gpl-2.0+", "GPL-2.0-or-later"),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", "GPL-2.0-only WITH Classpath-exception-2.0"),
+        ("LicenseRef-acme-internal", "LicenseRef-acme-internal"),
+        ("(MIT OR ISC) AND BSD-3-Clause", "(MIT OR ISC) AND BSD-3-Clause"),
+    ],
+)
+def test_an_expression_is_written_as_spdx_writes_it(written: str, normal: str) -> None:
+    assert normal_licence(written) == normal
+    assert normal_licence(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Apache2", "did you mean `Apache-2.0`?"),
+        ("Apache 2.0", "did you mean `Apache-2.0`?"),
+        ("MIT OR BSD-3", "did you mean `BSD-3-Clause`?"),
+        ("MIT OR", "MIT OR Apache-2.0"),
+        ("(MIT", "MIT OR Apache-2.0"),
+        ("MIT/X11", "MIT OR Apache-2.0"),
+        ("", "MIT"),
+        ("qqqqqqq", "LicenseRef-NAME"),
+    ],
+)
+def test_what_is_no_expression_is_refused_with_what_it_might_be(text: str, hint: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        parse_licence(text)
+    assert hint in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["(" * 900 + "MIT" + ")" * 90, "MIT OR " * 1000 + "MIT"])
+def test_an_endless_expression_is_refused(text: str) -> None:
+    with pytest.raises(SpecError):
+        parse_licence(text)
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "licence", "passes"),
+    [
+        ([], [], None, True),
+        ([], [], "GPL-3.0-only", True),
+        (["MIT", "ISC"], [], "mit", True),
+        (["MIT"], [], None, False),
+        ([], ["MIT"], None, True),
+        (["MIT"], [], "MIT OR GPL-3.0-only", True),
+        (["MIT"], [], "MIT AND GPL-3.0-only", False),
+        ([], ["gpl-3.0"], "GPL-3.0-only", False),
+        ([], ["GPL-3.0-only"], "GPL-3.0-only OR ISC", True),
+        ([], ["GPL-3.0-only"], "GPL-3.0-only AND ISC", False),
+        (["GPL-2.0-only"], [], "GPL-2.0-only WITH Classpath-exception-2.0", True),
+        (
+            ["GPL-2.0-only WITH Classpath-exception-2.0"],
+            [],
+            "GPL-2.0-only WITH Classpath-exception-2.0",
+            True,
+        ),
+        (["GPL-2.0-only WITH Classpath-exception-2.0"], [], "GPL-2.0-only", False),
+        (["MIT"], ["MIT"], "MIT", False),
+        (["LicenseRef-acme"], [], "LicenseRef-acme", True),
+    ],
+)
+def test_of_alternatives_one_has_to_pass_and_of_parts_all(
+    allow: list[str], deny: list[str], licence: str | None, *, passes: bool
+) -> None:
+    refusal = Policy(Licences(allow=allow, deny=deny)).refusal(licence)
+    assert (refusal is None) == passes, refusal
+
+
+@pytest.mark.parametrize("key", ["GLP-3.0-only", "MIT OR ISC", ""])
+def test_a_policy_with_a_slip_stops_the_audit(key: str) -> None:
+    with pytest.raises(SpecError, match=r"audit\.licenses\.deny"):
+        Policy(Licences(deny=[key]))

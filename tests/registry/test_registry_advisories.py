@@ -1,0 +1,130 @@
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+
+from registry.db.schema import alembic_config, open_database
+from registry.errors import (
+    AdvisoryOutdatedError,
+    RegistryCorruptError,
+    UnknownAdvisoryError,
+    UnknownAffectedError,
+)
+from registry.service import Registry, open_registry
+from skillpm.spec.advisory import Advisory
+
+MakePack = Callable[..., Any]
+
+
+def advisory(modified: str = "2026-01-01T00:00:00Z", **more: Any) -> Advisory:
+    package = {"ecosystem": "skillpm", "name": more.pop("name", "acme/math")}
+    affected = [{"package": package, "versions": ["1.0.0"], "note": "kept"}]
+    plain = {"id": "ACME-1", "modified": modified, "affected": affected}
+    return Advisory.model_validate({**plain, **more})
+
+
+@pytest.fixture
+def stocked(registry: Registry, make_pack: MakePack) -> Registry:
+    make_pack().publish(registry)
+    return registry
+
+
+def test_an_advisory_comes_back_as_it_was_given(stocked: Registry, now: datetime) -> None:
+    given = advisory(unknown={"key": [1]})
+    assert stocked.advise(given, now=now)
+    assert [one.canonical() for one in stocked.advisories()] == [given.canonical()]
+    assert not stocked.advise(given, now=now)
+
+
+def test_a_newer_form_replaces_an_older_one_alone(stocked: Registry, now: datetime) -> None:
+    stocked.advise(advisory(), now=now)
+    newer = advisory("2026-01-01T01:00:00+00:30", summary="new")  # 00:30 in UTC
+    assert stocked.advise(newer, now=now)
+    for modified in ("2026-01-01T00:30:00Z", "2026-01-01T00:00:00Z"):
+        with pytest.raises(AdvisoryOutdatedError):
+            stocked.advise(advisory(modified), now=now)
+    assert [one.summary for one in stocked.advisories()] == ["new"]
+
+
+def test_an_advisory_about_nothing_that_is_here_is_refused(
+    stocked: Registry, now: datetime
+) -> None:
+    for stray in (advisory(name="acme/maths"), advisory(affected=[])):
+        with pytest.raises(UnknownAffectedError):
+            stocked.advise(stray, now=now)
+    assert stocked.advisories() == []
+
+
+def test_a_withdrawn_advisory_stays_and_keeps_its_day(stocked: Registry, now: datetime) -> None:
+    stocked.advise(advisory(), now=now)
+    done = stocked.withdraw("ACME-1", now=now)
+    assert done.withdrawn is not None
+    assert stocked.advisories() == [done]
+    assert stocked.withdraw("ACME-1", now=now.replace(year=now.year + 1)) == done
+    with pytest.raises(UnknownAdvisoryError):
+        stocked.withdraw("ACME-2", now=now)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM advisory",
+        "UPDATE advisory SET id = 'x'",
+        "REPLACE INTO advisory SELECT id, '{}', published_at, changed_at FROM advisory",
+    ],
+)
+def test_the_database_itself_keeps_every_advisory(
+    stocked: Registry, folder: Path, now: datetime, sql: str
+) -> None:
+    stocked.advise(advisory(), now=now)
+    connection = sqlite3.connect(folder / "registry.db")
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute(sql)
+    connection.close()
+
+
+def test_a_document_that_is_damaged_is_called_corrupt(
+    stocked: Registry, folder: Path, now: datetime
+) -> None:
+    stocked.advise(advisory(), now=now)
+    connection = sqlite3.connect(folder / "registry.db")
+    with connection:
+        connection.execute("UPDATE advisory SET document = '[]'")
+    connection.close()
+    with pytest.raises(RegistryCorruptError):
+        stocked.advisories()
+
+
+def test_an_older_registry_gets_its_advisories_and_keeps_its_releases(
+    stocked: Registry, folder: Path, now: datetime
+) -> None:
+    with open_database(folder, 1).writing() as connection:
+        command.downgrade(alembic_config(connection), "0001")
+    newer = open_registry(folder)
+    assert len(newer.skills()) == 1
+    assert newer.advise(advisory(), now=now)
+
+
+def test_an_older_registry_that_may_only_be_read_lists_none(
+    stocked: Registry, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_database(folder, 1).writing() as connection:
+        command.downgrade(alembic_config(connection), "0001")
+    connection = sqlite3.connect(folder / "registry.db")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    from registry.db import disk
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Root may write anything, so the lock itself says no.
+    monkeypatch.setattr(disk.FileLock, "acquire", refuse)
+    older = open_registry(folder)
+    assert len(older.skills()) == 1
+    assert older.advisories() == []
