@@ -8,7 +8,16 @@ from typing import Any
 import click
 
 from skillpm import __version__
-from skillpm.cli import authoring, exporting, inspecting, models, project, reading, registries
+from skillpm.cli import (
+    authoring,
+    exporting,
+    inspecting,
+    models,
+    project,
+    reading,
+    registries,
+    storage,
+)
 from skillpm.cli.output import report
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
@@ -41,7 +50,7 @@ for _command in (
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, reading.list_, reading.history, reading.diff, reading.resolve,
-    models.graft, models.audit, exporting.export, registries.registry,
+    models.graft, models.audit, exporting.export, registries.registry, storage.gc, storage.cache,
 ):  # fmt: skip
     app.add_command(_command)
 

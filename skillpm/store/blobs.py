@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from skillpm.checkpoint.files import OpenFile
-from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, StateError
+from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
 from skillpm.store.presence import Presence
-from skillpm.store.scratch import is_alive
+from skillpm.store.scratch import disk_errors, is_alive
 
 _PIECE = 1 << 20
 
@@ -101,7 +101,9 @@ class Store:
         return self.folder / "tmp"
 
     def sweep(self) -> None:
-        """Remove what processes that were killed had begun to bring in."""
+        """Remove what processes that were killed had begun to bring in; keep `gc` away."""
+        with suppress(OSError):
+            self._presence.share(create=True)
         for stray in self._staging.glob("in-*"):
             pid = stray.name.split("-")[1]
             if pid.isdigit() and not is_alive(int(pid)):
@@ -154,8 +156,29 @@ class Store:
     def blobs(self) -> Iterator[Digest]:
         """Every blob that is here, by name."""
         for path in sorted((self.folder / "sha256").glob("??/*")):
-            if not path.name.startswith("."):
+            with suppress(SpecError):  # what is named otherwise is none of ours
                 yield Digest(f"sha256:{path.name}")
+
+    def remove(self, digest: Digest) -> None:
+        """Remove a blob. Call it within `alone`."""
+        self._verified.pop(digest, None)
+        path = self.path_of(digest)
+        with disk_errors(self.folder):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()
+
+    def is_whole(self, digest: Digest) -> bool:
+        """Whether a blob is here and has its digest; reads all of it, whatever was read before."""
+        self._presence.share()
+        found = hashlib.sha256()
+        try:
+            with self.path_of(digest).open("rb") as file:
+                while piece := file.read(_PIECE):
+                    found.update(piece)
+        except OSError:
+            return False
+        return found.hexdigest() == digest.hex
 
 
 def _check(what: str, expected: Digest, found: str, *, exact: bool) -> None:
