@@ -1,5 +1,6 @@
 """Who a model is: the leaves of all tensors, hashed in parallel, remembered by file (law 5)."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -32,10 +33,13 @@ class LeafCache:
 
     def get(self, key: FileKey) -> dict[str, Digest] | None:
         """The leaves of the file with this key, if they are known."""
+        path = self._path(key)
         try:
-            plain = json.parse_object(self._path(key).read_bytes(), "a cached leaf list")
+            plain = json.parse_object(path.read_bytes(), "a cached leaf list")
             if plain["key"] != list(key):
                 return None
+            with suppress(OSError):
+                os.utime(path)  # what is used does not grow old: see `gc`
             return {name: Digest(text) for name, text in plain["leaves"].items()}
         except (OSError, SpecError, KeyError, AttributeError, TypeError):
             return None

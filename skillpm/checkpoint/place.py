@@ -43,6 +43,24 @@ def place(source: Path, target: Path, *, link: bool) -> Placement:
     return Placement(size, 0)
 
 
+def take(source: Path, target: Path) -> bool:
+    """Give a file of ours a second name, for as long as its folder is being replaced.
+
+    False where it is no plain file of this user alone, or the file system has no hard links: a file
+    that anyone else has a name for is never taken (law 1).
+    """
+    status = source.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.geteuid():
+        return False
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno not in (*_NO_CLONE, errno.EPERM, errno.EMLINK):
+            raise
+        return False
+    return True
+
+
 def _may_link(source: Path) -> bool:
     status = source.stat()
     return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_MAY_WRITE

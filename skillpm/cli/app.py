@@ -22,6 +22,7 @@ from skillpm.cli import (
     project,
     reading,
     registries,
+    storage,
 )
 from skillpm.cli.output import report
 from skillpm.cli.settings import color_of
@@ -57,7 +58,7 @@ for _command in (
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, project.apply, reading.list_, reading.history, reading.diff, reading.resolve,
     models.graft, auditing.audit, exporting.export, registries.registry,
-    habits.completion, habits.config, habits.doctor,
+    storage.gc, storage.cache, habits.completion, habits.config, habits.doctor,
 ):  # fmt: skip
     app.add_command(_command)
 registries.registry.add_command(advisories.advisory)

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 )
 @click.option("--only", metavar="SKILL", type=SKILL, multiple=True, help="This skill alone.")
 @click.option("--link", is_flag=True, help="Hard-link files that do not change.")
+@click.option("--fresh", is_flag=True, help="Take nothing over from the graft that is there.")
 @click.pass_obj
-def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, link: bool) -> None:
+def graft(
+    state: State, output: Path | None, only: "tuple[SkillName, ...]", *, link: bool, fresh: bool
+) -> None:
     r"""Write base + installed skills as a model directory that transformers loads as it is.
+
+    A graft that is there already is left alone where it is the same; else only the tensors that
+    come out differently are computed, and files without any of these are taken over.
 
     \b
     skillpm graft
@@ -29,7 +35,7 @@ def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, l
     """
     from skillpm.flows.graft import graft as flow
 
-    done = flow(make_setting(state), output, only, link=link)
+    done = flow(make_setting(state), output, only, link=link, fresh=fresh)
     if state.json:
         skills = [
             {"skill": str(s.skill), "version": str(s.version), "digest": str(s.digest)}
@@ -43,13 +49,16 @@ def graft(state: State, output: Path | None, only: "tuple[SkillName, ...]", *, l
                 "skills": skills,
                 "written_bytes": done.written_bytes,
                 "linked_bytes": done.linked_bytes,
+                "reused_bytes": done.reused_bytes,
+                "unchanged": done.unchanged,
                 "seconds": round(done.seconds, 3),
             }
         )
         return
     names = ", ".join(skill.ref for skill in done.skills) or "no skill: the base itself"
-    click.echo(f"grafted {names}\n  into {clean(done.path)}\n  {done.root}")
+    verb = "already grafted" if done.unchanged else "grafted"
+    click.echo(f"{verb} {names}\n  into {clean(done.path)}\n  {done.root}")
     click.echo(
         f"  {size_text(done.written_bytes)} written, {size_text(done.linked_bytes)} shared "
-        f"with the base, {done.seconds:.1f} s"
+        f"with the base, {size_text(done.reused_bytes)} taken over, {done.seconds:.1f} s"
     )

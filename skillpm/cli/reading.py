@@ -73,6 +73,7 @@ def history(state: State) -> None:
                 "created": one.created,
                 "action": one.action,
                 "skills": [plain(skill) for skill in one.installed.values()],
+                "pruned": one.pruned,
             }
             for one in found.generations
         ]
@@ -81,7 +82,7 @@ def history(state: State) -> None:
     table = [
         (
             one.number,
-            "*" if one.number == found.current else "",
+            "*" if one.number == found.current else "pruned" if one.pruned else "",
             one.created,
             one.action,
             ", ".join(skill.ref for skill in one.installed.values()) or "-",

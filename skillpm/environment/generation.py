@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from skillpm.errors import NotFoundError
 from skillpm.spec import json
 from skillpm.spec.fields import (
     DigestField,
@@ -37,7 +38,8 @@ class Installed(Document):
 class Generation(Document):
     """Number, time and cause of a change; what is installed after it; how to get back to it.
 
-    `lock` is the lock's text without the graft's root, `wishes` the `[skills]` table.
+    `lock` is the lock's text without the graft's root, `wishes` the `[skills]` table. A generation
+    that `gc` has pruned keeps its number and what was installed, and says when it was pruned.
     """
 
     format: Literal[1] = 1
@@ -48,6 +50,7 @@ class Generation(Document):
     skills: list[Installed]
     wishes: dict[str, Any]
     lock: str
+    pruned: str | None = None
 
     @property
     def installed(self) -> dict[SkillName, Installed]:
@@ -56,12 +59,25 @@ class Generation(Document):
 
     @property
     def lockfile(self) -> Lockfile:
-        """The lock that it was made from."""
+        """The lock that it was made from. Raises `NotFoundError` where it was pruned."""
+        if self.pruned is not None:
+            raise NotFoundError(
+                f"generation {self.number} was pruned by `skillpm gc` on {self.pruned}: there is "
+                "no way back to it",
+                hint="`skillpm history` says which generations are kept",
+            )
         return parse_lockfile(self.lock, f"the lock of generation {self.number}")
 
     def dumps(self) -> bytes:
         """Its file."""
-        return json.pretty(self.plain())
+        plain = self.plain()
+        if self.pruned is None:
+            del plain["pruned"]
+        return json.pretty(plain)
+
+    def as_pruned(self, when: str) -> "Generation":
+        """What stays of it when its packs may go."""
+        return self.model_copy(update={"pruned": when, "lock": "", "wishes": {}})
 
 
 def parse_generation(data: bytes, what: str) -> Generation:

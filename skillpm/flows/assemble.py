@@ -1,15 +1,15 @@
 """Assembling a graft's folder: shards placed or rewritten, index, small files, the stamp."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from skillpm.checkpoint.folder import STAMP, small_files
 from skillpm.checkpoint.model import CONFIG, INDEX, Checkpoint, Shard
-from skillpm.checkpoint.place import Placement, place
+from skillpm.checkpoint.place import place
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
 from skillpm.errors import IntegrityError
@@ -35,33 +35,66 @@ class Assembly:
     composition: Composition
     side: Mapping[str, bytes]
     link: bool
+    stamp: Mapping[str, Any]
+    old: "Old | None" = None
+
+
+class Old(Protocol):
+    """A graft that is there already, and is whole: what of it the new one may take over."""
+
+    def take(self, shard: str, target: Path) -> bool:
+        """Put a file that comes out the same in its place; False where it does not."""
+        ...
+
+    def chunks(self, tensor: str) -> Iterator[bytes] | None:
+        """A tensor that comes out the same, hashed on the way; None where it does not."""
+        ...
+
+    def leaf(self, tensor: str) -> Digest:
+        """The leaf of one of its tensors."""
+        ...
 
 
 @dataclass(frozen=True)
 class Written:
-    """A folder that was assembled: its root, the bytes written, and those shared with the base."""
+    """A folder that was assembled: its root and leaves; the bytes written, shared and taken over.
+
+    `shared` is with the base, `reused` what the graft had that was there before.
+    """
 
     root: Digest
+    leaves: Mapping[str, Digest]
     written: int
     shared: int
+    reused: int = 0
+    unchanged: bool = False
 
 
-def assemble(setting: Setting, assembly: Assembly, folder: Path, stamp: dict[str, Any]) -> Written:
+def assemble(setting: Setting, assembly: Assembly, folder: Path) -> Written:
     """Write everything into an empty folder, fsynced. The caller removes it where this raises."""
-    shards = _shards(assembly)
-    leaves, written, shared = _write_shards(setting, assembly, folder, shards)
+    shards = shards_of(assembly)
+    leaves, total = _write_shards(setting, assembly, folder, shards)
     check_results(assembly.composition, {n: leaves[n] for n in assembly.composition.rewritten})
     check_effect(assembly.composition, assembly.identity, leaves)
-    root = merkle_root(leaves)
-    small = _write_small(assembly, folder, shards, leaves)
-    written += sum((folder / name).stat().st_size for name in small)
-    files = {name: str(digest) for name, digest in sorted(small.items())}
-    (folder / STAMP).write_bytes(json.pretty({**stamp, "root": str(root), "files": files}))
+    small = small_contents(assembly, shards, leaves)
+    for name, data in small.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / STAMP).write_bytes(stamp_bytes(assembly, leaves, small))
     _sync_tree(folder)
-    return Written(root, written, shared)
+    written = total.written + sum(map(len, small.values()))
+    return Written(merkle_root(leaves), leaves, written, total.shared, total.reused)
 
 
-def _shards(assembly: Assembly) -> dict[str, list[str]]:
+def stamp_bytes(
+    assembly: Assembly, leaves: Mapping[str, Digest], small: Mapping[str, bytes]
+) -> bytes:
+    """What a graft says of itself, root and small files included."""
+    files = {name: str(Digest.of(data)) for name, data in sorted(small.items())}
+    return json.pretty({**assembly.stamp, "root": str(merkle_root(leaves)), "files": files})
+
+
+def shards_of(assembly: Assembly) -> dict[str, list[str]]:
     """The tensors of each file: where the base has them; what is added goes into the last."""
     shards: dict[str, list[str]] = {name: [] for name in sorted(assembly.base.shards)}
     last = max(shards)
@@ -71,73 +104,89 @@ def _shards(assembly: Assembly) -> dict[str, list[str]]:
     return shards
 
 
+@dataclass(frozen=True)
+class _Total:
+    """Bytes by where they came from."""
+
+    written: int = 0
+    shared: int = 0
+    reused: int = 0
+
+    def plus(self, other: "_Total") -> "_Total":
+        return _Total(
+            self.written + other.written, self.shared + other.shared, self.reused + other.reused
+        )
+
+
 def _write_shards(
     setting: Setting, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
-) -> tuple[dict[str, Digest], int, int]:
-    """Leaves, bytes written, bytes shared. While one file is synced, the next is computed."""
+) -> tuple[dict[str, Digest], _Total]:
+    """Leaves, and bytes. While one file is synced, the next is computed."""
     advance = setting.progress("grafting", total_bytes(assembly.composition))
     leaves: dict[str, Digest] = {}
-    written = shared = 0
+    total = _Total()
     with ThreadPoolExecutor(setting.workers) as pool, ThreadPoolExecutor(_FILES) as files:
 
-        def write(name: str) -> tuple[dict[str, Digest], Placement]:
+        def write(name: str) -> tuple[dict[str, Digest], _Total]:
             return _write_file(assembly, folder / name, shards[name], (pool, advance))
 
         try:
             for found, placed in files.map(write, shards):
                 leaves |= found
-                written, shared = written + placed.written, shared + placed.shared
+                total = total.plus(placed)
         except BaseException:
             files.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return leaves, written, shared
+    return leaves, total
 
 
 def _write_file(
     assembly: Assembly, path: Path, tensors: list[str], by: tuple[ThreadPoolExecutor, Advance]
-) -> tuple[dict[str, Digest], Placement]:
-    source = assembly.base.shards[path.name]
-    if _is_untouched(assembly, source, tensors):
+) -> tuple[dict[str, Digest], _Total]:
+    old, source = assembly.old, assembly.base.shards[path.name]
+    if old is not None and old.take(path.name, path):
+        by[1](sum(assembly.composition.specs[t].nbytes for t in tensors))
+        return {t: old.leaf(t) for t in tensors}, _Total(reused=path.stat().st_size)
+    if is_untouched(assembly, source, tensors):
         placed = place(source.file.path, path, link=assembly.link)
         sync_file(path)
-        return {tensor: assembly.identity.leaves[tensor] for tensor in tensors}, placed
+        leaves = {tensor: assembly.identity.leaves[tensor] for tensor in tensors}
+        return leaves, _Total(placed.written, placed.shared)
     if not tensors:
-        return {}, Placement(0, 0)
+        return {}, _Total()
+
+    def chunks(tensor: str) -> Iterator[bytes]:
+        kept = old.chunks(tensor) if old is not None else None
+        return assembly.composition.chunks(tensor) if kept is None else kept
+
     specs = {tensor: assembly.composition.specs[tensor] for tensor in tensors}
-    metadata, chunks = source.header.metadata, assembly.composition.chunks
+    metadata = source.header.metadata
     leaves = write_shard(path, specs, chunks, metadata=metadata, pool=by[0], advance=by[1])
-    return leaves, Placement(path.stat().st_size, 0)
+    return leaves, _Total(path.stat().st_size)
 
 
-def _is_untouched(assembly: Assembly, shard: Shard, tensors: list[str]) -> bool:
+def is_untouched(assembly: Assembly, shard: Shard, tensors: list[str]) -> bool:
+    """Whether a file of the base goes into the graft as it is."""
     before = {placed.spec.name for placed in shard.header.tensors}
     return before == set(tensors) and not before & assembly.composition.touched.keys()
 
 
-def _write_small(
-    assembly: Assembly, folder: Path, shards: Mapping[str, list[str]], leaves: Mapping[str, Digest]
-) -> dict[str, Digest]:
+def small_contents(
+    assembly: Assembly, shards: Mapping[str, list[str]], leaves: Mapping[str, Digest]
+) -> dict[str, bytes]:
     """Index, side files, and all small files of the base that no side file replaces."""
-    written: dict[str, Digest] = {}
     contents = dict(assembly.side)
     untied = _untied(assembly, leaves, contents.get(CONFIG))
     if untied is not None:
         contents[CONFIG] = untied
     if assembly.base.index is not None:
         contents[INDEX] = json.pretty(_index(assembly, shards))
-    for name, data in contents.items():
-        (folder / name).write_bytes(data)
-        written[name] = Digest.of(data)
     for path in small_files(assembly.base):
-        if str(path) in contents:
-            continue
-        assert assembly.base.folder is not None  # noqa: S101 - a file alone has no small files
-        data = (assembly.base.folder / path).read_bytes()
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-        written[str(path)] = Digest.of(data)
-    return written
+        if str(path) not in contents:
+            assert assembly.base.folder is not None  # noqa: S101 - a file alone has none
+            contents[str(path)] = (assembly.base.folder / path).read_bytes()
+    return contents
 
 
 def _index(assembly: Assembly, shards: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from skillpm.environment.edit import set_skills
 from skillpm.environment.generation import Generation, Installed, differences
+from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import NotFoundError, StateError
@@ -149,6 +150,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     """
     current = project.generation()
     fetch_all(setting.store, registries, plan.lock)
+    remember_project(setting, project, plan.lock)
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if not project.pointer.exists():
         commit(project, current.model_copy(update={"created": created}), {})
@@ -175,6 +177,12 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
     commit(project, generation, {project.file: edited, **locked})
     return Changed(number, *parts, kept, notes=plan.notes)
+
+
+def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:
+    """Have `gc` keep what a project is about to need."""
+    packs = [one.digest for one in lock.skill]
+    KnownProjects(setting.home).remember(project.folder, packs)
 
 
 def completed(project: Project, generation: Generation) -> Changed:

@@ -64,8 +64,8 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
     else:
         side = apply_side_files(files_of(base), side_packs(packs))
         with _staged(target) as staged:
-            assembly = Assembly(base, identity, composition, side, link=False)
-            root = assemble(setting, assembly, staged, {}).root
+            assembly = Assembly(base, identity, composition, side, link=False, stamp={})
+            root = assemble(setting, assembly, staged).root
             (staged / STAMP).unlink()
     files = tuple(file.path for one in packs for file in one.manifest.files)
     return Exported(pack, target, lowered, root, files, time.monotonic() - started)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
@@ -14,9 +14,11 @@ from skillpm.environment.transaction import clear_journal, update_file, write_jo
 from skillpm.errors import IntegrityError, NotFoundError, StateError, UnknownSkillError, UsageError
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
+from skillpm.flows.change import remember_project
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
 from skillpm.flows.lower import check_is, side_packs
+from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_of
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.spec.digests import Digest
@@ -30,7 +32,7 @@ DEFAULT_TARGET = "graft"
 
 @dataclass(frozen=True)
 class Grafted:
-    """A graft that was written."""
+    """A graft that was written, or was there: then it is `unchanged`."""
 
     path: Path
     root: Digest
@@ -38,15 +40,24 @@ class Grafted:
     skills: tuple[LockedSkill, ...]
     written_bytes: int
     linked_bytes: int
+    reused_bytes: int
+    unchanged: bool
     seconds: float
 
 
 def graft(
-    setting: Setting, target: Path | None, only: Sequence[SkillName], *, link: bool
+    setting: Setting,
+    target: Path | None,
+    only: Sequence[SkillName],
+    *,
+    link: bool,
+    fresh: bool = False,
 ) -> Grafted:
     """Write the graft of the current generation to `target` in one swap.
 
-    The root is checked against the lock, and the first full graft writes it there.
+    What a graft that is there already has is taken over, unless a `fresh` one is asked for; where
+    nothing differs it is left alone. The root is checked against the lock, and the first full
+    graft writes it there.
     """
     started = time.monotonic()
     project = Project(setting.project)
@@ -61,7 +72,8 @@ def graft(
         identity = setting.identify(base, "hashing base")
         _check_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
-        written = _write(setting, project, (base, identity), lock, place, link=link)
+        remember_project(setting, project, current.lockfile)
+        written = _write(setting, _Order(project, lock, place, link, fresh), base, identity)
         if not only:
             _remember_root(project, current.lockfile, written.root)
     return Grafted(
@@ -71,6 +83,8 @@ def graft(
         tuple(lock.skills.values()),
         written.written,
         written.shared,
+        written.reused,
+        written.unchanged,
         time.monotonic() - started,
     )
 
@@ -141,27 +155,57 @@ def compose(
     return Composition(base, applied), packs
 
 
-def _write(
-    setting: Setting,
-    project: Project,
-    based: tuple[Checkpoint, Identity],
-    lock: Lockfile,
-    target: Path,
-    *,
-    link: bool,
-) -> Written:
-    base, identity = based
-    composition, packs = compose(setting, base, identity, lock)
+@dataclass(frozen=True)
+class _Order:
+    """A graft that is to be written."""
+
+    project: Project
+    lock: Lockfile
+    target: Path
+    link: bool
+    fresh: bool
+
+
+def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity) -> Written:
+    """Write what differs from the graft that is there; leave that alone where nothing does."""
+    composition, packs = compose(setting, base, identity, order.lock)
     side = apply_side_files(files_of(base), side_packs(packs))
+    sums = sums_of(composition, list(order.lock.skills.values()))
+    stamp = {**stamp_of(order.lock, identity.root), SUMS: sums}
+    assembly = Assembly(base, identity, composition, side, order.link, stamp)
+    old = None if order.fresh else open_old(setting, order.target, identity.root)
+    if old is None:
+        return _swap_in(setting, order, assembly)
+    reuse = Reuse(assembly, old)
+    written = reuse.as_it_is()
+    if written is not None:
+        _check_root(order.lock, written)
+        return written
+    try:
+        return _swap_in(setting, order, replace(assembly, old=reuse), reuse)
+    except IntegrityError as problem:
+        setting.say(f"the graft is written anew: {problem.message}")
+        return _swap_in(setting, order, assembly)
+
+
+def _check_root(lock: Lockfile, written: Written) -> None:
+    if lock.graft.root is not None and written.root != lock.graft.root:
+        raise IntegrityError(
+            f"the graft's root should be `{lock.graft.root}` by the lock, is `{written.root}`"
+        )
+
+
+def _swap_in(
+    setting: Setting, order: _Order, assembly: Assembly, reuse: Reuse | None = None
+) -> Written:
+    project, target = order.project, order.target
     swap = _prepare(project, target)
     try:
         swap.staged.mkdir(parents=True)
-        assembly = Assembly(base, identity, composition, side, link=link)
-        written = assemble(setting, assembly, swap.staged, stamp_of(lock, identity.root))
-        if lock.graft.root is not None and written.root != lock.graft.root:
-            raise IntegrityError(
-                f"the graft's root should be `{lock.graft.root}` by the lock, is `{written.root}`"
-            )
+        written = assemble(setting, assembly, swap.staged)
+        _check_root(order.lock, written)
+        if reuse is not None:
+            reuse.check_unmoved()
         write_journal(project, swap.plain(ready=True))
     except OSError as problem:
         swap.discard()
@@ -174,6 +218,7 @@ def _write(
     if not swap.complete():
         raise StateError(f"`{target}` was taken by something else meanwhile")
     clear_journal(project)
+    remember_leaves(setting, target, written.leaves)
     return written
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.edit import new_project_file
+from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, first_generation
 from skillpm.environment.transaction import commit, writing
 from skillpm.errors import StateError
@@ -39,6 +40,7 @@ def init_project(setting: Setting, base: Path) -> Initialised:
     root = setting.identify(model, "hashing base").root
     shown = _relative(base, project.folder)
     with writing(project, "init", timeout=setting.lock_timeout, say=setting.say):
+        KnownProjects(setting.home).remember(project.folder, ())
         _commit_first(setting, project, shown, root)
     return Initialised(project.folder, shown, root)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from skillpm.checkpoint.leaves import LeafCache, identify
@@ -35,10 +36,10 @@ class Setting:
     connect: Callable[[str, bool], Index]
     fallback: str | None = None
 
-    @property
+    @cached_property
     def store(self) -> Store:
-        """The client's blobs."""
-        return Store(self.home / "store")
+        """The client's blobs, kept from `gc` from their first use to the end of the command."""
+        return Store(self.home / "store", self.say, self.lock_timeout)
 
     @property
     def default_registry(self) -> str:

@@ -3,16 +3,17 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from skillpm.checkpoint.files import OpenFile
-from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, StateError
+from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
-from skillpm.store.scratch import is_alive
+from skillpm.store.presence import Presence
+from skillpm.store.scratch import disk_errors, is_alive
 
 _PIECE = 1 << 20
 
@@ -43,19 +44,34 @@ class BlobSource(Protocol):
         ...
 
 
-class Store:
-    """Content-addressed blobs. What a caller gets has been hashed in this process."""
+def _nobody(_text: str) -> None:
+    """Say nothing."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+
+class Store:
+    """Content-addressed blobs. What a caller gets has been hashed in this process.
+
+    From its first use to the end of the process (or of this object) nobody removes a blob: the
+    store's lock is held with others. `taken` is what was brought in, with the size of each.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = _nobody, wait: float = 0) -> None:
+        self.folder = folder
+        self.taken: dict[Digest, int] = {}
+        self._presence = Presence(folder, say, wait)
         self._verified: dict[Digest, OpenFile] = {}
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else uses the store while the block runs; see `Presence.alone`."""
+        return self._presence.alone()
 
     def path_of(self, digest: Digest) -> Path:
         """Where the blob lies, or would."""
-        return self._folder / "sha256" / digest.hex[:2] / digest.hex
+        return self.folder / "sha256" / digest.hex[:2] / digest.hex
 
     def has(self, digest: Digest, size: int) -> bool:
         """Whether a blob of this digest's name and this size is there (not yet: is whole)."""
+        self._presence.share()
         with suppress(OSError):
             return self.path_of(digest).stat().st_size == size
         return False
@@ -72,6 +88,7 @@ class Store:
                 return 0
         target = self.path_of(digest)
         try:
+            self._presence.share(create=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             with source.open_blob(digest) as stream:
                 self._take(stream, target, digest, size)
@@ -81,10 +98,12 @@ class Store:
 
     @property
     def _staging(self) -> Path:
-        return self._folder / "tmp"
+        return self.folder / "tmp"
 
     def sweep(self) -> None:
-        """Remove what processes that were killed had begun to bring in."""
+        """Remove what processes that were killed had begun to bring in; keep `gc` away."""
+        with suppress(OSError):
+            self._presence.share(create=True)
         for stray in self._staging.glob("in-*"):
             pid = stray.name.split("-")[1]
             if pid.isdigit() and not is_alive(int(pid)):
@@ -109,10 +128,12 @@ class Store:
                     Path(staged.name).unlink()
                 raise
         sync_folder(target.parent)
+        self.taken[digest] = size
 
     def open(self, digest: Digest) -> OpenFile:
         """The blob, hashed now (once a process). Raises `IntegrityError`, or `NotFoundError`."""
         if digest not in self._verified:
+            self._presence.share()
             try:
                 file = OpenFile(self.path_of(digest))
             except NotFoundError as problem:
@@ -134,9 +155,30 @@ class Store:
 
     def blobs(self) -> Iterator[Digest]:
         """Every blob that is here, by name."""
-        for path in sorted((self._folder / "sha256").glob("??/*")):
-            if not path.name.startswith("."):
+        for path in sorted((self.folder / "sha256").glob("??/*")):
+            with suppress(SpecError):  # what is named otherwise is none of ours
                 yield Digest(f"sha256:{path.name}")
+
+    def remove(self, digest: Digest) -> None:
+        """Remove a blob. Call it within `alone`."""
+        self._verified.pop(digest, None)
+        path = self.path_of(digest)
+        with disk_errors(self.folder):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()
+
+    def is_whole(self, digest: Digest) -> bool:
+        """Whether a blob is here and has its digest; reads all of it, whatever was read before."""
+        self._presence.share()
+        found = hashlib.sha256()
+        try:
+            with self.path_of(digest).open("rb") as file:
+                while piece := file.read(_PIECE):
+                    found.update(piece)
+        except OSError:
+            return False
+        return found.hexdigest() == digest.hex
 
 
 def _check(what: str, expected: Digest, found: str, *, exact: bool) -> None:

@@ -19,7 +19,7 @@ def scratch(home: Path, purpose: str) -> Iterator[Path]:
     parent = home / "tmp"
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _sweep(parent)
+        sweep_scratch(home)
         folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-{os.getpid()}-", dir=parent))
     except OSError as problem:
         raise StateError(
@@ -44,8 +44,9 @@ def disk_errors(folder: Path) -> Iterator[None]:
         ) from problem
 
 
-def _sweep(parent: Path) -> None:
-    for stray in parent.iterdir():
+def sweep_scratch(home: Path) -> None:
+    """Remove the folders of processes that were killed."""
+    for stray in (home / "tmp").glob("*"):
         parts = stray.name.split("-")
         if len(parts) > 1 and parts[1].isdigit() and not is_alive(int(parts[1])):
             shutil.rmtree(stray, ignore_errors=True)

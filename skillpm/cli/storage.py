@@ -1,0 +1,202 @@
+"""`gc`, `cache`: what the home holds, and letting go of what nothing needs."""
+
+from pathlib import Path
+
+import click
+
+from skillpm.cli.output import clean, emit_json, emit_table, size_text
+from skillpm.cli.state import Command, State, global_params, home, make_setting
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(cls=Command)
+@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Prune generations but for the newest N of each project (alone: whatever their age).",
+)
+@click.option(
+    "--older-than",
+    metavar="DAYS",
+    type=click.FloatRange(min=0),
+    help="Prune generations superseded so long ago (alone: however few they are).",
+)
+@click.option(
+    "--grace",
+    metavar="HOURS",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    show_default=True,
+    help="Never take a blob that came in less than so long ago.",
+)
+@click.option(
+    "--forget",
+    metavar="DIR",
+    type=_PATH,
+    multiple=True,
+    help="Keep nothing for this project any more.",
+)
+@click.pass_obj
+def gc(
+    state: State,
+    *,
+    dry_run: bool,
+    keep: int | None,
+    older_than: float | None,
+    grace: float,
+    forget: tuple[Path, ...],
+) -> None:
+    r"""Prune old generations, and remove the blobs that no project needs.
+
+    Needed is what a lock, or a generation that is kept, of any known project names, with all that
+    it lies over. Without --keep and --older-than, the newest ten generations of each project are
+    kept, and all that were current within the last thirty days; the current one always is. A
+    project on a disk that is not mounted keeps everything. While another command uses the store,
+    gc waits for it.
+
+    \b
+    skillpm gc --dry-run
+    skillpm gc --keep 3
+    skillpm gc --older-than 14 --grace 1
+    """
+    from skillpm.environment.prune import Keeping
+    from skillpm.flows.gc import GcRequest, collect
+
+    request = GcRequest(Keeping(keep, older_than), grace, dry_run, forget)
+    done = collect(make_setting(state), request)
+    for note in done.notes:
+        state.say(note)
+    if state.json:
+        pruned = [{"project": str(one.project), "generation": one.number} for one in done.pruned]
+        emit_json(
+            {
+                "dry_run": dry_run,
+                "freed_blobs": done.freed.blobs,
+                "freed_bytes": done.freed.size,
+                "kept_blobs": done.kept.blobs,
+                "kept_bytes": done.kept.size,
+                "young_blobs": done.young.blobs,
+                "young_bytes": done.young.size,
+                "cache_bytes": done.cache_bytes,
+                "pruned": pruned,
+                "projects": [str(folder) for folder in done.projects],
+                "notes": done.notes,
+            }
+        )
+        return
+    for one in done.pruned:
+        click.echo(f" - generation {one.number} of {clean(one.project)}")
+    verb = "would be freed" if dry_run else "freed"
+    click.echo(
+        f"{size_text(done.freed.size)} {verb} ({done.freed.blobs} blobs), "
+        f"{size_text(done.cache_bytes)} of caches; "
+        f"{size_text(done.kept.size)} kept for {len(done.projects)} projects, "
+        f"{size_text(done.young.size)} too young to go"
+    )
+
+
+@click.group(params=global_params())
+def cache() -> None:
+    """See, check and clean what the home holds."""
+
+
+@cache.command("info", cls=Command)
+@click.pass_obj
+def cache_info(state: State) -> None:
+    r"""How much the store and the caches hold, and how much each release.
+
+    \b
+    skillpm cache info
+    """
+    from skillpm.flows.cache import cache_info as flow
+
+    found = flow(make_setting(state))
+    if state.json:
+        skills = [
+            {"release": s.ref, "digest": str(s.digest), "bytes": s.size, "own_bytes": s.own}
+            for s in found.skills
+        ]
+        head = {"home": str(found.home), "blobs": found.blobs, "sizes": dict(found.sizes)}
+        emit_json({**head, "unreachable_bytes": found.unreachable, "skills": skills})
+        return
+    click.echo(f"{clean(found.home)}")
+    rows = [(name, size_text(size)) for name, size in found.sizes.items()]
+    emit_table([*rows, ("unreachable", size_text(found.unreachable))], ("part", "size"))
+    if found.skills:
+        click.echo("")
+        table = [(s.ref, size_text(s.size), size_text(s.own)) for s in found.skills]
+        emit_table(table, ("release", "size", "shared with no other"))
+
+
+@cache.command("verify", cls=Command)
+@click.option("--repair", is_flag=True, help="Fetch damaged blobs again; remove those not needed.")
+@click.pass_obj
+def cache_verify(state: State, *, repair: bool) -> None:
+    r"""Hash every blob of the store again. Exit code 3 where one is not what it should be.
+
+    \b
+    skillpm cache verify
+    skillpm cache verify --repair
+    """
+    from skillpm.flows.cache import cache_verify as flow
+
+    found = flow(make_setting(state), repair=repair)
+    if state.json:
+        damaged = [
+            {
+                "digest": str(one.digest),
+                "skills": list(one.skills),
+                "repaired": one.repaired,
+                "problem": one.problem,
+            }
+            for one in found.damage
+        ]
+        emit_json({"checked": found.checked, "bytes": found.size, "damaged": damaged})
+    else:
+        for one in found.damage:
+            who = f"needed by {', '.join(one.skills)}" if one.skills else "needed by nothing"
+            click.echo(f"{'repaired' if one.repaired else 'damaged'} {one.digest}, {clean(who)}")
+            if one.problem:
+                state.say(f"  {one.problem}")
+        count = len(found.damage)
+        click.echo(f"{found.checked} blobs, {size_text(found.size)}: {count} were damaged")
+        if not found.holds and not repair:
+            state.say("`skillpm cache verify --repair` fetches them again")
+    if not found.holds:
+        raise click.exceptions.Exit(3)
+
+
+@cache.command("clean", cls=Command)
+@click.pass_obj
+def cache_clean(state: State) -> None:
+    r"""Remove cached leaves and surveys: they are computed again when they are needed.
+
+    \b
+    skillpm cache clean
+    """
+    from skillpm.flows.cache import cache_clean as flow
+
+    freed = flow(make_setting(state))
+    if state.json:
+        emit_json({"freed_bytes": freed})
+    else:
+        click.echo(f"{size_text(freed)} freed")
+
+
+@cache.command("path", cls=Command)
+@click.pass_obj
+def cache_path(state: State) -> None:
+    r"""Print where store, caches and the embedded registry lie.
+
+    \b
+    skillpm cache path
+    """
+    folder = home().absolute()
+    if state.json:
+        parts = {"store": folder / "store", "cache": folder / "cache"}
+        emit_json({"home": str(folder), **{name: str(path) for name, path in parts.items()}})
+    else:
+        click.echo(str(folder))

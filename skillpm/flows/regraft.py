@@ -1,0 +1,203 @@
+"""What a graft takes over from the one that it replaces: whole files, and tensors within files.
+
+Nothing is taken from a graft that is damaged: it has the root of its stamp, by leaves that were
+hashed from its files (or remembered of files that did not change since), or it is not looked at.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from skillpm.checkpoint.folder import STAMP, is_graft
+from skillpm.checkpoint.leaves import SETTLED_NS
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.place import take
+from skillpm.delta.compose import Composition
+from skillpm.errors import IntegrityError, SkillpmError
+from skillpm.flows.assemble import (
+    Assembly,
+    Written,
+    check_graft,
+    is_untouched,
+    read_stamp,
+    shards_of,
+    small_contents,
+    stamp_bytes,
+)
+from skillpm.flows.compose import check_effect
+from skillpm.flows.setting import Setting, open_model
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedSkill
+from skillpm.spec.merkle import Identity, merkle_root
+from skillpm.spec.safetensors import dump_header, layout
+
+SUMS = "sums"
+
+
+def sums_of(composition: Composition, locked: Sequence[LockedSkill]) -> dict[str, str]:
+    """For each tensor whose leaf no manifest tells: a digest of what it is the sum of.
+
+    A pack's digest says what it lies over, so packs and weights are all that decides it.
+    """
+    by_skill = {one.skill: one for one in locked}
+    return {
+        tensor: str(
+            Digest.of(
+                json.canonical(
+                    [
+                        [str(by_skill[s].digest), by_skill[s].weight]
+                        for s in composition.touched[tensor]
+                    ]
+                )
+            )
+        )
+        for tensor in sorted(composition.rewritten)
+        if _promised(composition, tensor) is None
+    }
+
+
+def _promised(composition: Composition, tensor: str) -> Digest | None:
+    entry = composition.sole(tensor)
+    return entry.result if entry is not None else None
+
+
+@dataclass(frozen=True)
+class OldGraft:
+    """A graft of the same base that is there and whole; `seen` is what its files were like."""
+
+    folder: Path
+    model: Checkpoint
+    identity: Identity
+    stamp: Mapping[str, Any]
+    seen: Mapping[str, tuple[int, ...]]
+
+
+def open_old(setting: Setting, folder: Path, base: Digest) -> OldGraft | None:
+    """The graft in a folder; None where there is none of this base, or it is damaged."""
+    if folder.is_symlink() or not is_graft(folder):
+        return None
+    try:
+        stamp = read_stamp(folder)
+        if stamp.get("format") != 1 or stamp.get("base_root") != str(base):
+            return None
+        model = open_model(folder)
+        seen = {name: shard.file.key()[:4] for name, shard in model.shards.items()}
+        identity = setting.identify(model, "checking the graft that is there")
+        check_graft(folder, dict(stamp), identity)
+    except (SkillpmError, OSError) as problem:
+        setting.say(f"the graft that is there is written anew: {problem}")
+        return None
+    model.expected = identity.leaves
+    return OldGraft(folder, model, identity, stamp, seen)
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """What of an old graft comes out the same in a new one."""
+
+    assembly: Assembly
+    old: OldGraft
+
+    @cached_property
+    def expected(self) -> dict[str, Digest | None]:
+        """Each tensor's leaf, as far as it is known without decoding."""
+        composition, found = self.assembly.composition, dict[str, Digest | None]()
+        before, now = self.old.stamp.get(SUMS), self.assembly.stamp[SUMS]
+        before = before if isinstance(before, dict) else {}
+        for tensor in composition.specs:
+            if tensor not in composition.touched:
+                found[tensor] = self.assembly.identity.leaves[tensor]
+            elif tensor not in now:
+                found[tensor] = _promised(composition, tensor)
+            else:
+                same = before.get(tensor) == now[tensor]
+                found[tensor] = self.old.identity.leaves.get(tensor) if same else None
+        return found
+
+    @cached_property
+    def shards(self) -> dict[str, list[str]]:
+        """The tensors of each file of the new graft."""
+        return shards_of(self.assembly)
+
+    def _same_tensor(self, tensor: str) -> bool:
+        leaf = self.expected[tensor]
+        return leaf is not None and self.old.identity.leaves.get(tensor) == leaf
+
+    def same_shard(self, name: str) -> bool:
+        """Whether a file of the old graft has the very bytes that the new one's will have."""
+        old, tensors = self.old.model.shards.get(name), self.shards[name]
+        if old is None or {p.spec.name for p in old.header.tensors} != set(tensors):
+            return False
+        source = self.assembly.base.shards[name]
+        if is_untouched(self.assembly, source, tensors):
+            head = source.file.read(0, source.header.data_start)
+        else:
+            specs = [self.assembly.composition.specs[tensor] for tensor in tensors]
+            head = dump_header(layout(specs), source.header.metadata)
+        start = old.header.data_start
+        return head == old.file.read(0, start) and all(map(self._same_tensor, tensors))
+
+    def take(self, name: str, target: Path) -> bool:
+        """Put a file that comes out the same in its place; the base is linked to, where asked."""
+        untouched = is_untouched(self.assembly, self.assembly.base.shards[name], self.shards[name])
+        if (self.assembly.link and untouched) or not self.same_shard(name):
+            return False
+        return take(self.old.folder / name, target)
+
+    def chunks(self, tensor: str) -> Iterator[bytes] | None:
+        """A decoded tensor that comes out the same, hashed on the way."""
+        touched = tensor in self.assembly.composition.touched
+        return self.old.model.chunks(tensor) if touched and self._same_tensor(tensor) else None
+
+    def leaf(self, tensor: str) -> Digest:
+        """The leaf of one of the old graft's tensors."""
+        return self.old.identity.leaves[tensor]
+
+    def check_unmoved(self) -> None:
+        """Raise `IntegrityError` where the old graft was written to while it was taken over."""
+        for name, seen in self.old.seen.items():
+            if self.old.model.shards[name].file.key()[:4] != seen:
+                raise IntegrityError(f"`{self.old.folder / name}` was changed meanwhile")
+
+    def as_it_is(self) -> Written | None:
+        """The old graft, where the new one would be the same in every byte of every file."""
+        leaves = {tensor: leaf for tensor, leaf in self.expected.items() if leaf is not None}
+        names = [name for name, tensors in self.shards.items() if tensors]
+        if len(leaves) < len(self.expected) or not all(map(self._in_place, names)):
+            return None
+        small = small_contents(self.assembly, self.shards, leaves)
+        found = {str(p.relative_to(self.old.folder)) for p in self.old.folder.rglob("*")
+                 if p.is_symlink() or not p.is_dir()}  # fmt: skip
+        stamp = (self.old.folder / STAMP).read_bytes()
+        if found != {*names, *small, STAMP} or stamp != stamp_bytes(self.assembly, leaves, small):
+            return None
+        check_effect(self.assembly.composition, self.assembly.identity, leaves)
+        size = sum(shard.file.size for shard in self.old.model.shards.values())
+        return Written(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
+
+    def _in_place(self, name: str) -> bool:
+        """Whether a file is what it should be, and linked to the base only where that is asked."""
+        path, source = self.old.folder / name, self.assembly.base.shards[name]
+        if path.is_symlink() or not self.same_shard(name):
+            return False
+        if self.assembly.link and is_untouched(self.assembly, source, self.shards[name]):
+            there = path.stat()
+            based = source.file.path.stat()
+            return there.st_ino == based.st_ino or there.st_dev != based.st_dev
+        return path.stat().st_nlink == 1
+
+
+def remember_leaves(setting: Setting, folder: Path, leaves: Mapping[str, Digest]) -> None:
+    """Have the next graft trust what was hashed as it was written, where the files have settled.
+
+    The stamp is written last, so its time is the file system's own "now". Links made and removed
+    while the folder was replaced moved a file's ctime, and nothing else of it.
+    """
+    now = (folder / STAMP).stat().st_mtime_ns
+    for shard in open_model(folder).shards.values():
+        key = shard.file.key()
+        if now - key[3] > SETTLED_NS:
+            setting.cache.put(key, {p.spec.name: leaves[p.spec.name] for p in shard.header.tensors})

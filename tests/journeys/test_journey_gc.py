@@ -1,0 +1,241 @@
+"""What gc takes and what it never takes; what the cache tells of itself and mends."""
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from skillpm_world import World, run_here, snapshot
+from tiny_models import Models, Pair
+
+from skillpm.environment.known import KnownProjects
+from skillpm.spec.digests import Digest
+from skillpm.store.blobs import Store
+
+DAY = 86_400
+
+
+@pytest.fixture
+def pair(models: Models) -> Pair:
+    return models.tuned("mlp")
+
+
+@pytest.fixture
+def upgraded(world: World, models: Models, pair: Pair) -> World:
+    """A project in generation 2: `acme/math` 1.0.0 was replaced by 2.0.0."""
+    world.init(pair[0])
+    world.publish(pair, "acme/math", "1.0.0")
+    world.publish(models.tuned("attn", seed=2), "acme/math", "2.0.0")
+    world.ask("install", "acme/math@=1.0.0")
+    world.ask("install", "acme/math@=2.0.0")
+    return world
+
+
+def _blobs(world: World) -> set[Digest]:
+    return set(Store(world.home / "store").blobs())
+
+
+def _of_current(world: World) -> set[str]:
+    return {one["digest"] for one in world.ask("list")["skills"]}
+
+
+def _gc(world: World, *more: object) -> dict[str, Any]:
+    return world.ask("gc", "--grace", "0", *more)
+
+
+def test_every_generation_is_kept_by_default_and_can_be_rebuilt_offline(upgraded: World) -> None:
+    before = _blobs(upgraded)
+    done = _gc(upgraded)
+    assert (done["freed_blobs"], done["pruned"]) == (0, [])
+    assert _blobs(upgraded) == before
+    shutil.rmtree(upgraded.home / "registry")
+    roots = {}
+    for number in (1, 2, 0):
+        upgraded.ask("rollback", number, "--offline")
+        roots[number] = upgraded.graft_root("--offline")
+    assert len(set(roots.values())) == 3
+
+
+def test_pruned_generations_keep_their_number_and_say_what_they_were(upgraded: World) -> None:
+    done = _gc(upgraded, "--keep", "1")
+    assert [one["generation"] for one in done["pruned"]] == [1]
+    assert done["freed_blobs"] > 0
+    history = upgraded.ask("history")
+    assert [one["number"] for one in history["generations"]] == [0, 1, 2]
+    assert [bool(one["pruned"]) for one in history["generations"]] == [False, True, False]
+    assert history["generations"][1]["skills"][0]["version"] == "1.0.0"
+    assert "pruned" in run_here("history").out
+    text = upgraded.fail("rollback", 1, code=1, kind="not_found")
+    assert "was pruned by `skillpm gc`" in text
+    assert upgraded.ask("diff", 1, 2)["changed"]
+    assert _gc(upgraded, "--keep", "1")["pruned"] == []
+    upgraded.graft_root("--offline")
+    assert upgraded.ask("cache", "verify")["damaged"] == []
+
+
+def test_a_dry_run_tells_exactly_what_would_go_and_removes_nothing(upgraded: World) -> None:
+    before = snapshot(upgraded.folder)
+    would = _gc(upgraded, "--keep", "1", "--dry-run")
+    assert snapshot(upgraded.folder) == before
+    done = _gc(upgraded, "--keep", "1")
+    assert would == {**done, "dry_run": True}
+    held = sum(p.stat().st_size for p in (upgraded.home / "store" / "sha256").rglob("*/*"))
+    assert held == done["kept_bytes"]
+
+
+def test_a_blob_within_the_grace_window_is_never_taken(upgraded: World) -> None:
+    before = _blobs(upgraded)
+    done = upgraded.ask("gc", "--keep", "1")
+    assert done["freed_blobs"] == 0
+    assert done["young_blobs"] > 0
+    assert _blobs(upgraded) == before
+    for path in (upgraded.home / "store" / "sha256").rglob("*/*"):
+        os.utime(path, (time.time() - 2 * DAY,) * 2)
+    assert upgraded.ask("gc")["freed_blobs"] == done["young_blobs"]
+
+
+def test_generations_are_pruned_by_the_time_since_they_were_replaced(upgraded: World) -> None:
+    assert _gc(upgraded, "--older-than", "1")["pruned"] == []
+    file = upgraded.project / ".skillpm" / "generations" / "2.json"
+    file.write_text(re.sub('"created": "....', '"created": "2001', file.read_text()))
+    assert _gc(upgraded, "--older-than", "1", "--keep", "5")["pruned"] == []
+    assert len(_gc(upgraded, "--older-than", "1")["pruned"]) == 1
+
+
+def test_what_only_another_project_needs_is_kept(upgraded: World, pair: Pair) -> None:
+    other = upgraded.folder / "other"
+    other.mkdir()
+    upgraded.ask("-C", other, "init", "--base", pair[0])
+    upgraded.ask("-C", other, "install", "acme/math@=1.0.0")
+    assert _gc(upgraded, "--keep", "1")["freed_blobs"] == 0
+    shutil.rmtree(other)
+    done = _gc(upgraded, "--keep", "1")
+    assert done["freed_blobs"] > 0
+    assert any(f"`{other}` is gone" in note for note in done["notes"])
+
+
+def test_a_project_on_a_disk_that_is_not_mounted_keeps_everything(upgraded: World) -> None:
+    away = upgraded.folder / "disk" / "project"
+    away.parent.mkdir()
+    upgraded.project.rename(away)
+    known = KnownProjects(upgraded.home)
+    (one,) = known
+    assert known.forget(one.folder)
+    known.remember(away, one.packs)
+    record = next((upgraded.home / "projects").glob("*.json"))
+    device = f'"device": {away.stat().st_dev}'
+    record.write_text(record.read_text().replace(device, '"device": 424242'))
+    hidden = away.rename(upgraded.folder / "hidden")
+    upgraded.project.mkdir()
+    os.chdir(upgraded.project)
+    before = _blobs(upgraded)
+    done = _gc(upgraded, "--keep", "1")
+    assert "may lie on a disk that is not mounted" in done["notes"][0]
+    assert _blobs(upgraded) == before
+    done = _gc(upgraded, "--forget", away)
+    assert _blobs(upgraded) == set()
+    assert hidden.exists()
+
+
+def test_a_lock_that_cannot_be_read_keeps_all_that_the_project_ever_needed(upgraded: World) -> None:
+    before = _blobs(upgraded)
+    (upgraded.project / "skillpm.lock").write_text("<<<<<<< ours\n")
+    shutil.rmtree(upgraded.project / ".skillpm" / "generations")
+    done = _gc(upgraded)
+    assert "cannot be read" in done["notes"][0]
+    assert _blobs(upgraded) == before
+
+
+def test_a_lock_alone_holds_its_packs(upgraded: World) -> None:
+    shutil.rmtree(upgraded.project / ".skillpm")
+    _gc(upgraded)
+    upgraded.ask("install", "--frozen", "--offline")
+    shutil.rmtree(upgraded.home / "registry")
+    upgraded.graft_root()
+
+
+def test_packs_below_others_are_held_by_them(
+    world: World, models: Models, pair: Pair, tmp_path: Path
+) -> None:
+    world.init(pair[0])
+    world.publish(pair, "acme/math", "1.0.0")
+    world.ask("install", "acme/math")
+    world.graft_root("-o", tmp_path / "lower")
+    world.publish(
+        (pair[0], models.tuned("attn", seed=2)[1]), "acme/top", "1.0.0", "--over", "acme/math"
+    )
+    world.ask("install", "acme/top")
+    before = _blobs(world)
+    assert _gc(world, "--keep", "1")["freed_blobs"] == 0
+    assert _blobs(world) == before
+
+
+def test_a_pack_whose_documents_are_damaged_stops_gc_from_removing(upgraded: World) -> None:
+    store = Store(upgraded.home / "store")
+    (digest,) = _of_current(upgraded)
+    store.path_of(Digest(digest)).write_bytes(b"{}")
+    before = _blobs(upgraded)
+    done = _gc(upgraded, "--keep", "1")
+    assert "no blob is removed" in "".join(done["notes"])
+    assert _blobs(upgraded) == before
+    assert upgraded.ask("cache", "verify", "--repair")["damaged"][0]["repaired"] is True
+    assert _gc(upgraded)["freed_blobs"] > 0
+
+
+def test_a_damaged_blob_is_named_with_its_skills_and_mended(upgraded: World) -> None:
+    assert upgraded.ask("cache", "verify")["damaged"] == []
+    path = max(
+        (upgraded.home / "store" / "sha256").rglob("*/*"), key=lambda path: path.stat().st_size
+    )
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    found = upgraded.ask("cache", "verify", code=3)["damaged"]
+    assert [one["digest"] for one in found] == [f"sha256:{path.name}"]
+    assert found[0]["skills"][0].startswith("acme/math ")
+    assert "needed by acme/math" in run_here("cache", "verify").out
+    (upgraded.home / "registry").rename(upgraded.home / "away")
+    unmended = upgraded.ask("cache", "verify", "--repair", code=3)["damaged"]
+    assert unmended[0]["problem"]
+    (upgraded.home / "away").rename(upgraded.home / "registry")
+    mended = upgraded.ask("cache", "verify", "--repair")["damaged"]
+    assert mended == [{**found[0], "repaired": True, "problem": None}]
+    assert upgraded.ask("cache", "verify")["damaged"] == []
+
+
+def test_a_damaged_blob_that_nothing_needs_is_removed(upgraded: World) -> None:
+    loose = upgraded.home / "store" / "sha256" / "00" / ("0" * 64)
+    loose.parent.mkdir(exist_ok=True)
+    loose.write_bytes(b"not this")
+    assert upgraded.ask("cache", "verify", code=3)["damaged"][0]["skills"] == []
+    assert upgraded.ask("cache", "verify", "--repair")["damaged"][0]["repaired"] is True
+    assert not loose.exists()
+
+
+def test_the_cache_tells_its_sizes_and_lets_go_of_what_can_be_computed(upgraded: World) -> None:
+    upgraded.graft_root()
+    leaf = upgraded.home / "cache" / "leaves" / "old.json"
+    leaf.parent.mkdir(parents=True, exist_ok=True)
+    leaf.write_bytes(b"{}")
+    os.utime(leaf, (time.time() - 100 * DAY,) * 2)
+    info = upgraded.ask("cache", "info")
+    assert info["sizes"]["store"] == sum(one["bytes"] for one in info["skills"])
+    assert info["unreachable_bytes"] == 0
+    assert [one["release"] for one in info["skills"]] == ["acme/math 1.0.0", "acme/math 2.0.0"]
+    assert "acme/math 2.0.0" in run_here("cache", "info").out
+    assert _gc(upgraded)["cache_bytes"] == 2
+    assert not leaf.exists()
+    assert upgraded.ask("cache", "clean")["freed_bytes"] >= 0
+    assert upgraded.ask("cache", "info")["sizes"]["leaves"] == 0
+    assert run_here("cache", "path").out.strip() == str(upgraded.home)
+    assert run_here("gc").code == 0
+
+
+def test_a_project_that_is_in_use_keeps_its_generations(upgraded: World) -> None:
+    from skillpm.journal.lock import held
+
+    with held(upgraded.project / ".skillpm", "graft", timeout=1, say=print):
+        done = _gc(upgraded, "--keep", "1")
+    assert done["pruned"] == []
+    assert "keeps all its generations" in done["notes"][-1]
