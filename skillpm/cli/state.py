@@ -2,9 +2,11 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +113,11 @@ def home() -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("skillpm")
 
 
-def make_setting(state: State) -> "Setting":
-    """The setting that a flow runs in."""
+def make_setting(state: State, *, timeout: float = inf) -> "Setting":
+    """The setting that a flow runs in; a search for a solution takes `timeout` seconds at most."""
     from skillpm.cli.progress import Bars
     from skillpm.flows.setting import Setting
+    from skillpm.resolver.patience import Patience
 
     now = datetime.now(UTC)
     bars = Bars(shown=sys.stderr.isatty() and not (state.quiet or state.json))
@@ -133,6 +136,7 @@ def make_setting(state: State) -> "Setting":
         say=state.say,
         progress=bars.start,
         connect=_connector(state, context),
+        patience=lambda: Patience.starting(time.monotonic, timeout),
     )
 
 

@@ -11,6 +11,7 @@ from skillpm.errors import NotFoundError
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.lower import AnyPack, check_is
 from skillpm.flows.setting import Setting
+from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import parse_project
@@ -125,7 +126,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     if not any(parts) and wishes == current.wishes and same:
         update_file(project.file, edited)
         if not plan.frozen:
-            keep_root(project, plan.lock, project.read_lock())
+            keep_root(project, plan.lock, _lock_before(project))
         return Changed(current.number, *parts, kept, notes=plan.notes)
     number = current.number + 1
     generation = Generation(
@@ -140,6 +141,14 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
     commit(project, generation, {project.file: edited, **locked})
     return Changed(number, *parts, kept, notes=plan.notes)
+
+
+def _lock_before(project: Project) -> Lockfile | None:
+    """The lock on disk; none where a merge left its marks in it, which the plan has read."""
+    try:
+        return project.read_lock()
+    except ConflictMarkerError:
+        return None
 
 
 def completed(project: Project, generation: Generation) -> Changed:

@@ -8,6 +8,7 @@ from pathlib import Path
 from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.index.ports import Index
+from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.spec.merkle import Identity
 from skillpm.store.blobs import Store
 
@@ -16,7 +17,10 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything that a flow takes from outside. The clock is read once, by the caller."""
+    """Everything that a flow takes from outside. The clock is read once, by the caller.
+
+    `patience` starts when it is called: how long a search for a solution may take.
+    """
 
     home: Path
     project: Path
@@ -30,6 +34,7 @@ class Setting:
     say: Callable[[str], None]
     progress: Callable[[str, int], Advance]
     connect: Callable[[str, bool], Index]
+    patience: Callable[[], Patience] = lambda: ENDLESS
 
     @property
     def store(self) -> Store:

@@ -1,8 +1,8 @@
 """What solving costs, when it stops, and what it is told."""
 
 import random
-from itertools import count
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from resolver_worlds import BASES, Shop, release, skill, wanted
