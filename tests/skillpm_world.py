@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -52,13 +53,14 @@ def run_here(*arguments: object) -> Outcome:
 
 
 def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
-    """Start a command in a process of its own."""
+    """Start a command in a process of its own, which answers Ctrl-C even where we do not."""
     return subprocess.Popen(
         [sys.executable, "-m", "skillpm", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
 
 

@@ -1,11 +1,11 @@
 """Words of the vocabulary as click parameter types: a bad one is a usage error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.errors import SpecError
+from skillpm.errors import SpecError, UsageError
 from skillpm.spec.budget import Budget
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
@@ -73,5 +73,31 @@ def _installed(ctx: click.Context) -> list[str]:
 SKILL = Skill("SKILL", SkillName.parse)
 VERSION = Word("VERSION", Version.parse)
 REQUIREMENT = Word("REQ", Requirement.parse)
+MOVED = Skill("REQ", Requirement.parse)
 BUDGET = Word("SIZE", Budget.parse)
 WANTED = Wanted()
+
+SOLVE_TIMEOUT = 60.0
+TIMEOUT = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=SOLVE_TIMEOUT,
+    show_default=True,
+    envvar="SKILLPM_SOLVE_TIMEOUT",
+    help="How long to search for a solution before giving up.",
+)
+LOWEST = click.option(
+    "--lowest", is_flag=True, help="Take the lowest versions that will do: for testing them."
+)
+ALLOW_YANKED = click.option(
+    "--allow-yanked", is_flag=True, help="Take yanked releases too; the lock records it."
+)
+
+
+def refuse_together(flags: Mapping[str, object], one: str, *others: str) -> None:
+    """Raise `UsageError` where `one` is set and any of `others` as well."""
+    for other in others:
+        if flags[one] and flags[other]:
+            names = [f"`--{name.replace('_', '-')}`" for name in (one, other)]
+            raise UsageError(f"{names[0]} and {names[1]} contradict each other")

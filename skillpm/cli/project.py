@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import clean, emit_json
-from skillpm.cli.params import SKILL, WANTED
+from skillpm.cli.params import (
+    ALLOW_YANKED,
+    LOWEST,
+    MOVED,
+    SKILL,
+    TIMEOUT,
+    VERSION,
+    WANTED,
+    refuse_together,
+)
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, SpecError, UsageError
 
@@ -16,6 +25,8 @@ if TYPE_CHECKING:
     from skillpm.flows.ask import InstallRequest
     from skillpm.flows.change import Changed
     from skillpm.spec.names import SkillName
+    from skillpm.spec.requirements import Requirement
+    from skillpm.spec.versions import Version
 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 ACCEPT = click.option(
@@ -54,10 +65,11 @@ def init(state: State) -> None:
 @DRY_RUN
 @click.option("--frozen", is_flag=True, help="Never change the lock: fail where it would.")
 @ACCEPT
+@ALLOW_YANKED
+@LOWEST
+@TIMEOUT
 @click.pass_obj
-def install(
-    state: State, wanted: tuple[str, ...], *, dry_run: bool, frozen: bool, accept_footprint: bool
-) -> None:
+def install(state: State, /, wanted: tuple[str, ...], timeout: float, **flags: bool) -> None:
     r"""Add skills to the project; without arguments, install what the lock says.
 
     \b
@@ -67,8 +79,9 @@ def install(
     """
     from skillpm.flows.install import install as flow
 
-    request = _request(wanted, dry_run=dry_run, frozen=frozen, accept_footprint=accept_footprint)
-    _show(state, flow(make_setting(state), request))
+    refuse_together(flags, "frozen", "lowest", "allow_yanked", "accept_footprint")
+    request = _request(wanted, **flags)
+    _show(state, flow(make_setting(state, timeout=timeout), request))
 
 
 def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
@@ -89,23 +102,51 @@ def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
 
 
 @click.command(cls=Command)
-@click.argument("skills", metavar="[SKILL]...", type=SKILL, nargs=-1)
+@click.argument("skills", metavar="[SKILL[@REQ]]...", type=MOVED, nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Move all skills (the default).")
+@click.option("--to", metavar="VERSION", type=VERSION, help="Move the one SKILL to this version.")
 @DRY_RUN
 @ACCEPT
+@ALLOW_YANKED
+@LOWEST
+@TIMEOUT
 @click.pass_obj
 def upgrade(
-    state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool, accept_footprint: bool
+    state: State, /, skills: "tuple[Requirement, ...]", timeout: float, **flags: Any
 ) -> None:
     r"""Move skills to the newest releases that skillpm.toml admits; all without arguments.
 
+    A SKILL moves, and with it only what must: nothing else goes back unless there is no other way.
+    REQ and --to say how far; skillpm.toml stays as it is.
+
     \b
-    skillpm upgrade acme/math
+    skillpm upgrade
+    skillpm upgrade acme/math --dry-run
+    skillpm upgrade acme/math@~1.2
+    skillpm upgrade acme/math --to 1.2.0
     """
     from skillpm.flows.ask import InstallRequest
     from skillpm.flows.install import upgrade as flow
 
-    request = InstallRequest(upgrade=skills, dry_run=dry_run, accept_footprint=accept_footprint)
-    _show(state, flow(make_setting(state), request))
+    asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
+    request = InstallRequest(upgrade=asked, **flags)
+    _show(state, flow(make_setting(state, timeout=timeout), request))
+
+
+def _moved(
+    skills: "tuple[Requirement, ...]", *, everything: bool, to: "Version | None"
+) -> "tuple[Requirement, ...]":
+    from skillpm.spec.requirements import ANY, Requirement
+
+    if everything and skills:
+        raise UsageError(f"`--all` and `{skills[0].skill}` contradict each other")
+    if to is None:
+        return skills
+    if len(skills) != 1 or skills[0].range != ANY:
+        raise UsageError(
+            "`--to` says where one skill goes", hint="`skillpm upgrade SKILL --to VERSION`"
+        )
+    return (Requirement.exact(skills[0].skill, to),)
 
 
 @click.command(cls=Command)
@@ -170,22 +211,35 @@ def _plan_bytes(path: Path) -> tuple[bytes, str]:
 
 @click.command(cls=Command)
 @click.option("--check", is_flag=True, help="Only say whether the lock fits skillpm.toml.")
+@click.option("--upgrade", is_flag=True, help="Take the newest releases, whatever was locked.")
 @ACCEPT
+@ALLOW_YANKED
+@LOWEST
+@TIMEOUT
 @click.pass_obj
-def lock(state: State, *, check: bool, accept_footprint: bool) -> None:
+def lock(state: State, /, timeout: float, **flags: Any) -> None:
     r"""Bring skillpm.lock up to skillpm.toml, changing as little as will do.
+
+    A lock with merge-conflict markers is written anew from skillpm.toml, as near to both sides of
+    the merge as can be.
 
     \b
     skillpm lock
     skillpm lock --check
+    skillpm lock --upgrade
     """
+    from skillpm.flows.ask import InstallRequest
     from skillpm.flows.lock import lock_project
 
-    done = lock_project(make_setting(state), check=check, accept_footprint=accept_footprint)
+    refuse_together(flags, "check", "upgrade", "lowest", "allow_yanked", "accept_footprint")
+    refuse_together(flags, "upgrade", "lowest")
+    check = flags.pop("check")
+    request = InstallRequest(upgrade=() if flags.pop("upgrade") else None, **flags)
+    done = lock_project(make_setting(state, timeout=timeout), request, check=check)
     if state.json:
         emit_json({"fresh": done.fresh, "changed": done.changed, "reason": done.reason})
     elif done.changed:
-        click.echo(f"locked again: {done.reason}")
+        click.echo(f"locked again{f': {done.reason}' if done.reason else ''}")
     else:
         click.echo("the lock fits" if done.fresh else f"the lock does not fit: {done.reason}")
     if not done.fresh:

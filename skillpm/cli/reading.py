@@ -1,17 +1,19 @@
 """`list`, `history`, `diff`, `resolve`: commands that only read."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skillpm.cli.output import emit_json, emit_table, size_text
-from skillpm.cli.params import REQUIREMENT
+from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
 from skillpm.cli.project import plain
 from skillpm.cli.state import Command, State
+from skillpm.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
-    from skillpm.spec.requirements import Requirement
+    from skillpm.spec.digests import Digest
 
 
 @click.command("list", cls=Command)
@@ -135,25 +137,45 @@ def diff(state: State, before: int, after: int) -> None:
     type=click.Path(path_type=Path),
     help="A saved index, as JSON.",
 )
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds before giving up.")
+@ALLOW_YANKED
+@LOWEST
+@TIMEOUT
 @click.argument("requirements", metavar="REQ...", type=REQUIREMENT, nargs=-1, required=True)
 @click.pass_obj
-def resolve(
-    state: State, index: Path, timeout: float, requirements: "tuple[Requirement, ...]"
-) -> None:
+def resolve(state: State, /, index: Path, timeout: float, **asked: Any) -> None:
     r"""Resolve against a saved index: no registry, base or project. For bug reports.
+
+    With --base sha256:…, only releases that were cut from the base of this root.
 
     \b
     skillpm resolve --index index.json "acme/math ^1"
+    skillpm resolve --index index.json acme/math --lowest --base sha256:…
     """
     import time
 
-    from skillpm.flows.resolve import resolve_saved
+    from skillpm.flows.resolve import SavedRequest, resolve_saved
+    from skillpm.resolver.patience import Patience
 
-    deadline = time.monotonic() + timeout
-    found = resolve_saved(index, requirements, lambda: time.monotonic() > deadline)
+    request = SavedRequest(root=_root(state), **asked)
+    found = resolve_saved(index, request, Patience.starting(time.monotonic, timeout))
     if state.json:
         emit_json({"resolved": {str(skill): str(version) for skill, version in found.items()}})
         return
     for skill, version in found.items():
         click.echo(f"{skill} {version}")
+
+
+def _root(state: State) -> "Digest | None":
+    """What `--base` names here: a root, for no base is looked at. A path in SKILLPM_BASE is not."""
+    from skillpm.spec.digests import Digest
+
+    text = str(state.base or "")
+    if not text or text == os.environ.get("SKILLPM_BASE"):
+        return None
+    try:
+        return Digest(text)
+    except SpecError as problem:
+        raise UsageError(
+            f"`--base` should be a root here, `sha256:…`, is {text!r}",
+            hint="`skillpm identify PATH` tells a model's root",
+        ) from problem

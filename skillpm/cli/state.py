@@ -2,9 +2,11 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,11 +129,12 @@ def home() -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("skillpm")
 
 
-def make_setting(state: State) -> "Setting":
-    """The setting that a flow runs in."""
+def make_setting(state: State, *, timeout: float = inf) -> "Setting":
+    """The setting that a flow runs in; a search for a solution takes `timeout` seconds at most."""
     from skillpm.cli.progress import Bars
     from skillpm.cli.settings import color_of, resolve
     from skillpm.flows.setting import Setting
+    from skillpm.resolver.patience import Patience
 
     now = datetime.now(UTC)
     chosen = resolve(state)
@@ -155,6 +158,7 @@ def make_setting(state: State) -> "Setting":
         progress=bars.start,
         connect=_connector(context, offline=offline),
         fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
+        patience=lambda: Patience.starting(time.monotonic, timeout),
     )
 
 

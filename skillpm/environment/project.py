@@ -5,6 +5,7 @@ from pathlib import Path
 
 from skillpm.environment.generation import Generation, parse_generation
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, Lockfile, parse_lockfile
 from skillpm.spec.plan import Basis
@@ -51,7 +52,11 @@ class Project:
 
     def read_file(self) -> ProjectFile:
         """`skillpm.toml`, parsed. Raises `NotFoundError` where there is no project."""
-        return parse_project(self.read_text(self.file))
+        try:
+            return parse_project(self.read_text(self.file))
+        except ConflictMarkerError as problem:
+            problem.hint = "keep one side of each conflict by hand; then `skillpm lock`"
+            raise
 
     def require(self) -> None:
         """Raise `NotFoundError` unless this is a project, or was about to become one."""

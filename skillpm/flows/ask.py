@@ -1,6 +1,6 @@
 """What an install asks of the resolver, and what then stands in `[skills]`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from skillpm.environment.project import Project
 from skillpm.errors import UsageError
 from skillpm.flows.fit import not_installed
 from skillpm.flows.solve import Ask
-from skillpm.resolver.question import Wanted
+from skillpm.resolver.question import Question, Wanted
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
@@ -21,14 +21,26 @@ COMMAND_LINE = "the command line"
 
 @dataclass(frozen=True)
 class InstallRequest:
-    """What a person asks for: requirements and pack files to add, and how far to go."""
+    """What a person asks for: requirements and pack files to add, and how far to go.
+
+    `upgrade` names the skills that are to move, all where it is empty; a range says how far, and
+    skillpm.toml keeps its own. `lowest` prefers the lowest versions, and no locked ones.
+    """
 
     requirements: tuple[Requirement, ...] = ()
     files: tuple[PackFile, ...] = ()
-    upgrade: tuple[SkillName, ...] | None = None
+    upgrade: tuple[Requirement, ...] | None = None
+    lowest: bool = False
+    allow_yanked: bool = False
     dry_run: bool = False
     frozen: bool = False
     accept_footprint: bool = False
+
+    @property
+    def resolves(self) -> bool:
+        """Whether a lock that fits is no answer yet."""
+        asks = self.requirements or self.files or self.upgrade is not None
+        return bool(asks or self.lowest or self.allow_yanked)
 
     @property
     def action(self) -> str:
@@ -91,9 +103,8 @@ def ask_for(
 ) -> Ask:
     """The question for the resolver: `file`'s wishes with their origins, the lock preferred."""
     known = (lock or project.generation().lockfile).skills
-    locked = {skill: one.version for skill, one in known.items()}
-    for skill in _moving(request, locked):
-        locked.pop(skill, None)
+    moving = _moving(request, known.keys())
+    locked = {s: one.version for s, one in known.items() if s not in moving}
     asked = {need.skill for need in request.requirements}
     asked |= {pack.manifest.skill for pack in request.files}
     lines = _lines(project.read_text(project.file))
@@ -101,24 +112,30 @@ def ask_for(
         Wanted(need, COMMAND_LINE if need.skill in asked else _origin(lines, need))
         for need in file.requirements
     )
-    return Ask(
-        file=file,
-        base_name=lock.base.name if lock else Path(file.project.base).name,
-        wanted=wanted,
+    limits = [need for need in request.upgrade or () if need.range != ANY]
+    question = Question(
+        (*wanted, *(Wanted(need, COMMAND_LINE) for need in limits)),
+        base=file.root,
         locked=locked,
         accepted=frozenset(one.digest for one in known.values() if one.accept_footprint),
-        accept_footprint=request.accept_footprint,
+        admitted=frozenset((s, one.version) for s, one in known.items() if one.allow_yanked),
+        allow_yanked=request.allow_yanked,
+        moving=moving if request.upgrade else frozenset(),
+        floors=bool(request.upgrade),
+        lowest=request.lowest,
     )
+    name = lock.base.name if lock else Path(file.project.base).name
+    return Ask(file, name, question, accept_footprint=request.accept_footprint)
 
 
-def _moving(request: InstallRequest, locked: Mapping[SkillName, Version]) -> tuple[SkillName, ...]:
+def _moving(request: InstallRequest, locked: Collection[SkillName]) -> frozenset[SkillName]:
     """The skills whose locked version is not preferred; all, where `upgrade` names none."""
-    if request.upgrade is None:
-        return ()
-    unknown = [skill for skill in request.upgrade if skill not in locked]
+    if not request.upgrade:
+        return frozenset(locked) if request.lowest or request.upgrade is not None else frozenset()
+    unknown = [need.skill for need in request.upgrade if need.skill not in locked]
     if unknown:
         raise not_installed(unknown[0], locked)
-    return request.upgrade or tuple(locked)
+    return frozenset(need.skill for need in request.upgrade)
 
 
 def _origin(lines: Mapping[str, int], need: Requirement) -> str:

@@ -11,6 +11,7 @@ from skillpm.flows.ask import InstallRequest, ask_for, asked_wishes, settled_wis
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, preview, publish_files, stored_packs
 from skillpm.flows.fit import misfit
+from skillpm.flows.relock import read_or_merge
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
 from skillpm.spec.project import parse_project
@@ -35,9 +36,12 @@ def _plan(
     setting: Setting, project: Project, registries: Registries, request: InstallRequest
 ) -> Plan:
     registries.check_files()
-    file, lock = project.read_file(), project.read_lock()
-    asks = bool(request.requirements or request.files or request.upgrade is not None)
-    reason = misfit(file, lock)
+    file, asks = project.read_file(), request.resolves
+    if request.frozen:
+        lock = project.read_lock()
+        reason = misfit(file, lock)
+    else:
+        lock, reason = read_or_merge(project, file)
     if not asks and lock is not None and reason is None:
         packs_here = stored_packs(setting, registries, lock)
         check_together(lock, packs_here)

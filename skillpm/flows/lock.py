@@ -8,7 +8,7 @@ from skillpm.errors import SpecError
 from skillpm.flows.ask import InstallRequest, ask_for
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import keep_root
-from skillpm.flows.fit import misfit
+from skillpm.flows.relock import read_or_merge
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import solve_project
 from skillpm.spec.lockfile import Lockfile
@@ -25,15 +25,18 @@ class Locked:
 
 def _read(project: Project) -> tuple[Lockfile | None, str | None]:
     """The lock, and why it has to be written anew: a damaged lock is as good as none."""
+    file = project.read_file()
     try:
-        lock = project.read_lock()
+        return read_or_merge(project, file)
     except SpecError as problem:
         return None, problem.message
-    return lock, misfit(project.read_file(), lock)
 
 
-def lock_project(setting: Setting, *, check: bool, accept_footprint: bool = False) -> Locked:
-    """Re-lock with as little change as will do; with `check`, only say whether that is needed."""
+def lock_project(setting: Setting, request: InstallRequest, *, check: bool) -> Locked:
+    """Re-lock with as little change as will do; with `check`, only say whether that is needed.
+
+    A request that resolves anew (`upgrade`, `lowest`, `allow_yanked`) does so for a lock that fits.
+    """
     project = Project(setting.project)
     if check:
         _, reason = _read(project)
@@ -42,10 +45,10 @@ def lock_project(setting: Setting, *, check: bool, accept_footprint: bool = Fals
     with writing(project, "lock", timeout=setting.lock_timeout, say=setting.say):
         file = project.read_file()
         lock, reason = _read(project)
-        if reason is None:
+        if reason is None and not request.resolves:
             return Locked(fresh=True, changed=False, reason=None)
-        request = InstallRequest(accept_footprint=accept_footprint)
         registries = Registries(setting, file)
         solved = solve_project(setting, registries, ask_for(project, file, lock, request))
         keep_root(project, solved.lock, lock)
-        return Locked(fresh=True, changed=True, reason=reason)
+        changed = reason is not None or lock is None or not lock.same_set(solved.lock)
+        return Locked(fresh=True, changed=changed, reason=reason)

@@ -9,6 +9,7 @@ from pathlib import Path
 from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.index.ports import Index
+from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.spec.merkle import Identity
 from skillpm.store.blobs import Store
 
@@ -20,6 +21,7 @@ class Setting:
     """Everything that a flow takes from outside. The clock is read once, by the caller.
 
     `registry` and `base` win over the project file; `fallback` is the registry where it names none.
+    `patience` starts when it is called: how long a search for a solution may take.
     """
 
     home: Path
@@ -35,6 +37,7 @@ class Setting:
     progress: Callable[[str, int], Advance]
     connect: Callable[[str, bool], Index]
     fallback: str | None = None
+    patience: Callable[[], Patience] = lambda: ENDLESS
 
     @cached_property
     def store(self) -> Store:

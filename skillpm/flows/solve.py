@@ -1,7 +1,7 @@
 """From what a project asks for to a lock: resolve, then check that the packs go together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skillpm.errors import NotFoundError, ResolutionError
 from skillpm.flows.base import footprint_fits
@@ -10,7 +10,8 @@ from skillpm.flows.lower import AnyPack, check_is, side_packs
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import check_clashes
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
-from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.patience import Patience
+from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
 from skillpm.spec.compat import clashes
 from skillpm.spec.digests import Digest
@@ -19,7 +20,6 @@ from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
 from skillpm.spec.release import Release
-from skillpm.spec.versions import Version
 from skillpm.store.packs import fetch_documents
 
 
@@ -37,18 +37,18 @@ class Ask:
 
     file: ProjectFile
     base_name: str
-    wanted: tuple[Wanted, ...]
-    locked: Mapping[SkillName, Version]
-    accepted: frozenset[Digest] = frozenset()
+    question: Question
     accept_footprint: bool = False
 
 
 def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
     """Resolve, read the manifests, and refuse packs that cannot be grafted together (exit 4)."""
-    accepted, releases = ask.accepted, None
+    accepted, releases = ask.question.accepted, None
+    patience = setting.patience()
     while releases is None:
         try:
-            releases = _solve(registries, ask, accepted)
+            question = replace(ask.question, accepted=accepted)
+            releases = _solve(registries, question, patience)
         except WrongBaseError as problem:
             accepted |= _accept(setting, registries, ask, problem)
     packs = {skill: _documents(setting, registries, release) for skill, release in releases.items()}
@@ -58,11 +58,10 @@ def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
 
 
 def _solve(
-    registries: Registries, ask: Ask, accepted: frozenset[Digest]
+    registries: Registries, question: Question, patience: Patience
 ) -> Mapping[SkillName, Release]:
-    question = Question(ask.wanted, base=ask.file.root, locked=ask.locked, accepted=accepted)
     try:
-        return solve(question, registries).releases
+        return solve(question, registries, patience).releases
     except UnknownWantedError as problem:
         problem.hint = registries.suggest(problem.skill)
         raise
@@ -127,7 +126,14 @@ def _locked(ask: Ask, release: Release, pack: AnyPack) -> LockedSkill:
         weight=wish.weight if wish else 1.0,
         requires=sorted(pack.manifest.requires, key=str),
         accept_footprint=release.base != ask.file.root,
+        allow_yanked=_agreed(ask.question, release),
     )
+
+
+def _agreed(question: Question, release: Release) -> bool:
+    """Whether a person agreed to a yanked release; one that only the lock kept needs no word."""
+    told = question.allow_yanked or (release.skill, release.version) in question.admitted
+    return release.yanked and told
 
 
 def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Digest | None:

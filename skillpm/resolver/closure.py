@@ -1,9 +1,10 @@
 """Reads all that an answer could hold out of the catalogue, level by level."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from skillpm.resolver.errors import GaveUpError, UnknownWantedError
+from skillpm.resolver.patience import Patience
 from skillpm.resolver.question import Catalogue, Question
 from skillpm.resolver.shelf import Shelf, shelve
 from skillpm.spec.names import SkillName
@@ -17,7 +18,7 @@ class Reader:
 
     question: Question
     catalogue: Catalogue
-    expired: Callable[[], bool]
+    patience: Patience
 
     def read(self, *, any_base: bool = False) -> Shelves:
         """The shelves of all skills that usable releases lead to.
@@ -29,8 +30,8 @@ class Reader:
         shelves: dict[SkillName, Shelf] = {}
         ask = {wanted.requirement.skill for wanted in self.question.wanted}
         while ask:
-            if self.expired():
-                raise GaveUpError(0)
+            if self.patience.expired():
+                raise GaveUpError(self.patience.seconds)
             found = self.catalogue.releases(sorted(ask))
             level = [
                 shelve(self.question, skill, found.get(skill, ()), any_base=any_base)

@@ -1,6 +1,6 @@
 """How a resolution fails: no answer, a wrong base, an unknown skill, or out of patience."""
 
-from skillpm.errors import ResolutionError, UnknownSkillError
+from skillpm.errors import ResolutionError, StateError, UnknownSkillError
 from skillpm.resolver.question import Wanted
 from skillpm.spec.release import Release
 
@@ -30,13 +30,17 @@ class UnknownWantedError(UnknownSkillError):
         )
 
 
-class GaveUpError(ResolutionError):
-    """The search was cut off: nothing is known about whether an answer exists."""
+class GaveUpError(StateError):
+    """The search was cut off: nothing is known about whether an answer exists.
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    So it is no `ResolutionError`, and not exit code 4. `seconds` is how long it was let search.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         super().__init__(
-            f"gave up after {steps} step{'' if steps == 1 else 's'} of the search: this does not "
-            "mean that there is no solution",
-            hint="name narrower versions of what is asked for, so that less has to be tried",
+            f"gave up after {seconds:g} s of searching: this does not mean that there is no "
+            "solution",
+            hint="name narrower versions of what is asked for, so that less has to be tried, or "
+            "give it longer with `--timeout SECONDS`",
         )

@@ -14,6 +14,7 @@ from skillpm.spec.release import Release
 
 SENTENCES = 12
 VERSIONS = 6
+LENGTH = 400
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class Explanation:
     def message(self) -> str:
         """What cannot be, with at most `SENTENCES` reasons."""
         reasons = [reason for fact in self.facts for reason in self._reasons(fact)]
-        lines = [f"  {reason}" for reason in reasons[:SENTENCES]]
+        lines = [f"  {_shortened(reason)}" for reason in reasons[:SENTENCES]]
         if len(reasons) > SENTENCES:
             lines.append(f"  … and {len(reasons) - SENTENCES} more")
-        return "\n".join(["no set of releases satisfies what is asked:", *lines])
+        source = self.rules.question.source
+        where = f" in {source}" if source else ""
+        return "\n".join([f"no set of releases{where} satisfies what is asked:", *lines])
 
     @property
     def hint(self) -> str:
@@ -121,8 +124,13 @@ class Explanation:
             return f"`{shelf.releases[fitting].ref}` fits this project's base"
         if bits & shelf.hidden and not bits & shelf.foreign:
             newest = shelf.of(bits & shelf.hidden)[-1].version
-            return f"`skillpm unyank {name}@{newest}` brings it back"
+            return f"`skillpm install {name}@={newest} --allow-yanked` takes it all the same"
         return f"`skillpm show {name}` lists its releases"
+
+
+def _shortened(sentence: str) -> str:
+    """A sentence that a publisher made long, cut: who published it does not fill the screen."""
+    return sentence if len(sentence) <= LENGTH else f"{sentence[: LENGTH - 1]}…"
 
 
 def _short(root: Digest | None) -> str:

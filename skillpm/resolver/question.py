@@ -34,13 +34,23 @@ class Question:
     `base` is the root of the project's base: a release that was cut from another is no candidate,
     unless its pack's digest is among `accepted`. Without `base`, all releases of one answer have
     the same base, whichever it is. `locked` versions are preferred wherever the requirements
-    admit them, and may be yanked.
+    admit them, and may be yanked; so may those in `admitted`, and all with `allow_yanked`.
+
+    What is in `moving` is settled before all else; with `floors`, no other skill may be taken back
+    below its locked version. `lowest` prefers the lowest version to the newest. `source` says
+    where releases are looked for, in messages.
     """
 
     wanted: tuple[Wanted, ...]
     base: Digest | None = None
     locked: Mapping[SkillName, Version] = field(default_factory=dict)
     accepted: frozenset[Digest] = frozenset()
+    admitted: frozenset[tuple[SkillName, Version]] = frozenset()
+    allow_yanked: bool = False
+    moving: frozenset[SkillName] = frozenset()
+    floors: bool = False
+    lowest: bool = False
+    source: str = ""
 
     def excludes_base_of(self, release: Release) -> bool:
         """Whether the release was cut from a base that this project does not have."""
@@ -49,5 +59,14 @@ class Question:
         return release.digest is None or release.digest not in self.accepted
 
     def hides(self, release: Release) -> bool:
-        """Whether the release is yanked, and not the locked one of its skill."""
-        return release.yanked and self.locked.get(release.skill) != release.version
+        """Whether the release is yanked, and nothing admits it all the same."""
+        if not release.yanked or self.allow_yanked:
+            return False
+        locked = self.locked.get(release.skill) == release.version
+        return not locked and (release.skill, release.version) not in self.admitted
+
+    def goes_back(self, release: Release) -> bool:
+        """Whether the release lies below the locked one of a skill that is not to move."""
+        locked = self.locked.get(release.skill)
+        held = self.floors and release.skill not in self.moving
+        return held and locked is not None and release.version < locked

@@ -50,16 +50,17 @@ class Rules:
         self._parents = _parents(shelves)
         self._needs: dict[tuple[SkillName, int], Mapping[Package, Positions]] = {}
 
-    def rank(self, package: Package) -> tuple[bool, bool, bool, str]:
-        """Which skill is settled first: the locked, then the wanted, then by name.
+    def rank(self, package: Package) -> tuple[bool, bool, bool, bool, str]:
+        """Which skill is settled first: what is to move, the locked, the wanted; then by name.
 
         It depends on the question alone, and never on how many releases there are: so a release
         that plays no part in an answer can go without the answer changing.
         """
         if isinstance(package, BaseSlot):
-            return (True, True, True, "")
+            return (True, True, True, True, "")
+        stays = package not in self.question.moving
         locked = package in self.question.locked
-        return (False, not locked, package not in self._wanted, str(package))
+        return (False, stays, not locked, package not in self._wanted, str(package))
 
     def reached(self, package: Package, chosen: Mapping[Package, int]) -> bool:
         """Whether the question, or a release that is chosen, asks for the package."""

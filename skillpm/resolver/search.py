@@ -7,11 +7,11 @@ answer is the first in a fixed order, and neither the order of the input nor rel
 part in it can change it.
 """
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nab_resolver.errors import ResolutionError as Unsatisfiable
-from nab_resolver.errors import ResolutionTerminatedError
 from nab_resolver.resolver import BaseProvider, Resolver, ResolverObserver
 from nab_resolver.types import (
     Incompatibility,
@@ -22,6 +22,7 @@ from nab_resolver.types import (
 )
 
 from skillpm.resolver.errors import GaveUpError
+from skillpm.resolver.patience import Patience
 from skillpm.resolver.positions import Positions, bits_of
 from skillpm.resolver.rules import BaseSlot, Clash, Package, Rules
 from skillpm.spec.names import SkillName
@@ -41,21 +42,19 @@ class Proof:
 class Provider(BaseProvider[Package, int]):
     """Answers PubGrub's questions out of `Rules`; cut off as soon as time is up."""
 
-    def __init__(self, rules: Rules, expired: Callable[[], bool]) -> None:
+    def __init__(self, rules: Rules, patience: Patience) -> None:
         self.rules = rules
-        self.expired = expired
-        self.steps = 0
+        self.patience = patience
         self._chosen: Mapping[Package, int] = {}
         self._clauses: list[Clause] = []
 
     def step(self) -> None:
-        """Count one step of the search. Raises `GaveUpError` when time is up."""
-        self.steps += 1
-        if self.expired():
-            raise GaveUpError(self.steps)
+        """Go on with the search. Raises `GaveUpError` when time is up."""
+        if self.patience.expired():
+            raise GaveUpError(self.patience.seconds)
 
     def choose_version(self, package: Package, version_range: RangeProtocol[int]) -> int | None:
-        """The locked release if it is in range, else the newest; its conflicts are queued."""
+        """The locked release if it is in range, else the best; its conflicts are queued."""
         self.step()
         bits = bits_of(version_range)
         if isinstance(package, BaseSlot):
@@ -90,7 +89,7 @@ class Provider(BaseProvider[Package, int]):
         version_range: RangeProtocol[int],
         conflict_counts: Mapping[Package, int],
         culprit_counts: Mapping[Package, int] | None = None,
-    ) -> tuple[bool, bool, bool, str]:
+    ) -> tuple[bool, bool, bool, bool, str]:
         """The fixed order; how the search went so far is left out on purpose."""
         del version_range, conflict_counts, culprit_counts
         return self.rules.rank(package)
@@ -112,24 +111,22 @@ class Watch(ResolverObserver[Package, int]):
         self.provider = provider
 
     def on_conflict(self, incompatibility: Clause) -> None:
-        """Count it as a step."""
+        """It may be time to give up."""
         del incompatibility
         self.provider.step()
 
 
-def search(rules: Rules, *, expired: Callable[[], bool], max_steps: int) -> Answer | Proof:
+def search(rules: Rules, patience: Patience) -> Answer | Proof:
     """The first answer in the fixed order, or the proof that there is none.
 
-    Raises `GaveUpError` when `expired` says so or after `max_steps` rounds.
+    Only time limits it. Raises `GaveUpError` when that is up.
     """
-    provider = Provider(rules, expired)
+    provider = Provider(rules, patience)
     resolver = Resolver(
-        provider, Watch(provider), max_iterations=max_steps, range_type=Positions, root_version=0
+        provider, Watch(provider), max_iterations=sys.maxsize, range_type=Positions, root_version=0
     )
     try:
         pins = resolver.solve(_wanted(rules)).pins
-    except ResolutionTerminatedError as problem:
-        raise GaveUpError(provider.steps) from problem
     except Unsatisfiable as found:
         if found.incompatibility is None:
             raise AssertionError from found

@@ -27,6 +27,7 @@ class Shelf:
     locked: int
     keys: tuple[Key, ...] = field(repr=False)
     prereleases: int = field(repr=False)
+    lowest: bool = False
     _admitted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -63,8 +64,13 @@ class Shelf:
         return bits
 
     def best(self, bits: int) -> int | None:
-        """The position to choose among `bits`: the locked release, else the newest usable."""
+        """The position to choose among `bits`: the locked release, else the newest usable.
+
+        With `lowest`, the lowest instead of the newest.
+        """
         choice = bits & self.usable & self.locked or bits & self.usable
+        if self.lowest:
+            choice &= -choice
         return choice.bit_length() - 1 if choice else None
 
     def of(self, bits: int) -> list[Release]:
@@ -83,15 +89,17 @@ def shelve(
     ordered = tuple(sorted(releases, key=lambda r: (r.version, r.version.build, str(r.digest))))
     hidden = _bits(question.hides(release) for release in ordered)
     foreign = 0 if any_base else _bits(question.excludes_base_of(release) for release in ordered)
+    below = _bits(question.goes_back(release) for release in ordered)
     return Shelf(
         skill,
         ordered,
-        usable=(1 << len(ordered)) - 1 & ~hidden & ~foreign,
+        usable=(1 << len(ordered)) - 1 & ~hidden & ~foreign & ~below,
         foreign=foreign & ~hidden,
         hidden=hidden,
         locked=_bits(question.locked.get(skill) == release.version for release in ordered),
         keys=tuple(release.version.key for release in ordered),
         prereleases=_bits(release.version.is_prerelease for release in ordered),
+        lowest=question.lowest,
     )
 
 

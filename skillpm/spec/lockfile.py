@@ -40,7 +40,11 @@ class LockedGraft(Document):
 
 
 class LockedSkill(Document):
-    """One release that is locked."""
+    """One release that is locked.
+
+    `accept_footprint` and `allow_yanked` record what the person agreed to; they stand only where
+    they are true.
+    """
 
     skill: SkillNameField
     version: VersionField
@@ -50,6 +54,7 @@ class LockedSkill(Document):
     weight: Weight = 1.0
     requires: list[RequirementField] = Field(default_factory=list)
     accept_footprint: bool = False
+    allow_yanked: bool = False
 
     @property
     def ref(self) -> str:
@@ -108,8 +113,9 @@ def _lines(lock: Lockfile) -> Iterator[str]:
         yield from _table("graft.settings", dict(sorted(lock.graft.settings.items())))
     for locked in lock.skills.values():
         plain = locked.plain()
-        if not locked.accept_footprint:
-            del plain["accept_footprint"]
+        for agreed in ("accept_footprint", "allow_yanked"):
+            if not plain[agreed]:
+                del plain[agreed]
         yield from _table("[skill]", plain)
 
 

@@ -6,18 +6,25 @@ import tomllib
 from typing import Any
 
 from skillpm.errors import SpecError
+from skillpm.spec.conflict import ConflictMarkerError, marker_line
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SIZE_LIMIT = 64_000_000
 
 
 def parse(text: str, what: str) -> dict[str, Any]:
-    """Read a TOML document of `what`. Raises `SpecError` with line and column."""
+    """Read a TOML document of `what`. Raises `SpecError` with line and column.
+
+    Raises `ConflictMarkerError` where it is no TOML because of a merge.
+    """
     if len(text) > SIZE_LIMIT:
         raise SpecError(f"{what} is longer than {SIZE_LIMIT} characters")
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        line = marker_line(text)
+        if line is not None:
+            raise ConflictMarkerError(what, line) from problem
         raise SpecError(f"{what} is not TOML: {problem}") from problem
 
 

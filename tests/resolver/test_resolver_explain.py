@@ -138,7 +138,7 @@ def test_yanked_releases_are_named_with_the_reason() -> None:
         `acme/b ^2` is asked for by skillpm.toml:7
         `acme/b` 2.0.0 is yanked: wrong licence
         """,
-        hint="`skillpm unyank acme/b@2.0.0` brings it back",
+        hint="`skillpm install acme/b@=2.0.0 --allow-yanked` takes it all the same",
     )
 
 
