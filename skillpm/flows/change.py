@@ -12,7 +12,6 @@ from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.lower import AnyPack, check_is
 from skillpm.flows.setting import Setting
-from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
@@ -163,7 +162,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     if not any(parts) and wishes == current.wishes and same:
         update_file(project.file, edited)
         if not plan.frozen:
-            keep_root(project, plan.lock, _lock_before(project))
+            keep_root(project, plan.lock, project.read_lock())
         return Changed(current.number, *parts, kept, notes=plan.notes)
     number = current.number + 1
     generation = Generation(
@@ -184,14 +183,6 @@ def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None
     """Have `gc` keep what a project is about to need."""
     packs = [one.digest for one in lock.skill]
     KnownProjects(setting.home).remember(project.folder, packs)
-
-
-def _lock_before(project: Project) -> Lockfile | None:
-    """The lock on disk; none where a merge left its marks in it, which the plan has read."""
-    try:
-        return project.read_lock()
-    except ConflictMarkerError:
-        return None
 
 
 def completed(project: Project, generation: Generation) -> Changed:

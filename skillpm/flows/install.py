@@ -11,7 +11,6 @@ from skillpm.flows.ask import InstallRequest, ask_for, asked_wishes, settled_wis
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, preview, publish_files, stored_packs
 from skillpm.flows.fit import misfit
-from skillpm.flows.relock import read_or_merge
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
 from skillpm.spec.project import parse_project
@@ -37,11 +36,8 @@ def _plan(
 ) -> Plan:
     registries.check_files()
     file, asks = project.read_file(), request.resolves
-    if request.frozen:
-        lock = project.read_lock()
-        reason = misfit(file, lock)
-    else:
-        lock, reason = read_or_merge(project, file)
+    lock = project.read_lock()
+    reason = misfit(file, lock)
     if not asks and lock is not None and reason is None:
         packs_here = stored_packs(setting, registries, lock)
         check_together(lock, packs_here)
