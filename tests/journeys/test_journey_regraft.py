@@ -1,0 +1,60 @@
+"""A graft that is there already: what comes out the same is taken over, never blindly."""
+
+import pytest
+from skillpm_world import World, snapshot
+from tiny_models import Models
+
+
+@pytest.fixture
+def installed(world: World, models: Models) -> World:
+    """A project with one skill."""
+    math = models.tuned("mlp")
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    world.ask("install", "acme/math")
+    return world
+
+
+@pytest.fixture
+def grafted(installed: World) -> World:
+    installed.graft_root()
+    return installed
+
+
+def test_a_graft_that_is_right_is_left_alone(grafted: World) -> None:
+    target = grafted.project / "graft"
+    before = {p: p.stat().st_mtime_ns for p in target.rglob("*")}
+    again = grafted.ask("graft")
+    assert (again["unchanged"], again["written_bytes"]) == (True, 0)
+    assert {p: p.stat().st_mtime_ns for p in target.rglob("*")} == before
+
+
+def test_a_graft_over_another_has_the_bytes_of_a_fresh_one(grafted: World, models: Models) -> None:
+    grafted.publish(models.tuned("attn", seed=5), "acme/law", "1.0.0")
+    target = grafted.project / "graft"
+    for command in (("install", "acme/law"), ("uninstall", "acme/math"), ("rollback",)):
+        grafted.ask(*command)
+        over = grafted.ask("graft")
+        found = snapshot(target)
+        fresh = grafted.ask("graft", "--fresh")
+        assert (over["root"], found) == (fresh["root"], snapshot(target)), command
+        assert fresh["reused_bytes"] == 0
+
+
+@pytest.mark.parametrize("place", [-1, 0])
+def test_a_damaged_graft_is_not_taken_over(grafted: World, place: int) -> None:
+    whole = snapshot(grafted.project / "graft")
+    path = next((grafted.project / "graft").glob("*.safetensors"))
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    done = grafted.ask("graft")
+    assert not done["unchanged"]
+    assert snapshot(grafted.project / "graft") == whole
+
+
+def test_a_file_that_is_none_of_ours_does_not_stay(grafted: World) -> None:
+    whole = snapshot(grafted.project / "graft")
+    (grafted.project / "graft" / "extra.json").write_text("{}")
+    assert not grafted.ask("graft")["unchanged"]
+    assert snapshot(grafted.project / "graft") == whole
