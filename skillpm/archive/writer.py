@@ -12,8 +12,8 @@ from typing import BinaryIO
 from skillpm.archive.layout import BLOBS, INDEX_FILE, LAYOUT, LAYOUT_FILE, index_of
 from skillpm.errors import StateError
 from skillpm.journal.atomic import sync_folder
+from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
-from skillpm.store.scratch import is_alive
 
 _MODE = 0o644
 _END = 2 * tarfile.BLOCKSIZE

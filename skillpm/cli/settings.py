@@ -49,9 +49,18 @@ def resolve(state: State) -> dict[str, Chosen]:
 def color_of(state: State) -> bool | None:
     """Whether to print colours; None leaves it to the terminal."""
     try:
-        wanted = resolve(state)["color"].value
+        return color_by(resolve(state))
     except (SpecError, UsageError, StateError):
-        wanted = "never" if state.color == "never" or os.environ.get("NO_COLOR") else "auto"
+        never = state.color == "never" or os.environ.get("NO_COLOR")
+        return _color("never" if never else "auto")
+
+
+def color_by(chosen: Mapping[str, Chosen]) -> bool | None:
+    """As `color_of`, of settings that were read already."""
+    return _color(chosen["color"].value)
+
+
+def _color(wanted: config.Value | None) -> bool | None:
     if wanted == "auto":
         return False if os.environ.get("TERM") == "dumb" else None
     return wanted == "always"

@@ -132,7 +132,7 @@ def home() -> Path:
 def make_setting(state: State, *, timeout: float = inf) -> "Setting":
     """The setting that a flow runs in; a search for a solution takes `timeout` seconds at most."""
     from skillpm.cli.progress import Bars
-    from skillpm.cli.settings import color_of, resolve
+    from skillpm.cli.settings import color_by, resolve
     from skillpm.flows.setting import Setting
     from skillpm.resolver.patience import Patience
 
@@ -140,7 +140,7 @@ def make_setting(state: State, *, timeout: float = inf) -> "Setting":
     chosen = resolve(state)
     flagged = _strong(chosen["registry"]), _strong(chosen["base"])
     shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    bars = Bars(shown=shown and not (state.quiet or state.json), color=color_of(state))
+    bars = Bars(shown=shown and not (state.quiet or state.json), color=color_by(chosen))
     context = click.get_current_context()
     context.call_on_close(bars.close)
     offline = bool(chosen["offline"].value)

@@ -1,11 +1,15 @@
 """`gc`, `cache`: what the home holds, and letting go of what nothing needs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_table, size_text
 from skillpm.cli.state import Command, State, global_params, home, make_setting
+
+if TYPE_CHECKING:
+    from skillpm.flows.gc import Collected
 
 _PATH = click.Path(path_type=Path)
 
@@ -70,22 +74,7 @@ def gc(
     for note in done.notes:
         state.say(note)
     if state.json:
-        pruned = [{"project": str(one.project), "generation": one.number} for one in done.pruned]
-        emit_json(
-            {
-                "dry_run": dry_run,
-                "freed_blobs": done.freed.blobs,
-                "freed_bytes": done.freed.size,
-                "kept_blobs": done.kept.blobs,
-                "kept_bytes": done.kept.size,
-                "young_blobs": done.young.blobs,
-                "young_bytes": done.young.size,
-                "cache_bytes": done.cache_bytes,
-                "pruned": pruned,
-                "projects": [str(folder) for folder in done.projects],
-                "notes": done.notes,
-            }
-        )
+        emit_json({"dry_run": dry_run, **_plain(done)})
         return
     for one in done.pruned:
         click.echo(f" - generation {one.number} of {clean(one.project)}")
@@ -96,6 +85,21 @@ def gc(
         f"{size_text(done.kept.size)} kept for {len(done.projects)} projects, "
         f"{size_text(done.young.size)} too young to go"
     )
+
+
+def _plain(done: "Collected") -> dict[str, object]:
+    return {
+        "freed_blobs": done.freed.blobs,
+        "freed_bytes": done.freed.size,
+        "kept_blobs": done.kept.blobs,
+        "kept_bytes": done.kept.size,
+        "young_blobs": done.young.blobs,
+        "young_bytes": done.young.size,
+        "cache_bytes": done.cache_bytes,
+        "pruned": [{"project": str(one.project), "generation": one.number} for one in done.pruned],
+        "projects": [str(folder) for folder in done.projects],
+        "notes": done.notes,
+    }
 
 
 @click.group(params=global_params())

@@ -13,9 +13,9 @@ from typing import Literal
 
 from skillpm.errors import SkillpmError, StateError
 from skillpm.journal.atomic import write_atomic
+from skillpm.journal.owner import is_alive
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.store.scratch import is_alive
 
 Presence = Literal["here", "gone", "away"]
 _TMP = ".tmp"

@@ -1,7 +1,7 @@
 """Assembling a graft's folder: shards placed or rewritten, index, small files, the stamp."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, merkle_root
+from skillpm.spec.safetensors import dump_header, layout
 
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "shared.weight")
 _HEAD = "lm_head.weight"
@@ -148,7 +149,7 @@ def _write_file(
     if old is not None and old.take(path.name, path):
         by[1](sum(assembly.composition.specs[t].nbytes for t in tensors))
         return {t: old.leaf(t) for t in tensors}, _Total(reused=path.stat().st_size)
-    if is_untouched(assembly, source, tensors):
+    if is_untouched(assembly.composition, source, tensors):
         placed = place(source.file.path, path, link=assembly.link)
         sync_file(path)
         leaves = {tensor: assembly.identity.leaves[tensor] for tensor in tensors}
@@ -166,10 +167,18 @@ def _write_file(
     return leaves, _Total(path.stat().st_size)
 
 
-def is_untouched(assembly: Assembly, shard: Shard, tensors: list[str]) -> bool:
+def is_untouched(composition: Composition, shard: Shard, tensors: Collection[str]) -> bool:
     """Whether a file of the base goes into the graft as it is."""
     before = {placed.spec.name for placed in shard.header.tensors}
-    return before == set(tensors) and not before & assembly.composition.touched.keys()
+    return before == set(tensors) and not before & composition.touched.keys()
+
+
+def header_of(composition: Composition, shard: Shard, tensors: Collection[str]) -> bytes:
+    """The bytes before the tensors in a graft's file, by the base's file of that name."""
+    if is_untouched(composition, shard, tensors):
+        return shard.file.read(0, shard.header.data_start)
+    specs = [composition.specs[tensor] for tensor in tensors if tensor in composition.specs]
+    return dump_header(layout(specs), shard.header.metadata)
 
 
 def small_contents(

@@ -14,17 +14,16 @@ from typing import Any
 
 from skillpm.audit.findings import Finding
 from skillpm.checkpoint.folder import STAMP
-from skillpm.checkpoint.model import Checkpoint, Shard
+from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.errors import SkillpmError
-from skillpm.flows.assemble import read_stamp
+from skillpm.flows.assemble import header_of, read_stamp
 from skillpm.flows.compose import opened
 from skillpm.flows.graft import stamp_of
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity, leaf_of_chunks
-from skillpm.spec.safetensors import dump_header, layout
 from skillpm.store.packs import load_pack
 
 CAP = 100
@@ -199,19 +198,10 @@ def _headers(read: Read, composition: Composition, based: Based) -> Iterator[Fin
         if source is None:
             yield _damaged(f"`{shard.file.path}` is no file of the base")
             continue
-        tensors = {placed.spec.name for placed in shard.header.tensors}
-        same = tensors == {placed.spec.name for placed in source.header.tensors}
-        if same and not tensors & composition.touched.keys():
-            wanted = _header(source)
-        else:
-            specs = [composition.specs[t] for t in tensors if t in composition.specs]
-            wanted = dump_header(layout(specs), source.header.metadata)
-        if _header(shard) != wanted:
+        tensors = [placed.spec.name for placed in shard.header.tensors]
+        wanted = header_of(composition, source, tensors)
+        if shard.file.read(0, shard.header.data_start) != wanted:
             yield _damaged(f"the header of `{shard.file.path}` is not what the graft wrote")
-
-
-def _header(shard: Shard) -> bytes:
-    return shard.file.read(0, shard.header.data_start)
 
 
 def _wrong_root(read: Read, known: Digest | None) -> bool:

@@ -4,14 +4,12 @@ from dataclasses import dataclass
 
 from skillpm.environment.project import Project
 from skillpm.environment.transaction import writing
-from skillpm.errors import SpecError
 from skillpm.flows.ask import InstallRequest, ask_for
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import keep_root
 from skillpm.flows.relock import read_or_merge
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import solve_project
-from skillpm.spec.lockfile import Lockfile
 
 
 @dataclass(frozen=True)
@@ -23,15 +21,6 @@ class Locked:
     reason: str | None
 
 
-def _read(project: Project) -> tuple[Lockfile | None, str | None]:
-    """The lock, and why it has to be written anew: a damaged lock is as good as none."""
-    file = project.read_file()
-    try:
-        return read_or_merge(project, file)
-    except SpecError as problem:
-        return None, problem.message
-
-
 def lock_project(setting: Setting, request: InstallRequest, *, check: bool) -> Locked:
     """Re-lock with as little change as will do; with `check`, only say whether that is needed.
 
@@ -39,12 +28,12 @@ def lock_project(setting: Setting, request: InstallRequest, *, check: bool) -> L
     """
     project = Project(setting.project)
     if check:
-        _, reason = _read(project)
+        _, reason = read_or_merge(project, project.read_file())
         return Locked(reason is None, changed=False, reason=reason)
     project.require()
     with writing(project, "lock", timeout=setting.lock_timeout, say=setting.say):
         file = project.read_file()
-        lock, reason = _read(project)
+        lock, reason = read_or_merge(project, file)
         if reason is None and not request.resolves:
             return Locked(fresh=True, changed=False, reason=None)
         registries = Registries(setting, file)

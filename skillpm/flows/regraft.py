@@ -20,6 +20,7 @@ from skillpm.flows.assemble import (
     Assembly,
     Written,
     check_graft,
+    header_of,
     is_untouched,
     read_stamp,
     shards_of,
@@ -32,7 +33,6 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.spec.merkle import Identity, merkle_root
-from skillpm.spec.safetensors import dump_header, layout
 
 SUMS = "sums"
 
@@ -131,19 +131,18 @@ class Reuse:
         old, tensors = self.old.model.shards.get(name), self.shards[name]
         if old is None or {p.spec.name for p in old.header.tensors} != set(tensors):
             return False
-        source = self.assembly.base.shards[name]
-        if is_untouched(self.assembly, source, tensors):
-            head = source.file.read(0, source.header.data_start)
-        else:
-            specs = [self.assembly.composition.specs[tensor] for tensor in tensors]
-            head = dump_header(layout(specs), source.header.metadata)
+        head = header_of(self.assembly.composition, self.assembly.base.shards[name], tensors)
         start = old.header.data_start
         return head == old.file.read(0, start) and all(map(self._same_tensor, tensors))
 
+    def _untouched(self, name: str) -> bool:
+        """Whether the base's file goes into the new graft as it is."""
+        source = self.assembly.base.shards[name]
+        return is_untouched(self.assembly.composition, source, self.shards[name])
+
     def take(self, name: str, target: Path) -> bool:
         """Put a file that comes out the same in its place; the base is linked to, where asked."""
-        untouched = is_untouched(self.assembly, self.assembly.base.shards[name], self.shards[name])
-        if (self.assembly.link and untouched) or not self.same_shard(name):
+        if (self.assembly.link and self._untouched(name)) or not self.same_shard(name):
             return False
         return take(self.old.folder / name, target)
 
@@ -183,7 +182,7 @@ class Reuse:
         path, source = self.old.folder / name, self.assembly.base.shards[name]
         if path.is_symlink() or not self.same_shard(name):
             return False
-        if self.assembly.link and is_untouched(self.assembly, source, self.shards[name]):
+        if self.assembly.link and self._untouched(name):
             there = path.stat()
             based = source.file.path.stat()
             return there.st_ino == based.st_ino or there.st_dev != based.st_dev

@@ -18,14 +18,16 @@ from skillpm.spec.requirements import ANY, VersionRange
 def read_or_merge(project: Project, file: ProjectFile) -> tuple[Lockfile | None, str | None]:
     """The lock to start from, and why it must be written anew; None where it fits.
 
-    A lock with conflict markers gives what both sides of the merge name. Raises `SpecError` for
-    any other damage.
+    A lock with conflict markers gives what both sides of the merge name; one that is damaged in
+    any other way is as good as none.
     """
     try:
         lock = project.read_lock()
+        return lock, misfit(file, lock)
     except ConflictMarkerError as problem:
         return merged(project.read_text(project.lock_file), file), problem.message
-    return lock, misfit(file, lock)
+    except SpecError as problem:
+        return None, problem.message
 
 
 def merged(text: str, file: ProjectFile) -> Lockfile | None:

@@ -11,9 +11,10 @@ from typing import BinaryIO, Protocol
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.journal.atomic import sync_folder
+from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
-from skillpm.store.presence import Presence
-from skillpm.store.scratch import disk_errors, is_alive
+from skillpm.store.presence import Presence, silent
+from skillpm.store.scratch import disk_errors
 
 _PIECE = 1 << 20
 
@@ -44,10 +45,6 @@ class BlobSource(Protocol):
         ...
 
 
-def _nobody(_text: str) -> None:
-    """Say nothing."""
-
-
 class Store:
     """Content-addressed blobs. What a caller gets has been hashed in this process.
 
@@ -55,7 +52,7 @@ class Store:
     store's lock is held with others. `taken` is what was brought in, with the size of each.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = _nobody, wait: float = 0) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None] = silent, wait: float = 0) -> None:
         self.folder = folder
         self.taken: dict[Digest, int] = {}
         self._presence = Presence(folder, say, wait)

@@ -18,14 +18,14 @@ _POLL = 0.05
 _LOCKS = Path("/proc/locks")
 
 
-def _nobody(_text: str) -> None:
+def silent(_text: str) -> None:
     """Say nothing."""
 
 
 class Presence:
     """One process's hold on a store's lock, from its first use of a blob to its end."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = _nobody, wait: float = 0) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None] = silent, wait: float = 0) -> None:
         self._path = folder / "lock"
         self._say = say
         self._wait = wait

@@ -10,8 +10,6 @@ from pathlib import Path
 from skillpm.errors import StateError
 from skillpm.journal.owner import is_alive
 
-__all__ = ["disk_errors", "is_alive", "scratch"]
-
 
 @contextmanager
 def scratch(home: Path, purpose: str) -> Iterator[Path]:

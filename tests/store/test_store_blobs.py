@@ -8,9 +8,10 @@ from typing import BinaryIO
 import pytest
 
 from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, StateError
+from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
 from skillpm.store.blobs import HashingSink, Store
-from skillpm.store.scratch import disk_errors, is_alive, scratch
+from skillpm.store.scratch import disk_errors, scratch
 
 DATA = b"weights" * 1000
 DIGEST = Digest.of(DATA)
