@@ -28,3 +28,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     monkeypatch.chdir(found.project)
     return found
+
+
+@pytest.fixture
+def math(models: Any) -> Any:
+    """The pair that most tests pack as `acme/math`."""
+    return models.tuned("mlp")

@@ -7,19 +7,7 @@ from typing import Any
 
 import pytest
 from skillpm_world import REPOSITORY, World, run_here, snapshot
-from tiny_models import Models, Pair
-
-
-@pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
-def installed(world: World, math: Pair) -> World:
-    world.init(math[0])
-    world.ask("install", world.pack(math, "acme/math", "1.0.0"))
-    return world
+from tiny_models import Pair
 
 
 def _shown(world: World, *more: object) -> dict[str, tuple[Any, str]]:

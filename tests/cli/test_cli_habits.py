@@ -13,24 +13,11 @@ from pathlib import Path
 import click
 import pytest
 from skillpm_world import REPOSITORY, World, run_here, run_process, snapshot, start_process
-from tiny_models import Models, Pair
 
 from skillpm.cli.app import app
 from skillpm.cli.progress import Bars
 
 RED = "\x1b[31m"
-
-
-@pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
-def installed(world: World, math: Pair) -> World:
-    world.init(math[0])
-    world.ask("install", world.pack(math, "acme/math", "1.0.0"))
-    return world
 
 
 def _leaves(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -10,11 +10,6 @@ from tiny_models import Models, Pair, copy_model, rewrite
 
 
 @pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
 def audited(world: World, math: Pair) -> World:
     """A project whose skill says all that `audit` asks for, but for a signature."""
     base = copy_model(math[0], world.folder / "base")

@@ -14,11 +14,6 @@ BUFFER = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 
 @pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
 def near(models: Models, tmp_path: Path) -> tuple[Path, Path, Path]:
     """A base, its fine-tune, and the base saved again without a buffer that neither touches."""
     base, _ = models.pair("buffer")

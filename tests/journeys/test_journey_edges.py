@@ -3,22 +3,8 @@
 import json
 from pathlib import Path
 
-import pytest
 from skillpm_world import World, root_of, snapshot
 from tiny_models import Models, Pair, copy_model, llama, nudge, rewrite, save
-
-
-@pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
-def installed(world: World, math: Pair) -> World:
-    world.init(math[0])
-    world.publish(math, "acme/math", "1.0.0")
-    world.ask("install", "acme/math")
-    return world
 
 
 def test_two_files_of_one_skill_cannot_both_be_installed(

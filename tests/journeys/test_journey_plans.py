@@ -13,11 +13,6 @@ from tiny_models import Models, Pair
 
 
 @pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
 def published(world: World, math: Pair, models: Models) -> World:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")

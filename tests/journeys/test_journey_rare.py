@@ -16,19 +16,6 @@ from skillpm.errors import IntegrityError, Problems, SpecError
 BUFFER = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 
-@pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
-def installed(world: World, math: Pair) -> World:
-    world.init(math[0])
-    world.publish(math, "acme/math", "1.0.0")
-    world.ask("install", "acme/math")
-    return world
-
-
 def _cut_off(world: World, number: int) -> None:
     """The journal of a change that was killed just before the journal went."""
     plain = {"kind": "switch", "number": number, "files": []}

@@ -6,11 +6,6 @@ from tiny_models import Models, Pair
 
 
 @pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
 def bound(world: World, math: Pair) -> World:
     world.init(math[0])
     with world.file.open("a") as file:

@@ -6,16 +6,6 @@ from tiny_models import Models
 
 
 @pytest.fixture
-def installed(world: World, models: Models) -> World:
-    """A project with one skill."""
-    math = models.tuned("mlp")
-    world.init(math[0])
-    world.publish(math, "acme/math", "1.0.0")
-    world.ask("install", "acme/math")
-    return world
-
-
-@pytest.fixture
 def grafted(installed: World) -> World:
     installed.graft_root()
     return installed

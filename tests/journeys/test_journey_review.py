@@ -12,11 +12,6 @@ from skillpm.spec.lockfile import parse_lockfile
 
 
 @pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
 def sql(models: Models) -> Pair:
     return models.tuned("attn", seed=2)
 

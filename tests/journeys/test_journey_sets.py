@@ -8,11 +8,6 @@ from tiny_models import Models, Pair, copy_model, llama, nudge, rewrite, save
 
 
 @pytest.fixture
-def math(models: Models) -> Pair:
-    return models.tuned("mlp")
-
-
-@pytest.fixture
 def sql(models: Models) -> Pair:
     return models.tuned("attn", seed=2)
 
