@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from skillpm.archive.layout import INDEX_FILE, LAYOUT_FILE
-from skillpm.archive.reader import Slice, open_pack
+from skillpm.archive.reader import open_pack
+from skillpm.archive.tar import Slice
 from skillpm.archive.writer import write_archive
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, NotFoundError, StateError

@@ -1,0 +1,170 @@
+"""The tar under a pack or a bundle: regular files of known names, each read by byte range."""
+
+import hashlib
+import io
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from skillpm.archive.layout import (
+    BLOBS,
+    INDEX_FILE,
+    LAYOUT_FILE,
+    IndexEntry,
+    check_layout,
+    read_index,
+)
+from skillpm.checkpoint.files import OpenFile
+from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+
+_BLOB = re.compile(rf"{BLOBS}([0-9a-f]{{64}})", re.ASCII)
+_FOLDERS = frozenset({"blobs", "blobs/sha256"})
+_PIECE = 1 << 20
+_SMALL = 1 << 26
+_DAMAGED = "the file is damaged or was altered: get it again"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of an open file, read as if it were one."""
+
+    file: OpenFile
+    start: int
+    size: int
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes from `start` to before `stop`. Raises `IntegrityError` past the end."""
+        if not 0 <= start <= stop <= self.size:
+            raise IntegrityError(f"`{self.file.path}` holds no bytes {start}..{stop} there")
+        return self.file.read(self.start + start, self.start + stop)
+
+
+class _Stream(io.RawIOBase):
+    """A slice as a stream."""
+
+    def __init__(self, part: Slice) -> None:
+        self._part = part
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        stop = min(self._position + len(buffer), self._part.size)
+        data = self._part.read(self._position, stop)
+        buffer[: len(data)] = data
+        self._position = stop
+        return len(data)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An OCI image layout in a tar, every blob of it hashed.
+
+    `documents` are the manifests that `index.json` names, with their bytes and as plain JSON.
+    """
+
+    file: OpenFile
+    blobs: dict[Digest, Slice]
+    entries: tuple[IndexEntry, ...]
+    documents: dict[Digest, tuple[bytes, dict[str, object]]]
+
+
+def stream_of(blobs: dict[Digest, Slice], digest: Digest, path: Path) -> BinaryIO:
+    """A blob of a file as a stream; `NotFoundError` where there is none."""
+    if digest not in blobs:
+        raise NotFoundError(f"blob `{digest}` is not in `{path}`")
+    return io.BufferedReader(_Stream(blobs[digest]), _PIECE)
+
+
+def read_layout(file: OpenFile, kind: str) -> Layout:
+    """Read and verify a layout: structure, every digest, every manifest's place.
+
+    Costs one read and SHA-256 of the file. `kind` is what messages call it. Raises `SpecError` or
+    `IntegrityError`.
+    """
+    entries = _entries(file, kind)
+    blobs = {d: part for name, part in entries.items() if (d := _digest_of(name)) is not None}
+    for digest, part in blobs.items():
+        _verify(digest, part)
+    if LAYOUT_FILE not in entries or INDEX_FILE not in entries:
+        raise SpecError(f"`{file.path}` is not a {kind}: it is not an OCI image layout")
+    check_layout(small(entries[LAYOUT_FILE]))
+    described = read_index(small(entries[INDEX_FILE])).manifests
+    documents = {entry.digest: _document(entry, blobs) for entry in described}
+    return Layout(file, blobs, tuple(described), documents)
+
+
+def _document(entry: IndexEntry, blobs: dict[Digest, Slice]) -> tuple[bytes, dict[str, object]]:
+    part = blobs.get(entry.digest)
+    if part is None or part.size != entry.size:
+        raise IntegrityError(f"index.json names `{entry.digest}`, which is not there")
+    data = small(part)
+    return data, json.parse_object(data, f"manifest `{entry.digest}`")
+
+
+def small(part: Slice) -> bytes:
+    """A small blob whole; `SpecError` for one that no document is as large as."""
+    if part.size > _SMALL:
+        raise SpecError(f"`{part.file.path}` holds a document of {part.size} bytes")
+    return part.read(0, part.size)
+
+
+def _digest_of(name: str) -> Digest | None:
+    found = _BLOB.fullmatch(name)
+    return Digest(f"sha256:{found[1]}") if found else None
+
+
+def _verify(digest: Digest, part: Slice) -> None:
+    found = hashlib.sha256()
+    for start in range(0, part.size, _PIECE):
+        found.update(part.read(start, min(start + _PIECE, part.size)))
+    if found.hexdigest() != digest.hex:
+        raise DigestMismatchError(
+            f"a blob of `{part.file.path}`",
+            expected=str(digest),
+            found=f"sha256:{found.hexdigest()}",
+            hint=_DAMAGED,
+        )
+
+
+def _entries(file: OpenFile, kind: str) -> dict[str, Slice]:
+    """The regular files of the tar by name. Refuses every other kind, and every other name."""
+    entries: dict[str, Slice] = {}
+    end = 0
+    try:
+        with file.path.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for member in tar:
+                end = member.offset_data + -(-member.size // 512) * 512
+                if member.isdir() and member.name in _FOLDERS:
+                    continue
+                _check_member(member, entries, file, kind)
+                entries[member.name] = Slice(file, member.offset_data, member.size)
+    except (tarfile.TarError, ValueError, OverflowError, OSError) as problem:
+        raise SpecError(f"`{file.path}` is not a {kind}: {problem}") from problem
+    _check_padding(file, end)
+    return entries
+
+
+def _check_member(
+    member: tarfile.TarInfo, entries: dict[str, Slice], file: OpenFile, kind: str
+) -> None:
+    plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
+    name = member.name
+    if not plain or (name not in (INDEX_FILE, LAYOUT_FILE) and _digest_of(name) is None):
+        raise SpecError(f"`{file.path}` holds {name!r}, which no {kind} has")
+    if name in entries:
+        raise SpecError(f"`{file.path}` holds {name!r} twice")
+    if member.offset_data + member.size > file.size:
+        raise IntegrityError(f"`{file.path}` is cut off within {name!r}")
+
+
+def _check_padding(file: OpenFile, end: int) -> None:
+    """What follows the last entry is zeros: a damaged header must not hide the entries after it."""
+    for start in range(min(end, file.size), file.size, _PIECE):
+        if file.read(start, min(start + _PIECE, file.size)).strip(b"\0"):
+            raise IntegrityError(f"`{file.path}` is damaged: its entries end before the file does")
