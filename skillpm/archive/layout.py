@@ -1,11 +1,13 @@
 """The two small documents of an OCI image layout, written plainly and read strictly."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from skillpm.errors import SpecError
 from skillpm.spec import json, oci
+from skillpm.spec.digests import Digest
 from skillpm.spec.fields import WHOLE, DigestField, Document, read_document
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -55,15 +57,22 @@ class LayoutFile(Document):
     version: Literal["1.0.0"] = Field(alias="imageLayoutVersion")
 
 
-def index_of(image: bytes, digest: str, version: str) -> bytes:
-    """The `index.json` of a pack."""
-    entry = {
-        "mediaType": oci.MANIFEST_TYPE,
-        "digest": digest,
-        "size": len(image),
-        "annotations": {oci.REF_NAME: version},
-    }
-    return json.canonical({"schemaVersion": 2, "manifests": [entry]})
+def index_of(manifests: Iterable[tuple[bytes, str, str | None]]) -> bytes:
+    """The `index.json` that names these OCI manifests: each with its ref name and artifact type.
+
+    A pack's entry goes without the type, as the contract has it.
+    """
+    entries = [
+        {
+            "mediaType": oci.MANIFEST_TYPE,
+            "digest": str(Digest.of(image)),
+            "size": len(image),
+            "annotations": {oci.REF_NAME: name},
+            **({"artifactType": kind} if kind else {}),
+        }
+        for image, name, kind in manifests
+    ]
+    return json.canonical({"schemaVersion": 2, "manifests": entries})
 
 
 def read_index(data: bytes) -> IndexFile:

@@ -1,4 +1,4 @@
-"""Writing a `.skillpack`: the same pack gives the same bytes."""
+"""Writing a `.skillpack` or a bundle: the same contents give the same bytes."""
 
 import io
 import os
@@ -13,7 +13,9 @@ from skillpm.archive.layout import BLOBS, INDEX_FILE, LAYOUT, LAYOUT_FILE, index
 from skillpm.errors import StateError
 from skillpm.journal.atomic import sync_folder
 from skillpm.journal.owner import is_alive
+from skillpm.spec.bundle import BUNDLE_TYPE
 from skillpm.spec.digests import Digest
+from skillpm.spec.oci import ARTIFACT_TYPE
 
 _MODE = 0o644
 _END = 2 * tarfile.BLOCKSIZE
@@ -28,7 +30,28 @@ def write_archive(
     Entries are sorted; times, owners and modes are fixed. Raises `StateError` where the disk does
     not take it; `path` is then as it was.
     """
-    digest, contents = Digest.of(image), _contents(image, version, blobs)
+    write_layout(path, _contents(image, version, blobs))
+    return Digest.of(image)
+
+
+def write_bundle(
+    path: Path, bundle: bytes, packs: Mapping[str, bytes], blobs: Mapping[Digest, Path | bytes]
+) -> Digest:
+    """Write a bundle to `path` in one rename; return the digest of its OCI manifest, `bundle`.
+
+    `packs` are the OCI manifests of its packs by reference. The same environment gives the same
+    bytes. Raises `StateError` where the disk does not take it; `path` is then as it was.
+    """
+    listed = [(bundle, "bundle", BUNDLE_TYPE)]
+    listed += [(image, ref, ARTIFACT_TYPE) for ref, image in sorted(packs.items())]
+    contents = _layout(index_of(listed), blobs)
+    contents |= {f"{BLOBS}{Digest.of(image).hex}": image for image, _, _ in listed}
+    write_layout(path, contents)
+    return Digest.of(bundle)
+
+
+def write_layout(path: Path, contents: Mapping[str, Path | bytes]) -> None:
+    """Write a tar of these entries to `path` in one rename. Raises `StateError`."""
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     _sweep(path)
     try:
@@ -43,7 +66,6 @@ def write_archive(
     finally:
         with suppress(OSError):
             staged.unlink(missing_ok=True)
-    return digest
 
 
 def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]) -> int:
@@ -58,12 +80,14 @@ def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes
 def _contents(
     image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]
 ) -> dict[str, Path | bytes]:
-    digest = Digest.of(image)
-    contents: dict[str, Path | bytes] = {f"{BLOBS}{blob.hex}": data for blob, data in blobs.items()}
-    contents[f"{BLOBS}{digest.hex}"] = image
-    contents[INDEX_FILE] = index_of(image, str(digest), version)
-    contents[LAYOUT_FILE] = LAYOUT
+    contents = _layout(index_of([(image, version, None)]), blobs)
+    contents[f"{BLOBS}{Digest.of(image).hex}"] = image
     return contents
+
+
+def _layout(index: bytes, blobs: Mapping[Digest, Path | bytes]) -> dict[str, Path | bytes]:
+    contents: dict[str, Path | bytes] = {f"{BLOBS}{blob.hex}": data for blob, data in blobs.items()}
+    return {**contents, INDEX_FILE: index, LAYOUT_FILE: LAYOUT}
 
 
 def _sweep(path: Path) -> None:

@@ -22,6 +22,7 @@ from skillpm.cli import (
     project,
     reading,
     registries,
+    relations,
     storage,
 )
 from skillpm.cli.output import report
@@ -56,8 +57,10 @@ for _command in (
     authoring.identify, authoring.pack, inspecting.inspect, inspecting.verify,
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
-    project.rollback, project.apply, reading.list_, reading.history, reading.diff, reading.resolve,
-    models.graft, auditing.audit, exporting.export, registries.registry,
+    project.rollback, project.apply, reading.list_, reading.history, reading.resolve,
+    relations.tree, relations.why, relations.outdated, relations.diff,
+    models.graft, auditing.audit, exporting.export, exporting.bundle,
+    registries.registry,
     storage.gc, storage.cache, habits.completion, habits.config, habits.doctor,
 ):  # fmt: skip
     app.add_command(_command)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.changes import plain
+from skillpm.cli.output import clean, emit_json, emit_table, size_text
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
@@ -106,3 +107,36 @@ def _show(state: State, lowered: "Lowered") -> None:
         state.say(f"  {one.tensor} ({one.reason}): {share}")
     if len(lowered.left_out) > _SHOWN:
         state.say(f"  … and {len(lowered.left_out) - _SHOWN} more")
+
+
+@click.command(cls=Command)
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--generation",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Bundle this generation, not what skillpm.lock says.",
+)
+@click.pass_obj
+def bundle(state: State, target: Path, *, generation: int | None) -> None:
+    r"""Write the environment into one file, for a machine without a network.
+
+    The file holds lock, project file, every pack, and the identity of the base, but not the base.
+    It is an OCI image layout in a tar, and the same environment gives the same bytes.
+
+    \b
+    skillpm bundle team.skillbundle
+    skillpm install --from team.skillbundle --base ./model
+    """
+    from skillpm.flows.bundle import write_environment
+
+    done = write_environment(make_setting(state), target, generation)
+    if state.json:
+        skills = [plain(one) for one in done.skills]
+        facts = {"path": str(done.path), "digest": str(done.digest), "bytes": done.size}
+        emit_json({**facts, "base_root": str(done.base.root), "skills": skills})
+        return
+    count = len(done.skills)
+    click.echo(f"bundled {count} skill{'' if count == 1 else 's'} into {clean(done.path)}, "
+               f"{size_text(done.size)}")  # fmt: skip
+    click.echo(f"  for base {clean(done.base.name)} {done.base.root}")

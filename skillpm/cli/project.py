@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.cli.changes import show_change
 from skillpm.cli.output import clean, emit_json
 from skillpm.cli.params import (
     ALLOW_YANKED,
@@ -21,9 +22,7 @@ from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, SpecError, UsageError
 
 if TYPE_CHECKING:
-    from skillpm.environment.generation import Installed
     from skillpm.flows.ask import InstallRequest
-    from skillpm.flows.change import Changed
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
@@ -64,24 +63,55 @@ def init(state: State) -> None:
 @click.argument("wanted", metavar="[REQ|FILE.skillpack]...", type=WANTED, nargs=-1)
 @DRY_RUN
 @click.option("--frozen", is_flag=True, help="Never change the lock: fail where it would.")
+@click.option(
+    "--from",
+    "bundle",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Install exactly what a bundle holds: needs no registry and no network.",
+)
 @ACCEPT
 @ALLOW_YANKED
 @LOWEST
 @TIMEOUT
 @click.pass_obj
-def install(state: State, /, wanted: tuple[str, ...], timeout: float, **flags: bool) -> None:
+def install(
+    state: State, /, wanted: tuple[str, ...], timeout: float, bundle: Path | None, **flags: bool
+) -> None:
     r"""Add skills to the project; without arguments, install what the lock says.
 
     \b
     skillpm install acme/math
     skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
     skillpm install --frozen
+    skillpm install --from team.skillbundle --base ./model
     """
     from skillpm.flows.install import install as flow
 
     refuse_together(flags, "frozen", "lowest", "allow_yanked", "accept_footprint")
+    if bundle is not None:
+        _install_bundle(state, bundle, wanted, flags)
+        return
     request = _request(wanted, **flags)
-    _show(state, flow(make_setting(state, timeout=timeout), request))
+    show_change(state, flow(make_setting(state, timeout=timeout), request))
+
+
+def _install_bundle(
+    state: State, bundle: Path, wanted: tuple[str, ...], flags: dict[str, bool]
+) -> None:
+    from skillpm.flows.unbundle import install_bundle
+
+    if wanted:
+        raise UsageError(
+            f"`--from` installs what the bundle holds, and `{wanted[0]}` asks for more",
+            hint=f"`skillpm install --from {bundle}`, then `skillpm install {wanted[0]}`",
+        )
+    asked = {"from": True, **flags}
+    refuse_together(asked, "from", "lowest", "allow_yanked", "accept_footprint")
+    done = install_bundle(
+        make_setting(state), bundle, frozen=flags["frozen"], dry_run=flags["dry_run"]
+    )
+    show_change(state, done)
 
 
 def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
@@ -130,7 +160,7 @@ def upgrade(
 
     asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
     request = InstallRequest(upgrade=asked, **flags)
-    _show(state, flow(make_setting(state, timeout=timeout), request))
+    show_change(state, flow(make_setting(state, timeout=timeout), request))
 
 
 def _moved(
@@ -161,7 +191,7 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
     """
     from skillpm.flows.uninstall import uninstall as flow
 
-    _show(state, flow(make_setting(state), skills, dry_run=dry_run))
+    show_change(state, flow(make_setting(state), skills, dry_run=dry_run))
 
 
 @click.command(cls=Command)
@@ -177,7 +207,7 @@ def rollback(state: State, generation: int | None, *, dry_run: bool) -> None:
     """
     from skillpm.flows.rollback import rollback as flow
 
-    _show(state, flow(make_setting(state), generation, dry_run=dry_run))
+    show_change(state, flow(make_setting(state), generation, dry_run=dry_run))
 
 
 @click.command(cls=Command)
@@ -197,7 +227,7 @@ def apply(state: State, plan: Path, *, dry_run: bool) -> None:
     from skillpm.flows.apply import apply_saved
 
     data, what = _plan_bytes(plan)
-    _show(state, apply_saved(make_setting(state), data, what, dry_run=dry_run))
+    show_change(state, apply_saved(make_setting(state), data, what, dry_run=dry_run))
 
 
 def _plan_bytes(path: Path) -> tuple[bytes, str]:
@@ -244,29 +274,3 @@ def lock(state: State, /, timeout: float, **flags: Any) -> None:
         click.echo("the lock fits" if done.fresh else f"the lock does not fit: {done.reason}")
     if not done.fresh:
         raise click.exceptions.Exit(1)
-
-
-def _show(state: State, done: "Changed") -> None:
-    for note in done.notes:
-        state.say(note)
-    if state.json:
-        parts = {"added": done.added, "removed": done.removed, "changed": done.changed}
-        document: dict[str, Any] = {key: [plain(one) for one in p] for key, p in parts.items()}
-        head = {"generation": done.generation, "kept": done.kept, "dry_run": done.dry_run}
-        plan = {"plan": done.saved.plain()} if done.saved else {}
-        emit_json({**document, **head, "notes": list(done.notes), **plan})
-        return
-    for sign, several in (("+", done.added), ("-", done.removed), ("~", done.changed)):
-        for one in several:
-            click.echo(f" {sign} {one.skill} {one.version}")
-    changes = len(done.added) + len(done.removed) + len(done.changed)
-    would = "would be " if done.dry_run else ""
-    if changes:
-        click.echo(f"generation {done.generation} {would}current; {done.kept} kept")
-    else:
-        click.echo(f"nothing to change; generation {done.generation} {would}current")
-
-
-def plain(one: "Installed") -> dict[str, str]:
-    """A release as documents list it."""
-    return {"skill": str(one.skill), "version": str(one.version), "digest": str(one.digest)}

@@ -1,4 +1,4 @@
-"""`list`, `history`, `diff`, `resolve`: commands that only read."""
+"""`list`, `history`, `resolve`: commands that only read."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.cli.changes import plain
 from skillpm.cli.output import emit_json, emit_table, size_text
 from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
-from skillpm.cli.project import plain
 from skillpm.cli.state import Command, State
 from skillpm.errors import SpecError, UsageError
 
@@ -92,41 +92,6 @@ def history(state: State) -> None:
         for one in found.generations
     ]
     emit_table(table, ("generation", "", "created", "action", "skills"))
-
-
-@click.command(cls=Command)
-@click.argument("before", metavar="A", type=click.IntRange(min=0))
-@click.argument("after", metavar="B", type=click.IntRange(min=0))
-@click.pass_obj
-def diff(state: State, before: int, after: int) -> None:
-    r"""Say what differs between two generations.
-
-    \b
-    skillpm diff 1 2
-    """
-    from skillpm.flows.listing import diff as flow
-
-    found = flow(state.folder, before, after)
-    if state.json:
-        changed = [
-            {
-                **plain(new),
-                "from": str(old.version),
-                "weight": new.weight,
-                "from_weight": old.weight,
-            }
-            for old, new in found.changed
-        ]
-        parts = {"added": found.added, "removed": found.removed}
-        emit_json({k: [plain(o) for o in p] for k, p in parts.items()} | {"changed": changed})
-        return
-    for sign, several in (("+", found.added), ("-", found.removed)):
-        for one in several:
-            click.echo(f" {sign} {one.skill} {one.version}")
-    for old, new in found.changed:
-        click.echo(f" ~ {new.skill} {old.version} -> {new.version} (weight {new.weight})")
-    if not (found.added or found.removed or found.changed):
-        click.echo("the same set")
 
 
 @click.command(cls=Command)

@@ -25,12 +25,16 @@ def new_project_file(base: str, root: Digest) -> str:
     return _TEMPLATE.format(base=toml.string(base), root=toml.string(str(root)))
 
 
+def set_base(text: str, base: str) -> str:
+    """The text with another path to the base."""
+    document = _parsed(text)
+    cast("Table", document["project"])["base"] = base
+    return tomlkit.dumps(document)
+
+
 def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
     """The text with `[skills]` holding exactly `wishes`; what is the same is not touched."""
-    try:
-        document = tomlkit.parse(text)
-    except TOMLKitError as problem:
-        raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
+    document = _parsed(text)
     if "skills" not in document:
         document["skills"] = tomlkit.table()
     table = cast("Table", document["skills"])
@@ -43,6 +47,13 @@ def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
         elif _plain(table[name].unwrap()) != plain:
             _update(table, name, plain)
     return tomlkit.dumps(document)
+
+
+def _parsed(text: str) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as problem:
+        raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
 
 
 def _plain(wish: Any) -> dict[str, Any]:

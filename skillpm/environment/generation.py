@@ -1,12 +1,13 @@
 """A generation: what was installed after one change, never altered again."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field
 
 from skillpm.errors import NotFoundError
 from skillpm.spec import json
+from skillpm.spec.digests import Digest
 from skillpm.spec.fields import (
     DigestField,
     Document,
@@ -16,6 +17,7 @@ from skillpm.spec.fields import (
 )
 from skillpm.spec.lockfile import Lockfile, parse_lockfile
 from skillpm.spec.names import SkillName
+from skillpm.spec.versions import Version
 
 
 class Installed(Document):
@@ -85,9 +87,37 @@ def parse_generation(data: bytes, what: str) -> Generation:
     return read_document(Generation, json.parse_object(data, what), what)
 
 
+class Entry(Protocol):
+    """A release of a set, as a generation or a lock names it."""
+
+    @property
+    def skill(self) -> SkillName:
+        """Its skill."""
+        ...
+
+    @property
+    def version(self) -> Version:
+        """Its version."""
+        ...
+
+    @property
+    def digest(self) -> Digest:
+        """Its pack."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """Its share in the graft."""
+        ...
+
+
+E = TypeVar("E", bound=Entry)
+F = TypeVar("F", bound=Entry)
+
+
 def differences(
-    before: Mapping[SkillName, Installed], after: Mapping[SkillName, Installed]
-) -> tuple[tuple[Installed, ...], tuple[Installed, ...], tuple[Installed, ...]]:
+    before: Mapping[SkillName, E], after: Mapping[SkillName, F]
+) -> tuple[tuple[F, ...], tuple[E, ...], tuple[F, ...]]:
     """What was added, removed and changed, each sorted by skill."""
     added = tuple(one for skill, one in after.items() if skill not in before)
     removed = tuple(one for skill, one in before.items() if skill not in after)
@@ -96,5 +126,5 @@ def differences(
     return added, removed, changed
 
 
-def _moved(before: Installed, after: Installed) -> bool:
+def _moved(before: Entry, after: Entry) -> bool:
     return (before.digest, before.weight) != (after.digest, after.weight)

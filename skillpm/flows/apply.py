@@ -1,6 +1,5 @@
 """`apply`: carry out a saved plan, exactly, or refuse it."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +7,7 @@ from skillpm.archive.reader import PackFile, open_pack
 from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project, basis_of
 from skillpm.environment.transaction import writing
-from skillpm.errors import DigestMismatchError, IntegrityError, ResolutionError, StateError
-from skillpm.flows.base import check_base, footprint_fits, open_base
+from skillpm.errors import DigestMismatchError, StateError
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import (
     Changed,
@@ -20,13 +18,10 @@ from skillpm.flows.change import (
     publish_files,
     stored_packs,
 )
-from skillpm.flows.fit import misfit
+from skillpm.flows.checked import Claim, checked_lock
 from skillpm.flows.lower import AnyPack, check_is
 from skillpm.flows.setting import Setting
-from skillpm.flows.solve import check_together, known_root
-from skillpm.spec.digests import Digest
-from skillpm.spec.lockfile import LockedSkill, Lockfile
-from skillpm.spec.manifest import Manifest
+from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import SavedPlan, parse_plan
 from skillpm.spec.project import parse_project
@@ -88,19 +83,11 @@ def _plan(setting: Setting, project: Project, registries: Registries, saved: Sav
     wishes = saved.plain_wishes
     file = parse_project(text if wishes is None else set_skills(text, wishes))
     registries = replace(registries, file=file)
-    reason = misfit(file, saved.lock)
-    if reason is not None:
-        raise ResolutionError(f"the plan's set is not what its `[skills]` asks for: {reason}")
     before = project.read_lock()
     if saved.frozen and (before is None or not before.same_set(saved.lock)):
         raise StateError("the plan is frozen, but its set is not the one in skillpm.lock")
     packs = _packs(setting, registries, saved.lock)
-    manifests = {skill: pack.manifest for skill, pack in packs.items()}
-    for skill, locked in saved.lock.skills.items():
-        _check_stanza(locked, packs[skill], saved.lock)
-    _check_bases(setting, project, saved.lock, manifests)
-    check_together(saved.lock, packs)
-    lock = saved.lock.with_root(_root(saved.lock, before, known_root(saved.lock, manifests)))
+    lock = checked_lock(setting, project, Claim("the plan", file, saved.lock, packs))
     return Plan(saved.action, lock, packs, wishes, frozen=saved.frozen)
 
 
@@ -115,48 +102,3 @@ def _packs(setting: Setting, registries: Registries, lock: Lockfile) -> dict[Ski
         **here,
         **stored_packs(setting, registries, lock.model_copy(update={"skill": others})),
     }
-
-
-def _check_stanza(locked: LockedSkill, pack: AnyPack, lock: Lockfile) -> None:
-    """What the plan says of a pack is what the pack's own manifest says."""
-    manifest = pack.manifest
-    if pack.size != locked.size:
-        raise IntegrityError(f"{locked.ref} is {pack.size} bytes, the plan says {locked.size}")
-    if sorted(map(str, manifest.requires)) != sorted(map(str, locked.requires)):
-        raise IntegrityError(f"{locked.ref} requires other skills than the plan says")
-    for conflict in manifest.conflicts:
-        other = lock.skills.get(conflict.skill)
-        if other is not None and conflict.admits(other.skill, other.version):
-            raise ResolutionError(f"{locked.ref} conflicts with {other.ref}")
-
-
-def _check_bases(
-    setting: Setting, project: Project, lock: Lockfile, manifests: Mapping[SkillName, Manifest]
-) -> None:
-    """Every pack was cut from the base, or its footprint fits and the plan says so (law 8)."""
-    others = [skill for skill, one in manifests.items() if one.base.root != lock.base.root]
-    if not others:
-        return
-    refused = [skill for skill in others if not lock.skills[skill].accept_footprint]
-    if not refused:
-        base = open_base(setting, project)
-        identity = setting.identify(base, "hashing base")
-        check_base(identity.root, lock.base.root, base.path)
-        refused = [s for s in others if not footprint_fits(manifests[s], identity.leaves)]
-    if refused:
-        found = manifests[refused[0]]
-        raise ResolutionError(
-            f"{found.ref} was cut from base `{found.base.root}`, this project has "
-            f"`{lock.base.root}`"
-        )
-
-
-def _root(lock: Lockfile, before: Lockfile | None, known: Digest | None) -> Digest | None:
-    """The root of the graft, as it follows from the packs; a plan that names another is refused."""
-    if known is None and before is not None and before.same_set(lock):
-        known = before.graft.root
-    if lock.graft.root not in (None, known):
-        raise IntegrityError(
-            f"the plan gives the graft the root `{lock.graft.root}`, expected `{known}`"
-        )
-    return known

@@ -22,7 +22,10 @@ from skillpm.store.packs import fetch_documents, fetch_pack, is_complete, load_p
 
 @dataclass(frozen=True)
 class Changed:
-    """The outcome of a change, or of a plan that was not carried out: `saved` then holds it."""
+    """The outcome of a change, or of a plan that was not carried out: `saved` then holds it.
+
+    `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed.
+    """
 
     generation: int
     added: tuple[Installed, ...]
@@ -32,6 +35,8 @@ class Changed:
     dry_run: bool = False
     notes: tuple[str, ...] = ()
     saved: SavedPlan | None = None
+    fetched: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,8 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
         update_file(project.file, edited)
         if not plan.frozen:
             keep_root(project, plan.lock, project.read_lock())
-        return Changed(current.number, *parts, kept, notes=plan.notes)
+        fetched = sum(setting.store.taken.values())
+        return Changed(current.number, *parts, kept, notes=plan.notes, fetched=fetched)
     number = current.number + 1
     generation = Generation(
         number=number,
@@ -176,7 +182,9 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     )
     locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
     commit(project, generation, {project.file: edited, **locked})
-    return Changed(number, *parts, kept, notes=plan.notes)
+    size = sum(plan.lock.skills[one.skill].size for one in (*parts[0], *parts[2]))
+    fetched = sum(setting.store.taken.values())
+    return Changed(number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
 
 
 def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:

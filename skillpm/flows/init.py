@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.environment.edit import new_project_file
+from skillpm.environment.edit import new_project_file, set_base
 from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, first_generation
 from skillpm.environment.transaction import commit, writing
@@ -24,10 +24,11 @@ class Initialised:
     root: Digest
 
 
-def init_project(setting: Setting, base: Path) -> Initialised:
+def init_project(setting: Setting, base: Path, like: str | None = None) -> Initialised:
     """Write project file, lock and generation 0; in a clone, generation 0 alone.
 
-    Refuses where there is an environment already, and in a clone of another base.
+    `like` is the text of a project file of this base that the new one begins as. Refuses where
+    there is an environment already, and in a clone of another base.
     """
     project = Project(setting.project)
     whole = project.file.exists() and project.pointer.exists()
@@ -41,20 +42,20 @@ def init_project(setting: Setting, base: Path) -> Initialised:
     shown = _relative(base, project.folder)
     with writing(project, "init", timeout=setting.lock_timeout, say=setting.say):
         KnownProjects(setting.home).remember(project.folder, ())
-        _commit_first(setting, project, shown, root)
+        text = new_project_file(shown, root) if like is None else set_base(like, shown)
+        _commit_first(setting, project, text, root)
     return Initialised(project.folder, shown, root)
 
 
-def _commit_first(setting: Setting, project: Project, base: str, root: Digest) -> None:
+def _commit_first(setting: Setting, project: Project, text: str, root: Digest) -> None:
     if project.pointer.exists():  # another init was faster, or a cut-off one was completed
         return
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if project.file.exists():  # a clone: what it asks for is kept
         file = project.read_file()
-        check_base(root, file.root, Path(base))
+        check_base(root, file.root, Path(parse_project(text).project.base))
         commit(project, first_generation(file, created), {})
         return
-    text = new_project_file(base, root)
     first = first_generation(parse_project(text), created)
     lock = first.lockfile.with_root(root)
     commit(project, first, {project.file: text, project.lock_file: lock.dumps()})

@@ -3,12 +3,16 @@
 They write nothing, and import little: people run them at every turn.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.environment.generation import Generation, Installed, differences
+from skillpm.environment.generation import Entry, Generation, differences
 from skillpm.environment.project import Project, drift
-from skillpm.errors import SkillpmError
+from skillpm.errors import SkillpmError, SpecError
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import parse_lockfile
+from skillpm.spec.names import SkillName
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,41 @@ def history(folder: Path) -> History:
 
 
 @dataclass(frozen=True)
+class Side:
+    """One of two sets to compare: its base's root, and its releases."""
+
+    base_root: Digest
+    releases: Mapping[SkillName, Entry]
+
+
+@dataclass(frozen=True)
 class Diff:
-    """What differs between two generations; `changed` as pairs of before and after."""
+    """What differs between two sets; `changed` as pairs of before and after."""
 
-    added: tuple[Installed, ...]
-    removed: tuple[Installed, ...]
-    changed: tuple[tuple[Installed, Installed], ...]
+    bases: tuple[Digest, Digest]
+    added: tuple[Entry, ...]
+    removed: tuple[Entry, ...]
+    changed: tuple[tuple[Entry, Entry], ...]
 
 
-def diff(folder: Path, before: int, after: int) -> Diff:
-    """Compare two generations."""
-    project = Project(folder)
-    old, new = project.generation(before).installed, project.generation(after).installed
-    added, removed, changed = differences(old, new)
-    return Diff(added, removed, tuple((old[one.skill], one) for one in changed))
+def generation_side(folder: Path, number: int | None) -> Side:
+    """What a generation has installed; the current one without a number."""
+    found = Project(folder).generation(number)
+    return Side(found.base_root, found.installed)
+
+
+def lock_side(data: bytes, what: str) -> Side:
+    """What a lock names. Raises `SpecError` with every problem."""
+    try:
+        lock = parse_lockfile(data.decode(), what)
+    except UnicodeDecodeError as problem:
+        raise SpecError(f"{what} is not UTF-8") from problem
+    return Side(lock.base.root, lock.skills)
+
+
+def diff(before: Side, after: Side) -> Diff:
+    """Compare two sets."""
+    old = before.releases
+    added, removed, changed = differences(old, after.releases)
+    pairs = tuple((old[one.skill], one) for one in changed)
+    return Diff((before.base_root, after.base_root), added, removed, pairs)

@@ -90,7 +90,7 @@ def test_the_life_of_a_project_as_people_read_it(world: World, pair: Pair) -> No
     assert "does not fit" in _text(world, "lock", "--check", code=1)
     assert "locked again" in _text(world, "lock")
     assert " ~ acme/math 1.0.0" in _text(world, "install")
-    assert "(weight 0.5)" in _text(world, "diff", 1, 2)
+    assert "acme/math 1.0.0 (weight 1.0 -> 0.5)" in _text(world, "diff", 1, 2)
     assert " - acme/math 1.0.0" in _text(world, "uninstall", "acme/math")
     assert " - acme/math 1.0.0" in _text(world, "diff", 2, 3)
     assert " + acme/math 1.0.0" in _text(world, "diff", 0, 1)

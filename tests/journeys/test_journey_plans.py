@@ -44,6 +44,7 @@ def test_a_plan_does_what_its_command_would_have_done(
     would = json.loads(plan.read_text())
     assert published.ask("apply", plan, "--dry-run") == would
     done = published.ask("apply", plan)
+    assert (done.pop("fetched_bytes") > 0) == (name in ("install", "upgrade"))
     assert {**done, "dry_run": True, "plan": would["plan"]} == would
     after = (published.file.read_text(), published.lock, published.installed())
     actions = [one["action"] for one in published.ask("history")["generations"]]

@@ -1,0 +1,121 @@
+"""Reading a bundle from a stranger: as strictly as a pack, and each pack in it as strictly."""
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.archive.layout import INDEX_FILE, read_index
+from skillpm.archive.reader import PackFile, pack_of
+from skillpm.archive.tar import Layout, read_layout, small
+from skillpm.checkpoint.files import OpenFile
+from skillpm.errors import IntegrityError, SpecError
+from skillpm.spec.bundle import (
+    BUNDLE_TYPE,
+    LOCK_TYPE,
+    PROJECT_TYPE,
+    BundledBase,
+    parse_bundle_image,
+    parse_bundled_base,
+)
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import Lockfile, parse_lockfile
+from skillpm.spec.oci import Descriptor
+from skillpm.spec.project import ProjectFile, parse_project
+
+KIND = "bundle"
+_INDEX_LIMIT = 1 << 26
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A bundle whose every blob has been hashed, and whose packs are those of its lock."""
+
+    path: Path
+    digest: Digest
+    base: BundledBase
+    lock: Lockfile
+    project: ProjectFile
+    project_text: str
+    packs: dict[Digest, PackFile]
+
+
+def open_bundle(path: Path) -> BundleFile:
+    """Read and verify a bundle: structure, every digest, every document, every pack.
+
+    Costs one read and SHA-256 of the file. Raises `SpecError` or `IntegrityError`.
+    """
+    layout = read_layout(OpenFile(path), KIND)
+    kinds = {digest: plain.get("artifactType") for digest, (_, plain) in layout.documents.items()}
+    main = [entry for entry in layout.entries if kinds[entry.digest] == BUNDLE_TYPE]
+    if len(main) != 1 or len(layout.documents) != len(layout.entries):
+        raise SpecError(
+            f"`{path}` is not a bundle: it holds {len(main)} environments, expected one",
+            hint="a pack is installed by `skillpm install FILE.skillpack`",
+        )
+    image = parse_bundle_image(layout.documents[main[0].digest][0])
+    parts = (image.config, image.part(LOCK_TYPE), image.part(PROJECT_TYPE))
+    base, lock, project = (_read(layout, part) for part in parts)
+    found = BundleFile(
+        path,
+        main[0].digest,
+        parse_bundled_base(base),
+        parse_lockfile(_text(lock, "lock"), "the bundle's lock"),
+        parse_project(_text(project, "project file"), "the bundle's project file"),
+        _text(project, "project file"),
+        {entry.digest: pack_of(layout, entry) for entry in layout.entries if entry != main[0]},
+    )
+    _check_whole(found)
+    _check_strays(layout, found, {part.digest for part in parts})
+    return found
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file says of itself that it is a bundle; nothing else of it is looked at."""
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            member = tar.extractfile(INDEX_FILE)
+            entries = read_index(member.read(_INDEX_LIMIT)).manifests if member else []
+    except (OSError, KeyError, tarfile.TarError, SpecError):
+        return False
+    return any(entry.artifact_type == BUNDLE_TYPE for entry in entries)
+
+
+def _read(layout: Layout, part: Descriptor) -> bytes:
+    blob = layout.blobs.get(part.digest)
+    if blob is None or blob.size != part.size:
+        raise IntegrityError(
+            f"`{layout.file.path}`: blob `{part.digest}` of {part.size} bytes is missing"
+        )
+    return small(blob)
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as problem:
+        raise SpecError(f"the bundle's {what} is not UTF-8") from problem
+
+
+def _check_whole(bundle: BundleFile) -> None:
+    """Lock, base and packs tell of one environment."""
+    locked = {one.digest: one for one in bundle.lock.skill}
+    for digest, one in locked.items():
+        if digest not in bundle.packs:
+            raise IntegrityError(f"`{bundle.path}` lacks the pack of `{one.ref}`, `{digest}`")
+    extra = bundle.packs.keys() - locked.keys()
+    if extra:
+        raise SpecError(f"`{bundle.path}` holds a pack that its lock does not name: {min(extra)}")
+    if bundle.lock.base.root != bundle.base.root or bundle.project.root != bundle.base.root:
+        raise SpecError(
+            f"`{bundle.path}` is of base `{bundle.base.root}`, its lock of "
+            f"`{bundle.lock.base.root}`, its project file of `{bundle.project.root}`"
+        )
+
+
+def _check_strays(layout: Layout, bundle: BundleFile, known: set[Digest]) -> None:
+    needed = {bundle.digest, *known, *bundle.packs}
+    for pack in bundle.packs.values():
+        needed |= pack.image.blobs.keys()
+    strays = sorted(layout.blobs.keys() - needed)
+    if strays:
+        raise SpecError(f"`{bundle.path}`: blob {strays[0]} belongs to nothing")

@@ -1,0 +1,41 @@
+"""How a change of the environment is shown."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skillpm.cli.output import emit_json, size_text
+from skillpm.cli.state import State
+
+if TYPE_CHECKING:
+    from skillpm.environment.generation import Entry
+    from skillpm.flows.change import Changed
+
+
+def show_change(state: State, done: "Changed") -> None:
+    """Say what changed, or would: as a document, or as lines of `+`, `-` and `~`."""
+    for note in done.notes:
+        state.say(note)
+    if state.json:
+        parts = {"added": done.added, "removed": done.removed, "changed": done.changed}
+        document: dict[str, Any] = {key: [plain(one) for one in p] for key, p in parts.items()}
+        head = {"generation": done.generation, "kept": done.kept, "dry_run": done.dry_run}
+        plan = {"plan": done.saved.plain()} if done.saved else {"fetched_bytes": done.fetched}
+        emit_json({**document, **head, "notes": list(done.notes), **plan})
+        return
+    for sign, several in (("+", done.added), ("-", done.removed), ("~", done.changed)):
+        for one in several:
+            click.echo(f" {sign} {one.skill} {one.version}")
+    changes = len(done.added) + len(done.removed) + len(done.changed)
+    would = "would be " if done.dry_run else ""
+    if changes:
+        fetched = f"; fetched {size_text(done.fetched)} of {size_text(done.size)}"
+        told = fetched if done.fetched else ""
+        click.echo(f"generation {done.generation} {would}current; {done.kept} kept{told}")
+    else:
+        click.echo(f"nothing to change; generation {done.generation} {would}current")
+
+
+def plain(one: "Entry") -> dict[str, str]:
+    """A release as documents list it."""
+    return {"skill": str(one.skill), "version": str(one.version), "digest": str(one.digest)}

@@ -1,0 +1,102 @@
+"""`bundle`: an environment as one file: lock, project file, the base's identity, every pack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.archive.bundle import is_bundle
+from skillpm.archive.writer import write_bundle
+from skillpm.environment.edit import set_base, set_skills
+from skillpm.environment.project import Project
+from skillpm.errors import StateError, UsageError
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.change import fetch_all
+from skillpm.flows.fit import misfit
+from skillpm.flows.lower import check_is
+from skillpm.flows.setting import Setting
+from skillpm.spec.bundle import BundledBase, BundleDocuments
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.project import ProjectFile, parse_project
+from skillpm.store.packs import StoredPack, load_pack
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A bundle that was written."""
+
+    path: Path
+    digest: Digest
+    size: int
+    base: BundledBase
+    skills: tuple[LockedSkill, ...]
+
+
+def write_environment(setting: Setting, path: Path, generation: int | None = None) -> Bundled:
+    """Write the lock's environment, or that of a generation, to `path`.
+
+    The same environment gives the same bytes; where the base lies is left out. What the store lacks
+    is fetched. Raises `StateError` where the lock does not fit the project file, or where `path` is
+    a file of another kind.
+    """
+    project = Project(setting.project)
+    text, lock = _chosen(project, generation)
+    _check_target(path)
+    fetch_all(setting.store, Registries(setting, parse_project(text)), lock)
+    packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
+    for pack, one in zip(packs, lock.skills.values(), strict=True):
+        check_is(pack, one.skill, one.version)
+    base = _base_of(lock, packs)
+    bare = set_base(text, lock.base.name).encode()
+    documents = BundleDocuments(base.canonical(), lock.dumps().encode(), bare)
+    blobs: Mapping[Digest, Path | bytes] = {**_files(setting, packs), **documents.blobs}
+    images = {
+        f"{pack.manifest.skill}:{pack.manifest.version}": setting.store.read(pack.digest)
+        for pack in packs
+    }
+    digest = write_bundle(path, documents.image(), images, blobs)
+    return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
+
+
+def _chosen(project: Project, generation: int | None) -> tuple[str, Lockfile]:
+    """The text of the project file, and the lock that goes with it."""
+    file: ProjectFile = project.read_file()
+    text = project.read_text(project.file)
+    if generation is not None:
+        chosen = project.generation(generation)
+        return set_skills(text, chosen.wishes), chosen.lockfile
+    lock = project.read_lock()
+    reason = misfit(file, lock)
+    if lock is None or reason is not None:
+        raise StateError(
+            f"there is no environment to bundle: {reason}",
+            hint="`skillpm lock` first brings lock and project file together",
+        )
+    return text, lock
+
+
+def _check_target(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"`{path}` is a folder; expected the name of a file")
+    if path.exists() and not is_bundle(path):
+        raise StateError(
+            f"`{path}` is there already, and is no bundle: it is left as it is",
+            hint="name another file, or remove it first",
+        )
+
+
+def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
+    known = [pack.manifest.base for pack in packs if pack.manifest.base.root == lock.base.root]
+    named = {"name": lock.base.name, "root": str(lock.base.root)}
+    return BundledBase.model_validate({**(known[0].plain() if known else {}), **named})
+
+
+def _files(setting: Setting, packs: list[StoredPack]) -> dict[Digest, Path]:
+    """Every blob of the packs, hashed now."""
+    found: dict[Digest, Path] = {}
+    sizes = {digest: size for pack in packs for digest, size in pack.image.blobs.items()}
+    advance = setting.progress("hashing blobs", sum(sizes.values()))
+    for digest, size in sizes.items():
+        found[digest] = setting.store.open(digest).path
+        advance(size)
+    return found

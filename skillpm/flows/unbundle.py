@@ -1,0 +1,80 @@
+"""`install --from FILE`: make the environment what a bundle says, without any registry."""
+
+from functools import partial
+from pathlib import Path
+
+from skillpm.archive.bundle import BundleFile, open_bundle
+from skillpm.environment.edit import set_skills
+from skillpm.environment.project import Project, wishes_of
+from skillpm.environment.transaction import writing
+from skillpm.errors import StateError, UsageError
+from skillpm.flows.base import check_base
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.change import Changed, Plan, apply_plan, preview
+from skillpm.flows.checked import Claim, checked_lock
+from skillpm.flows.init import init_project
+from skillpm.flows.lower import check_is
+from skillpm.flows.setting import Setting, open_model
+from skillpm.spec.project import parse_project
+from skillpm.store.packs import fetch_pack
+
+
+def install_bundle(
+    setting: Setting, path: Path, *, frozen: bool = False, dry_run: bool = False
+) -> Changed:
+    """Install exactly what a bundle holds: its lock, its `[skills]`, its packs.
+
+    In a folder that is no project, one is made of the base that the person names, with the rest of
+    the bundle's project file. The bundle may come from anyone: its lock is verified against the
+    packs' own manifests. With `frozen` the lock that is there must be the bundle's.
+    """
+    bundle = open_bundle(path)
+    project = Project(setting.project)
+    if not (project.file.exists() or project.journal.exists()):
+        if dry_run or frozen:
+            project.require()
+        _make_project(setting, bundle)
+    if dry_run:
+        registries = Registries(setting, project.read_file())
+        make = partial(_plan, setting, project, bundle, frozen=frozen)
+        return preview(project, registries, make)
+    with writing(project, _action(path), timeout=setting.lock_timeout, say=setting.say):
+        plan = _plan(setting, project, bundle, frozen=frozen)
+        for digest, pack in bundle.packs.items():
+            fetch_pack(setting.store, digest, pack)
+        return apply_plan(setting, project, Registries(setting, project.read_file()), plan)
+
+
+def _action(path: Path) -> str:
+    return f"install --from {path.name}"
+
+
+def _make_project(setting: Setting, bundle: BundleFile) -> None:
+    if setting.base is None:
+        raise UsageError(
+            f"there is no project in `{setting.project}`, and the bundle does not hold the base",
+            hint=f"`skillpm install --from {bundle.path} --base PATH`, where PATH is "
+            f"{bundle.base.name}, {bundle.base.root}",
+        )
+    found = setting.identify(open_model(setting.base), "hashing base").root
+    check_base(found, bundle.base.root, setting.base)
+    init_project(setting, setting.base, bundle.project_text)
+
+
+def _plan(setting: Setting, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
+    text, before = project.read_text(project.file), project.read_lock()
+    check_base(project.read_file().root, bundle.base.root, project.file)
+    if frozen and (before is None or not before.same_set(bundle.lock)):
+        raise StateError(
+            "`--frozen` keeps the lock as it is, but the bundle holds another set",
+            hint=f"`skillpm install --from {bundle.path}` takes the bundle's",
+        )
+    wishes = wishes_of(bundle.project)
+    file = parse_project(text if frozen else set_skills(text, wishes))
+    packs = {
+        skill: check_is(bundle.packs[one.digest], skill, one.version)
+        for skill, one in bundle.lock.skills.items()
+    }
+    claim = Claim("the bundle", file, bundle.lock, packs, promises_root=True)
+    lock = checked_lock(setting, project, claim)
+    return Plan(_action(bundle.path), lock, packs, None if frozen else wishes, frozen=frozen)

@@ -1,0 +1,190 @@
+"""`bundle` and `install --from`: an environment in one file, for where there is no network."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from skillpm_world import World, root_of, snapshot
+from tiny_models import Models, Pair
+
+
+@dataclass
+class Away:
+    """Another machine: a home and a folder of its own, and a base that lies elsewhere."""
+
+    world: World
+    base: Path
+
+
+@pytest.fixture
+def team(world: World, math: Pair, models: Models) -> World:
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    world.publish(models.tuned("attn", seed=2), "acme/sql", "1.0.0", "--requires", "acme/math ^1")
+    world.ask("install", "acme/sql", "acme/math ^1")
+    world.file.write_text(world.file.read_text() + "# mine\n")
+    return world
+
+
+@pytest.fixture
+def bundle(team: World) -> Path:
+    path = team.folder / "team.skillbundle"
+    team.ask("bundle", path)
+    return path
+
+
+@pytest.fixture
+def away(team: World, bundle: Path, math: Pair, monkeypatch: pytest.MonkeyPatch) -> Away:
+    there = World(team.folder / "away")
+    there.project.mkdir(parents=True)
+    monkeypatch.setenv("SKILLPM_HOME", str(there.home))
+    monkeypatch.setenv("SKILLPM_OFFLINE", "1")
+    monkeypatch.chdir(there.project)
+    base = shutil.copytree(math[0], there.folder / "moved-base")
+    shutil.move(team.home, team.folder / "unreachable")
+    return Away(there, Path(base))
+
+
+def test_a_bundle_makes_the_same_environment_where_there_is_nothing(
+    team: World, bundle: Path, away: Away
+) -> None:
+    done = away.world.ask("install", "--from", bundle, "--base", away.base)
+    assert done["generation"] == 1
+    assert away.world.lock == team.lock
+    assert away.world.installed() == {"acme/math": "1.0.0", "acme/sql": "1.0.0"}
+    assert "# mine" in away.world.file.read_text()
+    assert "moved-base" in away.world.file.read_text()
+    assert (
+        away.world.ask("history")["generations"][1]["action"] == "install --from team.skillbundle"
+    )
+    assert away.world.ask("install", "--frozen")["generation"] == 1
+    root = away.world.graft_root()
+    assert root_of(away.world.project / "graft") == root
+    assert not [one for one in away.world.ask("audit", "--graft", "graft", code=0)["findings"]
+                if one["level"] in ("high", "critical")]  # fmt: skip
+
+
+def test_the_root_that_the_sender_grafted_is_what_the_receiver_must_get(
+    team: World, math: Pair, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = team.graft_root()
+    assert root in team.lock
+    path = team.folder / "grafted.skillbundle"
+    team.ask("bundle", path)
+    there = World(team.folder / "away")
+    there.project.mkdir(parents=True)
+    monkeypatch.setenv("SKILLPM_HOME", str(there.home))
+    monkeypatch.chdir(there.project)
+    there.ask("install", "--from", path, "--base", math[0])
+    assert root in there.lock
+    assert there.graft_root() == root
+
+
+def test_the_same_environment_gives_the_same_bytes(team: World, bundle: Path) -> None:
+    again = team.folder / "again.skillbundle"
+    team.ask("bundle", again)
+    assert again.read_bytes() == bundle.read_bytes()
+    assert str(team.folder).encode() not in bundle.read_bytes()
+
+
+def test_an_old_generation_can_be_bundled(team: World, math: Pair) -> None:
+    team.ask("uninstall", "acme/sql")
+    path = team.folder / "old.skillbundle"
+    found = team.ask("bundle", path, "--generation", 1)
+    assert [one["skill"] for one in found["skills"]] == ["acme/math", "acme/sql"]
+    assert "bundled 1 skill into" in team.run("bundle", team.folder / "now.skillbundle").out
+    assert team.ask("install", "--from", path)["generation"] == 3
+    assert set(team.installed()) == {"acme/math", "acme/sql"}
+    assert team.ask("install", "--from", path)["generation"] == 3
+
+
+def test_a_bundle_takes_the_place_of_another_set_and_rollback_brings_it_back(
+    away: Away, bundle: Path
+) -> None:
+    away.world.init(away.base)
+    text = away.world.file.read_text()
+    away.world.file.write_text("# a comment of theirs\n" + text)
+    would = away.world.ask("install", "--from", bundle, "--dry-run")
+    assert would["dry_run"]
+    assert away.world.ask("list")["generation"] == 0
+    done = away.world.ask("install", "--from", bundle)
+    assert [one["skill"] for one in done["added"]] == ["acme/math", "acme/sql"]
+    assert done["fetched_bytes"] > 0
+    assert away.world.file.read_text().startswith("# a comment of theirs\n")
+    away.world.ask("rollback")
+    assert away.world.installed() == {}
+    assert "fetched" not in away.world.run("install", "--from", bundle).out
+
+
+def test_a_frozen_lock_is_filled_from_a_bundle_or_left_alone(
+    team: World, away: Away, bundle: Path
+) -> None:
+    """A clone in CI: lock and project file are there, the packs come in the bundle."""
+    for name in ("skillpm.toml", "skillpm.lock"):
+        shutil.copy(team.project / name, away.world.project)
+    before = snapshot(away.world.project)
+    away.world.ask("install", "--from", bundle, "--frozen")
+    after = snapshot(away.world.project)
+    assert {name: after[name] for name in before} == before
+    assert len(away.world.installed()) == 2
+    away.world.ask("uninstall", "acme/sql")
+    said = away.world.fail("install", "--from", bundle, "--frozen", code=1, kind="state")
+    assert "another set" in said
+
+
+def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
+    away: Away, bundle: Path, models: Models
+) -> None:
+    said = away.world.fail("install", "--from", bundle, code=2, kind="usage")
+    assert "--base PATH" in said
+    wrong = models.tuned("mlp")[1]
+    command = ("install", "--from", bundle, "--base", wrong)
+    assert "should be `sha256:" in away.world.fail(*command, code=3, kind="integrity")
+    assert "skillpm init" in away.world.fail(
+        "install", "--from", bundle, "--dry-run", code=1, kind="not_found"
+    )
+    assert list(away.world.project.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("acme/other",), "asks for more"),
+        (("--lowest",), "contradict"),
+        (("--allow-yanked",), "contradict"),
+        (("--accept-footprint",), "contradict"),
+    ],
+)
+def test_flags_that_a_bundle_leaves_no_room_for_are_usage_errors(
+    team: World, bundle: Path, more: tuple[str, ...], said: str
+) -> None:
+    assert said in team.fail("install", "--from", bundle, *more, code=2, kind="usage")
+
+
+def test_a_pack_is_no_bundle_and_a_bundle_no_pack(team: World, bundle: Path, math: Pair) -> None:
+    pack = team.pack(math, "acme/math", "1.0.0")
+    assert "install FILE.skillpack" in team.fail("install", "--from", pack, code=1, kind="spec")
+    assert "install --from" in team.fail("install", bundle, code=1, kind="spec")
+
+
+def test_a_bundle_is_never_written_over_another_file(team: World, bundle: Path) -> None:
+    before = snapshot(team.project)
+    said = team.fail("bundle", "skillpm.lock", code=1, kind="state")
+    assert "is no bundle" in said
+    assert "is a folder" in team.fail("bundle", ".", code=2, kind="usage")
+    assert "cannot be written" in team.fail("bundle", "none/x.skillbundle", code=1, kind="state")
+    assert snapshot(team.project) == before
+    assert team.ask("bundle", bundle)["bytes"] == bundle.stat().st_size
+
+
+def test_a_lock_that_has_run_ahead_is_not_bundled(team: World) -> None:
+    team.file.write_text(team.file.read_text().replace('"acme/sql" = "^1.0.0"\n', ""))
+    assert "skillpm lock" in team.fail("bundle", "x.skillbundle", code=1, kind="state")
+
+
+def test_an_empty_environment_is_bundled_too(world: World, math: Pair) -> None:
+    root = world.init(math[0])
+    found = world.ask("bundle", "empty.skillbundle")
+    assert (found["skills"], found["base_root"]) == ([], root)
+    assert world.ask("install", "--from", "empty.skillbundle")["generation"] == 0
