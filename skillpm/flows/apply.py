@@ -8,6 +8,7 @@ from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project, basis_of
 from skillpm.environment.transaction import writing
 from skillpm.errors import DigestMismatchError, StateError
+from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import (
     Changed,
@@ -19,7 +20,6 @@ from skillpm.flows.change import (
     stored_packs,
 )
 from skillpm.flows.checked import Claim, checked_lock
-from skillpm.flows.lower import AnyPack, check_is
 from skillpm.flows.setting import Setting
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from skillpm.archive.reader import PackFile
 from skillpm.environment.project import Project
 from skillpm.errors import UsageError
 from skillpm.flows.fit import not_installed
@@ -15,6 +15,9 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
 from skillpm.spec.requirements import ANY, Requirement, VersionRange
 from skillpm.spec.versions import Version
+
+if TYPE_CHECKING:
+    from skillpm.archive.reader import PackFile
 
 COMMAND_LINE = "the command line"
 
@@ -28,7 +31,7 @@ class InstallRequest:
     """
 
     requirements: tuple[Requirement, ...] = ()
-    files: tuple[PackFile, ...] = ()
+    files: "tuple[PackFile, ...]" = ()
     upgrade: tuple[Requirement, ...] | None = None
     lowest: bool = False
     allow_yanked: bool = False
@@ -52,7 +55,7 @@ class InstallRequest:
 
 
 def asked_wishes(
-    file: ProjectFile, request: InstallRequest, packs: tuple[PackFile, ...]
+    file: ProjectFile, request: InstallRequest, packs: "tuple[PackFile, ...]"
 ) -> dict[str, dict[str, object]]:
     """`[skills]` with what is asked for; a pack file asks for exactly its version."""
     wishes = {str(skill): _plain(file, skill) for skill in file.wishes}

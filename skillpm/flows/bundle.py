@@ -9,10 +9,10 @@ from skillpm.archive.writer import write_bundle
 from skillpm.environment.edit import set_base, set_skills
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
+from skillpm.flows.anypack import check_is
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import fetch_all
 from skillpm.flows.fit import misfit
-from skillpm.flows.lower import check_is
 from skillpm.flows.setting import Setting
 from skillpm.spec.bundle import BundledBase, BundleDocuments
 from skillpm.spec.digests import Digest

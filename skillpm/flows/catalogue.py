@@ -4,17 +4,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from skillpm.archive.reader import PackFile
 from skillpm.errors import StateError, UsageError
+from skillpm.flows.anypack import release_of
 from skillpm.flows.bound import url_of
-from skillpm.flows.lower import release_of
 from skillpm.flows.setting import Setting
 from skillpm.index.empty import EmptyIndex
 from skillpm.index.ports import Index
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
 from skillpm.spec.release import Release
+
+if TYPE_CHECKING:
+    from skillpm.archive.reader import PackFile
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Registries:
 
     setting: Setting
     file: ProjectFile
-    files: tuple[PackFile, ...] = ()
+    files: "tuple[PackFile, ...]" = ()
     _open: dict[str, Index] = field(default_factory=dict)
 
     def url(self, name: str) -> str:
@@ -62,7 +65,7 @@ class Registries:
                         hint="pack it again under a higher version",
                     )
 
-    def publish(self, name: str, pack: PackFile) -> None:
+    def publish(self, name: str, pack: "PackFile") -> None:
         """Publish a pack file to a registry, which is made where there is none yet."""
         self._open[name] = self.setting.connect(self.url(name), True)
         self._open[name].publish(pack.image_bytes, pack.open_blob, now=self.setting.now)

@@ -9,8 +9,8 @@ from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import NotFoundError, StateError
+from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.lower import AnyPack, check_is
 from skillpm.flows.setting import Setting
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName

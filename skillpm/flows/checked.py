@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, ResolutionError
+from skillpm.flows.anypack import AnyPack
 from skillpm.flows.base import check_base, footprint_fits, open_base
 from skillpm.flows.fit import misfit
-from skillpm.flows.lower import AnyPack
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, known_root
 from skillpm.spec.digests import Digest

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from skillpm.delta.compose import Composition
 from skillpm.delta.packs import OpenPack
 from skillpm.errors import GraftError, IntegrityError
-from skillpm.flows.lower import AnyPack
+from skillpm.flows.anypack import AnyPack
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.merkle import Identity, leaf_of_chunks

@@ -15,9 +15,9 @@ from skillpm import __version__
 from skillpm.checkpoint.place import place
 from skillpm.environment.project import Project, drift
 from skillpm.errors import NotFoundError, SkillpmError
+from skillpm.flows.anypack import check_is
 from skillpm.flows.base import check_base, open_base
 from skillpm.flows.bound import url_of
-from skillpm.flows.lower import check_is
 from skillpm.flows.setting import Setting
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.journal.lock import HOLDER

@@ -12,10 +12,11 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError, UsageError
+from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_footprint, footprint_fits, open_base
 from skillpm.flows.compose import opened
-from skillpm.flows.lower import AnyPack, find_pack, side_packs, with_lower
+from skillpm.flows.lower import find_pack, with_lower
 from skillpm.flows.peft import Lowered, Sum, Wanted, lower, write_peft
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import apply_side_files, files_of

@@ -12,12 +12,12 @@ from skillpm.environment.project import Project
 from skillpm.environment.swap import Swap, is_replaceable
 from skillpm.environment.transaction import clear_journal, update_file, write_journal, writing
 from skillpm.errors import IntegrityError, NotFoundError, StateError, UnknownSkillError, UsageError
+from skillpm.flows.anypack import check_is, side_packs
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
 from skillpm.flows.change import remember_project
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
-from skillpm.flows.lower import check_is, side_packs
 from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_of
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of

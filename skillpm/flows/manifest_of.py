@@ -16,7 +16,7 @@ from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.delta.sketch import encode_sketch, sum_sketches
 from skillpm.errors import GraftError
-from skillpm.flows.lower import AnyPack
+from skillpm.flows.anypack import AnyPack
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import (

@@ -13,9 +13,10 @@ from skillpm.delta.match import Pair, pair_up
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
+from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.compose import composed_identity, opened, total_bytes
 from skillpm.flows.cutting import encode_layers, measure
-from skillpm.flows.lower import AnyPack, find_pack, side_packs, with_lower
+from skillpm.flows.lower import find_pack, with_lower
 from skillpm.flows.manifest_of import (
     Against,
     Cut,

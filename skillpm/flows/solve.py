@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from skillpm.errors import NotFoundError, ResolutionError
+from skillpm.flows.anypack import AnyPack, check_is, side_packs
 from skillpm.flows.base import footprint_fits
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.lower import AnyPack, check_is, side_packs
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import check_clashes
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError

@@ -8,12 +8,12 @@ from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project, wishes_of
 from skillpm.environment.transaction import writing
 from skillpm.errors import StateError, UsageError
+from skillpm.flows.anypack import check_is
 from skillpm.flows.base import check_base
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, preview
 from skillpm.flows.checked import Claim, checked_lock
 from skillpm.flows.init import init_project
-from skillpm.flows.lower import check_is
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.project import parse_project
 from skillpm.store.packs import fetch_pack

@@ -45,11 +45,15 @@ DigestField = Annotated[Digest, _parsed(Digest, Digest), _TEXT]
 
 
 class Document(BaseModel):
-    """A frozen part of a document; unknown keys are kept and ignored."""
+    """A frozen part of a document; unknown keys are kept and ignored.
+
+    Its validator is built when the first one is read: a command reads few of all kinds.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="allow", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False
-    )
+        frozen=True, extra="allow", strict=True, arbitrary_types_allowed=True, allow_inf_nan=False,
+        defer_build=True,
+    )  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
         """The document as plain JSON values, unknown keys included."""

@@ -3,13 +3,13 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from skillpm.errors import SpecError
 
 SIZE_LIMIT = 64_000_000
 DEPTH_LIMIT = 64
+_CONTAINERS = (dict, list)
 
 
 def canonical(document: Any) -> bytes:
@@ -63,13 +63,17 @@ def parse_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _check_depth(document: Any, what: str) -> None:
-    level: list[Any] = [document]
+    level: list[Any] = [document] if type(document) in _CONTAINERS else []
     for _ in range(DEPTH_LIMIT):
-        level = [child for node in level for child in _children(node)]
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) in _CONTAINERS
+        ]
         if not level:
             return
-    if any(isinstance(node, dict | list) for node in level):
-        raise SpecError(f"{what} is nested deeper than {DEPTH_LIMIT} levels")
+    raise SpecError(f"{what} is nested deeper than {DEPTH_LIMIT} levels")
 
 
 def _check_text(document: Any, data: bytes, what: str) -> None:
@@ -79,12 +83,6 @@ def _check_text(document: Any, data: bytes, what: str) -> None:
             json.dumps(document, ensure_ascii=False).encode()
         except UnicodeEncodeError as problem:
             raise SpecError(f"{what} has text that is not Unicode: {problem.reason}") from problem
-
-
-def _children(node: Any) -> Iterable[Any]:
-    if isinstance(node, dict):
-        return node.values()
-    return node if isinstance(node, list) else ()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
