@@ -11,10 +11,11 @@ _GARBAGE = 100_000
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command; stopped even before it begins, it says nothing."""
-    # Modules and documents are no garbage: to look for some among them, while they come in and once
-    # more at the end, costs a short command a fifth of its time.
-    gc.set_threshold(_GARBAGE)
-    atexit.register(gc.freeze)
+    if argv is None:
+        # Modules and documents are no garbage: to look for some among them, while they come in and
+        # once more at the end, costs a short command a fifth of its time.
+        gc.set_threshold(_GARBAGE)
+        atexit.register(gc.freeze)
     try:
         from skillpm.cli.app import main as run
     except KeyboardInterrupt:

@@ -144,7 +144,7 @@ def make_setting(state: State, *, timeout: float = inf) -> "Setting":
     context = click.get_current_context()
     context.call_on_close(bars.close)
     offline = bool(chosen["offline"].value)
-    return Setting(
+    setting = Setting(
         home=home().absolute(),
         project=state.folder,
         registry=flagged[0],
@@ -158,8 +158,20 @@ def make_setting(state: State, *, timeout: float = inf) -> "Setting":
         progress=bars.start,
         connect=_connector(context, offline=offline),
         fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
+        tidy_registry=_tidy_registry,
         patience=lambda: Patience.starting(time.monotonic, timeout),
     )
+    context.call_on_close(setting.close)
+    return setting
+
+
+def _tidy_registry(url: str) -> None:
+    """Asked of every command that writes, so nothing is imported where there is nothing to do."""
+    folder = Path(url.removeprefix("file://"))
+    if any((folder / "tmp").glob("*")):
+        from skillpm.index.open import tidy_index
+
+        tidy_index(folder)
 
 
 def _strong(chosen: Chosen) -> str | None:

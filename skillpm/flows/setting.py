@@ -21,7 +21,8 @@ class Setting:
     """Everything that a flow takes from outside. The clock is read once, by the caller.
 
     `registry` and `base` win over the project file; `fallback` is the registry where it names none.
-    `patience` starts when it is called: how long a search for a solution may take.
+    `tidy_registry` removes what killed commands left in an embedded registry. `patience` starts
+    when it is called: how long a search for a solution may take.
     """
 
     home: Path
@@ -37,12 +38,18 @@ class Setting:
     progress: Callable[[str, int], Advance]
     connect: Callable[[str, bool], Index]
     fallback: str | None = None
+    tidy_registry: Callable[[str], None] = lambda _url: None
     patience: Callable[[], Patience] = lambda: ENDLESS
 
     @cached_property
     def store(self) -> Store:
         """The client's blobs, kept from `gc` from their first use to the end of the command."""
         return Store(self.home / "store", self.say, self.lock_timeout)
+
+    def close(self) -> None:
+        """Let go of the store, where it was used: a failed command holds nothing either."""
+        if "store" in vars(self):
+            self.store.close()
 
     @property
     def default_registry(self) -> str:

@@ -62,6 +62,10 @@ class Store:
         """Nobody else uses the store while the block runs; see `Presence.alone`."""
         return self._presence.alone()
 
+    def close(self) -> None:
+        """Let `gc` have the blobs that nobody else uses."""
+        self._presence.close()
+
     def path_of(self, digest: Digest) -> Path:
         """Where the blob lies, or would."""
         return self.folder / "sha256" / digest.hex[:2] / digest.hex
@@ -101,6 +105,10 @@ class Store:
         """Remove what processes that were killed had begun to bring in; keep `gc` away."""
         with suppress(OSError):
             self._presence.share(create=True)
+        self.sweep_staging()
+
+    def sweep_staging(self) -> None:
+        """As `sweep`, without a hold on the store: what is staged is nobody's blob yet."""
         for stray in self._staging.glob("in-*"):
             pid = stray.name.split("-")[1]
             if pid.isdigit() and not is_alive(int(pid)):

@@ -97,9 +97,14 @@ class Presence:
         found = [_command(pid) for pid in _holders(os.fstat(self._fd)) if pid != os.getpid()]
         return " and ".join(found) or "another skillpm command"
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Let go; a further use takes the lock again."""
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _holders(status: os.stat_result) -> list[int]:

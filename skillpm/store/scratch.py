@@ -4,11 +4,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skillpm.errors import StateError
+from skillpm.journal.atomic import was_left
 from skillpm.journal.owner import is_alive
+
+_BESIDE = "beside"
+_STAGED = (".tmp", ".skillpm-new")
 
 
 @contextmanager
@@ -42,9 +46,41 @@ def disk_errors(folder: Path) -> Iterator[None]:
         ) from problem
 
 
-def sweep_scratch(home: Path) -> None:
-    """Remove the folders of processes that were killed."""
+@contextmanager
+def staged_beside(home: Path, staged: Path) -> Iterator[Path]:
+    """Let the home know of a file or folder that is made beside its target, outside of the home.
+
+    Where the command is killed, the next one removes it; what becomes of it else is the caller's.
+    """
+    with scratch(home, _BESIDE) as folder:
+        with disk_errors(folder):
+            (folder / _BESIDE).write_text(str(staged.absolute()))
+        yield staged
+
+
+def sweep_scratch(home: Path, *, begins: bool = False) -> None:
+    """Remove the folders of processes that were killed, and what these had staged elsewhere.
+
+    Where a command `begins`, what bears its own number was left by an earlier process.
+    """
+    left = was_left if begins else _is_dead
     for stray in (home / "tmp").glob("*"):
         parts = stray.name.split("-")
-        if len(parts) > 1 and parts[1].isdigit() and not is_alive(int(parts[1])):
+        if len(parts) > 1 and parts[1].isdigit() and left(int(parts[1])):
+            _remove_staged(stray / _BESIDE)
             shutil.rmtree(stray, ignore_errors=True)
+
+
+def _is_dead(pid: int) -> bool:
+    return not is_alive(pid)
+
+
+def _remove_staged(note: Path) -> None:
+    with suppress(OSError, ValueError):
+        staged = Path(note.read_text())
+        if not (staged.name.startswith(".") and staged.name.endswith(_STAGED)):
+            return  # no name of ours: the note is damaged
+        if staged.is_dir() and not staged.is_symlink():
+            shutil.rmtree(staged, ignore_errors=True)
+        else:
+            staged.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def test_the_same_journey_reads_well_for_people(world: World, models: Models) ->
         (("show", "acme/math"), "lossless"),
         (("inspect", path), "attention"),
         (("verify", path), "acme/math 1.0.0"),
-        (("install", "acme/math"), " + acme/math 1.0.0\ngeneration 1 current; 0 kept\n"),
+        (("install", "acme/math"), " + acme/math 1.0.0\ngeneration 1 current; 0 kept; fetched "),
         (("install", "acme/math"), "nothing to change; generation 1 current\n"),
         (("list",), "acme/math    1.0.0  lossless"),
         (("history",), "install acme/math"),
