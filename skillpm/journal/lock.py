@@ -16,6 +16,8 @@ LOCK = "lock"
 HOLDER = "holder.json"
 CLAIM = "lock.claim"
 _PAUSE = 0.05
+_GRACE = 1.0
+"""Seconds for which a lock may be held by nobody who is named: a new holder signs at once."""
 _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
 _NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 
@@ -47,7 +49,8 @@ def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
     started, told = time.monotonic(), False
     while not attempt.once():
         waited = time.monotonic() - started
-        if waited >= timeout:
+        patience = timeout if attempt.owner() is not None else timeout + _GRACE
+        if waited >= patience:
             raise StateError(
                 f"the project is in use by {attempt.who()}; waited {age(waited)}",
                 hint=attempt.advice(),
@@ -55,7 +58,7 @@ def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
         if not told and waited >= min(_PAUSE, timeout):
             say(f"waiting for {attempt.who()}")
             told = True
-        time.sleep(min(_PAUSE, max(0.0, timeout - waited)))
+        time.sleep(min(_PAUSE, max(0.0, patience - waited)))
 
 
 @dataclass
@@ -137,8 +140,13 @@ class _Attempt:
             say(f"took over from {before.told(self.me.since)}, which was cut off")
         self.holder.write_text(self.me.dumps())
 
-    def who(self) -> str:
+    def owner(self) -> Owner | None:
+        """Who holds the lock; None while it is unsigned, or still bears a dead process's name."""
         owner = read_owner(self.holder) or read_owner(self.claim)
+        return None if owner is None or owner.life() is Life.DEAD else owner
+
+    def who(self) -> str:
+        owner = self.owner()
         return owner.told(time.time()) if owner else "another skillpm command"
 
     def advice(self) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 from skillpm.errors import StateError
 
 _POLL = 0.05
+_GRACE = 1.0
+"""Seconds more for a lock that nobody holds by name: a process that dies is gone by then."""
 _LOCKS = Path("/proc/locks")
 
 
@@ -81,21 +83,24 @@ class Presence:
             try:
                 fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
             except BlockingIOError as problem:
-                if time.monotonic() >= deadline:
+                who = self._who()
+                if time.monotonic() >= deadline + (0 if who else _GRACE):
+                    self.close()  # what was held before is lost, whether that was asked for or not
                     raise StateError(
-                        f"the store is in use by {self._who()}",
+                        f"the store is in use by {who or 'another skillpm command'}",
                         hint="wait for it to end, or end it, then run the command again",
                     ) from problem
             else:
                 return
-            if not told:
-                self._say(f"waiting for {self._who()}, which uses the store")
+            if who and not told:
+                self._say(f"waiting for {who}, which uses the store")
                 told = True
             time.sleep(_POLL)
 
     def _who(self) -> str:
+        """Who holds the lock; empty where the system does not tell."""
         found = [_command(pid) for pid in _holders(os.fstat(self._fd)) if pid != os.getpid()]
-        return " and ".join(found) or "another skillpm command"
+        return " and ".join(found)
 
     def close(self) -> None:
         """Let go; a further use takes the lock again."""
