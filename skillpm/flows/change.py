@@ -43,7 +43,8 @@ class Changed:
 class Plan:
     """What the environment is to become. `wishes` is the `[skills]` table, None to leave it.
 
-    A `frozen` plan has the lock as it is on disk, and does not write it.
+    A `frozen` plan has the lock as it is on disk, and does not write it. A new project's file is to
+    be `text`, comments and all, where that is given.
     """
 
     action: str
@@ -52,6 +53,7 @@ class Plan:
     wishes: Mapping[str, object] | None = None
     notes: tuple[str, ...] = ()
     frozen: bool = False
+    text: str | None = None
 
 
 def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:
@@ -143,7 +145,7 @@ def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
 
 def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
     """The project file as the plan leaves it, and what it then asks for."""
-    text = project.read_text(project.file)
+    text = plan.text or project.read_text(project.file)
     edited = text if plan.wishes is None else set_skills(text, plan.wishes)
     return edited, wishes_of(parse_project(edited))
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from skillpm.environment.edit import new_project_file, set_base
 from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, first_generation
-from skillpm.environment.transaction import commit, writing
+from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
 from skillpm.flows.base import check_base
+from skillpm.flows.begin import changing
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.project import parse_project
@@ -40,7 +41,7 @@ def init_project(setting: Setting, base: Path, like: str | None = None) -> Initi
     model = open_model(base)
     root = setting.identify(model, "hashing base").root
     shown = _relative(base, project.folder)
-    with writing(project, "init", timeout=setting.lock_timeout, say=setting.say):
+    with changing(setting, project, "init"):
         KnownProjects(setting.home).remember(project.folder, ())
         text = new_project_file(shown, root) if like is None else set_base(like, shown)
         _commit_first(setting, project, text, root)
@@ -48,13 +49,12 @@ def init_project(setting: Setting, base: Path, like: str | None = None) -> Initi
 
 
 def _commit_first(setting: Setting, project: Project, text: str, root: Digest) -> None:
-    if project.pointer.exists():  # another init was faster, or a cut-off one was completed
-        return
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if project.file.exists():  # a clone: what it asks for is kept
         file = project.read_file()
         check_base(root, file.root, Path(parse_project(text).project.base))
-        commit(project, first_generation(file, created), {})
+        if not project.pointer.exists():  # else another init was faster, or completed just now
+            commit(project, first_generation(file, created), {})
         return
     first = first_generation(parse_project(text), created)
     lock = first.lockfile.with_root(root)

@@ -1,15 +1,16 @@
 """`install --from FILE`: make the environment what a bundle says, without any registry."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from skillpm.archive.bundle import BundleFile, open_bundle
-from skillpm.environment.edit import set_skills
+from skillpm.environment.edit import set_base, set_skills
 from skillpm.environment.project import Project, wishes_of
-from skillpm.environment.transaction import writing
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
 from skillpm.flows.base import check_base
+from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, preview
 from skillpm.flows.checked import Claim, checked_lock
@@ -29,17 +30,17 @@ def install_bundle(
     packs' own manifests. With `frozen` the lock that is there must be the bundle's.
     """
     bundle = open_bundle(path)
-    project = Project(setting.project)
-    if not (project.file.exists() or project.journal.exists()):
+    project, text = Project(setting.project), None
+    if not project.file.exists():  # also where a cut-off `init` was about to write one
         if dry_run or frozen:
-            project.require()
-        _make_project(setting, bundle)
+            project.read_file()
+        text = _make_project(setting, bundle)
     if dry_run:
         registries = Registries(setting, project.read_file())
         make = partial(_plan, setting, project, bundle, frozen=frozen)
         return preview(project, registries, make)
-    with writing(project, _action(path), timeout=setting.lock_timeout, say=setting.say):
-        plan = _plan(setting, project, bundle, frozen=frozen)
+    with changing(setting, project, _action(path)):
+        plan = replace(_plan(setting, project, bundle, frozen=frozen), text=text)
         for digest, pack in bundle.packs.items():
             fetch_pack(setting.store, digest, pack)
         return apply_plan(setting, project, Registries(setting, project.read_file()), plan)
@@ -49,7 +50,11 @@ def _action(path: Path) -> str:
     return f"install --from {path.name}"
 
 
-def _make_project(setting: Setting, bundle: BundleFile) -> None:
+def _make_project(setting: Setting, bundle: BundleFile) -> str:
+    """Begin with the bundle's project file, but for its `[skills]`; give all of it, for later.
+
+    So what a kill leaves in between is an empty environment, and not one that asks for skills.
+    """
     if setting.base is None:
         raise UsageError(
             f"there is no project in `{setting.project}`, and the bundle does not hold the base",
@@ -58,7 +63,8 @@ def _make_project(setting: Setting, bundle: BundleFile) -> None:
         )
     found = setting.identify(open_model(setting.base), "hashing base").root
     check_base(found, bundle.base.root, setting.base)
-    init_project(setting, setting.base, bundle.project_text)
+    made = init_project(setting, setting.base, set_skills(bundle.project_text, {}))
+    return set_base(bundle.project_text, made.base)
 
 
 def _plan(setting: Setting, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
