@@ -77,7 +77,7 @@ class Blobs:
         Those that are here are hashed again and kept; a damaged one is replaced. Raises
         `IntegrityError` where `open_blob` gives other bytes than the digest and size say.
         """
-        self._sweep()
+        self.sweep()
         missing = {digest: size for digest, size in sizes.items() if not self.holds(digest, size)}
         try:
             for digest, size in missing.items():
@@ -85,9 +85,9 @@ class Blobs:
             with write_errors(self.folder):
                 self._place(list(missing))
         finally:
-            self._sweep()
+            self.sweep()
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove what writers left behind: only the lock's holder writes, so all of it is dead."""
         with write_errors(self.folder):
             tmp = self.folder / TMP

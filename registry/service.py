@@ -1,6 +1,7 @@
 """The embedded registry: publish, list, search and yank releases; serve their blobs."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -17,6 +18,7 @@ from registry.errors import (
     AdvisoryOutdatedError,
     BlobMissingError,
     BlobNotFoundError,
+    RegistryBusyError,
     ReleaseExistsError,
     UnknownAdvisoryError,
     UnknownAffectedError,
@@ -177,3 +179,9 @@ def open_registry(path: Path, *, create: bool = False, patience: float = PATIENC
     if create:
         create_database(path, patience)
     return Registry(path, Catalog(open_database(path, patience)), patience=patience)
+
+
+def tidy_registry(path: Path) -> None:
+    """Remove what killed writers left aside in a registry; one that is being written is left."""
+    with suppress(RegistryBusyError), locked(path, 0):
+        Blobs(path).sweep()

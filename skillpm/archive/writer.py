@@ -52,7 +52,7 @@ def write_bundle(
 
 def write_layout(path: Path, contents: Mapping[str, Path | bytes]) -> None:
     """Write a tar of these entries to `path` in one rename. Raises `StateError`."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    staged = staged_name(path)
     _sweep(path)
     try:
         with staged.open("xb") as file:
@@ -66,6 +66,11 @@ def write_layout(path: Path, contents: Mapping[str, Path | bytes]) -> None:
     finally:
         with suppress(OSError):
             staged.unlink(missing_ok=True)
+
+
+def staged_name(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]) -> int:

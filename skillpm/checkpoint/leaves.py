@@ -48,7 +48,7 @@ class LeafCache:
         """Remember; a cache that cannot be written costs speed, not more."""
         plain = {"key": list(key), "leaves": {name: str(leaf) for name, leaf in leaves.items()}}
         path = self._path(key)
-        staged = path.with_suffix(".tmp")  # the key decides the content: whoever wrote it
+        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             staged.write_bytes(json.canonical(plain))

@@ -166,7 +166,10 @@ def registry_init(state: State, path: Path) -> None:
     \b
     skillpm registry init ./team-registry
     """
+    from skillpm.flows.begin import tidy
+
     setting = make_setting(state)
+    tidy(setting)
     setting.connect(str(path), True)
     if state.json:
         emit_json({"registry": str(path)})

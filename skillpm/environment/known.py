@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from skillpm.errors import SkillpmError, StateError
-from skillpm.journal.atomic import write_atomic
-from skillpm.journal.owner import is_alive
+from skillpm.journal.atomic import remove_strays, write_atomic
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 
 Presence = Literal["here", "gone", "away"]
-_TMP = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,6 @@ class KnownProjects:
         plain = {"path": str(folder), "device": device, "packs": sorted(map(str, kept))}
         with suppress(StateError, OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
             write_atomic(self._record(folder), json.pretty(plain))
 
     def forget(self, folder: Path) -> bool:
@@ -104,9 +101,6 @@ class KnownProjects:
         except (OSError, SkillpmError, KeyError, TypeError, ValueError):
             return None
 
-    def _sweep(self) -> None:
-        """Remove what writers that were killed left: see `write_atomic`."""
-        for stray in self._folder.glob(f".*{_TMP}"):
-            pid = stray.name.removesuffix(_TMP).rpartition(".")[2]
-            if pid.isdigit() and not is_alive(int(pid)):
-                stray.unlink(missing_ok=True)
+    def sweep(self) -> None:
+        """Remove what writers that were killed left."""
+        remove_strays(self._folder)

@@ -86,8 +86,9 @@ def recover(project: Project, say: Say) -> Generation | None:
 
     Call it under the lock.
     """
-    for folder in (project.state, project.state / "generations", project.folder):
-        remove_strays(folder)
+    remove_strays(project.state, (project.pointer.name, project.journal.name))
+    for folder in (project.state / "generations", project.folder):
+        remove_strays(folder, (project.file.name, project.lock_file.name))
     if not project.journal.exists():
         return None
     try:

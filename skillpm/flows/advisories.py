@@ -5,6 +5,7 @@ from pathlib import Path
 
 from skillpm.errors import UsageError
 from skillpm.flows.audit_listed import read_advisories
+from skillpm.flows.begin import tidy
 from skillpm.flows.bound import registry_for
 from skillpm.flows.setting import Setting
 from skillpm.spec.advisory import Advisory
@@ -24,6 +25,7 @@ def add(setting: Setting, paths: list[Path]) -> list[Advised]:
 
     All are read, and their registries found, before the first is published.
     """
+    tidy(setting)
     found = [(advisory, _registry_of(setting, advisory)) for advisory in read_advisories(paths)]
     return [
         Advised(one, url, setting.connect(url, False).advise(one, now=setting.now))
@@ -48,5 +50,6 @@ def listed(setting: Setting) -> list[Advisory]:
 
 def withdraw(setting: Setting, identifier: str) -> Advisory:
     """Withdraw an advisory of the default registry: it stays listed, and affects nothing."""
+    tidy(setting)
     index = setting.connect(registry_for(setting, None), False)
     return index.withdraw(identifier, now=setting.now)

@@ -6,9 +6,9 @@ from pathlib import Path
 from skillpm.archive.reader import PackFile, open_pack
 from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project, basis_of
-from skillpm.environment.transaction import writing
 from skillpm.errors import DigestMismatchError, StateError
 from skillpm.flows.anypack import AnyPack, check_is
+from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import (
     Changed,
@@ -42,7 +42,7 @@ def apply_saved(setting: Setting, data: bytes, what: str, *, dry_run: bool = Fal
         _check_fresh(project, saved)
         registries = _registries(setting, project, saved)
         return preview(project, registries, lambda: _plan(setting, project, registries, saved))
-    with writing(project, saved.action, timeout=setting.lock_timeout, say=setting.say) as cut_off:
+    with changing(setting, project, saved.action) as cut_off:
         after = saved.basis.generation + 1
         if cut_off and (cut_off.action, cut_off.number) == (saved.action, after):
             return completed(project, cut_off)

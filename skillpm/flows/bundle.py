@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.archive.bundle import is_bundle
-from skillpm.archive.writer import write_bundle
+from skillpm.archive.writer import staged_name, write_bundle
 from skillpm.environment.edit import set_base, set_skills
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
+from skillpm.flows.begin import tidy
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import fetch_all
 from skillpm.flows.fit import misfit
@@ -19,6 +20,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.project import ProjectFile, parse_project
 from skillpm.store.packs import StoredPack, load_pack
+from skillpm.store.scratch import staged_beside
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     is fetched. Raises `StateError` where the lock does not fit the project file, or where `path` is
     a file of another kind.
     """
+    tidy(setting)
     project = Project(setting.project)
     text, lock = _chosen(project, generation)
     _check_target(path)
@@ -54,7 +57,8 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
         f"{pack.manifest.skill}:{pack.manifest.version}": setting.store.read(pack.digest)
         for pack in packs
     }
-    digest = write_bundle(path, documents.image(), images, blobs)
+    with staged_beside(setting.home, staged_name(path)):
+        digest = write_bundle(path, documents.image(), images, blobs)
     return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
 
 

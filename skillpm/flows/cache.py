@@ -10,6 +10,7 @@ from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
 from skillpm.flows.ageing import age_out, size_of
+from skillpm.flows.begin import tidy
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.reach import Reached, Root, needs_of, reach
 from skillpm.flows.setting import Setting
@@ -106,6 +107,8 @@ def cache_verify(setting: Setting, *, repair: bool) -> CacheVerified:
     A damaged blob that a project needs is fetched again, from the registry that its lock names, and
     replaced in one step; one that nothing needs is removed.
     """
+    if repair:
+        tidy(setting)
     store = setting.store
     sizes = {digest: store.path_of(digest).stat().st_size for digest in store.blobs()}
     advance = setting.progress("hashing blobs", sum(sizes.values()))
@@ -163,5 +166,6 @@ def _fetch_again(
 
 def cache_clean(setting: Setting) -> int:
     """Remove what can be computed again: cached leaves and surveys; return their bytes."""
+    tidy(setting)
     cache = setting.home / "cache"
     return sum(age_out(cache / name, inf, dry_run=False) for name in ("leaves", "surveys"))

@@ -1,5 +1,6 @@
 """`export`: a skill for others: as a PEFT adapter, or merged into a plain model directory."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError,
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_footprint, footprint_fits, open_base
+from skillpm.flows.begin import tidy
 from skillpm.flows.compose import opened
 from skillpm.flows.lower import find_pack, with_lower
 from skillpm.flows.peft import Lowered, Sum, Wanted, lower, write_peft
@@ -25,6 +27,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
+from skillpm.store.scratch import staged_beside
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
     As an adapter where `wanted` says how, else merged. Nothing is there where any step fails.
     """
     started = time.monotonic()
+    tidy(setting)
     target = target.expanduser()
     _check_target(target)
     pack = _find(setting, ref)
@@ -60,11 +64,11 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
     if wanted is not None:
         whole = Sum(base, decoders, composition)
         lowered = lower(setting, whole, wanted)
-        with _staged(target) as staged:
+        with _staged(setting, target) as staged:
             write_peft(staged, whole, lowered, setting.workers)
     else:
         side = apply_side_files(files_of(base), side_packs(packs))
-        with _staged(target) as staged:
+        with _staged(setting, target) as staged:
             assembly = Assembly(base, identity, composition, side, link=False, stamp={})
             root = assemble(setting, assembly, staged).root
             (staged / STAMP).unlink()
@@ -126,21 +130,21 @@ def _check_outside(target: Path, base: Checkpoint) -> None:
 
 
 @contextmanager
-def _staged(target: Path) -> Iterator[Path]:
+def _staged(setting: Setting, target: Path) -> Iterator[Path]:
     """A folder beside the target that takes its place in one rename, or leaves nothing."""
     target = target.absolute()
-    staged = target.with_name(f".{target.name}.skillpm-new")
-    shutil.rmtree(staged, ignore_errors=True)
-    try:
-        staged.mkdir(parents=True)
-        yield staged
-        _check_target(target)
-        sync_folder(staged)
-        if target.is_dir():
-            target.rmdir()
-        staged.rename(target)
-        sync_folder(target.parent)
-    except OSError as problem:
-        raise StateError(f"`{target}` cannot be written: {problem.strerror}") from problem
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    staged = target.with_name(f".{target.name}.{os.getpid()}.skillpm-new")
+    with staged_beside(setting.home, staged):
+        try:
+            staged.mkdir(parents=True)
+            yield staged
+            _check_target(target)
+            sync_folder(staged)
+            if target.is_dir():
+                target.rmdir()
+            staged.rename(target)
+            sync_folder(target.parent)
+        except OSError as problem:
+            raise StateError(f"`{target}` cannot be written: {problem.strerror}") from problem
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)

@@ -16,11 +16,11 @@ from skillpm.environment.prune import Keeping, prune
 from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError
 from skillpm.flows.ageing import age_out
+from skillpm.flows.begin import tidy
 from skillpm.flows.reach import needs_of, reach
 from skillpm.flows.setting import Setting
 from skillpm.spec.digests import Digest
 from skillpm.store.blobs import Store
-from skillpm.store.scratch import sweep_scratch
 
 GRACE_HOURS = 24.0
 LEAF_DAYS = 90.0
@@ -73,6 +73,8 @@ class Collected:
 
 def collect(setting: Setting, request: GcRequest) -> Collected:
     """Remove what no kept generation and no lock of any known project needs."""
+    if not request.dry_run:
+        tidy(setting)
     done, known = Collected(), KnownProjects(setting.home)
     _know(setting, known, request, done)
     going: dict[Path, list[int]] = {}
@@ -166,8 +168,6 @@ def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Colle
             done.freed = done.freed.plus(size)
             if not request.dry_run:
                 store.remove(digest)
-    if not request.dry_run:
-        store.sweep()
 
 
 def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
@@ -178,12 +178,10 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
 
 def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
     """Cached leaves and surveys that were long not used."""
-    now, dry_run = setting.now.timestamp(), request.dry_run
+    now = setting.now.timestamp()
     cache = setting.home / "cache"
     for folder, days in (
         (cache / "leaves", LEAF_DAYS),
         (cache / "surveys", SURVEY_DAYS),
     ):
-        done.cache_bytes += age_out(folder, now - days * _DAY, dry_run=dry_run)
-    if not dry_run:
-        sweep_scratch(setting.home)
+        done.cache_bytes += age_out(folder, now - days * _DAY, dry_run=request.dry_run)

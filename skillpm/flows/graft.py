@@ -10,11 +10,12 @@ from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.environment.swap import Swap, is_replaceable
-from skillpm.environment.transaction import clear_journal, update_file, write_journal, writing
+from skillpm.environment.transaction import clear_journal, update_file, write_journal
 from skillpm.errors import IntegrityError, NotFoundError, StateError, UnknownSkillError, UsageError
 from skillpm.flows.anypack import check_is, side_packs
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
+from skillpm.flows.begin import changing
 from skillpm.flows.change import remember_project
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
@@ -63,7 +64,7 @@ def graft(
     project = Project(setting.project)
     project.require()
     place = (target or setting.project / DEFAULT_TARGET).expanduser()
-    with writing(project, "graft", timeout=setting.lock_timeout, say=setting.say):
+    with changing(setting, project, "graft"):
         if not project.pointer.exists():
             raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
         current = project.generation()

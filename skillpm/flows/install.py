@@ -5,9 +5,9 @@ from functools import partial
 
 from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project
-from skillpm.environment.transaction import writing
 from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.ask import InstallRequest, ask_for, asked_wishes, settled_wishes
+from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, preview, publish_files, stored_packs
 from skillpm.flows.fit import misfit
@@ -24,7 +24,7 @@ def install(setting: Setting, request: InstallRequest) -> Changed:
         registries = Registries(setting, project.read_file(), request.files)
         make = partial(_plan, setting, project, registries, request)
         return preview(project, registries, make)
-    with writing(project, request.action, timeout=setting.lock_timeout, say=setting.say):
+    with changing(setting, project, request.action):
         registries = Registries(setting, project.read_file(), request.files)
         plan = _plan(setting, project, registries, request)
         publish_files(registries)

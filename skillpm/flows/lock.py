@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from skillpm.environment.project import Project
-from skillpm.environment.transaction import writing
 from skillpm.flows.ask import InstallRequest, ask_for
+from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import keep_root
 from skillpm.flows.relock import read_or_merge
@@ -31,7 +31,7 @@ def lock_project(setting: Setting, request: InstallRequest, *, check: bool) -> L
         _, reason = read_or_merge(project, project.read_file())
         return Locked(reason is None, changed=False, reason=reason)
     project.require()
-    with writing(project, "lock", timeout=setting.lock_timeout, say=setting.say):
+    with changing(setting, project, "lock"):
         file = project.read_file()
         lock, reason = read_or_merge(project, file)
         if reason is None and not request.resolves:

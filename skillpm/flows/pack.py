@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skillpm.archive.writer import write_archive
+from skillpm.archive.writer import staged_name, write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
@@ -14,6 +14,7 @@ from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.anypack import AnyPack, side_packs
+from skillpm.flows.begin import tidy
 from skillpm.flows.compose import composed_identity, opened, total_bytes
 from skillpm.flows.cutting import encode_layers, measure
 from skillpm.flows.lower import find_pack, with_lower
@@ -33,7 +34,7 @@ from skillpm.flows.wish import Wish
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.merkle import Identity, merkle_root
-from skillpm.store.scratch import disk_errors, scratch
+from skillpm.store.scratch import disk_errors, scratch, staged_beside
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
 
     Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
     """
+    tidy(setting)
     if request.license is not None:
         request = replace(request, license=normal_licence(request.license))
     base, found = open_model(request.base), find_tuned(request.tuned)
@@ -72,7 +74,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
         manifest = build_manifest(request, against, cut, scheme, setting.created)
         if scheme.name == "lossless":
             _prove(against, cut, manifest.result_root)
-        return _write(request, manifest, cut)
+        return _write(setting, request, manifest, cut)
 
 
 def _nothing(request: Request) -> GraftError:
@@ -135,10 +137,11 @@ def _prove(against: Against, cut: Cut, result_root: Digest) -> None:
         raise IntegrityError(f"`{name}` does not decode to the tuned model's: no pack was written")
 
 
-def _write(request: Request, manifest: Manifest, cut: Cut) -> Packed:
+def _write(setting: Setting, request: Request, manifest: Manifest, cut: Cut) -> Packed:
     image, blobs = build_image(request, manifest, cut)
     path = request.output or Path(_file_name(manifest))
-    digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
+    with staged_beside(setting.home, staged_name(path)):
+        digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
     return Packed(manifest, path, digest, path.stat().st_size)
 
 

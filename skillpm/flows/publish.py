@@ -5,6 +5,7 @@ from pathlib import Path
 
 from skillpm.archive.reader import open_pack
 from skillpm.errors import UnknownSkillError, UsageError
+from skillpm.flows.begin import tidy
 from skillpm.flows.bound import registry_for
 from skillpm.flows.catalogue import did_you_mean
 from skillpm.flows.lower import parse_ref
@@ -24,6 +25,7 @@ class PublishedPack:
 
 def publish(setting: Setting, path: Path) -> PublishedPack:
     """Verify a pack file and publish it, whole or not at all."""
+    tidy(setting)
     pack = open_pack(path)
     url = registry_for(setting, pack.manifest.skill)
     index = setting.connect(url, True)
@@ -33,6 +35,7 @@ def publish(setting: Setting, path: Path) -> PublishedPack:
 
 def yank(setting: Setting, ref: str, reason: str) -> Release:
     """Hide a release from new resolutions; locks keep it."""
+    tidy(setting)
     release = _one_release(setting, ref)
     index = setting.connect(registry_for(setting, release.skill), False)
     return index.yank(release.skill, release.version, reason=reason, now=setting.now)
@@ -40,6 +43,7 @@ def yank(setting: Setting, ref: str, reason: str) -> Release:
 
 def unyank(setting: Setting, ref: str) -> Release:
     """Show a release again."""
+    tidy(setting)
     release = _one_release(setting, ref)
     index = setting.connect(registry_for(setting, release.skill), False)
     return index.unyank(release.skill, release.version)

@@ -4,8 +4,8 @@ from functools import partial
 
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
-from skillpm.environment.transaction import writing
 from skillpm.errors import IntegrityError, NotFoundError
+from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview, stored_packs
 from skillpm.flows.setting import Setting
@@ -20,7 +20,7 @@ def rollback(setting: Setting, number: int | None, *, dry_run: bool = False) -> 
         registries = Registries(setting, project.read_file())
         make = partial(_plan, setting, project, registries, number)
         return preview(project, registries, make)
-    with writing(project, "rollback", timeout=setting.lock_timeout, say=setting.say) as cut_off:
+    with changing(setting, project, "rollback") as cut_off:
         if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
             return completed(project, cut_off)
         registries = Registries(setting, project.read_file())

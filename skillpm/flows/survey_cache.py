@@ -1,13 +1,14 @@
 """What a survey found, kept for some days: a killed `pack` goes on, another budget is quick."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from skillpm import __version__
 from skillpm.delta.auto.candidates import Choice, Point
-from skillpm.errors import SkillpmError
+from skillpm.errors import SkillpmError, StateError
 from skillpm.flows.manifest_of import Against
 from skillpm.flows.setting import Setting
 from skillpm.journal.atomic import write_atomic
@@ -46,10 +47,11 @@ class SurveyCache:
             return None
 
     def save(self, tensor: str, rung: int, points: list[Point]) -> None:
-        """Keep the points of one tensor at one rung."""
+        """Keep the points of one tensor at one rung; `cache clean` may take the folder away."""
         path = self._path(tensor, rung)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.canonical({"points": [asdict(one) for one in points]}))
+        with suppress(StateError, OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, json.canonical({"points": [asdict(one) for one in points]}))
 
     def sweep(self, now: float) -> None:
         """Forget the surveys of models that were not packed for `KEPT_DAYS`."""

@@ -3,8 +3,8 @@
 from functools import partial
 
 from skillpm.environment.project import Project, wishes_of
-from skillpm.environment.transaction import writing
 from skillpm.errors import StateError
+from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview, stored_packs
 from skillpm.flows.fit import misfit, not_installed, prune
@@ -24,7 +24,7 @@ def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool 
         registries = Registries(setting, project.read_file())
         make = partial(_plan, setting, project, registries, skills, action)
         return preview(project, registries, make)
-    with writing(project, action, timeout=setting.lock_timeout, say=setting.say) as cut_off:
+    with changing(setting, project, action) as cut_off:
         registries = Registries(setting, project.read_file())
         if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:
             return completed(project, cut_off)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from registry.service import open_registry
+from registry.service import open_registry, tidy_registry
 from skillpm.errors import RegistryError, UsageError
 from skillpm.index.ports import Index
 
@@ -33,3 +33,8 @@ def open_index(url: str, *, create: bool) -> Index:
             hint="name a folder: `--registry ./registry`",
         )
     return open_registry(folder.absolute(), create=create)
+
+
+def tidy_index(folder: Path) -> None:
+    """Remove what killed commands left aside in an embedded registry."""
+    tidy_registry(folder)

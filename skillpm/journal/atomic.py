@@ -1,10 +1,12 @@
 """Files that are either the old ones or the new ones, whatever happens in between."""
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from skillpm.errors import StateError
+from skillpm.journal.owner import is_alive
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -45,10 +47,19 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def remove_strays(folder: Path) -> None:
-    """Remove what a killed `write_atomic` left in `folder`. Call it under the lock."""
+def remove_strays(folder: Path, ours: Collection[str] = ()) -> None:
+    """Remove what a killed `write_atomic` left in `folder`.
+
+    Whatever is staged for the files `ours`: call it under the lock that they are written under. For
+    any other file, where its writer has died: a living one may still be at it.
+    """
     for stray in folder.glob(".*.tmp"):
         name, _, pid = stray.name.removesuffix(".tmp").rpartition(".")
-        if name and pid.isdigit():
+        if name and pid.isdigit() and (name[1:] in ours or was_left(int(pid))):
             with suppress(OSError):
                 stray.unlink()
+
+
+def was_left(pid: int) -> bool:
+    """Whether what a process began is left over: it died, or its number is now our own."""
+    return pid == os.getpid() or not is_alive(pid)

@@ -97,12 +97,16 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def test_strays_go_and_nothing_else(tmp_path: Path) -> None:
-    kept = {".file.tmp", "file.7.tmp", ".tmp", ".file.x.tmp", "file"}
-    for name in (*kept, ".file.7.tmp", ".skillpm.toml.123.tmp"):
+    alive = os.getppid()
+    kept = {".file.tmp", "file.7.tmp", ".tmp", ".file.x.tmp", "file", f".pack.{alive}.tmp"}
+    dead, here = _dead_owner().pid, os.getpid()
+    gone = (f".file.{alive}.tmp", f".pack.{dead}.tmp", f".skillpm.toml.{here}.tmp")
+    for name in (*kept, *gone):
         (tmp_path / name).touch()
-    (tmp_path / ".folder.1.tmp").mkdir()
-    remove_strays(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {*kept, ".folder.1.tmp"}
+    (tmp_path / f".folder.{dead}.tmp").mkdir()
+    remove_strays(tmp_path, ["file"])
+    kept.add(f".folder.{dead}.tmp")
+    assert {path.name for path in tmp_path.iterdir()} == kept
 
 
 def _dead_owner(**change: object) -> Owner:
