@@ -1,0 +1,204 @@
+"""Issue 4, figure 2: resolution over registries of 100, 1,000 and 10,000 skills of 20 versions.
+
+`python -m benchmarks.resolution [--sizes 100,1000,10000] [--runs 3] [--limit 60]`
+
+Each row is a fresh process that opens the embedded registry (SQLite), reads what the question leads
+to, and solves it: for ten skills, and for every skill of the registry at once. Queries are counted
+where SQLAlchemy hands them to SQLite. resolvelib then solves the same releases, read already, in
+the same process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, insert
+from sqlalchemy.engine import Engine
+
+from benchmarks.resolvers import FAILURES, ask_resolvelib
+from benchmarks.running import run
+from benchmarks.table import Table, add_output, publish
+from registry import tables
+from registry.db.schema import open_database
+from registry.service import Registry, open_registry
+from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.solve import solve
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from skillpm.spec.release import Release
+
+VERSIONS = 20
+ROOT = Digest.of(b"the base")
+FEW = 10
+HEAD = ("skills", "wanted", "read", "answer", "queries", "open ms", "read ms", "solve ms",
+        "resolvelib ms", "ratio")  # fmt: skip
+
+
+def version_of(place: int) -> str:
+    """The place-th version of any skill: ten minors of 1, then ten of 2."""
+    return f"{1 + place // 10}.{place % 10}.0"
+
+
+def needs_of(number: int, place: int, chance: random.Random) -> Iterator[str]:
+    """What a release requires: up to three older skills, mostly as they were at its own time."""
+    fixed = random.Random(number)  # all releases of a skill need the same skills
+    for _ in range(fixed.choice((0, 0, 1, 1, 2, 3)) if number else 0):
+        other = fixed.randrange(number)
+        then = max(0, place - chance.randrange(4))
+        major, minor, _ = version_of(then).split(".")
+        held = chance.random() < 0.03 and place > 12
+        yield f"bench/s{other} {'<2' if held else f'^{major}.{minor}' if then else '*'}"
+
+
+def releases_of(skills: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of all releases, with the skill's number."""
+    chance = random.Random(skills)
+    for number in range(skills):
+        for place in range(VERSIONS):
+            yanked = chance.random() < 0.02
+            conflicts = (
+                [f"bench/s{chance.randrange(skills)} <1.3"] if chance.random() < 0.01 else []
+            )
+            digest = Digest.of(f"{skills} {number} {place}".encode())
+            yield number, {
+                "version": version_of(place), "digest": str(digest), "size": 1, "base_root":
+                str(ROOT), "base_name": "base", "architecture": "L", "requires":
+                sorted(set(needs_of(number, place, chance))), "conflicts":
+                [c for c in conflicts if c.split()[0] != f"bench/s{number}"], "capabilities": [],
+                "summary": "", "search_text": "", "license": "MIT", "scheme": "lossless",
+                "payload_bytes": 1, "created": "2026-01-01T00:00:00Z",
+                "published_at": datetime(2026, 1, 1, tzinfo=UTC), "yanked": yanked,
+                "yanked_at": datetime(2026, 1, 2, tzinfo=UTC) if yanked else None,
+            }  # fmt: skip
+
+
+def make_registry(folder: Path, skills: int) -> None:
+    """A registry with these releases; its tables are filled at once, not pack by pack."""
+    open_registry(folder, create=True).close()
+    database = open_database(folder, 60)
+    rows = list(releases_of(skills))
+    with database.writing() as connection:
+        names = [{"id": n + 1, "namespace": "bench", "name": f"s{n}"} for n in range(skills)]
+        connection.execute(insert(tables.skill), names)
+        blobs = [{"digest": row["digest"], "size": 1} for _, row in rows]
+        connection.execute(insert(tables.blob), blobs)
+        connection.execute(insert(tables.release), [{**r, "skill_id": n + 1} for n, r in rows])
+
+
+@dataclass
+class Timed:
+    """The registry's catalogue, with what reading it took."""
+
+    registry: Registry
+    seconds: float = 0.0
+    read: dict[SkillName, Sequence[Release]] = field(default_factory=dict)
+
+    def releases(self, skills: Collection[SkillName]) -> Mapping[SkillName, Sequence[Release]]:
+        """As the registry's."""
+        started = time.perf_counter()
+        found = self.registry.releases(skills)
+        self.seconds += time.perf_counter() - started
+        self.read.update(found)
+        return found
+
+
+def measure(folder: Path, skills: int, wanted: int, limit: int) -> dict[str, Any]:
+    """One question, in this process."""
+    queries: list[str] = []
+
+    def count(*facts: Any) -> None:
+        if not str(facts[2]).startswith("PRAGMA"):
+            queries.append(facts[2])
+
+    event.listen(Engine, "before_cursor_execute", count)
+    started = time.perf_counter()
+    catalogue = Timed(open_registry(folder))
+    opened = time.perf_counter() - started
+    question = question_of(skills, wanted)
+    queries.clear()
+    started = time.perf_counter()
+    answer = solve(question, catalogue).releases
+    solved = time.perf_counter() - started - catalogue.seconds
+    asked = len(queries)
+    known = [release for several in catalogue.read.values() for release in several]
+    peer, valid = ask_peer(question, known, limit)
+    return {
+        "read": len(catalogue.read), "answer": len(answer), "queries": asked, "open": opened,
+        "reading": catalogue.seconds, "solving": solved, "peer": peer, "peer_answer": valid,
+    }  # fmt: skip
+
+
+def question_of(skills: int, wanted: int) -> Question:
+    chance = random.Random(7)
+    numbers = sorted(chance.sample(range(skills), min(wanted, skills)))
+    needs = (Requirement.parse(f"bench/s{number}") for number in numbers)
+    return Question(tuple(Wanted(need, "the benchmark") for need in needs), base=ROOT)
+
+
+def ask_peer(question: Question, known: list[Release], limit: int) -> tuple[float | None, int]:
+    """The peer's seconds (None where it did not end) and the size of its answer."""
+    started = time.perf_counter()
+    try:
+        found = ask_resolvelib(question, known, limit)
+    except FAILURES:
+        return None, 0
+    return time.perf_counter() - started, len(found or ())
+
+
+def rows_of(folder: Path, skills: int, runs: int, limit: int) -> Iterator[tuple[object, ...]]:
+    for wanted in (FEW, skills):
+        command = ("--one", str(folder), "--skills", str(skills), "--wanted", str(wanted))
+        more = ("--limit", str(limit))
+        module = (sys.executable, "-m", "benchmarks.resolution")
+        found = [json.loads(run(*module, *command, *more).out) for _ in range(runs)]
+        one = found[0]
+
+        def median(key: str, found: list[dict[str, Any]] = found) -> float:
+            return statistics.median(each[key] for each in found) * 1e3
+
+        ended = all(each["peer"] is not None for each in found)
+        peer = f"{median('peer'):,.1f}" if ended else f"> {limit * 1000:,}"
+        ratio = f"{median('peer') / median('solving'):.1f}" if ended else "-"
+        times = [f"{median(key):,.1f}" for key in ("open", "reading", "solving")]
+        yield skills, wanted, one["read"], one["answer"], one["queries"], *times, peer, ratio
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", default="100,1000,10000")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--limit", type=int, default=60, help="seconds for resolvelib")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--skills", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--wanted", type=int, help=argparse.SUPPRESS)
+    add_output(parser)
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(measure(asked.one, asked.skills, asked.wanted, asked.limit)))
+        return
+    table = Table(f"Resolution, cold from SQLite, {VERSIONS} versions a skill", HEAD)
+    for skills in map(int, asked.sizes.split(",")):
+        with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
+            make_registry(Path(name) / "registry", skills)
+            for row in rows_of(Path(name) / "registry", skills, asked.runs, asked.limit):
+                table.row(*row)
+    publish(table, asked.append)
+
+
+if __name__ == "__main__":
+    main()
