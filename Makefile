@@ -43,6 +43,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.lora_exact
 	$(BIN)/python -m benchmarks.lora
 	$(BIN)/python -m benchmarks.tensors
+	$(BIN)/python -m benchmarks.oracle
+	$(BIN)/python -m benchmarks.resolution
+	$(BIN)/python -m benchmarks.upgrade
+	$(BIN)/python -m benchmarks.install
+	$(BIN)/python -m benchmarks.audit
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt

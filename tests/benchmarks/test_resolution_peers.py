@@ -1,0 +1,38 @@
+"""The benchmarks of resolution, small: they run, and what they claim holds."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from benchmarks import oracle, resolution, resolvers, upgrade
+
+
+def test_no_random_graph_is_judged_otherwise_than_by_a_sat_solver() -> None:
+    total = sum((oracle.judge(seed) for seed in range(120)), start=oracle.Counter())
+    assert total["graphs"] == 120
+    assert 20 < total["satisfiable"] < 100
+    for wrong in ("false no", "false yes", "invalid", "gave up"):
+        assert total[f"skillpm {wrong}"] == 0
+
+
+def test_a_registry_is_read_in_a_query_for_each_level_and_the_peer_agrees(tmp_path: Path) -> None:
+    resolution.make_registry(tmp_path / "registry", 40)
+    few = resolution.measure(tmp_path / "registry", 40, 5, 30)
+    every = resolution.measure(tmp_path / "registry", 40, 40, 30)
+    assert few["queries"] <= 12
+    assert every["queries"] <= 3
+    assert few["answer"] == few["peer_answer"]
+    assert every["answer"] == every["peer_answer"] == 40
+
+
+def test_a_peer_that_takes_too_long_is_stopped() -> None:
+    with resolvers.limited(1), pytest.raises(resolvers.OutOfTimeError):
+        threading.Event().wait(60)
+
+
+def test_an_upgrade_fetches_what_must_come_and_no_more(tmp_path: Path) -> None:
+    found = upgrade.measure(tmp_path, 16, ())
+    assert found.fetched == found.bound
+    assert found.fetched < found.after * 0.6
+    assert found.stored < found.before + found.after
