@@ -23,9 +23,11 @@ def show_change(state: State, done: "Changed") -> None:
         plan = {"plan": done.saved.plain()} if done.saved else {"fetched_bytes": done.fetched}
         emit_json({**document, **head, "notes": list(done.notes), **plan})
         return
-    for sign, several in (("+", done.added), ("-", done.removed), ("~", done.changed)):
+    for sign, several in (("+", done.added), ("-", done.removed)):
         for one in several:
             click.echo(f" {sign} {one.skill} {one.version}")
+    for new in done.changed:
+        click.echo(f" ~ {new.skill} {moves(done.before[new.skill], new)}")
     changes = len(done.added) + len(done.removed) + len(done.changed)
     would = "would be " if done.dry_run else ""
     if changes:
@@ -34,6 +36,16 @@ def show_change(state: State, done: "Changed") -> None:
         click.echo(f"generation {done.generation} {would}current; {done.kept} kept{told}")
     else:
         click.echo(f"nothing to change; generation {done.generation} {would}current")
+
+
+def moves(old: "Entry", new: "Entry") -> str:
+    """From where to where a skill moves: version, or pack, or weight."""
+    moved = f"{new.version}" if old.version == new.version else f"{old.version} -> {new.version}"
+    if old.version == new.version and old.digest != new.digest:
+        moved += f" (pack {old.digest.short} -> {new.digest.short})"
+    if old.weight != new.weight:
+        moved += f" (weight {old.weight} -> {new.weight})"
+    return moved
 
 
 def plain(one: "Entry") -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.changes import plain
+from skillpm.cli.changes import moves, plain
 from skillpm.cli.output import clean, emit_json, emit_table
 from skillpm.cli.params import SKILL, TIMEOUT
 from skillpm.cli.state import Command, State, make_setting
@@ -151,9 +151,10 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
         state.say(note)
     if state.json:
         rows = [_outdated(one) for one in found.outdated]
-        emit_json({"outdated": rows, "checked": found.checked, "notes": list(found.notes)})
+        unlisted = [str(skill) for skill in found.unlisted]
+        head = {"checked": found.checked, "unlisted": unlisted, "notes": list(found.notes)}
+        emit_json({"outdated": rows, **head})
     elif found.outdated:
-        head = ("skill", "current", "wanted", "latest", "held back by")
         emit_table(
             (
                 (
@@ -165,8 +166,11 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
                 )
                 for one in found.outdated
             ),
-            head,
+            ("skill", "current", "wanted", "latest", "held back by"),
         )
+    elif found.unlisted:
+        names = ", ".join(map(str, found.unlisted))
+        click.echo(f"nothing newer is known; no registry in reach lists {names}")
     else:
         click.echo(f"all {found.checked} skills are the newest there are")
     if exit_code and found.outdated:
@@ -216,7 +220,7 @@ def diff(state: State, before: str, after: str | None) -> None:
         for one in several:
             click.echo(f" {sign} {one.skill} {one.version}")
     for old, new in found.changed:
-        click.echo(f" ~ {new.skill} {_moves(old, new)}")
+        click.echo(f" ~ {new.skill} {moves(old, new)}")
     if not (found.added or found.removed or found.changed) and bases[0] == bases[1]:
         click.echo("the same set")
 
@@ -246,12 +250,3 @@ def _side(state: State, text: str | None) -> "Side":
 def _moved(old: "Entry", new: "Entry") -> Mapping[str, object]:
     came = {"from": str(old.version), "from_digest": str(old.digest)}
     return {**plain(new), **came, "weight": new.weight, "from_weight": old.weight}
-
-
-def _moves(old: "Entry", new: "Entry") -> str:
-    moved = f"{new.version}" if old.version == new.version else f"{old.version} -> {new.version}"
-    if old.version == new.version and old.digest != new.digest:
-        moved += f" (pack {old.digest.short} -> {new.digest.short})"
-    if old.weight != new.weight:
-        moved += f" (weight {old.weight} -> {new.weight})"
-    return moved

@@ -1,7 +1,7 @@
 """A change of an environment: what it adds, removes and changes; fetching; switching."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skillpm.environment.edit import set_skills
 from skillpm.environment.generation import Generation, Installed, differences
@@ -24,7 +24,8 @@ from skillpm.store.packs import fetch_documents, fetch_pack, is_complete, load_p
 class Changed:
     """The outcome of a change, or of a plan that was not carried out: `saved` then holds it.
 
-    `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed.
+    `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
+    `before` is what was installed.
     """
 
     generation: int
@@ -37,6 +38,7 @@ class Changed:
     saved: SavedPlan | None = None
     fetched: int = 0
     size: int = 0
+    before: Mapping[SkillName, Installed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
             "the project was changed while this was planned", hint="run the command again"
         )
     saved = _saved(plan, basis, registries)
-    return Changed(number, *parts, kept, dry_run=True, notes=plan.notes, saved=saved)
+    return Changed(
+        number, *parts, kept, dry_run=True, notes=plan.notes, saved=saved, before=current.installed
+    )
 
 
 def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
@@ -186,7 +190,9 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     commit(project, generation, {project.file: edited, **locked})
     size = sum(plan.lock.skills[one.skill].size for one in (*parts[0], *parts[2]))
     fetched = sum(setting.store.taken.values())
-    return Changed(number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
+    return Changed(
+        number, *parts, kept, notes=plan.notes, fetched=fetched, size=size, before=current.installed
+    )
 
 
 def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:
@@ -198,8 +204,10 @@ def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None
 def completed(project: Project, generation: Generation) -> Changed:
     """What a generation changed that recovery completed, as the killed command would have told."""
     after = generation.installed
-    parts = differences(project.generation(generation.number - 1).installed, after)
-    return Changed(generation.number, *parts, len(after) - len(parts[0]) - len(parts[2]))
+    before = project.generation(generation.number - 1).installed
+    parts = differences(before, after)
+    kept = len(after) - len(parts[0]) - len(parts[2])
+    return Changed(generation.number, *parts, kept, before=before)
 
 
 def keep_root(project: Project, lock: Lockfile, before: Lockfile | None) -> None:

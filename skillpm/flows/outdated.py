@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from skillpm.environment.project import Project
-from skillpm.errors import NotFoundError, ResolutionError
+from skillpm.errors import NotFoundError, ResolutionError, UnknownSkillError
 from skillpm.flows.ask import InstallRequest, ask_for
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.setting import Setting
@@ -35,10 +35,11 @@ class Outdated:
 
 @dataclass(frozen=True)
 class Survey:
-    """All that is outdated, of so many as were `checked`."""
+    """What is outdated, of so many as were `checked`; `unlisted` are in no registry in reach."""
 
     outdated: tuple[Outdated, ...]
     checked: int
+    unlisted: tuple[SkillName, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -58,14 +59,15 @@ def survey(setting: Setting) -> Survey:
     try:
         found = solve(question, registries, setting.patience()).releases
         wanted = {skill: release.version for skill, release in found.items()}
-    except ResolutionError as problem:
+    except (ResolutionError, UnknownSkillError) as problem:
         wanted = {skill: one.version for skill, one in lock.skills.items()}
         notes = (f"`upgrade` would fail: {problem.message}",)
     rows = (
         _row(one, known.get(skill, ()), wanted.get(skill), (file, lock))
         for skill, one in lock.skills.items()
     )
-    return Survey(tuple(row for row in rows if row), len(lock.skill), notes)
+    unlisted = tuple(skill for skill in lock.skills if not known.get(skill))
+    return Survey(tuple(row for row in rows if row), len(lock.skill), unlisted, notes)
 
 
 def _row(

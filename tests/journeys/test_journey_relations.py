@@ -117,7 +117,7 @@ def test_outdated_says_how_far_an_upgrade_goes_and_what_holds_it_back(
     team: World, pairs: list[Pair], models: Models
 ) -> None:
     assert team.ask("outdated") == {
-        "schema_version": 1, "outdated": [], "checked": 3, "notes": [],
+        "schema_version": 1, "outdated": [], "checked": 3, "unlisted": [], "notes": [],
     }  # fmt: skip
     assert "all 3 skills are the newest there are" in team.run("outdated").out
     team.publish(pairs[3], "acme/numbers", "1.1.0")
@@ -193,3 +193,22 @@ def test_what_is_no_set_cannot_be_compared(team: World, tmp_path: Path) -> None:
     bad.write_bytes(b"\xff")
     assert "is not UTF-8" in team.fail("diff", bad, code=1, kind="spec")
     assert "no generation 9" in team.fail("diff", 9, code=1, kind="not_found")
+
+
+def test_outdated_says_where_no_registry_in_reach_lists_what_is_installed(
+    team: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLPM_REGISTRY", str(team.folder / "empty"))
+    team.ask("registry", "init", team.folder / "empty")
+    found = team.ask("outdated")
+    assert found["unlisted"] == ["acme/math", "acme/numbers", "acme/sql"]
+    assert found["outdated"] == []
+    assert "`upgrade` would fail: there is no skill `acme/math`" in found["notes"][0]
+    assert "no registry in reach lists acme/math" in team.run("outdated").out
+
+
+def test_a_change_says_from_where_to_where_a_skill_moves(team: World, pairs: list[Pair]) -> None:
+    team.publish(pairs[3], "acme/numbers", "1.1.0")
+    assert " ~ acme/numbers 1.0.0 -> 1.1.0\n" in team.run("upgrade", "--dry-run").out
+    assert " ~ acme/numbers 1.0.0 -> 1.1.0\n" in team.run("upgrade").out
+    assert " ~ acme/numbers 1.1.0 -> 1.0.0\n" in team.run("rollback").out
