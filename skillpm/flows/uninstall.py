@@ -51,6 +51,7 @@ def _plan(
     gone = {str(skill) for skill in skills}
     wishes = {name: wish for name, wish in wishes_of(file).items() if name not in gone}
     pruned = prune(lock, [skill for skill in file.wishes if str(skill) not in gone])
+    pruned = _unweighed(pruned, skills)
     packs = stored_packs(setting, registries, pruned)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     root = known_root(pruned, manifests) or pruned.graft.root
@@ -67,6 +68,15 @@ def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> Non
         "requires it",
         hint=f"uninstall what requires it, and `{skill}` goes too",
     )
+
+
+def _unweighed(lock: Lockfile, skills: tuple[SkillName, ...]) -> Lockfile:
+    """What stays for others stays as they require it: the weight was that of the wish."""
+    kept = [
+        one.model_copy(update={"weight": 1.0}) if one.skill in skills else one for one in lock.skill
+    ]
+    same = kept == lock.skill
+    return lock if same else lock.model_copy(update={"skill": kept}).with_root(None)
 
 
 def _staying(skills: tuple[SkillName, ...], pruned: Lockfile) -> list[str]:
