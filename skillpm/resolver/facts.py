@@ -7,10 +7,11 @@ from operator import or_
 
 from nab_resolver.types import IncompatibilityCause
 
+from skillpm.resolver.engine import Clause
 from skillpm.resolver.positions import bits_of, places
 from skillpm.resolver.question import Wanted
 from skillpm.resolver.rules import BaseSlot, Clash, Rules
-from skillpm.resolver.search import Clause, Proof
+from skillpm.resolver.search import Proof
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement

@@ -1,4 +1,4 @@
-"""PubGrub at work on our rules: the one file that runs `nab-resolver`.
+"""PubGrub at work on our rules.
 
 The answer does not depend on how PubGrub finds it. Skills are settled one by one, in the order of
 `Rules.rank` among those that are asked for so far, each at the best release with which an answer
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nab_resolver.errors import ResolutionError as Unsatisfiable
-from nab_resolver.resolver import BaseProvider, Resolver, ResolverObserver
+from nab_resolver.resolver import BaseProvider
 from nab_resolver.types import (
     Incompatibility,
     IncompatibilityCause,
@@ -21,6 +21,7 @@ from nab_resolver.types import (
     Term,
 )
 
+from skillpm.resolver.engine import Clause, Engine, Watch
 from skillpm.resolver.errors import GaveUpError
 from skillpm.resolver.patience import Patience
 from skillpm.resolver.positions import Positions, bits_of
@@ -28,7 +29,6 @@ from skillpm.resolver.rules import BaseSlot, Clash, Package, Rules
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 
-Clause = Incompatibility[Package, int]
 Answer = Mapping[SkillName, Release]
 
 
@@ -104,29 +104,15 @@ class Provider(BaseProvider[Package, int]):
         return clauses
 
 
-class Watch(ResolverObserver[Package, int]):
-    """Lets time run out between conflicts too, of which many may follow one choice."""
-
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
-
-    def on_conflict(self, incompatibility: Clause) -> None:
-        """It may be time to give up."""
-        del incompatibility
-        self.provider.step()
-
-
 def search(rules: Rules, patience: Patience) -> Answer | Proof:
     """The first answer in the fixed order, or the proof that there is none.
 
     Only time limits it. Raises `GaveUpError` when that is up.
     """
     provider = Provider(rules, patience)
-    resolver = Resolver(
-        provider, Watch(provider), max_iterations=sys.maxsize, range_type=Positions, root_version=0
-    )
+    engine = Engine(provider, Watch(provider.step), max_iterations=sys.maxsize)
     try:
-        pins = resolver.solve(_wanted(rules)).pins
+        pins = engine.solve(_wanted(rules)).pins
     except Unsatisfiable as found:
         if found.incompatibility is None:
             raise AssertionError from found
