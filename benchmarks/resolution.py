@@ -3,9 +3,9 @@
 `python -m benchmarks.resolution [--sizes 100,1000,10000] [--runs 3] [--limit 60]`
 
 Each row is a fresh process that opens the embedded registry (SQLite), reads what the question leads
-to, and solves it: for ten skills, and for every skill of the registry at once. Queries are counted
-where SQLAlchemy hands them to SQLite. resolvelib then solves the same releases, read already, in
-the same process.
+to, and solves it: a project that asks for 10, 100 or 1,000 skills. Queries are counted where
+SQLAlchemy hands them to SQLite. resolvelib then solves the same releases, read already, in the same
+process. Either gives up after `--limit` seconds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from benchmarks.table import Table, add_output, publish
 from registry import tables
 from registry.db.schema import open_database
 from registry.service import Registry, open_registry
+from skillpm.resolver.errors import GaveUpError
+from skillpm.resolver.patience import Patience
 from skillpm.resolver.question import Question, Wanted
 from skillpm.resolver.solve import solve
 from skillpm.spec.digests import Digest
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 VERSIONS = 20
 ROOT = Digest.of(b"the base")
-FEW = 10
+WANTED = (10, 100, 1000)
 HEAD = ("skills", "wanted", "read", "answer", "queries", "open ms", "read ms", "solve ms",
         "resolvelib ms", "ratio")  # fmt: skip
 
@@ -132,14 +134,18 @@ def measure(folder: Path, skills: int, wanted: int, limit: int) -> dict[str, Any
     question = question_of(skills, wanted)
     queries.clear()
     started = time.perf_counter()
-    answer = solve(question, catalogue).releases
+    try:
+        answer = solve(question, catalogue, Patience.starting(time.monotonic, limit)).releases
+    except GaveUpError:
+        answer = {}
     solved = time.perf_counter() - started - catalogue.seconds
     asked = len(queries)
     known = [release for several in catalogue.read.values() for release in several]
     peer, valid = ask_peer(question, known, limit)
     return {
         "read": len(catalogue.read), "answer": len(answer), "queries": asked, "open": opened,
-        "reading": catalogue.seconds, "solving": solved, "peer": peer, "peer_answer": valid,
+        "reading": catalogue.seconds, "solving": solved if answer else None,
+        "peer": peer, "peer_answer": valid,
     }  # fmt: skip
 
 
@@ -161,21 +167,29 @@ def ask_peer(question: Question, known: list[Release], limit: int) -> tuple[floa
 
 
 def rows_of(folder: Path, skills: int, runs: int, limit: int) -> Iterator[tuple[object, ...]]:
-    for wanted in (FEW, skills):
+    for wanted in (each for each in WANTED if each <= skills):
         command = ("--one", str(folder), "--skills", str(skills), "--wanted", str(wanted))
         more = ("--limit", str(limit))
         module = (sys.executable, "-m", "benchmarks.resolution")
         found = [json.loads(run(*module, *command, *more).out) for _ in range(runs)]
         one = found[0]
 
-        def median(key: str, found: list[dict[str, Any]] = found) -> float:
-            return statistics.median(each[key] for each in found) * 1e3
+        times = [shown(found, key, limit) for key in ("open", "reading", "solving", "peer")]
+        whole = all(each["solving"] and each["peer"] for each in found)
+        ratio = f"{median(found, 'peer') / median(found, 'solving'):.1f}" if whole else "-"
+        yield skills, wanted, one["read"], one["answer"], one["queries"], *times, ratio
 
-        ended = all(each["peer"] is not None for each in found)
-        peer = f"{median('peer'):,.1f}" if ended else f"> {limit * 1000:,}"
-        ratio = f"{median('peer') / median('solving'):.1f}" if ended else "-"
-        times = [f"{median(key):,.1f}" for key in ("open", "reading", "solving")]
-        yield skills, wanted, one["read"], one["answer"], one["queries"], *times, peer, ratio
+
+def median(found: list[dict[str, Any]], key: str) -> float:
+    """The median of so many runs, in milliseconds."""
+    return statistics.median(each[key] for each in found) * 1e3
+
+
+def shown(found: list[dict[str, Any]], key: str, limit: int) -> str:
+    """A time as the table has it; one that was cut off is only known to be longer."""
+    if any(each[key] is None for each in found):
+        return f"> {limit * 1000:,}"
+    return f"{median(found, key):,.1f}"
 
 
 def main() -> None:
