@@ -1,43 +1,60 @@
-"""Runs each order (a line of JSON) as a skillpm command in a forked child that may be killed.
+"""Does each order (a line of JSON): one skillpm command, or two that race, in forked children.
 
-`kill` counts the child's calls that could matter to a file: it dies with SIGKILL just before one of
+`kill` counts a child's calls that could matter to a file: it dies with SIGKILL just before one of
 them or just after it. `after` is a timer instead: the parent kills the child when it has run out.
+`delay` lets a child start later than the other. With `stop`, a child stops at its n-th such call,
+the other runs for `held` seconds or to its end, and the first `dies` there or goes on.
 """
 
+import gc
 import json
 import os
 import signal
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads before a fork
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import skillpm.flows.advisories
+import skillpm.flows.apply
 import skillpm.flows.audit
-import skillpm.flows.identify
+import skillpm.flows.bundle
+import skillpm.flows.cache
+import skillpm.flows.export
+import skillpm.flows.gc
+import skillpm.flows.graft
+import skillpm.flows.init
 import skillpm.flows.install
 import skillpm.flows.listing
 import skillpm.flows.lock
+import skillpm.flows.pack
 import skillpm.flows.publish
 import skillpm.flows.rollback
-import skillpm.flows.uninstall  # noqa: F401 - imported once here, so that a child starts fast
+import skillpm.flows.unbundle
+import skillpm.flows.uninstall
+import skillpm.index.open  # noqa: F401 - imported once here, so that a child starts fast
 from skillpm.cli import main
 
 DANGEROUS = frozenset(
     {"open", "write", "pwrite", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "remove",
      "link", "ioctl", "copy_file_range", "sendfile", "ftruncate", "close", "connect", "execute",
-     "executemany", "commit", "flock"}
+     "executemany", "commit", "flock", "utime", "mkdtemp", "truncate"}
 )  # fmt: skip
 
 
 COUNT_ONLY = -1
+HUNG = 60.0
+"""Seconds after which a child that nobody killed is held to hang."""
 
 
-def die_at(number: int, counted: int) -> None:
-    """Have this process kill itself at its n-th dangerous call or return, in any thread.
+def die_at(number: int, counted: int, how: int = signal.SIGKILL) -> None:
+    """Have this process kill (or stop) itself at its n-th dangerous call or return, in any thread.
 
     The file `counted` always holds the number that was reached.
     """
@@ -54,21 +71,24 @@ def die_at(number: int, counted: int) -> None:
         if number == COUNT_ONLY and function is not write:
             write(counted, f"{seen:08}".encode(), 0)
         if seen == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), how)
 
     threading.setprofile(count)
     sys.setprofile(count)
 
 
-def child(order: dict[str, Any], counted: int) -> None:
+def child(run: dict[str, Any], order: dict[str, Any], counted: int) -> None:
     """Run the command to its end, or to the kill."""
     os.chdir(order["cwd"])
     os.environ.update(order["environment"])
-    if order["kill"]:
-        die_at(order["kill"], counted)
+    time.sleep(run["delay"])
+    if run["kill"]:
+        die_at(run["kill"], counted)
+    if run["stop"]:
+        die_at(run["stop"], counted, signal.SIGSTOP)
     code: Any = 70
     try:
-        main(order["command"])
+        main(run["command"])
     except SystemExit as done:
         code = done.code
     finally:
@@ -78,25 +98,76 @@ def child(order: dict[str, Any], counted: int) -> None:
         os._exit(code)
 
 
-def obey(order: dict[str, Any]) -> dict[str, Any]:
-    """How the command ended; its code is None where it was killed."""
-    out, err, counted = map(os.memfd_create, ("out", "err", "counted"))
-    forked = os.fork()
-    if not forked:
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        child(order, counted)
-    if order["after"] is not None:
-        time.sleep(order["after"])
-        os.kill(forked, signal.SIGKILL)
-    status = os.waitpid(forked, 0)[1]
-    said = [Path(f"/proc/self/fd/{fd}").read_text() for fd in (out, err, counted)]
-    for fd in (out, err, counted):
-        os.close(fd)
-    code = None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
-    return {"code": code, "out": said[0], "err": said[1], "count": int(said[2] or 0)}
+@dataclass
+class Child:
+    """A command that was started, and the files that hold what it says."""
+
+    pid: int
+    files: tuple[int, int, int]
+    status: int | None = None
+
+    @classmethod
+    def start(cls, run: dict[str, Any], order: dict[str, Any]) -> "Child":
+        out, err, counted = map(os.memfd_create, ("out", "err", "counted"))
+        forked = os.fork()
+        if not forked:
+            os.dup2(out, 1)
+            os.dup2(err, 2)
+            child(run, order, counted)
+        return cls(forked, (out, err, counted))
+
+    def stopped(self) -> bool:
+        """Wait until it stops; False where it ended instead."""
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            self.status = status
+        return os.WIFSTOPPED(status)
+
+    def end(self) -> dict[str, Any]:
+        """How it ended; its code is None where it was killed."""
+        status, hung = self._wait()
+        said = [Path(f"/proc/self/fd/{fd}").read_text() for fd in self.files]
+        for fd in self.files:
+            os.close(fd)
+        code = None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
+        count = int(said[2] or 0)
+        return {"code": 99 if hung else code, "out": said[0], "err": said[1], "count": count}
+
+    def _wait(self) -> tuple[int, bool]:
+        if self.status is not None:
+            return self.status, False
+        deadline, pause = time.monotonic() + HUNG, 0.001
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return status, False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        os.kill(self.pid, signal.SIGKILL)
+        return os.waitpid(self.pid, 0)[1], True
+
+
+def obey(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """How each command of an order ended."""
+    runs = order["runs"]
+    children: dict[int, Child] = {}
+    events: list[tuple[float, int, int]] = []
+    for place in sorted(range(len(runs)), key=lambda place: -runs[place]["stop"]):
+        run = runs[place]
+        children[place] = Child.start(run, order)
+        if run["stop"] and children[place].stopped():
+            how = signal.SIGKILL if run["dies"] else signal.SIGCONT
+            events.append((run["held"], children[place].pid, how))
+        if run["after"] is not None:
+            events.append((run["after"], children[place].pid, signal.SIGKILL))
+    started = time.monotonic()
+    for after, pid, how in sorted(events):
+        time.sleep(max(0.0, started + after - time.monotonic()))
+        os.kill(pid, how)  # it is not waited for yet, so the number is still its own
+    return [children[place].end() for place in range(len(runs))]
 
 
 if __name__ == "__main__":
+    gc.freeze()  # a child that looked for garbage would copy every page
     for line in sys.stdin:
         print(json.dumps(obey(json.loads(line))), flush=True)  # noqa: T201

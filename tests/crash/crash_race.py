@@ -1,0 +1,196 @@
+"""Two commands at once, one or both killed: what comes of it is what some order of them gives."""
+
+import random
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crash_case import COUNT_ONLY, Killer, Run, Scene
+from crash_look import (
+    BrokenStateError,
+    LostGenerationError,
+    check_clean,
+    check_reading,
+    check_whole,
+    has_project,
+    history,
+    shown,
+)
+from skillpm_world import Outcome
+
+RIVALS = {
+    "install": "install acme/code",
+    "uninstall": "uninstall acme/math",
+    "rollback": "rollback",
+    "lock": "lock",
+    "graft": "graft",
+    "gc": "gc --keep 1 --grace 0",
+    "publish": "publish ../../math-1.1.0.skillpack",
+    "pack": "pack ../../base ../../tuned/sql-1.0.0 --name acme/rival --version 1.0.0",
+    "export": "export acme/code@1.0.0 ../rival --format merged",
+    "yank": "yank acme/spare@1.0.0",
+    "cache-clean": "cache clean",
+}
+HUNG = 99
+_CHANGES = ("added", "removed", "changed")
+_ORDERS = ((0, 0), (0, 1, 0), (0, 1, 1), (1, 0, 0), (1, 0, 1), (1, 1))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How two commands race: each as it runs, and how many seconds they wait for locks."""
+
+    runs: tuple[Run, Run]
+    patience: int
+
+
+@dataclass(frozen=True)
+class Race:
+    """A scene's command and a rival, with all that they may come to in any order, by law."""
+
+    killer: Killer
+    scene: Scene
+    commands: tuple[tuple[str, ...], tuple[str, ...]]
+    states: frozenset[Any]
+    failures: tuple[frozenset[Any], frozenset[Any]]
+    seconds: tuple[float, float]
+    points: tuple[int, int]
+
+    @classmethod
+    def of(cls, killer: Killer, scene: Scene, rival: str) -> "Race":
+        """Learn what each order of the two commands gives; `same` is the scene's own once more."""
+        other = scene.command if rival == "same" else tuple(RIVALS[rival].split())
+        commands = tuple((*one, "--json") for one in (scene.command, other))
+        states, failures = set[Any](), (set[Any](), set[Any]())
+        for order in _ORDERS:
+            case = scene.fresh()
+            states.add(shown(killer, case))
+            for turn, side in enumerate(order):
+                outcome = killer.run(case, *commands[side])
+                if outcome.code:
+                    failures[side].add((outcome.code, outcome.error["kind"]))
+                if turn == 0 or order in ((0, 1, 0), (1, 0, 1)):
+                    states.add(shown(killer, case))
+        known = (frozenset(failures[0]), frozenset(failures[1]))
+        timed = [_timed(killer, scene, command) for command in commands]
+        seconds, points = ((timed[0][at], timed[1][at]) for at in (0, 1))
+        if scene.between:
+            states.add(())
+        return cls(
+            killer, scene, (commands[0], commands[1]), frozenset(states), known, seconds, points
+        )
+
+    def draw(self, chance: random.Random) -> Draw:
+        """One of them is stopped at a random call while the other runs, or both just run."""
+        runs = self._held(chance) if chance.random() < 0.6 else self._free(chance)
+        return Draw((runs[0], runs[1]), chance.choice((0, 30, 30)))
+
+    def _held(self, chance: random.Random) -> list[Run]:
+        """One stops, and dies there or goes on; where it goes on, the other dies at some time."""
+        side, held = chance.randrange(2), chance.uniform(0.01, 1.5 * max(self.seconds))
+        dies = chance.random() < 0.5
+        stop = chance.randint(1, self.points[side])
+        runs = [Run(command) for command in self.commands]
+        runs[side] = Run(self.commands[side], stop=stop, held=held, dies=dies)
+        if not dies:
+            after = chance.uniform(0, held + self.seconds[1 - side])
+            runs[1 - side] = Run(self.commands[1 - side], after=after)
+        return runs
+
+    def _free(self, chance: random.Random) -> list[Run]:
+        """A random start of one after the other, and random deaths of one of them or of both."""
+        late, victims = chance.randrange(2), chance.choice(((0,), (0,), (1,), (0, 1)))
+        runs = []
+        for side in (0, 1):
+            delay = chance.uniform(0, self.seconds[1 - side]) if side == late else 0.0
+            kill, after = 0, None
+            if side in victims:
+                after = delay + chance.uniform(0, 1.5 * self.seconds[side])
+            if side in victims and side == 0 and chance.random() < 0.5:
+                kill, after = chance.randint(1, self.points[0]), None
+            runs.append(Run(self.commands[side], kill, after, delay))
+        return runs
+
+    def run(self, draw: Draw) -> bool:
+        """Race once, look, repeat what was killed, look again. False where nothing was killed."""
+        case, killer = self.scene.fresh(), self.killer
+        before = history(killer, case)
+        outcomes = killer.race(case, *draw.runs, patience=draw.patience)
+        check_reading(killer, case)
+        seen = history(killer, case) if has_project(case) else []
+        for side, outcome in enumerate(outcomes):
+            self._check_outcome(side, outcome)
+        if has_project(case):
+            killer.ask(case, "lock")
+            check_clean(case, but=("team",))
+        if shown(killer, case) not in self.states:
+            raise BrokenStateError((shown(killer, case), self.states))
+        self._check_kept(case, before, seen, outcomes)
+        for side, outcome in enumerate(outcomes):
+            if outcome.code is None:
+                self._check_outcome(side, killer.run(case, *self.commands[side]))
+        check_clean(case)
+        check_whole(killer, case)
+        self._check_kept(case, before, seen, outcomes)
+        return any(outcome.code is None for outcome in outcomes)
+
+    def _check_outcome(self, side: int, outcome: Outcome) -> None:
+        """Who survives succeeds, or fails as in some order, or says who holds what it needs."""
+        if not outcome.code:
+            return
+        if outcome.code == HUNG or not outcome.out:
+            raise BrokenStateError(outcome)
+        error = outcome.error
+        if (outcome.code, error["kind"]) in self.failures[side]:
+            return
+        if error["kind"] != "state" or not re.search(r"process \d+", error["message"]):
+            raise BrokenStateError((self.commands[side], outcome))
+
+    def _check_kept(
+        self, case: Path, before: list[Any], seen: list[Any], outcomes: list[Outcome]
+    ) -> None:
+        """Every generation that was there, was seen or was reported is in `history`."""
+        told = _bare(history(self.killer, case))
+        for known in (_bare(before), _bare(seen)):
+            if told[: len(known)] != known:
+                raise LostGenerationError((known, told))
+        for outcome in outcomes:
+            made = _made(outcome)
+            if made is not None and not _is_told(made, told):
+                raise LostGenerationError((made, told))
+
+
+def _timed(killer: Killer, scene: Scene, command: tuple[str, ...]) -> tuple[float, int]:
+    """The seconds that a command takes here, and its points."""
+    case = scene.fresh()
+    started = time.monotonic()
+    killer.race(case, Run(command))
+    seconds = time.monotonic() - started
+    killer.race(scene.fresh(), Run(command, COUNT_ONLY))
+    return seconds, max(1, killer.counted)
+
+
+def _bare(generations: list[Any]) -> list[Any]:
+    """Without what `gc` may change."""
+    return [{**one, "pruned": False} for one in generations]
+
+
+def _made(outcome: Outcome) -> dict[str, Any] | None:
+    """What a command that ended well, or was killed after it had told so, says that it made."""
+    if outcome.code or not outcome.out.endswith("\n"):
+        return None
+    document = outcome.json
+    moved = any(document.get(key) for key in _CHANGES)
+    return document if moved and "generation" in document else None
+
+
+def _is_told(made: dict[str, Any], told: list[Any]) -> bool:
+    if made["generation"] >= len(told):
+        return False
+    skills = {one["skill"]: one["version"] for one in told[made["generation"]]["skills"]}
+    added = [*made["added"], *made["changed"]]
+    return all(skills.get(one["skill"]) == one["version"] for one in added) and not any(
+        one["skill"] in skills for one in made["removed"]
+    )

@@ -1,0 +1,34 @@
+"""Law 4 for two commands at once, of which one or both are killed; and what such races found."""
+
+import random
+
+import pytest
+from crash_case import Killer, Scene
+from crash_race import RIVALS, Race
+from crash_scenes import NAMES
+
+EVERY = 3
+"""Rivals of a command in the fast run."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_race_comes_to_what_some_order_of_the_two_gives(
+    killer: Killer, scenes: dict[str, Scene], name: str
+) -> None:
+    chance = random.Random(name)
+    rival = chance.choice([*RIVALS, "same"])
+    race = Race.of(killer, scenes[name], rival)
+    for _ in range(EVERY):
+        race.run(race.draw(chance))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rival", [*RIVALS, "same"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_pair_of_commands_may_race(
+    killer: Killer, scenes: dict[str, Scene], name: str, rival: str
+) -> None:
+    chance = random.Random(f"{name} {rival}")
+    race = Race.of(killer, scenes[name], rival)
+    for _ in range(10):
+        race.run(race.draw(chance))
