@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skillpm.cli.changes import plain
 from skillpm.cli.output import clean, emit_json, size_text
 from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, make_setting
@@ -37,10 +38,7 @@ def graft(
 
     done = flow(make_setting(state), output, only, link=link, fresh=fresh)
     if state.json:
-        skills = [
-            {"skill": str(s.skill), "version": str(s.version), "digest": str(s.digest)}
-            for s in done.skills
-        ]
+        skills = [plain(one) for one in done.skills]
         emit_json(
             {
                 "path": str(done.path),

@@ -83,10 +83,16 @@ def global_params(*, rare: bool = False) -> list[click.Parameter]:
         click.Option(["--base"], metavar="PATH", type=_PATH, help=base, **value),
         click.Option(["--offline"], help="Do not use the network.", **flag),
         click.Option(["-y", "--yes"], help="Do not ask.", **flag),
+        *_rare(flag, seldom, shown=rare),
+    ]
+
+
+def _rare(flag: dict[str, Any], seldom: dict[str, Any], *, shown: bool) -> list[click.Parameter]:
+    return [
         click.Option(
             ["--no-wait"],
             help="Fail at once where another command holds the project.",
-            **{**flag, "hidden": not rare},
+            **{**flag, "hidden": not shown},
         ),
         click.Option(
             ["--lock-timeout"],

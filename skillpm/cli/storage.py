@@ -58,8 +58,7 @@ def gc(
     Needed is what a lock, or a generation that is kept, of any known project names, with all that
     it lies over. Without --keep and --older-than, the newest ten generations of each project are
     kept, and all that were current within the last thirty days; the current one always is. A
-    project on a disk that is not mounted keeps everything. While another command uses the store,
-    gc waits for it.
+    project on a disk that is not mounted keeps everything. gc waits for who uses the store.
 
     \b
     skillpm gc --dry-run

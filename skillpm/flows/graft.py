@@ -77,17 +77,9 @@ def graft(
         written = _write(setting, _Order(project, lock, place, link, fresh), base, identity)
         if not only:
             _remember_root(project, current.lockfile, written.root)
-    return Grafted(
-        place,
-        written.root,
-        current.number,
-        tuple(lock.skills.values()),
-        written.written,
-        written.shared,
-        written.reused,
-        written.unchanged,
-        time.monotonic() - started,
-    )
+    skills, seconds = tuple(lock.skills.values()), time.monotonic() - started
+    counts = (written.written, written.shared, written.reused, written.unchanged)
+    return Grafted(place, written.root, current.number, skills, *counts, seconds)
 
 
 def _check_base(

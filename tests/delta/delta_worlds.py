@@ -89,6 +89,14 @@ def graftllm(**settings: Any) -> GraftLLM:
     return GraftLLM(decompose, **settings)
 
 
+def _entry(pair: Any, codec: str, layer: Digest | None) -> FootprintEntry:
+    spec = pair.tuned or pair.base
+    return FootprintEntry(
+        tensor=pair.tensor, change=pair.change, shape=spec.shape, dtype=spec.dtype, leaf=None,
+        result=None, codec=codec, layer=layer, source=pair.source,
+    )  # fmt: skip
+
+
 def cut(
     base: Source,
     tuned: Source,
@@ -115,22 +123,8 @@ def cut(
         digest = Digest.of(data)
         layers[digest] = data
         where |= {tensor: (codec, digest) for tensor, codec in block.codecs.items()}
-    entries: dict[str, FootprintEntry] = {}
-    for pair in differing:
-        spec = pair.tuned or pair.base
-        assert spec is not None
-        codec, layer = where.get(pair.tensor, ("none", None))
-        entries[pair.tensor] = FootprintEntry(
-            tensor=pair.tensor,
-            change=pair.change,
-            shape=spec.shape,
-            dtype=spec.dtype,
-            leaf=None,
-            result=None,
-            codec=codec,
-            layer=layer,
-            source=pair.source,
-        )
+    entries = {pair.tensor: _entry(pair, *where.get(pair.tensor, ("none", None)))
+               for pair in differing}  # fmt: skip
     below = tuple(pack.skill for pack in over)
     name = SkillName.parse(skill)
     return OpenPack(name, f"{skill} 1.0.0", entries, below, lambda d: Bytes(layers[d]))

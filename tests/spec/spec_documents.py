@@ -7,18 +7,20 @@ from skillpm.spec.digests import Digest
 A, B, C = (str(Digest.of(name.encode())) for name in "abc")
 
 
+ENTRY = {
+    "tensor": "w",
+    "change": "changed",
+    "shape": [3, 4],
+    "dtype": "BF16",
+    "leaf": A,
+    "result": B,
+    "codec": "planes",
+    "layer": C,
+}
+
+
 def manifest_plain() -> dict[str, Any]:
     """A manifest with something in every part."""
-    entry = {
-        "tensor": "w",
-        "change": "changed",
-        "shape": [3, 4],
-        "dtype": "BF16",
-        "leaf": A,
-        "result": B,
-        "codec": "planes",
-        "layer": C,
-    }
     return {
         "format": 1,
         "skill": "acme/math",
@@ -49,8 +51,8 @@ def manifest_plain() -> dict[str, Any]:
             "modules": {"mlp": {"codec": "planes", "bytes": 10, "relative_error": None}},
         },
         "footprint": [
-            entry,
-            {**entry, "tensor": "new.w", "change": "added", "leaf": None, "from": "old.w"},
+            {**ENTRY},
+            {**ENTRY, "tensor": "new.w", "change": "added", "leaf": None, "from": "old.w"},
         ],
         "result_root": B,
         "files": [{"path": "config.json", "digest": C, "kind": "merge-patch"}],
