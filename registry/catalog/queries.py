@@ -1,9 +1,9 @@
 """What the catalogue is asked and told: releases in and out of SQL."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -14,13 +14,12 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    or_,
     select,
     true,
     update,
 )
 
-from registry.catalog.rows import Pack, folded, listed, release_of, values_of
+from registry.catalog.rows import Pack, Words, folded, listed, release_of, values_of
 from registry.db.engine import Database
 from registry.errors import RegistryCorruptError
 from registry.tables import blob, release, release_blob, skill
@@ -32,7 +31,7 @@ from skillpm.spec.versions import Version
 
 SEARCH_LIMIT = 500
 T = TypeVar("T")
-_CHUNK = 400  # At most two parameters for each stay under the 999 that older SQLite takes.
+_CHUNK = 900  # One parameter for each stays under the 999 that older SQLite takes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,17 @@ class Catalog:
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
         """All releases of these skills, yanked ones too, by version; unknown skills are absent.
 
-        One query for each 400 names, in one transaction: a row a release.
+        One query, however many skills there are: a row a release.
         """
-        found: list[Release] = []
         with self.database.reading() as connection:
-            for names in _chunks(sorted(set(skills))):
-                found += self._read(connection, listed().where(_is_one_of(names)))
-        found.sort(key=lambda each: (each.skill, each.version))
-        return {name: tuple(group) for name, group in groupby(found, lambda each: each.skill)}
+            found = self._read(connection, _listed_of(skills))
+        by_skill: dict[SkillName, list[Release]] = {}
+        for each in found:
+            by_skill.setdefault(each.skill, []).append(each)
+        return {
+            name: tuple(sorted(by_skill[name], key=lambda each: each.version.key))
+            for name in sorted(by_skill)
+        }
 
     def find(self, name: SkillName, version: Version) -> Release | None:
         """One release, if it is here. A row or none."""
@@ -124,21 +126,23 @@ class Catalog:
             connection.execute(marked.values(values))
 
     def _read(self, connection: Connection, query: Select[Any]) -> list[Release]:
+        words = Words()
         try:
-            return [release_of(row) for row in connection.execute(query)]
+            return [release_of(row, words) for row in connection.execute(query)]
         except (SpecError, TypeError, AttributeError) as problem:
             raise RegistryCorruptError(self.database.folder, str(problem)) from problem
 
 
-def _is_one_of(names: Sequence[SkillName]) -> ColumnElement[bool]:
-    # By namespace, because SQLite uses no index for pairs: `(namespace, name) IN (…)`.
-    spaces = groupby(names, lambda name: name.namespace)
-    return or_(
-        *(
-            and_(skill.c.namespace == space, skill.c.name.in_([name.name for name in group]))
-            for space, group in spaces
-        )
+def _listed_of(skills: Collection[SkillName]) -> Select[Any]:
+    # The names are one JSON parameter, a table that is joined: SQLite takes few parameters where
+    # it is old, and uses no index for `(namespace, name) IN (…)`.
+    pairs = json.dumps([[name.namespace, name.name] for name in sorted(set(skills))])
+    asked = func.json_each(pairs).table_valued("value", name="asked")
+    is_asked = and_(
+        skill.c.namespace == func.json_extract(asked.c.value, "$[0]"),
+        skill.c.name == func.json_extract(asked.c.value, "$[1]"),
     )
+    return listed().join(asked, is_asked)
 
 
 def _has_words(wanted: str) -> ColumnElement[bool]:
@@ -155,7 +159,7 @@ def _latest(releases: Sequence[Release]) -> Release | None:
 
 
 def _add_blobs(connection: Connection, sizes: Mapping[Digest, int]) -> None:
-    """Enter the blobs that are new. One query for each 400: a row for each that is known."""
+    """Enter the blobs that are new. One query for each 900: a row for each that is known."""
     known: set[str] = set()
     for chunk in _chunks([str(digest) for digest in sizes]):
         known.update(connection.scalars(select(blob.c.digest).where(blob.c.digest.in_(chunk))))

@@ -1,11 +1,13 @@
 """Releases as rows: what is stored of a pack, and what an index says of it again."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from unicodedata import normalize
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, Text, select, type_coerce
 
 from registry.tables import release, skill
 from skillpm.spec.digests import Digest
@@ -18,7 +20,8 @@ from skillpm.spec.versions import Version
 
 _COLUMNS = (
     skill.c.namespace, skill.c.name, release.c.version, release.c.digest, release.c.size,
-    release.c.base_root, release.c.requires, release.c.conflicts, release.c.yanked,
+    release.c.base_root, type_coerce(release.c.requires, Text).label("requires"),
+    type_coerce(release.c.conflicts, Text).label("conflicts"), release.c.yanked,
     release.c.yank_reason, release.c.summary, release.c.license, release.c.created,
     release.c.scheme, release.c.payload_bytes,
 )  # fmt: skip
@@ -39,16 +42,30 @@ def listed() -> Select[Any]:
     return select(*_COLUMNS).select_from(release.join(skill))
 
 
-def release_of(row: Row[Any]) -> Release:
+class Words:
+    """Reads the words that rows are made of, each text once: most of them stand in many rows."""
+
+    def __init__(self) -> None:
+        self.skill = cache(SkillName)
+        self.version = cache(Version.parse)
+        self.base = cache(Digest)
+        self.requirement = cache(Requirement.parse)
+        self.requirements = cache(self._requirements)
+
+    def _requirements(self, text: str) -> tuple[Requirement, ...]:
+        return tuple(map(self.requirement, json.loads(text)))
+
+
+def release_of(row: Row[Any], words: Words) -> Release:
     """A row of `listed` as the vocabulary has it; raises where it holds no such words."""
     return Release(
-        skill=SkillName(row.namespace, row.name),
-        version=Version.parse(row.version),
+        skill=words.skill(row.namespace, row.name),
+        version=words.version(row.version),
         digest=Digest(row.digest),
         size=row.size,
-        base=Digest(row.base_root),
-        requires=tuple(map(Requirement.parse, row.requires)),
-        conflicts=tuple(map(Requirement.parse, row.conflicts)),
+        base=words.base(row.base_root),
+        requires=words.requirements(row.requires),
+        conflicts=words.requirements(row.conflicts),
         yanked=row.yanked,
         yank_reason=row.yank_reason,
         summary=row.summary,
