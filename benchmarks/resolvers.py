@@ -70,13 +70,13 @@ class Graph:
 
     def __init__(self, question: Question, releases: Collection[Release]) -> None:
         self.nodes: dict[str, list[Node]] = {}
-        self._locked = question.locked
         usable = [r for r in releases if not (question.hides(r) or question.excludes_base_of(r))]
         by_skill: dict[SkillName, list[Release]] = {}
         for release in usable:
             by_skill.setdefault(release.skill, []).append(release)
         for skill, several in by_skill.items():
-            ordered = sorted(several, key=self._rank, reverse=True)
+            several.sort(key=lambda r: r.version, reverse=not question.lowest)
+            ordered = sorted(several, key=lambda r: question.locked.get(r.skill) != r.version)
             self.nodes[str(skill)] = [Node(str(skill), n, r) for n, r in enumerate(ordered)]
         self.roots = [self._need(wanted.requirement) for wanted in question.wanted]
         for node in [node for nodes in self.nodes.values() for node in nodes]:
@@ -85,9 +85,6 @@ class Graph:
         self._exclude()
         if question.base is None:
             self._separate_bases()
-
-    def _rank(self, release: Release) -> tuple[bool, Any]:
-        return (self._locked.get(release.skill) == release.version, release.version)
 
     def _admitted(self, need: Requirement) -> list[Node]:
         nodes = self.nodes.get(str(need.skill), [])
@@ -104,7 +101,8 @@ class Graph:
                     name = f"conflict {next(numbers)}"
                     self.nodes[name] = [Node(name, 0, None), Node(name, 1, None)]
                     node.needs.append(Need(name, frozenset((0,))))
-                    for other in self._admitted(conflict):
+                    rivals = (n for n in self._admitted(conflict) if n.name != node.name)
+                    for other in rivals:
                         other.needs.append(Need(name, frozenset((1,))))
 
     def _separate_bases(self) -> None:

@@ -87,6 +87,9 @@ def make_world(pick: Pick, *, skills: int) -> tuple[Question, list[Release]]:
         base=pick((None, None, BASES[0])),
         locked={r.skill: r.version for r in locks},
         accepted=frozenset(r.digest for r in releases if r.digest and pick((False,) * 5 + (True,))),
+        admitted=frozenset((r.skill, r.version) for r in releases if pick((False,) * 9 + (True,))),
+        allow_yanked=pick((False,) * 9 + (True,)),
+        lowest=pick((False,) * 4 + (True,)),
     )
     return question, releases
 
@@ -104,7 +107,12 @@ def candidates(question: Question, releases: Collection[Release]) -> list[Releas
     return [
         r
         for r in releases
-        if (not r.yanked or question.locked.get(r.skill) == r.version)
+        if (
+            not r.yanked
+            or question.allow_yanked
+            or question.locked.get(r.skill) == r.version
+            or (r.skill, r.version) in question.admitted
+        )
         and (
             question.base is None
             or r.base in (None, question.base)
@@ -184,7 +192,8 @@ class Oracle:
     def _best(self, name: SkillName, chosen: Sequence[Release]) -> Release:
         locked = self.question.locked.get(name)
         mine = [r for r in self.pool if r.skill == name]
-        for r in sorted(mine, key=lambda r: (r.version == locked, r.version), reverse=True):
+        mine.sort(key=lambda r: r.version, reverse=not self.question.lowest)
+        for r in sorted(mine, key=lambda r: r.version != locked):
             if self.satisfiable(*chosen, r):
                 return r
         raise AssertionError(name)

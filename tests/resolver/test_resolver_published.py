@@ -1,38 +1,74 @@
 """What the solvers of others are tested with, told in our own index format.
 
-`published.json` names the project that each graph comes from. Left out is what the index format
-or Cargo's grammar has no words for: `!=`, extras, markers, Python versions, packages that are taken
-because nothing but yanked releases is there, prereleases that `>=1.0.0` admits.
+Each file of `published/` tells the graphs of one project, in our words. Left out is what the
+index format or Cargo's grammar has no words for: extras, markers, versions of Python or Dart,
+overrides, packages that are taken because nothing but yanked releases or prereleases is there,
+and dependencies in a circle that count as an error; and graphs of thousands of real packages.
+`!=` is told as a conflict, and what a root excludes by a root that is itself a skill.
 """
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
-from resolver_worlds import Oracle, problems
+from resolver_worlds import Oracle, Shop, problems, release, skill, wanted
 
 from skillpm.errors import ResolutionError, UnknownSkillError
 from skillpm.resolver.question import Question, Wanted
 from skillpm.resolver.solve import solve
+from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.savedindex import parse_index
+from skillpm.spec.versions import Version
 
-CASES = json.loads(Path(__file__).with_name("published.json").read_text())
+FILES = sorted(Path(__file__).with_name("published").glob("*.json"))
+CASES = list(chain.from_iterable(json.loads(file.read_text()) for file in FILES))
+
+
+def question_of(case: dict[str, Any]) -> Question:
+    def pairs(key: str) -> dict[SkillName, Version]:
+        listed = case.get(key, {}).items()
+        return {SkillName.parse(name): Version.parse(version) for name, version in listed}
+
+    return Question(
+        tuple(Wanted(Requirement.parse(text), "the case") for text in case["wanted"]),
+        locked=pairs("locked"),
+        admitted=frozenset(pairs("admitted").items()),
+        lowest=case.get("lowest", False),
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['origin']}: {case['name']}")
 def test_a_published_case_comes_out_as_published(case: dict[str, Any]) -> None:
     index = parse_index(json.dumps({"skills": case["index"]}).encode())
-    wanted = tuple(Wanted(Requirement.parse(text), "the case") for text in case["wanted"])
-    question = Question(wanted)
+    question = question_of(case)
     releases = [release for several in index.by_skill.values() for release in several]
-    assert Oracle(question, releases).satisfiable() == (case["resolved"] is not None)
-    if case["resolved"] is None:
+    fails = case.get("fails", False)
+    assert Oracle(question, releases).satisfiable() is not fails
+    if fails:
         with pytest.raises((ResolutionError, UnknownSkillError)):
             solve(question, index)
         return
     found = solve(question, index).releases
     assert list(problems(question, releases, found)) == []
-    resolved = {str(skill): str(release.version) for skill, release in found.items()}
-    assert resolved == case["resolved"]
+    assert {str(name): str(one.version) for name, one in found.items()} == case["resolved"]
+
+
+def test_a_chain_of_thousands_that_ends_in_nothing_is_explained() -> None:
+    length = 5_000  # pubgrub-rs tests that a proof as deep as this overflows no stack
+    links = [release(f"p{n} 1.0.0", f"p{n + 1} =1.0.0") for n in range(length)]
+    with pytest.raises(ResolutionError, match=f"there is no skill `acme/p{length}`"):
+        solve(Question(wanted("p0")), Shop(links))
+
+
+def test_of_many_rivals_the_first_by_name_wins() -> None:
+    names = [f"r{n:02}" for n in range(40)]  # after pubgrub-rs, which has a thousand of them
+    old = [release(f"{name} 1.0.0") for name in names]
+    new = [
+        release(f"{name} 2.0.0", *(f"{other} =1.0.0" for other in names if other != name))
+        for name in names
+    ]
+    found = solve(Question(wanted(*names)), Shop([*old, *new])).releases
+    assert [name for name in found if found[name].version.major == 2] == [skill("r00")]
