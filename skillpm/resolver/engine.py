@@ -1,9 +1,9 @@
 """`nab-resolver`, held to our fixed order of packages.
 
 What it does to find a better order is left out: it would only come to decide the same again. So
-it never restarts, a conflict takes back no more than the decision that it is about, and whose
-turn it is stands in a heap. A search then takes about as many decisions as there are packages and
-conflicts, and not their product.
+it never restarts, it does not jump back further than a conflict needs, and whose turn it is stands
+in a heap. Where conflicts are few and local, a search takes about as many decisions as there are
+packages; jumps to the other party of each conflict made it the product of the two.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ from skillpm.resolver.positions import Positions
 from skillpm.resolver.rules import Package
 
 Clause = Incompatibility[Package, int]
+ROOM = 10  # levels that a jump may take back beyond need: fewer conflicts are met one by one
 
 
 class Watch(ResolverObserver[Package, int]):
@@ -50,9 +51,10 @@ class Watch(ResolverObserver[Package, int]):
 
 
 class Trail(PartialSolution[Package, int]):
-    """What is decided so far. Going back stops right before the decision that is at fault.
+    """What is decided so far. Going back ends at the decision at fault, or `ROOM` levels on.
 
-    The clause that was learnt decides there too; all that was settled before it stays.
+    The clause that was learnt decides there just as it would where PubGrub jumps to: at the other
+    party. All that was settled in between stays.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -60,8 +62,9 @@ class Trail(PartialSolution[Package, int]):
         self._watch = watch
 
     def backtrack(self, target_level: int) -> None:
-        """Take back the decision at fault and what came after it."""
-        super().backtrack(max(target_level, self._watch.level - 1))
+        """Take back the decision at fault, what came after it, and a little more."""
+        before = min(self._watch.level - 1, self.decision_level - ROOM)
+        super().backtrack(max(target_level, before))
 
 
 class Turns(DecisionQueue[Package]):

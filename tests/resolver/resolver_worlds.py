@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import combinations
+from string import ascii_lowercase
 from typing import Any
 
 from pysat.solvers import Cadical153
@@ -58,7 +59,7 @@ def release(text: str, *requires: str, **more: Any) -> Release:
 
 def make_world(pick: Pick, *, skills: int) -> tuple[Question, list[Release]]:
     """A world of up to `skills` skills, every choice made by `pick`."""
-    names = [skill(letter) for letter in "abcdefghij"[:skills]]
+    names = [skill(letter) for letter in ascii_lowercase[:skills]]
     strangers = [*names * 5, skill("nobody")]
 
     def some(odds: Sequence[int]) -> tuple[Requirement, ...]:

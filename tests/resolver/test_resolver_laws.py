@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from resolver_worlds import Oracle, Shop, problems, random_world
 
 from skillpm.errors import ResolutionError, SkillpmError
-from skillpm.resolver.question import Question
+from skillpm.resolver.question import Question, Wanted
 from skillpm.resolver.solve import solve
 from skillpm.spec.release import Release
+from skillpm.spec.requirements import Requirement
 
 World = tuple[Question, list[Release]]
 lawful = settings(max_examples=200, deadline=None)
@@ -132,3 +133,19 @@ def test_random_graphs_agree_with_a_sat_solver_to_the_very_release(skills: int) 
         assert (None if isinstance(found, tuple) else found) == expected, seed
         answers += expected is not None
     assert 40 < answers < 160
+
+
+def test_long_searches_that_stop_on_their_way_back_agree_to_the_very_release() -> None:
+    letters = random.Random(3)
+    answers = 0
+    for seed in range(60):
+        question, releases = random_world(seed, skills=26)
+        known = sorted({r.skill for r in releases})
+        many = [Wanted(Requirement(name), "the test") for name in letters.sample(known, 18)]
+        tame = [replace(r, base=None, conflicts=r.conflicts[:1]) for r in releases]
+        world = (replace(question, wanted=tuple(many)), tame)
+        found = outcome(*world)
+        expected = Oracle(*world).first_answer()
+        assert (None if isinstance(found, tuple) else found) == expected, seed
+        answers += expected is not None
+    assert 5 < answers < 55
