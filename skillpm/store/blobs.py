@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError, StateError
-from skillpm.journal.atomic import sync_folder
+from skillpm.journal.atomic import sync_folder, was_left
 from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
 from skillpm.store.presence import Presence, silent
@@ -105,13 +105,19 @@ class Store:
         """Remove what processes that were killed had begun to bring in; keep `gc` away."""
         with suppress(OSError):
             self._presence.share(create=True)
-        self.sweep_staging()
+        self._remove_staged(lambda pid: not is_alive(pid))
 
     def sweep_staging(self) -> None:
-        """As `sweep`, without a hold on the store: what is staged is nobody's blob yet."""
+        """As `sweep`, where a command begins: what bears its own number is an earlier one's.
+
+        Without a hold on the store: what is staged is nobody's blob yet.
+        """
+        self._remove_staged(was_left)
+
+    def _remove_staged(self, left: Callable[[int], bool]) -> None:
         for stray in self._staging.glob("in-*"):
             pid = stray.name.split("-")[1]
-            if pid.isdigit() and not is_alive(int(pid)):
+            if pid.isdigit() and left(int(pid)):
                 stray.unlink(missing_ok=True)
 
     def _take(self, stream: BinaryIO, target: Path, digest: Digest, size: int) -> None:

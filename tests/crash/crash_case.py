@@ -35,7 +35,8 @@ class Run:
 class Killer:
     """The process that runs commands and kills them; see `killer.py`.
 
-    What is not to be killed runs in this process, which is a hundred times faster.
+    What is not to be killed runs in this process, which is a hundred times faster, and waits for no
+    disk: a kill loses nothing that was written.
     """
 
     counted = 0
@@ -101,12 +102,14 @@ def _environment(case: Path, patience: int = 30) -> dict[str, str]:
 
 @contextmanager
 def _within(case: Path) -> Iterator[None]:
-    before = dict(os.environ)
+    before, fsync = dict(os.environ), os.fsync
     os.environ.update(_environment(case))
+    os.fsync = lambda _file: None
     try:
         with chdir(case / "project"):
             yield
     finally:
+        os.fsync = fsync
         os.environ.clear()
         os.environ.update(before)
 

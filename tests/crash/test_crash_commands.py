@@ -9,7 +9,7 @@ from crash_scenes import COMMANDS, NAMES
 
 from skillpm.cli.app import app
 
-SAMPLED = 4
+SAMPLED = 3
 READING = frozenset(
     {"audit", "cache info", "cache path", "completion", "config show", "diff", "doctor", "history",
      "identify", "inspect", "list", "outdated", "registry advisory list", "resolve", "search",

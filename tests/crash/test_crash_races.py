@@ -7,7 +7,7 @@ from crash_case import Killer, Scene
 from crash_race import RIVALS, Race
 from crash_scenes import NAMES
 
-EVERY = 3
+EVERY = 2
 """Rivals of a command in the fast run."""
 
 

@@ -129,6 +129,30 @@ def test_the_lock_of_a_live_process_is_named_with_its_number_and_age(tmp_path: P
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("before", [None, "dead"])
+def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
+    tmp_path: Path, before: str | None
+) -> None:
+    holder = tmp_path / "holder.json"
+    with held(tmp_path, "install", timeout=1, say=print), ThreadPoolExecutor(1) as pool:
+        name = holder.read_text()
+        holder.unlink()
+        if before is not None:
+            holder.write_text(_dead_owner().dumps())
+
+        def sign_late() -> None:
+            time.sleep(0.3)
+            holder.write_text(name)
+
+        signing = pool.submit(sign_late)
+        with (
+            pytest.raises(StateError, match=rf"`skillpm install` \(process {os.getpid()}"),
+            held(tmp_path, "graft", timeout=0, say=print),
+        ):
+            raise AssertionError
+        signing.result()
+
+
 def test_no_patience_asks_once_and_says_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     with held(tmp_path, "install", timeout=1, say=print):

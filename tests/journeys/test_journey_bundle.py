@@ -30,6 +30,8 @@ def team(world: World, math: Pair, models: Models) -> World:
 @pytest.fixture
 def bundle(team: World) -> Path:
     path = team.folder / "team.skillbundle"
+    text = team.file.read_text().replace('"acme/sql"', '# sums\n"acme/sql"')
+    team.file.write_text(text)
     team.ask("bundle", path)
     return path
 
@@ -53,7 +55,8 @@ def test_a_bundle_makes_the_same_environment_where_there_is_nothing(
     assert done["generation"] == 1
     assert away.world.lock == team.lock
     assert away.world.installed() == {"acme/math": "1.0.0", "acme/sql": "1.0.0"}
-    assert "# mine" in away.world.file.read_text()
+    for comment in ("# mine", '# sums\n"acme/sql"'):
+        assert comment in away.world.file.read_text()
     assert "moved-base" in away.world.file.read_text()
     assert (
         away.world.ask("history")["generations"][1]["action"] == "install --from team.skillbundle"

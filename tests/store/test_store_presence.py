@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from skillpm.errors import StateError
 from skillpm.spec.digests import Digest
+from skillpm.store import presence
 from skillpm.store.blobs import Store
 
 DATA = b"weights"
@@ -71,6 +73,29 @@ def test_the_one_who_uses_the_store_is_named(store: Store, user: "subprocess.Pop
     for text in (problem.value.message, *said):
         assert f"`skillpm graft {store.folder} {DIGEST}` (process {user.pid})" in text
     assert len(said) == 1
+
+
+def test_a_holder_that_is_not_told_may_be_one_that_is_just_dying(
+    store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
+    threading.Timer(0.2, user.kill).start()
+    with store.alone():
+        assert user.wait() == -signal.SIGKILL
+
+
+def test_a_store_that_could_not_be_had_alone_is_asked_for_again(
+    store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
+    monkeypatch.setattr(presence, "_GRACE", 0.1)
+    with pytest.raises(StateError, match="another skillpm command"), store.alone():
+        raise AssertionError
+    assert store.read(DIGEST) == DATA
+    user.kill()
+    user.wait()
+    with pytest.raises(StateError, match="in use by"), Store(store.folder).alone():
+        raise AssertionError
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(
