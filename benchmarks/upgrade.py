@@ -31,12 +31,13 @@ SCHEMES = {"lossless": (), "graftllm": ("--scheme", "graftllm"), "auto": ("--bud
 
 @dataclass(frozen=True)
 class Upgraded:
-    """Bytes: both packs, what the upgrade fetched, what had to come, what the store holds."""
+    """Bytes: both packs, what the upgrade says it fetched, what had to come, the store's blobs."""
 
     before: int
     after: int
     fetched: int
     bound: int
+    grown: int
     stored: int
 
 
@@ -84,11 +85,18 @@ def measure(folder: Path, width: int, more: tuple[str, ...]) -> Upgraded:
     assert not after["changed"], "the requirement is exact: nothing may move"
     text = (project / "skillpm.toml").read_text()
     (project / "skillpm.toml").write_text(text.replace("=1.0.0", "^1"))
+    held = stored_bytes(home)
     done = skillpm("upgrade", cwd=project, home=home).document
     new = blobs_of(home, done["changed"][0]["digest"])
-    stored = sum(p.stat().st_size for p in (home / "store").rglob("*") if p.is_file())
+    stored = stored_bytes(home)
     bound = sum(size for digest, size in new.items() if digest not in old)
-    return Upgraded(sum(old.values()), sum(new.values()), done["fetched_bytes"], bound, stored)
+    both = (sum(old.values()), sum(new.values()))
+    return Upgraded(*both, done["fetched_bytes"], bound, stored - held, stored)
+
+
+def stored_bytes(home: Path) -> int:
+    """The bytes of all blobs of the store."""
+    return sum(p.stat().st_size for p in (home / "store" / "sha256").rglob("*") if p.is_file())
 
 
 def blobs_of(home: Path, digest: str) -> dict[str, int]:
@@ -105,13 +113,14 @@ def main() -> None:
     add_output(parser)
     asked = parser.parse_args()
     table = Table(f"An upgrade that changes {len(MOVED)} of {BLOCKS} blocks",
-                  ("scheme", "pack 1.1.0", "fetched", "of the pack", "what must come",
-                   "store / both packs"))  # fmt: skip
+                  ("scheme", "pack 1.1.0", "fetched", "of the pack", "new in the store",
+                   "what must come", "store / both packs"))  # fmt: skip
     for scheme, more in SCHEMES.items():
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
             found = measure(Path(name), asked.width, more)
         table.row(scheme, f"{found.after / 1e3:,.1f} kB", f"{found.fetched / 1e3:,.1f} kB",
-                  f"{found.fetched / found.after:.1%}", f"{found.bound / 1e3:,.1f} kB",
+                  f"{found.fetched / found.after:.1%}", f"{found.grown / 1e3:,.1f} kB",
+                  f"{found.bound / 1e3:,.1f} kB",
                   f"{found.stored / (found.before + found.after):.2f}")  # fmt: skip
     publish(table, asked.append)
 

@@ -18,12 +18,19 @@ def test_no_random_graph_is_judged_otherwise_than_by_a_sat_solver() -> None:
 
 def test_a_registry_is_read_in_a_query_for_each_level_and_the_peer_agrees(tmp_path: Path) -> None:
     resolution.make_registry(tmp_path / "registry", 40)
-    few = resolution.measure(tmp_path / "registry", 40, 5, 30)
-    every = resolution.measure(tmp_path / "registry", 40, 40, 30)
-    assert few["queries"] <= 12
-    assert every["queries"] <= 3
+    few = resolution.measure(tmp_path / "registry", 40, 5, 30, 0)
+    every = resolution.measure(tmp_path / "registry", 40, 40, 30, 0)
+    assert few["queries"] == few["levels"] <= 6
+    assert every["queries"] == every["levels"] == 1
     assert few["answer"] == few["peer_answer"]
     assert every["answer"] == every["peer_answer"] == 40
+
+
+def test_a_fresh_process_is_a_row(tmp_path: Path) -> None:
+    resolution.make_registry(tmp_path / "registry", 20, "dense")
+    row = resolution.row_of(tmp_path / "registry", 20, 5, 1, 30)
+    assert len(row) + 1 == len(resolution.HEAD)
+    assert row[:2] == (20, 5)
 
 
 def test_a_peer_that_takes_too_long_is_stopped() -> None:
@@ -33,6 +40,6 @@ def test_a_peer_that_takes_too_long_is_stopped() -> None:
 
 def test_an_upgrade_fetches_what_must_come_and_no_more(tmp_path: Path) -> None:
     found = upgrade.measure(tmp_path, 16, ())
-    assert found.fetched == found.bound
+    assert found.fetched == found.grown == found.bound
     assert found.fetched < found.after * 0.6
     assert found.stored < found.before + found.after
