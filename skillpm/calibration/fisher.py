@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from skillpm.calibration.runner import Batch, Runner
 from skillpm.delta.auto.weights import Kronecker
+from skillpm.running.runner import Batch, Runner
 
 WIDEST = 8192
 """A wider side's factor is a diagonal: 8192² in float32 is 256 MiB."""

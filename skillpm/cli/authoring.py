@@ -15,7 +15,7 @@ from skillpm.errors import UsageError
 if TYPE_CHECKING:
     from skillpm.delta.differ import Difference
     from skillpm.delta.schemes import Scheme
-    from skillpm.flows.manifest_of import Request
+    from skillpm.flows.manifest_of import Attach, Request
     from skillpm.flows.pack import Packed
     from skillpm.flows.wish import Calibrate, Wish
 
@@ -172,11 +172,23 @@ def _request(asked: dict[str, Any]) -> "Request":
         license=asked["license_"],
         authors=asked["author"],
         card=asked["card"].read_bytes() if asked["card"] else None,
-        probes=asked["probes"].read_bytes() if asked["probes"] else None,
+        attach=_attached(asked),
         method=asked["method"],
         data=asked["data"],
         **{key: asked[key] for key in same},
     )
+
+
+def _attached(asked: dict[str, Any]) -> "tuple[Attach, ...]":
+    """What is measured on base and tuned model, and goes into the pack beside its delta."""
+    from skillpm.flows.manifest_of import Attached
+    from skillpm.spec.oci import PROBES_TYPE
+
+    attach: list[Attach] = []
+    if asked["probes"]:
+        layer = (PROBES_TYPE, asked["probes"].read_bytes(), "probes.jsonl")
+        attach.append(lambda _setting, _against: Attached((layer,)))
+    return tuple(attach)
 
 
 def _packed(done: "Packed") -> dict[str, Any]:

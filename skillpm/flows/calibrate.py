@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillpm.calibration.fisher import gather
-from skillpm.calibration.runner import Batch, Runner, answers_of, divergence
 from skillpm.calibration.texts import read_texts
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.auto.decoded import tensors_of
@@ -14,6 +13,7 @@ from skillpm.delta.auto.weights import Calibrated
 from skillpm.errors import GraftError
 from skillpm.flows.manifest_of import Against
 from skillpm.flows.setting import Setting
+from skillpm.running.runner import Batch, Runner, answers_of, divergence
 
 if TYPE_CHECKING:
     from skillpm.delta.packs import OpenPack

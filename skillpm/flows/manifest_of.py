@@ -17,10 +17,11 @@ from skillpm.delta.schemes import Scheme
 from skillpm.delta.sketch import encode_sketch, sum_sketches
 from skillpm.errors import GraftError
 from skillpm.flows.anypack import AnyPack
-from skillpm.spec import oci
+from skillpm.flows.setting import Setting
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import (
     BaseRef,
+    Capability,
     Compression,
     FootprintEntry,
     Manifest,
@@ -36,12 +37,11 @@ from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 
 REMOVED = "none"
-_ANNOTATION = "org.opencontainers.image."
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks `pack` for."""
+    """What a person asks `pack` for; `attached` is what `attach` made, once it has run."""
 
     base: Path
     tuned: Path
@@ -55,11 +55,20 @@ class Request:
     conflicts: tuple[Requirement, ...] = ()
     over: tuple[str, ...] = ()
     card: bytes | None = None
-    probes: bytes | None = None
+    attach: tuple["Attach", ...] = ()
+    attached: tuple["Attached", ...] = ()
     cast: bool = False
     method: str | None = None
     sources: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What goes into a pack beside its delta: layers as (media type, data, title), and figures."""
+
+    layers: tuple[tuple[str, bytes, str], ...] = ()
+    capabilities: tuple[Capability, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,10 @@ class Against:
     differing: list[Pair]
     renaming: Renaming
     files: Callable[[str], bytes | None]
+
+
+Attach = Callable[[Setting, Against], Attached]
+"""Makes what goes into a pack of base and tuned model; runs before anything is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +166,7 @@ def build_manifest(
         over=[_over(pack) for pack in reference.lower],
         requires=[*request.requires, *_required(reference.lower)],
         conflicts=list(request.conflicts),
-        capabilities=[],
+        capabilities=[one for each in request.attached for one in each.capabilities],
         compression=_compression(against, cut, scheme, footprint),
         footprint=footprint,
         result_root=merkle_root(leaves),
@@ -242,48 +255,3 @@ def _relative(measured: list[Measured]) -> float | None:
     norm = sum(one.norm for one in measured)
     error = sum(one.error for one in measured)
     return sqrt(error / norm) if norm else 0.0
-
-
-def build_image(
-    request: Request, manifest: Manifest, cut: Cut
-) -> tuple[oci.PackImage, dict[Digest, Path | bytes]]:
-    """The OCI manifest and every blob that it names."""
-    config = manifest.canonical()
-    blobs: dict[Digest, Path | bytes] = {Digest.of(config): config}
-    layers = [
-        oci.Descriptor(media_type=oci.DELTA_TYPE, digest=digest, size=path.stat().st_size)
-        for digest, path in sorted(cut.layers.items())
-    ]
-    blobs |= cut.layers
-    extra = [(oci.FILE_TYPE, data, file.path) for file, data in cut.side]
-    extra += [(oci.CARD_TYPE, request.card, "README.md")] if request.card else []
-    extra += [(oci.PROBES_TYPE, request.probes, "probes.jsonl")] if request.probes else []
-    for media_type, data, title in extra:
-        layers.append(_descriptor(media_type, data, title))
-        blobs[Digest.of(data)] = data
-    image = oci.PackImage(
-        config=_descriptor(oci.CONFIG_TYPE, config, None),
-        layers=layers,
-        annotations=_annotations(manifest),
-    )
-    return image, blobs
-
-
-def _descriptor(media_type: str, data: bytes, title: str | None) -> oci.Descriptor:
-    annotations = {oci.TITLE: title} if title else None
-    return oci.Descriptor(
-        media_type=media_type, digest=Digest.of(data), size=len(data), annotations=annotations
-    )
-
-
-def _annotations(manifest: Manifest) -> dict[str, str]:
-    known = {
-        "title": str(manifest.skill),
-        "version": str(manifest.version),
-        "description": manifest.summary,
-        "licenses": manifest.license,
-        "authors": ", ".join(manifest.authors),
-        "created": manifest.created,
-        "base.name": manifest.base.name,
-    }
-    return {f"{_ANNOTATION}{key}": value for key, value in known.items() if value}

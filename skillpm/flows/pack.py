@@ -17,13 +17,13 @@ from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.begin import tidy
 from skillpm.flows.compose import composed_identity, opened, total_bytes
 from skillpm.flows.cutting import encode_layers, measure
+from skillpm.flows.image_of import build_image
 from skillpm.flows.lower import find_pack, with_lower
 from skillpm.flows.manifest_of import (
     Against,
     Cut,
     Reference,
     Request,
-    build_image,
     build_manifest,
 )
 from skillpm.flows.setting import Setting, open_model
@@ -65,6 +65,8 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     if not differing:
         raise _nothing(request)
     against = Against(reference, tuned, tuned_identity, pairs, differing, renaming, side.files)
+    made = tuple(attach(setting, against) for attach in request.attach)
+    request = replace(request, attached=made)
     with scratch(setting.home, "pack") as folder, disk_errors(folder):
         if isinstance(scheme, Wish):
             scheme, layers = scheme.fit(setting, request, against, scheme, folder)
