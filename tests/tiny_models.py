@@ -163,11 +163,16 @@ def copy_model(source: Path, target: Path) -> Path:
 
 
 def logits(folder: Path) -> torch.Tensor:
-    """What the model says, loaded as transformers loads it."""
+    """What the model says, loaded as transformers loads it.
+
+    Its weights are copied first: where a mapped file begins decides which kernel runs on them.
+    """
     config = json.loads((folder / "config.json").read_text())
     classifies = "SequenceClassification" in config["architectures"][0]
     kind: Any = AutoModelForSequenceClassification if classifies else AutoModelForCausalLM
     model = kind.from_pretrained(folder, dtype="auto").eval()
     with torch.no_grad():
+        for weight in (*model.parameters(), *model.buffers()):
+            weight.data = weight.data.clone()
         found: torch.Tensor = model(torch.arange(12)[None]).logits
     return found
