@@ -14,7 +14,8 @@ _LN2 = (float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
 _INVERSE = float.fromhex("0x1.71547652b82fep+0")
 _TERMS = [1.0 / math.factorial(n) for n in range(20)]
 _DEGREE = 14
-_RANGE = (-746.0, 710.0)
+_RANGE = (-746.0, 709.0)
+"""Below, eˣ is 0 in float64; above, it is taken to be e⁷⁰⁹."""
 _SMALL = 0.25
 _FLAT = 22.0
 """From here on tanh is 1 in float64."""
