@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spec_documents import A, ENTRY, manifest_plain
+from spec_documents import ENTRY, A, manifest_plain
 
 from skillpm.delta.sketch import encode_sketch
 from skillpm.spec import json
