@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from examples.code_search.settings import Advance
     from skillpm.archive.reader import PackFile
 
-SETS, SET_SIZE = 12, 5
+SETS, SET_SIZE = 10, 5
+HELD_OUT_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ def world(cache: Path, seed: int, advance: Advance) -> World:
     for number, skill in enumerate(SKILLS):
         folders[skill.name] = folder = tuned(cache, seed, skill, advance)
         packs[skill.name] = open_pack(_packed(cache, start, folder, number))
-        parts = [data(cache, kind, "held_out") for kind in skill.kinds]
-        rows[skill.name] = torch.cat(parts)
+        parts = torch.cat([data(cache, kind, "held_out") for kind in skill.kinds])
+        rows[skill.name] = parts[:: max(1, len(parts) // HELD_OUT_ROWS)][:HELD_OUT_ROWS]
         advance("packing", number + 1, len(SKILLS))
     return World(seed, start, folders, packs, rows)
 
