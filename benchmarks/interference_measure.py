@@ -73,19 +73,14 @@ def world(cache: Path, seed: int, advance: Advance) -> World:
     folders, packs, rows = {}, {}, {}
     for number, skill in enumerate(SKILLS):
         folders[skill.name] = folder = tuned(cache, seed, skill, advance)
-        packs[skill.name] = open_pack(_packed(cache, start, folder, number))
+        packs[skill.name] = open_pack(_packed(cache, start, folder, skill))
         parts = torch.cat([data(cache, kind, "held_out") for kind in skill.kinds])
         rows[skill.name] = parts[:: max(1, len(parts) // HELD_OUT_ROWS)][:HELD_OUT_ROWS]
         advance("packing", number + 1, len(SKILLS))
     return World(seed, start, folders, packs, rows)
 
 
-def name_of(number: int) -> SkillName:
-    """The skill's name as a pack has it."""
-    return SkillName.parse(f"acme/s{number:02}")
-
-
-def _packed(cache: Path, start: Path, folder: Path, number: int) -> Path:
+def _packed(cache: Path, start: Path, folder: Path, skill: Skill) -> Path:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     path = folder.parent / f"{sha256(folder / 'model.safetensors')[7:19]}.skillpack"
     if not path.exists():
@@ -103,8 +98,8 @@ def _packed(cache: Path, start: Path, folder: Path, number: int) -> Path:
             progress=lambda _label, _total: lambda _bytes: None,
             connect=lambda _url, _create: EmptyIndex(),
         )
-        version = Version.parse("1.0.0")
-        request = Request(start, folder, name_of(number), version, output=path)
+        name, version = SkillName.parse(f"acme/{skill.slug}"), Version.parse("1.0.0")
+        request = Request(start, folder, name, version, output=path)
         pack(setting, request, Lossless())
     return path
 

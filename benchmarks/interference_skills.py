@@ -1,4 +1,4 @@
-"""Fifteen skills of a tiny byte-level model to merge in pairs: ten kinds of text, five variants."""
+"""Ten skills of a tiny byte-level model to merge in pairs: six kinds of text, four variants."""
 
 from __future__ import annotations
 
@@ -34,14 +34,19 @@ class Skill:
     kinds: tuple[str, ...]
     lesson: lm.Lesson = FULL
 
+    @property
+    def slug(self) -> str:
+        """The name in paths and packs."""
+        return self.name.lower().replace(", ", "-").replace(" ", "-")
 
-FULLS = tuple(Skill(kind, (kind,)) for kind in texts.KINDS)
+
+KINDS = ("headers", "prose", "bytecode", "stubs", "records", "licences")
+FULLS = tuple(Skill(kind, (kind,)) for kind in KINDS)
 VARIANTS = (
     Skill("headers, attention only", ("headers",), replace(FULL, only=("self_attn",))),
     Skill("prose, MLP only", ("prose",), replace(FULL, only=("mlp",))),
     Skill("stubs, gentle", ("stubs",), replace(FULL, learning_rate=7e-4)),
     Skill("licences, strong", ("licences",), replace(FULL, learning_rate=8e-3)),
-    Skill("tokens and metadata", ("tokens", "metadata")),
 )
 SKILLS = FULLS + VARIANTS
 
@@ -78,7 +83,7 @@ def tuned(cache: Path, seed: int, skill: Skill, advance: Advance) -> Path:
     """The base of this seed, tuned to a skill."""
     lesson = replace(skill.lesson, seed=100 + seed)
     start = base(cache, seed, advance)
-    place = cache / f"tuned-{seed}" / skill.name.replace(", ", "-").replace(" ", "-")
+    place = cache / f"tuned-{seed}" / skill.slug
 
     def work(folder: Path) -> None:
         rows = torch.cat([data(cache, kind, "train") for kind in skill.kinds])

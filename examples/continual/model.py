@@ -75,7 +75,8 @@ def fresh(seed: int) -> Any:
 
 def load(folder: Path) -> Any:
     """A model directory in float32."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return found.eval()
 
 
 def save(model: Any, folder: Path) -> Path:

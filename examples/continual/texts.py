@@ -33,7 +33,8 @@ class Texts:
 
 def read(kind: str) -> Texts:
     """The beginnings of files of one kind, every tenth held out. Takes a second at most."""
-    train, held_out = [], []
+    train: list[str] = []
+    held_out: list[str] = []
     room = {True: HELD_OUT_BYTES, False: TRAIN_BYTES}
     for number, text in enumerate(_distinct(KINDS[kind]())):
         measured = number % EVERY == 0

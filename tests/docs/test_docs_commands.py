@@ -20,7 +20,8 @@ def commands(text: str) -> list[str]:
     fences = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
     typed = [line.strip().removeprefix("$ ") for line in lines]
-    return [line for line in typed if line.startswith("skillpm ")] + inline
+    found = [line for line in typed if line.startswith("skillpm ")] + inline
+    return [line for line in found if "COMMAND" not in line]
 
 
 def parse(line: str) -> click.Command:
