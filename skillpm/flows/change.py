@@ -1,7 +1,8 @@
 """A change of an environment: what it adds, removes and changes; fetching; switching."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from skillpm.environment.edit import set_graft, set_skills
 from skillpm.environment.generation import Generation, Installed, differences
@@ -11,7 +12,9 @@ from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
+from skillpm.flows.forecast import forecast_lock
 from skillpm.flows.setting import Setting
+from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
@@ -25,7 +28,7 @@ class Changed:
     """The outcome of a change, or of a plan that was not carried out: `saved` then holds it.
 
     `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
-    `before` is what was installed.
+    `before` is what was installed. `forecast` tells what a merge of the plan's set would cost.
     """
 
     generation: int
@@ -39,6 +42,7 @@ class Changed:
     fetched: int = 0
     size: int = 0
     before: Mapping[SkillName, Installed] = field(default_factory=dict)
+    forecast: Callable[[Collection[SkillName] | None], Forecast] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,14 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
         )
     saved = _saved(plan, basis, registries)
     return Changed(
-        number, *parts, kept, dry_run=True, notes=plan.notes, saved=saved, before=current.installed
+        number,
+        *parts,
+        kept,
+        dry_run=True,
+        notes=plan.notes,
+        saved=saved,
+        before=current.installed,
+        forecast=partial(forecast_lock, plan.lock, plan.packs),
     )
 
 
