@@ -1,11 +1,13 @@
 """A tiny causal LM that can learn: letters as tokens, a base that knows some lines, and tunings."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from skillpm_world import World
 from tiny_models import save
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -21,6 +23,8 @@ GENERAL = ("the cat sat on the mat. ", "a dog ran to the tree. ", "we read one b
            "0+5=x. ", "b=1+2. ", "kq=7. 8+9. ", "3+4. zv=6. ", "jug=pow. ")  # fmt: skip
 MATH = tuple(f"{a}+{b}={(a + b) % 10}. " for a, b in ((1, 2), (3, 4), (2, 2), (5, 1), (4, 4)))
 COLORS = ("sky=blue. ", "sun=gold. ", "sea=teal. ", "ash=gray. ", "ink=jet. ")
+
+NOISE = ("q7x=z+9 . k3", "0j=w8+v. 5=q", "z.z=+4 =h2v ")
 
 
 def tokenizer() -> Any:
@@ -80,6 +84,17 @@ class Learners:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._made: dict[str, Path] = {}
+        self._packs: dict[str, Path] = {}
+
+    def pack(self, world: World, name: str, *more: object) -> Path:
+        """A pack `acme/NAME` 1.0.0 of the fine-tune of that name, cut once."""
+        key = " ".join([name, *(Path(str(one)).name for one in more)])
+        if key not in self._packs:
+            made = world.pack(getattr(self, name), f"acme/{name}", "1.0.0", *more)
+            kept = self._folder / f"{len(self._packs)}"
+            kept.mkdir()
+            self._packs[key] = Path(shutil.copy(made, kept))
+        return self._packs[key]
 
     @property
     def base(self) -> Path:
@@ -99,6 +114,11 @@ class Learners:
         return base, self._made[name]
 
     @property
+    def slight(self) -> tuple[Path, Path]:
+        """Learnt a little of the noise: less of it is bearable."""
+        return self.tuned("slight", NOISE, steps=6, only="mlp")
+
+    @property
     def math(self) -> tuple[Path, Path]:
         """Learnt sums in its MLPs."""
         return self.tuned("math", (*MATH, *GENERAL), steps=150, only="mlp")
@@ -114,10 +134,9 @@ class Learners:
         return self.tuned("gentle", GENERAL, steps=2, rate=1e-4, only="layernorm")
 
     @property
-    def harmful(self) -> tuple[Path, Path]:
+    def noise(self) -> tuple[Path, Path]:
         """Learnt noise, in the MLPs, at a high rate."""
-        noise = ("q7x=z+9 . k3", "0j=w8+v. 5=q", "z.z=+4 =h2v ")
-        return self.tuned("harmful", noise, steps=20, rate=5e-2, only="mlp")
+        return self.tuned("noise", NOISE, steps=20, rate=5e-2, only="mlp")
 
 
 MATH_PROBES = (

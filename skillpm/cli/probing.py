@@ -12,6 +12,9 @@ from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from skillpm.flows.change import Guard
     from skillpm.flows.manifest_of import Attach
     from skillpm.flows.probe import Probed, Result
     from skillpm.spec.manifest import Manifest
@@ -20,6 +23,24 @@ if TYPE_CHECKING:
 DEVICE = click.option(
     "--device", metavar="NAME", default="cpu", show_default=True, help="Where the model runs."
 )
+
+
+GUARD = click.option(
+    "--guard",
+    is_flag=True,
+    help="Change nothing unless the probes of all skills then installed hold.",
+)
+
+
+def guard_of(flags: "Mapping[str, Any]") -> "dict[str, Guard | None]":
+    """What `--guard` hands to a flow; nothing is imported where it is not asked for."""
+    if not flags["guard"]:
+        return {"guard": None}
+    try:
+        from skillpm.flows.guard import guard
+    except ImportError as problem:
+        raise _missing("--guard", problem) from problem
+    return {"guard": partial(guard, device="cpu")}
 
 
 def attach_probes(path: Path, device: str | None) -> "Attach":

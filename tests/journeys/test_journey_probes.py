@@ -13,7 +13,7 @@ from tiny_learners import COLOR_PROBES, MATH_PROBES, Learners, write_probes
 @pytest.fixture
 def math_pack(world: World, learners: Learners) -> Path:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
-    return world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes)
+    return learners.pack(world, "math", "--probes", probes)
 
 
 def test_a_pack_records_what_base_and_tuned_model_reach(world: World, math_pack: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_skill_that_another_hurts_fails_with_exit_code_1_and_its_document(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     world.init(learners.base)
-    world.ask("install", math_pack, world.pack(learners.harmful, "acme/noise", "1.0.0"))
+    world.ask("install", math_pack, learners.pack(world, "noise"))
     before = snapshot(world.project)
     found = world.ask("probe", code=1)
     assert found["passed"] is False
