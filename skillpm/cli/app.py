@@ -19,6 +19,7 @@ from skillpm.cli import (
     habits,
     inspecting,
     models,
+    probing,
     project,
     reading,
     registries,
@@ -59,7 +60,7 @@ for _command in (
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, project.apply, reading.list_, reading.history, reading.resolve,
     relations.tree, relations.why, relations.outdated, relations.diff,
-    models.graft, auditing.audit, exporting.export, exporting.bundle,
+    models.graft, probing.probe, auditing.audit, exporting.export, exporting.bundle,
     registries.registry,
     storage.gc, storage.cache, habits.completion, habits.config, habits.doctor,
 ):  # fmt: skip
