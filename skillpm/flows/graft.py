@@ -71,7 +71,7 @@ def graft(
         base = open_base(setting, project)
         check_target(place, base)
         identity = setting.identify(base, "hashing base")
-        _check_base(setting, current, base, identity)
+        check_project_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         remember_project(setting, project, current.lockfile)
         written = _write(setting, _Order(project, lock, place, link, fresh), base, identity)
@@ -82,7 +82,7 @@ def graft(
     return Grafted(place, written.root, current.number, skills, *counts, seconds)
 
 
-def _check_base(
+def check_project_base(
     setting: Setting, current: Generation, base: Checkpoint, identity: Identity
 ) -> None:
     """`check_base`, which also says where a base that is nearly right would do (law 8)."""
