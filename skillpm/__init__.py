@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillpm.version import __version__
+
 if TYPE_CHECKING:
     from skillpm.flows.live import Workspace
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "open"]
 
 
 def open(  # noqa: A001 - `skillpm.open` reads as what it does, as `tarfile.open` does

@@ -6,7 +6,8 @@ layer keeps its tensor as [out, in], Conv1D as [in, out], an embedding as [ids, 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,12 +50,11 @@ class Factors:
 
     def to(self, device: torch.device) -> "Factors":
         """On a device."""
-        moved = {
-            name: value.to(device)
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, torch.Tensor) else value
             for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
         }
-        return replace(self, **moved)
+        return Factors(**moved)
 
     def _dtype(self, values: torch.Tensor) -> torch.dtype:
         """What is multiplied in: the wider of both; in float32 where the codes are integers."""
@@ -62,13 +62,13 @@ class Factors:
         return torch.promote_types(values.dtype, kind)
 
     def linear(self, values: torch.Tensor) -> torch.Tensor:
-        """values [..., n] · Δᵀ → [..., m]."""
+        """Inputs [..., n] · Δᵀ → [..., m]."""
         kind = self._dtype(values)
         inner = _scaled(values.to(kind), self.columns) @ self.right.to(kind).T
         return self._out(_scaled(inner, self.ranks) @ self.left.to(kind).T, self.rows)
 
     def conv1d(self, values: torch.Tensor) -> torch.Tensor:
-        """values [..., m] · Δ → [..., n]."""
+        """Inputs [..., m] · Δ → [..., n]."""
         kind = self._dtype(values)
         inner = _scaled(values.to(kind), self.rows) @ self.left.to(kind)
         return self._out(_scaled(inner, self.ranks) @ self.right.to(kind), self.columns)
@@ -112,17 +112,15 @@ def factors_of(decoder: FactorDecoder, weight: float, dtype: torch.dtype) -> Fac
     """The factors of one decoded tensor, at a weight; those of `svd` in `dtype`."""
     if isinstance(decoder, lowrank.Decoder):
         update = decoder.update
-        left, right = (
-            (update.a.flipped, update.b.flipped) if update.transposed else (update.b, update.a)
-        )
-        return Factors(_stored(left), _stored(right), update.scale * weight)
+        sides = (update.a.flipped, update.b.flipped) if update.transposed else (update.b, update.a)
+        return Factors(_stored(sides[0]), _stored(sides[1]), update.scale * weight)
     if isinstance(decoder, svd.Decoder):
         product = decoder.product
-        left, right = product.left(slice(None)), product.right
-        return Factors(*_balanced(left, right, product.exponent, dtype), weight)
+        lefts = product.left(slice(None))
+        return Factors(*_balanced(lefts, product.right, product.exponent, dtype), weight)
     scaled = decoder.scaled
     scales = (_vector(each) for each in (scaled.ranks, scaled.rows, scaled.columns))
-    left, right = np.ascontiguousarray(scaled.left), np.ascontiguousarray(scaled.right.T)
+    left, right = (np.ascontiguousarray(codes) for codes in (scaled.left, scaled.right.T))
     return Factors(torch.from_numpy(left), torch.from_numpy(right), weight, *scales)
 
 
@@ -143,9 +141,9 @@ def _vector(scales: Floats | None) -> torch.Tensor | None:
 def _balanced(
     left: Floats, right: Floats, exponent: int, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """left · right · 2^exponent with the ranks of both sides of a like size, so that none is lost.
+    """The product left · right · 2^exponent with the ranks of both sides alike in size.
 
-    They are moved by powers of two, which costs no precision.
+    So none is lost in a narrow dtype; they are moved by powers of two, which costs no precision.
     """
     tops = np.frexp(np.abs(left).max(axis=0))[1], np.frexp(np.abs(right).max(axis=1))[1]
     moved = (tops[1] + exponent - tops[0]) // 2

@@ -48,7 +48,7 @@ class Ready:
     patches: Mapping[str, Patch]
     nbytes: int
     forms: Mapping[str, str]
-    """How each tensor runs: `factors`, `sparse`, `rows` or `dense`."""
+    """How each tensor runs: `factors`, `sparse`, `rows`, `dense`; a tied one perhaps in two ways."""
 
 
 @dataclass
@@ -93,9 +93,12 @@ class _Tensor:
         if len(decoders) != 1 or not isinstance(decoders[0][0], topk.Decoder):
             return None
         decoder, weight = decoders[0]
+        assert isinstance(decoder, topk.Decoder)  # noqa: S101 - told to the type checker
         spans = chunk_spans(self.stack.base.specs[self.name])
         pieces = [decoder.delta(number) for number in range(len(spans))]
-        at = np.concatenate([np.flatnonzero(p) + s for p, (s, _) in zip(pieces, spans, strict=True)])
+        at = np.concatenate(
+            [np.flatnonzero(p) + s for p, (s, _) in zip(pieces, spans, strict=True)]
+        )
         if _SPARSE_WORTH * _SPARSE_BYTES * at.size > self.value.nbytes:
             return None
         kept = np.concatenate([piece[piece != 0] for piece in pieces]) * weight
@@ -170,10 +173,10 @@ def make_ready(stack: Stack, places: Places) -> Ready:
     parts = _Parts()
     with torch.inference_mode(mode=False), torch.no_grad():
         for name, where in places.of(stack.entries).items():
-            tensor = _Tensor(stack, name, places.value(where[0])) if where else None
-            for place in where if tensor else ():
-                kind = _kind(places.module(place), place)
-                parts.forms[name] = parts.take(tensor, place, kind)
+            if where:
+                tensor = _Tensor(stack, name, places.value(where[0]))
+                taken = {parts.take(tensor, at, _kind(places.module(at), at)) for at in where}
+                parts.forms[name] = "+".join(sorted(taken))
         paths = parts.tensors.keys() | parts.added.keys()
         patches = {path: _patch(places.model.get_submodule(path), path, parts) for path in paths}
     return Ready(stack.skill, patches, parts.nbytes(), parts.forms)

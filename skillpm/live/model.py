@@ -83,12 +83,11 @@ class Block:
         self._switch = switch
         self._chosen = chosen if chosen is None or isinstance(chosen, str) else list(chosen)
         self._tokens: list[Token[Selection | None]] = []
-        named = [chosen] if isinstance(chosen, str) else chosen or ()
-        for skill in named:
+        if self._chosen == []:
+            raise UsageError("an empty list names no skill", hint="`None` is the base")
+        for skill in self._chosen if isinstance(self._chosen, list) else (self._chosen,):
             if skill is not None:
                 switch.shelf.known(skill)
-        if isinstance(chosen, Sequence) and not chosen:
-            raise UsageError("an empty list names no skill", hint="`None` is the base")
 
     def __enter__(self) -> Self:
         self._tokens.append(self._switch.active.set(self._switch.select(self._chosen)))
@@ -151,7 +150,9 @@ class Live(nn.Module):
         The first is what it costs to be attached; the second is there while it is ready.
         """
         shelf = self._switch.shelf
-        return {one: (shelf.stacks[one].payload_bytes, shelf.ready_bytes(one)) for one in self.skills}
+        return {
+            one: (shelf.stacks[one].payload_bytes, shelf.ready_bytes(one)) for one in self.skills
+        }
 
     def skill_forms(self, skill: str) -> dict[str, str]:
         """How each tensor of a skill runs: `factors`, `sparse`, `rows` or `dense`."""
@@ -160,7 +161,8 @@ class Live(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own
         """Another device or dtype: what was ready is made anew."""
         self._switch.shelf.forget()
-        return super()._apply(fn, recurse)
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return moved
 
     def __deepcopy__(self, _memo: object) -> Self:
         raise GraftError("a live model is not copied", hint="`load()` gives another: it is mapped")
@@ -179,7 +181,11 @@ def attach(model: Any, stacks: Mapping[str, Stack], places: Places, limit: int) 
     """Put skills beside a model, nothing merged; it stays an instance of its own class."""
     kind = type(model)
     extra = Generating if hasattr(kind, "generate") else Live
-    named = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
+    named = {
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__doc__": kind.__doc__,
+    }
     model.__class__ = type(kind.__name__, (extra, kind), named)
     switch = Switch(Shelf(stacks, places, limit))
     object.__setattr__(model, "_switch", switch)

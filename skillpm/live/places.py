@@ -91,9 +91,9 @@ class Places:
         """A head of its own where the base ties it: the one thing that may be added."""
         for place, value in self._held.items():
             tied = sum(other is value for other in self._held.values()) > 1
-            if entry.change == "added" and place.name == entry.tensor and tied:
-                if value.shape == entry.spec.shape:
-                    return (place,)
+            fits = place.name == entry.tensor and value.shape == entry.shape
+            if entry.change == "added" and fits and tied:
+                return (place,)
         raise GraftError(
             f"`{entry.tensor}` is {entry.change}: live, a skill changes only tensors that the "
             "base has, at their shape"

@@ -161,9 +161,7 @@ def _apart(
     return out
 
 
-def groups_of(
-    skills: Sequence[str | None], ready: Callable[[str], Ready]
-) -> Iterator[Group]:
+def groups_of(skills: Sequence[str | None], ready: Callable[[str], Ready]) -> Iterator[Group]:
     """The rows of each skill, and those of the base."""
     for skill in dict.fromkeys(skills):
         rows = tuple(row for row, other in enumerate(skills) if other == skill)

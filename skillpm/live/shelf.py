@@ -28,8 +28,9 @@ class Shelf:
         self._lock = threading.Lock()
 
     def known(self, skill: str) -> Stack:
-        """An attached skill. Raises `UnknownSkillError` with the nearest, `GraftError` for one that
-        cannot run live.
+        """An attached skill.
+
+        Raises `UnknownSkillError` with the nearest, `GraftError` for one that cannot run live.
         """
         stack = self.stacks.get(skill)
         if stack is None:

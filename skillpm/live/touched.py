@@ -29,7 +29,7 @@ class Touched:
     def _plain(self) -> Any:
         return type(self._module).forward.__get__(self._module)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The module's output."""
         selection = self._active.get()
