@@ -48,7 +48,7 @@ class Ready:
     patches: Mapping[str, Patch]
     nbytes: int
     forms: Mapping[str, str]
-    """How each tensor runs: `factors`, `sparse`, `rows`, `dense`; a tied one perhaps in two ways."""
+    """How each tensor runs: `factors`, `sparse`, `rows`, `dense`; a tied one maybe in two ways."""
 
 
 @dataclass
@@ -118,7 +118,8 @@ class _Tensor:
         if sole is not None and sole.result != leaf_of_chunks(spec, iter(chunks)):
             raise IntegrityError(f"`{self.name}` of `{self.stack.skill}` is not what was promised")
         flat = torch.frombuffer(bytearray(b"".join(chunks)), dtype=_TORCH[spec.dtype])
-        return flat.reshape(spec.shape).to(self.value.device, self.value.dtype)
+        fresh = flat.reshape(spec.shape).clone()  # at home in memory of torch, which is aligned
+        return fresh.to(self.value.device, self.value.dtype)
 
     @cached_property
     def rows(self) -> Rows | None:

@@ -44,7 +44,8 @@ class Places:
         for place, value in self._held.items():
             tensor = named.get(place.name)
             if tensor is not None and value.shape == specs[tensor].shape:
-                self._of.setdefault(tensor, []).append(place)
+                tied = [other for other, same in self._held.items() if same is value]
+                self._of.setdefault(tensor, tied)
 
     def value(self, place: Place) -> torch.Tensor:
         """The base's own tensor there."""
