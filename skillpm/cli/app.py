@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from skillpm import __version__
 from skillpm.cli import (
     advisories,
     auditing,
@@ -30,6 +29,7 @@ from skillpm.cli.output import report
 from skillpm.cli.settings import color_of
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
+from skillpm.version import __version__
 
 INTERRUPTED = 130
 
