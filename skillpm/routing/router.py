@@ -25,8 +25,8 @@ class Fit:
     """What one text says for one skill.
 
     `evidence` is the log-likelihood ratio, in nats, of this skill against none; `threshold` is
-    what its own examples reach, each judged by the others; `distance` is to the skill's centre,
-    in standard deviations a feature.
+    what the installed skills' own examples reach, each judged by the others; `distance` is to the
+    skill's centre, in standard deviations a feature.
     """
 
     evidence: float
@@ -75,19 +75,21 @@ NOTHING = Decision(None, None, MappingProxyType({}))
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A skill's mean in the space, how many examples it is of, and what they reach."""
+    """A skill's mean in the space, and how many examples it is of."""
 
     mean: Array
     count: int
-    threshold: float
 
 
 class Router:
     """The router of a set of signatures, all of one base."""
 
-    def __init__(self, space: Space | None, candidates: Mapping[SkillName, _Candidate]) -> None:
+    def __init__(
+        self, space: Space | None, candidates: Mapping[SkillName, _Candidate], threshold: float
+    ) -> None:
         self._space = space
         self._candidates = candidates
+        self._threshold = threshold
 
     @classmethod
     def of(cls, signatures: Mapping[SkillName, Signature]) -> "Router":
@@ -97,18 +99,18 @@ class Router:
         a product over all samples: under a second.
         """
         if not signatures:
-            return cls(None, {})
+            return cls(None, {}, 0.0)
         named = sorted(signatures.items())
         _check_alike(named)
         samples = [signature.examples for _, signature in named]
         background = _distinct([signature.background for _, signature in named])
         space = space_of(samples, background)
-        reached = _cross_fitted(samples, background)
+        threshold = _threshold(_cross_fitted(samples, background))
         candidates = {
-            skill: _Candidate(space.seen(sample).mean(axis=0), len(sample), _threshold(own))
-            for (skill, _), sample, own in zip(named, samples, reached, strict=True)
+            skill: _Candidate(space.seen(sample).mean(axis=0), len(sample))
+            for (skill, _), sample in zip(named, samples, strict=True)
         }
-        return cls(space, candidates)
+        return cls(space, candidates, threshold)
 
     @property
     def skills(self) -> tuple[SkillName, ...]:
@@ -140,7 +142,7 @@ class Router:
 
     def _decision(self, columns: Mapping[SkillName, tuple[Array, Array]], row: int) -> Decision:
         fits = {
-            skill: Fit(float(found[row]), self._candidates[skill].threshold, float(away[row]))
+            skill: Fit(float(found[row]), self._threshold, float(away[row]))
             for skill, (found, away) in columns.items()
         }
         ranked = sorted(fits, key=lambda skill: (-fits[skill].score, skill))
@@ -186,13 +188,14 @@ def _cross_fitted(samples: Sequence[Array], background: Array) -> list[Array]:
     return found
 
 
-def _threshold(own: Array) -> float:
-    """The conformal threshold: a new text of the skill is under it with a chance of `REJECTED`.
+def _threshold(reached: Sequence[Array]) -> float:
+    """The conformal threshold: a new text of some skill is under it with a chance of `REJECTED`.
 
-    Or of 1/(n + 1) where n examples cannot tell less.
+    Or of 1/(n + 1) where n examples cannot tell less. Evidence is in nats for every skill, so that
+    one threshold serves all: each skill's own would rest on its one or two strangest examples.
     """
-    place = max(0, int(REJECTED * (len(own) + 1)) - 1)
-    return float(np.sort(own)[place])
+    own = np.sort(np.concatenate(reached))
+    return float(own[max(0, int(REJECTED * (len(own) + 1)) - 1)])
 
 
 def _distance(seen: Array, mean: Array) -> Array:

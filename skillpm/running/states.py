@@ -80,14 +80,17 @@ def imagined(runner: Runner, count: int) -> list[str]:
     first = config.bos_token_id if config.bos_token_id is not None else config.eos_token_id
     if not runner.causal or first is None:
         return []
-    draw = torch.Generator().manual_seed(_SEED)
     ids = torch.full((count, 1), int(first), device=runner.device)
-    past = None
-    for _ in range(length_of(runner) - 1):
-        step = ids if past is None else ids[:, -1:]
-        out = runner.model(input_ids=step, past_key_values=past, use_cache=True)
-        past = out.past_key_values
-        chances = torch.softmax(out.logits[:, -1].float(), dim=-1).cpu()
-        following = torch.multinomial(chances, 1, generator=draw)
-        ids = torch.cat([ids, following.to(runner.device)], dim=1)
-    return [runner.tokenizer.decode(row[1:], skip_special_tokens=True) for row in ids.cpu()]
+    with torch.random.fork_rng():
+        torch.manual_seed(_SEED)
+        made = runner.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=length_of(runner) - 1,
+            pad_token_id=int(first),
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+        )
+    return [runner.tokenizer.decode(row[1:], skip_special_tokens=True) for row in made.cpu()]
