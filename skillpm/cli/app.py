@@ -23,6 +23,7 @@ from skillpm.cli import (
     reading,
     registries,
     relations,
+    routing,
     storage,
 )
 from skillpm.cli.output import report
@@ -60,7 +61,8 @@ for _command in (
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, project.apply, reading.list_, reading.history, reading.resolve,
     relations.tree, relations.why, relations.outdated, relations.diff,
-    models.graft, probing.probe, auditing.audit, exporting.export, exporting.bundle,
+    models.graft, probing.probe, routing.route, auditing.audit, exporting.export,
+    exporting.bundle,
     registries.registry,
     storage.gc, storage.cache, habits.completion, habits.config, habits.doctor,
 ):  # fmt: skip
