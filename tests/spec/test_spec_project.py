@@ -98,7 +98,7 @@ def test_graft_says_mode_method_and_settings(
         ("settings = { density = 0.5 }", "graft.settings: `sum` has no setting 'density'"),
         (
             'method = "ties"\nsettings = { density = 0.0, seed = 1 }',
-            "graft.settings: `density` of `ties` cannot be 0.0; 0 < it <= 1, default 0.2; `ties` has",
+            "graft.settings: `density` of `ties` cannot be 0.0; 0 < it <= 1, default 0.2; `ties`",
         ),
         ('method = "x"\nsettings = { y = 1 }', "graft.method: this skillpm knows"),
     ],
