@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile, open_pack
-from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project, basis_of
 from skillpm.errors import DigestMismatchError, StateError
 from skillpm.flows.anypack import AnyPack, check_is
@@ -14,6 +13,7 @@ from skillpm.flows.change import (
     Changed,
     Plan,
     apply_plan,
+    asking,
     completed,
     preview,
     publish_files,
@@ -81,7 +81,7 @@ def _plan(setting: Setting, project: Project, registries: Registries, saved: Sav
     """The plan, after checking that it is one that skillpm could have made."""
     text = project.read_text(project.file)
     wishes = saved.plain_wishes
-    file = parse_project(text if wishes is None else set_skills(text, wishes))
+    file = parse_project(text if wishes is None else asking(text, wishes, saved.lock))
     registries = replace(registries, file=file)
     before = project.read_lock()
     if saved.frozen and (before is None or not before.same_set(saved.lock)):

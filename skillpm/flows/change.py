@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from skillpm.environment.edit import set_skills
+from skillpm.environment.edit import set_graft, set_skills
 from skillpm.environment.generation import Generation, Installed, differences
 from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, basis_of, wishes_of
@@ -49,6 +49,7 @@ class Changed:
 class Plan:
     """What the environment is to become. `wishes` is the `[skills]` table, None to leave it.
 
+    Where `[skills]` is set, `[graft]` is too: to what the lock has.
     A `frozen` plan has the lock as it is on disk, and does not write it. A new project's file is to
     be `text`, comments and all, where that is given.
     """
@@ -158,10 +159,15 @@ def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
     )
 
 
+def asking(text: str, wishes: Mapping[str, object], lock: Lockfile) -> str:
+    """A project file that asks for these wishes, and for the lock's way of grafting."""
+    return set_graft(set_skills(text, wishes), lock.graft.table)
+
+
 def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
     """The project file as the plan leaves it, and what it then asks for."""
     text = plan.text or project.read_text(project.file)
-    edited = text if plan.wishes is None else set_skills(text, plan.wishes)
+    edited = text if plan.wishes is None else asking(text, plan.wishes, plan.lock)
     return edited, wishes_of(parse_project(edited))
 
 
