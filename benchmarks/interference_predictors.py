@@ -66,7 +66,9 @@ PREDICTORS: dict[str, Callable[[Meeting], float]] = {
 
 
 def spearman(one: list[float], other: list[float]) -> float:
-    """The correlation of ranks; ties share the mean of theirs."""
+    """The correlation of ranks; ties share the mean of theirs. NaN where one side is all ties."""
+    if 1 in (len(set(one)), len(set(other))):
+        return math.nan
     return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
 
 

@@ -15,8 +15,6 @@ from skillpm.spec.overlap import Delta, Vector, cosine, delta_of, dot, overlap, 
 
 Level = Literal["none", "low", "medium", "high", "unknown"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
-# A stranger's delta meets less curvature than a skill's own: fitted on pairs of one seed (ADR 18).
-SCALE = 0.6
 LOSS = "token_loss"
 ROUTED = "routed"
 
@@ -78,7 +76,7 @@ def harm(alone: Vector, merged: Vector, others: Vector, size: float) -> float:
     below 0; above 1 where it would be worse than the base.
     """
     excess = dot(others, others) + 2 * (dot(merged, others) - dot(alone, others))
-    return SCALE * max(0.0, excess / size)
+    return max(0.0, excess / size)
 
 
 def recorded_gain(manifest: Manifest) -> float | None:
