@@ -25,6 +25,7 @@ from skillpm.flows.pack import pack
 from skillpm.flows.setting import Setting
 from skillpm.index.empty import EmptyIndex
 from skillpm.spec.forecast import forecast
+from skillpm.spec.manifest import Capability, Manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
@@ -65,19 +66,30 @@ class World:
     tuned: dict[str, Path]
     packs: dict[str, PackFile]
     held_out: dict[str, torch.Tensor]
+    manifests: dict[str, Manifest]
 
 
 def world(cache: Path, seed: int, advance: Advance) -> World:
     """Train and pack all skills of a seed; what is there already is taken up again."""
     start = base(cache, seed, advance)
-    folders, packs, rows = {}, {}, {}
+    folders, packs, rows, manifests = {}, {}, {}, {}
     for number, skill in enumerate(SKILLS):
         folders[skill.name] = folder = tuned(cache, seed, skill, advance)
-        packs[skill.name] = open_pack(_packed(cache, start, folder, skill))
+        packs[skill.name] = one = open_pack(_packed(cache, start, folder, skill))
         parts = torch.cat([data(cache, kind, "held_out") for kind in skill.kinds])
-        rows[skill.name] = parts[:: max(1, len(parts) // HELD_OUT_ROWS)][:HELD_OUT_ROWS]
+        step = max(2, len(parts) // HELD_OUT_ROWS)
+        rows[skill.name] = parts[::step][:HELD_OUT_ROWS]
+        manifests[skill.name] = _probed(one.manifest, start, folder, parts[1::step])
         advance("packing", number + 1, len(SKILLS))
-    return World(seed, start, folders, packs, rows)
+    return World(seed, start, folders, packs, rows, manifests)
+
+
+def _probed(manifest: Manifest, start: Path, folder: Path, probes: torch.Tensor) -> Manifest:
+    """The manifest as `pack --probes` writes it, with probes that nothing is measured on."""
+    before, after = (lm.loss(lm.load(one), probes) for one in (start, folder))
+    figures = {"value": after, "base_value": before, "samples": len(probes)}
+    recorded = Capability(name="probes", metric="token_loss", **figures)
+    return manifest.model_copy(update={"capabilities": [recorded]})
 
 
 def _packed(cache: Path, start: Path, folder: Path, skill: Skill) -> Path:
@@ -173,8 +185,8 @@ def measured(cache: Path, found: World, advance: Advance) -> list[Row]:
 def forecast_of(found: World, row: Row) -> float:
     """What `install --dry-run` says that this skill loses, from the manifests of the set."""
     together = (row.victim, *row.others)
-    told = forecast([found.packs[name].manifest for name in together], {}, "merged")
-    skill = found.packs[row.victim].manifest.skill
+    told = forecast([found.manifests[name] for name in together], {}, "merged")
+    skill = found.manifests[row.victim].skill
     harm = next(one.harm for one in told.skills if one.skill == skill)
     assert harm is not None
     return harm

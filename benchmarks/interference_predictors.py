@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.torch import load_file
 
+from skillpm.spec.forecast import recorded_gain
 from skillpm.spec.overlap import Delta, delta_of, dot, overlap, total
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class Meeting:
 
 
 def quadratic(kappa: float) -> Callable[[Meeting], float]:
-    """The excess of ‖x - (1+κ)Δi‖² at x = Δi + Δj over that at Δi, in units of the gain."""
+    """The excess of ‖x - (1+κ)Δi‖² at x = Δi + Δj over that at Δi, in units of the gain.
+
+    κ > 0: the tuned model stopped short of its optimum, so what pulls the same way helps.
+    """
     return lambda m: (m.added - 2 * kappa * m.inner) / ((1 + 2 * kappa) * m.own)
 
 
@@ -62,7 +66,9 @@ PREDICTORS: dict[str, Callable[[Meeting], float]] = {
 
 
 def spearman(one: list[float], other: list[float]) -> float:
-    """The correlation of ranks; ties share the mean of theirs."""
+    """The correlation of ranks; ties share the mean of theirs. NaN where one side is all ties."""
+    if 1 in (len(set(one)), len(set(other))):
+        return math.nan
     return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
 
 
@@ -73,13 +79,14 @@ def _ranks(values: list[float]) -> list[float]:
 
 def meeting(found: World, row: Row) -> Meeting:
     """What the manifests of a row's packs say."""
-    own = delta_of(found.packs[row.victim].manifest)
-    others = [delta_of(found.packs[name].manifest) for name in row.others]
+    own = delta_of(found.manifests[row.victim])
+    others = [delta_of(found.manifests[name]) for name in row.others]
     elements = {tensor: size for one in others for tensor, size in one.elements.items()}
     added = Delta(total([one.sketch for one in others]), elements)
     squares = (dot(own.sketch, own.sketch), dot(added.sketch, added.sketch))
     inner = dot(own.sketch, added.sketch)
-    return Meeting(*squares, inner, overlap(own, added), row.base - row.alone)
+    gain = recorded_gain(found.manifests[row.victim])
+    return Meeting(*squares, inner, overlap(own, added), gain or math.nan)
 
 
 class Exact:

@@ -73,7 +73,9 @@ def _row(pair: "PairForecast") -> tuple[object, ...]:
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f}%"
+    if share is None:
+        return "-"
+    return f"{100 * share:.0f}%" if share <= 1 else ">100%"
 
 
 def _show_hurt(state: State, done: "Changed", found: "Forecast") -> None:

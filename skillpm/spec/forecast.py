@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from math import inf
 from typing import Literal
 
 from skillpm.errors import SpecError
@@ -14,8 +15,7 @@ from skillpm.spec.overlap import Delta, Vector, cosine, delta_of, dot, overlap, 
 
 Level = Literal["none", "low", "medium", "high", "unknown"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
-# How much further than the tuned model its text's optimum lies, in lengths of the delta.
-KAPPA = 0.5
+LOSS = "token_loss"
 ROUTED = "routed"
 
 
@@ -67,17 +67,27 @@ def level_of(harm: float | None) -> Level:
     return next((word for limit, word in LEVELS if harm < limit), "high")
 
 
-def harm(alone: Vector, merged: Vector, others: Vector) -> float:
+def harm(alone: Vector, merged: Vector, others: Vector, size: float) -> float:
     """The share of its gain that a skill loses, by the second-order view of its loss.
 
-    Its text's loss is taken as ‖x - (1+κ)Δ‖² at a displacement x from the base: the tuned model
-    (x = Δ, `alone`) has gone most of the way to the optimum. `merged` is wΔ, and `others` what the
-    rest of the set adds; what the skill's own weight costs is not counted. Never below 0; above 1
-    where it would be worse than the base.
+    At a displacement x from the base, its text's loss is taken as least at Δ (`alone`), and as
+    growing with ‖x - Δ‖². `merged` is wΔ, `others` what the rest of the set adds, `size` the
+    squared length that its whole gain is worth; what its own weight costs is not counted. Never
+    below 0; above 1 where it would be worse than the base.
     """
-    reach = scaled(alone, 1 + KAPPA)
-    excess = dot(others, others) + 2 * (dot(merged, others) - dot(reach, others))
-    return max(0.0, excess / ((1 + 2 * KAPPA) * dot(alone, alone)))
+    excess = dot(others, others) + 2 * (dot(merged, others) - dot(alone, others))
+    return max(0.0, excess / size)
+
+
+def recorded_gain(manifest: Manifest) -> float | None:
+    """The loss in nats a token that tuning took off, if the pack's probes say so."""
+    gains = [
+        one.base_value - one.value
+        for one in manifest.capabilities
+        if one.metric == LOSS and one.base_value is not None
+    ]
+    gain = sum(gains) / len(gains) if gains and not manifest.over else 0.0
+    return gain if 0.0 < gain < inf else None
 
 
 class _Set:
@@ -95,6 +105,8 @@ class _Set:
                 self.deltas[manifest.skill] = delta_of(manifest)
             except SpecError as problem:
                 self.notes.append(f"{manifest.ref} is left out of the forecast: {problem.message}")
+        found = ((m.skill, recorded_gain(m)) for m in manifests if m.skill in self.deltas)
+        self._gains = {skill: gain for skill, gain in found if gain is not None}
 
     def rivals(self, one: SkillName, other: SkillName) -> bool:
         """Whether two skills meet in a merge as strangers: neither lies over the other."""
@@ -124,7 +136,20 @@ class _Set:
         alone = total([self.deltas[one].sketch for one in stack])
         if not any(alone):
             return None
-        return harm(alone, total([self.weighed(one) for one in stack]), others)
+        size = self._worth.get(victim) or dot(alone, alone)
+        return harm(alone, total([self.weighed(one) for one in stack]), others, size)
+
+    @cached_property
+    def _worth(self) -> dict[SkillName, float]:
+        """The squared length that each recorded gain is worth, at what is usual in this set.
+
+        Skills of one base share its curvature: a skill that gained much with a short delta has more
+        to lose than its norm says, and so withstands more.
+        """
+        squares = {skill: dot(*[self.deltas[skill].sketch] * 2) for skill in self._gains}
+        rates = sorted(squares[skill] / gain for skill, gain in self._gains.items())
+        usual = rates[len(rates) // 2] if rates else 0.0
+        return {skill: gain * usual for skill, gain in self._gains.items()}
 
 
 def forecast(

@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import pytest
 from skillpm_world import World as Project
 from tiny_models import Models
 
 from benchmarks.interference_measure import Row, World, forecast_of
-from benchmarks.interference_predictors import PREDICTORS, Exact, meeting, quadratic, spearman
+from benchmarks.interference_predictors import PREDICTORS, Exact, meeting, spearman
 from skillpm.archive.reader import open_pack
-from skillpm.spec.forecast import KAPPA
+from skillpm.spec.manifest import Capability
 
 
 @pytest.fixture
@@ -16,7 +18,12 @@ def found(world: Project, models: Models) -> World:
         name: open_pack(world.pack((base, folder), f"acme/{name}", "1.0.0"))
         for name, folder in tuned.items()
     }
-    return World(0, base, tuned, packs, {})
+    recorded = Capability(name="probes", metric="token_loss", value=2.0, base_value=3.0)
+    manifests = {
+        name: one.manifest.model_copy(update={"capabilities": [recorded]})
+        for name, one in packs.items()
+    }
+    return World(0, base, tuned, packs, {}, manifests)
 
 
 ROW = Row(0, "math", ("tone",), base=3.0, alone=2.0, merged=2.5)
@@ -44,4 +51,10 @@ def test_a_manifest_and_the_deltas_themselves_tell_nearly_the_same(found: World)
 
 
 def test_the_benchmark_scores_the_forecast_that_a_dry_run_shows(found: World) -> None:
-    assert forecast_of(found, ROW) == pytest.approx(quadratic(KAPPA)(meeting(found, ROW)))
+    there, back = (
+        replace(ROW, victim=a, others=(b,)) for a, b in (("math", "tone"), ("tone", "math"))
+    )
+    norms = meeting(found, there)
+    usual = max(norms.own, norms.added)
+    assert forecast_of(found, there) == pytest.approx(norms.added / usual)
+    assert forecast_of(found, back) == pytest.approx(norms.own / usual)

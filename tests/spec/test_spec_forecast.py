@@ -6,7 +6,7 @@ from spec_documents import ENTRY, A, manifest_plain
 
 from skillpm.delta.sketch import encode_sketch
 from skillpm.spec import json
-from skillpm.spec.forecast import Forecast, forecast, harm, level_of
+from skillpm.spec.forecast import Forecast, forecast, harm, level_of, recorded_gain
 from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.overlap import BUCKETS
@@ -54,17 +54,51 @@ def test_a_smaller_weight_hurts_less() -> None:
     assert len(set(harms)) == 3
 
 
-def test_a_delta_that_pulls_the_same_way_hurts_less_and_one_against_it_more() -> None:
-    base, along, against = (
-        harm(tuple(EAST), tuple(EAST), tuple(NORTH + turn * EAST)) for turn in (0.0, 0.4, -0.4)
+def test_where_a_skill_is_weakened_what_pulls_its_way_mends_and_what_pulls_against_it_hurts() -> (
+    None
+):
+    along, across, against = (
+        harm(tuple(EAST), tuple(0.5 * EAST), tuple(NORTH + turn * EAST), 128.0)
+        for turn in (0.4, 0.0, -0.4)
     )
-    assert along < base < against
+    assert along < across < against
+
+
+def test_at_full_weight_the_harm_is_the_squared_length_of_what_is_added() -> None:
+    for added in (2 * NORTH, 2 * EAST, -2 * EAST):
+        assert harm(tuple(EAST), tuple(EAST), tuple(added), 128.0) == pytest.approx(4.0)
 
 
 def test_nothing_added_does_no_harm() -> None:
-    assert harm(tuple(EAST), tuple(0.3 * EAST), (0.0,) * BUCKETS) == 0.0
+    assert harm(tuple(EAST), tuple(0.3 * EAST), (0.0,) * BUCKETS, 128.0) == 0.0
     (alone,) = told(skill("a", EAST)).skills
     assert (alone.harm, alone.level) == (0.0, "none")
+
+
+def gained(gain: float, metric: str = "token_loss", **more: Any) -> dict[str, Any]:
+    figures = {"name": "probes", "metric": metric, "value": 2.0, "base_value": 2.0 + gain}
+    return {"capabilities": [figures], **more}
+
+
+def test_of_two_equal_deltas_the_one_that_gained_less_has_less_to_lose() -> None:
+    (pair,) = told(skill("much", EAST, **gained(2.0)), skill("little", NORTH, **gained(0.5))).pairs
+    assert (str(pair.a), str(pair.b)) == ("acme/little", "acme/much")
+    assert pair.harm_to_a == pytest.approx(4 * (pair.harm_to_b or 0))
+
+
+@pytest.mark.parametrize("recorded", [
+    gained(-1.0), gained(0.0), gained(5.0, "accuracy"), {"capabilities": []},
+    {"capabilities": [{"name": "probes", "metric": "token_loss", "value": 2.0}]},
+])  # fmt: skip
+def test_what_is_no_gain_in_loss_leaves_the_length_to_tell(recorded: dict[str, Any]) -> None:
+    bare = told(skill("a", EAST, capabilities=[]), skill("b", 2 * NORTH, capabilities=[]))
+    assert told(skill("a", EAST, **recorded), skill("b", 2 * NORTH, **recorded)) == bare
+
+
+def test_a_gain_over_other_skills_is_not_one_over_the_base() -> None:
+    upper = {**over("lower"), **gained(9.0)}
+    assert recorded_gain(skill("upper", EAST, **upper)) is None
+    assert recorded_gain(skill("upper", EAST, **gained(9.0))) == pytest.approx(9.0)
 
 
 def test_pairs_that_nobody_asked_about_are_left_out_but_their_skills_are_not() -> None:
