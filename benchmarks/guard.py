@@ -2,8 +2,8 @@
 
 `python -m benchmarks.guard [--seeds N] [--steps N] [--append FILE]`
 
-All 6 should be stopped with the planted skill named as the culprit, and none of the other 14. The same
-20 packs go into a second project without guard, for the time that this takes and for what would
+All 6 should be stopped with the planted skill named as the culprit, and none of the other 14. The
+same 20 packs go into a second project without guard, for the time that this takes and for what would
 have become of the probes. At the end all 20 are asked for at once in an empty project: the guard
 should name the 6 among them.
 """
@@ -18,7 +18,7 @@ import random
 import statistics
 import tempfile
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Counts:
     plain: list[float] = field(default_factory=list)
     failing_guarded: int = 0
     failing_plain: int = 0
-    together: frozenset[str] = frozenset()
+    together: str = ""
     together_seconds: float = 0.0
 
 
@@ -55,10 +55,8 @@ def ask(project: Path, *command: object) -> tuple[dict[str, Any], float]:
     """A command in this process, where everything is imported already: document and seconds."""
     out, started = io.StringIO(), time.perf_counter()
     with redirect_stdout(out), redirect_stderr(io.StringIO()):
-        try:
+        with suppress(SystemExit):
             skillpm(["-C", str(project), "--json", *map(str, command)])
-        except SystemExit:
-            pass
     document: dict[str, Any] = json.loads(out.getvalue())
     return document, time.perf_counter() - started
 
@@ -116,10 +114,9 @@ def one_seed(folder: Path, seed: int, steps: int) -> Counts:
     found.failing_guarded = _failing(projects[0])
     found.failing_plain = _failing(projects[1])
     document, found.together_seconds = ask(projects[2], "install", *packs, "--guard")
-    found.together = culprits(document) if "error" in document else frozenset()
+    named = culprits(document) if "error" in document else frozenset()
     planted = {f"acme/{skill.name}" for skill in skills if skill.victim}
-    print(f"seed {seed}: named together {sorted(found.together)}, planted {sorted(planted)}")
-    found.together &= planted | {"others"} if found.together - planted else planted
+    found.together = f"{len(named & planted)} of {PLANTED}, {len(named - planted)} others"
     return found
 
 
@@ -148,13 +145,13 @@ def report(counts: list[Counts], append: str | None) -> None:
     table = Table(
         f"Guard: {TOPICS} installs, {PLANTED} planted to hurt another skill",
         ("seed", "planted stopped", "culprit named", "others stopped", "failing, guarded",
-         "failing, unguarded", "all at once: planted named"),
+         "failing, unguarded", "all 20 at once: planted named"),
     )  # fmt: skip
     for seed, one in enumerate(counts):
         table.row(
             seed, f"{one.stopped} of {PLANTED}", f"{one.named} of {PLANTED}",
             f"{one.alarms} of {HONEST}", f"{one.failing_guarded} of {HONEST}",
-            f"{one.failing_plain} of {TOPICS}", f"{len(one.together)} of {PLANTED}",
+            f"{one.failing_plain} of {TOPICS}", one.together,
         )  # fmt: skip
     publish(table, append)
     times = Table(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.cli.forecast import forecast_plain, show_forecast
 from skillpm.cli.output import emit_json, size_text
 from skillpm.cli.state import State
 
@@ -12,8 +13,11 @@ if TYPE_CHECKING:
     from skillpm.flows.change import Changed
 
 
-def show_change(state: State, done: "Changed") -> None:
-    """Say what changed, or would: as a document, or as lines of `+`, `-` and `~`."""
+def show_change(state: State, done: "Changed", *, explain: bool = False) -> None:
+    """Say what changed, or would: as a document, or as lines of `+`, `-` and `~`.
+
+    What would change comes with a forecast: of every pair of skills, where one is to `explain`.
+    """
     for note in done.notes:
         state.say(note)
     if state.json:
@@ -21,7 +25,8 @@ def show_change(state: State, done: "Changed") -> None:
         document: dict[str, Any] = {key: [plain(one) for one in p] for key, p in parts.items()}
         head = {"generation": done.generation, "kept": done.kept, "dry_run": done.dry_run}
         plan = {"plan": done.saved.plain()} if done.saved else {"fetched_bytes": done.fetched}
-        emit_json({**document, **head, "notes": list(done.notes), **plan})
+        harms = forecast_plain(done, explain=explain)
+        emit_json({**document, **head, "notes": list(done.notes), **plan, **harms})
         return
     for sign, several in (("+", done.added), ("-", done.removed)):
         for one in several:
@@ -36,6 +41,7 @@ def show_change(state: State, done: "Changed") -> None:
         click.echo(f"generation {done.generation} {would}current; {done.kept} kept{told}")
     else:
         click.echo(f"nothing to change; generation {done.generation} {would}current")
+    show_forecast(state, done, explain=explain)
 
 
 def moves(old: "Entry", new: "Entry") -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.changes import show_change
+from skillpm.cli.forecast import EXPLAIN, check_explain
 from skillpm.cli.output import clean, emit_json
 from skillpm.cli.params import (
     ALLOW_YANKED,
@@ -63,6 +64,7 @@ def init(state: State) -> None:
 @click.command(cls=Command)
 @click.argument("wanted", metavar="[REQ|FILE.skillpack]...", type=WANTED, nargs=-1)
 @DRY_RUN
+@EXPLAIN
 @click.option("--frozen", is_flag=True, help="Never change the lock: fail where it would.")
 @click.option(
     "--from",
@@ -85,22 +87,24 @@ def install(
     \b
     skillpm install acme/math
     skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
+    skillpm install acme/sql --dry-run
     skillpm install acme/sql --guard
     skillpm install --frozen
     skillpm install --from team.skillbundle --base ./model
     """
     from skillpm.flows.install import install as flow
 
+    explain = check_explain(flags)
     refuse_together(flags, "frozen", "lowest", "allow_yanked", "accept_footprint")
     if bundle is not None:
-        _install_bundle(state, bundle, wanted, flags)
+        _install_bundle(state, bundle, wanted, flags, explain=explain)
         return
     request = _request(wanted, **flags | guard_of(flags))
-    show_change(state, flow(make_setting(state, timeout=timeout), request))
+    show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
 
 
 def _install_bundle(
-    state: State, bundle: Path, wanted: tuple[str, ...], flags: dict[str, bool]
+    state: State, bundle: Path, wanted: tuple[str, ...], flags: dict[str, bool], *, explain: bool
 ) -> None:
     from skillpm.flows.unbundle import install_bundle
 
@@ -114,7 +118,7 @@ def _install_bundle(
     done = install_bundle(
         make_setting(state), bundle, frozen=flags["frozen"], dry_run=flags["dry_run"]
     )
-    show_change(state, done)
+    show_change(state, done, explain=explain)
 
 
 def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
@@ -139,6 +143,7 @@ def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
 @click.option("--all", "everything", is_flag=True, help="Move all skills (the default).")
 @click.option("--to", metavar="VERSION", type=VERSION, help="Move the one SKILL to this version.")
 @DRY_RUN
+@EXPLAIN
 @GUARD
 @ACCEPT
 @ALLOW_YANKED
@@ -162,9 +167,10 @@ def upgrade(
     from skillpm.flows.ask import InstallRequest
     from skillpm.flows.install import upgrade as flow
 
+    explain = check_explain(flags)
     asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
     request = InstallRequest(upgrade=asked, **flags | guard_of(flags))
-    show_change(state, flow(make_setting(state, timeout=timeout), request))
+    show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
 
 
 def _moved(

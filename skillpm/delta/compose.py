@@ -1,8 +1,12 @@
 """Composition: base + a set of packs, tensor by tensor, as a stream (contract, section 4).
 
 Where one pack at weight 1 touches a tensor (or lies on top of all others that do), the result is
-that pack's own decode. Otherwise it is float64(base) + Σ wᵢΔᵢ in the order of skill names, rounded
-once. A composition is itself a source, so that a pack can be cut from it (`--over`).
+that pack's own decode, whatever the method. Otherwise it is float64(base) + what the method of
+merging makes of the deltas, rounded once: for `sum` Σ wᵢΔᵢ in the order of skill names. A
+composition is itself a source, so that a pack can be cut from it (`--over`).
+
+Cost: `sum` streams. The other methods hold the tensor's deltas whole: 8 bytes an element for each
+task vector and a few more, for each worker.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,16 +15,22 @@ from functools import cached_property
 
 import numpy as np
 
-from skillpm.delta.bits import Words
+from skillpm.delta.bits import Words, chunk_spans, word_count
 from skillpm.delta.codecs.base import round_sum
+from skillpm.delta.merging.arithmetic import add_up
+from skillpm.delta.merging.methods import merge
+from skillpm.delta.merging.vectors import Mask, Vector
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.ports import Source
-from skillpm.delta.rounding import Floats, to_float64
+from skillpm.delta.rounding import Floats, is_finite, to_float64
 from skillpm.delta.streams import reference_chunks
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec, is_float
 from skillpm.spec.manifest import FootprintEntry
+from skillpm.spec.merging import SUM, Merging
 from skillpm.spec.names import SkillName
+
+_SUMMED = Merging()
 
 
 @dataclass(frozen=True)
@@ -34,13 +44,16 @@ class Applied:
 class Composition:
     """Base + set, as a source. The set holds every pack that another of it lies over."""
 
-    def __init__(self, base: Source, applied: list[Applied]) -> None:
+    def __init__(self, base: Source, applied: list[Applied], merging: Merging = _SUMMED) -> None:
         self._base = base
+        self.merging = merging
         self._applied = {
             each.pack.skill: each for each in sorted(applied, key=lambda a: a.pack.skill)
         }
         self._references: dict[SkillName, Composition] = {}
         self._below = {skill: self._lower(skill) for skill in self._applied}
+        covered = frozenset[SkillName]().union(*self._below.values())
+        self._uppermost = [skill for skill in self._applied if skill not in covered]
 
     def _lower(self, skill: SkillName) -> frozenset[SkillName]:
         """The packs that one lies over, and those that they lie over."""
@@ -107,6 +120,27 @@ class Composition:
         adds_up = entry.change == "changed" and is_float(entry.dtype)
         return entry if not adds_up or (full and len(self._tops(tensor)) == 1) else None
 
+    def vectors(self, tensor: str) -> Mapping[SkillName, tuple[SkillName, ...]]:
+        """The task vectors that meet in a tensor, each by the pack on top, and whose deltas it is.
+
+        A pack and all that it alone lies over are one: together they are what was tuned. A pack
+        that several lie over is one of its own.
+        """
+        found: dict[SkillName, tuple[SkillName, ...]] = {}
+        for skill in self.touched[tensor]:
+            leader = skill
+            for tops in (self._tops(tensor), self._uppermost):
+                over = [t for t in tops if t == leader or leader in self._below[t]]
+                leader = over[0] if len(over) == 1 else leader
+            found[leader] = (*found.get(leader, ()), skill)
+        return dict(sorted(found.items()))
+
+    def merges(self, tensor: str) -> bool:
+        """Whether a method but `sum` decides a tensor: several task vectors meet in it."""
+        if self.merging.method == SUM or tensor not in self.touched:
+            return False
+        return self.sole(tensor) is None and len(self.vectors(tensor)) > 1
+
     def chunks(self, name: str) -> Iterator[bytes]:
         """The result's bytes, chunk by chunk."""
         if name not in self.touched:
@@ -117,6 +151,8 @@ class Composition:
             pack, reference = self._applied[top].pack, self._reference(top)
             decoded = pack.decode(name, reference, with_delta=False)
             yield from (words.tobytes() for _, words, _ in decoded)
+        elif self.merges(name):
+            yield from (words.tobytes() for words in self._merged(name))
         else:
             yield from (words.tobytes() for words in self._sum(name))
 
@@ -138,11 +174,50 @@ class Composition:
         weights = [self._applied[skill].weight for skill in skills]
         bases = reference_chunks(self._base, spec)
         for base, *deltas in zip(bases, *streams, strict=True):
-            total = to_float64(base, spec.dtype)
             with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` refuses both
-                for weight, delta in zip(weights, deltas, strict=True):
-                    total = total + (delta if weight == 1.0 else delta * weight)
+                total = add_up(to_float64(base, spec.dtype), weights, deltas)
             yield round_sum(base, total, spec.dtype, name)
+
+    def _merged(self, name: str) -> Iterator[Words]:
+        """float64(base) + what the method makes of the task vectors, rounded once."""
+        spec = self.specs[name]
+        bases = list(reference_chunks(self._base, spec))
+        finite = [is_finite(base, spec.dtype) for base in bases]
+        vectors = [
+            self._vector(leader, members, spec, finite)
+            for leader, members in self.vectors(name).items()
+        ]
+        delta = merge(vectors, self.merging, name)
+        for base, (start, stop) in zip(bases, chunk_spans(spec), strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` refuses both
+                total = to_float64(base, spec.dtype) + delta[start:stop]
+            yield round_sum(base, total, spec.dtype, name)
+
+    def _vector(
+        self,
+        leader: SkillName,
+        members: tuple[SkillName, ...],
+        spec: TensorSpec,
+        finite: list[Mask],
+    ) -> Vector:
+        """One task vector, whole: zero where the base is no number, whose bits stay there.
+
+        Several packs are added up, each at its weight. Raises `GraftError` as a sum does.
+        """
+        delta = np.empty(word_count(spec))
+        weights = [self._applied[skill].weight for skill in members]
+        alone = len(members) == 1
+        streams = [self._deltas(skill, spec.name) for skill in members]
+        for keep, span, *parts in zip(finite, chunk_spans(spec), *streams, strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # told below
+                total = parts[0] if alone else add_up(np.zeros_like(parts[0]), weights, parts)
+            piece = delta[slice(*span)]
+            piece[:] = np.where(keep, total, 0.0)
+            if not np.isfinite(piece).all():
+                raise GraftError(
+                    f"`{spec.name}` overflows {spec.dtype}, or becomes NaN, when it is grafted"
+                )
+        return Vector(str(leader), weights[0] if alone else 1.0, delta)
 
     def _deltas(self, skill: SkillName, name: str) -> Iterator[Floats]:
         pack = self._applied[skill].pack

@@ -10,6 +10,8 @@ from tomlkit.items import Table
 from skillpm.errors import SpecError
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
+from skillpm.spec.merging import MERGED, SUM
+from skillpm.spec.project import GraftTable, parse_project
 
 _TEMPLATE = """\
 [project]
@@ -47,6 +49,30 @@ def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
         elif _plain(table[name].unwrap()) != plain:
             _update(table, name, plain)
     return tomlkit.dumps(document)
+
+
+def set_graft(text: str, graft: GraftTable) -> str:
+    """The text with a `[graft]` that asks for the same as this one; left alone where it does."""
+    if _asked(parse_project(text).graft) == _asked(graft):
+        return text
+    document = _parsed(text)
+    if "graft" not in document:
+        document["graft"] = tomlkit.table()
+    table = cast("Table", document["graft"])
+    for key, value, usual in (("mode", graft.mode, MERGED), ("method", graft.method, SUM)):
+        if key in table or value != usual:
+            table[key] = value
+    if graft.merging.asked:
+        settings = tomlkit.inline_table()
+        settings.update(graft.merging.asked)
+        table["settings"] = settings
+    elif "settings" in table:
+        del table["settings"]
+    return tomlkit.dumps(document)
+
+
+def _asked(graft: GraftTable) -> tuple[object, ...]:
+    return graft.mode, graft.merging
 
 
 def _parsed(text: str) -> tomlkit.TOMLDocument:

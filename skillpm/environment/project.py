@@ -7,7 +7,7 @@ from skillpm.environment.generation import Generation, parse_generation
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.digests import Digest
-from skillpm.spec.lockfile import LockedBase, Lockfile, parse_lockfile
+from skillpm.spec.lockfile import LockedBase, LockedGraft, Lockfile, parse_lockfile
 from skillpm.spec.plan import Basis
 from skillpm.spec.project import ProjectFile, parse_project
 
@@ -127,7 +127,8 @@ class Project:
 
 def first_generation(file: ProjectFile, created: str) -> Generation:
     """Generation 0: nothing is installed."""
-    lock = Lockfile(base=LockedBase(name=Path(file.project.base).name, root=file.root))
+    base = LockedBase(name=Path(file.project.base).name, root=file.root)
+    lock = Lockfile(base=base, graft=LockedGraft.of(file.graft))
     return Generation(
         number=0,
         created=created,

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile, open_pack
-from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project, basis_of
 from skillpm.errors import DigestMismatchError, StateError
 from skillpm.flows.anypack import AnyPack, check_is
@@ -15,6 +14,7 @@ from skillpm.flows.change import (
     Guard,
     Plan,
     apply_plan,
+    asking,
     completed,
     guarded,
     preview,
@@ -93,7 +93,7 @@ def _plan(
     """The plan, after checking that it is one that skillpm could have made, and any guard."""
     text = project.read_text(project.file)
     wishes = saved.plain_wishes
-    file = parse_project(text if wishes is None else set_skills(text, wishes))
+    file = parse_project(text if wishes is None else asking(text, wishes, saved.lock))
     registries = replace(registries, file=file)
     before = project.read_lock()
     if saved.frozen and (before is None or not before.same_set(saved.lock)):

@@ -22,7 +22,8 @@ from skillpm.flows.compose import opened
 from skillpm.flows.graft import stamp_of
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.digests import Digest
-from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.lockfile import LockedGraft, Lockfile
+from skillpm.spec.merging import Merging
 from skillpm.spec.merkle import Identity, leaf_of_chunks
 from skillpm.store.packs import load_pack
 
@@ -103,7 +104,13 @@ def _capped(findings: Iterator[Finding]) -> Iterator[Finding]:
 
 def _is_current(graft: Grafted, stamp: Mapping[str, Any]) -> bool:
     wanted = stamp_of(graft.installed, graft.installed.base.root)
-    return all(stamp.get(key) == wanted[key] for key in ("base_root", "skills"))
+    found = {**stamp, "graft": _manner(stamp)}
+    return all(found.get(key) == wanted[key] for key in ("base_root", "skills", "graft"))
+
+
+def _manner(stamp: Mapping[str, Any]) -> Any:
+    """How a graft was made; one by skillpm 0.1 does not say, and is a sum."""
+    return stamp.get("graft", LockedGraft().manner)
 
 
 def _files(folder: Path, stamp: Mapping[str, Any]) -> Iterator[Finding]:
@@ -144,7 +151,8 @@ def _composition(
         packs = [load_pack(setting.store, digest) for digest, _ in listed]
         weights = [weight for _, weight in listed]
         applied = [Applied(p, w) for p, w in zip(opened(packs), weights, strict=True)]
-        return Composition(based.model, applied)
+        manner = _manner(stamp)
+        return Composition(based.model, applied, Merging(manner["method"], manner["settings"]))
     except (SkillpmError, KeyError, TypeError, ValueError, AttributeError):
         return None  # a pack that is missing or damaged is a finding of its own
 
@@ -178,7 +186,7 @@ def _place(read: Read, name: str) -> Path:
 
 
 def _sums(read: Read, composition: Composition) -> Iterator[Finding]:
-    """The tensors that several packs add up to, or one at another weight: computed again."""
+    """The tensors that several packs merge into, or one at another weight: computed again."""
     for name, spec in sorted(composition.rewritten.items()):
         if composition.sole(name) is None:
             try:

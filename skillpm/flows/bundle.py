@@ -6,13 +6,13 @@ from pathlib import Path
 
 from skillpm.archive.bundle import is_bundle
 from skillpm.archive.writer import staged_name, write_bundle
-from skillpm.environment.edit import set_base, set_skills
+from skillpm.environment.edit import set_base
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
 from skillpm.flows.begin import tidy
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import fetch_all
+from skillpm.flows.change import asking, fetch_all
 from skillpm.flows.fit import misfit
 from skillpm.flows.setting import Setting
 from skillpm.spec.bundle import BundledBase, BundleDocuments
@@ -68,7 +68,7 @@ def _chosen(project: Project, generation: int | None) -> tuple[str, Lockfile]:
     text = project.read_text(project.file)
     if generation is not None:
         chosen = project.generation(generation)
-        return set_skills(text, chosen.wishes), chosen.lockfile
+        return asking(text, chosen.wishes, chosen.lockfile), chosen.lockfile
     lock = project.read_lock()
     reason = misfit(file, lock)
     if lock is None or reason is not None:

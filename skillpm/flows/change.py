@@ -1,9 +1,10 @@
 """A change of an environment: what it adds, removes and changes; fetching; switching."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from skillpm.environment.edit import set_skills
+from skillpm.environment.edit import set_graft, set_skills
 from skillpm.environment.generation import Generation, Installed, differences
 from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, basis_of, wishes_of
@@ -11,7 +12,9 @@ from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
+from skillpm.flows.forecast import forecast_lock
 from skillpm.flows.setting import Setting
+from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
@@ -25,7 +28,7 @@ class Changed:
     """The outcome of a change, or of a plan that was not carried out: `saved` then holds it.
 
     `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
-    `before` is what was installed.
+    `before` is what was installed. `forecast` tells what a merge of the plan's set would cost.
     """
 
     generation: int
@@ -39,12 +42,14 @@ class Changed:
     fetched: int = 0
     size: int = 0
     before: Mapping[SkillName, Installed] = field(default_factory=dict)
+    forecast: Callable[[Collection[SkillName] | None], Forecast] | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
     """What the environment is to become. `wishes` is the `[skills]` table, None to leave it.
 
+    Where `[skills]` is set, `[graft]` is too: to what the lock has.
     A `frozen` plan has the lock as it is on disk, and does not write it. A new project's file is to
     be `text`, comments and all, where that is given.
     """
@@ -140,7 +145,14 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
         )
     saved = _saved(plan, basis, registries)
     return Changed(
-        number, *parts, kept, dry_run=True, notes=plan.notes, saved=saved, before=current.installed
+        number,
+        *parts,
+        kept,
+        dry_run=True,
+        notes=plan.notes,
+        saved=saved,
+        before=current.installed,
+        forecast=partial(forecast_lock, plan.lock, plan.packs),
     )
 
 
@@ -161,10 +173,15 @@ def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
     )
 
 
+def asking(text: str, wishes: Mapping[str, object], lock: Lockfile) -> str:
+    """A project file that asks for these wishes, and for the lock's way of grafting."""
+    return set_graft(set_skills(text, wishes), lock.graft.table)
+
+
 def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
     """The project file as the plan leaves it, and what it then asks for."""
     text = plan.text or project.read_text(project.file)
-    edited = text if plan.wishes is None else set_skills(text, plan.wishes)
+    edited = text if plan.wishes is None else asking(text, plan.wishes, plan.lock)
     return edited, wishes_of(parse_project(edited))
 
 

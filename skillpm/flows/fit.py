@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from skillpm.errors import UnknownSkillError
-from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.lockfile import LockedGraft, LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
 from skillpm.spec.requirements import Requirement
@@ -20,8 +20,8 @@ def misfit(file: ProjectFile, lock: Lockfile | None) -> str | None:
 def _misfits(file: ProjectFile, lock: Lockfile) -> Iterator[str]:
     if lock.base.root != file.root:
         yield "skillpm.toml names another base"
-    if (lock.graft.mode, lock.graft.method) != (file.graft.mode, file.graft.method):
-        yield "`[graft]` asks for another mode or method"
+    if lock.graft.manner != LockedGraft.of(file.graft).manner:
+        yield "`[graft]` asks for another mode, method or settings"
     locked = lock.skills
     for need in file.requirements:
         if not _admits(locked, need):

@@ -11,7 +11,14 @@ from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.environment.swap import Swap, is_replaceable
 from skillpm.environment.transaction import clear_journal, update_file, write_journal
-from skillpm.errors import IntegrityError, NotFoundError, StateError, UnknownSkillError, UsageError
+from skillpm.errors import (
+    GraftError,
+    IntegrityError,
+    NotFoundError,
+    StateError,
+    UnknownSkillError,
+    UsageError,
+)
 from skillpm.flows.anypack import check_is, side_packs
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
@@ -22,8 +29,10 @@ from skillpm.flows.fit import prune
 from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_of
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.flows.solve import check_together
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.merging import MERGED
 from skillpm.spec.merkle import Identity
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import StoredPack, load_pack
@@ -73,6 +82,8 @@ def graft(
         identity = setting.identify(base, "hashing base")
         _check_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
+        if lock.graft.routed:
+            _check_part(setting, lock, only)
         remember_project(setting, project, current.lockfile)
         written = _write(setting, _Order(project, lock, place, link, fresh), base, identity)
         if not only:
@@ -132,10 +143,26 @@ def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
     return prune(lock, only).with_root(None)
 
 
+def _check_part(setting: Setting, lock: Lockfile, only: Sequence[SkillName]) -> None:
+    """Raise `GraftError` for the whole of a routed set, `ResolutionError` for parts that clash."""
+    if lock.skill and not only:
+        raise GraftError(
+            "`[graft]` is routed: each answer is by one skill, and no one folder holds them all",
+            hint=f"`skillpm graft --only {min(lock.skills)}` writes one skill's model; in Python, "
+            'skillpm.open(".").load() has them all',
+        )
+    graft = lock.graft.model_copy(update={"mode": MERGED})
+    packs = {skill: load_pack(setting.store, one.digest) for skill, one in lock.skills.items()}
+    check_together(lock.model_copy(update={"graft": graft}), packs)
+
+
 def compose(
     setting: Setting, base: Checkpoint, identity: Identity, lock: Lockfile
 ) -> tuple[Composition, list[StoredPack]]:
-    """Base + the packs of a lock, from the store."""
+    """Base + the packs of a lock, from the store, to be merged as the lock says.
+
+    Of a routed lock this is the merger of what may well be no one model: prune it first.
+    """
     base.expected = identity.leaves
     packs = [load_pack(setting.store, locked.digest) for locked in lock.skills.values()]
     for pack, locked in zip(packs, lock.skills.values(), strict=True):
@@ -145,7 +172,7 @@ def compose(
             raise IntegrityError(f"`{locked.ref}` was cut from `{pack.manifest.base.root}`")
     weights = [locked.weight for locked in lock.skills.values()]
     applied = [Applied(p, w) for p, w in zip(opened(packs), weights, strict=True)]
-    return Composition(base, applied), packs
+    return Composition(base, applied, lock.graft.merging), packs
 
 
 @dataclass(frozen=True)
@@ -229,6 +256,7 @@ def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:
     return {
         "format": 1,
         "base_root": str(base),
+        "graft": lock.graft.manner,
         "skills": [
             {
                 "skill": str(one.skill),

@@ -33,6 +33,7 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.spec.merkle import Identity, merkle_root
+from skillpm.spec.names import SkillName
 
 SUMS = "sums"
 
@@ -40,22 +41,27 @@ SUMS = "sums"
 def sums_of(composition: Composition, locked: Sequence[LockedSkill]) -> dict[str, str]:
     """For each tensor whose leaf no manifest tells: a digest of what it is the sum of.
 
-    A pack's digest says what it lies over, so packs and weights are all that decides it.
+    A pack's digest says what it lies over, so packs and weights are all that decides a sum. Where
+    another method decides, it counts too, with its settings and what it takes for one vector.
     """
-    by_skill = {one.skill: one for one in locked}
+    parts = {one.skill: [str(one.digest), one.weight] for one in locked}
     return {
-        tensor: str(
-            Digest.of(
-                json.canonical(
-                    [
-                        [str(by_skill[s].digest), by_skill[s].weight]
-                        for s in composition.touched[tensor]
-                    ]
-                )
-            )
-        )
+        tensor: str(Digest.of(json.canonical(_recipe(composition, tensor, parts))))
         for tensor in sorted(composition.rewritten)
         if _promised(composition, tensor) is None
+    }
+
+
+def _recipe(
+    composition: Composition, tensor: str, parts: Mapping[SkillName, list[object]]
+) -> object:
+    if not composition.merges(tensor):
+        return [parts[skill] for skill in composition.touched[tensor]]
+    vectors = composition.vectors(tensor)
+    return {
+        "method": composition.merging.method,
+        "settings": composition.merging.plain,
+        "vectors": {str(top): [parts[s] for s in skills] for top, skills in vectors.items()},
     }
 
 

@@ -13,7 +13,7 @@ from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
 from skillpm.resolver.patience import Patience
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
-from skillpm.spec.compat import clashes
+from skillpm.spec.compat import clashes, lower_closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile
 from skillpm.spec.manifest import Manifest
@@ -106,10 +106,9 @@ def _accept(
 def _lock(
     ask: Ask, releases: Mapping[SkillName, Release], packs: Mapping[SkillName, AnyPack]
 ) -> Lockfile:
-    graft = LockedGraft(mode=ask.file.graft.mode, method=ask.file.graft.method)
     lock = Lockfile(
         base=LockedBase(name=ask.base_name, root=ask.file.root),
-        graft=graft,
+        graft=LockedGraft.of(ask.file.graft),
         skill=[_locked(ask, release, packs[skill]) for skill, release in sorted(releases.items())],
     )
     return lock.with_root(known_root(lock, {s: pack.manifest for s, pack in packs.items()}))
@@ -139,11 +138,14 @@ def _agreed(question: Question, release: Release) -> bool:
 def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Digest | None:
     """The graft's root where it follows without tensor work; None where it does not.
 
-    Nothing installed: the base's. One pack at weight 1, or one on top of all others: its own.
+    Nothing installed: the base's. One pack at weight 1, or one on top of all others: its own,
+    whatever the method. A routed set is no one model, and has none.
     """
     if not lock.skill:
         return lock.base.root
-    if any(locked.weight != 1.0 or locked.accept_footprint for locked in lock.skill):
+    if lock.graft.routed or any(
+        locked.weight != 1.0 or locked.accept_footprint for locked in lock.skill
+    ):
         return None
     skills = set(lock.skills)
     for skill in lock.skills:
@@ -153,7 +155,10 @@ def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Diges
 
 
 def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
-    """Raise `ResolutionError` where two packs of the lock conflict (contract, section 4)."""
+    """Raise `ResolutionError` where two packs of the lock conflict (contract, section 4).
+
+    Packs of a routed set never meet: each has only to fit its own weight and what it lies over.
+    """
     for pack in packs.values():
         for lower in pack.manifest.over:
             found = packs[lower.skill].digest if lower.skill in packs else None
@@ -163,8 +168,17 @@ def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
                     f"but the set has `{found}`"
                 )
     weights = {skill: locked.weight for skill, locked in lock.skills.items()}
-    check_set([packs[skill].manifest for skill in sorted(packs)], weights)
-    check_clashes(side_packs(packs.values()))
+    sets = _meeting(packs) if lock.graft.routed else [dict(packs)]
+    for together in sets:
+        check_set([together[skill].manifest for skill in sorted(together)], weights)
+        check_clashes(side_packs(together.values()))
+
+
+def _meeting(packs: Mapping[SkillName, AnyPack]) -> list[dict[SkillName, AnyPack]]:
+    """Each pack with all that it lies over: what meets in a tensor where answers are routed."""
+    over = {skill: [lower.skill for lower in p.manifest.over] for skill, p in packs.items()}
+    below = lower_closure(over)
+    return [{name: packs[name] for name in (skill, *below[skill])} for skill in sorted(packs)]
 
 
 def check_set(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> None:

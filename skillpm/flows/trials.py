@@ -48,6 +48,12 @@ class Trials:
         asked = [s for s in self.carried if s in part.skills and (of is None or s in of)]
         return [result for skill in asked for result in self._of(part, skill)]
 
+    def hold(self, skills: Iterable[SkillName], weights: Weights | None = None) -> bool:
+        """Whether all probes of the part with these hold; the first that fails ends the trial."""
+        part = weighed(prune(self.lock, skills), weights or {})
+        asked = (skill for skill in self.carried if skill in part.skills)
+        return all(result.passed for skill in asked for result in self._of(part, skill))
+
     def fails(self, victim: SkillName, skills: Iterable[SkillName]) -> bool:
         """Whether any probe of one skill fails in the part with these."""
         return not all(one.passed for one in self.results(skills, [victim]))

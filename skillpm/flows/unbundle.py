@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from skillpm.archive.bundle import BundleFile, open_bundle
-from skillpm.environment.edit import set_base, set_skills
+from skillpm.environment.edit import set_base, set_graft, set_skills
 from skillpm.environment.project import Project, wishes_of
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
@@ -23,7 +23,7 @@ from skillpm.store.packs import fetch_pack
 def install_bundle(
     setting: Setting, path: Path, *, frozen: bool = False, dry_run: bool = False
 ) -> Changed:
-    """Install exactly what a bundle holds: its lock, its `[skills]`, its packs.
+    """Install exactly what a bundle holds: its lock, its `[skills]` and `[graft]`, its packs.
 
     In a folder that is no project, one is made of the base that the person names, with the rest of
     the bundle's project file. The bundle may come from anyone: its lock is verified against the
@@ -76,7 +76,8 @@ def _plan(setting: Setting, project: Project, bundle: BundleFile, *, frozen: boo
             hint=f"`skillpm install --from {bundle.path}` takes the bundle's",
         )
     wishes = wishes_of(bundle.project)
-    file = parse_project(text if frozen else set_skills(text, wishes))
+    asked = text if frozen else set_graft(set_skills(text, wishes), bundle.project.graft)
+    file = parse_project(asked)
     packs = {
         skill: check_is(bundle.packs[one.digest], skill, one.version)
         for skill, one in bundle.lock.skills.items()

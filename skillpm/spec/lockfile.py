@@ -1,11 +1,12 @@
 """The lockfile: exactly what an environment holds, as TOML with one sorted stanza a skill."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from skillpm.errors import Problems
+from skillpm.errors import Problems, SpecError
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import (
@@ -17,7 +18,9 @@ from skillpm.spec.fields import (
     VersionField,
     read_document,
 )
+from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, method_named, mode_named
 from skillpm.spec.names import SkillName
+from skillpm.spec.project import GraftTable
 
 _HEADER = "# Written by skillpm: what is installed, exactly. Commit it; do not edit it.\n"
 Weight = Annotated[float, Field(strict=False)]
@@ -30,13 +33,51 @@ class LockedBase(Document):
     root: DigestField
 
 
-class LockedGraft(Document):
-    """How the set is grafted, and the root that this gives, once it is known."""
+def _spelt(read: Callable[[str], str]) -> AfterValidator:
+    """A word as `read` spells it; one that it does not know stays, and no graft is made by it."""
 
-    mode: str = "merge"
-    method: str = "sum"
-    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    def known(text: str) -> str:
+        with suppress(SpecError):
+            return read(text)
+        return text
+
+    return AfterValidator(known)
+
+
+class LockedGraft(Document):
+    """How the set is grafted, with all settings, and the root that this gives, once it is known."""
+
+    mode: Annotated[str, _spelt(mode_named)] = MERGED
+    method: Annotated[str, _spelt(method_named)] = SUM
+    settings: dict[str, Scalar] = Field(default_factory=dict)
     root: DigestField | None = None
+
+    @classmethod
+    def of(cls, asked: GraftTable) -> "LockedGraft":
+        """What `[graft]` asks for; what it does not set is set here, whatever skillpm reads it."""
+        merging = asked.merging
+        return cls(mode=asked.mode, method=merging.method, settings=merging.plain)
+
+    @property
+    def routed(self) -> bool:
+        """Whether each answer is by one skill, so that no two ever meet in a tensor."""
+        return mode_named(self.mode) == ROUTED
+
+    @property
+    def merging(self) -> Merging:
+        """The method with its settings. Raises `SpecError` for one that is not known here."""
+        return Merging(self.method, self.settings)
+
+    @property
+    def manner(self) -> dict[str, Any]:
+        """Mode, method and settings as plain values."""
+        return {"mode": self.mode, "method": self.method, "settings": dict(self.settings)}
+
+    @property
+    def table(self) -> GraftTable:
+        """What `[graft]` of skillpm.toml says to get this. Raises `SpecError` as `merging` does."""
+        plain = {**self.manner, "settings": self.merging.asked}
+        return read_document(GraftTable, plain, "`[graft]` of the lock")
 
 
 class LockedSkill(Document):

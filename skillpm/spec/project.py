@@ -3,19 +3,26 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import DigestField, Document, read_document
+from skillpm.spec.merging import (
+    MERGED,
+    SUM,
+    Merging,
+    Scalar,
+    method_named,
+    mode_named,
+    setting_problems,
+)
 from skillpm.spec.names import SkillName, is_half
 from skillpm.spec.policy import AuditTable
 from skillpm.spec.requirements import Requirement, VersionRange
 
 DEFAULT_REGISTRY = "default"
-GRAFT_MODE = "merge"
-GRAFT_METHOD = "sum"
 WEIGHT_LIMIT = 1e6
 
 
@@ -43,15 +50,16 @@ def _spoken(parse: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(read)
 
 
-def _only(known: str) -> AfterValidator:
-    """Text that this skillpm knows one value of."""
+def _named(read: Callable[[str], str]) -> AfterValidator:
+    """A word as `read` spells it."""
 
-    def read(text: str) -> str:
-        if text != known:
-            raise ValueError(f"this skillpm knows `{known}` only, found {text!r}")
-        return text
+    def spelt(text: str) -> str:
+        try:
+            return read(text)
+        except SpecError as problem:
+            raise ValueError(problem.message) from problem
 
-    return AfterValidator(read)
+    return AfterValidator(spelt)
 
 
 def _bounded(weight: float) -> float:
@@ -88,8 +96,23 @@ class ProjectTable(Document):
 class GraftTable(Document):
     """`[graft]`: how the set is put together."""
 
-    mode: Annotated[str, _only(GRAFT_MODE)] = GRAFT_MODE
-    method: Annotated[str, _only(GRAFT_METHOD)] = GRAFT_METHOD
+    mode: Annotated[str, _named(mode_named)] = MERGED
+    method: Annotated[str, _named(method_named)] = SUM
+    settings: dict[str, Scalar] = Field(default_factory=dict)
+
+    @field_validator("settings")
+    @classmethod
+    def _known(cls, settings: dict[str, Scalar], info: ValidationInfo) -> dict[str, Scalar]:
+        method = info.data.get("method")  # none where that is a problem already
+        problems = list(setting_problems(method, settings)) if method else []
+        if problems:
+            raise ValueError("; ".join(problems))
+        return settings
+
+    @property
+    def merging(self) -> Merging:
+        """The method with all its settings."""
+        return Merging(self.method, self.settings)
 
 
 class ProjectFile(Document):

@@ -109,7 +109,7 @@ sys.stderr.write("torch" if "torch" in sys.modules else "light")
 @pytest.mark.parametrize(
     "command",
     ["--help", "list", "history", "diff 0 0", "search", "show acme/math", "lock --check", "lock",
-     "install", "uninstall acme/math", "rollback", "audit"],
+     "install", "upgrade --dry-run --explain", "uninstall acme/math", "rollback", "audit"],
 )  # fmt: skip
 def test_a_command_that_does_no_tensor_work_never_imports_torch(
     world: World, models: Models, command: str

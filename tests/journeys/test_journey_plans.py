@@ -43,6 +43,7 @@ def test_a_plan_does_what_its_command_would_have_done(
     plan = _saved(published, *COMMANDS[name])
     would = json.loads(plan.read_text())
     assert published.ask("apply", plan, "--dry-run") == would
+    would = {key: part for key, part in would.items() if not key.startswith("forecast")}
     done = published.ask("apply", plan)
     assert (done.pop("fetched_bytes") > 0) == (name in ("install", "upgrade"))
     assert {**done, "dry_run": True, "plan": would["plan"]} == would

@@ -56,7 +56,7 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ('registry = "inner"', 'registry = "x"', "skills.acme/b.registry: `[reg"),
         ('"inner", "acme"', '"In ner"', "registries.inner.namespaces: 'In ner' is not a namespace"),
         ('outer = "', f'{GREEDY}\nmore = "', "registries.outer.namespaces: 'acme' is bound to"),
-        ('mode = "merge"', 'mode = "ties"', "graft.mode: this skillpm knows `merge` only"),
+        ('mode = "merge"', 'mode = "ties"', "graft.mode: this skillpm knows `merged` and `routed`"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:

@@ -1,0 +1,68 @@
+"""Ten skills, one after the other, each under guard; one goes months later: nine stay as they were.
+
+`python -m examples.continual`: a few minutes. Everything is written under `demo/continual/`.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from examples.continual.journey import Year, live
+from examples.continual.report import summary
+from examples.continual.school import base
+from examples.errors import DemoError
+from examples.journey.command import Skillpm, script
+from examples.journey.progress import watching
+
+FOLDER = Path(__file__).resolve().parents[2] / "demo" / "continual"
+WIDTH_WITHOUT_TERMINAL = 100
+
+
+def main() -> int:
+    """Run the example; 0 only if all that is promised exact is so, and every probe holds."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+    try:
+        return _example(console)
+    except DemoError as error:
+        console.print(f"error: {error}", style="bold red", markup=False)
+        return 1
+
+
+def _example(console: Console) -> int:
+    started = time.monotonic()
+    # A missing command is told now, not after a minute of training.
+    script()
+    for name in ("project", "again", "home", "tuned", "files"):
+        shutil.rmtree(FOLDER / name, ignore_errors=True)
+    for name in ("project", "again"):
+        (FOLDER / name).mkdir(parents=True)
+    console.print("a base learns Python sources; every skill is tuned from it, never from another")
+    with watching(Console(stderr=True)) as advance:
+        base(FOLDER, advance)
+    ours = Skillpm(project=FOLDER / "project", home=FOLDER / "home", console=console)
+    theirs = Skillpm(project=FOLDER / "again", home=FOLDER / "home", console=console)
+    year = live(FOLDER, ours, theirs)
+    console.print(summary(year, seconds=time.monotonic() - started))
+    return _verdict(year)
+
+
+def _verdict(year: Year) -> int:
+    failed = [check.what for check in year.checks if not check.holds]
+    if failed:
+        raise DemoError("this does not hold: " + "; ".join(failed))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""How the forecast of a dry run is shown: which skills a merge would hurt."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skillpm.cli.output import emit_table
+from skillpm.cli.state import State
+from skillpm.errors import UsageError
+
+if TYPE_CHECKING:
+    from skillpm.flows.change import Changed
+    from skillpm.spec.forecast import Forecast, PairForecast
+
+EXPLAIN = click.option(
+    "--explain", is_flag=True, help="With --dry-run: forecast every pair of skills of the set."
+)
+ROWS = 10
+TOLD_APART = 2.0
+
+
+def check_explain(flags: dict[str, bool]) -> bool:
+    """Take `explain` out of the flags; `UsageError` where there is no dry run to explain."""
+    explain = flags.pop("explain")
+    if explain and not flags["dry_run"]:
+        raise UsageError("`--explain` explains a dry run", hint="add `--dry-run`")
+    return explain
+
+
+def _forecast(done: "Changed", *, explain: bool) -> "Forecast | None":
+    if done.forecast is None:
+        return None
+    return done.forecast(None if explain else [one.skill for one in (*done.added, *done.changed)])
+
+
+def forecast_plain(done: "Changed", *, explain: bool) -> dict[str, Any]:
+    """The forecast as documents hold it; nothing where the change was carried out."""
+    found = _forecast(done, explain=explain)
+    if found is None:
+        return {}
+    pairs = [{**asdict(pair), "a": str(pair.a), "b": str(pair.b)} for pair in found.pairs]
+    skills = [{**asdict(one), "skill": str(one.skill)} for one in found.skills]
+    notes = list(found.notes)
+    return {"forecast": pairs, "forecast_skills": skills, "forecast_notes": notes}
+
+
+def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
+    """A table of the pairs, the worst first, and a line for each skill that would be hurt."""
+    found = _forecast(done, explain=explain)
+    if found is None or not (found.pairs or found.notes):
+        return
+    if found.pairs:
+        shown = found.pairs if explain else found.pairs[:ROWS]
+        click.echo("\nwhat a merge would cost, forecast from the manifests alone:")
+        head = ("a", "b", "overlap", "cosine", "a loses", "b loses", "level")
+        emit_table([_row(pair) for pair in shown], head)
+        if len(shown) < len(found.pairs):
+            more = len(found.pairs) - len(shown)
+            click.echo(f"and {more} pairs with no more harm: `--explain` shows all")
+    for note in found.notes:
+        state.say(note)
+    _show_hurt(state, done, found)
+
+
+def _row(pair: "PairForecast") -> tuple[object, ...]:
+    if pair.cosine is None or pair.cosine_error is None or pair.overlap is None:
+        return (pair.a, pair.b, "-", "-", "-", "-", pair.level)
+    near = abs(pair.cosine) < TOLD_APART * pair.cosine_error
+    angle = f"{pair.cosine:.2f} ± {pair.cosine_error:.2f}{' (0?)' if near else ''}"
+    losses = (_percent(pair.harm_to_a), _percent(pair.harm_to_b))
+    return (pair.a, pair.b, _percent(pair.overlap), angle, *losses, pair.level)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}%"
+
+
+def _show_hurt(state: State, done: "Changed", found: "Forecast") -> None:
+    """The skills that would lose much to all others together, and the ways out."""
+    hurt = [one for one in found.skills if one.level in ("medium", "high")]
+    for one in hurt:
+        whose = "installed" if one.skill in done.before else "new"
+        click.echo(
+            f"{one.skill} ({whose}) would lose about {_percent(one.harm)} of its gain "
+            f"to the others together: {one.level}"
+        )
+    if hurt:
+        state.say(
+            'what helps: `mode = "routed"` in `[graft]`, a smaller `weight` in `[skills]`, or '
+            "leaving one out"
+        )

@@ -1,0 +1,174 @@
+"""What a merge would cost each skill, forecast from manifests alone (ADR 18)."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Literal
+
+from skillpm.errors import SpecError
+from skillpm.spec.compat import lower_closure
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.names import SkillName
+from skillpm.spec.overlap import Delta, Vector, cosine, delta_of, dot, overlap, scaled, total
+
+Level = Literal["none", "low", "medium", "high", "unknown"]
+LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
+# How much further than the tuned model its text's optimum lies, in lengths of the delta.
+KAPPA = 0.5
+ROUTED = "routed"
+
+
+@dataclass(frozen=True)
+class PairForecast:
+    """Two skills that a merge adds up. `harm_to_a`: the share of its gain that `a` loses to `b`.
+
+    None where a sketch cannot be used. `level` is of the worse of both.
+    """
+
+    a: SkillName
+    b: SkillName
+    overlap: float | None
+    cosine: float | None
+    cosine_error: float | None
+    harm_to_a: float | None
+    harm_to_b: float | None
+    level: Level
+
+    @property
+    def worst(self) -> float:
+        """The larger harm; what is unknown comes before all."""
+        harms = [harm for harm in (self.harm_to_a, self.harm_to_b) if harm is not None]
+        return max(harms, default=float("inf"))
+
+
+@dataclass(frozen=True)
+class SkillForecast:
+    """The share of its gain that a skill would lose to all others of the set together."""
+
+    skill: SkillName
+    harm: float | None
+    level: Level
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The pairs that were asked for, the worst first, and every skill of the set by name."""
+
+    pairs: tuple[PairForecast, ...]
+    skills: tuple[SkillForecast, ...]
+    notes: tuple[str, ...]
+
+
+def level_of(harm: float | None) -> Level:
+    """The word for a share of the gain that is lost."""
+    if harm is None:
+        return "unknown"
+    return next((word for limit, word in LEVELS if harm < limit), "high")
+
+
+def harm(alone: Vector, merged: Vector, others: Vector) -> float:
+    """The share of its gain that a skill loses, by the second-order view of its loss.
+
+    Its text's loss is taken as ‖x - (1+κ)Δ‖² at a displacement x from the base: the tuned model
+    (x = Δ, `alone`) has gone most of the way to the optimum. `merged` is wΔ, and `others` what the
+    rest of the set adds; what the skill's own weight costs is not counted. Never below 0; above 1
+    where it would be worse than the base.
+    """
+    reach = scaled(alone, 1 + KAPPA)
+    excess = dot(others, others) + 2 * (dot(merged, others) - dot(reach, others))
+    return max(0.0, excess / ((1 + 2 * KAPPA) * dot(alone, alone)))
+
+
+class _Set:
+    """The deltas of a set at its weights, each skill with what it lies over."""
+
+    def __init__(self, manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> None:
+        self.skills = sorted(manifest.skill for manifest in manifests)
+        over = {m.skill: [lower.skill for lower in m.over] for m in manifests}
+        self._below = lower_closure(over)
+        self._weights = weights
+        self.deltas: dict[SkillName, Delta] = {}
+        self.notes: list[str] = []
+        for manifest in sorted(manifests, key=lambda manifest: manifest.skill):
+            try:
+                self.deltas[manifest.skill] = delta_of(manifest)
+            except SpecError as problem:
+                self.notes.append(f"{manifest.ref} is left out of the forecast: {problem.message}")
+
+    def rivals(self, one: SkillName, other: SkillName) -> bool:
+        """Whether two skills meet in a merge as strangers: neither lies over the other."""
+        return one not in self._below[other] and other not in self._below[one]
+
+    def weighed(self, skill: SkillName) -> Vector:
+        """wΔ of one pack."""
+        return scaled(self.deltas[skill].sketch, self._weights.get(skill, 1.0))
+
+    def strangers(self, skill: SkillName) -> Vector | None:
+        """What all others of the set add; None where nothing is known of any of them."""
+        others = [one for one in self.skills if one != skill and self.rivals(one, skill)]
+        if others and not any(one in self.deltas for one in others):
+            return None
+        kin = [one for one in self.deltas if one not in others]
+        return total([self._everything, *(scaled(self.weighed(one), -1.0) for one in kin)])
+
+    @cached_property
+    def _everything(self) -> Vector:
+        return total([self.weighed(skill) for skill in self.deltas])
+
+    def lost(self, victim: SkillName, others: Vector | None) -> float | None:
+        """What a skill, as it is on top of what it lies over, loses to what others add."""
+        stack = [victim, *sorted(self._below[victim])]
+        if others is None or not all(one in self.deltas for one in stack):
+            return None
+        alone = total([self.deltas[one].sketch for one in stack])
+        if not any(alone):
+            return None
+        return harm(alone, total([self.weighed(one) for one in stack]), others)
+
+
+def forecast(
+    manifests: Sequence[Manifest],
+    weights: Mapping[SkillName, float],
+    mode: str,
+    about: Collection[SkillName] | None = None,
+) -> Forecast:
+    """Every pair of the set that `about` names a skill of; all where it is None.
+
+    Costs about 0.2 ms a pair. A pack whose sketch cannot be used is told of in `notes`, its pairs
+    are `unknown`. Where answers are routed there is no merge, and nothing can be hurt by one.
+    """
+    found = _Set(manifests, weights)
+    met = [
+        (a, b)
+        for a, b in combinations(found.skills, 2)
+        if (about is None or a in about or b in about) and found.rivals(a, b)
+    ]
+    pairs = [_pair(found, a, b, merges=mode != ROUTED) for a, b in met]
+    skills = [_skill(found, skill, merges=mode != ROUTED) for skill in found.skills]
+    notes = [*found.notes]
+    if mode == ROUTED:
+        notes.append("each answer is routed to one skill: nothing is merged, so no skill is hurt")
+    ordered = sorted(pairs, key=lambda pair: (-pair.worst, pair.a, pair.b))
+    return Forecast(tuple(ordered), tuple(skills), tuple(notes))
+
+
+def _pair(found: _Set, a: SkillName, b: SkillName, *, merges: bool) -> PairForecast:
+    if a not in found.deltas or b not in found.deltas:
+        return PairForecast(a, b, None, None, None, None, None, "unknown")
+    ours, theirs = found.deltas[a], found.deltas[b]
+    to_a, to_b = (
+        (0.0, 0.0)
+        if not merges
+        else (found.lost(a, found.weighed(b)), found.lost(b, found.weighed(a)))
+    )
+    known = [harm for harm in (to_a, to_b) if harm is not None]
+    level = level_of(max(known, default=None))
+    return PairForecast(
+        a, b, overlap(ours, theirs), *cosine(ours.sketch, theirs.sketch), to_a, to_b, level
+    )
+
+
+def _skill(found: _Set, skill: SkillName, *, merges: bool) -> SkillForecast:
+    lost = found.lost(skill, found.strangers(skill)) if merges else 0.0
+    return SkillForecast(skill, lost, level_of(lost))

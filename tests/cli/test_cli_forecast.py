@@ -1,0 +1,104 @@
+"""Interference before download: what a dry run says of the skills that a merge would hurt."""
+
+import json
+
+import pytest
+from skillpm_world import World
+from tiny_models import Models, Pair
+
+KEYS = {"a", "b", "overlap", "cosine", "cosine_error", "harm_to_a", "harm_to_b", "level"}
+
+
+@pytest.fixture
+def market(world: World, math: Pair, models: Models) -> World:
+    """`acme/math` is installed; `acme/sql` and `acme/tone` are published and not here."""
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    world.ask("install", "acme/math")
+    world.publish(models.tuned("attn", seed=2), "acme/sql", "1.0.0")
+    world.publish(models.tuned("", seed=3), "acme/tone", "1.0.0")
+    return world
+
+
+def test_a_plan_forecasts_the_pairs_that_involve_what_it_adds(market: World) -> None:
+    found = market.ask("install", "acme/sql", "--dry-run")
+    (pair,) = found["forecast"]
+    assert pair.keys() == KEYS
+    assert (pair["a"], pair["b"], pair["overlap"]) == ("acme/math", "acme/sql", 0.0)
+    assert [one["skill"] for one in found["forecast_skills"]] == ["acme/math", "acme/sql"]
+    assert found["forecast_notes"] == []
+
+
+def test_a_forecast_downloads_documents_and_no_payload(market: World) -> None:
+    def blobs() -> set[str]:
+        store = market.home / "store"
+        return {path.name for path in store.rglob("*") if path.is_file() and len(path.name) == 64}
+
+    path = market.folder / "acme-tone-1.0.0.skillpack"
+    footprint = market.ask("inspect", path)["manifest"]["footprint"]
+    layers = {str(entry["layer"]).partition(":")[2] for entry in footprint}
+    before = blobs()
+    assert before
+    assert len(market.ask("install", "acme/tone", "--dry-run")["forecast"]) == 1
+    assert len(blobs() - before) == 2
+    assert layers
+    assert not layers & blobs()
+    market.ask("install", "acme/tone")
+    assert layers <= blobs()
+
+
+def test_explain_forecasts_every_pair(market: World) -> None:
+    market.ask("install", "acme/sql")
+    asked = ("install", "acme/tone", "--dry-run")
+    assert len(market.ask(*asked)["forecast"]) == 2
+    assert len(market.ask(*asked, "--explain")["forecast"]) == 3
+    assert len(market.ask("upgrade", "--dry-run", "--explain")["forecast"]) == 1
+    assert market.ask("upgrade", "--dry-run")["forecast"] == []
+
+
+def test_explain_without_a_dry_run_is_refused(market: World) -> None:
+    for command in (("install", "acme/sql"), ("upgrade",)):
+        assert "--dry-run" in market.fail(*command, "--explain", code=2, kind="usage")
+
+
+def test_a_change_that_is_carried_out_has_no_forecast(market: World) -> None:
+    assert not {key for key in market.ask("install", "acme/sql") if key.startswith("forecast")}
+
+
+def test_a_plan_with_a_forecast_can_be_carried_out(market: World) -> None:
+    plan = market.folder / "plan.json"
+    plan.write_text(json.dumps(market.ask("install", "acme/sql", "--dry-run", "--explain")))
+    market.ask("apply", plan)
+    assert market.installed() == {"acme/math": "1.0.0", "acme/sql": "1.0.0"}
+
+
+def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
+    shown = market.run("install", "acme/tone", "--dry-run")
+    assert shown.code == 0
+    assert "forecast from the manifests alone" in shown.out
+    row = next(line for line in shown.out.splitlines() if line.startswith("acme/math  acme/tone"))
+    assert "100%" in row
+    assert row.endswith("high")
+    assert "acme/math (installed) would lose about " in shown.out
+    assert 'mode = "routed"' in shown.err
+    assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""
+
+
+def test_a_cosine_within_its_error_says_that_it_may_be_zero(market: World) -> None:
+    found = market.ask("install", "acme/sql", "--dry-run")["forecast"][0]
+    assert abs(found["cosine"]) < 2 * found["cosine_error"]
+    assert "(0?)" in market.run("install", "acme/sql", "--dry-run").out
+
+
+def test_a_first_skill_alone_has_nothing_to_forecast(world: World, math: Pair) -> None:
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    assert "forecast" not in world.run("install", "acme/math", "--dry-run").out
+    assert world.ask("install", "acme/math", "--dry-run")["forecast"] == []
+
+
+def test_many_pairs_are_cut_to_the_worst(market: World, models: Models) -> None:
+    for number in range(11):
+        market.ask("install", market.pack(models.tuned("norm", 5), f"acme/n{number}", "1.0.0"))
+    shown = market.run("install", "acme/tone", "--dry-run").out
+    assert "and 2 pairs with no more harm: `--explain` shows all" in shown

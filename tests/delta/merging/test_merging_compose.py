@@ -1,0 +1,214 @@
+"""Compositions by every method: what decides a tensor, and what changes nothing."""
+
+import itertools
+
+import numpy as np
+import pytest
+from delta_worlds import Model, cut, graftllm, numbers, read_all
+
+from skillpm.delta.compose import Applied, Composition
+from skillpm.delta.merging.methods import METHODS, merge
+from skillpm.delta.merging.vectors import Vector
+from skillpm.delta.packs import OpenPack
+from skillpm.delta.ports import CHUNK
+from skillpm.delta.rounding import from_float64, to_float64
+from skillpm.errors import GraftError
+from skillpm.spec.merging import Merging
+
+ATTENTION = "layers.0.attn.q_proj.weight"
+BOTH = [*METHODS, "sum"]
+
+
+def _values(dtype: str, seed: int, size: int = 240) -> np.ndarray:
+    chance = np.random.default_rng(seed)
+    start = np.random.default_rng(0).normal(size=size)
+    words, _ = from_float64(start + (chance.normal(size=size) * 0.1 if seed else 0.0), dtype)
+    return to_float64(words, dtype)
+
+
+def _model(dtype: str, seed: int, size: int = 240) -> Model:
+    return Model({ATTENTION: numbers(dtype, (size,), _values(dtype, seed, size))})
+
+
+def _packs(dtype: str, count: int = 3) -> tuple[Model, list[OpenPack]]:
+    base = _model(dtype, 0)
+    return base, [cut(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(count)]
+
+
+def _read(base: Model, applied: list[Applied], merging: Merging) -> bytes:
+    return read_all(Composition(base, applied, merging=merging), ATTENTION)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "F8_E5M2", "F64"])
+def test_a_merged_tensor_is_base_and_merged_deltas_rounded_once(method: str, dtype: str) -> None:
+    base, packs = _packs(dtype)
+    weights, start = (1.0, 0.5, -0.25), _values(dtype, 0)
+    merging = Merging(method, {"density": 0.5})
+    vectors = [
+        Vector(f"acme/p{n}", weight, _values(dtype, n + 1) - start)
+        for n, weight in enumerate(weights)
+    ]
+    expected = from_float64(start + merge(vectors, merging, ATTENTION), dtype)[0]
+    applied = [Applied(pack, weight) for pack, weight in zip(packs, weights, strict=True)]
+    assert _read(base, applied, merging) == expected.tobytes()
+
+
+@pytest.mark.parametrize("method", BOTH)
+def test_the_order_of_packs_changes_nothing(method: str) -> None:
+    base, packs = _packs("BF16")
+    applied = [Applied(pack, weight) for pack, weight in zip(packs, (1.0, 0.5, 2.0), strict=True)]
+    orders = itertools.permutations(applied)
+    assert len({_read(base, list(order), Merging(method)) for order in orders}) == 1
+
+
+@pytest.fixture(scope="module")
+def wide() -> tuple[Model, np.ndarray, list[np.ndarray], list[OpenPack]]:
+    """A tensor of two chunks, and two fine-tunes that move some of it on both sides."""
+    start = np.zeros(CHUNK + 40)
+    start[:] = np.resize(_values("BF16", 0), start.size)
+    base = Model({ATTENTION: numbers("BF16", (start.size,), start)})
+    moved, packs = [], []
+    for n in (1, 2):
+        tuned = start.copy()
+        tuned[-300:] = to_float64(from_float64(start[-300:] * (1 + n / 4), "BF16")[0], "BF16")
+        moved.append(tuned)
+        model = Model({ATTENTION: numbers("BF16", (start.size,), tuned)})
+        packs.append(cut(base, model, f"acme/p{n}"))
+    return base, start, moved, packs
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_chunks_of_a_large_tensor_change_nothing(
+    method: str, wide: tuple[Model, np.ndarray, list[np.ndarray], list[OpenPack]]
+) -> None:
+    base, start, moved, packs = wide
+    merging = Merging(method, {"density": 0.0002})
+    vectors = [
+        Vector(f"acme/p{n}", weight, each - start)
+        for n, each, weight in zip((1, 2), moved, (1.0, 0.5), strict=True)
+    ]
+    merged = merge(vectors, merging, ATTENTION)
+    expected = from_float64(start + merged, "BF16")[0].tobytes()
+    found = _read(base, [Applied(packs[0]), Applied(packs[1], 0.5)], merging)
+    assert found == expected
+    assert merged[CHUNK:].any() or method == "dare"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_pack_alone_gives_its_own_decode_whatever_the_method(method: str) -> None:
+    base, packs = _packs("F16")
+    whole = Composition(base, [Applied(packs[0])], merging=Merging(method))
+    assert whole.sole(ATTENTION) is packs[0].entries[ATTENTION]
+    assert not whole.merges(ATTENTION)
+    assert read_all(whole, ATTENTION) == _model("F16", 1).tensors[ATTENTION][2]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_pack_at_a_weight_is_weighed_and_not_merged(method: str) -> None:
+    base, packs = _packs("F32")
+    half = [Applied(packs[0], 0.5)]
+    assert _read(base, half, Merging(method)) == _read(base, half, Merging())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stack_is_one_task_vector(method: str) -> None:
+    base = _model("F32", 0)
+    low = cut(base, _model("F32", 1), "acme/low")
+    up = cut(_model("F32", 1), _model("F32", 2), "acme/up", over=(low,))
+    flat = cut(base, _model("F32", 2), "acme/up")
+    other = cut(base, _model("F32", 3), "acme/zoo")
+    merging = Merging(method, {"density": 0.5})
+    stack = Composition(base, [Applied(low), Applied(up), Applied(other)], merging=merging)
+    found = {str(top): [*map(str, under)] for top, under in stack.vectors(ATTENTION).items()}
+    assert found == {"acme/up": ["acme/low", "acme/up"], "acme/zoo": ["acme/zoo"]}
+    alone = Composition(base, [Applied(low), Applied(up)], merging=merging)
+    assert read_all(alone, ATTENTION) == _model("F32", 2).tensors[ATTENTION][2]
+    together = np.frombuffer(read_all(stack, ATTENTION), "<f4")
+    plain = np.frombuffer(_read(base, [Applied(flat), Applied(other)], merging), "<f4")
+    assert np.allclose(together, plain, atol=1e-6)
+
+
+def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> None:
+    base = Model({n: numbers("F32", (4,), 0.0) for n in ("shared", "own")})
+    lows = [
+        cut(base, Model({**base.tensors, "shared": numbers("F32", (4,), v)}), f"acme/low{v}")
+        for v in (1, 2)
+    ]
+    set_of_lows = Composition(base, [Applied(low) for low in lows])
+    tuned = {"shared": numbers("F32", (4,), 3.0), "own": numbers("F32", (4,), 9.0)}
+    top = cut(set_of_lows, Model(tuned), "acme/top", over=tuple(lows))
+    assert list(top.entries) == ["own"]
+    ties = Composition(base, [Applied(one) for one in (*lows, top)], merging=Merging("ties"))
+    assert not ties.merges("shared")
+    assert read_all(ties, "shared") == tuned["shared"][2]
+    loose = Composition(base, [Applied(low) for low in lows], merging=Merging("ties"))
+    assert loose.merges("shared")
+
+
+def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
+    base = _model("F32", 0)
+    low = cut(base, _model("F32", 1), "acme/low")
+    tops = [cut(_model("F32", 1), _model("F32", n), f"acme/top{n}", over=(low,)) for n in (2, 3)]
+    whole = Composition(base, [Applied(one) for one in (low, *tops)], merging=Merging("ties"))
+    assert all(len(under) == 1 for under in whole.vectors(ATTENTION).values())
+    assert len(whole.vectors(ATTENTION)) == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_pack_was_cut_from_is_a_sum_whatever_the_method(method: str) -> None:
+    base, lows = _packs("F32", 2)
+    below = Composition(base, [Applied(low) for low in lows])
+    top = cut(below, _model("F32", 7), "acme/top", over=tuple(lows))
+    whole = Composition(base, [Applied(one) for one in (*lows, top)], merging=Merging(method))
+    assert read_all(whole, ATTENTION) == _model("F32", 7).tensors[ATTENTION][2]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_lossy_packs_are_merged_by_their_own_deltas(method: str) -> None:
+    base = Model({ATTENTION: numbers("F32", (12, 20), _values("F32", 0))})
+    packs = []
+    for n in range(2):
+        tuned = Model({ATTENTION: numbers("F32", (12, 20), _values("F32", n + 1))})
+        packs.append(cut(base, tuned, f"acme/p{n}", scheme=graftllm()))
+    vectors = [
+        Vector(str(p.skill), 1.0, np.concatenate([d for *_, d in p.decode(ATTENTION, base)]))
+        for p in packs
+    ]
+    total = _values("F32", 0) + merge(vectors, Merging(method), ATTENTION)
+    expected = from_float64(total, "F32")[0].tobytes()
+    assert _read(base, [Applied(pack) for pack in packs], Merging(method)) == expected
+
+
+def test_a_merge_that_overflows_is_an_error() -> None:
+    base = Model({ATTENTION: numbers("F32", (3,), [1.0, 2.0, 3.0])})
+    high = Model({ATTENTION: numbers("F32", (3,), [3e38, 2e38, 3e38])})
+    applied = [Applied(cut(base, high, f"acme/p{n}")) for n in range(2)]
+    with pytest.raises(GraftError, match="overflows F32"):
+        _read(base, applied, Merging("dare", {"density": 1.0}))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pack_that_makes_a_number_into_nan_cannot_be_merged(method: str) -> None:
+    base = Model({ATTENTION: numbers("F32", (2,), 1.0)})
+    bad = Model({ATTENTION: ("F32", (2,), np.array([np.nan, 1.0], dtype="<f4").tobytes())})
+    good = Model({ATTENTION: numbers("F32", (2,), 2.0)})
+    packs = [Applied(cut(base, bad, "acme/a")), Applied(cut(base, good, "acme/b"))]
+    with pytest.raises(GraftError, match="becomes NaN"):
+        _read(base, packs, Merging(method))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_elements_of_the_base_that_are_no_numbers_stay(method: str) -> None:
+    words = np.array([np.inf, np.nan, 1.0, -0.0], dtype="<f4")
+    base = Model({ATTENTION: ("F32", (4,), words.tobytes())})
+    packs = []
+    for number in range(2):
+        moved = words.copy()
+        moved[2] += number + 1
+        tuned = Model({ATTENTION: ("F32", (4,), moved.tobytes())})
+        packs.append(Applied(cut(base, tuned, f"acme/p{number}")))
+    found = _read(base, packs, Merging(method, {"density": 1.0}))
+    assert found[:8] == words.tobytes()[:8]
+    assert found[12:] == words.tobytes()[12:]
+    assert np.frombuffer(found, "<f4")[2] > 1.0

@@ -1,0 +1,93 @@
+"""Sums and functions that every machine computes alike, held against exact arithmetic."""
+
+import math
+import random
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skillpm.delta.merging.exponential import exp, tanh
+from skillpm.delta.merging.vectors import exact_sum, largest, normalised, ranked, share
+
+BOUND = Fraction(1, 2**50)
+numbers = st.floats(1e-30, 30.0) | st.floats(-30.0, -1e-30)
+sizes = st.lists(st.floats(0.0, 1e300, allow_subnormal=True), min_size=1, max_size=50)
+
+
+def _exp(value: float) -> Fraction:
+    with localcontext(prec=60):
+        return Fraction(Decimal(value).exp())
+
+
+@given(st.floats(-700.0, 709.0))
+def test_exp_is_right_to_within_its_bound(value: float) -> None:
+    found, exact = Fraction(float(exp(np.array([value]))[0])), _exp(value)
+    assert abs(found - exact) <= BOUND * exact
+
+
+def test_exp_is_right_over_a_dense_range() -> None:
+    values = np.linspace(-25.0, 25.0, 401)
+    found = exp(values)
+    worst = max(
+        abs(Fraction(float(one)) / _exp(float(value)) - 1)
+        for one, value in zip(found, values, strict=True)
+    )
+    assert worst <= BOUND
+
+
+@given(numbers | st.floats(1e-30, 1e-3) | st.floats(0.2, 0.3))
+def test_tanh_is_right_to_within_its_bound(value: float) -> None:
+    found = Fraction(float(tanh(np.array([value]))[0]))
+    with localcontext(prec=80):
+        twice = (2 * Decimal(value)).exp()
+        exact = Fraction((twice - 1) / (twice + 1))
+    assert abs(found - exact) <= BOUND * abs(exact)
+
+
+def test_the_ends_of_both_functions() -> None:
+    ends = np.array([-np.inf, -1e9, 0.0, -0.0, 1e9, np.inf])
+    assert exp(ends).tolist()[:4] == [0.0, 0.0, 1.0, 1.0]
+    assert exp(ends)[4] == exp(ends)[5] == exp(np.array([709.0]))[0]
+    assert tanh(ends).tolist() == [-1.0, -1.0, 0.0, -0.0, 1.0, 1.0]
+    assert math.copysign(1.0, tanh(ends)[3]) == -1.0
+
+
+@given(sizes, st.randoms(use_true_random=False))
+def test_an_exact_sum_is_the_same_in_any_order_and_nearly_exact(
+    values: list[float], order: random.Random
+) -> None:
+    found = exact_sum(np.array(values))
+    shuffled = list(values)
+    order.shuffle(shuffled)
+    assert exact_sum(np.array(shuffled)) == found
+    exact = math.fsum(values)
+    assert abs(found - exact) <= 2**-50 * exact + 5e-324
+
+
+def test_an_exact_sum_holds_for_many_elements_beside_a_large_one() -> None:
+    values = np.full(1 << 20, 2.0**-60)
+    values[77] = 1.0
+    assert exact_sum(values) == math.fsum(values)
+    assert exact_sum(np.zeros(3)) == 0.0
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=30), st.integers(1, 40))
+def test_the_largest_are_those_of_a_stable_sort(values: list[int], count: int) -> None:
+    mask = largest(np.array(values, dtype=np.float64), count)
+    order = sorted(range(len(values)), key=lambda n: (-values[n], n))
+    assert sorted(np.flatnonzero(mask).tolist()) == sorted(order[:count])
+
+
+def test_a_rank_and_a_share_of_a_tensor() -> None:
+    assert [ranked(np.array([3.0, 1.0, 2.0]), rank) for rank in range(3)] == [1.0, 2.0, 3.0]
+    assert [share(10, density) for density in (0.01, 0.2, 0.55, 1.0)] == [1, 2, 6, 10]
+    assert share(0, 0.5) == 0
+
+
+@pytest.mark.parametrize("values", [[5.0, 5.0], [0.0]])
+def test_where_all_are_equal_all_count_in_full(values: list[float]) -> None:
+    assert normalised(np.array(values)).tolist() == [1.0] * len(values)

@@ -1,0 +1,217 @@
+import itertools
+from collections.abc import Callable
+
+import merging_papers as papers
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skillpm.delta.merging.dare import draws
+from skillpm.delta.merging.methods import METHODS, merge
+from skillpm.delta.merging.vectors import Vector
+from skillpm.errors import SpecError
+from skillpm.spec import merging as words
+from skillpm.spec.merging import Merging
+
+TENSOR = "layers.0.attn.q_proj.weight"
+Numbers = np.ndarray
+
+
+def _deltas(count: int, size: int, seed: int) -> Numbers:
+    """Deltas as fine-tunes make them: small, heavy-tailed, many zeros in one of them."""
+    chance = np.random.default_rng(seed)
+    deltas = chance.standard_t(3, size=(count, size)) * 0.01
+    deltas[0, ::3] = 0.0
+    return deltas
+
+
+def _vectors(deltas: Numbers, weights: tuple[float, ...] = ()) -> list[Vector]:
+    weights = weights or (1.0,) * len(deltas)
+    return [
+        Vector(f"acme/p{n}", weight, delta)
+        for n, (delta, weight) in enumerate(zip(deltas, weights, strict=True))
+    ]
+
+
+def _paper(method: str, deltas: Numbers, density: float) -> torch.Tensor:
+    vectors = torch.from_numpy(deltas)
+    if method == "dare":
+        drawn = [draws(0, f"acme/p{n}", TENSOR, deltas.shape[1]) for n in range(len(deltas))]
+        level = round(density * 65536)
+        masks = torch.from_numpy(np.stack(drawn).astype(np.int64)) < level
+        return papers.dare(vectors, masks, level / 65536)
+    oracle: Callable[[torch.Tensor, float], torch.Tensor] = getattr(papers, method)
+    return oracle(vectors, density)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("density", [0.07, 0.2, 0.5])
+def test_a_method_does_what_its_paper_says(method: str, count: int, density: float) -> None:
+    deltas = _deltas(count, 30_011, seed=count)
+    found = merge(_vectors(deltas), Merging(method, {"density": density}), TENSOR)
+    assert papers.close(found, _paper(method, deltas, density))
+
+
+def test_every_method_of_the_vocabulary_is_there() -> None:
+    assert set(METHODS) == set(words.METHODS) - {"sum"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scale_multiplies_what_is_merged(method: str) -> None:
+    vectors = _vectors(_deltas(3, 500, seed=1))
+    plain = merge(vectors, Merging(method), TENSOR)
+    assert (merge(vectors, Merging(method, {"scale": 0.25}), TENSOR) == plain * 0.25).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_weight_of_all_multiplies_what_is_merged(method: str) -> None:
+    deltas = _deltas(3, 500, seed=1)
+    plain = merge(_vectors(deltas), Merging(method), TENSOR)
+    half = merge(_vectors(deltas, (0.5, 0.5, 0.5)), Merging(method), TENSOR)
+    assert (half == plain * 0.5).all()
+    less = merge(_vectors(deltas, (1.0, 0.5, 1.0)), Merging(method), TENSOR)
+    assert not (less == plain).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_nothing_moves_is_a_zero_that_leaves_every_number_its_bits(method: str) -> None:
+    deltas = np.zeros((2, 64))
+    deltas[:, :8] = [[0.5], [0.25]]
+    found = merge(_vectors(deltas), Merging(method, {"density": 1.0}), TENSOR)
+    rest = found[8:]
+    assert (rest == 0.0).all()
+    assert np.signbit(rest).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_vectors_themselves_are_not_written_to(method: str) -> None:
+    deltas = _deltas(3, 100, seed=4)
+    before = deltas.copy()
+    merge(_vectors(deltas, (0.5, 1.0, -1.0)), Merging(method), TENSOR)
+    assert (deltas == before).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [0, 1, 2, 5])
+def test_tensors_of_a_few_elements_are_merged_too(method: str, size: int) -> None:
+    deltas = np.full((3, size), 0.5)
+    found = merge(_vectors(deltas), Merging(method, {"density": 1.0}), TENSOR)
+    assert (found == (1.5 if method == "dare" else 0.5)).all()
+    assert found.shape == (size,)
+
+
+def test_ties_keeps_of_equal_elements_those_that_stand_first() -> None:
+    deltas = np.array([[1.0, -1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 2.0]])
+    found = merge(_vectors(deltas), Merging("ties", {"density": 0.5}), TENSOR)
+    assert found.tolist() == [1.0, -1.0, 0.0, 2.0]
+
+
+def test_ties_elects_by_weighted_size_and_takes_the_mean_of_those_that_agree() -> None:
+    deltas = np.array([[3.0], [1.0], [-5.0]])
+    all_in = Merging("ties", {"density": 1.0})
+    assert merge(_vectors(deltas), all_in, TENSOR).tolist() == [-5.0]
+    assert merge(_vectors(deltas, (1.0, 1.0, 0.5)), all_in, TENSOR).tolist() == [2.0]
+    assert merge(_vectors(np.array([[1.0], [-1.0]])), all_in, TENSOR).tolist() == [0.0]
+
+
+def test_sce_takes_all_where_the_vectors_agree_in_every_element() -> None:
+    deltas = np.array([[0.5, -0.25, 1.0]] * 2)
+    found = merge(_vectors(deltas), Merging("sce", {"density": 0.1}), TENSOR)
+    assert found.tolist() == [0.5, -0.25, 1.0]
+
+
+def test_sce_weighs_by_the_squares_of_what_is_selected() -> None:
+    deltas = np.array([[3.0, 0.0], [1.0, 0.0]])
+    found = merge(_vectors(deltas), Merging("sce", {"density": 1.0}), TENSOR)
+    assert found.tolist() == pytest.approx([(9 * 3 + 1 * 1) / 10, 0.0], rel=1e-15)
+
+
+@pytest.mark.parametrize("power", [-500, 600])
+def test_sce_is_the_same_at_any_power_of_two(power: int) -> None:
+    deltas = _deltas(3, 200, seed=5)
+    plain = merge(_vectors(deltas), Merging("sce"), TENSOR)
+    moved = merge(_vectors(np.ldexp(deltas, power)), Merging("sce"), TENSOR)
+    assert (np.ldexp(moved, -power) == plain).all()
+
+
+def test_pcb_gives_nothing_of_a_skill_at_what_it_dropped() -> None:
+    chance = np.random.default_rng(3)
+    deltas = chance.normal(size=(2, 1000)) * 0.01
+    found = merge(_vectors(deltas), Merging("pcb", {"density": 0.05}), TENSOR)
+    assert 50 <= np.count_nonzero(found) <= 100
+
+
+def test_dare_draws_by_seed_skill_tensor_and_position_alone() -> None:
+    size = 3 * 16 + 5
+    one = draws(0, "acme/a", TENSOR, size)
+    assert (draws(0, "acme/a", TENSOR, 7) == one[:7]).all()
+    others = [(1, "acme/a", TENSOR), (0, "acme/b", TENSOR), (0, "acme/a", "lm_head.weight")]
+    assert all((draws(*other, size) != one).any() for other in others)
+
+
+def test_dare_draws_alike_across_the_chunks_of_a_large_tensor() -> None:
+    size = (1 << 20) + 40
+    found = draws(7, "acme/a", TENSOR, size)
+    assert found[-40:].tolist() == draws(7, "acme/a", TENSOR, size + 100)[size - 40 : size].tolist()
+    assert abs(float((found < 6554).mean()) - 0.1) < 0.002
+
+
+def test_dare_keeps_the_mean_of_a_delta() -> None:
+    deltas = np.full((2, 200_000), 0.5)
+    found = merge(_vectors(deltas), Merging("dare", {"density": 0.1}), TENSOR)
+    assert abs(found.mean() - 1.0) < 0.02
+
+
+names = st.sampled_from(sorted(METHODS))
+
+
+@given(names, st.integers(2, 4), st.integers(1, 60), st.integers(0, 99), st.floats(0.01, 1.0))
+def test_merging_gives_finite_numbers_below_the_sum_of_all_sizes(
+    method: str, count: int, size: int, seed: int, density: float
+) -> None:
+    deltas = _deltas(count, size, seed)
+    found = merge(_vectors(deltas), Merging(method, {"density": density}), TENSOR)
+    bound = np.abs(deltas).sum(axis=0) / (density if method == "dare" else 1.0)
+    if method == "pcb":  # outliers are clipped to the least and to the largest size
+        bound = bound + np.abs(deltas).max()
+    assert np.isfinite(found).all()
+    assert (np.abs(found) <= bound * 1.01).all()
+
+
+@pytest.mark.parametrize(("settings", "problem"), [
+    ({"density": 0.0}, "`density` of `ties` cannot be 0.0; 0 < it <= 1, default 0.2"),
+    ({"density": 1.5}, "cannot be 1.5"),
+    ({"density": True}, "cannot be True"),
+    ({"density": "most"}, "cannot be 'most'"),
+    ({"density": float("nan")}, "cannot be nan"),
+    ({"scale": 10**400}, "`scale` of `ties` cannot be 1000"),
+    ({"seed": 1}, r"`ties` has no setting 'seed'; it knows `density` \(0 < it <= 1"),
+])  # fmt: skip
+def test_settings_that_ties_does_not_know_are_told_with_those_that_it_does(
+    settings: dict[str, float], problem: str
+) -> None:
+    with pytest.raises(SpecError, match=problem):
+        Merging("ties", settings)
+
+
+def test_a_method_nobody_knows_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(SpecError, match="knows `sum`, `ties`, `dare`, `pcb`, `sce`, found 'slerp'"):
+        Merging("slerp")
+    with pytest.raises(SpecError, match="`sum` has no setting 'density'; it knows none"):
+        Merging("sum", {"density": 0.5})
+    with pytest.raises(SpecError, match=r"`seed` of `dare` cannot be 0\.5; whole, 0 <= it"):
+        Merging("dare", {"seed": 0.5})
+
+
+def test_a_merging_has_all_settings_and_says_which_are_its_own() -> None:
+    some = Merging("dare", {"density": 1, "seed": 3})
+    assert some.plain == {"density": 1.0, "scale": 1.0, "seed": 3}
+    assert some.asked == {"density": 1.0, "seed": 3}
+    assert Merging("task-arithmetic") == Merging("task_arithmetic") == Merging()
+    assert some == Merging("dare", {"seed": 3, "density": 1.0})
+    assert hash(some) == hash(Merging("dare", {"seed": 3, "density": 1.0}))
+    different = [Merging(), Merging("ties"), Merging("dare"), some]
+    assert all(one != other for one, other in itertools.combinations(different, 2))

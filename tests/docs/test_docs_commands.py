@@ -1,0 +1,73 @@
+"""What the documents tell people to type is what the command line takes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from skillpm.cli.app import app
+
+REPOSITORY = Path(__file__).parents[2]
+ELISION = "…"
+PAGES = ("README.md", "docs/continual-learning.md")
+
+
+def commands(text: str) -> list[str]:
+    """Every `skillpm …` of a page: lines of its blocks, and code in its sentences."""
+    inline = re.findall(r"(?<!`)`(skillpm [^`\n]+)`", text)
+    fences = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
+    typed = [line.strip().removeprefix("$ ") for line in lines]
+    found = [line for line in typed if line.startswith("skillpm ")] + inline
+    return [line for line in found if "COMMAND" not in line]
+
+
+def parse(line: str) -> click.Command:
+    """The command that a line names, its options and arguments taken; files need not be there."""
+    words = shlex.split(re.split(r" [>|&]|;", line)[0], comments=True)[1:]
+    found: click.Command = app
+    context = click.Context(app, info_name="skillpm")
+    while isinstance(found, click.Group) and words:
+        _, words, _ = found.make_parser(context).parse_args(args=words)
+        if not words:
+            break
+        name, inner, words = found.resolve_command(context, words)
+        assert inner is not None
+        context = click.Context(inner, parent=context, info_name=name)
+        found = inner
+    if not isinstance(found, click.Group):
+        values, rest, _ = found.make_parser(context).parse_args(args=words)
+        for parameter in found.params:
+            needed = isinstance(parameter, click.Argument) and parameter.required
+            if needed and ELISION not in line:
+                given = values[parameter.name]
+                assert isinstance(given, str | tuple), line
+                assert given, line
+        assert not rest
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_is_one_that_the_command_line_takes(page: str) -> None:
+    lines = commands((REPOSITORY / page).read_text(encoding="utf-8"))
+    assert len(lines) >= 5
+    for line in lines:
+        parse(line)
+
+
+@pytest.mark.parametrize("line", [
+    "skillpm instal acme/math", "skillpm install --gard acme/math", "skillpm uninstall",
+    "skillpm registry nonsense", "skillpm list too much",
+])  # fmt: skip
+def test_a_command_that_does_not_exist_would_be_found(line: str) -> None:
+    with pytest.raises((click.ClickException, AssertionError)):
+        parse(line)
+
+
+def test_links_between_pages_lead_to_files() -> None:
+    for page in PAGES:
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (REPOSITORY / page).parent.joinpath(target).exists(), target

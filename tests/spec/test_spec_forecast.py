@@ -1,0 +1,147 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from spec_documents import ENTRY, A, manifest_plain
+
+from skillpm.delta.sketch import encode_sketch
+from skillpm.spec import json
+from skillpm.spec.forecast import Forecast, forecast, harm, level_of
+from skillpm.spec.manifest import Manifest, parse_manifest
+from skillpm.spec.names import SkillName
+from skillpm.spec.overlap import BUCKETS
+
+EAST, NORTH = np.zeros((2, BUCKETS))
+EAST[0::2], NORTH[1::2] = 1.0, 1.0
+
+
+def skill(name: str, sketch: np.ndarray | str, **more: Any) -> Manifest:
+    text = sketch if isinstance(sketch, str) else encode_sketch(sketch)
+    fresh = {"skill": f"acme/{name}", "sketch": text, "footprint": [ENTRY], "requires": []}
+    return parse_manifest(json.canonical({**manifest_plain(), "conflicts": [], **fresh, **more}))
+
+
+def over(*lower: str) -> dict[str, Any]:
+    listed = [{"skill": f"acme/{name}", "version": "1.2.0", "digest": A} for name in lower]
+    return {"over": listed, "requires": [f"acme/{name} =1.2.0" for name in lower]}
+
+
+def name(text: str) -> SkillName:
+    return SkillName.parse(f"acme/{text}")
+
+
+def told(*manifests: Manifest, weights: dict[str, float] | None = None, mode: str = "merge",
+         about: list[str] | None = None) -> Forecast:  # fmt: skip
+    weighed = {name(one): weight for one, weight in (weights or {}).items()}
+    return forecast(manifests, weighed, mode, None if about is None else [*map(name, about)])
+
+
+def test_the_smaller_delta_is_hurt_by_the_larger() -> None:
+    (pair,) = told(skill("big", 3 * EAST), skill("small", NORTH)).pairs
+    assert pair.harm_to_a is not None
+    assert pair.harm_to_b is not None
+    assert pair.harm_to_b > 10 * pair.harm_to_a > 0
+    assert pair.cosine == 0.0
+    assert pair.level == "high"
+
+
+def test_a_smaller_weight_hurts_less() -> None:
+    harms = [
+        told(skill("a", EAST), skill("b", NORTH), weights={"b": weight}).pairs[0].harm_to_a
+        for weight in (1.0, 0.5, 0.1)
+    ]
+    assert harms == sorted(harms, reverse=True)
+    assert len(set(harms)) == 3
+
+
+def test_a_delta_that_pulls_the_same_way_hurts_less_and_one_against_it_more() -> None:
+    base, along, against = (
+        harm(tuple(EAST), tuple(EAST), tuple(NORTH + turn * EAST)) for turn in (0.0, 0.4, -0.4)
+    )
+    assert along < base < against
+
+
+def test_nothing_added_does_no_harm() -> None:
+    assert harm(tuple(EAST), tuple(0.3 * EAST), (0.0,) * BUCKETS) == 0.0
+    (alone,) = told(skill("a", EAST)).skills
+    assert (alone.harm, alone.level) == (0.0, "none")
+
+
+def test_pairs_that_nobody_asked_about_are_left_out_but_their_skills_are_not() -> None:
+    found = told(*(skill(one, EAST + NORTH) for one in "abcd"), about=["c"])
+    assert {(str(p.a), str(p.b)) for p in found.pairs} == {
+        ("acme/a", "acme/c"), ("acme/b", "acme/c"), ("acme/c", "acme/d")
+    }  # fmt: skip
+    assert [str(one.skill) for one in found.skills] == ["acme/a", "acme/b", "acme/c", "acme/d"]
+
+
+def test_the_worst_pair_comes_first_and_order_of_the_set_changes_nothing() -> None:
+    manifests = [skill("a", EAST), skill("b", NORTH), skill("c", 5 * NORTH - EAST)]
+    found = told(*manifests)
+    assert found.pairs[0].worst == max(pair.worst for pair in found.pairs)
+    assert found == told(*reversed(manifests))
+
+
+def test_what_a_skill_lies_over_is_no_rival() -> None:
+    lower, upper = skill("lower", EAST), skill("upper", NORTH, **over("lower"))
+    found = told(lower, upper)
+    assert found.pairs == ()
+    assert [one.harm for one in found.skills] == [0.0, 0.0]
+
+
+def test_a_skill_on_top_is_as_strong_as_all_that_it_lies_over() -> None:
+    rival, lower = skill("rival", NORTH), skill("lower", 3 * EAST)
+    pairs = told(lower, skill("upper", EAST, **over("lower")), rival).pairs
+    stacked = next(pair for pair in pairs if str(pair.b) == "acme/upper")
+    (bare,) = told(skill("upper", EAST), rival).pairs
+    assert (stacked.harm_to_b or 0) < (bare.harm_to_b or 0) / 10
+
+
+def test_harms_of_strangers_add_up_for_each_skill() -> None:
+    turns = [np.roll(np.repeat([1.0, 0.0], [32, 224]), 32 * turn) for turn in range(4)]
+    found = told(*(skill(f"s{turn}", each) for turn, each in enumerate(turns)))
+    single = [pair.harm_to_a for pair in found.pairs if str(pair.a) == "acme/s0"]
+    assert found.skills[0].harm == pytest.approx(sum(one or 0 for one in single))
+
+
+def test_where_answers_are_routed_nobody_is_hurt() -> None:
+    found = told(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
+    assert [(p.harm_to_a, p.harm_to_b, p.level) for p in found.pairs] == [(0.0, 0.0, "none")]
+    assert [one.level for one in found.skills] == ["none", "none"]
+    assert "nothing is merged" in found.notes[0]
+
+
+def test_a_sketch_that_cannot_be_used_is_told_and_leaves_the_others_as_they_were() -> None:
+    sound = [skill("a", EAST), skill("b", NORTH)]
+    found = told(*sound, skill("evil", "AAAA"))
+    assert [str(p.b) for p in found.pairs[:2]] == ["acme/evil"] * 2
+    assert {p.level for p in found.pairs[:2]} == {"unknown"}
+    assert [pair for pair in found.pairs if pair.level != "unknown"] == [*told(*sound).pairs]
+    (note,) = found.notes
+    assert note.startswith("acme/evil 1.2.0 is left out of the forecast: its sketch has 4 ")
+    assert [one.level for one in found.skills][-1] == "unknown"
+
+
+def test_a_skill_whose_rivals_are_all_unknown_has_an_unknown_forecast() -> None:
+    found = told(skill("a", EAST), skill("evil", "AAAA"))
+    assert [(one.harm, one.level) for one in found.skills] == [(None, "unknown")] * 2
+
+
+def test_a_pack_that_adds_to_no_tensor_neither_hurts_nor_is_hurt() -> None:
+    added = {"footprint": [{**ENTRY, "tensor": "new", "change": "added", "leaf": None}]}
+    (pair,) = told(skill("a", EAST), skill("adds", np.zeros(BUCKETS), **added)).pairs
+    assert (pair.harm_to_a, pair.harm_to_b, pair.overlap) == (0.0, None, 0.0)
+    assert pair.level == "none"
+
+
+def test_a_huge_sketch_is_a_forecast_of_great_harm_and_no_crash() -> None:
+    found = told(skill("a", EAST), skill("huge", np.full(BUCKETS, 3.4e38)), skill("b", NORTH))
+    assert [pair.level for pair in found.pairs] == ["high", "high", "high"]
+    assert [one.level for one in found.skills] == ["high", "high", "none"]
+
+
+@pytest.mark.parametrize(("share", "word"), [
+    (None, "unknown"), (0.0, "none"), (0.05, "low"), (0.2, "medium"), (0.5, "high"), (7.0, "high")
+])  # fmt: skip
+def test_a_level_is_a_band_of_the_share_that_is_lost(share: float | None, word: str) -> None:
+    assert level_of(share) == word
