@@ -3,9 +3,9 @@
 `python -m benchmarks.guard [--seeds N] [--steps N] [--append FILE]`
 
 All 6 should be stopped with the planted skill named as the culprit, and none of the other 14. The
-same 20 packs go into a second project without guard, for the time that this takes and for what would
-have become of the probes. At the end all 20 are asked for at once in an empty project: the guard
-should name the 6 among them.
+same 20 packs go into a second project without guard, for the time that this takes and for what
+would have become of the probes. At the end all 20 are asked for at once in an empty project: the
+guard should name the 6 among them.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ class Counts:
 def ask(project: Path, *command: object) -> tuple[dict[str, Any], float]:
     """A command in this process, where everything is imported already: document and seconds."""
     out, started = io.StringIO(), time.perf_counter()
-    with redirect_stdout(out), redirect_stderr(io.StringIO()):
-        with suppress(SystemExit):
-            skillpm(["-C", str(project), "--json", *map(str, command)])
+    with redirect_stdout(out), redirect_stderr(io.StringIO()), suppress(SystemExit):
+        skillpm(["-C", str(project), "--json", *map(str, command)])
     document: dict[str, Any] = json.loads(out.getvalue())
     return document, time.perf_counter() - started
 
