@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from skillpm.flows.answering import Answers, answers_of
 from skillpm.flows.fit import prune, reachable
-from skillpm.flows.probe import Answers, Carried, Result, answers_of, evaluate
+from skillpm.flows.probe import Carried, Result, evaluate
 from skillpm.flows.stage import Stage
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from skillpm.errors import GraftError
 from skillpm.flows.trials import Trials, without
+from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
 
 WEIGHTS = (0.7, 0.5, 0.3)
@@ -35,9 +36,12 @@ def way_out(
     mended = _holds(trials, rest)
     named = set(wishes)
     weights: dict[SkillName, float] = {}
-    if not alone and all(str(skill) in named for skill in suspects):
+    routed = trials.lock.graft.mode == ROUTED
+    if not alone and not routed and all(str(skill) in named for skill in suspects):
         weights = _weights(trials, suspects)
-    hint = "; or ".join(_sentences(trials, suspects, weights, mended=mended, alone=alone))
+    hint = "; or ".join(
+        _sentences(trials, suspects, weights, mended=mended, route=not (alone or routed))
+    )
     return Way(hint, weights, suspects, mended)
 
 
@@ -71,7 +75,7 @@ def _sentences(
     weights: Mapping[SkillName, float],
     *,
     mended: bool,
-    alone: bool,
+    route: bool,
 ) -> list[str]:
     found = []
     if weights:
@@ -81,9 +85,9 @@ def _sentences(
             "same command again"
         )
     names = ", ".join(f"`{skill}`" for skill in sorted(suspects))
-    if not alone:
+    if route:
         found.append(
-            'route instead of merging: `mode = "routed"` under `[graft]` in skillpm.toml, then '
+            'route instead of merging, where packs carry a router signature: `mode = "routed"` under `[graft]` in skillpm.toml, then '
             "the same command again"
         )
     tail = ": all others hold then" if mended else ""
