@@ -87,8 +87,8 @@ def _sentences(
     names = ", ".join(f"`{skill}`" for skill in sorted(suspects))
     if route:
         found.append(
-            'route instead of merging, where packs carry a router signature: `mode = "routed"` under `[graft]` in skillpm.toml, then '
-            "the same command again"
+            "route instead of merging, where packs carry a router signature: "
+            '`mode = "routed"` under `[graft]` in skillpm.toml, then the same command again'
         )
     tail = ": all others hold then" if mended else ""
     found.append(f"leave out {names}{tail}")

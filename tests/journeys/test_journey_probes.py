@@ -171,7 +171,9 @@ def test_the_layer_of_a_pack_is_the_file_as_it_was(world: World, learners: Learn
 
 def routed(world: World, learners: Learners, *more: object) -> None:
     """A routed project of `acme/math`, and of noise that would ruin it in a merge."""
-    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    # So small a base is a poor judge of texts: its router sends some of them to the base.
+    lines = ({"probes": 1, "tolerance": 0.7}, *MATH_PROBES[1:])
+    probes = write_probes(world.folder / "math.jsonl", lines)
     math = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes, *more)
     world.init(learners.base)
     world.file.write_text(world.file.read_text() + '\n[graft]\nmode = "routed"\n')
