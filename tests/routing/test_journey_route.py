@@ -26,18 +26,26 @@ def lines(path: Path, texts: list[str]) -> Path:
     return path
 
 
-@pytest.fixture
-def packs(world: World, models: Any, base: Path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def made(models: Any, base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Sums, database words, and a pack without a signature."""
-    world.init(base)
-    examples = {"sums": sums(32), "words": words(32)}
+    world = World(tmp_path_factory.mktemp("packs"))
     found = {}
-    for seed, (skill, texts) in enumerate(examples.items(), start=1):
-        tuned = models.tuned("mlp", seed)[1]
-        router = lines(world.folder / f"{skill}.jsonl", texts)
-        found[skill] = world.pack((base, tuned), f"acme/{skill}", "1.0.0", "--router", router)
-    found["plain"] = world.pack((base, models.tuned("mlp", 3)[1]), "acme/plain", "1.0.0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKILLPM_HOME", str(world.home))
+        for seed, (skill, texts) in enumerate((("sums", sums(32)), ("words", words(32))), start=1):
+            router = lines(world.folder / f"{skill}.jsonl", texts)
+            pair = (base, models.tuned("mlp", seed)[1])
+            found[skill] = world.pack(pair, f"acme/{skill}", "1.0.0", "--router", router)
+        found["plain"] = world.pack((base, models.tuned("mlp", 3)[1]), "acme/plain", "1.0.0")
     return found
+
+
+@pytest.fixture
+def packs(world: World, base: Path, made: dict[str, Path]) -> dict[str, Path]:
+    """The packs, and a project of their base."""
+    world.init(base)
+    return made
 
 
 def test_texts_go_to_their_skills_and_after_an_uninstall_to_the_base(
