@@ -50,6 +50,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.router --project
 	$(BIN)/python -m benchmarks.interference
+	$(BIN)/python -m benchmarks.guard
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt
