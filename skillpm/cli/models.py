@@ -1,13 +1,14 @@
 """`graft`: the installed set on the base."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skillpm.cli.changes import plain
 from skillpm.cli.output import clean, emit_json, size_text
-from skillpm.cli.params import SKILL
+from skillpm.cli.params import SKILL, refuse_together
+from skillpm.cli.probing import BUDGET_OF_TUNE, TUNE, tune_weights
 from skillpm.cli.state import Command, State, make_setting
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 @click.option("--only", metavar="SKILL", type=SKILL, multiple=True, help="This skill alone.")
 @click.option("--link", is_flag=True, help="Hard-link files that do not change.")
 @click.option("--fresh", is_flag=True, help="Take nothing over from the graft that is there.")
+@TUNE
+@BUDGET_OF_TUNE
 @click.pass_obj
 def graft(
-    state: State, output: Path | None, only: "tuple[SkillName, ...]", *, link: bool, fresh: bool
+    state: State, /, output: Path | None, only: "tuple[SkillName, ...]", **flags: Any
 ) -> None:
     r"""Write base + installed skills as a model directory that transformers loads as it is.
 
@@ -33,10 +36,15 @@ def graft(
     \b
     skillpm graft
     skillpm graft -o ./served --link
+    skillpm graft --tune --yes
     """
+    if flags["tune"]:
+        refuse_together({**flags, "only": only, "output": output}, "tune", "only", "output", "link")
+        tune_weights(state, flags["budget"])
+        return
     from skillpm.flows.graft import graft as flow
 
-    done = flow(make_setting(state), output, only, link=link, fresh=fresh)
+    done = flow(make_setting(state), output, only, link=flags["link"], fresh=flags["fresh"])
     if state.json:
         skills = [plain(one) for one in done.skills]
         emit_json(

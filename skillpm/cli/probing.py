@@ -95,6 +95,48 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
         raise click.exceptions.Exit(1)
 
 
+TUNE = click.option(
+    "--tune",
+    is_flag=True,
+    help="Search weights by the probes; write no graft. With --yes they become a new generation.",
+)
+BUDGET_OF_TUNE = click.option(
+    "--budget",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=40,
+    show_default=True,
+    help="--tune: at most so many trials.",
+)
+
+
+def tune_weights(state: State, budget: int) -> None:
+    """Search weights and show them; make them a new generation where the person said yes."""
+    try:
+        from skillpm.flows.tune import tune
+    except ImportError as problem:
+        raise _missing("--tune", problem) from problem
+    found = tune(make_setting(state), budget=budget, device="cpu", write=state.yes)
+    generation = None if found.change is None else found.change.generation
+    if state.json:
+        weights = {str(skill): weight for skill, weight in found.after.items()}
+        kept = {"before": found.kept_before[0], "after": found.kept_after[0]}
+        emit_json(
+            {"weights": weights, "kept": kept, "trials": found.trials, "generation": generation}
+        )
+        return
+    rows = [(skill, found.before[skill], weight) for skill, weight in found.after.items()]
+    emit_table(rows, ("skill", "weight", "tuned"))
+    click.echo(
+        f"\nthe worst probe keeps {found.kept_after[0]:.0%} of its gain, "
+        f"and {found.kept_before[0]:.0%} before; {found.trials} trials"
+    )
+    if generation is not None:
+        click.echo(f"generation {generation} is current; `skillpm graft` writes it")
+    elif found.after != found.before:
+        state.say("nothing was changed; `skillpm graft --tune --yes` makes it so")
+
+
 def _show(state: State, found: "Probed") -> None:
     if state.json:
         head = {"generation": found.generation, "mode": found.mode, "passed": found.passed}

@@ -207,12 +207,14 @@ def diff(state: State, before: str, after: str | None) -> None:
 
     found = flow(_side(state, before), _side(state, after))
     bases = [str(base) for base in found.bases]
+    regrafted = None not in found.manners and found.manners[0] != found.manners[1]
     if state.json:
         changed = [_moved(old, new) for old, new in found.changed]
         parts = {"added": found.added, "removed": found.removed}
         document = {key: [plain(one) for one in several] for key, several in parts.items()}
         moved = None if bases[0] == bases[1] else {"from": bases[0], "to": bases[1]}
-        emit_json({**document, "changed": changed, "base": moved})
+        grafted = None if not regrafted else dict(zip(("from", "to"), found.manners, strict=True))
+        emit_json({**document, "changed": changed, "base": moved, "graft": grafted})
         return
     if bases[0] != bases[1]:
         click.echo(f" ! base {found.bases[0].short} -> {found.bases[1].short}")
@@ -221,7 +223,10 @@ def diff(state: State, before: str, after: str | None) -> None:
             click.echo(f" {sign} {one.skill} {one.version}")
     for old, new in found.changed:
         click.echo(f" ~ {new.skill} {moves(old, new)}")
-    if not (found.added or found.removed or found.changed) and bases[0] == bases[1]:
+    if regrafted:
+        click.echo(f" ! graft {' -> '.join(_manner(one) for one in found.manners)}")
+    same = not (found.added or found.removed or found.changed or regrafted)
+    if same and bases[0] == bases[1]:
         click.echo("the same set")
 
 
@@ -245,6 +250,13 @@ def _side(state: State, text: str | None) -> "Side":
         raise UsageError(
             f"`{clean(text)}` is a folder", hint=f"`{clean(path / 'skillpm.lock')}`"
         ) from problem
+
+
+def _manner(manner: "Mapping[str, Any] | None") -> str:
+    """How a set is grafted, in one line: `merged ties density=0.2 scale=1.0`."""
+    plain = manner or {}
+    settings = [f"{name}={value}" for name, value in plain.get("settings", {}).items()]
+    return clean(" ".join([plain.get("mode", ""), plain.get("method", ""), *settings]))
 
 
 def _moved(old: "Entry", new: "Entry") -> Mapping[str, object]:

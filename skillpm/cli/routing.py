@@ -115,11 +115,11 @@ def _show(routes: "Routes", decision: "Decision") -> None:
     ranked = sorted(decision.fits.items(), key=lambda one: (-one[1].score, one[0]))
     rows = [
         (skill, f"{fit.score:.3f}", f"{fit.evidence:.3f}", f"{fit.threshold:.3f}",
-         f"{fit.distance:.3f}")
+         "-" if fit.base is None else f"{fit.base:.3f}", f"{fit.distance:.3f}")
         for skill, fit in ranked
     ]  # fmt: skip
     if rows:
-        emit_table(rows, ("skill", "score", "evidence", "threshold", "distance"))
+        emit_table(rows, ("skill", "score", "evidence", "threshold", "base", "distance"))
     click.echo(
         "\nfeatures: " + ", ".join(f"{k} {clean(v)}" for k, v in routes.router.facts.items())
     )

@@ -10,7 +10,6 @@ from tomlkit.items import Table
 from skillpm.errors import SpecError
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
-from skillpm.spec.merging import MERGED, SUM
 from skillpm.spec.project import GraftTable, parse_project
 
 _TEMPLATE = """\
@@ -52,27 +51,39 @@ def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
 
 
 def set_graft(text: str, graft: GraftTable) -> str:
-    """The text with a `[graft]` that asks for the same as this one; left alone where it does."""
-    if _asked(parse_project(text).graft) == _asked(graft):
+    """The text with a `[graft]` that asks for the same as this one; what does is not touched."""
+    now = parse_project(text).graft
+    if (now.mode, now.merging) == (graft.mode, graft.merging):
         return text
     document = _parsed(text)
     if "graft" not in document:
         document["graft"] = tomlkit.table()
     table = cast("Table", document["graft"])
-    for key, value, usual in (("mode", graft.mode, MERGED), ("method", graft.method, SUM)):
-        if key in table or value != usual:
-            table[key] = value
-    if graft.merging.asked:
-        settings = tomlkit.inline_table()
-        settings.update(graft.merging.asked)
-        table["settings"] = settings
-    elif "settings" in table:
-        del table["settings"]
+    if now.mode != graft.mode:
+        _put(table, "mode", graft.mode)
+    if now.method != graft.method:
+        _put(table, "method", graft.method)
+    if now.merging.asked != graft.merging.asked or not graft.merging.asked:
+        _put_settings(table, graft.merging.asked)
     return tomlkit.dumps(document)
 
 
-def _asked(graft: GraftTable) -> tuple[object, ...]:
-    return graft.mode, graft.merging
+def _put_settings(table: Table, settings: Mapping[str, Any]) -> None:
+    if settings:
+        inline = tomlkit.inline_table()
+        inline.update(settings)
+        _put(table, "settings", inline)
+    elif "settings" in table:
+        del table["settings"]
+
+
+def _put(table: Table, key: str, value: Any) -> None:
+    """Set a value, so that a comment behind the old one stays."""
+    fresh = tomlkit.item(value)
+    if key in table:
+        fresh.trivia.comment_ws = table[key].trivia.comment_ws
+        fresh.trivia.comment = table[key].trivia.comment
+    table[key] = fresh
 
 
 def _parsed(text: str) -> tomlkit.TOMLDocument:
@@ -106,7 +117,4 @@ def _update(table: Table, name: str, plain: dict[str, Any]) -> None:
             del item[key]
         item.update(plain)
     else:
-        fresh = tomlkit.item(_item(plain))
-        fresh.trivia.comment_ws = item.trivia.comment_ws
-        fresh.trivia.comment = item.trivia.comment
-        table[name] = fresh
+        _put(table, name, _item(plain))

@@ -73,7 +73,7 @@ class GuardError(GraftError):
 
 def _why(blame: Blame) -> str:
     if blame.alone:
-        return "which does not hold on the base alone: a lossy pack, or not what it says"
+        return "which does not hold on the base alone: lossy, not routed to, or not what it says"
     if blame.before:
         return "installed already: it fails without this change too"
     return f"without which `{blame.victim}` holds"

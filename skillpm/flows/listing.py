@@ -6,6 +6,7 @@ They write nothing, and import little: people run them at every turn.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from skillpm.environment.generation import Entry, Generation, differences
 from skillpm.environment.project import Project, drift
@@ -53,17 +54,22 @@ def history(folder: Path) -> History:
 
 @dataclass(frozen=True)
 class Side:
-    """One of two sets to compare: its base's root, and its releases."""
+    """One of two sets to compare: its base's root, its releases, and how they are grafted."""
 
     base_root: Digest
     releases: Mapping[SkillName, Entry]
+    manner: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Diff:
-    """What differs between two sets; `changed` as pairs of before and after."""
+    """What differs between two sets; `changed` as pairs of before and after.
+
+    `manners` is how each is grafted, None for one that was pruned.
+    """
 
     bases: tuple[Digest, Digest]
+    manners: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
     added: tuple[Entry, ...]
     removed: tuple[Entry, ...]
     changed: tuple[tuple[Entry, Entry], ...]
@@ -72,7 +78,8 @@ class Diff:
 def generation_side(folder: Path, number: int | None) -> Side:
     """What a generation has installed; the current one without a number."""
     found = Project(folder).generation(number)
-    return Side(found.base_root, found.installed)
+    manner = None if found.pruned else found.lockfile.graft.manner
+    return Side(found.base_root, found.installed, manner)
 
 
 def lock_side(data: bytes, what: str) -> Side:
@@ -81,7 +88,7 @@ def lock_side(data: bytes, what: str) -> Side:
         lock = parse_lockfile(data.decode(), what)
     except UnicodeDecodeError as problem:
         raise SpecError(f"{what} is not UTF-8") from problem
-    return Side(lock.base.root, lock.skills)
+    return Side(lock.base.root, lock.skills, lock.graft.manner)
 
 
 def diff(before: Side, after: Side) -> Diff:
@@ -89,4 +96,5 @@ def diff(before: Side, after: Side) -> Diff:
     old = before.releases
     added, removed, changed = differences(old, after.releases)
     pairs = tuple((old[one.skill], one) for one in changed)
-    return Diff((before.base_root, after.base_root), added, removed, pairs)
+    bases, manners = (before.base_root, after.base_root), (before.manner, after.manner)
+    return Diff(bases, manners, added, removed, pairs)

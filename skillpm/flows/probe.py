@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import Protocol
 
 from skillpm.environment.project import Project
 from skillpm.errors import SpecError
+from skillpm.flows.answering import Answers, Merged, answers_of
 from skillpm.flows.fit import not_installed
 from skillpm.flows.setting import Setting
-from skillpm.flows.stage import Stage, open_stage, told_for_probes
-from skillpm.probing.measure import Score, figure, mean, measure
+from skillpm.flows.stage import open_stage, told_for_probes
+from skillpm.probing.measure import figure, mean
 from skillpm.running.runner import Runner
-from skillpm.spec.fields import Document
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.manifest import Capability
 from skillpm.spec.names import SkillName
@@ -64,25 +63,6 @@ class Result:
         return metric.gain(self.now, self.base) / gained if gained > 0 else float(self.passed)
 
 
-class Answers(Protocol):
-    """A model, or several with a router before them, that answers a metric's items."""
-
-    def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
-        """Score every item."""
-        ...
-
-
-@dataclass(frozen=True)
-class Merged:
-    """One model answers all."""
-
-    runner: Runner
-
-    def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
-        """Score every item."""
-        return measure(self.runner, metric, items)
-
-
 @dataclass(frozen=True)
 class Probed:
     """What `probe` found; `without` are the skills that carry no probes it could use."""
@@ -123,11 +103,6 @@ def probe(
         answers = answers_of(open_stage(setting, project, device), lock)
     results = tuple(r for one in carried.values() for r in evaluate(answers, one))
     return Probed(current.number, lock.graft.mode, results, without)
-
-
-def answers_of(stage: Stage, lock: Lockfile) -> Answers:
-    """Who answers for a lock: the one model that its set makes."""
-    return Merged(stage.runner(lock))
 
 
 def evaluate(answers: Answers, carried: Carried) -> list[Result]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from skillpm.flows.answering import Answers, answers_of
 from skillpm.flows.fit import prune, reachable
-from skillpm.flows.probe import Answers, Carried, Result, answers_of, evaluate
+from skillpm.flows.probe import Carried, Result, evaluate
 from skillpm.flows.stage import Stage
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -47,6 +48,12 @@ class Trials:
         part = weighed(prune(self.lock, skills), weights or {})
         asked = [s for s in self.carried if s in part.skills and (of is None or s in of)]
         return [result for skill in asked for result in self._of(part, skill)]
+
+    def hold(self, skills: Iterable[SkillName], weights: Weights | None = None) -> bool:
+        """Whether all probes of the part with these hold; the first that fails ends the trial."""
+        part = weighed(prune(self.lock, skills), weights or {})
+        asked = (skill for skill in self.carried if skill in part.skills)
+        return all(result.passed for skill in asked for result in self._of(part, skill))
 
     def fails(self, victim: SkillName, skills: Iterable[SkillName]) -> bool:
         """Whether any probe of one skill fails in the part with these."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from skillpm.errors import GraftError
-from skillpm.flows.probe import Result
 from skillpm.flows.trials import Trials, without
+from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
 
 WEIGHTS = (0.7, 0.5, 0.3)
@@ -33,12 +33,15 @@ def way_out(
     Costs up to four compositions. Only a skill that skillpm.toml names can be given a weight.
     """
     rest = without(trials.lock, suspects)
-    mended = all(one.passed for one in _tried(trials, rest))
+    mended = _holds(trials, rest)
     named = set(wishes)
     weights: dict[SkillName, float] = {}
-    if not alone and all(str(skill) in named for skill in suspects):
+    routed = trials.lock.graft.mode == ROUTED
+    if not alone and not routed and all(str(skill) in named for skill in suspects):
         weights = _weights(trials, suspects)
-    hint = "; or ".join(_sentences(trials, suspects, weights, mended=mended, alone=alone))
+    hint = "; or ".join(
+        _sentences(trials, suspects, weights, mended=mended, route=not (alone or routed))
+    )
     return Way(hint, weights, suspects, mended)
 
 
@@ -46,20 +49,19 @@ def _weights(trials: Trials, suspects: frozenset[SkillName]) -> dict[SkillName, 
     """The largest of the weights at which every probe holds, the suspects' own too."""
     for share in WEIGHTS:
         weights = {s: round(share * trials.lock.skills[s].weight, 6) for s in sorted(suspects)}
-        results = _tried(trials, trials.lock.skills, weights)
-        if results and all(one.passed for one in results):
+        if _holds(trials, trials.lock.skills, weights):
             return weights
     return {}
 
 
-def _tried(
+def _holds(
     trials: Trials, skills: Iterable[SkillName], weights: Mapping[SkillName, float] | None = None
-) -> list[Result]:
-    """The results of a trial; none where the set cannot be put together so."""
+) -> bool:
+    """Whether all probes of a trial hold; not so where the set cannot be put together."""
     try:
-        return trials.results(skills, weights=weights)
+        return trials.hold(skills, weights)
     except GraftError:
-        return []
+        return False
 
 
 def _line(trials: Trials, skill: SkillName, weight: float) -> str:
@@ -73,7 +75,7 @@ def _sentences(
     weights: Mapping[SkillName, float],
     *,
     mended: bool,
-    alone: bool,
+    route: bool,
 ) -> list[str]:
     found = []
     if weights:
@@ -83,10 +85,10 @@ def _sentences(
             "same command again"
         )
     names = ", ".join(f"`{skill}`" for skill in sorted(suspects))
-    if not alone:
+    if route:
         found.append(
-            'route instead of merging: `mode = "routed"` under `[graft]` in skillpm.toml, then '
-            "the same command again"
+            "route instead of merging, where packs carry a router signature: "
+            '`mode = "routed"` under `[graft]` in skillpm.toml, then the same command again'
         )
     tail = ": all others hold then" if mended else ""
     found.append(f"leave out {names}{tail}")

@@ -9,10 +9,10 @@ from skillpm.routing.signature import WIDTH, Array
 from skillpm.running.runner import Runner
 from skillpm.running.states import imagined, pooled
 
-DEPTHS = (0.5, 1.0)
-"""Half way up, where a causal LM knows best what a text is about; and the end, where an encoder
-does. Fixed, so that signatures of one base can be compared."""
-IMAGINED = 96
+DEPTHS = (0.0, 1.0)
+"""The words alone, and what the whole model makes of them. Fixed, so that signatures of one base
+can be compared."""
+IMAGINED = 64
 
 
 def features(runner: Runner, texts: Sequence[str]) -> Array:

@@ -36,11 +36,11 @@ class Space:
 def space_of(samples: Sequence[Array], background: Array) -> Space:
     """The space of the installed skills' samples [n, width] and of background [m, width].
 
-    W is pooled over the skills' samples; B + W is that of all texts, where a sample's texts count
-    together as one half, the background as the other. Both are shrunk (Ledoit & Wolf 2004), B + W
-    towards texts that lie anywhere on the unit sphere.
+    W is pooled over the skills' samples and the background's; B + W is that of all texts, where
+    the skills count together as one half, the background as the other. Both are shrunk (Ledoit &
+    Wolf 2004), B + W towards texts that lie anywhere on the unit sphere.
     """
-    within = _within(samples)
+    within = _within([*samples, background] if len(background) > 1 else samples)
     means = np.stack([one.mean(axis=0) for one in samples])
     rest = background if len(background) else means
     centre = rest.mean(axis=0)

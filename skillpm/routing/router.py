@@ -26,17 +26,24 @@ class Fit:
 
     `evidence` is the log-likelihood ratio, in nats, of this skill against none; `threshold` is
     what the installed skills' own examples reach, each judged by the others; `distance` is to the
-    skill's centre, in standard deviations a feature.
+    skill's centre, in standard deviations a feature. `base` is the evidence that it is one of the
+    texts that the base keeps, None where no signature says which those are.
     """
 
     evidence: float
     threshold: float
+    base: float | None
     distance: float
+
+    @property
+    def asked(self) -> float:
+        """What the evidence must reach."""
+        return self.threshold if self.base is None else max(self.threshold, self.base)
 
     @property
     def score(self) -> float:
         """How far the evidence is above what is asked for; under 0 the skill does not fit."""
-        return self.evidence - self.threshold
+        return self.evidence - self.asked
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,11 @@ class Decision:
             return "no installed skill has a router signature: the base answers"
         fit = self.fits[self.best]
         if self.skill is None:
+            close = fit.base is not None and fit.base > fit.threshold
+            least = "it being a text of the base's own" if close else "what the examples reach"
             return (
                 f"`{self.best}` is nearest, but the evidence for it, {fit.evidence:.2f}, is under "
-                f"the {fit.threshold:.2f} that its examples reach: the base answers"
+                f"the {fit.asked:.2f} of {least}: the base answers"
             )
         ahead = "" if self.runner_up is None else f", ahead of `{self.runner_up}`"
         return f"`{self.best}` fits best{ahead}, and the evidence is above its threshold"
@@ -75,19 +84,33 @@ NOTHING = Decision(None, None, MappingProxyType({}))
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A skill's mean in the space, and how many examples it is of."""
+    """Who may answer: a skill or the base, by the mean of so many examples in the space."""
 
     mean: Array
     count: int
+
+    @classmethod
+    def of(cls, space: Space, sample: Array) -> "_Candidate":
+        """The candidate that showed these examples, [n, width]."""
+        return cls(space.seen(sample).mean(axis=0), len(sample))
+
+    def evidence(self, space: Space, seen: Array) -> Array:
+        """The evidence for it of texts in the space, [n]."""
+        return evidence(space, seen, self.mean, self.count)
 
 
 class Router:
     """The router of a set of signatures, all of one base."""
 
     def __init__(
-        self, space: Space | None, candidates: Mapping[SkillName, _Candidate], threshold: float
+        self,
+        space: Space | None,
+        candidates: Mapping[SkillName, _Candidate],
+        threshold: float = 0.0,
+        base: _Candidate | None = None,
     ) -> None:
         self._space = space
+        self._base = base
         self._candidates = candidates
         self._threshold = threshold
 
@@ -99,7 +122,7 @@ class Router:
         a product over all samples: under a second.
         """
         if not signatures:
-            return cls(None, {}, 0.0)
+            return cls(None, {})
         named = sorted(signatures.items())
         _check_alike(named)
         samples = [signature.examples for _, signature in named]
@@ -107,10 +130,11 @@ class Router:
         space = space_of(samples, background)
         threshold = _threshold(_cross_fitted(samples, background))
         candidates = {
-            skill: _Candidate(space.seen(sample).mean(axis=0), len(sample))
+            skill: _Candidate.of(space, sample)
             for (skill, _), sample in zip(named, samples, strict=True)
         }
-        return cls(space, candidates, threshold)
+        base = _Candidate.of(space, background) if len(background) else None
+        return cls(space, candidates, threshold, base)
 
     @property
     def skills(self) -> tuple[SkillName, ...]:
@@ -135,14 +159,22 @@ class Router:
             return [NOTHING] * len(features)
         seen = self._space.seen(np.asarray(features, dtype=np.float64))
         columns = {
-            skill: (evidence(self._space, seen, one.mean, one.count), _distance(seen, one.mean))
+            skill: (one.evidence(self._space, seen), _distance(seen, one.mean))
             for skill, one in self._candidates.items()
         }
-        return [self._decision(columns, row) for row in range(len(seen))]
+        # The base has half of the prior, and the skills share the other half.
+        prior = np.log(len(self._candidates))
+        own = None if self._base is None else self._base.evidence(self._space, seen) + prior
+        return [
+            self._decision(columns, None if own is None else float(own[row]), row)
+            for row in range(len(seen))
+        ]
 
-    def _decision(self, columns: Mapping[SkillName, tuple[Array, Array]], row: int) -> Decision:
+    def _decision(
+        self, columns: Mapping[SkillName, tuple[Array, Array]], base: float | None, row: int
+    ) -> Decision:
         fits = {
-            skill: Fit(float(found[row]), self._threshold, float(away[row]))
+            skill: Fit(float(found[row]), self._threshold, base, float(away[row]))
             for skill, (found, away) in columns.items()
         }
         ranked = sorted(fits, key=lambda skill: (-fits[skill].score, skill))

@@ -9,6 +9,8 @@ from skillpm.running.runner import TOKENS, Runner
 
 PART = 16
 """Texts that run at once. Like lengths go together, so that little is padding."""
+_IMAGINED = 64
+"""Tokens of a text that a model makes up."""
 _SEED = 0
 
 
@@ -86,7 +88,7 @@ def imagined(runner: Runner, count: int) -> list[str]:
         made = runner.model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
-            max_new_tokens=length_of(runner) - 1,
+            max_new_tokens=min(_IMAGINED, length_of(runner) - 1),
             pad_token_id=int(first),
             do_sample=True,
             temperature=1.0,

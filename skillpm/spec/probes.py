@@ -147,6 +147,14 @@ class Probes:
         return sum(map(len, self.items.values()))
 
 
+def asked_text(item: Document) -> str:
+    """What an item shows a model first: what a router tells the skill by."""
+    fields = item.plain()
+    return str(
+        next(fields[key] for key in ("prompt", "question", "query", "text") if key in fields)
+    )
+
+
 def parse_probes(data: bytes, what: str = "the probe file") -> Probes:
     """Read probes; raise `SpecError` with every problem and its line."""
     if len(data) > FILE_LIMIT:

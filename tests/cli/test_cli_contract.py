@@ -128,7 +128,8 @@ def test_a_command_that_does_no_tensor_work_never_imports_torch(
 
 
 def test_only_the_command_line_imports_inside_functions() -> None:
-    allowed = {Path("registry/db/schema.py")}
+    # `skillpm.open` is a door as the command line is one: `import skillpm` must cost nothing.
+    allowed = {Path("registry/db/schema.py"), Path("skillpm/__init__.py")}
     found = set()
     for top in ("skillpm", "registry"):
         for path in (REPOSITORY / top).rglob("*.py"):
@@ -141,6 +142,18 @@ def test_only_the_command_line_imports_inside_functions() -> None:
                 ):
                     found.add(f"{name}:{node.name}")
     assert found == set()
+
+
+def test_importing_the_package_imports_nothing_else_of_it() -> None:
+    code = "import sys, skillpm; print(sorted(n for n in sys.modules if n.startswith('skillpm')))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "['skillpm', 'skillpm.version']"
 
 
 def test_the_installed_command_is_the_same_as_the_module(world: World) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from skillpm.environment.edit import new_project_file, set_skills
+from skillpm.environment.edit import new_project_file, set_graft, set_skills
 from skillpm.errors import SpecError
 from skillpm.spec.digests import Digest
-from skillpm.spec.project import parse_project
+from skillpm.spec.project import GraftTable, parse_project
 
 ROOT = Digest.of(b"base")
 FIRST = new_project_file("./model", ROOT)
@@ -48,3 +48,35 @@ def test_a_wish_with_more_than_a_version_is_written_in_one_line() -> None:
 def test_text_that_is_not_toml_is_an_error() -> None:
     with pytest.raises(SpecError, match="not TOML"):
         set_skills("[skills", {})
+
+
+TIES = GraftTable(method="ties", settings={"density": 0.4})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "",
+        '[graft]\nmode = "merge"\n',
+        '[graft]\nmethod = "task-arithmetic"  # as ever\n',
+        'graft = { mode = "merged" }\n',
+        '[graft]\nmethod = "dare"\n[graft.settings]\nseed = 3\n',
+        '[graft]\nmethod = "sce"  # as ever\nsettings = { density = 0.4 }  # much\n',
+    ],
+)
+def test_a_way_of_grafting_is_set_whatever_stood_there_before(table: str) -> None:
+    text = table + FIRST if table.startswith("graft") else f"{FIRST}\n{table}"
+    there = parse_project(text).graft
+    edited = set_graft(text, TIES)
+    assert parse_project(edited).graft.merging == TIES.merging
+    assert edited.count("# as ever") == text.count("# as ever")
+    back = set_graft(edited, there)
+    assert parse_project(back).graft.merging == there.merging
+    assert parse_project(back).graft.mode == there.mode
+    assert set_graft(text, there) == text
+
+
+def test_another_spelling_of_the_same_way_of_grafting_is_not_touched() -> None:
+    text = FIRST + '[graft]\nmode = "merge"\nmethod = "task_arithmetic"\n'
+    assert set_graft(text, GraftTable()) == text
+    assert 'mode = "merge"\n' in set_graft(text, TIES)

@@ -167,3 +167,33 @@ def test_the_layer_of_a_pack_is_the_file_as_it_was(world: World, learners: Learn
     pack = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes)
     assert probes.read_bytes() in pack.read_bytes()
     assert json.loads(probes.read_text().splitlines()[0]) == {"probes": 1, "tolerance": 0.1}
+
+
+def routed(world: World, learners: Learners, *more: object) -> None:
+    """A routed project of `acme/math`, and of noise that would ruin it in a merge."""
+    # So small a base is a poor judge of texts: its router sends some of them to the base.
+    lines = ({"probes": 1, "tolerance": 0.7}, *MATH_PROBES[1:])
+    probes = write_probes(world.folder / "math.jsonl", lines)
+    math = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes, *more)
+    world.init(learners.base)
+    world.file.write_text(world.file.read_text() + '\n[graft]\nmode = "routed"\n')
+    world.ask("install", math, learners.pack(world, "noise"))
+
+
+def test_routed_each_item_is_answered_by_the_skill_that_the_router_picks(
+    world: World, learners: Learners
+) -> None:
+    texts = [a + b for a in tiny_learners.MATH for b in ("", *tiny_learners.MATH)]
+    examples = write_probes(world.folder / "router.jsonl", [{"text": text} for text in texts])
+    routed(world, learners, "--router", examples)
+    found = world.ask("probe")
+    assert found["mode"] == "routed"
+    assert [one["passed"] for one in found["results"]] == [True, True]
+    again = world.ask("install", learners.pack(world, "gentle"), "--guard")
+    assert any("the guard holds" in note for note in again["notes"])
+
+
+def test_routed_without_a_signature_the_base_answers(world: World, learners: Learners) -> None:
+    routed(world, learners)
+    for one in world.ask("probe", code=1)["results"]:
+        assert one["now"] == pytest.approx(one["base"], rel=1e-4)

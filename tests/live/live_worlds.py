@@ -33,7 +33,7 @@ class LiveWorld:
 
     def load(self, **options: Any) -> Any:
         """The live model, its weights copied: where a mapped file begins chooses the kernel."""
-        model = skillpm.open(self.world.project, home=self.world.home).load(**options)
+        model = skillpm.open(self.world.project).load(**options)
         return aligned(model)
 
     def graft(self, *skills: str) -> Any:
@@ -104,12 +104,22 @@ def _gpt2(folder: Path) -> LiveWorld:
     return found
 
 
+def _rows(folder: Path) -> LiveWorld:
+    found = start(folder, llama())
+    tuned = llama()
+    with torch.no_grad():
+        tuned.get_input_embeddings().weight[[1, 5, 90]] += 0.1
+    found.install("acme/rows", save(tuned, folder / "tuned"))
+    return found
+
+
 MAKERS: dict[str, Callable[[Path], LiveWorld]] = {
     "llama": _llama,
     "tied": lambda folder: _llama(folder, tied=True),
     "bf16": lambda folder: _llama(folder, dtype=torch.bfloat16),
     "bert": _bert,
     "gpt2": _gpt2,
+    "rows": _rows,
 }
 EXACT = {"acme/full", "acme/norms", "acme/places"}
 """Skills that were packed without loss."""

@@ -87,7 +87,13 @@ def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
     model = live(kind).load()
     skills = [*model.skills, None]
     batch = torch.randint(1, 96, (len(skills), 5), generator=torch.Generator().manual_seed(1))
-    options = {"max_new_tokens": 6, "do_sample": False, "num_beams": beams, "pad_token_id": 0}
+    options = {
+        "min_new_tokens": 6,
+        "max_new_tokens": 6,
+        "do_sample": False,
+        "num_beams": beams,
+        "pad_token_id": 0,
+    }
     with model.skill(skills):
         mixed = model.generate(batch, **options)
     alone = []

@@ -73,7 +73,8 @@ def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
     assert told["runner_up"] == "acme/words"
     assert "`acme/sums` fits best" in told["reason"]
     assert told["left_out"] == {"acme/plain": "its pack has no router signature"}
-    assert set(told["fits"]["acme/sums"]) == {"score", "evidence", "threshold", "distance"}
+    parts = {"score", "evidence", "threshold", "base", "distance"}
+    assert set(told["fits"]["acme/sums"]) == parts
     plain = world.run("route", "--explain", "12 + 12 = 24")
     assert plain.out.startswith("acme/sums\n")
     assert "threshold" in plain.out

@@ -15,6 +15,7 @@ from skillpm.spec import toml
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import read_document
 from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile, parse_lockfile
+from skillpm.spec.project import GraftTable
 
 settings = st.dictionaries(
     text,
@@ -64,6 +65,36 @@ def test_the_root_of_the_graft_is_left_out_of_comparisons(lock: Lockfile, root: 
     assert lock.with_root(None).graft.root is None
     renamed = lock.model_copy(update={"base": LockedBase(name=f"{lock.base.name}x", root=root)})
     assert not renamed.same_set(lock)
+
+
+def test_the_old_spelling_of_the_mode_is_the_same_set() -> None:
+    old = parse_lockfile(LOCK)
+    new = parse_lockfile(LOCK.replace('mode = "merge"', 'mode = "merged"'))
+    assert old.same_set(new)
+    assert not new.same_set(parse_lockfile(LOCK.replace('"merge"', '"routed"')))
+    assert 'mode = "merged"' in old.dumps()
+
+
+def test_a_method_from_elsewhere_is_kept_in_a_lock_and_no_graft_is_made_by_it() -> None:
+    lock = parse_lockfile(LOCK.replace('"sum"', '"slerp"').replace('"merge"', '"blend"'))
+    assert (lock.graft.mode, lock.graft.method) == ("blend", "slerp")
+    with pytest.raises(SpecError, match="found 'slerp'"):
+        _ = lock.graft.merging
+    with pytest.raises(SpecError, match="found 'blend'"):
+        _ = lock.graft.routed
+    with pytest.raises(SpecError, match="`sum` has no setting 'dtype'"):
+        _ = parse_lockfile(LOCK).graft.table
+
+
+def test_a_lock_has_all_settings_and_the_project_file_those_that_are_its_own() -> None:
+    asked = GraftTable(method="ties", settings={"density": 0.4})
+    locked = LockedGraft.of(asked)
+    assert locked.manner == {
+        "mode": "merged",
+        "method": "ties",
+        "settings": {"density": 0.4, "scale": 1.0},
+    }
+    assert locked.table == asked
 
 
 def test_a_lock_reads_as_the_contract_says() -> None:

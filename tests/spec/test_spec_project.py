@@ -67,6 +67,50 @@ def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> Non
     assert any(line.startswith(problem) for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("table", "mode", "method", "settings"),
+    [
+        ("", "merged", "sum", {}),
+        ('mode = "merge"', "merged", "sum", {}),
+        ('mode = "routed"\nmethod = "task-arithmetic"', "routed", "sum", {}),
+        ('method = "task_arithmetic"', "merged", "sum", {}),
+        ('method = "ties"', "merged", "ties", {"density": 0.2, "scale": 1.0}),
+        (
+            'method = "dare"\nsettings = { density = 1, seed = 5 }',
+            "merged",
+            "dare",
+            {"density": 1.0, "scale": 1.0, "seed": 5},
+        ),
+    ],
+)
+def test_graft_says_mode_method_and_settings(
+    table: str, mode: str, method: str, settings: dict[str, Any]
+) -> None:
+    project = parse_project(PROJECT.replace('mode = "merge"', table))
+    assert (project.graft.mode, project.graft.method) == (mode, method)
+    assert project.graft.merging.plain == settings
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('method = "slerp"', "graft.method: this skillpm knows `sum`, `ties`, `dare`, `pcb`"),
+        ("settings = { density = 0.5 }", "graft.settings: `sum` has no setting 'density'"),
+        (
+            'method = "ties"\nsettings = { density = 0.0, seed = 1 }',
+            "graft.settings: `density` of `ties` cannot be 0.0; 0 < it <= 1, default 0.2; `ties`",
+        ),
+        ('method = "x"\nsettings = { y = 1 }', "graft.method: this skillpm knows"),
+    ],
+)
+def test_what_graft_does_not_know_is_named_with_what_it_does(table: str, problem: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_project(PROJECT.replace('mode = "merge"', table))
+    lines = [line.strip() for line in caught.value.message.splitlines()[1:]]
+    assert len(lines) == 1
+    assert lines[0].startswith(problem)
+
+
 def test_several_mistakes_are_named_at_once() -> None:
     text = (
         PROJECT.replace("^1.2", "^^").replace("weight = 0.5", "weight = 1e7").replace("merge", "x")

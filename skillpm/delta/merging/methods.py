@@ -25,7 +25,8 @@ def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:
     in the order of their names, the method, its settings and the names. An element that nothing
     moves is −0.0: added to any number it leaves that number's own bits.
 
-    Cost: a few arrays of the tensor's size beside the vectors.
+    Cost: beside the vectors 4 (`dare`) to 9 arrays of the tensor's size; for a million elements of
+    three vectors 0.1 s (`ties`) to 0.4 s (`pcb`) of one slow core.
     """
     if vectors[0].delta.size == 0:
         return vectors[0].delta

@@ -16,6 +16,8 @@ from skillpm.spec.merging import Merging
 
 _OUTLIERS = 1e-4
 _LEAST = 1e-12
+_PIECE = 1 << 15
+"""Elements at a time, so that the series stay in a core's cache: it changes no bit."""
 
 
 def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - all alike
@@ -51,7 +53,11 @@ def _balance(sizes: Floats, shared: Floats, vectors: int, kept: int) -> Floats:
     exp is taken of N·(Norm² − 1): it cannot overflow, and the factor e⁻ᴺ is one more constant.
     """
     own = normalised(sizes)
-    balance = exp((own * own - 1.0) * vectors) * tanh(shared)
+    balance = np.empty_like(own)
+    for start in range(0, own.size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        intra = exp((own[piece] * own[piece] - 1.0) * vectors)
+        balance[piece] = intra * tanh(shared[piece])
     if kept < balance.size:
         balance = np.maximum(balance, ranked(balance, balance.size - kept - 1))
     return normalised(balance)

@@ -1,0 +1,80 @@
+"""Who answers the items of probes: one model of all, or for each item the skill it is routed to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from skillpm.flows.fit import prune
+from skillpm.flows.route import signature_of
+from skillpm.flows.stage import Stage
+from skillpm.probing.measure import Score, measure
+from skillpm.routing.features import features
+from skillpm.routing.router import Router
+from skillpm.running.runner import Runner
+from skillpm.spec.fields import Document
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.merging import ROUTED
+from skillpm.spec.names import SkillName
+from skillpm.spec.probes import asked_text
+from skillpm.store.packs import load_pack
+
+
+class Answers(Protocol):
+    """A model, or several with a router before them, that answers a metric's items."""
+
+    def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
+        """Score every item."""
+        ...
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One model answers all."""
+
+    runner: Runner
+
+    def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
+        """Score every item."""
+        return measure(self.runner, metric, items)
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Each item is answered by the skill that the router picks, or by the base.
+
+    A skill stands on the base with what it requires. Costs a decode for each skill that is picked.
+    """
+
+    stage: Stage
+    lock: Lockfile
+    router: Router
+
+    def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
+        """Score every item."""
+        found: dict[int, Score] = {}
+        for skill, places in self._groups(items).items():
+            runner = self.stage.runner(prune(self.lock, [skill] if skill else []))
+            found.update(zip(places, measure(runner, metric, items, places), strict=True))
+        return [found[place] for place in range(len(items))]
+
+    def _groups(self, items: Sequence[Document]) -> Mapping[SkillName | None, list[int]]:
+        if not self.router.skills:
+            return {None: list(range(len(items)))}
+        base = self.stage.runner(prune(self.lock, []))
+        decisions = self.router.decide(features(base, [asked_text(item) for item in items]))
+        groups: dict[SkillName | None, list[int]] = {}
+        for place, decision in enumerate(decisions):
+            groups.setdefault(decision.skill, []).append(place)
+        return groups
+
+
+def answers_of(stage: Stage, lock: Lockfile) -> Answers:
+    """Who answers for a lock: the one model that its set makes, or its skills one by one."""
+    if lock.graft.mode != ROUTED:
+        return Merged(stage.runner(lock))
+    found = {
+        skill: signature_of(load_pack(stage.setting.store, one.digest))
+        for skill, one in lock.skills.items()
+    }
+    fitting = {s: one for s, one in found.items() if one and one.base == lock.base.root}
+    return Routed(stage, lock, Router.of(fitting))

@@ -1,0 +1,63 @@
+"""`graft --tune`: weights searched by the probes, said first, and a new generation on `--yes`."""
+
+import pytest
+from skillpm_world import World, snapshot
+from tiny_learners import MATH_PROBES, Learners, write_probes
+
+
+@pytest.fixture
+def hurt(world: World, learners: Learners) -> None:
+    """A project in which one skill hurts another, but less of it would not."""
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    world.init(learners.base)
+    world.ask(
+        "install",
+        learners.pack(world, "math", "--probes", probes),
+        learners.pack(world, "slight"),
+    )
+
+
+@pytest.mark.usefixtures("hurt")
+def test_weights_are_found_and_nothing_is_changed_without_yes(world: World) -> None:
+    before = snapshot(world.project)
+    found = world.ask("graft", "--tune", "--budget", "8")
+    assert found["kept"]["after"] > found["kept"]["before"]
+    assert found["weights"]["acme/slight"] < 1
+    assert found["trials"] <= 8
+    assert found["generation"] is None
+    assert snapshot(world.project) == before
+    assert world.ask("graft", "--tune", "--budget", "8") == found
+
+
+@pytest.mark.usefixtures("hurt")
+def test_with_yes_the_weights_are_a_new_generation_that_rolls_back(world: World) -> None:
+    world.ask("probe", code=1)
+    found = world.ask("graft", "--tune", "--budget", "8", "--yes")
+    assert found["generation"] == 2
+    listed = {one["skill"]: one["weight"] for one in world.ask("list")["skills"]}
+    assert listed == found["weights"]
+    assert world.ask("list")["notes"] == []
+    assert world.ask("lock", "--check")["fresh"]
+    assert world.ask("probe")["passed"]
+    assert world.ask("rollback")["generation"] == 3
+    assert {one["weight"] for one in world.ask("list")["skills"]} == {1.0}
+
+
+def test_a_budget_of_one_trial_changes_nothing(world: World, hurt: None) -> None:
+    found = world.ask("graft", "--tune", "--budget", "1", "--yes")
+    assert (found["trials"], found["generation"]) == (1, None)
+
+
+def test_there_is_nothing_to_tune_by_without_probes(world: World, learners: Learners) -> None:
+    world.init(learners.base)
+    world.fail("graft", "--tune", code=1, kind="not_found")
+    world.ask("install", learners.pack(world, "slight"))
+    assert "no installed skill has probes" in world.fail("graft", "--tune", code=1, kind="graft")
+
+
+@pytest.mark.usefixtures("hurt")
+def test_a_routed_graft_has_no_weights_to_find(world: World) -> None:
+    world.file.write_text(world.file.read_text() + '\n[graft]\nmode = "routed"\n')
+    world.fail("graft", "--tune", "--only", "acme/math", code=2, kind="usage")
+    world.ask("install")
+    assert "routed" in world.fail("graft", "--tune", code=1, kind="graft")

@@ -1,0 +1,131 @@
+"""What a person who holds a live model may try."""
+
+import copy
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+
+import pytest
+import torch
+from live_worlds import IDS, LiveWorld, says
+from transformers import LlamaForCausalLM
+
+from skillpm.errors import GraftError, UnknownSkillError, UsageError
+
+Worlds = Callable[[str], LiveWorld]
+
+
+def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
+    model = live("llama").load()
+    assert isinstance(model, LlamaForCausalLM)
+    assert type(model).__name__ == "LlamaForCausalLM"
+    assert model.skills == ("acme/full", "acme/lora", "acme/norms", "acme/paper")
+    assert model.refused == {}
+    assert model.active is None
+    assert model.config.hidden_size == 32
+    assert not model.training
+
+
+def test_what_it_saves_is_the_base(live: Worlds) -> None:
+    world = live("llama")
+    model = world.load()
+    with model.skill("acme/full"):
+        model.save_pretrained(world.world.folder / "saved")
+    again = world.kind.from_pretrained(world.world.folder / "saved").state_dict()
+    assert all(torch.equal(again[name], value) for name, value in model.state_dict().items())
+
+
+def test_blocks_nest_and_end_with_an_error_too(live: Worlds) -> None:
+    model = live("llama").load()
+    with model.skill("acme/full"):
+        with suppress(ZeroDivisionError), model.skill(["acme/lora", None]):
+            assert model.active == ["acme/lora", None]
+            raise ZeroDivisionError
+        assert model.active == "acme/full"
+    assert model.active is None
+
+
+def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: Worlds) -> None:
+    model = live("llama").load()
+    for chosen in ("acme/lorra", ["acme/full", "acme/lorra"]):
+        with pytest.raises(UnknownSkillError, match="`acme/lorra` is not installed") as caught:
+            model.skill(chosen)
+        assert caught.value.hint == "did you mean `acme/lora`?"
+    with pytest.raises(UsageError, match="empty list"):
+        model.skill([])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4])
+def test_a_list_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) -> None:
+    model = live("llama").load()
+    with model.skill(["acme/lora", None]):
+        with pytest.raises(GraftError, match=f"2 skills were named for a batch of {rows} rows"):
+            model(input_ids=IDS.repeat(rows, 1))
+        if rows % 2:
+            with pytest.raises(GraftError, match="2 skills were named"):
+                model.generate(IDS.repeat(rows, 1), max_new_tokens=2)
+
+
+def test_threads_have_skills_of_their_own(live: Worlds) -> None:
+    model = live("llama").load()
+    names = ["acme/full", "acme/norms", "acme/lora", None]
+    expected = {}
+    for name in names:
+        with model.skill(name):
+            expected[name] = says(model)
+    wrong: list[str | None] = []
+
+    def run(name: str | None) -> None:
+        with model.skill(name):
+            wrong.extend(name for _ in range(20) if not torch.equal(says(model), expected[name]))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_thread_begins_with_the_base_unless_the_choice_is_bound(live: Worlds) -> None:
+    model = live("llama").load()
+    found = []
+
+    def look() -> None:
+        found.append(model.active)
+
+    with model.skill("acme/lora") as block:
+        context = copy_context()
+        targets = [look, block.bind(look), lambda: context.run(look)]
+        for target in targets:
+            thread = threading.Thread(target=target)
+            thread.start()
+            thread.join()
+    assert found == [None, "acme/lora", "acme/lora"]
+
+
+def test_gradients_flow_through_a_skill_to_the_input(live: Worlds) -> None:
+    model = live("llama").load()
+    vectors = model.get_input_embeddings()(torch.stack([IDS[0]] * 2)).detach().requires_grad_()
+    with model.skill(["acme/lora", "acme/full"]):
+        model(inputs_embeds=vectors).logits.sum().backward()
+    assert vectors.grad is not None
+    assert (vectors.grad[0] != vectors.grad[1]).any()
+
+
+def test_another_dtype_makes_what_was_ready_anew(live: Worlds) -> None:
+    model = live("llama").load()
+    model.warm()
+    assert model.warm("acme/lora")
+    model.to(torch.bfloat16)
+    assert all(ready == 0 for _, ready in model.skill_bytes().values())
+    with model.skill(["acme/lora", "acme/full", "acme/paper", None]):
+        found = says(model, IDS.repeat(4, 1))
+    assert found.dtype == torch.bfloat16
+    assert found.isfinite().all()
+
+
+def test_a_live_model_is_not_copied(live: Worlds) -> None:
+    with pytest.raises(GraftError, match="is not copied"):
+        copy.deepcopy(live("llama").load())

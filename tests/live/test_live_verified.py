@@ -1,0 +1,148 @@
+"""Nothing unverified runs, and what cannot run live says so and how to go on."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from live_worlds import LiveWorld, says, start
+from skillpm_world import World, snapshot
+from tiny_models import Models, llama, nudge, rewrite, save
+
+import skillpm
+from skillpm.errors import GraftError, IntegrityError, NotFoundError
+
+Worlds = Callable[[str], LiveWorld]
+
+
+@pytest.fixture
+def small(world: World) -> LiveWorld:
+    """A base with one lossless skill on its norms."""
+    made = start(world.folder / "small", llama())
+    made.install("acme/math", save(nudge(llama(), only="norm"), world.folder / "tuned"))
+    return LiveWorld(World(made.world.folder), made.base)
+
+
+def opened(world: World, project: LiveWorld) -> "skillpm.Workspace":
+    return skillpm.open(project.world.project, home=world.home)
+
+
+def test_opening_and_loading_writes_nothing_in_the_project(world: World, small: LiveWorld) -> None:
+    before = snapshot(small.world.project)
+    workspace = opened(world, small)
+    assert workspace.skills == {"acme/math": "1.0.0"}
+    with workspace.load().skill("acme/math"):
+        pass
+    assert snapshot(small.world.project) == before
+
+
+def test_a_damaged_payload_is_refused_before_anything_runs(world: World, small: LiveWorld) -> None:
+    for path in (world.home / "store" / "sha256").glob("*/*"):
+        if path.read_bytes()[8:9] == b"{":
+            data = bytearray(path.read_bytes())
+            data[-1] ^= 1
+            path.chmod(0o644)
+            path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="should be `sha256:"):
+        opened(world, small).load()
+
+
+def test_another_base_is_refused(world: World, small: LiveWorld) -> None:
+    other = save(nudge(llama(), only="mlp", seed=9), world.folder / "other")
+    with pytest.raises(IntegrityError, match=r"the project's base should be `sha256:.*all tensors"):
+        skillpm.open(small.world.project, home=world.home, base=other).load()
+
+
+def test_a_base_that_changes_after_loading_is_found_when_a_skill_is_made(
+    world: World, small: LiveWorld
+) -> None:
+    model = opened(world, small).load()
+
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["model.norm.weight"] += 1
+
+    path = small.base / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    rewrite(shutil.copytree(small.base, world.folder / "copy"), change)
+    path.write_bytes(data[:-4] + (world.folder / "copy" / "model.safetensors").read_bytes()[-4:])
+    with pytest.raises(IntegrityError, match="is not what it was"):
+        model.warm("acme/math")
+
+
+def test_a_folder_that_is_no_project_is_said_at_once(world: World) -> None:
+    with pytest.raises(NotFoundError, match="is not a project"):
+        skillpm.open(world.folder, home=world.home)
+
+
+def test_a_base_without_a_config_cannot_run(world: World, small: LiveWorld) -> None:
+    (small.base / "config.json").unlink()
+    with pytest.raises(GraftError, match="cannot be run by transformers"):
+        opened(world, small).load()
+
+
+@pytest.mark.parametrize(("kind", "what"), [("grown", "is resized"), ("head", "is added")])
+def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
+    world: World, models: Models, kind: str, what: str
+) -> None:
+    base, tuned = models.pair(kind)
+    world.init(base)
+    world.ask("install", world.pack((base, tuned), "acme/grown", "1.0.0"))
+    with pytest.warns(UserWarning, match="`acme/grown` cannot run live"):
+        model = skillpm.open(".").load()
+    assert model.skills == ()
+    assert set(model.refused) == {"acme/grown"}
+    with pytest.raises(GraftError, match="cannot run live") as caught:
+        model.skill("acme/grown")
+    assert caught.value.hint == "`skillpm graft --only acme/grown` writes it as a model"
+    assert says(model).isfinite().all()
+    assert what in model.refused["acme/grown"] or "config.json" in model.refused["acme/grown"]
+
+
+def test_a_head_of_its_own_beside_a_tied_base_runs(world: World) -> None:
+    made = start(world.folder / "tied", llama(tied=True))
+    tuned = llama(tied=False)
+    tuned.load_state_dict(llama(tied=True).state_dict())
+    made.install("acme/head", save(nudge(tuned), world.folder / "tuned"))
+    model = made.load()
+    with model.skill("acme/head"):
+        found = says(model)
+    assert torch.equal(found, says(made.graft("acme/head")))
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_a_weight_scales_and_a_pack_over_others_brings_them_along(world: World) -> None:
+    made = start(world.folder / "stack", llama())
+    made.install("acme/low", save(nudge(llama(), only="mlp"), world.folder / "low"))
+    lower = made.graft("acme/low").state_dict()
+    upper = llama()
+    upper.load_state_dict(lower)
+    tuned = save(nudge(upper, only="norm", seed=5), world.folder / "upper")
+    made.install("acme/high", tuned, "--over", "acme/low@=1.0.0")
+    file = made.world.project / "skillpm.toml"
+    text = file.read_text().replace('"^1.0.0"', '{ version = "^1.0.0", weight = 0.5 }', 1)
+    file.write_text(text)
+    model = made.load()
+    with model.skill("acme/high"):
+        assert torch.equal(says(model), says(made.graft("acme/high")))
+    assert set(model.skill_forms("acme/high")) > set(model.skill_forms("acme/low"))
+
+
+def test_side_files_that_only_matter_outside_the_tensors_are_told(
+    world: World, small: LiveWorld
+) -> None:
+    tuned = save(nudge(llama(), only="norm", seed=4), world.folder / "talks")
+    (tuned / "chat_template.jinja").write_text("{{ messages }}")
+    small.install("acme/talks", tuned)
+    with pytest.warns(UserWarning, match="without its `chat_template.jinja`"):
+        model = opened(world, small).load()
+    assert model.skills == ("acme/math", "acme/talks")
+
+
+def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWorld) -> None:
+    tuned = nudge(llama(), only="norm", seed=4)
+    tuned.config.rms_norm_eps = 0.5
+    small.install("acme/other", save(tuned, Path(world.folder / "other")))
+    with pytest.warns(UserWarning, match="it changes `rms_norm_eps` in config.json"):
+        model = opened(world, small).load()
+    assert model.skills == ("acme/math",)

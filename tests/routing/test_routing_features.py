@@ -1,0 +1,56 @@
+"""Features are of the text alone: the same in any company, cut where the model's sight ends."""
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pytest
+from routing_worlds import sums, with_letters, words
+
+from skillpm.routing.features import features
+from skillpm.routing.projection import signs
+from skillpm.running.runner import Runner
+from skillpm.running.states import imagined, length_of, pooled
+
+
+@pytest.fixture(scope="module")
+def runner(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    folder = with_letters(models.pair("fp32")[0], tmp_path_factory.mktemp("letters") / "base")
+    return Runner.load(folder, "cpu")
+
+
+def test_a_text_has_the_same_features_in_any_company(runner: Runner) -> None:
+    texts = [*sums(20), *words(20)]
+    together = features(runner, texts)
+    alone = np.concatenate([features(runner, [text]) for text in texts])
+    assert together.shape == (40, 64)
+    assert np.abs(together - alone).max() < 1e-5
+    assert np.allclose(np.linalg.norm(together, axis=1), 1)
+
+
+def test_what_lies_beyond_the_models_sight_changes_nothing(runner: Runner) -> None:
+    long = "a few words. " * 10
+    assert length_of(runner) == 64
+    assert np.array_equal(features(runner, [long]), features(runner, [long + " and more"]))
+
+
+def test_a_text_without_tokens_has_no_features(runner: Runner) -> None:
+    assert not pooled(runner, [""], (0.0, 1.0)).any()
+
+
+def test_what_a_base_makes_up_is_the_same_each_time(runner: Runner) -> None:
+    runner.model.config.bos_token_id = 1
+    found = imagined(runner, 3)
+    assert len(found) == 3
+    assert found == imagined(runner, 3)
+    assert imagined(Runner(runner.model, runner.tokenizer, causal=False, device="cpu"), 3) == []
+
+
+def test_the_projection_is_the_same_everywhere_and_keeps_distances() -> None:
+    found = signs(700, 256)
+    assert set(np.unique(found)) == {-1 / 16, 1 / 16}
+    digest = sha256(np.signbit(found).tobytes()).hexdigest()
+    assert digest.startswith("fc4009deacce1378")
+    points = np.random.default_rng(0).standard_normal((50, 700))
+    ratio = np.linalg.norm(points @ found, axis=1) / np.linalg.norm(points, axis=1)
+    assert np.abs(ratio - 1).max() < 0.2
