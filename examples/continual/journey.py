@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from examples.journey.command import Skillpm
 
 GONE = "tokens"
+ONE_BY_ONE = 4
 WATCHED = ("headers", "prose", "stubs")
 
 
@@ -50,12 +51,14 @@ def live(folder: Path, ours: Skillpm, theirs: Skillpm) -> Year:
     """Take the whole walk in `ours`; `theirs` is another project with the same home."""
     year = Year()
     ours("init", "--base", "../base")
+    one_by_one, together = list(KINDS)[:ONE_BY_ONE], list(KINDS)[ONE_BY_ONE:]
     for number, kind in enumerate(KINDS):
         _learn(year, folder, ours, kind, number)
         if number == 1:
             _refused(ours, kind)
-        else:
+        elif kind in one_by_one:
             ours("install", name(kind), "--guard")
+    ours("install", *map(name, together), "--guard")
     _probe(year, "ten", ours)
     ten = _alone(ours, [*WATCHED, GONE])
     _months_later(year, ours, ten)

@@ -78,13 +78,17 @@ def _percent(share: float | None) -> str:
     return f"{100 * share:.0f}%" if share <= 1 else ">100%"
 
 
+def _share(lost: float | None) -> str:
+    return "more than all" if lost is not None and lost > 1 else f"about {_percent(lost)}"
+
+
 def _show_hurt(state: State, done: "Changed", found: "Forecast") -> None:
     """The skills that would lose much to all others together, and the ways out."""
     hurt = [one for one in found.skills if one.level in ("medium", "high")]
     for one in hurt:
         whose = "installed" if one.skill in done.before else "new"
         click.echo(
-            f"{one.skill} ({whose}) would lose about {_percent(one.harm)} of its gain "
+            f"{one.skill} ({whose}) would lose {_share(one.harm)} of its gain "
             f"to the others together: {one.level}"
         )
     if hurt:

@@ -79,7 +79,7 @@ def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
     row = next(line for line in shown.out.splitlines() if line.startswith("acme/math  acme/tone"))
     assert "100%" in row
     assert row.endswith("high")
-    assert "acme/math (installed) would lose about " in shown.out
+    assert "acme/math (installed) would lose " in shown.out
     assert 'mode = "routed"' in shown.err
     assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""
 
