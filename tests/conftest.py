@@ -15,6 +15,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tiny_models.Models(tmp_path_factory.mktemp("models"))
 
 
+@pytest.fixture(scope="session")
+def learners(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny language model that can learn, and fine-tunes of it."""
+    import tiny_learners
+
+    return tiny_learners.Learners(tmp_path_factory.mktemp("learners"))
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A home of its own, and an empty project as the current folder."""

@@ -24,7 +24,6 @@ from cyclonedx.model.vulnerability import (
 )
 from cyclonedx.output.json import JsonV1Dot6
 
-from skillpm import __version__
 from skillpm.audit.findings import Audited
 from skillpm.audit.licences import normal_licence
 from skillpm.errors import SpecError
@@ -33,6 +32,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, LockedSkill, Lockfile
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
+from skillpm.version import __version__
 
 
 @dataclass(frozen=True)

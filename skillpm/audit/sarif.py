@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from skillpm import __version__
 from skillpm.audit.findings import Audited, Finding
 from skillpm.spec.advisory import Level
+from skillpm.version import __version__
 
 _LEVELS: dict[Level, str] = {
     "low": "note",

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from skillpm import __version__
 from skillpm.cli import (
     advisories,
     auditing,
@@ -19,16 +18,19 @@ from skillpm.cli import (
     habits,
     inspecting,
     models,
+    probing,
     project,
     reading,
     registries,
     relations,
+    routing,
     storage,
 )
 from skillpm.cli.output import report
 from skillpm.cli.settings import color_of
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
+from skillpm.version import __version__
 
 INTERRUPTED = 130
 
@@ -59,7 +61,8 @@ for _command in (
     project.init, project.install, project.uninstall, project.upgrade, project.lock,
     project.rollback, project.apply, reading.list_, reading.history, reading.resolve,
     relations.tree, relations.why, relations.outdated, relations.diff,
-    models.graft, auditing.audit, exporting.export, exporting.bundle,
+    models.graft, probing.probe, routing.route, auditing.audit, exporting.export,
+    exporting.bundle,
     registries.registry,
     storage.gc, storage.cache, habits.completion, habits.config, habits.doctor,
 ):  # fmt: skip

@@ -9,6 +9,7 @@ import click
 
 from skillpm.cli.output import clean, emit_json, emit_table, error_text, size_text
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
+from skillpm.cli.probing import attach_probes
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
@@ -108,7 +109,7 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
 @click.option(
     "--calibration", type=_FILE, metavar="FILE", help="auto: text to tell what matters by."
 )
-@click.option("--device", metavar="NAME", help="auto: where calibration runs, `cpu` or `cuda`.")
+@click.option("--device", metavar="NAME", help="Where models run: `cpu` or `cuda`.")
 @click.option(
     "--alpha", type=click.FloatRange(0, 1), help="graftllm: share of embedding deltas kept."
 )
@@ -128,7 +129,13 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
 @click.option("--method", help="How it was trained, for provenance.")
 @click.option("--data", multiple=True, help="What it was trained on, for provenance.")
 @click.option("--card", type=_FILE, metavar="FILE", help="A Markdown card.")
-@click.option("--probes", type=_FILE, metavar="FILE", help="Probes, as JSON lines.")
+@click.option(
+    "--probes", type=_FILE, metavar="FILE", help="Probes, as JSON lines: run now, and carried."
+)
+@click.option("--router", type=_FILE, metavar="FILE", help="Example inputs, for `route`.")
+@click.option(
+    "--router-background", type=_FILE, metavar="FILE", help="Inputs that the base should keep."
+)
 @click.pass_obj
 def pack(state: State, /, **asked: Any) -> None:
     r"""Cut a SkillPack: the difference between TUNED and BASE.
@@ -181,14 +188,30 @@ def _request(asked: dict[str, Any]) -> "Request":
 
 def _attached(asked: dict[str, Any]) -> "tuple[Attach, ...]":
     """What is measured on base and tuned model, and goes into the pack beside its delta."""
-    from skillpm.flows.manifest_of import Attached
-    from skillpm.spec.oci import PROBES_TYPE
-
     attach: list[Attach] = []
     if asked["probes"]:
-        layer = (PROBES_TYPE, asked["probes"].read_bytes(), "probes.jsonl")
-        attach.append(lambda _setting, _against: Attached((layer,)))
+        attach.append(attach_probes(asked["probes"], asked["device"]))
+    if asked["router"]:
+        attach.append(_router(asked))
+    elif asked["router_background"]:
+        raise UsageError("`--router-background` goes with `--router FILE`")
     return tuple(attach)
+
+
+def _router(asked: dict[str, Any]) -> "Attach":
+    try:
+        from skillpm.flows.signature import attach_signature
+    except ImportError as problem:
+        raise UsageError(
+            f"--router runs the base, for which a library is missing: {problem.name}",
+            hint="pip install 'skillpm-graft[hf]'",
+        ) from problem
+    return partial(
+        attach_signature,
+        examples=asked["router"],
+        background=asked["router_background"],
+        device=asked["device"] or "cpu",
+    )
 
 
 def _packed(done: "Packed") -> dict[str, Any]:
@@ -215,7 +238,8 @@ def _scheme(asked: dict[str, Any]) -> "Scheme | Wish":
             raise UsageError(f"`--{min(lossy)}` goes with `--scheme graftllm` only")
         return _wish(asked)
     for flag in ("calibration", "device"):
-        if asked[flag] is not None:
+        runs = flag == "device" and (asked["probes"] or asked["router"])
+        if asked[flag] is not None and not runs:
             raise UsageError(
                 f"`--{flag}` goes with the scheme `auto`",
                 hint="add `--budget 5%`, or `--keep 0.99`",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_table, error_text, size_text
+from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
@@ -98,6 +99,7 @@ def _show_pack(found: "PackFile") -> None:
         for kind, one in compression.modules.items()
     ]
     emit_table(rows, ("module", "codec", "bytes", "relative error"))
+    show_capabilities(manifest)
 
 
 @click.command(cls=Command)

@@ -19,6 +19,7 @@ from skillpm.cli.params import (
     WANTED,
     refuse_together,
 )
+from skillpm.cli.probing import GUARD, guard_of
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, SpecError, UsageError
 
@@ -72,13 +73,14 @@ def init(state: State) -> None:
     type=click.Path(path_type=Path),
     help="Install exactly what a bundle holds: needs no registry and no network.",
 )
+@GUARD
 @ACCEPT
 @ALLOW_YANKED
 @LOWEST
 @TIMEOUT
 @click.pass_obj
 def install(
-    state: State, /, wanted: tuple[str, ...], timeout: float, bundle: Path | None, **flags: bool
+    state: State, /, wanted: tuple[str, ...], timeout: float, bundle: Path | None, **flags: Any
 ) -> None:
     r"""Add skills to the project; without arguments, install what the lock says.
 
@@ -86,6 +88,7 @@ def install(
     skillpm install acme/math
     skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
     skillpm install acme/sql --dry-run
+    skillpm install acme/sql --guard
     skillpm install --frozen
     skillpm install --from team.skillbundle --base ./model
     """
@@ -96,7 +99,7 @@ def install(
     if bundle is not None:
         _install_bundle(state, bundle, wanted, flags, explain=explain)
         return
-    request = _request(wanted, **flags)
+    request = _request(wanted, **flags | guard_of(flags))
     show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
 
 
@@ -111,7 +114,7 @@ def _install_bundle(
             hint=f"`skillpm install --from {bundle}`, then `skillpm install {wanted[0]}`",
         )
     asked = {"from": True, **flags}
-    refuse_together(asked, "from", "lowest", "allow_yanked", "accept_footprint")
+    refuse_together(asked, "from", "lowest", "allow_yanked", "accept_footprint", "guard")
     done = install_bundle(
         make_setting(state), bundle, frozen=flags["frozen"], dry_run=flags["dry_run"]
     )
@@ -141,6 +144,7 @@ def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
 @click.option("--to", metavar="VERSION", type=VERSION, help="Move the one SKILL to this version.")
 @DRY_RUN
 @EXPLAIN
+@GUARD
 @ACCEPT
 @ALLOW_YANKED
 @LOWEST
@@ -165,7 +169,7 @@ def upgrade(
 
     explain = check_explain(flags)
     asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
-    request = InstallRequest(upgrade=asked, **flags)
+    request = InstallRequest(upgrade=asked, **flags | guard_of(flags))
     show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
 
 
@@ -203,8 +207,9 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
 @click.command(cls=Command)
 @click.argument("generation", type=click.IntRange(min=0), required=False)
 @DRY_RUN
+@GUARD
 @click.pass_obj
-def rollback(state: State, generation: int | None, *, dry_run: bool) -> None:
+def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
     r"""Go back to a generation, by default the one before; twice is redo.
 
     \b
@@ -213,14 +218,15 @@ def rollback(state: State, generation: int | None, *, dry_run: bool) -> None:
     """
     from skillpm.flows.rollback import rollback as flow
 
-    show_change(state, flow(make_setting(state), generation, dry_run=dry_run))
+    show_change(state, flow(make_setting(state), generation, **flags | guard_of(flags)))
 
 
 @click.command(cls=Command)
 @click.argument("plan", metavar="PLAN", type=click.Path(path_type=Path, allow_dash=True))
 @DRY_RUN
+@GUARD
 @click.pass_obj
-def apply(state: State, plan: Path, *, dry_run: bool) -> None:
+def apply(state: State, /, plan: Path, **flags: Any) -> None:
     r"""Carry out a plan that a dry run saved: exactly that one, or nothing.
 
     The plan is refused where the project has changed since it was made, or where its packs are not
@@ -233,7 +239,7 @@ def apply(state: State, plan: Path, *, dry_run: bool) -> None:
     from skillpm.flows.apply import apply_saved
 
     data, what = _plan_bytes(plan)
-    show_change(state, apply_saved(make_setting(state), data, what, dry_run=dry_run))
+    show_change(state, apply_saved(make_setting(state), data, what, **flags | guard_of(flags)))
 
 
 def _plan_bytes(path: Path) -> tuple[bytes, str]:

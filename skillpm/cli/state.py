@@ -17,7 +17,7 @@ from skillpm.errors import RegistryError, UsageError
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
-    from skillpm.flows.setting import Setting
+    from skillpm.flows.setting import Advance, Setting
     from skillpm.index.ports import Index
 
 
@@ -35,6 +35,7 @@ class State:
     color: str | None = None
     workers: int | None = None
     lock_timeout: float | None = None
+    home: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -138,20 +139,34 @@ def home() -> Path:
 def make_setting(state: State, *, timeout: float = inf) -> "Setting":
     """The setting that a flow runs in; a search for a solution takes `timeout` seconds at most."""
     from skillpm.cli.progress import Bars
-    from skillpm.cli.settings import color_by, resolve
+    from skillpm.cli.settings import color_of
+
+    shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    bars = Bars(shown=shown and not (state.quiet or state.json), color=color_of(state))
+    closing = click.get_current_context().call_on_close
+    closing(bars.close)
+    return setting_of(state, closing, progress=bars.start, timeout=timeout)
+
+
+def setting_of(
+    state: State,
+    closing: Callable[[Callable[[], object]], object],
+    *,
+    progress: "Callable[[str, int], Advance]",
+    timeout: float = inf,
+) -> "Setting":
+    """As `make_setting`, outside a command too: `closing` is told what to call at the end."""
+    from skillpm.cli.settings import resolve
     from skillpm.flows.setting import Setting
     from skillpm.resolver.patience import Patience
 
     now = datetime.now(UTC)
     chosen = resolve(state)
+    place = (state.home or home()).expanduser().absolute()
     flagged = _strong(chosen["registry"]), _strong(chosen["base"])
-    shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    bars = Bars(shown=shown and not (state.quiet or state.json), color=color_by(chosen))
-    context = click.get_current_context()
-    context.call_on_close(bars.close)
     offline = bool(chosen["offline"].value)
     setting = Setting(
-        home=home().absolute(),
+        home=place,
         project=state.folder,
         registry=flagged[0],
         base=None if flagged[1] is None else Path(flagged[1]),
@@ -161,13 +176,13 @@ def make_setting(state: State, *, timeout: float = inf) -> "Setting":
         workers=int(chosen["workers"].value or 1),
         lock_timeout=float(chosen["lock-timeout"].value or 0),
         say=state.say,
-        progress=bars.start,
-        connect=_connector(context, offline=offline),
+        progress=progress,
+        connect=_connector(closing, place, offline=offline),
         fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
         tidy_registry=_tidy_registry,
         patience=lambda: Patience.starting(time.monotonic, timeout),
     )
-    context.call_on_close(setting.close)
+    closing(setting.close)
     return setting
 
 
@@ -186,7 +201,9 @@ def _strong(chosen: Chosen) -> str | None:
     return str(chosen.value) if strong and chosen.value else None
 
 
-def _connector(context: click.Context, *, offline: bool) -> "Callable[[str, bool], Index]":
+def _connector(
+    closing: Callable[[Callable[[], object]], object], place: Path, *, offline: bool
+) -> "Callable[[str, bool], Index]":
     opened: dict[tuple[str, bool], Index] = {}
 
     def connect(url: str, create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
@@ -196,12 +213,12 @@ def _connector(context: click.Context, *, offline: bool) -> "Callable[[str, bool
         folder = folder_of(url)
         if folder is None and offline:
             raise RegistryError(f"`{url}` is not asked: `--offline` forbids the network")
-        if folder == home().absolute() / "registry" and not folder.exists() and not create:
+        if folder == place / "registry" and not folder.exists() and not create:
             return EmptyIndex()
         key = (url, create)
         if key not in opened:
             opened[key] = open_index(url, create=create)
-            context.call_on_close(opened[key].close)
+            closing(opened[key].close)
         return opened[key]
 
     return connect

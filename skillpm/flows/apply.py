@@ -11,10 +11,12 @@ from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import (
     Changed,
+    Guard,
     Plan,
     apply_plan,
     asking,
     completed,
+    guarded,
     preview,
     publish_files,
     stored_packs,
@@ -29,7 +31,9 @@ from skillpm.spec.project import parse_project
 _VERBS = ("install", "uninstall", "upgrade", "rollback")
 
 
-def apply_saved(setting: Setting, data: bytes, what: str, *, dry_run: bool = False) -> Changed:
+def apply_saved(
+    setting: Setting, data: bytes, what: str, *, dry_run: bool = False, guard: Guard | None = None
+) -> Changed:
     """Make the environment what the plan says.
 
     Raises `StateError` where generation, lock, project file or base changed since it was made. The
@@ -41,14 +45,16 @@ def apply_saved(setting: Setting, data: bytes, what: str, *, dry_run: bool = Fal
     if dry_run:
         _check_fresh(project, saved)
         registries = _registries(setting, project, saved)
-        return preview(project, registries, lambda: _plan(setting, project, registries, saved))
+        return preview(
+            project, registries, lambda: _plan(setting, project, registries, saved, guard)
+        )
     with changing(setting, project, saved.action) as cut_off:
         after = saved.basis.generation + 1
         if cut_off and (cut_off.action, cut_off.number) == (saved.action, after):
             return completed(project, cut_off)
         _check_fresh(project, saved)
         registries = _registries(setting, project, saved)
-        plan = _plan(setting, project, registries, saved)
+        plan = _plan(setting, project, registries, saved, guard)
         publish_files(registries)
         return apply_plan(setting, project, registries, plan)
 
@@ -77,8 +83,14 @@ def _registries(setting: Setting, project: Project, saved: SavedPlan) -> Registr
     return registries
 
 
-def _plan(setting: Setting, project: Project, registries: Registries, saved: SavedPlan) -> Plan:
-    """The plan, after checking that it is one that skillpm could have made."""
+def _plan(
+    setting: Setting,
+    project: Project,
+    registries: Registries,
+    saved: SavedPlan,
+    guard: Guard | None,
+) -> Plan:
+    """The plan, after checking that it is one that skillpm could have made, and any guard."""
     text = project.read_text(project.file)
     wishes = saved.plain_wishes
     file = parse_project(text if wishes is None else asking(text, wishes, saved.lock))
@@ -88,7 +100,8 @@ def _plan(setting: Setting, project: Project, registries: Registries, saved: Sav
         raise StateError("the plan is frozen, but its set is not the one in skillpm.lock")
     packs = _packs(setting, registries, saved.lock)
     lock = checked_lock(setting, project, Claim("the plan", file, saved.lock, packs))
-    return Plan(saved.action, lock, packs, wishes, frozen=saved.frozen)
+    plan = Plan(saved.action, lock, packs, wishes, frozen=saved.frozen)
+    return guarded(setting, project, registries, plan, guard)
 
 
 def _packs(setting: Setting, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillpm.environment.project import Project
 from skillpm.errors import UsageError
+from skillpm.flows.change import Guard
 from skillpm.flows.fit import not_installed
 from skillpm.flows.solve import Ask
 from skillpm.resolver.question import Question, Wanted
@@ -38,6 +39,7 @@ class InstallRequest:
     dry_run: bool = False
     frozen: bool = False
     accept_footprint: bool = False
+    guard: Guard | None = None
 
     @property
     def resolves(self) -> bool:

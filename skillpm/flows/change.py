@@ -1,7 +1,7 @@
 """A change of an environment: what it adds, removes and changes; fetching; switching."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from skillpm.environment.edit import set_graft, set_skills
@@ -61,6 +61,20 @@ class Plan:
     notes: tuple[str, ...] = ()
     frozen: bool = False
     text: str | None = None
+
+
+Guard = Callable[[Setting, Project, Registries, Plan], tuple[str, ...]]
+"""Looks at a plan before anything is switched: gives notes, or raises. It may fetch the blobs."""
+
+
+def guarded(
+    setting: Setting, project: Project, registries: Registries, plan: Plan, guard: Guard | None
+) -> Plan:
+    """The plan with what the guard notes of it, if there is one. Raises what it raises."""
+    if guard is None:
+        return plan
+    notes = guard(setting, project, registries, plan)
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:

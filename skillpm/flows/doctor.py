@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from skillpm import __version__
 from skillpm.checkpoint.place import place
 from skillpm.environment.project import Project, drift
 from skillpm.errors import NotFoundError, SkillpmError
@@ -24,6 +23,7 @@ from skillpm.journal.lock import HOLDER
 from skillpm.journal.owner import Life, read_owner
 from skillpm.spec.project import DEFAULT_REGISTRY
 from skillpm.store.packs import is_complete, load_pack
+from skillpm.version import __version__
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _LOW = 1_000_000_000

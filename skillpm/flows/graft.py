@@ -80,7 +80,7 @@ def graft(
         base = open_base(setting, project)
         check_target(place, base)
         identity = setting.identify(base, "hashing base")
-        _check_base(setting, current, base, identity)
+        check_project_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         if lock.graft.routed:
             _check_part(setting, lock, only)
@@ -93,7 +93,7 @@ def graft(
     return Grafted(place, written.root, current.number, skills, *counts, seconds)
 
 
-def _check_base(
+def check_project_base(
     setting: Setting, current: Generation, base: Checkpoint, identity: Identity
 ) -> None:
     """`check_base`, which also says where a base that is nearly right would do (law 8)."""

@@ -9,7 +9,15 @@ from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.ask import InstallRequest, ask_for, asked_wishes, settled_wishes
 from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, preview, publish_files, stored_packs
+from skillpm.flows.change import (
+    Changed,
+    Plan,
+    apply_plan,
+    guarded,
+    preview,
+    publish_files,
+    stored_packs,
+)
 from skillpm.flows.fit import misfit
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
@@ -32,6 +40,14 @@ def install(setting: Setting, request: InstallRequest) -> Changed:
 
 
 def _plan(
+    setting: Setting, project: Project, registries: Registries, request: InstallRequest
+) -> Plan:
+    """The plan, which the guard has passed where one is asked for: before a file is published."""
+    plan = _resolved(setting, project, registries, request)
+    return guarded(setting, project, registries, plan, request.guard)
+
+
+def _resolved(
     setting: Setting, project: Project, registries: Registries, request: InstallRequest
 ) -> Plan:
     registries.check_files()

@@ -7,7 +7,6 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from skillpm import __version__
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.cut import Measured
 from skillpm.delta.kinds import KINDS, kind_of
@@ -35,6 +34,7 @@ from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
+from skillpm.version import __version__
 
 REMOVED = "none"
 

@@ -1,30 +1,44 @@
 """`rollback`: a new generation with an old one's set, requirements and weights."""
 
-from functools import partial
-
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, NotFoundError
 from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview, stored_packs
+from skillpm.flows.change import (
+    Changed,
+    Guard,
+    Plan,
+    apply_plan,
+    completed,
+    guarded,
+    preview,
+    stored_packs,
+)
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import known_root
 
 
-def rollback(setting: Setting, number: int | None, *, dry_run: bool = False) -> Changed:
+def rollback(
+    setting: Setting, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
+) -> Changed:
     """Go back to generation `number`, by default the one before the current."""
     project = Project(setting.project)
     project.require()
     if dry_run:
         registries = Registries(setting, project.read_file())
-        make = partial(_plan, setting, project, registries, number)
+
+        def make() -> Plan:
+            plan = _plan(setting, project, registries, number)
+            return guarded(setting, project, registries, plan, guard)
+
         return preview(project, registries, make)
     with changing(setting, project, "rollback") as cut_off:
         if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
             return completed(project, cut_off)
         registries = Registries(setting, project.read_file())
         plan = _plan(setting, project, registries, number)
+        plan = guarded(setting, project, registries, plan, guard)
         return apply_plan(setting, project, registries, plan)
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from skillpm import __version__
 from skillpm.delta.auto.candidates import Choice, Point
 from skillpm.errors import SkillpmError, StateError
 from skillpm.flows.manifest_of import Against
@@ -14,6 +13,7 @@ from skillpm.flows.setting import Setting
 from skillpm.journal.atomic import write_atomic
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
+from skillpm.version import __version__
 
 KEPT_DAYS = 7
 _DAY = 86_400.0

@@ -1,1 +1,1 @@
-"""Probes: small evaluations that packs carry, measured on a running model. Needs the `hf` extra."""
+"""Probing: the metrics of probes, measured on a running model. Knows nothing of projects."""

@@ -135,21 +135,26 @@ class Runner:
                 parameters[parameter].copy_(weights[tensor])
 
     def names(self, tensors: Iterable[str]) -> dict[str, str]:
-        """The checkpoint's tensor for each parameter: its name, or that behind one prefix."""
-        known = set(tensors)
-        by_tail: dict[str, str] = {}
-        for tensor in sorted(known):
-            parts = tensor.split(".")
-            for cut in range(1, min(3, len(parts))):
-                by_tail.setdefault(".".join(parts[cut:]), tensor)
-        found: dict[str, str] = {}
-        for parameter, _ in self.model.named_parameters():
-            tail = parameter.partition(".")[2]
-            likely = (parameter, by_tail.get(parameter), tail)
-            named = next((one for one in likely if one in known), None)
-            if named:
-                found[parameter] = named
-        return found
+        """The checkpoint's tensor for each parameter; see `checkpoint_names`."""
+        return checkpoint_names((name for name, _ in self.model.named_parameters()), tensors)
+
+
+def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[str, str]:
+    """The checkpoint's tensor for each parameter: its name, or that behind one prefix."""
+    known = set(tensors)
+    by_tail: dict[str, str] = {}
+    for tensor in sorted(known):
+        parts = tensor.split(".")
+        for cut in range(1, min(3, len(parts))):
+            by_tail.setdefault(".".join(parts[cut:]), tensor)
+    found: dict[str, str] = {}
+    for parameter in parameters:
+        tail = parameter.partition(".")[2]
+        likely = (parameter, by_tail.get(parameter), tail)
+        named = next((one for one in likely if one in known), None)
+        if named:
+            found[parameter] = named
+    return found
 
 
 def stored_bytes(folder: Path) -> int:

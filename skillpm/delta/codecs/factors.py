@@ -100,13 +100,13 @@ def encode(spec: TensorSpec, coded: CodedFactors, writer: PayloadWriter) -> Reco
     return put(spec, Record(NAME, settings), data, writer)
 
 
-def _scaled(coded: CodedFactors) -> "_Scaled":
+def _scaled(coded: CodedFactors) -> "Scaled":
     logs = (coded.ranks, coded.rows, coded.columns)
-    return _Scaled(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
+    return Scaled(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
 
 
 @dataclass(frozen=True)
-class _Scaled:
+class Scaled:
     """Integers [m, r] and [n, r], and the scales of ranks, of rows and of columns."""
 
     left: Narrow
@@ -153,7 +153,14 @@ def _placed(lefts: Callable[[slice], Floats], exponent: int, rows: slice) -> Flo
 
 
 def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> Product:
-    """What `serialise` wrote, checked. Raises `IntegrityError`."""
+    """What `serialise` wrote, multiplied out. Raises `IntegrityError`."""
+    return read(spec, settings, sections)[1]
+
+
+def read(
+    spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
+) -> tuple[Scaled, Product]:
+    """What `serialise` wrote, checked, and what it multiplies to. Raises `IntegrityError`."""
     what = f"`{spec.name}`"
     height, width = matrix_shape(spec)
     rank = setting(settings, "rank", 1, min(height, width))
@@ -165,7 +172,8 @@ def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
     left = Matrix(sections.next(), height, rank, what).whole()
     right = Matrix(sections.next(), width, rank, what).whole()
     sections.close()
-    return _Scaled(left, right, *scales).product(exponents, spec.name)
+    scaled = Scaled(left, right, *scales)
+    return scaled, scaled.product(exponents, spec.name)
 
 
 def delta_of(spec: TensorSpec, coded: CodedFactors) -> Floats:
@@ -186,7 +194,7 @@ class Decoder:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
             raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
         self._spans = chunk_spans(spec)
-        self._product = product_of(spec, settings, sections_of(spec, reader))
+        self.scaled, self._product = read(spec, settings, sections_of(spec, reader))
 
     def delta(self, chunk: int) -> Floats:
         """The decoded delta of one chunk."""

@@ -153,11 +153,11 @@ class Decoder:
         right = _decode_side(reader, (spec.name, "v", self._width), columns, group)
         with np.errstate(invalid="ignore"):  # refused below
             left *= sigma.astype(np.float64)[:, None]
-        self._product = Product.of(left, right, exponents, spec.name)
+        self.product = Product.of(left, right, exponents, spec.name)
 
     def delta(self, chunk: int) -> Floats:
         """The decoded delta of one chunk."""
-        return self._product.flat(*self._spans[chunk])
+        return self.product.flat(*self._spans[chunk])
 
 
 def _columns(plain: Any, rank_limit: int, tensor: str) -> list[Columns]:

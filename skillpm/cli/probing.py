@@ -1,0 +1,146 @@
+"""`probe`, and what `--probes` and `--guard` hand to the flows that run models."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.params import SKILL
+from skillpm.cli.state import Command, State, make_setting
+from skillpm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from skillpm.flows.change import Guard
+    from skillpm.flows.manifest_of import Attach
+    from skillpm.flows.probe import Probed, Result
+    from skillpm.spec.manifest import Manifest
+    from skillpm.spec.names import SkillName
+
+DEVICE = click.option(
+    "--device", metavar="NAME", default="cpu", show_default=True, help="Where the model runs."
+)
+
+
+GUARD = click.option(
+    "--guard",
+    is_flag=True,
+    help="Change nothing unless the probes of all skills then installed hold.",
+)
+
+
+def guard_of(flags: "Mapping[str, Any]") -> "dict[str, Guard | None]":
+    """What `--guard` hands to a flow; nothing is imported where it is not asked for."""
+    if not flags["guard"]:
+        return {"guard": None}
+    try:
+        from skillpm.flows.guard import guard
+    except ImportError as problem:
+        raise _missing("--guard", problem) from problem
+    return {"guard": partial(guard, device="cpu")}
+
+
+def attach_probes(path: Path, device: str | None) -> "Attach":
+    """What `pack --probes` measures. The file is read first: an error must not wait for a pack."""
+    from skillpm.spec.probes import FILE_LIMIT, parse_probes
+
+    with path.open("rb") as file:
+        data = file.read(FILE_LIMIT + 1)
+    probes = parse_probes(data, f"`{path}`")
+    try:
+        from skillpm.flows.examine import examine
+    except ImportError as problem:
+        raise _missing("--probes", problem) from problem
+    return partial(examine, probes=probes, data=data, device=device or "cpu")
+
+
+def _missing(what: str, problem: ImportError) -> UsageError:
+    return UsageError(
+        f"`{what}` runs the model, for which a library is missing: {problem.name}",
+        hint="pip install 'skillpm-graft[hf]'",
+    )
+
+
+@click.command(cls=Command)
+@click.argument("skills", metavar="[SKILL]...", type=SKILL, nargs=-1)
+@click.option(
+    "--graft",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Ask the model in this folder, a graft say.",
+)
+@DEVICE
+@click.pass_obj
+def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, device: str) -> None:
+    r"""Say whether each installed skill still does what its pack recorded.
+
+    The installed set is put together as `graft` does it, in memory, and asked the probes that the
+    packs carry. A value may fall behind the recorded one by the probe's tolerance, a share of the
+    gain over the base. Exit code 1 where one falls further.
+
+    \b
+    skillpm probe
+    skillpm probe acme/math --device cuda
+    """
+    try:
+        from skillpm.flows.probe import probe as flow
+    except ImportError as problem:
+        raise _missing("probe", problem) from problem
+    found = flow(make_setting(state), skills, device=device, graft=graft)
+    _show(state, found)
+    if not found.passed:
+        raise click.exceptions.Exit(1)
+
+
+def _show(state: State, found: "Probed") -> None:
+    if state.json:
+        head = {"generation": found.generation, "mode": found.mode, "passed": found.passed}
+        without = [str(skill) for skill in found.without]
+        emit_json({"results": [plain(one) for one in found.results], **head, "without": without})
+        return
+    if found.results:
+        rows = [
+            (one.skill, one.metric, *map(_number, (one.base, one.recorded, one.now, one.bound)),
+             one.samples, "holds" if one.passed else "FAILS")
+            for one in found.results
+        ]  # fmt: skip
+        head_ = ("skill", "metric", "base", "recorded", "now", "bound", "samples", "")
+        emit_table(rows, head_)
+    if found.without:
+        state.say(f"without probes: {clean(', '.join(map(str, found.without)))}")
+
+
+def show_capabilities(manifest: "Manifest") -> None:
+    """What a pack says that it can do, where it says so."""
+    if not manifest.capabilities:
+        return
+    click.echo()
+    rows = [
+        (one.name, one.metric, *map(_number, (one.base_value, one.value)), one.samples or "-")
+        for one in manifest.capabilities
+    ]
+    emit_table(rows, ("capability", "metric", "base", "tuned", "samples"))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def plain(one: "Result") -> dict[str, Any]:
+    """A result as documents list it; what is no number is null."""
+    from math import isfinite
+
+    return {
+        "skill": str(one.skill),
+        "metric": one.metric,
+        "base": one.base,
+        "recorded": one.recorded,
+        "now": one.now if isfinite(one.now) else None,
+        "passed": one.passed,
+        "tolerance": one.tolerance,
+        "bound": one.bound,
+        "samples": one.samples,
+    }

@@ -1,0 +1,125 @@
+"""`route`: which installed skill would answer."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.state import Command, State, make_setting
+from skillpm.errors import UsageError
+
+if TYPE_CHECKING:
+    from skillpm.flows.route import Routed, Routes
+    from skillpm.routing.router import Decision, Fit
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_SHOWN = 60
+
+
+@click.command(cls=Command)
+@click.argument("text", required=False)
+@click.option("--file", "file", type=_FILE, metavar="FILE", help="Route many texts of a file.")
+@click.option("--explain", is_flag=True, help="Say what was compared, and why it came out so.")
+@click.option("--device", default="cpu", metavar="NAME", help="Where the base runs (cpu).")
+@click.pass_obj
+def route(state: State, /, text: str | None, **asked: Any) -> None:
+    r"""Say which installed skill TEXT is for; or none, and the base answers.
+
+    A skill is a candidate if its pack was cut with --router. Its score says by how much the text
+    fits its examples; under 0 it does not. `-` reads TEXT from stdin; --file takes text, cut at
+    blank lines, or JSON lines of `{"text": …}`.
+
+    \b
+    skillpm route "what is 12 times 12?"
+    skillpm route --explain - < question.txt
+    skillpm route --file questions.jsonl --json
+    """
+    texts = _texts(text, asked["file"])
+    routes, done = _routed(state, texts, asked["device"])
+    decisions = done.decisions
+    if state.json:
+        documents = [_document(one, routes, explain=asked["explain"]) for one in decisions]
+        if asked["file"] is None:
+            emit_json(documents[0] | _timed(done))
+        else:
+            emit_json({"results": documents} | _timed(done))
+        return
+    for skill, reason in routes.left_out.items():
+        state.say(f"note: `{skill}` is no candidate: {clean(reason)}")
+    for each, decision in zip(texts, decisions, strict=True):
+        name = str(decision.skill) if decision.skill else "(base)"
+        click.echo(name if asked["file"] is None else f"{name}  {clean(each[:_SHOWN])}")
+        if asked["explain"]:
+            _show(routes, decision)
+    if asked["explain"]:
+        click.echo(f"\n{done.features_ms:.1f} ms for features, {done.decision_ms:.2f} ms to decide")
+
+
+def _texts(text: str | None, file: Path | None) -> list[str]:
+    if (text is None) == (file is None):
+        raise UsageError(
+            "`route` takes a text, or `--file FILE`", hint='`skillpm route "what is 2 + 2?"`'
+        )
+    if file is not None:
+        from skillpm.calibration.texts import read_texts
+
+        return read_texts(file)
+    return [sys.stdin.read() if text == "-" else text or ""]
+
+
+def _routed(state: State, texts: list[str], device: str) -> "tuple[Routes, Routed]":
+    try:
+        from skillpm.flows.route import open_routes
+    except ImportError as problem:
+        raise UsageError(
+            f"`route` runs the base, for which a library is missing: {problem.name}",
+            hint="pip install 'skillpm-graft[hf]'",
+        ) from problem
+    routes = open_routes(make_setting(state), device=device)
+    return routes, routes.route(texts)
+
+
+def _timed(done: "Routed") -> dict[str, Any]:
+    return {"features_ms": round(done.features_ms, 3), "decision_ms": round(done.decision_ms, 3)}
+
+
+def _document(decision: "Decision", routes: "Routes", *, explain: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "skill": None if decision.skill is None else str(decision.skill),
+        "score": _number(decision.score),
+        "scores": {str(skill): _number(fit.score) for skill, fit in decision.fits.items()},
+    }
+    if explain:
+        document["explain"] = {
+            "reason": decision.reason,
+            "runner_up": None if decision.runner_up is None else str(decision.runner_up),
+            "features": dict(routes.router.facts),
+            "fits": {str(skill): _fit(fit) for skill, fit in decision.fits.items()},
+            "left_out": {str(skill): reason for skill, reason in routes.left_out.items()},
+        }
+    return document
+
+
+def _fit(fit: "Fit") -> dict[str, Any]:
+    return {key: _number(value) for key, value in vars(fit).items()} | {"score": _number(fit.score)}
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _show(routes: "Routes", decision: "Decision") -> None:
+    click.echo(f"\n{clean(decision.reason)}\n")
+    ranked = sorted(decision.fits.items(), key=lambda one: (-one[1].score, one[0]))
+    rows = [
+        (skill, f"{fit.score:.3f}", f"{fit.evidence:.3f}", f"{fit.threshold:.3f}",
+         f"{fit.distance:.3f}")
+        for skill, fit in ranked
+    ]  # fmt: skip
+    if rows:
+        emit_table(rows, ("skill", "score", "evidence", "threshold", "distance"))
+    click.echo(
+        "\nfeatures: " + ", ".join(f"{k} {clean(v)}" for k, v in routes.router.facts.items())
+    )

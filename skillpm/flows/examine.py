@@ -1,0 +1,82 @@
+"""Probes in `pack`: measured on base and tuned model, and put into the pack with what they gave."""
+
+from collections.abc import Mapping
+
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.errors import GraftError
+from skillpm.flows.manifest_of import Against, Attached
+from skillpm.flows.probe import CAPABILITY
+from skillpm.flows.setting import Setting
+from skillpm.flows.sidefiles import cut_side_files
+from skillpm.flows.stage import running
+from skillpm.probing.measure import figure, mean, measure
+from skillpm.probing.stand import Stand
+from skillpm.running.runner import Runner
+from skillpm.spec.manifest import Capability
+from skillpm.spec.oci import PROBES_TYPE
+from skillpm.spec.probes import METRICS, Probes
+
+FILE = "probes.jsonl"
+
+
+def examine(
+    setting: Setting, against: Against, /, *, probes: Probes, data: bytes, device: str
+) -> Attached:
+    """Measure what the delta is against, and the tuned model; `data` is the file that was read.
+
+    Costs two passes over the items. Raises `GraftError` where either cannot be run. A tuned model
+    that is no better than its base is told of, and packed.
+    """
+    reference = against.reference
+    stand = Stand(running(reference.base, device), reference.base)
+    below = {
+        name
+        for pack in reference.lower
+        for name in (entry.tensor for entry in pack.manifest.footprint)
+    }
+    if not stand.fits(reference.source, below):
+        raise GraftError(
+            "the set below has tensors of other shapes than the base: its probes cannot be run",
+            hint="leave out --probes",
+        )
+    before = _values(stand.show(reference.source, below), probes)
+    after = _values(_tuned(against, stand, below, device), probes)
+    found = []
+    for name, value in after.items():
+        if METRICS[name].gain(value, before[name]) <= 0:
+            setting.say(
+                f"note: the probes see no gain: {name} is {value:g}, and {before[name]:g} without"
+            )
+        samples = len(probes.items[name])
+        found.append(
+            Capability(
+                name=CAPABILITY,
+                metric=name,
+                value=value,
+                base_value=before[name],
+                samples=samples,
+            )
+        )
+    return Attached(((PROBES_TYPE, data, FILE),), tuple(found))
+
+
+def _values(runner: Runner, probes: Probes) -> Mapping[str, float]:
+    return {
+        name: figure(mean(measure(runner, name, items))) for name, items in probes.items.items()
+    }
+
+
+def _tuned(against: Against, stand: Stand, below: set[str], device: str) -> Runner:
+    """The tuned model: on the running base where it fits there, else from its own folder."""
+    renamed = any(pair.tuned and pair.read_name != pair.tensor for pair in against.pairs)
+    touched = below | {pair.tensor for pair in against.differing}
+    files = list(cut_side_files(against.reference.files, against.files))
+    if not renamed and not files and stand.fits(against.tuned, touched):
+        return stand.show(against.tuned, touched)
+    tuned = against.tuned
+    if not isinstance(tuned, Checkpoint):
+        raise GraftError(
+            "probes run the tuned model, and this adapter changes more than the base's tensors",
+            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
+        )
+    return running(tuned, device)

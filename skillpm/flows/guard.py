@@ -1,0 +1,170 @@
+"""`--guard`: all probes of what is to be installed hold, or nothing changes and a culprit is named.
+
+Evaluated on the planned set, after its blobs have come and before anything is switched.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from skillpm.environment.generation import differences
+from skillpm.environment.project import Project
+from skillpm.errors import GraftError
+from skillpm.flows.catalogue import Registries
+from skillpm.flows.change import Plan, fetch_all
+from skillpm.flows.culprits import smallest_culprits
+from skillpm.flows.probe import Result, carried_by
+from skillpm.flows.setting import Setting
+from skillpm.flows.stage import open_stage
+from skillpm.flows.trials import Trials
+from skillpm.flows.waysout import Way, way_out
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.store.packs import fetch_pack
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Blame:
+    """Probes of one skill that fail, and who brings that about.
+
+    `alone`: it fails with nothing else installed, so it is its own culprit. `before`: it fails
+    without the change too.
+    """
+
+    victim: SkillName
+    failed: tuple[Result, ...]
+    culprits: tuple[SkillName, ...]
+    alone: bool = False
+    before: bool = False
+
+
+class GuardError(GraftError):
+    """A change that would take a capability away: each failure with its culprits, and a way out."""
+
+    def __init__(self, action: str, blames: Sequence[Blame], lock: Lockfile, way: Way) -> None:
+        self.action = action
+        self.blames = tuple(blames)
+        self.way = way
+        super().__init__("\n".join(self._sentences(lock)), hint=way.hint)
+
+    @property
+    def culprits(self) -> frozenset[SkillName]:
+        """Every skill that is named as a culprit."""
+        return frozenset(skill for blame in self.blames for skill in blame.culprits)
+
+    def _sentences(self, lock: Lockfile) -> Iterator[str]:
+        count = sum(len(blame.failed) for blame in self.blames)
+        yield (
+            f"the guard stopped `{self.action}`: {count} probe{'s' * (count > 1)} would not hold, "
+            "and nothing was changed"
+        )
+        for blame in self.blames[:_SHOWN]:
+            for one in blame.failed:
+                yield (
+                    f"  `{one.skill}` {one.metric}: recorded {one.recorded:.4g}, would be "
+                    f"{one.now:.4g}, may be {one.bound:.4g}"
+                )
+            names = " and ".join(f"`{lock.skills[skill].ref}`" for skill in blame.culprits)
+            yield f"    culprit: {names}, {_why(blame)}"
+        if len(self.blames) > _SHOWN:
+            yield f"  … and {len(self.blames) - _SHOWN} more skills"
+
+
+def _why(blame: Blame) -> str:
+    if blame.alone:
+        return "which does not hold on the base alone: a lossy pack, or not what it says"
+    if blame.before:
+        return "installed already: it fails without this change too"
+    return f"without which `{blame.victim}` holds"
+
+
+def guard(
+    setting: Setting, project: Project, registries: Registries, plan: Plan, /, *, device: str
+) -> tuple[str, ...]:
+    """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
+
+    Costs one composition of the planned set and the probes of all its skills; where one fails,
+    another few of parts of it. Brings the set's blobs into the store.
+    """
+    before, lock = project.generation().lockfile, plan.lock
+    if lock.same_set(before) or not lock.skill:
+        return ()
+    for pack in registries.files:
+        fetch_pack(setting.store, pack.digest, pack)
+    fetch_all(setting.store, registries, lock)
+    carried = carried_by(setting, lock, list(lock.skills))
+    unguarded = [skill for skill in lock.skills if skill not in carried]
+    notes = (
+        [f"unguarded, for want of probes: {', '.join(map(str, unguarded))}"] if unguarded else []
+    )
+    if not carried:
+        return tuple(notes)
+    trials = Trials(open_stage(setting, project, device), lock, carried)
+    results = trials.results(lock.skills)
+    if all(one.passed for one in results):
+        held = f"the guard holds: {len(results)} probe values of {len(carried)} skills"
+        return (held, *notes)
+    blames = tuple(_blames(trials, _moved(before, lock), results))
+    leave = _suspects(blames, _moved(before, lock))
+    wishes = project.read_file().skills if plan.wishes is None else plan.wishes
+    way = way_out(trials, leave, wishes, alone=any(blame.alone for blame in blames))
+    raise GuardError(plan.action, blames, lock, way)
+
+
+def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
+    """The skills that the change adds or changes."""
+    added, _, changed = differences(before.skills, after.skills)
+    return frozenset(one.skill for one in (*added, *changed))
+
+
+def _suspects(blames: Sequence[Blame], moved: frozenset[SkillName]) -> frozenset[SkillName]:
+    """The skills of the change that failures hang on, culprits or victims; else the culprits."""
+    found: set[SkillName] = set()
+    for blame in blames:
+        found |= (moved & {*blame.culprits}) or (moved & {blame.victim}) or {*blame.culprits}
+    return frozenset(found)
+
+
+def _blames(
+    trials: Trials, moved: frozenset[SkillName], results: Sequence[Result]
+) -> Iterator[Blame]:
+    """A blame for each skill that fails; one that is mended as an earlier one is shares it."""
+    everything = frozenset(trials.lock.skills)
+    earlier: list[Blame] = []
+    for victim in sorted({one.skill for one in results if not one.passed}):
+        failed = tuple(one for one in results if one.skill == victim and not one.passed)
+        shared = next((b for b in earlier if _mends(trials, victim, everything, b)), None)
+        if shared is not None:
+            yield Blame(victim, failed, shared.culprits)
+            continue
+        blame = _blame(trials, victim, moved, failed)
+        if not (blame.alone or blame.before):
+            earlier.append(blame)
+        yield blame
+
+
+def _mends(
+    trials: Trials, victim: SkillName, everything: frozenset[SkillName], blame: Blame
+) -> bool:
+    rest = everything - set(blame.culprits)
+    return victim in rest and not trials.fails(victim, rest)
+
+
+def _blame(
+    trials: Trials, victim: SkillName, moved: frozenset[SkillName], failed: tuple[Result, ...]
+) -> Blame:
+    if trials.fails(victim, {victim}):
+        return Blame(victim, failed, (victim,), alone=True)
+    own = frozenset({victim})
+    new = sorted(moved - own)
+    old = sorted(trials.lock.skills.keys() - moved - own)
+    settled = own | frozenset(old)
+
+    def fails(skills: frozenset[SkillName]) -> bool:
+        return trials.fails(victim, skills)
+
+    if old and fails(settled):
+        culprits = smallest_culprits(fails, own, old)
+        return Blame(victim, failed, culprits, before=victim not in moved)
+    return Blame(victim, failed, smallest_culprits(fails, settled, new))

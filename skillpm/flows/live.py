@@ -1,0 +1,165 @@
+"""A project as Python holds it: its base as a running model, every installed skill beside it."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.compose import Applied
+from skillpm.delta.packs import OpenPack
+from skillpm.environment.project import Project
+from skillpm.errors import GraftError, IntegrityError
+from skillpm.flows.anypack import side_packs
+from skillpm.flows.base import open_base
+from skillpm.flows.compose import opened
+from skillpm.flows.fit import prune
+from skillpm.flows.graft import check_project_base, compose
+from skillpm.flows.setting import Setting, open_model
+from skillpm.live.loading import load_base, load_tokenizer
+from skillpm.live.model import attach
+from skillpm.live.places import Places
+from skillpm.live.stack import Stack
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.merkle import Identity
+from skillpm.store.packs import StoredPack
+
+HARMLESS = frozenset({
+    "architectures", "dtype", "torch_dtype", "use_cache", "id2label", "label2id", "problem_type",
+    "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id",
+    "tie_word_embeddings",
+})  # fmt: skip
+"""Keys of a config that do not change what the weights of a running model compute."""
+
+
+class Workspace:
+    """A project that is open: what is installed in it, to be run. Writes nothing in the project.
+
+    While it or a model from it is there, `gc` waits for it.
+    """
+
+    def __init__(self, setting: Setting, closing: ExitStack) -> None:
+        self._setting = setting
+        self._project = Project(setting.project)
+        self._project.require()
+        self._closing = closing
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+        return self._setting.project
+
+    @property
+    def skills(self) -> dict[str, str]:
+        """What is installed: skills and versions."""
+        return {str(s): str(one.version) for s, one in self._lock.skills.items()}
+
+    @property
+    def _lock(self) -> Lockfile:
+        return self._project.generation().lockfile
+
+    def load(
+        self, *, device: str = "cpu", dtype: str = "auto", warm_bytes: int | None = None
+    ) -> Any:
+        """The base as transformers' own model, every installed skill attached, nothing merged.
+
+        Base, packs and payloads are verified first (law 5). Skills that are ready to run take
+        `warm_bytes` of memory at most: as much as the base by default. Raises `IntegrityError` for
+        another base or a damaged blob, `GraftError` for a base that transformers cannot run.
+        """
+        setting, current = self._setting, self._project.generation()
+        base = open_base(setting, self._project)
+        if base.folder is None:
+            raise GraftError(f"`{base.path}` is a file: a live model needs the folder around it")
+        identity = setting.identify(base, "hashing base")
+        check_project_base(setting, current, base, identity)
+        keys = {name: shard.file.key() for name, shard in base.shards.items()}
+        stacks = dict(_stacks(setting, base, identity, current.lockfile))
+        model = load_base(base.folder, device, dtype)
+        _check_unmoved(base, keys)
+        places = Places(model, base.specs)
+        limit = sum(spec.nbytes for spec in base.specs.values())
+        checked = {name: _placed(stack, places) for name, stack in stacks.items()}
+        for stack in checked.values():
+            _tell(stack)
+        return attach(model, checked, places, limit if warm_bytes is None else warm_bytes)
+
+    def tokenizer(self) -> Any:
+        """The base's tokenizer."""
+        return load_tokenizer(open_base(self._setting, self._project).path)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _stacks(
+    setting: Setting, base: Checkpoint, identity: Identity, lock: Lockfile
+) -> Iterator[tuple[str, Stack]]:
+    """Every skill with what it needs, all blobs hashed."""
+    _, packs = compose(setting, base, identity, lock)
+    by_skill = {pack.manifest.skill: pack for pack in packs}
+    open_packs = {pack.skill: pack for pack in opened(packs)}
+    for pack in open_packs.values():
+        _hash_layers(pack)
+    for skill in lock.skills:
+        some = prune(lock, [skill]).skills
+        applied = tuple(Applied(open_packs[one], some[one].weight) for one in some)
+        payload = sum(by_skill[one].manifest.compression.payload_bytes for one in some)
+        refusal, note = _side_effects(by_skill[one] for one in some)
+        yield str(skill), Stack(str(skill), base, applied, payload, refusal, note)
+
+
+def _hash_layers(pack: OpenPack) -> None:
+    for layer in {entry.layer for entry in pack.entries.values()} - {None}:
+        if layer is not None:
+            pack.reader(layer)
+
+
+def _check_unmoved(base: Checkpoint, keys: Mapping[str, object]) -> None:
+    """Raise `IntegrityError` where a file was exchanged between being hashed and being mapped."""
+    again = {name: shard.file.key() for name, shard in open_model(base.path).shards.items()}
+    if again != keys:
+        raise IntegrityError(f"`{base.path}` changed while it was loaded", hint="load it again")
+
+
+def _side_effects(packs: Iterable[StoredPack]) -> tuple[str | None, str | None]:
+    """Why side files keep a set from running live, and what they would change beside the tensors.
+
+    Tensors alone are switched: what a config says of the computation is the base's.
+    """
+    files = [each for pack in side_packs(packs) for each in pack.files]
+    patches = [content for file, content in files if file.path == "config.json"]
+    keys = sorted({key for patch in patches for key in patch} - HARMLESS)
+    refusal = f"it changes `{keys[0]}` in config.json" if keys else None
+    others = sorted({file.path for file, _ in files} - {"config.json"})
+    note = f"its {', '.join(f'`{name}`' for name in others)}" if others else None
+    return refusal, note
+
+
+def _placed(stack: Stack, places: Places) -> Stack:
+    """The stack, refused where a tensor of it has no place beside the base's."""
+    try:
+        if stack.refusal is None:
+            places.of(stack.entries)
+    except GraftError as problem:
+        return replace(stack, refusal=problem.message)
+    return stack
+
+
+def _tell(stack: Stack) -> None:
+    if stack.refusal is not None:
+        told = f"`{stack.skill}` cannot run live: {stack.refusal}"
+    elif stack.note is not None:
+        told = f"`{stack.skill}` runs with the base's files, without {stack.note}"
+    else:
+        return
+    warnings.warn(told.encode("unicode_escape").decode(), stacklevel=3)  # names come from packs

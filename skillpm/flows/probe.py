@@ -1,0 +1,176 @@
+"""`probe`: is each installed capability still there, after a graft or routed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from pathlib import Path
+from typing import Protocol
+
+from skillpm.environment.project import Project
+from skillpm.errors import SpecError
+from skillpm.flows.fit import not_installed
+from skillpm.flows.setting import Setting
+from skillpm.flows.stage import Stage, open_stage, told_for_probes
+from skillpm.probing.measure import Score, figure, mean, measure
+from skillpm.running.runner import Runner
+from skillpm.spec.fields import Document
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.manifest import Capability
+from skillpm.spec.names import SkillName
+from skillpm.spec.oci import PROBES_TYPE
+from skillpm.spec.probes import METRICS, Probes, parse_probes
+from skillpm.store.packs import StoredPack, load_pack
+
+CAPABILITY = "probe"
+"""The name of the capabilities that `pack --probes` records."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The probes of a pack, with what it recorded of each metric."""
+
+    skill: SkillName
+    ref: str
+    probes: Probes
+    recorded: Mapping[str, Capability]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one skill. `bound` is the worst value that holds; `now` may be no number."""
+
+    skill: SkillName
+    metric: str
+    base: float
+    recorded: float
+    now: float
+    samples: int
+    tolerance: float
+    bound: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the capability is still there."""
+        return METRICS[self.metric].holds(self.now, self.bound)
+
+    @cached_property
+    def kept(self) -> float:
+        """The share of the recorded gain that is still there; 1 where nothing was gained."""
+        metric = METRICS[self.metric]
+        gained = metric.gain(self.recorded, self.base)
+        if not isfinite(self.now):
+            return -1e9
+        return metric.gain(self.now, self.base) / gained if gained > 0 else float(self.passed)
+
+
+class Answers(Protocol):
+    """A model, or several with a router before them, that answers a metric's items."""
+
+    def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
+        """Score every item."""
+        ...
+
+
+@dataclass(frozen=True)
+class Merged:
+    """One model answers all."""
+
+    runner: Runner
+
+    def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
+        """Score every item."""
+        return measure(self.runner, metric, items)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What `probe` found; `without` are the skills that carry no probes it could use."""
+
+    generation: int
+    mode: str
+    results: tuple[Result, ...]
+    without: tuple[SkillName, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every capability is still there."""
+        return all(result.passed for result in self.results)
+
+
+def probe(
+    setting: Setting, skills: Sequence[SkillName], *, device: str, graft: Path | None = None
+) -> Probed:
+    """Evaluate the probes of these skills, of all where none is named, on what is installed.
+
+    On the model in `graft` where that is given. Writes nothing to the project.
+    """
+    project = Project(setting.project)
+    current = project.generation()
+    lock = current.lockfile
+    for skill in skills:
+        if skill not in lock.skills:
+            raise not_installed(skill, lock.skills)
+    wanted = [skill for skill in lock.skills if not skills or skill in skills]
+    carried = carried_by(setting, lock, wanted)
+    without = tuple(skill for skill in wanted if skill not in carried)
+    if not carried:
+        return Probed(current.number, lock.graft.mode, (), without)
+    if graft is not None:
+        with told_for_probes():
+            answers: Answers = Merged(Runner.load(graft, device))
+    else:
+        answers = answers_of(open_stage(setting, project, device), lock)
+    results = tuple(r for one in carried.values() for r in evaluate(answers, one))
+    return Probed(current.number, lock.graft.mode, results, without)
+
+
+def answers_of(stage: Stage, lock: Lockfile) -> Answers:
+    """Who answers for a lock: the one model that its set makes."""
+    return Merged(stage.runner(lock))
+
+
+def evaluate(answers: Answers, carried: Carried) -> list[Result]:
+    """Every recorded metric of one pack, as it is answered now."""
+    results = []
+    for name, recorded in carried.recorded.items():
+        items, tolerance = carried.probes.items[name], carried.probes.tolerances[name]
+        base = recorded.value if recorded.base_value is None else recorded.base_value
+        metric, samples = METRICS[name], len(items)
+        leeway = metric.allowance(recorded.value, base, samples=samples, tolerance=tolerance)
+        now = figure(mean(answers.scores(name, items)))
+        bound = figure(metric.bound(recorded.value, leeway))
+        results.append(
+            Result(carried.skill, name, base, recorded.value, now, samples, tolerance, bound)
+        )
+    return results
+
+
+def carried_by(
+    setting: Setting, lock: Lockfile, skills: Sequence[SkillName]
+) -> dict[SkillName, Carried]:
+    """The probes of those of these skills that carry any, with recorded values.
+
+    Raises `SpecError` where a pack's probes cannot be read.
+    """
+    found = {}
+    for skill in skills:
+        carried = _carried(load_pack(setting.store, lock.skills[skill].digest))
+        if carried is not None:
+            found[skill] = carried
+    return found
+
+
+def _carried(pack: StoredPack) -> Carried | None:
+    layers = pack.image.layer(PROBES_TYPE)
+    manifest = pack.manifest
+    named = {one.metric: one for one in manifest.capabilities if one.name == CAPABILITY}
+    if not layers or not named:
+        return None
+    try:
+        probes = parse_probes(pack.read(layers[0].digest), f"the probe file of {manifest.ref}")
+    except SpecError as problem:
+        problem.hint = f"`skillpm uninstall {manifest.skill}`, and ask its author for another pack"
+        raise
+    recorded = {name: named[name] for name in probes.items if name in named}
+    return Carried(manifest.skill, manifest.ref, probes, recorded) if recorded else None

@@ -1,0 +1,103 @@
+"""`route`: which installed skill a text is for, or none: then the base answers."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.environment.project import Project
+from skillpm.errors import GraftError, IntegrityError, UsageError
+from skillpm.flows.base import check_base, open_base
+from skillpm.flows.setting import Setting
+from skillpm.routing.features import features
+from skillpm.routing.router import NOTHING, Decision, Router
+from skillpm.routing.signature import LIMIT, Signature, parse_signature
+from skillpm.running.runner import Runner
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.oci import ROUTER_TYPE
+from skillpm.store.packs import StoredPack, load_pack
+
+
+@dataclass(frozen=True)
+class Routed:
+    """Decisions, one for each text, and what each took on average, in milliseconds."""
+
+    decisions: tuple[Decision, ...]
+    features_ms: float
+    decision_ms: float
+
+
+@dataclass(frozen=True)
+class Routes:
+    """A project's router over its running base; `left_out` says why a skill is no candidate."""
+
+    router: Router
+    runner: Runner | None
+    left_out: Mapping[SkillName, str]
+
+    def route(self, texts: Sequence[str]) -> Routed:
+        """Decide for texts, run together. Raises `UsageError` for one that is blank."""
+        if any(not text.strip() for text in texts):
+            raise UsageError("a text to route is blank", hint='`skillpm route "what is 2 + 2?"`')
+        started = time.perf_counter()
+        seen = None if self.runner is None else features(self.runner, texts)
+        between = time.perf_counter()
+        decisions = [NOTHING] * len(texts) if seen is None else self.router.decide(seen)
+        done = time.perf_counter()
+        each = 1000 / max(1, len(texts))
+        return Routed(tuple(decisions), (between - started) * each, (done - between) * each)
+
+
+def open_routes(setting: Setting, *, device: str = "cpu", runner: Runner | None = None) -> Routes:
+    """The router of what is installed. The base is loaded where a skill has a signature.
+
+    A `runner` of the project's base that is there already is taken as it is; who gives it answers
+    for its root. Raises `IntegrityError` where a signature is not sound, or the base not the one.
+    """
+    project = Project(setting.project)
+    project.require()
+    current = project.generation()
+    signatures: dict[SkillName, Signature] = {}
+    left_out: dict[SkillName, str] = {}
+    for skill, one in current.installed.items():
+        pack = load_pack(setting.store, one.digest)
+        signature = signature_of(pack)
+        if signature is None:
+            left_out[skill] = "its pack has no router signature"
+        elif signature.base != current.base_root:
+            left_out[skill] = f"its signature is of base `{signature.base}`"
+        else:
+            signatures[skill] = signature
+    router = Router.of(signatures)
+    if signatures and runner is None:
+        runner = _base_runner(setting, project, current.base_root, device)
+    return Routes(router, runner, left_out)
+
+
+def signature_of(pack: StoredPack) -> Signature | None:
+    """A pack's router signature, checked. Raises `IntegrityError` where it is not sound."""
+    layers = pack.image.layer(ROUTER_TYPE)
+    if not layers:
+        return None
+    what = f"the router signature of {pack.manifest.ref}"
+    if layers[0].size > LIMIT:
+        raise IntegrityError(f"{what} is {layers[0].size} bytes, over the limit of {LIMIT}")
+    return parse_signature(pack.read(layers[0].digest), pack.manifest.base.root, what)
+
+
+def _base_runner(setting: Setting, project: Project, root: Digest, device: str) -> Runner:
+    base = open_base(setting, project)
+    check_base(setting.identify(base, "hashing base").root, root, base.path)
+    return Runner.load(folder_of(base), device)
+
+
+def folder_of(base: Checkpoint) -> Path:
+    """The folder of a base that is run. Raises `GraftError` where it is a bare file."""
+    if base.folder is None:
+        raise GraftError(
+            f"the router runs the base, and `{base.path}` is no model folder",
+            hint="name the folder with config and tokenizer: `--base PATH`",
+        )
+    return base.folder

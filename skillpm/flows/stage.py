@@ -1,0 +1,100 @@
+"""A stage: one running base that takes one set of a lock after another (ADR 13)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.environment.project import Project
+from skillpm.errors import GraftError
+from skillpm.flows.anypack import side_packs
+from skillpm.flows.assemble import Assembly, assemble
+from skillpm.flows.base import check_base, open_base
+from skillpm.flows.graft import compose
+from skillpm.flows.setting import Setting
+from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.probing.stand import Stand
+from skillpm.running.runner import Runner
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.merkle import Identity
+from skillpm.store.scratch import disk_errors, scratch
+
+_SILENT = frozenset({"generation_config.json", "chat_template.jinja", "chat_template.json"})
+"""Side files that change nothing of what a probe asks."""
+
+
+@dataclass
+class Stage:
+    """The project's base, running, and whatever set was put on it last.
+
+    The base is loaded once; a set with tensors of another shape or files of its own (a tokenizer,
+    say) is written to a scratch folder and loaded whole.
+    """
+
+    setting: Setting
+    base: Checkpoint
+    identity: Identity
+    device: str
+    _stand: Stand | None = None
+    _other: tuple[str, Runner] | None = field(default=None, repr=False)
+
+    @property
+    def stand(self) -> Stand:
+        """The running base, loaded when it is first needed."""
+        if self._stand is None:
+            self._stand = Stand(running(self.base, self.device), self.base)
+        return self._stand
+
+    def runner(self, lock: Lockfile) -> Runner:
+        """The model that a lock's set makes of the base, decoded as `graft` decodes it.
+
+        Good until the next set is asked for. Raises what `graft` raises.
+        """
+        composition, packs = compose(self.setting, self.base, self.identity, lock)
+        side = apply_side_files(files_of(self.base), side_packs(packs))
+        touched = composition.touched.keys()
+        if not side.keys() - _SILENT and self.stand.fits(composition, touched):
+            return self.stand.show(composition, touched)
+        assembly = Assembly(self.base, self.identity, composition, side, link=False, stamp={})
+        return self._whole(lock.with_root(None).dumps(), assembly)
+
+    def _whole(self, key: str, assembly: Assembly) -> Runner:
+        if self._other is None or self._other[0] != key:
+            self._other = None
+            with scratch(self.setting.home, "stage") as folder, disk_errors(folder):
+                (folder / "graft").mkdir()
+                assemble(self.setting, assembly, folder / "graft")
+                self._other = (key, Runner.load(folder / "graft", self.device))
+        return self._other[1]
+
+
+def open_stage(setting: Setting, project: Project, device: str) -> Stage:
+    """The stage of a project. Raises `IntegrityError` where the base is not the project's."""
+    base = open_base(setting, project)
+    identity = setting.identify(base, "hashing base")
+    check_base(identity.root, project.read_file().root, base.path)
+    base.expected = identity.leaves
+    return Stage(setting, base, identity, device)
+
+
+def running(model: Checkpoint, device: str) -> Runner:
+    """A model folder, loaded. Raises `GraftError` where it cannot be run."""
+    if model.folder is None:
+        raise GraftError(
+            f"`{model.path}` is a file of tensors alone, which cannot be run",
+            hint="probes need the model's folder: config.json and the tokenizer beside the weights",
+        )
+    with told_for_probes():
+        return Runner.load(model.folder, device)
+
+
+@contextmanager
+def told_for_probes() -> Iterator[None]:
+    """A model that cannot be run is told in the words of probes."""
+    try:
+        yield
+    except GraftError as problem:
+        raise GraftError(
+            problem.message.replace("which calibration cannot run yet", "which cannot be run yet"),
+            hint="probes need config.json and the tokenizer beside the base's weights",
+        ) from problem

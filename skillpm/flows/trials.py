@@ -1,0 +1,63 @@
+"""Trials: what the probes of a set's skills give with some of the set, or at other weights."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from skillpm.flows.fit import prune, reachable
+from skillpm.flows.probe import Answers, Carried, Result, answers_of, evaluate
+from skillpm.flows.stage import Stage
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+
+Weights = Mapping[SkillName, float]
+
+
+def weighed(lock: Lockfile, weights: Weights) -> Lockfile:
+    """The lock with these skills at these weights."""
+    skills = [
+        one.model_copy(update={"weight": weights.get(one.skill, one.weight)}) for one in lock.skill
+    ]
+    return lock.model_copy(update={"skill": skills}).with_root(None)
+
+
+def without(lock: Lockfile, left_out: Iterable[SkillName]) -> frozenset[SkillName]:
+    """What stays of a lock when these go, and with them whatever requires them."""
+    gone = set(left_out)
+    return frozenset(s for s in lock.skills if not reachable(lock.skills, [s]) & gone)
+
+
+@dataclass
+class Trials:
+    """Parts of a set, each tried once. Every trial is a decode of what the part touches."""
+
+    stage: Stage
+    lock: Lockfile
+    carried: Mapping[SkillName, Carried]
+    count: int = 0
+    _standing: tuple[str, Answers] | None = None
+    _known: dict[tuple[str, SkillName], list[Result]] = field(default_factory=dict)
+
+    def results(
+        self,
+        skills: Iterable[SkillName],
+        of: Sequence[SkillName] | None = None,
+        weights: Weights | None = None,
+    ) -> list[Result]:
+        """The results of these skills' probes, of all by default, in the part with these skills."""
+        part = weighed(prune(self.lock, skills), weights or {})
+        asked = [s for s in self.carried if s in part.skills and (of is None or s in of)]
+        return [result for skill in asked for result in self._of(part, skill)]
+
+    def fails(self, victim: SkillName, skills: Iterable[SkillName]) -> bool:
+        """Whether any probe of one skill fails in the part with these."""
+        return not all(one.passed for one in self.results(skills, [victim]))
+
+    def _of(self, part: Lockfile, skill: SkillName) -> list[Result]:
+        key = part.dumps()
+        if (key, skill) not in self._known:
+            if self._standing is None or self._standing[0] != key:
+                self._standing = None
+                self._standing = (key, answers_of(self.stage, part))
+                self.count += 1
+            self._known[key, skill] = evaluate(self._standing[1], self.carried[skill])
+        return self._known[key, skill]

@@ -1,0 +1,50 @@
+"""A base as transformers loads it, its tensors mapped from their files and never written."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from skillpm.errors import GraftError
+
+
+def load_base(folder: Path, device: str, dtype: str) -> Any:
+    """The model in a folder, by the class that its config names, in evaluation mode.
+
+    On a CPU, in its stored dtype, its tensors are views of the mapped files: they cost no memory of
+    their own, and a write would go to a private copy of the page (law 1). No code of the folder
+    runs, and no pickle is read. Raises `GraftError` where transformers cannot load it.
+    """
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model = _class_of(config).from_pretrained(
+            folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
+        )
+        return model.eval().requires_grad_(False).to(torch.device(device))
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise GraftError(
+            f"`{folder}` cannot be run by transformers: {reason}",
+            hint="a live model needs a `config.json` beside the weights",
+        ) from problem
+
+
+def _class_of(config: Any) -> Any:
+    """The model class that a config names, where transformers has it."""
+    names = list(config.architectures or [])
+    for name in names:
+        kind = getattr(transformers, name, None)
+        if isinstance(kind, type) and issubclass(kind, PreTrainedModel):
+            return kind
+    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+    return AutoModelForCausalLM if causal else AutoModel
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a model's folder. Raises `GraftError` where there is none."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as problem:
+        raise GraftError(f"`{folder}` has no tokenizer that transformers can load") from problem

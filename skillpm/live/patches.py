@@ -1,0 +1,122 @@
+"""What a skill does to one module: other weights in it, or something added to its output."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from skillpm.live.factors import KINDS, Factors
+
+Forward = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Low:
+    """Factors beside the weight of a module of this kind."""
+
+    factors: Factors
+    kind: str
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that it holds."""
+        return self.factors.tensors
+
+    def of(self, values: torch.Tensor) -> torch.Tensor:
+        """What is added to the module's output."""
+        return KINDS[self.kind](self.factors, values)
+
+    def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """`out` with it added, rounded once to its dtype."""
+        return (out + self.of(values)).to(out.dtype)
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """A sparse Δ [out, in] beside the weight of a linear layer, in coordinates."""
+
+    delta: torch.Tensor
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that it holds."""
+        return self.delta.indices(), self.delta.values()
+
+    def of(self, values: torch.Tensor) -> torch.Tensor:
+        """What is added to the layer's output."""
+        flat = values.reshape(-1, values.shape[-1]).to(self.delta.dtype)
+        product: torch.Tensor = torch.sparse.mm(self.delta, flat.T).T
+        return product.reshape(*values.shape[:-1], -1)
+
+    def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """`out` with it added, rounded once to its dtype."""
+        return (out + self.of(values)).to(out.dtype)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of an embedding that a skill changes, as they come out; `slots` [ids], else -1."""
+
+    slots: torch.Tensor
+    values: torch.Tensor
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All that it holds."""
+        return self.slots, self.values
+
+    def add(self, out: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """`out` [..., width] with those rows instead of the base's: the very same bits."""
+        slots = self.slots[ids]
+        fresh = self.values[slots.clamp_min(0)]
+        return torch.where((slots >= 0)[..., None], fresh, out)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What runs instead of a module's forward, and what is then added to its output."""
+
+    instead: Forward | None
+    added: tuple[Low | Sparse | Rows, ...]
+
+    def run(self, plain: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The module's output under the skill."""
+        out = (self.instead or plain)(*args, **kwargs)
+        return self.add(out, first(args, kwargs)) if self.added else out
+
+    def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """`out` with all that is added."""
+        for each in self.added:
+            out = each.add(out, values)
+        return out
+
+
+def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+    """What a module was called with: its first tensor."""
+    found: torch.Tensor = next(v for v in (*args, *kwargs.values()) if torch.is_tensor(v))
+    return found
+
+
+def twin(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Forward:
+    """The forward of a module that has other tensors, and shares everything else with it.
+
+    The module itself is not touched, so that other threads may run it meanwhile.
+    """
+    other = copy.copy(module)
+    other._parameters = module._parameters.copy()  # noqa: SLF001 - torch has no public way
+    other._buffers = module._buffers.copy() if _owns(module, tensors) else module._buffers  # noqa: SLF001
+    other.__dict__.pop("forward", None)
+    for name, tensor in tensors.items():
+        if name in other._parameters:  # noqa: SLF001
+            other._parameters[name] = nn.Parameter(tensor, requires_grad=False)  # noqa: SLF001
+        else:
+            other._buffers[name] = tensor  # noqa: SLF001
+    forward: Forward = other.forward
+    return forward
+
+
+def _owns(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> bool:
+    return any(name in module._buffers for name in tensors)  # noqa: SLF001

@@ -1,0 +1,35 @@
+"""What the router sees of a text: pooled hidden states of the base, of few enough numbers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skillpm.routing.projection import signs
+from skillpm.routing.signature import WIDTH, Array
+from skillpm.running.runner import Runner
+from skillpm.running.states import imagined, pooled
+
+DEPTHS = (0.5, 1.0)
+"""Half way up, where a causal LM knows best what a text is about; and the end, where an encoder
+does. Fixed, so that signatures of one base can be compared."""
+IMAGINED = 96
+
+
+def features(runner: Runner, texts: Sequence[str]) -> Array:
+    """Features of texts, [texts, width]; each depth is a unit vector, over √depths.
+
+    Where depths × hidden size is over `WIDTH`, it is projected to it. Costs a forward pass.
+    """
+    states = pooled(runner, texts, DEPTHS).numpy().astype(np.float64)
+    norms = np.linalg.norm(states, axis=-1, keepdims=True)
+    units = states / np.where(norms > 0, norms, 1) / np.sqrt(len(DEPTHS))
+    flat = units.reshape(len(texts), -1)
+    if flat.shape[1] > WIDTH:
+        flat = flat @ signs(flat.shape[1], WIDTH)
+    return np.asarray(flat, dtype=np.float64)
+
+
+def own_background(runner: Runner) -> Array:
+    """Features of texts that the base makes up: [texts, width], no texts for an encoder."""
+    texts = [text for text in imagined(runner, IMAGINED) if text.strip()]
+    return features(runner, texts)

@@ -1,0 +1,169 @@
+"""`pack --probes` and `probe`: measured when packed, and asked again of what is installed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_learners
+from skillpm_world import World, snapshot
+from tiny_learners import COLOR_PROBES, MATH_PROBES, Learners, write_probes
+
+
+@pytest.fixture
+def math_pack(world: World, learners: Learners) -> Path:
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    return learners.pack(world, "math", "--probes", probes)
+
+
+def test_a_pack_records_what_base_and_tuned_model_reach(world: World, math_pack: Path) -> None:
+    manifest = world.ask("inspect", math_pack)["manifest"]
+    found = {one["metric"]: one for one in manifest["capabilities"]}
+    assert set(found) == {"exact_match", "token_loss"}
+    assert {one["name"] for one in found.values()} == {"probe"}
+    assert (found["exact_match"]["value"], found["exact_match"]["base_value"]) == (1.0, 0.0)
+    assert found["token_loss"]["value"] < 1 < found["token_loss"]["base_value"]
+    assert found["token_loss"]["samples"] == 5
+    assert "exact_match" in world.run("inspect", math_pack).out
+
+
+def test_what_is_installed_holds_what_was_recorded(
+    world: World, learners: Learners, math_pack: Path
+) -> None:
+    world.init(learners.base)
+    world.ask("install", math_pack)
+    found = world.ask("probe")
+    assert found["without"] == []
+    assert set(found["results"][0]) >= {"skill", "metric", "base", "recorded", "now", "passed"}
+    for one in found["results"]:
+        assert one["passed"]
+        assert one["now"] == pytest.approx(one["recorded"], rel=1e-4)
+    assert "holds" in world.run("probe", "acme/math").out
+
+
+def test_a_skill_that_another_hurts_fails_with_exit_code_1_and_its_document(
+    world: World, learners: Learners, math_pack: Path
+) -> None:
+    world.init(learners.base)
+    world.ask("install", math_pack, learners.pack(world, "noise"))
+    before = snapshot(world.project)
+    found = world.ask("probe", code=1)
+    assert found["passed"] is False
+    assert [one["passed"] for one in found["results"]] == [False, False]
+    assert found["without"] == ["acme/noise"]
+    outcome = world.run("probe")
+    assert outcome.code == 1
+    assert "FAILS" in outcome.out
+    assert "acme/noise" in outcome.err
+    assert snapshot(world.project) == before
+
+
+def test_the_base_is_as_it_was_after_many_sets_stood_on_it(
+    world: World, learners: Learners, math_pack: Path
+) -> None:
+    before = snapshot(learners.base)
+    world.init(learners.base)
+    world.ask("install", math_pack)
+    world.ask("probe")
+    assert snapshot(learners.base) == before
+
+
+def test_a_graft_folder_can_be_asked(world: World, learners: Learners, math_pack: Path) -> None:
+    world.init(learners.base)
+    world.ask("install", math_pack)
+    world.ask("graft")
+    direct = world.ask("probe")["results"]
+    assert world.ask("probe", "--graft", "graft")["results"] == direct
+    assert world.ask("probe", "--graft", learners.base, code=1)["passed"] is False
+
+
+def test_a_skill_that_is_not_installed_cannot_be_probed(
+    world: World, learners: Learners, math_pack: Path
+) -> None:
+    world.init(learners.base)
+    assert world.ask("probe")["results"] == []
+    world.ask("install", math_pack)
+    assert "acme/math" in world.fail("probe", "acme/mth", code=4, kind="not_found")
+
+
+def test_probes_of_a_pack_over_others_are_measured_against_that_set(
+    world: World, learners: Learners, math_pack: Path, tmp_path: Path
+) -> None:
+    world.init(learners.base)
+    world.ask("install", math_pack)
+    world.ask("graft")
+    colors = tiny_learners.LlamaForCausalLM.from_pretrained(world.project / "graft")
+    lines = (*tiny_learners.COLORS, *tiny_learners.MATH)
+    tuned = tiny_learners.store(
+        tiny_learners.train(colors, lines, steps=60, only="self_attn"), tmp_path / "above"
+    )
+    probes = write_probes(world.folder / "colors.jsonl", [*COLOR_PROBES, *MATH_PROBES[1:6]])
+    pack = world.pack(
+        (learners.base, tuned), "acme/colors", "1.0.0", "--over", "acme/math", "--probes", probes
+    )
+    world.ask("install", pack)
+    assert all(one["passed"] for one in world.ask("probe", "acme/colors")["results"])
+
+
+def test_a_bad_probe_file_is_told_before_anything_is_packed(
+    world: World, learners: Learners
+) -> None:
+    probes = world.folder / "bad.jsonl"
+    probes.write_text('{"text": "a b"}\n{"metric": "bleu", "text": "x"}\n')
+    said = world.fail(
+        "pack", *learners.math, "--name", "a/b", "--version", "1.0.0", "--probes", probes,
+        code=1, kind="spec",
+    )  # fmt: skip
+    assert "line 2" in said
+    assert "token_loss" in said
+    assert list(world.project.iterdir()) == []
+
+
+def test_a_metric_of_encoders_is_refused_for_a_causal_model(
+    world: World, learners: Learners
+) -> None:
+    items = [{"query": f"q{n}", "document": f"d{n}"} for n in range(3)]
+    probes = write_probes(world.folder / "mrr.jsonl", items)
+    said = world.fail(
+        "pack", *learners.math, "--name", "a/b", "--version", "1.0.0", "--probes", probes,
+        code=1, kind="graft",
+    )  # fmt: skip
+    assert "mrr needs an encoder" in said
+
+
+def test_a_base_without_tokenizer_is_told_of_with_a_hint(world: World, models: Any) -> None:
+    probes = write_probes(world.folder / "p.jsonl", [{"text": "a text"}])
+    said = world.fail(
+        "pack", *models.pair("fp32"), "--name", "a/b", "--version", "1.0.0", "--probes", probes,
+        code=1, kind="graft",
+    )  # fmt: skip
+    assert "tokenizer" in said
+
+
+def test_probes_that_see_no_gain_are_told_of_and_packed(world: World, learners: Learners) -> None:
+    probes = write_probes(world.folder / "m.jsonl", MATH_PROBES)
+    outcome = world.run(
+        "pack", *learners.colors, "--name", "a/b", "--version", "1.0.0", "--probes", probes
+    )
+    assert outcome.code == 0
+    assert "see no gain: exact_match" in outcome.err
+
+
+def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(
+    world: World, learners: Learners, tmp_path: Path
+) -> None:
+    model = tiny_learners.LlamaForCausalLM.from_pretrained(learners.math[1])
+    model.resize_token_embeddings(len(tiny_learners.LETTERS) + 2, mean_resizing=False)
+    grown = tiny_learners.store(model, tmp_path / "grown")
+    probes = write_probes(world.folder / "m.jsonl", MATH_PROBES)
+    pack = world.pack((learners.base, grown), "acme/math", "1.0.0", "--probes", probes)
+    world.init(learners.base)
+    world.ask("install", pack)
+    assert all(one["passed"] for one in world.ask("probe")["results"])
+
+
+def test_the_layer_of_a_pack_is_the_file_as_it_was(world: World, learners: Learners) -> None:
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    pack = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes)
+    assert probes.read_bytes() in pack.read_bytes()
+    assert json.loads(probes.read_text().splitlines()[0]) == {"probes": 1, "tolerance": 0.1}

@@ -1,0 +1,136 @@
+"""A live skill says what its graft says; the base says what it always said."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from live_worlds import EXACT, IDS, LiveWorld, says
+from skillpm_world import snapshot
+
+Worlds = Callable[[str], LiveWorld]
+KINDS = ["llama", "tied", "bert", "gpt2"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "bf16"])
+def test_each_skill_says_what_its_graft_says_and_lossless_ones_the_same_bits(
+    live: Worlds, kind: str
+) -> None:
+    world = live(kind)
+    model = world.load()
+    base = says(model)
+    for skill in model.skills:
+        graft = says(world.graft(skill))
+        with model.skill(skill):
+            found = says(model)
+        assert not torch.equal(found, base), skill
+        if skill in EXACT:
+            assert torch.equal(found, graft), skill
+        tolerance = 0.05 if kind == "bf16" else 1e-5
+        assert torch.allclose(found, graft, atol=tolerance), skill
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_switching_back_gives_the_bits_of_the_base_and_writes_none_of_its_files(
+    live: Worlds, kind: str
+) -> None:
+    world = live(kind)
+    files = snapshot(world.base)
+    plain = says(world.kind.from_pretrained(world.base))
+    model = world.load()
+    before, weights = says(model), {k: v.clone() for k, v in model.state_dict().items()}
+    assert torch.allclose(before, plain, atol=1e-5)
+    for skill in (*model.skills, *reversed(model.skills)):
+        with model.skill(skill):
+            says(model)
+            with model.skill(None):
+                assert torch.equal(says(model), before)
+        assert torch.equal(says(model), before)
+    after = model.state_dict()
+    assert after.keys() == weights.keys()
+    assert all(torch.equal(after[name], weights[name]) for name in weights)
+    assert snapshot(world.base) == files
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_row_of_a_batch_has_its_own_skill(live: Worlds, kind: str) -> None:
+    model = live(kind).load()
+    skills = [*model.skills, None, *reversed(model.skills), None]
+    batch = torch.randint(0, 96, (len(skills), 9), generator=torch.Generator().manual_seed(0))
+    with model.skill(skills):
+        assert model.active == skills
+        mixed = says(model, batch)
+    for row, skill in enumerate(skills):
+        with model.skill(skill):
+            alone = says(model, batch[row : row + 1])[0]
+        assert torch.allclose(mixed[row], alone, atol=1e-5), skill
+
+
+def test_low_rank_runs_as_factors_pruned_as_sparse_and_the_rest_as_a_graft_has_it(
+    live: Worlds,
+) -> None:
+    model = live("llama").load()
+    names = ("lora", "paper", "full", "norms")
+    lora, paper, full, norms = (model.skill_forms(f"acme/{name}") for name in names)
+    assert set(lora.values()) == {"factors"}
+    assert paper["model.layers.0.self_attn.q_proj.weight"] == "factors"
+    assert paper["lm_head.weight"] == "sparse"
+    assert set(full.values()) == {"dense"}
+    assert set(norms.values()) == {"dense"}
+    assert len(norms) == 5
+
+
+@pytest.mark.parametrize("kind", ["llama", "tied", "gpt2"])
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
+    live: Worlds, kind: str, beams: int
+) -> None:
+    model = live(kind).load()
+    skills = [*model.skills, None]
+    batch = torch.randint(1, 96, (len(skills), 5), generator=torch.Generator().manual_seed(1))
+    options = {"max_new_tokens": 6, "do_sample": False, "num_beams": beams, "pad_token_id": 0}
+    with model.skill(skills):
+        mixed = model.generate(batch, **options)
+    alone = []
+    for row, skill in enumerate(skills):
+        with model.skill(skill):
+            alone.append(model.generate(batch[row : row + 1], **options)[0])
+    assert [row.tolist() for row in mixed] == [row.tolist() for row in alone]
+    assert len({tuple(row[5:]) for row in mixed.tolist()}) > 1
+
+
+def test_positions_that_come_once_for_all_rows_come_out_once_for_each_beam(live: Worlds) -> None:
+    model = live("gpt2").load()
+    batch = torch.stack([IDS[0, :5]] * 2)
+    options = {"max_new_tokens": 4, "num_beams": 2, "pad_token_id": 0, "do_sample": False}
+    with model.skill(["acme/places", None]):
+        mixed = model.generate(batch, **options)
+    with model.skill("acme/places"):
+        assert torch.equal(mixed[:1], model.generate(batch[:1], **options))
+    assert torch.equal(mixed[1:], model.generate(batch[1:], **options))
+
+
+@pytest.mark.slow
+def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
+    model = live("llama").load()
+    compiled = torch.compile(model, backend="eager")
+    base = says(model)
+    assert torch.equal(says(compiled), base)
+    with model.skill("acme/lora"):
+        assert torch.equal(says(compiled), says(model))
+        assert not torch.equal(says(compiled), base)
+    assert torch.equal(says(compiled), base)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_says_what_the_processor_says(live: Worlds, kind: str) -> None:
+    world = live(kind)
+    here, there = world.load(), world.load(device="cuda")
+    skills = [*here.skills, None]
+    batch = torch.randint(0, 96, (len(skills), 9))
+    with here.skill(skills), there.skill(skills):
+        assert torch.allclose(says(here, batch), says(there, batch.cuda()).cpu(), atol=1e-3)
+    before = says(there, batch.cuda())
+    with there.skill(here.skills[0]):
+        says(there, batch.cuda())
+    assert torch.equal(says(there, batch.cuda()), before)

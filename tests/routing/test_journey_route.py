@@ -1,0 +1,179 @@
+"""`pack --router`, install, `route`: the whole way, with a tiny base that runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from routing_worlds import sums, with_letters, words
+from skillpm_world import World
+
+from skillpm.archive.reader import open_pack
+from skillpm.archive.writer import write_archive
+from skillpm.routing.signature import parse_signature
+from skillpm.spec import oci
+from skillpm.spec.digests import Digest
+from skillpm.spec.oci import Descriptor
+
+
+@pytest.fixture(scope="module")
+def base(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_letters(models.pair("fp32")[0], tmp_path_factory.mktemp("letters") / "base")
+
+
+def lines(path: Path, texts: list[str]) -> Path:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+@pytest.fixture
+def packs(world: World, models: Any, base: Path) -> dict[str, Path]:
+    """Sums, database words, and a pack without a signature."""
+    world.init(base)
+    examples = {"sums": sums(32), "words": words(32)}
+    found = {}
+    for seed, (skill, texts) in enumerate(examples.items(), start=1):
+        tuned = models.tuned("mlp", seed)[1]
+        router = lines(world.folder / f"{skill}.jsonl", texts)
+        found[skill] = world.pack((base, tuned), f"acme/{skill}", "1.0.0", "--router", router)
+    found["plain"] = world.pack((base, models.tuned("mlp", 3)[1]), "acme/plain", "1.0.0")
+    return found
+
+
+def test_texts_go_to_their_skills_and_after_an_uninstall_to_the_base(
+    world: World, packs: dict[str, Path]
+) -> None:
+    world.ask("install", packs["sums"], packs["words"], packs["plain"])
+    for skill, text in (("acme/sums", "81 + 19 = 100"), ("acme/words", "select table where from")):
+        found = world.ask("route", text)
+        assert found["skill"] == skill
+        assert found["score"] == max(found["scores"].values()) >= 0
+        assert set(found["scores"]) == {"acme/sums", "acme/words"}
+    assert world.ask("route", "zzz zzzz. qqqq xx")["skill"] is None
+    world.ask("uninstall", "acme/sums")
+    alone = world.ask("route", "81 + 19 = 100")
+    assert (alone["skill"], set(alone["scores"])) == (None, {"acme/words"})
+
+
+def test_many_texts_are_routed_in_the_order_of_their_file(
+    world: World, packs: dict[str, Path]
+) -> None:
+    world.ask("install", packs["sums"], packs["words"])
+    texts = [*sums(6, seed=5), *words(6, seed=5)]
+    found = world.ask("route", "--file", lines(world.folder / "asked.jsonl", texts))["results"]
+    right = ["acme/sums"] * 6 + ["acme/words"] * 6
+    assert sum(one["skill"] == skill for one, skill in zip(found, right, strict=True)) >= 10
+
+
+def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
+    world: World, packs: dict[str, Path]
+) -> None:
+    world.ask("install", *packs.values())
+    told = world.ask("route", "12 + 12 = 24", "--explain")["explain"]
+    assert told["runner_up"] == "acme/words"
+    assert "`acme/sums` fits best" in told["reason"]
+    assert told["left_out"] == {"acme/plain": "its pack has no router signature"}
+    assert set(told["fits"]["acme/sums"]) == {"score", "evidence", "threshold", "distance"}
+    plain = world.run("route", "--explain", "12 + 12 = 24")
+    assert plain.out.startswith("acme/sums\n")
+    assert "threshold" in plain.out
+    assert "`acme/plain` is no candidate" in plain.err
+
+
+def test_with_no_signature_installed_the_base_answers_and_is_not_even_loaded(
+    world: World, packs: dict[str, Path]
+) -> None:
+    nothing = world.ask("route", "12 + 12", "--base", world.folder / "nowhere")
+    assert nothing["skill"] is nothing["score"] is None
+    world.ask("install", packs["plain"])
+    assert world.ask("route", "12 + 12")["scores"] == {}
+
+
+def test_the_same_examples_in_any_order_give_the_same_digest(
+    world: World, models: Any, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    tuned = models.tuned("mlp")[1]
+    digests = set()
+    for texts in (sums(20), sums(20)[::-1], sums(20) * 2):
+        router = lines(world.folder / "examples.jsonl", texts)
+        pack = world.pack((base, tuned), "acme/sums", "1.0.0", "--router", router)
+        digests.add(open_pack(pack).digest)
+    assert len(digests) == 1
+
+
+def test_a_background_of_ones_own_is_kept_in_the_signature(
+    world: World, models: Any, base: Path
+) -> None:
+    router, general = lines(world.folder / "r", sums(20)), lines(world.folder / "g", words(12))
+    more = ("--router", router, "--router-background", general)
+    pack = open_pack(world.pack((base, models.tuned("mlp")[1]), "acme/sums", "1.0.0", *more))
+    (layer,) = pack.image.layer(oci.ROUTER_TYPE)
+    found = parse_signature(pack.read(layer.digest), pack.manifest.base.root, "it")
+    assert (found.source, len(found.examples), len(found.background)) == ("file", 20, 12)
+
+
+@pytest.mark.parametrize("texts", [sums(5), sums(5) * 4])
+def test_fewer_than_eight_different_examples_are_no_signature(
+    world: World, models: Any, base: Path, texts: list[str]
+) -> None:
+    router = lines(world.folder / "r", texts)
+    command = ("pack", base, models.tuned("mlp")[1], "--name", "a/b", "--version", "1.0.0")
+    said = world.fail(*command, "--router", router, code=1, kind="spec")
+    assert "5 different examples" in said
+
+
+def test_a_background_goes_with_a_router(world: World, models: Any) -> None:
+    general = lines(world.project / "g", words(12))
+    command = ("pack", *models.tuned("mlp"), "--name", "a/b", "--version", "1.0.0")
+    world.fail(*command, "--router-background", general, code=2, kind="usage")
+
+
+def test_a_base_without_a_tokenizer_cannot_have_a_router(world: World, models: Any) -> None:
+    router = lines(world.folder / "r", sums(20))
+    command = ("pack", *models.tuned("mlp"), "--name", "a/b", "--version", "1.0.0")
+    said = world.fail(*command, "--router", router, code=1, kind="graft")
+    assert "cannot be run by transformers" in said
+
+
+@pytest.mark.parametrize("arguments", [(), ("  ",), ("a", "--file", "g")])
+def test_route_wants_one_text_or_one_file(
+    world: World, base: Path, arguments: tuple[str, ...]
+) -> None:
+    world.init(base)
+    lines(world.project / "g", words(2))
+    world.fail("route", *arguments, code=2, kind="usage")
+
+
+def forged(path: Path, signature: bytes) -> Path:
+    """The pack with another signature, all digests right."""
+    pack = open_pack(path)
+    blobs: dict[Digest, Path | bytes] = {one: pack.read(one) for one in pack.image.blobs}
+    layers = [
+        Descriptor(media_type=oci.ROUTER_TYPE, digest=Digest.of(signature), size=len(signature))
+        if one.media_type == oci.ROUTER_TYPE
+        else one
+        for one in pack.image.layers
+    ]
+    image = pack.image.model_copy(update={"layers": layers})
+    blobs = {one: blobs[one] for one in image.blobs if one in blobs}
+    blobs[Digest.of(signature)] = signature
+    target = path.with_name(f"forged-{path.name}")
+    write_archive(target, image.canonical(), str(pack.manifest.version), blobs)
+    return target
+
+
+def test_a_forged_signature_is_an_integrity_error_and_never_routed_to(
+    world: World, packs: dict[str, Path]
+) -> None:
+    pack = open_pack(packs["sums"])
+    (layer,) = pack.image.layer(oci.ROUTER_TYPE)
+    honest = pack.read(layer.digest)
+    other = honest.replace(str(pack.manifest.base.root).encode(), f"sha256:{'0' * 64}".encode())
+    for signature in (b"no signature", honest[:-2], other, honest + bytes(1 << 21)):
+        world.ask("install", forged(packs["sums"], signature))
+        assert "router signature of acme/sums" in world.fail(
+            "route", "12 + 12 = 24", code=3, kind="integrity"
+        )
+        world.ask("uninstall", "acme/sums")
+        (world.home / "registry").rename(world.folder / f"registry-{len(signature)}")

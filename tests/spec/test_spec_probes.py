@@ -1,0 +1,147 @@
+"""Probes as strangers write them: what is read, what is bounded, and what a tolerance allows."""
+
+import json
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from skillpm.errors import SpecError
+from skillpm.spec.probes import ITEM_LIMIT, METRICS, TEXT_LIMIT, Choice, Sought, parse_probes
+
+
+def lines(*items: Any) -> bytes:
+    return "".join(json.dumps(item) + "\n" for item in items).encode()
+
+
+@pytest.mark.parametrize(
+    ("item", "metric"),
+    [
+        ({"text": "a b"}, "token_loss"),
+        ({"prompt": "2+2=", "answer": "4"}, "exact_match"),
+        ({"question": "q", "choices": ["a", "b"], "answer": 1}, "multiple_choice"),
+        ({"prompt": "q", "choices": ["a", "b"], "answer": "b"}, "multiple_choice"),
+        ({"query": "q", "document": "d"}, "mrr"),
+        ({"text": "t", "label": "l"}, "accuracy"),
+        ({"metric": "token_loss", "text": "t", "label": "l"}, "token_loss"),
+    ],
+)
+def test_the_fields_tell_the_metric_unless_it_is_named(item: dict[str, Any], metric: str) -> None:
+    others = {
+        "accuracy": [{"text": "u", "label": "m"}],
+        "mrr": [{"query": "r", "document": "e"}],
+    }.get(metric, [])
+    found = parse_probes(lines(item, *others))
+    assert set(found.items) == {metric}
+    assert found.tolerances == {metric: 0.1}
+
+
+def test_the_right_answer_is_a_number_or_the_text_itself() -> None:
+    asked = {"question": "q", "choices": ["a", "b"]}
+    found = parse_probes(lines({**asked, "answer": 1}, {**asked, "answer": "a"}))
+    items = found.items["multiple_choice"]
+    assert [item.right for item in items if isinstance(item, Choice)] == [1, 0]
+
+
+def test_the_head_gives_tolerances_for_all_and_for_one() -> None:
+    head = {"probes": 1, "tolerance": 0.3, "tolerances": {"exact_match": 0}}
+    found = parse_probes(lines(head, {"text": "a"}, {"prompt": "p", "answer": "a"}))
+    assert found.tolerances == {"token_loss": 0.3, "exact_match": 0.0}
+    assert found.count == 2
+
+
+def test_blank_lines_and_line_separators_inside_a_text_are_no_new_items() -> None:
+    found = parse_probes('\n{"text": "a\u2028b\x85c"}\r\n\n'.encode())
+    assert found.count == 1
+
+
+def test_every_problem_is_told_with_its_line() -> None:
+    data = lines({"text": "a"}, {"metric": "bleu", "text": "x"}, {"text": 3}, {"tekst": "x"})
+    with pytest.raises(SpecError) as caught:
+        parse_probes(data + b'{"text": "a"\n', "`p.jsonl`")
+    said = caught.value.message
+    assert said.startswith("`p.jsonl` has 4 problems")
+    assert "line 2: the metric 'bleu' is not known; known are accuracy, exact_match, mrr" in said
+    assert "line 3: text: Input should be a valid string" in said
+    assert "line 4: neither `metric` nor the fields tell" in said
+    assert "line 5: it is not JSON" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "there is no item"),
+        (lines({"probes": 1}), "there is no item"),
+        (lines({"probes": 2}, {"text": "a"}), "format 2"),
+        (lines({"probes": True}, {"text": "a"}), "line 1: probes"),
+        (lines({"probes": 1, "tolerance": 1e9}, {"text": "a"}), "line 1: tolerance"),
+        (lines({"probes": 1, "tolerance": -1}, {"text": "a"}), "line 1: tolerance"),
+        (lines({"probes": 1, "tolerances": {"bleu": 0.1}}, {"text": "a"}), "'bleu' is not known"),
+        (lines({"text": " \n"}), "it is blank"),
+        (lines({"text": ""}), "it is blank"),
+        (lines({"text": "x" * (TEXT_LIMIT + 1)}), "at most 8192"),
+        (lines({"prompt": "p", "answer": "a" * 257}), "at most 256"),
+        (lines({"metric": ["x"], "text": "a"}), "is not known"),
+        (lines(["a"]), "not a JSON object"),
+        (lines({"question": "q", "choices": ["a"], "answer": 0}), "choices"),
+        (lines({"question": "q", "choices": ["a", "b"], "answer": 2}), "none of the choices"),
+        (lines({"question": "q", "choices": ["a", "b"], "answer": -1}), "none of the choices"),
+        (lines({"question": "q", "choices": ["a", "b"], "answer": "c"}), "none of the choices"),
+        (lines({"question": "q", "choices": ["a", "b"], "answer": True}), "answer"),
+        (lines({"question": "q", "choices": ["a", "a"], "answer": 0}), "one stands twice"),
+        (lines({"text": "a", "label": "l"}), "accuracy has 1 labels"),
+        (lines({"query": "a", "document": "l"}), "one document only"),
+        (lines(*[{"text": "a"}] * (ITEM_LIMIT + 1)), "more than 1000 items"),
+        (lines(*[{"text": "a"}] * (ITEM_LIMIT + 2)), "at most 1000 items"),
+        (b'{"text": "a", "text": "b"}', "twice"),
+        (b'{"text": NaN}', "not JSON"),
+        (b'{"text": "\xff"}', "not UTF-8"),
+        (b'{"text": "\\ud800"}', "not Unicode"),
+        (b"[" * 100_000, "line 1"),
+        (b'{"text": "a"}\n' * 700_000, "at most 8000000"),
+    ],
+    ids=range(29),
+)
+def test_what_is_no_probe_file_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_probes(data)
+    assert words in caught.value.message
+
+
+def test_unknown_keys_are_ignored_and_nothing_of_a_file_is_run() -> None:
+    found = parse_probes(lines({"query": "q", "document": "__import__('os')", "code": "1/0"},
+                               {"query": "r", "document": "e", "metric": "mrr"}))  # fmt: skip
+    first = found.items["mrr"][0]
+    assert isinstance(first, Sought)
+    assert first.document == "__import__('os')"
+
+
+def test_a_value_may_fall_by_the_tolerance_times_the_gain() -> None:
+    loss = METRICS["token_loss"]
+    allowed = loss.allowance(1.0, 3.0, samples=20, tolerance=0.1)
+    assert allowed == pytest.approx(0.2)
+    bound = loss.bound(1.0, allowed)
+    assert bound == pytest.approx(1.2)
+    assert loss.holds(1.2, bound)
+    assert loss.holds(0.2, bound)
+    assert not loss.holds(1.21, bound)
+
+
+def test_one_item_may_flip_whatever_the_gain() -> None:
+    exact = METRICS["exact_match"]
+    allowed = exact.allowance(0.8, 0.7, samples=20, tolerance=0.1)
+    assert exact.bound(0.8, allowed) == pytest.approx(0.75)
+    assert METRICS["mrr"].allowance(0.8, 0.8, samples=20, tolerance=0.1) == pytest.approx(0.025)
+    assert METRICS["token_loss"].allowance(1, 1, samples=9, tolerance=0.1) == 1e-3
+
+
+@pytest.mark.parametrize("now", [nan, inf, -inf])
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_what_is_no_number_never_holds(name: str, now: float) -> None:
+    assert not METRICS[name].holds(now, 0.5)
+
+
+def test_better_is_less_for_a_loss_and_more_for_all_else() -> None:
+    gains = {name: metric.gain(2.0, 1.0) for name, metric in METRICS.items()}
+    assert gains.pop("token_loss") == -1.0
+    assert set(gains.values()) == {1.0}
