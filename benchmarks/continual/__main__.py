@@ -1,19 +1,51 @@
 """Domains learnt one after the other: what sequence, LoRA, EWC, replay, merges and packs keep.
 
-`python -m benchmarks.continual [--train] [--table]`: an hour and a half on two cores, to be cut
-off and called again at will. What is there already, of the same data and settings, is taken up.
+`python -m benchmarks.continual [--train | --table] [--append FILE] [--plots DIR]`: an hour and a
+half on two cores, to be cut off and called again at will. What is there already, of the same data
+and settings, is taken up. `--train` only trains, `--table` only shows the seeds that are whole.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.continual.train import train
+from benchmarks.continual import report
+from benchmarks.continual.chains import Chains
+from benchmarks.continual.evaluate import Evaluation
+from benchmarks.continual.rows import rows
+from benchmarks.continual.settings import SEEDS
+from benchmarks.continual.train import Progress, prepare, train
+from benchmarks.table import add_output, publish
+
+if TYPE_CHECKING:
+    from benchmarks.continual.subject import Subject
 
 CACHE = Path(__file__).parents[1] / ".cache" / "continual"
+
+
+def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
+    """Evaluate what is not yet, then print the tables of all whole seeds."""
+    found = []
+    for seed in SEEDS:
+        chains = Chains(cache, subject, seed, progress=Progress)
+        evaluation = Evaluation(cache, subject, seed, chains)
+        if evaluation.ready and not asked.table:
+            evaluation.run(small=subject.name == "lm")
+        if chains.whole() and evaluation.whole():
+            found.append((chains, evaluation))
+    if not found:
+        return
+    lines = rows(cache, subject, found)
+    publish(report.table(subject, lines), asked.append)
+    publish(report.routing(subject, [one for _, one in found]), asked.append)
+    print(report.regret(lines), flush=True)
+    if asked.plots is not None:
+        asked.plots.mkdir(parents=True, exist_ok=True)
+        report.plot(subject, lines, asked.plots / f"continual-{subject.name}.png")
 
 
 def main() -> None:
@@ -21,10 +53,18 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
     parser.add_argument("--train", action="store_true", help="only train")
+    parser.add_argument("--table", action="store_true", help="only show what is there")
+    parser.add_argument("--plots", type=Path, help="write continual-lm.png and -encoder.png here")
+    add_output(parser)
     asked = parser.parse_args()
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    train(asked.cache)
+    cache = asked.cache.resolve()
+    if not asked.table:
+        train(cache)
+    if not asked.train:
+        for subject in prepare(cache):
+            show(cache, subject, asked)
 
 
 if __name__ == "__main__":

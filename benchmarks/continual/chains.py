@@ -72,6 +72,12 @@ class Chains:
             for place in places:
                 self.learn(method, place)
 
+    def whole(self) -> bool:
+        """Whether every stage of every method is there."""
+        places = range(len(self._subject.tasks))
+        methods = (INDIVIDUAL, *CHAINS)
+        return all(record(self.folder(one, place)) for one in methods for place in places)
+
     def _work(self, folder: Path, method: str, place: int, before: Path | None) -> None:
         subject, task = self._subject, self._subject.tasks[place]
         stage = subject.stage

@@ -98,6 +98,7 @@ class LanguageSubject:
         self.stage = self._settings.stage
         self.base = cache / BASE / "model"
         kinds = (*self.tasks, GENERAL)
+        self._tokenizer = AutoTokenizer.from_pretrained(self.base)
         self._rows = {kind: load_file(cache / "domains" / kind / "rows") for kind in kinds}
 
     def fingerprint(self) -> dict[str, Any]:
@@ -154,6 +155,23 @@ class LanguageSubject:
             parts = self._rows[task]["held_out"].long().split(16)
             found = torch.cat([causal.losses(model, part).mean(dim=1) for part in parts])
         return Answers(scores=(-found).tolist(), losses=found.tolist())
+
+    def examples(self, task: str) -> Path:
+        """The first half of rows of files that are neither trained on nor held out."""
+        return self._cache / "domains" / task / EXAMPLE_TEXTS
+
+    def background(self) -> None:
+        """None: the base makes up texts of its own."""
+
+    def queries(self, task: str) -> list[str]:
+        """The first half of each held-out row."""
+        path = self._cache / "domains" / task / QUERIES
+        found: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def run(self, model: Any, text: str) -> None:
+        """One forward over the text's tokens."""
+        model(**self._tokenizer(text, return_tensors="pt"))
 
 
 def _spread(rows: torch.Tensor, count: int) -> torch.Tensor:

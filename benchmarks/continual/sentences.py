@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 TASKS = ("search", "package", "signature")
 PAIRS, EXAMINATION, EXAMPLE_TEXTS = "pairs.json", "examination.json", "examples.jsonl"
+BACKGROUND = "background.jsonl"
 FORM = 1
 
 
@@ -121,6 +122,18 @@ def general() -> Read:
     halves = [(words[:20], words[20:40]) for words in chosen]
     functions = [Function("", "", " ".join(first), " ".join(second)) for first, second in halves]
     return _pairs(functions, functions)
+
+
+def background() -> list[str]:
+    """Beginnings of paragraphs of two libraries' docstrings: the general task asks of others."""
+    words = [
+        paragraph.split()[:20]
+        for document in sorted(texts.english(), key=lambda one: one.name)
+        if not document.name.startswith("pydoc_data/")
+        for paragraph in document.text.split("\n\n")
+    ]
+    long = [" ".join(one) for one in words if len(one) == 20]
+    return long[:: max(1, len(long) // EXAMPLES)][:EXAMPLES]
 
 
 READERS = {"search": search, "package": package, "signature": signature, GENERAL: general}
@@ -220,6 +233,25 @@ class SentencesSubject:
         ranks = (cosines >= own).sum(dim=1).double()
         scores = (ranks == 1).double() if task == "package" else 1.0 / ranks
         return Answers(scores=scores.tolist(), losses=losses.tolist())
+
+    def examples(self, task: str) -> Path:
+        """Queries of the training half that were left out of training."""
+        return self._folder / task / EXAMPLE_TEXTS
+
+    def background(self) -> Path:
+        """English that is no query of any task: an encoder cannot make up texts."""
+        path = self._folder / BACKGROUND
+        if not path.exists():
+            write_lines(path, background())
+        return path
+
+    def queries(self, task: str) -> list[str]:
+        """The texts as they are asked."""
+        return self._examined[task].queries
+
+    def run(self, model: Any, text: str) -> None:
+        """Embed one text."""
+        embed(self._encoder(model), [text], tokens=self._settings.answer_tokens)
 
     def _encoder(self, model: Any) -> Encoder:
         return Encoder(model=model, tokenizer=self._tokenizer)

@@ -63,3 +63,19 @@ class Subject(Protocol):
     def answers(self, model: Any, task: str) -> Answers:
         """One pass over a task's held-out queries; `general` is the base's own kind."""
         ...
+
+    def examples(self, task: str) -> Path:
+        """Texts of a task that are on no other side, for its router signature."""
+        ...
+
+    def background(self) -> Path | None:
+        """Texts that the base should keep, where it cannot make up its own."""
+        ...
+
+    def queries(self, task: str) -> list[str]:
+        """What the router may read of each held-out query."""
+        ...
+
+    def run(self, model: Any, text: str) -> None:
+        """Answer one query."""
+        ...
