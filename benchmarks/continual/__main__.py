@@ -2,7 +2,7 @@
 
 `python -m benchmarks.continual [--train | --table] [--append FILE] [--plots DIR]`: an hour and a
 half on two cores, to be cut off and called again at will. What is there already, of the same data
-and settings, is taken up. `--train` only trains, `--table` only shows the seeds that are whole.
+and settings, is taken up. `--train` only trains, `--table` only shows what is there.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ CACHE = Path(__file__).parents[1] / ".cache" / "continual"
 
 
 def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
-    """Evaluate what is not yet, then print the tables of all whole seeds."""
+    """Evaluate what is not yet, then print the tables of all seeds that are trained."""
     found = []
     for seed in SEEDS:
         chains = Chains(cache, subject, seed, progress=Progress)
-        evaluation = Evaluation(cache, subject, seed, chains)
-        if evaluation.ready and not asked.table:
-            evaluation.run(small=subject.name == "lm")
-        if chains.whole() and evaluation.whole():
-            found.append((chains, evaluation))
+        if chains.whole():
+            found.append((chains, Evaluation(cache, subject, seed, chains)))
+    if not asked.table:
+        for _, evaluation in found:
+            evaluation.run()
+        for _, evaluation in found:
+            evaluation.run_more(small=subject.name == "lm")
     if not found:
         return
     lines = rows(cache, subject, found)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 BASE = "lm-base"
 EXAMPLE_TEXTS = "examples.jsonl"
 QUERIES = "queries.json"
+BACKGROUND = "background"
 READ = ("numpy", "sqlalchemy", "alembic", "pydantic", "torch", "click", "rich", "jinja2")
 FORM = 1
 
@@ -160,8 +161,9 @@ class LanguageSubject:
         """The first half of rows of files that are neither trained on nor held out."""
         return self._cache / "domains" / task / EXAMPLE_TEXTS
 
-    def background(self) -> None:
-        """None: the base makes up texts of its own."""
+    def background(self) -> Path:
+        """Of the standard library, which the base learnt."""
+        return self._cache / "domains" / BACKGROUND / EXAMPLE_TEXTS
 
     def queries(self, task: str) -> list[str]:
         """The first half of each held-out row."""

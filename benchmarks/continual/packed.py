@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import statistics
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +16,8 @@ import torch
 
 import skillpm
 from benchmarks.continual.chains import INDIVIDUAL
-from benchmarks.continual.subject import GENERAL
 from benchmarks.finetunes.cache import made
-from benchmarks.running import skillpm as run_skillpm
+from skillpm.cli.app import main
 from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
 from skillpm.flows.fit import prune
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from benchmarks.continual.chains import Chains
     from benchmarks.continual.subject import Answers, Subject
     from benchmarks.finetunes.cache import Made
+    from skillpm.flows.stage import Stage
 
 VERSION = "1.0.0"
 TIMED = 16
@@ -49,26 +53,47 @@ def project(
 ) -> Made:
     """Pack every individual fine-tune, install the packs in FOLDER/project, home in FOLDER/home.
 
-    Lossless, or each to a budget. Every command is a whole process, as people run it.
+    Lossless with a router signature, or each to a budget without one.
     """
 
     def work(unfinished: Path) -> None:
         home, place = unfinished / "home", unfinished / "project"
-        place.mkdir(exist_ok=True)
-        run_skillpm("init", "--base", str(subject.base), cwd=place, home=home)
+        for left in (home, place):  # a run that was cut off is not gone on with
+            shutil.rmtree(left, ignore_errors=True)
+        place.mkdir()
+        command("init", "--base", str(subject.base), project=place, home=home)
         files = []
         for number, task in enumerate(subject.tasks):
             tuned = chains.folder(INDIVIDUAL, number) / "model"
             files.append(unfinished / f"{task}.skillpack")
-            routed = ["--router", str(subject.examples(task))]
-            if (background := subject.background()) is not None:
-                routed += ["--router-background", str(background)]
             asked = [str(subject.base), str(tuned), "--name", skill_of(task), "--version", VERSION]
-            asked += ["-o", str(files[-1]), *(["--budget", budget] if budget else routed)]
-            run_skillpm("pack", *asked, cwd=place, home=home)
-        run_skillpm("install", *map(str, files), cwd=place, home=home)
+            asked += ["--budget", budget] if budget else ["--router", str(subject.examples(task))]
+            if not budget:
+                asked += ["--router-background", str(subject.background())]
+            files[-1].unlink(missing_ok=True)
+            command("pack", *asked, "-o", str(files[-1]), project=place, home=home)
+        command("install", *map(str, files), project=place, home=home)
 
     return made(folder, wanted, work)
+
+
+def command(*arguments: str, project: Path, home: Path) -> None:
+    """Run a command of skillpm in this process: starting one anew costs more than its work.
+
+    A failure ends the benchmark, as it would end the command.
+    """
+    before = os.environ.get("SKILLPM_HOME")
+    os.environ["SKILLPM_HOME"] = str(home)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            main([*arguments, "-C", str(project), "--quiet"])
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    finally:
+        del os.environ["SKILLPM_HOME"]
+        if before is not None:
+            os.environ["SKILLPM_HOME"] = before
 
 
 def pack_bytes(folder: Path) -> int:
@@ -87,6 +112,7 @@ class Installed:
             state, self._closing.callback, progress=lambda _label, _total: lambda _count: None
         )
         self._project = Project(self._setting.project)
+        self._stage: Stage | None = None
         self._lock = self._project.generation().lockfile
 
     def __enter__(self) -> Self:
@@ -101,14 +127,15 @@ class Installed:
         self._closing.callback(opened.close)
         return opened.load(dtype="float32")
 
-    def merged(self, method: str, count: int) -> dict[str, Answers]:
+    def merged(self, method: str, count: int, tasks: Sequence[str]) -> dict[str, Answers]:
         """What base + the first `count` packs answer, merged by a method with its own settings."""
         names = [SkillName.parse(skill_of(task)) for task in self._subject.tasks[:count]]
         asked = {"mode": MERGED, "method": method, "settings": Merging(method).plain, "root": None}
         graft = self._lock.graft.model_copy(update=asked)
         lock = prune(self._lock, names).model_copy(update={"graft": graft})
-        model = open_stage(self._setting, self._project, "cpu").runner(lock).model
-        tasks = (*self._subject.tasks, GENERAL)
+        if self._stage is None:
+            self._stage = open_stage(self._setting, self._project, "cpu")
+        model = self._stage.runner(lock).model
         return {task: self._subject.answers(model, task) for task in tasks}
 
     def routed(self, queries: dict[str, list[str]]) -> list[dict[str, list[str | None]]]:

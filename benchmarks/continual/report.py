@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.continual import measures
 from benchmarks.continual.packed import skill_of
+from benchmarks.continual.rows import BASE, ORACLE, ROUTER
 from benchmarks.continual.subject import GENERAL
 from benchmarks.table import Table, megabytes
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.continual.rows import Row
     from benchmarks.continual.subject import Subject
 
+NOT_YET = "–"
 SCORES = {
     "lm": "score = −nats a token",
     "encoder": "score = reciprocal rank; accuracy for `package`",
@@ -24,33 +26,46 @@ SCORES = {
 
 
 def table(subject: Subject, rows: list[Row]) -> Table:
-    """Each task at the end, ACC, BWT, forgetting, the base's own kind, bytes, seconds."""
-    seeds = len(rows[0].kept)
+    """Each task at the end, ACC, BWT, forgetting, the base's own kind, bytes, milliseconds."""
     found = Table(
-        f"Forget-free, {subject.name}: {SCORES[subject.name]}; {seeds} seeds, mean (± deviation)",
-        ("row", *subject.tasks, "ACC", "BWT", "forgetting", "general", "on disk", "ms a query"),
+        f"Forget-free, {subject.name}: {SCORES[subject.name]}; mean (± deviation over seeds)",
+        (
+            *("row", "seeds", *subject.tasks, "ACC", "BWT", "forgetting", "general"),
+            *("on disk", "ms a query"),
+        ),
     )
     for row in rows:
         tasks = [f"{row.end(task):.3f}" for task in subject.tasks]
-        overall = [
-            _spread(row.over_seeds(one))
-            for one in (measures.accuracy, measures.backward_transfer, measures.forgetting)
-        ]
-        size = megabytes(statistics.mean(row.sizes))
-        pace = f"{1000 * statistics.median(row.seconds):.1f}"
-        found.row(row.title, *tasks, *overall, f"{row.end(GENERAL):.3f}", size, pace)
+        learnt = [measures.backward_transfer, measures.forgetting]
+        found.row(
+            row.title,
+            len(row.kept),
+            *tasks,
+            _spread(row.over_seeds(measures.accuracy)),
+            *(_spread(row.over_seeds(one)) if row.staged else NOT_YET for one in learnt),
+            f"{row.end(GENERAL):.3f}",
+            megabytes(statistics.mean(row.sizes)),
+            _pace(row),
+        )
     return found
+
+
+def _pace(row: Row) -> str:
+    known = [one for one in row.seconds if one is not None]
+    return f"{1000 * statistics.median(known):.1f}" if known else NOT_YET
 
 
 def routing(subject: Subject, evaluations: list[Evaluation]) -> Table:
     """Of each task's queries the share that went to its skill, to the base, to another skill."""
+    known = [one.result("routed") for one in evaluations]
+    routed = [one[-1] for one in known if one is not None]
     found = Table(
         f"The router, {subject.name}: shares of the held-out queries, all packs installed",
         ("queries of", "own skill", "base", "another skill"),
     )
     for task in (*subject.tasks, GENERAL):
-        decided = [skill for one in evaluations for skill in one.result("routed")[-1][task]]
-        count = len(decided)
+        decided = [skill for one in routed for skill in one[task]]
+        count = max(1, len(decided))
         own = decided.count(skill_of(task)) / count
         base = decided.count(None) / count
         shown = "" if task == GENERAL else f"{own:.3f}"
@@ -61,7 +76,9 @@ def routing(subject: Subject, evaluations: list[Evaluation]) -> Table:
 def regret(rows: list[Row]) -> str:
     """How far the router is from the oracle, and its general ability from the base's."""
     by_title = {row.title: row for row in rows}
-    oracle, router, base = (by_title[one] for one in ("packs, oracle", "packs, router", "base"))
+    if ROUTER not in by_title:
+        return ""
+    oracle, router, base = (by_title[one] for one in (ORACLE, ROUTER, BASE))
     lost = (router.accuracy - oracle.accuracy) / abs(oracle.accuracy)
     general = (router.end(GENERAL) - base.end(GENERAL)) / abs(base.end(GENERAL))
     return (
@@ -81,10 +98,11 @@ def plot(subject: Subject, rows: list[Row], path: Path) -> None:
     count = len(subject.tasks)
     colours = plt.get_cmap("tab20")
     for number, row in enumerate(rows):
-        means = [_so_far(row, stage) for stage in range(count)]
+        stages = range(count) if row.staged else ()
+        means = [_so_far(row, stage) for stage in stages]
         style: dict[str, Any] = {"color": colours(number % 20), "label": row.title}
         kind = "--" if "merged" in row.title else "-"
-        left.plot(range(1, count + 1), means, kind, marker="o", markersize=3, **style)
+        left.plot([stage + 1 for stage in stages], means, kind, marker="o", markersize=3, **style)
         right.scatter(row.end(GENERAL), row.accuracy, **style)
     left.set_xticks(range(1, count + 1), [f"+ {task}" for task in subject.tasks])
     left.set_ylabel(SCORES[subject.name])

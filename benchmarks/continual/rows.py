@@ -27,8 +27,18 @@ TITLES = {
     trained.EWC: "EWC",
     trained.REPLAY: "replay, 10 %",
 }
+BASE, MERGED, ORACLE, ROUTER = "base", "packs merged, {}", "packs, oracle", "packs, router"
+FEW = ", 5 % packs"
+ORDER = [
+    *(BASE, *TITLES.values()),
+    *(MERGED.format(method) for method in METHODS),
+    *(ORACLE, ROUTER, ORACLE + FEW, ROUTER + FEW),
+]
 Stages = list[dict[str, Answers]]
 """After each stage: the answers to every task's queries, and to the general ones."""
+
+Part = tuple[str, Stages, int, float | None]
+"""A row's title, and its stages, bytes and seconds a query of one seed."""
 
 
 @dataclass
@@ -39,7 +49,12 @@ class Row:
     tasks: tuple[str, ...]
     kept: list[Stages] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float | None] = field(default_factory=list)
+
+    @property
+    def staged(self) -> bool:
+        """Whether every seed has all stages, and not the last alone."""
+        return all(len(stages) == len(self.tasks) for stages in self.kept)
 
     def matrix(self, place: int) -> list[list[float]]:
         """R of one seed."""
@@ -61,41 +76,46 @@ class Row:
 
 
 def rows(cache: Path, subject: Subject, seeds: list[tuple[Chains, Evaluation]]) -> list[Row]:
-    """All rows, over the seeds whose every part is there."""
+    """All rows, each over the seeds where its parts are there."""
     found: dict[str, Row] = {}
     for chains, evaluation in seeds:
-        for title, stages, size, seconds in _of_seed(cache, subject, chains, evaluation):
+        parts = [*_trained(cache, subject, chains, evaluation), *_of_packs(subject, evaluation)]
+        for title, stages, size, seconds in parts:
             row = found.setdefault(title, Row(title, subject.tasks))
             row.kept.append(stages)
             row.sizes.append(size)
             row.seconds.append(seconds)
-    return list(found.values())
+    return sorted(found.values(), key=lambda row: ORDER.index(row.title))
 
 
-def _of_seed(
+def _trained(
     cache: Path, subject: Subject, chains: Chains, evaluation: Evaluation
-) -> Iterator[tuple[str, Stages, int, float]]:
-    seconds, count = evaluation.result("seconds"), len(subject.tasks)
+) -> Iterator[Part]:
+    seconds, count = evaluation.seconds("base"), len(subject.tasks)
     weights = (subject.base / "model.safetensors").stat().st_size
     base = answers(cache / f"{subject.name}-base-answers")
-    yield "base", [base] * count, weights, seconds["base"]
+    yield BASE, [base] * count, weights, seconds
     for method, title in TITLES.items():
         folders = [chains.folder(method, place) for place in range(count)]
         size = weights
         if method == trained.LORA:
             size = (folders[-1] / ADAPTER / "adapter_model.safetensors").stat().st_size
-        yield title, [answers(one) for one in folders], size, seconds["base"]
-    packs = evaluation.bytes_of(LOSSLESS)
+        yield title, [answers(one) for one in folders], size, seconds
+
+
+def _of_packs(subject: Subject, evaluation: Evaluation) -> Iterator[Part]:
     for method in METHODS:
-        if (stages := evaluation.result(f"merged-{method}")) is not None:
-            yield f"packs merged, {method}", list(map(_read, stages)), packs, seconds["base"]
-    for kind, part, label in ((LOSSLESS, "live", ""), (SMALL, "live-small", ", 5 % packs")):
-        if (live := evaluation.result(part)) is not None:
-            alone = {skill: _read(one) for skill, one in live.items()}
+        if (stages := evaluation.merged(method)) is not None:
+            size = evaluation.bytes_of(LOSSLESS)
+            yield MERGED.format(method), stages, size, evaluation.seconds("base")
+    for part, kind, label in (("live", LOSSLESS, ""), ("small", SMALL, FEW)):
+        if evaluation.result(part) is not None:
+            alone = evaluation.alone(small=kind == SMALL)
             size = evaluation.bytes_of(kind)
-            yield f"packs, oracle{label}", _oracle(subject, alone), size, seconds["oracle"]
+            told = _oracle(subject, alone)
+            yield ORACLE + label, told, size, evaluation.seconds("oracle")
             routed = _routed(alone, evaluation.result("routed"))
-            yield f"packs, router{label}", routed, size, seconds["router"]
+            yield ROUTER + label, routed, size, evaluation.seconds("router")
 
 
 def _oracle(subject: Subject, alone: dict[str, dict[str, Answers]]) -> Stages:
@@ -116,10 +136,6 @@ def _routed(
     return [
         {task: chosen(alone, task, skills) for task, skills in stage.items()} for stage in decided
     ]
-
-
-def _read(document: dict[str, Any]) -> dict[str, Answers]:
-    return {task: Answers(**one) for task, one in document.items()}
 
 
 def _mean(found: Answers) -> float:

@@ -68,8 +68,8 @@ class Subject(Protocol):
         """Texts of a task that are on no other side, for its router signature."""
         ...
 
-    def background(self) -> Path | None:
-        """Texts that the base should keep, where it cannot make up its own."""
+    def background(self) -> Path:
+        """Texts of the base's own kind, for the router; none is a held-out query."""
         ...
 
     def queries(self, task: str) -> list[str]:

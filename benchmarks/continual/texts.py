@@ -84,7 +84,7 @@ KINDS: dict[str, Callable[[], Iterator[Document]]] = {
     "characters": characters,
     "records": records,
 }
-ALL = {**KINDS, "general": general}
+ALL = {**KINDS, "general": general, "background": corpora.standard_library}
 
 
 def split(kind: str) -> corpora.Split:
