@@ -25,9 +25,9 @@ def train(
     parameters = list(encoder.model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=contrast.learning_rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, contrast.factor)
-    for done, (texts, labels) in enumerate(_batches(functions, contrast), start=1):
+    for done, (texts, labels) in enumerate(batches(functions, contrast), start=1):
         vectors = embed(encoder, texts, tokens=contrast.tokens)  # [batch, width]
-        loss = _loss(vectors, labels, temperature=contrast.temperature)
+        loss = loss_of(vectors, labels, temperature=contrast.temperature)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -36,7 +36,7 @@ def train(
         advance(f"training, loss {float(loss.detach()):.3f}", done, contrast.steps)
 
 
-def _loss(vectors: torch.Tensor, labels: torch.Tensor, *, temperature: float) -> torch.Tensor:
+def loss_of(vectors: torch.Tensor, labels: torch.Tensor, *, temperature: float) -> torch.Tensor:
     """−log softmax(cos / temperature) of partners, the mean over all texts; itself left out."""
     itself = torch.eye(len(labels), dtype=torch.bool)
     scores = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf)
@@ -44,7 +44,7 @@ def _loss(vectors: torch.Tensor, labels: torch.Tensor, *, temperature: float) ->
     return -scores.log_softmax(dim=1)[partners].mean()
 
 
-def _batches(
+def batches(
     functions: Sequence[Function], contrast: Contrast
 ) -> Iterator[tuple[list[str], torch.Tensor]]:
     """So many packages, drawn anew for each step, and so many functions of each."""

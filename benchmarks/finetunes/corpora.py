@@ -67,12 +67,12 @@ def split(kind: str) -> Split:
     A tenth of the files is for calibration and a tenth held out, each cut to a size that takes
     seconds to run through. Takes a few seconds.
     """
-    line = sorted(_unique(KINDS[kind]()), key=lambda document: _draw(kind, document))
+    line = sorted(unique(KINDS[kind]()), key=lambda document: draw(kind, document))
     tenth = len(line) // 10
     return Split(
-        train=_first(line[2 * tenth :], TRAIN_BYTES, LARGEST_TRAINED),
-        calibration=_first(line[:tenth], CALIBRATION_BYTES, LARGEST_MEASURED),
-        held_out=_first(line[tenth : 2 * tenth], HELD_OUT_BYTES, LARGEST_MEASURED),
+        train=first(line[2 * tenth :], TRAIN_BYTES, LARGEST_TRAINED),
+        calibration=first(line[:tenth], CALIBRATION_BYTES, LARGEST_MEASURED),
+        held_out=first(line[tenth : 2 * tenth], HELD_OUT_BYTES, LARGEST_MEASURED),
     )
 
 
@@ -82,7 +82,7 @@ def standard_library() -> Iterator[Document]:
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).parts
         if SKIPPED_FOLDERS.isdisjoint(parts) and parts[0] not in SKIPPED_PACKAGES:
-            yield Document(path.relative_to(root).as_posix(), _read(path))
+            yield Document(path.relative_to(root).as_posix(), read(path))
 
 
 def headers() -> Iterator[Document]:
@@ -90,26 +90,26 @@ def headers() -> Iterator[Document]:
     root = _package("torch") / "include"
     for path in sorted([*root.rglob("*.h"), *root.rglob("*.hpp"), *root.rglob("*.cuh")]):
         name = path.relative_to(root).as_posix()
-        if not name.startswith("ATen/ops/") and "@" + "generated" not in _read(path)[:400]:
-            yield Document(name, _read(path))
+        if not name.startswith("ATen/ops/") and "@" + "generated" not in read(path)[:400]:
+            yield Document(name, read(path))
 
 
 def english() -> Iterator[Document]:
     """Python's reference topics, and the prose of the docstrings of three libraries."""
     topics = Path(sysconfig.get_path("stdlib")) / "pydoc_data" / "topics.py"
-    texts = ast.literal_eval(_dictionary(topics))
+    texts = ast.literal_eval(dictionary(topics))
     for topic, text in sorted(texts.items()):
         yield Document(f"pydoc_data/{topic}", text)
     for path, name in sources(DOCUMENTED):
-        if text := _prose(path):
+        if text := prose(path):
             yield Document(name, text)
 
 
 def bytecode() -> Iterator[Document]:
     """Instructions that this Python compiles three libraries to: a language without syntax."""
     for path, name in sources(COMPILED):
-        code = compile(_read(path), name, "exec", dont_inherit=True, optimize=2)
-        if text := "\n\n".join(_listing(code)):
+        code = compile(read(path), name, "exec", dont_inherit=True, optimize=2)
+        if text := "\n\n".join(listing(code)):
             yield Document(name, text)
 
 
@@ -138,16 +138,16 @@ def sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
                 yield path, f"{package}/{inside.as_posix()}"
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _dictionary(path: Path) -> ast.expr:
+def dictionary(path: Path) -> ast.expr:
     """The value of the only assignment in a module."""
-    return next(node.value for node in ast.parse(_read(path)).body if isinstance(node, ast.Assign))
+    return next(node.value for node in ast.parse(read(path)).body if isinstance(node, ast.Assign))
 
 
-def _prose(path: Path) -> str:
+def prose(path: Path) -> str:
     """The docstrings of a module without their examples, tables and signatures."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -162,7 +162,7 @@ def _is_prose(paragraph: str) -> bool:
     return ">>>" not in paragraph and "::" not in paragraph and len(paragraph.split()) >= 8
 
 
-def _listing(code: CodeType) -> Iterator[str]:
+def listing(code: CodeType) -> Iterator[str]:
     """One block per function, outer ones first: its name, then an instruction a line."""
     lines = [
         f"{instruction.opname} {_argument(instruction)}".strip()
@@ -172,7 +172,7 @@ def _listing(code: CodeType) -> Iterator[str]:
     yield "\n".join([f"{code.co_qualname}:", *lines])
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _listing(constant)
+            yield from listing(constant)
 
 
 def _argument(instruction: dis.Instruction) -> str:
@@ -184,7 +184,7 @@ def _argument(instruction: dis.Instruction) -> str:
     return "" if instruction.arg is None else instruction.argrepr[:LONGEST_ARGUMENT]
 
 
-def _unique(documents: Iterator[Document]) -> Iterator[Document]:
+def unique(documents: Iterator[Document]) -> Iterator[Document]:
     """Drop empty files and copies, which could stand on both sides."""
     seen: set[str] = set()
     for document in documents:
@@ -193,11 +193,11 @@ def _unique(documents: Iterator[Document]) -> Iterator[Document]:
             yield document
 
 
-def _draw(kind: str, document: Document) -> bytes:
+def draw(kind: str, document: Document) -> bytes:
     return hashlib.sha256(f"{kind}/{document.name}".encode()).digest()
 
 
-def _first(line: list[Document], size: int, largest: int) -> tuple[Document, ...]:
+def first(line: list[Document], size: int, largest: int) -> tuple[Document, ...]:
     """The beginnings of the first documents, until `size` bytes are full."""
     taken: list[Document] = []
     for document in line:

@@ -99,7 +99,7 @@ def search() -> Task:
 
 def package(*, tokens: int, temperature: float) -> Task:
     """Which package of four libraries is a function's body from? Files are held out whole."""
-    classes = _classes()
+    classes = classes_of()
     train = [one for trained, _ in classes for one in trained[:MOST_TRAINED]]
     asked = [(label, one) for label, (_, kept) in enumerate(classes) for one in kept]
     known = [
@@ -122,7 +122,7 @@ def package(*, tokens: int, temperature: float) -> Task:
     )
 
 
-def _classes() -> list[tuple[list[Function], list[Function]]]:
+def classes_of() -> list[tuple[list[Function], list[Function]]]:
     """Per package, by name: functions of most files, and of files held out; both in drawn order."""
     files: dict[str, dict[str, list[Function]]] = defaultdict(dict)
     seen: set[str] = set()

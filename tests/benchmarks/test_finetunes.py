@@ -57,7 +57,7 @@ def test_no_text_stands_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_listing_is_the_same_in_every_run() -> None:
     code = compile("def f(x):\n    return x in {'a', 'b', 'c'} and (lambda: 1)", "m", "exec")
-    text = "\n".join(corpora._listing(code))
+    text = "\n".join(corpora.listing(code))
     assert "frozenset [\"'a'\", \"'b'\", \"'c'\"]" in text
     assert "0x" not in text
 

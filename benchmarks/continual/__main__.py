@@ -1,0 +1,73 @@
+"""Domains learnt one after the other: what sequence, LoRA, EWC, replay, merges and packs keep.
+
+`python -m benchmarks.continual [--train | --table] [--append FILE] [--plots DIR]`: an hour and a
+half on two cores, to be cut off and called again at will. What is there already, of the same data
+and settings, is taken up. `--train` only trains, `--table` only shows what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmarks.continual import report
+from benchmarks.continual.chains import Chains
+from benchmarks.continual.evaluate import Evaluation
+from benchmarks.continual.rows import rows
+from benchmarks.continual.settings import SEEDS
+from benchmarks.continual.train import Progress, prepare, train
+from benchmarks.table import add_output, publish
+
+if TYPE_CHECKING:
+    from benchmarks.continual.subject import Subject
+
+CACHE = Path(__file__).parents[1] / ".cache" / "continual"
+
+
+def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
+    """Evaluate what is not yet, then print the tables of all seeds that are trained."""
+    found = []
+    for seed in SEEDS:
+        chains = Chains(cache, subject, seed, progress=Progress)
+        if chains.whole():
+            found.append((chains, Evaluation(cache, subject, seed, chains)))
+    if not asked.table:
+        for _, evaluation in found:
+            evaluation.run()
+        for _, evaluation in found:
+            evaluation.run_more(small=subject.name == "lm")
+    if not found:
+        return
+    lines = rows(cache, subject, found)
+    publish(report.table(subject, lines), asked.append)
+    publish(report.routing(subject, [one for _, one in found]), asked.append)
+    print(report.regret(lines), flush=True)
+    if asked.plots is not None:
+        asked.plots.mkdir(parents=True, exist_ok=True)
+        report.plot(subject, lines, asked.plots / f"continual-{subject.name}.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
+    parser.add_argument("--train", action="store_true", help="only train")
+    parser.add_argument("--table", action="store_true", help="only show what is there")
+    parser.add_argument("--plots", type=Path, help="write continual-lm.png and -encoder.png here")
+    add_output(parser)
+    asked = parser.parse_args()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    cache = asked.cache.resolve()
+    if not asked.table:
+        train(cache)
+    if not asked.train:
+        for subject in prepare(cache):
+            show(cache, subject, asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""All that the trainings depend on besides their data; recorded beside each, and compared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from benchmarks.finetunes.settings import Recipe, slope
+
+SEEDS = (0, 1, 2)
+HELD_OUT_ROWS = 32
+EXAMPLES = 64
+"""Example texts of a skill that its router signature is made from."""
+SEEN = 64
+"""Tokens of a row that the router may read; the row is scored whole, as in all other rows."""
+
+
+def recipe() -> Recipe:
+    """The base LM: the fine-tunes' own, trained a fifth as long."""
+    whole = Recipe()
+    return replace(whole, training=replace(whole.training, steps=300, rows=16))
+
+
+@dataclass(frozen=True, slots=True)
+class Ewc:
+    """Elastic weight consolidation (Kirkpatrick et al. 2017, equation 3), diagonal Fisher.
+
+    Its quadratics of all earlier tasks are summed, each around its own task's weights.
+    """
+
+    strength: float
+    examples: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """One adapter on all linear weights, trained on through all tasks."""
+
+    rank: int = 16
+    alpha: int = 32
+    learning_rate: float = 5e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One task's training: AdamW without decay, the rate up over `warmup`, then down to zero."""
+
+    steps: int
+    learning_rate: float
+    warmup: float = 0.1
+    replay: float = 0.1
+    beta: float = 0.95
+    lora: Lora = field(default_factory=Lora)
+    ewc: Ewc = field(default_factory=lambda: Ewc(strength=100.0))
+
+    def factor(self, step: int) -> float:
+        """What the learning rate is multiplied by in this step."""
+        return slope(step, steps=self.steps, warmup=self.warmup, floor=0.0)
+
+    def own(self, method: str) -> dict[str, Any]:
+        """What only this method depends on."""
+        own: dict[str, Any] = {
+            "ewc": {"ewc": asdict(self.ewc)},
+            "lora": {"lora": asdict(self.lora)},
+            "replay": {"replay": self.replay},
+        }
+        return dict(own.get(method, {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A stage of the causal LM: `rows` rows of `context` tokens a step."""
+
+    stage: Stage = field(default_factory=lambda: Stage(steps=40, learning_rate=1e-3))
+    rows: int = 8
+    context: int = 128
+    held_out: int = HELD_OUT_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """A stage of the encoder: so many pairs, or classes with so many texts, compete in a step."""
+
+    stage: Stage = field(
+        default_factory=lambda: Stage(
+            steps=15, learning_rate=2e-4, lora=Lora(learning_rate=1e-3), ewc=Ewc(strength=1000.0)
+        )
+    )
+    pairs: int = 24
+    group: int = 8
+    pair_temperature: float = 0.05
+    query_tokens: int = 24
+    answer_tokens: int = 32
+    classes: int = 12
+    each: int = 3
+    class_temperature: float = 0.1
+    held_out: int = 128
+    held_out_each: int = 8
+    supports_each: int = 6
+
+
+def plain(settings: Language | Sentences) -> dict[str, Any]:
+    """What every method depends on: a method's own settings are in its own records alone."""
+    document = asdict(settings)
+    for method in ("ewc", "lora", "replay"):
+        del document["stage"][method]
+    return document

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.continual import measures, texts
+from benchmarks.continual.evaluate import chosen
+from benchmarks.continual.methods import Consolidated
+from benchmarks.continual.settings import Language, Sentences, plain
+from benchmarks.continual.subject import Answers
+
+LEARNT_AND_LOST = [[0.9, 0.1, 0.2], [0.5, 0.8, 0.3], [0.4, 0.9, 0.7]]
+
+
+def test_acc_is_the_mean_of_the_last_stage() -> None:
+    assert measures.accuracy(LEARNT_AND_LOST) == pytest.approx((0.4 + 0.9 + 0.7) / 3)
+
+
+def test_bwt_counts_what_later_tasks_gave_and_took_but_not_the_last_task() -> None:
+    expected = ((0.4 - 0.9) + (0.9 - 0.8)) / 2
+    assert measures.backward_transfer(LEARNT_AND_LOST) == pytest.approx(expected)
+
+
+def test_forgetting_is_from_the_best_that_a_task_ever_was() -> None:
+    expected = ((0.9 - 0.4) + (0.8 - 0.9)) / 2
+    assert measures.forgetting(LEARNT_AND_LOST) == pytest.approx(expected)
+
+
+def test_what_never_changes_after_it_was_learnt_has_no_forgetting() -> None:
+    kept = [[0.9, 0.0, 0.0], [0.9, 0.8, 0.0], [0.9, 0.8, 0.7]]
+    assert measures.backward_transfer(kept) == 0.0
+    assert measures.forgetting(kept) == 0.0
+
+
+def test_a_routed_query_has_its_own_skills_answer_and_else_the_bases() -> None:
+    alone = {
+        "bench/a": {"task": Answers([1.0, 2.0], [-1.0, -2.0])},
+        "base": {"task": Answers([3.0, 4.0], [-3.0, -4.0])},
+    }
+    assert chosen(alone, "task", ["bench/a", None]) == Answers([1.0, 4.0], [-1.0, -4.0])
+
+
+def test_the_quadratics_of_two_tasks_pull_with_the_gradient_of_their_sum() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    model.weight.grad = torch.zeros_like(model.weight)
+    tasks = [(3.0, 1.0), (5.0, -1.0)]  # Fisher, weight
+    first, second = (
+        Consolidated({"weight": torch.tensor([[f]])}, {"weight": torch.tensor([[f * w]])})
+        for f, w in tasks
+    )
+    first.plus(second).pull(model, 0.5)()
+    expected = 0.5 * sum(fisher * (2.0 - weight) for fisher, weight in tasks)
+    assert float(model.weight.grad) == pytest.approx(expected)
+
+
+def test_a_method_of_its_own_settings_leaves_the_others_records_as_they_are() -> None:
+    for settings in (Language(), Sentences()):
+        assert plain(settings)["stage"].keys() & {"ewc", "lora", "replay"} == set()
+        assert settings.stage.own("ewc") != settings.stage.own("lora")
+        assert settings.stage.own("sequential") == {}
+
+
+def test_the_character_table_is_in_blocks_that_no_two_documents_share() -> None:
+    documents = list(texts.characters())
+    lines = [line for one in documents for line in one.text.splitlines()]
+    assert "0041;LATIN CAPITAL LETTER A;Lu;L" in lines
+    assert len(lines) == len(set(lines))
