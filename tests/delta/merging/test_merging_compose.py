@@ -2,15 +2,18 @@
 
 import itertools
 
+import delta_worlds
 import numpy as np
 import pytest
 from delta_worlds import Model, cut, graftllm, numbers, read_all
 
+from skillpm.delta import bits
+from skillpm.delta.codecs import lossless
 from skillpm.delta.compose import Applied, Composition
+from skillpm.delta.merging import dare
 from skillpm.delta.merging.methods import METHODS, merge
 from skillpm.delta.merging.vectors import Vector
 from skillpm.delta.packs import OpenPack
-from skillpm.delta.ports import CHUNK
 from skillpm.delta.rounding import from_float64, to_float64
 from skillpm.errors import GraftError
 from skillpm.spec.merging import Merging
@@ -62,37 +65,19 @@ def test_the_order_of_packs_changes_nothing(method: str) -> None:
     assert len({_read(base, list(order), Merging(method)) for order in orders}) == 1
 
 
-@pytest.fixture(scope="module")
-def wide() -> tuple[Model, np.ndarray, list[np.ndarray], list[OpenPack]]:
-    """A tensor of two chunks, and two fine-tunes that move some of it on both sides."""
-    start = np.zeros(CHUNK + 40)
-    start[:] = np.resize(_values("BF16", 0), start.size)
-    base = Model({ATTENTION: numbers("BF16", (start.size,), start)})
-    moved, packs = [], []
-    for n in (1, 2):
-        tuned = start.copy()
-        tuned[-300:] = to_float64(from_float64(start[-300:] * (1 + n / 4), "BF16")[0], "BF16")
-        moved.append(tuned)
-        model = Model({ATTENTION: numbers("BF16", (start.size,), tuned)})
-        packs.append(cut(base, model, f"acme/p{n}"))
-    return base, start, moved, packs
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_chunks_of_a_large_tensor_change_nothing(
-    method: str, wide: tuple[Model, np.ndarray, list[np.ndarray], list[OpenPack]]
+def test_where_a_tensor_is_cut_into_chunks_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    base, start, moved, packs = wide
-    merging = Merging(method, {"density": 0.0002})
-    vectors = [
-        Vector(f"acme/p{n}", weight, each - start)
-        for n, each, weight in zip((1, 2), moved, (1.0, 0.5), strict=True)
-    ]
-    merged = merge(vectors, merging, ATTENTION)
-    expected = from_float64(start + merged, "BF16")[0].tobytes()
-    found = _read(base, [Applied(packs[0]), Applied(packs[1], 0.5)], merging)
-    assert found == expected
-    assert merged[CHUNK:].any() or method == "dare"
+    def found() -> dict[str, bytes]:
+        base, packs = _packs("F32", 2)
+        applied = [Applied(packs[0]), Applied(packs[1], 0.5)]
+        return {method: _read(base, applied, Merging(method)) for method in BOTH}
+
+    whole = found()
+    for room in (bits, dare, lossless, delta_worlds):
+        monkeypatch.setattr(room, "CHUNK", 128)
+    assert len(bits.chunk_spans(_model("F32", 0).specs[ATTENTION])) == 2
+    assert found() == whole
 
 
 @pytest.mark.parametrize("method", METHODS)
