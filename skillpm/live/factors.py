@@ -38,11 +38,6 @@ class Factors:
         return self.left.shape[1]
 
     @property
-    def plain(self) -> bool:
-        """Whether it is two floating point factors and a number, as a LoRA is."""
-        return self.left.is_floating_point() and self.ranks is None and self.rows is None
-
-    @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """All that it holds."""
         values = (getattr(self, field.name) for field in fields(self))

@@ -1,0 +1,87 @@
+"""Factors add what the decoded delta would, in the coordinates of every kind of module."""
+
+from io import BytesIO
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from skillpm.delta.codecs import factors, svd
+from skillpm.delta.codecs.factors import CodedFactors
+from skillpm.delta.codecs.svd import Columns
+from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.live.factors import Factors, factors_of, has_factors
+from skillpm.spec.dtypes import TensorSpec
+
+SPEC = TensorSpec("t", "F32", (24, 10))
+
+
+def _reader(writer: PayloadWriter) -> PayloadReader:
+    sink = BytesIO()
+    writer.write_to(sink)
+    data = sink.getvalue()
+    return PayloadReader(SimpleNamespace(size=len(data), read=lambda a, b: data[a:b]), "a layer")
+
+
+def _coded(*, scaled: bool) -> factors.Decoder:
+    random = np.random.default_rng(0)
+    integers = [random.integers(-9, 9, (size, 3)).astype(np.int32) for size in SPEC.shape]
+    logs = [random.integers(-20, 5, size).astype(np.int32) for size in (3, *SPEC.shape)]
+    coded = CodedFactors(*integers, logs[0], *(logs[1:] if scaled else (None, None)), 2)
+    writer = PayloadWriter(BytesIO())
+    record = factors.encode(SPEC, coded, writer)
+    return factors.Decoder(SPEC, _reader(writer), record.settings)
+
+
+def _singular() -> svd.Decoder:
+    random = np.random.default_rng(1)
+    left, sigma, right = np.linalg.svd(1e-3 * random.normal(size=SPEC.shape), full_matrices=False)
+    made = svd.Factors(left[:, :4], sigma[:4], right[:4])
+    writer = PayloadWriter(BytesIO())
+    record: Record = svd.encode(SPEC, made, [Columns(8, 1), Columns(3, 3)], group=8, writer=writer)
+    return svd.Decoder(SPEC, _reader(writer), record.settings)
+
+
+CASES = {
+    "svd-ec": lambda: _coded(scaled=True),
+    "svd-ec without scales": lambda: _coded(scaled=False),
+    "svd": _singular,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_factors_add_what_the_decoded_delta_adds_at_its_weight(name: str) -> None:
+    decoder = CASES[name]()
+    assert has_factors(decoder)
+    delta = torch.from_numpy(decoder.delta(0).reshape(SPEC.shape)) * 0.5
+    made = factors_of(decoder, 0.5, torch.float32).to(torch.device("cpu"))
+    wide, tall = torch.randn(2, 5, 10), torch.randn(2, 5, 24)
+    ids = torch.tensor([[3, 0, 23], [7, 7, 1]])
+    near = {"rtol": 1e-4, "atol": 1e-4 * float(delta.abs().max())}
+    assert torch.allclose(made.linear(wide), (wide.double() @ delta.T).float(), **near)
+    assert torch.allclose(made.conv1d(tall), (tall.double() @ delta).float(), **near)
+    assert torch.allclose(made.embedding(ids), delta[ids].float(), **near)
+
+
+def test_coded_factors_stay_a_byte_an_entry() -> None:
+    made = factors_of(_coded(scaled=True), 1.0, torch.float32)
+    assert made.left.dtype == made.right.dtype == torch.int8
+    assert sum(value.nbytes for value in made.tensors) == 3 * (24 + 10) + 4 * (3 + 24 + 10)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_factors_lose_only_their_own_precision(dtype: torch.dtype) -> None:
+    decoder = _singular()
+    delta = torch.from_numpy(decoder.delta(0).reshape(SPEC.shape))
+    made = factors_of(decoder, 1.0, dtype)
+    assert made.left.dtype == dtype
+    found = made.left.double() @ made.right.double()
+    assert (found - delta).abs().max() < 2**-6 * delta.abs().max()
+
+
+def test_outputs_of_wider_factors_are_rounded_once() -> None:
+    made = Factors(torch.ones(3, 1), torch.full((1, 2), 2**-9), 1.0)
+    found = made.linear(torch.ones(1, 2, dtype=torch.bfloat16))
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[2**-8] * 3]
