@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 END = "<|end|>"
 CONTEXT = 64
+LONGEST = 256
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
@@ -64,7 +65,7 @@ def fresh(seed: int) -> Any:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
+        max_position_embeddings=LONGEST,
         tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=0,

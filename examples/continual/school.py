@@ -12,13 +12,16 @@ from examples.continual import texts
 from examples.errors import DemoError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from examples.code_search.settings import Advance
 
 BASE = lm.Lesson(steps=300, learning_rate=4e-3)
 SKILL = lm.Lesson(steps=40, learning_rate=3e-3)
-PROBES, EXAMPLES = 24, 48
+PROBES, EXAMPLES, PIECE = 24, 160, 192
+# A router of so small a base errs now and then: what a probe may lose to that, of its gain.
+TOLERANCE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +59,24 @@ def learn(folder: Path, kind: str, number: int, advance: Advance) -> Learnt:
     if after >= before:
         raise DemoError(f"training on {kind} did not help, so there is no skill to pack")
     tuned = lm.save(model, folder / "tuned" / kind)
-    probes = _lines(folder / "files" / f"{kind}-probes.jsonl", _pieces(found.held_out, PROBES))
-    router = _lines(folder / "files" / f"{kind}-router.jsonl", _pieces(found.train, EXAMPLES))
+    head = {"probes": 1, "tolerance": TOLERANCE}
+    items = [{"text": piece} for piece in _pieces(found.held_out, PROBES)]
+    probes = _lines(folder / "files" / f"{kind}-probes.jsonl", [head, *items])
+    examples = [{"text": piece} for piece in _pieces(found.train, EXAMPLES)]
+    router = _lines(folder / "files" / f"{kind}-router.jsonl", examples)
     seconds = time.monotonic() - started
     return Learnt(kind, tuned, probes, router, before, after, seconds)
 
 
 def _pieces(documents: tuple[str, ...], count: int) -> list[str]:
-    """Pieces of a row's length, from all over the documents."""
+    """Pieces of one length, from all over the documents."""
     line = "\n".join(documents)
-    step = max(lm.CONTEXT, len(line) // count)
-    pieces = (line[start : start + lm.CONTEXT] for start in range(0, len(line), step))
+    step = max(PIECE, len(line) // count)
+    pieces = (line[start : start + PIECE] for start in range(0, len(line), step))
     return [piece for piece in pieces if piece.strip()][:count]
 
 
-def _lines(path: Path, pieces: list[str]) -> Path:
+def _lines(path: Path, lines: Sequence[Mapping[str, object]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps({"text": piece}) + "\n" for piece in pieces), "utf-8")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     return path
