@@ -51,6 +51,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.router --project
 	$(BIN)/python -m benchmarks.interference
 	$(BIN)/python -m benchmarks.guard
+	$(BIN)/python -m benchmarks.continual
 	$(BIN)/python -m benchmarks.live
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
