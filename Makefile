@@ -48,6 +48,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.upgrade
 	$(BIN)/python -m benchmarks.install
 	$(BIN)/python -m benchmarks.audit
+	$(BIN)/python -m benchmarks.continual --plots docs/images
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt
