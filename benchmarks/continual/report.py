@@ -56,13 +56,13 @@ def _pace(row: Row) -> str:
 
 
 def routing(subject: Subject, evaluations: list[Evaluation]) -> Table | None:
-    """Of each task's queries the share that went to its skill, to the base, to another skill; None where none was asked."""
+    """Of each task's queries the share that went to its skill, to the base, to another; None if unasked."""
     known = [one.result("routed") for one in evaluations]
     routed = [one[-1] for one in known if one is not None]
     if not routed:
         return None
     found = Table(
-        f"The router, {subject.name}: shares of held-out queries, all packs there, {len(routed)} seeds",
+        f"The router, {subject.name}: shares of held-out queries, {len(routed)} seeds",
         ("queries of", "own skill", "base", "another skill"),
     )
     for task in (*subject.tasks, GENERAL):
