@@ -3,7 +3,7 @@
 Evaluated on the planned set, after its blobs have come and before anything is switched.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from skillpm.environment.generation import differences
@@ -12,6 +12,7 @@ from skillpm.errors import GraftError
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Plan, fetch_all
 from skillpm.flows.culprits import smallest_culprits
+from skillpm.flows.fit import reachable
 from skillpm.flows.probe import Result, carried_by
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
@@ -105,15 +106,18 @@ def guard(
     if all(one.passed for one in results):
         held = f"the guard holds: {len(results)} probe values of {len(carried)} skills"
         return (held, *notes)
-    blames = tuple(_blames(trials, _moved(before, lock), results))
-    leave = _suspects(blames, _moved(before, lock))
+    moved = _moved(before, lock)
+    blames = tuple(_blames(trials, moved, results))
+    leave = _suspects(blames, moved)
     wishes = project.read_file().skills if plan.wishes is None else plan.wishes
     way = way_out(trials, leave, wishes, alone=any(blame.alone for blame in blames))
     raise GuardError(plan.action, blames, lock, way)
 
 
 def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
-    """The skills that the change adds or changes."""
+    """The skills that the change adds or changes; all, where they are to be merged otherwise."""
+    if before.graft.manner != after.graft.manner:
+        return frozenset(after.skills)
     added, _, changed = differences(before.skills, after.skills)
     return frozenset(one.skill for one in (*added, *changed))
 
@@ -151,14 +155,19 @@ def _mends(
     return victim in rest and not trials.fails(victim, rest)
 
 
+def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
+    """Requirements before what requires them: what is tried alone brings its own along."""
+    return sorted(skills, key=lambda skill: (len(reachable(lock.skills, [skill])), skill))
+
+
 def _blame(
     trials: Trials, victim: SkillName, moved: frozenset[SkillName], failed: tuple[Result, ...]
 ) -> Blame:
     if trials.fails(victim, {victim}):
         return Blame(victim, failed, (victim,), alone=True)
     own = frozenset({victim})
-    new = sorted(moved - own)
-    old = sorted(trials.lock.skills.keys() - moved - own)
+    new = _in_order(trials.lock, moved - own)
+    old = _in_order(trials.lock, trials.lock.skills.keys() - moved - own)
     settled = own | frozenset(old)
 
     def fails(skills: frozenset[SkillName]) -> bool:
