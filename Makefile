@@ -51,7 +51,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.router --project
 	$(BIN)/python -m benchmarks.interference
 	$(BIN)/python -m benchmarks.guard
+	$(BIN)/python -m benchmarks.continual
 	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.continual --plots docs/images
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt

@@ -43,7 +43,8 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
         return
     lines = rows(cache, subject, found)
     publish(report.table(subject, lines), asked.append)
-    publish(report.routing(subject, [one for _, one in found]), asked.append)
+    if (routed := report.routing(subject, [one for _, one in found])) is not None:
+        publish(routed, asked.append)
     print(report.regret(lines), flush=True)
     if asked.plots is not None:
         asked.plots.mkdir(parents=True, exist_ok=True)

@@ -55,17 +55,19 @@ def _pace(row: Row) -> str:
     return f"{1000 * statistics.median(known):.1f}" if known else NOT_YET
 
 
-def routing(subject: Subject, evaluations: list[Evaluation]) -> Table:
-    """Of each task's queries the share that went to its skill, to the base, to another skill."""
+def routing(subject: Subject, evaluations: list[Evaluation]) -> Table | None:
+    """Of each task's queries the share that went to its skill, to the base, to another; None if unasked."""
     known = [one.result("routed") for one in evaluations]
     routed = [one[-1] for one in known if one is not None]
+    if not routed:
+        return None
     found = Table(
-        f"The router, {subject.name}: shares of the held-out queries, all packs installed",
+        f"The router, {subject.name}: shares of held-out queries, {len(routed)} seeds",
         ("queries of", "own skill", "base", "another skill"),
     )
     for task in (*subject.tasks, GENERAL):
         decided = [skill for one in routed for skill in one[task]]
-        count = max(1, len(decided))
+        count = len(decided)
         own = decided.count(skill_of(task)) / count
         base = decided.count(None) / count
         shown = "" if task == GENERAL else f"{own:.3f}"

@@ -73,8 +73,19 @@ def guarded(
     """The plan with what the guard notes of it, if there is one. Raises what it raises."""
     if guard is None:
         return plan
+    basis = basis_of(project)
     notes = guard(setting, project, registries, plan)
+    check_unchanged(project, basis)
     return replace(plan, notes=(*plan.notes, *notes))
+
+
+def check_unchanged(project: Project, basis: Basis) -> None:
+    """Raise `StateError` where a file was edited while something long was found out (law 4)."""
+    changes = basis.changes(basis_of(project))
+    if changes:
+        raise StateError(
+            f"the project was changed meanwhile: {'; '.join(changes)}", hint="run it again"
+        )
 
 
 def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:

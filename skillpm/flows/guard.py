@@ -3,7 +3,7 @@
 Evaluated on the planned set, after its blobs have come and before anything is switched.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from skillpm.environment.generation import differences
@@ -12,6 +12,7 @@ from skillpm.errors import GraftError
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Plan, fetch_all
 from skillpm.flows.culprits import smallest_culprits
+from skillpm.flows.fit import reachable
 from skillpm.flows.probe import Result, carried_by
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
@@ -112,7 +113,9 @@ def guard(
 
 
 def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
-    """The skills that the change adds or changes."""
+    """The skills that the change adds or changes; all, where they are to be merged otherwise."""
+    if before.graft.manner != after.graft.manner:
+        return frozenset(after.skills)
     added, _, changed = differences(before.skills, after.skills)
     return frozenset(one.skill for one in (*added, *changed))
 
@@ -137,8 +140,14 @@ def _blames(
         still = _failed(trials.results(rest))
         mended = {blame.victim, *(skill for skill in waiting if skill in rest - still.keys())}
         blames += [
-            Blame(s, failed[s], blame.culprits, blame.alone and s == blame.victim, blame.before)
-            for s in sorted(mended)
+            Blame(
+                skill,
+                failed[skill],
+                blame.culprits,
+                alone=blame.alone and skill == blame.victim,
+                before=blame.before and skill not in moved,
+            )
+            for skill in sorted(mended)
         ]
         failed = {**still, **failed}
         waiting = sorted(still)
@@ -150,6 +159,11 @@ def _failed(results: Sequence[Result]) -> dict[SkillName, tuple[Result, ...]]:
     return {skill: tuple(o for o in bad if o.skill == skill) for skill in {o.skill for o in bad}}
 
 
+def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
+    """Requirements before what requires them: what is tried alone brings its own along."""
+    return sorted(skills, key=lambda skill: (len(reachable(lock.skills, [skill])), skill))
+
+
 def _blame(
     trials: Trials, victim: SkillName, rest: frozenset[SkillName], moved: frozenset[SkillName]
 ) -> Blame:
@@ -157,7 +171,8 @@ def _blame(
     if trials.fails(victim, {victim}):
         return Blame(victim, (), (victim,), alone=True)
     own = frozenset({victim})
-    new, old = sorted(moved - own), sorted(rest - moved - own)
+    new = _in_order(trials.lock, moved - own)
+    old = _in_order(trials.lock, rest - moved - own)
     settled = own | frozenset(old)
 
     def fails(skills: frozenset[SkillName]) -> bool:

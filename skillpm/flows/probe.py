@@ -18,7 +18,7 @@ from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.manifest import Capability
 from skillpm.spec.names import SkillName
 from skillpm.spec.oci import PROBES_TYPE
-from skillpm.spec.probes import METRICS, Probes, parse_probes
+from skillpm.spec.probes import FILE_LIMIT, METRICS, Probes, parse_probes
 from skillpm.store.packs import StoredPack, load_pack
 
 CAPABILITY = "probe"
@@ -142,6 +142,10 @@ def _carried(pack: StoredPack) -> Carried | None:
     named = {one.metric: one for one in manifest.capabilities if one.name == CAPABILITY}
     if not layers or not named:
         return None
+    if layers[0].size > FILE_LIMIT:
+        raise SpecError(
+            f"the probe file of {manifest.ref} has {layers[0].size} bytes: {FILE_LIMIT} are read"
+        )
     try:
         probes = parse_probes(pack.read(layers[0].digest), f"the probe file of {manifest.ref}")
     except SpecError as problem:

@@ -7,13 +7,14 @@ from skillpm.errors import NotFoundError, ResolutionError
 from skillpm.flows.anypack import AnyPack, check_is, side_packs
 from skillpm.flows.base import footprint_fits
 from skillpm.flows.catalogue import Registries
+from skillpm.flows.fit import reachable
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import check_clashes
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
 from skillpm.resolver.patience import Patience
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
-from skillpm.spec.compat import clashes, lower_closure
+from skillpm.spec.compat import clashes
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile
 from skillpm.spec.manifest import Manifest
@@ -157,7 +158,7 @@ def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Diges
 def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
     """Raise `ResolutionError` where two packs of the lock conflict (contract, section 4).
 
-    Packs of a routed set never meet: each has only to fit its own weight and what it lies over.
+    Packs of a routed set never meet: each has only to fit its own weight and what it requires.
     """
     for pack in packs.values():
         for lower in pack.manifest.over:
@@ -168,17 +169,18 @@ def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
                     f"but the set has `{found}`"
                 )
     weights = {skill: locked.weight for skill, locked in lock.skills.items()}
-    sets = _meeting(packs) if lock.graft.routed else [dict(packs)]
+    sets = _meeting(lock, packs) if lock.graft.routed else [dict(packs)]
     for together in sets:
         check_set([together[skill].manifest for skill in sorted(together)], weights)
         check_clashes(side_packs(together.values()))
 
 
-def _meeting(packs: Mapping[SkillName, AnyPack]) -> list[dict[SkillName, AnyPack]]:
-    """Each pack with all that it lies over: what meets in a tensor where answers are routed."""
-    over = {skill: [lower.skill for lower in p.manifest.over] for skill, p in packs.items()}
-    below = lower_closure(over)
-    return [{name: packs[name] for name in (skill, *below[skill])} for skill in sorted(packs)]
+def _meeting(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> list[dict[SkillName, AnyPack]]:
+    """Each pack with all that it requires: what meets in a tensor where answers are routed."""
+    return [
+        {name: packs[name] for name in sorted(reachable(lock.skills, [skill]))}
+        for skill in sorted(packs)
+    ]
 
 
 def check_set(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> None:

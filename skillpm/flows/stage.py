@@ -95,6 +95,6 @@ def told_for_probes() -> Iterator[None]:
         yield
     except GraftError as problem:
         raise GraftError(
-            problem.message.replace("which calibration cannot run yet", "which cannot be run yet"),
+            problem.message,
             hint="probes need config.json and the tokenizer beside the base's weights",
         ) from problem

@@ -7,24 +7,31 @@ where none is better. Deterministic, and bounded by the trials that it may take.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import Project, basis_of
 from skillpm.errors import GraftError, NotFoundError, StateError
 from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, stored_packs
+from skillpm.flows.change import Changed, Plan, apply_plan, check_unchanged, stored_packs
+from skillpm.flows.fit import misfit
 from skillpm.flows.probe import Result, carried_by
 from skillpm.flows.setting import Setting
+from skillpm.flows.solve import check_together
 from skillpm.flows.stage import open_stage
 from skillpm.flows.trials import Trials, weighed
+from skillpm.spec.compat import can_be_weighed
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
+from skillpm.store.packs import load_pack
 
 FIRST_STEP, LAST_STEP = 0.4, 0.1
 LEAST, MOST = 0.1, 2.0
 """Weights stay between these: one of 0 would be a skill that changes nothing."""
 Weights = dict[SkillName, float]
 Worth = tuple[float, float]
+
+
+_NOTHING: Worth = (float("-inf"), float("-inf"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,9 @@ def tune(setting: Setting, *, budget: int, device: str, write: bool) -> Tuned:
     if not write:
         return _search(setting, project, budget, device)
     with changing(setting, project, "tune"):
+        basis = basis_of(project)
         found = _search(setting, project, budget, device)
+        check_unchanged(project, basis)
         if found.after == found.before:
             return found
         plan = _plan(setting, project, found.after)
@@ -69,14 +78,23 @@ def _search(setting: Setting, project: Project, budget: int, device: str) -> Tun
             "no installed skill has probes to tune by", hint="`skillpm pack … --probes FILE`"
         )
     named = project.read_file().wishes.keys()
-    before = {s: one.weight for s, one in lock.skills.items() if s in named}
+    before = {
+        skill: one.weight
+        for skill, one in lock.skills.items()
+        if skill in named and can_be_weighed(load_pack(setting.store, one.digest).manifest)
+    }
     trials = Trials(open_stage(setting, project, device), lock, carried)
     known: dict[tuple[float, ...], Worth] = {}
 
     def worth(weights: Weights) -> Worth:
         key = tuple(weights.values())
         if key not in known:
-            known[key] = _worth(trials.results(lock.skills, weights=weights))
+            try:
+                known[key] = _worth(trials.results(lock.skills, weights=weights))
+            except GraftError:  # weights at which a sum overflows
+                if not known:
+                    raise
+                known[key] = _NOTHING
         return known[key]
 
     after = _climb(before, worth, lambda: len(known) >= budget)
@@ -115,6 +133,12 @@ def _installed(project: Project) -> Lockfile:
         raise StateError(
             "skillpm.lock runs ahead of what is installed", hint="`skillpm install` applies it"
         )
+    reason = misfit(project.read_file(), lock)
+    if reason is not None:
+        raise StateError(
+            f"skillpm.toml asks for something else than is installed: {reason}",
+            hint="`skillpm install` applies it",
+        )
     if lock.graft.mode == ROUTED:
         raise GraftError(
             "the graft is routed: each skill answers alone, and no weights are to be found",
@@ -127,6 +151,9 @@ def _plan(setting: Setting, project: Project, weights: Mapping[SkillName, float]
     file, lock = project.read_file(), weighed(_installed(project), weights)
     wishes: dict[str, object] = {}
     for skill, wish in file.wishes.items():
-        wishes[str(skill)] = {**wish.model_dump(exclude_none=True), "weight": weights[skill]}
+        weight = weights.get(skill, wish.weight)
+        wishes[str(skill)] = {**wish.model_dump(exclude_none=True), "weight": weight}
     registries = Registries(setting, file)
-    return Plan("tune", lock, stored_packs(setting, registries, lock), wishes)
+    packs = stored_packs(setting, registries, lock)
+    check_together(lock, packs)
+    return Plan("tune", lock, packs, wishes)

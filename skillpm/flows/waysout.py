@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from skillpm.errors import GraftError
 from skillpm.flows.trials import Trials, without
+from skillpm.spec.compat import can_be_weighed
 from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
+from skillpm.store.packs import load_pack
 
 WEIGHTS = (0.7, 0.5, 0.3)
 """The shares of its weight that a culprit is tried at, largest first."""
@@ -47,6 +49,10 @@ def way_out(
 
 def _weights(trials: Trials, suspects: frozenset[SkillName]) -> dict[SkillName, float]:
     """The largest of the weights at which every probe holds, the suspects' own too."""
+    store = trials.stage.setting.store
+    packs = [load_pack(store, trials.lock.skills[skill].digest) for skill in suspects]
+    if not all(can_be_weighed(pack.manifest) for pack in packs):
+        return {}
     for share in WEIGHTS:
         weights = {s: round(share * trials.lock.skills[s].weight, 6) for s in sorted(suspects)}
         if _holds(trials, trials.lock.skills, weights):

@@ -8,6 +8,7 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from skillpm.errors import GraftError
+from skillpm.running.runner import refuse_adapter
 
 
 def load_base(folder: Path, device: str, dtype: str) -> Any:
@@ -17,6 +18,7 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
     their own, and a write would go to a private copy of the page (law 1). No code of the folder
     runs, and no pickle is read. Raises `GraftError` where transformers cannot load it.
     """
+    refuse_adapter(folder)
     try:
         config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         model = _class_of(config).from_pretrained(

@@ -23,7 +23,7 @@ def features(runner: Runner, texts: Sequence[str]) -> Array:
     states = pooled(runner, texts, DEPTHS).numpy().astype(np.float64)
     norms = np.linalg.norm(states, axis=-1, keepdims=True)
     units = states / np.where(norms > 0, norms, 1) / np.sqrt(len(DEPTHS))
-    flat = units.reshape(len(texts), -1)
+    flat = units.reshape(len(texts), units.shape[1] * units.shape[2])
     if flat.shape[1] > WIDTH:
         flat = flat @ signs(flat.shape[1], WIDTH)
     return np.asarray(flat, dtype=np.float64)

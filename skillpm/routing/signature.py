@@ -31,6 +31,7 @@ WIDTH = 256
 LIMIT = 1 << 20
 """Bytes of a signature, at most: five times the largest that we write."""
 _BOUND = 2.0
+"""Features are about of length 1: longer ones would outweigh all others in what is shared."""
 _EXAMPLES, _BACKGROUND = "examples", "background"
 Array = NDArray[np.float64]
 
@@ -108,5 +109,6 @@ def _check(sample: Array, fewest: int, what: str) -> None:
         raise SpecError(
             f"{what} are {rows} × {width}: expected {fewest} to {MOST} rows of at most {WIDTH}"
         )
-    if not np.isfinite(sample).all() or np.abs(sample).max(initial=0.0) > _BOUND:
+    lengths = np.linalg.norm(sample, axis=1)
+    if not np.isfinite(sample).all() or lengths.max(initial=0.0) > _BOUND:
         raise SpecError(f"{what} hold a value that no feature has")

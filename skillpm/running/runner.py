@@ -21,6 +21,11 @@ TOKENS = 256
 """A sequence's length."""
 BATCH = 4
 _SLICE = 64
+UNRUNNABLE = (
+    OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,
+    AssertionError,
+)  # fmt: skip
+"""What transformers and torch raise for a config that fits no weights, or a device not there."""
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
@@ -49,27 +54,33 @@ class Runner:
 
     @classmethod
     def load(cls, folder: Path, device: str) -> "Runner":
-        """Load a model folder. Raises `GraftError` where it is no model that can be run."""
+        """Load a model folder, its safetensors alone: no pickle, no adapter beside them.
+
+        Raises `GraftError` where it is no model that can be run.
+        """
+        refuse_adapter(folder)
         try:
             config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             names = list(config.architectures or [])
             causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
             if config.is_encoder_decoder:
                 raise GraftError(
-                    f"`{folder}` is an encoder-decoder, which calibration cannot run yet",
-                    hint="leave out --calibration",
+                    f"`{folder}` is an encoder-decoder, which cannot be run yet",
                 )
             kind: Any = AutoModelForCausalLM if causal else AutoModel
             dtype = dtype_for(config.dtype, stored_bytes(folder), _memory())
-            model = kind.from_pretrained(folder, dtype=dtype, trust_remote_code=False)
+            model = kind.from_pretrained(
+                folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
+            )
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError) as problem:
+            model = model.eval().to(device)
+        except UNRUNNABLE as problem:
             reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise GraftError(
                 f"`{folder}` cannot be run by transformers: {reason}",
-                hint="calibration needs config.json and the tokenizer beside the weights",
+                hint="it needs config.json and the tokenizer beside its weights",
             ) from problem
-        return cls(model.eval().to(device), tokenizer, causal, device)
+        return cls(model, tokenizer, causal, device)
 
     def batches(self, texts: Iterable[str]) -> list[Batch]:
         """Texts as batches: of equal slices of their stream for an LM, padded for an encoder."""
@@ -155,6 +166,15 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
         if named:
             found[parameter] = named
     return found
+
+
+def refuse_adapter(folder: Path) -> None:
+    """Raise `GraftError` where transformers would load an adapter that nobody has hashed."""
+    if (folder / "adapter_config.json").exists():
+        raise GraftError(
+            f"`{folder}` holds an adapter beside a model: it would be run, and is no part of it",
+            hint=f"move `{folder / 'adapter_config.json'}` elsewhere",
+        )
 
 
 def stored_bytes(folder: Path) -> int:

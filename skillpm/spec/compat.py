@@ -58,6 +58,11 @@ def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -
             yield f"`{one.skill}` and `{other.skill}` give `{tensor}` different contents"
 
 
+def can_be_weighed(manifest: Manifest) -> bool:
+    """Whether a pack may have another weight than 1: all that it touches can be scaled."""
+    return all(map(adds_up, manifest.footprint))
+
+
 def adds_up(entry: FootprintEntry) -> bool:
     """Whether an entry's delta can be weighted and summed with others'."""
     return entry.change == "changed" and is_float(entry.dtype)

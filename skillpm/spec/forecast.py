@@ -148,7 +148,7 @@ class _Set:
         """
         squares = {skill: dot(*[self.deltas[skill].sketch] * 2) for skill in self._gains}
         rates = sorted(squares[skill] / gain for skill, gain in self._gains.items())
-        usual = rates[len(rates) // 2] if rates else 0.0
+        usual = rates[(len(rates) - 1) // 2] if rates else 0.0
         return {skill: gain * usual for skill, gain in self._gains.items()}
 
 

@@ -52,14 +52,17 @@ def test_texts_go_to_their_skills_and_after_an_uninstall_to_the_base(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
-    for skill, text in (("acme/sums", "81 + 19 = 100"), ("acme/words", "select table where from")):
+    for skill, text in (
+        ("acme/sums", "812 + 1904 = 2716"),
+        ("acme/words", "select table where from join"),
+    ):
         found = world.ask("route", text)
         assert found["skill"] == skill
         assert found["score"] == max(found["scores"].values()) >= 0
         assert set(found["scores"]) == {"acme/sums", "acme/words"}
     assert world.ask("route", "zzz zzzz. qqqq xx")["skill"] is None
     world.ask("uninstall", "acme/sums")
-    alone = world.ask("route", "81 + 19 = 100")
+    alone = world.ask("route", "812 + 1904 = 2716")
     assert (alone["skill"], set(alone["scores"])) == (None, {"acme/words"})
 
 
@@ -77,13 +80,13 @@ def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", *packs.values())
-    told = world.ask("route", "12 + 12 = 24", "--explain")["explain"]
+    told = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
     assert told["runner_up"] == "acme/words"
     assert "`acme/sums` fits best" in told["reason"]
     assert told["left_out"] == {"acme/plain": "its pack has no router signature"}
     parts = {"score", "evidence", "threshold", "base", "distance"}
     assert set(told["fits"]["acme/sums"]) == parts
-    plain = world.run("route", "--explain", "12 + 12 = 24")
+    plain = world.run("route", "--explain", "1200 + 1233 = 2433")
     assert plain.out.startswith("acme/sums\n")
     assert "threshold" in plain.out
     assert "`acme/plain` is no candidate" in plain.err
@@ -182,7 +185,7 @@ def test_a_forged_signature_is_an_integrity_error_and_never_routed_to(
     for signature in (b"no signature", honest[:-2], other, honest + bytes(1 << 21)):
         world.ask("install", forged(packs["sums"], signature))
         assert "router signature of acme/sums" in world.fail(
-            "route", "12 + 12 = 24", code=3, kind="integrity"
+            "route", "1200 + 1233 = 2433", code=3, kind="integrity"
         )
         world.ask("uninstall", "acme/sums")
         (world.home / "registry").rename(world.folder / f"registry-{len(signature)}")

@@ -1,12 +1,14 @@
 """Features are of the text alone: the same in any company, cut where the model's sight ends."""
 
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from routing_worlds import sums, with_letters, words
 
+from skillpm.errors import GraftError
 from skillpm.routing.features import features
 from skillpm.routing.projection import signs
 from skillpm.running.runner import Runner
@@ -54,3 +56,14 @@ def test_the_projection_is_the_same_everywhere_and_keeps_distances() -> None:
     points = np.random.default_rng(0).standard_normal((50, 700))
     ratio = np.linalg.norm(points @ found, axis=1) / np.linalg.norm(points, axis=1)
     assert np.abs(ratio - 1).max() < 0.2
+
+
+def test_no_texts_have_no_features(runner: Runner) -> None:
+    assert features(runner, []).shape == (0, 64)
+
+
+def test_a_folder_with_an_adapter_beside_its_model_is_not_run(models: Any, tmp_path: Path) -> None:
+    folder = with_letters(models.pair("fp32")[0], tmp_path / "base")
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(GraftError, match="adapter beside a model"):
+        Runner.load(folder, "cpu")
