@@ -16,7 +16,7 @@ from skillpm.flows.fit import reachable
 from skillpm.flows.probe import Result, carried_by
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
-from skillpm.flows.trials import Trials
+from skillpm.flows.trials import Trials, without
 from skillpm.flows.waysout import Way, way_out
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -106,9 +106,7 @@ def guard(
     if all(one.passed for one in results):
         held = f"the guard holds: {len(results)} probe values of {len(carried)} skills"
         return (held, *notes)
-    moved = _moved(before, lock)
-    blames = tuple(_blames(trials, moved, results))
-    leave = _suspects(blames, moved)
+    blames, leave = _blames(trials, _moved(before, lock), results)
     wishes = project.read_file().skills if plan.wishes is None else plan.wishes
     way = way_out(trials, leave, wishes, alone=any(blame.alone for blame in blames))
     raise GuardError(plan.action, blames, lock, way)
@@ -122,37 +120,37 @@ def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
     return frozenset(one.skill for one in (*added, *changed))
 
 
-def _suspects(blames: Sequence[Blame], moved: frozenset[SkillName]) -> frozenset[SkillName]:
-    """The skills of the change that failures hang on, culprits or victims; else the culprits."""
-    found: set[SkillName] = set()
-    for blame in blames:
-        found |= (moved & {*blame.culprits}) or (moved & {blame.victim}) or {*blame.culprits}
-    return frozenset(found)
-
-
 def _blames(
     trials: Trials, moved: frozenset[SkillName], results: Sequence[Result]
-) -> Iterator[Blame]:
-    """A blame for each skill that fails; one that is mended as an earlier one is shares it."""
-    everything = frozenset(trials.lock.skills)
-    earlier: list[Blame] = []
-    for victim in sorted({one.skill for one in results if not one.passed}):
-        failed = tuple(one for one in results if one.skill == victim and not one.passed)
-        shared = next((b for b in earlier if _mends(trials, victim, everything, b)), None)
-        if shared is not None:
-            yield Blame(victim, failed, shared.culprits)
-            continue
-        blame = _blame(trials, victim, moved, failed)
-        if not (blame.alone or blame.before):
-            earlier.append(blame)
-        yield blame
+) -> tuple[tuple[Blame, ...], frozenset[SkillName]]:
+    """Blames for what fails, and the skills without which all that is left holds.
+
+    One victim is searched for at a time, and what it hangs on is left out; whoever holds then
+    shares its blame. A skill that is left out itself is no victim any more.
+    """
+    failed = _failed(results)
+    blames: list[Blame] = []
+    left_out: set[SkillName] = set()
+    waiting, rest = sorted(failed), frozenset(trials.lock.skills)
+    while waiting:
+        blame = _blame(trials, waiting[0], rest, moved & rest)
+        gone = (moved & {*blame.culprits}) or (moved & {blame.victim}) or {*blame.culprits}
+        left_out |= gone
+        rest = without(trials.lock, left_out)
+        still = _failed(trials.results(rest))
+        mended = {blame.victim, *(skill for skill in waiting if skill in rest - still.keys())}
+        blames += [
+            Blame(s, failed[s], blame.culprits, blame.alone and s == blame.victim, blame.before)
+            for s in sorted(mended)
+        ]
+        failed = {**still, **failed}
+        waiting = sorted(still)
+    return tuple(blames), frozenset(left_out)
 
 
-def _mends(
-    trials: Trials, victim: SkillName, everything: frozenset[SkillName], blame: Blame
-) -> bool:
-    rest = everything - set(blame.culprits)
-    return victim in rest and not trials.fails(victim, rest)
+def _failed(results: Sequence[Result]) -> dict[SkillName, tuple[Result, ...]]:
+    bad = [one for one in results if not one.passed]
+    return {skill: tuple(o for o in bad if o.skill == skill) for skill in {o.skill for o in bad}}
 
 
 def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
@@ -161,19 +159,19 @@ def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
 
 
 def _blame(
-    trials: Trials, victim: SkillName, moved: frozenset[SkillName], failed: tuple[Result, ...]
+    trials: Trials, victim: SkillName, rest: frozenset[SkillName], moved: frozenset[SkillName]
 ) -> Blame:
+    """Who makes one skill fail in `rest`, which is all that has not been left out so far."""
     if trials.fails(victim, {victim}):
-        return Blame(victim, failed, (victim,), alone=True)
+        return Blame(victim, (), (victim,), alone=True)
     own = frozenset({victim})
-    new = _in_order(trials.lock, moved - own)
-    old = _in_order(trials.lock, trials.lock.skills.keys() - moved - own)
+    new, old = _in_order(trials.lock, moved - own), _in_order(trials.lock, rest - moved - own)
     settled = own | frozenset(old)
 
     def fails(skills: frozenset[SkillName]) -> bool:
         return trials.fails(victim, skills)
 
-    if old and fails(settled):
+    if not new or (old and fails(settled)):
         culprits = smallest_culprits(fails, own, old)
-        return Blame(victim, failed, culprits, before=victim not in moved)
-    return Blame(victim, failed, smallest_culprits(fails, settled, new))
+        return Blame(victim, (), culprits, before=victim not in moved)
+    return Blame(victim, (), smallest_culprits(fails, settled, new))

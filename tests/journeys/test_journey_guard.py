@@ -148,3 +148,13 @@ def test_a_set_without_probes_is_installed_and_told_of(
 
 def test_a_bundle_is_not_guarded_yet_and_says_so(world: World, packs: dict[str, Path]) -> None:
     world.fail("install", "--from", "x.skillbundle", "--guard", code=2, kind="usage")
+
+
+def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
+    world: World, packs: dict[str, Path]
+) -> None:
+    said = refused(world, "install", packs["noise"], packs["slight"], packs["gentle"])
+    culprits = {line.split("`")[1] for line in said.splitlines() if "culprit" in line}
+    assert culprits <= {"acme/noise 1.0.0", "acme/slight 1.0.0"}
+    assert "leave out `acme/noise`, `acme/slight`: all others hold then" in said
+    assert "gentle" not in said
