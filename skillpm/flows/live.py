@@ -69,8 +69,9 @@ class Workspace:
         """The base as transformers' own model, every installed skill attached, nothing merged.
 
         Base, packs and payloads are verified first (law 5). Skills that are ready to run take
-        `warm_bytes` of memory at most: as much as the base by default, or 256 MiB. Raises `IntegrityError` for
-        another base or a damaged blob, `GraftError` for a base that transformers cannot run.
+        `warm_bytes` of memory at most: as much as the base by default, or 256 MiB.
+        Raises `IntegrityError` for another base or a damaged blob, `GraftError` for a base that
+        transformers cannot run.
         """
         setting, current = self._setting, self._project.generation()
         base = open_base(setting, self._project)
