@@ -135,7 +135,7 @@ def switching(folder: Path, names: list[str], model: Any, peft: Any, runs: int) 
     def merged() -> None:
         AutoModelForCausalLM.from_pretrained(folder / "graft")
 
-    ask("graft", "--only", names[0], "-o", folder / "graft")
+    ask("-C", folder / "project", "graft", "--only", names[0], "-o", folder / "graft")
     model.warm()
     quick = {"one skill, ready": enter(names[0]), "8 rows, ready": enter(names[:8])}
     times = races(quick, runs, 1000)
