@@ -166,7 +166,7 @@ def report(counts: list[Counts], append: str | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
     add_output(parser)
     asked = parser.parse_args()
     torch.set_num_threads(1)

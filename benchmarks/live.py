@@ -135,7 +135,7 @@ def switching(folder: Path, names: list[str], model: Any, peft: Any, runs: int) 
     def merged() -> None:
         AutoModelForCausalLM.from_pretrained(folder / "graft")
 
-    ask("graft", "--only", names[0], "-o", folder / "graft")
+    ask("-C", folder / "project", "graft", "--only", names[0], "-o", folder / "graft")
     model.warm()
     quick = {"one skill, ready": enter(names[0]), "8 rows, ready": enter(names[:8])}
     times = races(quick, runs, 1000)
@@ -160,8 +160,8 @@ def memory(folder: Path, names: list[str], counts: list[int]) -> Table:
         (
             "skills",
             "payload kB",
-            "attached, RSS",
-            "all ready",
+            "ready kB",
+            "RSS grew by kB",
             "ready to payload",
             "of a model each",
         ),
@@ -179,8 +179,8 @@ def memory(folder: Path, names: list[str], counts: list[int]) -> Table:
         table.row(
             count,
             f"{payload / 1e3:,.0f}",
-            f"{(after - before) / 1e3:,.0f}",
             f"{ready / 1e3:,.0f}",
+            f"{(after - before) / 1e3:,.0f}",
             f"{ready / payload:.2f}",
             f"{ready / count / whole:.1%}",
         )

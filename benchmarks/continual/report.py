@@ -56,7 +56,7 @@ def _pace(row: Row) -> str:
 
 
 def routing(subject: Subject, evaluations: list[Evaluation]) -> Table | None:
-    """Of each task's queries the share that went to its skill, to the base, to another; None if unasked."""
+    """Shares of queries that went to their own skill, the base, another; None if none was asked."""
     known = [one.result("routed") for one in evaluations]
     routed = [one[-1] for one in known if one is not None]
     if not routed:

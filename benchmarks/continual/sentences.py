@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import platform
-import sysconfig
-import warnings
-from collections import defaultdict
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks.continual import texts
-from benchmarks.continual.settings import EXAMPLES, Sentences, plain
+from benchmarks.continual.examinations import (
+    BACKGROUND,
+    EXAMINATION,
+    EXAMPLE_TEXTS,
+    PAIRS,
+    TASKS,
+    Examination,
+    background,
+)
+from benchmarks.continual.settings import Sentences, plain
 from benchmarks.continual.subject import GENERAL, Answers
-from benchmarks.finetunes import contrast, tasks
-from benchmarks.finetunes.cache import made, sha256
+from benchmarks.finetunes import contrast
+from benchmarks.finetunes.cache import sha256
 from benchmarks.finetunes.language import write_lines
 from benchmarks.finetunes.settings import Contrast
-from examples.code_search.data import SKIPPED_FOLDERS, Function, _definitions, load_corpus
+from examples.code_search.data import Function
 from examples.code_search.encoder import Encoder, embed, load, packaged_model, save
 from examples.code_search.settings import Settings
 from examples.code_search.train import _batches as pair_batches
@@ -29,114 +31,6 @@ from examples.code_search.train import _loss as pair_loss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from benchmarks.finetunes.cache import Made
-
-TASKS = ("search", "package", "signature")
-PAIRS, EXAMINATION, EXAMPLE_TEXTS = "pairs.json", "examination.json", "examples.jsonl"
-BACKGROUND = "background.jsonl"
-FORM = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """Which support's label does each query belong to? The nearest centroid answers."""
-
-    queries: list[str]
-    labels: list[int]
-    supports: list[str]
-    support_labels: list[int]
-
-
-def prepare(cache: Path, task: str) -> Made:
-    """What to train on and what to be asked, in CACHE/tasks/TASK; half a minute for each."""
-    wanted = {"python": platform.python_version(), "settings": plain(Sentences()), "form": FORM}
-
-    def work(folder: Path) -> None:
-        pairs, examination, examples = READERS[task]()
-        (folder / PAIRS).write_text(json.dumps([asdict(one) for one in pairs]), encoding="utf-8")
-        (folder / EXAMINATION).write_text(json.dumps(asdict(examination)), encoding="utf-8")
-        write_lines(folder / EXAMPLE_TEXTS, examples)
-
-    return made(cache / "tasks" / task, wanted, work)
-
-
-Read = tuple[list[Function], Examination, list[str]]
-
-
-def search() -> Read:
-    """From a docstring to its function over the standard library."""
-    corpus = load_corpus()
-    return _pairs(list(corpus.train), list(corpus.held_out))
-
-
-def signature() -> Read:
-    """From a function's signature to its docstring, over the same two halves."""
-    corpus = load_corpus()
-    signed = {(one.name, one.docstring): one.body for one in _signatures()}
-    halves = [
-        [
-            Function(one.module, one.name, signed[one.name, one.docstring], one.docstring)
-            for one in half
-            if (one.name, one.docstring) in signed
-        ]
-        for half in (corpus.train, corpus.held_out)
-    ]
-    return _pairs(*halves)
-
-
-def package() -> Read:
-    """From a function's body to its package, of four libraries."""
-    asked = Sentences()
-    classes = tasks.classes_of()
-    shown = asked.supports_each + -(-EXAMPLES // len(classes))
-    train = [one for trained, _ in classes for one in trained[shown:]]
-    every = [(place, one) for place, (_, kept) in enumerate(classes) for one in kept]
-    queries = _by_turns(every)[: asked.held_out]
-    supports = [
-        (place, one)
-        for place, (trained, _) in enumerate(classes)
-        for one in trained[: asked.supports_each]
-    ]
-    examination = Examination(
-        queries=[one.body for _, one in queries],
-        labels=[place for place, _ in queries],
-        supports=[one.body for _, one in supports],
-        support_labels=[place for place, _ in supports],
-    )
-    examples = [one.body for trained, _ in classes for one in trained[asked.supports_each : shown]]
-    return train, examination, examples[:EXAMPLES]
-
-
-def general() -> Read:
-    """From the first half of a paragraph of English to its second: what the base is good at."""
-    asked = Sentences()
-    paragraphs = [
-        paragraph.split()
-        for document in sorted(texts.english(), key=lambda one: one.name)
-        if document.name.startswith("pydoc_data/")
-        for paragraph in document.text.split("\n\n")
-    ]
-    long = [words for words in paragraphs if len(words) >= 40]
-    chosen = long[:: max(1, len(long) // asked.held_out)][: asked.held_out]
-    halves = [(words[:20], words[20:40]) for words in chosen]
-    functions = [Function("", "", " ".join(first), " ".join(second)) for first, second in halves]
-    return _pairs(functions, functions)
-
-
-def background() -> list[str]:
-    """Beginnings of paragraphs of two libraries' docstrings: the general task asks of others."""
-    words = [
-        paragraph.split()[:20]
-        for document in sorted(texts.english(), key=lambda one: one.name)
-        if not document.name.startswith("pydoc_data/")
-        for paragraph in document.text.split("\n\n")
-    ]
-    long = [" ".join(one) for one in words if len(one) == 20]
-    return long[:: max(1, len(long) // EXAMPLES)][:EXAMPLES]
-
-
-READERS = {"search": search, "package": package, "signature": signature, GENERAL: general}
 
 
 class SentencesSubject:
@@ -270,53 +164,3 @@ class SentencesSubject:
     def _contrast(self, seed: int) -> Contrast:
         asked = self._settings
         return Contrast(steps=asked.stage.steps, classes=asked.classes, each=asked.each, seed=seed)
-
-
-def _pairs(train: list[Function], held_out: list[Function]) -> Read:
-    """Each query's own text among the others'; every tenth pair of the training half is kept."""
-    chosen = held_out[:: max(1, len(held_out) // Sentences().held_out)][: Sentences().held_out]
-    places = list(range(len(chosen)))
-    examination = Examination(
-        queries=[one.docstring for one in chosen],
-        labels=places,
-        supports=[one.body for one in chosen],
-        support_labels=places,
-    )
-    every = max(1, len(train) // EXAMPLES)
-    examples = train[::every][:EXAMPLES]
-    shown = set(examples)
-    kept = [one for one in train if one not in shown]
-    return kept, examination, [one.docstring for one in examples]
-
-
-def _by_turns(asked: list[tuple[int, Function]]) -> list[tuple[int, Function]]:
-    """One of each class after the other, so that a cut keeps them even."""
-    classes: dict[int, list[Function]] = defaultdict(list)
-    for place, one in asked:
-        classes[place].append(one)
-    longest = max(map(len, classes.values()))
-    return [
-        (place, found[turn])
-        for turn in range(longest)
-        for place, found in sorted(classes.items())
-        if turn < len(found)
-    ]
-
-
-def _signatures() -> Iterator[Function]:
-    """Functions of the standard library, each with its signature where its body would be."""
-    root = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(root.rglob("*.py")):
-        if not SKIPPED_FOLDERS.isdisjoint(path.relative_to(root).parts):
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        for node in _definitions(tree):
-            paragraph = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())
-            if paragraph:
-                signed = f"def {node.name}({ast.unparse(node.args)})"
-                yield Function("", node.name, paragraph, signed)

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks.continual import language, sentences, texts
+from benchmarks.continual import examinations, language, texts
 from benchmarks.continual.chains import Chains
 from benchmarks.continual.language import LanguageSubject
 from benchmarks.continual.sentences import SentencesSubject
@@ -41,8 +41,8 @@ def prepare(cache: Path) -> list[Subject]:
     language.base(cache, advance=Progress("lm-base"))
     for kind in texts.ALL:
         language.domain(cache, kind)
-    for task in sentences.READERS:
-        sentences.prepare(cache, task)
+    for task in examinations.READERS:
+        examinations.prepare(cache, task)
     return [LanguageSubject(cache), SentencesSubject(cache)]
 
 

@@ -33,7 +33,7 @@ def route(state: State, /, text: str | None, **asked: Any) -> None:
 
     \b
     skillpm route "what is 12 times 12?"
-    skillpm route --explain - < question.txt
+    skillpm route --explain -
     skillpm route --file questions.jsonl --json
     """
     texts = _texts(text, asked["file"])

@@ -171,8 +171,7 @@ def _blame(
     if trials.fails(victim, {victim}):
         return Blame(victim, (), (victim,), alone=True)
     own = frozenset({victim})
-    new = _in_order(trials.lock, moved - own)
-    old = _in_order(trials.lock, rest - moved - own)
+    new, old = _in_order(trials.lock, moved - own), _in_order(trials.lock, rest - moved - own)
     settled = own | frozenset(old)
 
     def fails(skills: frozenset[SkillName]) -> bool:

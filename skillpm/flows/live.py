@@ -33,6 +33,9 @@ HARMLESS = frozenset({
 })  # fmt: skip
 """Keys of a config that do not change what the weights of a running model compute."""
 
+WARM_FLOOR = 1 << 28
+"""Bytes for skills that are ready, where the base is smaller than that."""
+
 
 class Workspace:
     """A project that is open: what is installed in it, to be run. Writes nothing in the project.
@@ -66,8 +69,9 @@ class Workspace:
         """The base as transformers' own model, every installed skill attached, nothing merged.
 
         Base, packs and payloads are verified first (law 5). Skills that are ready to run take
-        `warm_bytes` of memory at most: as much as the base by default. Raises `IntegrityError` for
-        another base or a damaged blob, `GraftError` for a base that transformers cannot run.
+        `warm_bytes` of memory at most: as much as the base by default, or 256 MiB. Raises
+        `IntegrityError` for another base or a damaged blob, `GraftError` for a base that
+        transformers cannot run.
         """
         setting, current = self._setting, self._project.generation()
         base = open_base(setting, self._project)
@@ -80,7 +84,7 @@ class Workspace:
         model = load_base(base.folder, device, dtype)
         _check_unmoved(base, keys)
         places = Places(model, base.specs)
-        limit = sum(spec.nbytes for spec in base.specs.values())
+        limit = max(WARM_FLOOR, sum(spec.nbytes for spec in base.specs.values()))
         checked = {name: _placed(stack, places) for name, stack in stacks.items()}
         for stack in checked.values():
             _tell(stack)

@@ -55,6 +55,6 @@ def test_the_benchmark_scores_the_forecast_that_a_dry_run_shows(found: World) ->
         replace(ROW, victim=a, others=(b,)) for a, b in (("math", "tone"), ("tone", "math"))
     )
     norms = meeting(found, there)
-    usual = max(norms.own, norms.added)
+    usual = min(norms.own, norms.added)  # of two claims the one that forecasts more harm
     assert forecast_of(found, there) == pytest.approx(norms.added / usual)
     assert forecast_of(found, back) == pytest.approx(norms.own / usual)

@@ -12,8 +12,8 @@ from skillpm.cli.app import app
 SAMPLED = 3
 READING = frozenset(
     {"audit", "cache info", "cache path", "completion", "config show", "diff", "doctor", "history",
-     "identify", "inspect", "list", "outdated", "registry advisory list", "resolve", "search",
-     "show", "tree", "verify", "why"}
+     "identify", "inspect", "list", "outdated", "probe", "registry advisory list", "resolve",
+     "route", "search", "show", "tree", "verify", "why"}
 )  # fmt: skip
 
 
