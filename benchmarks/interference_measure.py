@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import torch
 
 from benchmarks.finetunes.cache import sha256
 from benchmarks.interference_skills import SKILLS, Skill, base, data, tuned
+from benchmarks.offline import setting_at
 from benchmarks.peers.files import tensor_of
 from examples.continual import model as lm
 from skillpm.archive.reader import open_pack
@@ -22,8 +22,6 @@ from skillpm.delta.schemes import Lossless
 from skillpm.flows.compose import opened
 from skillpm.flows.manifest_of import Request
 from skillpm.flows.pack import pack
-from skillpm.flows.setting import Setting
-from skillpm.index.empty import EmptyIndex
 from skillpm.spec.forecast import forecast
 from skillpm.spec.manifest import Capability, Manifest
 from skillpm.spec.names import SkillName
@@ -93,23 +91,9 @@ def _probed(manifest: Manifest, start: Path, folder: Path, probes: torch.Tensor)
 
 
 def _packed(cache: Path, start: Path, folder: Path, skill: Skill) -> Path:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
     path = folder.parent / f"{sha256(folder / 'model.safetensors')[7:19]}.skillpack"
     if not path.exists():
-        setting = Setting(
-            home=cache / "home",
-            project=cache,
-            registry=None,
-            base=None,
-            offline=True,
-            now=now,
-            created=now,
-            workers=1,
-            lock_timeout=10.0,
-            say=lambda _text: None,
-            progress=lambda _label, _total: lambda _bytes: None,
-            connect=lambda _url, _create: EmptyIndex(),
-        )
+        setting = setting_at(cache / "home", cache)
         name, version = SkillName.parse(f"acme/{skill.slug}"), Version.parse("1.0.0")
         request = Request(start, folder, name, version, output=path)
         pack(setting, request, Lossless())

@@ -18,7 +18,8 @@ from benchmarks.continual.chains import Chains
 from benchmarks.continual.evaluate import Evaluation
 from benchmarks.continual.rows import rows
 from benchmarks.continual.settings import SEEDS
-from benchmarks.continual.train import Progress, prepare, train
+from benchmarks.continual.train import prepare, train
+from benchmarks.finetunes.progress import Progress
 from benchmarks.table import add_output, publish
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,27 +17,11 @@ import torch
 from benchmarks.finetunes import language, sentences
 from benchmarks.finetunes.catalogue import CACHE, DOMAINS, finetunes, name, plan
 from benchmarks.finetunes.measure import tensors
+from benchmarks.finetunes.progress import Progress
 from benchmarks.table import Table, add_output, publish
 
 if TYPE_CHECKING:
     from benchmarks.finetunes.catalogue import FineTune
-
-SECONDS_BETWEEN_LINES = 15.0
-
-
-class Progress:
-    """Lines on stderr, each with the name of what is being made; not one per step."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._last = time.monotonic()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Say how far it is, if the last line is long enough ago."""
-        now = time.monotonic()
-        if now - self._last >= SECONDS_BETWEEN_LINES or done == total:
-            self._last = now
-            print(f"{self._label}: {stage}, {done} of {total}", file=sys.stderr, flush=True)
 
 
 def make(cache: Path, only: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_table, error_text, size_text
-from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
+from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION, without_library
 from skillpm.cli.probing import attach_probes
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
@@ -202,10 +202,7 @@ def _router(asked: dict[str, Any]) -> "Attach":
     try:
         from skillpm.flows.signature import attach_signature
     except ImportError as problem:
-        raise UsageError(
-            f"--router runs the base, for which a library is missing: {problem.name}",
-            hint="pip install 'skillpm-graft[hf]'",
-        ) from problem
+        raise without_library("--router runs the base", problem) from problem
     return partial(
         attach_signature,
         examples=asked["router"],
@@ -278,8 +275,5 @@ def _calibrate(asked: dict[str, Any]) -> "Calibrate | None":
     try:
         from skillpm.flows.calibrate import calibrate
     except ImportError as problem:
-        raise UsageError(
-            f"--calibration runs the model, for which a library is missing: {problem.name}",
-            hint="pip install 'skillpm-graft[hf]'",
-        ) from problem
+        raise without_library("--calibration runs the model", problem) from problem
     return partial(calibrate, path=asked["calibration"], device=asked["device"] or "cpu")

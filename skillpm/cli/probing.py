@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_table
-from skillpm.cli.params import SKILL
+from skillpm.cli.params import SKILL, without_library
 from skillpm.cli.state import Command, State, make_setting
-from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +38,7 @@ def guard_of(flags: "Mapping[str, Any]") -> "dict[str, Guard | None]":
     try:
         from skillpm.flows.guard import guard
     except ImportError as problem:
-        raise _missing("--guard", problem) from problem
+        raise without_library("`--guard` runs the model", problem) from problem
     return {"guard": partial(guard, device="cpu")}
 
 
@@ -53,15 +52,8 @@ def attach_probes(path: Path, device: str | None) -> "Attach":
     try:
         from skillpm.flows.examine import examine
     except ImportError as problem:
-        raise _missing("--probes", problem) from problem
+        raise without_library("`--probes` runs the model", problem) from problem
     return partial(examine, probes=probes, data=data, device=device or "cpu")
-
-
-def _missing(what: str, problem: ImportError) -> UsageError:
-    return UsageError(
-        f"`{what}` runs the model, for which a library is missing: {problem.name}",
-        hint="pip install 'skillpm-graft[hf]'",
-    )
 
 
 @click.command(cls=Command)
@@ -88,7 +80,7 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
     try:
         from skillpm.flows.probe import probe as flow
     except ImportError as problem:
-        raise _missing("probe", problem) from problem
+        raise without_library("`probe` runs the model", problem) from problem
     found = flow(make_setting(state), skills, device=device, graft=graft)
     _show(state, found)
     if not found.passed:
@@ -115,7 +107,7 @@ def tune_weights(state: State, budget: int) -> None:
     try:
         from skillpm.flows.tune import tune
     except ImportError as problem:
-        raise _missing("--tune", problem) from problem
+        raise without_library("`--tune` runs the model", problem) from problem
     found = tune(make_setting(state), budget=budget, device="cpu", write=state.yes)
     generation = None if found.change is None else found.change.generation
     if state.json:

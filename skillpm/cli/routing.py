@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.params import without_library
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
@@ -73,10 +74,7 @@ def _routed(state: State, texts: list[str], device: str) -> "tuple[Routes, Route
     try:
         from skillpm.flows.route import open_routes
     except ImportError as problem:
-        raise UsageError(
-            f"`route` runs the base, for which a library is missing: {problem.name}",
-            hint="pip install 'skillpm-graft[hf]'",
-        ) from problem
+        raise without_library("`route` runs the base", problem) from problem
     routes = open_routes(make_setting(state), device=device)
     return routes, routes.route(texts)
 

@@ -16,11 +16,12 @@ from skillpm.delta.payload import PayloadWriter
 from skillpm.delta.ports import Source
 from skillpm.delta.rounding import to_float64
 from skillpm.delta.schemes import Scheme
-from skillpm.delta.sketch import BUCKETS, Sketcher
+from skillpm.delta.sketch import Sketcher
 from skillpm.delta.streams import pair_chunks, tuned_chunks
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import is_float
 from skillpm.spec.merkle import LeafHasher, leaf_of_chunks
+from skillpm.spec.overlap import BUCKETS
 
 Advance = Callable[[int], None]
 """Told how many more bytes of tensors are done; called from any thread."""

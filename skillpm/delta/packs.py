@@ -118,6 +118,12 @@ class OpenPack:
                 self._readers[layer] = reader
             return self._readers[layer]
 
+    def hash_layers(self) -> None:
+        """Read every layer's header, its bytes hashed. Raises as `reader` and `open_layer` do."""
+        for entry in self.entries.values():
+            if entry.layer is not None:
+                self.reader(entry.layer)
+
     def decoder(self, tensor: str, reference: TensorSpec | None) -> Decoder:
         """The decoder of one tensor against a reference of this spec (None where there is none).
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from skillpm.delta.rounding import Floats
+from skillpm.spec.overlap import BUCKETS
 
-BUCKETS = 256
 BLOCK = 1 << 16
 _TAG = b"skillpm.sketch.v1\0"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skillpm.flows.fit import prune
-from skillpm.flows.route import signature_of
+from skillpm.flows.route import signatures_of
 from skillpm.flows.stage import Stage
 from skillpm.probing.measure import Score, measure
 from skillpm.routing.features import features
@@ -13,10 +13,8 @@ from skillpm.routing.router import Router
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.lockfile import Lockfile
-from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
 from skillpm.spec.probes import asked_text
-from skillpm.store.packs import load_pack
 
 
 class Answers(Protocol):
@@ -70,11 +68,7 @@ class Routed:
 
 def answers_of(stage: Stage, lock: Lockfile) -> Answers:
     """Who answers for a lock: the one model that its set makes, or its skills one by one."""
-    if lock.graft.mode != ROUTED:
+    if not lock.graft.routed:
         return Merged(stage.runner(lock))
-    found = {
-        skill: signature_of(load_pack(stage.setting.store, one.digest))
-        for skill, one in lock.skills.items()
-    }
-    fitting = {s: one for s, one in found.items() if one and one.base == lock.base.root}
-    return Routed(stage, lock, Router.of(fitting))
+    signatures, _ = signatures_of(stage.setting.store, lock.skills, lock.base.root)
+    return Routed(stage, lock, Router.of(signatures))

@@ -80,11 +80,12 @@ def guarded(
 
 
 def check_unchanged(project: Project, basis: Basis) -> None:
-    """Raise `StateError` where a file was edited while something long was found out (law 4)."""
+    """Raise `StateError` where the project is no more what a plan was made from (law 4)."""
     changes = basis.changes(basis_of(project))
     if changes:
         raise StateError(
-            f"the project was changed meanwhile: {'; '.join(changes)}", hint="run it again"
+            f"the project was changed while this was planned: {'; '.join(changes)}",
+            hint="run the command again",
         )
 
 
@@ -150,10 +151,7 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
     rewished = _edited(project, plan)[1] != current.wishes
     moves = any(parts) or rewished or not plan.lock.same_set(current.lockfile)
     number = current.number + (1 if moves else 0)
-    if basis.changes(basis_of(project)):
-        raise StateError(
-            "the project was changed while this was planned", hint="run the command again"
-        )
+    check_unchanged(project, basis)
     saved = _saved(plan, basis, registries)
     return Changed(
         number,

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied
-from skillpm.delta.packs import OpenPack
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.anypack import side_packs
@@ -113,19 +112,13 @@ def _stacks(
     by_skill = {pack.manifest.skill: pack for pack in packs}
     open_packs = {pack.skill: pack for pack in opened(packs)}
     for pack in open_packs.values():
-        _hash_layers(pack)
+        pack.hash_layers()
     for skill in lock.skills:
         some = prune(lock, [skill]).skills
         applied = tuple(Applied(open_packs[one], some[one].weight) for one in some)
         payload = sum(by_skill[one].manifest.compression.payload_bytes for one in some)
         refusal, note = _side_effects(by_skill[one] for one in some)
         yield str(skill), Stack(str(skill), base, applied, payload, refusal, note)
-
-
-def _hash_layers(pack: OpenPack) -> None:
-    for layer in {entry.layer for entry in pack.entries.values()} - {None}:
-        if layer is not None:
-            pack.reader(layer)
 
 
 def _check_unmoved(base: Checkpoint, keys: Mapping[str, object]) -> None:

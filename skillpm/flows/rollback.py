@@ -1,5 +1,7 @@
 """`rollback`: a new generation with an old one's set, requirements and weights."""
 
+from functools import partial
+
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, NotFoundError
@@ -27,18 +29,13 @@ def rollback(
     project.require()
     if dry_run:
         registries = Registries(setting, project.read_file())
-
-        def make() -> Plan:
-            plan = _plan(setting, project, registries, number)
-            return guarded(setting, project, registries, plan, guard)
-
+        make = partial(_plan, setting, project, registries, number, guard)
         return preview(project, registries, make)
     with changing(setting, project, "rollback") as cut_off:
         if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
             return completed(project, cut_off)
         registries = Registries(setting, project.read_file())
-        plan = _plan(setting, project, registries, number)
-        plan = guarded(setting, project, registries, plan, guard)
+        plan = _plan(setting, project, registries, number, guard)
         return apply_plan(setting, project, registries, plan)
 
 
@@ -46,7 +43,14 @@ def _action(number: int) -> str:
     return f"rollback {number}"
 
 
-def _plan(setting: Setting, project: Project, registries: Registries, number: int | None) -> Plan:
+def _plan(
+    setting: Setting,
+    project: Project,
+    registries: Registries,
+    number: int | None,
+    guard: Guard | None,
+) -> Plan:
+    """The plan, which the guard has passed where one is asked for."""
     target = _target(project, number)
     root = project.read_file().root
     if target.base_root != root:
@@ -57,7 +61,8 @@ def _plan(setting: Setting, project: Project, registries: Registries, number: in
     packs = stored_packs(setting, registries, lock)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     lock = lock.with_root(known_root(lock, manifests))
-    return Plan(_action(target.number), lock, packs, target.wishes)
+    plan = Plan(_action(target.number), lock, packs, target.wishes)
+    return guarded(setting, project, registries, plan, guard)
 
 
 def _target(project: Project, number: int | None) -> Generation:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
+from skillpm.environment.generation import Entry
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError, IntegrityError, UsageError
 from skillpm.flows.base import check_base, open_base
@@ -17,6 +18,7 @@ from skillpm.running.runner import Runner
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.oci import ROUTER_TYPE
+from skillpm.store.blobs import Store
 from skillpm.store.packs import StoredPack, load_pack
 
 
@@ -59,21 +61,31 @@ def open_routes(setting: Setting, *, device: str = "cpu", runner: Runner | None 
     project = Project(setting.project)
     project.require()
     current = project.generation()
-    signatures: dict[SkillName, Signature] = {}
-    left_out: dict[SkillName, str] = {}
-    for skill, one in current.installed.items():
-        pack = load_pack(setting.store, one.digest)
-        signature = signature_of(pack)
-        if signature is None:
-            left_out[skill] = "its pack has no router signature"
-        elif signature.base != current.base_root:
-            left_out[skill] = f"its signature is of base `{signature.base}`"
-        else:
-            signatures[skill] = signature
+    signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
     router = Router.of(signatures)
     if signatures and runner is None:
         runner = _base_runner(setting, project, current.base_root, device)
     return Routes(router, runner, left_out)
+
+
+def signatures_of(
+    store: Store, entries: Mapping[SkillName, Entry], root: Digest
+) -> tuple[dict[SkillName, Signature], dict[SkillName, str]]:
+    """The signatures of a set that are of this base, and why the other skills are no candidates.
+
+    Raises `IntegrityError` where one is not sound.
+    """
+    signatures: dict[SkillName, Signature] = {}
+    left_out: dict[SkillName, str] = {}
+    for skill, one in entries.items():
+        signature = signature_of(load_pack(store, one.digest))
+        if signature is None:
+            left_out[skill] = "its pack has no router signature"
+        elif signature.base != root:
+            left_out[skill] = f"its signature is of base `{signature.base}`"
+        else:
+            signatures[skill] = signature
+    return signatures, left_out
 
 
 def signature_of(pack: StoredPack) -> Signature | None:

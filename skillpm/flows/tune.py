@@ -20,7 +20,6 @@ from skillpm.flows.stage import open_stage
 from skillpm.flows.trials import Trials, weighed
 from skillpm.spec.compat import can_be_weighed
 from skillpm.spec.lockfile import Lockfile
-from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
 
@@ -139,7 +138,7 @@ def _installed(project: Project) -> Lockfile:
             f"skillpm.toml asks for something else than is installed: {reason}",
             hint="`skillpm install` applies it",
         )
-    if lock.graft.mode == ROUTED:
+    if lock.graft.routed:
         raise GraftError(
             "the graft is routed: each skill answers alone, and no weights are to be found",
             hint='`mode = "merged"` under `[graft]` in skillpm.toml',

@@ -36,9 +36,7 @@ def verify_pack(
     """
     pack = open_pack(path)
     for one in opened([pack]):
-        for entry in pack.manifest.footprint:
-            if entry.layer is not None:
-                one.reader(entry.layer)
+        one.hash_layers()
     if base is None:
         return Verified(pack, None)
     model = open_model(base)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from skillpm.errors import GraftError
 from skillpm.flows.trials import Trials, without
 from skillpm.spec.compat import can_be_weighed
-from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
 
@@ -38,7 +37,7 @@ def way_out(
     mended = _holds(trials, rest)
     named = set(wishes)
     weights: dict[SkillName, float] = {}
-    routed = trials.lock.graft.mode == ROUTED
+    routed = trials.lock.graft.routed
     if not alone and not routed and all(str(skill) in named for skill in suspects):
         weights = _weights(trials, suspects)
     hint = "; or ".join(

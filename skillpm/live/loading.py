@@ -8,7 +8,7 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from skillpm.errors import GraftError
-from skillpm.running.runner import refuse_adapter
+from skillpm.running.runner import UNRUNNABLE, is_causal, not_runnable, refuse_adapter
 
 
 def load_base(folder: Path, device: str, dtype: str) -> Any:
@@ -25,23 +25,18 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
             folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
         return model.eval().requires_grad_(False).to(torch.device(device))
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise GraftError(
-            f"`{folder}` cannot be run by transformers: {reason}",
-            hint="a live model needs a `config.json` beside the weights",
-        ) from problem
+    except UNRUNNABLE as problem:
+        hint = "a live model needs a `config.json` beside the weights"
+        raise not_runnable(folder, problem, hint) from problem
 
 
 def _class_of(config: Any) -> Any:
     """The model class that a config names, where transformers has it."""
-    names = list(config.architectures or [])
-    for name in names:
+    for name in config.architectures or []:
         kind = getattr(transformers, name, None)
         if isinstance(kind, type) and issubclass(kind, PreTrainedModel):
             return kind
-    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
-    return AutoModelForCausalLM if causal else AutoModel
+    return AutoModelForCausalLM if is_causal(config) else AutoModel
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import torch
 
-from skillpm.running.runner import Batch, Runner
+from skillpm.running.runner import Runner
 
 LONGEST = 512
 """The tokens of a text that count, where the model takes as many."""
 _AT_ONCE = 2048
 """The tokens of a batch, padding included."""
+_NARROWEST = 2
+"""Tokens of a row at least, so that there is a next one; a causal LM never looks at the padding."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def foresee(runner: Runner, rows: Sequence[Row]) -> list[Foreseen]:
     """What a causal LM gives each row's end, in the order of the rows."""
     found: dict[int, Foreseen] = {}
     for places in _batches([len(row.ids) for row in rows]):
-        batch = _padded(runner, [rows[place].ids for place in places])
+        batch = runner.padded([rows[place].ids for place in places], least=_NARROWEST)
         with torch.no_grad():
             answer = runner.answer(batch).view(*batch.ids.shape, -1)  # [rows, tokens, words]
         said = answer[:, :-1].gather(2, batch.ids[:, 1:, None]).squeeze(2).double().cpu()
@@ -93,7 +95,8 @@ def vectors(runner: Runner, texts: Sequence[str]) -> torch.Tensor:
     found: dict[int, torch.Tensor] = {}
     for places in _batches([len(row) for row in rows]):
         with torch.no_grad():
-            answer = runner.answer(_padded(runner, [rows[place] for place in places]))
+            batch = runner.padded([rows[place] for place in places], least=_NARROWEST)
+            answer = runner.answer(batch)
         found.update(zip(places, answer.float().cpu(), strict=True))
     return torch.stack([found[place] for place in range(len(texts))])
 
@@ -108,12 +111,3 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(place)
     if batch:
         yield batch
-
-
-def _padded(runner: Runner, rows: Sequence[tuple[int, ...]]) -> Batch:
-    """Rows of one width, at least 2: what is padded comes last, where a causal LM never looks."""
-    width = max(2, *map(len, rows))
-    pad = runner.tokenizer.pad_token_id or 0
-    ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-    return Batch(ids.to(runner.device), mask.to(runner.device))

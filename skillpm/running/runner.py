@@ -6,7 +6,7 @@ squared distance for the second.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,6 @@ from skillpm.errors import GraftError
 TOKENS = 256
 """A sequence's length."""
 BATCH = 4
-_SLICE = 64
 UNRUNNABLE = (
     OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,
     AssertionError,
@@ -61,12 +60,9 @@ class Runner:
         refuse_adapter(folder)
         try:
             config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            names = list(config.architectures or [])
-            causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+            causal = is_causal(config)
             if config.is_encoder_decoder:
-                raise GraftError(
-                    f"`{folder}` is an encoder-decoder, which cannot be run yet",
-                )
+                raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
             kind: Any = AutoModelForCausalLM if causal else AutoModel
             dtype = dtype_for(config.dtype, stored_bytes(folder), _memory())
             model = kind.from_pretrained(
@@ -75,21 +71,17 @@ class Runner:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model = model.eval().to(device)
         except UNRUNNABLE as problem:
-            reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-            raise GraftError(
-                f"`{folder}` cannot be run by transformers: {reason}",
-                hint="it needs config.json and the tokenizer beside its weights",
-            ) from problem
+            hint = "it needs config.json and the tokenizer beside its weights"
+            raise not_runnable(folder, problem, hint) from problem
         return cls(model, tokenizer, causal, device)
 
     def batches(self, texts: Iterable[str]) -> list[Batch]:
         """Texts as batches: of equal slices of their stream for an LM, padded for an encoder."""
         if self.causal:
             return self._stream(texts)
-        pad = self.tokenizer.pad_token_id or 0
         rows = [self._ids(text)[:TOKENS] for text in texts]
         rows = sorted((row for row in rows if row), key=len)
-        return [self._padded(rows[at : at + BATCH], pad) for at in range(0, len(rows), BATCH)]
+        return [self.padded(rows[at : at + BATCH]) for at in range(0, len(rows), BATCH)]
 
     def _ids(self, text: str) -> list[int]:
         return cast("list[int]", self.tokenizer(text, truncation=False)["input_ids"])
@@ -104,9 +96,11 @@ class Runner:
             Batch(part.to(self.device), torch.ones_like(part).to(self.device)) for part in parts
         ]
 
-    def _padded(self, rows: list[list[int]], pad: int) -> Batch:
-        width = max(map(len, rows))
-        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+    def padded(self, rows: Sequence[Sequence[int]], *, least: int = 1) -> Batch:
+        """Rows of ids as one batch, `least` wide or more: what is padded comes last."""
+        width = max(least, *map(len, rows))
+        pad = self.tokenizer.pad_token_id or 0
+        ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
         return Batch(ids.to(self.device), mask.to(self.device))
 
@@ -166,6 +160,18 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
         if named:
             found[parameter] = named
     return found
+
+
+def is_causal(config: Any) -> bool:
+    """Whether a config names a causal LM."""
+    names = config.architectures or []
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+def not_runnable(folder: Path, problem: Exception, hint: str) -> GraftError:
+    """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
+    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+    return GraftError(f"`{folder}` cannot be run by transformers: {reason}", hint=hint)
 
 
 def refuse_adapter(folder: Path) -> None:

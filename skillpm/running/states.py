@@ -54,19 +54,12 @@ def _width(runner: Runner) -> int:
 
 
 def _means(runner: Runner, rows: list[list[int]], depths: Sequence[float]) -> torch.Tensor:
-    longest = max(map(len, rows))
-    pad = runner.tokenizer.pad_token_id or 0
-    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-    out = runner.model(
-        input_ids=ids.to(runner.device),
-        attention_mask=mask.to(runner.device),
-        output_hidden_states=True,
-    )
+    batch = runner.padded(rows)
+    out = runner.model(input_ids=batch.ids, attention_mask=batch.mask, output_hidden_states=True)
     last = len(out.hidden_states) - 1
     kept = [out.hidden_states[round(depth * last)].float() for depth in depths]
     states = torch.nn.functional.normalize(torch.stack(kept, dim=1), dim=-1)
-    weight = mask.to(runner.device)[:, None, :, None]
+    weight = batch.mask[:, None, :, None]
     means = (states * weight).sum(2) / weight.sum(2)  # [texts, depths, width]
     return means.cpu()
 

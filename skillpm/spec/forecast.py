@@ -10,13 +10,13 @@ from typing import Literal
 from skillpm.errors import SpecError
 from skillpm.spec.compat import lower_closure
 from skillpm.spec.manifest import Manifest
+from skillpm.spec.merging import ROUTED
 from skillpm.spec.names import SkillName
 from skillpm.spec.overlap import Delta, Vector, cosine, delta_of, dot, overlap, scaled, total
 
 Level = Literal["none", "low", "medium", "high", "unknown"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
 LOSS = "token_loss"
-ROUTED = "routed"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,8 @@ class _Set:
         Skills of one base share its curvature: a skill that gained much with a short delta has more
         to lose than its norm says, and so withstands more.
         """
-        squares = {skill: dot(*[self.deltas[skill].sketch] * 2) for skill in self._gains}
+        sketches = {skill: self.deltas[skill].sketch for skill in self._gains}
+        squares = {skill: dot(sketch, sketch) for skill, sketch in sketches.items()}
         rates = sorted(squares[skill] / gain for skill, gain in self._gains.items())
         usual = rates[(len(rates) - 1) // 2] if rates else 0.0
         return {skill: gain * usual for skill, gain in self._gains.items()}
