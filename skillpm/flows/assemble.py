@@ -13,7 +13,7 @@ from skillpm.checkpoint.place import place
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
 from skillpm.errors import IntegrityError
-from skillpm.flows.compose import check_effect, check_results, total_bytes
+from skillpm.flows.compose import check_composed, total_bytes
 from skillpm.flows.setting import Advance, Setting
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.spec import json
@@ -75,8 +75,7 @@ def assemble(setting: Setting, assembly: Assembly, folder: Path) -> Written:
     """Write everything into an empty folder, fsynced. The caller removes it where this raises."""
     shards = shards_of(assembly)
     leaves, total = _write_shards(setting, assembly, folder, shards)
-    check_results(assembly.composition, {n: leaves[n] for n in assembly.composition.rewritten})
-    check_effect(assembly.composition, assembly.identity, leaves)
+    check_composed(assembly.composition, assembly.identity, leaves)
     small = small_contents(assembly, shards, leaves)
     for name, data in small.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

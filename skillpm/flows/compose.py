@@ -1,6 +1,6 @@
 """Base + set as one model: what `pack --over`, `verify` and `graft` share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from skillpm.delta.compose import Composition
@@ -9,7 +9,7 @@ from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.anypack import AnyPack
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
-from skillpm.spec.merkle import Identity, leaf_of_chunks
+from skillpm.spec.merkle import Identity, LeafHasher, leaf_of_chunks
 
 
 def opened(packs: Iterable[AnyPack]) -> list[OpenPack]:
@@ -39,7 +39,37 @@ def composed_identity(
     return Identity(composition.specs, leaves)
 
 
-def check_results(composition: Composition, leaves: dict[str, Digest]) -> None:
+class Hashed:
+    """A composition as a source, whose tensors are hashed as they are read."""
+
+    def __init__(self, composition: Composition) -> None:
+        self.specs = composition.specs
+        self._composition = composition
+        self._found: dict[str, Digest] = {}
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """A tensor's bytes; its leaf is known once they are all read."""
+        hasher = LeafHasher(self.specs[name].dtype, self.specs[name].shape)
+        for chunk in self._composition.chunks(name):
+            hasher.update(chunk)
+            yield chunk
+        self._found[name] = hasher.digest()
+
+    def leaves(self, base: Identity) -> dict[str, Digest]:
+        """The leaf of every tensor; what nobody read is decoded for it."""
+        for name in self._composition.rewritten.keys() - self._found.keys():
+            for _ in self.chunks(name):
+                pass
+        return {name: self._found.get(name) or base.leaves[name] for name in self.specs}
+
+
+def check_composed(composition: Composition, base: Identity, leaves: Mapping[str, Digest]) -> None:
+    """Raise what `graft` refuses a composition for: a false promise, a skill without effect."""
+    check_results(composition, {name: leaves[name] for name in composition.rewritten})
+    check_effect(composition, base, leaves)
+
+
+def check_results(composition: Composition, leaves: Mapping[str, Digest]) -> None:
     """Raise `IntegrityError` where a tensor is not what the one pack that decides it promised."""
     for name, leaf in leaves.items():
         entry = composition.sole(name)
@@ -49,7 +79,7 @@ def check_results(composition: Composition, leaves: dict[str, Digest]) -> None:
             )
 
 
-def check_effect(composition: Composition, base: Identity, leaves: dict[str, Digest]) -> None:
+def check_effect(composition: Composition, base: Identity, leaves: Mapping[str, Digest]) -> None:
     """Raise `GraftError` where a skill of the set changes no tensor (law 6)."""
     for skill in composition.skills:
         touched = [name for name, skills in composition.touched.items() if skill in skills]

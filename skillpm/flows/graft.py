@@ -199,7 +199,7 @@ def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity
     reuse = Reuse(assembly, old)
     written = reuse.as_it_is()
     if written is not None:
-        _check_root(order.lock, written)
+        check_root(order.lock, written.root)
         return written
     try:
         return _swap_in(setting, order, replace(assembly, old=reuse), reuse)
@@ -208,10 +208,11 @@ def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity
         return _swap_in(setting, order, assembly)
 
 
-def _check_root(lock: Lockfile, written: Written) -> None:
-    if lock.graft.root is not None and written.root != lock.graft.root:
+def check_root(lock: Lockfile, found: Digest) -> None:
+    """Raise `IntegrityError` where a graft of a lock has another root than the lock says."""
+    if lock.graft.root is not None and found != lock.graft.root:
         raise IntegrityError(
-            f"the graft's root should be `{lock.graft.root}` by the lock, is `{written.root}`"
+            f"the graft's root should be `{lock.graft.root}` by the lock, is `{found}`"
         )
 
 
@@ -223,7 +224,7 @@ def _swap_in(
     try:
         swap.staged.mkdir(parents=True)
         written = assemble(setting, assembly, swap.staged)
-        _check_root(order.lock, written)
+        check_root(order.lock, written.root)
         if reuse is not None:
             reuse.check_unmoved()
         write_journal(project, swap.plain(ready=True))

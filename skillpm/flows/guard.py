@@ -85,8 +85,9 @@ def guard(
 ) -> tuple[str, ...]:
     """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
 
-    Costs one composition of the planned set and the probes of all its skills; where one fails,
-    another few of parts of it. Brings the set's blobs into the store.
+    What `graft` would refuse raises what it raises there, without probes too. Costs one composition
+    of the planned set and the probes of all its skills; where one fails, another few of parts of
+    it. Brings the set's blobs into the store.
     """
     before, lock = project.generation().lockfile, plan.lock
     if lock.same_set(before) or not lock.skill:
@@ -99,9 +100,12 @@ def guard(
     notes = (
         [f"unguarded, for want of probes: {', '.join(map(str, unguarded))}"] if unguarded else []
     )
+    stage = open_stage(setting, project, device)
+    if lock.graft.routed or not carried:
+        stage.check(lock)
     if not carried:
         return tuple(notes)
-    trials = Trials(open_stage(setting, project, device), lock, carried)
+    trials = Trials(stage, lock, carried)
     results = trials.results(lock.skills)
     if all(one.passed for one in results):
         held = f"the guard holds: {len(results)} probe values of {len(carried)} skills"

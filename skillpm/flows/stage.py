@@ -5,18 +5,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.compose import Composition
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError
 from skillpm.flows.anypack import side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_base, open_base
-from skillpm.flows.graft import compose
+from skillpm.flows.compose import Hashed, check_composed
+from skillpm.flows.fit import prune
+from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.probing.stand import Stand
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
-from skillpm.spec.merkle import Identity
+from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.store.scratch import disk_errors, scratch
 
 _SILENT = frozenset({"generation_config.json", "chat_template.jinja", "chat_template.json"})
@@ -54,16 +57,36 @@ class Stage:
         side = apply_side_files(files_of(self.base), side_packs(packs))
         touched = composition.touched.keys()
         if not side.keys() - _SILENT and self.stand.fits(composition, touched):
-            return self.stand.show(composition, touched)
+            hashed = Hashed(composition)
+            shown = self.stand.show(hashed, touched)
+            self._check(lock, composition, hashed)
+            return shown
         assembly = Assembly(self.base, self.identity, composition, side, link=False, stamp={})
-        return self._whole(lock.with_root(None).dumps(), assembly)
+        return self._whole(lock, assembly)
 
-    def _whole(self, key: str, assembly: Assembly) -> Runner:
+    def check(self, lock: Lockfile) -> None:
+        """Raise what `graft` raises of a lock, which is decoded and not run.
+
+        Of a routed lock each skill is decoded with what it requires, as `graft --only` does.
+        """
+        parts = [prune(lock, [one]) for one in lock.skills] if lock.graft.routed else [lock]
+        for part in parts:
+            composition, _ = compose(self.setting, self.base, self.identity, part)
+            self._check(part, composition, Hashed(composition))
+
+    def _check(self, lock: Lockfile, composition: Composition, hashed: Hashed) -> None:
+        leaves = hashed.leaves(self.identity)
+        check_composed(composition, self.identity, leaves)
+        check_root(lock, merkle_root(leaves))
+
+    def _whole(self, lock: Lockfile, assembly: Assembly) -> Runner:
+        key = lock.with_root(None).dumps()
         if self._other is None or self._other[0] != key:
             self._other = None
             with scratch(self.setting.home, "stage") as folder, disk_errors(folder):
                 (folder / "graft").mkdir()
-                assemble(self.setting, assembly, folder / "graft")
+                written = assemble(self.setting, assembly, folder / "graft")
+                check_root(lock, written.root)
                 self._other = (key, Runner.load(folder / "graft", self.device))
         return self._other[1]
 

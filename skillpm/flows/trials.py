@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from skillpm.errors import GraftError
 from skillpm.flows.answering import Answers, answers_of
 from skillpm.flows.fit import prune, reachable
 from skillpm.flows.probe import Carried, Result, evaluate
@@ -45,19 +46,26 @@ class Trials:
         weights: Weights | None = None,
     ) -> list[Result]:
         """The results of these skills' probes, of all by default, in the part with these skills."""
-        part = weighed(prune(self.lock, skills), weights or {})
+        part = self._part(skills, weights)
         asked = [s for s in self.carried if s in part.skills and (of is None or s in of)]
         return [result for skill in asked for result in self._of(part, skill)]
 
     def hold(self, skills: Iterable[SkillName], weights: Weights | None = None) -> bool:
         """Whether all probes of the part with these hold; the first that fails ends the trial."""
-        part = weighed(prune(self.lock, skills), weights or {})
+        part = self._part(skills, weights)
         asked = (skill for skill in self.carried if skill in part.skills)
         return all(result.passed for skill in asked for result in self._of(part, skill))
 
     def fails(self, victim: SkillName, skills: Iterable[SkillName]) -> bool:
-        """Whether any probe of one skill fails in the part with these."""
-        return not all(one.passed for one in self.results(skills, [victim]))
+        """Whether any probe of one skill fails in the part with these, or there is no such part."""
+        try:
+            return not all(one.passed for one in self.results(skills, [victim]))
+        except GraftError:  # skills of it undo each other, say
+            return True
+
+    def _part(self, skills: Iterable[SkillName], weights: Weights | None) -> Lockfile:
+        part = prune(self.lock, skills)
+        return weighed(part, weights) if weights else part
 
     def _of(self, part: Lockfile, skill: SkillName) -> list[Result]:
         key = part.dumps()

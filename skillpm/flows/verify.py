@@ -50,7 +50,7 @@ def verify_pack(
     composition = Composition(model, [Applied(each) for each in packs])
     advance = setting.progress("verifying", total_bytes(composition))
     found = composed_identity(composition, identity, workers=setting.workers, advance=advance)
-    check_effect(composition, identity, dict(found.leaves))
+    check_effect(composition, identity, found.leaves)
     if exact and found.root != pack.manifest.result_root:
         raise IntegrityError(
             f"{pack.manifest.ref} promises the root `{pack.manifest.result_root}`, "

@@ -1,0 +1,60 @@
+"""What a hostile pack says of itself, under `--guard`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from attack_worlds import Forge
+from skillpm_world import World, snapshot
+from tiny_learners import MATH_PROBES, Learners, write_probes
+
+from skillpm.archive.reader import open_pack
+
+ZERO = "sha256:" + "0" * 64
+TENSOR = "model.layers.0.mlp.up_proj.weight"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A project of its own, where this folder's other tests have an archive."""
+    found = World(tmp_path)
+    found.project.mkdir()
+    monkeypatch.setenv("SKILLPM_HOME", str(found.home))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(found.project)
+    return found
+
+
+def forge_of(path: Path) -> Forge:
+    opened = open_pack(path)
+    manifest = json.loads(opened.read(opened.image.config.digest))
+    layers = [(one.media_type, opened.read(one.digest)) for one in opened.image.layers]
+    return Forge(manifest, json.loads(opened.image_bytes), layers)
+
+
+@pytest.mark.parametrize("mode", ["merged", "routed"])
+@pytest.mark.parametrize("probed", [True, False])
+def test_a_false_result_does_not_pass_the_guard(
+    world: World, learners: Learners, mode: str, *, probed: bool
+) -> None:
+    lines = ({"probes": 1, "tolerance": 1.0}, *MATH_PROBES[1:])
+    probes = ("--probes", write_probes(world.folder / "p.jsonl", lines)) if probed else ()
+    forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0", *probes))
+    forge.entry(TENSOR)["result"] = ZERO
+    world.init(learners.base)
+    world.file.write_text(world.file.read_text() + f'\n[graft]\nmode = "{mode}"\n')
+    before = snapshot(world.project)
+    path = forge.write(world.folder / "lie.skillpack")
+    said = world.fail("install", path, "--guard", code=3, kind="integrity")
+    assert f"`{TENSOR}` came out with leaf" in said
+    assert snapshot(world.project) == before
+
+
+def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) -> None:
+    probes = write_probes(world.folder / "p.jsonl", MATH_PROBES)
+    forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes))
+    forge.manifest["result_root"] = ZERO
+    world.init(learners.base)
+    path = forge.write(world.folder / "lie.skillpack")
+    said = world.fail("install", path, "--guard", code=3, kind="integrity")
+    assert f"root should be `{ZERO}`" in said
