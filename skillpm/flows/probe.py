@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from skillpm.environment.project import Project
-from skillpm.errors import SpecError
+from skillpm.errors import GraftError, SpecError
 from skillpm.flows.answering import Answers, Merged, answers_of
 from skillpm.flows.fit import not_installed
 from skillpm.flows.setting import Setting
@@ -109,16 +109,31 @@ def evaluate(answers: Answers, carried: Carried) -> list[Result]:
     """Every recorded metric of one pack, as it is answered now."""
     results = []
     for name, recorded in carried.recorded.items():
-        items, tolerance = carried.probes.items[name], carried.probes.tolerances[name]
+        samples, tolerance = len(carried.probes.items[name]), carried.probes.tolerances[name]
         base = recorded.value if recorded.base_value is None else recorded.base_value
-        metric, samples = METRICS[name], len(items)
+        metric = METRICS[name]
         leeway = metric.allowance(recorded.value, base, samples=samples, tolerance=tolerance)
-        now = figure(mean(answers.scores(name, items)))
+        now = _now(answers, carried, name)
         bound = figure(metric.bound(recorded.value, leeway))
         results.append(
             Result(carried.skill, name, base, recorded.value, now, samples, tolerance, bound)
         )
     return results
+
+
+def _now(answers: Answers, carried: Carried, metric: str) -> float:
+    """The value of one metric now. An error says whose probe it was."""
+    try:
+        return figure(mean(answers.scores(metric, carried.probes.items[metric])))
+    except GraftError as problem:
+        raise GraftError(
+            f"the probes of `{carried.ref}` cannot be asked: {problem.message}",
+            hint=_without(carried.skill),
+        ) from problem
+
+
+def _without(skill: SkillName) -> str:
+    return f"`skillpm uninstall {skill}`, and ask its author for another pack"
 
 
 def carried_by(
@@ -149,7 +164,7 @@ def _carried(pack: StoredPack) -> Carried | None:
     try:
         probes = parse_probes(pack.read(layers[0].digest), f"the probe file of {manifest.ref}")
     except SpecError as problem:
-        problem.hint = f"`skillpm uninstall {manifest.skill}`, and ask its author for another pack"
+        problem.hint = _without(manifest.skill)
         raise
     recorded = {name: named[name] for name in probes.items if name in named}
     return Carried(manifest.skill, manifest.ref, probes, recorded) if recorded else None

@@ -26,6 +26,8 @@ class Score:
     weight: float = 1.0
 
 
+UNASKABLE = (RuntimeError, IndexError, ValueError, TypeError, KeyError)
+"""What torch and tokenizers raise for a text that a model cannot take, or for want of memory."""
 Measure = Callable[[Runner, Sequence[Document], Sequence[int]], list[Score]]
 
 
@@ -45,7 +47,14 @@ def measure(
 ) -> list[Score]:
     """Score the items that are asked, all by default. Raises `GraftError` for a wrong model."""
     places = range(len(items)) if asked is None else asked
-    return MEASURES[metric](runner, items, places) if places else []
+    try:
+        return MEASURES[metric](runner, items, places) if places else []
+    except UNASKABLE as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise GraftError(
+            f"the model cannot answer the items of {metric}: {reason}",
+            hint="do its tokenizer and its config belong to its weights?",
+        ) from problem
 
 
 def figure(value: float) -> float:

@@ -9,6 +9,7 @@ from skillpm_world import World, snapshot
 from tiny_learners import MATH_PROBES, Learners, write_probes
 
 from skillpm.archive.reader import open_pack
+from skillpm.spec import oci
 
 ZERO = "sha256:" + "0" * 64
 TENSOR = "model.layers.0.mlp.up_proj.weight"
@@ -58,3 +59,34 @@ def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) 
     path = forge.write(world.folder / "lie.skillpack")
     said = world.fail("install", path, "--guard", code=3, kind="integrity")
     assert f"root should be `{ZERO}`" in said
+
+
+@pytest.mark.parametrize(
+    ("metric", "items", "reason"),
+    [
+        ("mrr", [{"query": f"q{n}", "document": f"d{n}"} for n in range(3)], "needs an encoder"),
+        ("token_loss", [{"text": "a"}], "nothing that can be scored"),
+    ],
+)
+def test_probes_that_cannot_be_asked_are_told_with_whose_they_are(
+    world: World, learners: Learners, metric: str, items: list[dict[str, str]], reason: str
+) -> None:
+    forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
+    path = forge_probes(forge, metric, items).write(world.folder / "odd.skillpack")
+    world.init(learners.base)
+    said = world.fail("install", path, "--guard", code=1, kind="graft")
+    world.ask("install", path)
+    for told in (said, world.fail("probe", code=1, kind="graft")):
+        assert "the probes of `acme/math 1.0.0`" in told
+        assert reason in told
+        assert "`skillpm uninstall acme/math`" in told
+
+
+def forge_probes(forge: Forge, metric: str, items: list[dict[str, str]]) -> Forge:
+    """Put probes into a pack that nobody has measured."""
+    data = "".join(json.dumps(item) + "\n" for item in items).encode()
+    forge.layers.append((oci.PROBES_TYPE, data))
+    forge.manifest["capabilities"] = [
+        {"name": "probe", "metric": metric, "value": 1.0, "base_value": 0.5, "samples": len(items)}
+    ]
+    return forge

@@ -7,6 +7,7 @@ import pytest
 import tiny_learners
 import torch
 from tiny_learners import COLORS, MATH, Learners
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from skillpm.errors import GraftError
 from skillpm.probing.measure import MEASURES, Score, figure, mean, measure
@@ -172,3 +173,12 @@ def test_colours_are_no_sums(runner: Runner) -> None:
 def test_a_folder_without_a_tokenizer_is_told_of(models: Any) -> None:
     with pytest.raises(GraftError, match="cannot be run"):
         Runner.load(Path(models.pair("fp32")[0]), "cpu")
+
+
+def test_what_a_model_cannot_take_is_an_error_of_ours(runner: Runner) -> None:
+    small = LlamaConfig(
+        vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+    )
+    model = LlamaForCausalLM(small).eval()
+    with pytest.raises(GraftError, match="cannot answer the items of token_loss"):
+        measure(Runner(model, runner.tokenizer, True, "cpu"), "token_loss", ITEMS["token_loss"])
