@@ -17,6 +17,7 @@ from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_project_base, compose
 from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.sidefiles import INERT
 from skillpm.live.loading import load_base, load_tokenizer
 from skillpm.live.model import attach
 from skillpm.live.places import Places
@@ -25,12 +26,9 @@ from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity
 from skillpm.store.packs import StoredPack
 
-HARMLESS = frozenset({
-    "architectures", "dtype", "torch_dtype", "use_cache", "id2label", "label2id", "problem_type",
-    "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id",
-    "tie_word_embeddings",
-})  # fmt: skip
-"""Keys of a config that do not change what the weights of a running model compute."""
+HARMLESS = INERT | {"architectures", "pad_token_id", "tie_word_embeddings"}
+"""Keys of a config that do not change what the weights of a running model compute: what it was
+built by stays."""
 
 WARM_FLOOR = 1 << 28
 """Bytes for skills that are ready, where the base is smaller than that."""

@@ -36,6 +36,12 @@ ENTANGLED = frozenset({"model", "added_tokens"})
 VOLATILE = ("_name_or_path", "transformers_version")
 """Keys that say where and by what a model was saved, and nothing of the model."""
 
+INERT = frozenset({
+    *VOLATILE, "dtype", "torch_dtype", "use_cache", "id2label", "label2id", "problem_type",
+    "bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id",
+})  # fmt: skip
+"""Keys of a config by which no model is built otherwise: what its weights compute stays."""
+
 
 @dataclass(frozen=True)
 class SidePack:
@@ -129,6 +135,13 @@ def apply_side_files(
             config = json.parse_object(text, f"`{file.path}`")
             result[file.path] = json.pretty(merge_patch(config, content), sort_keys=False)
     return result
+
+
+def changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
+    """The keys at the top of a JSON file that another has otherwise."""
+    before, after = json.parse_object(old or b"{}", "the base's"), json.parse_object(new, "it")
+    both = {key for key in before.keys() & after.keys() if same_json(before[key], after[key])}
+    return frozenset((before.keys() | after.keys()) - both)
 
 
 def check_clashes(packs: Sequence[SidePack]) -> None:

@@ -1,10 +1,10 @@
 """A stage: one running base that takes one set of a lock after another (ADR 13)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Composition
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError
@@ -15,7 +15,7 @@ from skillpm.flows.compose import Hashed, check_composed
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.flows.sidefiles import INERT, apply_side_files, changed_keys, files_of
 from skillpm.probing.stand import Stand
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
@@ -24,14 +24,15 @@ from skillpm.store.scratch import disk_errors, scratch
 
 _SILENT = frozenset({"generation_config.json", "chat_template.jinja", "chat_template.json"})
 """Side files that change nothing of what a probe asks."""
+_PAD = "pad_token_id"
 
 
 @dataclass
 class Stage:
     """The project's base, running, and whatever set was put on it last.
 
-    The base is loaded once; a set with tensors of another shape or files of its own (a tokenizer,
-    say) is written to a scratch folder and loaded whole.
+    The base is loaded once; a set with tensors of another shape, a config that computes otherwise
+    or files of its own (a tokenizer, say) is written to a scratch folder and loaded whole.
     """
 
     setting: Setting
@@ -56,7 +57,7 @@ class Stage:
         composition, packs = compose(self.setting, self.base, self.identity, lock)
         side = apply_side_files(files_of(self.base), side_packs(packs))
         touched = composition.touched.keys()
-        if not side.keys() - _SILENT and self.stand.fits(composition, touched):
+        if self._is_silent(side) and self.stand.fits(composition, touched):
             hashed = Hashed(composition)
             shown = self.stand.show(hashed, touched)
             self._check(lock, composition, hashed)
@@ -73,6 +74,15 @@ class Stage:
         for part in parts:
             composition, _ = compose(self.setting, self.base, self.identity, part)
             self._check(part, composition, Hashed(composition))
+
+    def _is_silent(self, side: Mapping[str, bytes]) -> bool:
+        """Whether the running base answers as one that is loaded with these files."""
+        if side.keys() - _SILENT - {CONFIG}:
+            return False
+        if CONFIG not in side:
+            return True
+        told = changed_keys(files_of(self.base)(CONFIG), side[CONFIG]) - INERT
+        return not told or (told == {_PAD} and not self.stand.runner.minds_padding)
 
     def _check(self, lock: Lockfile, composition: Composition, hashed: Hashed) -> None:
         leaves = hashed.leaves(self.identity)

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.utils import logging
 
 from skillpm.errors import GraftError
@@ -74,6 +80,18 @@ class Runner:
             hint = "it needs config.json and the tokenizer beside its weights"
             raise not_runnable(folder, problem, hint) from problem
         return cls(model, tokenizer, causal, device)
+
+    @property
+    def minds_padding(self) -> bool:
+        """Whether the config's `pad_token_id` has a say in what is computed.
+
+        Some families count positions from it (RoBERTa, XGLM). An embedding knows it for training.
+        """
+        return any(
+            hasattr(module, "padding_idx")
+            for module in self.model.modules()
+            if not isinstance(module, (torch.nn.Embedding, PreTrainedModel))
+        )
 
     def batches(self, texts: Iterable[str]) -> list[Batch]:
         """Texts as batches: of equal slices of their stream for an LM, padded for an encoder."""
