@@ -8,9 +8,8 @@ from typing import Any, cast
 import torch
 
 from skillpm.running.runner import Runner
+from skillpm.spec.probes import LONGEST
 
-LONGEST = 512
-"""The tokens of a text that count, where the model takes as many."""
 _AT_ONCE = 2048
 """The tokens of a batch, padding included."""
 _NARROWEST = 2

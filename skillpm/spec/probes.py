@@ -5,7 +5,7 @@ line may be a head, `{"probes": 1, "tolerance": 0.1}`. Files come from strangers
 before anything is run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Annotated, Any, Literal
@@ -21,6 +21,11 @@ ITEM_LIMIT = 1000
 TEXT_LIMIT = 8192
 LABEL_LIMIT = 64
 """The labels of one file."""
+LONGEST = 512
+"""The tokens of a text that count, where the model takes as many."""
+WORK_LIMIT = 1 << 20
+"""The tokens that one file may have a model read: what `ITEM_LIMIT` of the longest plain items make
+up. Only items with many choices or labels come to more."""
 TOLERANCE = 0.1
 """The share of the recorded gain that may be lost where a file does not say."""
 
@@ -155,6 +160,31 @@ def asked_text(item: Document) -> str:
     )
 
 
+def work(items: Mapping[str, Sequence[Document]]) -> int:
+    """The most tokens that a model reads for these items, told before there is a model.
+
+    No token is shorter than a byte, and no more count of a text than `LONGEST`.
+    """
+    labels = sorted({one.label for one in items.get("accuracy", ()) if isinstance(one, Labelled)})
+    shown = (text for found in items.values() for one in found for text in _shown(one, labels))
+    return sum(min(LONGEST, len(text.encode())) for text in shown)
+
+
+def _shown(item: Document, labels: Sequence[str]) -> Iterator[str]:
+    """The texts that a model is shown for an item."""
+    match item:
+        case Choice():
+            yield from (item.question + choice for choice in item.choices)
+        case Labelled():
+            yield from (item.text + label for label in labels)
+        case Asked():
+            yield item.prompt + item.answer
+        case Sought():
+            yield from (item.query, item.document)
+        case Spoken():
+            yield item.text
+
+
 def parse_probes(data: bytes, what: str = "the probe file") -> Probes:
     """Read probes; raise `SpecError` with every problem and its line."""
     if len(data) > FILE_LIMIT:
@@ -257,3 +287,7 @@ def _wholes(items: Mapping[str, list[tuple[int, Document]]]) -> Iterator[tuple[s
     found = {one.document for _, one in items.get("mrr", ()) if isinstance(one, Sought)}
     if len(found) == 1:
         yield "", "mrr has one document only; it needs others to tell it from"
+    tokens = work({name: [one for _, one in found] for name, found in items.items()})
+    if tokens > WORK_LIMIT:
+        told = f"a model would read up to {tokens:,} tokens for it, {WORK_LIMIT:,} at most"
+        yield "", f"{told}: have fewer items, choices or labels, or shorter texts"

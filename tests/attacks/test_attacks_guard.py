@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attack_worlds import Forge
@@ -69,7 +70,7 @@ def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) 
     ],
 )
 def test_probes_that_cannot_be_asked_are_told_with_whose_they_are(
-    world: World, learners: Learners, metric: str, items: list[dict[str, str]], reason: str
+    world: World, learners: Learners, metric: str, items: list[dict[str, Any]], reason: str
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
     path = forge_probes(forge, metric, items).write(world.folder / "odd.skillpack")
@@ -82,7 +83,29 @@ def test_probes_that_cannot_be_asked_are_told_with_whose_they_are(
         assert "`skillpm uninstall acme/math`" in told
 
 
-def forge_probes(forge: Forge, metric: str, items: list[dict[str, str]]) -> Forge:
+def test_probes_that_make_up_endless_work_are_not_asked(world: World, learners: Learners) -> None:
+    item = {"question": "x" * 600, "choices": [f"{n}" for n in range(32)], "answer": 0}
+    forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
+    path = forge_probes(forge, "multiple_choice", [item] * 100).write(world.folder / "p.skillpack")
+    world.init(learners.base)
+    said = world.fail("install", path, "--guard", code=1, kind="spec")
+    assert "the probe file of acme/math 1.0.0" in said
+    assert "tokens" in said
+    file = write_probes(world.folder / "own.jsonl", [item] * 100)
+    command = (
+        "pack",
+        *learners.math,
+        "--name",
+        "acme/math",
+        "--version",
+        "2.0.0",
+        "--probes",
+        file,
+    )
+    assert "own.jsonl" in world.fail(*command, code=1, kind="spec")
+
+
+def forge_probes(forge: Forge, metric: str, items: list[dict[str, Any]]) -> Forge:
     """Put probes into a pack that nobody has measured."""
     data = "".join(json.dumps(item) + "\n" for item in items).encode()
     forge.layers.append((oci.PROBES_TYPE, data))

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from skillpm.errors import SpecError
-from skillpm.spec.probes import ITEM_LIMIT, METRICS, TEXT_LIMIT, Choice, Sought, parse_probes
+from skillpm.spec.probes import (
+    ITEM_LIMIT,
+    LONGEST,
+    METRICS,
+    TEXT_LIMIT,
+    Choice,
+    Sought,
+    parse_probes,
+    work,
+)
+
+LONG = 2000
 
 
 def lines(*items: Any) -> bytes:
@@ -145,3 +156,47 @@ def test_better_is_less_for_a_loss_and_more_for_all_else() -> None:
     gains = {name: metric.gain(2.0, 1.0) for name, metric in METRICS.items()}
     assert gains.pop("token_loss") == -1.0
     assert set(gains.values()) == {1.0}
+
+
+def test_the_work_of_a_file_is_counted_in_the_texts_that_a_model_is_shown() -> None:
+    items = [
+        {"text": "abcd"},
+        {"prompt": "2+2=", "answer": "é"},
+        {"question": "q", "choices": ["a", "bc"], "answer": 0},
+        {"query": "abc", "document": "de"},
+        {"query": "abc", "document": "d" * 2000},
+        {"text": "t", "label": "one"},
+        {"text": "tt", "label": "three"},
+    ]
+    texts = [4, 6, 2, 3, 3, 2, 3, LONGEST, 4, 6, 5, 7]
+    assert work(parse_probes(lines(*items)).items) == sum(texts)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"text": "x" * LONG},
+        {"prompt": "x" * LONG, "answer": "y"},
+        {"query": "x" * LONG, "document": "y" * LONG},
+        {"question": "x" * 250, "choices": ["a", "b", "c", "d"], "answer": 0},
+    ],
+    ids=lambda item: next(iter(item)),
+)
+def test_as_many_items_as_there_may_be_are_read(item: dict[str, Any]) -> None:
+    key = next(iter(item))
+    many = [{**item, key: f"{n}{item[key]}"[:LONG]} for n in range(ITEM_LIMIT - 1)]
+    other = [{"query": "q", "document": "d"}] if key == "query" else []
+    assert parse_probes(lines(*many, *other)).count >= ITEM_LIMIT - 1
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"question": "x" * 600, "choices": [f"{n}" for n in range(32)], "answer": 0}] * 100,
+        [{"text": "x" * 600, "label": f"{n % 40}"} for n in range(100)],
+    ],
+    ids=["choices", "labels"],
+)
+def test_a_few_items_that_make_up_endless_work_are_refused(items: list[dict[str, Any]]) -> None:
+    with pytest.raises(SpecError, match=r"of `acme/x`.*\n.* tokens for it, 1,048,576 at most"):
+        parse_probes(lines(*items), "the probe file of `acme/x`")
