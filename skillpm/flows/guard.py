@@ -4,7 +4,7 @@ Evaluated on the planned set, after its blobs have come and before anything is s
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skillpm.environment.generation import differences
 from skillpm.environment.project import Project
@@ -16,6 +16,7 @@ from skillpm.flows.fit import reachable
 from skillpm.flows.probe import Result, carried_by
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
+from skillpm.flows.taken import Taken
 from skillpm.flows.trials import Trials, without
 from skillpm.flows.waysout import Way, way_out
 from skillpm.spec.lockfile import Lockfile
@@ -30,7 +31,7 @@ class Blame:
     """Probes of one skill that fail, and who brings that about.
 
     `alone`: it fails with nothing else installed, so it is its own culprit. `before`: it fails
-    without the change too.
+    without the change too. `taken`: the releases that the change takes away are the culprits.
     """
 
     victim: SkillName
@@ -38,6 +39,7 @@ class Blame:
     culprits: tuple[SkillName, ...]
     alone: bool = False
     before: bool = False
+    taken: tuple[str, ...] = ()
 
 
 class GuardError(GraftError):
@@ -66,8 +68,10 @@ class GuardError(GraftError):
                     f"  `{one.skill}` {one.metric}: recorded {one.recorded:.4g}, would be "
                     f"{one.now:.4g}, may be {one.bound:.4g}"
                 )
-            names = " and ".join(f"`{lock.skills[skill].ref}`" for skill in blame.culprits)
-            yield f"    culprit: {names}, {_why(blame)}"
+            refs = blame.taken or [lock.skills[skill].ref for skill in blame.culprits]
+            names = " and ".join(f"`{ref}`" for ref in refs)
+            head = "the removal of " if blame.taken else ""
+            yield f"    culprit: {head}{names}, {_why(blame)}"
         if len(self.blames) > _SHOWN:
             yield f"  … and {len(self.blames) - _SHOWN} more skills"
 
@@ -77,6 +81,8 @@ def _why(blame: Blame) -> str:
         return "which does not hold on the base alone: lossy, not routed to, or not what it says"
     if blame.before:
         return "installed already: it fails without this change too"
+    if blame.taken:
+        return f"with which `{blame.victim}` holds"
     return f"without which `{blame.victim}` holds"
 
 
@@ -110,10 +116,22 @@ def guard(
     if all(one.passed for one in results):
         held = f"the guard holds: {len(results)} probe values of {len(carried)} skills"
         return (held, *notes)
-    blames, leave = _blames(trials, _moved(before, lock), results)
+    taken = Taken.of(trials, before)
+    blames, leave = _blames(trials, taken, _moved(before, lock), results)
     wishes = project.read_file().skills if plan.wishes is None else plan.wishes
     way = way_out(trials, leave, wishes, alone=any(blame.alone for blame in blames))
-    raise GuardError(plan.action, blames, lock, way)
+    raise GuardError(plan.action, blames, lock, _keeping(way, taken, blames))
+
+
+def _keeping(way: Way, taken: Taken, blames: Sequence[Blame]) -> Way:
+    """The way out where a change is stopped for what it takes away: that stays."""
+    skills = sorted({skill for blame in blames if blame.taken for skill in blame.culprits})
+    if not skills:
+        return way
+    names = ", ".join(f"`{ref}`" for ref in taken.refs(skills))
+    mended = not way.leave_out and taken.mend(skills)
+    keep = f"keep {names}{': all probes hold then' if mended else ''}"
+    return replace(way, hint=f"{keep}; {way.hint}" if way.leave_out else keep, mended=mended)
 
 
 def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
@@ -125,23 +143,28 @@ def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
 
 
 def _blames(
-    trials: Trials, moved: frozenset[SkillName], results: Sequence[Result]
+    trials: Trials, taken: Taken, moved: frozenset[SkillName], results: Sequence[Result]
 ) -> tuple[tuple[Blame, ...], frozenset[SkillName]]:
     """Blames for what fails, and the skills without which all that is left holds.
 
     One victim is searched for at a time, and what it hangs on is left out; whoever holds then
-    shares its blame. A skill that is left out itself is no victim any more.
+    shares its blame. A skill that is left out itself is no victim any more; one that fails for want
+    of what the change takes away is mended by nobody's leaving.
     """
     failed = _failed(results)
     blames: list[Blame] = []
-    left_out: set[SkillName] = set()
+    left_out, wanting = set[SkillName](), set[SkillName]()
     waiting, rest = sorted(failed), frozenset(trials.lock.skills)
     while waiting:
-        blame = _blame(trials, waiting[0], rest, moved & rest)
+        blame = _blame(trials, taken, waiting[0], rest, moved & rest)
+        if blame.taken:
+            blames.append(replace(blame, failed=failed[blame.victim]))
+            wanting.add(waiting.pop(0))
+            continue
         gone = (moved & {*blame.culprits}) or (moved & {blame.victim}) or {*blame.culprits}
         left_out |= gone
         rest = without(trials.lock, left_out)
-        still = _failed(trials.results(rest))
+        still = _failed([one for one in trials.results(rest) if one.skill not in wanting])
         mended = {blame.victim, *(skill for skill in waiting if skill in rest - still.keys())}
         blames += [
             Blame(
@@ -169,7 +192,11 @@ def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
 
 
 def _blame(
-    trials: Trials, victim: SkillName, rest: frozenset[SkillName], moved: frozenset[SkillName]
+    trials: Trials,
+    taken: Taken,
+    victim: SkillName,
+    rest: frozenset[SkillName],
+    moved: frozenset[SkillName],
 ) -> Blame:
     """Who makes one skill fail in `rest`, which is all that has not been left out so far."""
     if trials.fails(victim, {victim}):
@@ -182,6 +209,9 @@ def _blame(
         return trials.fails(victim, skills)
 
     if not new or (old and fails(settled)):
+        lost = taken.culprits(victim, settled)
+        if lost:
+            return Blame(victim, (), lost, taken=taken.refs(lost))
         culprits = smallest_culprits(fails, own, old)
         return Blame(victim, (), culprits, before=victim not in moved)
     return Blame(victim, (), smallest_culprits(fails, settled, new))

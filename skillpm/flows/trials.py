@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from skillpm.errors import GraftError
+from skillpm.errors import GraftError, ResolutionError
 from skillpm.flows.answering import Answers, answers_of
 from skillpm.flows.fit import prune, reachable
 from skillpm.flows.probe import Carried, Result, evaluate
@@ -60,7 +60,7 @@ class Trials:
         """Whether any probe of one skill fails in the part with these, or there is no such part."""
         try:
             return not all(one.passed for one in self.results(skills, [victim]))
-        except GraftError:  # skills of it undo each other, say
+        except (GraftError, ResolutionError):  # skills of it undo each other, say
             return True
 
     def _part(self, skills: Iterable[SkillName], weights: Weights | None) -> Lockfile:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from skillpm.errors import GraftError
+from skillpm.errors import GraftError, ResolutionError
 from skillpm.flows.trials import Trials, without
 from skillpm.spec.compat import can_be_weighed
 from skillpm.spec.names import SkillName
@@ -34,7 +34,7 @@ def way_out(
     Costs up to four compositions. Only a skill that skillpm.toml names can be given a weight.
     """
     rest = without(trials.lock, suspects)
-    mended = _holds(trials, rest)
+    mended = holds(trials, rest)
     named = set(wishes)
     weights: dict[SkillName, float] = {}
     routed = trials.lock.graft.routed
@@ -54,18 +54,18 @@ def _weights(trials: Trials, suspects: frozenset[SkillName]) -> dict[SkillName, 
         return {}
     for share in WEIGHTS:
         weights = {s: round(share * trials.lock.skills[s].weight, 6) for s in sorted(suspects)}
-        if _holds(trials, trials.lock.skills, weights):
+        if holds(trials, trials.lock.skills, weights):
             return weights
     return {}
 
 
-def _holds(
+def holds(
     trials: Trials, skills: Iterable[SkillName], weights: Mapping[SkillName, float] | None = None
 ) -> bool:
     """Whether all probes of a trial hold; not so where the set cannot be put together."""
     try:
         return trials.hold(skills, weights)
-    except GraftError:
+    except (GraftError, ResolutionError):
         return False
 
 

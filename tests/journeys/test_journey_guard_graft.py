@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from skillpm_world import World, snapshot
 from tiny_learners import MATH_PROBES, Learners, write_probes
 from tiny_models import copy_model, rewrite
@@ -26,3 +27,48 @@ def test_skills_that_undo_each_other_do_not_pass_the_guard(
     before = snapshot(world.project)
     assert "changes no tensor" in world.fail("install", less, "--guard", code=1, kind="graft")
     assert snapshot(world.project) == before
+
+
+@pytest.fixture
+def mended(world: World, learners: Learners) -> None:
+    """A set in which `acme/math` holds only because one skill takes back what another did."""
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    base, noisy = (load_file(one / "model.safetensors") for one in learners.noise)
+    tuned = copy_model(learners.base, world.folder / "anti")
+    rewrite(
+        tuned, lambda tensors: tensors.update({n: 2 * base[n] - noisy[n] for n in list(tensors)})
+    )
+    math = learners.pack(world, "math", "--probes", probes)
+    anti = world.pack((learners.base, tuned), "acme/anti", "1.0.0")
+    world.init(learners.base)
+    world.ask("install", math, learners.pack(world, "noise"), anti, learners.pack(world, "gentle"))
+    assert world.ask("probe")["passed"]
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_removal_that_hurts_is_the_culprit(world: World) -> None:
+    plan = world.folder / "plan.json"
+    outcome = world.run("uninstall", "acme/anti", "acme/gentle", "--dry-run", "--json")
+    plan.write_text(outcome.out)
+    before = snapshot(world.project)
+    said = world.fail("apply", plan, "--guard", code=1, kind="graft")
+    removal = "the removal of `acme/anti 1.0.0`, with which `acme/math` holds"
+    assert [line for line in said.splitlines() if "culprit" in line] == [f"    culprit: {removal}"]
+    assert said.endswith("\nkeep `acme/anti 1.0.0`: all probes hold then")
+    assert snapshot(world.project) == before
+
+
+@pytest.mark.usefixtures("mended")
+def test_so_is_one_that_moves_on_and_helps_no_more(world: World, learners: Learners) -> None:
+    world.publish(learners.gentle, "acme/anti", "1.1.0")
+    said = world.fail("upgrade", "acme/anti", "--guard", code=1, kind="graft")
+    assert "culprit: the removal of `acme/anti 1.0.0`, with which `acme/math` holds" in said
+
+
+@pytest.mark.usefixtures("mended")
+def test_what_fails_with_or_without_the_removal_is_told_apart(world: World) -> None:
+    world.ask("uninstall", "acme/anti")
+    plan = world.folder / "plan.json"
+    plan.write_text(world.run("uninstall", "acme/gentle", "--dry-run", "--json").out)
+    said = world.fail("apply", plan, "--guard", code=1, kind="graft")
+    assert "culprit: `acme/noise 1.0.0`, installed already" in said
