@@ -1,5 +1,7 @@
 """`graft --tune`: weights searched by the probes, said first, and a new generation on `--yes`."""
 
+import json
+
 import pytest
 from skillpm_world import World, snapshot
 from tiny_learners import MATH_PROBES, Learners, write_probes
@@ -61,3 +63,18 @@ def test_a_routed_graft_has_no_weights_to_find(world: World) -> None:
     world.fail("graft", "--tune", "--only", "acme/math", code=2, kind="usage")
     world.ask("install")
     assert "routed" in world.fail("graft", "--tune", code=1, kind="graft")
+
+
+@pytest.mark.usefixtures("hurt")
+def test_weights_are_searched_by_the_projects_own_method(world: World) -> None:
+    text, kept = world.file.read_text(), {}
+    for method in ("sum", "ties", "dare", "pcb", "sce"):
+        world.file.write_text(f'{text}\n[graft]\nmethod = "{method}"\n')
+        world.ask("install")
+        probed = json.loads(world.run("probe", "--json").out)["results"]
+        shares = [
+            min(1.0, (one["now"] - one["base"]) / (one["recorded"] - one["base"])) for one in probed
+        ]
+        kept[method] = world.ask("graft", "--tune", "--budget", "1")["kept"]["before"]
+        assert kept[method] == pytest.approx(min(shares), abs=1e-4)
+    assert len({kept[method] for method in ("sum", "ties", "dare")}) == 3
