@@ -42,7 +42,8 @@ def forecast_plain(done: "Changed", *, explain: bool) -> dict[str, Any]:
     pairs = [{**asdict(pair), "a": str(pair.a), "b": str(pair.b)} for pair in found.pairs]
     skills = [{**asdict(one), "skill": str(one.skill)} for one in found.skills]
     notes = list(found.notes)
-    return {"forecast": pairs, "forecast_skills": skills, "forecast_notes": notes}
+    told = {"forecast_notes": notes, "forecast_method": found.method}
+    return {"forecast": pairs, "forecast_skills": skills, **told}
 
 
 def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
@@ -52,7 +53,7 @@ def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
         return
     if found.pairs:
         shown = found.pairs if explain else found.pairs[:ROWS]
-        click.echo("\nwhat a merge would cost, forecast from the manifests alone:")
+        click.echo("\nwhat a merge by `sum` would cost, forecast from the manifests alone:")
         head = ("a", "b", "overlap", "cosine", "a loses", "b loses", "level")
         emit_table([_row(pair) for pair in shown], head)
         if len(shown) < len(found.pairs):

@@ -14,4 +14,4 @@ def forecast_lock(
     """The pairs of a lock that `about` names a skill of, from the manifests alone."""
     manifests = [packs[skill].manifest for skill in lock.skills]
     weights = {skill: locked.weight for skill, locked in lock.skills.items()}
-    return forecast(manifests, weights, lock.graft.mode, about)
+    return forecast(manifests, weights, lock.graft.mode, about, method=lock.graft.method)

@@ -10,13 +10,18 @@ from typing import Literal
 from skillpm.errors import SpecError
 from skillpm.spec.compat import lower_closure
 from skillpm.spec.manifest import Manifest
-from skillpm.spec.merging import ROUTED
+from skillpm.spec.merging import ROUTED, SUM
 from skillpm.spec.names import SkillName
 from skillpm.spec.overlap import Delta, Vector, cosine, delta_of, dot, overlap, scaled, total
 
 Level = Literal["none", "low", "medium", "high", "unknown"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
 LOSS = "token_loss"
+_ROUTED = "each answer is routed to one skill: nothing is merged, so no skill is hurt"
+_OTHER = (
+    "the forecast is of a merge by `sum`, and `[graft]` asks for `{}`, which keeps or rescales "
+    "parts of each skill: what it costs may be more or less; `--guard` measures it"
+)
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,15 @@ class SkillForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The pairs that were asked for, the worst first, and every skill of the set by name."""
+    """The pairs that were asked for, the worst first, and every skill of the set by name.
+
+    `method` is the one that is forecast; None where nothing is merged.
+    """
 
     pairs: tuple[PairForecast, ...]
     skills: tuple[SkillForecast, ...]
     notes: tuple[str, ...]
+    method: str | None = SUM
 
 
 def level_of(harm: float | None) -> Level:
@@ -158,36 +167,35 @@ def forecast(
     weights: Mapping[SkillName, float],
     mode: str,
     about: Collection[SkillName] | None = None,
+    *,
+    method: str = SUM,
 ) -> Forecast:
     """Every pair of the set that `about` names a skill of; all where it is None.
 
     Costs about 0.2 ms a pair. A pack whose sketch cannot be used is told of in `notes`, its pairs
-    are `unknown`. Where answers are routed there is no merge, and nothing can be hurt by one.
+    are `unknown`. Where answers are routed there is no merge, and nothing is forecast. Any other
+    `method` is told of: what is forecast is a sum.
     """
+    if mode == ROUTED:
+        return Forecast((), (), (_ROUTED,) if len(manifests) > 1 else (), None)
     found = _Set(manifests, weights)
     met = [
         (a, b)
         for a, b in combinations(found.skills, 2)
         if (about is None or a in about or b in about) and found.rivals(a, b)
     ]
-    pairs = [_pair(found, a, b, merges=mode != ROUTED) for a, b in met]
-    skills = [_skill(found, skill, merges=mode != ROUTED) for skill in found.skills]
-    notes = [*found.notes]
-    if mode == ROUTED:
-        notes.append("each answer is routed to one skill: nothing is merged, so no skill is hurt")
+    pairs = [_pair(found, a, b) for a, b in met]
+    skills = [_skill(found, skill) for skill in found.skills]
     ordered = sorted(pairs, key=lambda pair: (-pair.worst, pair.a, pair.b))
-    return Forecast(tuple(ordered), tuple(skills), tuple(notes))
+    others = (_OTHER.format(method),) if pairs and method != SUM else ()
+    return Forecast(tuple(ordered), tuple(skills), (*found.notes, *others))
 
 
-def _pair(found: _Set, a: SkillName, b: SkillName, *, merges: bool) -> PairForecast:
+def _pair(found: _Set, a: SkillName, b: SkillName) -> PairForecast:
     if a not in found.deltas or b not in found.deltas:
         return PairForecast(a, b, None, None, None, None, None, "unknown")
     ours, theirs = found.deltas[a], found.deltas[b]
-    to_a, to_b = (
-        (0.0, 0.0)
-        if not merges
-        else (found.lost(a, found.weighed(b)), found.lost(b, found.weighed(a)))
-    )
+    to_a, to_b = found.lost(a, found.weighed(b)), found.lost(b, found.weighed(a))
     known = [harm for harm in (to_a, to_b) if harm is not None]
     level = level_of(max(known, default=None))
     return PairForecast(
@@ -195,6 +203,6 @@ def _pair(found: _Set, a: SkillName, b: SkillName, *, merges: bool) -> PairForec
     )
 
 
-def _skill(found: _Set, skill: SkillName, *, merges: bool) -> SkillForecast:
-    lost = found.lost(skill, found.strangers(skill)) if merges else 0.0
+def _skill(found: _Set, skill: SkillName) -> SkillForecast:
+    lost = found.lost(skill, found.strangers(skill))
     return SkillForecast(skill, lost, level_of(lost))

@@ -84,6 +84,24 @@ def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
     assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""
 
 
+def test_a_forecast_says_where_the_project_merges_otherwise_or_not_at_all(market: World) -> None:
+    text = market.file.read_text()
+    asked = ("install", "acme/tone", "--dry-run")
+    market.file.write_text(text + '\n[graft]\nmethod = "ties"\n')
+    found, shown = market.ask(*asked), market.run(*asked)
+    assert (len(found["forecast"]), found["forecast_method"]) == (1, "sum")
+    assert "`[graft]` asks for `ties`" in found["forecast_notes"][0]
+    assert "what a merge by `sum` would cost" in shown.out
+    assert "`[graft]` asks for `ties`" in shown.err
+
+    market.file.write_text(text + '\n[graft]\nmode = "routed"\n')
+    found, shown = market.ask(*asked), market.run(*asked)
+    assert (found["forecast"], found["forecast_skills"], found["forecast_method"]) == ([], [], None)
+    assert "nothing is merged" in found["forecast_notes"][0]
+    assert "nothing is merged" in shown.err
+    assert "lose" not in shown.out
+
+
 def test_a_cosine_within_its_error_says_that_it_may_be_zero(market: World) -> None:
     found = market.ask("install", "acme/sql", "--dry-run")["forecast"][0]
     assert abs(found["cosine"]) < 2 * found["cosine_error"]

@@ -138,11 +138,21 @@ def test_harms_of_strangers_add_up_for_each_skill() -> None:
     assert found.skills[0].harm == pytest.approx(sum(one or 0 for one in single))
 
 
-def test_where_answers_are_routed_nobody_is_hurt() -> None:
+def test_where_answers_are_routed_nothing_is_forecast() -> None:
     found = told(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
-    assert [(p.harm_to_a, p.harm_to_b, p.level) for p in found.pairs] == [(0.0, 0.0, "none")]
-    assert [one.level for one in found.skills] == ["none", "none"]
-    assert "nothing is merged" in found.notes[0]
+    assert (found.pairs, found.skills, found.method) == ((), (), None)
+    assert "nothing is merged, so no skill is hurt" in found.notes[0]
+    assert told(skill("big", 9 * EAST), mode="routed").notes == ()
+
+
+def test_a_forecast_for_another_method_says_that_it_is_of_a_sum() -> None:
+    both = [skill("big", 3 * EAST), skill("small", NORTH)]
+    found, summed = forecast(both, {}, "merged", method="ties"), told(*both)
+    assert (found.pairs, found.skills, found.method) == (summed.pairs, summed.skills, "sum")
+    assert summed.notes == ()
+    (note,) = found.notes
+    assert "of a merge by `sum`, and `[graft]` asks for `ties`" in note
+    assert forecast(both[:1], {}, "merged", method="ties").notes == ()
 
 
 def test_a_sketch_that_cannot_be_used_is_told_and_leaves_the_others_as_they_were() -> None:
