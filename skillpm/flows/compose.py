@@ -42,8 +42,9 @@ def composed_identity(
 class Hashed:
     """A composition as a source, whose tensors are hashed as they are read."""
 
-    def __init__(self, composition: Composition) -> None:
+    def __init__(self, composition: Composition, advance: Callable[[int], None]) -> None:
         self.specs = composition.specs
+        self._advance = advance
         self._composition = composition
         self._found: dict[str, Digest] = {}
 
@@ -52,6 +53,7 @@ class Hashed:
         hasher = LeafHasher(self.specs[name].dtype, self.specs[name].shape)
         for chunk in self._composition.chunks(name):
             hasher.update(chunk)
+            self._advance(len(chunk))
             yield chunk
         self._found[name] = hasher.digest()
 

@@ -6,7 +6,7 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
 from skillpm.flows.manifest_of import Against, Attached
 from skillpm.flows.probe import CAPABILITY
-from skillpm.flows.setting import Setting
+from skillpm.flows.setting import Advance, Setting
 from skillpm.flows.sidefiles import cut_side_files
 from skillpm.flows.stage import running
 from skillpm.probing.measure import figure, mean, measure
@@ -39,8 +39,9 @@ def examine(
             "the set below has tensors of other shapes than the base: its probes cannot be run",
             hint="leave out --probes",
         )
-    before = _values(stand.show(reference.source, below), probes)
-    after = _values(_tuned(against, stand, below, device), probes)
+    advance = setting.progress("probe items", 2 * probes.count)
+    before = _values(stand.show(reference.source, below), probes, advance)
+    after = _values(_tuned(against, stand, below, device), probes, advance)
     found = []
     for name, value in after.items():
         if METRICS[name].gain(value, before[name]) <= 0:
@@ -60,10 +61,12 @@ def examine(
     return Attached(((PROBES_TYPE, data, FILE),), tuple(found))
 
 
-def _values(runner: Runner, probes: Probes) -> Mapping[str, float]:
-    return {
-        name: figure(mean(measure(runner, name, items))) for name, items in probes.items.items()
-    }
+def _values(runner: Runner, probes: Probes, advance: Advance) -> Mapping[str, float]:
+    found = {}
+    for name, items in probes.items.items():
+        found[name] = figure(mean(measure(runner, name, items)))
+        advance(len(items))
+    return found
 
 
 def _tuned(against: Against, stand: Stand, below: set[str], device: str) -> Runner:

@@ -101,19 +101,22 @@ def probe(
             answers: Answers = Merged(Runner.load(graft, device))
     else:
         answers = answers_of(open_stage(setting, project, device), lock)
-    results = tuple(r for one in carried.values() for r in evaluate(answers, one))
+    results = tuple(r for one in carried.values() for r in evaluate(setting, answers, one))
     return Probed(current.number, lock.graft.mode, results, without)
 
 
-def evaluate(answers: Answers, carried: Carried) -> list[Result]:
+def evaluate(setting: Setting, answers: Answers, carried: Carried) -> list[Result]:
     """Every recorded metric of one pack, as it is answered now."""
     results = []
+    asked = sum(len(carried.probes.items[name]) for name in carried.recorded)
+    advance = setting.progress("probe items", asked)
     for name, recorded in carried.recorded.items():
         samples, tolerance = len(carried.probes.items[name]), carried.probes.tolerances[name]
         base = recorded.value if recorded.base_value is None else recorded.base_value
         metric = METRICS[name]
         leeway = metric.allowance(recorded.value, base, samples=samples, tolerance=tolerance)
         now = _now(answers, carried, name)
+        advance(samples)
         bound = figure(metric.bound(recorded.value, leeway))
         results.append(
             Result(carried.skill, name, base, recorded.value, now, samples, tolerance, bound)

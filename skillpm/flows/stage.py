@@ -11,7 +11,7 @@ from skillpm.errors import GraftError
 from skillpm.flows.anypack import side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_base, open_base
-from skillpm.flows.compose import Hashed, check_composed
+from skillpm.flows.compose import Hashed, check_composed, total_bytes
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
@@ -58,7 +58,7 @@ class Stage:
         side = apply_side_files(files_of(self.base), side_packs(packs))
         touched = composition.touched.keys()
         if self._is_silent(side) and self.stand.fits(composition, touched):
-            hashed = Hashed(composition)
+            hashed = self._hashed(composition)
             shown = self.stand.show(hashed, touched)
             self._check(lock, composition, hashed)
             return shown
@@ -73,7 +73,7 @@ class Stage:
         parts = [prune(lock, [one]) for one in lock.skills] if lock.graft.routed else [lock]
         for part in parts:
             composition, _ = compose(self.setting, self.base, self.identity, part)
-            self._check(part, composition, Hashed(composition))
+            self._check(part, composition, self._hashed(composition))
 
     def _is_silent(self, side: Mapping[str, bytes]) -> bool:
         """Whether the running base answers as one that is loaded with these files."""
@@ -83,6 +83,9 @@ class Stage:
             return True
         told = changed_keys(files_of(self.base)(CONFIG), side[CONFIG]) - INERT
         return not told or (told == {_PAD} and not self.stand.runner.minds_padding)
+
+    def _hashed(self, composition: Composition) -> Hashed:
+        return Hashed(composition, self.setting.progress("composing", total_bytes(composition)))
 
     def _check(self, lock: Lockfile, composition: Composition, hashed: Hashed) -> None:
         leaves = hashed.leaves(self.identity)

@@ -74,5 +74,6 @@ class Trials:
                 self._standing = None
                 self._standing = (key, answers_of(self.stage, part))
                 self.count += 1
-            self._known[key, skill] = evaluate(self._standing[1], self.carried[skill])
+            answers, setting = self._standing[1], self.stage.setting
+            self._known[key, skill] = evaluate(setting, answers, self.carried[skill])
         return self._known[key, skill]

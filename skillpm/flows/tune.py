@@ -82,6 +82,7 @@ def _search(setting: Setting, project: Project, budget: int, device: str) -> Tun
         for skill, one in lock.skills.items()
         if skill in named and can_be_weighed(load_pack(setting.store, one.digest).manifest)
     }
+    advance = setting.progress("trials", budget)
     trials = Trials(open_stage(setting, project, device), lock, carried)
     known: dict[tuple[float, ...], Worth] = {}
 
@@ -94,6 +95,7 @@ def _search(setting: Setting, project: Project, budget: int, device: str) -> Tun
                 if not known:
                     raise
                 known[key] = _NOTHING
+            advance(1)
         return known[key]
 
     after = _climb(before, worth, lambda: len(known) >= budget)

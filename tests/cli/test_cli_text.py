@@ -1,5 +1,6 @@
 """What people read: every command without `--json`, and how each kind of failure ends."""
 
+import io
 import runpy
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 from skillpm_world import World, run_here, run_process
 from tiny_models import Models, Pair
 
@@ -197,6 +199,22 @@ def test_bars_are_drawn_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.strip() == ""
+
+
+def test_a_stage_that_comes_again_takes_its_bar_again_and_counts_in_its_own_unit() -> None:
+    bars = Bars(shown=True)
+    for total in (2_000_000, 4_000_000):
+        bars.start("composing", total)(total)
+        bars.start("probe items", total // 1_000_000)(1)
+    assert bars._progress is not None
+    shown = Console(width=120, file=io.StringIO(), record=True)
+    shown.print(bars._progress)
+    bars.close()
+    lines = shown.export_text().splitlines()
+    assert len(lines) == 2
+    assert "4.0/4.0 MB" in lines[0]
+    assert "1/4" in lines[1]
+    assert "/s" not in lines[1]
 
 
 def test_the_platforms_folder_is_home_where_none_is_named(world: World, tmp_path: Path) -> None:

@@ -1,19 +1,29 @@
 """The stage: what a set is shown on the running base, and what makes a model of its own."""
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from skillpm_world import World
-from tiny_learners import LETTERS, Learners
+from tiny_learners import LETTERS, MATH_PROBES, Learners, write_probes
 from tiny_models import copy_model, rewrite
 from transformers import AutoModel, LlamaConfig, RobertaConfig, XGLMConfig
 
+from skillpm.archive.reader import open_pack
 from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
+from skillpm.flows.ask import InstallRequest
+from skillpm.flows.guard import guard
+from skillpm.flows.install import install
+from skillpm.flows.probe import probe
+from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
+from skillpm.flows.tune import tune
 from skillpm.running.runner import Runner
 
 
@@ -49,6 +59,50 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
         alone = Runner.load(world.project / "graft", "cpu")
         texts = ["the cat sat on the mat. "]
         assert torch.equal(*(one.answer(one.batches(texts)[0]) for one in (shown, alone)))
+
+
+@dataclass
+class Watched:
+    """Who is told of progress, and keeps it: each stage with its total and what was done of it."""
+
+    stages: list[list[Any]] = field(default_factory=list)
+
+    def start(self, label: str, total: int) -> Callable[[int], None]:
+        stage = [label, total, 0]
+        self.stages.append(stage)
+
+        def advance(count: int) -> None:
+            stage[2] += count
+
+        return advance
+
+
+def test_whoever_waits_for_probes_is_told_how_far_they_are(
+    world: World, learners: Learners
+) -> None:
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    math = learners.pack(world, "math", "--probes", probes)
+    world.init(learners.base)
+
+    def told(run: Callable[[Setting], object]) -> list[list[Any]]:
+        watched, state = Watched(), State(project=world.project)
+        with ExitStack() as closing:
+            run(setting_of(state, closing.callback, progress=watched.start))
+        return [one for one in watched.stages if one[0] != "hashing base"]
+
+    request = InstallRequest(files=(open_pack(math),), guard=partial(guard, device="cpu"))
+    runs = [
+        told(lambda setting: install(setting, request)),
+        told(lambda setting: probe(setting, (), device="cpu")),
+        told(lambda setting: tune(setting, budget=2, device="cpu", write=False)),
+    ]
+    items = len(MATH_PROBES) - 1
+    for stages in runs:
+        found = [one for one in stages if one[0] != "trials"]
+        assert {one[0] for one in found} == {"composing", "probe items"}
+        assert all(total == done > 0 for _, total, done in found)
+        assert {total for label, total, _ in found if label == "probe items"} == {items}
+    assert [one for one in runs[2] if one[0] == "trials"] == [["trials", 2, 2]]
 
 
 @pytest.mark.parametrize(
