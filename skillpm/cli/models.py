@@ -8,10 +8,11 @@ import click
 from skillpm.cli.changes import plain
 from skillpm.cli.output import clean, emit_json, size_text
 from skillpm.cli.params import SKILL, refuse_together
-from skillpm.cli.probing import BUDGET_OF_TUNE, TUNE, tune_weights
+from skillpm.cli.probing import BUDGET_OF_TUNE, DEVICE_OF_TUNE, TUNE, device_of, tune_weights
 from skillpm.cli.state import Command, State, make_setting
 
 if TYPE_CHECKING:
+    from skillpm.flows.graft import Grafted
     from skillpm.spec.names import SkillName
 
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--fresh", is_flag=True, help="Take nothing over from the graft that is there.")
 @TUNE
 @BUDGET_OF_TUNE
+@DEVICE_OF_TUNE
 @click.pass_obj
 def graft(
     state: State, /, output: Path | None, only: "tuple[SkillName, ...]", **flags: Any
@@ -38,13 +40,17 @@ def graft(
     skillpm graft -o ./served --link
     skillpm graft --tune --yes
     """
+    device = device_of(flags, "tune")
     if flags["tune"]:
         refuse_together({**flags, "only": only, "output": output}, "tune", "only", "output", "link")
-        tune_weights(state, flags["budget"])
+        tune_weights(state, flags["budget"], device)
         return
     from skillpm.flows.graft import graft as flow
 
-    done = flow(make_setting(state), output, only, link=flags["link"], fresh=flags["fresh"])
+    _show(state, flow(make_setting(state), output, only, link=flags["link"], fresh=flags["fresh"]))
+
+
+def _show(state: State, done: "Grafted") -> None:
     if state.json:
         skills = [plain(one) for one in done.skills]
         emit_json(

@@ -9,10 +9,9 @@ import click
 from skillpm.cli.output import clean, emit_json, emit_table
 from skillpm.cli.params import SKILL, without_library
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from skillpm.flows.change import Guard
     from skillpm.flows.manifest_of import Attach
     from skillpm.flows.probe import Probed, Result
@@ -23,7 +22,9 @@ DEVICE = click.option(
     "--device", metavar="NAME", default="cpu", show_default=True, help="Where the model runs."
 )
 
-
+GUARD_DEVICE = click.option(
+    "--device", metavar="NAME", help="With --guard: where the model runs (cpu)."
+)
 GUARD = click.option(
     "--guard",
     is_flag=True,
@@ -31,15 +32,29 @@ GUARD = click.option(
 )
 
 
-def guard_of(flags: "Mapping[str, Any]") -> "dict[str, Guard | None]":
-    """What `--guard` hands to a flow; nothing is imported where it is not asked for."""
+def device_of(flags: dict[str, Any], runs: str) -> str:
+    """Take the device out of the flags; `UsageError` where the flag that runs models is not set."""
+    device: str | None = flags.pop("device")
+    if device is not None and not flags[runs]:
+        raise UsageError(
+            "`--device` says where a model runs, and none is run here", hint=f"add `--{runs}`"
+        )
+    return device or "cpu"
+
+
+def guard_of(flags: dict[str, Any]) -> "dict[str, Guard | None]":
+    """What `--guard` hands to a flow; nothing is imported where it is not asked for.
+
+    Takes the device out of the flags.
+    """
+    device = device_of(flags, "guard")
     if not flags["guard"]:
         return {"guard": None}
     try:
         from skillpm.flows.guard import guard
     except ImportError as problem:
         raise without_library("`--guard` runs the model", problem) from problem
-    return {"guard": partial(guard, device="cpu")}
+    return {"guard": partial(guard, device=device)}
 
 
 def attach_probes(path: Path, device: str | None) -> "Attach":
@@ -92,6 +107,9 @@ TUNE = click.option(
     is_flag=True,
     help="Search weights by the probes; write no graft. With --yes they become a new generation.",
 )
+DEVICE_OF_TUNE = click.option(
+    "--device", metavar="NAME", help="--tune: where the model runs (cpu)."
+)
 BUDGET_OF_TUNE = click.option(
     "--budget",
     metavar="N",
@@ -102,13 +120,13 @@ BUDGET_OF_TUNE = click.option(
 )
 
 
-def tune_weights(state: State, budget: int) -> None:
+def tune_weights(state: State, budget: int, device: str) -> None:
     """Search weights and show them; make them a new generation where the person said yes."""
     try:
         from skillpm.flows.tune import tune
     except ImportError as problem:
         raise without_library("`--tune` runs the model", problem) from problem
-    found = tune(make_setting(state), budget=budget, device="cpu", write=state.yes)
+    found = tune(make_setting(state), budget=budget, device=device, write=state.yes)
     generation = None if found.change is None else found.change.generation
     if state.json:
         weights = {str(skill): weight for skill, weight in found.after.items()}

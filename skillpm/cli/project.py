@@ -19,7 +19,7 @@ from skillpm.cli.params import (
     WANTED,
     refuse_together,
 )
-from skillpm.cli.probing import GUARD, guard_of
+from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, SpecError, UsageError
 
@@ -74,6 +74,7 @@ def init(state: State) -> None:
     help="Install exactly what a bundle holds: needs no registry and no network.",
 )
 @GUARD
+@GUARD_DEVICE
 @ACCEPT
 @ALLOW_YANKED
 @LOWEST
@@ -96,10 +97,11 @@ def install(
 
     explain = check_explain(flags)
     refuse_together(flags, "frozen", "lowest", "allow_yanked", "accept_footprint")
+    flags |= guard_of(flags)
     if bundle is not None:
         _install_bundle(state, bundle, wanted, flags, explain=explain)
         return
-    request = _request(wanted, **flags | guard_of(flags))
+    request = _request(wanted, **flags)
     show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
 
 
@@ -145,6 +147,7 @@ def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
 @DRY_RUN
 @EXPLAIN
 @GUARD
+@GUARD_DEVICE
 @ACCEPT
 @ALLOW_YANKED
 @LOWEST
@@ -169,7 +172,8 @@ def upgrade(
 
     explain = check_explain(flags)
     asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
-    request = InstallRequest(upgrade=asked, **flags | guard_of(flags))
+    flags |= guard_of(flags)
+    request = InstallRequest(upgrade=asked, **flags)
     show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
 
 
@@ -208,6 +212,7 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
 @click.argument("generation", type=click.IntRange(min=0), required=False)
 @DRY_RUN
 @GUARD
+@GUARD_DEVICE
 @click.pass_obj
 def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
     r"""Go back to a generation, by default the one before; twice is redo.
@@ -218,13 +223,15 @@ def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
     """
     from skillpm.flows.rollback import rollback as flow
 
-    show_change(state, flow(make_setting(state), generation, **flags | guard_of(flags)))
+    flags |= guard_of(flags)
+    show_change(state, flow(make_setting(state), generation, **flags))
 
 
 @click.command(cls=Command)
 @click.argument("plan", metavar="PLAN", type=click.Path(path_type=Path, allow_dash=True))
 @DRY_RUN
 @GUARD
+@GUARD_DEVICE
 @click.pass_obj
 def apply(state: State, /, plan: Path, **flags: Any) -> None:
     r"""Carry out a plan that a dry run saved: exactly that one, or nothing.
@@ -238,8 +245,9 @@ def apply(state: State, /, plan: Path, **flags: Any) -> None:
     """
     from skillpm.flows.apply import apply_saved
 
+    flags |= guard_of(flags)
     data, what = _plan_bytes(plan)
-    show_change(state, apply_saved(make_setting(state), data, what, **flags | guard_of(flags)))
+    show_change(state, apply_saved(make_setting(state), data, what, **flags))
 
 
 def _plan_bytes(path: Path) -> tuple[bytes, str]:

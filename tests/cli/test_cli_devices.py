@@ -1,0 +1,45 @@
+"""`--device`: where the models of guard and tuning run, and nowhere else."""
+
+from pathlib import Path
+
+import pytest
+from skillpm_world import World
+from tiny_learners import MATH_PROBES, Learners, write_probes
+
+
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        (("install",), "--guard"),
+        (("install", "--from", "x.skillbundle"), "--guard"),
+        (("upgrade",), "--guard"),
+        (("rollback",), "--guard"),
+        (("apply", "-"), "--guard"),
+        (("graft",), "--tune"),
+    ],
+)
+def test_a_device_without_what_runs_on_it_is_refused(
+    installed: World, command: tuple[str, ...], runs: str
+) -> None:
+    said = installed.fail(*command, "--device", "cpu", code=2, kind="usage")
+    assert f"add `{runs}`" in said
+
+
+@pytest.fixture
+def learnt(world: World, learners: Learners) -> Path:
+    """A pack with probes, installed; another one to come."""
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    world.init(learners.base)
+    world.ask("install", learners.pack(world, "math", "--probes", probes), "--guard")
+    return learners.pack(world, "gentle")
+
+
+def test_guard_and_tuning_run_on_the_device_that_is_named(world: World, learnt: Path) -> None:
+    nowhere = ("--device", "nowhere")
+    assert "nowhere" in world.fail("probe", *nowhere, code=1, kind="graft")
+    assert "nowhere" in world.fail("graft", "--tune", *nowhere, code=1, kind="graft")
+    for more in ((), ("--dry-run",)):
+        command = ("install", learnt, "--guard", *nowhere, *more)
+        assert "nowhere" in world.fail(*command, code=1, kind="graft")
+    assert world.ask("graft", "--tune", "--budget", "1", "--device", "cpu")["trials"] == 1
+    assert world.ask("install", learnt, "--guard", "--device", "cpu")["generation"] == 2
