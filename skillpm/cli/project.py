@@ -106,7 +106,7 @@ def install(
 
 
 def _install_bundle(
-    state: State, bundle: Path, wanted: tuple[str, ...], flags: dict[str, bool], *, explain: bool
+    state: State, bundle: Path, wanted: tuple[str, ...], flags: dict[str, Any], *, explain: bool
 ) -> None:
     from skillpm.flows.unbundle import install_bundle
 
@@ -116,10 +116,9 @@ def _install_bundle(
             hint=f"`skillpm install --from {bundle}`, then `skillpm install {wanted[0]}`",
         )
     asked = {"from": True, **flags}
-    refuse_together(asked, "from", "lowest", "allow_yanked", "accept_footprint", "guard")
-    done = install_bundle(
-        make_setting(state), bundle, frozen=flags["frozen"], dry_run=flags["dry_run"]
-    )
+    refuse_together(asked, "from", "lowest", "allow_yanked", "accept_footprint")
+    kept = {name: flags[name] for name in ("frozen", "dry_run", "guard")}
+    done = install_bundle(make_setting(state), bundle, **kept)
     show_change(state, done, explain=explain)
 
 

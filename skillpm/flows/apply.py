@@ -100,7 +100,7 @@ def _plan(
         raise StateError("the plan is frozen, but its set is not the one in skillpm.lock")
     packs = _packs(setting, registries, saved.lock)
     lock = checked_lock(setting, project, Claim("the plan", file, saved.lock, packs))
-    plan = Plan(saved.action, lock, packs, wishes, frozen=saved.frozen)
+    plan = Plan(saved.action, lock, packs, wishes, frozen=saved.frozen, fixed=True)
     return guarded(setting, project, registries, plan, guard)
 
 

@@ -50,8 +50,9 @@ class Plan:
     """What the environment is to become. `wishes` is the `[skills]` table, None to leave it.
 
     Where `[skills]` is set, `[graft]` is too: to what the lock has.
-    A `frozen` plan has the lock as it is on disk, and does not write it. A new project's file is to
-    be `text`, comments and all, where that is given.
+    A `frozen` plan has the lock as it is on disk, and does not write it. A `fixed` one comes from a
+    generation, a plan or a bundle: an edit of skillpm.toml makes it no other. A new project's file
+    is to be `text`, comments and all, where that is given.
     """
 
     action: str
@@ -61,6 +62,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     frozen: bool = False
     text: str | None = None
+    fixed: bool = False
 
 
 Guard = Callable[[Setting, Project, Registries, Plan], tuple[str, ...]]

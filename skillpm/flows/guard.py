@@ -119,7 +119,8 @@ def guard(
     taken = Taken.of(trials, before)
     blames, leave = _blames(trials, taken, _moved(before, lock), results)
     wishes = project.read_file().skills if plan.wishes is None else plan.wishes
-    way = way_out(trials, leave, wishes, alone=any(blame.alone for blame in blames))
+    alone = any(blame.alone for blame in blames)
+    way = way_out(trials, leave, wishes, alone=alone, fixed=plan.fixed)
     raise GuardError(plan.action, blames, lock, _keeping(way, taken, blames))
 
 

@@ -61,7 +61,7 @@ def _plan(
     packs = stored_packs(setting, registries, lock)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     lock = lock.with_root(known_root(lock, manifests))
-    plan = Plan(_action(target.number), lock, packs, target.wishes)
+    plan = Plan(_action(target.number), lock, packs, target.wishes, fixed=True)
     return guarded(setting, project, registries, plan, guard)
 
 

@@ -12,7 +12,7 @@ from skillpm.flows.anypack import check_is
 from skillpm.flows.base import check_base
 from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, preview
+from skillpm.flows.change import Changed, Guard, Plan, apply_plan, guarded, preview
 from skillpm.flows.checked import Claim, checked_lock
 from skillpm.flows.init import init_project
 from skillpm.flows.setting import Setting, open_model
@@ -21,28 +21,34 @@ from skillpm.store.packs import fetch_pack
 
 
 def install_bundle(
-    setting: Setting, path: Path, *, frozen: bool = False, dry_run: bool = False
+    setting: Setting,
+    path: Path,
+    *,
+    frozen: bool = False,
+    dry_run: bool = False,
+    guard: Guard | None = None,
 ) -> Changed:
     """Install exactly what a bundle holds: its lock, its `[skills]` and `[graft]`, its packs.
 
     In a folder that is no project, one is made of the base that the person names, with the rest of
     the bundle's project file. The bundle may come from anyone: its lock is verified against the
-    packs' own manifests. With `frozen` the lock that is there must be the bundle's.
+    packs' own manifests. With `frozen` the lock that is there must be the bundle's. A `guard` needs
+    a project that is there: what it stops has made none.
     """
     bundle = open_bundle(path)
     project, text = Project(setting.project), None
     if not project.file.exists():  # also where a cut-off `init` was about to write one
-        if dry_run or frozen:
+        if dry_run or frozen or guard is not None:
             project.read_file()
         text = _make_project(setting, bundle)
     if dry_run:
         registries = Registries(setting, project.read_file())
-        make = partial(_plan, setting, project, bundle, frozen=frozen)
+        make = partial(_guarded, setting, project, bundle, frozen=frozen, guard=guard)
         return preview(project, registries, make)
     with changing(setting, project, _action(path)):
-        plan = replace(_plan(setting, project, bundle, frozen=frozen), text=text)
-        for digest, pack in bundle.packs.items():
-            fetch_pack(setting.store, digest, pack)
+        plan = _guarded(setting, project, bundle, frozen=frozen, guard=guard)
+        plan = replace(plan, text=text)
+        _fetch(setting, bundle)
         return apply_plan(setting, project, Registries(setting, project.read_file()), plan)
 
 
@@ -67,6 +73,22 @@ def _make_project(setting: Setting, bundle: BundleFile) -> str:
     return set_base(bundle.project_text, made.base)
 
 
+def _fetch(setting: Setting, bundle: BundleFile) -> None:
+    for digest, pack in bundle.packs.items():
+        fetch_pack(setting.store, digest, pack)
+
+
+def _guarded(
+    setting: Setting, project: Project, bundle: BundleFile, *, frozen: bool, guard: Guard | None
+) -> Plan:
+    """The plan, which the guard has passed where one is asked for: on the bundle's own packs."""
+    plan = _plan(setting, project, bundle, frozen=frozen)
+    if guard is None:
+        return plan
+    _fetch(setting, bundle)
+    return guarded(setting, project, Registries(setting, project.read_file()), plan, guard)
+
+
 def _plan(setting: Setting, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
     text, before = project.read_text(project.file), project.read_lock()
     check_base(project.read_file().root, bundle.base.root, project.file)
@@ -84,4 +106,5 @@ def _plan(setting: Setting, project: Project, bundle: BundleFile, *, frozen: boo
     }
     claim = Claim("the bundle", file, bundle.lock, packs, promises_root=True)
     lock = checked_lock(setting, project, claim)
-    return Plan(_action(bundle.path), lock, packs, None if frozen else wishes, frozen=frozen)
+    wanted = None if frozen else wishes
+    return Plan(_action(bundle.path), lock, packs, wanted, frozen=frozen, fixed=True)

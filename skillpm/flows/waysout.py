@@ -12,6 +12,9 @@ from skillpm.store.packs import load_pack
 WEIGHTS = (0.7, 0.5, 0.3)
 """The shares of its weight that a culprit is tried at, largest first."""
 
+_AGAIN = "then the same command again"
+_AFTER = "after the same command without `--guard`, then `skillpm install --guard`"
+
 
 @dataclass(frozen=True)
 class Way:
@@ -27,11 +30,17 @@ class Way:
 
 
 def way_out(
-    trials: Trials, suspects: frozenset[SkillName], wishes: Iterable[str], *, alone: bool
+    trials: Trials,
+    suspects: frozenset[SkillName],
+    wishes: Iterable[str],
+    *,
+    alone: bool,
+    fixed: bool = False,
 ) -> Way:
     """Lower weights, routing, leaving out. `alone`: a suspect fails by itself, so weights are vain.
 
-    Costs up to four compositions. Only a skill that skillpm.toml names can be given a weight.
+    A `fixed` change comes with its own weights: skillpm.toml is asked only once it is made. Costs
+    up to four compositions. Only a skill that skillpm.toml names can be given a weight.
     """
     rest = without(trials.lock, suspects)
     mended = holds(trials, rest)
@@ -40,9 +49,9 @@ def way_out(
     routed = trials.lock.graft.routed
     if not alone and not routed and all(str(skill) in named for skill in suspects):
         weights = _weights(trials, suspects)
-    hint = "; or ".join(
-        _sentences(trials, suspects, weights, mended=mended, route=not (alone or routed))
-    )
+    route, again = not (alone or routed), _AFTER if fixed else _AGAIN
+    told = _sentences(trials, suspects, weights, mended=mended, route=route, again=again)
+    hint = "; or ".join(told)
     return Way(hint, weights, suspects, mended)
 
 
@@ -81,19 +90,19 @@ def _sentences(
     *,
     mended: bool,
     route: bool,
+    again: str,
 ) -> list[str]:
     found = []
     if weights:
         lines = ", ".join(_line(trials, skill, weight) for skill, weight in weights.items())
         found.append(
-            f"with less weight all probes hold: {lines} under `[skills]` in skillpm.toml, then the "
-            "same command again"
+            f"with less weight all probes hold: {lines} under `[skills]` in skillpm.toml, {again}"
         )
     names = ", ".join(f"`{skill}`" for skill in sorted(suspects))
     if route:
         found.append(
             "route instead of merging, where packs carry a router signature: "
-            '`mode = "routed"` under `[graft]` in skillpm.toml, then the same command again'
+            f'`mode = "routed"` under `[graft]` in skillpm.toml, {again}'
         )
     tail = ": all others hold then" if mended else ""
     found.append(f"leave out {names}{tail}")

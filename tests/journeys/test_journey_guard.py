@@ -146,10 +146,6 @@ def test_a_set_without_probes_is_installed_and_told_of(
     assert found["notes"] == ["unguarded, for want of probes: acme/noise"]
 
 
-def test_a_bundle_is_not_guarded_yet_and_says_so(world: World, packs: dict[str, Path]) -> None:
-    world.fail("install", "--from", "x.skillbundle", "--guard", code=2, kind="usage")
-
-
 def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
     world: World, packs: dict[str, Path]
 ) -> None:

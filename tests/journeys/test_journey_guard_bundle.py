@@ -1,0 +1,65 @@
+"""`install --from BUNDLE --guard`: a bundle's set is guarded as any other, with no registry."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from skillpm_world import World, snapshot
+from tiny_learners import MATH_PROBES, Learners, write_probes
+
+
+@pytest.fixture
+def bundles(world: World, learners: Learners) -> dict[str, Path]:
+    """A bundle that holds and one that does not, for a machine that has neither pack."""
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    made = {name: world.folder / f"{name}.skillbundle" for name in ("good", "bad")}
+    world.init(learners.base)
+    world.ask("install", learners.pack(world, "math", "--probes", probes))
+    world.ask("bundle", made["good"])
+    world.ask("install", learners.pack(world, "noise"))
+    world.ask("bundle", made["bad"])
+    for folder in (world.home, world.project):
+        shutil.rmtree(folder)
+    world.project.mkdir()
+    return made
+
+
+@pytest.fixture
+def cleared(world: World, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> World:
+    """The machine that has neither."""
+    del bundles
+    monkeypatch.chdir(world.project)
+    return world
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_bundle_whose_probes_do_not_hold_changes_nothing(
+    cleared: World, learners: Learners, bundles: dict[str, Path], more: tuple[str, ...]
+) -> None:
+    cleared.init(learners.base)
+    before = snapshot(cleared.project)
+    command = ("install", "--from", bundles["bad"], "--guard", *more)
+    said = cleared.fail(*command, code=1, kind="graft")
+    assert "culprit: `acme/noise 1.0.0`, without which `acme/math` holds" in said
+    assert "after the same command without `--guard`, then `skillpm install --guard`" in said
+    assert "same command again" not in said
+    assert snapshot(cleared.project) == before
+
+
+def test_a_bundle_that_holds_is_installed(
+    cleared: World, learners: Learners, bundles: dict[str, Path]
+) -> None:
+    cleared.init(learners.base)
+    command = ("install", "--from", bundles["good"], "--guard")
+    assert cleared.ask(*command, "--dry-run")["dry_run"]
+    found = cleared.ask(*command)
+    assert any("the guard holds" in note for note in found["notes"])
+    assert cleared.installed() == {"acme/math": "1.0.0"}
+
+
+def test_the_guard_of_a_bundle_makes_no_project(
+    cleared: World, learners: Learners, bundles: dict[str, Path]
+) -> None:
+    command = ("install", "--from", bundles["bad"], "--base", learners.base, "--guard")
+    assert "skillpm init" in cleared.fail(*command, code=1, kind="not_found")
+    assert list(cleared.project.iterdir()) == []
