@@ -1,10 +1,10 @@
 """One running model that takes the tensors of one set after another (ADR 13)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from skillpm.delta.auto.decoded import tensors_of
 from skillpm.delta.ports import Source
-from skillpm.running.runner import Runner
+from skillpm.running.runner import Runner, checkpoint_names
 
 
 class Stand:
@@ -20,15 +20,17 @@ class Stand:
         self._parameters = dict(runner.model.named_parameters())
         self._shown: frozenset[str] = frozenset()
         self._places: dict[str, list[str]] = {}
+        self._tied = _tied(runner, base)
         for parameter, tensor in runner.names(base.specs).items():
             self._places.setdefault(tensor, []).append(parameter)
 
-    def fits(self, source: Source, touched: Iterable[str]) -> bool:
+    def fits(self, source: Source, touched: Collection[str]) -> bool:
         """Whether the running model has a place for all that a set touches.
 
-        What an encoder does not run, such as a head, it needs no place for.
+        What an encoder does not run, such as a head, it needs no place for. Of tensors that are
+        stored apart and tied in the model, a set may move one alone: they have no place.
         """
-        if source.specs.keys() != self._base.specs.keys():
+        if source.specs.keys() != self._base.specs.keys() or not self._tied.isdisjoint(touched):
             return False
         same = all(source.specs[name].shape == self._base.specs[name].shape for name in touched)
         return same and (not self.runner.causal or all(name in self._places for name in touched))
@@ -49,3 +51,13 @@ class Stand:
             values = tensors_of(source, [name])
             for parameter in self._places[name] if name in values else ():
                 self._parameters[parameter].data.copy_(values[name])
+
+
+def _tied(runner: Runner, base: Source) -> frozenset[str]:
+    """The tensors of a checkpoint of which several are one parameter of the running model."""
+    named = dict(runner.model.named_parameters(remove_duplicate=False))
+    by_parameter: dict[int, set[str]] = {}
+    for name, tensor in checkpoint_names(named, base.specs).items():
+        by_parameter.setdefault(id(named[name]), set()).add(tensor)
+    several = [tensors for tensors in by_parameter.values() if len(tensors) > 1]
+    return frozenset[str]().union(*several)

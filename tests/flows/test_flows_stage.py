@@ -1,7 +1,7 @@
 """The stage: what a set is shown on the running base, and what makes a model of its own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,11 +20,22 @@ from skillpm.environment.project import Project
 from skillpm.flows.ask import InstallRequest
 from skillpm.flows.guard import guard
 from skillpm.flows.install import install
-from skillpm.flows.probe import probe
+from skillpm.flows.probe import carried_by, probe
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
+from skillpm.flows.trials import Trials
 from skillpm.flows.tune import tune
 from skillpm.running.runner import Runner
+from skillpm.spec.names import SkillName
+
+
+@pytest.fixture
+def setting(world: World) -> Iterator[Setting]:
+    """Where a command runs in this project."""
+    with ExitStack() as closing:
+        yield setting_of(
+            State(project=world.project), closing.callback, progress=lambda *_: lambda _: None
+        )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +49,7 @@ from skillpm.running.runner import Runner
     ids=str,
 )
 def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
-    world: World, learners: Learners, change: dict[str, Any], *, in_place: bool
+    world: World, learners: Learners, setting: Setting, change: dict[str, Any], *, in_place: bool
 ) -> None:
     tuned = copy_model(learners.base, world.folder / "tuned")
     rewrite(tuned, lambda tensors: tensors["model.norm.weight"].add_(0.5))
@@ -48,17 +59,53 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
     world.publish((learners.base, tuned), "acme/shift", "1.0.0")
     world.ask("install", "acme/shift")
     project = Project(world.project)
-    with ExitStack() as closing:
-        setting = setting_of(
-            State(project=world.project), closing.callback, progress=lambda *_: lambda _: None
-        )
-        stage = open_stage(setting, project, "cpu")
-        shown = stage.runner(project.generation().lockfile)
-        assert (shown is stage.stand.runner) is in_place
-        world.ask("graft")
-        alone = Runner.load(world.project / "graft", "cpu")
-        texts = ["the cat sat on the mat. "]
-        assert torch.equal(*(one.answer(one.batches(texts)[0]) for one in (shown, alone)))
+    stage = open_stage(setting, project, "cpu")
+    shown = stage.runner(project.generation().lockfile)
+    assert (shown is stage.stand.runner) is in_place
+    world.ask("graft")
+    alone = Runner.load(world.project / "graft", "cpu")
+    texts = ["the cat sat on the mat. "]
+    assert torch.equal(*(one.answer(one.batches(texts)[0]) for one in (shown, alone)))
+
+
+def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
+    world: World, learners: Learners, setting: Setting
+) -> None:
+    base = copy_model(learners.base, world.folder / "tied")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    rewrite(
+        base, lambda tensors: tensors["lm_head.weight"].copy_(tensors["model.embed_tokens.weight"])
+    )
+    tuned = copy_model(base, world.folder / "tuned")
+    rewrite(tuned, lambda tensors: tensors["model.embed_tokens.weight"].mul_(2))
+    world.init(base)
+    world.publish((base, tuned), "acme/wide", "1.0.0")
+    world.ask("install", "acme/wide")
+    world.ask("graft")
+    alone = Runner.load(world.project / "graft", "cpu")
+    assert alone.model.lm_head.weight is not alone.model.model.embed_tokens.weight
+    project = Project(world.project)
+    shown = open_stage(setting, project, "cpu").runner(project.generation().lockfile)
+    batch = alone.batches(["the cat sat on the mat. "])[0]
+    assert torch.equal(shown.answer(batch), alone.answer(batch))
+
+
+def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
+    world: World, learners: Learners, setting: Setting
+) -> None:
+    probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
+    world.init(learners.base)
+    for name, step, more in (("more", 2**-12, ("--probes", probes)), ("less", -(2**-12), ())):
+        tuned = copy_model(learners.base, world.folder / name)
+        rewrite(tuned, lambda tensors, step=step: tensors["model.norm.weight"].add_(step))
+        world.ask("install", world.pack((learners.base, tuned), f"acme/{name}", "1.0.0", *more))
+    project = Project(world.project)
+    lock, more = project.generation().lockfile, SkillName.parse("acme/more")
+    carried = carried_by(setting, lock, [more])
+    trials = Trials(open_stage(setting, project, "cpu"), lock, carried)
+    assert not trials.fails(more, {more})
+    assert trials.fails(more, lock.skills)
 
 
 @dataclass
