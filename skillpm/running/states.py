@@ -24,7 +24,7 @@ def pooled(runner: Runner, texts: Sequence[str], depths: Sequence[float]) -> tor
     """
     rows = [row[: length_of(runner)] for row in _ids(runner, texts)]
     order = sorted((at for at, row in enumerate(rows) if row), key=lambda at: len(rows[at]))
-    found = torch.zeros(len(rows), len(depths), _width(runner))
+    found = torch.zeros(len(rows), len(depths), hidden_size(runner))
     for start in range(0, len(order), PART):
         places = order[start : start + PART]
         found[places] = _means(runner, [rows[at] for at in places], depths)
@@ -44,7 +44,8 @@ def _ids(runner: Runner, texts: Sequence[str]) -> list[list[int]]:
     ]
 
 
-def _width(runner: Runner) -> int:
+def hidden_size(runner: Runner) -> int:
+    """The width of a state. Raises `GraftError` where the config does not say it."""
     width = getattr(runner.model.config, "hidden_size", None)
     if not isinstance(width, int):
         raise GraftError(
