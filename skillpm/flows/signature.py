@@ -8,7 +8,7 @@ from skillpm.calibration.texts import read_texts
 from skillpm.errors import GraftError, SpecError
 from skillpm.flows.manifest_of import Against, Attached
 from skillpm.flows.setting import Setting
-from skillpm.routing.features import features, own_background
+from skillpm.routing.features import IMAGINED, features, own_background
 from skillpm.routing.signature import FEWEST, MOST, MOST_BACKGROUND, Signature
 from skillpm.running.runner import Runner
 from skillpm.spec.digests import Digest
@@ -33,6 +33,11 @@ def attach_signature(
             hint="name the folder, or leave out --router",
         )
     runner = Runner.load(base.folder, device)
+    if general is None and runner.causal:
+        setting.say(
+            f"no --router-background: the base makes up {IMAGINED} texts, to know its own by; a "
+            "file of general text tells more, and takes less time"
+        )
     advance = setting.progress("router examples", len(texts))
     signature = sign(runner, texts, general, against.reference.base_identity.root)
     advance(len(texts))

@@ -1,8 +1,10 @@
 """Hidden states of a running model, pooled over the tokens of a text; and text that it makes up."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from skillpm.errors import GraftError
 from skillpm.running.runner import TOKENS, Runner
@@ -79,9 +81,9 @@ def imagined(runner: Runner, count: int) -> list[str]:
     ids = torch.full((count, 1), int(first), device=runner.device)
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
-        made = runner.model.generate(
+        made = _generated(
+            runner.model,
             ids,
-            attention_mask=torch.ones_like(ids),
             max_new_tokens=min(_IMAGINED, length_of(runner) - 1),
             pad_token_id=int(first),
             do_sample=True,
@@ -90,3 +92,13 @@ def imagined(runner: Runner, count: int) -> list[str]:
             top_p=1.0,
         )
     return [runner.tokenizer.decode(row[1:], skip_special_tokens=True) for row in made.cpu()]
+
+
+def _generated(model: Any, ids: torch.Tensor, **asked: Any) -> torch.Tensor:
+    """Generate by these settings alone: a base may carry penalties and forced words of its own."""
+    kept, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        found: torch.Tensor = model.generate(ids, attention_mask=torch.ones_like(ids), **asked)
+    finally:
+        model.generation_config = kept
+    return found
