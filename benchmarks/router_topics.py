@@ -1,4 +1,4 @@
-"""Sixty-two subjects, and general text, that every machine with the project's environment has.
+"""Texts of subjects, and general text, that every machine with the project's environment has.
 
 A subject is what one part of a library writes about itself: the docstrings of its functions and
 classes. General text is prose about everything: Python's reference topics, and what installed
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
+from benchmarks.router_subjects import FRESH, SUBJECTS
+
 GENERAL = "general"
 LEAST = 40
 SHORTEST = 400
@@ -22,71 +24,8 @@ LONGEST = 600
 MOST = 64
 """Texts of one subject: enough for examples and queries."""
 MOST_GENERAL = 480
+PARTS = {**SUBJECTS, **FRESH}
 SKIPPED = frozenset({"test", "tests", "testing", "_vendor", "idle_test", "__pycache__"})
-SUBJECTS: dict[str, tuple[str, ...]] = {
-    "polynomials": ("sympy/polys",),
-    "physics": ("sympy/physics",),
-    "permutations": ("sympy/combinatorics",),
-    "geometry": ("sympy/geometry",),
-    "random-variables": ("sympy/stats",),
-    "number-theory": ("sympy/ntheory", "sympy/crypto"),
-    "logic": ("sympy/logic", "sympy/assumptions"),
-    "tensors": ("sympy/tensor", "sympy/diffgeom"),
-    "code-printing": ("sympy/codegen", "sympy/printing"),
-    "equations": ("sympy/solvers",),
-    "integrals": ("sympy/integrals",),
-    "signals": ("scipy/signal",),
-    "optimizers": ("scipy/optimize",),
-    "sparse-matrices": ("scipy/sparse",),
-    "interpolation": ("scipy/interpolate",),
-    "spatial": ("scipy/spatial",),
-    "images": ("scipy/ndimage", "PIL"),
-    "statistics": ("scipy/stats",),
-    "graph-algorithms": ("networkx/algorithms",),
-    "graph-drawing": ("networkx/drawing", "networkx/readwrite"),
-    "sql-expressions": ("sqlalchemy/sql",),
-    "object-mapping": ("sqlalchemy/orm",),
-    "migrations": ("alembic",),
-    "distributed-training": ("torch/distributed",),
-    "compiler-kernels": ("torch/_inductor",),
-    "graph-rewriting": ("torch/fx",),
-    "layers": ("torch/nn",),
-    "probability": ("torch/distributions",),
-    "onnx-export": ("torch/onnx",),
-    "quantization": ("torch/ao",),
-    "gpu": ("torch/cuda",),
-    "masked-arrays": ("numpy/ma",),
-    "plots": ("matplotlib/axes",),
-    "drawing-backends": ("matplotlib/backends",),
-    "plots-in-3d": ("mpl_toolkits/mplot3d",),
-    "language-models": ("transformers/generation",),
-    "pipelines": ("transformers/pipelines",),
-    "adapters": ("peft/tuners",),
-    "tree-ensembles": ("sklearn/ensemble",),
-    "scores": ("sklearn/metrics",),
-    "clusters": ("sklearn/cluster",),
-    "test-data": ("hypothesis",),
-    "validation": ("pydantic",),
-    "test-runner": ("_pytest",),
-    "type-checker": ("mypy",),
-    "syntax-colours": ("pygments/lexers",),
-    "fonts": ("fontTools",),
-    "bills-of-materials": ("cyclonedx",),
-    "hub": ("huggingface_hub",),
-    "satisfiability": ("pysat",),
-    "command-lines": ("click",),
-    "terminal": ("rich",),
-    "windows": ("tkinter",),
-    "turtle": ("turtle.py",),
-    "logging": ("logging",),
-    "networks": ("ipaddress.py", "socket.py", "ssl.py"),
-    "decimals": ("_pydecimal.py",),
-    "xml": ("xml",),
-    "mail": ("email", "imaplib.py", "smtplib.py"),
-    "async": ("asyncio", "anyio"),
-    "processes": ("threading.py", "multiprocessing", "subprocess.py"),
-    "dates": ("arrow", "datetime.py", "dateutil"),
-}
 
 
 def texts_of(subject: str) -> list[str]:
@@ -94,7 +33,7 @@ def texts_of(subject: str) -> list[str]:
 
     Raises `FileNotFoundError` where the environment lacks the library.
     """
-    found = {text for part in SUBJECTS[subject] for text in _passages(part)}
+    found = {text for part in PARTS[subject] for text in _passages(part)}
     return sorted(found, key=_draw)[:MOST]
 
 

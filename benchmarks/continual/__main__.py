@@ -1,8 +1,8 @@
 """Domains learnt one after the other: what sequence, LoRA, EWC, replay, merges and packs keep.
 
-`python -m benchmarks.continual [--train | --table] [--append FILE] [--plots DIR]`: an hour and a
-half on two cores, to be cut off and called again at will. What is there already, of the same data
-and settings, is taken up. `--train` only trains, `--table` only shows what is there.
+`python -m benchmarks.continual [--train | --table] [--only SUBJECT] [--append FILE] [--plots DIR]`:
+an hour and a half on two cores, to be cut off and called again at will. What is there already, of
+the same data and settings, is taken up. `--train` only trains, `--table` only shows what is there.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.continual import report
+from benchmarks.continual import fresh, report
 from benchmarks.continual.chains import Chains
 from benchmarks.continual.evaluate import Evaluation
+from benchmarks.continual.fresh import Fresh
 from benchmarks.continual.rows import rows
 from benchmarks.continual.settings import SEEDS
 from benchmarks.continual.train import prepare, train
@@ -47,9 +48,21 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
     if (routed := report.routing(subject, [one for _, one in found])) is not None:
         publish(routed, asked.append)
     print(report.regret(lines), flush=True)
+    if subject.name == "lm":
+        show_fresh(cache, [chains for chains, _ in found], asked)
     if asked.plots is not None:
         asked.plots.mkdir(parents=True, exist_ok=True)
         report.plot(subject, lines, asked.plots / f"continual-{subject.name}.png")
+
+
+def show_fresh(cache: Path, chains: list[Chains], asked: argparse.Namespace) -> None:
+    """The router on rows of the language model that nothing was chosen by."""
+    found = [Fresh(cache, seed, one) for seed, one in enumerate(chains)]
+    if not asked.table:
+        for one in found:
+            one.run()
+    if all(one.routed for one in found):
+        publish(fresh.table(found), asked.append)
 
 
 def main() -> None:
@@ -58,6 +71,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
     parser.add_argument("--train", action="store_true", help="only train")
     parser.add_argument("--table", action="store_true", help="only show what is there")
+    parser.add_argument("--only", choices=("lm", "encoder"), help="one of both subjects")
     parser.add_argument("--plots", type=Path, help="write continual-lm.png and -encoder.png here")
     add_output(parser)
     asked = parser.parse_args()
@@ -65,10 +79,11 @@ def main() -> None:
         torch.set_num_threads(asked.threads)
     cache = asked.cache.resolve()
     if not asked.table:
-        train(cache)
+        train(cache, asked.only)
     if not asked.train:
         for subject in prepare(cache):
-            show(cache, subject, asked)
+            if asked.only in {None, subject.name}:
+                show(cache, subject, asked)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,12 @@ from benchmarks.continual.chains import answers as answers_in
 from benchmarks.continual.packed import Installed, skill_of
 from benchmarks.continual.subject import GENERAL, Answers
 from benchmarks.finetunes.cache import made, record, sha256
+from skillpm.routing.features import DEPTHS
+from skillpm.routing.signature import WIDTH
 from skillpm.spec.merging import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from benchmarks.continual.chains import Chains
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 LOSSLESS, SMALL = "lossless", "small"
+NOTHING: Mapping[str, Any] = {}
 
 
 class Evaluation:
@@ -36,30 +39,33 @@ class Evaluation:
         tuned = [chains.folder(INDIVIDUAL, place) for place in places]
         self.ready = all(record(one) is not None for one in tuned)
         self._wanted: dict[str, Any] = {}
+        self.routing: dict[str, Any] = {}
         if self.ready:
             self._wanted = {
                 "models": [sha256(one / "model" / "model.safetensors") for one in tuned],
                 "subject": subject.fingerprint(),
                 "examples": [sha256(subject.examples(task)) for task in subject.tasks],
             }
+            features = {"width": WIDTH, "depths": DEPTHS}
+            self.routing = {"background": sha256(subject.background()), "features": features}
 
     def run(self) -> None:
         """Make every part that is not there yet but those that `run_more` makes."""
         self._project(LOSSLESS, None)
-        self._part("routed", self._routed)
-        self._part("live", self._live)
+        self.part("routed", self._routed, self.routing)
+        self.part("live", self._live)
         last = len(self._subject.tasks)
         for method in METHODS:
-            self._part(f"end-{method}", functools.partial(self._merged, method, last))
-        self._part("seconds", self._seconds)
+            self.part(f"end-{method}", functools.partial(self._merged, method, last))
+        self.part("seconds", self._seconds, self.routing)
 
     def run_more(self, *, small: bool) -> None:
         """The stages of merges before the last, and small packs: what takes most of the time."""
         for method in METHODS:
-            self._part(f"stages-{method}", functools.partial(self._stages, method))
+            self.part(f"stages-{method}", functools.partial(self._stages, method))
         if small:
             self._project(SMALL, packed.SMALL)
-            self._part("small", self._small)
+            self.part("small", self._small)
 
     def result(self, name: str) -> Any:
         """A part as it was written; None where it is not there."""
@@ -76,15 +82,18 @@ class Evaluation:
         return packed.pack_bytes(self.folder / kind)
 
     def _project(self, kind: str, budget: str | None) -> None:
-        wanted = {**self._wanted, "budget": budget}
+        own = {"budget": budget} if budget else {"budget": None, **self.routing}
+        wanted = {**self._wanted, **own}
         place = self.folder / kind
         packed.project(place, self._subject, self._chains, wanted=wanted, budget=budget)
 
-    def _part(self, name: str, work: Callable[[], Any]) -> None:
+    def part(self, name: str, work: Callable[[], Any], more: Mapping[str, Any] = NOTHING) -> None:
+        """Make a part that is not there, or was made from something else."""
+
         def write(folder: Path) -> None:
             (folder / RESULT).write_text(json.dumps(work()), encoding="utf-8")
 
-        made(self.folder / name, {**self._wanted, "part": name}, write)
+        made(self.folder / name, {**self._wanted, "part": name, **more}, write)
 
     def _open(self, kind: str) -> Installed:
         return Installed(self.folder / kind, self._subject)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from benchmarks.continual import texts
-from benchmarks.continual.settings import EXAMPLES, SEEN, Language, plain, recipe
+from benchmarks.continual.settings import BACKGROUND_TEXTS, EXAMPLES, SEEN, Language, plain, recipe
 from benchmarks.continual.subject import GENERAL, Answers
 from benchmarks.finetunes import causal, corpora, tokens
 from benchmarks.finetunes.cache import made, sha256
@@ -66,7 +66,7 @@ def domain(cache: Path, kind: str) -> Made:
         "tokenizer": sha256(model / "tokenizer.json"),
         "context": settings.context,
         "held_out": settings.held_out,
-        "form": FORM,
+        "form": FORM + (kind == BACKGROUND),
     }
 
     def work(folder: Path) -> None:
@@ -77,8 +77,9 @@ def domain(cache: Path, kind: str) -> Made:
             side: tokens.rows(tokenizer, documents, context=settings.context)
             for side, documents in sides.items()
         }
-        rows["examples"] = _spread(rows["examples"], EXAMPLES)
-        rows["held_out"] = _spread(rows["held_out"], settings.held_out)
+        shown = BACKGROUND_TEXTS if kind == BACKGROUND else EXAMPLES
+        rows["examples"] = spread(rows["train" if kind == BACKGROUND else "examples"], shown)
+        rows["held_out"] = spread(rows["held_out"], settings.held_out)
         save_file({side: one.to(torch.int32) for side, one in rows.items()}, folder / "rows")
         seen = {side: tokenizer.batch_decode(one[:, :SEEN]) for side, one in rows.items()}
         write_lines(folder / EXAMPLE_TEXTS, seen["examples"])
@@ -147,7 +148,7 @@ class LanguageSubject:
 
     def likelihoods(self, model: Any, task: str, count: int) -> Iterator[torch.Tensor]:
         """Of training rows at equal distances."""
-        rows = _spread(self._rows[task]["train"].long(), count)
+        rows = spread(self._rows[task]["train"].long(), count)
         return (self.loss(model, row[None]) for row in rows)
 
     def answers(self, model: Any, task: str) -> Answers:
@@ -176,6 +177,11 @@ class LanguageSubject:
         model(**self._tokenizer(text, return_tensors="pt"))
 
 
-def _spread(rows: torch.Tensor, count: int) -> torch.Tensor:
+def spread(rows: torch.Tensor, count: int) -> torch.Tensor:
     """Rows at equal distances, so that every file is in it."""
-    return rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).long()].contiguous()
+    return rows[places(len(rows), count)].contiguous()
+
+
+def places(length: int, count: int) -> torch.Tensor:
+    """Up to `count` places of so many, at equal distances."""
+    return torch.linspace(0, length - 1, min(count, length)).long()

@@ -23,7 +23,7 @@ from skillpm.environment.project import Project
 from skillpm.flows.fit import prune
 from skillpm.flows.route import signature_of
 from skillpm.flows.stage import open_stage
-from skillpm.routing.features import features
+from skillpm.routing.features import features, width_of
 from skillpm.routing.router import Router
 from skillpm.running.runner import Runner
 from skillpm.spec.merging import MERGED, Merging
@@ -149,7 +149,7 @@ class Installed:
             found = signature_of(load_pack(self._setting.store, self._lock.skills[name].digest))
             assert found is not None
             signatures[name] = found
-            router = Router.of(signatures)
+            router = Router.of(signatures, width_of(base))
             stages.append(
                 {
                     asked: [one.skill and str(one.skill) for one in router.decide(rows)]
@@ -165,7 +165,8 @@ class Installed:
             name: signature_of(load_pack(self._setting.store, one.digest))
             for name, one in self._lock.skills.items()
         }
-        router = Router.of({name: one for name, one in signatures.items() if one is not None})
+        known = {name: one for name, one in signatures.items() if one is not None}
+        router = Router.of(known, width_of(base))
         skill = skill_of(self._subject.tasks[0])
 
         def plain(text: str, chosen: str | None) -> None:

@@ -11,6 +11,7 @@ SEEDS = (0, 1, 2)
 HELD_OUT_ROWS = 32
 EXAMPLES = 64
 """Example texts of a skill that its router signature is made from."""
+BACKGROUND_TEXTS = 512
 SEEN = 64
 """Tokens of a row that the router may read; the row is scored whole, as in all other rows."""
 

@@ -27,9 +27,9 @@ def prepare(cache: Path) -> list[Subject]:
     return [LanguageSubject(cache), SentencesSubject(cache)]
 
 
-def train(cache: Path) -> None:
-    """All seeds of all subjects."""
-    subjects = prepare(cache)
+def train(cache: Path, only: str | None = None) -> None:
+    """All seeds of all subjects, or of one."""
+    subjects = [one for one in prepare(cache) if only in {None, one.name}]
     for seed in SEEDS:
         for subject in subjects:
             Chains(cache, subject, seed, progress=Progress).learn_all()

@@ -1,4 +1,4 @@
-"""Calibration files: plain text, or JSON lines of `{"text": …}`."""
+"""Files of texts, for calibration and the router: plain text, or JSON lines of `{"text": …}`."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def read_texts(path: Path) -> list[str]:
     found = _json_lines(path, lines) if _is_json(first) else text.split("\n\n")
     texts = [one for one in found if one.strip()]
     if not texts:
-        raise SpecError(f"`{path}` holds no text to calibrate on", hint=_HINT)
+        raise SpecError(f"`{path}` holds no text", hint=_HINT)
     return texts
 
 

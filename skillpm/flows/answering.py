@@ -8,7 +8,7 @@ from skillpm.flows.fit import prune
 from skillpm.flows.route import signatures_of
 from skillpm.flows.stage import Stage
 from skillpm.probing.measure import Score, measure
-from skillpm.routing.features import features
+from skillpm.routing.features import features, width_of
 from skillpm.routing.router import Router
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
@@ -71,4 +71,5 @@ def answers_of(stage: Stage, lock: Lockfile) -> Answers:
     if not lock.graft.routed:
         return Merged(stage.runner(lock))
     signatures, _ = signatures_of(stage.setting.store, lock.skills, lock.base.root)
-    return Routed(stage, lock, Router.of(signatures))
+    width = width_of(stage.runner(prune(lock, []))) if signatures else 0
+    return Routed(stage, lock, Router.of(signatures, width))

@@ -11,7 +11,7 @@ from skillpm.environment.project import Project
 from skillpm.errors import GraftError, IntegrityError, UsageError
 from skillpm.flows.base import check_base, open_base
 from skillpm.flows.setting import Setting
-from skillpm.routing.features import features
+from skillpm.routing.features import features, width_of
 from skillpm.routing.router import NOTHING, Decision, Router
 from skillpm.routing.signature import LIMIT, Signature, parse_signature
 from skillpm.running.runner import Runner
@@ -62,10 +62,10 @@ def open_routes(setting: Setting, *, device: str = "cpu", runner: Runner | None 
     project.require()
     current = project.generation()
     signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
-    router = Router.of(signatures)
-    if signatures and runner is None:
-        runner = _base_runner(setting, project, current.base_root, device)
-    return Routes(router, runner, left_out)
+    if not signatures:
+        return Routes(Router.of({}, 0), runner, left_out)
+    running = runner or _base_runner(setting, project, current.base_root, device)
+    return Routes(Router.of(signatures, width_of(running)), running, left_out)
 
 
 def signatures_of(

@@ -8,8 +8,8 @@ from skillpm.calibration.texts import read_texts
 from skillpm.errors import GraftError, SpecError
 from skillpm.flows.manifest_of import Against, Attached
 from skillpm.flows.setting import Setting
-from skillpm.routing.features import features, own_background
-from skillpm.routing.signature import FEWEST, MOST, Signature
+from skillpm.routing.features import IMAGINED, features, own_background
+from skillpm.routing.signature import FEWEST, MOST, MOST_BACKGROUND, Signature
 from skillpm.running.runner import Runner
 from skillpm.spec.digests import Digest
 from skillpm.spec.oci import ROUTER_TYPE
@@ -33,6 +33,11 @@ def attach_signature(
             hint="name the folder, or leave out --router",
         )
     runner = Runner.load(base.folder, device)
+    if general is None and runner.causal:
+        setting.say(
+            f"no --router-background: the base makes up {IMAGINED} texts, to know its own by; a "
+            "file of general text tells more, and takes less time"
+        )
     advance = setting.progress("router examples", len(texts))
     signature = sign(runner, texts, general, against.reference.base_identity.root)
     advance(len(texts))
@@ -43,11 +48,11 @@ def sign(
     runner: Runner, texts: Sequence[str], general: Sequence[str] | None, base: Digest
 ) -> Signature:
     """The signature of example texts; without `general` text the base makes up its own."""
-    kept = features(runner, drawn(texts))
+    kept = features(runner, drawn(texts, MOST))
     if general is None:
         own = own_background(runner)
         return Signature(base, kept, own, "imagined" if len(own) else "none")
-    return Signature(base, kept, features(runner, drawn(general)), "file")
+    return Signature(base, kept, features(runner, drawn(general, MOST_BACKGROUND)), "file")
 
 
 def _few(path: Path) -> list[str]:
@@ -61,6 +66,6 @@ def _few(path: Path) -> list[str]:
     return texts
 
 
-def drawn(texts: Iterable[str]) -> list[str]:
-    """Up to `MOST` different texts; the order that they stood in changes nothing."""
-    return sorted(set(texts), key=lambda text: sha256(text.encode()).digest())[:MOST]
+def drawn(texts: Iterable[str], most: int) -> list[str]:
+    """Up to `most` different texts; the order that they stood in changes nothing."""
+    return sorted(set(texts), key=lambda text: sha256(text.encode()).digest())[:most]

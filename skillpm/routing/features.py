@@ -7,7 +7,7 @@ import numpy as np
 from skillpm.routing.projection import signs
 from skillpm.routing.signature import WIDTH, Array
 from skillpm.running.runner import Runner
-from skillpm.running.states import imagined, pooled
+from skillpm.running.states import hidden_size, imagined, pooled
 
 DEPTHS = (0.0, 1.0)
 """The words alone, and what the whole model makes of them. Fixed, so that signatures of one base
@@ -27,6 +27,11 @@ def features(runner: Runner, texts: Sequence[str]) -> Array:
     if flat.shape[1] > WIDTH:
         flat = flat @ signs(flat.shape[1], WIDTH)
     return np.asarray(flat, dtype=np.float64)
+
+
+def width_of(runner: Runner) -> int:
+    """Features of a text of this model."""
+    return min(WIDTH, len(DEPTHS) * hidden_size(runner))
 
 
 def own_background(runner: Runner) -> Array:

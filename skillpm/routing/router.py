@@ -115,8 +115,10 @@ class Router:
         self._threshold = threshold
 
     @classmethod
-    def of(cls, signatures: Mapping[SkillName, Signature]) -> "Router":
-        """The router of an installed set. Raises `IntegrityError` where their features differ.
+    def of(cls, signatures: Mapping[SkillName, Signature], width: int) -> "Router":
+        """The router of an installed set over a base that has `width` features of a text.
+
+        Raises `IntegrityError` for a signature that has another number of them.
 
         Costs `FOLDS` + 1 eigenvalue problems of the features' width, whatever the set's size, and
         a product over all samples: under a second.
@@ -124,7 +126,7 @@ class Router:
         if not signatures:
             return cls(None, {})
         named = sorted(signatures.items())
-        _check_alike(named)
+        _check_width(named, width)
         samples = [signature.examples for _, signature in named]
         background = _distinct([signature.background for _, signature in named])
         space = space_of(samples, background)
@@ -188,13 +190,13 @@ class Router:
         )
 
 
-def _check_alike(named: Sequence[tuple[SkillName, Signature]]) -> None:
-    first, known = named[0]
+def _check_width(named: Sequence[tuple[SkillName, Signature]], width: int) -> None:
     for skill, one in named:
-        if (one.base, one.examples.shape[1]) != (known.base, known.examples.shape[1]):
+        found = one.examples.shape[1]
+        if found != width:
             raise IntegrityError(
-                f"the router signatures of `{first}` and `{skill}` are not of the same features",
-                hint=f"one of both must go: `skillpm uninstall {skill}`",
+                f"the router signature of `{skill}` has {found} features a text, the base {width}",
+                hint=f"`skillpm uninstall {skill}`, or ask for a pack that was made with its base",
             )
 
 

@@ -26,10 +26,12 @@ FORMAT = "1"
 FEWEST = 8
 """Fewer examples say nothing of how far a skill reaches."""
 MOST = 128
-WIDTH = 256
-"""Features of one text, at most; more are projected."""
+MOST_BACKGROUND = 512
+"""More than of examples: what a skill is not takes more texts to show than what it is."""
+WIDTH = 512
+"""Features of one text, at most; more are projected. Each takes two bytes."""
 LIMIT = 1 << 20
-"""Bytes of a signature, at most: five times the largest that we write."""
+"""Bytes of a signature, at most: half as much again as the largest that we write."""
 _BOUND = 2.0
 """Features are about of length 1: longer ones would outweigh all others in what is shared."""
 _EXAMPLES, _BACKGROUND = "examples", "background"
@@ -77,8 +79,8 @@ def parse_signature(data: bytes, base: Digest, what: str) -> Signature:
         if metadata.get("base") != str(base):
             raise SpecError(f"{what} is of base {metadata.get('base')!r}, but the pack of `{base}`")
         examples, background = parts[_EXAMPLES], parts[_BACKGROUND]
-        _check(examples, FEWEST, f"{_EXAMPLES} of {what}")
-        _check(background, 0, f"{_BACKGROUND} of {what}")
+        _check(examples, (FEWEST, MOST), f"{_EXAMPLES} of {what}")
+        _check(background, (0, MOST_BACKGROUND), f"{_BACKGROUND} of {what}")
         if background.shape[1] != examples.shape[1]:
             raise SpecError(f"{what} has examples and background of different widths")
     except SpecError as problem:
@@ -103,11 +105,12 @@ def _read(data: bytes, what: str) -> tuple[dict[str, Array], Mapping[str, str]]:
     return parts, header.metadata
 
 
-def _check(sample: Array, fewest: int, what: str) -> None:
+def _check(sample: Array, bounds: tuple[int, int], what: str) -> None:
     rows, width = sample.shape
-    if not fewest <= rows <= MOST or not 1 <= width <= WIDTH:
+    fewest, most = bounds
+    if not fewest <= rows <= most or not 1 <= width <= WIDTH:
         raise SpecError(
-            f"{what} are {rows} × {width}: expected {fewest} to {MOST} rows of at most {WIDTH}"
+            f"{what} are {rows} × {width}: expected {fewest} to {most} rows of at most {WIDTH}"
         )
     lengths = np.linalg.norm(sample, axis=1)
     if not np.isfinite(sample).all() or lengths.max(initial=0.0) > _BOUND:

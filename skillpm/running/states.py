@@ -1,8 +1,10 @@
 """Hidden states of a running model, pooled over the tokens of a text; and text that it makes up."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from skillpm.errors import GraftError
 from skillpm.running.runner import TOKENS, Runner
@@ -24,7 +26,7 @@ def pooled(runner: Runner, texts: Sequence[str], depths: Sequence[float]) -> tor
     """
     rows = [row[: length_of(runner)] for row in _ids(runner, texts)]
     order = sorted((at for at, row in enumerate(rows) if row), key=lambda at: len(rows[at]))
-    found = torch.zeros(len(rows), len(depths), _width(runner))
+    found = torch.zeros(len(rows), len(depths), hidden_size(runner))
     for start in range(0, len(order), PART):
         places = order[start : start + PART]
         found[places] = _means(runner, [rows[at] for at in places], depths)
@@ -44,7 +46,8 @@ def _ids(runner: Runner, texts: Sequence[str]) -> list[list[int]]:
     ]
 
 
-def _width(runner: Runner) -> int:
+def hidden_size(runner: Runner) -> int:
+    """The width of a state. Raises `GraftError` where the config does not say it."""
     width = getattr(runner.model.config, "hidden_size", None)
     if not isinstance(width, int):
         raise GraftError(
@@ -78,9 +81,9 @@ def imagined(runner: Runner, count: int) -> list[str]:
     ids = torch.full((count, 1), int(first), device=runner.device)
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
-        made = runner.model.generate(
+        made = _generated(
+            runner.model,
             ids,
-            attention_mask=torch.ones_like(ids),
             max_new_tokens=min(_IMAGINED, length_of(runner) - 1),
             pad_token_id=int(first),
             do_sample=True,
@@ -89,3 +92,13 @@ def imagined(runner: Runner, count: int) -> list[str]:
             top_p=1.0,
         )
     return [runner.tokenizer.decode(row[1:], skip_special_tokens=True) for row in made.cpu()]
+
+
+def _generated(model: Any, ids: torch.Tensor, **asked: Any) -> torch.Tensor:
+    """Generate by these settings alone: a base may carry penalties and forced words of its own."""
+    kept, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        found: torch.Tensor = model.generate(ids, attention_mask=torch.ones_like(ids), **asked)
+    finally:
+        model.generation_config = kept
+    return found

@@ -1,5 +1,6 @@
 """Skills as clouds of points, and a tiny base that knows the letters."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from tiny_models import copy_model
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from skillpm.routing.router import Router
 from skillpm.routing.signature import Signature
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
@@ -34,6 +36,11 @@ def signature(seed: int, count: int = 40, *, base: Digest = BASE) -> Signature:
     points = np.random.default_rng(99).standard_normal((40, WIDTH))
     around = points / np.linalg.norm(points, axis=1, keepdims=True)
     return Signature(base, cloud(seed, count), around, "file")
+
+
+def router_of(installed: Mapping[SkillName, Signature]) -> Router:
+    """The router of clouds."""
+    return Router.of(installed, WIDTH)
 
 
 def with_letters(model: Path, folder: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from routing_worlds import sums, with_letters, words
+from transformers import GenerationConfig
 
 from skillpm.errors import GraftError
 from skillpm.routing.features import features
@@ -46,6 +47,16 @@ def test_what_a_base_makes_up_is_the_same_each_time(runner: Runner) -> None:
     assert len(found) == 3
     assert found == imagined(runner, 3)
     assert imagined(Runner(runner.model, runner.tokenizer, causal=False, device="cpu"), 3) == []
+
+
+def test_what_a_base_makes_up_is_not_bent_by_its_generation_config(runner: Runner) -> None:
+    runner.model.config.bos_token_id = 1
+    plain = imagined(runner, 3)
+    kept = runner.model.generation_config
+    runner.model.generation_config = GenerationConfig(suppress_tokens=list(range(2, 60)))
+    assert imagined(runner, 3) == plain
+    assert runner.model.generation_config.suppress_tokens
+    runner.model.generation_config = kept
 
 
 def test_the_projection_is_the_same_everywhere_and_keeps_distances() -> None:

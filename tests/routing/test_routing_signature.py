@@ -9,7 +9,16 @@ from routing_worlds import BASE, WIDTH, cloud, signature
 from safetensors.numpy import load, save
 
 from skillpm.errors import IntegrityError
-from skillpm.routing.signature import LIMIT, MOST, Signature, parse_signature
+from skillpm.routing.signature import (
+    LIMIT,
+    MOST,
+    MOST_BACKGROUND,
+    Signature,
+    parse_signature,
+)
+from skillpm.routing.signature import (
+    WIDTH as WIDEST,
+)
 from skillpm.spec.digests import Digest
 
 META = {"format": "1", "base": str(BASE), "background": "file"}
@@ -50,6 +59,14 @@ def poisoned(value: float) -> Any:
     return points
 
 
+def test_the_largest_that_is_written_is_read() -> None:
+    rows = (np.full((count, WIDEST), 0.01) for count in (MOST, MOST_BACKGROUND))
+    largest = Signature(BASE, *rows).dumps()
+    found = parse_signature(largest, BASE, "it")
+    assert (found.examples.shape, found.background.shape) == ((128, 512), (512, 512))
+    assert 1.5 * len(largest) < LIMIT
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -65,7 +82,8 @@ def poisoned(value: float) -> Any:
         (save(parts(examples=cloud(1, 20)[0].astype(np.float16)), META), "two F16 matrices"),
         (save(parts(examples=cloud(1, 7).astype(np.float16)), META), "7 × 12"),
         (save(parts(examples=cloud(1, MOST + 1).astype(np.float16)), META), "129 × 12"),
-        (save(parts(examples=np.zeros((20, 257), np.float16)), META), "20 × 257"),
+        (save(parts(background=cloud(1, 513).astype(np.float16)), META), "513 × 12"),
+        (save(parts(examples=np.zeros((20, 513), np.float16)), META), "20 × 513"),
         (save(parts(background=np.zeros((5, 11), np.float16)), META), "different widths"),
         (save(parts(examples=poisoned(np.nan)), META), "no feature has"),
         (save(parts(examples=poisoned(np.inf)), META), "no feature has"),
