@@ -96,7 +96,8 @@ def imagined(runner: Runner, count: int) -> list[str]:
 
 def _generated(model: Any, ids: torch.Tensor, **asked: Any) -> torch.Tensor:
     """Generate by these settings alone: a base may carry penalties and forced words of its own."""
-    kept, model.generation_config = model.generation_config, GenerationConfig()
+    plain: Any = GenerationConfig
+    kept, model.generation_config = model.generation_config, plain()
     try:
         found: torch.Tensor = model.generate(ids, attention_mask=torch.ones_like(ids), **asked)
     finally:
