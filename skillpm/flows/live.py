@@ -118,7 +118,8 @@ def _stacks(
         applied = tuple(Applied(open_packs[one], some[one].weight) for one in some)
         payload = sum(by_skill[one].manifest.compression.payload_bytes for one in some)
         refusal, note = _side_effects(by_skill[one] for one in some)
-        yield str(skill), Stack(str(skill), base, applied, payload, refusal, note)
+        merging = lock.graft.merging
+        yield str(skill), Stack(str(skill), base, applied, payload, refusal, note, merging)
 
 
 def _check_unmoved(base: Checkpoint, keys: Mapping[str, object]) -> None:
