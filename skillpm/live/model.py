@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from skillpm.errors import GraftError, UsageError
+from skillpm.live.order import Order
 from skillpm.live.places import Places
 from skillpm.live.selection import Mixed, One, Selection, groups_of
 from skillpm.live.shelf import Shelf
@@ -27,6 +28,7 @@ class Switch:
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         self.active: ContextVar[Selection | None] = ContextVar("skill", default=None)
+        self.order = Order(shelf.places.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
     def select(self, chosen: Chosen) -> Selection | None:
@@ -35,18 +37,22 @@ class Switch:
             return None
         if isinstance(chosen, str):
             return One(self.shelf.get(chosen))
-        return Mixed(len(chosen), tuple(groups_of(chosen, self.shelf.get)))
+        groups = tuple(groups_of(chosen, self.shelf.get))
+        ready = [group.ready for group in groups if group.ready is not None]
+        layouts = self.order.layouts(ready) if len(groups) > 1 else {}
+        return Mixed(len(chosen), groups, layouts)
 
     def check_rows(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A list of skills fits the batch that a model is called with, or `GraftError`."""
         selection = self.active.get()
         if not isinstance(selection, Mixed):
             return
-        rows = _rows_of(args, kwargs)
+        rows, tokens = _shape_of(args, kwargs)
         wide = self.generates.get() and rows and not rows % selection.batch
         if rows is not None and rows != selection.batch and not wide:
             raise _misfit(selection.batch, rows)
         selection.width = rows or selection.batch
+        selection.tokens = None if self.shelf.places.model.config.is_encoder_decoder else tokens
 
     def __call__(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """As a hook before the model's forward."""
@@ -63,10 +69,13 @@ class Switch:
             self.generates.reset(token)
 
 
-def _rows_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-    """The rows of a batch; None where the call does not tell."""
+def _shape_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The rows of a batch and the tokens of each; None where the call does not tell."""
     values = [*args[:1], *(kwargs.get(name) for name in _INPUTS)]
-    return next((len(value) for value in values if torch.is_tensor(value) and value.dim()), None)
+    for value in values:
+        if torch.is_tensor(value) and value.dim():
+            return value.shape[0], value.shape[1] if value.dim() > 1 else None
+    return None, None
 
 
 def _misfit(skills: int, rows: int) -> GraftError:
