@@ -16,8 +16,12 @@ from skillpm.live.selection import Mixed, One, Selection, groups_of
 from skillpm.live.shelf import Shelf
 from skillpm.live.stack import Stack
 from skillpm.live.touched import Touched
+from skillpm.spec.names import SkillName
 
-Chosen = str | Sequence[str | None] | None
+Named = str | SkillName | None
+"""One skill as people name it, or as the router does; None is the base."""
+Chosen = Named | Sequence[Named]
+_Chosen = str | list[str | None] | None
 _Returned = TypeVar("_Returned")
 _INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values", "input_features")
 
@@ -31,7 +35,7 @@ class Switch:
         self.order = Order(shelf.places.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
-    def select(self, chosen: Chosen) -> Selection | None:
+    def select(self, chosen: _Chosen) -> Selection | None:
         """What runs for this choice; made now where it is not ready."""
         if chosen is None:
             return None
@@ -85,12 +89,19 @@ def _misfit(skills: int, rows: int) -> GraftError:
     )
 
 
+def _plain(chosen: Chosen) -> _Chosen:
+    """Names as text."""
+    if chosen is None or isinstance(chosen, str | SkillName):
+        return None if chosen is None else str(chosen)
+    return [None if one is None else str(one) for one in chosen]
+
+
 class Block:
     """`with model.skill(…):` what is chosen holds in this thread or task until the block ends."""
 
     def __init__(self, switch: Switch, chosen: Chosen) -> None:
         self._switch = switch
-        self._chosen = chosen if chosen is None or isinstance(chosen, str) else list(chosen)
+        self._chosen = _plain(chosen)
         self._tokens: list[Token[Selection | None]] = []
         if self._chosen == []:
             raise UsageError("an empty list names no skill", hint="`None` is the base")
@@ -124,7 +135,8 @@ class Live(nn.Module):
     def skill(self, chosen: Chosen) -> Block:
         """A block in which one skill answers, or (a list) one for each row; None is the base.
 
-        Costs microseconds for skills that are ready. Raises `UnknownSkillError` for one that is not
+        A skill is named by its text or, as `Workspace.route` gives it, by its `SkillName`. Costs
+        microseconds for skills that are ready. Raises `UnknownSkillError` for one that is not
         installed, `GraftError` for one that cannot run live.
         """
         return Block(self._switch, chosen)
