@@ -1,7 +1,7 @@
 """A project as Python holds it: its base as a running model, every installed skill beside it."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -107,9 +107,9 @@ class Workspace:
     def route(self, texts: str) -> Decision: ...
 
     @overload
-    def route(self, texts: Sequence[str]) -> list[Decision]: ...
+    def route(self, texts: list[str] | tuple[str, ...]) -> list[Decision]: ...
 
-    def route(self, texts: str | Sequence[str]) -> Decision | list[Decision]:
+    def route(self, texts: str | list[str] | tuple[str, ...]) -> Decision | list[Decision]:
         """Which installed skill a text is for: `model.skill(decision.skill)`; None is the base.
 
         One text has one decision, a list of n a list of n. Costs one pass of the base over them: of
