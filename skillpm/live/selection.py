@@ -105,7 +105,7 @@ class Mixed:
             out = plain(*args, **kwargs)
             for patch, some in zip(patches, rows, strict=True):
                 if patch is not None:
-                    out[some] = patch.add(out[some], values[some])
+                    patch.add_rows(out, values, some)
             return out
         return _apart(path, plain, (args, kwargs), list(zip(patches, rows, strict=True)))
 
