@@ -62,8 +62,8 @@ class Order:
             if self._found is None:
                 self._found = self._try()
         for ready in skills:
-            lost = sorted(path for path in ready.patches if path not in self._found)
-            if lost:
+            if not ready.patches.keys() <= self._found.keys():
+                lost = sorted(ready.patches.keys() - self._found.keys())
                 raise GraftError(
                     f"`{ready.skill}` changes `{lost[0]}`, where the rows of a batch are not kept "
                     "apart in order: it cannot share a batch with other skills",
