@@ -1,94 +1,33 @@
 """Live skills: time to switch, memory, and batches in which each row has another skill.
 
-`python -m benchmarks.live [--width 256] [--layers 6] [--skills 50] [--runs 7]`. A Llama from
-scratch with LoRAs of random weights on all its linear layers, made by PEFT and packed by skillpm:
-what they know does not change how long they take. PEFT switches by `set_adapter`, and runs mixed
-batches by `adapter_names`. All take turns on one thread, and medians are shown. Takes minutes.
+`python -m benchmarks.live [--model llama|encoder] [--width 256] [--layers 6] [--skills 50]
+[--runs 7]`. A Llama from scratch and the encoder all-MiniLM-L6-v2, with LoRAs of random weights on
+all their linear layers, made in PEFT's shape and packed by skillpm: what they know does not change
+how long they take. PEFT switches by `set_adapter`, and runs mixed batches by `adapter_names`. All
+take turns on one thread, and medians are shown. Takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import io
-import os
 import statistics
 import sys
-import tempfile
 import time
 import warnings
-from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-import skillpm
+from benchmarks.live_models import Subject, ask, said, subject, workplace
 from benchmarks.table import Table, add_output, publish
-from skillpm.cli import main as command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-VOCABULARY = 2048
-LENGTHS = (32, 1)
-
-
-def ask(*words: object) -> None:
-    """A command of ours, in this process."""
-    with redirect_stdout(io.StringIO()):
-        try:
-            command_line([*map(str, words), "--json"])
-        except SystemExit as done:
-            if done.code:
-                raise RuntimeError(words) from done
-
-
-def make(folder: Path, asked: argparse.Namespace) -> list[str]:
-    """The base, its adapters, and a project in which all of them are installed."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=asked.width,
-        intermediate_size=asked.width * 11 // 4,
-        num_hidden_layers=asked.layers,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder / "base")
-    base = AutoModelForCausalLM.from_pretrained(folder / "base")
-    lora = LoraConfig(r=asked.rank, lora_alpha=asked.rank, target_modules="all-linear")
-    get_peft_model(base, lora).save_pretrained(folder / "l0")
-    shapes = load_file(folder / "l0" / "adapter_model.safetensors")
-    names = []
-    (folder / "project").mkdir()
-    os.chdir(folder / "project")
-    ask("init", "--base", folder / "base")
-    for number in range(asked.skills):
-        place = folder / f"l{number}"
-        place.mkdir(exist_ok=True)
-        text = (folder / "l0" / "adapter_config.json").read_text(encoding="utf-8")
-        (place / "adapter_config.json").write_text(text, encoding="utf-8")
-        tensors = {name: 0.02 * torch.randn_like(old) for name, old in shapes.items()}
-        save_file(tensors, place / "adapter_model.safetensors", metadata={"format": "pt"})
-        names.append(f"acme/l{number}")
-        file = folder / f"l{number}.skillpack"
-        ask("pack", folder / "base", place, "--name", names[-1], "--version", "1.0.0", "-o", file)
-    ask("install", *(folder / f"l{number}.skillpack" for number in range(asked.skills)))
-    return names
-
-
-def with_peft(folder: Path, count: int) -> Any:
-    """The base with so many adapters, as PEFT has them."""
-    base = AutoModelForCausalLM.from_pretrained(folder / "base")
-    model = PeftModel.from_pretrained(base, str(folder / "l0"), adapter_name="l0")
-    for number in range(1, count):
-        model.load_adapter(str(folder / f"l{number}"), adapter_name=f"l{number}")
-    return model.eval()
+MODELS = ("llama", "encoder")
 
 
 def seconds(work: Callable[[], object], repeat: int = 1) -> float:
@@ -110,7 +49,7 @@ def races(work: dict[str, Callable[[], object]], runs: int, repeat: int = 1) -> 
     return {name: statistics.median(times) for name, times in found.items()}
 
 
-def switching(folder: Path, names: list[str], model: Any, peft: Any, runs: int) -> Table:
+def switching(made: Subject, names: list[str], model: Any, peft: Any, runs: int) -> Table:
     """From one skill to another and back to the base."""
 
     def enter(chosen: Any) -> Callable[[], object]:
@@ -132,10 +71,7 @@ def switching(folder: Path, names: list[str], model: Any, peft: Any, runs: int) 
         peft.set_adapter("l1")
         peft.set_adapter("l0")
 
-    def merged() -> None:
-        AutoModelForCausalLM.from_pretrained(folder / "graft")
-
-    ask("-C", folder / "project", "graft", "--only", names[0], "-o", folder / "graft")
+    ask("-C", made.folder / "project", "graft", "--only", names[0], "-o", made.folder / "graft")
     model.warm()
     quick = {"one skill, ready": enter(names[0]), "8 rows, ready": enter(names[:8])}
     times = races(quick, runs, 1000)
@@ -143,20 +79,20 @@ def switching(folder: Path, names: list[str], model: Any, peft: Any, runs: int) 
         "one skill, first use": cold,
         "PEFT set_adapter and back": two,
         "PEFT disable_adapter and back": disable,
-        "load the merged model": merged,
+        "load the merged model": lambda: made.plain(made.folder / "graft"),
     }
     times |= races(slow, runs)
     model.warm()
-    table = Table("To a skill and back", ("way", "microseconds", "to ours"))
+    table = Table(f"To a skill and back: {made.name}", ("way", "microseconds", "to ours"))
     for name, found in times.items():
         table.row(name, f"{1e6 * found:,.1f}", f"{found / times['one skill, ready']:,.0f}")
     return table
 
 
-def memory(folder: Path, names: list[str], counts: list[int]) -> Table:
+def memory(made: Subject, names: list[str]) -> Table:
     """What so many skills take: attached, and ready."""
     table = Table(
-        "Memory of attached skills",
+        f"Memory of attached skills: {made.name}",
         (
             "skills",
             "payload kB",
@@ -166,9 +102,8 @@ def memory(folder: Path, names: list[str], counts: list[int]) -> Table:
             "of a model each",
         ),
     )
-    for count in counts:
-        (folder / "some").mkdir(exist_ok=True)
-        model = skillpm.open(folder / "project").load()
+    for count in dict.fromkeys(min(count, len(names)) for count in (1, 10, 50)):
+        model = made.live()
         whole = sum(parameter.nbytes for parameter in model.parameters())
         gc.collect()
         before = psutil.Process().memory_info().rss
@@ -188,21 +123,32 @@ def memory(folder: Path, names: list[str], counts: list[int]) -> Table:
 
 
 @torch.no_grad()
-def batches(names: list[str], model: Any, peft: Any, runs: int) -> tuple[Table, float]:
+def batches(
+    made: Subject, names: list[str], model: Any, peft: Any, runs: int
+) -> tuple[Table, float]:
     """Batches in which each row has another skill."""
     table = Table(
-        "Rows a second, each row with another skill",
-        ("batch", "base alone", "mixed", "one by one", "gain", "PEFT mixed", "PEFT one by one"),
+        f"Rows a second, each row with another skill: {made.name}",
+        (
+            "batch",
+            "base alone",
+            "mixed",
+            "one by one",
+            "gain",
+            "PEFT mixed",
+            "PEFT one by one",
+            "mixed to PEFT's",
+        ),
     )
     worst = 0.0
     for rows in (8, 32):
-        for length in LENGTHS:
-            ids = torch.randint(0, VOCABULARY, (rows, length))
+        for length in made.lengths:
+            ids = torch.randint(0, model.config.vocab_size, (rows, length))
             some = names[:rows]
             mixed, alone = _ours(model, ids, some), _singly(model, ids, some)
             worst = max(worst, float((mixed() - alone()).abs().max()))
             work = {
-                "base": lambda ids=ids: model(ids).logits,
+                "base": lambda ids=ids: model(ids),
                 "mixed": mixed,
                 "alone": alone,
                 "peft": _peft_mixed(peft, ids),
@@ -212,15 +158,15 @@ def batches(names: list[str], model: Any, peft: Any, runs: int) -> tuple[Table, 
             shown = [f"{found[key]:,.0f}" for key in ("base", "mixed", "alone")]
             gain = f"{found['mixed'] / found['alone']:.1f}"
             others = [f"{found[key]:,.0f}" for key in ("peft", "peft alone")]
-            table.row(f"{rows} rows of {length} tokens", *shown, gain, *others)
+            ratio = f"{found['mixed'] / found['peft']:.1f}"
+            table.row(f"{rows} rows of {length} tokens", *shown, gain, *others, ratio)
     return table, worst
 
 
 def _ours(model: Any, ids: torch.Tensor, some: list[str]) -> Callable[[], torch.Tensor]:
     def work() -> torch.Tensor:
         with model.skill(some):
-            found: torch.Tensor = model(ids).logits
-        return found
+            return said(model(ids))
 
     return work
 
@@ -230,7 +176,7 @@ def _singly(model: Any, ids: torch.Tensor, some: list[str]) -> Callable[[], torc
         rows = []
         for row, skill in enumerate(some):
             with model.skill(skill):
-                rows.append(model(ids[row : row + 1]).logits)
+                rows.append(said(model(ids[row : row + 1])))
         return torch.cat(rows)
 
     return work
@@ -238,7 +184,7 @@ def _singly(model: Any, ids: torch.Tensor, some: list[str]) -> Callable[[], torc
 
 def _peft_mixed(peft: Any, ids: torch.Tensor) -> Callable[[], object]:
     named = [f"l{row}" for row in range(len(ids))]
-    return lambda: peft(input_ids=ids, adapter_names=named).logits
+    return lambda: peft(input_ids=ids, adapter_names=named)
 
 
 def _peft_singly(peft: Any, ids: torch.Tensor) -> Callable[[], object]:
@@ -250,18 +196,25 @@ def _peft_singly(peft: Any, ids: torch.Tensor) -> Callable[[], object]:
     return work
 
 
-@contextmanager
-def place(named: Path | None) -> Iterator[Path]:
-    """Where to work, with a home of its own."""
-    made = nullcontext(str(named)) if named else tempfile.TemporaryDirectory(prefix="skillpm-live-")
-    with made as name:
-        os.environ.update(SKILLPM_HOME=f"{name}/home", SKILLPM_CONFIG=f"{name}/none.toml")
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        yield Path(name).absolute()
+@torch.no_grad()
+def measure(made: Subject, names: list[str], asked: argparse.Namespace) -> bool:
+    """All tables of one model; whether the base said the same bits after it all."""
+    publish(memory(made, names), asked.append)
+    model, peft = made.live(), made.with_peft()
+    ids = torch.arange(64)[None]
+    before = said(model(ids))
+    publish(switching(made, names, model, peft, asked.runs), asked.append)
+    table, worst = batches(made, names, model, peft, asked.runs)
+    publish(table, asked.append)
+    same = torch.equal(said(model(ids)), before)
+    print(f"{made.name}: back at the base: {'the same bits' if same else 'DIFFERENT'}")
+    print(f"{made.name}: mixed and one by one differ by {worst:.1e} at most")
+    return same
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=MODELS, action="append", help="all, by default")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--rank", type=int, default=8)
@@ -272,22 +225,12 @@ def main() -> None:
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    with place(asked.dir) as folder:
-        names = [f"acme/l{number}" for number in range(asked.skills)]
-        if not (folder / "project" / "skillpm.lock").exists():
-            names = make(folder, asked)
-        publish(memory(folder, names, [n for n in (1, 10, 50) if n <= len(names)]), asked.append)
-        model, peft = skillpm.open(folder / "project").load(), with_peft(folder, 32)
-        ids = torch.arange(64)[None]
-        with torch.no_grad():
-            before = model(ids).logits
-            publish(switching(folder, names, model, peft, asked.runs), asked.append)
-            table, worst = batches(names, model, peft, asked.runs)
-            publish(table, asked.append)
-            same = torch.equal(model(ids).logits, before)
-        print(f"back at the base: {'the same bits' if same else 'DIFFERENT'}")
-        print(f"mixed and one by one differ by {worst:.1e} at most")
-        sys.exit(0 if same else "the base's outputs changed")
+    names = [f"acme/l{number}" for number in range(asked.skills)]
+    with workplace(asked.dir) as folder:
+        same = [
+            measure(subject(name, folder, asked), names, asked) for name in asked.model or MODELS
+        ]
+    sys.exit(0 if all(same) else "the base's outputs changed")
 
 
 if __name__ == "__main__":

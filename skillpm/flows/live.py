@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied
@@ -16,12 +16,15 @@ from skillpm.flows.base import open_base
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_project_base, compose
+from skillpm.flows.route import Routes, open_routes
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import INERT
 from skillpm.live.loading import load_base, load_tokenizer
 from skillpm.live.model import attach
 from skillpm.live.places import Places
 from skillpm.live.stack import Stack
+from skillpm.routing.router import Decision
+from skillpm.running.runner import Runner, is_causal
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity
 from skillpm.store.packs import StoredPack
@@ -45,6 +48,8 @@ class Workspace:
         self._project = Project(setting.project)
         self._project.require()
         self._closing = closing
+        self._model: Any = None
+        self._routes: tuple[int, Routes] | None = None
 
     @property
     def folder(self) -> Path:
@@ -68,8 +73,13 @@ class Workspace:
         Base, packs and payloads are verified first (law 5). Skills that are ready to run take
         `warm_bytes` of memory at most: as much as the base by default, or 256 MiB. Raises
         `IntegrityError` for another base or a damaged blob, `GraftError` for a base that
-        transformers cannot run.
+        transformers cannot run. The workspace holds what it loaded last, to route by it.
         """
+        self._model = self._routes = None
+        self._model = self._load(device, dtype, warm_bytes)
+        return self._model
+
+    def _load(self, device: str, dtype: str, warm_bytes: int | None) -> Any:
         setting, current = self._setting, self._project.generation()
         base = open_base(setting, self._project)
         if base.folder is None:
@@ -91,8 +101,44 @@ class Workspace:
         """The base's tokenizer."""
         return load_tokenizer(open_base(self._setting, self._project).path)
 
+    @overload
+    def route(self, texts: str) -> Decision: ...
+
+    @overload
+    def route(self, texts: list[str] | tuple[str, ...]) -> list[Decision]: ...
+
+    def route(self, texts: str | list[str] | tuple[str, ...]) -> Decision | list[Decision]:
+        """Which installed skill a text is for: `model.skill(decision.skill)`; None is the base.
+
+        One text has one decision, a list of n a list of n. Costs one pass of the base over them: of
+        the model that `load` gave, whatever skill is active in it, else of one that is loaded now,
+        as `skillpm route` does. Raises `UsageError` for a blank text, `IntegrityError` where base
+        or a signature is not sound, `GraftError` for a base that cannot run.
+        """
+        some = [texts] if isinstance(texts, str) else list(texts)
+        decisions = self._decide(some) if some else []
+        return decisions[0] if isinstance(texts, str) else decisions
+
+    def _decide(self, texts: list[str]) -> list[Decision]:
+        model, number = self._model, self._project.generation().number
+        if self._routes is None or self._routes[0] != number:
+            runner = None if model is None else self._runner
+            self._routes = number, open_routes(self._setting, runner=runner)
+        routes = self._routes[1]
+        if model is None or routes.runner is None:
+            return list(routes.route(texts).decisions)
+        routes.runner.device = str(model.device)  # people move it
+        with model.skill(None):
+            return list(routes.route(texts).decisions)
+
+    def _runner(self) -> Runner:
+        """The live model, to be read from."""
+        model = self._model
+        return Runner(model, self.tokenizer(), is_causal(model.config), str(model.device))
+
     def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, and of the model that `load` gave."""
+        self._model = self._routes = None
         self._closing.close()
 
     def __enter__(self) -> Self:
@@ -116,7 +162,8 @@ def _stacks(
         applied = tuple(Applied(open_packs[one], some[one].weight) for one in some)
         payload = sum(by_skill[one].manifest.compression.payload_bytes for one in some)
         refusal, note = _side_effects(by_skill[one] for one in some)
-        yield str(skill), Stack(str(skill), base, applied, payload, refusal, note)
+        merging = lock.graft.merging
+        yield str(skill), Stack(str(skill), base, applied, payload, refusal, note, merging)
 
 
 def _check_unmoved(base: Checkpoint, keys: Mapping[str, object]) -> None:

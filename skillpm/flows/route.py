@@ -1,7 +1,7 @@
 """`route`: which installed skill a text is for, or none: then the base answers."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,19 +52,21 @@ class Routes:
         return Routed(tuple(decisions), (between - started) * each, (done - between) * each)
 
 
-def open_routes(setting: Setting, *, device: str = "cpu", runner: Runner | None = None) -> Routes:
+def open_routes(
+    setting: Setting, *, device: str = "cpu", runner: Callable[[], Runner] | None = None
+) -> Routes:
     """The router of what is installed. The base is loaded where a skill has a signature.
 
-    A `runner` of the project's base that is there already is taken as it is; who gives it answers
-    for its root. Raises `IntegrityError` where a signature is not sound, or the base not the one.
+    Or `runner` gives the project's base as it runs already; who gives it answers for its root.
+    Raises `IntegrityError` where a signature is not sound, or the base not the one.
     """
     project = Project(setting.project)
     project.require()
     current = project.generation()
     signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
     if not signatures:
-        return Routes(Router.of({}, 0), runner, left_out)
-    running = runner or _base_runner(setting, project, current.base_root, device)
+        return Routes(Router.of({}, 0), None, left_out)
+    running = runner() if runner else _base_runner(setting, project, current.base_root, device)
     return Routes(Router.of(signatures, width_of(running)), running, left_out)
 
 

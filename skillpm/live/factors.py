@@ -51,6 +51,22 @@ class Factors:
         }
         return Factors(**moved)
 
+    def fits(self, out: torch.Tensor, values: torch.Tensor, kind: str) -> bool:
+        """Whether `into` serves: a product for vectors, of one dtype all through, scaled once."""
+        if self.ranks is not None or self.rows is not None or self.columns is not None:
+            return False
+        same = out.dtype == values.dtype == self.left.dtype == self.right.dtype
+        return same and kind != "embedding" and out.is_contiguous()
+
+    def into(self, out: torch.Tensor, values: torch.Tensor, kind: str) -> None:
+        """Add the product for values [..., in] to `out` [..., out], contiguous, in place.
+
+        In two calls, rounded no more often than by `linear` and `conv1d`.
+        """
+        sides = (self.left, self.right) if kind == "conv1d" else (self.right.T, self.left.T)
+        inner = values.reshape(-1, values.shape[-1]) @ sides[0]
+        out.view(-1, out.shape[-1]).addmm_(inner, sides[1], alpha=self.scale)
+
     def _dtype(self, values: torch.Tensor) -> torch.dtype:
         """What is multiplied in: the wider of both; in float32 where the codes are integers."""
         kind = self.left.dtype if self.left.is_floating_point() else torch.float32

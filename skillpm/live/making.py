@@ -62,7 +62,12 @@ class _Tensor:
 
     @cached_property
     def decoders(self) -> list[tuple[Decoder, float]] | None:
-        """Of every pack that touches it, with its weight; None where one does more than add."""
+        """Of every pack that touches it, with its weight; None where one does more than add.
+
+        None, too, where a method of merging decides what becomes of them: that is no sum.
+        """
+        if self.stack.composition.merges(self.name):
+            return None
         spec = self.stack.base.specs.get(self.name)
         touching = self.stack.touching(self.name)
         if spec is None or any(pack.entries[self.name].change != "changed" for pack, _ in touching):

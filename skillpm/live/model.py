@@ -10,13 +10,18 @@ import torch
 from torch import nn
 
 from skillpm.errors import GraftError, UsageError
+from skillpm.live.order import Order
 from skillpm.live.places import Places
 from skillpm.live.selection import Mixed, One, Selection, groups_of
 from skillpm.live.shelf import Shelf
 from skillpm.live.stack import Stack
 from skillpm.live.touched import Touched
+from skillpm.spec.names import SkillName
 
-Chosen = str | Sequence[str | None] | None
+Named = str | SkillName | None
+"""One skill as people name it, or as the router does; None is the base."""
+Chosen = Named | Sequence[Named]
+_Chosen = str | list[str | None] | None
 _Returned = TypeVar("_Returned")
 _INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values", "input_features")
 
@@ -27,26 +32,31 @@ class Switch:
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         self.active: ContextVar[Selection | None] = ContextVar("skill", default=None)
+        self.order = Order(shelf.places.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
-    def select(self, chosen: Chosen) -> Selection | None:
+    def select(self, chosen: _Chosen) -> Selection | None:
         """What runs for this choice; made now where it is not ready."""
         if chosen is None:
             return None
         if isinstance(chosen, str):
             return One(self.shelf.get(chosen))
-        return Mixed(len(chosen), tuple(groups_of(chosen, self.shelf.get)))
+        groups = tuple(groups_of(chosen, self.shelf.get))
+        ready = [group.ready for group in groups if group.ready is not None]
+        layouts = self.order.layouts(ready) if len(groups) > 1 else {}
+        return Mixed(len(chosen), groups, layouts)
 
     def check_rows(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A list of skills fits the batch that a model is called with, or `GraftError`."""
         selection = self.active.get()
         if not isinstance(selection, Mixed):
             return
-        rows = _rows_of(args, kwargs)
+        rows, tokens = _shape_of(args, kwargs)
         wide = self.generates.get() and rows and not rows % selection.batch
         if rows is not None and rows != selection.batch and not wide:
             raise _misfit(selection.batch, rows)
         selection.width = rows or selection.batch
+        selection.tokens = None if self.shelf.places.model.config.is_encoder_decoder else tokens
 
     def __call__(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """As a hook before the model's forward."""
@@ -63,10 +73,13 @@ class Switch:
             self.generates.reset(token)
 
 
-def _rows_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | None:
-    """The rows of a batch; None where the call does not tell."""
+def _shape_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The rows of a batch and the tokens of each; None where the call does not tell."""
     values = [*args[:1], *(kwargs.get(name) for name in _INPUTS)]
-    return next((len(value) for value in values if torch.is_tensor(value) and value.dim()), None)
+    for value in values:
+        if torch.is_tensor(value) and value.dim():
+            return value.shape[0], value.shape[1] if value.dim() > 1 else None
+    return None, None
 
 
 def _misfit(skills: int, rows: int) -> GraftError:
@@ -76,12 +89,19 @@ def _misfit(skills: int, rows: int) -> GraftError:
     )
 
 
+def _plain(chosen: Chosen) -> _Chosen:
+    """Names as text."""
+    if chosen is None or isinstance(chosen, str | SkillName):
+        return None if chosen is None else str(chosen)
+    return [None if one is None else str(one) for one in chosen]
+
+
 class Block:
     """`with model.skill(…):` what is chosen holds in this thread or task until the block ends."""
 
     def __init__(self, switch: Switch, chosen: Chosen) -> None:
         self._switch = switch
-        self._chosen = chosen if chosen is None or isinstance(chosen, str) else list(chosen)
+        self._chosen = _plain(chosen)
         self._tokens: list[Token[Selection | None]] = []
         if self._chosen == []:
             raise UsageError("an empty list names no skill", hint="`None` is the base")
@@ -115,7 +135,8 @@ class Live(nn.Module):
     def skill(self, chosen: Chosen) -> Block:
         """A block in which one skill answers, or (a list) one for each row; None is the base.
 
-        Costs microseconds for skills that are ready. Raises `UnknownSkillError` for one that is not
+        A skill is named by its text or, as `Workspace.route` gives it, by its `SkillName`. Costs
+        microseconds for skills that are ready. Raises `UnknownSkillError` for one that is not
         installed, `GraftError` for one that cannot run live.
         """
         return Block(self._switch, chosen)

@@ -93,6 +93,18 @@ class Patch:
             out = each.add(out, values)
         return out
 
+    def add_rows(self, out: torch.Tensor, values: torch.Tensor, rows: Any) -> None:
+        """Add to some rows of `out`, in place: a view of them where they lie together."""
+        mine, some = out[rows], values[rows]
+        view = mine if isinstance(rows, slice) else None
+        for each in self.added:
+            if isinstance(each, Low) and each.factors.fits(mine, some, each.kind):
+                each.factors.into(mine, some, each.kind)
+            else:
+                mine = each.add(mine, some)
+        if mine is not view:
+            out[rows] = mine
+
 
 def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
     """What a module was called with: its first tensor."""

@@ -58,13 +58,17 @@ class Group:
 class Mixed:
     """A skill for each row. `width` is the rows that the model was called with: beams, too.
 
-    A weight that no row changes runs as it is; low-rank updates are added to the rows that they
-    belong to after one product for all; where a skill has other weights, its rows run apart.
+    `tokens` is how many each had, None where the call does not tell; `by_token` says of the modules
+    that keep rows in order whether each token is an entry there. A weight that no row changes runs
+    as it is; low-rank updates are added to the rows that they belong to after one product for all;
+    where a skill has other weights, its rows run apart.
     """
 
     batch: int
     groups: tuple[Group, ...]
+    by_token: Mapping[str, bool]
     width: int = 0
+    tokens: int | None = None
     _patches: dict[str, list[Patch | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,26 +91,33 @@ class Mixed:
     ) -> Any:
         """The module, each row as its own skill has it."""
         patches = self._of(path)
+        if len(patches) == 1 and patches[0] is not None:
+            return patches[0].run(plain, args, kwargs)
         if not any(patches):
             return plain(*args, **kwargs)
         values = first(args, kwargs)
         count = values.shape[0] if values.dim() else 0
         if count == 1 and self.width > 1:
             return self._spread(patches, plain, args, kwargs)
-        if not count or count % self.batch:
-            raise GraftError(
-                f"`{path}` was called with {count} rows, and {self.batch} skills were named: live, "
-                "the first dimension of a batch is its rows",
-                hint="one skill for all rows: `with model.skill(NAME):`",
-            )
+        self._check(path, count)
         rows = [_rows(group.rows, count // self.batch, values.device) for group in self.groups]
         if all(patch is None or patch.instead is None for patch in patches):
             out = plain(*args, **kwargs)
             for patch, some in zip(patches, rows, strict=True):
                 if patch is not None:
-                    out[some] = patch.add(out[some], values[some])
+                    patch.add_rows(out, values, some)
             return out
         return _apart(path, plain, (args, kwargs), list(zip(patches, rows, strict=True)))
+
+    def _check(self, path: str, count: int) -> None:
+        """Raise `GraftError` where a module's entries are not those of the rows, in order."""
+        each = self.tokens if self.by_token[path] else 1
+        if count != self.width * (each or max(1, count // self.width)):
+            raise GraftError(
+                f"`{path}` was called with {count} entries for {self.width} rows: nobody can tell "
+                "whose are whose, and each row has a skill of its own",
+                hint="one skill for all rows: `with model.skill(NAME):`",
+            )
 
     def _spread(
         self,

@@ -1,20 +1,22 @@
 """A skill as it is put beside a running base: with all the skills that it needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.ports import Source
 from skillpm.spec.manifest import FootprintEntry
+from skillpm.spec.merging import Merging
 
 
 @dataclass(frozen=True)
 class Stack:
     """What `graft --only SKILL` would graft. Its payload stays where it is, verified.
 
-    `refusal` says why it cannot run live, `note` what a person should know who runs it.
+    `refusal` says why it cannot run live, `note` what a person should know who runs it; `merging`
+    is the lock's, for tensors in which several task vectors meet.
     """
 
     skill: str
@@ -23,11 +25,12 @@ class Stack:
     payload_bytes: int
     refusal: str | None = None
     note: str | None = None
+    merging: Merging = field(default_factory=Merging)
 
     @cached_property
     def composition(self) -> Composition:
         """Base + set."""
-        return Composition(self.base, list(self.applied))
+        return Composition(self.base, list(self.applied), self.merging)
 
     @cached_property
     def entries(self) -> Mapping[str, FootprintEntry]:

@@ -12,6 +12,7 @@ from skillpm.cli.app import app
 REPOSITORY = Path(__file__).parents[2]
 ELISION = "…"
 PAGES = ("README.md", "docs/continual-learning.md")
+LINKED = (*PAGES, "docs/live.md")
 
 
 def commands(text: str) -> list[str]:
@@ -67,7 +68,7 @@ def test_a_command_that_does_not_exist_would_be_found(line: str) -> None:
 
 
 def test_links_between_pages_lead_to_files() -> None:
-    for page in PAGES:
+    for page in LINKED:
         text = (REPOSITORY / page).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (REPOSITORY / page).parent.joinpath(target).exists(), target

@@ -85,3 +85,30 @@ def test_outputs_of_wider_factors_are_rounded_once() -> None:
     found = made.linear(torch.ones(1, 2, dtype=torch.bfloat16))
     assert found.dtype == torch.float32
     assert found.tolist() == [[2**-8] * 3]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["linear", "conv1d"])
+def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype) -> None:
+    chance = torch.Generator().manual_seed(0)
+    sides = (torch.randn(size, generator=chance).to(dtype) for size in ((24, 3), (3, 10)))
+    made = Factors(*sides, 0.5)
+    width, depth = (10, 24) if kind == "linear" else (24, 10)
+    values = torch.randn(2, 5, width, generator=chance).to(dtype)
+    out = torch.randn(2, 5, depth, generator=chance).to(dtype)
+    expected = out.double() + getattr(made, kind)(values.double())
+    assert made.fits(out, values, kind)
+    made.into(out, values, kind)
+    near = 1e-5 if dtype == torch.float32 else 0.05
+    assert torch.allclose(out.double(), expected, rtol=near, atol=near)
+
+
+def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
+    plain, wide = Factors(torch.ones(3, 1), torch.ones(1, 2), 1.0), torch.ones(4, 3)
+    values = torch.ones(4, 2)
+    assert plain.fits(wide, values, "linear")
+    assert not plain.fits(wide, values, "embedding")
+    assert not plain.fits(wide.T.contiguous().T, values, "linear")
+    assert not plain.fits(wide.bfloat16(), values.bfloat16(), "linear")
+    coded = factors_of(_coded(scaled=True), 1.0, torch.float32)
+    assert not coded.fits(torch.ones(4, 24), torch.ones(4, 10), "linear")

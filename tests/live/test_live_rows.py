@@ -1,0 +1,184 @@
+"""In a batch of many skills each row has its own, in every model, or an error says why not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from live_worlds import LiveWorld, says, start
+from skillpm_world import World
+from tiny_models import VOCABULARY, nudge, save
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
+    MixtralConfig,
+    MixtralForCausalLM,
+    MPNetConfig,
+    MPNetModel,
+    Qwen2MoeConfig,
+    Qwen2MoeForCausalLM,
+)
+
+from skillpm.errors import GraftError
+from skillpm.live.order import ROWS, TOKENS, _layout
+
+SIZES: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+EXPERTS: dict[str, Any] = {**SIZES, "num_key_value_heads": 2, "num_experts_per_tok": 2}
+BATCH = 6
+
+
+def mixtral() -> Any:
+    torch.manual_seed(0)
+    return MixtralForCausalLM(MixtralConfig(**EXPERTS, num_local_experts=4))
+
+
+def qwen() -> Any:
+    torch.manual_seed(0)
+    config = Qwen2MoeConfig(
+        **EXPERTS, num_experts=4, moe_intermediate_size=24, shared_expert_intermediate_size=40
+    )
+    return Qwen2MoeForCausalLM(config)
+
+
+def llama4() -> Any:
+    torch.manual_seed(0)
+    own = {"num_experts_per_tok": 1, "num_local_experts": 4, "intermediate_size_mlp": 48}
+    config = Llama4TextConfig(**{**EXPERTS, **own}, head_dim=8, pad_token_id=0)
+    return Llama4ForCausalLM(config)
+
+
+def mpnet() -> Any:
+    torch.manual_seed(0)
+    return MPNetModel(MPNetConfig(**SIZES))
+
+
+def project(world: World, make: Callable[[], Any], *only: str, kind: Any) -> LiveWorld:
+    """A base, and a lossless skill for each part that is named, `acme/s0` first."""
+    made = start(world.folder / "rows", make(), kind)
+    for number, part in enumerate(only):
+        tuned = save(nudge(make(), only=part, seed=number + 1), world.folder / f"tuned-{number}")
+        made.install(f"acme/s{number}", tuned)
+    return made
+
+
+def check_rows(model: Any, *, tokens: int) -> None:
+    """A mixed batch says what each row says alone."""
+    skills = ([*model.skills, None] * BATCH)[:BATCH]
+    batch = torch.randint(
+        2, VOCABULARY, (BATCH, tokens), generator=torch.Generator().manual_seed(5)
+    )
+    with model.skill(skills):
+        mixed = says(model, batch)
+    for row, skill in enumerate(skills):
+        with model.skill(skill):
+            alone = says(model, batch[row : row + 1])[0]
+        assert torch.allclose(mixed[row], alone, atol=1e-5), (row, skill)
+
+
+@pytest.mark.parametrize(
+    ("make", "only"), [(mixtral, ("q_proj", "norm")), (qwen, ("shared_expert.", "self_attn"))]
+)
+def test_mixtures_of_experts_answer_each_row_by_its_skill_where_no_expert_is_touched(
+    world: World, make: Callable[[], Any], only: tuple[str, ...]
+) -> None:
+    model = project(world, make, *only, kind=AutoModelForCausalLM).load()
+    assert len(model.skills) == 2
+    for tokens in (1, BATCH, 9):
+        check_rows(model, tokens=tokens)
+
+
+def test_experts_that_get_dispatched_rows_are_refused_for_a_batch_and_run_alone(
+    world: World,
+) -> None:
+    made = project(world, llama4, "experts", "self_attn", kind=AutoModelForCausalLM)
+    model = made.load()
+    with pytest.raises(GraftError, match=r"`acme/s0` changes `.*experts`, where the rows") as told:
+        model.skill(["acme/s0", None]).__enter__()
+    assert told.value.hint == "one skill for all rows: `with model.skill(NAME):`"
+    graft = made.graft("acme/s0")
+    for chosen in ("acme/s0", ["acme/s0", "acme/s0"]):
+        with model.skill(chosen):
+            batch = torch.randint(2, VOCABULARY, (2, 4))
+            assert torch.allclose(says(model, batch), says(graft, batch), atol=1e-6)
+    with model.skill(["acme/s1", None]):
+        assert says(model, batch).isfinite().all()
+
+
+def test_a_square_table_of_positions_is_not_taken_for_the_rows_of_a_square_batch(
+    world: World,
+) -> None:
+    model = project(world, mpnet, "relative", "attn.q", kind=AutoModel).load()
+    with pytest.raises(GraftError, match=r"`acme/s0` changes `.*relative_attention_bias`"):
+        check_rows(model, tokens=BATCH)
+    with model.skill("acme/s0"):
+        assert says(model).isfinite().all()
+    with model.skill(["acme/s1", None]):
+        assert says(model, torch.ones(2, 2, dtype=torch.int64)).isfinite().all()
+
+
+def _seen(*rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+    return {"a.experts.0.up": list(rows), "a.up": list(rows)}
+
+
+@pytest.mark.parametrize(("each", "order", "path", "found"), [
+    (1, range(ROWS), "a.up", 1),
+    (TOKENS, range(ROWS * TOKENS), "a.up", TOKENS),
+    (TOKENS, range(ROWS * TOKENS), "a.experts.0.up", 0),  # all tokens, by chance in order
+    (TOKENS, reversed(range(ROWS * TOKENS)), "a.up", 0),
+    (2, range(ROWS * 2), "a.up", 0),
+    (1, [0, 1, 2, 3], "a.up", 0),
+    (1, [0, 2, 1, 3, 4], "a.up", 0),
+])  # fmt: skip
+def test_only_rows_in_the_order_of_the_batch_are_taken_for_its_rows(
+    each: int, order: Any, path: str, found: int
+) -> None:
+    places = torch.tensor(list(order))
+    values = torch.arange(100.0)[:, None].repeat(1, 3)
+    runs = []
+    for row in (1, 3):
+        changed = values.clone()
+        changed[row * each : (row + 1) * each] += 50
+        runs.append((row, _seen(changed[places])))
+    assert _layout([values[places]], path, runs) == found
+
+
+def test_what_no_row_moves_is_the_same_for_all_or_lies_as_the_batch_does() -> None:
+    for shape, found in [((1, TOKENS), 1), ((ROWS, TOKENS), 1), ((TOKENS, TOKENS), 0), ((5,), 0)]:
+        ids = torch.zeros(shape, dtype=torch.int64)
+        assert _layout([ids], "a.up", [(1, _seen(ids)), (3, _seen(ids))]) == found, shape
+    assert _layout([ids], "a.up", [(1, _seen()), (3, _seen())]) == 0
+
+
+def test_rows_that_are_not_the_batch_are_refused_where_the_model_itself_is_not_called(
+    live: Callable[[str], LiveWorld],
+) -> None:
+    model = live("llama").load()
+    inner = model.model
+    with model.skill(["acme/lora", None]):
+        assert inner(torch.ones(2, 3, dtype=torch.int64)).last_hidden_state.isfinite().all()
+        with pytest.raises(GraftError, match="was called with 4 entries for 2 rows"):
+            inner(torch.ones(4, 3, dtype=torch.int64))
+
+
+def test_a_model_that_cannot_be_tried_has_one_skill_for_all_rows(
+    live: Callable[[str], LiveWorld],
+) -> None:
+    model = live("llama").load()
+    model.config.vocab_size = 10**9
+    with pytest.raises(GraftError, match="does not run on token ids alone"):
+        model.skill(["acme/lora", None]).__enter__()
+    assert model.active is None
+    model.main_input_name = "pixel_values"
+    with pytest.raises(GraftError, match="`LlamaForCausalLM` reads `pixel_values`"):
+        model.skill(["acme/lora", None]).__enter__()
+    with model.skill(["acme/lora", "acme/lora"]):
+        assert says(model, torch.ones(2, 3, dtype=torch.int64)).isfinite().all()

@@ -1,0 +1,112 @@
+"""`Workspace.route`: the running base of a live model says which skill a text is for."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from routing_worlds import sums, with_letters, words
+from skillpm_world import REPOSITORY, World
+from transformers import AutoModelForCausalLM
+
+import skillpm
+from skillpm.errors import UsageError
+from skillpm.routing.features import features
+from skillpm.routing.router import Decision
+from skillpm.running.runner import Runner
+from skillpm.spec.names import SkillName
+
+ASKED = ["812 + 1904 = 2716", "select table where from join", "zzz zzzz. qqqq xx"]
+RIGHT = [SkillName("acme", "sums"), SkillName("acme", "words"), None]
+
+
+@pytest.fixture(scope="module")
+def base(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_letters(models.pair("fp32")[0], tmp_path_factory.mktemp("letters") / "base")
+
+
+@pytest.fixture
+def routed(world: World, models: Any, base: Path) -> World:
+    """A project with two skills that have signatures."""
+    world.init(base)
+    for seed, (skill, texts) in enumerate((("sums", sums(32)), ("words", words(32))), start=1):
+        file = world.folder / f"{skill}.jsonl"
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        pair = (base, models.tuned("mlp", seed)[1])
+        world.ask("install", world.pack(pair, f"acme/{skill}", "1.0.0", "--router", file))
+    return world
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise AssertionError("the base was loaded again")
+
+
+def _scores(decisions: list[Decision]) -> list[float]:
+    return [score for one in decisions for score in one.scores.values()]
+
+
+def test_the_model_that_is_loaded_routes_and_answers(
+    routed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = routed.ask("route", ASKED[0])
+    with skillpm.open(routed.project) as workspace:
+        model = workspace.load()
+        monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", _refuse)
+        decision = workspace.route(ASKED[0])
+        assert decision.skill == RIGHT[0]
+        assert decision.score == pytest.approx(told["score"], abs=1e-6)
+        decisions = workspace.route(ASKED)
+        assert [one.skill for one in decisions] == RIGHT
+        ids = torch.arange(6).repeat(3, 1)
+        with model.skill([one.skill for one in decisions]):
+            assert model.active == ["acme/sums", "acme/words", None]
+            mixed = model(ids).logits
+        for row, one in enumerate(decisions):
+            with model.skill(one.skill):
+                assert torch.allclose(model(ids[:1]).logits[0], mixed[row], atol=1e-5)
+
+
+def test_what_is_read_is_the_base_whatever_skill_is_active(routed: World) -> None:
+    with skillpm.open(routed.project) as workspace:
+        model = workspace.load()
+        before = _scores(workspace.route(ASKED))
+        runner = Runner(model, workspace.tokenizer(), causal=True, device="cpu")
+        plain = features(runner, ASKED)
+        for chosen in ("acme/sums", ["acme/words", None, "acme/sums"]):
+            with model.skill(chosen):
+                assert _scores(workspace.route(ASKED)) == before
+                assert model.active == chosen
+        with model.skill("acme/sums"):
+            assert (features(runner, ASKED) != plain).any()
+
+
+def test_without_a_loaded_model_the_base_is_loaded_once(
+    routed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = skillpm.open(routed.project)
+    assert workspace.route([]) == []
+    first = workspace.route(ASKED)
+    assert [one.skill for one in first] == RIGHT
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", _refuse)
+    assert _scores(workspace.route(ASKED)) == _scores(first)
+    workspace.load()
+    assert _scores(workspace.route(ASKED)) == pytest.approx(_scores(first), abs=1e-6)
+    routed.ask("uninstall", "acme/sums")
+    assert workspace.route(ASKED[0]).skill is None
+    routed.ask("uninstall", "acme/words")
+    assert workspace.route(ASKED[0]).scores == {}
+    with pytest.raises(UsageError, match="blank"):
+        workspace.route(["12 + 12", " "])
+
+
+def test_what_the_document_shows_runs(routed: World) -> None:
+    page = (REPOSITORY / "docs" / "live.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (shown,) = (one for one in blocks if "route(" in one)
+    assert routed.project == Path.cwd()
+    found: dict[str, Any] = {}
+    exec(shown, found)  # noqa: S102 - our own page
+    assert found["rows"] == RIGHT[:2]
+    assert found["answer"].shape == (1, len(found["text"]) + 8)
