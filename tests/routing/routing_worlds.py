@@ -62,3 +62,9 @@ def words(count: int, seed: int = 0) -> list[str]:
     chance = np.random.default_rng((7, seed))
     stems = ("select", "from", "where", "table", "order", "group", "join", "having")
     return [" ".join(chance.choice(stems, 5)) for _ in range(count)]
+
+
+def noise(count: int, seed: int = 0) -> list[str]:
+    """Texts of the base's own kind: what is neither a sum nor a statement."""
+    chance = np.random.default_rng((9, seed))
+    return ["".join(chance.choice([*"bjkqvxyz. "], 24)) for _ in range(count)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from routing_worlds import sums, with_letters, words
+from routing_worlds import noise, sums, with_letters, words
 from skillpm_world import REPOSITORY, World
 from transformers import AutoModelForCausalLM
 
@@ -31,12 +31,18 @@ def base(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def routed(world: World, models: Any, base: Path) -> World:
     """A project with two skills that have signatures."""
     world.init(base)
+    other = world.folder / "other.txt"
+    other.write_text("\n\n".join(noise(40)))
     for seed, (skill, texts) in enumerate((("sums", sums(32)), ("words", words(32))), start=1):
         file = world.folder / f"{skill}.jsonl"
         file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         pair = (base, models.tuned("mlp", seed)[1])
-        world.ask("install", world.pack(pair, f"acme/{skill}", "1.0.0", "--router", file))
+        world.ask("install", world.pack(pair, f"acme/{skill}", "1.0.0", *_router(file, other)))
     return world
+
+
+def _router(examples: Path, background: Path) -> tuple[object, ...]:
+    return "--router", examples, "--router-background", background
 
 
 def _refuse(*_: object, **__: object) -> None:
