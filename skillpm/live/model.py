@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from skillpm.errors import GraftError, UsageError
+from skillpm.live.bypassed import Bypassed
 from skillpm.live.order import Order
 from skillpm.live.places import Places
 from skillpm.live.selection import Mixed, One, Selection, groups_of
@@ -29,9 +30,9 @@ _INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values", "input_featur
 class Switch:
     """What is attached to one model, and what is active in this thread or task."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, active: ContextVar[Selection | None]) -> None:
         self.shelf = shelf
-        self.active: ContextVar[Selection | None] = ContextVar("skill", default=None)
+        self.active = active
         self.order = Order(shelf.places.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
@@ -208,8 +209,6 @@ def attach(model: Any, stacks: Mapping[str, Stack], places: Places, limit: int) 
         "__doc__": kind.__doc__,
     }
     model.__class__ = type(kind.__name__, (extra, kind), named)
-    switch = Switch(Shelf(stacks, places, limit))
-    object.__setattr__(model, "_switch", switch)
     touched = {
         place.path
         for stack in stacks.values()
@@ -217,6 +216,10 @@ def attach(model: Any, stacks: Mapping[str, Stack], places: Places, limit: int) 
         for where in places.of(stack.entries).values()
         for place in where
     }
+    active: ContextVar[Selection | None] = ContextVar("skill", default=None)
+    check = Bypassed(model, active, touched).check
+    switch = Switch(Shelf(stacks, places, limit, check), active)
+    object.__setattr__(model, "_switch", switch)
     for path in touched:
         module = model.get_submodule(path)
         module.forward = Touched(module, path, switch.active)

@@ -8,15 +8,14 @@ one row exchanged; in a module that keeps the order, what that row brought in mo
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from skillpm.errors import GraftError
 from skillpm.live.making import Ready
-from skillpm.live.patches import Forward
 from skillpm.live.selection import Selection
+from skillpm.live.watch import watched
 from skillpm.running.runner import UNRUNNABLE
 
 ROWS, TOKENS = 5, 7
@@ -29,22 +28,6 @@ _HINT = "one skill for all rows: `with model.skill(NAME):`"
 
 Layouts = Mapping[str, bool]
 """Modules in order; true where each token is an entry [rows · tokens, …], else [rows, …]."""
-
-
-@dataclass
-class _Watch:
-    """The base, and what came into each touched module: a selection that changes nothing."""
-
-    chosen: str = ""
-    seen: dict[str, list[torch.Tensor]] = field(default_factory=dict)
-
-    def run(
-        self, path: str, plain: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """The module's own output."""
-        values = (value for value in (*args, *kwargs.values()) if torch.is_tensor(value))
-        self.seen.setdefault(path, []).append(next(values, torch.empty(0)).detach().clone())
-        return plain(*args, **kwargs)
 
 
 class Order:
@@ -91,23 +74,15 @@ class Order:
         layouts = {path: _layout(calls, path, runs) for path, calls in first.items()}
         return {path: found > 1 for path, found in layouts.items() if found}
 
-    @torch.no_grad()
     def _watched(self, ids: torch.Tensor) -> dict[str, list[torch.Tensor]]:
-        """What each touched module is called with, by the base."""
-        ids, watch = ids.to(self._model.device), _Watch()
-        both = self._model.config.is_encoder_decoder
-        token = self._active.set(watch)
         try:
-            self._model(input_ids=ids, **({"decoder_input_ids": ids} if both else {}))
+            return watched(self._model, self._active, ids.to(self._model.device))
         except (*UNRUNNABLE, IndexError) as problem:
             raise GraftError(
                 f"`{type(self._model).__name__}` does not run on token ids alone, so nobody can "
                 "tell whose row is whose in a batch of several skills",
                 hint=_HINT,
             ) from problem
-        finally:
-            self._active.reset(token)
-        return watch.seen
 
 
 def _layout(

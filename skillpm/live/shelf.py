@@ -1,7 +1,7 @@
 """Skills that are attached, and those of them that are ready to run: as many as a limit lets be."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from itertools import count
 
@@ -15,13 +15,20 @@ class Shelf:
     """Every attached skill by name. What is ready takes `limit` bytes at most; the last made stays.
 
     An attached skill costs what its manifest takes; its payload stays in the store. Any thread may
-    ask; a skill is made once.
+    ask; a skill is made once. `check` raises `GraftError` for one that cannot run.
     """
 
-    def __init__(self, stacks: Mapping[str, Stack], places: Places, limit: int) -> None:
+    def __init__(
+        self,
+        stacks: Mapping[str, Stack],
+        places: Places,
+        limit: int,
+        check: Callable[[Ready], None],
+    ) -> None:
         self.stacks = stacks
         self.places = places
         self.limit = limit
+        self._check = check
         self._ready: dict[str, Ready] = {}
         self._used: dict[str, int] = {}
         self._clock = count()
@@ -56,6 +63,7 @@ class Shelf:
 
     def _make(self, stack: Stack) -> Ready:
         made = make_ready(stack, self.places)
+        self._check(made)
         others = sorted(self._ready, key=lambda skill: self._used.get(skill, 0))
         room = self.limit - made.nbytes - self.nbytes
         for skill in others:

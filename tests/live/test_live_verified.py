@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from live_worlds import LiveWorld, says, start
 from skillpm_world import World, snapshot
 from tiny_models import Models, llama, nudge, rewrite, save
+from transformers import DebertaV2Config, DebertaV2Model
 
 import skillpm
 from skillpm.errors import GraftError, IntegrityError, NotFoundError
@@ -146,3 +148,23 @@ def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWo
     with pytest.warns(UserWarning, match="it changes `rms_norm_eps` in config.json"):
         model = opened(world, small).load()
     assert model.skills == ("acme/math",)
+
+
+def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) -> None:
+    """As a graft it counts; live it would silently be the base's."""
+    torch.manual_seed(0)
+    config = DebertaV2Config(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, relative_attention=True, pos_att_type=["p2c", "c2p"],
+        position_buckets=8, max_position_embeddings=32,
+    )  # fmt: skip
+    base = DebertaV2Model(config).eval()
+    made = start(world.folder / "deberta", base, DebertaV2Model)
+    for skill, part in (("acme/table", "rel_embeddings"), ("acme/mlp", "intermediate.dense")):
+        made.install(skill, save(nudge(deepcopy(base), only=part), world.folder / skill[5:]))
+    model = opened(world, made).load()
+    with model.skill("acme/mlp"):
+        assert not torch.equal(says(model), says(base))
+    with pytest.raises(GraftError, match=r"reads the weight of `encoder\.rel_embeddings` past"):
+        model.skill("acme/table").__enter__()
+    assert all(not weight.requires_grad for weight in model.parameters())
