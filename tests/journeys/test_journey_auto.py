@@ -76,7 +76,7 @@ def test_the_same_wish_gives_the_same_digest(
     world: World, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    base, tuned = models.tuned("mlp.down")
+    base, tuned = models.tuned("mlp")
     digests = {
         world.ask(
             "pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "70%",
