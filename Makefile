@@ -10,18 +10,19 @@ TYPED := -p skillpm -p registry -p examples
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
 
+# Neighbours stay with one worker, which makes what they share once; who is done first takes over.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m ""
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m ""
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format $(SOURCES)

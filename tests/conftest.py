@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import thoroughness  # noqa: F401 - registers the profiles
+from cut_packs import CutPacks
+from hypothesis import settings
 from skillpm_world import World
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where slow tests run too (`make test-all`), laws are tried on more cases as well."""
+    quick = "not slow" in config.option.markexpr
+    settings.load_profile("quick" if quick else "thorough")
 
 
 @pytest.fixture(scope="session")
@@ -23,10 +32,18 @@ def learners(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tiny_learners.Learners(tmp_path_factory.mktemp("learners"))
 
 
+@pytest.fixture(scope="session")
+def cut(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> CutPacks:
+    """Packs that a worker of this run has cut."""
+    folder = tmp_path_factory.getbasetemp()
+    one_of_many = hasattr(request.config, "workerinput")
+    return CutPacks((folder.parent if one_of_many else folder) / "cut-packs")
+
+
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> World:
     """A home of its own, and an empty project as the current folder."""
-    found = World(tmp_path)
+    found = World(tmp_path, cut)
     found.project.mkdir()
     for name in ("REGISTRY", "BASE", "LOCK_TIMEOUT", "DEBUG", "OFFLINE", "COLOR", "WORKERS"):
         monkeypatch.delenv(f"SKILLPM_{name}", raising=False)

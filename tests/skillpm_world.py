@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cut_packs import CutPacks
 
 from skillpm.cli import main
 
@@ -83,9 +86,10 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class World:
-    """A person's folders; the project is the current folder."""
+    """A person's folders; the project is the current folder. What was `cut` is not cut again."""
 
     folder: Path
+    cut: CutPacks | None = None
 
     @property
     def project(self) -> Path:
@@ -126,7 +130,12 @@ class World:
     def pack(self, pair: tuple[Path, Path], name: str, version: str, *more: object) -> Path:
         """Cut a pack of a (base, tuned) pair into a file beside the project."""
         path = self.folder / f"{name.replace('/', '-')}-{version}.skillpack"
+        kept = self.cut.place(pair, name, version, *more) if self.cut else None
+        if kept is not None and kept.exists():
+            return Path(shutil.copyfile(kept, path))
         self.ask("pack", *pair, "--name", name, "--version", version, "-o", path, *more)
+        if self.cut and kept is not None:
+            self.cut.keep(path, kept)
         return path
 
     def publish(self, pair: tuple[Path, Path], name: str, version: str, *more: object) -> str:

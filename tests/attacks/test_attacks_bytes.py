@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from attack_worlds import World
+from thoroughness import stride
 
 from skillpm.errors import SkillpmError
 
-STRIDES = {"lossless": 1, "graftllm": 3}
-"""Every byte of one pack; of the other, every third, for the time that it takes."""
+STRIDES = {"lossless": stride(7), "graftllm": stride(23, thorough=3)}
+"""Where there is time, every byte of one pack and every third of the other."""
 
 
 def _outcome(world: World, path: Path) -> str | None:

@@ -95,36 +95,34 @@ def test_a_saved_index_resolves_without_project_or_registry(world: World) -> Non
     assert not world.home.exists()
 
 
+_LIGHT = ["--help", "list", "history", "diff 0 0", "search", "show acme/math", "lock --check",
+          "lock", "install", "upgrade --dry-run --explain", "audit", "uninstall acme/math",
+          "rollback"]  # fmt: skip
 _PROBE = """
 import sys
 from skillpm.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit:
-    pass
-sys.stderr.write("torch" if "torch" in sys.modules else "light")
+for command in sys.argv[1:]:
+    try:
+        main(command.split())
+    except SystemExit as done:
+        assert done.code == 0, command
+    if "torch" in sys.modules:
+        sys.exit(f"{command}: torch")
 """
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["--help", "list", "history", "diff 0 0", "search", "show acme/math", "lock --check", "lock",
-     "install", "upgrade --dry-run --explain", "uninstall acme/math", "rollback", "audit"],
-)  # fmt: skip
-def test_a_command_that_does_no_tensor_work_never_imports_torch(
-    world: World, models: Models, command: str
-) -> None:
+def test_commands_that_do_no_tensor_work_never_import_torch(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     world.ask("install", world.pack(pair, "acme/math", "1.0.0"))
     ran = subprocess.run(
-        [sys.executable, "-c", _PROBE, *command.split()],
+        [sys.executable, "-c", _PROBE, *_LIGHT],
         env={"PYTHONPATH": str(REPOSITORY), "SKILLPM_HOME": str(world.home)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert ran.stderr.endswith("light"), ran.stderr[-300:]
+    assert ran.returncode == 0, ran.stderr[-300:]
 
 
 def test_only_the_command_line_imports_inside_functions() -> None:

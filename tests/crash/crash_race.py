@@ -3,7 +3,8 @@
 import random
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Race:
     states: frozenset[Any]
     failures: tuple[frozenset[Any], frozenset[Any]]
     seconds: tuple[float, float]
-    points: tuple[int, int]
+    counted: dict[int, int] = field(default_factory=dict)
+    """Points of each side, counted when a draw asks for one."""
 
     @classmethod
     def of(cls, killer: Killer, scene: Scene, rival: str) -> "Race":
@@ -64,34 +66,42 @@ class Race:
         other = scene.command if rival == "same" else tuple(RIVALS[rival].split())
         commands = tuple((*one, "--json") for one in (scene.command, other))
         states, failures = set[Any](), (set[Any](), set[Any]())
+        seconds = [inf, inf]
         for order in _ORDERS:
             case = scene.fresh()
             states.add(shown(killer, case))
             for turn, side in enumerate(order):
+                started = time.monotonic()
                 outcome = killer.run(case, *commands[side])
+                if turn == 0:  # the later runs have less to import
+                    seconds[side] = min(seconds[side], time.monotonic() - started)
                 if outcome.code:
                     failures[side].add((outcome.code, outcome.error["kind"]))
                 if turn == 0 or order in ((0, 1, 0), (1, 0, 1)):
                     states.add(shown(killer, case))
         known = (frozenset(failures[0]), frozenset(failures[1]))
-        timed = [_timed(killer, scene, command) for command in commands]
-        seconds, points = ((timed[0][at], timed[1][at]) for at in (0, 1))
         if scene.between:
             states.add(())
-        return cls(
-            killer, scene, (commands[0], commands[1]), frozenset(states), known, seconds, points
-        )
+        both = (commands[0], commands[1]), frozenset(states), known, (seconds[0], seconds[1])
+        return cls(killer, scene, *both)
 
     def draw(self, chance: random.Random) -> Draw:
         """One of them is stopped at a random call while the other runs, or both just run."""
         runs = self._held(chance) if chance.random() < 0.6 else self._free(chance)
         return Draw((runs[0], runs[1]), chance.choice((0, 30, 30)))
 
+    def points(self, side: int) -> int:
+        """How many points a command has."""
+        if side not in self.counted:
+            self.killer.race(self.scene.fresh(), Run(self.commands[side], COUNT_ONLY))
+            self.counted[side] = max(1, self.killer.counted)
+        return self.counted[side]
+
     def _held(self, chance: random.Random) -> list[Run]:
         """One stops, and dies there or goes on; where it goes on, the other dies at some time."""
         side, held = chance.randrange(2), chance.uniform(0.01, 1.5 * max(self.seconds))
         dies = chance.random() < 0.5
-        stop = chance.randint(1, self.points[side])
+        stop = chance.randint(1, self.points(side))
         runs = [Run(command) for command in self.commands]
         runs[side] = Run(self.commands[side], stop=stop, held=held, dies=dies)
         if not dies:
@@ -109,7 +119,7 @@ class Race:
             if side in victims:
                 after = delay + chance.uniform(0, 1.5 * self.seconds[side])
             if side in victims and side == 0 and chance.random() < 0.5:
-                kill, after = chance.randint(1, self.points[0]), None
+                kill, after = chance.randint(1, self.points(0)), None
             runs.append(Run(self.commands[side], kill, after, delay))
         return runs
 
@@ -160,16 +170,6 @@ class Race:
             made = _made(outcome)
             if made is not None and not _is_told(made, told):
                 raise LostGenerationError((made, told))
-
-
-def _timed(killer: Killer, scene: Scene, command: tuple[str, ...]) -> tuple[float, int]:
-    """The seconds that a command takes here, and its points."""
-    case = scene.fresh()
-    started = time.monotonic()
-    killer.race(case, Run(command))
-    seconds = time.monotonic() - started
-    killer.race(scene.fresh(), Run(command, COUNT_ONLY))
-    return seconds, max(1, killer.counted)
 
 
 def _bare(generations: list[Any]) -> list[Any]:

@@ -6,10 +6,11 @@ from crash_case import Killer, Scene
 from crash_judge import Judge
 from crash_look import check_clean
 from crash_scenes import COMMANDS, NAMES
+from thoroughness import is_thorough, stride
 
 from skillpm.cli.app import app
 
-SAMPLED = 3
+SAMPLED = 3 if is_thorough() else 2
 READING = frozenset(
     {"audit", "cache info", "cache path", "completion", "config show", "diff", "doctor", "history",
      "identify", "inspect", "list", "outdated", "probe", "registry advisory list", "resolve",
@@ -50,7 +51,7 @@ def test_a_project_file_that_was_edited_after_a_kill_is_not_overwritten(
 ) -> None:
     scene = scenes[name]
     count, seen = Judge.of(killer, scene).points(), 0
-    for point in range(count, 0, -9):
+    for point in range(count, 0, -stride(19, thorough=9)):
         case = scene.fresh()
         if not killer.kill(case, scene.command, point, None):
             continue

@@ -7,8 +7,8 @@ from crash_case import Killer, Scene
 from crash_race import RIVALS, Race
 from crash_scenes import NAMES
 
-EVERY = 2
-"""Rivals of a command in the fast run."""
+EVERY = 1
+"""Races of a command in the fast run."""
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,1 @@
-from hypothesis import settings
-
-# A loaded machine is no reason to fail.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+"""Here so that the tests of `merging`, below, find the worlds of this folder."""

@@ -6,6 +6,7 @@ import pytest
 from coded_worlds import FAMILIES, case
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from skillpm.delta.codecs import coded
 from skillpm.delta.codecs.boxes import boxes
@@ -51,7 +52,7 @@ def test_sections_that_lie_about_their_size_are_refused() -> None:
         Sections(b"\0", "`t`").close()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(SHAPES, st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 3.0, 300.0]))
 def test_a_matrix_comes_back(shape: tuple[int, int], seed: int, spread: float) -> None:
     codes = _matrix(shape, seed, spread)
@@ -59,7 +60,7 @@ def test_a_matrix_comes_back(shape: tuple[int, int], seed: int, spread: float) -
     assert (matrix.whole() == codes).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.data())
 def test_any_span_of_a_matrix_comes_back_from_its_stripes(data: st.DataObject) -> None:
     shape = data.draw(SHAPES)
@@ -110,7 +111,7 @@ def test_contexts_are_capped_sums_of_classes(
     assert (Classes(rows, columns).contexts(start, stop, shape[1]) == expected).all()
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     st.sampled_from(FAMILIES),
     st.tuples(st.integers(100, 300), st.integers(100, 300)),

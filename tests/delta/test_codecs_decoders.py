@@ -6,6 +6,7 @@ from coded_worlds import FAMILIES, Case, case, written
 from delta_worlds import Bytes, Model, layer_of, new_writer, numbers, read_all, reader_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from skillpm.delta import bits
 from skillpm.delta.codecs import coded, grid, sign, zero
@@ -34,7 +35,7 @@ def _same(one: Case) -> bool:
     return one.decode().tobytes() == one.expected.tobytes()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.sampled_from(FAMILIES), st.data())
 def test_a_decoder_gives_what_the_encoder_measured(family: str, data: st.DataObject) -> None:
     seed = data.draw(st.integers(0, 2**32 - 1))
@@ -42,7 +43,7 @@ def test_a_decoder_gives_what_the_encoder_measured(family: str, data: st.DataObj
     assert _same(case(family, _shape(family, data), seed=seed, scaled=scaled))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.sampled_from(FAMILIES), st.integers(2, 9), st.integers(2, 40), st.data())
 def test_rows_and_stripes_may_straddle_chunks(
     family: str, height: int, width: int, data: st.DataObject

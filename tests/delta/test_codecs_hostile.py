@@ -9,6 +9,7 @@ from coded_worlds import DECODERS, FAMILIES, Case, case, part_of
 from delta_worlds import new_writer, reader_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from skillpm.delta.codecs import coded
 from skillpm.delta.codecs.coded import Sections, join
@@ -55,7 +56,7 @@ def test_a_part_cut_short_or_with_more_behind_it_is_refused(family: str) -> None
     assert _survives(one, one.data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.sampled_from(FAMILIES), st.data())
 def test_sections_of_noise_are_refused_or_decoded_to_numbers(
     family: str, data: st.DataObject

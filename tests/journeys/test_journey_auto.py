@@ -33,7 +33,7 @@ def texts(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("share", [60, 75])
+@pytest.mark.parametrize("share", [60, pytest.param(75, marks=pytest.mark.slow)])
 def test_a_budget_is_met_from_below_within_a_hundredth(
     world: World, models: Any, share: int
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_pack_of_a_budget_installs_grafts_and_comes_off_again(world: World, mo
 
 
 def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any) -> None:
-    base, tuned = models.pair("fp32")
+    base, tuned = models.tuned("mlp")
     found = [
         world.ask(
             "pack", base, tuned, "--name", "a/b", "--version", f"1.{number}.0", "--keep", keep
@@ -76,7 +76,7 @@ def test_the_same_wish_gives_the_same_digest(
     world: World, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    base, tuned = models.pair("fp32")
+    base, tuned = models.tuned("mlp")
     digests = {
         world.ask(
             "pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "70%",
@@ -104,7 +104,7 @@ def test_calibration_keeps_the_divergence_under_its_cap(
 def test_calibration_text_that_is_no_text_is_refused_and_named(
     world: World, models: Any, tmp_path: Path
 ) -> None:
-    base, tuned = models.pair("fp32")
+    base, tuned = models.tuned("mlp")
     asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "20%")
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text('{"text": "one"}\n{"prompt": "two"}\n')
@@ -119,7 +119,7 @@ def test_calibration_text_that_is_no_text_is_refused_and_named(
 def test_where_all_may_be_kept_nothing_is_rounded(
     world: World, models: Any, asked: tuple[str, str]
 ) -> None:
-    base, tuned = models.pair("fp32")
+    base, tuned = models.tuned("mlp")
     found = world.ask("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", *asked)
     assert found["scheme"] == "auto"
     assert found["relative_error"] == 0
@@ -143,7 +143,7 @@ def test_where_all_may_be_kept_nothing_is_rounded(
 def test_flags_that_contradict_each_other_are_usage_errors(
     world: World, models: Any, options: tuple[str, ...], says: str
 ) -> None:
-    base, tuned = models.pair("fp32")
+    base, tuned = models.tuned("mlp")
     asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", *options)
     assert says in world.fail(*asked, code=2, kind="usage")
 
@@ -151,6 +151,6 @@ def test_flags_that_contradict_each_other_are_usage_errors(
 def test_a_budget_that_no_pack_meets_says_what_the_smallest_takes(
     world: World, models: Any
 ) -> None:
-    base, tuned = models.pair("fp32")
+    base, tuned = models.tuned("mlp")
     asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "1000B")
     assert "too small" in world.fail(*asked, code=1, kind="graft")

@@ -156,8 +156,19 @@ main(sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("command", ["install", "pack", "graft", "publish"])
-@pytest.mark.parametrize("limit", [200, 20_000])
+@pytest.mark.parametrize(
+    ("command", "limit"),
+    [
+        ("install", 200),
+        ("pack", 20_000),
+        ("graft", 20_000),
+        ("publish", 200),
+        pytest.param("install", 20_000, marks=pytest.mark.slow),
+        pytest.param("pack", 200, marks=pytest.mark.slow),
+        pytest.param("graft", 200, marks=pytest.mark.slow),
+        pytest.param("publish", 20_000, marks=pytest.mark.slow),
+    ],
+)
 def test_a_full_disk_is_a_clear_error_and_changes_nothing(
     published: World, models: Models, command: str, limit: int
 ) -> None:

@@ -7,12 +7,15 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from laws_market import SKILLS, Market, Shopper
+from thoroughness import examples
 
 QUICK = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 THOROUGH = settings(QUICK, max_examples=300)
-FEW = settings(QUICK, max_examples=8)
+FEW = settings(QUICK, max_examples=examples(20))
 REFUSED = {(1, "state"), (4, "resolution"), (4, "not_found"), (1, "not_found")}
 """How a step may fail: a conflict, nothing there to take off, no generation before the first."""
 

@@ -6,6 +6,7 @@ from shutil import copytree
 from typing import Any
 
 import pytest
+from thoroughness import stride
 
 from registry.service import open_registry
 from skillpm.spec.digests import Digest
@@ -32,7 +33,7 @@ def check(folder: Path) -> list[str]:
     return releases
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_kill_anywhere_in_publish_leaves_a_whole_registry_and_a_repeat_completes_it(
     tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker, step: int
 ) -> None:
@@ -63,7 +64,7 @@ def test_a_kill_anywhere_in_creation_leaves_nothing_half_made(
 ) -> None:
     worker = make_worker()
 
-    for point in range(1, 9999, 37):
+    for point in range(1, 9999, stride(97, thorough=37)):
         folder = tmp_path / f"registry{point}"
         worker.start("create", folder, kill=point)
         if worker.result() != "killed":

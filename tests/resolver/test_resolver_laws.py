@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from resolver_worlds import Oracle, Shop, problems, random_world
+from thoroughness import examples
 
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.question import Question, Wanted
@@ -16,7 +17,7 @@ from skillpm.spec.release import Release
 from skillpm.spec.requirements import Requirement
 
 World = tuple[Question, list[Release]]
-lawful = settings(max_examples=200, deadline=None)
+lawful = settings(max_examples=examples(200))
 
 
 def worlds() -> st.SearchStrategy[World]:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_worlds import BASE, WIDTH, cloud, name, router_of, signature
+from thoroughness import examples
 
 from skillpm.errors import IntegrityError
 from skillpm.routing.router import REJECTED
@@ -60,7 +61,7 @@ def test_a_decision_says_its_best_skill_and_the_runner_up() -> None:
     assert "the base answers" in far.reason
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(order=st.permutations(range(6)), size=st.integers(1, 5))
 def test_adding_a_skill_and_taking_it_off_restores_every_decision(
     order: list[int], size: int
