@@ -161,6 +161,8 @@ def _show(state: State, found: "Probed") -> None:
         ]  # fmt: skip
         head_ = ("skill", "metric", "base", "recorded", "now", "bound", "samples", "")
         emit_table(rows, head_)
+    elif not found.without:
+        state.say("nothing is installed here to probe")
     if found.without:
         state.say(f"without probes: {clean(', '.join(map(str, found.without)))}")
 

@@ -75,11 +75,10 @@ class Runner:
                 folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = model.eval().to(device)
         except UNRUNNABLE as problem:
             hint = "it needs config.json and the tokenizer beside its weights"
             raise not_runnable(folder, problem, hint) from problem
-        return cls(model, tokenizer, causal, device)
+        return cls(_placed(model.eval(), device), tokenizer, causal, device)
 
     @property
     def minds_padding(self) -> bool:
@@ -186,10 +185,28 @@ def is_causal(config: Any) -> bool:
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
 
 
-def not_runnable(folder: Path, problem: Exception, hint: str) -> GraftError:
+class NotRunnableError(GraftError):
+    """A folder that transformers cannot load."""
+
+
+def not_runnable(folder: Path, problem: Exception, hint: str) -> NotRunnableError:
     """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
-    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-    return GraftError(f"`{folder}` cannot be run by transformers: {reason}", hint=hint)
+    return NotRunnableError(f"`{folder}` cannot be run by transformers: {_why(problem)}", hint=hint)
+
+
+def _why(problem: Exception) -> str:
+    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+
+
+def _placed(model: Any, device: str) -> Any:
+    """The model on a device. Raises `GraftError` where there is none, or no room on it."""
+    try:
+        return model.to(device)
+    except UNRUNNABLE as problem:
+        raise GraftError(
+            f"the model cannot run on the device {device!r}: {_why(problem)}",
+            hint="`--device cpu` is always there",
+        ) from problem
 
 
 def refuse_adapter(folder: Path) -> None:

@@ -105,6 +105,23 @@ def test_probes_that_make_up_endless_work_are_not_asked(world: World, learners: 
     assert "own.jsonl" in world.fail(*command, code=1, kind="spec")
 
 
+def test_recorded_values_beyond_all_numbers_make_no_document_that_is_none(
+    world: World, learners: Learners
+) -> None:
+    def strict(text: str) -> float:
+        raise AssertionError(f"{text} is no JSON")
+
+    forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
+    forge_probes(forge, "token_loss", [{"text": "1+2=3. "}])
+    world.init(learners.base)
+    for value, base in ((-1e308, 1e308), (0.0, 5e-324)):
+        forge.manifest["capabilities"][0] |= {"value": value, "base_value": base}
+        world.run("install", forge.write(world.folder / "lie.skillpack"), "--registry", f"r{base}")
+        for command in (("probe",), ("graft", "--tune", "--budget", "1")):
+            found = world.run(*command, "--json").out
+            assert json.loads(found, parse_constant=strict)["schema_version"] == 1
+
+
 def forge_probes(forge: Forge, metric: str, items: list[dict[str, Any]]) -> Forge:
     """Put probes into a pack that nobody has measured."""
     data = "".join(json.dumps(item) + "\n" for item in items).encode()

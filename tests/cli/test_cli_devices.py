@@ -36,7 +36,9 @@ def learnt(world: World, learners: Learners) -> Path:
 
 def test_guard_and_tuning_run_on_the_device_that_is_named(world: World, learnt: Path) -> None:
     nowhere = ("--device", "nowhere")
-    assert "nowhere" in world.fail("probe", *nowhere, code=1, kind="graft")
+    said = world.fail("probe", *nowhere, code=1, kind="graft")
+    assert "cannot run on the device 'nowhere'" in said
+    assert "config.json" not in said
     assert "nowhere" in world.fail("graft", "--tune", *nowhere, code=1, kind="graft")
     for more in ((), ("--dry-run",)):
         command = ("install", learnt, "--guard", *nowhere, *more)

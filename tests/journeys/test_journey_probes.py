@@ -198,3 +198,10 @@ def test_routed_without_a_signature_the_base_answers(world: World, learners: Lea
     routed(world, learners)
     for one in world.ask("probe", code=1)["results"]:
         assert one["now"] == pytest.approx(one["base"], rel=1e-4)
+
+
+def test_where_nothing_is_installed_that_is_said(world: World, learners: Learners) -> None:
+    world.init(learners.base)
+    found = world.run("probe")
+    assert (found.code, found.out) == (0, "")
+    assert "nothing is installed here" in found.err
