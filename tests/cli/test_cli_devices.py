@@ -25,6 +25,15 @@ def test_a_device_without_what_runs_on_it_is_refused(
     assert f"add `{runs}`" in said
 
 
+def test_what_only_a_search_heeds_is_refused_without_one_and_the_other_way(
+    installed: World,
+) -> None:
+    said = installed.fail("graft", "--budget", "5", code=2, kind="usage")
+    assert "add `--tune`" in said
+    said = installed.fail("graft", "--tune", "--fresh", code=2, kind="usage")
+    assert "`--tune` and `--fresh`" in said
+
+
 @pytest.fixture
 def learnt(world: World, learners: Learners) -> Path:
     """A pack with probes, installed; another one to come."""

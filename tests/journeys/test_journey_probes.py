@@ -191,7 +191,7 @@ def test_routed_each_item_is_answered_by_the_skill_that_the_router_picks(
     exact, loss = found["results"]
     assert exact["passed"]
     assert exact["now"] > exact["base"]
-    assert loss["recorded"] < loss["now"] < loss["base"], "texts unlike the examples go to the base"
+    assert loss["recorded"] <= loss["now"] < loss["base"], "texts like the examples go to the skill"
 
 
 def test_routed_without_a_signature_the_base_answers(world: World, learners: Learners) -> None:
