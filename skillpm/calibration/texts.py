@@ -17,7 +17,7 @@ def read_texts(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise SpecError(f"`{path}` cannot be read as text: {problem}", hint=_HINT) from problem
-    lines = text.splitlines()
+    lines = text.split("\n")  # JSON may hold other line ends as they are
     first = next((line for line in lines if line.strip()), "")
     found = _json_lines(path, lines) if _is_json(first) else text.split("\n\n")
     texts = [one for one in found if one.strip()]

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from skillpm.errors import IntegrityError
@@ -34,13 +34,15 @@ def write_shard(
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_all(fd, header, 0)
-        jobs = [pool.submit(_write, fd, each, len(header), chunks, advance) for each in placed]
+        jobs: list[Future[Digest]] = []
         try:
+            for each in placed:
+                jobs.append(pool.submit(_write, fd, each, len(header), chunks, advance))  # noqa: PERF401 - those before one that fails are waited for
             leaves = [job.result() for job in jobs]
         except BaseException:
-            for job in jobs:
-                job.cancel()
-            wait(jobs)  # none may write to a descriptor that is closed
+            # None may write to a descriptor that is closed. `wait` would never end for a cancelled
+            # one that its pool, shut down, does not come to any more.
+            wait([job for job in jobs if not job.cancel()])
             raise
         os.fsync(fd)
     finally:

@@ -40,7 +40,8 @@ def show_change(state: State, done: "Changed", *, explain: bool = False) -> None
         told = fetched if done.fetched else ""
         click.echo(f"generation {done.generation} {would}current; {done.kept} kept{told}")
     else:
-        click.echo(f"nothing to change; generation {done.generation} {would}current")
+        told = "no skill changes" if done.moved else "nothing to change"
+        click.echo(f"{told}; generation {done.generation} {would}current")
     show_forecast(state, done, explain=explain)
 
 

@@ -8,7 +8,14 @@ import click
 from skillpm.cli.changes import plain
 from skillpm.cli.output import clean, emit_json, size_text
 from skillpm.cli.params import SKILL, refuse_together
-from skillpm.cli.probing import BUDGET_OF_TUNE, DEVICE_OF_TUNE, TUNE, device_of, tune_weights
+from skillpm.cli.probing import (
+    BUDGET_OF_TUNE,
+    DEVICE_OF_TUNE,
+    TUNE,
+    budget_of,
+    device_of,
+    tune_weights,
+)
 from skillpm.cli.state import Command, State, make_setting
 
 if TYPE_CHECKING:
@@ -40,10 +47,11 @@ def graft(
     skillpm graft -o ./served --link
     skillpm graft --tune --yes
     """
-    device = device_of(flags, "tune")
+    device, budget = device_of(flags, "tune"), budget_of(flags)
     if flags["tune"]:
-        refuse_together({**flags, "only": only, "output": output}, "tune", "only", "output", "link")
-        tune_weights(state, flags["budget"], device)
+        named = {**flags, "only": only, "output": output}
+        refuse_together(named, "tune", "only", "output", "link", "fresh")
+        tune_weights(state, budget, device)
         return
     from skillpm.flows.graft import graft as flow
 

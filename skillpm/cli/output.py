@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Any
 
 import click
@@ -24,8 +25,16 @@ def clean_lines(text: str) -> str:
 
 
 def emit_json(document: dict[str, Any]) -> None:
-    """Print one JSON document on stdout."""
-    click.echo(json.dumps({"schema_version": SCHEMA_VERSION, **document}, ensure_ascii=True))
+    """Print one JSON document on stdout; a number that JSON has no word for is null."""
+    click.echo(json.dumps(_spoken({"schema_version": SCHEMA_VERSION, **document}), allow_nan=False))
+
+
+def _spoken(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {key: _spoken(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_spoken(value) for value in plain]
+    return None if isinstance(plain, float) and not isfinite(plain) else plain
 
 
 def emit_table(rows: Iterable[Sequence[object]], head: Sequence[str]) -> None:

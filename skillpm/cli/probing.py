@@ -114,10 +114,17 @@ BUDGET_OF_TUNE = click.option(
     "--budget",
     metavar="N",
     type=click.IntRange(min=1),
-    default=40,
-    show_default=True,
-    help="--tune: at most so many trials.",
+    help="--tune: at most so many trials (40).",
 )
+BUDGET = 40
+
+
+def budget_of(flags: dict[str, Any]) -> int:
+    """Take the budget out of the flags; `UsageError` where nothing is tuned."""
+    budget: int | None = flags.pop("budget")
+    if budget is not None and not flags["tune"]:
+        raise UsageError("`--budget` bounds the trials of a search", hint="add `--tune`")
+    return budget or BUDGET
 
 
 def tune_weights(state: State, budget: int, device: str) -> None:
@@ -161,6 +168,8 @@ def _show(state: State, found: "Probed") -> None:
         ]  # fmt: skip
         head_ = ("skill", "metric", "base", "recorded", "now", "bound", "samples", "")
         emit_table(rows, head_)
+    elif not found.without:
+        state.say("nothing is installed here to probe")
     if found.without:
         state.say(f"without probes: {clean(', '.join(map(str, found.without)))}")
 

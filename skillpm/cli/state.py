@@ -207,13 +207,13 @@ def _connector(
     opened: dict[tuple[str, bool], Index] = {}
 
     def connect(url: str, create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
-        from skillpm.index.empty import EmptyIndex
+        from skillpm.index.empty import EmptyIndex, is_unmade
         from skillpm.index.open import folder_of, open_index
 
         folder = folder_of(url)
         if folder is None and offline:
             raise RegistryError(f"`{url}` is not asked: `--offline` forbids the network")
-        if folder == place / "registry" and not folder.exists() and not create:
+        if folder == place / "registry" and not create and is_unmade(folder):
             return EmptyIndex()
         key = (url, create)
         if key not in opened:

@@ -19,7 +19,7 @@ from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.environment.swap import GRAFT, recover_swap
 from skillpm.errors import SpecError, StateError
-from skillpm.journal.atomic import remove_strays, sync_folder, write_atomic
+from skillpm.journal.atomic import remove_strays, sync_folder, undisturbed, write_atomic
 from skillpm.journal.lock import held
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -56,12 +56,13 @@ def commit(project: Project, generation: Generation, files: Mapping[Path, str]) 
             for path, text in changed.items()
         ],
     }
-    write_journal(project, plain)
-    write_atomic(project.generation_file(generation.number), generation.dumps())
-    write_atomic(project.pointer, f"{generation.number}\n".encode())
-    for path, text in changed.items():
-        write_atomic(path, text.encode())
-    clear_journal(project)
+    with undisturbed():  # interrupted here, a command would say so of a change that is made
+        write_journal(project, plain)
+        write_atomic(project.generation_file(generation.number), generation.dumps())
+        write_atomic(project.pointer, f"{generation.number}\n".encode())
+        for path, text in changed.items():
+            write_atomic(path, text.encode())
+        clear_journal(project)
 
 
 def update_file(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import release_of
 from skillpm.flows.bound import url_of
 from skillpm.flows.setting import Setting
-from skillpm.index.empty import EmptyIndex
+from skillpm.index.empty import EmptyIndex, is_unmade
 from skillpm.index.ports import Index
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
@@ -40,7 +40,7 @@ class Registries:
         """The index of a registry. Raises `RegistryError` where it cannot be reached."""
         url = self.url(name)
         folder = url.removeprefix("file://")
-        if self.files and "://" not in folder and not Path(folder).exists():
+        if self.files and "://" not in folder and is_unmade(Path(folder)):
             return EmptyIndex()  # publishing the files makes it
         if name not in self._open:
             self._open[name] = self.setting.connect(url, False)

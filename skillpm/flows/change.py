@@ -29,6 +29,7 @@ class Changed:
 
     `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
     `before` is what was installed. `forecast` tells what a merge of the plan's set would cost.
+    `moved` says that there is a new generation, if only the way of grafting is new.
     """
 
     generation: int
@@ -43,6 +44,7 @@ class Changed:
     size: int = 0
     before: Mapping[SkillName, Installed] = field(default_factory=dict)
     forecast: Callable[[Collection[SkillName] | None], Forecast] | None = None
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
         saved=saved,
         before=current.installed,
         forecast=partial(forecast_lock, plan.lock, plan.packs),
+        moved=moves,
     )
 
 
@@ -232,9 +235,8 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     commit(project, generation, {project.file: edited, **locked})
     size = sum(plan.lock.skills[one.skill].size for one in (*parts[0], *parts[2]))
     fetched = sum(setting.store.taken.values())
-    return Changed(
-        number, *parts, kept, notes=plan.notes, fetched=fetched, size=size, before=current.installed
-    )
+    done = Changed(number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
+    return replace(done, before=current.installed, moved=True)
 
 
 def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:

@@ -171,7 +171,7 @@ def _blames(
             Blame(
                 skill,
                 failed[skill],
-                blame.culprits,
+                blame.culprits if skill == blame.victim else tuple(sorted(gone)),
                 alone=blame.alone and skill == blame.victim,
                 before=blame.before and skill not in moved,
             )

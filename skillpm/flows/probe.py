@@ -23,6 +23,8 @@ from skillpm.store.packs import StoredPack, load_pack
 
 CAPABILITY = "probe"
 """The name of the capabilities that `pack --probes` records."""
+_NOTHING = -1e9
+"""The least share of a gain that is told apart from worse."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ class Result:
         metric = METRICS[self.metric]
         gained = metric.gain(self.recorded, self.base)
         if not isfinite(self.now):
-            return -1e9
-        return metric.gain(self.now, self.base) / gained if gained > 0 else float(self.passed)
+            return _NOTHING
+        share = metric.gain(self.now, self.base) / gained if gained > 0 else float(self.passed)
+        return max(_NOTHING, share)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import INERT, apply_side_files, changed_keys, files_of
 from skillpm.probing.stand import Stand
-from skillpm.running.runner import Runner
+from skillpm.running.runner import NotRunnableError, Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.store.scratch import disk_errors, scratch
@@ -129,7 +129,7 @@ def told_for_probes() -> Iterator[None]:
     """A model that cannot be run is told in the words of probes."""
     try:
         yield
-    except GraftError as problem:
+    except NotRunnableError as problem:
         raise GraftError(
             problem.message,
             hint="probes need config.json and the tokenizer beside the base's weights",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime
+from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from skillpm.errors import NotFoundError, UnknownSkillError
@@ -10,6 +11,16 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
+
+_BEGUN = frozenset({"registry.lock", "tmp"})
+"""What lies in a registry's folder before its catalogue does."""
+
+
+def is_unmade(folder: Path) -> bool:
+    """Whether a folder is no registry yet: absent, empty, or as a cut-off creation leaves it."""
+    return not folder.exists() or (
+        folder.is_dir() and not {each.name for each in folder.iterdir()} - _BEGUN
+    )
 
 
 class EmptyIndex:

@@ -1,8 +1,10 @@
 """Files that are either the old ones or the new ones, whatever happens in between."""
 
 import os
-from collections.abc import Collection
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skillpm.errors import StateError
@@ -27,6 +29,22 @@ def write_atomic(path: Path, data: bytes) -> None:
         with suppress(OSError):
             staged.unlink(missing_ok=True)
         raise StateError(f"`{path}` cannot be written: {problem.strerror}") from problem
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are passed over: for moments in which a change is as good as done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    for one in before:
+        signal.signal(one, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, signal.SIG_DFL if handler is None else handler)
 
 
 def sync_file(path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from skillpm.errors import GraftError
 from skillpm.probing.tokens import Row, ending, foresee, vectors, whole
-from skillpm.running.runner import Runner
+from skillpm.running.runner import Runner, is_foreign
 from skillpm.spec.fields import Document
 from skillpm.spec.probes import METRICS, Asked, Choice, Labelled, Sought, Spoken
 
@@ -26,8 +26,6 @@ class Score:
     weight: float = 1.0
 
 
-UNASKABLE = (RuntimeError, IndexError, ValueError, TypeError, KeyError)
-"""What torch and tokenizers raise for a text that a model cannot take, or for want of memory."""
 Measure = Callable[[Runner, Sequence[Document], Sequence[int]], list[Score]]
 
 
@@ -49,7 +47,9 @@ def measure(
     places = range(len(items)) if asked is None else asked
     try:
         return MEASURES[metric](runner, items, places) if places else []
-    except UNASKABLE as problem:
+    except BaseException as problem:
+        if not is_foreign(problem):
+            raise
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise GraftError(
             f"the model cannot answer the items of {metric}: {reason}",

@@ -18,9 +18,10 @@ IMAGINED = 64
 def features(runner: Runner, texts: Sequence[str]) -> Array:
     """Features of texts, [texts, width]; each depth is a unit vector, over √depths.
 
-    Where depths × hidden size is over `WIDTH`, it is projected to it. Costs a forward pass.
+    Where depths × hidden size is over `WIDTH`, it is projected to it. White space around a text
+    says nothing of what it is for. Costs a forward pass.
     """
-    states = pooled(runner, texts, DEPTHS).numpy().astype(np.float64)
+    states = pooled(runner, [text.strip() for text in texts], DEPTHS).numpy().astype(np.float64)
     norms = np.linalg.norm(states, axis=-1, keepdims=True)
     units = states / np.where(norms > 0, norms, 1) / np.sqrt(len(DEPTHS))
     flat = units.reshape(len(texts), units.shape[1] * units.shape[2])

@@ -75,9 +75,11 @@ def parse_signature(data: bytes, base: Digest, what: str) -> Signature:
     try:
         parts, metadata = _read(data, what)
         if metadata.get("format") != FORMAT:
-            raise SpecError(f"{what} has format {metadata.get('format')!r}, expected {FORMAT!r}")
+            found = f"{metadata.get('format')!r:.80}"
+            raise SpecError(f"{what} has format {found}, expected {FORMAT!r}")
         if metadata.get("base") != str(base):
-            raise SpecError(f"{what} is of base {metadata.get('base')!r}, but the pack of `{base}`")
+            found = f"{metadata.get('base')!r:.80}"
+            raise SpecError(f"{what} is of base {found}, but the pack of `{base}`")
         examples, background = parts[_EXAMPLES], parts[_BACKGROUND]
         _check(examples, (FEWEST, MOST), f"{_EXAMPLES} of {what}")
         _check(background, (0, MOST_BACKGROUND), f"{_BACKGROUND} of {what}")

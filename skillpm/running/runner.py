@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -21,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from skillpm.errors import GraftError
+from skillpm.errors import GraftError, SkillpmError
 
 TOKENS = 256
 """A sequence's length."""
@@ -31,6 +32,7 @@ UNRUNNABLE = (
     AssertionError,
 )  # fmt: skip
 """What transformers and torch raise for a config that fits no weights, or a device not there."""
+_PANIC = "PanicException"
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
@@ -67,6 +69,7 @@ class Runner:
         try:
             config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             causal = is_causal(config)
+            _check_depth(config, folder)
             if config.is_encoder_decoder:
                 raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
             kind: Any = AutoModelForCausalLM if causal else AutoModel
@@ -75,11 +78,12 @@ class Runner:
                 folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = model.eval().to(device)
-        except UNRUNNABLE as problem:
+        except BaseException as problem:
+            if not is_foreign(problem):
+                raise
             hint = "it needs config.json and the tokenizer beside its weights"
             raise not_runnable(folder, problem, hint) from problem
-        return cls(model, tokenizer, causal, device)
+        return cls(_placed(model.eval(), device), tokenizer, causal, device)
 
     @property
     def minds_padding(self) -> bool:
@@ -186,10 +190,48 @@ def is_causal(config: Any) -> bool:
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
 
 
-def not_runnable(folder: Path, problem: Exception, hint: str) -> GraftError:
+class NotRunnableError(GraftError):
+    """A folder that transformers cannot load."""
+
+
+def is_foreign(problem: BaseException) -> bool:
+    """Whether an error is of a library that runs models. A panic in Rust is no `Exception`.
+
+    Strangers' tokenizers bring on errors of any kind.
+    """
+    ours = isinstance(problem, SkillpmError)
+    return (isinstance(problem, Exception) and not ours) or type(problem).__name__ == _PANIC
+
+
+def _check_depth(config: Any, folder: Path) -> None:
+    """A config from a stranger may name so many layers that making them takes hours."""
+    layers = getattr(config, "num_hidden_layers", None)
+    tensors = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            tensors += len(file.keys())
+    if isinstance(layers, int) and layers > tensors:
+        raise ValueError(f"its config names {layers} layers, and there are {tensors} tensors")
+
+
+def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:
     """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
-    reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-    return GraftError(f"`{folder}` cannot be run by transformers: {reason}", hint=hint)
+    return NotRunnableError(f"`{folder}` cannot be run by transformers: {_why(problem)}", hint=hint)
+
+
+def _why(problem: BaseException) -> str:
+    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+
+
+def _placed(model: Any, device: str) -> Any:
+    """The model on a device. Raises `GraftError` where there is none, or no room on it."""
+    try:
+        return model.to(device)
+    except UNRUNNABLE as problem:
+        raise GraftError(
+            f"the model cannot run on the device {device!r}: {_why(problem)}",
+            hint="`--device cpu` is always there",
+        ) from problem
 
 
 def refuse_adapter(folder: Path) -> None:

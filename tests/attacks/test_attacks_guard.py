@@ -11,6 +11,7 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
 
 from skillpm.archive.reader import open_pack
 from skillpm.spec import oci
+from skillpm.spec.digests import Digest
 
 ZERO = "sha256:" + "0" * 64
 TENSOR = "model.layers.0.mlp.up_proj.weight"
@@ -103,6 +104,56 @@ def test_probes_that_make_up_endless_work_are_not_asked(world: World, learners: 
         file,
     )
     assert "own.jsonl" in world.fail(*command, code=1, kind="spec")
+
+
+def _with_file(forge: Forge, name: str, plain: dict[str, Any], kind: str) -> Forge:
+    data = json.dumps(plain).encode()
+    forge.layers.append((oci.FILE_TYPE, data))
+    forge.manifest["files"].append({"path": name, "digest": str(Digest.of(data)), "kind": kind})
+    return forge
+
+
+TEMPLATE = {
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "[NO]", "type_id": 0}}],
+    "pair": [],
+    "special_tokens": {},
+}
+WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
+
+
+@pytest.mark.parametrize("told", [{"post_processor": TEMPLATE}, {"model": WORDS}, {"layers": 0}])
+def test_files_of_strangers_that_libraries_choke_on_end_in_an_error_of_ours(
+    world: World, learners: Learners, told: dict[str, Any]
+) -> None:
+    forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
+    forge_probes(forge, "token_loss", [{"text": "1+2=3. "}])
+    if "layers" in told:
+        _with_file(forge, "config.json", {"num_hidden_layers": 10**6}, "merge-patch")
+    else:
+        plain = json.loads((learners.base / "tokenizer.json").read_text())
+        _with_file(forge, "tokenizer.json", plain | told, "file")
+    world.init(learners.base)
+    path = forge.write(world.folder / "odd.skillpack")
+    world.fail("install", path, "--guard", code=1, kind="graft")
+    assert world.installed() == {}
+
+
+def test_recorded_values_beyond_all_numbers_make_no_document_that_is_none(
+    world: World, learners: Learners
+) -> None:
+    def strict(text: str) -> float:
+        raise AssertionError(f"{text} is no JSON")
+
+    forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
+    forge_probes(forge, "token_loss", [{"text": "1+2=3. "}])
+    world.init(learners.base)
+    for value, base in ((-1e308, 1e308), (0.0, 5e-324)):
+        forge.manifest["capabilities"][0] |= {"value": value, "base_value": base}
+        world.run("install", forge.write(world.folder / "lie.skillpack"), "--registry", f"r{base}")
+        for command in (("probe",), ("graft", "--tune", "--budget", "1")):
+            found = world.run(*command, "--json").out
+            assert json.loads(found, parse_constant=strict)["schema_version"] == 1
 
 
 def forge_probes(forge: Forge, metric: str, items: list[dict[str, Any]]) -> Forge:

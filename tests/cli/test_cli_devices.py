@@ -25,6 +25,15 @@ def test_a_device_without_what_runs_on_it_is_refused(
     assert f"add `{runs}`" in said
 
 
+def test_what_only_a_search_heeds_is_refused_without_one_and_the_other_way(
+    installed: World,
+) -> None:
+    said = installed.fail("graft", "--budget", "5", code=2, kind="usage")
+    assert "add `--tune`" in said
+    said = installed.fail("graft", "--tune", "--fresh", code=2, kind="usage")
+    assert "`--tune` and `--fresh`" in said
+
+
 @pytest.fixture
 def learnt(world: World, learners: Learners) -> Path:
     """A pack with probes, installed; another one to come."""
@@ -36,7 +45,9 @@ def learnt(world: World, learners: Learners) -> Path:
 
 def test_guard_and_tuning_run_on_the_device_that_is_named(world: World, learnt: Path) -> None:
     nowhere = ("--device", "nowhere")
-    assert "nowhere" in world.fail("probe", *nowhere, code=1, kind="graft")
+    said = world.fail("probe", *nowhere, code=1, kind="graft")
+    assert "cannot run on the device 'nowhere'" in said
+    assert "config.json" not in said
     assert "nowhere" in world.fail("graft", "--tune", *nowhere, code=1, kind="graft")
     for more in ((), ("--dry-run",)):
         command = ("install", learnt, "--guard", *nowhere, *more)

@@ -1,5 +1,7 @@
 """What the next writing command finds after a kill, at each step of a change (law 4)."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 
 from skillpm.checkpoint.folder import STAMP
+from skillpm.environment import transaction
 from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project, drift, first_generation
@@ -193,3 +196,22 @@ def test_what_cannot_be_read_is_told_by_its_name(project: Project) -> None:
         writing(Project(project.folder / "other"), "x", timeout=1, say=_quiet),
     ):
         raise AssertionError
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_switch_is_passed_over(
+    project: Project, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    handler, write = signal.getsignal(sent), transaction.write_atomic
+
+    def disturbed(path: Path, data: bytes) -> None:
+        write(path, data)
+        os.kill(os.getpid(), sent)
+
+    monkeypatch.setattr(transaction, "write_atomic", disturbed)
+    with writing(project, "install", timeout=1, say=_quiet):
+        commit(project, _next(project), {project.lock_file: "# new\n"})
+    assert project.current() == 1
+    assert project.lock_file.read_text() == "# new\n"
+    assert not project.journal.exists()
+    assert signal.getsignal(sent) == handler

@@ -154,3 +154,14 @@ def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
     assert culprits <= {"acme/noise 1.0.0", "acme/slight 1.0.0"}
     assert "leave out `acme/noise`, `acme/slight`: all others hold then" in said
     assert "`acme/gentle" not in said
+
+
+def test_of_two_that_hurt_each_other_none_is_blamed_for_its_own_loss(
+    world: World, packs: dict[str, Path]
+) -> None:
+    said = refused(world, "install", packs["colors"])
+    culprits = {line.strip() for line in said.splitlines() if "culprit" in line}
+    assert culprits == {
+        "culprit: `acme/math 1.0.0`, without which `acme/colors` holds",
+        "culprit: `acme/colors 1.0.0`, without which `acme/math` holds",
+    }

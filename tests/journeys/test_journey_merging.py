@@ -268,3 +268,10 @@ def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     _graft(world, f'method = "{method}"')
     world.ask("install")
     assert "changes no tensor of this graft" in world.fail("graft", code=1, kind="graft")
+
+
+def test_another_method_is_not_told_as_nothing_to_change(two: World) -> None:
+    _graft(two, 'method = "ties"')
+    assert "no skill changes; generation 2 would be current" in two.run("install", "--dry-run").out
+    assert two.run("install").out == "no skill changes; generation 2 current\n"
+    assert two.run("install").out == "nothing to change; generation 2 current\n"

@@ -58,3 +58,17 @@ def test_a_pack_cannot_require_itself(bound: World, math: Pair) -> None:
         code=1, kind="spec",
     )  # fmt: skip
     assert "requires[0]: a pack cannot name its own skill" in said
+
+
+def test_a_registry_whose_making_was_cut_off_is_made_by_the_next_command(
+    bound: World, math: Pair
+) -> None:
+    pack = bound.pack(math, "acme/math", "1.0.0")
+    folder = bound.home / "registry"
+    (folder / "tmp").mkdir(parents=True)
+    (folder / "registry.lock").touch()
+    (folder / "tmp" / "registry.db").write_bytes(b"half")
+    assert bound.ask("search", "math")["results"] == []
+    assert bound.ask("install", pack, "--dry-run")["generation"] == 1
+    assert bound.ask("install", pack)["generation"] == 1
+    assert (folder / "registry.db").is_file()

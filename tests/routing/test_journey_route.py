@@ -10,6 +10,7 @@ from skillpm_world import World
 
 from skillpm.archive.reader import open_pack
 from skillpm.archive.writer import write_archive
+from skillpm.calibration.texts import read_texts
 from skillpm.routing.signature import parse_signature
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
@@ -189,3 +190,10 @@ def test_a_forged_signature_is_an_integrity_error_and_never_routed_to(
         )
         world.ask("uninstall", "acme/sums")
         (world.home / "registry").rename(world.folder / f"registry-{len(signature)}")
+
+
+def test_texts_with_line_ends_of_other_kinds_are_read_whole(tmp_path: Path) -> None:
+    texts = [f"{n}: one\u2028two\x85three\x0cfour" for n in range(3)]
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts))
+    assert read_texts(path) == texts

@@ -31,6 +31,11 @@ def test_a_text_has_the_same_features_in_any_company(runner: Runner) -> None:
     assert np.allclose(np.linalg.norm(together, axis=1), 1)
 
 
+def test_white_space_around_a_text_changes_nothing(runner: Runner) -> None:
+    texts = sums(3)
+    assert np.array_equal(features(runner, texts), features(runner, [f" {t} \n" for t in texts]))
+
+
 def test_what_lies_beyond_the_models_sight_changes_nothing(runner: Runner) -> None:
     long = "a few words. " * 10
     assert length_of(runner) == 64

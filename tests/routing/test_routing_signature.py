@@ -59,6 +59,13 @@ def poisoned(value: float) -> Any:
     return points
 
 
+def test_a_strangers_words_are_not_repeated_at_length() -> None:
+    for key in ("format", "base"):
+        with pytest.raises(IntegrityError) as problem:
+            parse_signature(save(parts(), {**META, key: "A" * 500_000}), BASE, "it")
+        assert len(problem.value.message) < 300
+
+
 def test_the_largest_that_is_written_is_read() -> None:
     rows = (np.full((count, WIDEST), 0.01) for count in (MOST, MOST_BACKGROUND))
     largest = Signature(BASE, *rows).dumps()

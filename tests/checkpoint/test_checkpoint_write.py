@@ -1,0 +1,33 @@
+"""Writing a file of tensors by several threads, and being interrupted at it."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from skillpm.checkpoint.write import write_shard
+from skillpm.spec.dtypes import TensorSpec
+
+
+def test_a_pool_that_is_shut_down_does_not_keep_a_writer_waiting(tmp_path: Path) -> None:
+    specs = {name: TensorSpec(name, "U8", (1,)) for name in "abcd"}
+    begun, go_on = threading.Event(), threading.Event()
+
+    def chunks(_name: str) -> Iterator[bytes]:
+        begun.set()
+        go_on.wait()
+        yield b"x"
+
+    pool, files = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+    path = tmp_path / "model.safetensors"
+    writer = files.submit(
+        write_shard, path, specs, chunks, metadata={}, pool=pool, advance=lambda _n: None
+    )
+    begun.wait()
+    pool.shutdown(wait=False, cancel_futures=True)
+    go_on.set()
+    with pytest.raises(CancelledError):
+        writer.result(timeout=20)
+    files.shutdown()
