@@ -184,8 +184,11 @@ def test_routed_each_item_is_answered_by_the_skill_that_the_router_picks(
     world: World, learners: Learners
 ) -> None:
     texts = [a + b for a in tiny_learners.MATH for b in ("", *tiny_learners.MATH)]
+    texts += [a + b[:4] for a in tiny_learners.MATH for b in tiny_learners.MATH]
     examples = write_probes(world.folder / "router.jsonl", [{"text": text} for text in texts])
-    routed(world, learners, "--router", examples)
+    general = [a + b for a in tiny_learners.GENERAL for b in ("", *tiny_learners.GENERAL)]
+    other = write_probes(world.folder / "general.jsonl", [{"text": text} for text in general])
+    routed(world, learners, "--router", examples, "--router-background", other)
     found = json.loads(world.run("probe", "--json").out)
     assert found["mode"] == "routed"
     exact, loss = found["results"]
