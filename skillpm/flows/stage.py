@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Composition
@@ -100,8 +101,18 @@ class Stage:
                 (folder / "graft").mkdir()
                 written = assemble(self.setting, assembly, folder / "graft")
                 check_root(lock, written.root)
-                self._other = (key, Runner.load(folder / "graft", self.device))
+                self._other = (key, self._loaded(lock, folder / "graft"))
         return self._other[1]
+
+    def _loaded(self, lock: Lockfile, folder: Path) -> Runner:
+        try:
+            return Runner.load(folder, self.device)
+        except NotRunnableError as problem:
+            names = ", ".join(f"`{one.ref}`" for one in lock.skills.values())
+            raise GraftError(
+                f"base + {names} cannot be run by transformers: {problem.reason}",
+                hint="leave out the skill that brings a config or tokenizer of its own",
+            ) from problem
 
 
 def open_stage(setting: Setting, project: Project, device: str) -> Stage:

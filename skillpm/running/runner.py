@@ -191,7 +191,11 @@ def is_causal(config: Any) -> bool:
 
 
 class NotRunnableError(GraftError):
-    """A folder that transformers cannot load."""
+    """A folder that transformers cannot load, and what it says of it."""
+
+    def __init__(self, folder: Path, reason: str, hint: str) -> None:
+        super().__init__(f"`{folder}` cannot be run by transformers: {reason}", hint=hint)
+        self.reason = reason
 
 
 def is_foreign(problem: BaseException) -> bool:
@@ -216,7 +220,7 @@ def _check_depth(config: Any, folder: Path) -> None:
 
 def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:
     """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
-    return NotRunnableError(f"`{folder}` cannot be run by transformers: {_why(problem)}", hint=hint)
+    return NotRunnableError(folder, _why(problem), hint)
 
 
 def _why(problem: BaseException) -> str:

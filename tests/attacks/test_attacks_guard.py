@@ -135,7 +135,9 @@ def test_files_of_strangers_that_libraries_choke_on_end_in_an_error_of_ours(
         _with_file(forge, "tokenizer.json", plain | told, "file")
     world.init(learners.base)
     path = forge.write(world.folder / "odd.skillpack")
-    world.fail("install", path, "--guard", code=1, kind="graft")
+    said = world.fail("install", path, "--guard", code=1, kind="graft")
+    assert "`acme/math 1.0.0`" in said
+    assert "stage-" not in said, "a folder that is gone already helps nobody"
     assert world.installed() == {}
 
 
