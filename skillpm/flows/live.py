@@ -1,24 +1,25 @@
 """A project as Python holds it: its base as a running model, every installed skill beside it."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, overload
 
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Applied
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.anypack import side_packs
 from skillpm.flows.base import open_base
 from skillpm.flows.compose import opened
+from skillpm.flows.configs import changed_settings
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_project_base, compose
 from skillpm.flows.route import Routes, open_routes
 from skillpm.flows.setting import Setting, open_model
-from skillpm.flows.sidefiles import INERT
+from skillpm.flows.sidefiles import INERT, apply_side_files, files_of
 from skillpm.live.loading import load_base, load_tokenizer
 from skillpm.live.model import attach
 from skillpm.live.places import Places
@@ -161,7 +162,7 @@ def _stacks(
         some = prune(lock, [skill]).skills
         applied = tuple(Applied(open_packs[one], some[one].weight) for one in some)
         payload = sum(by_skill[one].manifest.compression.payload_bytes for one in some)
-        refusal, note = _side_effects(by_skill[one] for one in some)
+        refusal, note = _side_effects(base, [by_skill[one] for one in some])
         merging = lock.graft.merging
         yield str(skill), Stack(str(skill), base, applied, payload, refusal, note, merging)
 
@@ -173,16 +174,17 @@ def _check_unmoved(base: Checkpoint, keys: Mapping[str, object]) -> None:
         raise IntegrityError(f"`{base.path}` changed while it was loaded", hint="load it again")
 
 
-def _side_effects(packs: Iterable[StoredPack]) -> tuple[str | None, str | None]:
+def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | None, str | None]:
     """Why side files keep a set from running live, and what they would change beside the tensors.
 
     Tensors alone are switched: what a config says of the computation is the base's.
     """
-    files = [each for pack in side_packs(packs) for each in pack.files]
-    patches = [content for file, content in files if file.path == "config.json"]
-    keys = sorted({key for patch in patches for key in patch} - HARMLESS)
+    old = files_of(base)
+    side = apply_side_files(old, side_packs(packs))
+    told = changed_settings(old(CONFIG), side[CONFIG]) if CONFIG in side else frozenset()
+    keys = sorted(told - HARMLESS)
     refusal = f"it changes `{keys[0]}` in config.json" if keys else None
-    others = sorted({file.path for file, _ in files} - {"config.json"})
+    others = sorted(side.keys() - {CONFIG})
     note = f"its {', '.join(f'`{name}`' for name in others)}" if others else None
     return refusal, note
 

@@ -13,10 +13,11 @@ from skillpm.flows.anypack import side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_base, open_base
 from skillpm.flows.compose import Hashed, check_composed, total_bytes
+from skillpm.flows.configs import changed_settings
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import INERT, apply_side_files, changed_keys, files_of
+from skillpm.flows.sidefiles import INERT, apply_side_files, files_of
 from skillpm.probing.stand import Stand
 from skillpm.running.runner import NotRunnableError, Runner
 from skillpm.spec.lockfile import Lockfile
@@ -82,7 +83,7 @@ class Stage:
             return False
         if CONFIG not in side:
             return True
-        told = changed_keys(files_of(self.base)(CONFIG), side[CONFIG]) - INERT
+        told = changed_settings(files_of(self.base)(CONFIG), side[CONFIG]) - INERT
         return not told or (told == {_PAD} and not self.stand.runner.minds_padding)
 
     def _hashed(self, composition: Composition) -> Hashed:

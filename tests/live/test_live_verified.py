@@ -1,5 +1,6 @@
 """Nothing unverified runs, and what cannot run live says so and how to go on."""
 
+import json
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
@@ -168,3 +169,20 @@ def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) 
     with pytest.raises(GraftError, match=r"reads the weight of `encoder\.rel_embeddings` past"):
         model.skill("acme/table").__enter__()
     assert all(not weight.requires_grad for weight in model.parameters())
+
+
+def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
+    world: World,
+) -> None:
+    made = start(world.folder / "spelt", llama())
+    tuned = save(nudge(llama(), only="norm"), world.folder / "tuned")
+    config = tuned / "config.json"
+    told = json.loads(config.read_text())
+    assert told.pop("attention_dropout") == 0.0
+    assert "output_attentions" not in told
+    config.write_text(json.dumps({**told, "output_attentions": False}))
+    made.install("acme/math", tuned)
+    model = opened(world, made).load()
+    assert model.refused == {}
+    with model.skill("acme/math"):
+        assert not torch.equal(says(model), says(llama()))
