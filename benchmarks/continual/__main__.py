@@ -36,11 +36,15 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
         chains = Chains(cache, subject, seed, progress=Progress)
         if chains.whole():
             found.append((chains, Evaluation(cache, subject, seed, chains)))
+    lm = subject.name == "lm"
+    again = [Fresh(cache, seed, one) for seed, (one, _) in enumerate(found)] if lm else []
     if not asked.table:
         for _, evaluation in found:
             evaluation.run()
+        for one in again:
+            one.run()
         for _, evaluation in found:
-            evaluation.run_more(small=subject.name == "lm")
+            evaluation.run_more(small=lm)
     if not found:
         return
     lines = rows(cache, subject, found)
@@ -48,21 +52,11 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
     if (routed := report.routing(subject, [one for _, one in found])) is not None:
         publish(routed, asked.append)
     print(report.regret(lines), flush=True)
-    if subject.name == "lm":
-        show_fresh(cache, [chains for chains, _ in found], asked)
+    if again and all(one.routed for one in again):
+        publish(fresh.table(again), asked.append)
     if asked.plots is not None:
         asked.plots.mkdir(parents=True, exist_ok=True)
         report.plot(subject, lines, asked.plots / f"continual-{subject.name}.png")
-
-
-def show_fresh(cache: Path, chains: list[Chains], asked: argparse.Namespace) -> None:
-    """The router on rows of the language model that nothing was chosen by."""
-    found = [Fresh(cache, seed, one) for seed, one in enumerate(chains)]
-    if not asked.table:
-        for one in found:
-            one.run()
-    if all(one.routed for one in found):
-        publish(fresh.table(found), asked.append)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ class Evaluation:
                 "subject": subject.fingerprint(),
                 "examples": [sha256(subject.examples(task)) for task in subject.tasks],
             }
-            features = {"width": WIDTH, "depths": DEPTHS}
+            features = {"width": WIDTH, "depths": DEPTHS, "form": "stripped"}
             self.routing = {"background": sha256(subject.background()), "features": features}
 
     def run(self) -> None:
