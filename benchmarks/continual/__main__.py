@@ -39,12 +39,7 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
     lm = subject.name == "lm"
     again = [Fresh(cache, seed, one) for seed, (one, _) in enumerate(found)] if lm else []
     if not asked.table:
-        for _, evaluation in found:
-            evaluation.run()
-        for one in again:
-            one.run()
-        for _, evaluation in found:
-            evaluation.run_more(small=lm)
+        evaluate([evaluation for _, evaluation in found], again)
     if not found:
         return
     lines = rows(cache, subject, found)
@@ -57,6 +52,14 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
     if asked.plots is not None:
         asked.plots.mkdir(parents=True, exist_ok=True)
         report.plot(subject, lines, asked.plots / f"continual-{subject.name}.png")
+
+
+def evaluate(found: list[Evaluation], again: list[Fresh]) -> None:
+    """What is not there yet, the longest last; small packs of the language model alone."""
+    for each in (*found, *again):
+        each.run()
+    for one in found:
+        one.run_more(small=bool(again))
 
 
 def main() -> None:
