@@ -139,7 +139,7 @@ def _now(answers: Answers, carried: Carried, metric: str) -> float:
 
 
 def _without(skill: SkillName) -> str:
-    return f"`skillpm uninstall {skill}`, and ask its author for another pack"
+    return f"leave it out (`skillpm uninstall {skill}`), and ask its author for another pack"
 
 
 def carried_by(

@@ -62,6 +62,12 @@ def _named(read: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(spelt)
 
 
+def _number(weight: object) -> object:
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise ValueError(f"a weight is a number, found {weight!r}")  # noqa: TRY004 - pydantic's way
+    return weight
+
+
 def _bounded(weight: float) -> float:
     if not -WEIGHT_LIMIT < weight < WEIGHT_LIMIT:
         raise ValueError(f"a weight lies between -{WEIGHT_LIMIT:.0f} and {WEIGHT_LIMIT:.0f}")
@@ -76,7 +82,9 @@ class Wish(Document):
 
     version: Annotated[str, _spoken(VersionRange.parse)] = "*"
     registry: str | None = None
-    weight: Annotated[float, Field(strict=False), AfterValidator(_bounded)] = 1.0
+    weight: Annotated[
+        float, Field(strict=False), BeforeValidator(_number), AfterValidator(_bounded)
+    ] = 1.0
 
 
 class RegistryEntry(Document):

@@ -53,6 +53,8 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ('"acme/math" = "^1.2"', '"acme/math" = 1', "skills.acme/math: "),
         ("weight = 0.5", "weight = 2e6", "skills.acme/b.weight: a weight lies between"),
         ("weight = 0.5", "weight = inf", "skills.acme/b.weight: "),
+        ("weight = 0.5", "weight = true", "skills.acme/b.weight: a weight is a number"),
+        ("weight = 0.5", 'weight = "0.5"', "skills.acme/b.weight: a weight is a number"),
         ('registry = "inner"', 'registry = "x"', "skills.acme/b.registry: `[reg"),
         ('"inner", "acme"', '"In ner"', "registries.inner.namespaces: 'In ner' is not a namespace"),
         ('outer = "', f'{GREEDY}\nmore = "', "registries.outer.namespaces: 'acme' is bound to"),
