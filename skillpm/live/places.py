@@ -73,6 +73,8 @@ class Places:
         for tensor, entry in entries.items():
             if entry.change == "changed":
                 shared[tensor] = self._changed(tensor)
+            elif entry.change == "removed" and tensor not in self._of:
+                own[tensor] = ()  # a buffer of old, which the model makes itself
             else:
                 own[tensor] = self._added(entry)
         taken = {place for places in own.values() for place in places}

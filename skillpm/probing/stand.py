@@ -30,10 +30,14 @@ class Stand:
         What an encoder does not run, such as a head, it needs no place for. Of tensors that are
         stored apart and tied in the model, a set may move one alone: they have no place.
         """
-        if source.specs.keys() != self._base.specs.keys() or not self._tied.isdisjoint(touched):
+        gone = self._base.specs.keys() - source.specs.keys()
+        if source.specs.keys() - self._base.specs.keys() or not self._tied.isdisjoint(touched):
             return False
-        same = all(source.specs[name].shape == self._base.specs[name].shape for name in touched)
-        return same and (not self.runner.causal or all(name in self._places for name in touched))
+        if checkpoint_names(self.runner.model.state_dict(), gone):
+            return False  # what else is gone, the model makes itself: a buffer of old
+        kept = set(touched) - gone
+        same = all(source.specs[name].shape == self._base.specs[name].shape for name in kept)
+        return same and (not self.runner.causal or all(name in self._places for name in kept))
 
     def show(self, source: Source, touched: Collection[str]) -> Runner:
         """Put what a set touches into the model; what the last one touched goes back."""

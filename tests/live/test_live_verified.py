@@ -9,12 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 from live_worlds import LiveWorld, says, start
+from safetensors.torch import load_file, save_file
 from skillpm_world import World, snapshot
+from tiny_adapters import bert
 from tiny_models import Models, llama, nudge, rewrite, save
-from transformers import DebertaV2Config, DebertaV2Model
+from transformers import AutoModel, DebertaV2Config, DebertaV2Model
 
 import skillpm
 from skillpm.errors import GraftError, IntegrityError, NotFoundError
+from skillpm.flows.setting import open_model
+from skillpm.probing.stand import Stand
+from skillpm.running.runner import Runner
 
 Worlds = Callable[[str], LiveWorld]
 
@@ -186,3 +191,25 @@ def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
     assert model.refused == {}
     with model.skill("acme/math"):
         assert not torch.equal(says(model), says(llama()))
+
+
+def test_a_buffer_of_old_that_a_tuned_model_lost_keeps_no_skill_from_running(world: World) -> None:
+    """Releases before 4.31 stored `position_ids`; what is saved today leaves it out."""
+    base, tuned = save(bert(), world.folder / "base"), save(nudge(bert()), world.folder / "tuned")
+    stored = load_file(base / "model.safetensors")
+    old = {**stored, "embeddings.position_ids": torch.arange(64)[None]}
+    save_file(old, base / "model.safetensors", {"format": "pt"})
+    world.init(base)
+    made = LiveWorld(world, base, AutoModel)
+    made.install("acme/full", tuned)
+    model = made.load()
+    assert model.refused == {}
+    with model.skill("acme/full"):
+        assert torch.equal(says(model), says(made.graft("acme/full")))
+    stand = Stand(
+        Runner(AutoModel.from_pretrained(base), None, causal=False, device="cpu"), open_model(base)
+    )
+    assert stand.fits(open_model(tuned), old)
+    del stored["pooler.dense.bias"]
+    save_file(stored, tuned / "model.safetensors", {"format": "pt"})
+    assert not stand.fits(open_model(tuned), old)
