@@ -15,7 +15,8 @@ def changed_settings(old: bytes | None, new: bytes) -> frozenset[str]:
     """The keys of a `config.json` by which another model is built.
 
     A default that only one of both spells out changes nothing: releases of transformers differ in
-    what they write. Where a config cannot be read, all keys that differ in the files are meant.
+    what they write. Where a config cannot be read, all keys that differ in the files are meant, and
+    so is a key that is read into another (`rope_theta`).
     """
     told = changed_keys(old, new)
     if not told or _KIND in told:
@@ -24,8 +25,9 @@ def changed_settings(old: bytes | None, new: bytes) -> frozenset[str]:
         one, other = _read(old or b"{}"), _read(new)
     except UNRUNNABLE:
         return told
-    missing = object()
-    return frozenset(key for key in told if one.get(key, missing) != other.get(key, missing))
+    return frozenset(
+        key for key in told if key not in one or key not in other or one[key] != other[key]
+    )
 
 
 def _read(text: bytes) -> dict[str, Any]:
