@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 LOSSLESS, SMALL = "lossless", "small"
+SMALL_ANSWERS = "small-answers"
+"""Beside the packs: of one name they were made in each other's place."""
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -65,7 +67,7 @@ class Evaluation:
             self.part(f"stages-{method}", functools.partial(self._stages, method))
         if small:
             self._project(SMALL, packed.SMALL)
-            self.part("small", self._small)
+            self.part(SMALL_ANSWERS, self._small)
 
     def result(self, name: str) -> Any:
         """A part as it was written; None where it is not there."""
@@ -129,7 +131,7 @@ class Evaluation:
     def alone(self, *, small: bool) -> dict[str, dict[str, Answers]]:
         """What each skill and the base answer to every query: `live` says that packs answer so."""
         if small:
-            found = {skill: read(one) for skill, one in self.result("small").items()}
+            found = {skill: read(one) for skill, one in self.result(SMALL_ANSWERS).items()}
         else:
             found = {
                 skill_of(task): self._alone(place) for place, task in enumerate(self._subject.tasks)

@@ -44,10 +44,15 @@ def table(subject: Subject, rows: list[Row]) -> Table:
             _spread(row.over_seeds(measures.accuracy)),
             *(_spread(row.over_seeds(one)) if row.staged else NOT_YET for one in learnt),
             f"{row.end(GENERAL):.3f}",
-            megabytes(statistics.mean(row.sizes)),
+            _size(row),
             _pace(row),
         )
     return found
+
+
+def _size(row: Row) -> str:
+    known = [one for one in row.sizes if one]
+    return megabytes(statistics.mean(known)) if known else NOT_YET
 
 
 def _pace(row: Row) -> str:

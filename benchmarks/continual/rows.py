@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.continual import chains as trained
 from benchmarks.continual import measures
 from benchmarks.continual.chains import ADAPTER, answers
-from benchmarks.continual.evaluate import LOSSLESS, SMALL, Evaluation, chosen
+from benchmarks.continual.evaluate import LOSSLESS, SMALL, SMALL_ANSWERS, Evaluation, chosen
 from benchmarks.continual.packed import skill_of
 from benchmarks.continual.subject import GENERAL, Answers
 from skillpm.spec.merging import METHODS
@@ -108,7 +108,7 @@ def _of_packs(subject: Subject, evaluation: Evaluation) -> Iterator[Part]:
         if (stages := evaluation.merged(method)) is not None:
             size = evaluation.bytes_of(LOSSLESS)
             yield MERGED.format(method), stages, size, evaluation.seconds("base")
-    for part, kind, label in (("live", LOSSLESS, ""), ("small", SMALL, FEW)):
+    for part, kind, label in (("live", LOSSLESS, ""), (SMALL_ANSWERS, SMALL, FEW)):
         if evaluation.result(part) is not None:
             alone = evaluation.alone(small=kind == SMALL)
             size = evaluation.bytes_of(kind)
