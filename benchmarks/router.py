@@ -30,7 +30,7 @@ import torch
 
 from benchmarks.router_plot import draw_router
 from benchmarks.router_project import through_commands
-from benchmarks.router_subjects import FRESH, SUBJECTS
+from benchmarks.router_subjects import EXAMPLES, FRESH, SUBJECTS
 from benchmarks.router_topics import general_texts, texts_of
 from benchmarks.table import Table, add_output, publish
 from examples.code_search.encoder import packaged_model
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 CACHE = Path(__file__).parent / ".cache" / "router"
 SIZES = (2, 5, 10, 25, 50)
 SEEDS = (0, 1, 2)
-EXAMPLES, QUERIES = 32, 12
+QUERIES = 12
 MOST_SKILLS = 50
 BASE = Digest.of(b"all-MiniLM-L6-v2")
 KEYS = ("right", "other skill", "to the base", "general kept", "foreign kept")

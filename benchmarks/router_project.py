@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.torch import load_file, save_file
 
+from benchmarks.router_subjects import EXAMPLES
 from benchmarks.table import Table
 from examples.code_search.encoder import packaged_model
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.router import Draw, Texts
-
-
-EXAMPLES = 32
 
 
 def through_commands(texts: Texts, drawn: Draw, folder: Path, size: int = 10) -> Table:

@@ -6,6 +6,8 @@ looked at once, and nothing was changed by what it showed.
 
 from __future__ import annotations
 
+EXAMPLES = 32
+"""Texts of a subject that its skill is known by; the others are asked."""
 FRESH: dict[str, tuple[str, ...]] = {
     "dataframes": ("narwhals",),
     "sentence-encoders": ("sentence_transformers",),

@@ -14,7 +14,7 @@ import torch
 from skillpm.errors import GraftError
 from skillpm.live.making import Ready
 from skillpm.live.selection import Selection
-from skillpm.live.watch import watched
+from skillpm.live.watch import over, takes_ids, watched
 from skillpm.running.runner import UNRUNNABLE
 
 TOKENS = 7
@@ -48,7 +48,7 @@ class Bypassed:
     def _try(self) -> frozenset[str]:
         """A model that does not run on token ids alone is taken as it is."""
         model = self._model
-        if getattr(model, "main_input_name", None) != "input_ids":
+        if not takes_ids(model):
             return frozenset()
         words = model.config.get_text_config().vocab_size
         ids = torch.arange(1, TOKENS + 1, device=model.device)[None] % words
@@ -68,13 +68,11 @@ def _read(model: Any, ids: torch.Tensor, paths: list[str]) -> list[str]:
     asked = [weight for weights in owned.values() for weight in weights]
     if not asked:
         return []
-    both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
     with torch.inference_mode(mode=False), torch.enable_grad():
         for weight in asked:
             weight.requires_grad_(requires_grad=True)
         try:
-            out = model(input_ids=ids, **both)
-            shown = next(one for one in out.values() if torch.is_tensor(one))
+            shown = next(one for one in over(model, ids).values() if torch.is_tensor(one))
             slopes = _slopes(shown, asked)
         finally:
             for weight in asked:

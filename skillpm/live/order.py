@@ -15,7 +15,7 @@ import torch
 from skillpm.errors import GraftError
 from skillpm.live.making import Ready
 from skillpm.live.selection import Selection
-from skillpm.live.watch import watched
+from skillpm.live.watch import takes_ids, watched
 from skillpm.running.runner import UNRUNNABLE
 
 ROWS, TOKENS = 5, 7
@@ -56,7 +56,7 @@ class Order:
 
     def _try(self) -> Layouts:
         config = self._model.config
-        if getattr(self._model, "main_input_name", None) != "input_ids":
+        if not takes_ids(self._model):
             raise GraftError(
                 f"a batch of several skills needs a model of token ids, and "
                 f"`{type(self._model).__name__}` reads `{self._model.main_input_name}`",

@@ -27,16 +27,26 @@ class _Watch:
         return plain(*args, **kwargs)
 
 
+def takes_ids(model: Any) -> bool:
+    """Whether a model reads token ids, so that it can be tried without data."""
+    return getattr(model, "main_input_name", None) == "input_ids"
+
+
+def over(model: Any, ids: torch.Tensor) -> Any:
+    """What a model makes of token ids [rows, tokens] alone; on both sides, if it has two."""
+    both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
+    return model(input_ids=ids, **both)
+
+
 @torch.no_grad()
 def watched(
     model: Any, active: ContextVar[Selection | None], ids: torch.Tensor
 ) -> dict[str, list[torch.Tensor]]:
     """What each touched module is called with when the base runs over ids [rows, tokens]."""
     watch = _Watch()
-    both = model.config.is_encoder_decoder
     token = active.set(watch)
     try:
-        model(input_ids=ids, **({"decoder_input_ids": ids} if both else {}))
+        over(model, ids)
     finally:
         active.reset(token)
     return watch.seen

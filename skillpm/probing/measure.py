@@ -13,7 +13,7 @@ import torch
 
 from skillpm.errors import GraftError
 from skillpm.probing.tokens import Row, ending, foresee, vectors, whole
-from skillpm.running.runner import Runner, is_foreign
+from skillpm.running.runner import Runner, is_foreign, why
 from skillpm.spec.fields import Document
 from skillpm.spec.probes import METRICS, Asked, Choice, Labelled, Sought, Spoken
 
@@ -50,9 +50,8 @@ def measure(
     except BaseException as problem:
         if not is_foreign(problem):
             raise
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise GraftError(
-            f"the model cannot answer the items of {metric}: {reason}",
+            f"the model cannot answer the items of {metric}: {why(problem)}",
             hint="do its tokenizer and its config belong to its weights?",
         ) from problem
 

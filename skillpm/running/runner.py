@@ -220,10 +220,11 @@ def _check_depth(config: Any, folder: Path) -> None:
 
 def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:
     """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
-    return NotRunnableError(folder, _why(problem), hint)
+    return NotRunnableError(folder, why(problem), hint)
 
 
-def _why(problem: BaseException) -> str:
+def why(problem: BaseException) -> str:
+    """The first line of an error that is not ours, or what kind it is."""
     return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
 
 
@@ -233,7 +234,7 @@ def _placed(model: Any, device: str) -> Any:
         return model.to(device)
     except UNRUNNABLE as problem:
         raise GraftError(
-            f"the model cannot run on the device {device!r}: {_why(problem)}",
+            f"the model cannot run on the device {device!r}: {why(problem)}",
             hint="`--device cpu` is always there",
         ) from problem
 
