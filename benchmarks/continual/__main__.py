@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.continual import fresh, report
+from benchmarks.continual import report, unseen
 from benchmarks.continual.chains import Chains
 from benchmarks.continual.evaluate import Evaluation
-from benchmarks.continual.fresh import Fresh
 from benchmarks.continual.rows import rows
 from benchmarks.continual.settings import SEEDS
 from benchmarks.continual.train import prepare, train
+from benchmarks.continual.unseen import Unseen
 from benchmarks.finetunes.progress import Progress
 from benchmarks.table import add_output, publish
 
@@ -36,10 +36,9 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
         chains = Chains(cache, subject, seed, progress=Progress)
         if chains.whole():
             found.append((chains, Evaluation(cache, subject, seed, chains)))
-    lm = subject.name == "lm"
-    again = [Fresh(cache, seed, one) for seed, (one, _) in enumerate(found)] if lm else []
+    again = [Unseen(cache, subject, seed, one) for seed, (one, _) in enumerate(found)]
     if not asked.table:
-        evaluate([evaluation for _, evaluation in found], again)
+        evaluate([evaluation for _, evaluation in found], again, small=subject.name == "lm")
     if not found:
         return
     lines = rows(cache, subject, found)
@@ -47,19 +46,19 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
     if (routed := report.routing(subject, [one for _, one in found])) is not None:
         publish(routed, asked.append)
     print(report.regret(lines), flush=True)
-    if again and all(one.routed for one in again):
-        publish(fresh.table(again), asked.append)
+    if all(one.routed for one in again):
+        publish(unseen.table(again), asked.append)
     if asked.plots is not None:
         asked.plots.mkdir(parents=True, exist_ok=True)
         report.plot(subject, lines, asked.plots / f"continual-{subject.name}.png")
 
 
-def evaluate(found: list[Evaluation], again: list[Fresh]) -> None:
-    """What is not there yet, the longest last; small packs of the language model alone."""
+def evaluate(found: list[Evaluation], again: list[Unseen], *, small: bool) -> None:
+    """What is not there yet, the longest last."""
     for each in (*found, *again):
         each.run()
     for one in found:
-        one.run_more(small=bool(again))
+        one.run_more(small=small)
 
 
 def main() -> None:

@@ -46,10 +46,12 @@ class Evaluation:
             self._wanted = {
                 "models": [sha256(one / "model" / "model.safetensors") for one in tuned],
                 "subject": subject.fingerprint(),
-                "examples": [sha256(subject.examples(task)) for task in subject.tasks],
             }
-            features = {"width": WIDTH, "depths": DEPTHS, "form": "stripped"}
-            self.routing = {"background": sha256(subject.background()), "features": features}
+            self.routing = {
+                "examples": [sha256(subject.examples(task)) for task in subject.tasks],
+                "background": sha256(subject.background()),
+                "features": {"width": WIDTH, "depths": DEPTHS, "form": "stripped"},
+            }
 
     def run(self) -> None:
         """Make every part that is not there yet but those that `run_more` makes."""

@@ -10,10 +10,10 @@ import warnings
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.continual import texts
-from benchmarks.continual.settings import EXAMPLES, Sentences, plain
+from benchmarks.continual.settings import BACKGROUND_TEXTS, EXAMPLES, Sentences, plain
 from benchmarks.continual.subject import GENERAL
 from benchmarks.finetunes import tasks
 from benchmarks.finetunes.cache import made
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 TASKS = ("search", "package", "signature")
 PAIRS, EXAMINATION, EXAMPLE_TEXTS = "pairs.json", "examination.json", "examples.jsonl"
-BACKGROUND = "background.jsonl"
+BACKGROUND = f"background-{BACKGROUND_TEXTS}.jsonl"
+TABLE, UNSEEN = 0, 1
+"""Parts of the held-out side: what the table asks, and what nothing was chosen by."""
 FORM = 1
 
 
@@ -57,13 +59,13 @@ def prepare(cache: Path, task: str) -> Made:
 Read = tuple[list[Function], Examination, list[str]]
 
 
-def search() -> Read:
+def search(part: int = TABLE) -> Read:
     """From a docstring to its function over the standard library."""
     corpus = load_corpus()
-    return _pairs(list(corpus.train), list(corpus.held_out))
+    return _pairs(list(corpus.train), list(corpus.held_out), part)
 
 
-def signature() -> Read:
+def signature(part: int = TABLE) -> Read:
     """From a function's signature to its docstring, over the same two halves."""
     corpus = load_corpus()
     signed = {(one.name, one.docstring): one.body for one in _signatures()}
@@ -75,17 +77,17 @@ def signature() -> Read:
         ]
         for half in (corpus.train, corpus.held_out)
     ]
-    return _pairs(*halves)
+    return _pairs(*halves, part)
 
 
-def package() -> Read:
+def package(part: int = TABLE) -> Read:
     """From a function's body to its package, of four libraries."""
     asked = Sentences()
     classes = tasks.classes_of()
     shown = asked.supports_each + -(-EXAMPLES // len(classes))
     train = [one for trained, _ in classes for one in trained[shown:]]
     every = [(place, one) for place, (_, kept) in enumerate(classes) for one in kept]
-    queries = _by_turns(every)[: asked.held_out]
+    queries = _by_turns(every)[part * asked.held_out :][: asked.held_out]
     supports = [
         (place, one)
         for place, (trained, _) in enumerate(classes)
@@ -101,9 +103,8 @@ def package() -> Read:
     return train, examination, examples[:EXAMPLES]
 
 
-def general() -> Read:
+def general(part: int = TABLE) -> Read:
     """From the first half of a paragraph of English to its second: what the base is good at."""
-    asked = Sentences()
     paragraphs = [
         paragraph.split()
         for document in sorted(texts.english(), key=lambda one: one.name)
@@ -111,10 +112,9 @@ def general() -> Read:
         for paragraph in document.text.split("\n\n")
     ]
     long = [words for words in paragraphs if len(words) >= 40]
-    chosen = long[:: max(1, len(long) // asked.held_out)][: asked.held_out]
-    halves = [(words[:20], words[20:40]) for words in chosen]
+    halves = [(words[:20], words[20:40]) for words in _of_part(long, part)]
     functions = [Function("", "", " ".join(first), " ".join(second)) for first, second in halves]
-    return _pairs(functions, functions)
+    return _pairs(functions, functions, TABLE)
 
 
 def background() -> list[str]:
@@ -126,15 +126,21 @@ def background() -> list[str]:
         for paragraph in document.text.split("\n\n")
     ]
     long = [" ".join(one) for one in words if len(one) == 20]
-    return long[:: max(1, len(long) // EXAMPLES)][:EXAMPLES]
+    return long[:: max(1, len(long) // BACKGROUND_TEXTS)][:BACKGROUND_TEXTS]
 
 
 READERS = {"search": search, "package": package, "signature": signature, GENERAL: general}
 
 
-def _pairs(train: list[Function], held_out: list[Function]) -> Read:
+def _of_part(line: list[Any], part: int) -> list[Any]:
+    """As many as are held out, at equal distances; those of `UNSEEN` lie between the table's."""
+    step = max(1, len(line) // Sentences().held_out)
+    return line[part * step // 2 :: step][: Sentences().held_out]
+
+
+def _pairs(train: list[Function], held_out: list[Function], part: int) -> Read:
     """Each query's own text among the others'; every tenth pair of the training half is kept."""
-    chosen = held_out[:: max(1, len(held_out) // Sentences().held_out)][: Sentences().held_out]
+    chosen = _of_part(held_out, part)
     places = list(range(len(chosen)))
     examination = Examination(
         queries=[one.docstring for one in chosen],

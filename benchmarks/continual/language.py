@@ -14,7 +14,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from benchmarks.continual import texts
-from benchmarks.continual.settings import BACKGROUND_TEXTS, EXAMPLES, SEEN, Language, plain, recipe
+from benchmarks.continual.settings import (
+    BACKGROUND_TEXTS,
+    EXAMPLE_ROWS,
+    SEEN,
+    Language,
+    plain,
+    recipe,
+)
 from benchmarks.continual.subject import GENERAL, Answers
 from benchmarks.finetunes import causal, corpora, tokens
 from benchmarks.finetunes.cache import made, sha256
@@ -32,7 +39,7 @@ EXAMPLE_TEXTS = "examples.jsonl"
 QUERIES = "queries.json"
 BACKGROUND = "background"
 READ = ("numpy", "sqlalchemy", "alembic", "pydantic", "torch", "click", "rich", "jinja2")
-FORM = 1
+FORM = 2
 
 
 def base(cache: Path, *, advance: Advance) -> Made:
@@ -66,19 +73,18 @@ def domain(cache: Path, kind: str) -> Made:
         "tokenizer": sha256(model / "tokenizer.json"),
         "context": settings.context,
         "held_out": settings.held_out,
-        "form": FORM + (kind == BACKGROUND),
+        "form": FORM,
     }
 
     def work(folder: Path) -> None:
         split = texts.split(kind)
         tokenizer = AutoTokenizer.from_pretrained(model)
-        sides = {"train": split.train, "examples": split.calibration, "held_out": split.held_out}
         rows = {
             side: tokens.rows(tokenizer, documents, context=settings.context)
-            for side, documents in sides.items()
+            for side, documents in (("train", split.train), ("held_out", split.held_out))
         }
-        shown = BACKGROUND_TEXTS if kind == BACKGROUND else EXAMPLES
-        rows["examples"] = spread(rows["train" if kind == BACKGROUND else "examples"], shown)
+        shown = BACKGROUND_TEXTS if kind == BACKGROUND else EXAMPLE_ROWS
+        rows["examples"] = spread(rows["train"], shown)
         rows["held_out"] = spread(rows["held_out"], settings.held_out)
         save_file({side: one.to(torch.int32) for side, one in rows.items()}, folder / "rows")
         seen = {side: tokenizer.batch_decode(one[:, :SEEN]) for side, one in rows.items()}
@@ -159,7 +165,7 @@ class LanguageSubject:
         return Answers(scores=(-found).tolist(), losses=found.tolist())
 
     def examples(self, task: str) -> Path:
-        """The first half of rows of files that are neither trained on nor held out."""
+        """The first half of training rows, of as many files as there are."""
         return self._cache / "domains" / task / EXAMPLE_TEXTS
 
     def background(self) -> Path:
@@ -178,10 +184,5 @@ class LanguageSubject:
 
 
 def spread(rows: torch.Tensor, count: int) -> torch.Tensor:
-    """Rows at equal distances, so that every file is in it."""
-    return rows[places(len(rows), count)].contiguous()
-
-
-def places(length: int, count: int) -> torch.Tensor:
-    """Up to `count` places of so many, at equal distances."""
-    return torch.linspace(0, length - 1, min(count, length)).long()
+    """Up to `count` rows at equal distances, so that every file is in it."""
+    return rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).long()].contiguous()

@@ -10,7 +10,9 @@ from benchmarks.finetunes.settings import Recipe, slope
 SEEDS = (0, 1, 2)
 HELD_OUT_ROWS = 32
 EXAMPLES = 64
-"""Example texts of a skill that its router signature is made from."""
+"""Texts of an encoder's task that are left out of training, for its router signature."""
+EXAMPLE_ROWS = 128
+"""Training rows of the causal LM whose beginnings are a router signature's examples."""
 BACKGROUND_TEXTS = 512
 SEEN = 64
 """Tokens of a row that the router may read; the row is scored whole, as in all other rows."""

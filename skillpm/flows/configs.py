@@ -5,7 +5,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from skillpm.flows.sidefiles import changed_keys
-from skillpm.running.runner import UNRUNNABLE
+from skillpm.running.folder import UNRUNNABLE
 from skillpm.spec import json
 
 _KIND = "model_type"

@@ -19,6 +19,7 @@ from skillpm.flows.ageing import age_out
 from skillpm.flows.begin import tidy
 from skillpm.flows.reach import needs_of, reach
 from skillpm.flows.setting import Setting
+from skillpm.journal.lock import abandoned
 from skillpm.spec.digests import Digest
 from skillpm.store.blobs import Store
 
@@ -104,13 +105,16 @@ def _know(setting: Setting, known: KnownProjects, request: GcRequest, done: Coll
 
 
 def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collected) -> list[int]:
-    """Prune the old generations of one project; one that is in use keeps them all."""
+    """Prune the old generations of one project; one that is in use keeps them all.
+
+    Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
+    """
     project = Project(one.folder)
     if one.presence() != "here" or not project.pointer.exists():
         return []
     found: list[int] = []
     try:
-        if any(request.keeping.prunable(project, setting.now)):
+        if any(request.keeping.prunable(project, setting.now)) or abandoned(project.state):
             with (
                 nullcontext()
                 if request.dry_run

@@ -25,7 +25,8 @@ from skillpm.live.model import attach
 from skillpm.live.places import Places
 from skillpm.live.stack import Stack
 from skillpm.routing.router import Decision
-from skillpm.running.runner import Runner, is_causal
+from skillpm.running.folder import is_causal
+from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity
 from skillpm.store.packs import StoredPack

@@ -19,7 +19,8 @@ from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import INERT, apply_side_files, files_of
 from skillpm.probing.stand import Stand
-from skillpm.running.runner import NotRunnableError, Runner
+from skillpm.running.folder import NotRunnableError
+from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.store.scratch import disk_errors, scratch

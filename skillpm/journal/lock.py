@@ -45,6 +45,12 @@ def held(folder: Path, command: str, *, timeout: float, say: Say) -> Iterator[No
         attempt.release()
 
 
+def abandoned(folder: Path) -> bool:
+    """Whether the lock of `folder` still bears the name of a process that died holding it."""
+    owner = read_owner(folder / HOLDER)
+    return owner is not None and owner.life() is Life.DEAD
+
+
 def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
     started, told = time.monotonic(), False
     while not attempt.once():

@@ -15,7 +15,7 @@ from skillpm.errors import GraftError
 from skillpm.live.making import Ready
 from skillpm.live.selection import Selection
 from skillpm.live.watch import over, takes_ids, watched
-from skillpm.running.runner import UNRUNNABLE
+from skillpm.running.folder import UNRUNNABLE
 
 TOKENS = 7
 

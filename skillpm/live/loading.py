@@ -8,7 +8,7 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from skillpm.errors import GraftError
-from skillpm.running.runner import UNRUNNABLE, is_causal, not_runnable, refuse_adapter
+from skillpm.running.folder import UNRUNNABLE, is_causal, not_runnable, refuse_adapter
 
 
 def load_base(folder: Path, device: str, dtype: str) -> Any:

@@ -16,7 +16,7 @@ from skillpm.errors import GraftError
 from skillpm.live.making import Ready
 from skillpm.live.selection import Selection
 from skillpm.live.watch import takes_ids, watched
-from skillpm.running.runner import UNRUNNABLE
+from skillpm.running.folder import UNRUNNABLE
 
 ROWS, TOKENS = 5, 7
 """Of the batch that is tried: two primes, so that neither is taken for the other or for heads."""

@@ -13,7 +13,8 @@ import torch
 
 from skillpm.errors import GraftError
 from skillpm.probing.tokens import Row, ending, foresee, vectors, whole
-from skillpm.running.runner import Runner, is_foreign, why
+from skillpm.running.folder import is_foreign, why
+from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probes import METRICS, Asked, Choice, Labelled, Sought, Spoken
 

@@ -5,14 +5,12 @@ vector of a text, the mean over its tokens. Divergence is KL in nats a token for
 squared distance for the second.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -22,17 +20,24 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from skillpm.errors import GraftError, SkillpmError
+from skillpm.errors import GraftError
+from skillpm.running.folder import (
+    UNRUNNABLE,
+    check_depth,
+    check_tokenizer_of,
+    dtype_for,
+    is_causal,
+    is_foreign,
+    memory,
+    not_runnable,
+    refuse_adapter,
+    stored_bytes,
+    why,
+)  # fmt: skip
 
 TOKENS = 256
 """A sequence's length."""
 BATCH = 4
-UNRUNNABLE = (
-    OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,
-    AssertionError,
-)  # fmt: skip
-"""What transformers and torch raise for a config that fits no weights, or a device not there."""
-_PANIC = "PanicException"
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
@@ -69,14 +74,15 @@ class Runner:
         try:
             config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             causal = is_causal(config)
-            _check_depth(config, folder)
+            check_depth(config, folder)
             if config.is_encoder_decoder:
                 raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
             kind: Any = AutoModelForCausalLM if causal else AutoModel
-            dtype = dtype_for(config.dtype, stored_bytes(folder), _memory())
+            dtype = dtype_for(config.dtype, stored_bytes(folder), memory())
             model = kind.from_pretrained(
                 folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
+            check_tokenizer_of(folder)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except BaseException as problem:
             if not is_foreign(problem):
@@ -184,50 +190,6 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
     return found
 
 
-def is_causal(config: Any) -> bool:
-    """Whether a config names a causal LM."""
-    names = config.architectures or []
-    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
-
-
-class NotRunnableError(GraftError):
-    """A folder that transformers cannot load, and what it says of it."""
-
-    def __init__(self, folder: Path, reason: str, hint: str) -> None:
-        super().__init__(f"`{folder}` cannot be run by transformers: {reason}", hint=hint)
-        self.reason = reason
-
-
-def is_foreign(problem: BaseException) -> bool:
-    """Whether an error is of a library that runs models. A panic in Rust is no `Exception`.
-
-    Strangers' tokenizers bring on errors of any kind.
-    """
-    ours = isinstance(problem, SkillpmError)
-    return (isinstance(problem, Exception) and not ours) or type(problem).__name__ == _PANIC
-
-
-def _check_depth(config: Any, folder: Path) -> None:
-    """A config from a stranger may name so many layers that making them takes hours."""
-    layers = getattr(config, "num_hidden_layers", None)
-    tensors = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "pt") as file:
-            tensors += len(file.keys())
-    if isinstance(layers, int) and layers > tensors:
-        raise ValueError(f"its config names {layers} layers, and there are {tensors} tensors")
-
-
-def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:
-    """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
-    return NotRunnableError(folder, why(problem), hint)
-
-
-def why(problem: BaseException) -> str:
-    """The first line of an error that is not ours, or what kind it is."""
-    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-
-
 def _placed(model: Any, device: str) -> Any:
     """The model on a device. Raises `GraftError` where there is none, or no room on it."""
     try:
@@ -237,34 +199,6 @@ def _placed(model: Any, device: str) -> Any:
             f"the model cannot run on the device {device!r}: {why(problem)}",
             hint="`--device cpu` is always there",
         ) from problem
-
-
-def refuse_adapter(folder: Path) -> None:
-    """Raise `GraftError` where transformers would load an adapter that nobody has hashed."""
-    if (folder / "adapter_config.json").exists():
-        raise GraftError(
-            f"`{folder}` holds an adapter beside a model: it would be run, and is no part of it",
-            hint=f"move `{folder / 'adapter_config.json'}` elsewhere",
-        )
-
-
-def stored_bytes(folder: Path) -> int:
-    """The bytes of a model folder's weights."""
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def dtype_for(stored: torch.dtype | None, size: int, memory: int) -> torch.dtype:
-    """Float32, unless that takes over half of `memory` bytes: then what the weights are stored in.
-
-    `size` is of the weights as they are stored.
-    """
-    if stored not in (torch.bfloat16, torch.float16):
-        return torch.float32
-    return stored if 2 * size > memory // 2 else torch.float32
 
 
 @torch.no_grad()

@@ -120,9 +120,21 @@ TEMPLATE = {
     "special_tokens": {},
 }
 WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
+TWICE = {"type": "Replace", "pattern": {"String": "="}, "content": "=="}
+BOMB = {"type": "Sequence", "normalizers": [TWICE] * 30}
+HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
 
 
-@pytest.mark.parametrize("told", [{"post_processor": TEMPLATE}, {"model": WORDS}, {"layers": 0}])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"post_processor": TEMPLATE},
+        {"model": WORDS},
+        {"normalizer": BOMB},
+        {"normalizer": HUGE},
+        {"layers": 0},
+    ],
+)
 def test_files_of_strangers_that_libraries_choke_on_end_in_an_error_of_ours(
     world: World, learners: Learners, told: dict[str, Any]
 ) -> None:

@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from skillpm_world import World, run_here, snapshot
 from tiny_models import Models, Pair
 
 from skillpm.environment.known import KnownProjects
+from skillpm.journal.owner import this_process
 from skillpm.spec.digests import Digest
 from skillpm.store.blobs import Store
 
@@ -239,3 +243,18 @@ def test_a_project_that_is_in_use_keeps_its_generations(upgraded: World) -> None
         done = _gc(upgraded, "--keep", "1")
     assert done["pruned"] == []
     assert "keeps all its generations" in done["notes"][-1]
+
+
+def test_the_name_of_a_gc_that_died_after_its_last_pruning_goes(upgraded: World) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    dead = replace(this_process("gc", time.time()), pid=process.pid)
+    holder = upgraded.project / ".skillpm" / "holder.json"
+    holder.write_text(dead.dumps())
+    done = _gc(upgraded)
+    assert not holder.exists()
+    assert done["pruned"] == []
+    assert any(note.startswith("took over from `skillpm gc`") for note in done["notes"])
+    holder.write_text(this_process("install", time.time()).dumps())
+    assert _gc(upgraded)["notes"] == [], "one that is alive is left alone"
+    assert holder.exists()

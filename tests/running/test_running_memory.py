@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skillpm.running.runner import dtype_for
+from skillpm.running.folder import dtype_for
 
 GIB = 1 << 30
 

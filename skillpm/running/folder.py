@@ -1,0 +1,104 @@
+"""A model folder, perhaps a stranger's: what is checked before it is run, and errors of that."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from skillpm.checkpoint.model import read_small
+from skillpm.errors import GraftError, SkillpmError, SpecError
+from skillpm.spec.tokenizers import check_tokenizer
+
+UNRUNNABLE = (
+    OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,
+    AssertionError,
+)  # fmt: skip
+"""What transformers and torch raise for a config that fits no weights, or a device not there."""
+_PANIC = "PanicException"
+TOKENIZER = "tokenizer.json"
+
+
+class NotRunnableError(GraftError):
+    """A folder that transformers cannot load, and what it says of it."""
+
+    def __init__(self, folder: Path, reason: str, hint: str) -> None:
+        super().__init__(f"`{folder}` cannot be run by transformers: {reason}", hint=hint)
+        self.reason = reason
+
+
+def is_foreign(problem: BaseException) -> bool:
+    """Whether an error is of a library that runs models. A panic in Rust is no `Exception`.
+
+    Strangers' tokenizers bring on errors of any kind.
+    """
+    ours = isinstance(problem, SkillpmError)
+    return (isinstance(problem, Exception) and not ours) or type(problem).__name__ == _PANIC
+
+
+def check_depth(config: Any, folder: Path) -> None:
+    """A config from a stranger may name so many layers that making them takes hours."""
+    layers = getattr(config, "num_hidden_layers", None)
+    tensors = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            tensors += len(file.keys())
+    if isinstance(layers, int) and layers > tensors:
+        raise ValueError(f"its config names {layers} layers, and there are {tensors} tensors")
+
+
+def check_tokenizer_of(folder: Path) -> None:
+    """A tokenizer from a stranger may make gigabytes of a word."""
+    path = folder / TOKENIZER
+    if not path.exists():
+        return
+    try:
+        check_tokenizer(read_small(path), f"its {TOKENIZER}")
+    except SpecError as problem:
+        raise ValueError(problem.message) from problem
+
+
+def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:
+    """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
+    return NotRunnableError(folder, why(problem), hint)
+
+
+def why(problem: BaseException) -> str:
+    """The first line of an error that is not ours, or what kind it is."""
+    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+
+
+def is_causal(config: Any) -> bool:
+    """Whether a config names a causal LM."""
+    names = config.architectures or []
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+
+
+def refuse_adapter(folder: Path) -> None:
+    """Raise `GraftError` where transformers would load an adapter that nobody has hashed."""
+    if (folder / "adapter_config.json").exists():
+        raise GraftError(
+            f"`{folder}` holds an adapter beside a model: it would be run, and is no part of it",
+            hint=f"move `{folder / 'adapter_config.json'}` elsewhere",
+        )
+
+
+def stored_bytes(folder: Path) -> int:
+    """The bytes of a model folder's weights."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def memory() -> int:
+    """The bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def dtype_for(stored: torch.dtype | None, size: int, memory: int) -> torch.dtype:
+    """Float32, unless that takes over half of `memory` bytes: then what the weights are stored in.
+
+    `size` is of the weights as they are stored.
+    """
+    if stored not in (torch.bfloat16, torch.float16):
+        return torch.float32
+    return stored if 2 * size > memory // 2 else torch.float32
