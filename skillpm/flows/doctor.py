@@ -143,7 +143,9 @@ def _project(_setting: Setting, project: Project) -> Iterator[Check]:
         yield Check("project", WARN, note)
     if not notes:
         current = project.generation()
-        yield Check("project", OK, f"generation {current.number}, {len(current.skills)} skills")
+        count = len(current.skills)
+        kept = "1 skill" if count == 1 else f"{count} skills"
+        yield Check("project", OK, f"generation {current.number}, {kept}")
 
 
 def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:

@@ -114,7 +114,8 @@ def guard(
     trials = Trials(stage, lock, carried)
     results = trials.results(lock.skills)
     if all(one.passed for one in results):
-        held = f"the guard holds: {len(results)} probe values of {len(carried)} skills"
+        kept = "1 skill" if len(carried) == 1 else f"{len(carried)} skills"
+        held = f"the guard holds: {len(results)} probe values of {kept}"
         return (held, *notes)
     taken = Taken.of(trials, before)
     blames, leave = _blames(trials, taken, _moved(before, lock), results)

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from skillpm.errors import GraftError
-from skillpm.running.folder import UNRUNNABLE, is_causal, not_runnable, refuse_adapter
+from skillpm.running.folder import UNRUNNABLE, is_causal, not_runnable, placed, refuse_adapter
 
 
 def load_base(folder: Path, device: str, dtype: str) -> Any:
@@ -16,7 +15,8 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
 
     On a CPU, in its stored dtype, its tensors are views of the mapped files: they cost no memory of
     their own, and a write would go to a private copy of the page (law 1). No code of the folder
-    runs, and no pickle is read. Raises `GraftError` where transformers cannot load it.
+    runs, and no pickle is read. Raises `GraftError` where transformers cannot load it, or
+    the device is not there.
     """
     refuse_adapter(folder)
     try:
@@ -24,10 +24,10 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
         model = _class_of(config).from_pretrained(
             folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
-        return model.eval().requires_grad_(False).to(torch.device(device))
     except UNRUNNABLE as problem:
         hint = "a live model needs a `config.json` beside the weights"
         raise not_runnable(folder, problem, hint) from problem
+    return placed(model.eval().requires_grad_(False), device)
 
 
 def _class_of(config: Any) -> Any:

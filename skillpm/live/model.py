@@ -1,7 +1,7 @@
 """The model that people hold: transformers' own, with skills that can be switched to."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, Self, TypeVar
@@ -94,6 +94,11 @@ def _plain(chosen: Chosen) -> _Chosen:
     """Names as text."""
     if chosen is None or isinstance(chosen, str | SkillName):
         return None if chosen is None else str(chosen)
+    if not isinstance(chosen, Iterable):
+        raise UsageError(
+            f"{chosen!r} is no skill: expected a name, a list of names (None: the base), or None",
+            hint='`model.skill("acme/math")`',
+        )
     return [None if one is None else str(one) for one in chosen]
 
 

@@ -75,6 +75,17 @@ def is_causal(config: Any) -> bool:
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
 
 
+def placed(model: Any, device: str) -> Any:
+    """The model on a device. Raises `GraftError` where there is none, or no room on it."""
+    try:
+        return model.to(device)
+    except UNRUNNABLE as problem:
+        raise GraftError(
+            f"the model cannot run on the device {device!r}: {why(problem)}",
+            hint="the device `cpu` is always there",
+        ) from problem
+
+
 def refuse_adapter(folder: Path) -> None:
     """Raise `GraftError` where transformers would load an adapter that nobody has hashed."""
     if (folder / "adapter_config.json").exists():

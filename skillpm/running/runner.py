@@ -22,7 +22,6 @@ from transformers.utils import logging
 
 from skillpm.errors import GraftError
 from skillpm.running.folder import (
-    UNRUNNABLE,
     check_depth,
     check_tokenizer_of,
     dtype_for,
@@ -30,9 +29,9 @@ from skillpm.running.folder import (
     is_foreign,
     memory,
     not_runnable,
+    placed,
     refuse_adapter,
     stored_bytes,
-    why,
 )  # fmt: skip
 
 TOKENS = 256
@@ -89,7 +88,7 @@ class Runner:
                 raise
             hint = "it needs config.json and the tokenizer beside its weights"
             raise not_runnable(folder, problem, hint) from problem
-        return cls(_placed(model.eval(), device), tokenizer, causal, device)
+        return cls(placed(model.eval(), device), tokenizer, causal, device)
 
     @property
     def minds_padding(self) -> bool:
@@ -188,17 +187,6 @@ def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[
         if named:
             found[parameter] = named
     return found
-
-
-def _placed(model: Any, device: str) -> Any:
-    """The model on a device. Raises `GraftError` where there is none, or no room on it."""
-    try:
-        return model.to(device)
-    except UNRUNNABLE as problem:
-        raise GraftError(
-            f"the model cannot run on the device {device!r}: {why(problem)}",
-            hint="`--device cpu` is always there",
-        ) from problem
 
 
 @torch.no_grad()

@@ -54,6 +54,14 @@ def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: W
         assert caught.value.hint == "did you mean `acme/lora`?"
     with pytest.raises(UsageError, match="empty list"):
         model.skill([])
+    with pytest.raises(UsageError, match="5 is no skill"):
+        model.skill(5)
+
+
+def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
+    with pytest.raises(GraftError, match="cannot run on the device 'banana'") as caught:
+        live("llama").load(device="banana")
+    assert caught.value.hint == "the device `cpu` is always there"
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4])
