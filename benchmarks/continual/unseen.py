@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import statistics
+from collections import defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +173,7 @@ def table(found: list[Unseen]) -> Table:
 def _line(asked: list[tuple[Unseen, str, list[bool] | None]]) -> list[str]:
     own, base = [], []
     scores: dict[str, list[float]] = {"base": [], "oracle": [], "router": []}
+    gained: dict[tuple[str, int], list[float]] = defaultdict(list)
     for one, task, kept in asked:
         routed = one.routed or {}
         skills = routed[task]
@@ -186,11 +188,19 @@ def _line(asked: list[tuple[Unseen, str, list[bool] | None]]) -> list[str]:
         base += [skills[at] is None for at in use]
         for name, found in answers.items():
             scores[name] += [found.scores[at] for at in use]
+        for at in use:
+            gained[task, at].append(answers["router"].scores[at] - answers["oracle"].scores[at])
     means = {name: statistics.mean(each) for name, each in scores.items()}
-    gained = means["router"] - means["oracle"]
     shares = [f"{100 * statistics.mean(each):.1f} %" for each in (own, base)]
     values = [f"{means[name]:.3f}" for name in ("base", "oracle", "router")]
-    return [*shares, *values, f"{gained:+.3f}", f"{100 * gained / abs(means['oracle']):+.2f} %"]
+    return [*shares, *values, *_gain(list(map(statistics.mean, gained.values())), means["oracle"])]
+
+
+def _gain(each: list[float], oracle: float) -> list[str]:
+    """The mean over queries, each over all seeds; its share of the oracle's ± a standard error."""
+    mean, error = statistics.mean(each), statistics.stdev(each) / len(each) ** 0.5
+    part, spread = (100 * one / abs(oracle) for one in (mean, error))
+    return [f"{mean:+.3f}", f"{part:+.2f} ± {spread:.2f} %"]
 
 
 def _is_table(text: str) -> bool:
