@@ -55,16 +55,21 @@ def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
     started, told = time.monotonic(), False
     while not attempt.once():
         waited = time.monotonic() - started
-        patience = timeout if attempt.owner() is not None else timeout + _GRACE
+        owner = attempt.owner()  # asked once: it may end, and another follow that has not signed
+        patience = timeout if owner is not None else timeout + _GRACE
         if waited >= patience:
             raise StateError(
-                f"the project is in use by {attempt.who()}; waited {age(waited)}",
+                f"the project is in use by {_who(owner)}; waited {age(waited)}",
                 hint=attempt.advice(),
             )
         if not told and waited >= min(_PAUSE, timeout):
-            say(f"waiting for {attempt.who()}")
+            say(f"waiting for {_who(owner)}")
             told = True
         time.sleep(min(_PAUSE, max(0.0, patience - waited)))
+
+
+def _who(owner: Owner | None) -> str:
+    return owner.told(time.time()) if owner else "another skillpm command"
 
 
 @dataclass
@@ -150,10 +155,6 @@ class _Attempt:
         """Who holds the lock; None while it is unsigned, or still bears a dead process's name."""
         owner = read_owner(self.holder) or read_owner(self.claim)
         return None if owner is None or owner.life() is Life.DEAD else owner
-
-    def who(self) -> str:
-        owner = self.owner()
-        return owner.told(time.time()) if owner else "another skillpm command"
 
     def advice(self) -> str:
         owner = read_owner(self.claim)

@@ -203,7 +203,9 @@ def test_without_flock_a_claim_file_keeps_others_out(tmp_path: Path) -> None:
     first.fd = os.open(tmp_path, os.O_RDONLY)
     assert first.take_claim()
     assert not second.take_claim()
-    assert "`skillpm graft`" in second.who()
+    owner = second.owner()
+    assert owner is not None
+    assert "`skillpm graft`" in owner.told(time.time())
     assert "wait for it to end" in second.advice()
     first.release()
     assert second.take_claim()
@@ -254,3 +256,17 @@ def test_of_many_that_ask_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(12)))
+
+
+def test_who_is_told_of_is_who_was_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A holder that ends while it is told of may be followed by one that has not signed yet."""
+    with held(tmp_path, "install", timeout=1, say=print):
+        told = iter([read_owner(tmp_path / "holder.json")])
+        monkeypatch.setattr(lock, "read_owner", lambda _path: next(told, None))
+        with (
+            pytest.raises(StateError, match=rf"`skillpm install` \(process {os.getpid()}"),
+            held(tmp_path, "graft", timeout=0, say=print),
+        ):
+            raise AssertionError
