@@ -43,6 +43,16 @@ INERT = frozenset({
 """Keys of a config by which no model is built otherwise: what its weights compute stays."""
 
 
+_SILENT = frozenset({
+    "config.json", "generation_config.json", "chat_template.jinja", "chat_template.json",
+})  # fmt: skip
+
+
+def tokenizes(names: Iterable[str]) -> bool:
+    """Whether one of these side files has a say in how a text becomes tokens."""
+    return not _SILENT.issuperset(names)
+
+
 @dataclass(frozen=True)
 class SidePack:
     """The side files of one pack, parsed, and the skills that it lies over."""

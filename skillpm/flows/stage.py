@@ -17,16 +17,15 @@ from skillpm.flows.configs import changed_settings
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import INERT, apply_side_files, files_of
+from skillpm.flows.sidefiles import INERT, apply_side_files, files_of, tokenizes
 from skillpm.probing.stand import Stand
+from skillpm.running.apart import Apart
 from skillpm.running.folder import NotRunnableError
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.store.scratch import disk_errors, scratch
 
-_SILENT = frozenset({"generation_config.json", "chat_template.jinja", "chat_template.json"})
-"""Side files that change nothing of what a probe asks."""
 _PAD = "pad_token_id"
 
 
@@ -35,7 +34,8 @@ class Stage:
     """The project's base, running, and whatever set was put on it last.
 
     The base is loaded once; a set with tensors of another shape, a config that computes otherwise
-    or files of its own (a tokenizer, say) is written to a scratch folder and loaded whole.
+    or files of its own is written to a scratch folder and loaded whole. A tokenizer of
+    its own runs in a process of its own.
     """
 
     setting: Setting
@@ -44,6 +44,7 @@ class Stage:
     device: str
     _stand: Stand | None = None
     _other: tuple[str, Runner] | None = field(default=None, repr=False)
+    _apart: Apart = field(default_factory=Apart, repr=False)
 
     @property
     def stand(self) -> Stand:
@@ -80,7 +81,7 @@ class Stage:
 
     def _is_silent(self, side: Mapping[str, bytes]) -> bool:
         """Whether the running base answers as one that is loaded with these files."""
-        if side.keys() - _SILENT - {CONFIG}:
+        if tokenizes(side):
             return False
         if CONFIG not in side:
             return True
@@ -103,12 +104,13 @@ class Stage:
                 (folder / "graft").mkdir()
                 written = assemble(self.setting, assembly, folder / "graft")
                 check_root(lock, written.root)
-                self._other = (key, self._loaded(lock, folder / "graft"))
+                apart = self._apart if tokenizes(assembly.side) else None
+                self._other = (key, self._loaded(lock, folder / "graft", apart))
         return self._other[1]
 
-    def _loaded(self, lock: Lockfile, folder: Path) -> Runner:
+    def _loaded(self, lock: Lockfile, folder: Path, apart: Apart | None) -> Runner:
         try:
-            return Runner.load(folder, self.device)
+            return Runner.load(folder, self.device, apart)
         except NotRunnableError as problem:
             names = ", ".join(f"`{one.ref}`" for one in lock.skills.values())
             raise GraftError(

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from skillpm.checkpoint.model import read_small
-from skillpm.errors import GraftError, SkillpmError, SpecError
-from skillpm.spec.tokenizers import check_tokenizer
+from skillpm.errors import GraftError, SkillpmError
 
 UNRUNNABLE = (
     OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,
@@ -17,7 +15,6 @@ UNRUNNABLE = (
 )  # fmt: skip
 """What transformers and torch raise for a config that fits no weights, or a device not there."""
 _PANIC = "PanicException"
-TOKENIZER = "tokenizer.json"
 
 
 class NotRunnableError(GraftError):
@@ -46,17 +43,6 @@ def check_depth(config: Any, folder: Path) -> None:
             tensors += len(file.keys())
     if isinstance(layers, int) and layers > tensors:
         raise ValueError(f"its config names {layers} layers, and there are {tensors} tensors")
-
-
-def check_tokenizer_of(folder: Path) -> None:
-    """A tokenizer from a stranger may make gigabytes of a word."""
-    path = folder / TOKENIZER
-    if not path.exists():
-        return
-    try:
-        check_tokenizer(read_small(path), f"its {TOKENIZER}")
-    except SpecError as problem:
-        raise ValueError(problem.message) from problem
 
 
 def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:

@@ -21,9 +21,9 @@ from transformers import (
 from transformers.utils import logging
 
 from skillpm.errors import GraftError
+from skillpm.running.apart import Apart
 from skillpm.running.folder import (
     check_depth,
-    check_tokenizer_of,
     dtype_for,
     is_causal,
     is_foreign,
@@ -64,10 +64,11 @@ class Runner:
     device: str
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> "Runner":
+    def load(cls, folder: Path, device: str, apart: Apart | None = None) -> "Runner":
         """Load a model folder, its safetensors alone: no pickle, no adapter beside them.
 
-        Raises `GraftError` where it is no model that can be run.
+        A stranger's tokenizer runs `apart`, in a process of its own. Raises `GraftError` where it
+        is no model that can be run.
         """
         refuse_adapter(folder)
         try:
@@ -81,8 +82,11 @@ class Runner:
             model = kind.from_pretrained(
                 folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
             )
-            check_tokenizer_of(folder)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer: Any
+            if apart is None:
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            else:
+                tokenizer = apart.tokenizer(folder)
         except BaseException as problem:
             if not is_foreign(problem):
                 raise

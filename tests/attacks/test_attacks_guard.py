@@ -120,8 +120,14 @@ TEMPLATE = {
     "special_tokens": {},
 }
 WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
-TWICE = {"type": "Replace", "pattern": {"String": "="}, "content": "=="}
-BOMB = {"type": "Sequence", "normalizers": [TWICE] * 30}
+MORE = {"type": "Replace", "pattern": {"String": "="}, "content": "=" * 1000}
+BOMB = {"type": "Sequence", "normalizers": [MORE] * 9}
+ABORTS = {
+    "type": "BPE",
+    "vocab": {"a": 0, "\u00e9": 1},
+    "merges": ["a \u00e9"],
+    "continuing_subword_prefix": "#",
+}
 HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
 
 
@@ -132,6 +138,7 @@ HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
         {"model": WORDS},
         {"normalizer": BOMB},
         {"normalizer": HUGE},
+        {"model": ABORTS},
         {"layers": 0},
     ],
 )

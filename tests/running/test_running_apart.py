@@ -1,0 +1,115 @@
+"""Strangers' tokenizers in a process of their own: the same ids, and none that takes this one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from skillpm.running.apart import Apart
+
+TEXTS = ("one two  three", "", "two\nzwei \u00e9\U0001f984", "three " * 40)
+UNKNOWN, PAD = "[UNK]", "[PAD]"
+WORDS = {UNKNOWN: 0, "one": 1, "two": 2, "three": 3, PAD: 4}
+
+
+@pytest.fixture(scope="module")
+def apart() -> Apart:
+    return Apart()
+
+
+def _written(folder: Path, **changed: Any) -> Path:
+    """A plain tokenizer of words, with parts of its file changed."""
+    made = Tokenizer(models.WordLevel(WORDS, unk_token=UNKNOWN))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.normalizer = normalizers.Lowercase()
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token=PAD, unk_token=UNKNOWN, model_max_length=32
+    )
+    plain.save_pretrained(folder)
+    file = folder / "tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    return folder
+
+
+def test_the_ids_are_those_of_the_library(apart: Apart, tmp_path: Path) -> None:
+    folder = _written(tmp_path)
+    mine, theirs = apart.tokenizer(folder), AutoTokenizer.from_pretrained(folder)
+    for text in TEXTS:
+        assert mine(text, truncation=False) == {
+            "input_ids": theirs(text, truncation=False)["input_ids"]
+        }
+        cut = theirs(text, truncation=True, max_length=5)["input_ids"]
+        assert mine(text, truncation=True, max_length=5)["input_ids"] == cut
+    assert (mine.pad_token_id, mine.model_max_length) == (4, 32)
+    assert (mine.eos_token_id, mine.sep_token_id) == (None, None)
+
+
+def _steps(count: int, times: int) -> dict[str, Any]:
+    step = {"type": "Replace", "pattern": {"String": "o"}, "content": "o" * times}
+    return {"type": "Sequence", "normalizers": [step] * count}
+
+
+ABORTS = {
+    "type": "BPE",
+    "vocab": {"a": 0, "\u00e9": 1},
+    "merges": ["a \u00e9"],
+    "continuing_subword_prefix": "#",
+}
+HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
+SLOW = {
+    "type": "Split",
+    "pattern": {"Regex": "(?:.|.){18}(?!.|$)"},
+    "behavior": "Isolated",
+    "invert": False,
+}
+
+
+BROKE = "broke down, or took more memory or time"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"normalizer": _steps(9, 1000)}, BROKE),
+        ({"model": ABORTS}, BROKE),
+        ({"normalizer": HUGE}, r"\w"),
+        ({"pre_tokenizer": SLOW}, BROKE),
+    ],
+    ids=["grows", "aborts", "asks for memory", "takes for ever"],
+)
+def test_what_breaks_it_is_an_error_and_the_next_one_is_answered(
+    tmp_path: Path, changed: dict[str, Any], told: str, apart: Apart
+) -> None:
+    apart.seconds = 2 if "pre_tokenizer" in changed else 60
+    hostile = _written(tmp_path / "hostile", **changed)
+    with pytest.raises(ValueError, match=told):
+        apart.tokenizer(hostile)("o" * 2000, truncation=False)
+    apart.seconds = 60
+    sound = apart.tokenizer(_written(tmp_path / "sound"))
+    assert sound("two", truncation=False)["input_ids"] == [2]
+
+
+def test_modules_of_the_folder_that_a_command_runs_in_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("transformers", "json", "skillpm"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    found = Apart().tokenizer(_written(tmp_path / "sound"))("one", truncation=False)
+    assert found["input_ids"] == [1]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_without_one_is_told_as_the_library_tells_it(apart: Apart, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        apart.tokenizer(tmp_path)
+
+
+def test_too_many_tokens_are_refused(apart: Apart, tmp_path: Path) -> None:
+    split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
+    tokenizer = apart.tokenizer(_written(tmp_path, normalizer=_steps(10, 2), pre_tokenizer=split))
+    with pytest.raises(ValueError, match="makes 307200 tokens of 300 characters"):
+        tokenizer("o" * 300, truncation=False)
