@@ -1,5 +1,6 @@
 """`bundle`: an environment as one file: lock, project file, the base's identity, every pack."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from skillpm.environment.edit import set_base
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
-from skillpm.flows.begin import tidy
+from skillpm.flows.begin import changing, tidy
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import asking, fetch_all
 from skillpm.flows.fit import misfit
@@ -43,7 +44,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     """
     tidy(setting)
     project = Project(setting.project)
-    text, lock = _chosen(project, generation)
+    text, lock = _settled(setting, project, generation)
     _check_target(path)
     fetch_all(setting.store, Registries(setting, parse_project(text)), lock)
     packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
@@ -60,6 +61,20 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     with staged_beside(setting.home, staged_name(path)):
         digest = write_bundle(path, documents.image(), images, blobs)
     return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
+
+
+def _settled(setting: Setting, project: Project, generation: int | None) -> tuple[str, Lockfile]:
+    """As `_chosen`; where that does not fit, once more with the project to itself.
+
+    An install may be between the two files just now, or was cut off there.
+    """
+    try:
+        return _chosen(project, generation)
+    except StateError:
+        if not os.access(project.state, os.W_OK):
+            raise
+    with changing(setting, project, "bundle"):
+        return _chosen(project, generation)
 
 
 def _chosen(project: Project, generation: int | None) -> tuple[str, Lockfile]:

@@ -1,5 +1,6 @@
 """`bundle` and `install --from`: an environment in one file, for where there is no network."""
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 from skillpm_world import World, root_of, snapshot
 from tiny_models import Models, Pair
+
+from skillpm.spec.digests import Digest
 
 
 @dataclass
@@ -191,3 +194,23 @@ def test_an_empty_environment_is_bundled_too(world: World, math: Pair) -> None:
     found = world.ask("bundle", "empty.skillbundle")
     assert (found["skills"], found["base_root"]) == ([], root)
     assert world.ask("install", "--from", "empty.skillbundle")["generation"] == 0
+
+
+def test_an_install_that_was_cut_off_between_its_files_is_completed_first(
+    team: World, models: Models
+) -> None:
+    team.publish(models.tuned("norm", seed=3), "acme/tone", "1.0.0")
+    lock = team.project / "skillpm.lock"
+    before = lock.read_text()
+    team.ask("install", "acme/tone")
+    after = lock.read_text()
+    lock.write_text(before)
+    file = {"name": lock.name, "before": str(Digest.of(before.encode())), "after": after}
+    journal = {"kind": "switch", "number": 2, "files": [file]}
+    (team.project / ".skillpm" / "journal.json").write_text(json.dumps(journal))
+    bundled = team.ask("bundle", team.folder / "new.skillbundle")
+    assert "acme/tone" in {one["skill"] for one in bundled["skills"]}
+    assert lock.read_text() == after
+    team.file.write_text(team.file.read_text().replace('"acme/tone" = "^1.0.0"\n', ""))
+    said = team.fail("bundle", team.folder / "newer.skillbundle", code=1, kind="state")
+    assert "there is no environment to bundle" in said
