@@ -1,6 +1,9 @@
 """Strangers' tokenizers in a process of their own: the same ids, and none that takes this one."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from skillpm.journal.owner import is_alive
 from skillpm.running.apart import Apart
 
 TEXTS = ("one two  three", "", "two\nzwei \u00e9\U0001f984", "three " * 40)
@@ -106,6 +110,37 @@ def test_modules_of_the_folder_that_a_command_runs_in_are_not_imported(
 def test_a_folder_without_one_is_told_as_the_library_tells_it(apart: Apart, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         apart.tokenizer(tmp_path)
+
+
+ASKING = """
+import sys
+from pathlib import Path
+from skillpm.running.apart import Apart
+apart = Apart()
+tokenizer = apart.tokenizer(Path(sys.argv[1]))
+print(apart._process.pid, flush=True)
+tokenizer("o" * 8000, truncation=False)
+"""
+
+
+def test_no_process_is_left_of_a_command_that_was_killed(tmp_path: Path) -> None:
+    folder = _written(tmp_path, pre_tokenizer=SLOW)
+    command = [sys.executable, "-c", ASKING, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asking:
+        assert asking.stdout is not None
+        worker = int(asking.stdout.readline())
+        time.sleep(0.2)
+        asking.kill()
+    deadline = time.monotonic() + 30
+    while not _has_ended(worker) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _has_ended(worker)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone, or waits for nothing but to be reaped."""
+    state = Path(f"/proc/{pid}/stat")
+    return not is_alive(pid) or (state.exists() and ") Z " in state.read_text())
 
 
 def test_too_many_tokens_are_refused(apart: Apart, tmp_path: Path) -> None:
