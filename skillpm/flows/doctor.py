@@ -18,6 +18,7 @@ from skillpm.flows.anypack import check_is
 from skillpm.flows.base import check_base, open_base
 from skillpm.flows.bound import url_of
 from skillpm.flows.setting import Setting
+from skillpm.flows.words import counted
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.journal.lock import HOLDER
 from skillpm.journal.owner import Life, read_owner
@@ -143,9 +144,8 @@ def _project(_setting: Setting, project: Project) -> Iterator[Check]:
         yield Check("project", WARN, note)
     if not notes:
         current = project.generation()
-        count = len(current.skills)
-        kept = "1 skill" if count == 1 else f"{count} skills"
-        yield Check("project", OK, f"generation {current.number}, {kept}")
+        skills = counted(len(current.skills), "skill")
+        yield Check("project", OK, f"generation {current.number}, {skills}")
 
 
 def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:
@@ -182,7 +182,7 @@ def _registries(setting: Setting, project: Project) -> Iterator[Check]:
         except SkillpmError as problem:
             yield Check("registry", FAIL, f"`{name}`: {problem.message}", problem.hint)
         else:
-            yield Check("registry", OK, f"`{name}`: {count} skills in {url}")
+            yield Check("registry", OK, f"`{name}`: {counted(count, 'skill')} in {url}")
 
 
 def _store(setting: Setting, project: Project) -> Iterator[Check]:

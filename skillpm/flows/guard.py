@@ -19,6 +19,7 @@ from skillpm.flows.stage import open_stage
 from skillpm.flows.taken import Taken
 from skillpm.flows.trials import Trials, without
 from skillpm.flows.waysout import Way, way_out
+from skillpm.flows.words import counted
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import fetch_pack
@@ -114,8 +115,8 @@ def guard(
     trials = Trials(stage, lock, carried)
     results = trials.results(lock.skills)
     if all(one.passed for one in results):
-        kept = "1 skill" if len(carried) == 1 else f"{len(carried)} skills"
-        held = f"the guard holds: {len(results)} probe values of {kept}"
+        values, skills = counted(len(results), "probe value"), counted(len(carried), "skill")
+        held = f"the guard holds: {values} of {skills}"
         return (held, *notes)
     taken = Taken.of(trials, before)
     blames, leave = _blames(trials, taken, _moved(before, lock), results)
