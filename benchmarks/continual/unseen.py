@@ -21,7 +21,7 @@ from transformers import AutoTokenizer
 from benchmarks.continual import texts
 from benchmarks.continual.chains import INDIVIDUAL
 from benchmarks.continual.evaluate import LOSSLESS, Evaluation, chosen, read
-from benchmarks.continual.examinations import READERS, UNSEEN, Examination
+from benchmarks.continual.examinations import EXAMINATION, READERS, UNSEEN, Examination
 from benchmarks.continual.language import BASE, QUERIES, LanguageSubject, spread
 from benchmarks.continual.packed import Installed, skill_of
 from benchmarks.continual.sentences import SentencesSubject
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from benchmarks.continual.subject import Subject
 
 ROWS = 96
-EXAMINATION = "examination.json"
 LETTERS = 0.2
 """Rows with a smaller share of letters are tables that a script wrote."""
 

@@ -32,7 +32,7 @@ from skillpm.running.folder import (
     placed,
     refuse_adapter,
     stored_bytes,
-)  # fmt: skip
+)
 
 TOKENS = 256
 """A sequence's length."""

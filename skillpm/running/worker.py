@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 from transformers import AutoTokenizer
 
+from skillpm.running.folder import why
+
 MEMORY = 2 << 30
 """Bytes that loading and answering may take, beside the libraries."""
 SECONDS = 600
@@ -65,8 +67,7 @@ def _answer(answers: TextIO) -> None:
             else:
                 found = {"ids": _ids(tokenizer, asked["text"], asked["most"])}
         except BaseException as problem:  # noqa: BLE001 - a panic is no Exception
-            told = str(problem)[:_TOLD].splitlines() or [type(problem).__name__]
-            found = {"error": told[0]}
+            found = {"error": why(problem)[:_TOLD]}
         answers.write(json.dumps(found) + "\n")
         answers.flush()
 

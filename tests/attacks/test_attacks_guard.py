@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from attack_worlds import Forge
+from hostile_tokenizers import ABORTS, HUGE, growing
 from skillpm_world import World, snapshot
 from tiny_learners import MATH_PROBES, Learners, write_probes
 
@@ -120,15 +121,6 @@ TEMPLATE = {
     "special_tokens": {},
 }
 WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
-MORE = {"type": "Replace", "pattern": {"String": "="}, "content": "=" * 1000}
-BOMB = {"type": "Sequence", "normalizers": [MORE] * 9}
-ABORTS = {
-    "type": "BPE",
-    "vocab": {"a": 0, "\u00e9": 1},
-    "merges": ["a \u00e9"],
-    "continuing_subword_prefix": "#",
-}
-HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +128,7 @@ HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
     [
         {"post_processor": TEMPLATE},
         {"model": WORDS},
-        {"normalizer": BOMB},
+        {"normalizer": growing("=", times=1000, steps=9)},
         {"normalizer": HUGE},
         {"model": ABORTS},
         {"layers": 0},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_tokenizers import ABORTS, HUGE, growing
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -51,33 +52,19 @@ def test_the_ids_are_those_of_the_library(apart: Apart, tmp_path: Path) -> None:
     assert (mine.eos_token_id, mine.sep_token_id) == (None, None)
 
 
-def _steps(count: int, times: int) -> dict[str, Any]:
-    step = {"type": "Replace", "pattern": {"String": "o"}, "content": "o" * times}
-    return {"type": "Sequence", "normalizers": [step] * count}
-
-
-ABORTS = {
-    "type": "BPE",
-    "vocab": {"a": 0, "\u00e9": 1},
-    "merges": ["a \u00e9"],
-    "continuing_subword_prefix": "#",
-}
-HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
 SLOW = {
     "type": "Split",
     "pattern": {"Regex": "(?:.|.){18}(?!.|$)"},
     "behavior": "Isolated",
     "invert": False,
 }
-
-
 BROKE = "broke down, or took more memory or time"
 
 
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"normalizer": _steps(9, 1000)}, BROKE),
+        ({"normalizer": growing("o", times=1000, steps=9)}, BROKE),
         ({"model": ABORTS}, BROKE),
         ({"normalizer": HUGE}, r"\w"),
         ({"pre_tokenizer": SLOW}, BROKE),
@@ -145,6 +132,8 @@ def _has_ended(pid: int) -> bool:
 
 def test_too_many_tokens_are_refused(apart: Apart, tmp_path: Path) -> None:
     split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
-    tokenizer = apart.tokenizer(_written(tmp_path, normalizer=_steps(10, 2), pre_tokenizer=split))
+    tokenizer = apart.tokenizer(
+        _written(tmp_path, normalizer=growing("o", times=2, steps=10), pre_tokenizer=split)
+    )
     with pytest.raises(ValueError, match="makes 307200 tokens of 300 characters"):
         tokenizer("o" * 300, truncation=False)
