@@ -1,6 +1,5 @@
 """`bundle`: an environment as one file: lock, project file, the base's identity, every pack."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +70,7 @@ def _settled(setting: Setting, project: Project, generation: int | None) -> tupl
     try:
         return _chosen(project, generation)
     except StateError:
-        if not os.access(project.state, os.W_OK):
+        if not project.is_writable:
             raise
     with changing(setting, project, "bundle"):
         return _chosen(project, generation)

@@ -1,7 +1,9 @@
 """`graft`: write base + set as a model directory that transformers loads as it is."""
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +11,9 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
-from skillpm.environment.swap import Swap, is_replaceable
-from skillpm.environment.transaction import clear_journal, update_file, write_journal
+from skillpm.environment.swap import GraftPlace, Swap, is_replaceable, locate
+from skillpm.environment.swaps import SwapRecord
+from skillpm.environment.transaction import update_file
 from skillpm.errors import (
     GraftError,
     IntegrityError,
@@ -19,6 +22,7 @@ from skillpm.errors import (
     UnknownSkillError,
     UsageError,
 )
+from skillpm.files.errors import write_error
 from skillpm.flows.anypack import check_is, side_packs
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
@@ -72,25 +76,25 @@ def graft(
     started = time.monotonic()
     project = Project(setting.project)
     project.require()
-    place = (target or setting.project / DEFAULT_TARGET).expanduser()
+    path = (target or setting.project / DEFAULT_TARGET).expanduser()
     with changing(setting, project, "graft"):
-        if not project.pointer.exists():
+        if not project.has_environment:
             raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
         current = project.generation()
         base = open_base(setting, project)
-        check_target(place, base)
+        place = check_target(project, path, base)
         identity = setting.identify(base, "hashing base")
         check_project_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         if lock.graft.routed:
             _check_part(setting, lock, only)
         remember_project(setting, project, current.lockfile)
-        written = _write(setting, _Order(project, lock, place, link, fresh), base, identity)
+        written = _write(setting, _Order(project, lock, path, place, link, fresh), base, identity)
         if not only:
             _remember_root(project, current.lockfile, written.root)
     skills, seconds = tuple(lock.skills.values()), time.monotonic() - started
     counts = (written.written, written.shared, written.reused, written.unchanged)
-    return Grafted(place, written.root, current.number, skills, *counts, seconds)
+    return Grafted(path, written.root, current.number, skills, *counts, seconds)
 
 
 def check_project_base(
@@ -110,20 +114,23 @@ def check_project_base(
         raise
 
 
-def check_target(target: Path, base: Checkpoint) -> None:
-    """Raise `UsageError` or `StateError` unless a graft may be written to `target` (law 1)."""
-    place, source = target.resolve(), base.path.resolve()
-    inside = source.is_dir() and place.is_relative_to(source)
-    if place == source or inside or source.is_relative_to(place):
+def check_target(project: Project, target: Path, base: Checkpoint) -> GraftPlace:
+    """Where a graft goes. Raises `UsageError` or `StateError` unless it may (laws 1 and 5)."""
+    real, source = Path(os.path.realpath(target)), base.path.resolve()
+    inside = source.is_dir() and real.is_relative_to(source)
+    if real == source or inside or source.is_relative_to(real):
         raise UsageError(
             f"`{target}` is the base, inside it or above it: a graft is written elsewhere",
             hint="`skillpm graft -o graft/`",
         )
-    if not is_replaceable(target):
-        raise StateError(
-            f"`{target}` is there and is no graft of ours: it is not overwritten",
-            hint="name a folder that is absent or empty with `-o`",
-        )
+    place = locate(project.folder, target)
+    with suppress(NotFoundError), place.open() as folder:
+        if not is_replaceable(folder, place.name):
+            raise StateError(
+                f"`{target}` is there and is no graft of ours: it is not overwritten",
+                hint="name a folder that is absent or empty with `-o`",
+            )
+    return place
 
 
 def _with_known_root(project: Project, installed: Lockfile) -> Lockfile:
@@ -182,6 +189,7 @@ class _Order:
     project: Project
     lock: Lockfile
     target: Path
+    place: GraftPlace
     link: bool
     fresh: bool
 
@@ -219,37 +227,29 @@ def check_root(lock: Lockfile, found: Digest) -> None:
 def _swap_in(
     setting: Setting, order: _Order, assembly: Assembly, reuse: Reuse | None = None
 ) -> Written:
-    project, target = order.project, order.target
-    swap = _prepare(project, target)
-    try:
-        swap.staged.mkdir(parents=True)
-        written = assemble(setting, assembly, swap.staged)
-        check_root(order.lock, written.root)
-        if reuse is not None:
-            reuse.check_unmoved()
-        write_journal(project, swap.plain(ready=True))
-    except OSError as problem:
-        swap.discard()
-        clear_journal(project)
-        raise StateError(f"`{target}` cannot be written: {problem.strerror}") from problem
-    except BaseException:
-        swap.discard()
-        clear_journal(project)
-        raise
-    if not swap.complete():
-        raise StateError(f"`{target}` was taken by something else meanwhile")
-    clear_journal(project)
+    target = order.target
+    record = SwapRecord(order.project, setting.home, order.place)
+    with order.place.open(create=True) as folder:
+        swap = Swap(folder, order.place.name)
+        record.write(ready=False)
+        try:
+            staged = swap.begin()
+            written = assemble(setting, assembly, staged)
+            check_root(order.lock, written.root)
+            if reuse is not None:
+                reuse.check_unmoved()
+            record.write(ready=True)
+        except BaseException as problem:
+            swap.discard()
+            record.clear()
+            if isinstance(problem, OSError):
+                raise write_error(target, problem) from problem
+            raise
+        if not swap.complete():
+            raise StateError(f"`{target}` was taken by something else meanwhile")
+        record.clear()
     remember_leaves(setting, target, written.leaves)
     return written
-
-
-def _prepare(project: Project, target: Path) -> Swap:
-    target = target.absolute()
-    names = (f".{target.name}.skillpm-{part}" for part in ("new", "old"))
-    swap = Swap(target, *(target.with_name(name) for name in names))
-    swap.discard()
-    write_journal(project, swap.plain(ready=False))
-    return swap
 
 
 def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:
@@ -275,4 +275,4 @@ def _remember_root(project: Project, installed: Lockfile, root: Digest) -> None:
     lock = project.read_lock()
     if lock is None or not lock.same_set(installed):
         return
-    update_file(project.lock_file, lock.with_root(root).dumps())
+    update_file(project, project.lock_file, lock.with_root(root).dumps())
