@@ -57,6 +57,11 @@ class LeafCache:
             with suppress(OSError):
                 staged.unlink(missing_ok=True)
 
+    def forget(self, key: FileKey) -> None:
+        """Remove what is remembered of a file, where anything is and it can be removed."""
+        with suppress(OSError):
+            self._path(key).unlink(missing_ok=True)
+
 
 def identify(
     model: Checkpoint,
@@ -86,6 +91,8 @@ def identify(
             leaves |= fresh
             if cache and _settled(shard, key, now_ns):
                 cache.put(key, fresh)
+            elif cache:
+                cache.forget(key)
     return Identity(model.specs, leaves)
 
 

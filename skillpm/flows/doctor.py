@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.place import clone
 from skillpm.environment.project import Project, drift
 from skillpm.errors import NotFoundError, SkillpmError

@@ -256,11 +256,11 @@ def _swap_in(
 
 def _say_linked(setting: Setting, target: Path, assembly: Assembly, written: Written) -> None:
     """What a graft shares with its base, and which files were copied after all, and why."""
-    base = assembly.base
+    base, place = assembly.base, assembly.base.path.resolve()
     if written.linked:
         setting.say(
             f"note: {counted(len(written.linked), 'file')} of `{target}` and of the base "
-            f"`{base.path}` are the same file (hard links): an edit of the graft edits the base. "
+            f"`{place}` are the same file (hard links): an edit of the graft edits the base. "
             "They were made read-only in both; `skillpm graft` without `--link` writes copies"
         )
     for name in sorted(base.shards.keys() - written.linked):

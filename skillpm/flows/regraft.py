@@ -1,7 +1,7 @@
 """What a graft takes over from the one that it replaces: whole files, and tensors within files.
 
-The leaves that its files are remembered by only say what is worth taking. All that is taken is hashed
-again when it is taken, and a graft that is left alone is hashed whole: no cache vouches for it.
+The leaves that its files are remembered by only say what is worth taking. All that is taken is
+hashed again when it is taken, and a graft that is left alone is hashed whole (ADR 24).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
+from skillpm.files.ownership import is_owner_only
 from skillpm.index.ports import Index
 from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.spec.merkle import Identity
@@ -63,7 +64,7 @@ class Setting:
 
     def _trusts_leaves_of(self, model: Checkpoint) -> bool:
         files = (shard.file.path for shard in model.shards.values())
-        return is_private(self.cache.folder) and all(map(is_private, files))
+        return is_owner_only(self.cache.folder) and all(map(is_owner_only, files))
 
     def identify(self, model: Checkpoint, label: str, *, cached: bool = True) -> Identity:
         """A model's identity, with progress.
