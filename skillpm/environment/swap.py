@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.checkpoint.folder import STAMP
-from skillpm.errors import NotFoundError, SkillpmError, StateError
+from skillpm.errors import NotFoundError, SkillpmError, StateError, UsageError
 from skillpm.files.folder import Folder
 from skillpm.files.names import check_plain_name
 
@@ -62,6 +62,25 @@ def locate(project: Path, target: Path) -> GraftPlace:
             hint=f"`skillpm graft -o {folder / name}` writes there, if that is meant",
         )
     return GraftPlace(home, folder, name, None)
+
+
+def check_target(project: Path, target: Path, base: Path) -> GraftPlace:
+    """Where a graft goes. Raises `UsageError` or `StateError` unless it may (laws 1 and 5)."""
+    real, source = Path(os.path.realpath(target)), Path(os.path.realpath(base))
+    inside = source.is_dir() and real.is_relative_to(source)
+    if real == source or inside or source.is_relative_to(real):
+        raise UsageError(
+            f"`{target}` is the base, inside it or above it: a graft is written elsewhere",
+            hint="`skillpm graft -o graft/`",
+        )
+    place = locate(project, target)
+    with suppress(NotFoundError), place.open() as folder:
+        if not is_replaceable(folder, place.name):
+            raise StateError(
+                f"`{target}` is there and is no graft of ours: it is not overwritten",
+                hint="name a folder that is absent or empty with `-o`",
+            )
+    return place
 
 
 def is_replaceable(folder: Folder, name: str) -> bool:
