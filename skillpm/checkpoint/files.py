@@ -6,7 +6,20 @@ from pathlib import Path
 
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 
+_LARGE = 1 << 30
+_DISK_BLOCK = 512
+"""Bytes: the unit of `st_blocks`, whatever the file system's own."""
 FileKey = tuple[int, int, int, int, int]
+
+
+def _is_mostly_holes(status: os.stat_result) -> bool:
+    """Whether reading a file takes far longer than anyone took to write it.
+
+    Of a file over 1 GB, a hundredth at least should be on the disk. File systems that do not count
+    blocks say 0.
+    """
+    stored = status.st_blocks * _DISK_BLOCK
+    return status.st_size > _LARGE and 0 < stored < status.st_size // 100
 
 
 class OpenFile:
@@ -15,6 +28,8 @@ class OpenFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a device or a pipe may do something
+                raise SpecError(f"`{path}` is not a regular file")
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError as problem:
             raise NotFoundError(f"there is no file `{path}`") from problem
@@ -25,6 +40,10 @@ class OpenFile:
             os.close(self._fd)
             self._fd = -1
             raise SpecError(f"`{path}` is not a regular file")
+        if _is_mostly_holes(status):
+            raise SpecError(
+                f"`{path}` has {status.st_size} bytes, of which nearly all are holes: it is not read"
+            )
         self.size = status.st_size
 
     def read(self, start: int, stop: int) -> bytes:
