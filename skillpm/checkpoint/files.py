@@ -42,7 +42,7 @@ class OpenFile:
             raise SpecError(f"`{path}` is not a regular file")
         if _is_mostly_holes(status):
             raise SpecError(
-                f"`{path}` has {status.st_size} bytes, of which nearly all are holes: it is not read"
+                f"`{path}` has {status.st_size} bytes, nearly all of them holes: it is not read"
             )
         self.size = status.st_size
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,16 +180,23 @@ def setting_of(
         progress=progress,
         connect=_connector(closing, place, offline=offline),
         fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
-        tidy_registry=_tidy_registry,
+        tidy_registry=partial(_tidy_registry, place / "registry"),
         patience=lambda: Patience.starting(time.monotonic, timeout),
     )
     closing(setting.close)
     return setting
 
 
-def _tidy_registry(url: str) -> None:
-    """Asked of every command that writes, so nothing is imported where there is nothing to do."""
+def _tidy_registry(own: Path, url: str) -> None:
+    """Asked of every command that writes, so nothing is imported where there is nothing to do.
+
+    A project may name any folder as its registry: only the home's `own`, and one that holds a
+    catalogue, is tidied.
+    """
     folder = Path(url.removeprefix("file://"))
+    catalogue = folder / "registry.db"
+    if folder != own and (catalogue.is_symlink() or not catalogue.is_file()):
+        return
     if any((folder / "tmp").glob("*")):
         from skillpm.index.open import tidy_index
 
@@ -208,7 +216,8 @@ def _connector(
 
     def connect(url: str, create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
         from skillpm.index.empty import EmptyIndex, is_unmade
-        from skillpm.index.open import folder_of, open_index
+        from skillpm.index.location import folder_of
+        from skillpm.index.open import open_index
 
         folder = folder_of(url)
         if folder is None and offline:

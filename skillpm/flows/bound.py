@@ -1,10 +1,14 @@
 """Which registry a skill belongs to, by the project file where there is one."""
 
+import os
+import shlex
 from pathlib import Path
 
 from skillpm.environment.project import Project
 from skillpm.errors import UsageError
 from skillpm.flows.setting import Setting
+from skillpm.index.empty import is_unmade
+from skillpm.index.location import folder_of
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
 
@@ -19,17 +23,42 @@ def url_of(setting: Setting, file: ProjectFile, name: str) -> str:
             hint=f'add `{name} = "URL"` to `[registries]`',
         )
     url = file.registries[name].url
-    return url if "://" in url else str(setting.project / Path(url).expanduser())
+    return url if "://" in url else str(setting.project / os.path.expanduser(url))  # noqa: PTH111 - never raises
 
 
-def registry_for(setting: Setting, skill: SkillName | None) -> str:
+def check_can_be_made(setting: Setting, file: ProjectFile, name: str) -> None:
+    """Raise `UsageError` where a project alone says that a registry be made outside of it.
+
+    A project may come from a stranger, and its paths may lead anywhere (law 5). What the person
+    names, and what lies in the project or the home, is made when something is published to it.
+    """
+    if name not in file.registries or (name == DEFAULT_REGISTRY and setting.registry):
+        return
+    folder = folder_of(url_of(setting, file, name))
+    if folder is None or not is_unmade(folder):
+        return
+    place = os.path.realpath(folder)
+    homes = [os.path.realpath(home) for home in (setting.project, setting.home)]
+    if not any(Path(place).is_relative_to(home) for home in homes):
+        raise UsageError(
+            f"skillpm.toml names the registry `{folder}`, where there is none yet: a project does "
+            "not decide that one is made outside of it",
+            hint=f"`skillpm registry init {shlex.quote(str(folder))}` makes it",
+        )
+
+
+def registry_for(setting: Setting, skill: SkillName | None, *, makes: bool = False) -> str:
     """The URL of the registry that a skill is bound to; without one, of the default.
 
     What the person names wins; outside a project there is only the default. So a pack of a private
-    namespace goes where the project looks it up, and nowhere else.
+    namespace goes where the project looks it up, and nowhere else. Where the caller `makes` a
+    registry that is not there yet, raises as `check_can_be_made` does.
     """
     project = Project(setting.project)
     if setting.registry or not project.has_file:
         return setting.default_registry
     file = project.read_file()
-    return url_of(setting, file, file.registry_of(skill) if skill else DEFAULT_REGISTRY)
+    name = file.registry_of(skill) if skill else DEFAULT_REGISTRY
+    if makes:
+        check_can_be_made(setting, file, name)
+    return url_of(setting, file, name)

@@ -8,7 +8,8 @@ import pytest
 
 from skillpm.errors import NotFoundError, RegistryError, UnknownSkillError, UsageError
 from skillpm.index.empty import EmptyIndex
-from skillpm.index.open import folder_of, open_index
+from skillpm.index.location import folder_of
+from skillpm.index.open import open_index
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
