@@ -1,1 +1,1 @@
-"""Files that others may have touched: who may write them, and how they are read."""
+"""Files that a stranger may have prepared: opened by name in a folder, links never followed."""
