@@ -4,7 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.errors import IntegrityError, NotFoundError, SpecError
+from skillpm.files.errors import read_error
 
 FileKey = tuple[int, int, int, int, int]
 
@@ -12,14 +13,15 @@ FileKey = tuple[int, int, int, int, int]
 class OpenFile:
     """A regular file that is read by position, from any thread. It never maps memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fd: int | None = None) -> None:
+        """Open the file at `path`, or take over `fd`, which was opened already."""
         self.path = path
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._fd = _opened(path) if fd is None else fd
         except FileNotFoundError as problem:
             raise NotFoundError(f"there is no file `{path}`") from problem
         except OSError as problem:
-            raise StateError(f"`{path}` cannot be read: {problem.strerror}") from problem
+            raise read_error(path, problem) from problem
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
@@ -37,7 +39,7 @@ class OpenFile:
                     raise IntegrityError(f"`{self.path}` ended at byte {start + len(data)}")
                 data += more
         except OSError as problem:
-            raise StateError(f"`{self.path}` cannot be read: {problem.strerror}") from problem
+            raise read_error(self.path, problem) from problem
         return data
 
     def key(self) -> FileKey:
@@ -54,3 +56,7 @@ class OpenFile:
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -57,23 +57,19 @@ class HomeFolder(Folder):
         return SHARED if is_shared(os.fstat(self.fd).st_mode) else PRIVATE
 
     @classmethod
-    def make(cls, path: Path, access: Access = PRIVATE) -> Self:
+    def make(cls, path: Path, access: Access | None = None) -> Self:
         """The folder at a path that a person named, made where there is none; see `open`.
 
-        Folders above it are made as the umask has it. Raises `StateError`.
+        What is made gets `access`, folders above it too few rights rather than too many: they are
+        for their owner, or for the group that shares the folder where they are made.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            made = True
-            try:
-                path.mkdir(mode=0o700)
-            except FileExistsError:
-                made = False
-        except OSError as problem:
-            raise write_error(path, problem) from problem
-        folder = cls.open(path)
-        if made:
-            folder.allow(access.folder)
+        missing = [place for place in (path, *path.parents) if not os.path.lexists(place)]
+        folder = cls.open(missing[-1].parent if missing else path)
+        for place in reversed(missing):
+            with folder:
+                mode = SHARED if is_shared(os.fstat(folder.fd).st_mode) else PRIVATE
+                chosen = access if access and place == path else mode
+                folder = folder.subfolder(place.name, create=True, mode=chosen.folder)
         return folder
 
     def allow(self, mode: int) -> None:
@@ -86,7 +82,7 @@ class HomeFolder(Folder):
     def subfolder(self, name: str, *, create: bool = False, mode: int = 0) -> Self:
         """A folder in this one, made with this one's access."""
         made = create and not self.has(name)
-        below = super().subfolder(name, create=create, mode=mode or 0o700)
+        below = super().subfolder(name, create=create, mode=PRIVATE.folder)
         if made:
             below.allow(mode or self.access().folder)
         return below

@@ -176,8 +176,8 @@ def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Colle
 
 def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
     for digest in store.blobs():
-        status = store.path_of(digest).stat()
-        yield digest, status.st_size, status.st_mtime
+        status = store.status(digest)
+        yield digest, *((status.st_size, status.st_mtime) if status else (0, 0.0))
 
 
 def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
