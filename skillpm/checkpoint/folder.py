@@ -1,6 +1,7 @@
 """The small files of a model folder: what comes along into a graft."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,12 @@ _INDEX_ENDS = (".safetensors.index.json", ".bin.index.json")
 
 
 def is_graft(folder: Path) -> bool:
-    """Whether a folder is a graft of ours."""
-    return (folder / STAMP).is_file()
+    """Whether a folder is a graft of ours; links are not followed, neither it nor its record."""
+    try:
+        place, record = folder.lstat(), (folder / STAMP).lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(place.st_mode) and stat.S_ISREG(record.st_mode)
 
 
 def small_files(model: Checkpoint) -> Iterator[Path]:

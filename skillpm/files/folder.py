@@ -188,17 +188,12 @@ class Folder:
         try:
             self._stage(staged, data, mode)
             try:
-                os.link(
-                    staged, name, src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False
-                )  # with its content, or not at all
+                return self.link(staged, name)  # with its content, or not at all
             finally:
                 os.unlink(staged, dir_fd=self.fd)
-            os.fsync(self.fd)
-        except FileExistsError:
-            return False
+                os.fsync(self.fd)
         except OSError as problem:
             raise write_error(path, problem) from problem
-        return True
 
     def _stage(self, staged: str, data: bytes, mode: int) -> None:
         with suppress(FileNotFoundError):
@@ -211,6 +206,16 @@ class Folder:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+    def link(self, old: str, new: str) -> bool:
+        """Give a file a second name; False where something of that name is."""
+        try:
+            os.link(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        except OSError as problem:
+            raise write_error(self.path / new, problem) from problem
+        return True
 
     def rename(self, old: str, new: str) -> None:
         """Give an entry another name in this folder; a file or an empty folder there goes."""

@@ -16,7 +16,7 @@ def plain_name_problem(name: str) -> str | None:
     """
     if name in {"", ".", ".."}:
         return "it names no file"
-    if "/" in name or "\\" in name:
+    if "/" in name:
         return "it holds a path separator"
     if not name.isprintable():
         return "it holds characters that cannot be printed"

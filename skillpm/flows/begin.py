@@ -17,7 +17,9 @@ from skillpm.store.scratch import sweep_scratch
 def changing(setting: Setting, project: Project, command: str) -> Iterator[Generation | None]:
     """Hold the project's lock, with nothing left of what was cut off; see `writing`."""
     tidy(setting)
-    with writing(project, command, timeout=setting.lock_timeout, say=setting.say) as cut_off:
+    with writing(
+        project, command, timeout=setting.lock_timeout, say=setting.say, home=setting.home
+    ) as cut_off:
         yield cut_off
 
 

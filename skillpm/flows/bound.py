@@ -29,7 +29,7 @@ def registry_for(setting: Setting, skill: SkillName | None) -> str:
     namespace goes where the project looks it up, and nowhere else.
     """
     project = Project(setting.project)
-    if setting.registry or not project.file.exists():
+    if setting.registry or not project.has_file:
         return setting.default_registry
     file = project.read_file()
     return url_of(setting, file, file.registry_of(skill) if skill else DEFAULT_REGISTRY)

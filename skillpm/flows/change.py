@@ -208,7 +208,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     fetch_all(setting.store, registries, plan.lock)
     remember_project(setting, project, plan.lock)
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if not project.pointer.exists():
+    if not project.has_environment:
         commit(project, current.model_copy(update={"created": created}), {})
     skills = installed_of(plan)
     parts = differences(current.installed, {one.skill: one for one in skills})
@@ -216,7 +216,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     edited, wishes = _edited(project, plan)
     same = plan.lock.same_set(current.lockfile)
     if not any(parts) and wishes == current.wishes and same:
-        update_file(project.file, edited)
+        update_file(project, project.file, edited)
         if not plan.frozen:
             keep_root(project, plan.lock, project.read_lock())
         fetched = sum(setting.store.taken.values())
@@ -258,4 +258,4 @@ def keep_root(project: Project, lock: Lockfile, before: Lockfile | None) -> None
     """Write the lock alone; a root that an earlier graft of the same set found stays."""
     if before is not None and before.same_set(lock):
         lock = lock.with_root(lock.graft.root or before.graft.root)
-    update_file(project.lock_file, lock.dumps())
+    update_file(project, project.lock_file, lock.dumps())

@@ -93,7 +93,7 @@ def _know(setting: Setting, known: KnownProjects, request: GcRequest, done: Coll
     if request.dry_run:
         return
     here = Project(setting.project)
-    if here.file.exists() and here.folder.resolve() not in {one.folder for one in known}:
+    if here.has_file and here.folder.resolve() not in {one.folder for one in known}:
         known.remember(here.folder, ())
     for folder in request.forget:
         if not known.forget(folder.resolve()):
@@ -110,15 +110,15 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
     Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
     """
     project = Project(one.folder)
-    if one.presence() != "here" or not project.pointer.exists():
+    if one.presence() != "here":
         return []
     found: list[int] = []
     try:
-        if any(request.keeping.prunable(project, setting.now)) or abandoned(project.state):
+        if _has_work(setting, project, request):
             with (
                 nullcontext()
                 if request.dry_run
-                else writing(project, "gc", timeout=0, say=done.notes.append)
+                else writing(project, "gc", timeout=0, say=done.notes.append, home=setting.home)
             ):
                 for generation in list(request.keeping.prunable(project, setting.now)):
                     if not request.dry_run:
@@ -128,6 +128,13 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
         done.notes.append(f"`{one.folder}` keeps all its generations: {problem}")
     done.pruned.extend(Pruned(one.folder, number) for number in found)
     return found
+
+
+def _has_work(setting: Setting, project: Project, request: GcRequest) -> bool:
+    if not project.has_environment:
+        return False
+    with project.open_state() as state:
+        return any(request.keeping.prunable(project, setting.now)) or abandoned(state)
 
 
 def _needed(

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from skillpm.environment.generation import parse_generation
 from skillpm.environment.known import KnownProject
 from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
@@ -52,8 +51,7 @@ def needs_of(known: KnownProject, without: Collection[int] = ()) -> Needs:
 
 def _generations(project: Project, without: Collection[int]) -> Iterator[Root]:
     """All that are on disk, one that a cut-off command was about to switch to as well."""
-    for path in sorted((project.state / "generations").glob("*.json")):
-        generation = parse_generation(path.read_bytes(), f"`{path}`")
+    for generation in project.all_generations():
         if generation.pruned is None and generation.number not in without:
             for one in generation.skills:
                 yield Root(one.digest, one.ref, one.registry)

@@ -212,7 +212,7 @@ def test_a_name_that_leads_elsewhere_is_never_used(folder: Folder, name: str) ->
         check_plain_name(name, "the record")
 
 
-@pytest.mark.parametrize("name", [7, None, "a\\b", "a\nb", "\ud800", "x" * 256, ["a"]])
+@pytest.mark.parametrize("name", [7, None, "a\nb", "\ud800", "x" * 256, ["a"]])
 def test_a_record_names_a_file_by_a_plain_name(name: object) -> None:
     with pytest.raises(SpecError, match="plain file name"):
         check_plain_name(name, "the record")
