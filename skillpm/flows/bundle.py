@@ -12,8 +12,9 @@ from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
 from skillpm.flows.begin import changing, tidy
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import asking, fetch_all
+from skillpm.flows.change import asking
 from skillpm.flows.fit import misfit
+from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
 from skillpm.spec.bundle import BundledBase, BundleDocuments
 from skillpm.spec.digests import Digest
@@ -45,7 +46,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     project = Project(setting.project)
     text, lock = _settled(setting, project, generation)
     _check_target(path)
-    fetch_all(setting.store, Registries(setting, parse_project(text)), lock)
+    fetch_all(setting, Registries(setting, parse_project(text)), lock)
     packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
     for pack, one in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, one.skill, one.version)

@@ -178,6 +178,8 @@ class Store:
                     file = OpenFile(path, os.dup(fd))
             except MissingFileError as problem:
                 raise MissingBlobError(digest) from problem
+            except WrongKindError as problem:
+                raise DamagedBlobError(digest, path, found=problem.found) from problem
             found = hashlib.sha256()
             for start in range(0, file.size, _PIECE):
                 found.update(file.read(start, min(start + _PIECE, file.size)))

@@ -78,15 +78,15 @@ def is_complete(store: Store, digest: Digest) -> bool:
     return all(store.has(blob, size) for blob, size in image.blobs.items())
 
 
-def is_whole(store: Store, digest: Digest) -> bool:
-    """Whether every blob of the pack is in the store, and was hashed by this process.
+def damage_of(store: Store, digest: Digest) -> DamagedBlobError | MissingBlobError | None:
+    """The first blob of the pack that the store lacks or has damaged; None where all are whole.
 
-    Costs one read of what was not hashed before. Raises `DeniedError`.
+    Costs one read of what this process has not hashed before. Raises `DeniedError`.
     """
     try:
         for blob in parse_image(store.read(digest)).blobs:
             if blob not in store.taken:
                 store.open(blob)
-    except (MissingBlobError, DamagedBlobError):
-        return False
-    return True
+    except (MissingBlobError, DamagedBlobError) as problem:
+        return problem
+    return None
