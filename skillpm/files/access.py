@@ -143,3 +143,12 @@ class RegistryFolder(HomeFolder):
         if is_shared(mode):
             return Access(mode & 0o2775, mode & 0o664 | 0o660)
         return Access(mode & 0o755 | 0o700, mode & 0o644 | 0o600)
+
+
+def open_below(home: Path, *names: str, create: bool = False) -> HomeFolder:
+    """A folder some steps below a home, no link followed on the way; with `create`, made.
+
+    Raises `MissingFileError`, `StateError`.
+    """
+    with HomeFolder.make(home) if create else HomeFolder.open(home) as top:
+        return top.below(*names, create=create)

@@ -43,11 +43,11 @@ def cache_info(setting: Setting) -> CacheInfo:
     """Measure the home. Writes nothing; hashes documents alone."""
     home, store = setting.home, setting.store
     sizes = {
-        "store": size_of(store.folder / "sha256"),
-        "leaves": size_of(home / "cache" / "leaves"),
-        "surveys": size_of(home / "cache" / "surveys"),
-        "staging": size_of(store.folder / "tmp") + size_of(home / "tmp"),
-        "registry": size_of(home / "registry"),
+        "store": size_of(home, "store", "sha256"),
+        "leaves": size_of(home, "cache", "leaves"),
+        "surveys": size_of(home, "cache", "surveys"),
+        "staging": size_of(home, "store", "tmp") + size_of(home, "tmp"),
+        "registry": size_of(home, "registry"),
     }
     reached = _reached(setting)[1]
     held = {digest: store.size_of(digest) for digest in store.blobs()}
@@ -167,5 +167,5 @@ def _fetch_again(
 def cache_clean(setting: Setting) -> int:
     """Remove what can be computed again: cached leaves and surveys; return their bytes."""
     tidy(setting)
-    cache = setting.home / "cache"
-    return sum(age_out(cache / name, inf, dry_run=False) for name in ("leaves", "surveys"))
+    names = ("leaves", "surveys")
+    return sum(age_out(setting.home, "cache", name, before=inf, dry_run=False) for name in names)
