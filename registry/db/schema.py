@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from registry.db.disk import LOCK, TMP, flush, locked, read_errors, write_errors
 from registry.db.engine import Database, database
+from registry.db.shape import check_shape
 from registry.errors import (
     CatalogueMissingError,
     FolderNotEmptyError,
@@ -23,6 +24,7 @@ FILE = "registry.db"
 BLOBS = "blobs"
 HEAD = "0002"  # The newest migration; they are numbered with four digits, so text sorts them.
 READABLE = "0001"  # Since this one migrations have only added tables, whose absence is borne.
+_REVISION_LIMIT = 32
 _ROOM = Path(__file__).resolve().parents[1]
 
 
@@ -43,6 +45,8 @@ def open_database(folder: Path, patience: float) -> Database:
     opened, found = _readable(folder)
     if found > HEAD:
         raise RegistryNewerError(folder, found=found, known=HEAD)
+    with opened.reading() as connection:
+        check_shape(folder, connection, found)
     if found < HEAD:
         _update(folder, opened, patience, since=found)
     return opened
@@ -82,7 +86,10 @@ def _readable(folder: Path) -> tuple[Database, str]:
 def revision(opened: Database) -> str:
     """The number of the last migration that was applied; empty before the first."""
     with opened.reading() as connection:
-        return connection.scalar(text("SELECT version_num FROM alembic_version")) or ""
+        found = connection.scalar(text("SELECT version_num FROM alembic_version LIMIT 1")) or ""
+    if not isinstance(found, str) or len(found) > _REVISION_LIMIT:
+        raise RegistryCorruptError(opened.folder, "its schema's number is no number of ours")
+    return found
 
 
 def create_database(folder: Path, patience: float) -> None:

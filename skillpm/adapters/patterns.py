@@ -1,8 +1,8 @@
-"""The patterns of an adapter's config, matched as PEFT matches them, in linear time.
+r"""The patterns of an adapter's config, matched as PEFT matches them, in linear time.
 
 PEFT searches with Python's `re`, which backtracks: 25 characters can take hours. RE2 matches in
 time linear in the name (Cox 2010), but reads another dialect. So only what both read alike is
-taken, and names are printable ASCII, where `\\d`, `\\w`, `$` and `.` mean the same to both. Whether
+taken, and names are printable ASCII, where `\d`, `\w`, `$` and `.` mean the same to both. Whether
 a name matches is then a question about the pattern's language, which has one answer.
 """
 
@@ -61,7 +61,7 @@ class ModulePatterns:
 
     def work(self, modules: Iterable[str]) -> int:
         """The most instructions that RE2 may run to match all of these names."""
-        programs = sum(compiled.programsize for compiled in self._compiled.values())
+        programs = sum(int(compiled.programsize) for compiled in self._compiled.values())
         return programs * sum(len(module) + 1 for module in modules)
 
 

@@ -58,7 +58,8 @@ def test_a_pattern_that_backtracks_for_hours_matches_at_once(pattern: str) -> No
 
 
 @pytest.mark.parametrize("pattern", [
-    "(?=a)", "(?<=a)", r"(a)\1", "(?P=a)", r"a\Z", r"\pL", r"[[:alpha:]]", "a{,3}", "a*+", "(?x: a)",
+    "(?=a)", "(?<=a)", r"(a)\1", "(?P=a)", r"a\Z", r"\pL", r"[[:alpha:]]", "a{,3}", "a*+",
+    "(?x: a)",
     "(((a{1000}){1000}){1000})", "ü", "(", ")", "a)|(b(", "[a--b]", "[a&&b]", "a{2000}", "(?>a)",
 ])  # fmt: skip
 def test_what_the_two_dialects_do_not_read_alike_is_refused(pattern: str) -> None:
