@@ -78,13 +78,17 @@ def config_show(state: State) -> None:
 
     chosen = resolve(state)
     if state.json:
-        rows = [{"key": k, "value": c.value, "source": c.source} for k, c in chosen.items()]
+        rows = [{"key": k, "value": _plain(c.value), "source": c.source} for k, c in chosen.items()]
         emit_json({"values": rows, "user_file": str(user_file())})
         return
     table = [(key, _shown(one.value), one.source) for key, one in chosen.items()]
     emit_table(table, ("key", "value", "source"))
     state.say("")
     state.say(f"your own file: {user_file()}")
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float | None) else str(value)
 
 
 def _shown(value: Any) -> str:

@@ -30,7 +30,9 @@ def publish(state: State, path: Path) -> None:
 
     done = flow(make_setting(state), path)
     if state.json:
-        emit_json({**_release(done.release), "registry": done.registry, "created": done.created})
+        emit_json(
+            {**_release(done.release), "registry": str(done.registry), "created": done.created}
+        )
         return
     verb = "published" if done.created else "already there, and the same:"
     emit_line(f"{verb} {done.release.ref} {done.release.digest}")
@@ -167,10 +169,11 @@ def registry_init(state: State, path: Path) -> None:
     skillpm registry init ./team-registry
     """
     from skillpm.flows.begin import tidy
+    from skillpm.spec.location import RegistryLocation
 
     setting = make_setting(state)
     tidy(setting)
-    setting.connect(str(path), True)
+    setting.connect(RegistryLocation.of_folder(str(path.expanduser().absolute())), True)
     if state.json:
         emit_json({"registry": str(path)})
     else:
