@@ -10,6 +10,7 @@ from registry.db.disk import locked, read_errors
 from registry.db.engine import IMMUTABLE, READ_WRITE, Database, database
 from registry.db.files import BLOBS, FILE, LOG, check_files
 from registry.db.migrate import migrate
+from registry.db.shape import check_shape
 from registry.errors import (
     CatalogueMissingError,
     RegistryCorruptError,
@@ -24,6 +25,7 @@ from skillpm.files.errors import MissingFileError
 
 HEAD = "0002"  # The newest migration; they are numbered with four digits, so text sorts them.
 READABLE = "0001"  # Since this one migrations have only added tables, whose absence is borne.
+_REVISION_LIMIT = 32
 
 
 def open_database(folder: Path, patience: float) -> Database:
@@ -42,6 +44,8 @@ def open_database(folder: Path, patience: float) -> Database:
         ) from problem
     if found > HEAD:
         raise RegistryNewerError(folder, found=found, known=HEAD)
+    with catalogue.reading() as connection:
+        check_shape(folder, connection, found)
     if found < HEAD:
         _update(folder, catalogue, patience, since=found)
     return catalogue
@@ -105,4 +109,7 @@ def _readable(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
 def revision(opened: Database) -> str:
     """The number of the last migration that was applied; empty before the first."""
     with opened.reading() as connection:
-        return connection.scalar(text("SELECT version_num FROM alembic_version")) or ""
+        found = connection.scalar(text("SELECT version_num FROM alembic_version LIMIT 1")) or ""
+    if not isinstance(found, str) or len(found) > _REVISION_LIMIT:
+        raise RegistryCorruptError(opened.folder, "its schema's number is no number of ours")
+    return found

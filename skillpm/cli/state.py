@@ -19,6 +19,7 @@ from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 if TYPE_CHECKING:
     from skillpm.flows.setting import Advance, Setting
     from skillpm.index.ports import Index
+    from skillpm.spec.location import RegistryLocation
 
 
 @dataclass
@@ -163,13 +164,15 @@ def setting_of(
     now = datetime.now(UTC)
     chosen = resolve(state)
     place = (state.home or home()).expanduser().absolute()
-    flagged = _strong(chosen["registry"]), _strong(chosen["base"])
+    base = chosen["base"].value if _is_strong(chosen["base"]) else None
+    registry = _located(chosen["registry"], state.folder)
+    strong = _is_strong(chosen["registry"])
     offline = bool(chosen["offline"].value)
     setting = Setting(
         home=place,
         project=state.folder,
-        registry=flagged[0],
-        base=None if flagged[1] is None else Path(flagged[1]),
+        registry=registry if strong else None,
+        base=Path(str(base)) if base else None,
         offline=offline,
         now=now,
         created=_epoch() or now,
@@ -178,7 +181,7 @@ def setting_of(
         say=state.say,
         progress=progress,
         connect=_connector(closing, place, offline=offline),
-        fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
+        fallback=registry,
         tidy_registry=_tidy_registry,
         patience=lambda: Patience.starting(time.monotonic, timeout),
     )
@@ -186,38 +189,48 @@ def setting_of(
     return setting
 
 
-def _tidy_registry(url: str) -> None:
+def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
+    """A registry's location: what the project file says is relative to it, all else to here."""
+    from skillpm.flows.bound import resolved
+    from skillpm.spec.location import RegistryLocation
+
+    if not isinstance(chosen.value, RegistryLocation):
+        return None
+    outside = _is_strong(chosen) or not chosen.source.startswith(str(project))
+    return resolved(chosen.value, Path.cwd() if outside else project)
+
+
+def _tidy_registry(location: "RegistryLocation") -> None:
     """Asked of every command that writes, so nothing is imported where there is nothing to do."""
-    folder = Path(url.removeprefix("file://"))
-    if any((folder / "tmp").glob("*")):
+    folder = None if location.folder is None else Path(location.folder)
+    if folder is not None and any((folder / "tmp").glob("*")):
         from skillpm.index.open import tidy_index
 
         tidy_index(folder)
 
 
-def _strong(chosen: Chosen) -> str | None:
-    """What a flag or a variable says, which wins over the project."""
-    strong = chosen.source.startswith(("--", "SKILLPM_"))
-    return str(chosen.value) if strong and chosen.value else None
+def _is_strong(chosen: Chosen) -> bool:
+    """Whether a flag or a variable says it, which wins over the project."""
+    return chosen.source.startswith(("--", "SKILLPM_"))
 
 
 def _connector(
     closing: Callable[[Callable[[], object]], object], place: Path, *, offline: bool
-) -> "Callable[[str, bool], Index]":
-    opened: dict[tuple[str, bool], Index] = {}
+) -> "Callable[[RegistryLocation, bool], Index]":
+    opened: dict[tuple[RegistryLocation, bool], Index] = {}
 
-    def connect(url: str, create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
+    def connect(location: "RegistryLocation", create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
         from skillpm.index.empty import EmptyIndex, is_unmade
-        from skillpm.index.open import folder_of, open_index
+        from skillpm.index.open import open_index
 
-        folder = folder_of(url)
+        folder = None if location.folder is None else Path(location.folder)
         if folder is None and offline:
-            raise RegistryError(f"`{url}` is not asked: `--offline` forbids the network")
+            raise RegistryError(f"`{location}` is not asked: `--offline` forbids the network")
         if folder == place / "registry" and not create and is_unmade(folder):
             return EmptyIndex()
-        key = (url, create)
+        key = (location, create)
         if key not in opened:
-            opened[key] = open_index(url, create=create)
+            opened[key] = open_index(location, create=create)
             closing(opened[key].close)
         return opened[key]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.archive.bundle import is_bundle
 from skillpm.archive.writer import staged_name, write_bundle
-from skillpm.environment.edit import set_base
+from skillpm.environment.edit import set_base, without_credentials
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
@@ -51,7 +51,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     for pack, one in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, one.skill, one.version)
     base = _base_of(lock, packs)
-    bare = set_base(text, lock.base.name).encode()
+    bare = without_credentials(set_base(text, lock.base.name)).encode()
     documents = BundleDocuments(base.canonical(), lock.dumps().encode(), bare)
     blobs: Mapping[Digest, Path | bytes] = {**_files(setting, packs), **documents.blobs}
     images = {
