@@ -1,15 +1,20 @@
 """Advisories in and out of SQL."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import insert, inspect, select, update
 
+from registry.catalog.rows import text_of
 from registry.db.engine import Database
 from registry.errors import RegistryCorruptError
 from registry.tables import advisory as table
 from skillpm.errors import SpecError
 from skillpm.spec.advisory import Advisory, parse_advisories
+
+TEXT_LIMIT = 256_000_000
+"""The characters of all advisories that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,7 @@ class Advisories:
             # A registry that may only be read stays at the schema that it has.
             if not inspect(connection).has_table(table.name):
                 return []
-            documents = connection.scalars(query).all()
-        return [self._read(document) for document in documents]
+            return [self._read(document) for document in self._limited(connection.scalars(query))]
 
     def find(self, identifier: str) -> Advisory | None:
         """One advisory, if it is here. A row or none."""
@@ -47,9 +51,20 @@ class Advisories:
             else:
                 connection.execute(update(table).where(table.c.id == advisory.id).values(values))
 
-    def _read(self, document: str) -> Advisory:
+    def _limited(self, documents: Iterable[object]) -> Iterator[object]:
+        characters = 0
+        for document in documents:
+            characters += len(document) if isinstance(document, str) else 0
+            if characters > TEXT_LIMIT:
+                raise RegistryCorruptError(
+                    self.database.folder, f"its advisories have more than {TEXT_LIMIT} characters"
+                )
+            yield document
+
+    def _read(self, document: object) -> Advisory:
         try:
-            (found,) = parse_advisories(document.encode(), "an advisory of the catalogue")
-        except (SpecError, ValueError, AttributeError) as problem:
+            document_bytes = text_of(document).encode()
+            (found,) = parse_advisories(document_bytes, "an advisory of the catalogue")
+        except (SpecError, ValueError) as problem:
             raise RegistryCorruptError(self.database.folder, str(problem)) from problem
         return found

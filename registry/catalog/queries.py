@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,7 +20,15 @@ from sqlalchemy import (
     update,
 )
 
-from registry.catalog.rows import Pack, Words, folded, listed, release_of, values_of
+from registry.catalog.rows import (
+    Pack,
+    Words,
+    folded,
+    listed,
+    release_of,
+    skill_of,
+    values_of,
+)
 from registry.db.engine import Database
 from registry.errors import RegistryCorruptError
 from registry.tables import blob, release, release_blob, skill
@@ -30,6 +39,9 @@ from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
 
 SEARCH_LIMIT = 500
+ROWS_LIMIT = 1_000_000
+TEXT_LIMIT = 256_000_000
+"""What is read of a registry at once, in rows and in characters: memory for what they become."""
 T = TypeVar("T")
 _CHUNK = 900  # One parameter for each stays under the 999 that older SQLite takes.
 
@@ -74,17 +86,19 @@ class Catalog:
         """
         matching = listed().where(~release.c.yanked, _has_words(wanted))
         with self.database.reading() as connection:
-            rows = connection.execute(matching).all()
-        matched = {row.digest for row in rows}
-        found = self.releases({SkillName(row.namespace, row.name) for row in rows})
+            matching_releases = self._read(connection, matching)
+        matched = {str(each.digest) for each in matching_releases}
+        found = self.releases({each.skill for each in matching_releases})
         latest = (_latest(releases) for releases in found.values())
         return [each for each in latest if each is not None and str(each.digest) in matched]
 
     def skills(self) -> list[SkillName]:
         """The names of all skills, sorted. A row a skill."""
         with self.database.reading() as connection:
-            rows = connection.execute(select(skill.c.namespace, skill.c.name)).all()
-        return sorted(SkillName(row.namespace, row.name) for row in rows)
+            query = select(skill.c.namespace, skill.c.name).limit(ROWS_LIMIT)
+            words = Words()
+            with self._checked():
+                return sorted(skill_of(row, words) for row in connection.execute(query))
 
     def knows_blob(self, digest: Digest) -> bool:
         """Whether any release was published with this blob. One row."""
@@ -126,11 +140,24 @@ class Catalog:
             connection.execute(marked.values(values))
 
     def _read(self, connection: Connection, query: Select[Any]) -> list[Release]:
-        words = Words()
+        words, characters, found = Words(), 0, list[Release]()
+        with self._checked():
+            for row in connection.execute(query):
+                characters += sum(len(value) for value in row if isinstance(value, str | bytes))
+                if len(found) >= ROWS_LIMIT or characters > TEXT_LIMIT:
+                    raise SpecError(
+                        f"a question has more than {ROWS_LIMIT} releases, or {TEXT_LIMIT} "
+                        "characters, for an answer"
+                    )
+                found.append(release_of(row, words))
+        return found
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
         try:
-            return [release_of(row, words) for row in connection.execute(query)]
-        except (SpecError, TypeError, AttributeError) as problem:
-            raise RegistryCorruptError(self.database.folder, str(problem)) from problem
+            yield
+        except SpecError as problem:
+            raise RegistryCorruptError(self.database.folder, problem.message) from problem
 
 
 def _listed_of(skills: Collection[SkillName]) -> Select[Any]:

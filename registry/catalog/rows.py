@@ -1,6 +1,5 @@
 """Releases as rows: what is stored of a pack, and what an index says of it again."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,8 @@ from unicodedata import normalize
 from sqlalchemy import Row, Select, Text, select, type_coerce
 
 from registry.tables import release, skill
+from skillpm.errors import SpecError
+from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
@@ -46,33 +47,55 @@ class Words:
     """Reads the words that rows are made of, each text once: most of them stand in many rows."""
 
     def __init__(self) -> None:
-        self.skill = cache(SkillName)
+        self.skill = cache(SkillName.parse)
         self.version = cache(Version.parse)
         self.base = cache(Digest)
         self.requirement = cache(Requirement.parse)
         self.requirements = cache(self._requirements)
 
     def _requirements(self, text: str) -> tuple[Requirement, ...]:
-        return tuple(map(self.requirement, json.loads(text)))
+        listed_ = json.parse(text.encode(), "a release's requirements")
+        if not isinstance(listed_, list):
+            raise SpecError("a release's requirements are no list")
+        return tuple(self.requirement(text_of(each)) for each in listed_)
+
+
+def text_of(value: object) -> str:
+    """A column's text; SQLite stores anything in any column. Raises `SpecError`."""
+    if not isinstance(value, str):
+        raise SpecError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def count_of(value: object) -> int:
+    """A column's count; raises `SpecError` for anything else."""
+    if type(value) is not int or value < 0:
+        raise SpecError(f"expected a count, found {type(value).__name__}")
+    return value
+
+
+def skill_of(row: Any, words: Words) -> SkillName:
+    """The skill that a row is about."""
+    return words.skill(f"{text_of(row.namespace)}/{text_of(row.name)}")
 
 
 def release_of(row: Row[Any], words: Words) -> Release:
-    """A row of `listed` as the vocabulary has it; raises where it holds no such words."""
+    """A row of `listed` as the vocabulary has it; raises `SpecError` where it holds no such."""
     return Release(
-        skill=words.skill(row.namespace, row.name),
-        version=words.version(row.version),
-        digest=Digest(row.digest),
-        size=row.size,
-        base=words.base(row.base_root),
-        requires=words.requirements(row.requires),
-        conflicts=words.requirements(row.conflicts),
-        yanked=row.yanked,
-        yank_reason=row.yank_reason,
-        summary=row.summary,
-        license=row.license,
-        created=row.created,
-        scheme=row.scheme,
-        payload_bytes=row.payload_bytes,
+        skill=skill_of(row, words),
+        version=words.version(text_of(row.version)),
+        digest=Digest(text_of(row.digest)),
+        size=count_of(row.size),
+        base=words.base(text_of(row.base_root)),
+        requires=words.requirements(text_of(row.requires)),
+        conflicts=words.requirements(text_of(row.conflicts)),
+        yanked=bool(row.yanked),
+        yank_reason=text_of(row.yank_reason),
+        summary=text_of(row.summary),
+        license=None if row.license is None else text_of(row.license),
+        created=text_of(row.created),
+        scheme=text_of(row.scheme),
+        payload_bytes=count_of(row.payload_bytes),
     )
 
 

@@ -4,11 +4,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from registry.db.disk import check_room
 from registry.errors import (
     RegistryBusyError,
     RegistryCorruptError,
@@ -19,8 +21,26 @@ from registry.errors import (
 from skillpm.errors import SkillpmError, SpecError
 
 BUSY_MS = 30_000
+READ_WRITE = "mode=rw"
+IMMUTABLE = "immutable=1"
 _PRIMARY = 0xFF  # SQLite's extended codes keep the primary one in their low byte.
 _WRITES = "skillpm_writes"
+STEPS = 200_000_000
+"""What one transaction may cost, in instructions of SQLite's machine: some seconds."""
+_LEAP = 100_000
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: 128_000_000,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1_000_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 200,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 600,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 4,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 100_000,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 16,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 4_000,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 2,
+}
+"""More than our own statements need, and less than a bomb does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +62,11 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that is done whole or not at all; no other writes meanwhile."""
+        """One transaction that is done whole or not at all; no other writes meanwhile.
+
+        Raises `RegistryFullError` where the disk has no room for it.
+        """
+        check_room(self.folder)
         writer = self.engine.execution_options(**{_WRITES: True})
         with translated(self.folder), writer.begin() as connection:
             yield connection
@@ -51,10 +75,17 @@ class Database:
 def database(folder: Path, file: Path, *, mode: str) -> Database:
     """The catalogue in `file`, opened as SQLite's URI parameter `mode` says (`mode=rw`).
 
-    Nothing is opened before the first transaction.
+    Nothing is opened before the first transaction. Raises `RegistryFullError` then, where SQLite
+    might write and the disk is full.
     """
     uri = f"{file.absolute().as_uri()}?{mode}"
-    engine = create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=NullPool)
+
+    def connect() -> sqlite3.Connection:
+        if mode != IMMUTABLE:
+            check_room(folder)
+        return _connect(uri)
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", _begin)
     return Database(folder, engine)
 
@@ -63,6 +94,7 @@ def _connect(uri: str) -> sqlite3.Connection:
     # With isolation_level None the driver begins nothing on its own: `_begin` does.
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
     try:
+        _restrict(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
@@ -72,9 +104,22 @@ def _connect(uri: str) -> sqlite3.Connection:
     return connection
 
 
+def _restrict(connection: sqlite3.Connection) -> None:
+    """Bound what a stranger's database may cost; before the first statement reads its schema."""
+    for limit, value in _LIMITS.items():
+        connection.setlimit(limit, value)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA mmap_size = 0")
+    leaps = count(1)
+    connection.set_progress_handler(lambda: int(next(leaps) * _LEAP > STEPS), _LEAP)
+
+
 def _begin(connection: Connection) -> None:
     # A writer takes its turn at once: a reader that turns writer could find the state changed.
     writes = connection.get_execution_options().get(_WRITES)
+    if not writes:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
@@ -105,6 +150,8 @@ def _translation(folder: Path, problem: BaseException) -> SkillpmError:
         return RegistryFullError(folder)
     if code == sqlite3.SQLITE_READONLY:
         return RegistryReadOnlyError(folder)
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return RegistryCorruptError(folder, f"a query took more than {STEPS} steps of SQLite")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
         return RegistryUnreachableError(folder, str(problem))
     return RegistryCorruptError(folder, str(problem))

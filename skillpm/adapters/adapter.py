@@ -73,6 +73,7 @@ def open_adapter(path: Path) -> Adapter:
         raise NotFoundError(f"there is no `{WEIGHTS}` in `{path}`")
     tensors = open_checkpoint(path / WEIGHTS)
     keys = sort_keys(list(tensors.specs), f"`{path / WEIGHTS}`")
+    config.check_work(keys.modules, f"`{path / CONFIG}`")
     adapter = Adapter(path, config, tensors, keys)
     for name in keys.modules:
         adapter.factors(name)

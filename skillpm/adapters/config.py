@@ -1,11 +1,13 @@
 """`adapter_config.json`: what of it decides the weights, and what is refused by name."""
 
-import re
+from collections.abc import Collection
+from functools import cached_property
 from math import sqrt
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from skillpm.adapters.patterns import COUNT_LIMIT, WORK_LIMIT, ModulePatterns, compile_pattern
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
 from skillpm.spec.fields import Document, read_document
@@ -14,9 +16,7 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
 _MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
-_PATTERN_LIMIT = 500
-_NESTED = re.compile(r"[*+}][^()]*\)[*+{]|\([^()]*\|[^()]*\)[*+{]")
-"""A repeat of what repeats or branches: matching it can take longer than anybody waits."""
+_MODULES_LIMIT = 10_000
 
 _DECIDES = frozenset({
     "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
@@ -47,34 +47,56 @@ _REFUSED = {
 _CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 Number = Annotated[float, Field(strict=False)]
-T = TypeVar("T")
+Rank = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class AdapterConfig(Document):
     """A LoRA's config, as far as it decides the weights."""
 
     peft_type: str
-    r: Annotated[int, Field(ge=1)] = 8
+    r: Rank = 8
     lora_alpha: Number = 8.0
-    rank_pattern: dict[str, Annotated[int, Field(ge=1)]] | None = None
+    rank_pattern: dict[str, Rank] | None = None
     alpha_pattern: dict[str, Number] | None = None
     use_rslora: bool = False
     use_dora: bool = False
     fan_in_fan_out: bool = False
     bias: str = "none"
-    modules_to_save: list[str] | None = None
+    modules_to_save: Annotated[list[str], Field(max_length=_MODULES_LIMIT)] | None = None
     init_lora_weights: bool | str | None = True
     base_model_name_or_path: str | None = None
     ensure_weight_tying: bool = False
 
+    @cached_property
+    def rank_patterns(self) -> ModulePatterns:
+        """The patterns of `rank_pattern`, compiled."""
+        return ModulePatterns(self.rank_pattern or ())
+
+    @cached_property
+    def alpha_patterns(self) -> ModulePatterns:
+        """The patterns of `alpha_pattern`, compiled."""
+        return ModulePatterns(self.alpha_pattern or ())
+
     def rank_of(self, module: str) -> int:
         """The rank that the config gives a module: the first pattern that ends its name."""
-        return _first(self.rank_pattern or {}, module, self.r)
+        pattern = self.rank_patterns.first(module)
+        return self.r if pattern is None else (self.rank_pattern or {})[pattern]
 
     def scale_of(self, module: str, rank: int) -> float:
         """α/r, or α/√r with rsLoRA (Kalajdzievski 2023), as PEFT computes it."""
-        alpha = _first(self.alpha_pattern or {}, module, self.lora_alpha)
+        pattern = self.alpha_patterns.first(module)
+        alpha = self.lora_alpha if pattern is None else (self.alpha_pattern or {})[pattern]
         return alpha / sqrt(rank) if self.use_rslora else alpha / rank
+
+    def check_work(self, modules: Collection[str], what: str) -> None:
+        """Raise `SpecError` where matching all modules could take more than some seconds."""
+        work = self.rank_patterns.work(modules) + self.alpha_patterns.work(modules)
+        if work > WORK_LIMIT:
+            raise SpecError(
+                f"{what} has patterns that could take too long to match with its "
+                f"{len(modules)} modules",
+                hint=_MERGE,
+            )
 
 
 def parse_config(data: bytes, what: str) -> AdapterConfig:
@@ -87,11 +109,10 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
     config = read_document(AdapterConfig, plain, what)
     problems = Problems(what)
     for field in ("rank_pattern", "alpha_pattern"):
-        for pattern in getattr(config, field) or {}:
-            _check_pattern(pattern, field, problems)
+        _check_patterns(getattr(config, field) or {}, field, problems)
     if config.bias not in ("none", "all", "lora_only"):
         problems.add("bias", f"expected none, all or lora_only, found {config.bias!r}")
-    problems.raise_if_any()
+    problems.raise_if_any(hint=_MERGE)
     return config
 
 
@@ -113,18 +134,12 @@ def _refuse(plain: dict[str, Any], what: str) -> None:
         )
 
 
-def _check_pattern(pattern: str, field: str, problems: Problems) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as problem:
-        problems.add(field, f"{pattern[:60]!r} is no regular expression: {problem}")
-    if len(pattern) > _PATTERN_LIMIT or _NESTED.search(pattern):
-        problems.add(field, f"{pattern[:60]!r} could take too long to match")
-
-
-def _first(patterns: dict[str, T], module: str, default: T) -> T:
-    """As PEFT's `get_pattern_key`: patterns match the end of a name, from a dot or its start."""
-    for pattern, value in patterns.items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return value
-    return default
+def _check_patterns(patterns: Collection[str], field: str, problems: Problems) -> None:
+    if len(patterns) > COUNT_LIMIT:
+        problems.add(field, f"at most {COUNT_LIMIT} patterns are read, found {len(patterns)}")
+        return
+    for pattern in patterns:
+        try:
+            compile_pattern(pattern)
+        except SpecError as problem:
+            problems.add(field, problem.message)

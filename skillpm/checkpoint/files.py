@@ -4,7 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.errors import IntegrityError, NotFoundError, SpecError
+from skillpm.files.errors import read_error
 
 _LARGE = 1 << 30
 _DISK_BLOCK = 512
@@ -25,16 +26,15 @@ def _is_mostly_holes(status: os.stat_result) -> bool:
 class OpenFile:
     """A regular file that is read by position, from any thread. It never maps memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fd: int | None = None) -> None:
+        """Open the file at `path`, or take over `fd`, which was opened already."""
         self.path = path
         try:
-            if not stat.S_ISREG(path.stat().st_mode):  # opening a device or a pipe may do something
-                raise SpecError(f"`{path}` is not a regular file")
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._fd = _opened(path) if fd is None else fd
         except FileNotFoundError as problem:
             raise NotFoundError(f"there is no file `{path}`") from problem
         except OSError as problem:
-            raise StateError(f"`{path}` cannot be read: {problem.strerror}") from problem
+            raise read_error(path, problem) from problem
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
@@ -56,7 +56,7 @@ class OpenFile:
                     raise IntegrityError(f"`{self.path}` ended at byte {start + len(data)}")
                 data += more
         except OSError as problem:
-            raise StateError(f"`{self.path}` cannot be read: {problem.strerror}") from problem
+            raise read_error(self.path, problem) from problem
         return data
 
     def key(self) -> FileKey:
@@ -77,3 +77,9 @@ class OpenFile:
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)
+
+
+def _opened(path: Path) -> int:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a device or a pipe may do something
+        raise SpecError(f"`{path}` is not a regular file")
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

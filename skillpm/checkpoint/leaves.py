@@ -8,7 +8,8 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint, Shard
-from skillpm.errors import SpecError
+from skillpm.errors import SkillpmError
+from skillpm.files.access import HomeFolder, open_below
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
@@ -28,39 +29,38 @@ class LeafCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def _path(self, key: FileKey) -> Path:
-        return self.folder / f"{Digest.of(json.canonical(list(key))).hex}.json"
+    def _open(self, *, create: bool = False) -> HomeFolder:
+        above = self.folder.parent
+        return open_below(above.parent, above.name, self.folder.name, create=create)
 
     def get(self, key: FileKey) -> dict[str, Digest] | None:
         """The leaves of the file with this key, if they are known."""
-        path = self._path(key)
+        name = _name(key)
         try:
-            plain = json.parse_object(path.read_bytes(), "a cached leaf list")
-            if plain["key"] != list(key):
-                return None
-            with suppress(OSError):
-                os.utime(path)  # what is used does not grow old: see `gc`
-            return {name: Digest(text) for name, text in plain["leaves"].items()}
-        except (OSError, SpecError, KeyError, AttributeError, TypeError):
+            with self._open() as folder:
+                plain = json.parse_object(folder.read(name), "a cached leaf list")
+                if plain["key"] != list(key):
+                    return None
+                with suppress(OSError):  # what is used does not grow old: see `gc`
+                    os.utime(name, dir_fd=folder.fd, follow_symlinks=False)
+            return {tensor: Digest(text) for tensor, text in plain["leaves"].items()}
+        except (SkillpmError, KeyError, AttributeError, TypeError):
             return None
 
     def put(self, key: FileKey, leaves: dict[str, Digest]) -> None:
         """Remember; a cache that cannot be written costs speed, not more."""
         plain = {"key": list(key), "leaves": {name: str(leaf) for name, leaf in leaves.items()}}
-        path = self._path(key)
-        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            staged.write_bytes(json.canonical(plain))
-            staged.replace(path)
-        except OSError:
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
+        with suppress(SkillpmError), self._open(create=True) as folder:
+            folder.write(_name(key), json.canonical(plain))
 
     def forget(self, key: FileKey) -> None:
         """Remove what is remembered of a file, where anything is and it can be removed."""
-        with suppress(OSError):
-            self._path(key).unlink(missing_ok=True)
+        with suppress(SkillpmError), self._open() as folder:
+            folder.remove(_name(key))
+
+
+def _name(key: FileKey) -> str:
+    return f"{Digest.of(json.canonical(list(key))).hex}.json"
 
 
 def identify(

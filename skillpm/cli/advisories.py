@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import emit_json, emit_table
+from skillpm.cli.output import emit_json, emit_line, emit_table
 from skillpm.cli.state import Command, State, global_params, make_setting
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(state: State, paths: tuple[Path, ...]) -> None:
         emit_json({"advisories": rows})
         return
     for one in done:
-        click.echo(f"{'published' if one.changed else 'already there:'} {one.advisory.id}")
+        emit_line(f"{'published' if one.changed else 'already there:'} {one.advisory.id}")
 
 
 @advisory.command("list", cls=Command)
@@ -74,7 +74,7 @@ def withdraw(state: State, identifier: str) -> None:
     if state.json:
         emit_json(_row(done))
     else:
-        click.echo(f"withdrew {done.id}")
+        emit_line(f"withdrew {done.id}")
 
 
 def _row(advisory: "Advisory") -> dict[str, Any]:

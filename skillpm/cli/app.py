@@ -26,7 +26,7 @@ from skillpm.cli import (
     routing,
     storage,
 )
-from skillpm.cli.output import report
+from skillpm.cli.output import emit_lines, report
 from skillpm.cli.settings import color_of
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
@@ -107,7 +107,7 @@ def _run(arguments: list[str], state: State) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.exceptions.NoArgsIsHelpError as problem:
-        click.echo(problem.ctx.get_help() if problem.ctx else "", err=True)
+        emit_lines(problem.ctx.get_help() if problem.ctx else "", err=True)
         return 2
     except Exception as problem:  # noqa: BLE001 - the one place where every failure ends
         return _fail(_translated(problem), arguments, state)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_table
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
@@ -86,7 +86,7 @@ def _emit(
     if state.json or (format_ == "json" and output is None):
         emit_json(_plain(report.audited))
     elif format_ in ("sarif", "cyclonedx") and output is None:
-        click.echo(json.dumps(_document(setting, report, format_), indent=2, sort_keys=True))
+        emit_document(_document(setting, report, format_), pretty=True)
     else:
         _show(report.audited, level)
 
@@ -134,4 +134,4 @@ def _show(audited: "Audited", level: "Level") -> None:
     if audited.ignored:
         soonest = min(one.until for one in audited.ignored)
         parts.append(f"{len(audited.ignored)} ignored (the first until {soonest})")
-    click.echo(clean("; ".join(parts)))
+    emit_line(clean("; ".join(parts)))

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table, error_text, size_text
+from skillpm.cli.output import (
+    clean,
+    emit_json,
+    emit_line,
+    emit_lines,
+    emit_table,
+    error_text,
+    size_text,
+)
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION, without_library
 from skillpm.cli.probing import attach_probes
 from skillpm.cli.state import Command, State, make_setting
@@ -55,7 +63,7 @@ def identify(state: State, path: Path, against: Path | None) -> None:
         emit_json(document)
         return
     for key in ("root", "tensors", "parameters", "architecture", "dtype"):
-        click.echo(f"{key:13} {clean(document[key])}")
+        emit_line(f"{key:13} {clean(document[key])}")
     if found.against is not None:
         _show_differences(found.differences)
 
@@ -73,9 +81,9 @@ def _difference(one: "Difference") -> dict[str, Any]:
 
 def _show_differences(differences: "tuple[Difference, ...]") -> None:
     if not differences:
-        click.echo("\nno tensor differs")
+        emit_lines("\nno tensor differs")
         return
-    click.echo(f"\n{len(differences)} tensors differ:\n")
+    emit_lines(f"\n{len(differences)} tensors differ:\n")
     rows = [
         (
             one.tensor,
@@ -158,7 +166,7 @@ def pack(state: State, /, **asked: Any) -> None:
         emit_json(_packed(done) | {"seconds": round(time.monotonic() - started, 3)})
         return
     compression = done.manifest.compression
-    click.echo(
+    emit_lines(
         f"packed {done.manifest.ref} into {clean(done.path)}\n"
         f"  {size_text(done.file_bytes)} for a delta of {size_text(compression.delta_bytes)} "
         f"({compression.ratio:.2f} to 1, {compression.scheme}), "

@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from skillpm.cli.forecast import forecast_plain, show_forecast
-from skillpm.cli.output import emit_json, size_text
+from skillpm.cli.output import emit_json, emit_line, size_text
 from skillpm.cli.state import State
 
 if TYPE_CHECKING:
@@ -30,18 +28,18 @@ def show_change(state: State, done: "Changed", *, explain: bool = False) -> None
         return
     for sign, several in (("+", done.added), ("-", done.removed)):
         for one in several:
-            click.echo(f" {sign} {one.skill} {one.version}")
+            emit_line(f" {sign} {one.skill} {one.version}")
     for new in done.changed:
-        click.echo(f" ~ {new.skill} {moves(done.before[new.skill], new)}")
+        emit_line(f" ~ {new.skill} {moves(done.before[new.skill], new)}")
     changes = len(done.added) + len(done.removed) + len(done.changed)
     would = "would be " if done.dry_run else ""
     if changes:
         fetched = f"; fetched {size_text(done.fetched)} of {size_text(done.size)}"
         told = fetched if done.fetched else ""
-        click.echo(f"generation {done.generation} {would}current; {done.kept} kept{told}")
+        emit_line(f"generation {done.generation} {would}current; {done.kept} kept{told}")
     else:
         told = "no skill changes" if done.moved else "nothing to change"
-        click.echo(f"{told}; generation {done.generation} {would}current")
+        emit_line(f"{told}; generation {done.generation} {would}current")
     show_forecast(state, done, explain=explain)
 
 

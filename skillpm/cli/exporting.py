@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.changes import plain
-from skillpm.cli.output import clean, emit_json, emit_table, size_text
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
 
@@ -62,9 +62,9 @@ def export(state: State, /, **asked: Any) -> None:
     if state.json:
         emit_json(_document(done, asked["format_"]))
         return
-    click.echo(f"exported {done.pack.manifest.ref} into {clean(done.path)}")
+    emit_line(f"exported {done.pack.manifest.ref} into {clean(done.path)}")
     if done.root is not None:
-        click.echo(f"  {done.root}")
+        emit_line(f"  {done.root}")
     if done.lowered is not None:
         _show(state, done.lowered)
         if done.side_files:
@@ -94,7 +94,7 @@ def _document(done: "Exported", format_: str) -> dict[str, Any]:
 
 
 def _show(state: State, lowered: "Lowered") -> None:
-    click.echo(f"  rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries\n")
+    emit_lines(f"  rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries\n")
     rows = [(one.kind, one.tensors, f"{one.residual:.3g}") for one in lowered.kinds]
     emit_table(rows, ("module", "tensors", "residual"))
     if not lowered.left_out:
@@ -137,6 +137,6 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
         emit_json({**facts, "base_root": str(done.base.root), "skills": skills})
         return
     count = len(done.skills)
-    click.echo(f"bundled {count} skill{'' if count == 1 else 's'} into {clean(done.path)}, "
+    emit_line(f"bundled {count} skill{'' if count == 1 else 's'} into {clean(done.path)}, "
                f"{size_text(done.size)}")  # fmt: skip
-    click.echo(f"  for base {clean(done.base.name)} {done.base.root}")
+    emit_line(f"  for base {clean(done.base.name)} {done.base.root}")

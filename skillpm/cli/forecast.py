@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import emit_table
+from skillpm.cli.output import emit_line, emit_lines, emit_table
 from skillpm.cli.state import State
 from skillpm.errors import UsageError
 
@@ -53,12 +53,12 @@ def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
         return
     if found.pairs:
         shown = found.pairs if explain else found.pairs[:ROWS]
-        click.echo("\nwhat a merge by `sum` would cost, forecast from the manifests alone:")
+        emit_lines("\nwhat a merge by `sum` would cost, forecast from the manifests alone:")
         head = ("a", "b", "overlap", "cosine", "a loses", "b loses", "level")
         emit_table([_row(pair) for pair in shown], head)
         if len(shown) < len(found.pairs):
             more = len(found.pairs) - len(shown)
-            click.echo(f"and {more} pairs with no more harm: `--explain` shows all")
+            emit_line(f"and {more} pairs with no more harm: `--explain` shows all")
     for note in found.notes:
         state.say(note)
     _show_hurt(state, done, found)
@@ -88,7 +88,7 @@ def _show_hurt(state: State, done: "Changed", found: "Forecast") -> None:
     hurt = [one for one in found.skills if one.level in ("medium", "high")]
     for one in hurt:
         whose = "installed" if one.skill in done.before else "new"
-        click.echo(
+        emit_line(
             f"{one.skill} ({whose}) would lose {_share(one.harm)} of its gain "
             f"to the others together: {one.level}"
         )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table, say
+from skillpm.cli.output import clean, emit_json, emit_line, emit_script, emit_table, say
 from skillpm.cli.state import Command, State, global_params, make_setting
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def completion(state: State, shell: str) -> None:
     if state.json:
         emit_json({"shell": shell, "script": script})
     else:
-        click.echo(script)
+        emit_script(script)
 
 
 def complete(app: click.Command, instruction: str) -> int:
@@ -40,7 +40,9 @@ def complete(app: click.Command, instruction: str) -> int:
         say(f"{COMPLETE} should be `SHELL_complete`, is `{instruction}`")
         return 2
     made = _completer(app, shell)
-    click.echo(made.complete() if verb == "complete" else made.source_template % made.source_vars())
+    emit_script(
+        made.complete() if verb == "complete" else made.source_template % made.source_vars()
+    )
     return 0
 
 
@@ -76,12 +78,17 @@ def config_show(state: State) -> None:
 
     chosen = resolve(state)
     if state.json:
-        rows = [{"key": k, "value": c.value, "source": c.source} for k, c in chosen.items()]
+        rows = [{"key": k, "value": _plain(c.value), "source": c.source} for k, c in chosen.items()]
         emit_json({"values": rows, "user_file": str(user_file())})
         return
     table = [(key, _shown(one.value), one.source) for key, one in chosen.items()]
     emit_table(table, ("key", "value", "source"))
-    state.say(f"\nyour own file: {user_file()}")
+    state.say("")
+    state.say(f"your own file: {user_file()}")
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | bool | int | float | None) else str(value)
 
 
 def _shown(value: Any) -> str:
@@ -111,8 +118,8 @@ def doctor(state: State) -> None:
         emit_json({"ok": not failed, "checks": rows})
     else:
         for check in checks:
-            click.echo(f"{check.status:<4}  {check.name:<12}  {clean(check.message)}")
+            emit_line(f"{check.status:<4}  {check.name:<12}  {clean(check.message)}")
             if check.hint:
-                click.echo(f"{'':<20}hint: {clean(check.hint)}")
+                emit_line(f"{'':<20}hint: {clean(check.hint)}")
     if failed:
         raise click.exceptions.Exit(1)

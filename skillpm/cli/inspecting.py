@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table, error_text, size_text
+from skillpm.cli.output import (
+    clean,
+    emit_json,
+    emit_line,
+    emit_lines,
+    emit_table,
+    error_text,
+    size_text,
+)
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
@@ -83,12 +91,12 @@ def _show_pack(found: "PackFile") -> None:
         f"{size_text(compression.delta_bytes)}; {error_text(compression.relative_error)}",
     }
     for key, value in facts.items():
-        click.echo(f"{key:10} {clean(value)}")
+        emit_line(f"{key:10} {clean(value)}")
     changes: dict[str, int] = {}
     for entry in manifest.footprint:
         changes[entry.change] = changes.get(entry.change, 0) + 1
     counted = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
-    click.echo(f"{'tensors':10} {counted}\n")
+    emit_lines(f"{'tensors':10} {counted}\n")
     rows = [
         (
             kind,
@@ -120,6 +128,6 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     if state.json:
         emit_json({"digest": str(found.pack.digest), "result_root": root, "verified": True})
         return
-    click.echo(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
+    emit_line(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
     if root:
-        click.echo(f"base + pack gives what it promised: {root}")
+        emit_line(f"base + pack gives what it promised: {root}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.changes import plain
-from skillpm.cli.output import clean, emit_json, size_text
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, size_text
 from skillpm.cli.params import SKILL, refuse_together
 from skillpm.cli.probing import (
     BUDGET_OF_TUNE,
@@ -83,8 +83,8 @@ def _show(state: State, done: "Grafted") -> None:
         return
     names = ", ".join(skill.ref for skill in done.skills) or "no skill: the base itself"
     verb = "already grafted" if done.unchanged else "grafted"
-    click.echo(f"{verb} {names}\n  into {clean(done.path)}\n  {done.root}")
-    click.echo(
+    emit_lines(f"{verb} {names}\n  into {clean(done.path)}\n  {done.root}")
+    emit_line(
         f"  {size_text(done.written_bytes)} written, {size_text(done.linked_bytes)} shared "
         f"with the base, {size_text(done.reused_bytes)} taken over, {done.seconds:.1f} s"
     )

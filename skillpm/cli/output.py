@@ -24,9 +24,42 @@ def clean_lines(text: str) -> str:
     return "\n".join(map(clean, text.split("\n")))
 
 
+def emit_line(text: str = "", *, err: bool = False) -> None:
+    """Print one line; what does not print, line ends within it too, is shown as an escape.
+
+    This module is the one place that writes to stdout and stderr, so that no text of a stranger
+    reaches a terminal raw.
+    """
+    _write(clean(text), err=err)
+
+
+def emit_lines(text: str, *, err: bool = False) -> None:
+    """Print text of ours that has several lines, each as `emit_line` does."""
+    _write(clean_lines(text), err=err)
+
+
+def emit_script(text: str) -> None:
+    """Print a script of ours for a shell: line ends and tabs stay."""
+    _write("\n".join("\t".join(map(clean, row.split("\t"))) for row in text.split("\n")))
+
+
+def _write(text: str, *, err: bool = False, color: bool | None = None) -> None:
+    stream = sys.stderr if err else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(shown, err=err, color=color)
+
+
 def emit_json(document: dict[str, Any]) -> None:
     """Print one JSON document on stdout; a number that JSON has no word for is null."""
-    click.echo(json.dumps(_spoken({"schema_version": SCHEMA_VERSION, **document}), allow_nan=False))
+    emit_document({"schema_version": SCHEMA_VERSION, **document}, pretty=False)
+
+
+def emit_document(document: dict[str, Any], *, pretty: bool) -> None:
+    """Print a document of another format; JSON escapes all but DEL, which a terminal obeys."""
+    layout: dict[str, Any] = {"indent": 2, "sort_keys": True} if pretty else {}
+    text = json.dumps(_spoken(document), allow_nan=False, **layout)
+    _write(text.replace("\x7f", "\\u007f"))
 
 
 def _spoken(plain: Any) -> Any:
@@ -39,15 +72,15 @@ def _spoken(plain: Any) -> Any:
 
 def emit_table(rows: Iterable[Sequence[object]], head: Sequence[str]) -> None:
     """Print rows in aligned columns under a head; numbers to the right."""
-    lines = [tuple(head), *(tuple(clean(cell) for cell in row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    numeric = [_all_numbers(line[column] for line in lines[1:]) for column in range(len(head))]
-    for line in lines:
+    table = [tuple(head), *(tuple(clean(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    numeric = [_all_numbers(row[column] for row in table[1:]) for column in range(len(head))]
+    for row in table:
         cells = (
             cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
         )
-        click.echo("  ".join(cells).rstrip())
+        emit_line("  ".join(cells).rstrip())
 
 
 def _all_numbers(cells: Iterable[str]) -> bool:
@@ -70,7 +103,7 @@ def error_text(relative: float | None) -> str:
 
 def say(text: str) -> None:
     """A note for people, on stderr."""
-    click.echo(clean_lines(text), err=True)
+    _write(_indented(text), err=True)
 
 
 def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
@@ -81,7 +114,13 @@ def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
         return
     sys.stdout.flush()
     head = click.style("error:", fg="red", bold=True)
-    click.echo(f"{head} {clean_lines(problem.message)}", err=True, color=color)
+    _write(f"{head} {_indented(problem.message)}", err=True, color=color)
     if problem.hint:
         head = click.style("hint:", fg="cyan", bold=True)
-        click.echo(f"\n{head} {clean_lines(problem.hint)}", err=True, color=color)
+        _write(f"\n{head} {_indented(problem.hint)}", err=True, color=color)
+
+
+def _indented(text: str) -> str:
+    """Clean text whose further lines are indented: none can pass for a sentence of ours."""
+    first, *rest = text.split("\n")
+    return "\n".join([clean(first), *(f"  {clean(each.removeprefix('  '))}" for each in rest)])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, without_library
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
@@ -144,12 +144,12 @@ def tune_weights(state: State, budget: int, device: str) -> None:
         return
     rows = [(skill, found.before[skill], weight) for skill, weight in found.after.items()]
     emit_table(rows, ("skill", "weight", "tuned"))
-    click.echo(
+    emit_lines(
         f"\nthe worst probe keeps {found.kept_after[0]:.0%} of its gain, "
         f"and {found.kept_before[0]:.0%} before; {found.trials} trials"
     )
     if generation is not None:
-        click.echo(f"generation {generation} is current; `skillpm graft` writes it")
+        emit_line(f"generation {generation} is current; `skillpm graft` writes it")
     elif found.after != found.before:
         state.say("nothing was changed; `skillpm graft --tune --yes` makes it so")
 
@@ -178,7 +178,7 @@ def show_capabilities(manifest: "Manifest") -> None:
     """What a pack says that it can do, where it says so."""
     if not manifest.capabilities:
         return
-    click.echo()
+    emit_line()
     rows = [
         (one.name, one.metric, *map(_number, (one.base_value, one.value)), one.samples or "-")
         for one in manifest.capabilities

@@ -8,7 +8,7 @@ import click
 
 from skillpm.cli.changes import show_change
 from skillpm.cli.forecast import EXPLAIN, check_explain
-from skillpm.cli.output import clean, emit_json
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines
 from skillpm.cli.params import (
     ALLOW_YANKED,
     LOWEST,
@@ -58,7 +58,7 @@ def init(state: State) -> None:
         facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
         emit_json({**facts, "generation": 0})
     else:
-        click.echo(f"made a project of base {clean(done.base)}\n  {done.root}")
+        emit_lines(f"made a project of base {clean(done.base)}\n  {done.root}")
 
 
 @click.command(cls=Command)
@@ -288,8 +288,8 @@ def lock(state: State, /, timeout: float, **flags: Any) -> None:
     if state.json:
         emit_json({"fresh": done.fresh, "changed": done.changed, "reason": done.reason})
     elif done.changed:
-        click.echo(f"locked again{f': {done.reason}' if done.reason else ''}")
+        emit_line(f"locked again{f': {done.reason}' if done.reason else ''}")
     else:
-        click.echo("the lock fits" if done.fresh else f"the lock does not fit: {done.reason}")
+        emit_line("the lock fits" if done.fresh else f"the lock does not fit: {done.reason}")
     if not done.fresh:
         raise click.exceptions.Exit(1)

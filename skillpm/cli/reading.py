@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.changes import plain
-from skillpm.cli.output import emit_json, emit_table, size_text
+from skillpm.cli.output import emit_json, emit_line, emit_table, size_text
 from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
 from skillpm.cli.state import Command, State
 from skillpm.errors import SpecError, UsageError
@@ -45,16 +45,16 @@ def list_(state: State) -> None:
         return
     for note in found.notes:
         state.say(note)
-    click.echo(f"generation {generation.number} on base {generation.base_root.short}")
+    emit_line(f"generation {generation.number} on base {generation.base_root.short}")
     if skills:
-        click.echo()
+        emit_line()
         rows_ = [
             (o.skill, o.version, o.scheme, size_text(o.payload_bytes), o.weight, o.registry)
             for o in skills
         ]
         emit_table(rows_, ("skill", "version", "scheme", "payload", "weight", "registry"))
     else:
-        click.echo("nothing is installed")
+        emit_line("nothing is installed")
 
 
 @click.command(cls=Command)
@@ -127,7 +127,7 @@ def resolve(state: State, /, index: Path, timeout: float, **asked: Any) -> None:
         emit_json({"resolved": {str(skill): str(version) for skill, version in found.items()}})
         return
     for skill, version in found.items():
-        click.echo(f"{skill} {version}")
+        emit_line(f"{skill} {version}")
 
 
 def _root(state: State) -> "Digest | None":

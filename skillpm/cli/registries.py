@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table, size_text
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
 from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, global_params, make_setting
 
@@ -30,10 +30,12 @@ def publish(state: State, path: Path) -> None:
 
     done = flow(make_setting(state), path)
     if state.json:
-        emit_json({**_release(done.release), "registry": done.registry, "created": done.created})
+        emit_json(
+            {**_release(done.release), "registry": str(done.registry), "created": done.created}
+        )
         return
     verb = "published" if done.created else "already there, and the same:"
-    click.echo(f"{verb} {done.release.ref} {done.release.digest}")
+    emit_line(f"{verb} {done.release.ref} {done.release.digest}")
     state.say(f"in {done.registry}")
 
 
@@ -79,7 +81,7 @@ def _show_yank(state: State, release: "Release") -> None:
     if state.json:
         emit_json({**_release(release), "yanked": release.yanked})
     else:
-        click.echo(f"{'yanked' if release.yanked else 'unyanked'} {release.ref}")
+        emit_line(f"{'yanked' if release.yanked else 'unyanked'} {release.ref}")
 
 
 @click.command(cls=Command)
@@ -119,7 +121,7 @@ def show(state: State, skill: "SkillName") -> None:
     if state.json:
         emit_json({"skill": str(skill), "releases": [_full(one) for one in releases]})
         return
-    click.echo(f"{skill}  {clean(releases[-1].summary)}\n")
+    emit_lines(f"{skill}  {clean(releases[-1].summary)}\n")
     rows = [
         (
             one.version,
@@ -167,11 +169,12 @@ def registry_init(state: State, path: Path) -> None:
     skillpm registry init ./team-registry
     """
     from skillpm.flows.begin import tidy
+    from skillpm.spec.location import RegistryLocation
 
     setting = make_setting(state)
     tidy(setting)
-    setting.connect(str(path), True)
+    setting.connect(RegistryLocation.of_folder(str(path.expanduser().absolute())), True)
     if state.json:
         emit_json({"registry": str(path)})
     else:
-        click.echo(f"made a registry in {clean(path)}")
+        emit_line(f"made a registry in {clean(path)}")

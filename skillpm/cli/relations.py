@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.changes import moves, plain
-from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, TIMEOUT
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, UsageError
@@ -55,9 +55,9 @@ def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: 
     for note in found.notes:
         state.say(note)
     for line in _lines(found, roots, invert=invert, depth=depth):
-        click.echo(line)
+        emit_line(line)
     if not found.skills:
-        click.echo("nothing is installed")
+        emit_line("nothing is installed")
 
 
 def _graph(found: "Relations") -> dict[str, Any]:
@@ -119,12 +119,12 @@ def why(state: State, skill: "SkillName") -> None:
         paths = [[_step(found, way, place) for place in range(len(way))] for way in chains]
         emit_json({**plain(one), "wanted": found.wishes.get(skill), "paths": paths})
         return
-    click.echo(f"{one.ref} is installed because")
+    emit_line(f"{one.ref} is installed because")
     for way in chains:
-        click.echo(f"\n  skillpm.toml asks for {way[0]} {found.wishes[way[0]]}")
+        emit_lines(f"\n  skillpm.toml asks for {way[0]} {found.wishes[way[0]]}")
         for above, below in pairwise(way):
             range_ = found.requires[above][below]
-            click.echo(f"  {found.skills[above].ref} requires {below} {range_}")
+            emit_line(f"  {found.skills[above].ref} requires {below} {range_}")
 
 
 def _step(found: "Relations", way: "tuple[SkillName, ...]", place: int) -> dict[str, str]:
@@ -170,9 +170,9 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
         )
     elif found.unlisted:
         names = ", ".join(map(str, found.unlisted))
-        click.echo(f"nothing newer is known; no registry in reach lists {names}")
+        emit_line(f"nothing newer is known; no registry in reach lists {names}")
     else:
-        click.echo(f"all {found.checked} skills are the newest there are")
+        emit_line(f"all {found.checked} skills are the newest there are")
     if exit_code and found.outdated:
         raise click.exceptions.Exit(1)
 
@@ -217,17 +217,17 @@ def diff(state: State, before: str, after: str | None) -> None:
         emit_json({**document, "changed": changed, "base": moved, "graft": grafted})
         return
     if bases[0] != bases[1]:
-        click.echo(f" ! base {found.bases[0].short} -> {found.bases[1].short}")
+        emit_line(f" ! base {found.bases[0].short} -> {found.bases[1].short}")
     for sign, several in (("+", found.added), ("-", found.removed)):
         for one in several:
-            click.echo(f" {sign} {one.skill} {one.version}")
+            emit_line(f" {sign} {one.skill} {one.version}")
     for old, new in found.changed:
-        click.echo(f" ~ {new.skill} {moves(old, new)}")
+        emit_line(f" ~ {new.skill} {moves(old, new)}")
     if regrafted:
-        click.echo(f" ! graft {' -> '.join(_manner(one) for one in found.manners)}")
+        emit_line(f" ! graft {' -> '.join(_manner(one) for one in found.manners)}")
     same = not (found.added or found.removed or found.changed or regrafted)
     if same and bases[0] == bases[1]:
-        click.echo("the same set")
+        emit_line("the same set")
 
 
 def _side(state: State, text: str | None) -> "Side":

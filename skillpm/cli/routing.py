@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import without_library
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
@@ -51,11 +51,11 @@ def route(state: State, /, text: str | None, **asked: Any) -> None:
         state.say(f"note: `{skill}` is no candidate: {clean(reason)}")
     for each, decision in zip(texts, decisions, strict=True):
         name = str(decision.skill) if decision.skill else "(base)"
-        click.echo(name if asked["file"] is None else f"{name}  {clean(each[:_SHOWN])}")
+        emit_line(name if asked["file"] is None else f"{name}  {clean(each[:_SHOWN])}")
         if asked["explain"]:
             _show(routes, decision)
     if asked["explain"]:
-        click.echo(f"\n{done.features_ms:.1f} ms for features, {done.decision_ms:.2f} ms to decide")
+        emit_lines(f"\n{done.features_ms:.1f} ms for features, {done.decision_ms:.2f} ms to decide")
 
 
 def _texts(text: str | None, file: Path | None) -> list[str]:
@@ -109,7 +109,7 @@ def _number(value: float | None) -> float | None:
 
 
 def _show(routes: "Routes", decision: "Decision") -> None:
-    click.echo(f"\n{clean(decision.reason)}\n")
+    emit_lines(f"\n{clean(decision.reason)}\n")
     ranked = sorted(decision.fits.items(), key=lambda one: (-one[1].score, one[0]))
     rows = [
         (skill, f"{fit.score:.3f}", f"{fit.evidence:.3f}", f"{fit.threshold:.3f}",
@@ -118,6 +118,6 @@ def _show(routes: "Routes", decision: "Decision") -> None:
     ]  # fmt: skip
     if rows:
         emit_table(rows, ("skill", "score", "evidence", "threshold", "base", "distance"))
-    click.echo(
+    emit_lines(
         "\nfeatures: " + ", ".join(f"{k} {clean(v)}" for k, v in routes.router.facts.items())
     )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from skillpm.errors import NotFoundError, SpecError, StateError, UsageError
 from skillpm.files.folder import Folder
 from skillpm.spec import config, toml
 from skillpm.spec.config import Chosen
+from skillpm.spec.location import RegistryLocation
 
 _WORKERS = 2
 _LOCK_TIMEOUT = 600.0
@@ -70,7 +72,7 @@ def _color(wanted: config.Value | None) -> bool | None:
 
 def _flags(state: State) -> dict[str, Chosen]:
     given: dict[str, config.Value | None] = {
-        "registry": state.registry,
+        "registry": _location(state.registry),
         "base": None if state.base is None else str(state.base),
         "offline": state.offline or None,
         "color": state.color,
@@ -102,8 +104,16 @@ def _project(folder: Path) -> dict[str, Chosen]:
     for key, (table, name) in places.items():
         value = _at(document, table, name)
         if isinstance(value, str):
-            found[key] = Chosen(value, f"{path}: [{table}]")
+            with suppress(SpecError):  # the command that reads the file complains of it
+                found[key] = Chosen(config.KEYS[key](value), f"{path}: [{table}]")
     return found
+
+
+def _location(text: str | None) -> RegistryLocation | None:
+    try:
+        return None if text is None else RegistryLocation.parse(text)
+    except SpecError as problem:
+        raise UsageError(f"--registry: {problem.message}", hint=problem.hint) from problem
 
 
 def _at(document: Mapping[str, Any], table: str, name: str) -> Any:

@@ -20,6 +20,7 @@ from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 if TYPE_CHECKING:
     from skillpm.flows.setting import Advance, Setting
     from skillpm.index.ports import Index
+    from skillpm.spec.location import RegistryLocation
 
 
 @dataclass
@@ -164,13 +165,15 @@ def setting_of(
     now = datetime.now(UTC)
     chosen = resolve(state)
     place = (state.home or home()).expanduser().absolute()
-    flagged = _strong(chosen["registry"]), _strong(chosen["base"])
+    base = chosen["base"].value if _is_strong(chosen["base"]) else None
+    registry = _located(chosen["registry"], state.folder)
+    strong = _is_strong(chosen["registry"])
     offline = bool(chosen["offline"].value)
     setting = Setting(
         home=place,
         project=state.folder,
-        registry=flagged[0],
-        base=None if flagged[1] is None else Path(flagged[1]),
+        registry=registry if strong else None,
+        base=Path(str(base)) if base else None,
         offline=offline,
         now=now,
         created=_epoch() or now,
@@ -179,7 +182,7 @@ def setting_of(
         say=state.say,
         progress=progress,
         connect=_connector(closing, place, offline=offline),
-        fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
+        fallback=registry,
         tidy_registry=partial(_tidy_registry, place / "registry"),
         patience=lambda: Patience.starting(time.monotonic, timeout),
     )
@@ -187,13 +190,26 @@ def setting_of(
     return setting
 
 
-def _tidy_registry(own: Path, url: str) -> None:
+def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
+    """A registry's location: what the project file says is relative to it, all else to here."""
+    from skillpm.flows.bound import resolved
+    from skillpm.spec.location import RegistryLocation
+
+    if not isinstance(chosen.value, RegistryLocation):
+        return None
+    outside = _is_strong(chosen) or not chosen.source.startswith(str(project))
+    return resolved(chosen.value, Path.cwd() if outside else project)
+
+
+def _tidy_registry(own: Path, location: "RegistryLocation") -> None:
     """Asked of every command that writes, so nothing is imported where there is nothing to do.
 
     A project may name any folder as its registry: only the home's `own`, and one that holds a
     catalogue, is tidied.
     """
-    folder = Path(url.removeprefix("file://"))
+    folder = None if location.folder is None else Path(location.folder)
+    if folder is None:
+        return
     catalogue = folder / "registry.db"
     if folder != own and (catalogue.is_symlink() or not catalogue.is_file()):
         return
@@ -203,30 +219,28 @@ def _tidy_registry(own: Path, url: str) -> None:
         tidy_index(folder)
 
 
-def _strong(chosen: Chosen) -> str | None:
-    """What a flag or a variable says, which wins over the project."""
-    strong = chosen.source.startswith(("--", "SKILLPM_"))
-    return str(chosen.value) if strong and chosen.value else None
+def _is_strong(chosen: Chosen) -> bool:
+    """Whether a flag or a variable says it, which wins over the project."""
+    return chosen.source.startswith(("--", "SKILLPM_"))
 
 
 def _connector(
     closing: Callable[[Callable[[], object]], object], place: Path, *, offline: bool
-) -> "Callable[[str, bool], Index]":
-    opened: dict[tuple[str, bool], Index] = {}
+) -> "Callable[[RegistryLocation, bool], Index]":
+    opened: dict[tuple[RegistryLocation, bool], Index] = {}
 
-    def connect(url: str, create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
+    def connect(location: "RegistryLocation", create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
         from skillpm.index.empty import EmptyIndex, is_unmade
-        from skillpm.index.location import folder_of
         from skillpm.index.open import open_index
 
-        folder = folder_of(url)
+        folder = None if location.folder is None else Path(location.folder)
         if folder is None and offline:
-            raise RegistryError(f"`{url}` is not asked: `--offline` forbids the network")
+            raise RegistryError(f"`{location}` is not asked: `--offline` forbids the network")
         if folder == place / "registry" and not create and is_unmade(folder):
             return EmptyIndex()
-        key = (url, create)
+        key = (location, create)
         if key not in opened:
-            opened[key] = open_index(url, create=create)
+            opened[key] = open_index(location, create=create)
             closing(opened[key].close)
         return opened[key]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_table, size_text
+from skillpm.cli.output import clean, emit_json, emit_line, emit_table, size_text
 from skillpm.cli.state import Command, State, global_params, home, make_setting
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def gc(
         emit_json({"dry_run": dry_run, **_plain(done)})
         return
     for one in done.pruned:
-        click.echo(f" - generation {one.number} of {clean(one.project)}")
+        emit_line(f" - generation {one.number} of {clean(one.project)}")
     verb = "would be freed" if dry_run else "freed"
-    click.echo(
+    emit_line(
         f"{size_text(done.freed.size)} {verb} ({done.freed.blobs} blobs), "
         f"{size_text(done.cache_bytes)} of caches; "
         f"{size_text(done.kept.size)} kept for {len(done.projects)} projects, "
@@ -125,11 +125,11 @@ def cache_info(state: State) -> None:
         head = {"home": str(found.home), "blobs": found.blobs, "sizes": dict(found.sizes)}
         emit_json({**head, "unreachable_bytes": found.unreachable, "skills": skills})
         return
-    click.echo(f"{clean(found.home)}")
+    emit_line(f"{clean(found.home)}")
     rows = [(name, size_text(size)) for name, size in found.sizes.items()]
     emit_table([*rows, ("unreachable", size_text(found.unreachable))], ("part", "size"))
     if found.skills:
-        click.echo("")
+        emit_line("")
         table = [(s.ref, size_text(s.size), size_text(s.own)) for s in found.skills]
         emit_table(table, ("release", "size", "shared with no other"))
 
@@ -161,11 +161,11 @@ def cache_verify(state: State, *, repair: bool) -> None:
     else:
         for one in found.damage:
             who = f"needed by {', '.join(one.skills)}" if one.skills else "needed by nothing"
-            click.echo(f"{'repaired' if one.repaired else 'damaged'} {one.digest}, {clean(who)}")
+            emit_line(f"{'repaired' if one.repaired else 'damaged'} {one.digest}, {clean(who)}")
             if one.problem:
                 state.say(f"  {one.problem}")
         count = len(found.damage)
-        click.echo(f"{found.checked} blobs, {size_text(found.size)}: {count} were damaged")
+        emit_line(f"{found.checked} blobs, {size_text(found.size)}: {count} were damaged")
         if not found.holds and not repair:
             state.say("`skillpm cache verify --repair` fetches them again")
     if not found.holds:
@@ -186,7 +186,7 @@ def cache_clean(state: State) -> None:
     if state.json:
         emit_json({"freed_bytes": freed})
     else:
-        click.echo(f"{size_text(freed)} freed")
+        emit_line(f"{size_text(freed)} freed")
 
 
 @cache.command("path", cls=Command)
@@ -202,4 +202,4 @@ def cache_path(state: State) -> None:
         parts = {"store": folder / "store", "cache": folder / "cache"}
         emit_json({"home": str(folder), **{name: str(path) for name, path in parts.items()}})
     else:
-        click.echo(str(folder))
+        emit_line(str(folder))

@@ -33,6 +33,21 @@ def set_base(text: str, base: str) -> str:
     return tomlkit.dumps(document)
 
 
+def without_credentials(text: str) -> str:
+    """The text whose registries' URLs have no user, password or query; others are not touched."""
+    secret = {n: e for n, e in parse_project(text).registries.items() if e.url.has_credentials}
+    if not secret:
+        return text
+    document = _parsed(text)
+    table = cast("Table", document["registries"])
+    for name, entry in secret.items():
+        if isinstance(table[name].unwrap(), str):
+            _put(table, name, entry.url.public())
+        else:
+            table[name]["url"] = entry.url.public()
+    return tomlkit.dumps(document)
+
+
 def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
     """The text with `[skills]` holding exactly `wishes`; what is the same is not touched."""
     document = _parsed(text)
@@ -89,7 +104,7 @@ def _put(table: Table, key: str, value: Any) -> None:
 def _parsed(text: str) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(text)
-    except TOMLKitError as problem:
+    except (TOMLKitError, ValueError, RecursionError) as problem:
         raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
 
 

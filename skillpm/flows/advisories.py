@@ -9,6 +9,7 @@ from skillpm.flows.begin import tidy
 from skillpm.flows.bound import registry_for
 from skillpm.flows.setting import Setting
 from skillpm.spec.advisory import Advisory
+from skillpm.spec.location import RegistryLocation
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Advised:
     """An advisory that was published, where, and whether that changed anything."""
 
     advisory: Advisory
-    registry: str
+    registry: RegistryLocation
     changed: bool
 
 
@@ -33,7 +34,7 @@ def add(setting: Setting, paths: list[Path]) -> list[Advised]:
     ]
 
 
-def _registry_of(setting: Setting, advisory: Advisory) -> str:
+def _registry_of(setting: Setting, advisory: Advisory) -> RegistryLocation:
     urls = {registry_for(setting, entry.name) for entry in advisory.skills()}
     if len(urls) > 1:
         raise UsageError(

@@ -1,19 +1,31 @@
 """Which registry a skill belongs to, by the project file where there is one."""
 
-import os
 import shlex
+from dataclasses import replace
+from os.path import expanduser, realpath
 from pathlib import Path
 
 from skillpm.environment.project import Project
 from skillpm.errors import UsageError
 from skillpm.flows.setting import Setting
 from skillpm.index.empty import is_unmade
-from skillpm.index.location import folder_of
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
 
 
-def url_of(setting: Setting, file: ProjectFile, name: str) -> str:
+def resolved(location: RegistryLocation, folder: Path) -> RegistryLocation:
+    """A location whose folder is absolute: a path is relative to `folder`, and may begin with `~`.
+
+    How it is shown stays.
+    """
+    if location.folder is None or not location.is_path:
+        return location
+    expanded = expanduser(location.folder)  # noqa: PTH111 - Path's own raises for `~nobody`
+    return replace(location, folder=str(folder.absolute() / expanded))
+
+
+def location_of(setting: Setting, file: ProjectFile, name: str) -> RegistryLocation:
     """Where a named registry is. Raises `UsageError` for a name that the project file lacks."""
     if name == DEFAULT_REGISTRY and (setting.registry or name not in file.registries):
         return setting.default_registry
@@ -22,8 +34,7 @@ def url_of(setting: Setting, file: ProjectFile, name: str) -> str:
             f"skillpm.toml names no registry `{name}`",
             hint=f'add `{name} = "URL"` to `[registries]`',
         )
-    url = file.registries[name].url
-    return url if "://" in url else str(setting.project / os.path.expanduser(url))  # noqa: PTH111 - never raises
+    return resolved(file.registries[name].url, setting.project)
 
 
 def check_can_be_made(setting: Setting, file: ProjectFile, name: str) -> None:
@@ -34,21 +45,22 @@ def check_can_be_made(setting: Setting, file: ProjectFile, name: str) -> None:
     """
     if name not in file.registries or (name == DEFAULT_REGISTRY and setting.registry):
         return
-    folder = folder_of(url_of(setting, file, name))
-    if folder is None or not is_unmade(folder):
+    folder = location_of(setting, file, name).folder
+    if folder is None or not is_unmade(Path(folder)):
         return
-    place = os.path.realpath(folder)
-    homes = [os.path.realpath(home) for home in (setting.project, setting.home)]
-    if not any(Path(place).is_relative_to(home) for home in homes):
+    homes = [realpath(home) for home in (setting.project, setting.home)]
+    if not any(Path(realpath(folder)).is_relative_to(home) for home in homes):
         raise UsageError(
             f"skillpm.toml names the registry `{folder}`, where there is none yet: a project does "
             "not decide that one is made outside of it",
-            hint=f"`skillpm registry init {shlex.quote(str(folder))}` makes it",
+            hint=f"`skillpm registry init {shlex.quote(folder)}` makes it",
         )
 
 
-def registry_for(setting: Setting, skill: SkillName | None, *, makes: bool = False) -> str:
-    """The URL of the registry that a skill is bound to; without one, of the default.
+def registry_for(
+    setting: Setting, skill: SkillName | None, *, makes: bool = False
+) -> RegistryLocation:
+    """The location of the registry that a skill is bound to; without one, of the default.
 
     What the person names wins; outside a project there is only the default. So a pack of a private
     namespace goes where the project looks it up, and nowhere else. Where the caller `makes` a
@@ -61,4 +73,4 @@ def registry_for(setting: Setting, skill: SkillName | None, *, makes: bool = Fal
     name = file.registry_of(skill) if skill else DEFAULT_REGISTRY
     if makes:
         check_can_be_made(setting, file, name)
-    return url_of(setting, file, name)
+    return location_of(setting, file, name)

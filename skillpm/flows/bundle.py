@@ -6,14 +6,15 @@ from pathlib import Path
 
 from skillpm.archive.bundle import is_bundle
 from skillpm.archive.writer import staged_name, write_bundle
-from skillpm.environment.edit import set_base
+from skillpm.environment.edit import set_base, without_credentials
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
 from skillpm.flows.begin import changing, tidy
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import asking, fetch_all
+from skillpm.flows.change import asking
 from skillpm.flows.fit import misfit
+from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
 from skillpm.spec.bundle import BundledBase, BundleDocuments
 from skillpm.spec.digests import Digest
@@ -45,12 +46,12 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     project = Project(setting.project)
     text, lock = _settled(setting, project, generation)
     _check_target(path)
-    fetch_all(setting.store, Registries(setting, parse_project(text)), lock)
+    fetch_all(setting, Registries(setting, parse_project(text)), lock)
     packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
     for pack, one in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, one.skill, one.version)
     base = _base_of(lock, packs)
-    bare = set_base(text, lock.base.name).encode()
+    bare = without_credentials(set_base(text, lock.base.name)).encode()
     documents = BundleDocuments(base.canonical(), lock.dumps().encode(), bare)
     blobs: Mapping[Digest, Path | bytes] = {**_files(setting, packs), **documents.blobs}
     images = {

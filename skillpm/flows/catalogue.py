@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import release_of
-from skillpm.flows.bound import check_can_be_made, url_of
+from skillpm.flows.bound import check_can_be_made, location_of
 from skillpm.flows.setting import Setting
 from skillpm.index.empty import EmptyIndex, is_unmade
 from skillpm.index.ports import Index
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
 from skillpm.spec.release import Release
@@ -32,18 +33,17 @@ class Registries:
     files: "tuple[PackFile, ...]" = ()
     _open: dict[str, Index] = field(default_factory=dict)
 
-    def url(self, name: str) -> str:
+    def location(self, name: str) -> RegistryLocation:
         """Where a registry is. Raises `UsageError` for a name that the project file lacks."""
-        return url_of(self.setting, self.file, name)
+        return location_of(self.setting, self.file, name)
 
     def index(self, name: str) -> Index:
         """The index of a registry. Raises `RegistryError` where it cannot be reached."""
-        url = self.url(name)
-        folder = url.removeprefix("file://")
-        if self.files and "://" not in folder and is_unmade(Path(folder)):
+        location = self.location(name)
+        if self.files and location.folder is not None and is_unmade(Path(location.folder)):
             return EmptyIndex()  # publishing the files makes it
         if name not in self._open:
-            self._open[name] = self.setting.connect(url, False)
+            self._open[name] = self.setting.connect(location, False)
         return self._open[name]
 
     def check_files(self) -> None:
@@ -68,7 +68,7 @@ class Registries:
 
     def publish(self, name: str, pack: "PackFile") -> None:
         """Publish a pack file to a registry, which is made where there is none yet."""
-        self._open[name] = self.setting.connect(self.url(name), True)
+        self._open[name] = self.setting.connect(self.location(name), True)
         self._open[name].publish(pack.image_bytes, pack.open_blob, now=self.setting.now)
 
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:

@@ -17,7 +17,7 @@ from skillpm.environment.project import Project, drift
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.flows.anypack import check_is
 from skillpm.flows.base import check_base, open_base
-from skillpm.flows.bound import url_of
+from skillpm.flows.bound import location_of
 from skillpm.flows.setting import Setting
 from skillpm.flows.words import counted
 from skillpm.journal.atomic import sync_file, sync_folder
@@ -177,12 +177,12 @@ def _registries(setting: Setting, project: Project) -> Iterator[Check]:
     file = project.read_file()
     for name in sorted({DEFAULT_REGISTRY, *file.registries}):
         try:
-            url = url_of(setting, file, name)
-            count = len(setting.connect(url, False).skills())
+            location = location_of(setting, file, name)
+            count = len(setting.connect(location, False).skills())
         except SkillpmError as problem:
             yield Check("registry", FAIL, f"`{name}`: {problem.message}", problem.hint)
         else:
-            yield Check("registry", OK, f"`{name}`: {counted(count, 'skill')} in {url}")
+            yield Check("registry", OK, f"`{name}`: {counted(count, 'skill')} in {location}")
 
 
 def _store(setting: Setting, project: Project) -> Iterator[Check]:

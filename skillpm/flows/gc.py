@@ -110,7 +110,7 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
     Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
     """
     project = Project(one.folder)
-    if one.presence() != "here":
+    if not one.own or one.presence() != "here":
         return []
     found: list[int] = []
     try:
@@ -155,7 +155,7 @@ def _needed(
         done.projects.append(one.folder)
         done.notes.extend(needs.notes)
         packs |= needs.packs
-        if presence == "here" and not needs.notes and not dry_run:
+        if presence == "here" and one.own and not needs.notes and not dry_run:
             known.remember(one.folder, needs.packs, exact=True)
     return packs
 
@@ -183,16 +183,15 @@ def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Colle
 
 def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
     for digest in store.blobs():
-        status = store.path_of(digest).stat()
-        yield digest, status.st_size, status.st_mtime
+        status = store.status(digest)
+        yield digest, *((status.st_size, status.st_mtime) if status else (0, 0.0))
 
 
 def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
     """Cached leaves and surveys that were long not used."""
     now = setting.now.timestamp()
-    cache = setting.home / "cache"
-    for folder, days in (
-        (cache / "leaves", LEAF_DAYS),
-        (cache / "surveys", SURVEY_DAYS),
-    ):
-        done.cache_bytes += age_out(folder, now - days * _DAY, dry_run=request.dry_run)
+    for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS)):
+        before = now - days * _DAY
+        done.cache_bytes += age_out(
+            setting.home, "cache", name, before=before, dry_run=request.dry_run
+        )

@@ -29,6 +29,7 @@ from skillpm.flows.change import remember_project
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
 from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_of
+from skillpm.flows.restore import restoring
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.flows.solve import check_together
@@ -87,11 +88,15 @@ def graft(
         identity = setting.identify(base, "hashing base", cached=not verify)
         check_project_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
-        if lock.graft.routed:
-            _check_part(setting, lock, only)
         remember_project(setting, project, current.lockfile)
         order = _Order(project, lock, path, place, link, fresh, verify)
-        written = _write(setting, order, base, identity)
+
+        def write() -> Written:
+            if lock.graft.routed:
+                _check_part(setting, lock, only)
+            return _write(setting, order, base, identity)
+
+        written = restoring(setting, project, lock, write)
         if not only:
             _remember_root(project, current.lockfile, written.root)
     skills, seconds = tuple(lock.skills.values()), time.monotonic() - started

@@ -10,6 +10,7 @@ from skillpm.flows.bound import registry_for
 from skillpm.flows.catalogue import did_you_mean
 from skillpm.flows.lower import parse_ref
 from skillpm.flows.setting import Setting
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 
@@ -19,7 +20,7 @@ class PublishedPack:
     """A release, where it went, and whether it is new there."""
 
     release: Release
-    registry: str
+    registry: RegistryLocation
     created: bool
 
 

@@ -91,7 +91,7 @@ def reach(store: Store, packs: Iterable[Digest]) -> Reached:
 
 def _read(store: Store, digest: Digest, found: Reached) -> list[Digest]:
     """Note the blobs of one pack; give the packs that it lies over."""
-    if not store.path_of(digest).exists():
+    if store.status(digest) is None:
         return []
     data = store.read(digest)
     image = parse_image(data)
@@ -99,7 +99,7 @@ def _read(store: Store, digest: Digest, found: Reached) -> list[Digest]:
     for blob, size in image.blobs.items():
         found.blobs.setdefault(blob, set()).add(digest)
         found.sizes[blob] = size
-    if not store.path_of(image.config.digest).exists():
+    if store.status(image.config.digest) is None:
         return []
     manifest = parse_manifest(store.read(image.config.digest))
     found.names[digest] = manifest.ref

@@ -11,6 +11,7 @@ from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.ports import Index
 from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.merkle import Identity
 from skillpm.store.blobs import Store
 
@@ -28,7 +29,7 @@ class Setting:
 
     home: Path
     project: Path
-    registry: str | None
+    registry: RegistryLocation | None
     base: Path | None
     offline: bool
     now: datetime
@@ -37,9 +38,9 @@ class Setting:
     lock_timeout: float
     say: Callable[[str], None]
     progress: Callable[[str, int], Advance]
-    connect: Callable[[str, bool], Index]
-    fallback: str | None = None
-    tidy_registry: Callable[[str], None] = lambda _url: None
+    connect: Callable[[RegistryLocation, bool], Index]
+    fallback: RegistryLocation | None = None
+    tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None
     patience: Callable[[], Patience] = lambda: ENDLESS
 
     @cached_property
@@ -53,9 +54,10 @@ class Setting:
             self.store.close()
 
     @property
-    def default_registry(self) -> str:
+    def default_registry(self) -> RegistryLocation:
         """The registry of whatever is bound to no other."""
-        return self.registry or self.fallback or str(self.home / "registry")
+        own = RegistryLocation.of_folder(str(self.home / "registry"))
+        return self.registry or self.fallback or own
 
     @property
     def cache(self) -> LeafCache:

@@ -4,22 +4,21 @@ from pathlib import Path
 
 from registry.service import open_registry, tidy_registry
 from skillpm.errors import RegistryError
-from skillpm.index.location import folder_of
 from skillpm.index.ports import Index
+from skillpm.spec.location import RegistryLocation
 
 
-def open_index(url: str, *, create: bool) -> Index:
+def open_index(location: RegistryLocation, *, create: bool) -> Index:
     """The index of a registry; with `create`, an embedded one is made where there is none.
 
     Raises `RegistryError` where it cannot be reached.
     """
-    folder = folder_of(url)
-    if folder is None:
+    if location.folder is None:
         raise RegistryError(
-            f"`{url}` cannot be reached: this skillpm speaks to embedded registries only",
+            f"`{location}` cannot be reached: this skillpm speaks to embedded registries only",
             hint="name a folder: `--registry ./registry`",
         )
-    return open_registry(folder.absolute(), create=create)
+    return open_registry(Path(location.folder).expanduser().absolute(), create=create)
 
 
 def tidy_index(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from skillpm.resolver.facts import Asked, Cut, Fact, Missing, Needs, facts_of, requirements_of
 from skillpm.resolver.order import arranged
+from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.resolver.positions import places
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof
@@ -25,17 +27,18 @@ class Explanation:
     facts: tuple[Fact, ...]
 
     @classmethod
-    def of(cls, proof: Proof, rules: Rules) -> "Explanation":
-        """Read a proof."""
-        return cls(rules, arranged(facts_of(proof, rules), rules))
+    def of(cls, proof: Proof, rules: Rules, patience: Patience = ENDLESS) -> "Explanation":
+        """Read a proof; when the time is up, as much of it as was read by then."""
+        return cls(rules, arranged(facts_of(proof, rules, patience), rules))
 
     @property
     def message(self) -> str:
         """What cannot be, with at most `SENTENCES` reasons."""
-        reasons = [reason for fact in self.facts for reason in self._reasons(fact)]
-        lines = [f"  {_shortened(reason)}" for reason in reasons[:SENTENCES]]
-        if len(reasons) > SENTENCES:
-            lines.append(f"  … and {len(reasons) - SENTENCES} more")
+        reasons = (reason for fact in self.facts for reason in self._reasons(fact))
+        lines = [f"  {_shortened(reason)}" for reason in islice(reasons, SENTENCES)]
+        count = sum(map(self._count, self.facts))
+        if count > SENTENCES:
+            lines.append(f"  … and {count - SENTENCES} more")
         source = self.rules.question.source
         where = f" in {source}" if source else ""
         return "\n".join([f"no set of releases{where} satisfies what is asked:", *lines])
@@ -76,9 +79,19 @@ class Explanation:
                 ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
             )
             subject = _subject(self.rules.shelves[fact.skill], fact.bits, *verbs)
-            others = " and ".join(f"`{other}`" for other in fact.others)
+            others = " and ".join(f"`{other}`" for other in fact.others[:VERSIONS])
             more = f"; {fact.likewise} more {verbs[fact.likewise > 1]} other versions of it"
             yield f"{subject} {others}{more if fact.likewise else ''}"
+
+    def _count(self, fact: Fact) -> int:
+        """How many reasons `_reasons` gives for a fact, without making their sentences."""
+        if not isinstance(fact, Missing):
+            return 1
+        shelf = self.rules.shelves[fact.skill]
+        if not shelf.releases:
+            return 1
+        roots = {release.base for release in shelf.of(fact.bits & shelf.foreign)}
+        return bool(fact.bits & shelf.nowhere) + len(roots) + bool(fact.bits & shelf.hidden)
 
     def _missing(self, shelf: Shelf, bits: int) -> Iterator[str]:
         if not shelf.releases:

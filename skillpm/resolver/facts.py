@@ -8,6 +8,7 @@ from operator import or_
 from nab_resolver.types import IncompatibilityCause
 
 from skillpm.resolver.engine import Clause
+from skillpm.resolver.patience import Patience
 from skillpm.resolver.positions import bits_of, places
 from skillpm.resolver.question import Wanted
 from skillpm.resolver.rules import BaseSlot, Clash, Rules
@@ -17,6 +18,8 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 
 FEW = 2
+ALWAYS_READ = 2000
+"""The leaves of a proof that are read even where the search has used up its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,21 @@ class Missing:
 Fact = Asked | Needs | Cut | Missing
 
 
-def facts_of(proof: Proof, rules: Rules) -> list[Fact]:
+def facts_of(proof: Proof, rules: Rules, patience: Patience) -> list[Fact]:
     """The facts of a proof in the order in which it uses them, each once.
 
     Facts that say the same of several releases are one, and so are more than two that differ in
-    the versions alone. Linear in the proof.
+    the versions alone. Linear in the proof; when the time is up, the facts that were read by then.
     """
     facts = (fact for leaf in _leaves(proof.clause) for fact in _read(leaf, rules))
-    return _collapsed(_merged(facts))
+    return _collapsed(_merged(_until(patience, facts)))
+
+
+def _until(patience: Patience, facts: Iterable[Fact]) -> Iterator[Fact]:
+    for count, fact in enumerate(facts):
+        if count >= ALWAYS_READ and patience.expired():
+            return
+        yield fact
 
 
 def requirements_of(fact: Fact) -> tuple[Requirement, ...]:
@@ -96,11 +106,12 @@ def _collapsed(facts: list[Fact]) -> list[Fact]:
             families.setdefault(_family(fact), []).append(fact)
     shown: dict[object, Fact] = {}
     for fact in facts:
-        alike = families.get(_family(fact), []) if isinstance(fact, Needs) else []
+        family = _family(fact) if isinstance(fact, Needs) else None
+        alike = families[family] if family else []
         if len(alike) <= FEW:
             shown[fact] = fact
-        else:
-            shown.setdefault(_family(alike[0]), _spokesman(alike))
+        elif family not in shown:
+            shown[family] = _spokesman(alike)
     return list(shown.values())
 
 

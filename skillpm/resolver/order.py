@@ -1,4 +1,4 @@
-"""In which order facts are told: what decides comes first."""
+"""In which order facts are named: what decides comes first."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
@@ -7,11 +7,14 @@ from skillpm.resolver.facts import Asked, Fact, Missing, Needs, requirements_of
 from skillpm.resolver.rules import Rules
 from skillpm.spec.names import SkillName
 
+COMPARED = 40
+
 
 def arranged(facts: Iterable[Fact], rules: Rules) -> tuple[Fact, ...]:
     """What is missing first, with one who asks for it; else two facts that clash; then the rest.
 
-    Those who ask from outside come last, by what they ask for. Quadratic in the facts.
+    Those who ask from outside come last, by what they ask for. Linear in the facts: of many about
+    one skill, the first `COMPARED` are looked at for a pair that clashes.
     """
     given = list(facts)
     asked = sorted((fact for fact in given if isinstance(fact, Asked)), key=_asked_key)
@@ -25,22 +28,32 @@ def _asked_key(fact: Asked) -> tuple[str, str]:
 
 
 def _missing(facts: Sequence[Fact]) -> Iterator[Fact]:
+    asks: dict[SkillName, Fact] = {}
+    for fact in facts:
+        for requirement in requirements_of(fact):
+            asks.setdefault(requirement.skill, fact)
     for fact in facts:
         if isinstance(fact, Missing):
-            asks = (f for f in facts if any(r.skill == fact.skill for r in requirements_of(f)))
-            yield next(asks, fact)
+            yield asks.get(fact.skill, fact)
             yield fact
 
 
 def _clash(facts: Sequence[Fact], rules: Rules) -> Sequence[Fact]:
     """The first two facts about one skill that leave none of its releases."""
-    for one, other in combinations(facts, 2):
-        skill = _about(one)
-        if skill and skill == _about(other):
-            both = _leaves_over(one, skill, rules) & _leaves_over(other, skill, rules)
-            if not both & rules.shelves[skill].usable:
-                return (one, other)
-    return ()
+    by_skill: dict[SkillName, list[tuple[int, Fact]]] = {}
+    for place, fact in enumerate(facts):
+        skill = _about(fact)
+        if skill and len(by_skill.setdefault(skill, [])) < COMPARED:
+            by_skill[skill].append((place, fact))
+    first: tuple[tuple[int, Fact], ...] = ()
+    for skill, about in by_skill.items():
+        left = {place: _leaves_over(fact, skill, rules) for place, fact in about}
+        usable = rules.shelves[skill].usable
+        for pair in combinations(about, 2):
+            if not left[pair[0][0]] & left[pair[1][0]] & usable:
+                first = min(first or pair, pair, key=lambda both: (both[0][0], both[1][0]))
+                break
+    return [fact for _, fact in first]
 
 
 def _about(fact: Fact) -> SkillName | None:

@@ -46,6 +46,7 @@ class Rules:
         self.question = question
         self.shelves = shelves
         self.roots = _roots(shelves) if question.base is None else ()
+        self._place_of_root = {root: place for place, root in enumerate(self.roots)}
         self._wanted = frozenset(wanted.requirement.skill for wanted in question.wanted)
         self._parents = _parents(shelves)
         self._needs: dict[tuple[SkillName, int], Mapping[Package, Positions]] = {}
@@ -92,7 +93,7 @@ class Rules:
             both = self.asked(requirement) & needs.get(skill, Positions.full())
             needs[skill] = Positions(both.bits or self.shelves[skill].nowhere)
         if self.roots and release.base:
-            needs[BASE] = Positions.singleton(self.roots.index(release.base))
+            needs[BASE] = Positions.singleton(self._place_of_root[release.base])
         return needs
 
     def alike(self, skill: SkillName, place: int) -> Positions:

@@ -45,7 +45,7 @@ def solve(question: Question, catalogue: Catalogue, patience: Patience = ENDLESS
     rules = Rules(question, reader.read())
     found = search(rules, patience)
     if isinstance(found, Proof):
-        why = Explanation.of(found, rules)
+        why = Explanation.of(found, rules, patience)
         if why.wrong_base and _solvable_on_any_base(reader):
             raise WrongBaseError(why.message, why.wrong_base, hint=why.hint)
         raise ResolutionError(why.message, hint=why.hint)

@@ -28,7 +28,9 @@ UNRATED: Level = "high"
 def _moment(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as problem:
+        if moment.tzinfo is not None:
+            moment.astimezone(UTC)  # a time at the end of the calendar has none in UTC
+    except (ValueError, OverflowError) as problem:
         raise ValueError(f"expected a time like 2026-01-31T12:00:00Z, found {text!r}") from problem
     if moment.tzinfo is None:
         raise ValueError(f"expected a time in UTC like 2026-01-31T12:00:00Z, found {text!r}")
@@ -128,7 +130,7 @@ class Advisory(Document):
         for one in self.severity:
             try:
                 score = float(one.get("score", ""))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
             return next((level for least, level in _SCORES if score >= least), "low")
         return UNRATED

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from skillpm.errors import Problems, SpecError
+from skillpm.spec.location import RegistryLocation
 
-Value = str | bool | int | float
+Value = str | bool | int | float | RegistryLocation
 COLORS = ("auto", "always", "never")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 WORKER_LIMIT = 256
@@ -20,6 +21,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise SpecError(f"expected text, found {value!r}")
     return value
+
+
+def _location(value: Any) -> RegistryLocation:
+    if not isinstance(value, str):
+        raise SpecError(f"expected text, found {type(value).__name__}")
+    return RegistryLocation.parse(value)
 
 
 def _flag(value: Any) -> bool:
@@ -40,7 +47,7 @@ def _number(kind: Callable[[str], float], least: float, most: float, what: str) 
     def read(value: Any) -> float:
         try:
             found = kind(str(value))
-        except ValueError:
+        except (ValueError, OverflowError):
             found = least - 1
         if isinstance(value, bool) or not least <= found <= most:
             raise SpecError(f"expected {what}, found {value!r}")
@@ -50,7 +57,7 @@ def _number(kind: Callable[[str], float], least: float, most: float, what: str) 
 
 
 KEYS: Mapping[str, Callable[[Any], Value]] = {
-    "registry": _text,
+    "registry": _location,
     "base": _text,
     "offline": _flag,
     "color": _color,

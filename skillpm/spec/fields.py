@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
@@ -41,6 +42,9 @@ _TEXT = PlainSerializer(str, return_type=str)
 SkillNameField = Annotated[SkillName, _parsed(SkillName, SkillName.parse), _TEXT]
 VersionField = Annotated[Version, _parsed(Version, Version.parse), _TEXT]
 RequirementField = Annotated[Requirement, _parsed(Requirement, Requirement.parse), _TEXT]
+LocationField = Annotated[
+    RegistryLocation, _parsed(RegistryLocation, RegistryLocation.parse), _TEXT
+]
 DigestField = Annotated[Digest, _parsed(Digest, Digest), _TEXT]
 
 

@@ -49,7 +49,7 @@ def parse(data: bytes, what: str) -> Any:
         raise SpecError(f"{what} is nested deeper than {DEPTH_LIMIT} levels") from problem
     except ValueError as problem:
         raise SpecError(f"{what} is not JSON: {problem}") from problem
-    _check_depth(document, what)
+    check_depth(document, what)
     _check_text(document, data, what)
     return document
 
@@ -62,7 +62,8 @@ def parse_object(data: bytes, what: str) -> dict[str, Any]:
     return document
 
 
-def _check_depth(document: Any, what: str) -> None:
+def check_depth(document: Any, what: str) -> None:
+    """Raise `SpecError` where plain values are nested deeper than `DEPTH_LIMIT`."""
     level: list[Any] = [document] if type(document) in _CONTAINERS else []
     for _ in range(DEPTH_LIMIT):
         level = [

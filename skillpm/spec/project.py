@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
-from skillpm.spec.fields import DigestField, Document, read_document
+from skillpm.spec.fields import DigestField, Document, LocationField, read_document
 from skillpm.spec.merging import (
     MERGED,
     SUM,
@@ -90,7 +90,7 @@ class Wish(Document):
 class RegistryEntry(Document):
     """One named registry, and the namespaces that are bound to it."""
 
-    url: str
+    url: LocationField
     namespaces: list[str] = Field(default_factory=list)
 
 

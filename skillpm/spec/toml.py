@@ -7,25 +7,30 @@ from typing import Any
 
 from skillpm.errors import SpecError
 from skillpm.spec.conflict import ConflictMarkerError, marker_line
+from skillpm.spec.json import DEPTH_LIMIT, check_depth
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SIZE_LIMIT = 64_000_000
 
 
 def parse(text: str, what: str) -> dict[str, Any]:
-    """Read a TOML document of `what`. Raises `SpecError` with line and column.
+    """Read a TOML document of `what`, at most 64 levels deep. Raises `SpecError` with the place.
 
     Raises `ConflictMarkerError` where it is no TOML because of a merge.
     """
     if len(text) > SIZE_LIMIT:
         raise SpecError(f"{what} is longer than {SIZE_LIMIT} characters")
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        document = tomllib.loads(text)
+    except RecursionError as problem:
+        raise SpecError(f"{what} is nested deeper than {DEPTH_LIMIT} levels") from problem
+    except ValueError as problem:  # also an integer of more digits than Python reads
         line = marker_line(text)
         if line is not None:
             raise ConflictMarkerError(what, line) from problem
         raise SpecError(f"{what} is not TOML: {problem}") from problem
+    check_depth(document, what)
+    return document
 
 
 def string(text: str) -> str:

@@ -6,26 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from skillpm.errors import NotFoundError, RegistryError, UnknownSkillError, UsageError
+from skillpm.errors import NotFoundError, RegistryError, UnknownSkillError
 from skillpm.index.empty import EmptyIndex
-from skillpm.index.location import folder_of
 from skillpm.index.open import open_index
 from skillpm.spec.digests import Digest
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
 
-def test_folders_and_file_urls_name_an_embedded_registry() -> None:
-    assert folder_of("./ours") == Path("ours")
-    assert folder_of("file:///a%20b/c") == folder_of("file://localhost/a b/c") == Path("/a b/c")
-    assert folder_of("https://example.com/x") is None
-    assert folder_of("oci://example.com/x") is None
-    with pytest.raises(UsageError, match="elsewhere"):
-        folder_of("file://elsewhere/x")
-
-
 def test_an_embedded_registry_is_made_on_request_only(tmp_path: Path) -> None:
-    url = f"file://{tmp_path}/ours"
+    url = RegistryLocation.parse(f"file://{tmp_path}/ours")
     with pytest.raises(RegistryError):
         open_index(url, create=False)
     open_index(url, create=True).close()
@@ -36,7 +27,7 @@ def test_an_embedded_registry_is_made_on_request_only(tmp_path: Path) -> None:
 
 def test_other_registries_cannot_be_reached_yet() -> None:
     with pytest.raises(RegistryError, match="cannot be reached"):
-        open_index("https://example.com/x", create=False)
+        open_index(RegistryLocation.parse("https://example.com/x"), create=False)
 
 
 def test_an_index_without_releases_lists_nothing() -> None:

@@ -1,6 +1,7 @@
 """What codecs share: byte planes as parts, the way from a delta to words, checks of settings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from skillpm.delta.rounding import Floats, from_float64, is_finite, to_float64
 from skillpm.errors import GraftError, IntegrityError
 
 _PIECE = 1 << 15
+_SHOWN = 60
 
 
 def put_planes(writer: PayloadWriter, tensor: str, stem: str, planes: list[Bytes]) -> None:
@@ -60,5 +62,48 @@ def setting(settings: Mapping[str, Any], key: str, low: int, high: int) -> int:
     """An integer of a record, checked against its bounds. Raises `IntegrityError`."""
     value = settings.get(key)
     if type(value) is not int or not low <= value <= high:
-        raise IntegrityError(f"`{key}` of a payload record should lie in {low}..{high}: {value!r}")
+        raise _unfit(key, f"a whole number in {low}..{high}", value)
     return value
+
+
+def number(settings: Mapping[str, Any], key: str) -> float:
+    """A finite float of a record. Raises `IntegrityError`."""
+    value = settings.get(key)
+    if type(value) is not float or not isfinite(value):
+        raise _unfit(key, "a finite number", value)
+    return value
+
+
+def flag(settings: Mapping[str, Any], key: str) -> bool:
+    """True or false of a record. Raises `IntegrityError`."""
+    value = settings.get(key)
+    if type(value) is not bool:
+        raise _unfit(key, "true or false", value)
+    return value
+
+
+def choice(settings: Mapping[str, Any], key: str, allowed: Collection[str]) -> str:
+    """A word of a record, one of those allowed. Raises `IntegrityError`."""
+    value = settings.get(key)
+    if type(value) is not str or value not in allowed:
+        raise _unfit(key, f"one of {', '.join(sorted(allowed))}", value)
+    return value
+
+
+def table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The settings within the settings of a record. Raises `IntegrityError`."""
+    value = settings.get(key)
+    if type(value) is not dict:
+        raise _unfit(key, "a table", value)
+    return value
+
+
+def whole_numbers(value: Any) -> list[int] | None:
+    """A list of whole numbers, or None where it is anything else."""
+    fits = type(value) is list and all(type(each) is int for each in value)
+    return list(value) if fits else None
+
+
+def _unfit(key: str, expected: str, value: Any) -> IntegrityError:
+    shown = repr(value)[:_SHOWN]
+    return IntegrityError(f"`{key}` of a payload record should be {expected}, is {shown}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from skillpm.delta.bits import chunk_spans
 from skillpm.delta.codecs import factors, grid
+from skillpm.delta.codecs.base import table
 from skillpm.delta.codecs.coded import Sections, join
 from skillpm.delta.codecs.factors import CodedFactors
 from skillpm.delta.codecs.grid import CodedGrid
@@ -51,9 +52,7 @@ class Decoder:
     ) -> None:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
             raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
-        low, rest = settings.get("low"), settings.get("rest")
-        if not isinstance(low, dict) or not isinstance(rest, dict):
-            raise IntegrityError(f"`{spec.name}`: the settings of its two parts are missing")
+        low, rest = table(settings, "low"), table(settings, "rest")
         self._spans = chunk_spans(spec)
         sections = sections_of(spec, reader)
         what = f"`{spec.name}`"

@@ -30,7 +30,7 @@ from skillpm.delta.bits import (
     from_planes,
     planes_of,
 )
-from skillpm.delta.codecs.base import read_planes
+from skillpm.delta.codecs.base import read_planes, whole_numbers
 from skillpm.delta.codecs.modelled import (
     WIDEST,
     Span,
@@ -216,10 +216,11 @@ def _checked(
     if _SORTED & set(modes) and spec.dtype not in _EXPONENT_SHIFT:
         raise IntegrityError(f"`{spec.name}`: {spec.dtype} has no exponent to sort by")
     sparse = [number for number, mode in enumerate(modes) if mode in _SPARSE]
-    if not isinstance(counts, list) or len(counts) != len(sparse):
+    read = whole_numbers(counts)
+    if read is None or len(read) != len(sparse):
         raise IntegrityError(f"`{spec.name}`: the counts of its sparse chunks do not fit")
-    for number, count in zip(sparse, counts, strict=True):
+    for number, count in zip(sparse, read, strict=True):
         start, stop = spans[number]
-        if type(count) is not int or not 0 < count <= stop - start:
-            raise IntegrityError(f"`{spec.name}`: chunk {number} cannot change {count!r} words")
-    return modes, dict(zip(sparse, counts, strict=True))
+        if not 0 < count <= stop - start:
+            raise IntegrityError(f"`{spec.name}`: chunk {number} cannot change {count} words")
+    return modes, dict(zip(sparse, read, strict=True))

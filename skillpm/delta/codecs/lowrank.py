@@ -12,13 +12,20 @@ The scale, a float64, comes after it; all else is elementwise float64.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of, word_dtype
-from skillpm.delta.codecs.base import add_and_round, put_planes, read_planes, setting
+from skillpm.delta.codecs.base import (
+    add_and_round,
+    choice,
+    flag,
+    number,
+    put_planes,
+    read_planes,
+    setting,
+)
 from skillpm.delta.exact import ExactProduct, Factor, width_for
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats, to_float64
@@ -182,19 +189,17 @@ def rank_limit(shape: tuple[int, int]) -> int:
 def _read(spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]) -> Update:
     shape = (spec.shape[0], spec.shape[1])
     rank = setting(settings, "rank", 1, rank_limit(shape))
-    transposed, axis, scale = (settings.get(key) for key in ("transposed", "axis", "scale"))
-    typed = type(transposed) is bool and (axis is None or (type(axis) is int and axis in (0, 1)))
-    dtypes = [settings.get(side) for side in "ab"]
-    if not typed or type(scale) is not float or not isfinite(scale) or set(dtypes) - set(DTYPES):
-        raise IntegrityError(f"`{spec.name}`: the record of its factors is not sound")
+    transposed, scale = flag(settings, "transposed"), number(settings, "scale")
+    axis = None if settings.get("axis", 0) is None else setting(settings, "axis", 0, 1)
+    kinds = [choice(settings, side, DTYPES) for side in "ab"]
     out, width = reversed(shape) if transposed else shape
-    sides = {"a": (rank, width, str(dtypes[0])), "b": (out, rank, str(dtypes[1]))}
+    sides = {"a": (rank, width, kinds[0]), "b": (out, rank, kinds[1])}
     parts = {f"{side}{n}" for side, (_, _, kind) in sides.items() for n in range(BITS[kind] // 8)}
     parts |= {f"d{n}" for n in range(8)} if axis is not None else set()
     reader.expect_parts(spec.name, parts)
     a, b = (_factor(reader, (spec.name, side), *sides[side]) for side in "ab")
     magnitudes = None if axis is None else _magnitudes(reader, spec.name, shape[axis])
-    return Update(a, b, scale, bool(transposed), axis, magnitudes)
+    return Update(a, b, scale, transposed, axis, magnitudes)
 
 
 def _factor(

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs.base import setting
+from skillpm.delta.codecs.base import setting, whole_numbers
 from skillpm.delta.codecs.products import EXPONENT_LIMIT, Product, fit_exponents
 from skillpm.delta.codecs.quantise import (
     Quantised,
@@ -161,11 +161,9 @@ class Decoder:
 
 
 def _columns(plain: Any, rank_limit: int, tensor: str) -> list[Columns]:
-    fits = isinstance(plain, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair)  # noqa: PLR2004
-        for pair in plain
-    )
-    columns = [Columns(bits, count) for bits, count in plain] if fits else []
+    pairs = [whole_numbers(pair) for pair in plain] if type(plain) is list else []
+    fits = all(pair is not None and len(pair) == 2 for pair in pairs)  # noqa: PLR2004
+    columns = [Columns(*pair) for pair in pairs if pair] if fits else []
     sound = all(c.bits in _BITS and c.count > 0 for c in columns)
     if not (columns and sound and sum(c.count for c in columns) <= rank_limit):
         raise IntegrityError(f"`{tensor}`: its column groups do not fit its shape")

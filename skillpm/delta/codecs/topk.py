@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.bits import Bytes, chunk_spans, from_planes, planes_of
-from skillpm.delta.codecs.base import put_planes, read_planes, setting
+from skillpm.delta.codecs.base import put_planes, read_planes, setting, whole_numbers
 from skillpm.delta.codecs.sparse import GAP_BYTES, gap_planes, positions_from
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats, from_float64, to_float64
@@ -85,10 +85,13 @@ class Decoder:
 
 
 def _checked(counts: Any, spans: list[tuple[int, int]], tensor: str) -> list[int]:
-    fits = isinstance(counts, list) and len(counts) == len(spans)
-    if not fits or not all(
-        type(count) is int and 0 <= count <= stop - start
-        for count, (start, stop) in zip(counts, spans, strict=True)
+    read = whole_numbers(counts)
+    if (
+        read is None
+        or len(read) != len(spans)
+        or not all(
+            0 <= count <= stop - start for count, (start, stop) in zip(read, spans, strict=True)
+        )
     ):
         raise IntegrityError(f"`{tensor}`: the counts of its chunks do not fit its shape")
-    return list(counts)
+    return read

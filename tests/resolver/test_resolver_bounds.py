@@ -1,0 +1,70 @@
+"""Worlds of a stranger: what an explanation costs, and that it stays short and useful."""
+
+import time
+
+import pytest
+from resolver_worlds import Shop, release, wanted
+
+from skillpm.errors import ResolutionError
+from skillpm.resolver.explain import LENGTH, SENTENCES
+from skillpm.resolver.patience import Patience
+from skillpm.resolver.question import Question
+from skillpm.resolver.solve import solve
+from skillpm.spec.release import Release
+
+
+def failure(releases: list[Release], patience: Patience) -> ResolutionError:
+    with pytest.raises(ResolutionError) as caught:
+        solve(Question(wanted("a")), Shop(releases), patience)
+    return caught.value
+
+
+def many_versions(count: int) -> list[Release]:
+    """One skill, of which each version needs another missing version of one skill."""
+    asks = [release(f"a 1.{n}.0", f"b ={n + 1}.0.0") for n in range(count)]
+    return [*asks, release("b 0.1.0")]
+
+
+def cost_of(count: int) -> float:
+    releases = many_versions(count)
+    start = time.process_time()
+    failure(releases, Patience.starting(time.monotonic, 600))
+    return time.process_time() - start
+
+
+def test_four_times_as_many_versions_take_no_sixteen_times_as_long() -> None:
+    cost_of(100)
+    assert cost_of(2000) < 10 * cost_of(500)
+
+
+def test_an_explanation_ends_with_the_time_of_its_search_and_still_names_the_reason() -> None:
+    ticks = iter(range(10**9))
+    problem = failure(many_versions(3000), Patience.starting(lambda: float(next(ticks)), 13_000))
+    assert "`a` " in problem.message.replace("acme/", "")
+    assert "`acme/b` has no such release; it has 0.1.0" in problem.message
+    assert "is asked for by" in problem.message
+
+
+def chain(count: int) -> list[Release]:
+    links = [release(f"s{n} 1.0.0", f"s{n + 1} ^1") for n in range(count)]
+    return [release("a 1.0.0", "s0"), *links, release(f"s{count} 2.0.0")]
+
+
+def pairs_about_one_skill(count: int) -> list[Release]:
+    asks = [release(f"s{n} 1.0.0", f"b ={n}.0.0") for n in range(count)]
+    targets = [release(f"b {n}.0.0") for n in range(count)]
+    return [release("a 1.0.0", *(f"s{n}" for n in range(count))), *asks, *targets]
+
+
+def one_skill_many_times(count: int) -> list[Release]:
+    return [release("a 1.0.0", *(f"b ={n}.0.0" for n in range(count))), release("b 0.0.1")]
+
+
+@pytest.mark.parametrize("world", [
+    many_versions(400), chain(1000), pairs_about_one_skill(400), one_skill_many_times(2000),
+])  # fmt: skip
+def test_an_explanation_is_capped_whatever_the_world(world: list[Release]) -> None:
+    lines = failure(world, Patience.starting(time.monotonic, 600)).message.splitlines()
+    assert len(lines) <= SENTENCES + 2
+    assert all(len(line) <= LENGTH + 2 for line in lines)
+    assert any("requires" in line for line in lines)
