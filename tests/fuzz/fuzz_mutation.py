@@ -17,10 +17,10 @@ HOSTILE: tuple[Any, ...] = (
 )  # fmt: skip
 TOKENS = (
     b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 5000, b"null", b"true", b"{", b"}", b"[",
-    b"]", b'"', b"\\", b"\\u0000", b"\\ud800", b"\xff", b"\xef\xbb\xbf", b"\x00", b"\r\n", b"\x1b",
-    b"[[", b"]]", b"=", b"'''", b'"""', b"#", b",", b":", b".", b"1979-05-27T07:32:00Z", b"0x",
-    b"inf", b"nan", b"<<<<<<< a\n", b"=======\n", b">>>>>>> b\n", b"[" * 200, b"a." * 200, b"^", b"~",
-    b">=", b"<", b"*", b"-", b"+", b"@", b"/", b"%00", b"?", b"&", b"||", b"\xe2\x80\xae", b"\xc2\x85",
+    b"]", b'"', b"\\", b"\\u0000", b"\\ud800", b"\xff", b"\xef\xbb\xbf", b"\x00", b"\r\n",
+    b"\x1b", b"[[", b"]]", b"=", b"'''", b'"""', b"#", b",", b":", b".", b"1979-05-27T07:32:00Z", b"0x",
+    b"inf", b"nan", b"<<<<<<< a\n", b"=======\n", b">>>>>>> b\n", b"[" * 200, b"a." * 200, b"^",
+    b"~", b">=", b"<", b"*", b"-", b"+", b"@", b"/", b"%00", b"?", b"&", b"||", b"\xe2\x80\xae", b"\xc2\x85",
 )  # fmt: skip
 
 
@@ -113,10 +113,7 @@ def _safetensors(seed: bytes, random: Random) -> bytes:
     roll = random.random()
     if roll < 0.4:
         return seed[: 8 + length] + _bytes(body, random)
-    if roll < 0.6:
-        head = _record(head, random)
-    else:
-        head = _json(head, random)
+    head = _record(head, random) if roll < 0.8 else _json(head, random)
     right = random.random() < 0.9
     claimed = len(head) if right else random.choice((0, 1, 2**63, len(head) + 1, 2**32))
     return struct.pack("<Q", claimed) + head + body
