@@ -114,6 +114,6 @@ def _check(sample: Array, bounds: tuple[int, int], what: str) -> None:
         raise SpecError(
             f"{what} are {rows} × {width}: expected {fewest} to {most} rows of at most {WIDTH}"
         )
-    lengths = np.linalg.norm(sample, axis=1)
-    if not np.isfinite(sample).all() or lengths.max(initial=0.0) > _BOUND:
+    finite = bool(np.isfinite(sample).all())
+    if not finite or np.linalg.norm(sample, axis=1).max(initial=0.0) > _BOUND:
         raise SpecError(f"{what} hold a value that no feature has")

@@ -79,7 +79,9 @@ class RegistryLocation:
                 f"`{shown}` has a `?` or `#`; in the path of a file URL they are written `%3F` "
                 "and `%23`"
             )
-        folder = unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape")
+        folder = unquote_to_bytes(parts.path.encode("utf-8", "surrogateescape")).decode(
+            "utf-8", "surrogateescape"
+        )
         if "\0" in folder or not folder.startswith("/"):
             raise SpecError(f"`{shown}` names no folder; expected `file:///PATH`")
         return cls(RegistryKind.FOLDER, shown, folder, text)

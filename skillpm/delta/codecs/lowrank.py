@@ -150,7 +150,7 @@ def encode(spec: TensorSpec, update: Update, writer: PayloadWriter) -> Record:
             "a": update.a.dtype,
             "b": update.b.dtype,
             "transposed": update.transposed,
-            "axis": update.axis,
+            **({} if update.axis is None else {"axis": update.axis}),
             "width": width_for(update.rank),
             "depth": depth_for(spec.dtype),
         },
@@ -190,7 +190,7 @@ def _read(spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]) 
     shape = (spec.shape[0], spec.shape[1])
     rank = setting(settings, "rank", 1, rank_limit(shape))
     transposed, scale = flag(settings, "transposed"), number(settings, "scale")
-    axis = None if settings.get("axis", 0) is None else setting(settings, "axis", 0, 1)
+    axis = None if settings.get("axis") is None else setting(settings, "axis", 0, 1)
     kinds = [choice(settings, side, DTYPES) for side in "ab"]
     out, width = reversed(shape) if transposed else shape
     sides = {"a": (rank, width, kinds[0]), "b": (out, rank, kinds[1])}
