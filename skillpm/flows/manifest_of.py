@@ -171,7 +171,7 @@ def build_manifest(
         footprint=footprint,
         result_root=merkle_root(leaves),
         files=[file for file, _ in cut.side],
-        sketch=encode_sketch(sum_sketches(one.sketch for one in cut.measured.values())),
+        sketch=encode_sketch(sum_sketches({n: m.sketch for n, m in cut.measured.items()})),
         provenance=Provenance(
             method=request.method,
             sources=list(request.sources),
