@@ -5,7 +5,7 @@ from typing import Any
 from skillpm.errors import Problems
 from skillpm.spec import json, oci
 from skillpm.spec.manifest import Manifest, SideFile
-from skillpm.spec.sidefiles import forbid_code
+from skillpm.spec.sidefiles import REMOVED, forbid_code
 
 
 def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
@@ -19,7 +19,7 @@ def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
     for digest in sorted(payload - used):
         problems.add("layers", f"payload layer {digest} is used by no tensor")
     carried = {layer.digest for layer in image.layer(oci.FILE_TYPE)}
-    named = {file.digest for file in manifest.files}
+    named = {file.digest for file in manifest.files if file.kind != REMOVED}
     for digest in sorted(carried ^ named):
         problems.add("files", f"{digest} is named on one side only: as a layer, or in `files`")
     stored = sum(layer.size for layer in image.layer(oci.DELTA_TYPE))
