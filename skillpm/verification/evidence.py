@@ -19,7 +19,9 @@ class Discrepancy:
     actual: object
 
     def __str__(self) -> str:
-        return f"{self.path}: the manifest says {shown(self.stated)}, but it is {shown(self.actual)}"
+        return (
+            f"{self.path}: the manifest says {shown(self.stated)}, but it is {shown(self.actual)}"
+        )
 
 
 Discrepancies = Iterator[Discrepancy]

@@ -2,15 +2,18 @@
 
 from skillpm.spec import oci
 from skillpm.spec.manifest import Manifest
+from skillpm.spec.pack import ANNOTATED, annotations_of
 from skillpm.verification.evidence import Discrepancies, Discrepancy
 
 
 def check_annotations(image: oci.PackImage, manifest: Manifest) -> Discrepancies:
     """Annotations that registries show say what the manifest says; those of others are theirs."""
-    expected = oci.annotations_of(manifest)
+    expected = annotations_of(manifest)
     for key, text in sorted((image.annotations or {}).items()):
-        if key in oci.ANNOTATED and text != expected.get(key):
-            yield Discrepancy(f"OCI annotation {key}", text, expected.get(key, "not in the manifest"))
+        if key in ANNOTATED and text != expected.get(key):
+            yield Discrepancy(
+                f"OCI annotation {key}", text, expected.get(key, "not in the manifest")
+            )
     titles = {file.digest: file.path for file in manifest.files}
     for layer in image.layer(oci.FILE_TYPE):
         title = (layer.annotations or {}).get(oci.TITLE)

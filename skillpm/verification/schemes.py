@@ -83,7 +83,9 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     yield from _check_numbers(path, stated, positive=("alpha",))
 
 
-def _check_numbers(path: str, stated: Mapping[str, Any], *, positive: tuple[str, ...]) -> Discrepancies:
+def _check_numbers(
+    path: str, stated: Mapping[str, Any], *, positive: tuple[str, ...]
+) -> Discrepancies:
     for key in positive:
         value = stated.get(key)
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -93,7 +95,9 @@ def _check_numbers(path: str, stated: Mapping[str, Any], *, positive: tuple[str,
 
 def _check_graftllm(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     settings = manifest.compression.settings
-    shares = [key for key in ("alpha", "energy", "rank", "mlp_rank") if not _is_share(settings, key)]
+    shares = [
+        key for key in ("alpha", "energy", "rank", "mlp_rank") if not _is_share(settings, key)
+    ]
     for key in shares:
         yield Discrepancy(f"{_SETTINGS}.{key}", settings.get(key), "a share: above 0, at most 1")
     columns, group = settings.get("columns"), settings.get("group")
