@@ -31,6 +31,7 @@ def tidy(setting: Setting) -> None:
         sweep_scratch(setting.home, begins=True)
         setting.store.sweep_staging()
         KnownProjects(setting.home).sweep()
+        setting.verified.sweep()
         for folder in (cache / "leaves", *(cache / "surveys").glob("*")):
             remove_strays(folder)
     with suppress(SkillpmError, OSError):

@@ -12,6 +12,7 @@ from skillpm.index.ports import Index
 from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.spec.merkle import Identity
 from skillpm.store.blobs import Store
+from skillpm.store.verified import VerifiedPacks
 
 Advance = Callable[[int], None]
 
@@ -60,6 +61,11 @@ class Setting:
     def cache(self) -> LeafCache:
         """Leaves of files that were hashed before."""
         return LeafCache(self.home / "cache" / "leaves")
+
+    @property
+    def verified(self) -> VerifiedPacks:
+        """The packs that this home has verified, and on which base."""
+        return VerifiedPacks(self.home)
 
     def identify(self, model: Checkpoint, label: str, *, cached: bool = True) -> Identity:
         """A model's identity, with progress; without the cache where every byte must be read."""

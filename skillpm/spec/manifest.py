@@ -164,9 +164,9 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield from _file_checks(dict(enumerate(manifest.files)))
     yield from _need_checks(manifest)
     yield from _claim_checks(manifest)
-    problem = date_problem(manifest.created)
-    if problem:
-        yield "created", problem
+    misdated = date_problem(manifest.created)
+    if misdated:
+        yield "created", misdated
     yield from measure_checks(manifest.compression, manifest.provenance)
     yield from capability_checks(manifest.capabilities, manifest.requires_capabilities)
 

@@ -1,13 +1,12 @@
 """What a manifest records of its probes, against the probe file that the pack carries."""
 
 from skillpm.errors import SpecError
+from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Capability
 from skillpm.spec.oci import PROBES_TYPE
 from skillpm.spec.probes import METRICS, Probes, parse_probes
+from skillpm.verification.claims import PROBED
 from skillpm.verification.evidence import Discrepancies, Discrepancy, PackDocuments
-
-PROBED = "probe"
-"""The name of a capability that the pack's own probes measured."""
 
 
 def check_capabilities(pack: PackDocuments) -> Discrepancies:
@@ -32,7 +31,7 @@ def check_capabilities(pack: PackDocuments) -> Discrepancies:
         return
     seen: set[str] = set()
     for path, one in probed:
-        yield from _check_probed(path, one, probes)
+        yield from _check_probed(path, one, probes, layers[0].digest)
         if one.metric in seen:
             yield Discrepancy(f"{path}.metric", one.metric, "recorded already")
         seen.add(one.metric)
@@ -40,11 +39,13 @@ def check_capabilities(pack: PackDocuments) -> Discrepancies:
         yield Discrepancy("capabilities", "complete", f"without what the probes say of {metric}")
 
 
-def _check_probed(path: str, stated: Capability, probes: Probes) -> Discrepancies:
+def _check_probed(path: str, stated: Capability, probes: Probes, digest: Digest) -> Discrepancies:
     if stated.metric not in METRICS or stated.metric not in probes.items:
         asked = ", ".join(sorted(probes.items))
         yield Discrepancy(f"{path}.metric", stated.metric, f"not asked by the probes: {asked}")
         return
+    if stated.probes != digest:
+        yield Discrepancy(f"{path}.probes", stated.probes, digest)
     count = len(probes.items[stated.metric])
     if stated.samples != count:
         yield Discrepancy(f"{path}.samples", stated.samples, count)

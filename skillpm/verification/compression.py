@@ -6,8 +6,8 @@ from math import isclose
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.recompute import DecodedTensor, sketch_of
 from skillpm.spec.compat import adds_up
+from skillpm.spec.exactness import is_exact
 from skillpm.spec.manifest import Kind, Manifest
-from skillpm.verification.codecs import is_exact
 from skillpm.verification.evidence import Discrepancies, Discrepancy
 
 _ROUNDING = 1e-9

@@ -35,8 +35,12 @@ def check_entries(manifest: Manifest, decoded: Decoded) -> Discrepancies:
         path = f"footprint[{place}]"
         if entry.change == "removed":
             yield from _check_removed(path, entry, decoded)
-        if entry.source is not None:
-            yield from _check_source(path, entry, renaming)
+            if entry.source is not None:
+                yield Discrepancy(f"{path}.from", entry.source, "not in the tuned model")
+        elif renaming is not None or not manifest.architecture_facts.names:
+            yield from _check_source(path, entry, renaming or Renaming())
+        elif entry.source == entry.tensor:
+            yield Discrepancy(f"{path}.from", entry.source, "no other name")
 
 
 def _check_removed(path: str, entry: FootprintEntry, decoded: Decoded) -> Discrepancies:
@@ -52,12 +56,12 @@ def _check_removed(path: str, entry: FootprintEntry, decoded: Decoded) -> Discre
         yield Discrepancy(f"{path}.codec", entry.codec, REMOVED)
 
 
-def _check_source(path: str, entry: FootprintEntry, renaming: Renaming | None) -> Discrepancies:
-    """Another name in the tuned model is one that the stated renaming gives."""
-    if entry.change == "removed" or entry.source == entry.tensor:
-        yield Discrepancy(f"{path}.from", entry.source, "no other name")
-    elif renaming is not None and renaming.to_graft(entry.source or "") != entry.tensor:
+def _check_source(path: str, entry: FootprintEntry, renaming: Renaming) -> Discrepancies:
+    """A name in the tuned model is the one that the stated prefixes give, and is left out else."""
+    if renaming.to_graft(entry.source or entry.tensor) != entry.tensor:
         yield Discrepancy(f"{path}.from", entry.source, "not what `settings.renamed` gives")
+    elif entry.source == entry.tensor:
+        yield Discrepancy(f"{path}.from", entry.source, "no other name")
 
 
 def _renaming(manifest: Manifest) -> Renaming | None:

@@ -5,7 +5,7 @@ from itertools import chain
 from math import isfinite
 from typing import Any
 
-from skillpm.delta.codecs import lowrank, svd, topk
+from skillpm.delta.codecs import svd, topk
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.recompute import DecodedTensor
@@ -13,12 +13,18 @@ from skillpm.delta.schemes import COLUMN_GROUPS, lossy_codec, split_rank
 from skillpm.errors import SpecError
 from skillpm.spec.budget import Budget
 from skillpm.spec.compat import adds_up
+from skillpm.spec.exactness import EXACT, FACTORS, holds_adapter, is_exact
 from skillpm.spec.manifest import FootprintEntry, Manifest
-from skillpm.verification.codecs import EXACT, holds_adapter, is_exact
 from skillpm.verification.evidence import Discrepancies, Discrepancy
 
 Tensors = Mapping[str, DecodedTensor]
 _SETTINGS = "compression.settings"
+_OWN_KEYS = {
+    "lossless": frozenset({"adapter"}),
+    "graftllm": frozenset({"alpha", "energy", "rank", "mlp_rank", "columns", "group"}),
+    "auto": frozenset({"budget", "keep", "scale", "curve", "divergence", "of"}),
+}
+"""The settings that a scheme has, and no other; what several have is in none."""
 
 
 def check_scheme(manifest: Manifest, tensors: Tensors, size: int) -> Discrepancies:
@@ -26,22 +32,25 @@ def check_scheme(manifest: Manifest, tensors: Tensors, size: int) -> Discrepanci
 
     `size` are the bytes of all blobs of the pack.
     """
-    scheme = manifest.compression.scheme
+    stated = manifest.compression
     checks = {
         "lossless": _check_lossless(manifest, tensors),
         "graftllm": _check_graftllm(manifest, tensors),
         "auto": _check_auto(manifest, size),
     }
-    if scheme not in checks:
-        yield Discrepancy("compression.scheme", scheme, f"none of {', '.join(checks)}")
+    if stated.scheme not in checks:
+        yield Discrepancy("compression.scheme", stated.scheme, f"none of {', '.join(checks)}")
         return
-    yield from checks[scheme]
-    if scheme != "lossless":
-        for entry in _carried(manifest):
-            if entry.codec == lowrank.NAME:
-                actual = f"an adapter's: `{entry.tensor}` holds its factors"
-                yield Discrepancy("compression.scheme", scheme, actual)
-                return
+    for scheme, keys in _OWN_KEYS.items():
+        foreign = sorted(keys & stated.settings.keys())
+        if scheme != stated.scheme and foreign:
+            actual = f"one with `{foreign[0]}`, a setting of {scheme}"
+            yield Discrepancy("compression.scheme", stated.scheme, actual)
+    factors = [entry for entry in _carried(manifest) if entry.codec == FACTORS]
+    if stated.scheme != "lossless" and factors:
+        actual = f"an adapter's: `{factors[0].tensor}` holds its factors"
+        yield Discrepancy("compression.scheme", stated.scheme, actual)
+    yield from checks[stated.scheme]
 
 
 def _carried(manifest: Manifest) -> list[FootprintEntry]:
@@ -68,7 +77,7 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
         yield Discrepancy(path, manifest.compression.settings["adapter"], "no record of an adapter")
         return
     stated = manifest.compression.settings["adapter"]
-    records = [one.settings for one in tensors.values() if one.codec == lowrank.NAME]
+    records = [one.settings for one in tensors.values() if one.codec == FACTORS]
     ranks = sorted({record["rank"] for record in records})
     modules = stated.get("modules")
     if type(modules) is not int or modules < len(records):
@@ -80,17 +89,19 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     dora = any(record["axis"] is not None for record in records)
     if stated.get("dora") is not dora and (records or type(stated.get("dora")) is not bool):
         yield Discrepancy(f"{path}.dora", stated.get("dora"), dora)
-    yield from _check_numbers(path, stated, positive=("alpha",))
+    yield from _check_positive(f"{path}.alpha", stated.get("alpha"))
 
 
-def _check_numbers(
-    path: str, stated: Mapping[str, Any], *, positive: tuple[str, ...]
-) -> Discrepancies:
-    for key in positive:
-        value = stated.get(key)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (number and isfinite(value) and 0 < value < 2**53):
-            yield Discrepancy(f"{path}.{key}", value, "a positive number")
+def _is_number(value: object, low: float = 0.0, high: float = 2.0**53) -> bool:
+    """Whether a value is a finite number between these, and no boolean."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return low <= value <= high and isfinite(value)
+
+
+def _check_positive(path: str, value: object) -> Discrepancies:
+    if not _is_number(value, low=2.0**-60):
+        yield Discrepancy(path, value, "no positive number")
 
 
 def _check_graftllm(manifest: Manifest, tensors: Tensors) -> Discrepancies:
@@ -111,8 +122,7 @@ def _check_graftllm(manifest: Manifest, tensors: Tensors) -> Discrepancies:
 
 
 def _is_share(settings: Mapping[str, Any], key: str) -> bool:
-    value = settings.get(key)
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+    return _is_number(settings.get(key), low=2.0**-60, high=1.0)
 
 
 def _check_tensor(manifest: Manifest, entry: FootprintEntry, tensors: Tensors) -> Discrepancies:
@@ -154,7 +164,7 @@ def _check_svd(
 def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
     """A budget that the pack keeps to; a share, a scale and a curve that can be such."""
     settings = manifest.compression.settings
-    yield from _check_numbers(_SETTINGS, settings, positive=("scale",))
+    yield from _check_positive(f"{_SETTINGS}.scale", settings.get("scale"))
     if not {"budget", "keep"} & settings.keys():
         yield Discrepancy(_SETTINGS, "no target", "`auto`, which needs `budget` or `keep`")
     if "keep" in settings and not _is_share(settings, "keep"):
@@ -163,7 +173,7 @@ def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
         yield from _check_budget(settings["budget"], manifest.compression.delta_bytes, size)
     for key in ("divergence", "of"):
         value = settings.get(key, 0.0)
-        if not isinstance(value, int | float) or not (isfinite(value) and value >= 0):
+        if not _is_number(value):
             yield Discrepancy(f"{_SETTINGS}.{key}", value, "a number that is not negative")
     if not _is_curve(settings.get("curve")):
         yield Discrepancy(f"{_SETTINGS}.curve", settings.get("curve"), "pairs of bytes and a share")
@@ -184,8 +194,4 @@ def _is_curve(curve: object) -> bool:
     if not isinstance(curve, list):
         return False
     points = [point for point in curve if isinstance(point, list) and len(point) == 2]  # noqa: PLR2004 - a pair
-    numbers = [n for point in points for n in point]
-    return len(points) == len(curve) and all(
-        isinstance(n, int | float) and not isinstance(n, bool) and isfinite(n) and n >= 0
-        for n in numbers
-    )
+    return len(points) == len(curve) and all(_is_number(n) for point in points for n in point)

@@ -1,9 +1,10 @@
-"""Which codecs carry a tensor without any error."""
+"""Which codecs carry a tensor without any error, told from a manifest alone."""
 
-from skillpm.delta.codecs import lossless, lowrank, whole
 from skillpm.spec.manifest import Manifest
 
-EXACT = frozenset({lossless.NAME, whole.NAME})
+EXACT = frozenset({"lossless", "whole"})
+FACTORS = "lowrank"
+"""The codec that keeps an adapter's factors."""
 
 
 def is_exact(manifest: Manifest, codec: str) -> bool:
@@ -11,7 +12,7 @@ def is_exact(manifest: Manifest, codec: str) -> bool:
 
     The factors of an adapter do: the tuned model is the base with that adapter on it.
     """
-    return codec in EXACT or (codec == lowrank.NAME and holds_adapter(manifest))
+    return codec in EXACT or (codec == FACTORS and holds_adapter(manifest))
 
 
 def holds_adapter(manifest: Manifest) -> bool:
