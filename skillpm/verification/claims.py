@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from skillpm.delta.kinds import kind_of
 from skillpm.spec.exactness import EXACT, FACTORS, is_exact
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.requirements import Requirement
@@ -38,8 +39,10 @@ _PATHS = {
     "must_understand": _CHOICE,
     "provenance": _AUTHOR,
 }
-_CHECKED_SETTINGS = frozenset({"group", "columns"})
-"""The payload's records say these in full; other settings are bounded by it at most."""
+_CHECKED_SETTINGS = frozenset({"group", "columns", "rank"})
+"""Settings of `graftllm` that the records of its factors show; others are bounded at most."""
+_CHECKED_FACTS = frozenset({"ranks", "dora"})
+"""What the records of an adapter's factors show of it."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,7 @@ def _compression(manifest: Manifest) -> Iterator[Claim]:
             _TUNED
         )
         yield Claim("compression.scheme", stated.scheme, reason)
-    for key, value in sorted(stated.settings.items()):
-        if key not in _CHECKED_SETTINGS:
-            yield Claim(f"compression.settings.{key}", value, _SETTING)
+    yield from _settings(manifest)
     if not all(is_exact(manifest, entry.codec) for entry in manifest.footprint if entry.layer):
         yield Claim("compression.relative_error", stated.relative_error, _TUNED)
     for kind, module in stated.modules.items():
@@ -120,6 +121,23 @@ def _compression(manifest: Manifest) -> Iterator[Claim]:
         if not codecs <= exact:
             path = f"compression.modules.{kind}.relative_error"
             yield Claim(path, module.relative_error, _TUNED)
+
+
+def _settings(manifest: Manifest) -> Iterator[Claim]:
+    for key, value in sorted(manifest.compression.settings.items()):
+        path = f"compression.settings.{key}"
+        if key == "adapter" and isinstance(value, dict):
+            for name, inner in sorted(value.items()):
+                if name not in _CHECKED_FACTS:
+                    yield Claim(f"{path}.{name}", inner, _SETTING)
+        elif key not in _CHECKED_SETTINGS or not _has_factors(manifest, key):
+            yield Claim(path, value, _SETTING)
+
+
+def _has_factors(manifest: Manifest, setting: str) -> bool:
+    """Whether the payload holds factors that show a setting; `rank` is that of other than MLPs."""
+    factored = [entry.tensor for entry in manifest.footprint if entry.codec == "svd"]
+    return any(setting != "rank" or kind_of(name) != "mlp" for name in factored)
 
 
 def _footprint(manifest: Manifest) -> Iterator[Claim]:

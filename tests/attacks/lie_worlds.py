@@ -209,6 +209,8 @@ def lies(manifest: dict[str, Any]) -> Iterator[Lie]:
             yield Lie(path_text(steps), other, changed)
         if isinstance(value, list | dict):
             for key in list(value) if isinstance(value, dict) else range(len(value)):
+                if value[key] is None:
+                    continue  # what is left out is null
                 changed = copy.deepcopy(manifest)
                 del _at(changed, steps)[key]
                 yield Lie(path_text((*steps, key)), "left out", changed)

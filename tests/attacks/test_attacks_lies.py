@@ -26,6 +26,7 @@ CLAIMS = {
     "capabilities[*].value": "needs the models run: `skillpm probe`",
     "capabilities[*].base_value": "needs the models run: `skillpm probe`",
     "capabilities[1]": "measured without probes that the pack carries",
+    "compression.scheme": "lossless, of an adapter: that no other model was cut down to it",
     "compression.relative_error": "needs the tuned model",
     "compression.modules.*.relative_error": "needs the tuned model",
     "compression.settings.energy": "needs the singular values of the tuned model's delta",
@@ -140,7 +141,7 @@ def test_an_annotation_that_is_not_what_the_manifest_says_is_refused(
 ) -> None:
     forge = liars.forge("lossless")
     forge.image["annotations"]["org.opencontainers.image.title"] = "acme/another"
-    with pytest.raises(SkillpmError, match="OCI annotation org.opencontainers.image.title"):
+    with pytest.raises(SkillpmError, match=r"OCI annotation .*image\.title"):
         liars.verify(forge.write(tmp_path / "lie.skillpack"))
     forge.image["annotations"] = {"org.example.note": "others may say what they like"}
     assert liars.verify(forge.write(tmp_path / "noted.skillpack")).root
