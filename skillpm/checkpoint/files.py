@@ -51,6 +51,10 @@ class OpenFile:
             status.st_ctime_ns,
         )
 
+    def fileno(self) -> int:
+        """The file descriptor, for calls that share the file's blocks; it stays this object's."""
+        return self._fd
+
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)

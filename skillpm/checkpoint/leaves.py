@@ -1,4 +1,4 @@
-"""Who a model is: the leaves of all tensors, hashed in parallel, remembered by file (law 5)."""
+"""The identity of a model: the leaves of all tensors, hashed in parallel, remembered by file."""
 
 import os
 from collections.abc import Callable
@@ -26,10 +26,10 @@ class LeafCache:
     """Leaves by file key, one small JSON file each. A damaged or foreign entry is a miss."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def _path(self, key: FileKey) -> Path:
-        return self._folder / f"{Digest.of(json.canonical(list(key))).hex}.json"
+        return self.folder / f"{Digest.of(json.canonical(list(key))).hex}.json"
 
     def get(self, key: FileKey) -> dict[str, Digest] | None:
         """The leaves of the file with this key, if they are known."""
@@ -50,28 +50,37 @@ class LeafCache:
         path = self._path(key)
         staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             staged.write_bytes(json.canonical(plain))
             staged.replace(path)
         except OSError:
             with suppress(OSError):
                 staged.unlink(missing_ok=True)
 
+    def forget(self, key: FileKey) -> None:
+        """Remove what is remembered of a file, where anything is and it can be removed."""
+        with suppress(OSError):
+            self._path(key).unlink(missing_ok=True)
+
 
 def identify(
     model: Checkpoint,
     cache: LeafCache | None = None,
     *,
+    trusted: bool = True,
     now_ns: int = 0,
     workers: int = 2,
     advance: Advance = no_advance,
 ) -> Identity:
-    """The identity of a model. Costs one read and SHA-256 of what the cache does not know."""
+    """The identity of a model. Costs one read and SHA-256 of what the cache does not know.
+
+    A cache that is not `trusted` is not read; what was hashed then takes the place of its entries.
+    """
     leaves: dict[str, Digest] = {}
     with ThreadPoolExecutor(workers) as pool:
         for shard in model.shards.values():
             key = shard.file.key()
-            known = cache.get(key) if cache else None
+            known = cache.get(key) if cache and trusted else None
             names = [placed.spec.name for placed in shard.header.tensors]
             if known is not None and known.keys() == set(names):
                 leaves |= known
@@ -82,6 +91,8 @@ def identify(
             leaves |= fresh
             if cache and _settled(shard, key, now_ns):
                 cache.put(key, fresh)
+            elif cache:
+                cache.forget(key)
     return Identity(model.specs, leaves)
 
 

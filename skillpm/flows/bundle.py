@@ -111,11 +111,6 @@ def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
 
 
 def _files(setting: Setting, packs: list[StoredPack]) -> dict[Digest, Path]:
-    """Every blob of the packs, hashed now."""
-    found: dict[Digest, Path] = {}
-    sizes = {digest: size for pack in packs for digest, size in pack.image.blobs.items()}
-    advance = setting.progress("hashing blobs", sum(sizes.values()))
-    for digest, size in sizes.items():
-        found[digest] = setting.store.open(digest).path
-        advance(size)
-    return found
+    """Where every blob of the packs lies; the writer hashes each as it goes into the file."""
+    blobs = {digest for pack in packs for digest in pack.image.blobs}
+    return {digest: setting.store.path_of(digest) for digest in blobs}

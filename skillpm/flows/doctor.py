@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from skillpm.checkpoint.place import place
+from skillpm.checkpoint.files import OpenFile
+from skillpm.checkpoint.place import clone
 from skillpm.environment.project import Project, drift
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.flows.anypack import check_is
@@ -125,7 +126,7 @@ def _features(_setting: Setting, project: Project) -> Iterator[Check]:
     """How a graft can share the files that it does not change."""
     with _probe(project.folder) as path:
         (path / "one").write_bytes(b"skillpm")
-        clones = place(path / "one", path / "two", link=False).written == 0
+        clones = clone(OpenFile(path / "one"), path / "two")
         try:
             os.link(path / "one", path / "three")
             links = True

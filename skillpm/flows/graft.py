@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.place import make_read_only, why_not_linked
 from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
@@ -30,6 +31,7 @@ from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_o
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.flows.solve import check_together
+from skillpm.flows.words import counted
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merging import MERGED
@@ -62,12 +64,14 @@ def graft(
     *,
     link: bool,
     fresh: bool = False,
+    verify: bool = False,
 ) -> Grafted:
     """Write the graft of the current generation to `target` in one swap.
 
     What a graft that is there already has is taken over, unless a `fresh` one is asked for; where
-    nothing differs it is left alone. The root is checked against the lock, and the first full
-    graft writes it there.
+    nothing differs it is left alone. All bytes of the graft are hashed as they lie there. With
+    `verify` the base is hashed before too, whatever the leaf cache knows. The root is checked
+    against the lock, and the first full graft writes it there.
     """
     started = time.monotonic()
     project = Project(setting.project)
@@ -79,13 +83,13 @@ def graft(
         current = project.generation()
         base = open_base(setting, project)
         check_target(place, base)
-        identity = setting.identify(base, "hashing base")
+        identity = setting.identify(base, "hashing base", cached=not verify)
         check_project_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         if lock.graft.routed:
             _check_part(setting, lock, only)
         remember_project(setting, project, current.lockfile)
-        written = _write(setting, _Order(project, lock, place, link, fresh), base, identity)
+        written = _write(setting, _Order(project, lock, place, link, fresh, verify), base, identity)
         if not only:
             _remember_root(project, current.lockfile, written.root)
     skills, seconds = tuple(lock.skills.values()), time.monotonic() - started
@@ -184,6 +188,7 @@ class _Order:
     target: Path
     link: bool
     fresh: bool
+    verify: bool
 
 
 def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity) -> Written:
@@ -193,11 +198,13 @@ def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity
     sums = sums_of(composition, list(order.lock.skills.values()))
     stamp = {**stamp_of(order.lock, identity.root), SUMS: sums}
     assembly = Assembly(base, identity, composition, side, order.link, stamp)
-    old = None if order.fresh else open_old(setting, order.target, identity.root)
+    old = None
+    if not order.fresh:
+        old = open_old(setting, order.target, identity.root, cached=not order.verify)
     if old is None:
         return _swap_in(setting, order, assembly)
     reuse = Reuse(assembly, old)
-    written = reuse.as_it_is()
+    written = reuse.as_it_is(setting)
     if written is not None:
         check_root(order.lock, written.root)
         return written
@@ -227,6 +234,8 @@ def _swap_in(
         check_root(order.lock, written.root)
         if reuse is not None:
             reuse.check_unmoved()
+        for name in written.linked:
+            make_read_only(swap.staged / name)
         write_journal(project, swap.plain(ready=True))
     except OSError as problem:
         swap.discard()
@@ -240,7 +249,24 @@ def _swap_in(
         raise StateError(f"`{target}` was taken by something else meanwhile")
     clear_journal(project)
     remember_leaves(setting, target, written.leaves)
+    if order.link:
+        _say_linked(setting, target, assembly, written)
     return written
+
+
+def _say_linked(setting: Setting, target: Path, assembly: Assembly, written: Written) -> None:
+    """What a graft shares with its base, and which files were copied after all, and why."""
+    base, place = assembly.base, assembly.base.path.resolve()
+    if written.linked:
+        setting.say(
+            f"note: {counted(len(written.linked), 'file')} of `{target}` and of the base "
+            f"`{place}` are the same file (hard links): an edit of the graft edits the base. "
+            "They were made read-only in both; `skillpm graft` without `--link` writes copies"
+        )
+    for name in sorted(base.shards.keys() - written.linked):
+        reason = why_not_linked(base.shards[name].file.path)
+        if reason is not None:
+            setting.say(f"note: `{name}` of the base is never linked: {reason}")
 
 
 def _prepare(project: Project, target: Path) -> Swap:

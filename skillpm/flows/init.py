@@ -39,7 +39,7 @@ def init_project(setting: Setting, base: Path, like: str | None = None) -> Initi
             hint="`skillpm list` shows what is installed",
         )
     model = open_model(base)
-    root = setting.identify(model, "hashing base").root
+    root = setting.identify(model, "hashing base", cached=False).root
     shown = _relative(base, project.folder)
     with changing(setting, project, "init"):
         KnownProjects(setting.home).remember(project.folder, ())

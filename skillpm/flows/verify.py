@@ -42,7 +42,7 @@ def verify_pack(
         check_documents(documents_of(pack))
         return Verified(pack, None, claims)
     model = open_model(base)
-    hashed = HashedBase(model, setting.identify(model, "hashing base"))
+    hashed = HashedBase(model, setting.identify(model, "hashing base", cached=False))
     root = verify_on_base(setting, pack, hashed, accept_footprint=accept_footprint)
     setting.verified.remember(pack.digest, hashed.identity.root)
     return Verified(pack, root, claims)
