@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -17,8 +17,11 @@ from skillpm.errors import RegistryError, UsageError
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
+    from skillpm.environment.project import Project
     from skillpm.flows.setting import Advance, Setting
     from skillpm.index.ports import Index
+    from skillpm.spec.lockfile import LockedSkill, Lockfile
+    from skillpm.store.verified import VerifiedPacks
 
 
 @dataclass
@@ -136,6 +139,13 @@ def home() -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("skillpm")
 
 
+def verified_packs(state: State) -> "VerifiedPacks":
+    """The packs that this home has verified, for commands that need nothing else of a setting."""
+    from skillpm.store.verified import VerifiedPacks
+
+    return VerifiedPacks((state.home or home()).expanduser().absolute())
+
+
 def make_setting(state: State, *, timeout: float = inf) -> "Setting":
     """The setting that a flow runs in; a search for a solution takes `timeout` seconds at most."""
     from skillpm.cli.progress import Bars
@@ -181,9 +191,19 @@ def setting_of(
         fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
         tidy_registry=_tidy_registry,
         patience=lambda: Patience.starting(time.monotonic, timeout),
+        verify_packs=_verify_packs,
     )
     closing(setting.close)
     return setting
+
+
+def _verify_packs(
+    setting: "Setting", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
+) -> tuple[str, ...]:
+    """Asked only where a pack was never verified here: it takes the tensor libraries."""
+    from skillpm.flows.verify_installed import verify_packs
+
+    return verify_packs(setting, project, lock, waiting)
 
 
 def _tidy_registry(url: str) -> None:

@@ -22,27 +22,27 @@ def check_capabilities(pack: PackDocuments) -> Discrepancies:
     layers = pack.image.layer(PROBES_TYPE)
     if not layers:
         for path, _ in probed:
-            yield Discrepancy(path, "measured by probes", "without them: the pack carries none")
+            yield Discrepancy(path, "measured by probes", "none: the pack carries no probes")
         return
     try:
         probes = parse_probes(pack.read(layers[0].digest), "the probe file")
     except SpecError as problem:
-        yield Discrepancy("the probe file", "readable", f"not: {problem.message}")
+        yield Discrepancy("the probe file", "carried", f"one that can be read: {problem.message}")
         return
     seen: set[str] = set()
     for path, one in probed:
         yield from _check_probed(path, one, probes, layers[0].digest)
         if one.metric in seen:
-            yield Discrepancy(f"{path}.metric", one.metric, "recorded already")
+            yield Discrepancy(f"{path}.metric", one.metric, "another: it is recorded twice")
         seen.add(one.metric)
     for metric in sorted(probes.items.keys() - seen):
-        yield Discrepancy("capabilities", "complete", f"without what the probes say of {metric}")
+        yield Discrepancy("capabilities", "nothing", f"what the probes gave for {metric}")
 
 
 def _check_probed(path: str, stated: Capability, probes: Probes, digest: Digest) -> Discrepancies:
     if stated.metric not in METRICS or stated.metric not in probes.items:
         asked = ", ".join(sorted(probes.items))
-        yield Discrepancy(f"{path}.metric", stated.metric, f"not asked by the probes: {asked}")
+        yield Discrepancy(f"{path}.metric", stated.metric, f"one that the probes ask for: {asked}")
         return
     if stated.probes != digest:
         yield Discrepancy(f"{path}.probes", stated.probes, digest)

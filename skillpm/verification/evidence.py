@@ -12,16 +12,14 @@ from skillpm.spec.oci import PackImage
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """A statement of a manifest that does not hold: where it stands, what it says, what is so."""
+    """A statement of a manifest that does not hold: where it stands, what it says, what would be so."""
 
     path: str
     stated: object
-    actual: object
+    expected: object
 
     def __str__(self) -> str:
-        return (
-            f"{self.path}: the manifest says {shown(self.stated)}, but it is {shown(self.actual)}"
-        )
+        return f"{self.path}: stated {shown(self.stated)}, expected {shown(self.expected)}"
 
 
 Discrepancies = Iterator[Discrepancy]

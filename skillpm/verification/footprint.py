@@ -14,7 +14,9 @@ def check_footprint_form(manifest: Manifest) -> Discrepancies:
     names = [entry.tensor for entry in manifest.footprint]
     for place, (name, expected) in enumerate(zip(names, sorted(names), strict=True)):
         if name != expected:
-            yield Discrepancy(f"footprint[{place}].tensor", name, f"out of order: {expected}")
+            yield Discrepancy(
+                f"footprint[{place}].tensor", name, f"{expected}, in the order of names"
+            )
             break
     blocks: dict[str, Digest] = {}
     layers: dict[Digest, str] = {}
@@ -23,9 +25,11 @@ def check_footprint_form(manifest: Manifest) -> Discrepancies:
             continue
         block, path = block_of(entry.tensor), f"footprint[{place}].layer"
         if blocks.setdefault(block, entry.layer) != entry.layer:
-            yield Discrepancy(path, entry.layer, f"apart from its block `{block}`")
+            yield Discrepancy(path, entry.layer, f"one layer for the block `{block}`")
         if layers.setdefault(entry.layer, block) != block:
-            yield Discrepancy(path, entry.layer, f"a layer of block `{layers[entry.layer]}` too")
+            yield Discrepancy(
+                path, entry.layer, f"a layer apart from block `{layers[entry.layer]}`"
+            )
 
 
 def check_entries(manifest: Manifest, decoded: Decoded) -> Discrepancies:
@@ -36,17 +40,17 @@ def check_entries(manifest: Manifest, decoded: Decoded) -> Discrepancies:
         if entry.change == "removed":
             yield from _check_removed(path, entry, decoded)
             if entry.source is not None:
-                yield Discrepancy(f"{path}.from", entry.source, "not in the tuned model")
+                yield Discrepancy(f"{path}.from", entry.source, "none: the tensor is removed")
         elif renaming is not None or not manifest.architecture_facts.names:
             yield from _check_source(path, entry, renaming or Renaming())
         elif entry.source == entry.tensor:
-            yield Discrepancy(f"{path}.from", entry.source, "no other name")
+            yield Discrepancy(f"{path}.from", entry.source, "another name, or none")
 
 
 def _check_removed(path: str, entry: FootprintEntry, decoded: Decoded) -> Discrepancies:
     before = decoded.specs.get(entry.tensor)
     if before is None:
-        yield Discrepancy(f"{path}.change", entry.change, "not in what the pack was cut from")
+        yield Discrepancy(f"{path}.change", entry.change, "a tensor of what the pack was cut from")
         return
     if entry.shape != before.shape:
         yield Discrepancy(f"{path}.shape", list(entry.shape), list(before.shape))
@@ -59,9 +63,9 @@ def _check_removed(path: str, entry: FootprintEntry, decoded: Decoded) -> Discre
 def _check_source(path: str, entry: FootprintEntry, renaming: Renaming) -> Discrepancies:
     """A name in the tuned model is the one that the stated prefixes give, and is left out else."""
     if renaming.to_graft(entry.source or entry.tensor) != entry.tensor:
-        yield Discrepancy(f"{path}.from", entry.source, "not what `settings.renamed` gives")
+        yield Discrepancy(f"{path}.from", entry.source, "what `settings.renamed` gives")
     elif entry.source == entry.tensor:
-        yield Discrepancy(f"{path}.from", entry.source, "no other name")
+        yield Discrepancy(f"{path}.from", entry.source, "another name, or none")
 
 
 def _renaming(manifest: Manifest) -> Renaming | None:

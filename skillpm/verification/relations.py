@@ -11,7 +11,11 @@ def check_requirements(manifest: Manifest) -> Discrepancies:
     for place, lower in enumerate(manifest.over):
         exact = str(Requirement.exact(lower.skill, lower.version))
         if exact not in required:
-            yield Discrepancy(f"over[{place}]", f"{lower.skill} {lower.version}", "not required so")
+            yield Discrepancy(
+                f"over[{place}]",
+                f"{lower.skill} {lower.version}",
+                "a requirement of exactly that version",
+            )
 
 
 def check_lower(manifest: Manifest, decoded: Decoded) -> Discrepancies:
@@ -21,14 +25,18 @@ def check_lower(manifest: Manifest, decoded: Decoded) -> Discrepancies:
     for place, one in enumerate(manifest.over):
         below = lower.get(one.digest)
         if below is None:
-            yield Discrepancy(f"over[{place}].digest", one.digest, "of no pack below")
+            yield Discrepancy(
+                f"over[{place}].digest", one.digest, "a pack that this one is layered on"
+            )
             continue
         if one.skill != below.skill:
             yield Discrepancy(f"over[{place}].skill", one.skill, below.skill)
         if one.version != below.version:
             yield Discrepancy(f"over[{place}].version", one.version, below.version)
         if below.base.root != manifest.base.root:
-            yield Discrepancy(f"over[{place}].digest", one.digest, f"of base {below.base.root}")
+            yield Discrepancy(
+                f"over[{place}].digest", one.digest, f"one of base {manifest.base.root}"
+            )
     for digest, below in decoded.lower:
         if digest not in named:
-            yield Discrepancy("over", "without it", f"also on top of {below.ref}")
+            yield Discrepancy("over", "nothing", f"{below.ref}, which it is layered on too")

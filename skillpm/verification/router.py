@@ -12,4 +12,4 @@ def check_signature(pack: PackDocuments) -> Discrepancies:
         try:
             parse_signature(pack.read(layer.digest), pack.manifest.base.root, "the signature")
         except IntegrityError as problem:
-            yield Discrepancy("the router signature", "one", f"none: {problem.message}")
+            yield Discrepancy("the router signature", "carried", f"a sound one: {problem.message}")

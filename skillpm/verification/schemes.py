@@ -39,17 +39,17 @@ def check_scheme(manifest: Manifest, tensors: Tensors, size: int) -> Discrepanci
         "auto": _check_auto(manifest, size),
     }
     if stated.scheme not in checks:
-        yield Discrepancy("compression.scheme", stated.scheme, f"none of {', '.join(checks)}")
+        yield Discrepancy("compression.scheme", stated.scheme, " or ".join(checks))
         return
     for scheme, keys in _OWN_KEYS.items():
         foreign = sorted(keys & stated.settings.keys())
         if scheme != stated.scheme and foreign:
-            actual = f"one with `{foreign[0]}`, a setting of {scheme}"
-            yield Discrepancy("compression.scheme", stated.scheme, actual)
+            expected = f"{scheme}, whose setting `{foreign[0]}` is there"
+            yield Discrepancy("compression.scheme", stated.scheme, expected)
     factors = [entry for entry in _carried(manifest) if entry.codec == FACTORS]
     if stated.scheme != "lossless" and factors:
-        actual = f"an adapter's: `{factors[0].tensor}` holds its factors"
-        yield Discrepancy("compression.scheme", stated.scheme, actual)
+        expected = f"lossless: `{factors[0].tensor}` holds an adapter's factors"
+        yield Discrepancy("compression.scheme", stated.scheme, expected)
     yield from checks[stated.scheme]
 
 
@@ -60,8 +60,8 @@ def _carried(manifest: Manifest) -> list[FootprintEntry]:
 def _check_lossless(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     for entry in _carried(manifest):
         if not is_exact(manifest, entry.codec):
-            actual = f"lossy: `{entry.tensor}` is encoded with `{entry.codec}`"
-            yield Discrepancy("compression.scheme", "lossless", actual)
+            expected = f"a lossy one: `{entry.tensor}` is encoded with `{entry.codec}`"
+            yield Discrepancy("compression.scheme", "lossless", expected)
             return
     if "adapter" in manifest.compression.settings:
         yield from _check_adapter(manifest, tensors)
@@ -74,7 +74,7 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     """
     path = f"{_SETTINGS}.adapter"
     if not holds_adapter(manifest):
-        yield Discrepancy(path, manifest.compression.settings["adapter"], "no record of an adapter")
+        yield Discrepancy(path, manifest.compression.settings["adapter"], "a record of an adapter")
         return
     stated = manifest.compression.settings["adapter"]
     records = [one.settings for one in tensors.values() if one.codec == FACTORS]
@@ -101,7 +101,7 @@ def _is_number(value: object, low: float = 0.0, high: float = 2.0**53) -> bool:
 
 def _check_positive(path: str, value: object) -> Discrepancies:
     if not _is_number(value, low=2.0**-60):
-        yield Discrepancy(path, value, "no positive number")
+        yield Discrepancy(path, value, "a positive number")
 
 
 def _check_graftllm(manifest: Manifest, tensors: Tensors) -> Discrepancies:
@@ -127,18 +127,18 @@ def _is_share(settings: Mapping[str, Any], key: str) -> bool:
 
 def _check_tensor(manifest: Manifest, entry: FootprintEntry, tensors: Tensors) -> Discrepancies:
     """A tensor of `graftllm`: its codec follows from its name and shape, its size from settings."""
-    expected = lossy_codec(entry.spec) if adds_up(entry) else None
-    right = entry.codec == expected if expected else entry.codec in EXACT
+    codec = lossy_codec(entry.spec) if adds_up(entry) else None
+    right = entry.codec == codec if codec else entry.codec in EXACT
     settings, record = manifest.compression.settings, tensors[entry.tensor].settings
     if not right:
-        actual = f"another: it encodes `{entry.tensor}` with `{expected or 'lossless'}`"
-        yield Discrepancy("compression.scheme", "graftllm", actual)
-    elif expected == topk.NAME:
+        expected = f"`{codec or 'lossless'}` for `{entry.tensor}`, or another scheme"
+        yield Discrepancy("compression.scheme", "graftllm", expected)
+    elif codec == topk.NAME:
         kept, limit = sum(record["counts"]), round(settings["alpha"] * entry.spec.elements)
         if kept > limit:
-            actual = f"more: `{entry.tensor}` keeps {kept} of {entry.spec.elements}"
-            yield Discrepancy(f"{_SETTINGS}.alpha", settings["alpha"], actual)
-    elif expected == svd.NAME:
+            expected = f"more: `{entry.tensor}` keeps {kept} of {entry.spec.elements}"
+            yield Discrepancy(f"{_SETTINGS}.alpha", settings["alpha"], expected)
+    elif codec == svd.NAME:
         yield from _check_svd(settings, entry, record)
 
 
@@ -152,13 +152,13 @@ def _check_svd(
     rank = sum(count for _, count in columns)
     groups = split_rank(rank, lesser, settings["columns"])
     if columns != [(group.bits, group.count) for group in groups]:
-        actual = f"others: `{entry.tensor}` has {columns}"
-        yield Discrepancy(f"{_SETTINGS}.columns", settings["columns"], actual)
+        expected = f"others: `{entry.tensor}` has {columns}"
+        yield Discrepancy(f"{_SETTINGS}.columns", settings["columns"], expected)
     key = "mlp_rank" if kind_of(entry.tensor) == "mlp" else "rank"
     limit = max(1, round(settings[key] * lesser))
     if rank > limit or (rank < limit and key == "rank"):
-        actual = f"another: `{entry.tensor}` has rank {rank} of {lesser}"
-        yield Discrepancy(f"{_SETTINGS}.{key}", settings[key], actual)
+        expected = f"another: `{entry.tensor}` has rank {rank} of {lesser}"
+        yield Discrepancy(f"{_SETTINGS}.{key}", settings[key], expected)
 
 
 def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
@@ -186,7 +186,7 @@ def _check_budget(text: object, dense: int, size: int) -> Discrepancies:
         yield Discrepancy(f"{_SETTINGS}.budget", text, "a budget like `5%` or `80MB`")
         return
     if size > limit:
-        yield Discrepancy(f"{_SETTINGS}.budget", text, f"exceeded: the pack has {size} bytes")
+        yield Discrepancy(f"{_SETTINGS}.budget", text, f"more: the pack has {size} bytes")
 
 
 def _is_curve(curve: object) -> bool:
