@@ -1,5 +1,6 @@
 """How the forecast of a dry run is shown: which skills a merge would hurt."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from skillpm.errors import UsageError
 if TYPE_CHECKING:
     from skillpm.flows.change import Changed
     from skillpm.spec.forecast import Forecast, PairForecast
+    from skillpm.spec.names import SkillName
 
 EXPLAIN = click.option(
     "--explain", is_flag=True, help="With --dry-run: forecast every pair of skills of the set."
@@ -43,19 +45,28 @@ def forecast_plain(done: "Changed", *, explain: bool) -> dict[str, Any]:
     skills = [{**asdict(one), "skill": str(one.skill)} for one in found.skills]
     notes = list(found.notes)
     told = {"forecast_notes": notes, "forecast_method": found.method}
-    return {"forecast": pairs, "forecast_skills": skills, **told}
+    unverified = sorted(map(str, done.unverified))
+    return {"forecast": pairs, "forecast_skills": skills, "unverified": unverified, **told}
 
 
 def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
     """A table of the pairs, the worst first, and a line for each skill that would be hurt."""
     found = _forecast(done, explain=explain)
-    if found is None or not (found.pairs or found.notes):
+    if found is None:
+        return
+    if done.unverified:
+        names = ", ".join(map(str, sorted(done.unverified)))
+        state.say(
+            f"not verified on this base: {names}; sizes, sketches and gains are as their authors "
+            "claim, and `skillpm install` verifies them first"
+        )
+    if not (found.pairs or found.notes):
         return
     if found.pairs:
         shown = found.pairs if explain else found.pairs[:ROWS]
         emit_lines("\nwhat a merge by `sum` would cost, forecast from the manifests alone:")
         head = ("a", "b", "overlap", "cosine", "a loses", "b loses", "level")
-        emit_table([_row(pair) for pair in shown], head)
+        emit_table([_row(pair, done.unverified) for pair in shown], head)
         if len(shown) < len(found.pairs):
             more = len(found.pairs) - len(shown)
             emit_line(f"and {more} pairs with no more harm: `--explain` shows all")
@@ -64,13 +75,15 @@ def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
     _show_hurt(state, done, found)
 
 
-def _row(pair: "PairForecast") -> tuple[object, ...]:
+def _row(pair: "PairForecast", unverified: "Collection[SkillName]") -> tuple[object, ...]:
+    claimed = pair.a in unverified or pair.b in unverified
+    level = f"{pair.level} (claimed)" if claimed else pair.level
     if pair.cosine is None or pair.cosine_error is None or pair.overlap is None:
-        return (pair.a, pair.b, "-", "-", "-", "-", pair.level)
+        return (pair.a, pair.b, "-", "-", "-", "-", level)
     near = abs(pair.cosine) < TOLD_APART * pair.cosine_error
     angle = f"{pair.cosine:.2f} ± {pair.cosine_error:.2f}{' (0?)' if near else ''}"
     losses = (_percent(pair.harm_to_a), _percent(pair.harm_to_b))
-    return (pair.a, pair.b, _percent(pair.overlap), angle, *losses, pair.level)
+    return (pair.a, pair.b, _percent(pair.overlap), angle, *losses, level)
 
 
 def _percent(share: float | None) -> str:

@@ -15,13 +15,19 @@ from skillpm.cli.output import (
     size_text,
 )
 from skillpm.cli.probing import show_capabilities
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, make_setting, verified_packs
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from skillpm.archive.reader import PackFile
+    from skillpm.spec.digests import Digest
+    from skillpm.verification.claims import Claim
 
 _PATH = click.Path(path_type=Path)
+_SHOWN = 48
+"""Characters of a claimed value."""
 
 
 @click.command(cls=Command)
@@ -40,6 +46,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
     from skillpm.flows.verify import inspect_pack
+    from skillpm.verification.claims import claims_of
 
     if plot is not None and plot.suffix.lower() != ".png":
         raise UsageError(
@@ -47,14 +54,17 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
             hint=f"--plot {plot.with_suffix('.png') if plot.name else 'pack.png'}",
         )
     found = inspect_pack(path)
+    bases = verified_packs(state).bases(found.digest)
     if plot is not None:
         _draw(found, plot)
         state.say(f"drew {clean(plot)}")
     if state.json:
         plain = found.manifest.plain()
-        emit_json({"digest": str(found.digest), "size": found.size, "manifest": plain})
+        head = {"digest": str(found.digest), "size": found.size, "manifest": plain}
+        claims = [claim.to_dict() for claim in claims_of(found.manifest)]
+        emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
         return
-    _show_pack(found)
+    _show_pack(found, bases)
 
 
 def _draw(found: "PackFile", plot: Path) -> None:
@@ -70,7 +80,9 @@ def _draw(found: "PackFile", plot: Path) -> None:
     write_picture(found, plot)
 
 
-def _show_pack(found: "PackFile") -> None:
+def _show_pack(found: "PackFile", bases: "Sequence[Digest]") -> None:
+    from skillpm.verification.claims import claims_of
+
     manifest = found.manifest
     compression = manifest.compression
     facts = {
@@ -80,6 +92,8 @@ def _show_pack(found: "PackFile") -> None:
         "authors": ", ".join(manifest.authors) or "-",
         "created": manifest.created,
         "digest": found.digest,
+        "verified": ", ".join(f"on base {base}" for base in bases)
+        or "never here: what follows is as its author claims (`skillpm verify PACK --base PATH`)",
         "base": f"{manifest.base.name} ({manifest.base.architecture}) {manifest.base.root}",
         "result": manifest.result_root,
         "over": ", ".join(f"{o.skill} {o.version}" for o in manifest.over) or "-",
@@ -108,6 +122,21 @@ def _show_pack(found: "PackFile") -> None:
     ]
     emit_table(rows, ("module", "codec", "bytes", "relative error"))
     show_capabilities(manifest)
+    _show_claims(claims_of(manifest))
+
+
+def _show_claims(claims: "Sequence[Claim]") -> None:
+    """What only the author can know, with the reason."""
+    import json
+
+    if claims:
+        click.echo("\nclaimed by the author, and not checked:")
+        rows = [(one.path, _cut(json.dumps(one.value)), one.reason) for one in claims]
+        emit_table(rows, ("claim", "value", "reason"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 @click.command(cls=Command)
@@ -115,7 +144,9 @@ def _show_pack(found: "PackFile") -> None:
 @click.option("--accept-footprint", is_flag=True, help="Go on on a base that is nearly right.")
 @click.pass_obj
 def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
-    r"""Re-hash a pack file; with --base, graft it in memory and check the promised root.
+    r"""Re-hash a pack file; with --base, recompute what its manifest says.
+
+    What only the author can know, such as the error against the tuned model, is listed as a claim.
 
     \b
     skillpm verify acme-math-1.0.0.skillpack --base ./model
@@ -126,8 +157,12 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     found = verify_pack(setting, path, setting.base, accept_footprint=accept_footprint)
     root = str(found.root) if found.root else None
     if state.json:
-        emit_json({"digest": str(found.pack.digest), "result_root": root, "verified": True})
+        claims = [claim.to_dict() for claim in found.claims]
+        head = {"digest": str(found.pack.digest), "result_root": root}
+        emit_json({**head, "verified": True, "claims": claims})
         return
     emit_line(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
     if root:
         emit_line(f"base + pack gives what it promised: {root}")
+        emit_line("all that can be recomputed of its manifest holds")
+    _show_claims(found.claims)

@@ -101,6 +101,11 @@ def error_text(relative: float | None) -> str:
     return "exact" if not relative else f"relative error {relative:.3g}"
 
 
+def verified_text(verified: bool) -> str:  # noqa: FBT001 - one fact, as a table shows it
+    """Whether this home verified a pack on its base; else its figures are its author's."""
+    return "yes" if verified else "never here"
+
+
 def say(text: str) -> None:
     """A note for people, on stderr."""
     _write(_indented(text), err=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.changes import plain
-from skillpm.cli.output import emit_json, emit_line, emit_table, size_text
+from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
 from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
-from skillpm.cli.state import Command, State
+from skillpm.cli.state import Command, State, verified_packs
 from skillpm.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def list_(state: State) -> None:
     found = list_installed(state.folder)
     generation = found.generation
     skills = generation.installed.values()
+    verified = verified_packs(state)
     if state.json:
         rows = [
             {
@@ -37,6 +38,7 @@ def list_(state: State) -> None:
                 "registry": one.registry,
                 "payload_bytes": one.payload_bytes,
                 "weight": one.weight,
+                "verified": verified.holds(one.digest, generation.base_root),
             }
             for one in skills
         ]
@@ -49,10 +51,20 @@ def list_(state: State) -> None:
     if skills:
         emit_line()
         rows_ = [
-            (o.skill, o.version, o.scheme, size_text(o.payload_bytes), o.weight, o.registry)
-            for o in skills
+            (
+                one.skill,
+                one.version,
+                one.scheme,
+                size_text(one.payload_bytes),
+                one.weight,
+                one.registry,
+                verified_text(verified.holds(one.digest, generation.base_root)),
+            )
+            for one in skills
         ]
-        emit_table(rows_, ("skill", "version", "scheme", "payload", "weight", "registry"))
+        emit_table(
+            rows_, ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+        )
     else:
         emit_line("nothing is installed")
 

@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
+from skillpm.cli.output import (
+    clean,
+    emit_json,
+    emit_line,
+    emit_lines,
+    emit_table,
+    size_text,
+    verified_text,
+)
 from skillpm.cli.params import SKILL
-from skillpm.cli.state import Command, State, global_params, make_setting
+from skillpm.cli.state import Command, State, global_params, make_setting, verified_packs
 
 if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
@@ -97,13 +105,20 @@ def search(state: State, text: str) -> None:
 
     found = flow(make_setting(state), text)
     if state.json:
-        rows = [{**_release(one), "summary": one.summary} for one in found]
+        rows = [
+            {**_release(one), "summary": one.summary, "verified": _is_verified(state, one)}
+            for one in found
+        ]
         emit_json({"results": rows})
         return
     if not found:
         state.say(f"no skill matches `{text}`" if text else "nothing was published yet")
         return
-    emit_table([(r.skill, r.version, r.summary) for r in found], ("skill", "version", "summary"))
+    lines = [
+        (one.skill, one.version, verified_text(_is_verified(state, one)), one.summary)
+        for one in found
+    ]
+    emit_table(lines, ("skill", "version", "verified", "summary"))
 
 
 @click.command(cls=Command)
@@ -119,7 +134,7 @@ def show(state: State, skill: "SkillName") -> None:
 
     releases = flow(make_setting(state), skill)
     if state.json:
-        emit_json({"skill": str(skill), "releases": [_full(one) for one in releases]})
+        emit_json({"skill": str(skill), "releases": [_full(state, one) for one in releases]})
         return
     emit_lines(f"{skill}  {clean(releases[-1].summary)}\n")
     rows = [
@@ -130,16 +145,26 @@ def show(state: State, skill: "SkillName") -> None:
             size_text(one.size),
             one.license or "-",
             one.base.short if one.base else "-",
+            verified_text(_is_verified(state, one)),
             ", ".join(map(str, one.requires)) or "-",
         )
         for one in releases
     ]
-    emit_table(rows, ("version", "state", "scheme", "size", "license", "base", "requires"))
+    head = ("version", "state", "scheme", "size", "license", "base", "verified", "requires")
+    emit_table(rows, head)
 
 
-def _full(release: "Release") -> dict[str, Any]:
+def _is_verified(state: State, release: "Release") -> bool:
+    """Whether this home verified a release on the base that it says it was cut from."""
+    if release.digest is None or release.base is None:
+        return False
+    return verified_packs(state).holds(release.digest, release.base)
+
+
+def _full(state: State, release: "Release") -> dict[str, Any]:
     return {
         **_release(release),
+        "verified": _is_verified(state, release),
         "size": release.size,
         "base": str(release.base) if release.base else None,
         "requires": [str(need) for need in release.requires],

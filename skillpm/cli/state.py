@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,9 +18,12 @@ from skillpm.errors import RegistryError, UsageError
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
+    from skillpm.environment.project import Project
     from skillpm.flows.setting import Advance, Setting
     from skillpm.index.ports import Index
     from skillpm.spec.location import RegistryLocation
+    from skillpm.spec.lockfile import LockedSkill, Lockfile
+    from skillpm.store.verified import VerifiedPacks
 
 
 @dataclass
@@ -138,6 +141,13 @@ def home() -> Path:
     return Path(named).expanduser() if named else platformdirs.user_data_path("skillpm")
 
 
+def verified_packs(state: State) -> "VerifiedPacks":
+    """The packs that this home has verified, for commands that need nothing else of a setting."""
+    from skillpm.store.verified import VerifiedPacks
+
+    return VerifiedPacks((state.home or home()).expanduser().absolute())
+
+
 def make_setting(state: State, *, timeout: float = inf) -> "Setting":
     """The setting that a flow runs in; a search for a solution takes `timeout` seconds at most."""
     from skillpm.cli.progress import Bars
@@ -185,9 +195,19 @@ def setting_of(
         fallback=registry,
         tidy_registry=partial(_tidy_registry, place / "registry"),
         patience=lambda: Patience.starting(time.monotonic, timeout),
+        verify_packs=_verify_packs,
     )
     closing(setting.close)
     return setting
+
+
+def _verify_packs(
+    setting: "Setting", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
+) -> tuple[str, ...]:
+    """Asked only where a pack was never verified here: it takes the tensor libraries."""
+    from skillpm.flows.verify_installed import verify_packs
+
+    return verify_packs(setting, project, lock, waiting)
 
 
 def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":

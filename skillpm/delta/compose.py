@@ -148,7 +148,7 @@ class Composition:
             return
         top = self._tops(name)[0]
         if self.sole(name):
-            pack, reference = self._applied[top].pack, self._reference(top)
+            pack, reference = self._applied[top].pack, self.reference_of(top)
             decoded = pack.decode(name, reference, with_delta=False)
             yield from (words.tobytes() for _, words, _ in decoded)
         elif self.merges(name):
@@ -156,7 +156,7 @@ class Composition:
         else:
             yield from (words.tobytes() for words in self._sum(name))
 
-    def _reference(self, skill: SkillName) -> Source:
+    def reference_of(self, skill: SkillName) -> Source:
         """What a pack was cut from: the base, with the set that it lies over."""
         below = self._below[skill]
         if not below:
@@ -222,7 +222,7 @@ class Composition:
     def _deltas(self, skill: SkillName, name: str) -> Iterator[Floats]:
         pack = self._applied[skill].pack
         dtype = pack.entries[name].dtype
-        for reference, words, delta in pack.decode(name, self._reference(skill)):
+        for reference, words, delta in pack.decode(name, self.reference_of(skill)):
             if delta is not None:
                 yield delta
             else:

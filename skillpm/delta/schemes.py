@@ -104,10 +104,11 @@ class GraftLLM:
         spec, kind = _spec(pair), kind_of(pair.tensor)
         if pair.change != "changed" or not is_float(spec.dtype):
             return Lossless().encode(pair, chunks, writer)
-        if min(matrix_shape(spec) if spec.shape else (0,)) < 2 or kind == "norm":  # noqa: PLR2004
+        codec = lossy_codec(spec)
+        if codec is None:
             return Lossless().encode(pair, _finite_chunks(pair, chunks), writer)
         delta = _delta_of(pair, chunks)
-        if kind in ("embedding", "head"):
+        if codec == topk.NAME:
             return topk.encode(spec, delta, round(self.alpha * delta.size), writer)
         if np.abs(delta).max() * np.sqrt(delta.size) > FORMATS["F32"].largest:
             raise GraftError(f"the delta of `{pair.tensor}` is too large to factorise in float32")
@@ -126,14 +127,27 @@ class GraftLLM:
             squares = np.cumsum(factors.sigma**2)
             enough = int(np.searchsorted(squares, self.energy * squares[-1])) + 1
             rank = min(rank, enough)
-        columns: list[Columns] = []
-        left = rank
-        for bits, count in COLUMN_GROUPS[self.columns]:
-            here = min(left, max(1, round(count * lesser / WIDTH)))
-            columns.append(Columns(bits, here))
-            left -= here
-        columns.append(Columns(2, left))
-        return [part for part in columns if part.count]
+        return split_rank(rank, lesser, self.columns)
+
+
+def lossy_codec(spec: TensorSpec) -> str | None:
+    """The codec that `graftllm` gives the delta of a float tensor; None where it stays exact."""
+    kind = kind_of(spec.name)
+    if min(matrix_shape(spec) if spec.shape else (0,)) < 2 or kind == "norm":  # noqa: PLR2004
+        return None
+    return topk.NAME if kind in ("embedding", "head") else svd.NAME
+
+
+def split_rank(rank: int, lesser: int, columns: str) -> list[Columns]:
+    """A rank in groups of columns, whose counts scale with the matrix's lesser side."""
+    groups: list[Columns] = []
+    left = rank
+    for bits, count in COLUMN_GROUPS[columns]:
+        here = min(left, max(1, round(count * lesser / WIDTH)))
+        groups.append(Columns(bits, here))
+        left -= here
+    groups.append(Columns(2, left))
+    return [group for group in groups if group.count]
 
 
 def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> Floats:

@@ -3,11 +3,14 @@
 A linear map: inner products of sketches estimate inner products of deltas. Signs come from
 SHA-256 of the tensor's name in counter mode (law 3b); a block of 65,536 elements shares one table
 of signs, and has a sign of its own.
+
+Every sum is a stated sequence of elementwise float64 additions, so a sketch has the same bits on
+every machine, and `verify` compares it exactly (ADR 25).
 """
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -44,8 +47,20 @@ class Sketcher:
             piece = np.zeros(BLOCK)
             piece[: part.size] = part
             sign = _bits(self._seed + self._blocks.to_bytes(8, "little"), 1)
-            self.buckets += sign * (piece.reshape(-1, BUCKETS) * self._signs).sum(axis=0)
+            self.buckets += sign * _row_sum(piece.reshape(-1, BUCKETS) * self._signs)
             self._blocks += 1
+
+
+def _row_sum(rows: Floats) -> Floats:
+    """The sum of 2^n rows [2^n, buckets], as a tree of elementwise additions.
+
+    numpy's own reduction may add in another order on another machine (law 3b).
+    """
+    while rows.shape[0] > 1:
+        half = rows.shape[0] // 2
+        rows = rows[:half] + rows[half:]
+    total: Floats = rows[0]
+    return total
 
 
 def encode_sketch(buckets: Floats) -> str:
@@ -55,9 +70,9 @@ def encode_sketch(buckets: Floats) -> str:
     return base64.b64encode(kept.astype("<f4").tobytes()).decode()
 
 
-def sum_sketches(sketches: Iterable[Floats]) -> Floats:
-    """The sketch of all tensors together: a linear map adds up."""
+def sum_sketches(sketches: Mapping[str, Floats]) -> Floats:
+    """The sketch of all tensors together, added in the order of their names."""
     total: Floats = np.zeros(BUCKETS)
-    for sketch in sketches:
+    for _, sketch in sorted(sketches.items()):
         total = total + sketch
     return total

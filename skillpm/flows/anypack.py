@@ -10,6 +10,7 @@ from skillpm.spec.compat import lower_closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
+from skillpm.spec.oci import PackImage
 from skillpm.spec.pack import read_side_file
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
@@ -21,6 +22,11 @@ class AnyPack(Protocol):
     @property
     def digest(self) -> Digest:
         """Its identity."""
+        ...
+
+    @property
+    def image(self) -> PackImage:
+        """Its OCI manifest."""
         ...
 
     @property

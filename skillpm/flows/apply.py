@@ -23,6 +23,7 @@ from skillpm.flows.change import (
 )
 from skillpm.flows.checked import Claim, checked_lock
 from skillpm.flows.setting import Setting
+from skillpm.flows.verify_plan import verify_plan
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import SavedPlan, parse_plan
@@ -55,6 +56,7 @@ def apply_saved(
         _check_fresh(project, saved)
         registries = _registries(setting, project, saved)
         plan = _plan(setting, project, registries, saved, guard)
+        plan = verify_plan(setting, project, registries, plan)
         publish_files(registries)
         return apply_plan(setting, project, registries, plan)
 

@@ -34,6 +34,7 @@ def tidy(setting: Setting) -> None:
         lambda: sweep_scratch(setting.home, begins=True),
         setting.store.sweep_staging,
         KnownProjects(setting.home).sweep,
+        setting.verified.sweep,
         lambda: _sweep_caches(setting.home),
         lambda: setting.tidy_registry(setting.default_registry),
     )

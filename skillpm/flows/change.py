@@ -15,6 +15,7 @@ from skillpm.flows.catalogue import Registries
 from skillpm.flows.forecast import forecast_lock
 from skillpm.flows.restore import fetch_all, unrepaired
 from skillpm.flows.setting import Setting
+from skillpm.flows.unverified import unverified_packs
 from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -30,6 +31,7 @@ class Changed:
 
     `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
     `before` is what was installed. `forecast` tells what a merge of the plan's set would cost.
+    `unverified` are skills of the plan of which nothing but their authors' words is known here.
     `moved` says that there is a new generation, if only the way of grafting is new.
     """
 
@@ -46,6 +48,7 @@ class Changed:
     before: Mapping[SkillName, Installed] = field(default_factory=dict)
     forecast: Callable[[Collection[SkillName] | None], Forecast] | None = None
     moved: bool = False
+    unverified: frozenset[SkillName] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
     number = current.number + (1 if moves else 0)
     check_unchanged(project, basis)
     saved = _saved(plan, basis, registries)
+    unverified = unverified_packs(registries.setting.verified, plan.lock)
     return Changed(
         number,
         *parts,
@@ -158,6 +162,7 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
         before=current.installed,
         forecast=partial(forecast_lock, plan.lock, plan.packs),
         moved=moves,
+        unverified=frozenset(one.skill for one in unverified),
     )
 
 

@@ -12,6 +12,7 @@ from skillpm.flows.stage import running
 from skillpm.probing.measure import figure, mean, measure
 from skillpm.probing.stand import Stand
 from skillpm.running.runner import Runner
+from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Capability
 from skillpm.spec.oci import PROBES_TYPE
 from skillpm.spec.probes import METRICS, Probes
@@ -56,6 +57,7 @@ def examine(
                 value=value,
                 base_value=before[name],
                 samples=samples,
+                probes=Digest.of(data),
             )
         )
     return Attached(((PROBES_TYPE, data, FILE),), tuple(found))

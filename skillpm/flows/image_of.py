@@ -6,8 +6,7 @@ from skillpm.flows.manifest_of import Cut, Request
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
-
-_ANNOTATION = "org.opencontainers.image."
+from skillpm.spec.pack import annotations_of
 
 
 def build_image(
@@ -30,7 +29,7 @@ def build_image(
     image = oci.PackImage(
         config=_descriptor(oci.CONFIG_TYPE, config, None),
         layers=layers,
-        annotations=_annotations(manifest),
+        annotations=annotations_of(manifest),
     )
     return image, blobs
 
@@ -40,16 +39,3 @@ def _descriptor(media_type: str, data: bytes, title: str | None) -> oci.Descript
     return oci.Descriptor(
         media_type=media_type, digest=Digest.of(data), size=len(data), annotations=annotations
     )
-
-
-def _annotations(manifest: Manifest) -> dict[str, str]:
-    known = {
-        "title": str(manifest.skill),
-        "version": str(manifest.version),
-        "description": manifest.summary,
-        "licenses": manifest.license,
-        "authors": ", ".join(manifest.authors),
-        "created": manifest.created,
-        "base.name": manifest.base.name,
-    }
-    return {f"{_ANNOTATION}{key}": value for key, value in known.items() if value}

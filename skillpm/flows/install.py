@@ -21,6 +21,7 @@ from skillpm.flows.change import (
 from skillpm.flows.fit import misfit
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
+from skillpm.flows.verify_plan import verify_plan
 from skillpm.spec.project import parse_project
 
 
@@ -35,6 +36,7 @@ def install(setting: Setting, request: InstallRequest) -> Changed:
     with changing(setting, project, request.action):
         registries = Registries(setting, project.read_file(), request.files)
         plan = _plan(setting, project, registries, request)
+        plan = verify_plan(setting, project, registries, plan)
         publish_files(registries)
         return apply_plan(setting, project, registries, plan)
 

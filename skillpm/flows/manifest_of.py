@@ -19,6 +19,7 @@ from skillpm.flows.anypack import AnyPack
 from skillpm.flows.setting import Setting
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import (
+    ArchitectureFacts,
     BaseRef,
     Capability,
     Compression,
@@ -155,7 +156,7 @@ def build_manifest(
             hint="`--scheme lossless` keeps all of it",
         )
     manifest = Manifest(
-        format=1,
+        format=2,
         skill=request.skill,
         version=request.version,
         summary=request.summary,
@@ -171,7 +172,11 @@ def build_manifest(
         footprint=footprint,
         result_root=merkle_root(leaves),
         files=[file for file, _ in cut.side],
-        sketch=encode_sketch(sum_sketches(one.sketch for one in cut.measured.values())),
+        architecture_facts=ArchitectureFacts(tied={}, names={}, config_keys=[], library=None),
+        requires_capabilities=[],
+        lineage=[],
+        must_understand=[],
+        sketch=encode_sketch(sum_sketches({n: m.sketch for n, m in cut.measured.items()})),
         provenance=Provenance(
             method=request.method,
             sources=list(request.sources),

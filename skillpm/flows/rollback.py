@@ -19,6 +19,7 @@ from skillpm.flows.change import (
 )
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import known_root
+from skillpm.flows.verify_plan import verify_plan
 
 
 def rollback(
@@ -36,6 +37,7 @@ def rollback(
             return completed(project, cut_off)
         registries = Registries(setting, project.read_file())
         plan = _plan(setting, project, registries, number, guard)
+        plan = verify_plan(setting, project, registries, plan)
         return apply_plan(setting, project, registries, plan)
 
 

@@ -1,21 +1,35 @@
 """Where a command runs: folders, the registry, the clock's reading, and who is told of progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
+from skillpm.environment.project import Project
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.ports import Index
 from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.spec.location import RegistryLocation
+from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
 from skillpm.store.blobs import Store
+from skillpm.store.verified import VerifiedPacks
 
 Advance = Callable[[int], None]
+
+
+class PackVerifier(Protocol):
+    """Verifies packs of a lock on the project's base: `flows.verify_installed.verify_packs`."""
+
+    def __call__(
+        self, setting: "Setting", project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
+    ) -> tuple[str, ...]:
+        """Notes on what could not be verified. Raises what refuses a pack."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,8 @@ class Setting:
 
     `registry` and `base` win over the project file; `fallback` is the registry where it names none.
     `tidy_registry` removes what killed commands left in an embedded registry. `patience` starts
-    when it is called: how long a search for a solution may take.
+    when it is called: how long a search for a solution may take. `verify_packs` is what `install`
+    verifies packs with, apart from this module because it takes the tensor libraries.
     """
 
     home: Path
@@ -42,6 +57,7 @@ class Setting:
     fallback: RegistryLocation | None = None
     tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None
     patience: Callable[[], Patience] = lambda: ENDLESS
+    verify_packs: "PackVerifier | None" = None
 
     @cached_property
     def store(self) -> Store:
@@ -63,6 +79,11 @@ class Setting:
     def cache(self) -> LeafCache:
         """Leaves of files that were hashed before."""
         return LeafCache(self.home / "cache" / "leaves")
+
+    @cached_property
+    def verified(self) -> VerifiedPacks:
+        """The packs that this home has verified, and on which base."""
+        return VerifiedPacks(self.home)
 
     def _trusts_leaves_of(self, model: Checkpoint) -> bool:
         files = (shard.file.path for shard in model.shards.values())

@@ -90,7 +90,7 @@ def cut_side_files(
         forbid_code(patch, name)
         if patch:
             data = json.canonical(patch)
-            yield SideFile(path=name, digest=Digest.of(data), kind="merge-patch"), data
+            yield SideFile(path=name, digest=Digest.of(data), kind="patch"), data
     for name in WHOLE:
         new = after(name)
         if new is not None and not _same(name, before(name), new):
@@ -100,7 +100,7 @@ def cut_side_files(
                 yield SideFile(path=name, digest=Digest.of(new), kind="file"), new
             else:
                 data = json.canonical(change)
-                yield SideFile(path=name, digest=Digest.of(data), kind="merge-patch"), data
+                yield SideFile(path=name, digest=Digest.of(data), kind="patch"), data
 
 
 def _exact_patch(name: str, old: bytes | None, new: bytes) -> dict[str, Any] | None:

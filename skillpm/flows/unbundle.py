@@ -16,6 +16,7 @@ from skillpm.flows.change import Changed, Guard, Plan, apply_plan, guarded, prev
 from skillpm.flows.checked import Claim, checked_lock
 from skillpm.flows.init import init_project
 from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.verify_plan import verify_plan
 from skillpm.spec.project import parse_project
 from skillpm.store.packs import fetch_pack
 
@@ -49,7 +50,9 @@ def install_bundle(
         plan = _guarded(setting, project, bundle, frozen=frozen, guard=guard)
         plan = replace(plan, text=text)
         _fetch(setting, bundle)
-        return apply_plan(setting, project, Registries(setting, project.read_file()), plan)
+        registries = Registries(setting, project.read_file())
+        plan = verify_plan(setting, project, registries, plan)
+        return apply_plan(setting, project, registries, plan)
 
 
 def _action(path: Path) -> str:

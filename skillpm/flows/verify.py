@@ -4,22 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile, open_pack
-from skillpm.delta.compose import Applied, Composition
-from skillpm.errors import IntegrityError
-from skillpm.flows.base import check_footprint, footprint_fits
-from skillpm.flows.compose import check_effect, composed_identity, opened, total_bytes
-from skillpm.flows.lower import with_lower
+from skillpm.flows.compose import opened
 from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.verify_on_base import HashedBase, documents_of, verify_on_base
 from skillpm.spec.digests import Digest
-from skillpm.spec.merkle import Identity
+from skillpm.verification.check import check_documents
+from skillpm.verification.claims import Claim, claims_of
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A pack that holds; with a base, the root that it gives."""
+    """A pack that holds; with a base, the root that it gives. `claims` are not checked."""
 
     pack: PackFile
     root: Digest | None
+    claims: tuple[Claim, ...] = ()
 
 
 def inspect_pack(path: Path) -> PackFile:
@@ -30,47 +29,20 @@ def inspect_pack(path: Path) -> PackFile:
 def verify_pack(
     setting: Setting, path: Path, base: Path | None, *, accept_footprint: bool = False
 ) -> Verified:
-    """Re-hash everything; with a base, graft in memory and compare with `result_root`.
+    """Re-hash everything; with a base, recompute all that the manifest says of the pack.
 
-    On a base that is nearly right (law 8), every tensor's `result` is compared instead.
+    A pack that holds on the base is remembered as verified there. Raises `IntegrityError` for a
+    statement that does not hold.
     """
     pack = open_pack(path)
-    for one in opened([pack]):
-        one.hash_layers()
+    for each in opened([pack]):
+        each.hash_layers()
+    claims = claims_of(pack.manifest)
     if base is None:
-        return Verified(pack, None)
+        check_documents(documents_of(pack))
+        return Verified(pack, None, claims)
     model = open_model(base)
-    identity = setting.identify(model, "hashing base", cached=False)
-    exact = identity.root == pack.manifest.base.root
-    if not exact:
-        _check_nearly(pack, base, identity, accept_footprint=accept_footprint)
-    check_footprint(pack.manifest, identity.leaves)
-    model.expected = identity.leaves
-    packs = opened(with_lower(setting, [pack]))
-    composition = Composition(model, [Applied(each) for each in packs])
-    advance = setting.progress("verifying", total_bytes(composition))
-    found = composed_identity(composition, identity, workers=setting.workers, advance=advance)
-    check_effect(composition, identity, found.leaves)
-    if exact and found.root != pack.manifest.result_root:
-        raise IntegrityError(
-            f"{pack.manifest.ref} promises the root `{pack.manifest.result_root}`, "
-            f"but gives `{found.root}`"
-        )
-    return Verified(pack, found.root)
-
-
-def _check_nearly(
-    pack: PackFile, base: Path, identity: Identity, *, accept_footprint: bool
-) -> None:
-    """Raise `IntegrityError` for a base that is not the one; say where it is nearly right."""
-    fits = footprint_fits(pack.manifest, identity.leaves)
-    if fits and accept_footprint:
-        return
-    raise IntegrityError(
-        f"{pack.manifest.ref} was cut from base `{pack.manifest.base.root}`, "
-        f"but `{base}` is `{identity.root}`"
-        + ("; but all tensors that the pack touches are the same" if fits else ""),
-        hint="`--accept-footprint` goes on"
-        if fits
-        else f"`skillpm identify {base}` tells what this model is",
-    )
+    hashed = HashedBase(model, setting.identify(model, "hashing base", cached=False))
+    root = verify_on_base(setting, pack, hashed, accept_footprint=accept_footprint)
+    setting.verified.remember(pack.digest, hashed.identity.root)
+    return Verified(pack, root, claims)

@@ -35,8 +35,16 @@ def _whole(value: Any) -> Any:
     return value
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"expected a number, found {type(value).__name__}")  # noqa: TRY004 - pydantic reads ValueError alone
+    return value
+
+
 WHOLE = BeforeValidator(_whole)
 """For literals: pydantic takes true and 1.0 for 1, as Python does."""
+NUMBER = BeforeValidator(_number)
+"""For floats that may be written as whole numbers: pydantic would take `true` and "1" too."""
 _TEXT = PlainSerializer(str, return_type=str)
 
 SkillNameField = Annotated[SkillName, _parsed(SkillName, SkillName.parse), _TEXT]

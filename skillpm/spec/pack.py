@@ -5,7 +5,14 @@ from typing import Any
 from skillpm.errors import Problems
 from skillpm.spec import json, oci
 from skillpm.spec.manifest import Manifest, SideFile
-from skillpm.spec.sidefiles import forbid_code
+from skillpm.spec.sidefiles import REMOVED, forbid_code
+
+ANNOTATION = "org.opencontainers.image."
+ANNOTATED = frozenset(
+    f"{ANNOTATION}{key}"
+    for key in ("title", "version", "description", "licenses", "authors", "created", "base.name")
+)
+"""The annotations that `annotations_of` gives; others are their writers' own."""
 
 
 def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
@@ -19,7 +26,7 @@ def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
     for digest in sorted(payload - used):
         problems.add("layers", f"payload layer {digest} is used by no tensor")
     carried = {layer.digest for layer in image.layer(oci.FILE_TYPE)}
-    named = {file.digest for file in manifest.files}
+    named = {file.digest for file in manifest.files if file.kind != REMOVED}
     for digest in sorted(carried ^ named):
         problems.add("files", f"{digest} is named on one side only: as a layer, or in `files`")
     stored = sum(layer.size for layer in image.layer(oci.DELTA_TYPE))
@@ -30,6 +37,20 @@ def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
         if len(image.layer(media_type)) > 1:
             problems.add("layers", f"more than one of `{media_type}`")
     problems.raise_if_any()
+
+
+def annotations_of(manifest: Manifest) -> dict[str, str]:
+    """The annotations that a pack's OCI manifest has: what registries show of a manifest."""
+    known = {
+        "title": str(manifest.skill),
+        "version": str(manifest.version),
+        "description": manifest.summary,
+        "licenses": manifest.license,
+        "authors": ", ".join(manifest.authors),
+        "created": manifest.created,
+        "base.name": manifest.base.name,
+    }
+    return {f"{ANNOTATION}{key}": value for key, value in known.items() if value}
 
 
 def read_side_file(file: SideFile, data: bytes) -> Any:

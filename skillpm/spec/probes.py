@@ -26,6 +26,8 @@ LONGEST = 512
 WORK_LIMIT = 1 << 20
 """The tokens that one file may have a model read: what `ITEM_LIMIT` of the longest plain items make
 up. Only items with many choices or labels come to more."""
+LOSS_LIMIT = 1000.0
+"""Nats a token: float32 logits of a running model do not come near."""
 TOLERANCE = 0.1
 """The share of the recorded gain that may be lost where a file does not say."""
 
@@ -104,6 +106,11 @@ class Metric:
     higher_is_better: bool
     floor: float
     per_item: bool = False
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that a measurement can give: a share, or a loss."""
+        return (0.0, 1.0) if self.higher_is_better else (0.0, LOSS_LIMIT)
 
     def gain(self, value: float, base: float) -> float:
         """How much better a value is than the base's; below zero where it is worse."""

@@ -8,8 +8,13 @@ from skillpm.spec import json
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _ALLOWED = frozenset({".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"})
-_REFUSED = frozenset({"adapter_config.json", "modules.json"})
-PATCHED = ("config.json", "generation_config.json")
+_REFUSED = frozenset({"adapter_config.json", "modules.json", "quantize_config.json"})
+"""Files by which libraries choose what else they load: an adapter, code, how weights are read."""
+_LICENCES = re.compile(r"(?:licen[cs]e|copying|notice|copyright|use_policy)(?:[._-].*)?")
+CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
+PATCHED = (CONFIG, GENERATION, TOKENIZER)
+"""Files that exist in this spelling only, and only as patches: every changed key is looked at."""
+FILE, PATCH, REMOVED = "file", "patch", "removed"
 
 
 def suffix_of(name: str) -> str:
@@ -24,8 +29,29 @@ def check_name(name: str) -> None:
         raise SpecError(f"{name!r} is not a plain file name")
     if suffix_of(name) not in _ALLOWED:
         raise SpecError(f"{name!r}: side files end in one of {', '.join(sorted(_ALLOWED))}")
-    if name.lower() in _REFUSED or name.lower().endswith((".index.json", ".skillpm-graft.json")):
+    folded = name.casefold()
+    if folded in _REFUSED or folded.endswith((".index.json", ".skillpm-graft.json")):
         raise SpecError(f"{name!r} decides what is loaded, so no pack may carry it")
+    if folded in PATCHED and name not in PATCHED:
+        raise SpecError(f"{name!r} is written `{folded}`")
+    if _is_versioned(folded):
+        raise SpecError(f"{name!r} would be read in place of another file by some versions")
+
+
+def check_side_file(name: str, kind: str) -> None:
+    """`check_name`, and whether a file of that name may be carried, patched or removed."""
+    check_name(name)
+    if name in PATCHED and kind != PATCH:
+        raise SpecError(f"`{name}` is carried as a patch only, expected kind `{PATCH}`")
+    if kind == PATCH and suffix_of(name) != ".json":
+        raise SpecError(f"{name!r} is no JSON file, so it cannot be patched")
+    if kind == REMOVED and _LICENCES.fullmatch(name.casefold()):
+        raise SpecError(f"{name!r} is a licence: no pack may remove it")
+
+
+def _is_versioned(folded: str) -> bool:
+    """`config.4.0.0.json`, `tokenizer.4.0.0.json`: transformers picks one by its own version."""
+    return re.fullmatch(r"(?:.*_)?(?:config|tokenizer)\.[0-9].*\.json", folded) is not None
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

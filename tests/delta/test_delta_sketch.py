@@ -48,7 +48,7 @@ def test_what_is_not_finite_counts_as_zero() -> None:
 
 
 def test_a_sketch_is_written_as_float32_in_base64() -> None:
-    total = sum_sketches([_sketch(np.ones(5)), _sketch(np.ones(5))])
+    total = sum_sketches({"a": _sketch(np.ones(5)), "b": _sketch(np.ones(5))})
     data = base64.b64decode(encode_sketch(total))
     assert (np.frombuffer(data, "<f4") == total).all()
     assert len(data) == 4 * BUCKETS

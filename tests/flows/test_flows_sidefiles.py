@@ -19,7 +19,7 @@ BASE = {"config.json": b'{"labels": 1, "rope": {"theta": 1, "kind": "plain"}}'}
 def _pack(name: str, files: dict[str, Any], *below: str) -> SidePack:
     found = []
     for path, content in files.items():
-        kind = "merge-patch" if isinstance(content, dict) else "file"
+        kind = "patch" if isinstance(content, dict) else "file"
         found.append((SideFile(path=path, digest=Digest.of(b""), kind=kind), content))
     lower = frozenset(SkillName.parse(f"acme/{one}") for one in below)
     return SidePack(SkillName.parse(f"acme/{name}"), tuple(found), lower)
@@ -102,7 +102,7 @@ TOKENIZER = {
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        ({"truncation": {"max_length": 128, "direction": "Right"}}, "merge-patch"),
+        ({"truncation": {"max_length": 128, "direction": "Right"}}, "patch"),
         ({"truncation": None}, "file"),
         ({"added_tokens": [{"id": 2}]}, "file"),
         ({"model": {"type": "WordPiece", "vocab": {"b": 0, "a": 1, "c": 2}}}, "file"),

@@ -87,7 +87,8 @@ def test_of_two_equal_deltas_the_one_that_gained_less_has_less_to_lose() -> None
 
 
 @pytest.mark.parametrize("recorded", [
-    gained(-1.0), gained(0.0), gained(5.0, "accuracy"), {"capabilities": []},
+    gained(-1.0), gained(0.0), {"capabilities": []},
+    {"capabilities": [{"name": "probes", "metric": "mrr", "value": 0.5, "base_value": 1.0}]},
     {"capabilities": [{"name": "probes", "metric": "token_loss", "value": 2.0}]},
 ])  # fmt: skip
 def test_what_is_no_gain_in_loss_leaves_the_length_to_tell(recorded: dict[str, Any]) -> None:

@@ -1,0 +1,120 @@
+"""A pack on its base: decoded, and its manifest held against what came out (ADR 25).
+
+`verify`, `install` and `audit` share it. Costs one decode of the pack and of what it is layered on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.compose import Applied, Composition
+from skillpm.delta.packs import OpenPack
+from skillpm.delta.recompute import DecodedTensor, decode_all
+from skillpm.errors import IntegrityError
+from skillpm.flows.anypack import AnyPack, side_packs
+from skillpm.flows.base import check_footprint, footprint_fits
+from skillpm.flows.compose import check_composed, opened, total_bytes
+from skillpm.flows.lower import with_lower
+from skillpm.flows.setting import Setting
+from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import Identity, leaf_of_chunks, merkle_root
+from skillpm.verification.check import check_decoded, check_documents
+from skillpm.verification.evidence import BaseFacts, Decoded, PackDocuments
+
+
+@dataclass(frozen=True)
+class HashedBase:
+    """A base whose tensors have been hashed."""
+
+    model: Checkpoint
+    identity: Identity
+
+
+def documents_of(pack: AnyPack) -> PackDocuments:
+    """A pack's documents, for the checks that need no base."""
+    return PackDocuments(pack.image, pack.manifest, pack.size, pack.read)
+
+
+def verify_on_base(
+    setting: Setting, pack: AnyPack, base: HashedBase, *, accept_footprint: bool = False
+) -> Digest:
+    """Hold all that can be recomputed of a manifest against the pack; the root of base + pack.
+
+    On a base that only has the same footprint (law 8) every tensor's `result` is compared, and what
+    is said of the whole base is not. Raises `IntegrityError` where anything does not hold, and what
+    `graft` raises of a pack that cannot be grafted.
+    """
+    documents = documents_of(pack)
+    check_documents(documents)
+    exact = base.identity.root == pack.manifest.base.root
+    if not exact:
+        _check_nearly(pack, base, accept_footprint=accept_footprint)
+    check_footprint(pack.manifest, base.identity.leaves)
+    base.model.expected = base.identity.leaves
+    packs = with_lower(setting, [pack])
+    apply_side_files(files_of(base.model), side_packs(packs))
+    layered = opened(packs)
+    composition = Composition(base.model, [Applied(each) for each in layered])
+    top = next(each for each in layered if each.skill == pack.manifest.skill)
+    tensors, leaves = _decode(setting, composition, top, base.identity)
+    check_composed(composition, base.identity, leaves)
+    root = merkle_root(leaves)
+    if exact and root != pack.manifest.result_root:
+        raise IntegrityError(
+            f"{pack.manifest.ref} promises the root `{pack.manifest.result_root}`, "
+            f"but gives `{root}`"
+        )
+    lower = tuple((each.digest, each.manifest) for each in packs if each.digest != pack.digest)
+    decoded = Decoded(tensors, composition.reference_of(top.skill).specs, lower)
+    check_decoded(documents, decoded, _facts(base, exact=exact))
+    return root
+
+
+def _check_nearly(pack: AnyPack, base: HashedBase, *, accept_footprint: bool) -> None:
+    """Raise `IntegrityError` for a base that is not the one; say where it is nearly right."""
+    fits = footprint_fits(pack.manifest, base.identity.leaves)
+    if fits and accept_footprint:
+        return
+    path = base.model.path
+    raise IntegrityError(
+        f"{pack.manifest.ref} was cut from base `{pack.manifest.base.root}`, "
+        f"but `{path}` is `{base.identity.root}`"
+        + ("; but all tensors that the pack touches are the same" if fits else ""),
+        hint="`--accept-footprint` goes on"
+        if fits
+        else f"`skillpm identify {path}` tells what this model is",
+    )
+
+
+def _decode(
+    setting: Setting, composition: Composition, top: OpenPack, base: Identity
+) -> tuple[Mapping[str, DecodedTensor], dict[str, Digest]]:
+    """The tensors of the pack on top, and every leaf of base + all packs."""
+    advance = setting.progress("verifying", total_bytes(composition))
+    source = composition.reference_of(top.skill)
+    tensors = decode_all(top, source, workers=setting.workers, advance=advance)
+    leaves: dict[str, Digest] = {}
+    for name, spec in composition.specs.items():
+        if name in tensors:
+            leaves[name] = tensors[name].leaf
+        elif name in composition.rewritten:
+            leaves[name] = leaf_of_chunks(spec, composition.chunks(name))
+            advance(spec.nbytes)
+        else:
+            leaves[name] = base.leaves[name]
+    return tensors, leaves
+
+
+def _facts(base: HashedBase, *, exact: bool) -> BaseFacts:
+    model, identity = base.model, base.identity
+    named = model.architecture if model.config is not None else None
+    return BaseFacts(
+        identity.root,
+        named,
+        identity.dtype,
+        identity.parameters,
+        identity.specs,
+        exact,
+        files_of(model),
+    )

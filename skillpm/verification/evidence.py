@@ -1,0 +1,75 @@
+"""What a manifest is held against: the pack's other documents, its decoded tensors, a base."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from skillpm.delta.recompute import DecodedTensor
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.oci import PackImage
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """A statement of a manifest that does not hold: where it stands, what it says, what would be so."""
+
+    path: str
+    stated: object
+    expected: object
+
+    def __str__(self) -> str:
+        return f"{self.path}: stated {shown(self.stated)}, expected {shown(self.expected)}"
+
+
+Discrepancies = Iterator[Discrepancy]
+_SHOWN = 90
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it, cut to a length that a line takes."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+@dataclass(frozen=True)
+class PackDocuments:
+    """A pack without its payload: every blob of it has been hashed.
+
+    `size` counts the bytes of all its blobs, `read` gives a small one.
+    """
+
+    image: PackImage
+    manifest: Manifest
+    size: int
+    read: Callable[[Digest], bytes]
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """A base as it was found here.
+
+    `architecture` is None where its folder does not say. `exact` is False for a base that only has
+    the same footprint (law 8): what is said of the whole base cannot be checked on it. `files`
+    gives its small files by name.
+    """
+
+    root: Digest
+    architecture: str | None
+    dtype: str
+    parameters: int
+    specs: Mapping[str, TensorSpec]
+    exact: bool
+    files: Callable[[str], bytes | None] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A pack decoded on a base: its tensors, and the manifests of all that it is layered on.
+
+    `specs` are the tensors of what the pack was cut from.
+    """
+
+    tensors: Mapping[str, DecodedTensor]
+    specs: Mapping[str, TensorSpec]
+    lower: tuple[tuple[Digest, Manifest], ...] = ()
