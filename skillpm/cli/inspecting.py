@@ -130,7 +130,7 @@ def _show_claims(claims: "Sequence[Claim]") -> None:
     import json
 
     if claims:
-        click.echo("\nclaimed by the author, and not checked:")
+        emit_lines("\nclaimed by the author, and not checked:")
         rows = [(one.path, _cut(json.dumps(one.value)), one.reason) for one in claims]
         emit_table(rows, ("claim", "value", "reason"))
 
