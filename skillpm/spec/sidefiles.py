@@ -7,7 +7,10 @@ from skillpm.errors import SpecError
 from skillpm.spec import json
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_ALLOWED = frozenset({".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"})
+READ_SUFFIXES = frozenset(
+    {".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"}
+)
+"""Of the files beside a model's weights that libraries read and that packs may carry."""
 _REFUSED = frozenset({"adapter_config.json", "modules.json"})
 PATCHED = ("config.json", "generation_config.json")
 
@@ -22,8 +25,8 @@ def check_name(name: str) -> None:
     """Raise `SpecError` unless `name` is a plain file name of a kind that packs may carry."""
     if _NAME.fullmatch(name) is None:
         raise SpecError(f"{name!r} is not a plain file name")
-    if suffix_of(name) not in _ALLOWED:
-        raise SpecError(f"{name!r}: side files end in one of {', '.join(sorted(_ALLOWED))}")
+    if suffix_of(name) not in READ_SUFFIXES:
+        raise SpecError(f"{name!r}: side files end in one of {', '.join(sorted(READ_SUFFIXES))}")
     if name.lower() in _REFUSED or name.lower().endswith((".index.json", ".skillpm-graft.json")):
         raise SpecError(f"{name!r} decides what is loaded, so no pack may carry it")
 
