@@ -1,5 +1,6 @@
 """What one sandbox may use: the worker module, its limits, and the layers to leave out."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -36,6 +37,9 @@ class SandboxPolicy:
     without: frozenset[SandboxLayer] = field(default_factory=frozenset)
     hidden: tuple[str, ...] = ()
     """Packages that the worker does not import although they are installed (speed)."""
+    forks: bool = sys.platform == "linux"
+    """Whether one supervisor forks a worker for each session. The frameworks of macOS do not
+    survive a fork: there a supervisor becomes the worker of its only session."""
 
     def to_dict(self) -> dict[str, Any]:
         """The policy as JSON, for the command line of the supervisor."""
@@ -44,6 +48,7 @@ class SandboxPolicy:
             "limits": asdict(self.limits),
             "without": sorted(map(str, self.without)),
             "hidden": list(self.hidden),
+            "forks": self.forks,
         }
 
     @classmethod
@@ -54,4 +59,5 @@ class SandboxPolicy:
             limits=SandboxLimits(**plain["limits"]),
             without=frozenset(map(SandboxLayer, plain["without"])),
             hidden=tuple(plain["hidden"]),
+            forks=plain["forks"],
         )

@@ -19,7 +19,6 @@ from skillpm.sandbox.layers.environment import clean_environment
 from skillpm.sandbox.messages import END, OPEN
 from skillpm.sandbox.policy import SandboxPolicy
 from skillpm.sandbox.session import SandboxSession
-from skillpm.sandbox.supervisor import FORKS
 
 _START = 300.0
 """Seconds to import the libraries on a busy machine."""
@@ -51,9 +50,12 @@ class Sandbox:
         self.end_session()
         if self._process is None:
             self._start()
-        session = SandboxSession.start(self, files, seconds)
-        self._session = session
-        return session
+        try:
+            self._session = SandboxSession.start(self, files, seconds)
+        except BaseException:
+            self.close()  # what the supervisor thinks of this session is not known
+            raise
+        return self._session
 
     def send_pipes(self, pipes: list[int]) -> None:
         """Ask the supervisor for a worker with these standard files."""
@@ -87,18 +89,16 @@ class Sandbox:
         if session is None or self._control is None:
             return {}
         session.pipes.close()
-        if not FORKS:
+        if not self.policy.forks:
             self.close()
             return {}
-        ended: dict[str, Any] = {}
-        with suppress(OSError):
+        with suppress(OSError):  # a supervisor that has ended says nothing
             self._control.sendall(END)
-            while "ended" not in ended:
-                ended = self.next_message(_STOP)
-                if not ended:
-                    self.close()
-                    break
-        return ended
+            ended = self.next_message(_STOP)
+            if "ended" in ended:
+                return ended
+        self.close()
+        return {}
 
     def close(self) -> None:
         """End the supervisor and all that it has started."""
@@ -126,7 +126,9 @@ class Sandbox:
             )
         self._control = ours
         folder: list[str] = []
-        self._end = weakref.finalize(self, _end, self._process, ours, folder)
+        self._end = weakref.finalize(
+            self, _end, self._process, ours, folder, wait=self.policy.forks
+        )
         hello = self.next_message()
         if "folder" not in hello:
             self.close()
@@ -137,10 +139,12 @@ class Sandbox:
         return ForeignWorkError(FailureKind.NOT_STARTED, f"the sandbox cannot be started: {reason}")
 
 
-def _end(process: "subprocess.Popen[bytes]", control: socket.socket, folder: list[str]) -> None:
+def _end(
+    process: "subprocess.Popen[bytes]", control: socket.socket, folder: list[str], *, wait: bool
+) -> None:
     """Closing the socket has the supervisor clean up and end; one that does not is killed."""
     control.close()
-    if FORKS:
+    if wait:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP)
     with suppress(OSError):

@@ -54,17 +54,14 @@ class SandboxSession:
         cls, host: SandboxHost, files: Mapping[str, bytes], seconds: float
     ) -> "SandboxSession":
         """Start a worker with these files. Raises `ForeignWorkError`."""
-        for name in files:
-            if PurePath(name).name != name:
-                raise ForeignWorkError(FailureKind.NOT_STARTED, f"{name!r} is no plain file name")
-        encoded = {name: base64.b64encode(data).decode() for name, data in files.items()}
+        request = _request(host, {"files": _encoded(files)})
         pipes, theirs = WorkerPipes.open(host.policy.limits.answer_bytes)
         try:
             host.send_pipes(theirs)
         finally:
             for handle in theirs:
                 os.close(handle)
-        pipes.send_all(_request(host, {"files": encoded}), time.monotonic() + _START)
+        pipes.send_all(request, time.monotonic() + _START)
         ready = host.next_message(_START)
         if "ready" not in ready:
             pipes.close()
@@ -97,8 +94,8 @@ class SandboxSession:
         if isinstance(answer, dict):
             return answer
         error, kind = message.get("error"), message.get("kind")
-        if isinstance(error, str) and kind in set(FailureKind):
-            raise ForeignWorkError(FailureKind(kind), error[:ERROR_LENGTH])
+        if isinstance(error, str) and isinstance(kind, str) and kind in set(FailureKind):
+            raise ForeignWorkError(FailureKind(kind), _printable(error[:ERROR_LENGTH]))
         self._end()
         raise ForeignWorkError(FailureKind.OUTPUT, "it answered something that is no answer")
 
@@ -126,6 +123,19 @@ def _request(host: SandboxHost, request: Mapping[str, Any]) -> bytes:
     if len(data) > host.policy.limits.request_bytes:
         raise ForeignWorkError(FailureKind.OUTPUT, f"the request has {len(data)} bytes")
     return data
+
+
+def _encoded(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Files for JSON. Raises `ForeignWorkError` for a name that is not of the folder itself."""
+    for name in files:
+        if not name or PurePath(name).name != name or "\0" in name or name == "..":
+            raise ForeignWorkError(FailureKind.NOT_STARTED, f"{name!r} is no plain file name")
+    return {name: base64.b64encode(data).decode() for name, data in files.items()}
+
+
+def _printable(text: str) -> str:
+    """A stranger's text without what would steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

@@ -30,8 +30,6 @@ from skillpm.sandbox.worker import WorkerSession
 _PIPES = 3
 _WATCH = 0.2
 """Seconds between two looks at a folder that a worker may write."""
-FORKS = sys.platform == "linux"
-"""Elsewhere frameworks do not survive a fork: the supervisor itself becomes the only worker."""
 
 
 @dataclass
@@ -53,7 +51,7 @@ class Supervisor:
             folder = self.folder / f"{number}"
             folder.mkdir(mode=0o700)
             session = WorkerSession(self.policy, readable, folder, self.control.fileno())
-            if FORKS:
+            if self.policy.forks:
                 self._fork(session, pipes)
             else:
                 self._become(session, pipes)

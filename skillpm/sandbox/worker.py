@@ -50,7 +50,8 @@ class WorkerSession:
             child = os.fork()
             if child:
                 os._exit(_exit_code(child))
-            os.close(self.life)
+            if self.life >= 0:
+                os.close(self.life)
         self._serve(confinement)
 
     def _serve(self, confinement: Confinement) -> None:
