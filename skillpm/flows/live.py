@@ -26,6 +26,7 @@ from skillpm.live.places import Places
 from skillpm.live.stack import Stack
 from skillpm.routing.router import Decision
 from skillpm.running.folder import is_causal
+from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity
@@ -182,12 +183,15 @@ def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | 
     """
     old = files_of(base)
     side = apply_side_files(old, side_packs(packs))
-    told = changed_settings(old(CONFIG), side[CONFIG]) if CONFIG in side else frozenset()
-    keys = sorted(told - HARMLESS)
+    keys = sorted(_changed_keys(old(CONFIG), side[CONFIG])) if CONFIG in side else []
     refusal = f"it changes `{keys[0]}` in config.json" if keys else None
     others = sorted(side.keys() - {CONFIG})
     note = f"its {', '.join(f'`{name}`' for name in others)}" if others else None
     return refusal, note
+
+
+def _changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
+    return changed_settings(ForeignModelFiles(), old, new, ignored=HARMLESS)
 
 
 def _placed(stack: Stack, places: Places) -> Stack:

@@ -11,10 +11,9 @@ from skillpm.errors import GraftError, SpecError
 from skillpm.flows.answering import Answers, Merged, answers_of
 from skillpm.flows.fit import not_installed
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import tokenizes
 from skillpm.flows.stage import open_stage, told_for_probes
 from skillpm.probing.measure import figure, mean
-from skillpm.running.apart import Apart
+from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.manifest import Capability
@@ -103,18 +102,17 @@ def probe(
         return Probed(current.number, lock.graft.mode, (), without)
     if graft is not None:
         with told_for_probes():
-            apart = Apart() if _brings_tokens(setting, lock) else None
-            answers: Answers = Merged(Runner.load(graft, device, apart))
+            foreign = ForeignModelFiles() if _brings_files(setting, lock) else None
+            answers: Answers = Merged(Runner.load(graft, device, foreign))
     else:
         answers = answers_of(open_stage(setting, project, device), lock)
     results = tuple(r for one in carried.values() for r in evaluate(setting, answers, one))
     return Probed(current.number, lock.graft.mode, results, without)
 
 
-def _brings_tokens(setting: Setting, lock: Lockfile) -> bool:
-    """Whether a pack of the set has files that say how a text becomes tokens."""
-    packs = (load_pack(setting.store, one.digest) for one in lock.skills.values())
-    return any(tokenizes(file.path for file in pack.manifest.files) for pack in packs)
+def _brings_files(setting: Setting, lock: Lockfile) -> bool:
+    """Whether a pack of the set has side files, which transformers would read in a graft."""
+    return any(load_pack(setting.store, one.digest).manifest.files for one in lock.skills.values())
 
 
 def evaluate(setting: Setting, answers: Answers, carried: Carried) -> list[Result]:

@@ -19,8 +19,8 @@ from skillpm.flows.graft import check_root, compose
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import INERT, apply_side_files, files_of, tokenizes
 from skillpm.probing.stand import Stand
-from skillpm.running.apart import Apart
 from skillpm.running.folder import NotRunnableError
+from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity, merkle_root
@@ -34,8 +34,8 @@ class Stage:
     """The project's base, running, and whatever set was put on it last.
 
     The base is loaded once; a set with tensors of another shape, a config that computes otherwise
-    or files of its own is written to a scratch folder and loaded whole. A tokenizer of
-    its own runs in a process of its own.
+    or files of its own is written to a scratch folder and loaded whole. The config and tokenizer
+    of packs are read in a sandbox.
     """
 
     setting: Setting
@@ -44,7 +44,7 @@ class Stage:
     device: str
     _stand: Stand | None = None
     _other: tuple[str, Runner] | None = field(default=None, repr=False)
-    _apart: Apart = field(default_factory=Apart, repr=False)
+    _foreign: ForeignModelFiles = field(default_factory=ForeignModelFiles, repr=False)
 
     @property
     def stand(self) -> Stand:
@@ -85,8 +85,9 @@ class Stage:
             return False
         if CONFIG not in side:
             return True
-        told = changed_settings(files_of(self.base)(CONFIG), side[CONFIG]) - INERT
-        return not told or (told == {_PAD} and not self.stand.runner.minds_padding)
+        old = files_of(self.base)(CONFIG)
+        changed = changed_settings(self._foreign, old, side[CONFIG], ignored=INERT)
+        return not changed or (changed == {_PAD} and not self.stand.runner.minds_padding)
 
     def _hashed(self, composition: Composition) -> Hashed:
         return Hashed(composition, self.setting.progress("composing", total_bytes(composition)))
@@ -104,13 +105,13 @@ class Stage:
                 (folder / "graft").mkdir()
                 written = assemble(self.setting, assembly, folder / "graft")
                 check_root(lock, written.root)
-                apart = self._apart if tokenizes(assembly.side) else None
-                self._other = (key, self._loaded(lock, folder / "graft", apart))
+                foreign = self._foreign if assembly.side else None
+                self._other = (key, self._loaded(lock, folder / "graft", foreign))
         return self._other[1]
 
-    def _loaded(self, lock: Lockfile, folder: Path, apart: Apart | None) -> Runner:
+    def _loaded(self, lock: Lockfile, folder: Path, foreign: ForeignModelFiles | None) -> Runner:
         try:
-            return Runner.load(folder, self.device, apart)
+            return Runner.load(folder, self.device, foreign)
         except NotRunnableError as problem:
             names = ", ".join(f"`{one.ref}`" for one in lock.skills.values())
             raise GraftError(

@@ -20,7 +20,6 @@ from transformers import (
 from transformers.utils import logging
 
 from skillpm.errors import GraftError
-from skillpm.running.apart import Apart
 from skillpm.running.folder import (
     checked_config,
     dtype_for,
@@ -33,6 +32,7 @@ from skillpm.running.folder import (
     refuse_adapter,
     stored_bytes,
 )
+from skillpm.running.foreign import ForeignModelFiles
 
 TOKENS = 256
 """A sequence's length."""
@@ -64,14 +64,17 @@ class Runner:
     device: str
 
     @classmethod
-    def load(cls, folder: Path, device: str, apart: Apart | None = None) -> "Runner":
+    def load(cls, folder: Path, device: str, foreign: ForeignModelFiles | None = None) -> "Runner":
         """Load a model folder, its safetensors alone: no pickle, no adapter beside them.
 
-        A stranger's tokenizer runs `apart`, in a process of its own. Raises `GraftError` where it
-        is no model that can be run.
+        `foreign` is given where the folder's small files are a stranger's: the sandbox reads its
+        config first, and its tokenizer runs there alone. Raises `GraftError` where it is no model
+        that can be run.
         """
         refuse_adapter(folder)
         try:
+            if foreign is not None:
+                foreign.check_config(folder)
             config = checked_config(folder)
             causal = is_causal(config)
             if config.is_encoder_decoder:
@@ -80,10 +83,10 @@ class Runner:
             dtype = dtype_for(config.dtype, stored_bytes(folder), memory())
             model = load_weights(kind, config, folder, dtype)
             tokenizer: Any
-            if apart is None:
+            if foreign is None:
                 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             else:
-                tokenizer = apart.tokenizer(folder)
+                tokenizer = foreign.tokenizer(folder)
         except BaseException as problem:
             if not is_foreign(problem):
                 raise

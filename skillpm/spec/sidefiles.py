@@ -16,7 +16,10 @@ from skillpm.spec.loading_keys import (
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_ALLOWED = frozenset({".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"})
+READ_SUFFIXES = frozenset(
+    {".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"}
+)
+"""Of the files beside a model's weights that libraries read and that packs may carry."""
 _REFUSED = frozenset({
     "adapter_config.json", "modules.json", "quantize_config.json", "quant_config.json",
     "hf_quant_config.json", "quantization_config.json", "model_index.json", "params.json",
@@ -45,8 +48,8 @@ def check_name(name: str) -> None:
     """Raise `SpecError` unless `name` is a plain file name of a kind that packs may carry."""
     if _NAME.fullmatch(name) is None:
         raise SpecError(f"{name!r} is not a plain file name")
-    if suffix_of(name) not in _ALLOWED:
-        raise SpecError(f"{name!r}: side files end in one of {', '.join(sorted(_ALLOWED))}")
+    if suffix_of(name) not in READ_SUFFIXES:
+        raise SpecError(f"{name!r}: side files end in one of {', '.join(sorted(READ_SUFFIXES))}")
     folded = name.casefold()
     if folded in _REFUSED or folded.endswith((".index.json", ".skillpm-graft.json")):
         raise SpecError(f"{name!r} decides what is loaded, so no pack may carry it")

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from skillpm.journal.owner import is_alive
-from skillpm.running.apart import Apart
+from skillpm.running.foreign import ForeignModelFiles
+from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 
 TEXTS = ("one two  three", "", "two\nzwei \u00e9\U0001f984", "three " * 40)
 UNKNOWN, PAD = "[UNK]", "[PAD]"
@@ -21,8 +22,8 @@ WORDS = {UNKNOWN: 0, "one": 1, "two": 2, "three": 3, PAD: 4}
 
 
 @pytest.fixture(scope="module")
-def apart() -> Apart:
-    return Apart()
+def foreign() -> ForeignModelFiles:
+    return ForeignModelFiles()
 
 
 def _written(folder: Path, **changed: Any) -> Path:
@@ -39,9 +40,9 @@ def _written(folder: Path, **changed: Any) -> Path:
     return folder
 
 
-def test_the_ids_are_those_of_the_library(apart: Apart, tmp_path: Path) -> None:
+def test_the_ids_are_those_of_the_library(foreign: ForeignModelFiles, tmp_path: Path) -> None:
     folder = _written(tmp_path)
-    mine, theirs = apart.tokenizer(folder), AutoTokenizer.from_pretrained(folder)
+    mine, theirs = foreign.tokenizer(folder), AutoTokenizer.from_pretrained(folder)
     for text in TEXTS:
         assert mine(text, truncation=False) == {
             "input_ids": theirs(text, truncation=False)["input_ids"]
@@ -58,28 +59,32 @@ SLOW = {
     "behavior": "Isolated",
     "invert": False,
 }
-BROKE = "broke down, or took more memory or time"
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "kind", "message"),
     [
-        ({"normalizer": growing("o", times=1000, steps=9)}, BROKE),
-        ({"model": ABORTS}, BROKE),
-        ({"normalizer": HUGE}, r"\w"),
-        ({"pre_tokenizer": SLOW}, BROKE),
+        ({"normalizer": growing("o", times=1000, steps=9)}, FailureKind.MEMORY, "more memory"),
+        ({"model": ABORTS}, FailureKind.CRASHED, "its tokenizer was stopped: its process"),
+        ({"normalizer": HUGE}, None, r"\w"),
+        ({"pre_tokenizer": SLOW}, FailureKind.TIME, "its tokenizer was stopped: it took more time"),
     ],
     ids=["grows", "aborts", "asks for memory", "takes for ever"],
 )
 def test_what_breaks_it_is_an_error_and_the_next_one_is_answered(
-    tmp_path: Path, changed: dict[str, Any], told: str, apart: Apart
+    tmp_path: Path,
+    changed: dict[str, Any],
+    kind: FailureKind | None,
+    message: str,
+    foreign: ForeignModelFiles,
 ) -> None:
-    apart.seconds = 2 if "pre_tokenizer" in changed else 60
+    foreign.seconds = 2 if "pre_tokenizer" in changed else 60
     hostile = _written(tmp_path / "hostile", **changed)
-    with pytest.raises(ValueError, match=told):
-        apart.tokenizer(hostile)("o" * 2000, truncation=False)
-    apart.seconds = 60
-    sound = apart.tokenizer(_written(tmp_path / "sound"))
+    with pytest.raises(ForeignWorkError, match=message) as caught:
+        foreign.tokenizer(hostile)("o" * 2000, truncation=False)
+    assert kind in (None, caught.value.kind)
+    foreign.seconds = 60
+    sound = foreign.tokenizer(_written(tmp_path / "sound"))
     assert sound("two", truncation=False)["input_ids"] == [2]
 
 
@@ -89,23 +94,26 @@ def test_modules_of_the_folder_that_a_command_runs_in_are_not_imported(
     for name in ("transformers", "json", "skillpm"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.chdir(tmp_path)
-    found = Apart().tokenizer(_written(tmp_path / "sound"))("one", truncation=False)
+    found = ForeignModelFiles().tokenizer(_written(tmp_path / "sound"))("one", truncation=False)
     assert found["input_ids"] == [1]
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_folder_without_one_is_told_as_the_library_tells_it(apart: Apart, tmp_path: Path) -> None:
+def test_a_folder_without_one_is_told_as_the_library_tells_it(
+    foreign: ForeignModelFiles, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        apart.tokenizer(tmp_path)
+        foreign.tokenizer(tmp_path)
 
 
 ASKING = """
 import sys
 from pathlib import Path
-from skillpm.running.apart import Apart
-apart = Apart()
-tokenizer = apart.tokenizer(Path(sys.argv[1]))
-print(apart._process.pid, flush=True)
+from skillpm.running.foreign import ForeignModelFiles
+from skillpm.sandbox.errors import FailureKind, ForeignWorkError
+foreign = ForeignModelFiles()
+tokenizer = foreign.tokenizer(Path(sys.argv[1]))
+print(foreign._sandbox._process.pid, flush=True)
 tokenizer("o" * 8000, truncation=False)
 """
 
@@ -130,9 +138,9 @@ def _has_ended(pid: int) -> bool:
     return not is_alive(pid) or (state.exists() and ") Z " in state.read_text())
 
 
-def test_too_many_tokens_are_refused(apart: Apart, tmp_path: Path) -> None:
+def test_too_many_tokens_are_refused(foreign: ForeignModelFiles, tmp_path: Path) -> None:
     split = {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False}
-    tokenizer = apart.tokenizer(
+    tokenizer = foreign.tokenizer(
         _written(tmp_path, normalizer=growing("o", times=2, steps=10), pre_tokenizer=split)
     )
     with pytest.raises(ValueError, match="makes 307200 tokens of 300 characters"):

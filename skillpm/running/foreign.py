@@ -1,0 +1,133 @@
+"""Tokenizers and configs of strangers, which transformers reads in a sandbox (ADR 22).
+
+What a tokenizer replaces, splits and adds is data of a pack; regular expressions in it can take for
+ever, and its library can be made to abort. No check of such files is sound, so none is made here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skillpm.sandbox.errors import FailureKind, ForeignWorkError
+from skillpm.sandbox.policy import SandboxPolicy
+from skillpm.sandbox.process import Sandbox
+from skillpm.sandbox.session import SandboxSession
+from skillpm.spec.sidefiles import READ_SUFFIXES, suffix_of
+
+SECONDS = 60.0
+"""What one tokenizer may take in all, after its process has started."""
+_LARGEST = 128 << 20
+"""Bytes of one file that a tokenizer reads."""
+_LONGEST = 1 << 18
+_INTEGER = 1 << 62
+_POLICY = SandboxPolicy("skillpm.running.tokenizer_worker", hidden=("torch",))
+
+
+@dataclass
+class ForeignModelFiles:
+    """A sandbox for the small files of models; it is started when it is first needed."""
+
+    seconds: float = SECONDS
+    _sandbox: Sandbox = field(default_factory=lambda: Sandbox(_POLICY), repr=False)
+
+    def tokenizer(self, folder: Path) -> "ForeignTokenizer":
+        """The tokenizer in a folder, which may be removed then; ends the one before it.
+
+        Raises `ForeignWorkError` (a `ValueError`) where there is none that can be loaded.
+        """
+        session = self._open(folder)
+        answer = _asked(session, {"load": None}, "tokenizer")
+        names = ("pad_token_id", "eos_token_id", "sep_token_id", "model_max_length")
+        return ForeignTokenizer(session, **{name: _integer(answer.get(name)) for name in names})
+
+    def check_config(self, folder: Path) -> None:
+        """Raise `ForeignWorkError` where a config takes more than the sandbox gives, or is none.
+
+        Afterwards transformers may read it in this process: it takes what it took there.
+        """
+        _asked(self._open(folder), {"config": None}, "config")
+
+    def changed_settings(self, old: bytes, new: bytes, keys: Iterable[str]) -> frozenset[str]:
+        """Of these keys, those by which transformers reads two configs differently.
+
+        Raises `ForeignWorkError` where one of the two cannot be read.
+        """
+        session = self._sandbox.open({}, self.seconds)
+        known = sorted(keys)
+        request = {"compare": [old.decode(), new.decode()], "keys": known}
+        changed = _asked(session, request, "config").get("changed")
+        if not isinstance(changed, list):
+            raise _no_answer("config")
+        return frozenset(known).intersection(key for key in changed if isinstance(key, str))
+
+    def _open(self, folder: Path) -> SandboxSession:
+        return self._sandbox.open(small_files(folder), self.seconds)
+
+
+@dataclass
+class ForeignTokenizer:
+    """What a runner needs of a tokenizer, answered by a worker in the sandbox."""
+
+    session: SandboxSession = field(repr=False)
+    pad_token_id: int | None = None
+    eos_token_id: int | None = None
+    sep_token_id: int | None = None
+    model_max_length: int | None = None
+
+    def __call__(
+        self, text: str, *, truncation: bool, max_length: int | None = None
+    ) -> dict[str, list[int]]:
+        """A text's ids, as the tokenizers of transformers give them.
+
+        Raises `ForeignWorkError`, also when all texts so far took more time than one tokenizer has.
+        """
+        request = {"text": text, "most": max_length if truncation else None}
+        ids = _asked(self.session, request, "tokenizer").get("ids")
+        if not isinstance(ids, list) or len(ids) > _LONGEST or not all(map(_is_id, ids)):
+            raise _no_answer("tokenizer")
+        return {"input_ids": ids}
+
+
+def small_files(folder: Path) -> dict[str, bytes]:
+    """The files of a model's folder that configs and tokenizers are read from; no weights.
+
+    Raises `ForeignWorkError` for one that is larger than a tokenizer's file may be.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if suffix_of(path.name) not in READ_SUFFIXES or path.name.endswith(".index.json"):
+            continue
+        if path.is_file():
+            with path.open("rb") as file:
+                found[path.name] = file.read(_LARGEST + 1)
+            if len(found[path.name]) > _LARGEST:
+                raise ForeignWorkError(
+                    FailureKind.OUTPUT, f"its `{path.name}` has more than {_LARGEST} bytes"
+                )
+    return found
+
+
+def _asked(session: SandboxSession, request: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The worker's answer; a failure of the sandbox's says what was read."""
+    try:
+        return session.ask(dict(request))
+    except ForeignWorkError as problem:
+        if problem.kind is FailureKind.REFUSED:
+            raise
+        raise ForeignWorkError(problem.kind, f"its {what} was stopped: {problem}") from problem
+
+
+def _no_answer(what: str) -> ForeignWorkError:
+    return ForeignWorkError(FailureKind.OUTPUT, f"its {what} gave an answer of another form")
+
+
+def _integer(value: Any) -> int | None:
+    """A whole number of a stranger, or None: no boolean, nothing huge."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) < _INTEGER else None
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 31

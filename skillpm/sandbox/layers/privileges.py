@@ -1,0 +1,77 @@
+"""Privileges that the worker gives up: capabilities, setuid programs, tracing, an own life."""
+
+import ctypes
+import os
+import signal
+from contextlib import suppress
+
+from skillpm.sandbox import libc
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+_LAST_CAPABILITY = 63
+_CAPABILITY_VERSION_3 = 0x20080522
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+NOBODY = 65534
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends. A change of user undoes this."""
+    libc.call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of grandchildren whose own parent ended, so that none outlives a wait."""
+    with suppress(OSError):
+        libc.call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def give_up_privileges() -> str:
+    """Drop capabilities and the session keyring, forbid new privileges and tracing.
+
+    No program that is started later gains rights (PR_SET_NO_NEW_PRIVS); without the dump flag a
+    process of the same user cannot attach to the worker. Raises `OSError`.
+    """
+    with suppress(OSError):  # the user's keys are in the session's keyring
+        libc.syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+    for capability in range(_LAST_CAPABILITY + 1):
+        with suppress(OSError):
+            libc.call("prctl", _PR_CAPBSET_DROP, capability, 0, 0, 0)
+    with suppress(OSError):
+        libc.call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    libc.syscall("capset", ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+    libc.call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.call("prctl", _PR_SET_DUMPABLE, 0, 0, 0, 0)
+    end_with_parent()
+    return "no capabilities, no new privileges, not traceable"
+
+
+def become_nobody(readable: list[str]) -> str:
+    """Leave root: change to the user and group `nobody`.
+
+    Raises `OSError` if this process may not, or if `nobody` cannot read the Python libraries.
+    """
+    child = os.fork()
+    if child == 0:  # a try: the change cannot be undone
+        with suppress(BaseException):
+            _change_user()
+            os._exit(0 if all(os.access(path, os.R_OK) for path in readable) else 2)
+        os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 1:
+        raise OSError(1, "this process may not change its user")
+    if status != 0:
+        raise OSError(13, "`nobody` cannot read the folders of Python's libraries")
+    _change_user()
+    return f"user {NOBODY}"
+
+
+def _change_user() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)

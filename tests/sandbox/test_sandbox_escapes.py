@@ -1,0 +1,117 @@
+"""Each way out of the sandbox is tried by a real process, and closed; as root and as a user.
+
+Layers are left out one at a time: the others hold, and the report says what is missing.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from escape_attempts import HERE, SECRET, run_attempts
+
+from skillpm.sandbox.report import Protection, SandboxLayer
+
+ROOT = HERE.parents[1]
+NOBODY = 65534
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="layers of Linux")
+ONE_OUT = [layer for layer in SandboxLayer if layer is not SandboxLayer.SEATBELT]
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{HERE}")
+    monkeypatch.setenv("API_KEY", SECRET)
+
+
+def _reader() -> str | None:
+    """A Python of at least 3.11 that any user may start."""
+    for program in (sys.executable, shutil.which("python3", path="/usr/bin:/usr/local/bin")):
+        asked = [program or "", "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+        try:
+            if subprocess.run(asked, user=NOBODY, group=NOBODY, check=False).returncode == 0:
+                return program
+        except OSError:
+            continue
+    return None
+
+
+def run_as_user(without: list[SandboxLayer]) -> dict[str, Any]:
+    """The attempts in a process of `nobody`, where this one is root's; else in one of our own."""
+    request = json.dumps({"without": without})
+    if os.geteuid() != 0:
+        command, user = [sys.executable], None
+    elif (program := _reader()) is not None:
+        command, user = [program], NOBODY
+    else:
+        pytest.skip("no Python here can be started by an ordinary user")
+    done = subprocess.run(
+        [*command, str(HERE / "escape_attempts.py"), request],
+        user=user, group=user, extra_groups=None if user is None else [],
+        cwd="/", capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def check_held(result: dict[str, Any]) -> None:
+    """Nothing got out, and the worker had what it is for."""
+    assert result["escaped"] == {}
+    assert result["given"] == "given"
+    assert result["untouched"]
+    assert SECRET not in json.dumps(result["environment"])
+    assert not {"SSH_AUTH_SOCK", "API_KEY", "USER"} & result["environment"].keys()
+    assert len(result["files"]) <= 5, "three pipes, the answers, and a sign of life"
+
+
+def test_nothing_gets_out(tmp_path: Path) -> None:
+    result = run_attempts(tmp_path, frozenset())
+    check_held(result)
+    assert all(result["report"]["protections"].values())
+    if os.uname().machine == "x86_64":
+        assert result["calls"] == []
+
+
+def test_nothing_gets_out_of_the_sandbox_of_an_ordinary_user() -> None:
+    result = run_as_user([])
+    check_held(result)
+    assert all(result["report"]["protections"].values())
+
+
+def _states(result: dict[str, Any]) -> dict[str, bool]:
+    return {one["layer"]: one["on"] for one in result["report"]["layers"]}
+
+
+@pytest.mark.parametrize("left_out", ONE_OUT)
+@pytest.mark.parametrize("user", ["this user", "an ordinary user"])
+def test_without_one_layer_the_others_hold(
+    tmp_path: Path, left_out: SandboxLayer, user: str
+) -> None:
+    if user == "this user":
+        result = run_attempts(tmp_path, frozenset({left_out}))
+    else:
+        result = run_as_user([left_out])
+    states = _states(result)
+    assert not states.get(left_out, False)
+    result["escaped"].pop("limits", None)  # raising a limit helps nothing that others forbid
+    if left_out is SandboxLayer.LIMITS:
+        assert result["report"]["protections"][Protection.RESOURCES] == []
+    if left_out is SandboxLayer.PRIVILEGES and not states.get("user-namespace"):
+        assert not states["landlock"]  # the kernel gives it to no one who may gain rights
+        assert not states["seccomp"]
+    check_held(result)
+
+
+def test_with_every_layer_left_out_the_attempts_succeed_and_the_report_says_so(
+    tmp_path: Path,
+) -> None:
+    """So the attempts are real: it is the layers that stop them."""
+    result = run_attempts(tmp_path, frozenset(SandboxLayer) - {SandboxLayer.ENVIRONMENT})
+    assert not any(result["report"]["protections"].values())
+    expected = {"ssh key", "open file", "write", "tcp", "unix", "abstract", "fork", "/proc/environ"}
+    assert expected <= result["escaped"].keys()
+    assert result["escaped"]["ssh key"] == SECRET
