@@ -16,6 +16,7 @@ from skillpm.archive.layout import (
     check_layout,
     read_index,
 )
+from skillpm.checkpoint.damage import POINTER_BYTES, check_no_pointer
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError
 from skillpm.spec import json
@@ -87,6 +88,7 @@ def read_layout(file: OpenFile, kind: str) -> Layout:
     Costs one read and SHA-256 of the file. `kind` is what messages call it. Raises `SpecError` or
     `IntegrityError`.
     """
+    check_no_pointer(file.read(0, min(POINTER_BYTES, file.size)), file.path)
     entries = _entries(file, kind)
     blobs = {d: part for name, part in entries.items() if (d := _digest_of(name)) is not None}
     for digest, part in blobs.items():

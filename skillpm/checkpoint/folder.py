@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from skillpm.checkpoint.damage import is_broken_link, missing_file
 from skillpm.checkpoint.model import INDEX, Checkpoint
 from skillpm.files.errors import kind_of
 from skillpm.files.folder import Folder
@@ -42,7 +43,8 @@ def foreign_entries(folder: Path) -> Iterator[tuple[str, str]]:
 def small_files(model: Checkpoint) -> Iterator[Path]:
     """Files beside the weights, as sorted paths relative to the folder; subfolders too.
 
-    The model's weights in any format, hidden files and hidden folders stay behind.
+    The model's weights in any format, hidden files and hidden folders stay behind. Raises
+    `NotFoundError` for a broken link: without that file the model would be another one.
     """
     if model.folder is None:
         return
@@ -51,7 +53,11 @@ def small_files(model: Checkpoint) -> Iterator[Path]:
         for name in sorted(files):
             path = Path(folder, name)
             relative = path.relative_to(model.folder)
-            if not _is_weight(relative) and not name.startswith(".") and path.is_file():
+            if _is_weight(relative) or name.startswith("."):
+                continue
+            if is_broken_link(path):
+                raise missing_file(path)
+            if path.is_file():
                 yield relative
 
 

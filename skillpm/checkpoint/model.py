@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skillpm.checkpoint.files import OpenFile
+from skillpm.checkpoint.damage import POINTER_BYTES, check_no_broken_links, check_no_pointer
+from skillpm.checkpoint.files import OpenFile, ShardFile
 from skillpm.delta.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.spec import json
@@ -148,6 +149,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def _open_folder(path: Path) -> Checkpoint:
+    check_no_broken_links(path)
     if (path / ADAPTER).exists() and not (path / CONFIG).exists():
         raise SpecError(
             f"`{path}` is a PEFT adapter, not a model",
@@ -199,7 +201,8 @@ def _is_plain(name: str) -> bool:
 def open_shard(path: Path) -> Shard:
     """Open one safetensors file and read its header. Raises `SpecError` where it is not sound."""
     what = f"`{path}`"
-    file = OpenFile(path)
+    file = ShardFile(path)
+    check_no_pointer(file.read(0, min(POINTER_BYTES, file.size)), path)
     length = header_length(file.read(0, min(LENGTH_BYTES, file.size)), file.size, what)
     data = file.read(LENGTH_BYTES, LENGTH_BYTES + length)
     return Shard(path.name, file, parse_header(data, file.size, what))
@@ -210,4 +213,6 @@ def read_small(path: Path) -> bytes:
     file = OpenFile(path)
     if file.size > json.SIZE_LIMIT:
         raise SpecError(f"`{path}` is {file.size} bytes; at most {json.SIZE_LIMIT} are read")
-    return file.read(0, file.size)
+    data = file.read(0, file.size)
+    check_no_pointer(data, path)
+    return data

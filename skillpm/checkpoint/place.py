@@ -142,7 +142,9 @@ def _is_mine(status: os.stat_result) -> bool:
 
 def _link(source: OpenFile, target: Path) -> bool:
     """Hard-link an open file. False where that is not safe, or the file system cannot."""
-    if not _is_mine(os.fstat(source.fileno())):
+    with source.descriptor() as fd:
+        status = os.fstat(fd)
+    if not _is_mine(status):
         return False
     try:
         os.link(source.path.resolve(), target, follow_symlinks=False)
@@ -150,7 +152,7 @@ def _link(source: OpenFile, target: Path) -> bool:
         if problem.errno not in _NO_LINK:
             raise
         return False
-    if not os.path.samestat(os.fstat(source.fileno()), target.lstat()):
+    if not os.path.samestat(status, target.lstat()):
         target.unlink()
         raise IntegrityError(f"`{source.path}` was exchanged while it was linked into a graft")
     return True
@@ -160,7 +162,8 @@ def clone(source: OpenFile, target: Path) -> bool:
     """Make `target` a copy that shares its blocks with the source; False where none can be made."""
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
     try:
-        fcntl.ioctl(fd, _FICLONE, source.fileno())
+        with source.descriptor() as origin:
+            fcntl.ioctl(fd, _FICLONE, origin)
     except OSError as problem:
         with suppress(OSError):
             target.unlink()

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,6 +26,7 @@ from skillpm.cli import (
     relations,
     routing,
     storage,
+    streams,
 )
 from skillpm.cli.output import emit_lines, report
 from skillpm.cli.settings import color_of
@@ -79,11 +81,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if asked:
         sys.exit(habits.complete(app, asked))
     state = State()
+    streams.open_missing()
     try:
         with _terminated_as_interrupted():
             sys.exit(_run(arguments, state))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard_stdout()
         sys.exit(1)
 
 
@@ -102,8 +105,10 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 def _run(arguments: list[str], state: State) -> int:
     try:
+        check_working_folder()
         with app.make_context("skillpm", arguments, obj=state) as context:
             app.invoke(context)
+        streams.flush_stdout()
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.exceptions.NoArgsIsHelpError as problem:
@@ -113,13 +118,28 @@ def _run(arguments: list[str], state: State) -> int:
         return _fail(_translated(problem), arguments, state)
     except KeyboardInterrupt:
         return _fail(InterruptedCommandError("interrupted; nothing is half done"), arguments, state)
-    sys.stdout.flush()
     return 0
+
+
+def check_working_folder() -> None:
+    """Raise `StateError` where the folder that the command was started in is gone."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as problem:
+        raise StateError(
+            "the working folder was deleted while this shell was in it", hint="cd ~"
+        ) from problem
 
 
 def _fail(problem: SkillpmError, arguments: list[str], state: State) -> int:
     as_json = state.json or "--json" in arguments
-    report(problem, as_json=as_json, color=color_of(state))
+    try:
+        report(problem, as_json=as_json, color=color_of(state))
+    except BrokenPipeError:
+        raise
+    except OSError:  # stdout takes nothing: its document goes where people still see it
+        streams.discard_stdout()
+        report(problem, as_json=False, color=color_of(state))
     return problem.exit_code
 
 

@@ -111,6 +111,13 @@ def say(text: str) -> None:
     _write(_indented(text), err=True)
 
 
+def confirm(question: str) -> bool:
+    """Ask a person on the terminal; False where there is none."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm(clean_lines(question), default=False, err=True)
+
+
 def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
     """Show an error: as a document on stdout, or as sentences on stderr."""
     if as_json:

@@ -13,6 +13,7 @@ from skillpm.cli.state import Command, State, verified_packs
 from skillpm.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
+    from skillpm.environment.generation import Generation, Installed
     from skillpm.spec.digests import Digest
 
 
@@ -72,7 +73,7 @@ def list_(state: State) -> None:
 @click.command(cls=Command)
 @click.pass_obj
 def history(state: State) -> None:
-    r"""List the generations of this project.
+    r"""List the generations of this project, and how each is grafted.
 
     \b
     skillpm history
@@ -87,6 +88,7 @@ def history(state: State) -> None:
                 "created": one.created,
                 "action": one.action,
                 "skills": [plain(skill) for skill in one.installed.values()],
+                "graft": None if one.pruned else one.lockfile.graft.manner,
                 "pruned": one.pruned,
             }
             for one in found.generations
@@ -99,11 +101,26 @@ def history(state: State) -> None:
             "*" if one.number == found.current else "pruned" if one.pruned else "",
             one.created,
             one.action,
-            ", ".join(skill.ref for skill in one.installed.values()) or "-",
+            _manner(one),
+            ", ".join(map(_weighted, one.installed.values())) or "-",
         )
         for one in found.generations
     ]
-    emit_table(table, ("generation", "", "created", "action", "skills"))
+    emit_table(table, ("generation", "", "created", "action", "graft", "skills"))
+
+
+def _manner(generation: "Generation") -> str:
+    """How a generation is grafted: `sum`, `ties density=0.5`, `routed`; `-` where it was pruned."""
+    if generation.pruned:
+        return "-"
+    graft = generation.lockfile.graft
+    if graft.routed:
+        return graft.mode
+    return " ".join([graft.method, *(f"{key}={value}" for key, value in graft.settings.items())])
+
+
+def _weighted(skill: "Installed") -> str:
+    return skill.ref if skill.weight == 1 else f"{skill.ref} x {skill.weight:g}"
 
 
 @click.command(cls=Command)

@@ -54,7 +54,7 @@ def color_of(state: State) -> bool | None:
     """Whether to print colours; None leaves it to the terminal."""
     try:
         return color_by(resolve(state))
-    except (SpecError, UsageError, StateError):
+    except (SpecError, UsageError, StateError, OSError):
         never = state.color == "never" or os.environ.get("NO_COLOR")
         return _color("never" if never else "auto")
 

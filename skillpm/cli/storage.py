@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.output import clean, emit_json, emit_line, emit_table, size_text
+from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table, size_text
 from skillpm.cli.state import Command, State, global_params, home, make_setting
+from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
-    from skillpm.flows.gc import Collected
+    from skillpm.flows.gc import Collected, GcRequest
+    from skillpm.flows.setting import Setting
 
 _PATH = click.Path(path_type=Path)
 
@@ -58,18 +60,22 @@ def gc(
     Needed is what a lock, or a generation that is kept, of any known project names, with all that
     it lies over. Without --keep and --older-than, the newest ten generations of each project are
     kept, and all that were current within the last thirty days; the current one always is. A
-    project on a disk that is not mounted keeps everything. gc waits for who uses the store.
+    project on a disk that is not mounted keeps everything. gc waits until no other command uses
+    the store, and asks before it prunes more generations than it would by default.
 
     \b
     skillpm gc --dry-run
     skillpm gc --keep 3
-    skillpm gc --older-than 14 --grace 1
+    skillpm gc --older-than 14 --grace 1 -y
     """
     from skillpm.environment.prune import Keeping
     from skillpm.flows.gc import GcRequest, collect
 
     request = GcRequest(Keeping(keep, older_than), grace, dry_run, forget)
-    done = collect(make_setting(state), request)
+    setting = make_setting(state)
+    if not dry_run and (keep is not None or older_than is not None):
+        _agree(state, setting, request)
+    done = collect(setting, request)
     for note in done.notes:
         state.say(note)
     if state.json:
@@ -84,6 +90,28 @@ def gc(
         f"{size_text(done.kept.size)} kept for {len(done.projects)} projects, "
         f"{size_text(done.young.size)} too young to go"
     )
+
+
+def _agree(state: State, setting: "Setting", request: "GcRequest") -> None:
+    """Ask before more generations are pruned than by default. Raises `UsageError` without a yes."""
+    from dataclasses import replace
+
+    from skillpm.environment.prune import Keeping
+    from skillpm.flows.gc import collect
+
+    usual = replace(request, keeping=Keeping(None, None), dry_run=True)
+    beyond = set(collect(setting, replace(request, dry_run=True)).pruned)
+    beyond -= set(collect(setting, usual).pruned)
+    if not beyond or state.yes:
+        return
+    listed = ", ".join(str(one.number) for one in sorted(beyond, key=lambda one: one.number))
+    count = f"{len(beyond)} generation{'' if len(beyond) == 1 else 's'}"
+    question = f"prune {count} that gc keeps by default ({listed}): no way back to them. Go on?"
+    if not confirm(question):
+        raise UsageError(
+            f"{count} would be pruned that gc keeps by default ({listed}); nothing was removed",
+            hint="add `-y` to prune them, or `--dry-run` to see what would go",
+        )
 
 
 def _plain(done: "Collected") -> dict[str, object]:

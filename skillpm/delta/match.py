@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from skillpm.delta.damage import check_no_damage
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec, is_float
 from skillpm.spec.manifest import Change
@@ -67,6 +68,7 @@ def pair_up(base: Specs, tuned: Specs, *, cast: bool) -> tuple[list[Pair], Renam
             "the tuned model shares no tensor of the same name and shape with the base",
             hint="`skillpm identify TUNED --against BASE` shows what differs",
         )
+    check_no_damage(base, {pair.tensor: pair.tuned for pair in pairs if pair.tuned})
     _check_dtypes(pairs, cast=cast)
     return pairs, renaming
 

@@ -1,7 +1,8 @@
 """The question and the closure in PubGrub's terms: what each release needs and rules out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 from skillpm.resolver.closure import Shelves
 from skillpm.resolver.positions import Positions
@@ -23,6 +24,7 @@ class BaseSlot:
 
 BASE = BaseSlot()
 Package = SkillName | BaseSlot
+Rank = tuple[bool, bool, bool, bool, bool, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +49,57 @@ class Rules:
         self.shelves = shelves
         self.roots = _roots(shelves) if question.base is None else ()
         self._place_of_root = {root: place for place, root in enumerate(self.roots)}
-        self._wanted = frozenset(wanted.requirement.skill for wanted in question.wanted)
+        self.wanted = frozenset(wanted.requirement.skill for wanted in question.wanted)
         self._parents = _parents(shelves)
+        self._depths = _depths(shelves, self.wanted)
         self._needs: dict[tuple[SkillName, int], Mapping[Package, Positions]] = {}
 
-    def rank(self, package: Package) -> tuple[bool, bool, bool, bool, str]:
-        """Which skill is settled first: what is to move, the locked, the wanted; then by name.
+    def rank(self, package: Package) -> Rank:
+        """Which skill is settled first.
 
-        It depends on the question alone, and never on how many releases there are: so a release
-        that plays no part in an answer can go without the answer changing.
+        1. what is to move; 2. what is locked; 3. what the question asks for by name; 4. what has
+        requirements, before what has none: a leaf must fit what it serves, not the other way
+        round; 5. what is nearest to the question; 6. by name.
         """
         if isinstance(package, BaseSlot):
-            return (True, True, True, True, "")
-        stays = package not in self.question.moving
-        locked = package in self.question.locked
-        return (False, stays, not locked, package not in self._wanted, str(package))
+            return (True, True, True, True, True, 0, "")
+        return (
+            False,
+            package not in self.question.moving,
+            package not in self.question.locked,
+            package not in self.wanted,
+            package not in self._parents.parents,
+            self._depths.get(package, 0),
+            str(package),
+        )
+
+    def is_fixed(self, skill: SkillName) -> bool:
+        """Whether the question itself settles the skill's release: locked, or to move."""
+        return skill in self.question.locked or skill in self.question.moving
+
+    def place(self, release: Release) -> int:
+        """The position of a release among those of its skill."""
+        return self.shelves[release.skill].releases.index(release)
+
+    def restricted(self, usable: Mapping[SkillName, int]) -> "Rules":
+        """The same rules where only these positions of some skills may be chosen.
+
+        The order of skills, and what each release needs, stay as they are and are not read again.
+        """
+        narrowed = copy(self)
+        narrowed.shelves = {
+            skill: replace(shelf, usable=shelf.usable & usable[skill]) if skill in usable else shelf
+            for skill, shelf in self.shelves.items()
+        }
+        return narrowed
 
     def reached(self, package: Package, chosen: Mapping[Package, int]) -> bool:
         """Whether the question, or a release that is chosen, asks for the package."""
-        if isinstance(package, BaseSlot) or package in self._wanted:
+        if isinstance(package, BaseSlot) or package in self.wanted:
             return True
         return any(
             package in self.needs(parent, chosen[parent])
-            for parent in self._parents.get(package, ())
+            for parent in self._parents.of.get(package, ())
             if parent in chosen
         )
 
@@ -129,10 +159,34 @@ def _roots(shelves: Shelves) -> tuple[Digest, ...]:
     return tuple(roots) if len(roots) > 1 else ()
 
 
-def _parents(shelves: Shelves) -> Mapping[SkillName, set[SkillName]]:
+@dataclass(frozen=True)
+class Parents:
+    """`of` a skill: the skills with a usable release that requires it; `parents`: all of those."""
+
+    of: Mapping[SkillName, set[SkillName]]
+    parents: frozenset[SkillName]
+
+
+def _parents(shelves: Shelves) -> Parents:
     parents: dict[SkillName, set[SkillName]] = {}
     for shelf in shelves.values():
         for release in shelf.of(shelf.usable):
             for requirement in release.requires:
                 parents.setdefault(requirement.skill, set()).add(shelf.skill)
-    return parents
+    return Parents(parents, frozenset().union(*parents.values()))
+
+
+def _depths(shelves: Shelves, wanted: frozenset[SkillName]) -> Mapping[SkillName, int]:
+    """How many requirements lie between the question and each skill, at least."""
+    depths: dict[SkillName, int] = {}
+    level, depth = set(wanted), 0
+    while level:
+        depths |= dict.fromkeys(level, depth)
+        level = {
+            requirement.skill
+            for skill in level
+            for release in shelves[skill].of(shelves[skill].usable)
+            for requirement in release.requires
+        } - depths.keys()
+        depth += 1
+    return depths

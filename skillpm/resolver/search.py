@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nab_resolver.errors import ResolutionError as Unsatisfiable
+from nab_resolver.errors import ResolutionLimitError
 from nab_resolver.resolver import BaseProvider
 from nab_resolver.types import (
     Incompatibility,
@@ -25,7 +26,7 @@ from skillpm.resolver.engine import Clause, Engine, Watch
 from skillpm.resolver.errors import GaveUpError
 from skillpm.resolver.patience import Patience
 from skillpm.resolver.positions import Positions, bits_of
-from skillpm.resolver.rules import BaseSlot, Clash, Package, Rules
+from skillpm.resolver.rules import BaseSlot, Clash, Package, Rank, Rules
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 
@@ -89,7 +90,7 @@ class Provider(BaseProvider[Package, int]):
         version_range: RangeProtocol[int],
         conflict_counts: Mapping[Package, int],
         culprit_counts: Mapping[Package, int] | None = None,
-    ) -> tuple[bool, bool, bool, bool, str]:
+    ) -> Rank:
         """The fixed order; how the search went so far is left out on purpose."""
         del version_range, conflict_counts, culprit_counts
         return self.rules.rank(package)
@@ -109,10 +110,20 @@ def search(rules: Rules, patience: Patience) -> Answer | Proof:
 
     Only time limits it. Raises `GaveUpError` when that is up.
     """
+    found = bounded_search(rules, patience, rounds=sys.maxsize)
+    if found is None:
+        raise AssertionError
+    return found
+
+
+def bounded_search(rules: Rules, patience: Patience, *, rounds: int) -> Answer | Proof | None:
+    """As `search`; None where `rounds` of PubGrub's loop do not settle it."""
     provider = Provider(rules, patience)
-    engine = Engine(provider, Watch(provider.step), max_iterations=sys.maxsize)
+    engine = Engine(provider, Watch(provider.step), max_iterations=rounds)
     try:
         pins = engine.solve(_wanted(rules)).pins
+    except ResolutionLimitError:
+        return None
     except Unsatisfiable as found:
         if found.incompatibility is None:
             raise AssertionError from found

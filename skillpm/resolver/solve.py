@@ -7,10 +7,11 @@ from skillpm.errors import ResolutionError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
 from skillpm.resolver.explain import Explanation
+from skillpm.resolver.improve import improve
 from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.resolver.question import Catalogue, Question
 from skillpm.resolver.rules import Rules
-from skillpm.resolver.search import Proof, search
+from skillpm.resolver.search import Answer, Proof, search
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 
@@ -26,20 +27,21 @@ def solve(question: Question, catalogue: Catalogue, patience: Patience = ENDLESS
     """Choose one release for each skill that is wanted or needed.
 
     1. Read the closure: all that the wanted skills lead to, in one query for each depth.
-    2. Settle skill by skill (what is to move first, then locked, then wanted, then by name),
-       each at its locked release or else at the best with which an answer still exists. Where
-       something is to move, nothing else goes back for it, unless there is no answer otherwise.
-    3. Where there is no answer, turn PubGrub's proof into sentences.
+    2. Settle skill by skill in the order of `Rules.rank`, each at its locked release or else at
+       the best with which an answer still exists. Where something is to move, nothing else goes
+       back for it, unless there is no answer otherwise.
+    3. Trade: let a skill that was not asked for by name step back where others gain more by it.
+    4. Where there is no answer, turn PubGrub's proof into sentences.
 
-    The answer depends on the question and the releases alone: not on their order, nor on
-    releases that play no part in it. Raises `UnknownWantedError`, `WrongBaseError` (accepting
+    The answer depends on the question and the releases alone, not on their order or the clock.
+    Raises `UnknownWantedError`, `WrongBaseError` (accepting
     bases would help), another `ResolutionError`, or `GaveUpError` when patience is at its end.
     """
     if question.floors:
-        reader = Reader(question, catalogue, patience)
-        found = search(Rules(question, reader.read()), patience)
+        rules = Rules(question, Reader(question, catalogue, patience).read())
+        found = search(rules, patience)
         if not isinstance(found, Proof):
-            return Resolution(found)
+            return _resolution(rules, found, patience)
         question = replace(question, floors=False)
     reader = Reader(question, catalogue, patience)
     rules = Rules(question, reader.read())
@@ -49,7 +51,11 @@ def solve(question: Question, catalogue: Catalogue, patience: Patience = ENDLESS
         if why.wrong_base and _solvable_on_any_base(reader):
             raise WrongBaseError(why.message, why.wrong_base, hint=why.hint)
         raise ResolutionError(why.message, hint=why.hint)
-    return Resolution(found)
+    return _resolution(rules, found, patience)
+
+
+def _resolution(rules: Rules, found: Answer, patience: Patience) -> Resolution:
+    return Resolution(found if rules.question.lowest else improve(rules, found, patience))
 
 
 def _solvable_on_any_base(reader: Reader) -> bool:

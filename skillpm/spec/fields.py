@@ -1,9 +1,17 @@
 """How the words of the vocabulary stand in pydantic documents: parsed on the way in, text out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+)
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
@@ -13,6 +21,7 @@ from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 
 T = TypeVar("T")
+_NAME_LIMIT = 64
 
 
 def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
@@ -70,6 +79,49 @@ class Document(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The document as plain JSON values, unknown keys included."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def unknown_keys(document: Document, *, allowed: Collection[str] = ()) -> list[tuple[str, str]]:
+    """A problem for each key that no field reads, at any depth, with the nearest known key.
+
+    For documents that people write: there an unknown key is a slip, and not a later version's.
+    `allowed` keys of the document itself are no problem.
+    """
+    extra = (document.model_extra or {}).keys() - set(allowed)
+    found = unknown_names(type(document), extra)
+    for name in type(document).model_fields:
+        for path, part in _documents(getattr(document, name)):
+            found += [(f"{name}{path}.{key}", why) for key, why in unknown_keys(part)]
+    return found
+
+
+def unknown_names(kind: type[Document], names: Iterable[str]) -> list[tuple[str, str]]:
+    """A problem for each of these keys that no field of `kind` reads, sorted."""
+    fields = kind.model_fields.items()
+    known = [_spelling(name, field.validation_alias or field.alias) for name, field in fields]
+    problems: list[tuple[str, str]] = []
+    for name in sorted(set(names) - set(known)):
+        near = get_close_matches(name[:_NAME_LIMIT], known, n=1)
+        expected = f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(known)}"
+        problems.append((name, f"unknown key; {expected}"))
+    return problems
+
+
+def _spelling(name: str, alias: Any) -> str:
+    """A field as people write it: the first of its aliases, where it has some."""
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return alias if isinstance(alias, str) else name
+
+
+def _documents(value: Any) -> Iterator[tuple[str, Document]]:
+    """The documents in a field's value, with their paths below it."""
+    if isinstance(value, Document):
+        yield "", value
+    elif isinstance(value, dict):
+        yield from ((f".{key}", part) for key, part in value.items() if isinstance(part, Document))
+    elif isinstance(value, list):
+        yield from ((f"[{n}]", part) for n, part in enumerate(value) if isinstance(part, Document))
 
 
 D = TypeVar("D", bound=Document)

@@ -8,7 +8,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
-from skillpm.spec.fields import DigestField, Document, LocationField, read_document
+from skillpm.spec.fields import (
+    DigestField,
+    Document,
+    LocationField,
+    collect,
+    unknown_keys,
+    unknown_names,
+)
 from skillpm.spec.merging import (
     MERGED,
     SUM,
@@ -24,6 +31,8 @@ from skillpm.spec.requirements import Requirement, VersionRange
 
 DEFAULT_REGISTRY = "default"
 WEIGHT_LIMIT = 1e6
+_ELSEWHERE = ("config", "trust")
+"""Tables that others read."""
 
 
 def _as_table(key: str) -> BeforeValidator:
@@ -124,7 +133,7 @@ class GraftTable(Document):
 
 
 class ProjectFile(Document):
-    """The whole file; unknown tables are kept and ignored."""
+    """The whole file. Who reads `[config]` and `[trust]` checks what is in them."""
 
     project: ProjectTable
     skills: dict[SkillKey, Annotated[Wish, _as_table("version")]] = Field(default_factory=dict)
@@ -161,8 +170,13 @@ class ProjectFile(Document):
 
 def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
     """Read a project file; raise `SpecError` with every problem and its path."""
-    project = read_document(ProjectFile, toml.parse(text, what), what)
-    problems = Problems(what)
+    plain, problems = toml.parse(text, what), Problems(what)
+    project = collect(ProjectFile, plain, problems)
+    if project is None:
+        problems.extend(unknown_names(ProjectFile, plain.keys() - set(_ELSEWHERE)))
+        problems.raise_if_any()
+        raise AssertionError
+    problems.extend(unknown_keys(project, allowed=_ELSEWHERE))
     for name, wish in project.skills.items():
         if wish.registry not in (None, DEFAULT_REGISTRY, *project.registries):
             problems.add(f"skills.{name}.registry", f"`[registries]` has no {wish.registry!r}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from skillpm.errors import SpecError
 from skillpm.spec.names import SkillName
-from skillpm.spec.versions import LENGTH_LIMIT, Key, Version, version_key
+from skillpm.spec.versions import LENGTH_LIMIT, Key, Version, is_version, version_key
 
 _COMPARATOR = re.compile(
     r"\s*(\^|~|=|<=|>=|<|>)?\s*([0-9]+|[*xX])(?:\.([0-9]+|[*xX]))?(?:\.([0-9]+|[*xX]))?"
@@ -98,6 +98,9 @@ def _refusal(text: str, why: str) -> SpecError:
 
 
 def _comparator(text: str) -> Comparator:
+    if text.strip().startswith("=="):
+        exact = f"={text.strip().lstrip('=').strip()}"
+        raise SpecError(f"{text!r} is not a version requirement", hint=f"write `{exact}`")
     found = _COMPARATOR.fullmatch(text)
     if found is None:
         raise _refusal(text, "a comparator is an operator and a version")
@@ -169,10 +172,15 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> "Requirement":
-        """Read `acme/math`, `acme/math ^1.2` or `acme/math@^1.2`. Raises `SpecError`."""
+        """Read `acme/math`, `acme/math ^1.2` or `acme/math@^1.2`. Raises `SpecError`.
+
+        `acme/math@1.2.0`, a full version without an operator, is a REF: exactly that release.
+        """
         head, at, tail = text.strip().partition("@")
         if not at:
             head, _, tail = text.strip().partition(" ")
+        elif is_version(tail.strip()):
+            tail = f"={tail.strip()}"
         return cls(SkillName.parse(head.strip()), VersionRange.parse(tail))
 
     @classmethod

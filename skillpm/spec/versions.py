@@ -73,3 +73,12 @@ class Version:
         return (
             f"{self.major}.{self.minor}.{self.patch}{pre}{f'+{self.build}' if self.build else ''}"
         )
+
+
+def is_version(text: str) -> bool:
+    """Whether `text` is a full version: all three numbers, and no operator."""
+    try:
+        Version.parse(text)
+    except SpecError:
+        return False
+    return True

@@ -27,7 +27,7 @@ RIVALS = {
     "rollback": "rollback",
     "lock": "lock",
     "graft": "graft",
-    "gc": "gc --keep 1 --grace 0",
+    "gc": "gc --keep 1 --grace 0 -y",
     "publish": "publish ../../math-1.1.0.skillpack",
     "pack": "pack ../../base ../../tuned/sql-1.0.0 --name acme/rival --version 1.0.0",
     "export": "export acme/code@1.0.0 ../rival --format merged",

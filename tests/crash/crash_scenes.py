@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "advisory-add": ("full", "registry advisory add ../../advisory.json"),
     "advisory-withdraw": ("advised", "registry advisory withdraw ACME-1"),
     "registry-init": ("made", "registry init ../team"),
-    "gc": ("aged", "gc --keep 1 --grace 0"),
+    "gc": ("aged", "gc --keep 1 --grace 0 -y"),
     "cache-clean": ("full", "cache clean"),
     "cache-repair": ("damaged", "cache verify --repair"),
 }

@@ -181,7 +181,7 @@ def test_the_store_says_how_large_it_is_and_gives_back_what_nobody_needs(
     keep = ("--keep", "1", "--grace", "0")
     assert "would be freed" in installed.run("gc", *keep, "--dry-run").out
     assert sum(path.stat().st_size for path in _stored(installed)) == before
-    freed = installed.ask("gc", *keep)["freed_bytes"]
+    freed = installed.ask("gc", *keep, "-y")["freed_bytes"]
     assert sum(path.stat().st_size for path in _stored(installed)) == before - freed
     assert freed > 0
     installed.ask("audit", "--fail-on", "high")
@@ -228,3 +228,25 @@ def test_a_lock_whose_owner_died_does_not_stop_the_next_command(installed: World
     assert outcome.code == 0
     assert re.search("took over|nothing to change", outcome.out + outcome.err)
     assert not holder.exists()
+
+
+def test_a_ref_installs_exactly_that_release(world: World, math: Pair) -> None:
+    """`install acme/sql@1.0.0` that installs 1.1.0."""
+    world.init(math[0])
+    for version in ("1.0.0", "1.1.0"):
+        world.publish(math, "acme/sums", version)
+    world.ask("install", "acme/sums@1.0.0")
+    assert world.installed() == {"acme/sums": "1.0.0"}
+    assert '"acme/sums" = "=1.0.0"' in world.file.read_text()
+
+
+def test_history_says_how_each_generation_is_grafted(installed: World) -> None:
+    text = installed.file.read_text()
+    for method in ("ties", "dare"):
+        installed.file.write_text(f'{text}\n[graft]\nmethod = "{method}"\n')
+        assert installed.run("install").code == 0
+    shown = [one["graft"]["method"] for one in installed.ask("history")["generations"]]
+    assert shown == ["sum", "sum", "ties", "dare"]
+    lines = installed.run("history").out.splitlines()
+    assert "density=" in lines[-1]
+    assert "dare" in lines[-1]

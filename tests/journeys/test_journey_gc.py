@@ -47,7 +47,7 @@ def _of_current(world: World) -> set[str]:
 
 
 def _gc(world: World, *more: object) -> dict[str, Any]:
-    return world.ask("gc", "--grace", "0", *more)
+    return world.ask("gc", "--grace", "0", "-y", *more)
 
 
 def test_every_generation_is_kept_by_default_and_can_be_rebuilt_offline(upgraded: World) -> None:
@@ -92,7 +92,7 @@ def test_a_dry_run_tells_exactly_what_would_go_and_removes_nothing(upgraded: Wor
 
 def test_a_blob_within_the_grace_window_is_never_taken(upgraded: World) -> None:
     before = _blobs(upgraded)
-    done = upgraded.ask("gc", "--keep", "1")
+    done = upgraded.ask("gc", "--keep", "1", "-y")
     assert done["freed_blobs"] == 0
     assert done["young_blobs"] > 0
     assert _blobs(upgraded) == before
@@ -259,3 +259,13 @@ def test_the_name_of_a_gc_that_died_after_its_last_pruning_goes(upgraded: World)
     holder.write_bytes(this_process("install", time.time()).dumps())
     assert _gc(upgraded)["notes"] == [], "one that is alive is left alone"
     assert holder.exists()
+
+
+def test_gc_asks_before_it_prunes_more_than_by_default(upgraded: World) -> None:
+    before = snapshot(upgraded.folder)
+    text = upgraded.fail("gc", "--keep", "1", "--grace", "0", code=2, kind="usage")
+    assert "1 generation would be pruned that gc keeps by default (1)" in text
+    assert "`-y`" in text
+    assert snapshot(upgraded.folder) == before
+    assert upgraded.ask("gc", "--keep", "10", "--older-than", "30")["pruned"] == []
+    assert upgraded.ask("gc", "--keep", "1", "--grace", "0", "-y")["pruned"] != []

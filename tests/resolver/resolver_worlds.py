@@ -186,9 +186,19 @@ class Oracle:
         asked = {w.requirement.skill for w in self.question.wanted}
         return asked | {need.skill for r in chosen for need in r.requires}
 
-    def _rank(self, name: SkillName) -> tuple[bool, bool, str]:
+    def _rank(self, name: SkillName) -> tuple[bool, bool, bool, int, str]:
         asked = {w.requirement.skill for w in self.question.wanted}
-        return (name not in self.question.locked, name not in asked, str(name))
+        leaf = not any(r.requires for r in self.pool if r.skill == name)
+        locked = name in self.question.locked
+        return (not locked, name not in asked, leaf, self._depth(name, asked), str(name))
+
+    def _depth(self, name: SkillName, level: set[SkillName]) -> int:
+        depth, seen = 0, set[SkillName]()
+        while name not in level:
+            seen |= level
+            level = {n.skill for r in self.pool if r.skill in level for n in r.requires} - seen
+            depth += 1
+        return depth
 
     def _best(self, name: SkillName, chosen: Sequence[Release]) -> Release:
         locked = self.question.locked.get(name)

@@ -130,3 +130,43 @@ def test_the_provider_says_whether_anything_in_range_may_be_chosen() -> None:
 def test_an_answer_lists_the_releases_of_the_catalogue_themselves() -> None:
     one = release("a 1.0.0", size=7, summary="adds up")
     assert solve(Question(wanted("a")), Shop([one])).releases == {skill("a"): one}
+
+
+def test_a_leaf_takes_what_fits_the_newest_of_what_it_serves() -> None:
+    rack = [release(f"rack {n}.0.0") for n in (1, 2, 3)]
+    rails = [release("rails 1.0.0", "rack"), release("rails 7.0.0", "rack <3")]
+    found = solve(Question(wanted("rack", "rails")), Shop([*rack, *rails])).releases
+    assert {str(r.ref) for r in found.values()} == {"acme/rack 2.0.0", "acme/rails 7.0.0"}
+
+
+def test_what_is_near_to_the_question_is_settled_before_what_is_far() -> None:
+    releases = [
+        release("app 1.0.0", "zeta", "beta"),
+        release("beta 1.0.0", "deep"),
+        release("deep 1.0.0", "leaf"),
+        release("deep 2.0.0", "zeta <2", "leaf"),
+        release("zeta 1.0.0", "leaf"),
+        release("zeta 2.0.0", "leaf"),
+        release("leaf 1.0.0"),
+    ]
+    found = solve(Question(wanted("app")), Shop(releases)).releases
+    assert str(found[skill("zeta")].version) == "2.0.0"
+    assert str(found[skill("deep")].version) == "1.0.0"
+
+
+def test_one_skill_steps_back_where_many_others_gain_by_it() -> None:
+    parts = [f"part{n}" for n in range(6)]
+    releases = [release("app 1.0.0", "core", *parts), release("leaf 1.0.0")]
+    releases += [release("core 1.0.0", "leaf"), release("core 2.0.0", *(f"{p} <2" for p in parts))]
+    releases += [release(f"{part} {n}.0.0", "leaf") for part in parts for n in (1, 2)]
+    found = solve(Question(wanted("app")), Shop(releases)).releases
+    assert str(found[skill("core")].version) == "1.0.0"
+    assert {str(found[skill(part)].version) for part in parts} == {"2.0.0"}
+
+
+def test_what_is_asked_for_by_name_does_not_step_back_for_the_rest() -> None:
+    parts = [f"part{n}" for n in range(6)]
+    releases = [release("app 1.0.0", *parts), release("app 2.0.0", *(f"{p} <2" for p in parts))]
+    releases += [release(f"{part} {n}.0.0") for part in parts for n in (1, 2)]
+    found = solve(Question(wanted("app")), Shop(releases)).releases
+    assert str(found[skill("app")].version) == "2.0.0"

@@ -122,9 +122,6 @@ mode = "merge"
 [registries]
 inner = {{ url = "https://example.org", namespaces = ["inner", "acme"] }}
 outer = "https://example.com"
-
-[tool.other]
-kept = true
 """
 
 

@@ -47,6 +47,11 @@ def test_a_skill_may_name_its_own_registry() -> None:
     ("old", "new", "problem"),
     [
         ("[project]", "[porject]", "project: Field required"),
+        ("[project]", "[porject]", "porject: unknown key; did you mean `project`?"),
+        ("weight = 0.5", "wieght = 0.5", "skills.acme/b.wieght: unknown key; did you"),
+        ("[project]", "[tool]\nx = 1\n[project]", "tool: unknown key; expected one of project, "),
+        ("[project]", "[audit]\nfail-no = 'low'\n[project]", "audit.fail-no: unknown key; did you"),
+        ('mode = "merge"', 'mehtod = "ties"', "graft.mehtod: unknown key; did you mean `method`?"),
         (f'root = "{A}"', 'root = "x"', "project.root: 'x' is not a digest"),
         ('"acme/math" = "^1.2"', '"Math" = "^1.2"', "skills.Math: 'Math' is not a skill name"),
         ('"acme/math" = "^1.2"', '"acme/math" = "^^"', "skills.acme/math.version: '^^' is not"),

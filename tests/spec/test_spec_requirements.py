@@ -137,3 +137,25 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     for read in (VersionRange.parse, Requirement.parse, Version.parse, SkillName.parse):
         with suppress(SpecError):
             read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("acme/math@1.2.0", "acme/math =1.2.0"),
+        ("acme/math@1.2.0-rc.1", "acme/math =1.2.0-rc.1"),
+        ("acme/math@1.2.0+build.7", "acme/math =1.2.0+build.7"),
+        ("acme/math@^1.2.0", "acme/math ^1.2.0"),
+        ("acme/math@1.2", "acme/math 1.2"),
+        ("acme/math 1.2.0", "acme/math 1.2.0"),
+    ],
+)
+def test_a_full_version_behind_an_at_sign_names_exactly_that_release(text: str, meant: str) -> None:
+    assert str(Requirement.parse(text)) == meant
+
+
+@pytest.mark.parametrize("text", ["==1.2.0", "== 1.2.0", "===1.2.0", ">=1, ==1.2.0"])
+def test_two_equals_signs_get_a_hint(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        VersionRange.parse(text)
+    assert caught.value.hint == "write `=1.2.0`"
