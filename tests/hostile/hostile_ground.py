@@ -150,7 +150,7 @@ def fingerprint(place: Path) -> dict[str, tuple[object, ...]]:
         small = stat.S_ISREG(status.st_mode) and status.st_size < 1 << 20
         content = hashlib.sha256(path.read_bytes()).hexdigest() if small else None
         found[str(path.relative_to(place))] = (
-            status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_nlink,
+            status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns,
             content,
         )  # fmt: skip
     return found
