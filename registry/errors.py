@@ -169,6 +169,17 @@ class BlobMissingError(IntegrityError):
         self.digest = digest
 
 
+class BlobKindError(IntegrityError):
+    """A link, pipe, device or folder where a blob's file should be; it is not opened."""
+
+    def __init__(self, path: Path, digest: Digest, *, found: str) -> None:
+        super().__init__(
+            f"blob `{digest}` of registry `{path}` should be a regular file, is {found}",
+            hint="publish the same pack once more: that puts damaged blobs back",
+        )
+        self.digest = digest
+
+
 class BlobSizeError(IntegrityError):
     """A blob that is longer or shorter than the pack says."""
 

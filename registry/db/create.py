@@ -77,8 +77,9 @@ def _is_whole(folder: Path, opened: RegistryFolder) -> bool:
 def _is_sound(folder: Path, opened: RegistryFolder) -> bool:
     check_files(folder, opened)
     query = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+    catalogue = database(folder, folder / FILE, mode=READ_WRITE, known=False)
     try:
-        with database(folder, folder / FILE, mode=READ_WRITE).reading() as connection:
+        with catalogue.reading() as connection:
             tables = set(connection.scalars(text(query)))
             sound = connection.scalar(text("PRAGMA quick_check(1)")) == "ok"
     except RegistryCorruptError:
