@@ -2,14 +2,18 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from registry.db.disk import TMP, flush, read_errors, write_errors
+from registry.db.disk import TMP, read_errors, write_errors
+from registry.db.files import BLOBS
 from registry.errors import BlobSizeError, SourceUnreadableError
-from skillpm.errors import DigestMismatchError, IntegrityError
+from skillpm.errors import DigestMismatchError, IntegrityError, StateError
+from skillpm.files.access import RegistryFolder
+from skillpm.files.errors import MissingFileError
 from skillpm.spec.digests import Digest
 
 OpenBlob = Callable[[Digest], BinaryIO]
@@ -48,28 +52,28 @@ class Blobs:
 
     folder: Path
 
-    def path(self, digest: Digest) -> Path:
-        """Where the blob lies, or would lie."""
-        return self.folder / "blobs" / "sha256" / digest.hex[:2] / digest.hex
-
     def open(self, digest: Digest) -> BinaryIO | None:
-        """The blob's bytes, as they are now on disk; None where it has no file."""
-        with read_errors(self.folder):
+        """The blob's bytes, as they are now on disk; None where it has no file.
+
+        Raises `WrongKindError` where a link, pipe or device has its place.
+        """
+        with read_errors(self.folder), RegistryFolder.open(self.folder) as top:
             try:
-                return self.path(digest).open("rb")
-            except FileNotFoundError:
+                with top.below(*_shelf(digest)) as shelf:
+                    return shelf.open_file(digest.hex)
+            except MissingFileError:
                 return None
 
     def holds(self, digest: Digest, size: int) -> bool:
         """Whether the blob is here and undamaged. Reads all of it."""
-        source = self.open(digest)
-        if source is None:
-            return False
-        with source:
-            try:
-                return all(verified(source, digest, size))
-            except (IntegrityError, SourceUnreadableError):
+        try:
+            source = self.open(digest)
+            if source is None:
                 return False
+            with source:
+                return all(verified(source, digest, size))
+        except (IntegrityError, StateError):
+            return False
 
     def add(self, sizes: Mapping[Digest, int], open_blob: OpenBlob) -> None:
         """Put blobs in place, all or none, on disk when this returns.
@@ -89,26 +93,43 @@ class Blobs:
 
     def sweep(self) -> None:
         """Remove what writers left behind: only the lock's holder writes, so all of it is dead."""
-        with write_errors(self.folder):
-            tmp = self.folder / TMP
-            tmp.mkdir(exist_ok=True)
-            for leftover in tmp.iterdir():
-                leftover.unlink()
+        with write_errors(self.folder), self._aside() as aside:
+            for leftover in aside.names():
+                aside.remove_tree(leftover)
+
+    def _aside(self) -> RegistryFolder:
+        """The folder of what is being written."""
+        with RegistryFolder.open(self.folder) as top:
+            return top.subfolder(TMP, create=True)
 
     def _stage(self, digest: Digest, size: int, open_blob: OpenBlob) -> None:
-        aside = self.folder / TMP / digest.hex
-        with open_blob(digest) as source, write_errors(self.folder), aside.open("xb") as target:
+        with (
+            open_blob(digest) as source,
+            write_errors(self.folder),
+            self._aside() as aside,
+            aside.new_file(digest.hex) as target,
+        ):
             for chunk in verified(source, digest, size):
                 target.write(chunk)
             target.flush()
             os.fsync(target.fileno())
 
     def _place(self, digests: list[Digest]) -> None:
-        for digest in digests:
-            path = self.path(digest)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / TMP / digest.hex).replace(path)
-        # The catalogue will promise these blobs, so their names must be on disk before it does.
-        shelves = {self.path(digest).parent for digest in digests}
-        for touched in {*shelves, *(up for shelf in shelves for up in shelf.parents[:3])}:
-            flush(touched)
+        with RegistryFolder.open(self.folder) as top, self._aside() as aside:
+            for digest in digests:
+                with top.below(*_shelf(digest), create=True) as shelf:
+                    status = shelf.status(digest.hex)
+                    if status is not None and stat.S_ISDIR(status.st_mode):
+                        shelf.remove_tree(digest.hex)  # anything else is replaced by the rename
+                    aside.move(digest.hex, shelf, digest.hex)
+                    shelf.sync()
+            # The catalogue will promise these blobs: their names are on disk before it does.
+            for names in ((BLOBS, "sha256"), (BLOBS,)):
+                with top.below(*names, create=True) as folder:
+                    folder.sync()
+            top.sync()
+
+
+def _shelf(digest: Digest) -> tuple[str, str, str]:
+    """The folders below the registry's in which a blob lies."""
+    return BLOBS, "sha256", digest.hex[:2]

@@ -47,6 +47,14 @@ class RegistryCorruptError(RegistryError):
         self.path = path
 
 
+class RegistryUnfinishedError(RegistryCorruptError):
+    """A catalogue that was never whole: making it was cut off, before anything was published."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "making it was cut off, perhaps by a full disk")
+        self.hint = f"nothing was published to it; make it again: `skillpm registry init {path}`"
+
+
 class RegistryNewerError(RegistryError):
     """A catalogue whose schema a newer skillpm has written."""
 

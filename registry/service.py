@@ -12,8 +12,9 @@ from registry.blobs import Blobs, OpenBlob, verified
 from registry.catalog.advisories import Advisories
 from registry.catalog.queries import Catalog
 from registry.catalog.rows import Pack
+from registry.db.create import create_database
 from registry.db.disk import locked
-from registry.db.schema import create_database, open_database
+from registry.db.schema import open_database
 from registry.errors import (
     AdvisoryOutdatedError,
     BlobMissingError,

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from registry.db.disk import check_room
 from registry.errors import (
     RegistryBusyError,
     RegistryCorruptError,
@@ -20,6 +21,8 @@ from registry.errors import (
 from skillpm.errors import SkillpmError, SpecError
 
 BUSY_MS = 30_000
+READ_WRITE = "mode=rw"
+IMMUTABLE = "immutable=1"
 _PRIMARY = 0xFF  # SQLite's extended codes keep the primary one in their low byte.
 _WRITES = "skillpm_writes"
 STEPS = 200_000_000
@@ -59,7 +62,11 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that is done whole or not at all; no other writes meanwhile."""
+        """One transaction that is done whole or not at all; no other writes meanwhile.
+
+        Raises `RegistryFullError` where the disk has no room for it.
+        """
+        check_room(self.folder)
         writer = self.engine.execution_options(**{_WRITES: True})
         with translated(self.folder), writer.begin() as connection:
             yield connection
@@ -68,10 +75,17 @@ class Database:
 def database(folder: Path, file: Path, *, mode: str) -> Database:
     """The catalogue in `file`, opened as SQLite's URI parameter `mode` says (`mode=rw`).
 
-    Nothing is opened before the first transaction.
+    Nothing is opened before the first transaction. Raises `RegistryFullError` then, where SQLite
+    might write and the disk is full.
     """
     uri = f"{file.absolute().as_uri()}?{mode}"
-    engine = create_engine("sqlite://", creator=lambda: _connect(uri), poolclass=NullPool)
+
+    def connect() -> sqlite3.Connection:
+        if mode != IMMUTABLE:
+            check_room(folder)
+        return _connect(uri)
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", _begin)
     return Database(folder, engine)
 

@@ -1,31 +1,31 @@
-"""The catalogue's schema: made and changed by the migrations alone, checked without them."""
+"""The catalogue's schema: checked without the migrations, and brought up to date by them."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
-from registry.db.disk import LOCK, TMP, flush, locked, read_errors, write_errors
-from registry.db.engine import Database, database
+from registry.db.create import is_begun
+from registry.db.disk import locked, read_errors
+from registry.db.engine import IMMUTABLE, READ_WRITE, Database, database
+from registry.db.files import BLOBS, FILE, LOG, check_files
+from registry.db.migrate import migrate
 from registry.db.shape import check_shape
 from registry.errors import (
     CatalogueMissingError,
-    FolderNotEmptyError,
     RegistryCorruptError,
+    RegistryFullError,
     RegistryNewerError,
     RegistryReadOnlyError,
+    RegistryUnfinishedError,
     RegistryUnreachableError,
 )
+from skillpm.files.access import RegistryFolder
+from skillpm.files.errors import MissingFileError
 
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-FILE = "registry.db"
-BLOBS = "blobs"
 HEAD = "0002"  # The newest migration; they are numbered with four digits, so text sorts them.
 READABLE = "0001"  # Since this one migrations have only added tables, whose absence is borne.
 _REVISION_LIMIT = 32
-_ROOM = Path(__file__).resolve().parents[1]
 
 
 def open_database(folder: Path, patience: float) -> Database:
@@ -33,23 +33,44 @@ def open_database(folder: Path, patience: float) -> Database:
 
     An older schema is brought up to date first, under the writer lock; a newer one is refused.
     """
-    with read_errors(folder):
-        # Blobs are looked for first: a registry that is being made gets its catalogue before them.
-        has_blobs, has_catalogue = (folder / BLOBS).exists(), (folder / FILE).is_file()
-    if not has_catalogue:
-        if has_blobs:
-            raise CatalogueMissingError(folder)
+    try:
+        with read_errors(folder), RegistryFolder.open(folder) as opened:
+            catalogue, found = _read(folder, opened)
+    except (MissingFileError, RegistryUnreachableError) as problem:
+        if isinstance(problem, RegistryUnreachableError) and not _is_nowhere(folder):
+            raise
         raise RegistryUnreachableError(
             folder, "there is no registry", hint=f"make one: `skillpm registry init {folder}`"
-        )
-    opened, found = _readable(folder)
+        ) from problem
     if found > HEAD:
         raise RegistryNewerError(folder, found=found, known=HEAD)
-    with opened.reading() as connection:
+    with catalogue.reading() as connection:
         check_shape(folder, connection, found)
     if found < HEAD:
-        _update(folder, opened, patience, since=found)
-    return opened
+        _update(folder, catalogue, patience, since=found)
+    return catalogue
+
+
+def _is_nowhere(folder: Path) -> bool:
+    """Whether a file lies where the folder, or one above it, should be."""
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    return not nearest.is_dir()
+
+
+def _read(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
+    """The catalogue and its schema's number. Raises `MissingFileError` where there is none."""
+    # Blobs are looked for first: a registry that is being made gets its catalogue before them.
+    has_blobs = opened.has(BLOBS)
+    if has_blobs and not opened.has(FILE):
+        raise CatalogueMissingError(folder)
+    opened.check_regular(FILE)
+    check_files(folder, opened)
+    try:
+        return _readable(folder, opened)
+    except RegistryCorruptError as problem:
+        if is_begun(opened):
+            raise RegistryUnfinishedError(folder) from problem
+        raise
 
 
 def _update(folder: Path, opened: Database, patience: float, *, since: str) -> None:
@@ -62,25 +83,27 @@ def _update(folder: Path, opened: Database, patience: float, *, since: str) -> N
             raise
 
 
-def _readable(folder: Path) -> tuple[Database, str]:
-    """The catalogue and its schema's number, also where we may only read the folder.
+def _readable(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
+    """The catalogue and its schema's number, also where we can only read the folder.
 
-    SQLite writes beside a database that it reads, unless told that nobody changes it. That is only
-    true while no writer's log lies there, with changes that are not in the file yet.
+    SQLite writes beside a database that it reads, unless it may take it for unchanging. That is
+    only true while no writer's log lies there, with changes that are not in the file yet.
     """
-    opened = database(folder, folder / FILE, mode="mode=rw")
+    catalogue = database(folder, folder / FILE, mode=READ_WRITE)
     try:
-        return opened, revision(opened)
-    except (RegistryReadOnlyError, RegistryUnreachableError) as problem:
-        log = folder / f"{FILE}-wal"
-        if log.exists() and log.stat().st_size:
+        return catalogue, revision(catalogue)
+    except (RegistryReadOnlyError, RegistryUnreachableError, RegistryFullError) as problem:
+        log = opened.status(LOG)
+        if log is not None and log.st_size:
+            if isinstance(problem, RegistryFullError):
+                raise
             raise RegistryUnreachableError(
                 folder,
                 "it is read-only, and what was written last is still in its log",
                 hint="`skillpm search` once as a user who may write it settles the log",
             ) from problem
-    opened = database(folder, folder / FILE, mode="immutable=1")
-    return opened, revision(opened)
+    catalogue = database(folder, folder / FILE, mode=IMMUTABLE)
+    return catalogue, revision(catalogue)
 
 
 def revision(opened: Database) -> str:
@@ -90,60 +113,3 @@ def revision(opened: Database) -> str:
     if not isinstance(found, str) or len(found) > _REVISION_LIMIT:
         raise RegistryCorruptError(opened.folder, "its schema's number is no number of ours")
     return found
-
-
-def create_database(folder: Path, patience: float) -> None:
-    """Make an empty catalogue in a folder that is absent or empty; keep one that is there.
-
-    It is built aside and renamed into place: a cut-off creation leaves a folder that still counts
-    as empty.
-    """
-    with write_errors(folder):
-        names = {each.name for each in folder.iterdir()} if folder.exists() else set()
-        if (folder / FILE).exists():
-            return
-        if BLOBS in names:
-            raise CatalogueMissingError(folder)
-        if names - {LOCK, TMP}:
-            raise FolderNotEmptyError(folder)
-        (folder / TMP).mkdir(parents=True, exist_ok=True)
-        with locked(folder, patience):
-            # Another process may have been faster while this one waited.
-            if not (folder / FILE).exists():
-                _build(folder, folder / TMP / FILE)
-
-
-def _build(folder: Path, aside: Path) -> None:
-    for leftover in aside.parent.glob(f"{FILE}*"):
-        leftover.unlink()
-    built = database(folder, aside, mode="mode=rwc")
-    with built.writing() as connection:
-        migrate(folder, connection)
-    flush(aside.parent)
-    aside.replace(folder / FILE)
-    flush(folder)
-
-
-def migrate(folder: Path, connection: Connection) -> None:
-    """Apply all migrations that are missing, as part of the transaction of `connection`."""
-    # Alembic costs a third of a second to import, and only a stale or new catalogue needs it.
-    from alembic import command
-    from alembic.util import CommandError
-
-    try:
-        command.upgrade(alembic_config(connection), "head")
-    except CommandError as problem:
-        raise RegistryCorruptError(folder, str(problem)) from problem
-
-
-def alembic_config(connection: Connection) -> "Config":
-    """Alembic's configuration: our migrations, run on `connection`."""
-    from alembic.config import Config
-
-    # A wheel carries the scripts inside the package; a checkout has them beside it.
-    places = (_ROOM / "_migrations", _ROOM.parent / "migrations")
-    scripts = next(place for place in places if place.is_dir())
-    config = Config()
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    return config

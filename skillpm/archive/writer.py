@@ -1,5 +1,6 @@
 """Writing a `.skillpack` or a bundle: the same contents give the same bytes."""
 
+import hashlib
 import io
 import os
 import tarfile
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from skillpm.archive.layout import BLOBS, INDEX_FILE, LAYOUT, LAYOUT_FILE, index_of
-from skillpm.errors import StateError
+from skillpm.errors import DigestMismatchError, StateError
 from skillpm.journal.atomic import sync_folder
 from skillpm.journal.owner import is_alive
 from skillpm.spec.bundle import BUNDLE_TYPE
@@ -103,6 +104,36 @@ def _sweep(path: Path) -> None:
             stray.unlink(missing_ok=True)
 
 
+class _HashingReader(io.RawIOBase):
+    """A file that is read once from its start, and the SHA-256 of what was read of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes."""
+        data = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of all that was read."""
+        return Digest.from_bytes(self._hash.digest())
+
+
+def _check_written(name: str, source: Path, reading: _HashingReader) -> None:
+    """Raise `DigestMismatchError` where a blob that was written is not what its name says."""
+    if name.startswith(BLOBS) and reading.digest.hex != name.removeprefix(BLOBS):
+        raise DigestMismatchError(
+            f"`{source}`",
+            expected=f"sha256:{name.removeprefix(BLOBS)}",
+            found=str(reading.digest),
+            hint="`skillpm cache verify --repair` fetches damaged blobs of the store again",
+        )
+
+
 def _write_tar(file: BinaryIO, contents: Mapping[str, Path | bytes]) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data in sorted(contents.items()):
@@ -112,8 +143,10 @@ def _write_tar(file: BinaryIO, contents: Mapping[str, Path | bytes]) -> None:
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
             else:
-                info.size = data.stat().st_size
                 with data.open("rb") as blob:
-                    tar.addfile(info, blob)
+                    info.size = os.fstat(blob.fileno()).st_size
+                    reading = _HashingReader(blob)
+                    tar.addfile(info, reading)
+                _check_written(name, data, reading)
         end = tar.offset + _END
     file.truncate(end)  # no padding to a tape's record: a budget counts every byte

@@ -1,4 +1,4 @@
-"""Who a model is: the leaves of all tensors, hashed in parallel, remembered by file (law 5)."""
+"""The identity of a model: the leaves of all tensors, hashed in parallel, remembered by file."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint, Shard
-from skillpm.errors import SpecError
+from skillpm.errors import SkillpmError
+from skillpm.files.access import HomeFolder, open_below
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
@@ -26,52 +27,60 @@ class LeafCache:
     """Leaves by file key, one small JSON file each. A damaged or foreign entry is a miss."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
-    def _path(self, key: FileKey) -> Path:
-        return self._folder / f"{Digest.of(json.canonical(list(key))).hex}.json"
+    def _open(self, *, create: bool = False) -> HomeFolder:
+        above = self.folder.parent
+        return open_below(above.parent, above.name, self.folder.name, create=create)
 
     def get(self, key: FileKey) -> dict[str, Digest] | None:
         """The leaves of the file with this key, if they are known."""
-        path = self._path(key)
+        name = _name(key)
         try:
-            plain = json.parse_object(path.read_bytes(), "a cached leaf list")
-            if plain["key"] != list(key):
-                return None
-            with suppress(OSError):
-                os.utime(path)  # what is used does not grow old: see `gc`
-            return {name: Digest(text) for name, text in plain["leaves"].items()}
-        except (OSError, SpecError, KeyError, AttributeError, TypeError):
+            with self._open() as folder:
+                plain = json.parse_object(folder.read(name), "a cached leaf list")
+                if plain["key"] != list(key):
+                    return None
+                with suppress(OSError):  # what is used does not grow old: see `gc`
+                    os.utime(name, dir_fd=folder.fd, follow_symlinks=False)
+            return {tensor: Digest(text) for tensor, text in plain["leaves"].items()}
+        except (SkillpmError, KeyError, AttributeError, TypeError):
             return None
 
     def put(self, key: FileKey, leaves: dict[str, Digest]) -> None:
         """Remember; a cache that cannot be written costs speed, not more."""
         plain = {"key": list(key), "leaves": {name: str(leaf) for name, leaf in leaves.items()}}
-        path = self._path(key)
-        staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            staged.write_bytes(json.canonical(plain))
-            staged.replace(path)
-        except OSError:
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
+        with suppress(SkillpmError), self._open(create=True) as folder:
+            folder.write(_name(key), json.canonical(plain))
+
+    def forget(self, key: FileKey) -> None:
+        """Remove what is remembered of a file, where anything is and it can be removed."""
+        with suppress(SkillpmError), self._open() as folder:
+            folder.remove(_name(key))
+
+
+def _name(key: FileKey) -> str:
+    return f"{Digest.of(json.canonical(list(key))).hex}.json"
 
 
 def identify(
     model: Checkpoint,
     cache: LeafCache | None = None,
     *,
+    trusted: bool = True,
     now_ns: int = 0,
     workers: int = 2,
     advance: Advance = no_advance,
 ) -> Identity:
-    """The identity of a model. Costs one read and SHA-256 of what the cache does not know."""
+    """The identity of a model. Costs one read and SHA-256 of what the cache does not know.
+
+    A cache that is not `trusted` is not read; what was hashed then takes the place of its entries.
+    """
     leaves: dict[str, Digest] = {}
     with ThreadPoolExecutor(workers) as pool:
         for shard in model.shards.values():
             key = shard.file.key()
-            known = cache.get(key) if cache else None
+            known = cache.get(key) if cache and trusted else None
             names = [placed.spec.name for placed in shard.header.tensors]
             if known is not None and known.keys() == set(names):
                 leaves |= known
@@ -82,6 +91,8 @@ def identify(
             leaves |= fresh
             if cache and _settled(shard, key, now_ns):
                 cache.put(key, fresh)
+            elif cache:
+                cache.forget(key)
     return Identity(model.specs, leaves)
 
 

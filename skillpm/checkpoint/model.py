@@ -35,6 +35,21 @@ class Shard:
     file: OpenFile
     header: Header
 
+    def chunks(self, placed: Placed) -> Iterator[bytes]:
+        """The bytes of one of its tensors, in pieces of 2^20 words."""
+        start = self.header.data_start + placed.start
+        stop = self.header.data_start + placed.stop
+        step = CHUNK * placed.spec.itemsize
+        for position in range(start, stop, step):
+            yield self.file.read(position, min(position + step, stop))
+
+    def header_bytes(self) -> bytes:
+        """All bytes before the tensors. Raises `IntegrityError` where they are not `header` now."""
+        data = self.file.read(0, self.header.data_start)
+        if parse_header(data[LENGTH_BYTES:], self.file.size, f"`{self.file.path}`") != self.header:
+            raise IntegrityError(f"`{self.file.path}` was changed while it was being read")
+        return data
+
 
 @dataclass
 class Checkpoint:
@@ -88,22 +103,29 @@ class Checkpoint:
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The tensor's bytes in pieces of 2^20 words; hashed on the way where that is asked."""
-        shard, placed = self._where[name]
         expected = (self.expected or {}).get(name)
-        hasher = LeafHasher(placed.spec.dtype, placed.spec.shape) if expected else None
-        start = shard.header.data_start + placed.start
-        stop = shard.header.data_start + placed.stop
-        step = CHUNK * placed.spec.itemsize
-        for position in range(start, stop, step):
-            data = shard.file.read(position, min(position + step, stop))
-            if hasher:
-                hasher.update(data)
+        if expected is None:
+            yield from self.raw_chunks(name)
+            return
+        spec = self.specs[name]
+        hasher = LeafHasher(spec.dtype, spec.shape)
+        for data in self.raw_chunks(name):
+            hasher.update(data)
             yield data
-        if hasher and hasher.digest() != expected:
+        self.check_leaf(name, expected, hasher.digest())
+
+    def raw_chunks(self, name: str) -> Iterator[bytes]:
+        """The tensor's bytes in the same pieces, for a caller that hashes them itself."""
+        shard, placed = self._where[name]
+        return shard.chunks(placed)
+
+    def check_leaf(self, name: str, expected: Digest, actual: Digest) -> None:
+        """Raise `IntegrityError` unless the bytes that were read of a tensor have its leaf."""
+        if actual != expected:
             raise IntegrityError(
                 f"`{name}` in `{self.path}` is not what it was: its leaf should be `{expected}`, "
-                f"is `{hasher.digest()}`",
-                hint=f"`skillpm identify {self.path}` tells what this model is now",
+                f"is `{actual}`",
+                hint=f"`skillpm identify {self.path}` hashes the model again",
             )
 
 
@@ -121,7 +143,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
             f"`{path}` is a pickle, which can run code: it is never loaded",
             hint="save the model as safetensors: `model.save_pretrained(DIR)`",
         )
-    return Checkpoint(path, None, {path.name: _open_shard(path)}, None)
+    return Checkpoint(path, None, {path.name: open_shard(path)}, None)
 
 
 def _open_folder(path: Path) -> Checkpoint:
@@ -131,12 +153,12 @@ def _open_folder(path: Path) -> Checkpoint:
             hint=f"`skillpm pack BASE {path} --name N --version V` packs it",
         )
     if (path / SINGLE).exists():
-        return Checkpoint(path, path, {SINGLE: _open_shard(path / SINGLE)}, None)
+        return Checkpoint(path, path, {SINGLE: open_shard(path / SINGLE)}, None)
     if (path / INDEX).exists():
         return _open_sharded(path)
     found = sorted(entry for entry in path.iterdir() if entry.suffix == ".safetensors")
     if len(found) == 1:
-        return Checkpoint(path, path, {found[0].name: _open_shard(found[0])}, None)
+        return Checkpoint(path, path, {found[0].name: open_shard(found[0])}, None)
     if found:
         raise SpecError(
             f"`{path}` has {len(found)} safetensors files, and neither `{SINGLE}` nor `{INDEX}` "
@@ -158,7 +180,7 @@ def _open_sharded(path: Path) -> Checkpoint:
         isinstance(name, str) and _is_plain(name) for name in weight_map.values()
     ):
         raise SpecError(f"`{path / INDEX}`: `weight_map` does not map tensors to plain file names")
-    shards = {name: _open_shard(path / name) for name in sorted(set(weight_map.values()))}
+    shards = {name: open_shard(path / name) for name in sorted(set(weight_map.values()))}
     model = Checkpoint(path, path, shards, index)
     placed = {tensor: model.shard_of(tensor).name for tensor in model.specs}
     if placed != weight_map:
@@ -173,7 +195,8 @@ def _is_plain(name: str) -> bool:
     )
 
 
-def _open_shard(path: Path) -> Shard:
+def open_shard(path: Path) -> Shard:
+    """Open one safetensors file and read its header. Raises `SpecError` where it is not sound."""
     what = f"`{path}`"
     file = OpenFile(path)
     length = header_length(file.read(0, min(LENGTH_BYTES, file.size)), file.size, what)

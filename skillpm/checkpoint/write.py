@@ -1,7 +1,7 @@
 """Writing safetensors files tensor by tensor, each at its own place, from several threads."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -30,7 +30,21 @@ def write_shard(
     Raises what `chunks` raises; the file is then the caller's to remove.
     """
     placed = layout(specs.values())
-    header = dump_header(placed, metadata)
+    return write_tensors(
+        path, dump_header(placed, metadata), placed, chunks, pool=pool, advance=advance
+    )
+
+
+def write_tensors(
+    path: Path,
+    header: bytes,
+    placed: Sequence[Placed],
+    chunks: Chunks,
+    *,
+    pool: ThreadPoolExecutor,
+    advance: Advance,
+) -> dict[str, Digest]:
+    """As `write_shard`, with all bytes before the tensors as given, and each tensor's place."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_all(fd, header, 0)

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: graft/."
 )
 @click.option("--only", metavar="SKILL", type=SKILL, multiple=True, help="This skill alone.")
-@click.option("--link", is_flag=True, help="Hard-link files that do not change.")
+@click.option(
+    "--link",
+    is_flag=True,
+    help="Hard-link untouched files, read-only: an edit of one edits the base.",
+)
+@click.option("--verify", is_flag=True, help="Hash the base again, past the leaf cache.")
 @click.option("--fresh", is_flag=True, help="Take nothing over from the graft that is there.")
 @TUNE
 @BUDGET_OF_TUNE
@@ -50,12 +55,13 @@ def graft(
     device, budget = device_of(flags, "tune"), budget_of(flags)
     if flags["tune"]:
         named = {**flags, "only": only, "output": output}
-        refuse_together(named, "tune", "only", "output", "link", "fresh")
+        refuse_together(named, "tune", "only", "output", "link", "fresh", "verify")
         tune_weights(state, budget, device)
         return
     from skillpm.flows.graft import graft as flow
 
-    _show(state, flow(make_setting(state), output, only, link=flags["link"], fresh=flags["fresh"]))
+    how = {name: flags[name] for name in ("link", "fresh", "verify")}
+    _show(state, flow(make_setting(state), output, only, **how))
 
 
 def _show(state: State, done: "Grafted") -> None:

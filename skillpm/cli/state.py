@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,7 +183,7 @@ def setting_of(
         progress=progress,
         connect=_connector(closing, place, offline=offline),
         fallback=registry,
-        tidy_registry=_tidy_registry,
+        tidy_registry=partial(_tidy_registry, place / "registry"),
         patience=lambda: Patience.starting(time.monotonic, timeout),
     )
     closing(setting.close)
@@ -200,10 +201,19 @@ def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
     return resolved(chosen.value, Path.cwd() if outside else project)
 
 
-def _tidy_registry(location: "RegistryLocation") -> None:
-    """Asked of every command that writes, so nothing is imported where there is nothing to do."""
+def _tidy_registry(own: Path, location: "RegistryLocation") -> None:
+    """Asked of every command that writes, so nothing is imported where there is nothing to do.
+
+    A project may name any folder as its registry: only the home's `own`, and one that holds a
+    catalogue, is tidied.
+    """
     folder = None if location.folder is None else Path(location.folder)
-    if folder is not None and any((folder / "tmp").glob("*")):
+    if folder is None:
+        return
+    catalogue = folder / "registry.db"
+    if folder != own and (catalogue.is_symlink() or not catalogue.is_file()):
+        return
+    if any((folder / "tmp").glob("*")):
         from skillpm.index.open import tidy_index
 
         tidy_index(folder)

@@ -19,6 +19,9 @@ from skillpm.spec.lockfile import Lockfile, parse_lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 
+LAST_NUMBER = 999_999_999
+"""No project comes to more changes; a larger number in a state file is damage."""
+
 
 class Installed(Document):
     """One release of a generation."""
@@ -45,7 +48,7 @@ class Generation(Document):
     """
 
     format: Literal[1] = 1
-    number: Annotated[int, Field(ge=0)]
+    number: Annotated[int, Field(ge=0, le=LAST_NUMBER)]
     created: str
     action: str
     base_root: DigestField

@@ -1,10 +1,19 @@
 """Where a project keeps things, and what it says now. Reading writes nothing."""
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.environment.generation import Generation, parse_generation
-from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
+from skillpm.environment.linked import real_file
+from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError, StateError
+from skillpm.files.errors import MissingFileError
+from skillpm.files.folder import READ_LIMIT, Folder
+from skillpm.journal.lock import HOLDER
+from skillpm.journal.owner import Owner, read_owner
 from skillpm.spec.conflict import ConflictMarkerError
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, LockedGraft, Lockfile, parse_lockfile
@@ -13,6 +22,12 @@ from skillpm.spec.project import ProjectFile, parse_project
 
 PROJECT_FILE = "skillpm.toml"
 LOCK_FILE = "skillpm.lock"
+STATE = ".skillpm"
+POINTER = "current"
+JOURNAL = "journal.json"
+GENERATIONS = "generations"
+_POINTER_LIMIT = 1000
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,22 +48,100 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """Generations, pointer, journal and lock of the environment."""
-        return self.folder / ".skillpm"
+        """Generations, pointer, journal and lock of the environment; for messages."""
+        return self.folder / STATE
 
     @property
     def pointer(self) -> Path:
-        """The number of the current generation: the truth."""
-        return self.state / "current"
+        """The number of the current generation: the truth; for messages."""
+        return self.state / POINTER
 
     @property
     def journal(self) -> Path:
-        """What a command that was cut off was about to do."""
-        return self.state / "journal.json"
+        """What a command that was cut off was about to do; for messages."""
+        return self.state / JOURNAL
 
     def generation_file(self, number: int) -> Path:
-        """The file of one generation."""
-        return self.state / "generations" / f"{number}.json"
+        """The file of one generation; for messages."""
+        return self.state / GENERATIONS / f"{number}.json"
+
+    @contextmanager
+    def open_state(self, *, create: bool = False) -> Iterator[Folder]:
+        """`.skillpm`, open. Raises `MissingFileError`, and `StateError` where it is a link."""
+        with Folder.open(self.folder) as folder, folder.subfolder(STATE, create=create) as state:
+            yield state
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this user may change what is in `.skillpm`."""
+        try:
+            with self.open_state() as state:
+                return os.access(".", os.W_OK, dir_fd=state.fd)
+        except SkillpmError:
+            return False
+
+    def find_state(self, name: str, *, limit: int = READ_LIMIT) -> bytes | None:
+        """A file of `.skillpm`; None where there is none. Raises as `Folder.read` does."""
+        try:
+            with self.open_state() as state:
+                return state.find(name, limit=limit)
+        except MissingFileError:
+            return None
+
+    def holder(self) -> Owner | None:
+        """Whose name the lock of the project bears; None where it bears none."""
+        try:
+            with self.open_state() as state:
+                return read_owner(state, HOLDER)
+        except MissingFileError:
+            return None
+
+    def _has_state(self, name: str) -> bool:
+        try:
+            with self.open_state() as state:
+                return state.has(name)
+        except MissingFileError:
+            return False
+
+    @property
+    def has_environment(self) -> bool:
+        """Whether anything was ever installed here, or `init` made generation 0."""
+        return self._has_state(POINTER)
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether a journal is there: the next writing command completes or undoes it."""
+        return self._has_state(JOURNAL)
+
+    @property
+    def has_file(self) -> bool:
+        """Whether there is a `skillpm.toml`, whatever it is."""
+        return self._has(PROJECT_FILE)
+
+    @property
+    def has_lock(self) -> bool:
+        """Whether there is a `skillpm.lock`, whatever it is."""
+        return self._has(LOCK_FILE)
+
+    def _has(self, name: str) -> bool:
+        try:
+            with Folder.open(self.folder) as folder:
+                return folder.has(name)
+        except MissingFileError:
+            return False
+
+    def find_file(self, name: str) -> bytes | None:
+        """The bytes of the project file or the lock; None where there is none."""
+        try:
+            with Folder.open(self.folder) as folder, real_file(folder, name) as (place, real):
+                return place.find(real)
+        except MissingFileError:
+            return None
+
+    def write_file(self, name: str, text: str) -> None:
+        """Replace the project file or the lock in one rename. Raises `StateError`."""
+        with Folder.open(self.folder) as folder, real_file(folder, name) as (place, real):
+            place.write(real, text.encode())
 
     def read_file(self) -> ProjectFile:
         """`skillpm.toml`, parsed. Raises `NotFoundError` where there is no project."""
@@ -60,26 +153,25 @@ class Project:
 
     def require(self) -> None:
         """Raise `NotFoundError` unless this is a project, or was about to become one."""
-        if not self.journal.exists():
+        if not self.was_cut_off:
             self.read_file()
 
     def read_text(self, path: Path) -> str:
         """The text of the project file or the lock."""
-        try:
-            return path.read_bytes().decode()
-        except FileNotFoundError as problem:
+        data = self.find_file(path.name)
+        if data is None:
             raise NotFoundError(
                 f"there is no `{path.name}` in `{self.folder}`: it is not a project",
                 hint="`skillpm init --base PATH` makes one",
-            ) from problem
+            )
+        try:
+            return data.decode()
         except UnicodeDecodeError as problem:
             raise SpecError(f"`{path}` is not UTF-8") from problem
-        except OSError as problem:
-            raise StateError(f"`{path}` cannot be read: {problem.strerror}") from problem
 
     def read_lock(self) -> Lockfile | None:
         """`skillpm.lock`, parsed; None where there is none."""
-        if not self.lock_file.exists():
+        if not self.has_lock:
             return None
         try:
             return parse_lockfile(self.read_text(self.lock_file))
@@ -89,40 +181,66 @@ class Project:
 
     def current(self) -> int:
         """The number of the current generation; 0 where nothing was ever installed here."""
-        try:
-            text = self.pointer.read_text()
-        except FileNotFoundError:
+        data = self.find_state(POINTER, limit=_POINTER_LIMIT)
+        if data is None:
             self.read_file()
             return 0
-        except OSError as problem:
-            raise StateError(f"`{self.pointer}` cannot be read: {problem.strerror}") from problem
-        if not text.strip().isascii() or not text.strip().isdigit():
-            raise IntegrityError(f"`{self.pointer}` should hold a number, holds {text[:40]!r}")
+        text = data.decode(errors="replace")
+        if _NUMBER.fullmatch(text.strip()) is None:
+            raise IntegrityError(
+                f"`{self.pointer}` should hold a number up to {LAST_NUMBER}, holds {text[:40]!r}"
+            )
         return int(text)
 
     def generation(self, number: int | None = None) -> Generation:
         """One generation; the current where no number is given."""
         current = self.current()
         wanted = current if number is None else number
-        path = self.generation_file(wanted)
-        if wanted == current == 0 and not self.pointer.exists():
-            return first_generation(self.read_file(), "")
-        if not 0 <= wanted <= current or not path.exists():
+        data = self._generation_bytes(wanted) if 0 <= wanted <= current else None
+        if data is None:
+            if wanted == current == 0 and not self.has_environment:
+                return first_generation(self.read_file(), "")
             raise NotFoundError(
                 f"there is no generation {wanted}; the current is {current}",
                 hint="`skillpm history` lists them",
             )
+        found = parse_generation(data, f"generation {wanted}")
+        if found.number != wanted:
+            raise IntegrityError(
+                f"`{self.generation_file(wanted)}` should be generation {wanted}, "
+                f"says that it is {found.number}"
+            )
+        return found
+
+    def _generation_bytes(self, number: int) -> bytes | None:
         try:
-            return parse_generation(path.read_bytes(), f"generation {wanted}")
-        except OSError as problem:
-            raise StateError(f"`{path}` cannot be read: {problem.strerror}") from problem
+            with self.open_state() as state, state.subfolder(GENERATIONS) as folder:
+                return folder.find(f"{number}.json")
+        except MissingFileError:
+            return None
+
+    def all_generations(self) -> Iterator[Generation]:
+        """Every generation on disk, one that a cut-off command was about to switch to as well."""
+        for number in self.numbers():
+            data = self._generation_bytes(number)
+            if data is not None:
+                yield parse_generation(data, f"`{self.generation_file(number)}`")
+
+    def numbers(self) -> list[int]:
+        """The number of every generation on disk, ascending. Other names are not looked at."""
+        try:
+            with self.open_state() as state, state.subfolder(GENERATIONS) as folder:
+                stems = [n.removesuffix(".json") for n in folder.names() if n.endswith(".json")]
+        except MissingFileError:
+            return []
+        return sorted(int(stem) for stem in stems if _NUMBER.fullmatch(stem))
 
     def generations(self) -> list[Generation]:
         """Every generation that is still there, up to the current, oldest first."""
-        if not self.pointer.exists():
+        if not self.has_environment:
             return [self.generation()]
-        numbers = range(self.current() + 1)
-        return [self.generation(n) for n in numbers if self.generation_file(n).exists()]
+        current = self.current()
+        return [self.generation(number) for number in self.numbers() if number <= current]
 
 
 def first_generation(file: ProjectFile, created: str) -> Generation:
@@ -148,7 +266,7 @@ def drift(project: Project) -> list[str]:
         file, lock = project.read_file(), project.read_lock()
     except (SpecError, NotFoundError, StateError) as problem:
         return [problem.message]
-    if project.journal.exists():
+    if project.was_cut_off:
         notes.append("a command was cut off; the next writing command completes or undoes it")
     if lock is None:
         notes.append(f"{LOCK_FILE} is missing; `skillpm install` writes it")
@@ -167,7 +285,7 @@ def wishes_of(file: ProjectFile) -> dict[str, object]:
 def basis_of(project: Project) -> Basis:
     """The state that a plan made now is made from."""
     text = project.read_text(project.file)
-    lock = project.read_text(project.lock_file) if project.lock_file.exists() else None
+    lock = project.read_text(project.lock_file) if project.has_lock else None
     return Basis(
         generation=project.current(),
         base_root=parse_project(text).root,

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from skillpm.environment.generation import Generation
-from skillpm.environment.project import Project
-from skillpm.journal.atomic import write_atomic
+from skillpm.environment.project import GENERATIONS, Project
 
 KEEP = 10
 OLDER_THAN_DAYS = 30.0
@@ -50,4 +49,5 @@ def _age(following: Generation, now: datetime) -> timedelta:
 def prune(project: Project, generation: Generation, now: datetime) -> None:
     """Leave number, time, cause and skills of a generation. Call it under the project's lock."""
     pruned = generation.as_pruned(now.strftime(TIME))
-    write_atomic(project.generation_file(generation.number), pruned.dumps())
+    with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
+        generations.write(f"{generation.number}.json", pruned.dumps())

@@ -13,121 +13,132 @@ that was edited since is never overwritten.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from skillpm.environment.generation import Generation
-from skillpm.environment.project import Project
-from skillpm.environment.swap import GRAFT, recover_swap
-from skillpm.errors import SpecError, StateError
-from skillpm.journal.atomic import remove_strays, sync_folder, undisturbed, write_atomic
-from skillpm.journal.lock import held
+from skillpm.environment.generation import LAST_NUMBER, Generation
+from skillpm.environment.intents import (
+    DamagedJournalError,
+    JournaledFile,
+    SwitchIntent,
+    parse_intent,
+)
+from skillpm.environment.project import GENERATIONS, JOURNAL, POINTER, Project
+from skillpm.environment.swaps import clear_journal, recover_inside, recover_outside
+from skillpm.errors import StateError
+from skillpm.files.folder import Folder
+from skillpm.journal.atomic import sweep_strays, undisturbed
+from skillpm.journal.lock import HOLDER, held
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 
 Say = Callable[[str], None]
-SWITCH = "switch"
+IGNORE = ".gitignore"
 
 
 @contextmanager
 def writing(
-    project: Project, command: str, *, timeout: float, say: Say
+    project: Project, command: str, *, timeout: float, say: Say, home: Path | None = None
 ) -> Iterator[Generation | None]:
     """Hold the project's lock, after completing or undoing what was cut off.
 
     Gives the generation that was completed so, if one was: where the same command is repeated, its
-    work is done.
+    work is done. `home` has the records of grafts outside the project.
     """
-    try:
-        (project.state / "generations").mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise StateError(f"`{project.state}` cannot be made: {problem.strerror}") from problem
-    with held(project.state, command, timeout=timeout, say=say):
-        yield recover(project, say)
+    with project.open_state(create=True) as state:
+        state.subfolder(GENERATIONS, create=True).close()
+        with held(state, command, timeout=timeout, say=say):
+            yield recover(project, say, home)
 
 
 def commit(project: Project, generation: Generation, files: Mapping[Path, str]) -> None:
     """Switch to a new generation, and let project file and lock follow."""
-    changed = {path: text for path, text in files.items() if _digest(path) != _of(text)}
-    plain = {
-        "kind": SWITCH,
-        "number": generation.number,
-        "files": [
-            {"name": path.name, "before": _digest(path), "after": text}
+    if generation.number > LAST_NUMBER:
+        raise StateError(f"`{project.pointer}` has the last number that a generation can have")
+    changed = {path: text for path, text in files.items() if _digest(project, path) != _of(text)}
+    intent = SwitchIntent(
+        number=generation.number,
+        files=[
+            JournaledFile.model_validate(
+                {"name": path.name, "before": _digest(project, path), "after": text}
+            )
             for path, text in changed.items()
         ],
-    }
+    )
     with undisturbed():  # interrupted here, a command would say so of a change that is made
-        write_journal(project, plain)
-        write_atomic(project.generation_file(generation.number), generation.dumps())
-        write_atomic(project.pointer, f"{generation.number}\n".encode())
+        with project.open_state() as state:
+            if generation.number == 0 and not state.has(IGNORE):
+                state.write(IGNORE, b"*\n")  # the environment is this machine's own
+            state.write(JOURNAL, json.canonical(intent.plain()))
+            with state.subfolder(GENERATIONS) as generations:
+                generations.write(f"{generation.number}.json", generation.dumps())
+            state.write(POINTER, f"{generation.number}\n".encode())
         for path, text in changed.items():
-            write_atomic(path, text.encode())
+            project.write_file(path.name, text)
         clear_journal(project)
 
 
-def update_file(path: Path, text: str) -> None:
-    """Replace one file alone, where no generation changes with it."""
-    if _digest(path) != _of(text):
-        write_atomic(path, text.encode())
+def update_file(project: Project, path: Path, text: str) -> None:
+    """Replace one project file alone, where no generation changes with it."""
+    if _digest(project, path) != _of(text):
+        project.write_file(path.name, text)
 
 
-def write_journal(project: Project, plain: dict[str, Any]) -> None:
-    """State an intent, on disk when this returns."""
-    write_atomic(project.journal, json.canonical(plain))
-
-
-def clear_journal(project: Project) -> None:
-    """The intent is carried out, or undone."""
-    project.journal.unlink(missing_ok=True)
-    sync_folder(project.state)
-
-
-def recover(project: Project, say: Say) -> Generation | None:
+def recover(project: Project, say: Say, home: Path | None = None) -> Generation | None:
     """Complete or undo what a killed command left; give the generation that was completed.
 
-    Call it under the lock.
+    Call it under the lock. Raises `StateError` where the journal is none of skillpm's: nothing is
+    touched then.
     """
-    remove_strays(project.state, (project.pointer.name, project.journal.name))
-    for folder in (project.state / "generations", project.folder):
-        remove_strays(folder, (project.file.name, project.lock_file.name))
-    if not project.journal.exists():
+    _sweep(project)
+    for note in recover_outside(project, home) if home else ():
+        say(note)
+    data = project.find_state(JOURNAL)
+    if data is None:
         return None
-    try:
-        plain = json.parse_object(project.journal.read_bytes(), "the journal")
-        done = recover_swap(plain) if plain["kind"] == GRAFT else _recover_switch(project, plain)
-    except (SpecError, KeyError, TypeError) as problem:
-        raise StateError(
-            f"`{project.journal}` is damaged: {problem}",
-            hint="look at skillpm.toml and skillpm.lock, then remove the journal",
-        ) from problem
+    intent = parse_intent(data, project.journal)
+    switched = isinstance(intent, SwitchIntent)
+    if isinstance(intent, SwitchIntent):
+        done = _recover_switch(project, intent)
+    else:
+        done = recover_inside(project, intent)
     for note in done:
         say(note)
     clear_journal(project)
-    return project.generation() if done and plain["kind"] == SWITCH else None
+    return project.generation() if done and switched else None
 
 
-def _recover_switch(project: Project, plain: dict[str, Any]) -> list[str]:
-    number = plain["number"]
-    current = project.current() if project.pointer.exists() else -1
-    if current != number:
-        project.generation_file(number).unlink(missing_ok=True)
+def _sweep(project: Project) -> None:
+    with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
+        sweep_strays(state, (POINTER, JOURNAL, HOLDER, IGNORE))
+        sweep_strays(generations)
+    with Folder.open(project.folder) as folder:
+        sweep_strays(folder, (project.file.name, project.lock_file.name))
+
+
+def _recover_switch(project: Project, intent: SwitchIntent) -> list[str]:
+    current = project.current() if project.has_environment else -1
+    if intent.number == current + 1:
+        with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
+            generations.remove(f"{intent.number}.json")
         return []
-    notes = [f"completed generation {number}, which was cut off"]
-    for file in plain["files"]:
-        path = project.folder / Path(file["name"]).name
-        found = _digest(path)
-        if found == file["before"]:
-            write_atomic(path, file["after"].encode())
-        elif found != _of(file["after"]):
-            notes.append(f"{path.name} was edited since: it is left as it is")
+    if intent.number != current:
+        raise DamagedJournalError(
+            project.journal,
+            f"`number` should be {current} or {current + 1}, is {intent.number}",
+        )
+    notes = [f"completed generation {intent.number}, which was cut off"]
+    for file in intent.files:
+        path = project.folder / file.name
+        found = _digest(project, path)
+        if found == (None if file.before is None else str(file.before)):
+            project.write_file(file.name, file.after)
+        elif found != _of(file.after):
+            notes.append(f"{file.name} was edited since: it is left as it is")
     return notes
 
 
-def _digest(path: Path) -> str | None:
-    try:
-        return str(Digest.of(path.read_bytes()))
-    except FileNotFoundError:
-        return None
+def _digest(project: Project, path: Path) -> str | None:
+    data = project.find_file(path.name)
+    return None if data is None else str(Digest.of(data))
 
 
 def _of(text: str) -> str:

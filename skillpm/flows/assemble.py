@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skillpm.checkpoint.folder import STAMP, small_files
-from skillpm.checkpoint.model import CONFIG, INDEX, Checkpoint, Shard
-from skillpm.checkpoint.place import place
+from skillpm.checkpoint.model import CONFIG, INDEX, Checkpoint, Shard, open_shard
+from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
-from skillpm.errors import IntegrityError
-from skillpm.flows.compose import check_composed, total_bytes
+from skillpm.flows.compose import check_composed
 from skillpm.flows.setting import Advance, Setting
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.spec import json
@@ -48,11 +47,11 @@ class Old(Protocol):
         ...
 
     def chunks(self, tensor: str) -> Iterator[bytes] | None:
-        """A tensor that comes out the same, hashed on the way; None where it does not."""
+        """A tensor that comes out the same, not hashed; None where it does not."""
         ...
 
-    def leaf(self, tensor: str) -> Digest:
-        """The leaf of one of its tensors."""
+    def check_leaf(self, tensor: str, actual: Digest) -> None:
+        """Raise `IntegrityError` unless what was taken over of a tensor has the leaf it should."""
         ...
 
 
@@ -60,7 +59,8 @@ class Old(Protocol):
 class Written:
     """A folder that was assembled: its root and leaves; the bytes written, shared and taken over.
 
-    `shared` is with the base, `reused` what the graft had that was there before.
+    Every leaf was hashed from the bytes that are in the folder. `shared` is with the base, `reused`
+    what the graft had that was there before. `linked` are the files that are the base's own.
     """
 
     root: Digest
@@ -69,6 +69,7 @@ class Written:
     shared: int
     reused: int = 0
     unchanged: bool = False
+    linked: tuple[str, ...] = ()
 
 
 def assemble(setting: Setting, assembly: Assembly, folder: Path) -> Written:
@@ -83,7 +84,8 @@ def assemble(setting: Setting, assembly: Assembly, folder: Path) -> Written:
     (folder / STAMP).write_bytes(stamp_bytes(assembly, leaves, small))
     _sync_tree(folder)
     written = total.written + sum(map(len, small.values()))
-    return Written(merkle_root(leaves), leaves, written, total.shared, total.reused)
+    root = merkle_root(leaves)
+    return Written(root, leaves, written, total.shared, total.reused, linked=total.linked)
 
 
 def stamp_bytes(
@@ -106,15 +108,19 @@ def shards_of(assembly: Assembly) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _Total:
-    """Bytes by where they came from."""
+    """Bytes by where they came from, and the names of files that are hard links to the base's."""
 
     written: int = 0
     shared: int = 0
     reused: int = 0
+    linked: tuple[str, ...] = ()
 
     def plus(self, other: "_Total") -> "_Total":
         return _Total(
-            self.written + other.written, self.shared + other.shared, self.reused + other.reused
+            self.written + other.written,
+            self.shared + other.shared,
+            self.reused + other.reused,
+            self.linked + other.linked,
         )
 
 
@@ -122,7 +128,8 @@ def _write_shards(
     setting: Setting, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
 ) -> tuple[dict[str, Digest], _Total]:
     """Leaves, and bytes. While one file is synced, the next is computed."""
-    advance = setting.progress("grafting", total_bytes(assembly.composition))
+    specs = assembly.composition.specs
+    advance = setting.progress("grafting", sum(spec.nbytes for spec in specs.values()))
     leaves: dict[str, Digest] = {}
     total = _Total()
     with ThreadPoolExecutor(setting.workers) as pool, ThreadPoolExecutor(_FILES) as files:
@@ -144,26 +151,50 @@ def _write_shards(
 def _write_file(
     assembly: Assembly, path: Path, tensors: list[str], by: tuple[ThreadPoolExecutor, Advance]
 ) -> tuple[dict[str, Digest], _Total]:
+    """Write, place or take over one file. Every leaf is of the bytes that then are in the file."""
     old, source = assembly.old, assembly.base.shards[path.name]
     if old is not None and old.take(path.name, path):
-        by[1](sum(assembly.composition.specs[t].nbytes for t in tensors))
-        return {t: old.leaf(t) for t in tensors}, _Total(reused=path.stat().st_size)
+        leaves = hash_shard(open_shard(path), *by)
+        for tensor, leaf in leaves.items():
+            old.check_leaf(tensor, leaf)
+        return leaves, _Total(reused=path.stat().st_size)
     if is_untouched(assembly.composition, source, tensors):
-        placed = place(source.file.path, path, link=assembly.link)
+        placed = place_shard(source, path, link=assembly.link, pool=by[0], advance=by[1])
+        for tensor, leaf in placed.leaves.items():
+            assembly.base.check_leaf(tensor, assembly.identity.leaves[tensor], leaf)
         sync_file(path)
-        leaves = {tensor: assembly.identity.leaves[tensor] for tensor in tensors}
-        return leaves, _Total(placed.written, placed.shared)
+        names = (path.name,) if placed.linked else ()
+        return placed.leaves, _Total(placed.written, placed.shared, linked=names)
     if not tensors:
         return {}, _Total()
+    return _rewrite(assembly, path, tensors, by), _Total(path.stat().st_size)
+
+
+def _rewrite(
+    assembly: Assembly, path: Path, tensors: list[str], by: tuple[ThreadPoolExecutor, Advance]
+) -> dict[str, Digest]:
+    """Write one file tensor by tensor: decoded, or as the base or the old graft has it."""
+    old, composition, base = assembly.old, assembly.composition, assembly.base
+    taken: set[str] = set()
 
     def chunks(tensor: str) -> Iterator[bytes]:
+        if tensor not in composition.touched:
+            return base.raw_chunks(tensor)
         kept = old.chunks(tensor) if old is not None else None
-        return assembly.composition.chunks(tensor) if kept is None else kept
+        if kept is None:
+            return composition.chunks(tensor)
+        taken.add(tensor)
+        return kept
 
-    specs = {tensor: assembly.composition.specs[tensor] for tensor in tensors}
-    metadata = source.header.metadata
+    specs = {tensor: composition.specs[tensor] for tensor in tensors}
+    metadata = base.shards[path.name].header.metadata
     leaves = write_shard(path, specs, chunks, metadata=metadata, pool=by[0], advance=by[1])
-    return leaves, _Total(path.stat().st_size)
+    for tensor, leaf in leaves.items():
+        if tensor not in composition.touched:
+            base.check_leaf(tensor, assembly.identity.leaves[tensor], leaf)
+        elif old is not None and tensor in taken:
+            old.check_leaf(tensor, leaf)
+    return leaves
 
 
 def is_untouched(composition: Composition, shard: Shard, tensors: Collection[str]) -> bool:
@@ -229,22 +260,3 @@ def _sync_tree(folder: Path) -> None:
         for name in files:
             sync_file(Path(path, name))
         sync_folder(Path(path))
-
-
-def read_stamp(folder: Path) -> dict[str, Any]:
-    """What a graft says of itself. Raises `SpecError` where that is damaged."""
-    return json.parse_object((folder / STAMP).read_bytes(), f"`{folder / STAMP}`")
-
-
-def check_graft(folder: Path, stamp: dict[str, Any], found: Identity) -> None:
-    """Raise `IntegrityError` unless a graft on disk has the root and the files of its stamp."""
-    hint = "`skillpm graft` writes it anew"
-    if stamp.get("root") != str(found.root):
-        raise IntegrityError(
-            f"the graft in `{folder}` should be `{stamp.get('root')}`, is `{found.root}`", hint=hint
-        )
-    files = stamp.get("files")
-    for name, digest in (files if isinstance(files, dict) else {}).items():
-        path = folder / name
-        if not path.is_file() or str(Digest.of(path.read_bytes())) != digest:
-            raise IntegrityError(f"`{path}` is not what the graft wrote", hint=hint)

@@ -67,7 +67,7 @@ def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Pa
     return Report(
         settle(findings, file.audit.ignore, setting.now.date(), checked),
         file.audit.fail_on or FAIL_ON,
-        project.read_text(project.lock_file) if project.lock_file.exists() else "",
+        project.read_text(project.lock_file) if project.has_lock else "",
         _inventory(setting, installed, _root_of(lock, installed), packs),
     )
 

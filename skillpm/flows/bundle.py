@@ -1,6 +1,5 @@
 """`bundle`: an environment as one file: lock, project file, the base's identity, every pack."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import check_is
 from skillpm.flows.begin import changing, tidy
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import asking, fetch_all
+from skillpm.flows.change import asking
 from skillpm.flows.fit import misfit
+from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
 from skillpm.spec.bundle import BundledBase, BundleDocuments
 from skillpm.spec.digests import Digest
@@ -46,7 +46,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     project = Project(setting.project)
     text, lock = _settled(setting, project, generation)
     _check_target(path)
-    fetch_all(setting.store, Registries(setting, parse_project(text)), lock)
+    fetch_all(setting, Registries(setting, parse_project(text)), lock)
     packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
     for pack, one in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, one.skill, one.version)
@@ -71,7 +71,7 @@ def _settled(setting: Setting, project: Project, generation: int | None) -> tupl
     try:
         return _chosen(project, generation)
     except StateError:
-        if not os.access(project.state, os.W_OK):
+        if not project.is_writable:
             raise
     with changing(setting, project, "bundle"):
         return _chosen(project, generation)
@@ -111,11 +111,6 @@ def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
 
 
 def _files(setting: Setting, packs: list[StoredPack]) -> dict[Digest, Path]:
-    """Every blob of the packs, hashed now."""
-    found: dict[Digest, Path] = {}
-    sizes = {digest: size for pack in packs for digest, size in pack.image.blobs.items()}
-    advance = setting.progress("hashing blobs", sum(sizes.values()))
-    for digest, size in sizes.items():
-        found[digest] = setting.store.open(digest).path
-        advance(size)
-    return found
+    """Where every blob of the packs lies; the writer hashes each as it goes into the file."""
+    blobs = {digest for pack in packs for digest in pack.image.blobs}
+    return {digest: setting.store.path_of(digest) for digest in blobs}

@@ -43,14 +43,14 @@ def cache_info(setting: Setting) -> CacheInfo:
     """Measure the home. Writes nothing; hashes documents alone."""
     home, store = setting.home, setting.store
     sizes = {
-        "store": size_of(store.folder / "sha256"),
-        "leaves": size_of(home / "cache" / "leaves"),
-        "surveys": size_of(home / "cache" / "surveys"),
-        "staging": size_of(store.folder / "tmp") + size_of(home / "tmp"),
-        "registry": size_of(home / "registry"),
+        "store": size_of(home, "store", "sha256"),
+        "leaves": size_of(home, "cache", "leaves"),
+        "surveys": size_of(home, "cache", "surveys"),
+        "staging": size_of(home, "store", "tmp") + size_of(home, "tmp"),
+        "registry": size_of(home, "registry"),
     }
     reached = _reached(setting)[1]
-    held = {digest: store.path_of(digest).stat().st_size for digest in store.blobs()}
+    held = {digest: store.size_of(digest) for digest in store.blobs()}
     loose = sum(size for digest, size in held.items() if digest not in reached.blobs)
     skills = [_skill_size(digest, name, reached, held) for digest, name in reached.names.items()]
     skills.sort(key=lambda one: (one.ref, one.digest))
@@ -110,7 +110,7 @@ def cache_verify(setting: Setting, *, repair: bool) -> CacheVerified:
     if repair:
         tidy(setting)
     store = setting.store
-    sizes = {digest: store.path_of(digest).stat().st_size for digest in store.blobs()}
+    sizes = {digest: store.size_of(digest) for digest in store.blobs()}
     advance = setting.progress("hashing blobs", sum(sizes.values()))
     bad = []
     for digest, size in sizes.items():
@@ -141,7 +141,7 @@ def _damage(
     packs = sorted(reached.blobs.get(digest, ()))
     skills = tuple(sorted({names.get(pack, str(pack)) for pack in packs}))
     store = setting.store
-    repaired = store.is_whole(digest) or not (packs or store.path_of(digest).exists())
+    repaired = store.is_whole(digest) or not (packs or store.status(digest))
     why = next((problems[pack] for pack in packs if pack in problems), None)
     return Damage(digest, skills, repaired, None if repaired else why)
 
@@ -167,5 +167,5 @@ def _fetch_again(
 def cache_clean(setting: Setting) -> int:
     """Remove what can be computed again: cached leaves and surveys; return their bytes."""
     tidy(setting)
-    cache = setting.home / "cache"
-    return sum(age_out(cache / name, inf, dry_run=False) for name in ("leaves", "surveys"))
+    names = ("leaves", "surveys")
+    return sum(age_out(setting.home, "cache", name, before=inf, dry_run=False) for name in names)

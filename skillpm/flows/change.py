@@ -9,18 +9,19 @@ from skillpm.environment.generation import Generation, Installed, differences
 from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
-from skillpm.errors import NotFoundError, StateError
+from skillpm.errors import StateError
 from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.forecast import forecast_lock
+from skillpm.flows.restore import fetch_all, unrepaired
 from skillpm.flows.setting import Setting
 from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
 from skillpm.spec.project import parse_project
-from skillpm.store.blobs import Store
-from skillpm.store.packs import fetch_documents, fetch_pack, is_complete, load_pack
+from skillpm.store.errors import DamagedBlobError, MissingBlobError
+from skillpm.store.packs import fetch_documents, load_pack
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,6 @@ def check_unchanged(project: Project, basis: Basis) -> None:
         )
 
 
-def fetch_all(store: Store, registries: Registries, lock: Lockfile) -> int:
-    """Bring in every blob of the lock that the store lacks; return the bytes fetched."""
-    fetched = 0
-    store.sweep()
-    for locked in lock.skills.values():
-        if not is_complete(store, locked.digest):
-            source = registries.index(locked.registry)
-            fetched += fetch_pack(store, locked.digest, source)[1]
-    return fetched
-
-
 def stored_packs(
     setting: Setting, registries: Registries, lock: Lockfile
 ) -> dict[SkillName, AnyPack]:
@@ -112,9 +102,10 @@ def stored_packs(
     for skill, locked in lock.skills.items():
         try:
             pack = load_pack(setting.store, locked.digest)
-        except NotFoundError:
-            source = registries.index(locked.registry)
-            pack = fetch_documents(setting.store, locked.digest, source)[0]
+        except (MissingBlobError, DamagedBlobError) as problem:
+            with unrepaired(problem):
+                source = registries.index(locked.registry)
+                pack = fetch_documents(setting.store, locked.digest, source)[0]
         packs[skill] = check_is(pack, skill, locked.version)
     return packs
 
@@ -205,10 +196,10 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     A plan that changes nothing uses no generation number.
     """
     current = project.generation()
-    fetch_all(setting.store, registries, plan.lock)
+    fetch_all(setting, registries, plan.lock)
     remember_project(setting, project, plan.lock)
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if not project.pointer.exists():
+    if not project.has_environment:
         commit(project, current.model_copy(update={"created": created}), {})
     skills = installed_of(plan)
     parts = differences(current.installed, {one.skill: one for one in skills})
@@ -216,7 +207,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     edited, wishes = _edited(project, plan)
     same = plan.lock.same_set(current.lockfile)
     if not any(parts) and wishes == current.wishes and same:
-        update_file(project.file, edited)
+        update_file(project, project.file, edited)
         if not plan.frozen:
             keep_root(project, plan.lock, project.read_lock())
         fetched = sum(setting.store.taken.values())
@@ -258,4 +249,4 @@ def keep_root(project: Project, lock: Lockfile, before: Lockfile | None) -> None
     """Write the lock alone; a root that an earlier graft of the same set found stays."""
     if before is not None and before.same_set(lock):
         lock = lock.with_root(lock.graft.root or before.graft.root)
-    update_file(project.lock_file, lock.dumps())
+    update_file(project, project.lock_file, lock.dumps())

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from skillpm.checkpoint.place import place
+from skillpm.checkpoint.files import OpenFile
+from skillpm.checkpoint.place import clone
 from skillpm.environment.project import Project, drift
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.flows.anypack import check_is
@@ -20,8 +21,7 @@ from skillpm.flows.bound import location_of
 from skillpm.flows.setting import Setting
 from skillpm.flows.words import counted
 from skillpm.journal.atomic import sync_file, sync_folder
-from skillpm.journal.lock import HOLDER
-from skillpm.journal.owner import Life, read_owner
+from skillpm.journal.owner import Life
 from skillpm.spec.project import DEFAULT_REGISTRY
 from skillpm.store.packs import is_complete, load_pack
 from skillpm.version import __version__
@@ -45,7 +45,7 @@ def examine(setting: Setting) -> list[Check]:
     """Every check, in the order in which they build on each other."""
     project = Project(setting.project)
     checks = [_python(), *_extras(), _folder(setting.home, "home"), _space(setting.home, "home")]
-    if not project.file.exists():
+    if not project.has_file:
         return [*checks, Check("project", WARN, "there is no skillpm.toml here", _INIT)]
     checks += [_folder(project.folder, "project"), _space(project.folder, "project")]
     steps: list[tuple[str, Callable[[Setting, Project], Iterator[Check]]]] = [
@@ -125,7 +125,7 @@ def _features(_setting: Setting, project: Project) -> Iterator[Check]:
     """How a graft can share the files that it does not change."""
     with _probe(project.folder) as path:
         (path / "one").write_bytes(b"skillpm")
-        clones = place(path / "one", path / "two", link=False).written == 0
+        clones = clone(OpenFile(path / "one"), path / "two")
         try:
             os.link(path / "one", path / "three")
             links = True
@@ -149,7 +149,7 @@ def _project(_setting: Setting, project: Project) -> Iterator[Check]:
 
 
 def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:
-    owner = read_owner(project.state / HOLDER)
+    owner = project.holder()
     now = _setting.now.timestamp()
     if owner is None:
         yield Check("lock", OK, "no command holds the project")
@@ -161,7 +161,7 @@ def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:
         )
         hint = "the next writing command takes over"
         yield Check("lock", WARN, f"held by {owner.told(now)}, {dead}", hint)
-    if project.journal.exists():
+    if project.was_cut_off:
         hint = "`skillpm install` completes or undoes it"
         yield Check("journal", WARN, "a command was cut off", hint)
 

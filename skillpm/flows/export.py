@@ -79,7 +79,7 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
 def _find(setting: Setting, ref: str) -> AnyPack:
     """The release that is installed here, where there is one of that name; else as `find_pack`."""
     project = Project(setting.project)
-    if project.pointer.exists():
+    if project.has_environment:
         try:
             skill = SkillName.parse(ref)
         except SpecError:
@@ -94,7 +94,7 @@ def _base(setting: Setting, pack: AnyPack) -> Checkpoint:
     if setting.base is not None:
         return open_model(setting.base)
     project = Project(setting.project)
-    if not project.file.exists():
+    if not project.has_file:
         raise NotFoundError(
             f"{pack.manifest.ref} is exported from its base, and there is no project that names it",
             hint="`--base PATH` says where it lies",

@@ -93,7 +93,7 @@ def _know(setting: Setting, known: KnownProjects, request: GcRequest, done: Coll
     if request.dry_run:
         return
     here = Project(setting.project)
-    if here.file.exists() and here.folder.resolve() not in {one.folder for one in known}:
+    if here.has_file and here.folder.resolve() not in {one.folder for one in known}:
         known.remember(here.folder, ())
     for folder in request.forget:
         if not known.forget(folder.resolve()):
@@ -110,15 +110,15 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
     Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
     """
     project = Project(one.folder)
-    if one.presence() != "here" or not project.pointer.exists():
+    if not one.own or one.presence() != "here":
         return []
     found: list[int] = []
     try:
-        if any(request.keeping.prunable(project, setting.now)) or abandoned(project.state):
+        if _has_work(setting, project, request):
             with (
                 nullcontext()
                 if request.dry_run
-                else writing(project, "gc", timeout=0, say=done.notes.append)
+                else writing(project, "gc", timeout=0, say=done.notes.append, home=setting.home)
             ):
                 for generation in list(request.keeping.prunable(project, setting.now)):
                     if not request.dry_run:
@@ -128,6 +128,13 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
         done.notes.append(f"`{one.folder}` keeps all its generations: {problem}")
     done.pruned.extend(Pruned(one.folder, number) for number in found)
     return found
+
+
+def _has_work(setting: Setting, project: Project, request: GcRequest) -> bool:
+    if not project.has_environment:
+        return False
+    with project.open_state() as state:
+        return any(request.keeping.prunable(project, setting.now)) or abandoned(state)
 
 
 def _needed(
@@ -148,7 +155,7 @@ def _needed(
         done.projects.append(one.folder)
         done.notes.extend(needs.notes)
         packs |= needs.packs
-        if presence == "here" and not needs.notes and not dry_run:
+        if presence == "here" and one.own and not needs.notes and not dry_run:
             known.remember(one.folder, needs.packs, exact=True)
     return packs
 
@@ -176,16 +183,15 @@ def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Colle
 
 def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
     for digest in store.blobs():
-        status = store.path_of(digest).stat()
-        yield digest, status.st_size, status.st_mtime
+        status = store.status(digest)
+        yield digest, *((status.st_size, status.st_mtime) if status else (0, 0.0))
 
 
 def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
     """Cached leaves and surveys that were long not used."""
     now = setting.now.timestamp()
-    cache = setting.home / "cache"
-    for folder, days in (
-        (cache / "leaves", LEAF_DAYS),
-        (cache / "surveys", SURVEY_DAYS),
-    ):
-        done.cache_bytes += age_out(folder, now - days * _DAY, dry_run=request.dry_run)
+    for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS)):
+        before = now - days * _DAY
+        done.cache_bytes += age_out(
+            setting.home, "cache", name, before=before, dry_run=request.dry_run
+        )

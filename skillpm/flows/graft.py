@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.place import make_read_only, why_not_linked
 from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
-from skillpm.environment.swap import Swap, is_replaceable
-from skillpm.environment.transaction import clear_journal, update_file, write_journal
+from skillpm.environment.swap import GraftPlace, Swap, check_target
+from skillpm.environment.swaps import SwapRecord
+from skillpm.environment.transaction import update_file
 from skillpm.errors import (
     GraftError,
     IntegrityError,
     NotFoundError,
     StateError,
     UnknownSkillError,
-    UsageError,
 )
+from skillpm.files.errors import write_error
 from skillpm.flows.anypack import check_is, side_packs
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
@@ -27,9 +29,11 @@ from skillpm.flows.change import remember_project
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
 from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_of
+from skillpm.flows.restore import restoring
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.flows.solve import check_together
+from skillpm.flows.words import counted
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merging import MERGED
@@ -62,35 +66,42 @@ def graft(
     *,
     link: bool,
     fresh: bool = False,
+    verify: bool = False,
 ) -> Grafted:
     """Write the graft of the current generation to `target` in one swap.
 
     What a graft that is there already has is taken over, unless a `fresh` one is asked for; where
-    nothing differs it is left alone. The root is checked against the lock, and the first full
-    graft writes it there.
+    nothing differs it is left alone. All bytes of the graft are hashed as they lie there. With
+    `verify` the base is hashed before too, whatever the leaf cache knows. The root is checked
+    against the lock, and the first full graft writes it there.
     """
     started = time.monotonic()
     project = Project(setting.project)
     project.require()
-    place = (target or setting.project / DEFAULT_TARGET).expanduser()
+    path = (target or setting.project / DEFAULT_TARGET).expanduser()
     with changing(setting, project, "graft"):
-        if not project.pointer.exists():
+        if not project.has_environment:
             raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
         current = project.generation()
         base = open_base(setting, project)
-        check_target(place, base)
-        identity = setting.identify(base, "hashing base")
+        place = check_target(project.folder, path, base.path)
+        identity = setting.identify(base, "hashing base", cached=not verify)
         check_project_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)
-        if lock.graft.routed:
-            _check_part(setting, lock, only)
         remember_project(setting, project, current.lockfile)
-        written = _write(setting, _Order(project, lock, place, link, fresh), base, identity)
+        order = _Order(project, lock, path, place, link, fresh, verify)
+
+        def write() -> Written:
+            if lock.graft.routed:
+                _check_part(setting, lock, only)
+            return _write(setting, order, base, identity)
+
+        written = restoring(setting, project, lock, write)
         if not only:
             _remember_root(project, current.lockfile, written.root)
     skills, seconds = tuple(lock.skills.values()), time.monotonic() - started
     counts = (written.written, written.shared, written.reused, written.unchanged)
-    return Grafted(place, written.root, current.number, skills, *counts, seconds)
+    return Grafted(path, written.root, current.number, skills, *counts, seconds)
 
 
 def check_project_base(
@@ -108,22 +119,6 @@ def check_project_base(
                 "`skillpm install --accept-footprint …`",
             ) from problem
         raise
-
-
-def check_target(target: Path, base: Checkpoint) -> None:
-    """Raise `UsageError` or `StateError` unless a graft may be written to `target` (law 1)."""
-    place, source = target.resolve(), base.path.resolve()
-    inside = source.is_dir() and place.is_relative_to(source)
-    if place == source or inside or source.is_relative_to(place):
-        raise UsageError(
-            f"`{target}` is the base, inside it or above it: a graft is written elsewhere",
-            hint="`skillpm graft -o graft/`",
-        )
-    if not is_replaceable(target):
-        raise StateError(
-            f"`{target}` is there and is no graft of ours: it is not overwritten",
-            hint="name a folder that is absent or empty with `-o`",
-        )
 
 
 def _with_known_root(project: Project, installed: Lockfile) -> Lockfile:
@@ -182,8 +177,10 @@ class _Order:
     project: Project
     lock: Lockfile
     target: Path
+    place: GraftPlace
     link: bool
     fresh: bool
+    verify: bool
 
 
 def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity) -> Written:
@@ -193,11 +190,13 @@ def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity
     sums = sums_of(composition, list(order.lock.skills.values()))
     stamp = {**stamp_of(order.lock, identity.root), SUMS: sums}
     assembly = Assembly(base, identity, composition, side, order.link, stamp)
-    old = None if order.fresh else open_old(setting, order.target, identity.root)
+    old = None
+    if not order.fresh:
+        old = open_old(setting, order.target, identity.root, cached=not order.verify)
     if old is None:
         return _swap_in(setting, order, assembly)
     reuse = Reuse(assembly, old)
-    written = reuse.as_it_is()
+    written = reuse.as_it_is(setting)
     if written is not None:
         check_root(order.lock, written.root)
         return written
@@ -219,37 +218,48 @@ def check_root(lock: Lockfile, found: Digest) -> None:
 def _swap_in(
     setting: Setting, order: _Order, assembly: Assembly, reuse: Reuse | None = None
 ) -> Written:
-    project, target = order.project, order.target
-    swap = _prepare(project, target)
-    try:
-        swap.staged.mkdir(parents=True)
-        written = assemble(setting, assembly, swap.staged)
-        check_root(order.lock, written.root)
-        if reuse is not None:
-            reuse.check_unmoved()
-        write_journal(project, swap.plain(ready=True))
-    except OSError as problem:
-        swap.discard()
-        clear_journal(project)
-        raise StateError(f"`{target}` cannot be written: {problem.strerror}") from problem
-    except BaseException:
-        swap.discard()
-        clear_journal(project)
-        raise
-    if not swap.complete():
-        raise StateError(f"`{target}` was taken by something else meanwhile")
-    clear_journal(project)
+    target = order.target
+    record = SwapRecord(order.project, setting.home, order.place)
+    with order.place.open(create=True) as folder:
+        swap = Swap(folder, order.place.name)
+        record.write(ready=False)
+        try:
+            staged = swap.begin()
+            written = assemble(setting, assembly, staged)
+            check_root(order.lock, written.root)
+            if reuse is not None:
+                reuse.check_unmoved()
+            for name in written.linked:
+                make_read_only(staged / name)
+            record.write(ready=True)
+        except BaseException as problem:
+            swap.discard()
+            record.clear()
+            if isinstance(problem, OSError):
+                raise write_error(target, problem) from problem
+            raise
+        if not swap.complete():
+            raise StateError(f"`{target}` was taken by something else meanwhile")
+        record.clear()
     remember_leaves(setting, target, written.leaves)
+    if order.link:
+        _say_linked(setting, target, assembly, written)
     return written
 
 
-def _prepare(project: Project, target: Path) -> Swap:
-    target = target.absolute()
-    names = (f".{target.name}.skillpm-{part}" for part in ("new", "old"))
-    swap = Swap(target, *(target.with_name(name) for name in names))
-    swap.discard()
-    write_journal(project, swap.plain(ready=False))
-    return swap
+def _say_linked(setting: Setting, target: Path, assembly: Assembly, written: Written) -> None:
+    """What a graft shares with its base, and which files were copied after all, and why."""
+    base, place = assembly.base, assembly.base.path.resolve()
+    if written.linked:
+        setting.say(
+            f"note: {counted(len(written.linked), 'file')} of `{target}` and of the base "
+            f"`{place}` are the same file (hard links): an edit of the graft edits the base. "
+            "They were made read-only in both; `skillpm graft` without `--link` writes copies"
+        )
+    for name in sorted(base.shards.keys() - written.linked):
+        reason = why_not_linked(base.shards[name].file.path)
+        if reason is not None:
+            setting.say(f"note: `{name}` of the base is never linked: {reason}")
 
 
 def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:
@@ -275,4 +285,4 @@ def _remember_root(project: Project, installed: Lockfile, root: Digest) -> None:
     lock = project.read_lock()
     if lock is None or not lock.same_set(installed):
         return
-    update_file(project.lock_file, lock.with_root(root).dumps())
+    update_file(project, project.lock_file, lock.with_root(root).dumps())

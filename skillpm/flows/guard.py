@@ -10,10 +10,11 @@ from skillpm.environment.generation import differences
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Plan, fetch_all
+from skillpm.flows.change import Plan
 from skillpm.flows.culprits import smallest_culprits
 from skillpm.flows.fit import reachable
 from skillpm.flows.probe import Result, carried_by
+from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
 from skillpm.flows.taken import Taken
@@ -101,7 +102,7 @@ def guard(
         return ()
     for pack in registries.files:
         fetch_pack(setting.store, pack.digest, pack)
-    fetch_all(setting.store, registries, lock)
+    fetch_all(setting, registries, lock)
     carried = carried_by(setting, lock, list(lock.skills))
     unguarded = [skill for skill in lock.skills if skill not in carried]
     notes = (

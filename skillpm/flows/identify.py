@@ -21,11 +21,11 @@ class Identified:
 def identify_model(setting: Setting, path: Path, against: Path | None) -> Identified:
     """Hash the model at `path`; compare it, tensor by tensor, with the one at `against`."""
     model = open_model(path)
-    identity = setting.identify(model, "hashing")
+    identity = setting.identify(model, "hashing", cached=False)
     if against is None:
         return Identified(identity, model.architecture)
     other = open_model(against)
-    theirs = setting.identify(other, "hashing the other")
+    theirs = setting.identify(other, "hashing the other", cached=False)
     names = identity.leaves.keys() | theirs.leaves.keys()
     differ = sorted(n for n in names if identity.leaves.get(n) != theirs.leaves.get(n))
     found = tuple(measure_difference(name, before=other, after=model) for name in differ)

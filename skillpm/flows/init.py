@@ -32,14 +32,14 @@ def init_project(setting: Setting, base: Path, like: str | None = None) -> Initi
     there is an environment already, and in a clone of another base.
     """
     project = Project(setting.project)
-    whole = project.file.exists() and project.pointer.exists()
-    if whole and not project.journal.exists():
+    whole = project.has_file and project.has_environment
+    if whole and not project.was_cut_off:
         raise StateError(
             f"`{project.folder}` is a project already",
             hint="`skillpm list` shows what is installed",
         )
     model = open_model(base)
-    root = setting.identify(model, "hashing base").root
+    root = setting.identify(model, "hashing base", cached=False).root
     shown = _relative(base, project.folder)
     with changing(setting, project, "init"):
         KnownProjects(setting.home).remember(project.folder, ())
@@ -50,10 +50,10 @@ def init_project(setting: Setting, base: Path, like: str | None = None) -> Initi
 
 def _commit_first(setting: Setting, project: Project, text: str, root: Digest) -> None:
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if project.file.exists():  # a clone: what it asks for is kept
+    if project.has_file:  # a clone: what it asks for is kept
         file = project.read_file()
         check_base(root, file.root, Path(parse_project(text).project.base))
-        if not project.pointer.exists():  # else another init was faster, or completed just now
+        if not project.has_environment:  # else another init was faster, or completed just now
             commit(project, first_generation(file, created), {})
         return
     first = first_generation(parse_project(text), created)

@@ -97,7 +97,7 @@ def _lower(setting: Setting, request: Request, base: Checkpoint) -> list[AnyPack
 
 def _reference(setting: Setting, base: Checkpoint, lower: list[AnyPack]) -> Reference:
     """What the delta is against: the base, or its graft with the set that the pack lies over."""
-    identity = setting.identify(base, "hashing base")
+    identity = setting.identify(base, "hashing base", cached=False)
     base.expected = identity.leaves
     if not lower:
         return Reference(base, base, identity, identity, (), files_of(base))

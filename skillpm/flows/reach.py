@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from skillpm.environment.generation import parse_generation
 from skillpm.environment.known import KnownProject
 from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
@@ -52,8 +51,7 @@ def needs_of(known: KnownProject, without: Collection[int] = ()) -> Needs:
 
 def _generations(project: Project, without: Collection[int]) -> Iterator[Root]:
     """All that are on disk, one that a cut-off command was about to switch to as well."""
-    for path in sorted((project.state / "generations").glob("*.json")):
-        generation = parse_generation(path.read_bytes(), f"`{path}`")
+    for generation in project.all_generations():
         if generation.pruned is None and generation.number not in without:
             for one in generation.skills:
                 yield Root(one.digest, one.ref, one.registry)
@@ -93,7 +91,7 @@ def reach(store: Store, packs: Iterable[Digest]) -> Reached:
 
 def _read(store: Store, digest: Digest, found: Reached) -> list[Digest]:
     """Note the blobs of one pack; give the packs that it lies over."""
-    if not store.path_of(digest).exists():
+    if store.status(digest) is None:
         return []
     data = store.read(digest)
     image = parse_image(data)
@@ -101,7 +99,7 @@ def _read(store: Store, digest: Digest, found: Reached) -> list[Digest]:
     for blob, size in image.blobs.items():
         found.blobs.setdefault(blob, set()).add(digest)
         found.sizes[blob] = size
-    if not store.path_of(image.config.digest).exists():
+    if store.status(image.config.digest) is None:
         return []
     manifest = parse_manifest(store.read(image.config.digest))
     found.names[digest] = manifest.ref

@@ -1,7 +1,7 @@
 """What a graft takes over from the one that it replaces: whole files, and tensors within files.
 
-Nothing is taken from a graft that is damaged: it has the root of its stamp, by leaves that were
-hashed from its files (or remembered of files that did not change since), or it is not looked at.
+The leaves that its files are remembered by only say what is worth taking. All that is taken is
+hashed again when it is taken, and a graft that is left alone is hashed whole (ADR 24).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,24 +10,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from skillpm.checkpoint.folder import STAMP, is_graft
+from skillpm.checkpoint.folder import STAMP, foreign_entries, is_graft
 from skillpm.checkpoint.leaves import SETTLED_NS
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.checkpoint.place import take
+from skillpm.checkpoint.place import is_read_only, take
 from skillpm.delta.compose import Composition
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.assemble import (
     Assembly,
     Written,
-    check_graft,
     header_of,
     is_untouched,
-    read_stamp,
     shards_of,
     small_contents,
     stamp_bytes,
 )
 from skillpm.flows.compose import check_effect
+from skillpm.flows.graft_record import check_graft, read_stamp
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -81,22 +80,25 @@ class OldGraft:
     seen: Mapping[str, tuple[int, ...]]
 
 
-def open_old(setting: Setting, folder: Path, base: Digest) -> OldGraft | None:
+def open_old(
+    setting: Setting, folder: Path, base: Digest, *, cached: bool = True
+) -> OldGraft | None:
     """The graft in a folder; None where there is none of this base, or it is damaged."""
-    if folder.is_symlink() or not is_graft(folder):
+    if not is_graft(folder):
         return None
     try:
+        for path, kind in foreign_entries(folder):
+            raise IntegrityError(f"`{folder / path}` is {kind}")
         stamp = read_stamp(folder)
         if stamp.get("format") != 1 or stamp.get("base_root") != str(base):
             return None
         model = open_model(folder)
         seen = {name: shard.file.key()[:4] for name, shard in model.shards.items()}
-        identity = setting.identify(model, "checking the graft that is there")
+        identity = setting.identify(model, "checking the graft that is there", cached=cached)
         check_graft(folder, dict(stamp), identity)
     except (SkillpmError, OSError) as problem:
         setting.say(f"the graft that is there is written anew: {problem}")
         return None
-    model.expected = identity.leaves
     return OldGraft(folder, model, identity, stamp, seen)
 
 
@@ -150,16 +152,20 @@ class Reuse:
         """Put a file that comes out the same in its place; the base is linked to, where asked."""
         if (self.assembly.link and self._untouched(name)) or not self.same_shard(name):
             return False
-        return take(self.old.folder / name, target)
+        if not take(self.old.folder / name, target):
+            return False
+        if target.stat().st_ino != self.old.seen[name][1]:
+            raise IntegrityError(f"`{self.old.folder / name}` was exchanged meanwhile")
+        return True
 
     def chunks(self, tensor: str) -> Iterator[bytes] | None:
-        """A decoded tensor that comes out the same, hashed on the way."""
+        """A decoded tensor that comes out the same; the caller hashes it."""
         touched = tensor in self.assembly.composition.touched
-        return self.old.model.chunks(tensor) if touched and self._same_tensor(tensor) else None
+        return self.old.model.raw_chunks(tensor) if touched and self._same_tensor(tensor) else None
 
-    def leaf(self, tensor: str) -> Digest:
-        """The leaf of one of the old graft's tensors."""
-        return self.old.identity.leaves[tensor]
+    def check_leaf(self, tensor: str, actual: Digest) -> None:
+        """Raise `IntegrityError` unless what was taken over of a tensor has the leaf it should."""
+        self.old.model.check_leaf(tensor, self.old.identity.leaves[tensor], actual)
 
     def check_unmoved(self) -> None:
         """Raise `IntegrityError` where the old graft was written to while it was taken over."""
@@ -167,8 +173,11 @@ class Reuse:
             if self.old.model.shards[name].file.key()[:4] != seen:
                 raise IntegrityError(f"`{self.old.folder / name}` was changed meanwhile")
 
-    def as_it_is(self) -> Written | None:
-        """The old graft, where the new one would be the same in every byte of every file."""
+    def as_it_is(self, setting: Setting) -> Written | None:
+        """The old graft, where the new one would be the same in every byte of every file.
+
+        Costs one read and SHA-256 of the graft where it looks the same.
+        """
         leaves = {tensor: leaf for tensor, leaf in self.expected.items() if leaf is not None}
         names = [name for name, tensors in self.shards.items() if tensors]
         if len(leaves) < len(self.expected) or not all(map(self._in_place, names)):
@@ -178,6 +187,9 @@ class Reuse:
                  if p.is_symlink() or not p.is_dir()}  # fmt: skip
         stamp = (self.old.folder / STAMP).read_bytes()
         if found != {*names, *small, STAMP} or stamp != stamp_bytes(self.assembly, leaves, small):
+            return None
+        label = "hashing the graft that is there"
+        if setting.identify(self.old.model, label, cached=False).leaves != leaves:
             return None
         check_effect(self.assembly.composition, self.assembly.identity, leaves)
         size = sum(shard.file.size for shard in self.old.model.shards.values())
@@ -191,7 +203,8 @@ class Reuse:
         if self.assembly.link and self._untouched(name):
             there = path.stat()
             based = source.file.path.stat()
-            return there.st_ino == based.st_ino or there.st_dev != based.st_dev
+            if there.st_dev == based.st_dev:
+                return there.st_ino == based.st_ino and is_read_only(path)
         return path.stat().st_nlink == 1
 
 

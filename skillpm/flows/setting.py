@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
+from skillpm.files.ownership import is_owner_only
 from skillpm.index.ports import Index
 from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.spec.location import RegistryLocation
@@ -63,12 +64,21 @@ class Setting:
         """Leaves of files that were hashed before."""
         return LeafCache(self.home / "cache" / "leaves")
 
+    def _trusts_leaves_of(self, model: Checkpoint) -> bool:
+        files = (shard.file.path for shard in model.shards.values())
+        return is_owner_only(self.cache.folder) and all(map(is_owner_only, files))
+
     def identify(self, model: Checkpoint, label: str, *, cached: bool = True) -> Identity:
-        """A model's identity, with progress; without the cache where every byte must be read."""
+        """A model's identity, with progress.
+
+        With `cached`, leaves that were hashed before are believed, where nobody but their owner may
+        write the cache and the model; else every byte is read (law 5).
+        """
         total = sum(spec.nbytes for spec in model.specs.values())
         return identify(
             model,
-            self.cache if cached else None,
+            self.cache,
+            trusted=cached and self._trusts_leaves_of(model),
             now_ns=int(self.now.timestamp() * 1e9),
             workers=self.workers,
             advance=self.progress(label, total),

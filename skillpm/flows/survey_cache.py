@@ -1,29 +1,32 @@
 """What a survey found, kept for some days: a killed `pack` goes on, another budget is quick."""
 
-import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from skillpm.delta.auto.candidates import Choice, Point
-from skillpm.errors import SkillpmError, StateError
+from skillpm.delta.auto.candidates import Choice, Family, Point
+from skillpm.errors import SkillpmError
+from skillpm.files.access import open_below
+from skillpm.flows.ageing import age_out
 from skillpm.flows.manifest_of import Against
 from skillpm.flows.setting import Setting
-from skillpm.journal.atomic import write_atomic
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.version import __version__
 
 KEPT_DAYS = 7
 _DAY = 86_400.0
+_SURVEYS = ("cache", "surveys")
 
 
 @dataclass(frozen=True)
 class SurveyCache:
     """Points by tensor and rung, in a folder named by all that decides them."""
 
-    folder: Path
+    home: Path
+    name: str
 
     @classmethod
     def of(cls, setting: Setting, against: Against, weighting: dict[str, object]) -> "SurveyCache":
@@ -35,34 +38,37 @@ class SurveyCache:
             "tool": __version__,
         }
         name = Digest.of(json.canonical(key)).hex[:32]
-        return cls(setting.home / "cache" / "surveys" / name)
+        return cls(setting.home, name)
 
     def saved(self, tensor: str, rung: int) -> list[Point] | None:
         """The points that were found before; None where there are none, or they are damaged."""
-        path = self._path(tensor, rung)
         try:
-            plain = json.parse_object(path.read_bytes(), str(path))
-            return [_point(one) for one in plain["points"]]
-        except (OSError, SkillpmError, KeyError, TypeError, ValueError):
+            with open_below(self.home, *_SURVEYS, self.name) as folder:
+                plain = json.parse_object(folder.read(_file(tensor, rung)), "a survey")
+            return [_point(point) for point in plain["points"]]
+        except (SkillpmError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
     def save(self, tensor: str, rung: int, points: list[Point]) -> None:
         """Keep the points of one tensor at one rung; `cache clean` may take the folder away."""
-        path = self._path(tensor, rung)
-        with suppress(StateError, OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, json.canonical({"points": [asdict(one) for one in points]}))
+        data = json.canonical({"points": [asdict(point) for point in points]})
+        names = (*_SURVEYS, self.name)
+        with suppress(SkillpmError), open_below(self.home, *names, create=True) as folder:
+            folder.write(_file(tensor, rung), data)
 
     def sweep(self, now: float) -> None:
         """Forget the surveys of models that were not packed for `KEPT_DAYS`."""
-        for other in self.folder.parent.glob("*"):
-            if now - other.stat().st_mtime > KEPT_DAYS * _DAY:
-                shutil.rmtree(other, ignore_errors=True)
+        age_out(self.home, *_SURVEYS, before=now - KEPT_DAYS * _DAY, dry_run=False)
 
-    def _path(self, tensor: str, rung: int) -> Path:
-        return self.folder / f"{Digest.of(tensor.encode()).hex[:24]}.{rung}.json"
+
+def _file(tensor: str, rung: int) -> str:
+    return f"{Digest.of(tensor.encode()).hex[:24]}.{rung}.json"
 
 
 def _point(plain: dict[str, Any]) -> Point:
-    choice = Choice(str(plain["choice"]["family"]), float(plain["choice"]["step"]))  # type: ignore[arg-type]
-    return Point(choice, float(plain["size"]), float(plain["distortion"]))
+    """Raises `KeyError`, `TypeError` or `ValueError` for what is no point."""
+    family, numbers = plain["choice"]["family"], (plain["choice"]["step"], plain["size"])
+    step, size, distortion = (float(number) for number in (*numbers, plain["distortion"]))
+    if family not in get_args(Family) or not all(map(isfinite, (step, size, distortion))):
+        raise ValueError(family)
+    return Point(Choice(family, step), size, distortion)

@@ -51,7 +51,8 @@ def tuned_side(
     """Make the tuned side; an adapter is put on what the delta is against."""
     if isinstance(found, Adapter):
         return _adapted_side(setting, request, found, reference, scheme)
-    identity = setting.identify(found, "hashing tuned")
+    identity = setting.identify(found, "hashing tuned", cached=False)
+    found.expected = identity.leaves
     return Tuned(found, identity, files_of(found), request, scheme)
 
 
@@ -125,7 +126,7 @@ def _check_named_base(
     model = _model_at(path)
     if model is None:
         return path.name if path.is_absolute() or name.startswith((".", "~")) else name
-    found = setting.identify(model, "hashing the adapter's base")
+    found = setting.identify(model, "hashing the adapter's base", cached=False)
     if found.root != reference.identity.root:
         touched = [one for one in adapted.touched if one in reference.identity.leaves]
         near = all(found.leaves.get(t) == reference.identity.leaves[t] for t in touched)

@@ -37,7 +37,7 @@ def install_bundle(
     """
     bundle = open_bundle(path)
     project, text = Project(setting.project), None
-    if not project.file.exists():  # also where a cut-off `init` was about to write one
+    if not project.has_file:  # also where a cut-off `init` was about to write one
         if dry_run or frozen or guard is not None:
             project.read_file()
         text = _make_project(setting, bundle)

@@ -40,7 +40,7 @@ def verify_pack(
     if base is None:
         return Verified(pack, None)
     model = open_model(base)
-    identity = setting.identify(model, "hashing base")
+    identity = setting.identify(model, "hashing base", cached=False)
     exact = identity.root == pack.manifest.base.root
     if not exact:
         _check_nearly(pack, base, identity, accept_footprint=accept_footprint)

@@ -7,28 +7,24 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skillpm.errors import StateError
+from skillpm.errors import NotFoundError, SkillpmError
+from skillpm.files.errors import UnwritableFileError
+from skillpm.files.folder import Folder
 from skillpm.journal.owner import is_alive
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one rename, on disk when this returns.
+    """Replace `path`, which a person named, by `data` in one rename, on disk when this returns.
 
-    Raises `StateError` where the disk is full or the folder cannot be written; `path` is then as
-    it was.
+    A link at `path` is replaced, not followed. Raises `StateError` where the disk is full or the
+    folder cannot be written; `path` is then as it was.
     """
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
-        sync_folder(path.parent)
-    except OSError as problem:
-        with suppress(OSError):
-            staged.unlink(missing_ok=True)
-        raise StateError(f"`{path}` cannot be written: {problem.strerror}") from problem
+        folder = Folder.open(path.parent)
+    except NotFoundError as problem:
+        raise UnwritableFileError(path, "its folder is missing") from problem
+    with folder:
+        folder.write(path.name, data)
 
 
 @contextmanager
@@ -37,14 +33,14 @@ def undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    for one in before:
-        signal.signal(one, signal.SIG_IGN)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def sync_file(path: Path) -> None:
@@ -66,16 +62,24 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_strays(folder: Path, ours: Collection[str] = ()) -> None:
-    """Remove what a killed `write_atomic` left in `folder`.
+    """As `sweep_strays`, for the folder at a path; nothing where there is none."""
+    with suppress(SkillpmError), Folder.open(folder) as opened:
+        sweep_strays(opened, ours)
+
+
+def sweep_strays(folder: Folder, ours: Collection[str] = ()) -> None:
+    """Remove what a killed writer left in `folder`, so far as it can be removed.
 
     Whatever is staged for the files `ours`: call it under the lock that they are written under. For
     any other file, where its writer has died: a living one may still be at it.
     """
-    for stray in folder.glob(".*.tmp"):
-        name, _, pid = stray.name.removesuffix(".tmp").rpartition(".")
-        if name and pid.isdigit() and (name[1:] in ours or was_left(int(pid))):
-            with suppress(OSError):
-                stray.unlink()
+    for stray in folder.names():
+        name, _, pid = stray.removesuffix(".tmp").rpartition(".")
+        if not (stray.endswith(".tmp") and name[:1] == "." and name[1:] and pid.isdecimal()):
+            continue
+        if name[1:] in ours or was_left(int(pid)):
+            with suppress(SkillpmError):
+                folder.remove(stray)
 
 
 def was_left(pid: int) -> bool:

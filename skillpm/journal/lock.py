@@ -3,13 +3,16 @@
 import errno
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-from skillpm.errors import StateError
+from skillpm.errors import SkillpmError, StateError
+from skillpm.files.errors import write_error
+from skillpm.files.folder import Folder
+from skillpm.files.locking import open_lock_file
 from skillpm.journal.owner import Life, Owner, age, read_owner, this_process
 
 LOCK = "lock"
@@ -25,7 +28,7 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def held(folder: Path, command: str, *, timeout: float, say: Say) -> Iterator[None]:
+def held(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[None]:
     """Hold the lock of `folder` while the block runs.
 
     Waits up to `timeout` seconds, saying once for whom; then raises `StateError` that names the
@@ -38,16 +41,19 @@ def held(folder: Path, command: str, *, timeout: float, say: Say) -> Iterator[No
         attempt.sign(say)
     except OSError as problem:
         attempt.release()
-        raise StateError(f"`{folder}` cannot be written: {problem.strerror}") from problem
+        raise write_error(folder.path, problem) from problem
+    except SkillpmError:
+        attempt.release()
+        raise
     try:
         yield
     finally:
         attempt.release()
 
 
-def abandoned(folder: Path) -> bool:
+def abandoned(folder: Folder) -> bool:
     """Whether the lock of `folder` still bears the name of a process that died holding it."""
-    owner = read_owner(folder / HOLDER)
+    owner = read_owner(folder, HOLDER)
     return owner is not None and owner.life() is Life.DEAD
 
 
@@ -76,25 +82,18 @@ def _who(owner: Owner | None) -> str:
 class _Attempt:
     """The lock as one process sees it: the kernel's, or a claim file where that has none."""
 
-    folder: Path
+    folder: Folder
     me: Owner
     fd: int = -1
     claimed: bool = False
-
-    @property
-    def holder(self) -> Path:
-        return self.folder / HOLDER
-
-    @property
-    def claim(self) -> Path:
-        return self.folder / CLAIM
+    signed: bool = False
 
     def once(self) -> bool:
         """Try to take the lock, without waiting."""
-        path = self.folder / LOCK
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = open_lock_file(self.folder, LOCK)
         try:
-            taken = self._flock(fd) and os.fstat(fd).st_ino == path.stat().st_ino
+            status = self.folder.status(LOCK)
+            taken = self._flock(fd) and status is not None and os.fstat(fd).st_ino == status.st_ino
         except BaseException:
             os.close(fd)
             raise
@@ -120,56 +119,50 @@ class _Attempt:
 
         A claim of a process that is dead for certain is taken over; one from elsewhere never is.
         """
-        aside = self.folder / f".{CLAIM}.{os.getpid()}.tmp"
-        aside.write_text(self.me.dumps())
-        try:
-            os.link(aside, self.claim)  # with its content, or not at all
-        except FileExistsError:
-            owner = read_owner(self.claim)
-            if owner is not None and owner.life() is Life.DEAD:
-                self._bury(owner)
-            return False
-        finally:
-            aside.unlink()
-        self.claimed = True
-        return True
+        if self.folder.create(CLAIM, self.me.dumps()):
+            self.claimed = True
+            return True
+        owner = read_owner(self.folder, CLAIM)
+        if owner is not None and owner.life() is Life.DEAD:
+            self._bury(owner)
+        return False
 
     def _bury(self, dead: Owner) -> None:
         """Take a dead claim away, by a rename: of several that try, one finds it."""
-        aside = self.folder / f".{CLAIM}-dead.{os.getpid()}.tmp"
-        with suppress(FileNotFoundError):
-            self.claim.rename(aside)
-            if read_owner(aside) != dead:  # another buried it first, and claimed: give it back
-                with suppress(FileExistsError):
-                    os.link(aside, self.claim)
-            aside.unlink()
+        aside = f".{CLAIM}-dead.{os.getpid()}.tmp"
+        with suppress(SkillpmError):
+            self.folder.rename(CLAIM, aside)
+            if read_owner(self.folder, aside) != dead:  # another process buried it, and claimed
+                self.folder.link(aside, CLAIM)  # its claim is given back
+            self.folder.remove(aside)
 
     def sign(self, say: Say) -> None:
         """Say who holds the lock; and whose it was, where that process did not end well."""
-        before = read_owner(self.holder)
+        before = read_owner(self.folder, HOLDER)
         if before is not None and before.life() is not Life.ALIVE:
             say(f"took over from {before.told(self.me.since)}, which was cut off")
-        self.holder.write_text(self.me.dumps())
+        self.folder.write(HOLDER, self.me.dumps())
+        self.signed = True
 
     def owner(self) -> Owner | None:
         """Who holds the lock; None while it is unsigned, or still bears a dead process's name."""
-        owner = read_owner(self.holder) or read_owner(self.claim)
+        owner = read_owner(self.folder, HOLDER) or read_owner(self.folder, CLAIM)
         return None if owner is None or owner.life() is Life.DEAD else owner
 
     def advice(self) -> str:
-        owner = read_owner(self.claim)
+        owner = read_owner(self.folder, CLAIM)
         if owner is not None and owner.life() is Life.ELSEWHERE:
-            return f"wait for it; if that machine is gone for good, remove `{self.claim}`"
+            place = shlex.quote(str(self.folder.path / CLAIM))
+            return f"wait for it; if that machine is gone for good, `rm {place}`"
         return "wait for it to end, or end it, then run the command again"
 
     def release(self) -> None:
         """Give the lock back; may be called where it was never taken."""
         if self.fd < 0:
             return
-        with suppress(OSError):
-            self.holder.unlink(missing_ok=True)
-        if self.claimed:
-            with suppress(OSError):
-                self.claim.unlink(missing_ok=True)
+        for name, ours in ((HOLDER, self.signed), (CLAIM, self.claimed)):
+            if ours:
+                with suppress(SkillpmError):
+                    self.folder.remove(name)
         os.close(self.fd)
         self.fd = -1

@@ -1,6 +1,5 @@
 """Who holds a lock or made a file: told apart from a later process of the same number (ADR 11)."""
 
-import json
 import os
 import socket
 from contextlib import suppress
@@ -8,11 +7,19 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any
+
+from skillpm.errors import NotFoundError, SpecError
+from skillpm.files.folder import Folder
+from skillpm.spec import json
 
 _START_FIELD = 19
 _HOUR = 3600
 _MINUTE = 60
+_RECORD_LIMIT = 10_000
+"""Bytes of a record, which names one process."""
+_TEXT_LIMIT = 300
+_NUMBER_LIMIT = 1 << 40
+"""No process number and no time in seconds is larger."""
 
 
 class Life(Enum):
@@ -58,25 +65,43 @@ class Owner:
         where = f" on `{self.host}`" if self.life() is Life.ELSEWHERE else ""
         return f"`skillpm {self.command}` (process {self.pid}{where}, for {age(now - self.since)})"
 
-    def dumps(self) -> str:
+    def dumps(self) -> bytes:
         """As a file holds it."""
-        return json.dumps(asdict(self))
+        return json.canonical(asdict(self))
 
 
 def this_process(command: str, now: float) -> Owner:
     """The process that asks."""
-    return Owner(os.getpid(), command, now, *_here(), start=_start(os.getpid()))
+    shown = "".join(c if c.isprintable() else " " for c in command)[:_TEXT_LIMIT]
+    return Owner(os.getpid(), shown, now, *_here(), start=_start(os.getpid()))
 
 
-def read_owner(path: Path) -> Owner | None:
-    """The owner that a file names; None where there is none, or it cannot be read."""
+def read_owner(folder: Folder, name: str) -> Owner | None:
+    """The owner that a record names; None where there is no record, or it names no process.
+
+    Raises `StateError` where the record is a link, a pipe or anything but a small file.
+    """
     try:
-        plain: dict[str, Any] = json.loads(path.read_bytes())
-        owner = Owner(**plain)
-        kinds = (isinstance(owner.pid, int), isinstance(owner.since, int | float))
-    except (OSError, ValueError, TypeError):
+        return parse_owner(folder.read(name, limit=_RECORD_LIMIT))
+    except NotFoundError:
         return None
-    return owner if all(kinds) else None
+
+
+def parse_owner(data: bytes) -> Owner | None:
+    """The owner that a record names; None where it is damaged."""
+    try:
+        owner = Owner(**json.parse_object(data, "the record"))
+    except (SpecError, TypeError):
+        return None
+    texts = (owner.command, owner.host, owner.boot, owner.space, owner.start)
+    numbers = (owner.pid, owner.since)
+    sound = (
+        type(owner.pid) is int
+        and all(type(number) in {int, float} for number in numbers)
+        and all(0 <= number < _NUMBER_LIMIT for number in numbers)
+        and all(isinstance(t, str) and t.isprintable() and len(t) <= _TEXT_LIMIT for t in texts)
+    )
+    return owner if sound and owner.pid > 0 else None
 
 
 def age(seconds: float) -> str:

@@ -2,21 +2,26 @@
 
 import hashlib
 import os
-import tempfile
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from skillpm.checkpoint.files import OpenFile
-from skillpm.errors import DigestMismatchError, IntegrityError, NotFoundError, SpecError, StateError
-from skillpm.journal.atomic import sync_folder, was_left
+from skillpm.errors import IntegrityError, SpecError, StateError
+from skillpm.files.access import HomeFolder
+from skillpm.files.errors import MissingFileError, WrongKindError
+from skillpm.journal.atomic import was_left
 from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
+from skillpm.store.errors import DamagedBlobError, MissingBlobError, WrongBlobError
 from skillpm.store.presence import Presence, silent
-from skillpm.store.scratch import disk_errors
 
 _PIECE = 1 << 20
+_STAGING = "tmp"
+_BLOBS = "sha256"
+_PREFIX = 2
 
 
 class HashingSink:
@@ -48,6 +53,7 @@ class BlobSource(Protocol):
 class Store:
     """Content-addressed blobs. What a caller gets has been hashed in this process.
 
+    Blobs are reached by handles of the store's folders: a link that lies in them is not followed.
     From its first use to the end of the process (or of this object) nobody removes a blob: the
     store's lock is held with others. `taken` is what was brought in, with the size of each.
     """
@@ -67,43 +73,60 @@ class Store:
         self._presence.close()
 
     def path_of(self, digest: Digest) -> Path:
-        """Where the blob lies, or would."""
-        return self.folder / "sha256" / digest.hex[:2] / digest.hex
+        """Where the blob lies, or would; for messages."""
+        return self.folder / _BLOBS / digest.hex[:_PREFIX] / digest.hex
+
+    def status(self, digest: Digest) -> os.stat_result | None:
+        """The file of a blob; None where there is none. Raises `DeniedError`."""
+        with suppress(MissingFileError, WrongKindError), self._shelf(digest) as shelf:
+            status = shelf.status(digest.hex)
+            if status is not None and stat.S_ISREG(status.st_mode):
+                return status
+        return None
+
+    def size_of(self, digest: Digest) -> int:
+        """The bytes of a blob's file; 0 where there is none."""
+        status = self.status(digest)
+        return status.st_size if status else 0
 
     def has(self, digest: Digest, size: int) -> bool:
         """Whether a blob of this digest's name and this size is there (not yet: is whole)."""
         self._presence.share()
-        with suppress(OSError):
-            return self.path_of(digest).stat().st_size == size
-        return False
+        status = self.status(digest)
+        return status is not None and status.st_size == size
+
+    def _shelf(self, digest: Digest, *, create: bool = False) -> HomeFolder:
+        """The folder of a blob. Raises `MissingFileError` unless it is there, or made."""
+        return self._below(_BLOBS, digest.hex[:_PREFIX], create=create)
+
+    def _below(self, *names: str, create: bool = False) -> HomeFolder:
+        opened = HomeFolder.make(self.folder) if create else HomeFolder.open(self.folder)
+        with opened:
+            return opened.below(*names, create=create)
 
     def fetch(self, digest: Digest, size: int, source: BlobSource) -> int:
         """Bring a blob in from `source` unless it is here and whole; return the bytes fetched.
 
-        The blob is on disk when this returns. Raises `DigestMismatchError` where the source gave
-        other bytes; the store is then as it was.
+        The blob is on disk when this returns; a damaged one is replaced. Raises
+        `DigestMismatchError` where the source gave other bytes; the store is then as it was.
         """
+        if digest in self.taken:
+            return 0
         if self.has(digest, size):
             with suppress(IntegrityError):
                 self.open(digest)
                 return 0
-        target = self.path_of(digest)
         try:
             self._presence.share(create=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with source.open_blob(digest) as stream:
-                self._take(stream, target, digest, size)
+            with source.open_blob(digest) as stream, self._shelf(digest, create=True) as shelf:
+                self._take(stream, shelf, digest, size)
         except OSError as problem:
             raise StateError(f"the store cannot be written: {problem.strerror}") from problem
         return size
 
-    @property
-    def _staging(self) -> Path:
-        return self.folder / "tmp"
-
     def sweep(self) -> None:
         """Remove what processes that were killed had begun to bring in; keep `gc` away."""
-        with suppress(OSError):
+        with suppress(StateError, OSError):
             self._presence.share(create=True)
         self._remove_staged(lambda pid: not is_alive(pid))
 
@@ -115,47 +138,53 @@ class Store:
         self._remove_staged(was_left)
 
     def _remove_staged(self, left: Callable[[int], bool]) -> None:
-        for stray in self._staging.glob("in-*"):
-            pid = stray.name.split("-")[1]
-            if pid.isdigit() and left(int(pid)):
-                stray.unlink(missing_ok=True)
+        with suppress(MissingFileError), self._below(_STAGING) as staging:
+            for name in staging.names():
+                kind, _, rest = name.partition("-")
+                pid = rest.partition("-")[0]
+                if kind == "in" and pid.isdigit() and left(int(pid)):
+                    staging.remove_tree(name)
 
-    def _take(self, stream: BinaryIO, target: Path, digest: Digest, size: int) -> None:
-        folder, prefix = self._staging, f"in-{os.getpid()}-"
-        folder.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, delete=False) as staged:
+    def _take(self, stream: BinaryIO, shelf: HomeFolder, digest: Digest, size: int) -> None:
+        name = f"in-{os.getpid()}-{os.urandom(8).hex()}"
+        with self._below(_STAGING, create=True) as staging:
             try:
-                found, count = hashlib.sha256(), 0
-                while piece := stream.read(min(_PIECE, size + 1 - count)):
-                    found.update(piece)
-                    count += len(piece)
-                    staged.write(piece)
-                _check(f"blob of {size} bytes", digest, found.hexdigest(), exact=count == size)
-                staged.flush()
-                os.fsync(staged.fileno())
-                Path(staged.name).replace(target)
+                with staging.new_file(name) as staged:
+                    _copy(stream, staged, digest, size)
+                    staged.flush()
+                    os.fsync(staged.fileno())
+                status = shelf.status(digest.hex)
+                if status is not None and stat.S_ISDIR(status.st_mode):
+                    shelf.remove_tree(digest.hex)  # anything else is replaced by the rename
+                staging.move(name, shelf, digest.hex)
             except BaseException:
-                with suppress(OSError):
-                    Path(staged.name).unlink()
+                with suppress(StateError):
+                    staging.remove(name)
                 raise
-        sync_folder(target.parent)
+        shelf.sync()
+        self._verified.pop(digest, None)
         self.taken[digest] = size
 
     def open(self, digest: Digest) -> OpenFile:
-        """The blob, hashed now (once a process). Raises `IntegrityError`, or `NotFoundError`."""
+        """The blob, hashed now (once a process).
+
+        Raises `DamagedBlobError`, `MissingBlobError`; `DeniedError` where it may not be read.
+        """
         if digest not in self._verified:
             self._presence.share()
+            path = self.path_of(digest)
             try:
-                file = OpenFile(self.path_of(digest))
-            except NotFoundError as problem:
-                raise NotFoundError(
-                    f"blob `{digest}` is not in the store",
-                    hint="`skillpm install` fetches what is missing",
-                ) from problem
+                with self._shelf(digest) as shelf, shelf.reading(digest.hex) as fd:
+                    file = OpenFile(path, os.dup(fd))
+            except MissingFileError as problem:
+                raise MissingBlobError(digest) from problem
+            except WrongKindError as problem:
+                raise DamagedBlobError(digest, path, found=problem.found) from problem
             found = hashlib.sha256()
             for start in range(0, file.size, _PIECE):
                 found.update(file.read(start, min(start + _PIECE, file.size)))
-            _check(f"`{file.path}`", digest, found.hexdigest(), exact=True)
+            if found.hexdigest() != digest.hex:
+                raise DamagedBlobError(digest, path, found=f"sha256:{found.hexdigest()}")
             self._verified[digest] = file
         return self._verified[digest]
 
@@ -166,37 +195,58 @@ class Store:
 
     def blobs(self) -> Iterator[Digest]:
         """Every blob that is here, by name."""
-        for path in sorted((self.folder / "sha256").glob("??/*")):
-            with suppress(SpecError):  # what is named otherwise is none of ours
-                yield Digest(f"sha256:{path.name}")
+        with suppress(MissingFileError), self._below(_BLOBS) as shelves:
+            for name in shelves.names():
+                with suppress(MissingFileError, WrongKindError):
+                    yield from self._named(shelves, name)
+
+    @staticmethod
+    def _named(shelves: HomeFolder, name: str) -> Iterator[Digest]:
+        with shelves.subfolder(name) as shelf:
+            for each in shelf.names():
+                if each.startswith(name) and len(name) == _PREFIX:
+                    with suppress(SpecError):  # what is named otherwise is no blob
+                        yield Digest(f"sha256:{each}")
 
     def remove(self, digest: Digest) -> None:
         """Remove a blob. Call it within `alone`."""
         self._verified.pop(digest, None)
-        path = self.path_of(digest)
-        with disk_errors(self.folder):
-            path.unlink(missing_ok=True)
+        with suppress(MissingFileError), self._shelf(digest) as shelf:
+            shelf.remove_tree(digest.hex)
         with suppress(OSError):
-            path.parent.rmdir()
+            self.path_of(digest).parent.rmdir()
 
     def is_whole(self, digest: Digest) -> bool:
-        """Whether a blob is here and has its digest; reads all of it, whatever was read before."""
+        """Whether a blob is here and has its digest; reads all of it, whatever was read before.
+
+        Raises `DeniedError` where it may not be read: that says nothing about its bytes.
+        """
         self._presence.share()
         found = hashlib.sha256()
         try:
-            with self.path_of(digest).open("rb") as file:
+            with self._shelf(digest) as shelf, shelf.open_file(digest.hex) as file:
                 while piece := file.read(_PIECE):
                     found.update(piece)
-        except OSError:
+        except (MissingFileError, WrongKindError):
             return False
+        except OSError as problem:
+            raise StateError(f"`{self.path_of(digest)}` cannot be read: {problem}") from problem
         return found.hexdigest() == digest.hex
 
 
-def _check(what: str, expected: Digest, found: str, *, exact: bool) -> None:
-    if found != expected.hex or not exact:
-        raise DigestMismatchError(
-            what,
-            expected=str(expected),
-            found=f"sha256:{found}",
-            hint="remove the damaged file; `skillpm install` fetches it again",
-        )
+def _copy(stream: BinaryIO, staged: BinaryIO, digest: Digest, size: int) -> None:
+    """Copy at most one byte past `size`. Raises `WrongBlobError` for other bytes."""
+    found, count = hashlib.sha256(), 0
+    while piece := _read(stream, min(_PIECE, size + 1 - count), digest):
+        found.update(piece)
+        count += len(piece)
+        staged.write(piece)
+    if found.hexdigest() != digest.hex or count != size:
+        raise WrongBlobError(digest, size, found=f"sha256:{found.hexdigest()}")
+
+
+def _read(stream: BinaryIO, limit: int, digest: Digest) -> bytes:
+    try:
+        return stream.read(limit)
+    except OSError as problem:
+        raise StateError(f"blob `{digest}` cannot be read from its source: {problem}") from problem

@@ -8,6 +8,7 @@ from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.oci import PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
 from skillpm.store.blobs import BlobSource, Store
+from skillpm.store.errors import DamagedBlobError, MissingBlobError
 
 _IMAGE_LIMIT = 1 << 26
 
@@ -71,7 +72,21 @@ def fetch_pack(store: Store, digest: Digest, source: BlobSource) -> tuple[Stored
 
 def is_complete(store: Store, digest: Digest) -> bool:
     """Whether every blob of the pack is in the store, by name and size."""
-    if not store.path_of(digest).is_file():
+    if store.status(digest) is None:
         return False
     image = parse_image(store.read(digest))
     return all(store.has(blob, size) for blob, size in image.blobs.items())
+
+
+def damage_of(store: Store, digest: Digest) -> DamagedBlobError | MissingBlobError | None:
+    """The first blob of the pack that the store lacks or has damaged; None where all are whole.
+
+    Costs one read of what this process has not hashed before. Raises `DeniedError`.
+    """
+    try:
+        for blob in parse_image(store.read(digest)).blobs:
+            if blob not in store.taken:
+                store.open(blob)
+    except (MissingBlobError, DamagedBlobError) as problem:
+        return problem
+    return None

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from skillpm.errors import StateError
+from skillpm.errors import SkillpmError, StateError
+from skillpm.files.access import HomeFolder
 
+_LOCK = "lock"
 _POLL = 0.05
 _GRACE = 1.0
 """Seconds more for a lock that nobody holds by name: a process that dies is gone by then."""
@@ -28,7 +30,7 @@ class Presence:
     """One process's hold on a store's lock, from its first use of a blob to its end."""
 
     def __init__(self, folder: Path, say: Callable[[str], None] = silent, wait: float = 0) -> None:
-        self._path = folder / "lock"
+        self._folder = folder
         self._say = say
         self._wait = wait
         self._fd = -1
@@ -57,7 +59,7 @@ class Presence:
                 self._take(fcntl.LOCK_EX)
             except OSError as problem:
                 raise StateError(
-                    f"`{self._path}` cannot be locked: {problem.strerror}",
+                    f"`{self._folder / _LOCK}` cannot be locked: {problem.strerror}",
                     hint="a store from which blobs are removed lies on a disk that can lock files",
                 ) from problem
         try:
@@ -66,13 +68,13 @@ class Presence:
             fcntl.flock(self._fd, fcntl.LOCK_SH)
 
     def _open(self, *, create: bool) -> bool:
+        """Whether the lock's file is open; raises what is in the way only of one to be made."""
         if self._fd < 0:
-            flags = os.O_RDWR | os.O_CREAT if create else os.O_RDONLY
             try:
-                if create:
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._fd = os.open(self._path, flags | os.O_CLOEXEC, 0o644)
-            except OSError:
+                opened = HomeFolder.make(self._folder) if create else HomeFolder.open(self._folder)
+                with opened:
+                    self._fd = opened.lock_file(_LOCK) if create else _shared(opened)
+            except (SkillpmError, OSError):
                 if create:
                     raise
         return self._fd >= 0
@@ -110,6 +112,12 @@ class Presence:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _shared(folder: HomeFolder) -> int:
+    """The lock's file, where it is there already: who only reads may not be able to write it."""
+    with folder.reading(_LOCK) as fd:
+        return os.dup(fd)
 
 
 def _holders(status: os.stat_result) -> list[int]:

@@ -1,37 +1,42 @@
 """A folder for what is being made; what a killed command left there goes with the next one."""
 
 import os
-import shutil
-import tempfile
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skillpm.errors import StateError
+from skillpm.files.access import HomeFolder
+from skillpm.files.errors import MissingFileError
+from skillpm.files.folder import Folder
+from skillpm.files.ownership import is_owner_only
 from skillpm.journal.atomic import was_left
 from skillpm.journal.owner import is_alive
 
+_TMP = "tmp"
 _BESIDE = "beside"
-_STAGED = (".tmp", ".skillpm-new")
+_STAGED = re.compile(r"\.[^/]+\.[0-9]+\.(tmp|skillpm-new)")
+"""What skillpm names a file or folder that is made beside its target: hidden, with its process."""
+_NOTE_LIMIT = 1 << 14
 
 
 @contextmanager
 def scratch(home: Path, purpose: str) -> Iterator[Path]:
     """A new folder under `home`, removed at the end, whatever happens."""
-    parent = home / "tmp"
+    name = f"{purpose}-{os.getpid()}-{os.urandom(8).hex()}"
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        sweep_scratch(home)
-        folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-{os.getpid()}-", dir=parent))
-    except OSError as problem:
-        raise StateError(
-            f"`{parent}` cannot be written: {problem.strerror}",
-            hint="set SKILLPM_HOME to a folder that can",
-        ) from problem
+        with HomeFolder.make(home) as top, top.subfolder(_TMP, create=True) as parent:
+            sweep_scratch(home)
+            parent.subfolder(name, create=True).close()
+    except StateError as problem:
+        problem.hint = "set SKILLPM_HOME to a folder that you can write"
+        raise
     try:
-        yield folder
+        yield home / _TMP / name
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(StateError), HomeFolder.open(home) as top, top.subfolder(_TMP) as parent:
+            parent.remove_tree(name)
 
 
 @contextmanager
@@ -54,7 +59,7 @@ def staged_beside(home: Path, staged: Path) -> Iterator[Path]:
     """
     with scratch(home, _BESIDE) as folder:
         with disk_errors(folder):
-            (folder / _BESIDE).write_text(str(staged.absolute()))
+            (folder / _BESIDE).write_bytes(os.fsencode(staged.absolute()))
         yield staged
 
 
@@ -64,23 +69,35 @@ def sweep_scratch(home: Path, *, begins: bool = False) -> None:
     Where a command `begins`, what bears its own number was left by an earlier process.
     """
     left = was_left if begins else _is_dead
-    for stray in (home / "tmp").glob("*"):
-        parts = stray.name.split("-")
-        if len(parts) > 1 and parts[1].isdigit() and left(int(parts[1])):
-            _remove_staged(stray / _BESIDE)
-            shutil.rmtree(stray, ignore_errors=True)
+    with suppress(MissingFileError), HomeFolder.open(home) as top, top.subfolder(_TMP) as parent:
+        for name in parent.names():
+            parts = name.split("-")
+            if len(parts) > 1 and parts[1].isdigit() and left(int(parts[1])):
+                _remove_left(home, parent, name)
+
+
+def _remove_left(home: Path, parent: HomeFolder, name: str) -> None:
+    with suppress(StateError, MissingFileError, OSError):
+        if is_owner_only(home):  # else a note may be by someone else
+            with parent.subfolder(name) as stray:
+                _remove_staged(stray)
+    with suppress(StateError):
+        parent.remove_tree(name)
 
 
 def _is_dead(pid: int) -> bool:
     return not is_alive(pid)
 
 
-def _remove_staged(note: Path) -> None:
-    with suppress(OSError, ValueError):
-        staged = Path(note.read_text())
-        if not (staged.name.startswith(".") and staged.name.endswith(_STAGED)):
-            return  # no name of ours: the note is damaged
-        if staged.is_dir() and not staged.is_symlink():
-            shutil.rmtree(staged, ignore_errors=True)
-        else:
-            staged.unlink(missing_ok=True)
+def _remove_staged(stray: Folder) -> None:
+    """Remove what a note names, where it bears such a name and belongs to this user.
+
+    Raises `MissingFileError`, `StateError`.
+    """
+    staged = Path(os.fsdecode(stray.read(_BESIDE, limit=_NOTE_LIMIT)))
+    if not staged.is_absolute() or not _STAGED.fullmatch(staged.name):
+        return  # the note is damaged
+    with Folder.open(staged.parent) as beside:
+        status = beside.status(staged.name)
+        if status is not None and status.st_uid == os.geteuid():
+            beside.remove_tree(staged.name)

@@ -95,3 +95,14 @@ def test_what_a_killed_writer_left_goes_with_the_next_and_a_live_one_stays(tmp_p
     write_archive(tmp_path / "out.skillpack", b"{}", "1.0.0", {})
     assert not dead.exists()
     assert alive.exists()
+
+
+def test_a_blob_that_is_not_what_its_name_says_is_written_nowhere(tmp_path: Path) -> None:
+    opened, path = open_pack(GOLDEN), tmp_path / "again.skillpack"
+    blobs: dict[Digest, Path | bytes] = {d: opened.read(d) for d in opened.image.blobs}
+    wrong = max(opened.image.blobs)
+    (tmp_path / "blob").write_bytes(opened.read(wrong)[:-1] + b"x")
+    blobs[wrong] = tmp_path / "blob"
+    with pytest.raises(IntegrityError, match=f"should be `{wrong}`"):
+        write_archive(path, opened.image_bytes, "1.0.0", blobs)
+    assert {one.name for one in tmp_path.iterdir()} == {"blob"}

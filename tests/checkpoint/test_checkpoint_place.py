@@ -1,60 +1,145 @@
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from checkpoint_worlds import write_file
+from checkpoint_worlds import Tensors, write_file
 from safetensors import safe_open
 
-from skillpm.checkpoint.model import open_checkpoint
-from skillpm.checkpoint.place import Placement, place
+from skillpm.checkpoint.leaves import identify
+from skillpm.checkpoint.model import open_checkpoint, open_shard
+from skillpm.checkpoint.place import (
+    Placement,
+    is_read_only,
+    make_read_only,
+    place_shard,
+    take,
+    why_not_linked,
+)
 from skillpm.checkpoint.write import write_shard
 from skillpm.errors import IntegrityError
+from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.merkle import leaf_of
+
+TENSORS: Tensors = {"a": ("U8", [4], b"abcd"), "b": ("F32", [1], b"\0\0\x80\x3f")}
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    path = tmp_path / "source"
-    path.write_bytes(b"weights")
+    path = write_file(tmp_path / "source.safetensors", TENSORS)
     path.chmod(0o644)
     return path
 
 
+def placed(source: Path, target: Path, *, link: bool) -> Placement:
+    with ThreadPoolExecutor(2) as pool:
+        return place_shard(
+            open_shard(source), target, link=link, pool=pool, advance=lambda _bytes: None
+        )
+
+
+def leaves_of(path: Path) -> dict[str, Digest]:
+    return dict(identify(open_checkpoint(path)).leaves)
+
+
 def test_a_placed_file_has_the_content_and_shares_no_inode(source: Path, tmp_path: Path) -> None:
-    placed = place(source, tmp_path / "target", link=False)
-    assert (tmp_path / "target").read_bytes() == b"weights"
-    assert (tmp_path / "target").stat().st_ino != source.stat().st_ino
-    assert placed in (Placement(7, 0), Placement(0, 7))
+    target = tmp_path / "target.safetensors"
+    done = placed(source, target, link=False)
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_ino != source.stat().st_ino
+    assert (done.written + done.shared, done.linked) == (source.stat().st_size, False)
+    assert done.leaves == leaves_of(target)
 
 
 def test_a_link_is_made_on_request(source: Path, tmp_path: Path) -> None:
-    assert place(source, tmp_path / "target", link=True) == Placement(0, 7)
-    assert (tmp_path / "target").stat().st_ino == source.stat().st_ino
+    target = tmp_path / "target.safetensors"
+    done = placed(source, target, link=True)
+    assert done == Placement(leaves_of(source), 0, source.stat().st_size, linked=True)
+    assert target.stat().st_ino == source.stat().st_ino
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_a_file_that_others_may_write_is_never_linked(
+def test_a_file_that_others_may_write_is_never_linked_and_the_reason_is_known(
     mode: int, source: Path, tmp_path: Path
 ) -> None:
     source.chmod(mode)
-    place(source, tmp_path / "target", link=True)
-    assert (tmp_path / "target").stat().st_ino != source.stat().st_ino
+    done = placed(source, tmp_path / "target.safetensors", link=True)
+    assert not done.linked
+    assert (tmp_path / "target.safetensors").stat().st_ino != source.stat().st_ino
+    assert f"other users may write it (mode {mode:04o})" == why_not_linked(source)
+
+
+def test_a_file_that_others_may_write_is_not_taken_over(source: Path, tmp_path: Path) -> None:
+    source.chmod(0o664)
+    assert not take(source, tmp_path / "target")
+    source.chmod(0o644)
+    assert take(source, tmp_path / "target")
 
 
 def test_a_symbolic_link_is_placed_as_what_it_names(source: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source)
-    place(tmp_path / "link", tmp_path / "target", link=True)
-    assert not (tmp_path / "target").is_symlink()
-    assert (tmp_path / "target").read_bytes() == b"weights"
+    for link in (True, False):
+        target = tmp_path / f"{link}.safetensors"
+        placed(tmp_path / "link", target, link=link)
+        assert not target.is_symlink()
+        assert target.read_bytes() == source.read_bytes()
 
 
 def test_a_target_that_exists_is_not_overwritten(source: Path, tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"mine")
     for link in (True, False):
         with pytest.raises(FileExistsError):
-            place(source, tmp_path / "target", link=link)
+            placed(source, tmp_path / "target", link=link)
     assert (tmp_path / "target").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_leaves_are_of_what_was_placed_where_the_source_changes_after_it_was_opened(
+    source: Path, tmp_path: Path, *, link: bool
+) -> None:
+    opened, before = open_shard(source), leaves_of(source)
+    data = bytearray(source.read_bytes())
+    data[-1] ^= 1
+    with source.open("r+b") as file:
+        file.write(data)
+    target = tmp_path / "target.safetensors"
+    with ThreadPoolExecutor(2) as pool:
+        done = place_shard(opened, target, link=link, pool=pool, advance=lambda _bytes: None)
+    assert done.leaves == leaves_of(target) != before
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_header_that_changes_after_it_was_read_is_refused(
+    source: Path, tmp_path: Path, *, link: bool
+) -> None:
+    opened = open_shard(source)
+    with source.open("r+b") as file:
+        file.write(source.read_bytes().replace(b'"a":', b'"c":'))
+    with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="was changed"):
+        place_shard(opened, tmp_path / "t", link=link, pool=pool, advance=lambda _bytes: None)
+
+
+def test_a_source_that_is_exchanged_before_it_is_linked_is_refused(
+    source: Path, tmp_path: Path
+) -> None:
+    opened = open_shard(source)
+    copy = tmp_path / "copy"
+    copy.write_bytes(source.read_bytes())
+    copy.replace(source)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="was exchanged"):
+        place_shard(opened, tmp_path / "t", link=True, pool=pool, advance=lambda _bytes: None)
+    assert not (tmp_path / "t").exists()
+
+
+def test_write_permission_is_taken_from_every_name_of_a_file(source: Path, tmp_path: Path) -> None:
+    placed(source, tmp_path / "target", link=True)
+    make_read_only(tmp_path / "target")
+    assert is_read_only(source)
+    assert stat.S_IMODE(source.stat().st_mode) == 0o444
+    (tmp_path / "symbolic").symlink_to(source)
+    with pytest.raises(OSError, match="symbolic"):
+        make_read_only(tmp_path / "symbolic")
 
 
 def test_a_written_shard_is_read_by_the_library_and_by_us(tmp_path: Path) -> None:

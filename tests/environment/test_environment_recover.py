@@ -1,21 +1,25 @@
 """What the next writing command finds after a kill, at each step of a change (law 4)."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from skillpm.checkpoint.folder import STAMP
-from skillpm.environment import transaction
 from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project, drift, first_generation
-from skillpm.environment.swap import Swap
-from skillpm.environment.transaction import commit, recover, update_file, write_journal, writing
+from skillpm.environment.swap import locate
+from skillpm.environment.swaps import SwapRecord
+from skillpm.environment.transaction import commit, recover, update_file, writing
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.files.folder import Folder
+from skillpm.journal.lock import HOLDER
 from skillpm.spec.digests import Digest
 
 CREATED = "2024-05-17T00:00:00Z"
@@ -46,9 +50,13 @@ def _journal(project: Project, **more: Any) -> dict[str, Any]:
     return {"kind": "switch", "number": 1, "files": files, **more}
 
 
+def _write_journal(project: Project, plain: dict[str, Any]) -> None:
+    project.journal.write_text(json.dumps(plain))
+
+
 def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: Project) -> None:
     text = project.file.read_text()
-    write_journal(project, _journal(project))
+    _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     assert any("cut off" in note for note in drift(project))
     said: list[str] = []
@@ -59,14 +67,14 @@ def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: Project)
 
 
 def test_a_first_generation_that_was_cut_off_is_undone(project: Project) -> None:
-    write_journal(project, _journal(project, number=0))
+    _write_journal(project, _journal(project, number=0))
     project.pointer.unlink()
     assert recover(project, _quiet) is None
     assert not project.generation_file(0).exists()
 
 
 def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: Project) -> None:
-    write_journal(project, _journal(project))
+    _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
     stray = project.folder / ".skillpm.toml.999.tmp"
@@ -83,7 +91,7 @@ def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: Projec
 
 @pytest.mark.parametrize("again", ["# mine\n", "# new\n"])
 def test_a_file_that_was_edited_since_is_left_as_it_is(project: Project, again: str) -> None:
-    write_journal(project, _journal(project))
+    _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
     project.file.write_text(again)
@@ -101,46 +109,57 @@ def test_a_damaged_journal_is_an_error_that_names_it(project: Project, text: str
     assert project.journal.read_text() == text
 
 
-def _swap(folder: Path) -> Swap:
-    staged, target = folder / ".out.skillpm-new", folder / "out"
-    staged.mkdir()
-    (staged / STAMP).write_text("{}")
-    (staged / "new").write_text("new")
-    return Swap(target, staged, folder / ".out.skillpm-old")
+@dataclass(frozen=True)
+class _CutOff:
+    """The paths of a swap that was cut off."""
+
+    target: Path
+    staged: Path
+    old: Path
+
+
+def _swap(project: Project, *, ready: bool) -> _CutOff:
+    folder = project.folder / "below"
+    swap = _CutOff(folder / "out", folder / ".out.skillpm-new", folder / ".out.skillpm-old")
+    swap.staged.mkdir(parents=True)
+    (swap.staged / STAMP).write_text("{}")
+    (swap.staged / "new").write_text("new")
+    place = locate(project.folder, swap.target)
+    SwapRecord(project, project.folder / "home", place).write(ready=ready)
+    assert project.was_cut_off
+    return swap
 
 
 def test_a_graft_that_was_cut_off_while_it_was_made_goes(project: Project) -> None:
-    swap = _swap(project.folder)
-    write_journal(project, swap.plain(ready=False))
+    swap = _swap(project, ready=False)
     assert recover(project, _quiet) is None
     assert not swap.staged.exists()
     assert not swap.target.exists()
 
 
-def _nothing(_swap: Swap) -> None:
+def _nothing(_swap: _CutOff) -> None:
     pass
 
 
-def _older(swap: Swap) -> None:
+def _older(swap: _CutOff) -> None:
     swap.target.mkdir()
     (swap.target / STAMP).write_text("{}")
 
 
-def _moved(swap: Swap) -> None:
+def _moved(swap: _CutOff) -> None:
     swap.old.mkdir()
 
 
-def _switched(swap: Swap) -> None:
+def _switched(swap: _CutOff) -> None:
     swap.staged.rename(swap.target)
     swap.old.mkdir()
 
 
 @pytest.mark.parametrize("state", [_nothing, _older, _moved, _switched])
 def test_a_graft_that_was_whole_takes_its_place(
-    project: Project, state: Callable[[Swap], None]
+    project: Project, state: Callable[[_CutOff], None]
 ) -> None:
-    swap = _swap(project.folder)
-    write_journal(project, swap.plain(ready=True))
+    swap = _swap(project, ready=True)
     state(swap)
     said: list[str] = []
     assert recover(project, said.append) is None
@@ -151,8 +170,7 @@ def test_a_graft_that_was_whole_takes_its_place(
 
 
 def test_what_took_the_place_of_a_graft_meanwhile_stays(project: Project) -> None:
-    swap = _swap(project.folder)
-    write_journal(project, swap.plain(ready=True))
+    swap = _swap(project, ready=True)
     swap.target.mkdir()
     (swap.target / "thesis.txt").write_text("mine")
     said: list[str] = []
@@ -164,7 +182,7 @@ def test_what_took_the_place_of_a_graft_meanwhile_stays(project: Project) -> Non
 
 def test_a_file_that_is_the_same_is_not_written_again(project: Project) -> None:
     before = project.file.stat().st_mtime_ns, project.file.stat().st_ino
-    update_file(project.file, project.file.read_text())
+    update_file(project, project.file, project.file.read_text())
     assert (project.file.stat().st_mtime_ns, project.file.stat().st_ino) == before
 
 
@@ -183,16 +201,16 @@ def test_what_cannot_be_read_is_told_by_its_name(project: Project) -> None:
         project.read_file()
     project.file.unlink()
     project.file.mkdir()
-    with pytest.raises(StateError, match="cannot be read"):
+    with pytest.raises(StateError, match="should be a regular file, is a folder"):
         project.read_file()
     for place in (project.generation_file(0), project.pointer):
         place.unlink()
         place.mkdir()
-        with pytest.raises(StateError, match="cannot be read"):
+        with pytest.raises(StateError, match="should be a regular file, is a folder"):
             project.generation(0)
     (project.folder / "other").write_text("a file")
     with (
-        pytest.raises(StateError, match="cannot be made"),
+        pytest.raises(StateError, match="should be a folder, is a regular file"),
         writing(Project(project.folder / "other"), "x", timeout=1, say=_quiet),
     ):
         raise AssertionError
@@ -202,13 +220,14 @@ def test_what_cannot_be_read_is_told_by_its_name(project: Project) -> None:
 def test_a_signal_during_the_switch_is_passed_over(
     project: Project, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
 ) -> None:
-    handler, write = signal.getsignal(sent), transaction.write_atomic
+    handler, write = signal.getsignal(sent), Folder.write
 
-    def disturbed(path: Path, data: bytes) -> None:
-        write(path, data)
-        os.kill(os.getpid(), sent)
+    def disturbed(folder: Folder, name: str, data: bytes) -> None:
+        write(folder, name, data)
+        if name != HOLDER:
+            os.kill(os.getpid(), sent)
 
-    monkeypatch.setattr(transaction, "write_atomic", disturbed)
+    monkeypatch.setattr(Folder, "write", disturbed)
     with writing(project, "install", timeout=1, say=_quiet):
         commit(project, _next(project), {project.lock_file: "# new\n"})
     assert project.current() == 1

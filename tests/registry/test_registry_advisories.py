@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from alembic import command
 
-from registry.db.schema import alembic_config, open_database
+from registry.db.migrate import alembic_config
+from registry.db.schema import open_database
 from registry.errors import (
     AdvisoryOutdatedError,
     RegistryCorruptError,
@@ -124,7 +125,7 @@ def test_an_older_registry_that_may_only_be_read_lists_none(
         raise PermissionError(13, "Permission denied")
 
     # Root may write anything, so the lock itself says no.
-    monkeypatch.setattr(disk.FileLock, "acquire", refuse)
+    monkeypatch.setattr(disk, "_acquire", refuse)
     older = open_registry(folder)
     assert len(older.skills()) == 1
     assert older.advisories() == []

@@ -14,7 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
 from registry.db.disk import locked
-from registry.db.schema import HEAD, alembic_config, migrate, open_database
+from registry.db.migrate import alembic_config, migrate
+from registry.db.schema import HEAD, open_database
 from registry.errors import (
     CatalogueMissingError,
     FolderNotEmptyError,

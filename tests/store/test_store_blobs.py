@@ -96,7 +96,7 @@ def test_a_blob_that_was_tampered_with_is_fetched_again(store: Store, tmp_path: 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"a file")
-    with pytest.raises(StateError, match="cannot be written"):
+    with pytest.raises(StateError, match="should be a folder, is a regular file"):
         Store(tmp_path / "store").fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
 
 
@@ -156,7 +156,7 @@ def test_a_process_of_someone_else_is_alive() -> None:
 def test_a_home_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "home").write_bytes(b"a file")
     with (
-        pytest.raises(StateError, match="cannot be written") as problem,
+        pytest.raises(StateError, match="should be a folder, is a regular file") as problem,
         scratch(tmp_path / "home", "pack"),
     ):
         raise AssertionError

@@ -1,0 +1,102 @@
+"""Which swap is under way: noted in the project's journal, or, for a target outside, in the home.
+
+The journal of a project may come from a stranger, so it never names a place outside the project. A
+home is its user's own (ADR 19).
+"""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.environment.intents import DamagedJournalError, OutsideSwapIntent, SwapIntent
+from skillpm.environment.project import JOURNAL, Project
+from skillpm.environment.swap import GraftPlace, recover_swap
+from skillpm.errors import NotFoundError, SpecError
+from skillpm.files.folder import Folder
+from skillpm.journal.atomic import sweep_strays
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.fields import read_document
+
+RECORDS = "grafts"
+
+
+@dataclass(frozen=True)
+class SwapRecord:
+    """The note of one swap. Write it and clear it under the project's lock."""
+
+    project: Project
+    home: Path
+    place: GraftPlace
+
+    def write(self, *, ready: bool) -> None:
+        """State the intent, on disk when this returns; `ready` once the staged folder is whole."""
+        place = self.place
+        if place.below is not None:
+            intent = SwapIntent(ready=ready, folder=list(place.below), name=place.name)
+            with self.project.open_state() as state:
+                state.write(JOURNAL, json.canonical(intent.plain()))
+            return
+        record = OutsideSwapIntent(
+            project=str(place.project), folder=str(place.folder), name=place.name, ready=ready
+        )
+        with Folder.open(self.home / RECORDS, create=True) as records:
+            records.write(_record_name(place.project), json.canonical(record.plain()))
+
+    def clear(self) -> None:
+        """The intent is carried out, or undone."""
+        if self.place.below is not None:
+            clear_journal(self.project)
+        else:
+            _forget(self.home, self.place.project)
+
+
+def clear_journal(project: Project) -> None:
+    """Remove the project's journal; that is on disk when this returns."""
+    with project.open_state() as state:
+        state.remove(JOURNAL)
+        state.sync()
+
+
+def recover_inside(project: Project, intent: SwapIntent) -> list[str]:
+    """Complete or undo a swap below the project; sentences on what was done."""
+    folder = Path(*intent.folder) if intent.folder else Path()
+    home = Path(os.path.realpath(project.folder))
+    place = GraftPlace(home, home / folder, intent.name, tuple(intent.folder))
+    return recover_swap(place, ready=intent.ready)
+
+
+def recover_outside(project: Project, home: Path) -> list[str]:
+    """Complete or undo a swap outside the project that this home has a record of."""
+    owner = Path(os.path.realpath(project.folder))
+    name = _record_name(owner)
+    try:
+        with Folder.open(home / RECORDS) as records:
+            sweep_strays(records, (name,))
+            data = records.find(name)
+    except NotFoundError:
+        return []
+    if data is None:
+        return []
+    try:
+        plain = json.parse_object(data, "the record")
+        record = read_document(OutsideSwapIntent, plain, "the record")
+        if record.project != str(owner):
+            raise SpecError(f"it is of the project `{record.project}`")
+    except SpecError as problem:
+        raise DamagedJournalError(home / RECORDS / name, problem.message) from problem
+    place = GraftPlace(owner, Path(record.folder), record.name, None)
+    done = recover_swap(place, ready=record.ready)
+    _forget(home, owner)
+    return done
+
+
+def _forget(home: Path, project: Path) -> None:
+    with suppress(NotFoundError), Folder.open(home / RECORDS) as records:
+        records.remove(_record_name(project))
+        records.sync()
+
+
+def _record_name(project: Path) -> str:
+    return f"{Digest.of(str(project).encode(errors='surrogateescape')).hex[:32]}.json"

@@ -1,0 +1,42 @@
+"""Places that someone else may write: named by `doctor`, and by every command that writes."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from skillpm.environment.project import Project
+from skillpm.errors import SkillpmError
+from skillpm.files.ownership import Exposure, exposures
+from skillpm.flows.bound import url_of
+from skillpm.flows.setting import Setting
+from skillpm.index.open import folder_of
+from skillpm.spec.project import DEFAULT_REGISTRY
+
+
+def exposed_places(setting: Setting) -> list[Exposure]:
+    """Home, store, project and registries that someone else may write, or a folder above them.
+
+    What is shared with a group on purpose (ADR 20) is not among them. Costs one `lstat` for each
+    part of a path.
+    """
+    return exposures(_places(setting), shared=True)
+
+
+def _places(setting: Setting) -> Iterator[Path]:
+    yield from (setting.home, setting.store.folder)
+    project = Project(setting.project)
+    with suppress(SkillpmError, OSError):
+        yield from _registry(setting.default_registry)
+        if not project.has_file:
+            return
+        yield project.folder
+        yield project.state
+        file = project.read_file()
+        for name in sorted({DEFAULT_REGISTRY, *file.registries}):
+            yield from _registry(url_of(setting, file, name))
+
+
+def _registry(url: str) -> Iterator[Path]:
+    folder = folder_of(url)
+    if folder is not None:
+        yield folder

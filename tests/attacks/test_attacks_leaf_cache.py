@@ -1,0 +1,193 @@
+"""A leaf cache that lies: planted entries never vouch for bytes that a command answers for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from skillpm_world import World, root_of, snapshot
+from tiny_models import Models, copy_model, rewrite
+
+from skillpm.checkpoint.leaves import LeafCache, identify
+from skillpm.checkpoint.model import open_checkpoint
+from skillpm.checkpoint.place import is_read_only
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A project of its own, where this folder's other tests have an archive."""
+    made = World(tmp_path)
+    made.project.mkdir()
+    monkeypatch.setenv("SKILLPM_HOME", str(made.home))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(made.project)
+    return made
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """A base of several shards, a fine-tune of its first one, and its pack, which is installed."""
+
+    world: World
+    base: Path
+    tuned: Path
+    pack: Path
+
+    @property
+    def untouched(self) -> Path:
+        """The last shard of the base, which the pack does not touch."""
+        return max(self.base.glob("*.safetensors"))
+
+    @property
+    def graft(self) -> Path:
+        """Where the project's graft lies."""
+        return self.world.project / "graft"
+
+
+@pytest.fixture
+def sharded(world: World, models: Models) -> Sharded:
+    source, _ = models.pair("sharded")
+    base = copy_model(source, world.folder / "base")
+    tuned = copy_model(source, world.folder / "tuned")
+    shard = min(tuned.glob("*.safetensors"))
+    shard.rename(tuned / "model.safetensors")
+    rewrite(tuned, lambda tensors: [tensor.add_(1) for tensor in tensors.values()])
+    (tuned / "model.safetensors").rename(shard)
+    world.init(base)
+    pack = world.pack((base, tuned), "acme/math", "1.0.0")
+    world.ask("install", pack)
+    return Sharded(world, base, tuned, pack)
+
+
+def flip(path: Path) -> None:
+    """Change the last bit of a file in place."""
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)[0]
+        file.seek(-1, 2)
+        file.write(bytes([last ^ 1]))
+
+
+def flip_and_plant(world: World, path: Path) -> str:
+    """Flip a bit; have the cache give the changed file its old leaves. The model's true root."""
+    before = identify(open_checkpoint(path)).leaves
+    flip(path)
+    root = str(identify(open_checkpoint(path.parent)).root)
+    (shard,) = open_checkpoint(path).shards.values()
+    LeafCache(world.home / "cache" / "leaves").put(shard.file.key(), dict(before))
+    return root
+
+
+@pytest.mark.parametrize("flags", [(), ("--link",), ("--verify",), ("--fresh", "--link")])
+def test_a_graft_of_a_changed_base_is_refused_whatever_the_cache_says(
+    sharded: Sharded, flags: tuple[str, ...]
+) -> None:
+    world = sharded.world
+    root = flip_and_plant(world, sharded.untouched)
+    said = world.fail("graft", *flags, code=3, kind="integrity")
+    assert "project's base" in said if "--verify" in flags else "is not what it was" in said
+    assert not sharded.graft.exists()
+    assert list(world.project.glob(".graft*")) == []
+    assert root_of(sharded.base) == root
+    assert "project's base" in world.fail("graft", *flags, code=3, kind="integrity")
+
+
+def test_no_command_that_answers_for_a_model_believes_the_cache(sharded: Sharded) -> None:
+    world, base = sharded.world, sharded.base
+    root = flip_and_plant(world, sharded.untouched)
+    assert world.ask("identify", base)["root"] == root
+    root = flip_and_plant(world, sharded.untouched)
+    (fresh := world.folder / "fresh").mkdir()
+    assert world.ask("init", "--base", base, "-C", fresh)["root"] == root
+    root = flip_and_plant(world, sharded.untouched)
+    made = world.pack((base, sharded.tuned), "acme/again", "1.0.0")
+    assert world.ask("inspect", made)["manifest"]["base"]["root"] == root
+    flip(sharded.untouched)
+    root = flip_and_plant(world, sharded.untouched)
+    assert root in world.fail("verify", sharded.pack, "--base", base, code=3, kind="integrity")
+    root, target = flip_and_plant(world, sharded.untouched), world.folder / "merged"
+    export = ("export", "acme/math", "--format", "merged", target)
+    world.fail(*export, code=3, kind="integrity")
+    assert not target.exists()
+
+
+def test_a_tuned_model_of_a_planted_cache_gives_no_false_pack(sharded: Sharded) -> None:
+    world, path = sharded.world, min(sharded.tuned.glob("*.safetensors"))
+    root = flip_and_plant(world, path)
+    made = world.pack((sharded.base, sharded.tuned), "acme/again", "1.0.0")
+    assert world.ask("inspect", made)["manifest"]["result_root"] == root
+
+
+@pytest.mark.parametrize("exposed", ["home", "base"])
+def test_a_cache_or_a_base_that_others_may_write_is_hashed_again(
+    sharded: Sharded, exposed: str
+) -> None:
+    world = sharded.world
+    root = flip_and_plant(world, sharded.untouched)
+    (world.folder / exposed).chmod(0o777)
+    assert root in world.fail("graft", code=3, kind="integrity")
+
+
+@pytest.mark.parametrize("changed_set", [True, False])
+@pytest.mark.parametrize("touched", [True, False])
+def test_what_is_taken_over_of_the_old_graft_is_hashed_when_it_is_taken(
+    sharded: Sharded, *, touched: bool, changed_set: bool
+) -> None:
+    world = sharded.world
+    world.graft_root()
+    path = sorted(sharded.graft.glob("*.safetensors"))[0 if touched else -1]
+    flip_and_plant(world, path)
+    if changed_set:
+        world.ask("uninstall", "acme/math")
+    done = world.ask("graft")
+    assert not done["unchanged"]
+    assert done["root"] == root_of(sharded.graft)
+    assert done["root"] == root_of(sharded.base if changed_set else sharded.tuned)
+
+
+def test_a_graft_that_nobody_changed_is_left_alone_and_was_hashed(sharded: Sharded) -> None:
+    world = sharded.world
+    world.graft_root()
+    before = snapshot(sharded.graft)
+    assert world.ask("graft", "--verify")["unchanged"]
+    assert world.ask("graft")["unchanged"]
+    assert snapshot(sharded.graft) == before
+
+
+def test_linked_files_are_read_only_and_the_person_is_told_whose_they_are(
+    sharded: Sharded,
+) -> None:
+    world = sharded.world
+    before = snapshot(sharded.base)
+    outcome = world.run("graft", "--link")
+    assert "an edit of the graft edits the base" in outcome.err
+    assert str(sharded.base) in outcome.err
+    linked = sharded.graft / sharded.untouched.name
+    assert linked.stat().st_ino == sharded.untouched.stat().st_ino
+    assert is_read_only(linked)
+    touched = sharded.graft / min(sharded.base.glob("*.safetensors")).name
+    assert touched.stat().st_nlink == 1
+    assert not is_read_only(touched)
+    assert snapshot(sharded.base) == before
+    assert world.ask("graft", "--link")["unchanged"]
+    linked.chmod(0o644)
+    assert not world.ask("graft", "--link")["unchanged"]
+    assert is_read_only(linked)
+    assert world.ask("graft")["root"] == root_of(sharded.tuned)
+    assert linked.stat().st_nlink == 1
+    assert not is_read_only(linked)
+
+
+def test_a_link_that_cannot_be_safe_is_a_copy_and_says_why(sharded: Sharded) -> None:
+    sharded.untouched.chmod(0o664)
+    outcome = sharded.world.run("graft", "--link")
+    assert "is never linked: other users may write it (mode 0664)" in outcome.err
+    assert (sharded.graft / sharded.untouched.name).stat().st_nlink == 1
+
+
+def test_a_link_that_fails_leaves_the_base_as_it_was(sharded: Sharded) -> None:
+    shard = min(sharded.base.glob("*.safetensors"))
+    modes = {path: path.stat().st_mode for path in sharded.base.iterdir()}
+    flip_and_plant(sharded.world, shard)
+    sharded.world.fail("graft", "--link", code=3, kind="integrity")
+    assert {path: path.stat().st_mode for path in sharded.base.iterdir()} == modes
+    assert sharded.untouched.stat().st_nlink == 1

@@ -1,0 +1,253 @@
+"""A folder by its handle: plain names in it, no link followed, nothing that blocks."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from skillpm.errors import SpecError, StateError
+from skillpm.files.errors import (
+    DeniedError,
+    MissingFileError,
+    TooLargeError,
+    UnwritableFileError,
+    WrongKindError,
+)
+from skillpm.files.folder import Folder, staged_name
+from skillpm.files.named import read_named_file
+from skillpm.files.names import check_plain_name
+
+SECRET = b"of somebody else"
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    place = tmp_path / "outside"
+    place.mkdir()
+    (place / "secret").write_bytes(SECRET)
+    return place
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    with Folder.open(tmp_path / "inside", create=True) as opened:
+        yield opened
+
+
+def _link(place: Path, outside: Path) -> None:
+    place.symlink_to(outside / "secret")
+
+
+def _link_to_folder(place: Path, outside: Path) -> None:
+    place.symlink_to(outside)
+
+
+def _broken(place: Path, _outside: Path) -> None:
+    place.symlink_to("nowhere")
+
+
+def _pipe(place: Path, _outside: Path) -> None:
+    os.mkfifo(place)
+
+
+def _socket(place: Path, _outside: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        before = Path.cwd()
+        os.chdir(place.parent)  # a socket's path has at most 107 bytes
+        listening.bind(place.name)
+        os.chdir(before)
+
+
+def _folder(place: Path, _outside: Path) -> None:
+    place.mkdir()
+
+
+def _device(place: Path, _outside: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+KINDS = {
+    "a symbolic link": (_link, _link_to_folder, _broken, _device),
+    "a named pipe": (_pipe,),
+    "a socket": (_socket,),
+    "a folder": (_folder,),
+}
+CASES = [(make, kind) for kind, makers in KINDS.items() for make in makers]
+Make = Callable[[Path, Path], None]
+
+
+@pytest.mark.parametrize(("make", "kind"), CASES)
+def test_only_a_regular_file_is_read(folder: Folder, outside: Path, make: Make, kind: str) -> None:
+    make(folder.path / "record", outside)
+    with pytest.raises(WrongKindError, match=f"should be a regular file, is {kind}") as caught:
+        folder.read("record")
+    assert str(folder.path / "record") in caught.value.message
+    assert folder.has("record")
+
+
+@pytest.mark.parametrize(("make", "kind"), CASES)
+def test_a_write_replaces_what_is_there_and_never_goes_through_it(
+    folder: Folder, outside: Path, make: Make, kind: str
+) -> None:
+    make(folder.path / "record", outside)
+    if kind == "a folder":
+        with pytest.raises(UnwritableFileError):
+            folder.write("record", b"new")
+    else:
+        folder.write("record", b"new")
+        assert folder.read("record") == b"new"
+    assert (outside / "secret").read_bytes() == SECRET
+    assert folder.names() == ["record"]
+
+
+def test_a_link_that_waits_for_the_staged_file_is_not_written_through(
+    folder: Folder, outside: Path
+) -> None:
+    (folder.path / staged_name("record")).symlink_to(outside / "secret")
+    folder.write("record", b"new")
+    assert (folder.read("record"), folder.names()) == (b"new", ["record"])
+    assert (outside / "secret").read_bytes() == SECRET
+
+
+@pytest.mark.parametrize("make", [_link_to_folder, _pipe, _link, _broken])
+def test_only_a_folder_is_entered(folder: Folder, outside: Path, make: Make) -> None:
+    make(folder.path / "state", outside)
+    for create in (False, True):
+        with pytest.raises(WrongKindError, match="should be a folder, is a"):
+            folder.subfolder("state", create=create)
+
+
+def test_a_file_over_the_limit_is_not_read(folder: Folder) -> None:
+    with (folder.path / "record").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(TooLargeError, match="at most 10 bytes, has 1099511627776"):
+        folder.read("record", limit=10)
+    (folder.path / "record").write_bytes(b"0123456789")
+    assert folder.read("record", limit=10) == b"0123456789"
+
+
+def test_a_file_that_hides_its_size_is_read_to_the_limit_at_most() -> None:
+    with Folder.open(Path("/proc/self")) as process, pytest.raises(TooLargeError):
+        process.read("maps", limit=100)
+
+
+def test_a_denied_file_is_said_to_be_denied(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() == 0:  # root may read all: the system's answer is given for it
+
+        def denied(*_arguments: object, **_options: object) -> int:
+            raise PermissionError(13, "Permission denied")
+
+        folder.write("record", b"")
+        monkeypatch.setattr(os, "open", denied)
+    else:
+        folder.write("record", b"", mode=0)
+    with pytest.raises(DeniedError, match="record` may not be read: permission denied"):
+        folder.read("record")
+
+
+def test_what_is_missing_is_missing(folder: Folder) -> None:
+    assert folder.find("record") is None
+    assert not folder.remove("record")
+    folder.remove_tree("record")
+    with pytest.raises(MissingFileError, match="there is no file"):
+        folder.read("record")
+    with pytest.raises(MissingFileError):
+        folder.subfolder("state")
+    with pytest.raises(MissingFileError):
+        Folder.open(folder.path / "state")
+
+
+def test_of_two_that_create_a_file_the_first_has(folder: Folder) -> None:
+    assert folder.create("record", b"first")
+    assert not folder.create("record", b"second")
+    assert (folder.read("record"), folder.names()) == (b"first", ["record"])
+
+
+def test_a_tree_goes_and_what_its_links_name_stays(folder: Folder, outside: Path) -> None:
+    below = folder.path / "tree" / "a" / "b"
+    below.mkdir(parents=True)
+    for place in (folder.path / "tree", below):
+        _link(place / "link", outside)
+        _link_to_folder(place / "folder", outside)
+        _pipe(place / "pipe", outside)
+    _link_to_folder(folder.path / "linked", outside)
+    folder.remove_tree("tree")
+    folder.remove_tree("linked")
+    assert folder.names() == []
+    assert (outside / "secret").read_bytes() == SECRET
+
+
+def test_a_tree_of_any_depth_goes(folder: Folder) -> None:
+    fd = os.dup(folder.fd)
+    for _ in range(3000):
+        os.mkdir("deeper", dir_fd=fd)
+        below = os.open("deeper", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    folder.remove_tree("deeper")
+    assert folder.names() == []
+
+
+def test_a_folder_that_is_moved_is_still_the_one_that_was_opened(
+    folder: Folder, outside: Path
+) -> None:
+    folder.path.rename(folder.path.with_name("moved"))
+    folder.path.symlink_to(outside)
+    folder.write("secret", b"mine")
+    assert (outside / "secret").read_bytes() == SECRET
+    assert (folder.path.with_name("moved") / "secret").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a\0b"])
+def test_a_name_that_leads_elsewhere_is_never_used(folder: Folder, name: str) -> None:
+    for use in (folder.read, folder.remove, folder.remove_tree, folder.subfolder, folder.has):
+        with pytest.raises(ValueError, match="not one step below"):
+            use(name)
+    with pytest.raises(SpecError, match="the record should be a plain file name, is"):
+        check_plain_name(name, "the record")
+
+
+@pytest.mark.parametrize("name", [7, None, "a\nb", "\ud800", "x" * 256, ["a"]])
+def test_a_record_names_a_file_by_a_plain_name(name: object) -> None:
+    with pytest.raises(SpecError, match="plain file name"):
+        check_plain_name(name, "the record")
+    assert check_plain_name("skillpm.toml", "the record") == "skillpm.toml"
+
+
+@pytest.mark.parametrize("make", [_pipe, _socket, _folder, _device, _broken])
+def test_a_file_that_a_person_named_ends_and_does_not_block(
+    folder: Folder, outside: Path, make: Make
+) -> None:
+    make(folder.path / "plan.json", outside)
+    with pytest.raises((StateError, MissingFileError), match=r"plan\.json"):
+        read_named_file(folder.path / "plan.json")
+    _link(folder.path / "mine", outside)
+    assert read_named_file(folder.path / "mine") == SECRET
+
+
+def test_a_file_where_a_folder_is_named_is_said_so(folder: Folder) -> None:
+    folder.write("record", b"")
+    for path in (folder.path / "record", folder.path / "record" / "below"):
+        for create in (False, True):
+            with pytest.raises(WrongKindError, match="should be a folder, is a regular file"):
+                Folder.open(path, create=create)
+
+
+def test_what_cannot_be_written_leaves_the_old(folder: Folder) -> None:
+    folder.write("record", b"old")
+    folder.path.rename(folder.path.with_name("gone"))
+    folder.path.with_name("gone").joinpath("record").unlink()
+    folder.path.with_name("gone").rmdir()
+    for change in (
+        lambda: folder.write("record", b"new"),
+        lambda: folder.create("record", b"new"),
+        lambda: folder.rename("record", "other"),
+        lambda: folder.subfolder("below", create=True),
+    ):
+        with pytest.raises((UnwritableFileError, MissingFileError)):
+            change()
