@@ -38,10 +38,11 @@ from skillpm.delta.payload import PayloadReader
 from skillpm.delta.ports import CHUNK
 from skillpm.environment.edit import set_base, without_credentials
 from skillpm.environment.generation import parse_generation
+from skillpm.environment.intents import parse_intent
 from skillpm.environment.known import KnownProjects
 from skillpm.errors import SkillpmError
 from skillpm.flows.survey_cache import SurveyCache
-from skillpm.journal.owner import read_owner, this_process
+from skillpm.journal.owner import parse_owner, this_process
 from skillpm.routing.signature import Signature, parse_signature
 from skillpm.spec import json, toml
 from skillpm.spec.advisory import parse_advisories
@@ -72,6 +73,7 @@ from skillpm.spec.sidefiles import check_name, forbid_code, merge_patch
 from skillpm.spec.versions import Version
 
 ROOT = "sha256:" + "ab" * 32
+FILE_KEY: Any = (1, 2, 3, 4, 5)
 SPEC = TensorSpec("t", "F32", (6, 7))
 
 
@@ -159,31 +161,39 @@ def _keys(data: bytes) -> object:
 
 
 def _leaves(data: bytes) -> object:
-    cache_ = LeafCache(_scratch() / "leaves")
-    key: Any = (1, 2, 3, 4, 5)
-    cache_.put(key, {})
-    (path,) = (_scratch() / "leaves").glob("*.json")
+    cached, key = LeafCache(_scratch() / "cache" / "leaves"), FILE_KEY
+    cached.put(key, {})
+    (path,) = (_scratch() / "cache" / "leaves").glob("*.json")
     path.write_bytes(data)
-    return cache_.get(key)
+    return cached.get(key)
 
 
 def _survey(data: bytes) -> object:
-    found = SurveyCache(_scratch() / "survey")
-    found.folder.mkdir(exist_ok=True)
-    found._path("t", 1).write_bytes(data)
+    found = SurveyCache(_scratch(), "survey")
+    found.save("t", 1, [])
+    (path,) = (_scratch() / "cache" / "surveys" / "survey").glob("*.json")
+    path.write_bytes(data)
     return found.saved("t", 1)
 
 
 def _owner(data: bytes) -> object:
-    owner = read_owner(_file(data))
+    owner = parse_owner(data)
     return owner and (owner.life(), owner.told(1e9))
 
 
 def _known(data: bytes) -> object:
-    home = _scratch() / "home"
-    (home / "projects").mkdir(parents=True, exist_ok=True)
-    (home / "projects" / "a.json").write_bytes(data)
-    return [one.presence() for one in KnownProjects(home)]
+    home = KnownProjects(_scratch() / "home")
+    home.remember(_scratch(), ())
+    (path,) = (_scratch() / "home" / "projects").glob("*.json")
+    path.write_bytes(data)
+    return [one.presence() for one in home]
+
+
+def _known_seed() -> bytes:
+    home = Path(tempfile.mkdtemp(prefix="skillpm-fuzz-seed-"))
+    KnownProjects(home).remember(_scratch(), [Digest(ROOT)])
+    (path,) = (home / "projects").glob("*.json")
+    return path.read_bytes()
 
 
 def _index_json(data: bytes) -> object:
@@ -441,6 +451,11 @@ PLAN = {
         "wishes": {"acme/x": {"version": "^1"}}, "files": [{"path": "/x", "digest": ROOT}],
     },
 }  # fmt: skip
+INTENT = {
+    "kind": "switch", "number": 3,
+    "files": [{"name": "skillpm.toml", "before": ROOT, "after": "x"}],
+}  # fmt: skip
+SWAP = {"kind": "graft", "ready": True, "folder": ["out"], "name": "graft"}
 PROBES = (
     b'{"probes": 1, "tolerance": 0.1, "tolerances": {"exact_match": 0.2}}\n'
     b'{"prompt": "1+1=", "answer": "2"}\n{"prompt": "2+2=", "answer": "4"}\n'
@@ -561,12 +576,13 @@ def _files() -> Iterator[Target]:
     yield Target("router examples", lambda data: read_texts(_file(data)), (
         b'{"text": "a"}\n{"text": "b"}\n', b"one\n\ntwo\n",
     ))  # fmt: skip
-    yield Target("leaf cache", _leaves, (_dump({"key": [1, 2, 3, 4, 5], "leaves": {"t": ROOT}}),))
+    yield Target("leaf cache", _leaves, (_dump({"key": list(FILE_KEY), "leaves": {"t": ROOT}}),))
     point = {"choice": {"family": "grid", "step": 0.5}, "size": 3.0, "distortion": 0.1}
     yield Target("survey cache", _survey, (_dump({"points": [point]}),))
-    yield Target("holder", _owner, (this_process("install", 1e9).dumps().encode(),))
-    known = {"path": "/tmp/x", "device": 1, "packs": [ROOT]}  # noqa: S108 - a path in a record
-    yield Target("known project", _known, (_dump(known),))
+    yield Target("holder", _owner, (this_process("install", 1e9).dumps(),))
+    yield Target("known project", _known, (_known_seed(),))
+    intent = partial(parse_intent, path=Path("journal.json"))
+    yield Target("journal", intent, (_dump(INTENT), _dump(SWAP)))
     index = {"metadata": {"total_size": 4}, "weight_map": {"t": "model-1.safetensors"}}
     yield Target("checkpoint index", _index_json, (_dump(index),))
     checkpoint = lambda data: open_checkpoint(_file(data, "m.safetensors"))  # noqa: E731
