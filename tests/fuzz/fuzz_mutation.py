@@ -16,6 +16,7 @@ HOSTILE: tuple[Any, ...] = (
     [], {}, [[]], [None], {"": None}, [0] * 300, {"a": {"a": {"a": []}}},
 )  # fmt: skip
 TOKENS = (
+    b"0x" + b"f" * 20_000,
     b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 5000, b"null", b"true", b"{", b"}", b"[",
     b"]", b'"', b"\\", b"\\u0000", b"\\ud800", b"\xff", b"\xef\xbb\xbf", b"\x00", b"\r\n",
     b"\x1b", b"[[", b"]]", b"=", b"'''", b'"""', b"#", b",", b":", b".", b"1979-05-27T07:32:00Z",

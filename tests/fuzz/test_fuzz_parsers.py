@@ -10,7 +10,8 @@ from pathlib import Path
 import fuzz_run
 import pytest
 from fuzz_run import Tally, run, run_apart
-from fuzz_targets import Target, all_targets, outcome_of
+from fuzz_target import Target, outcome_of
+from fuzz_targets import all_targets
 from hypothesis import given
 from hypothesis import strategies as st
 from thoroughness import examples, is_thorough
