@@ -31,6 +31,7 @@ from fuzz_target import Target
 from spec_documents import manifest_plain
 
 from skillpm.adapters.config import parse_config
+from skillpm.audit.licences import Policy, normal_licence
 from skillpm.adapters.keys import sort_keys
 from skillpm.archive.layout import check_layout, read_index
 from skillpm.environment.edit import set_base, without_credentials
@@ -52,6 +53,7 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.oci import parse_image
 from skillpm.spec.overlap import read_sketch
 from skillpm.spec.plan import parse_plan
+from skillpm.spec.policy import Licences
 from skillpm.spec.probes import parse_probes
 from skillpm.spec.project import parse_project
 from skillpm.spec.requirements import Requirement, VersionRange
@@ -87,6 +89,11 @@ def _advisories(data: bytes) -> object:
         (a.level, a.modified_at, a.canonical(), a.affects(skill, version), a.names,
          a.fixed_in(skill, version)) for a in found
     ]  # fmt: skip
+
+
+def _licence(text: str) -> object:
+    policy = Policy(Licences(allow=["MIT"], deny=["GPL-2.0-or-later"]))
+    return normal_licence(text), policy.refusal(text)
 
 
 def _project(text: str) -> object:
@@ -147,6 +154,7 @@ def _texts() -> Iterator[Target]:
     yield Target("version", _text(_version), (b"1.2.3-rc.1+b", b"10.0.0"))
     yield Target("skill name", _text(SkillName.parse), (b"acme/a.b_c--d",))
     yield Target("digest", _text(Digest), (ROOT.encode(),))
+    yield Target("licence", _utf8(_licence), (b"MIT OR (Apache-2.0 AND GPL-2.0+)", b"MIT"))
     yield Target("budget", _text(Budget.parse), (b"80MB", b"5%", b"1.5 GiB"))
     yield Target(
         "location", _text(RegistryLocation.parse), (b"https://u:p@h:8/x?y#z", b"file:///a%20")
