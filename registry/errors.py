@@ -1,5 +1,6 @@
 """What can be wrong with a registry; each error belongs to a family of `skillpm.errors`."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -108,6 +109,18 @@ class FolderNotEmptyError(StateError):
         super().__init__(
             f"`{path}` cannot become a registry: it is not empty",
             hint="name an empty or a new folder: `skillpm registry init PATH`",
+        )
+        self.path = path
+
+
+class NotSharedError(StateError):
+    """A registry that is for its owner alone, and was to be one for a group."""
+
+    def __init__(self, path: Path) -> None:
+        quoted = shlex.quote(str(path))
+        super().__init__(
+            f"`{path}` is a registry already, and is not shared with a group",
+            hint=f"`chmod -R g+rwX {quoted} && find {quoted} -type d -exec chmod g+s {{}} +`",
         )
         self.path = path
 
