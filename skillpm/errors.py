@@ -7,6 +7,18 @@ line reports (contract, section 5).
 from collections.abc import Iterable
 from typing import ClassVar
 
+MESSAGE_LIMIT = 8000
+LINE_LIMIT = 500
+"""Characters of a message, and of one problem in it: a stranger's text does not fill a screen."""
+
+
+def capped(text: str, limit: int = LINE_LIMIT) -> str:
+    """The text, cut in its middle where it is longer than `limit` characters."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}… ({len(text) - 2 * half} characters more) …{text[-half:]}"
+
 
 class SkillpmError(Exception):
     """The root: a message that says what, expected and found, and a hint to paste."""
@@ -15,8 +27,8 @@ class SkillpmError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = capped(message, MESSAGE_LIMIT)
+        super().__init__(self.message)
         self.hint = hint
 
 
@@ -96,7 +108,8 @@ class Problems:
 
     def add(self, path: str, problem: str) -> None:
         """Note one problem at `path` (`footprint[3].leaf`; empty for the document itself)."""
-        self.found.append(f"{path}: {problem}" if path else problem)
+        shown = capped(problem)
+        self.found.append(f"{capped(path)}: {shown}" if path else shown)
 
     def extend(self, problems: Iterable[tuple[str, str]]) -> None:
         """Note several problems, as pairs of path and problem."""

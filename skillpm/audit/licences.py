@@ -12,7 +12,7 @@ from license_expression import (
     get_spdx_licensing,
 )
 
-from skillpm.errors import SpecError
+from skillpm.errors import SpecError, capped
 from skillpm.spec.policy import Licences
 
 LENGTH_LIMIT = 1000
@@ -24,6 +24,13 @@ def _spdx() -> Licensing:
     return get_spdx_licensing()
 
 
+_REFUSALS = (
+    ExpressionError, ExpressionParseError, RecursionError, AssertionError, AttributeError,
+    IndexError, KeyError, TypeError, ValueError,
+)  # fmt: skip
+"""How the library refuses: by its own errors, and by its assertions where operators have no sides."""
+
+
 def parse_licence(text: str) -> Any:
     """An SPDX expression, parsed. `LicenseRef-…` may be anything.
 
@@ -33,9 +40,9 @@ def parse_licence(text: str) -> Any:
         raise SpecError(f"a licence is at most {LENGTH_LIMIT} characters, this has {len(text)}")
     try:
         parsed = _spdx().parse(text)
-    except (ExpressionError, ExpressionParseError, RecursionError) as problem:
+    except _REFUSALS as problem:
         raise SpecError(
-            f"{text!r} is no SPDX expression: {problem}", hint="write it like `MIT OR Apache-2.0`"
+            f"{text!r} is no SPDX expression: {capped(str(problem))}", hint="write it like `MIT OR Apache-2.0`"
         ) from problem
     if parsed is None:
         raise SpecError(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
 
 
+_COMPARED = 5000
+
+
 @dataclass
 class Registries:
     """The registries of a project by name, each reached when it is first needed.
@@ -94,5 +97,7 @@ class Registries:
 
 def did_you_mean(skill: SkillName, known: list[SkillName]) -> str:
     """A hint that names the nearest skill, or how to look for one."""
-    near = get_close_matches(str(skill), [str(name) for name in known], n=1)
+    # Comparing costs microseconds a name, and a registry may list any number of them.
+    first = sorted(known, key=lambda name: (name.namespace != skill.namespace, name))[:_COMPARED]
+    near = get_close_matches(str(skill), map(str, first), n=1)
     return f"did you mean `{near[0]}`?" if near else f"`skillpm search {skill.name}` looks for it"

@@ -6,6 +6,7 @@ ecosystem `skillpm`, ranges of type SEMVER, and lists of versions. Anything else
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -154,8 +155,18 @@ class Advisory(Document):
         """Its identifier and its aliases."""
         return frozenset({self.id, *self.aliases})
 
+    @cached_property
+    def _readable(self) -> list[AffectedSkill]:
+        return self._entries(None)
+
     def skills(self, problems: Problems | None = None) -> list[AffectedSkill]:
-        """The entries about skills that can be read; `problems` notes why others cannot."""
+        """The entries about skills that can be read; `problems` notes why others cannot.
+
+        They are read once, however many releases are asked about.
+        """
+        return self._readable if problems is None else self._entries(problems)
+
+    def _entries(self, problems: Problems | None) -> list[AffectedSkill]:
         found: list[AffectedSkill] = []
         for number, one in enumerate(self.affected):
             if one.package.ecosystem.lower() != ECOSYSTEM:

@@ -30,7 +30,19 @@ def parse(text: str, what: str) -> dict[str, Any]:
             raise ConflictMarkerError(what, line) from problem
         raise SpecError(f"{what} is not TOML: {problem}") from problem
     check_depth(document, what)
+    _check_numbers(document, what)
     return document
+
+
+def _check_numbers(document: dict[str, Any], what: str) -> None:
+    """Hexadecimal may write an integer that has more digits than Python prints."""
+    pending: list[Any] = [document]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict | list):
+            pending.extend(node.values() if isinstance(node, dict) else node)
+        elif isinstance(node, int) and not -(2**63) <= node < 2**63:
+            raise SpecError(f"{what} has an integer of more than 64 bits, which TOML does not know")
 
 
 def string(text: str) -> str:

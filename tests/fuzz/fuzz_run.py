@@ -28,7 +28,8 @@ for _folder in (HERE, HERE.parent, *(HERE.parent / name for name in ("spec", "de
 sys.path.insert(0, str(HERE.parents[1]))
 
 from fuzz_mutation import mutated  # noqa: E402 - the path comes first
-from fuzz_targets import Target, all_targets, outcome_of  # noqa: E402
+from fuzz_target import Target, outcome_of  # noqa: E402
+from fuzz_targets import all_targets  # noqa: E402
 
 SECONDS = 2.0
 MEGABYTES = 500

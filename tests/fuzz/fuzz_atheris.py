@@ -1,0 +1,31 @@
+"""One target under atheris, which goes by what of our code an input reaches (extra `fuzz`).
+
+    python tests/fuzz/fuzz_atheris.py NAME [libFuzzer's options, as -max_total_time=60]
+
+A finding is printed and kept in the working folder, as libFuzzer does.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["skillpm", "registry"]):
+    import fuzz_run  # it knows where the other test modules lie
+
+
+def main() -> None:
+    """Fuzz until libFuzzer's options say stop."""
+    name, *options = sys.argv[1:]
+    target = next(each for each in fuzz_run.all_targets() if each.name == name)
+    corpus = Path(tempfile.mkdtemp(prefix="skillpm-atheris-"))
+    for number, seed in enumerate(target.seeds):
+        (corpus / str(number)).write_bytes(seed)
+    arguments = [sys.argv[0], *options, "-rss_limit_mb=2048", "-timeout=10", str(corpus)]
+    atheris.Setup(arguments, lambda data: fuzz_run.outcome_of(target, data))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
