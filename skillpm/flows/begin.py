@@ -31,7 +31,7 @@ def tidy(setting: Setting) -> None:
         sweep_scratch(setting.home, begins=True)
         setting.store.sweep_staging()
         KnownProjects(setting.home).sweep()
-        for folder in (cache / "leaves", *(cache / "surveys").glob("*")):
+        for folder in (cache / "leaves", cache / "measures", *(cache / "surveys").glob("*")):
             remove_strays(folder)
     with suppress(SkillpmError, OSError):
         setting.tidy_registry(setting.default_registry)

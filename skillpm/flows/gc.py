@@ -181,11 +181,12 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
 
 
 def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
-    """Cached leaves and surveys that were long not used."""
+    """Cached leaves, surveys and measurements that were long not used."""
     now = setting.now.timestamp()
     cache = setting.home / "cache"
     for folder, days in (
         (cache / "leaves", LEAF_DAYS),
         (cache / "surveys", SURVEY_DAYS),
+        (cache / "measures", LEAF_DAYS),
     ):
         done.cache_bytes += age_out(folder, now - days * _DAY, dry_run=request.dry_run)
