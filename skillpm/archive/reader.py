@@ -8,9 +8,10 @@ from skillpm.archive.layout import IndexEntry
 from skillpm.archive.tar import Layout, Slice, read_layout, small, stream_of
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError
+from skillpm.spec.capabilities import check_probes_size, read_probes
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest, parse_manifest
-from skillpm.spec.oci import PackImage, parse_image
+from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
 
 
@@ -76,6 +77,9 @@ def pack_of(layout: Layout, entry: IndexEntry) -> PackFile:
     check_pack(image, manifest)
     for file in manifest.carried:
         read_side_file(file, small(layout.blobs[file.digest]), manifest.architecture_facts)
+    for layer in image.layer(PROBES_TYPE):
+        check_probes_size(manifest, layer.size)
+        read_probes(manifest, small(layout.blobs[layer.digest]))
     return PackFile(path, entry.digest, data, image, manifest, layout.blobs)
 
 

@@ -42,7 +42,8 @@ def parse_licence(text: str) -> Any:
         parsed = _spdx().parse(text)
     except _REFUSALS as problem:
         raise SpecError(
-            f"{text!r} is no SPDX expression: {capped(str(problem))}", hint="write it like `MIT OR Apache-2.0`"
+            f"{text!r} is no SPDX expression: {capped(str(problem))}",
+            hint="write it like `MIT OR Apache-2.0`",
         ) from problem
     if parsed is None:
         raise SpecError(

@@ -10,11 +10,13 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.params import SKILL, without_library
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
+from skillpm.flows.words import distinct
 
 if TYPE_CHECKING:
+    from skillpm.flows.carried import Result
     from skillpm.flows.change import Guard
     from skillpm.flows.manifest_of import Attach
-    from skillpm.flows.probe import Probed, Result
+    from skillpm.flows.probe import Probed
     from skillpm.spec.manifest import Manifest
     from skillpm.spec.names import SkillName
 
@@ -162,7 +164,7 @@ def _show(state: State, found: "Probed") -> None:
         return
     if found.results:
         rows = [
-            (one.skill, one.metric, *map(_number, (one.base, one.recorded, one.now, one.bound)),
+            (one.skill, one.metric, *distinct(one.base, one.recorded, one.now, one.bound),
              one.samples, "holds" if one.passed else "FAILS")
             for one in found.results
         ]  # fmt: skip
@@ -203,5 +205,6 @@ def plain(one: "Result") -> dict[str, Any]:
         "passed": one.passed,
         "tolerance": one.tolerance,
         "bound": one.bound,
+        "reference": one.reference,
         "samples": one.samples,
     }

@@ -203,7 +203,7 @@ def cache_verify(state: State, *, repair: bool) -> None:
 @cache.command("clean", cls=Command)
 @click.pass_obj
 def cache_clean(state: State) -> None:
-    r"""Remove cached leaves and surveys: they are computed again when they are needed.
+    r"""Remove cached leaves, surveys and measurements, which are computed again when needed.
 
     \b
     skillpm cache clean

@@ -50,8 +50,9 @@ def tidy(setting: Setting) -> None:
 def _sweep_caches(home: Path) -> None:
     """Remove what killed writers of the caches left. Raises `StateError`, `MissingFileError`."""
     with HomeFolder.open(home) as opened, opened.subfolder("cache") as cache:
-        with suppress(SkillpmError), cache.subfolder("leaves") as leaves:
-            sweep_strays(leaves)
+        for name in ("leaves", "measures"):
+            with suppress(SkillpmError), cache.subfolder(name) as files:
+                sweep_strays(files)
         with cache.subfolder("surveys") as surveys:
             for name in surveys.names():
                 with suppress(SkillpmError), surveys.subfolder(name) as survey:

@@ -17,6 +17,8 @@ from skillpm.flows.setting import Setting
 from skillpm.spec.digests import Digest
 from skillpm.store.packs import fetch_pack
 
+_CACHES = ("leaves", "surveys", "measures")
+
 
 @dataclass(frozen=True)
 class SkillSize:
@@ -44,8 +46,7 @@ def cache_info(setting: Setting) -> CacheInfo:
     home, store = setting.home, setting.store
     sizes = {
         "store": size_of(home, "store", "sha256"),
-        "leaves": size_of(home, "cache", "leaves"),
-        "surveys": size_of(home, "cache", "surveys"),
+        **{name: size_of(home, "cache", name) for name in _CACHES},
         "staging": size_of(home, "store", "tmp") + size_of(home, "tmp"),
         "registry": size_of(home, "registry"),
     }
@@ -165,7 +166,7 @@ def _fetch_again(
 
 
 def cache_clean(setting: Setting) -> int:
-    """Remove what can be computed again: cached leaves and surveys; return their bytes."""
+    """Remove what can be computed again: leaves, surveys, measurements; return their bytes."""
     tidy(setting)
-    names = ("leaves", "surveys")
-    return sum(age_out(setting.home, "cache", name, before=inf, dry_run=False) for name in names)
+    home = setting.home
+    return sum(age_out(home, "cache", name, before=inf, dry_run=False) for name in _CACHES)

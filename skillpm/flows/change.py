@@ -13,6 +13,7 @@ from skillpm.errors import StateError
 from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.forecast import forecast_lock
+from skillpm.flows.readable import check_probes
 from skillpm.flows.restore import fetch_all, unrepaired
 from skillpm.flows.setting import Setting
 from skillpm.flows.unverified import unverified_packs
@@ -202,6 +203,8 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     """
     current = project.generation()
     fetch_all(setting, registries, plan.lock)
+    known = {each.digest for each in current.skills}
+    check_probes(setting.store, [s.digest for s in plan.lock.skill if s.digest not in known])
     remember_project(setting, project, plan.lock)
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if not project.has_environment:

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
 from skillpm.flows.manifest_of import Against, Attached
-from skillpm.flows.probe import CAPABILITY
 from skillpm.flows.setting import Advance, Setting
 from skillpm.flows.sidefiles import cut_side_files
 from skillpm.flows.stage import running
 from skillpm.probing.measure import figure, mean, measure
 from skillpm.probing.stand import Stand
 from skillpm.running.runner import Runner
+from skillpm.spec.capabilities import CAPABILITY
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Capability
 from skillpm.spec.oci import PROBES_TYPE

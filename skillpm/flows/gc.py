@@ -188,9 +188,9 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
 
 
 def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
-    """Cached leaves and surveys that were long not used."""
+    """Cached leaves, surveys and measurements that were long not used."""
     now = setting.now.timestamp()
-    for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS)):
+    for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS), ("measures", LEAF_DAYS)):
         before = now - days * _DAY
         done.cache_bytes += age_out(
             setting.home, "cache", name, before=before, dry_run=request.dry_run

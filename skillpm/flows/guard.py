@@ -3,89 +3,29 @@
 Evaluated on the planned set, after its blobs have come and before anything is switched.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from skillpm.environment.generation import differences
 from skillpm.environment.project import Project
-from skillpm.errors import GraftError
+from skillpm.errors import GraftError, ResolutionError, SpecError
+from skillpm.flows.blame import Blame, GuardError
+from skillpm.flows.carried import Carried, Result, carried_by
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Plan
 from skillpm.flows.culprits import smallest_culprits
 from skillpm.flows.fit import reachable
-from skillpm.flows.probe import Result, carried_by
+from skillpm.flows.measured import check_claims, lower_of
 from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
 from skillpm.flows.taken import Taken
 from skillpm.flows.trials import Trials, without
 from skillpm.flows.waysout import Way, way_out
-from skillpm.flows.words import counted
+from skillpm.flows.words import counted, distinct
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
-from skillpm.store.packs import fetch_pack
-
-_SHOWN = 20
-
-
-@dataclass(frozen=True)
-class Blame:
-    """Probes of one skill that fail, and who brings that about.
-
-    `alone`: it fails with nothing else installed, so it is its own culprit. `before`: it fails
-    without the change too. `taken`: the releases that the change takes away are the culprits.
-    """
-
-    victim: SkillName
-    failed: tuple[Result, ...]
-    culprits: tuple[SkillName, ...]
-    alone: bool = False
-    before: bool = False
-    taken: tuple[str, ...] = ()
-
-
-class GuardError(GraftError):
-    """A change that would take a capability away: each failure with its culprits, and a way out."""
-
-    def __init__(self, action: str, blames: Sequence[Blame], lock: Lockfile, way: Way) -> None:
-        self.action = action
-        self.blames = tuple(blames)
-        self.way = way
-        super().__init__("\n".join(self._sentences(lock)), hint=way.hint)
-
-    @property
-    def culprits(self) -> frozenset[SkillName]:
-        """Every skill that is named as a culprit."""
-        return frozenset(skill for blame in self.blames for skill in blame.culprits)
-
-    def _sentences(self, lock: Lockfile) -> Iterator[str]:
-        count = sum(len(blame.failed) for blame in self.blames)
-        yield (
-            f"the guard stopped `{self.action}`: {count} probe{'s' * (count > 1)} would not hold, "
-            "and nothing was changed"
-        )
-        for blame in self.blames[:_SHOWN]:
-            for one in blame.failed:
-                yield (
-                    f"  `{one.skill}` {one.metric}: recorded {one.recorded:.4g}, would be "
-                    f"{one.now:.4g}, may be {one.bound:.4g}"
-                )
-            refs = blame.taken or [lock.skills[skill].ref for skill in blame.culprits]
-            names = " and ".join(f"`{ref}`" for ref in refs)
-            head = "the removal of " if blame.taken else ""
-            yield f"    culprit: {head}{names}, {_why(blame)}"
-        if len(self.blames) > _SHOWN:
-            yield f"  … and {len(self.blames) - _SHOWN} more skills"
-
-
-def _why(blame: Blame) -> str:
-    if blame.alone:
-        return "which does not hold on the base alone: lossy, not routed to, or not what it says"
-    if blame.before:
-        return "installed already: it fails without this change too"
-    if blame.taken:
-        return f"with which `{blame.victim}` holds"
-    return f"without which `{blame.victim}` holds"
+from skillpm.store.packs import fetch_pack, is_complete
 
 
 def guard(
@@ -93,9 +33,11 @@ def guard(
 ) -> tuple[str, ...]:
     """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
 
-    What `graft` would refuse raises what it raises there, without probes too. Costs one composition
-    of the planned set and the probes of all its skills; where one fails, another few of parts of
-    it. Brings the set's blobs into the store.
+    A probe that fails without the change too does not stop it; a note reports it. What `graft`
+    would refuse raises what it raises there, without probes too. Costs one composition of the
+    planned set and the probes of all its skills, and the measurement of each pack that was not
+    measured on this base before; where a probe fails, the installed set and another few of parts.
+    Brings the set's blobs into the store.
     """
     before, lock = project.generation().lockfile, plan.lock
     if lock.same_set(before) or not lock.skill:
@@ -103,28 +45,126 @@ def guard(
     for pack in registries.files:
         fetch_pack(setting.store, pack.digest, pack)
     fetch_all(setting, registries, lock)
-    carried = carried_by(setting, lock, list(lock.skills))
-    unguarded = [skill for skill in lock.skills if skill not in carried]
-    notes = (
-        [f"unguarded, for want of probes: {', '.join(map(str, unguarded))}"] if unguarded else []
-    )
+    carried, notes = _carried(setting, before, lock)
     stage = open_stage(setting, project, device)
     if lock.graft.routed or not carried:
         stage.check(lock)
     if not carried:
-        return tuple(notes)
-    trials = Trials(stage, lock, carried)
+        return notes
+    claims = check_claims(stage, lock, carried, _new(before, lock))
+    trials = Trials(stage, lock, claims.carried)
     results = trials.results(lock.skills)
-    if all(one.passed for one in results):
-        values, skills = counted(len(results), "probe value"), counted(len(carried), "skill")
-        held = f"the guard holds: {values} of {skills}"
-        return (held, *notes)
-    taken = Taken.of(trials, before)
-    blames, leave = _blames(trials, taken, _moved(before, lock), results)
-    wishes = project.read_file().skills if plan.wishes is None else plan.wishes
+    trials, results, old = _without_old_failures(trials, before, results)
+    notes = (*notes, *claims.notes, *old)
+    if claims.false or not all(one.passed for one in results):
+        case = Case(trials, Taken.of(trials, before), _moved(before, lock), claims.false)
+        wishes = project.read_file().skills if plan.wishes is None else plan.wishes
+        raise _refusal(case, plan, results, wishes, notes)
+    return (*_held(results), *notes)
+
+
+def _carried(
+    setting: Setting, before: Lockfile, lock: Lockfile
+) -> tuple[dict[SkillName, Carried], tuple[str, ...]]:
+    """The probes of a planned set. Probes of a new pack must be readable; else a note says why."""
+    found: dict[SkillName, Carried] = {}
+    notes: list[str] = []
+    new, unguarded = _new(before, lock), list[SkillName]()
+    for skill in lock.skills:
+        try:
+            carried = carried_by(setting, lock, [skill])
+        except SpecError as problem:
+            if skill in new:
+                raise
+            notes.append(f"unguarded: {problem.message}")
+            continue
+        found |= carried
+        if not carried:
+            unguarded.append(skill)
+    if unguarded:
+        notes.append(f"unguarded, for want of probes: {', '.join(map(str, unguarded))}")
+    return found, tuple(notes)
+
+
+def _new(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
+    """The skills whose pack was not installed before."""
+    known = before.skills
+    return frozenset(
+        skill
+        for skill, one in after.skills.items()
+        if skill not in known or known[skill].digest != one.digest
+    )
+
+
+def _held(results: Sequence[Result]) -> tuple[str, ...]:
+    if not results:
+        return ()
+    items = counted(sum(one.samples for one in results), "item")
+    probes, skills = counted(len(results), "probe"), {one.skill for one in results}
+    return (f"the guard holds: {probes} ({items}) of {counted(len(skills), 'skill')}",)
+
+
+def _without_old_failures(
+    trials: Trials, before: Lockfile, results: list[Result]
+) -> tuple[Trials, list[Result], tuple[str, ...]]:
+    """Trials and results without the probes that fail in the installed set too, and notes of these.
+
+    Costs one composition of the installed set, where a probe of an installed pack fails.
+    """
+    failed = [one for one in results if not one.passed]
+    stay = {one.skill for one in failed} - _new(before, trials.lock)
+    if not stay or not all(
+        is_complete(trials.stage.setting.store, one.digest) for one in before.skill
+    ):
+        return trials, results, ()
+    earlier = Trials(trials.stage, before, {s: trials.carried[s] for s in sorted(stay)})
+    try:
+        were = {(one.skill, one.metric): one for one in earlier.results(before.skills)}
+    except (GraftError, ResolutionError):  # no model at all: none of its capabilities was there
+        were = {}
+    old = {
+        (one.skill, one.metric): one
+        for one in failed
+        if one.skill in stay
+        and ((one.skill, one.metric) not in were or not were[one.skill, one.metric].passed)
+    }
+    notes = tuple(_old_failure(one, were.get(key)) for key, one in old.items())
+    kept = [one for one in results if (one.skill, one.metric) not in old]
+    return trials.ignoring(old.keys()), kept, notes
+
+
+def _old_failure(failed: Result, before: Result | None) -> str:
+    was = failed.now if before is None else before.now
+    old, now, bound = distinct(was, failed.now, failed.bound)
+    return (
+        f"fails without this change too: `{failed.skill}` {failed.metric} is {old}, would be "
+        f"{now}, may be {bound}"
+    )
+
+
+def _refusal(
+    case: "Case",
+    plan: Plan,
+    results: Sequence[Result],
+    wishes: Iterable[str],
+    notes: Sequence[str],
+) -> GuardError:
+    blames, leave = _blames(case, results)
+    for note in notes:
+        case.trials.stage.setting.say(note)
     alone = any(blame.alone for blame in blames)
-    way = way_out(trials, leave, wishes, alone=alone, fixed=plan.fixed)
-    raise GuardError(plan.action, blames, lock, _keeping(way, taken, blames))
+    way = way_out(case.trials, leave, wishes, alone=alone, fixed=plan.fixed)
+    return GuardError(plan.action, blames, plan.lock, _keeping(way, case.taken, blames))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A planned set that fails; what the change moves and takes away; what packs falsely say."""
+
+    trials: Trials
+    taken: Taken
+    moved: frozenset[SkillName]
+    false: Mapping[SkillName, tuple[Result, ...]]
 
 
 def _keeping(way: Way, taken: Taken, blames: Sequence[Blame]) -> Way:
@@ -147,20 +187,21 @@ def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
 
 
 def _blames(
-    trials: Trials, taken: Taken, moved: frozenset[SkillName], results: Sequence[Result]
+    case: Case, results: Sequence[Result]
 ) -> tuple[tuple[Blame, ...], frozenset[SkillName]]:
     """Blames for what fails, and the skills without which all that is left holds.
 
     One victim is searched for at a time, and what it hangs on is left out; whoever holds then
-    shares its blame. A skill that is left out itself is no victim any more; one that fails for want
-    of what the change takes away is mended by nobody's leaving.
+    shares its blame. One that fails for want of what the change takes away is mended by nobody's
+    leaving; for one that is left out itself, its own culprits are searched at the end.
     """
-    failed = _failed(results)
+    trials, moved = case.trials, case.moved
+    failed = {**_failed(results), **case.false}
     blames: list[Blame] = []
     left_out, wanting = set[SkillName](), set[SkillName]()
     waiting, rest = sorted(failed), frozenset(trials.lock.skills)
     while waiting:
-        blame = _blame(trials, taken, waiting[0], rest, moved & rest)
+        blame = _blame(case, waiting[0], rest, moved & rest)
         if blame.taken:
             blames.append(replace(blame, failed=failed[blame.victim]))
             wanting.add(waiting.pop(0))
@@ -175,14 +216,27 @@ def _blames(
                 skill,
                 failed[skill],
                 blame.culprits if skill == blame.victim else tuple(sorted(gone)),
+                claim=blame.claim and skill == blame.victim,
                 alone=blame.alone and skill == blame.victim,
-                before=blame.before and skill not in moved,
+                installed=blame.installed and skill not in moved,
             )
             for skill in sorted(mended)
         ]
         failed = {**still, **failed}
-        waiting = sorted(still)
+        waiting = sorted({*still, *(case.false.keys() & rest)})
+    blames += _unnamed(case, failed, {blame.victim for blame in blames})
     return tuple(blames), frozenset(left_out)
+
+
+def _unnamed(
+    case: Case, failed: Mapping[SkillName, tuple[Result, ...]], named: set[SkillName]
+) -> list[Blame]:
+    """Blames for the skills that were left out as culprits before their own failure was named."""
+    every = frozenset(case.trials.lock.skills)
+    return [
+        replace(_blame(case, skill, every, case.moved & every), failed=failed[skill])
+        for skill in sorted(failed.keys() - named)
+    ]
 
 
 def _failed(results: Sequence[Result]) -> dict[SkillName, tuple[Result, ...]]:
@@ -196,16 +250,14 @@ def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
 
 
 def _blame(
-    trials: Trials,
-    taken: Taken,
-    victim: SkillName,
-    rest: frozenset[SkillName],
-    moved: frozenset[SkillName],
+    case: Case, victim: SkillName, rest: frozenset[SkillName], moved: frozenset[SkillName]
 ) -> Blame:
-    """Who makes one skill fail in `rest`, which is all that has not been left out so far."""
-    if trials.fails(victim, {victim}):
-        return Blame(victim, (), (victim,), alone=True)
-    own = frozenset({victim})
+    """The cause of one skill's failure in `rest`: all that has not been left out so far."""
+    trials, taken, own = case.trials, case.taken, frozenset({victim})
+    if victim in case.false:
+        return Blame(victim, (), (victim,), claim=True, alone=True)
+    if trials.fails(victim, own):
+        return _blame_required(trials, victim)
     new, old = _in_order(trials.lock, moved - own), _in_order(trials.lock, rest - moved - own)
     settled = own | frozenset(old)
 
@@ -217,5 +269,20 @@ def _blame(
         if lost:
             return Blame(victim, (), lost, taken=taken.refs(lost))
         culprits = smallest_culprits(fails, own, old)
-        return Blame(victim, (), culprits, before=victim not in moved)
+        return Blame(victim, (), culprits, installed=victim not in moved)
     return Blame(victim, (), smallest_culprits(fails, settled, new))
+
+
+def _blame_required(trials: Trials, victim: SkillName) -> Blame:
+    """The cause where a skill fails with nothing but what it requires: itself, or some of that."""
+    store = trials.stage.setting.store
+    below = lower_of(store, trials.lock, victim) | {victim}
+
+    def fails(skills: frozenset[SkillName]) -> bool:
+        lower = (lower_of(store, trials.lock, skill) for skill in skills)
+        return trials.fails(victim, skills.union(*lower), exactly=True)
+
+    required = _in_order(trials.lock, reachable(trials.lock.skills, [victim]) - below)
+    if not required or fails(below):
+        return Blame(victim, (), (victim,), alone=True)
+    return Blame(victim, (), smallest_culprits(fails, below, required))

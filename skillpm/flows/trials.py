@@ -1,12 +1,13 @@
 """Trials: what the probes of a set's skills give with some of the set, or at other weights."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from skillpm.errors import GraftError, ResolutionError
 from skillpm.flows.answering import Answers, answers_of
+from skillpm.flows.carried import Carried, Result, evaluate
 from skillpm.flows.fit import prune, reachable
-from skillpm.flows.probe import Carried, Result, evaluate
+from skillpm.flows.measured import part_of
 from skillpm.flows.stage import Stage
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -56,12 +57,41 @@ class Trials:
         asked = (skill for skill in self.carried if skill in part.skills)
         return all(result.passed for skill in asked for result in self._of(part, skill))
 
-    def fails(self, victim: SkillName, skills: Iterable[SkillName]) -> bool:
-        """Whether any probe of one skill fails in the part with these, or there is no such part."""
+    def fails(
+        self, victim: SkillName, skills: Iterable[SkillName], *, exactly: bool = False
+    ) -> bool:
+        """Whether any probe of one skill fails in the part with these, or there is no such part.
+
+        With what they require, or `exactly` these.
+        """
+        if victim not in self.carried:
+            return False
         try:
-            return not all(one.passed for one in self.results(skills, [victim]))
+            if exactly:
+                found = self._of(part_of(self.lock, frozenset(skills)), victim)
+            else:
+                found = self.results(skills, [victim])
+            return not all(one.passed for one in found)
         except (GraftError, ResolutionError):  # skills of it undo each other, say
             return True
+
+    def ignoring(self, probes: Collection[tuple[SkillName, str]]) -> "Trials":
+        """The same trials, but for some metrics of some skills, which count no more."""
+        if not probes:
+            return self
+        carried = {
+            skill: replace(
+                each,
+                recorded={m: c for m, c in each.recorded.items() if (skill, m) not in probes},
+            )
+            for skill, each in self.carried.items()
+        }
+        known = {
+            key: [one for one in results if (one.skill, one.metric) not in probes]
+            for key, results in self._known.items()
+        }
+        kept = {skill: each for skill, each in carried.items() if each.recorded}
+        return replace(self, carried=kept, _known=known)
 
     def _part(self, skills: Iterable[SkillName], weights: Weights | None) -> Lockfile:
         part = prune(self.lock, skills)

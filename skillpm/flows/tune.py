@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from skillpm.environment.project import Project, basis_of
 from skillpm.errors import GraftError, NotFoundError, StateError
 from skillpm.flows.begin import changing
+from skillpm.flows.carried import Result, carried_by
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, check_unchanged, stored_packs
 from skillpm.flows.fit import misfit
-from skillpm.flows.probe import Result, carried_by
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together
 from skillpm.flows.stage import open_stage

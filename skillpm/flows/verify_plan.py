@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from skillpm.environment.project import Project
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Plan, fetch_all
+from skillpm.flows.restore import fetch_all
+from skillpm.flows.change import Plan, 
 from skillpm.flows.setting import Setting
 from skillpm.flows.unverified import unverified_packs
 from skillpm.store.packs import fetch_pack
@@ -25,6 +26,6 @@ def verify_plan(setting: Setting, project: Project, registries: Registries, plan
         return plan
     for pack in registries.files:
         fetch_pack(setting.store, pack.digest, pack)
-    fetch_all(setting.store, registries, plan.lock)
+    fetch_all(setting, registries, plan.lock)
     notes = setting.verify_packs(setting, project, plan.lock, waiting)
     return replace(plan, notes=(*plan.notes, *notes))

@@ -106,6 +106,11 @@ class Metric:
     higher_is_better: bool
     floor: float
     per_item: bool = False
+    largest: float = 1.0
+
+    def is_possible(self, value: float) -> bool:
+        """Whether any model can have this value: 0 to 1, or to `largest` for a loss in nats."""
+        return 0 <= value <= self.largest
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -140,7 +145,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("multiple_choice", Choice, frozenset({"choices"}), True, 1.0, per_item=True),
         Metric("accuracy", Labelled, frozenset({"text", "label"}), True, 1.0, per_item=True),
         Metric("exact_match", Asked, frozenset({"prompt", "answer"}), True, 1.0, per_item=True),
-        Metric("token_loss", Spoken, frozenset({"text"}), False, 1e-3),
+        Metric("token_loss", Spoken, frozenset({"text"}), False, 1e-3, largest=1e3),
     )
 }  # fmt: skip
 """Every metric; the first whose fields an item has is the one that it is taken for."""

@@ -18,9 +18,10 @@ from skillpm.archive.reader import open_pack
 from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
 from skillpm.flows.ask import InstallRequest
+from skillpm.flows.carried import carried_by
 from skillpm.flows.guard import guard
 from skillpm.flows.install import install
-from skillpm.flows.probe import carried_by, probe
+from skillpm.flows.probe import probe
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage
 from skillpm.flows.trials import Trials
