@@ -174,6 +174,13 @@ def forge_probes(forge: Forge, metric: str, items: list[dict[str, Any]]) -> Forg
     data = "".join(json.dumps(item) + "\n" for item in items).encode()
     forge.layers.append((oci.PROBES_TYPE, data))
     forge.manifest["capabilities"] = [
-        {"name": "probe", "metric": metric, "value": 1.0, "base_value": 0.5, "samples": len(items)}
+        {
+            "name": "probe",
+            "metric": metric,
+            "value": 1.0,
+            "base_value": 0.5,
+            "samples": len(items),
+            "probes": str(Digest.of(data)),
+        }
     ]
     return forge
