@@ -8,7 +8,7 @@ from skillpm.flows.compose import opened
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.verify_on_base import HashedBase, documents_of, verify_on_base
 from skillpm.spec.digests import Digest
-from skillpm.verification.check import check_documents
+from skillpm.verification.check import check_documents, check_shown
 from skillpm.verification.claims import Claim, claims_of
 
 
@@ -37,9 +37,10 @@ def verify_pack(
     pack = open_pack(path)
     for each in opened([pack]):
         each.hash_layers()
-    claims = claims_of(pack.manifest)
+    documents, claims = documents_of(pack), claims_of(pack.manifest)
+    check_shown(documents)
     if base is None:
-        check_documents(documents_of(pack))
+        check_documents(documents)
         return Verified(pack, None, claims)
     model = open_model(base)
     hashed = HashedBase(model, setting.identify(model, "hashing base", cached=False))

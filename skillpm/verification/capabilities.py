@@ -44,7 +44,7 @@ def _check_probed(path: str, stated: Capability, probes: Probes, digest: Digest)
         asked = ", ".join(sorted(probes.items))
         yield Discrepancy(f"{path}.metric", stated.metric, f"one that the probes ask for: {asked}")
         return
-    if stated.probes != digest:
+    if stated.probes not in (None, digest):
         yield Discrepancy(f"{path}.probes", stated.probes, digest)
     count = len(probes.items[stated.metric])
     if stated.samples != count:

@@ -43,7 +43,6 @@ def check_documents(pack: PackDocuments) -> None:
     _refuse(
         manifest,
         [
-            *check_annotations(pack.image, manifest),
             *check_requirements(manifest),
             *check_capabilities(pack),
             *check_signature(pack),
@@ -70,6 +69,14 @@ def check_decoded(pack: PackDocuments, decoded: Decoded, base: BaseFacts) -> Non
             *check_sketch(manifest, decoded.tensors),
         ],
     )
+
+
+def check_shown(pack: PackDocuments) -> None:
+    """Hold what registries show of a pack against its manifest. Raises `FalseManifestError`.
+
+    Nothing of it is read here, so a pack that is installed already is not refused for it.
+    """
+    _refuse(pack.manifest, list(check_annotations(pack.image, pack.manifest)))
 
 
 def _refuse(manifest: Manifest, discrepancies: list[Discrepancy]) -> None:

@@ -12,7 +12,7 @@ from skillpm.spec.oci import PackImage
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """A statement of a manifest that does not hold: where it stands, what it says, what would be so."""
+    """A statement that does not hold: its path, what it says, and what would hold."""
 
     path: str
     stated: object

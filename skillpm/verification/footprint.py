@@ -14,9 +14,7 @@ def check_footprint_form(manifest: Manifest) -> Discrepancies:
     names = [entry.tensor for entry in manifest.footprint]
     for place, (name, expected) in enumerate(zip(names, sorted(names), strict=True)):
         if name != expected:
-            yield Discrepancy(
-                f"footprint[{place}].tensor", name, f"{expected}, in the order of names"
-            )
+            yield Discrepancy(f"footprint[{place}].tensor", name, f"`{expected}`, by name")
             break
     blocks: dict[str, Digest] = {}
     layers: dict[Digest, str] = {}
@@ -27,9 +25,7 @@ def check_footprint_form(manifest: Manifest) -> Discrepancies:
         if blocks.setdefault(block, entry.layer) != entry.layer:
             yield Discrepancy(path, entry.layer, f"one layer for the block `{block}`")
         if layers.setdefault(entry.layer, block) != block:
-            yield Discrepancy(
-                path, entry.layer, f"a layer apart from block `{layers[entry.layer]}`"
-            )
+            yield Discrepancy(path, entry.layer, f"another than `{layers[entry.layer]}` has")
 
 
 def check_entries(manifest: Manifest, decoded: Decoded) -> Discrepancies:

@@ -14,7 +14,7 @@ def check_requirements(manifest: Manifest) -> Discrepancies:
             yield Discrepancy(
                 f"over[{place}]",
                 f"{lower.skill} {lower.version}",
-                "a requirement of exactly that version",
+                "a requirement of exactly it",
             )
 
 
@@ -25,9 +25,7 @@ def check_lower(manifest: Manifest, decoded: Decoded) -> Discrepancies:
     for place, one in enumerate(manifest.over):
         below = lower.get(one.digest)
         if below is None:
-            yield Discrepancy(
-                f"over[{place}].digest", one.digest, "a pack that this one is layered on"
-            )
+            yield Discrepancy(f"over[{place}].digest", one.digest, "a pack of the set below")
             continue
         if one.skill != below.skill:
             yield Discrepancy(f"over[{place}].skill", one.skill, below.skill)
@@ -35,7 +33,7 @@ def check_lower(manifest: Manifest, decoded: Decoded) -> Discrepancies:
             yield Discrepancy(f"over[{place}].version", one.version, below.version)
         if below.base.root != manifest.base.root:
             yield Discrepancy(
-                f"over[{place}].digest", one.digest, f"one of base {manifest.base.root}"
+                f"over[{place}].digest", one.digest, f"a pack of {manifest.base.root}"
             )
     for digest, below in decoded.lower:
         if digest not in named:

@@ -130,6 +130,14 @@ class Forge:
         return write_tar(path, list(self.files().items()))
 
 
+def forge_of(path: Path) -> Forge:
+    """A pack taken apart."""
+    opened = open_pack(path)
+    manifest = json.loads(opened.read(opened.image.config.digest))
+    layers = [(one.media_type, opened.read(one.digest)) for one in opened.image.layers]
+    return Forge(manifest, json.loads(opened.image_bytes), layers)
+
+
 def dump(document: Any) -> bytes:
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -175,10 +183,7 @@ class World:
     packs: dict[str, Path]
 
     def forge(self, scheme: str = "lossless") -> Forge:
-        opened = open_pack(self.packs[scheme])
-        manifest = json.loads(opened.read(opened.image.config.digest))
-        layers = [(one.media_type, opened.read(one.digest)) for one in opened.image.layers]
-        return Forge(manifest, json.loads(opened.image_bytes), layers)
+        return forge_of(self.packs[scheme])
 
     def verify(self, path: Path) -> str:
         """What `skillpm verify --base` says of a pack: its root, or an error."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attack_worlds import Forge, setting_in
+from attack_worlds import Forge, forge_of, setting_in
 
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
@@ -123,10 +123,7 @@ class LieWorld:
 
     def forge(self, name: str) -> Forge:
         """A pack taken apart."""
-        found = open_pack(self.packs[name])
-        manifest = json.loads(found.read(found.image.config.digest))
-        layers = [(one.media_type, found.read(one.digest)) for one in found.image.layers]
-        return Forge(manifest, json.loads(found.image_bytes), layers)
+        return forge_of(self.packs[name])
 
     def lie(self, name: str, manifest: dict[str, Any], path: Path) -> Path:
         """The pack with another manifest, every digest and annotation of it made to fit."""

@@ -1,5 +1,6 @@
 """Packs whose digests hold and whose claims about the base do not, up to the graft."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ ZERO = "sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize("tensor", [EMBED, QUERY, NORM, BUFFER])
-def test_a_false_leaf_of_the_base_is_refused_by_verify_and_graft(
+def test_a_false_leaf_of_the_base_is_refused_by_verify_install_and_graft(
     tensor: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forge = world.forge()
@@ -25,8 +26,16 @@ def test_a_false_leaf_of_the_base_is_refused_by_verify_and_graft(
     project = skillpm_world.World(tmp_path)
     project.project.mkdir()
     monkeypatch.chdir(project.project)
-    project.init(world.base)
-    assert project.run("install", tmp_path / "lie.skillpack").code == 0
+    base = Path(shutil.copytree(world.base, tmp_path / "base"))
+    project.init(base)
+    assert tensor in project.fail("install", tmp_path / "lie.skillpack", code=3, kind="integrity")
+    assert project.installed() == {}
+
+    base.rename(tmp_path / "away")
+    installed = project.ask("install", tmp_path / "lie.skillpack")
+    assert "1 pack not verified" in installed["notes"][0]
+    assert not project.ask("list")["skills"][0]["verified"]
+    (tmp_path / "away").rename(base)
     assert tensor in project.fail("graft", code=3, kind="integrity")
     assert not (project.project / "graft").exists()
 

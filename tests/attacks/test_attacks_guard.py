@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attack_worlds import Forge
+from attack_worlds import Forge, forge_of
 from hostile_tokenizers import ABORTS, HUGE, growing
 from skillpm_world import World, snapshot
 from tiny_learners import MATH_PROBES, Learners, write_probes
 
-from skillpm.archive.reader import open_pack
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 
@@ -27,13 +26,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(found.project)
     return found
-
-
-def forge_of(path: Path) -> Forge:
-    opened = open_pack(path)
-    manifest = json.loads(opened.read(opened.image.config.digest))
-    layers = [(one.media_type, opened.read(one.digest)) for one in opened.image.layers]
-    return Forge(manifest, json.loads(opened.image_bytes), layers)
 
 
 @pytest.mark.parametrize("mode", ["merged", "routed"])
@@ -174,6 +166,13 @@ def forge_probes(forge: Forge, metric: str, items: list[dict[str, Any]]) -> Forg
     data = "".join(json.dumps(item) + "\n" for item in items).encode()
     forge.layers.append((oci.PROBES_TYPE, data))
     forge.manifest["capabilities"] = [
-        {"name": "probe", "metric": metric, "value": 1.0, "base_value": 0.5, "samples": len(items)}
+        {
+            "name": "probe",
+            "metric": metric,
+            "value": 1.0,
+            "base_value": 0.5,
+            "samples": len(items),
+            "probes": str(Digest.of(data)),
+        }
     ]
     return forge

@@ -78,7 +78,8 @@ def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
     assert "forecast from the manifests alone" in shown.out
     row = next(line for line in shown.out.splitlines() if line.startswith("acme/math  acme/tone"))
     assert "100%" in row
-    assert row.endswith("high")
+    assert row.endswith("high (claimed)")
+    assert "not verified on this base: acme/tone" in shown.err
     assert "acme/math (installed) would lose " in shown.out
     assert 'mode = "routed"' in shown.err
     assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""

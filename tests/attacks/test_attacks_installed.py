@@ -1,0 +1,194 @@
+"""What is installed was verified on the base first, and is marked where it was not."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attack_worlds import forge_of
+from cut_packs import CutPacks
+from skillpm_world import World, run_process, snapshot
+from tiny_models import Models, Pair
+
+from skillpm.archive.reader import open_pack
+
+LIES = {"ratio": 1e6, "delta_bytes": 7, "scheme": "graftllm"}
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> World:
+    """A project of its own, where this folder's other tests have an archive."""
+    found = World(tmp_path, cut)
+    found.project.mkdir()
+    monkeypatch.setenv("SKILLPM_HOME", str(found.home))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("SKILLPM_BASE", raising=False)
+    monkeypatch.chdir(found.project)
+    return found
+
+
+@pytest.fixture
+def liar(world: World, math: Pair) -> Path:
+    """A pack whose root is right and whose ratio is not."""
+    forge = forge_of(world.pack(math, "acme/math", "1.0.0"))
+    forge.manifest["compression"]["ratio"] = 1e6
+    return forge.write(world.folder / "liar.skillpack")
+
+
+def test_install_verifies_once_and_remembers(world: World, math: Pair) -> None:
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    first = world.run("install", "acme/math")
+    assert first.code == 0
+    assert "verifying acme/math 1.0.0 on the base" in first.err
+    (row,) = world.ask("list")["skills"]
+    assert row["verified"]
+    world.ask("uninstall", "acme/math")
+    assert "verifying" not in world.run("install", "acme/math").err
+
+
+def test_what_was_verified_is_installed_without_the_tensor_libraries(
+    world: World, math: Pair
+) -> None:
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    world.ask("install", "acme/math")
+    world.ask("rollback", 0)
+    lock = world.lock
+    loaded = (
+        "import sys; from skillpm.cli import main\n"
+        "try: main(['install', 'acme/math', '-q'])\n"
+        "except SystemExit as done: assert done.code == 0\n"
+        "print(sorted({'torch', 'skillpm.flows.verify_on_base'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout
+    assert "acme/math" in world.lock
+    assert lock != world.lock
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_pack_that_lies_is_no_generation(
+    lie: str, world: World, math: Pair, tmp_path: Path
+) -> None:
+    world.init(math[0])
+    forge = forge_of(world.pack(math, "acme/math", "1.0.0"))
+    forge.manifest["compression"][lie] = LIES[lie]
+    path = forge.write(tmp_path / "liar.skillpack")
+    before = snapshot(world.project)
+    said = world.fail("install", path, code=3, kind="integrity")
+    assert "the manifest of acme/math 1.0.0 does not hold:\n  compression." in said
+    assert snapshot(world.project) == before
+    assert world.ask("search")["results"] == [], "nothing was published either"
+
+
+def test_a_published_lie_is_refused_and_its_sound_neighbour_is_not_taken(
+    world: World, math: Pair, models: Models, liar: Path
+) -> None:
+    world.init(math[0])
+    world.ask("publish", liar)
+    world.publish(models.tuned("attn", seed=2), "acme/sql", "1.0.0")
+    said = world.fail("install", "acme/math", "acme/sql", code=3, kind="integrity")
+    assert "acme/math 1.0.0" in said
+    assert world.installed() == {}
+    world.ask("install", "acme/sql")
+
+
+def test_without_the_base_install_says_that_it_verified_nothing(
+    world: World, math: Pair, liar: Path
+) -> None:
+    base = Path(shutil.copytree(math[0], world.folder / "base"))
+    world.init(base)
+    base.rename(world.folder / "away")
+    done = world.ask("install", liar)
+    (note,) = done["notes"]
+    assert note.startswith("1 pack not verified: there is no model at")
+    assert not world.ask("list")["skills"][0]["verified"]
+    assert "never here" in world.run("list").out
+    findings = world.ask("audit")["findings"]
+    assert ("low", "unverified") in {(one["level"], one["code"]) for one in findings}
+
+    (world.folder / "away").rename(base)
+    found = world.ask("audit", code=3)["findings"]
+    (false,) = [one for one in found if one["code"] == "manifest-false"]
+    assert (false["level"], false["skill"]) == ("critical", "acme/math")
+    assert "compression.ratio" in false["message"]
+    assert "compression.ratio" in world.fail("install", code=3, kind="integrity")
+
+
+def test_another_base_in_its_place_is_said_and_verifies_nothing(
+    world: World, math: Pair, models: Models
+) -> None:
+    base = Path(shutil.copytree(math[0], world.folder / "base"))
+    world.init(base)
+    world.publish(math, "acme/math", "1.0.0")
+    shutil.rmtree(base)
+    shutil.copytree(models.pair("bf16")[0], base)
+    (note,) = world.ask("install", "acme/math")["notes"]
+    assert "and not the project's base" in note
+
+
+def test_a_strangers_project_cannot_vouch_for_a_pack(world: World, math: Pair, liar: Path) -> None:
+    world.init(math[0])
+    opened = open_pack(liar)
+    root = str(opened.manifest.base.root)
+    record = {"pack": str(opened.digest), "base": root, "rules": 99}
+    folder = world.project / ".skillpm" / "verified"
+    folder.mkdir()
+    name = f"{opened.digest.hex}-{root.removeprefix('sha256:')}.json"
+    (folder / name).write_text(json.dumps(record))
+    world.fail("install", liar, code=3, kind="integrity")
+
+
+def test_what_was_never_verified_is_marked_before_it_is_installed(
+    world: World, math: Pair, models: Models
+) -> None:
+    world.init(math[0])
+    path = world.pack(math, "acme/math", "1.0.0")
+    world.ask("publish", path)
+    assert [one["verified"] for one in world.ask("search", "math")["results"]] == [False]
+    assert [one["verified"] for one in world.ask("show", "acme/math")["releases"]] == [False]
+    assert world.ask("install", "acme/math", "--dry-run")["unverified"] == ["acme/math"]
+    assert world.ask("inspect", path)["verified_on"] == []
+    assert "never here" in world.run("inspect", path).out
+
+    root = world.ask("verify", path, "--base", math[0])["result_root"]
+    assert root
+    assert [one["verified"] for one in world.ask("search", "math")["results"]] == [True]
+    assert [one["verified"] for one in world.ask("show", "acme/math")["releases"]] == [True]
+    assert world.ask("install", "acme/math", "--dry-run")["unverified"] == []
+    assert world.ask("inspect", path)["verified_on"] == [world.ask("identify", math[0])["root"]]
+
+
+def test_claims_are_shown_by_verify_and_inspect(world: World, math: Pair) -> None:
+    path = world.pack(math, "acme/math", "1.0.0", "--summary", "adds up", "--scheme", "graftllm")
+    for command in (("inspect", path), ("verify", path), ("verify", path, "--base", math[0])):
+        document = world.ask(*command)
+        claims = {one["path"]: one for one in document["claims"]}
+        assert claims["summary"]["value"] == "adds up"
+        assert claims["compression.relative_error"]["reason"] == "needs the tuned model"
+        shown = world.run(*command).out
+        assert "claimed by the author, and not checked:" in shown
+        assert "compression.relative_error" in shown
+
+
+def test_a_bundle_is_verified_where_it_arrives(
+    world: World, math: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    world.ask("install", "acme/math")
+    world.ask("bundle", world.folder / "all.skillbundle")
+    away = World(tmp_path / "away")
+    away.project.mkdir(parents=True)
+    monkeypatch.chdir(away.project)
+    done = run_process(
+        "install", "--from", world.folder / "all.skillbundle", "--base", math[0],
+        SKILLPM_HOME=str(away.home),
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "verifying acme/math 1.0.0 on the base" in done.err
