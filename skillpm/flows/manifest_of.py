@@ -19,6 +19,7 @@ from skillpm.flows.anypack import AnyPack
 from skillpm.flows.setting import Setting
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import (
+    ArchitectureFacts,
     BaseRef,
     Capability,
     Compression,
@@ -94,6 +95,7 @@ class Against:
     differing: list[Pair]
     renaming: Renaming
     files: Callable[[str], bytes | None]
+    facts: ArchitectureFacts
 
 
 Attach = Callable[[Setting, Against], Attached]
@@ -155,7 +157,7 @@ def build_manifest(
             hint="`--scheme lossless` keeps all of it",
         )
     manifest = Manifest(
-        format=1,
+        format=2,
         skill=request.skill,
         version=request.version,
         summary=request.summary,
@@ -171,6 +173,10 @@ def build_manifest(
         footprint=footprint,
         result_root=merkle_root(leaves),
         files=[file for file, _ in cut.side],
+        architecture_facts=against.facts,
+        requires_capabilities=[],
+        lineage=[],
+        must_understand=[],
         sketch=encode_sketch(sum_sketches(one.sketch for one in cut.measured.values())),
         provenance=Provenance(
             method=request.method,

@@ -1,13 +1,14 @@
 """The manifest: the JSON document that describes a SkillPack (contract, section 4)."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
-from skillpm.spec.dtypes import BITS, RANK_LIMIT, TensorSpec
+from skillpm.spec.dtypes import BITS
 from skillpm.spec.fields import (
     WHOLE,
     DigestField,
@@ -17,112 +18,42 @@ from skillpm.spec.fields import (
     VersionField,
     collect,
 )
+from skillpm.spec.manifest_parts import (
+    KEY_LENGTH,
+    Ancestor,
+    ArchitectureFacts,
+    BaseRef,
+    Capability,
+    Change,
+    Compression,
+    ConfigKey,
+    FootprintEntry,
+    Kind,
+    ModuleSummary,
+    Over,
+    Provenance,
+    RequiredCapability,
+    SideFile,
+)
 from skillpm.spec.safetensors import METADATA
-from skillpm.spec.sidefiles import check_name
+from skillpm.spec.sidefiles import REMOVED, check_side_file
+from skillpm.version import __version__
 
-FORMAT = 1
-Change = Literal["changed", "added", "removed", "resized"]
-Kind = Literal["embedding", "head", "attention", "mlp", "norm", "other"]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Number = Annotated[float, Field(strict=False)]
-
-
-class BaseRef(Document):
-    """The base that a pack was cut from."""
-
-    name: str
-    root: DigestField
-    architecture: str
-    dtype: str
-    parameters: Count
-    tensors: Count
-
-
-class Over(Document):
-    """A release that the pack lies on top of."""
-
-    skill: SkillNameField
-    version: VersionField
-    digest: DigestField
-
-
-class Capability(Document):
-    """A measured capability: what the tuned model and the base reach."""
-
-    name: str
-    metric: str
-    value: Number
-    base_value: Number | None = None
-    samples: Count | None = None
-
-
-class ModuleSummary(Document):
-    """Compression of all tensors of one kind of module."""
-
-    codec: str
-    bytes: Count
-    relative_error: Number | None
-
-
-class Compression(Document):
-    """How the delta was compressed: bytes of payload, dense bytes, and ‖Δ-Δ̂‖/‖Δ‖."""
-
-    scheme: str
-    settings: dict[str, Any]
-    payload_bytes: Count
-    delta_bytes: Count
-    ratio: Number
-    relative_error: Number | None
-    modules: dict[Kind, ModuleSummary]
-
-
-class FootprintEntry(Document):
-    """One tensor that the pack touches.
-
-    `leaf` is that of the base (None where the base lacks it), `result` the leaf after this pack
-    alone (None where removed), `layer` the digest of the payload layer that holds its parts.
-    """
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    tensor: str
-    change: Change
-    shape: tuple[Count, ...] = Field(strict=False, max_length=RANK_LIMIT)
-    dtype: str
-    leaf: DigestField | None
-    result: DigestField | None
-    codec: str
-    layer: DigestField | None
-    source: str | None = Field(default=None, alias="from")
-
-    @property
-    def spec(self) -> TensorSpec:
-        """The tensor after this pack."""
-        return TensorSpec(self.tensor, self.dtype, self.shape)
-
-
-class SideFile(Document):
-    """A file beside the tensors; `kind` is `merge-patch` (RFC 7396) or `file`."""
-
-    path: str
-    digest: DigestField
-    kind: Literal["merge-patch", "file"]
-
-
-class Provenance(Document):
-    """Where the skill came from, as far as its author says."""
-
-    method: str | None = None
-    sources: list[str] = Field(default_factory=list)
-    data: list[str] = Field(default_factory=list)
-    flops: Number | None = None
-    tool: str | None = None
+__all__ = (
+    "FORMAT", "Ancestor", "ArchitectureFacts", "BaseRef", "Capability", "Change", "Compression",
+    "FootprintEntry", "Kind", "Manifest", "ModuleSummary", "Over", "Provenance",
+    "RequiredCapability", "SideFile", "parse_manifest",
+)  # fmt: skip
+FORMAT = 2
+MUST_LIMIT = 64
+"""Keys in `must_understand`."""
+LINEAGE_LIMIT = 1024
 
 
 class Manifest(Document):
     """A SkillPack's manifest. `canonical` is its one written form."""
 
-    format: Annotated[Literal[1], WHOLE]
+    format: Annotated[Literal[2], WHOLE]
     skill: SkillNameField
     version: VersionField
     summary: str
@@ -138,12 +69,21 @@ class Manifest(Document):
     footprint: list[FootprintEntry]
     result_root: DigestField
     files: list[SideFile]
+    architecture_facts: ArchitectureFacts
+    requires_capabilities: list[RequiredCapability] = Field(max_length=LINEAGE_LIMIT)
+    lineage: list[Ancestor] = Field(max_length=LINEAGE_LIMIT)
+    must_understand: list[ConfigKey] = Field(max_length=MUST_LIMIT)
     sketch: str
     provenance: Provenance
 
     def canonical(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
         return json.canonical(self.plain())
+
+    @property
+    def carried(self) -> list[SideFile]:
+        """The side files that the pack has bytes of: all but removed ones."""
+        return [file for file in self.files if file.kind != REMOVED]
 
     @property
     def ref(self) -> str:
@@ -154,12 +94,7 @@ class Manifest(Document):
 def parse_manifest(data: bytes) -> Manifest:
     """Read a manifest; raise `SpecError` with every problem, each with its path."""
     plain = json.parse_object(data, "the manifest")
-    known = plain.get("format")
-    if isinstance(known, int) and known > FORMAT:
-        raise SpecError(
-            f"the manifest has format {known}; this skillpm reads format {FORMAT}",
-            hint=f"install a skillpm that reads format {known}",
-        )
+    _check_readable(plain)
     problems = Problems("the manifest")
     manifest = collect(Manifest, plain, problems)
     problems.extend(_cross_checks(manifest) if manifest else _partial_checks(plain))
@@ -167,6 +102,38 @@ def parse_manifest(data: bytes) -> Manifest:
     if manifest is None:
         raise AssertionError
     return manifest
+
+
+def _check_readable(plain: dict[str, Any]) -> None:
+    """Raise `SpecError` for a format or a required key that this skillpm does not read."""
+    number = plain.get("format")
+    if type(number) is int and number == 1:
+        raise SpecError(
+            "the manifest has format 1, which was never published; "
+            f"this skillpm reads format {FORMAT}",
+            hint="pack the skill again: `skillpm pack BASE TUNED --name … --version …`",
+        )
+    if type(number) is int and number > FORMAT:
+        raise SpecError(
+            f"the manifest has format {number}; this skillpm reads format {FORMAT}",
+            hint=f"install a skillpm that reads format {number}",
+        )
+    named = {key for key in _listed(plain, "must_understand") if isinstance(key, str)}
+    unknown = sorted(named - Manifest.model_fields.keys())
+    if unknown:
+        shown = ", ".join(f"{key[:KEY_LENGTH]!r}" for key in unknown[:MUST_LIMIT])
+        raise SpecError(
+            f"the manifest is read only by who knows its {shown}; skillpm {__version__} does not",
+            hint=f"`pip install 'skillpm-graft>={_maker(plain)}'` installs a version that does",
+        )
+
+
+def _maker(plain: dict[str, Any]) -> str:
+    """The version of skillpm that made a manifest, as far as it says so."""
+    provenance = plain.get("provenance")
+    tool = provenance.get("tool") if isinstance(provenance, dict) else None
+    known = re.fullmatch(r"skillpm ([0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6})", str(tool)[:64])
+    return known[1] if known and known[1] != __version__ else f"{__version__},!={__version__}"
 
 
 def _partial_checks(plain: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -200,6 +167,7 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
             yield f"{path}.{field}", problem
     yield from _file_checks(dict(enumerate(manifest.files)))
     yield from _need_checks(manifest)
+    yield from _claim_checks(manifest)
 
 
 def _need_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -215,16 +183,40 @@ def _need_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
             yield f"over[{position}]", f"`requires` does not name {lower.skill} ={lower.version}"
 
 
+def _claim_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What format 2 adds: facts of the architecture, required capabilities and lineage."""
+    facts = manifest.architecture_facts
+    if facts.library is None and (facts.tied or facts.names or facts.config_keys):
+        yield "architecture_facts.library", "facts without the library that they come from"
+    if len(set(facts.config_keys)) < len(facts.config_keys):
+        yield "architecture_facts.config_keys", "a key stands twice"
+    for name, target in facts.tied.items():
+        if name == target:
+            yield "architecture_facts.tied", f"{name!r} is tied to itself"
+    needs = [(need.capability, need.metric) for need in manifest.requires_capabilities]
+    for position, named in enumerate(needs):
+        if named in needs[:position]:
+            yield f"requires_capabilities[{position}]", f"{named[0]!r} stands twice"
+    releases = [(ancestor.skill, str(ancestor.version)) for ancestor in manifest.lineage]
+    for position, release in enumerate(releases):
+        if release in releases[:position]:
+            yield f"lineage[{position}]", f"`{release[0]}` {release[1]} stands twice"
+        if release == (manifest.skill, str(manifest.version)):
+            yield f"lineage[{position}]", "a release does not come from itself"
+
+
 def _file_checks(files: dict[int, SideFile]) -> Iterator[tuple[str, str]]:
-    paths: set[str] = set()
+    paths: dict[str, str] = {}
     for position, file in files.items():
         try:
-            check_name(file.path)
+            check_side_file(file.path, file.kind)
         except SpecError as problem:
             yield f"files[{position}].path", problem.message
-        if file.path in paths:
-            yield f"files[{position}].path", f"{file.path!r} stands twice"
-        paths.add(file.path)
+        folded = file.path.casefold()
+        if folded in paths:
+            same = "" if paths[folded] == file.path else f", as {paths[folded]!r}"
+            yield f"files[{position}].path", f"{file.path!r} stands twice{same}"
+        paths.setdefault(folded, file.path)
 
 
 def _entry_checks(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:

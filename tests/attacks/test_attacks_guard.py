@@ -140,7 +140,7 @@ def test_files_of_strangers_that_libraries_choke_on_end_in_an_error_of_ours(
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
     forge_probes(forge, "token_loss", [{"text": "1+2=3. "}])
     if "layers" in told:
-        _with_file(forge, "config.json", {"num_hidden_layers": 10**6}, "merge-patch")
+        _with_file(forge, "config.json", {"num_hidden_layers": 10**6}, "patch")
     else:
         plain = json.loads((learners.base / "tokenizer.json").read_text())
         _with_file(forge, "tokenizer.json", plain | told, "file")

@@ -68,9 +68,73 @@ LIES = {
     "a number that is infinite in words": _within("compression", ratio="Infinity"),
     "an integer beyond every float": _within("compression", ratio=10**400),
     "no footprint": _top(footprint=[]),
-    "a format of the future": _top(format=2),
+    "a format of the future": _top(format=3),
+    "a format that was never published": _top(format=1),
     "a format that is true": _top(format=True),
-    "a format that is a fraction": _top(format=1.0),
+    "a format that is a fraction": _top(format=2.0),
+    "a key that must be understood and is unknown": _top(must_understand=["sparsity"]),
+    "a part of a known key that must be understood": _top(must_understand=["files.kind"]),
+    "a known key in capitals": _top(must_understand=["Files"]),
+    "very many keys that must be understood": _top(must_understand=["files"] * 1000),
+    "a config key that is no identifier": _within("architecture_facts", config_keys=["a b"]),
+    "a config key of a megabyte": _within("architecture_facts", config_keys=["a" * 2**20]),
+    "very many config keys": _within(
+        "architecture_facts", config_keys=[f"k{n}" for n in range(10**5)]
+    ),
+    "a config key that stands twice": _within("architecture_facts", config_keys=["a", "a"]),
+    "facts of no library": _within("architecture_facts", library=None, config_keys=["a"]),
+    "a tensor that is tied to itself": _within("architecture_facts", tied={"a": "a"}),
+    "a tie to nothing": _within("architecture_facts", tied={"a": ""}),
+    "a name with a NUL": _within("architecture_facts", names={"a\0": "b"}),
+    "facts that are a list": _top(architecture_facts=[]),
+    "a required capability of no probes": _top(
+        requires_capabilities=[{"capability": "a", "metric": "b", "at_least": 1}]
+    ),
+    "a required capability beyond numbers": _top(
+        requires_capabilities=[
+            {"capability": "a", "metric": "b", "at_least": 10**400, "probes": ZERO}
+        ]
+    ),
+    "a required capability that stands twice": _top(
+        requires_capabilities=[
+            {"capability": "a", "metric": "b", "at_least": 1, "probes": ZERO}
+        ] * 2
+    ),
+    "an ancestor of no base": _top(
+        lineage=[{"skill": "acme/a", "version": "1.0.0", "digest": ZERO}]
+    ),
+    "an ancestor that stands twice": _top(
+        lineage=[{"skill": "acme/a", "version": "1.0.0", "digest": ZERO, "base": ZERO}] * 2
+    ),
+    "a skill that comes from itself": lambda manifest: manifest.update(
+        lineage=[{
+            "skill": manifest["skill"], "version": manifest["version"], "digest": ZERO,
+            "base": ZERO,
+        }]
+    ),
+    "probes that are no digest": lambda manifest: manifest.update(
+        capabilities=[{"name": "a", "metric": "b", "value": 1, "probes": "x"}]
+    ),
+    "a file of another kind": _top(
+        files=[{"path": "vocab.txt", "digest": ZERO, "kind": "merge-patch"}]
+    ),
+    "a config that is a file": _top(
+        files=[{"path": "config.json", "digest": ZERO, "kind": "file"}]
+    ),
+    "a config that is removed": _top(
+        files=[{"path": "tokenizer_config.json", "digest": ZERO, "kind": "removed"}]
+    ),
+    "a config in another spelling": _top(
+        files=[{"path": "Config.json", "digest": ZERO, "kind": "patch"}]
+    ),
+    "a licence that is removed": _top(
+        files=[{"path": "LICENSE.txt", "digest": ZERO, "kind": "removed"}]
+    ),
+    "files that differ in case alone": _top(
+        files=[
+            {"path": name, "digest": ZERO, "kind": "removed"} for name in ("vocab.txt", "Vocab.txt")
+        ]
+    ),
     "over without requires": _top(
         over=[{"skill": "acme/low", "version": "1.0.0", "digest": ZERO}]
     ),
@@ -107,8 +171,8 @@ def test_every_problem_of_a_manifest_is_told_at_once(world: World, tmp_path: Pat
 
 def test_a_future_format_names_the_version_that_reads_it(world: World, tmp_path: Path) -> None:
     forge = world.forge()
-    forge.manifest["format"] = 2
-    assert "format 2" in str(refuse(world, forge, tmp_path).hint)
+    forge.manifest["format"] = 3
+    assert "format 3" in str(refuse(world, forge, tmp_path).hint)
 
 
 @pytest.mark.parametrize("path", [
@@ -128,7 +192,7 @@ def test_side_files_of_other_names_are_refused(path: str, world: World, tmp_path
     b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":1e999}', b'{"a":"\\ud800"}', b"\xff", b"[" * 100_000,
     b"[" * 70 + b"]" * 70, b'{"auto\\u005fmap":{}}', b'[{"auto_map":1}]',
 ])  # fmt: skip
-@pytest.mark.parametrize("kind", ["merge-patch", "file"])
+@pytest.mark.parametrize("kind", ["patch", "file"])
 def test_side_files_of_unsound_content_are_refused(
     patch: bytes, kind: str, world: World, tmp_path: Path
 ) -> None:

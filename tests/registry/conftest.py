@@ -58,7 +58,7 @@ def delta_of(data: bytes) -> bytes:
 
 def manifest_of(payloads: tuple[bytes, ...], **changes: Any) -> bytes:
     plain: dict[str, Any] = {
-        "format": 1, "skill": "acme/math", "version": "1.0.0", "summary": "Adds numbers",
+        "format": 2, "skill": "acme/math", "version": "1.0.0", "summary": "Adds numbers",
         "license": "Apache-2.0", "authors": [], "created": "2024-05-17T12:00:00Z",
         "base": {
             "name": "tiny", "root": ROOT, "architecture": "BertModel", "dtype": "F32",
@@ -74,6 +74,8 @@ def manifest_of(payloads: tuple[bytes, ...], **changes: Any) -> bytes:
             "leaf": ROOT, "result": ROOT, "codec": "planes", "layer": str(Digest.of(payload)),
         } for number, payload in enumerate(payloads)],
         "result_root": ROOT, "files": [], "sketch": "", "provenance": {},
+        "architecture_facts": {"tied": {}, "names": {}, "config_keys": [], "library": None},
+        "requires_capabilities": [], "lineage": [], "must_understand": [],
     }  # fmt: skip
     # Not canonical: ASCII escapes let a test write text that UTF-8 cannot.
     return json.dumps(plain | changes).encode()

@@ -22,7 +22,7 @@ ENTRY = {
 def manifest_plain() -> dict[str, Any]:
     """A manifest with something in every part."""
     return {
-        "format": 1,
+        "format": 2,
         "skill": "acme/math",
         "version": "1.2.0",
         "summary": "adds up",
@@ -55,7 +55,18 @@ def manifest_plain() -> dict[str, Any]:
             {**ENTRY, "tensor": "new.w", "change": "added", "leaf": None, "from": "old.w"},
         ],
         "result_root": B,
-        "files": [{"path": "config.json", "digest": C, "kind": "merge-patch"}],
+        "files": [{"path": "config.json", "digest": C, "kind": "patch"}],
+        "architecture_facts": {
+            "tied": {"lm_head.weight": "model.embed_tokens.weight"},
+            "names": {"model": "language_model"},
+            "config_keys": ["hidden_size", "text_config.hidden_size"],
+            "library": "transformers 5.24.0",
+        },
+        "requires_capabilities": [
+            {"capability": "sums", "metric": "accuracy", "at_least": 0.5, "probes": C}
+        ],
+        "lineage": [{"skill": "acme/a", "version": "0.1.0", "digest": A, "base": B}],
+        "must_understand": ["lineage"],
         "sketch": "",
         "provenance": {"method": "sft", "sources": ["x"], "flops": 1e18},
     }

@@ -17,6 +17,13 @@ GONE = "a removed tensor has neither `result` nor `layer`"
 LOWER = {"skill": "acme/z", "version": "1.0.0", "digest": A}
 CODE = {"path": "run.py", "digest": A, "kind": "file"}
 FILE = {"path": "a.txt", "digest": A, "kind": "file"}
+FACTS = manifest_plain()["architecture_facts"]
+NEED = manifest_plain()["requires_capabilities"][0]
+ANCESTOR = manifest_plain()["lineage"][0]
+
+
+def _file(path: str, kind: str) -> dict[str, str]:
+    return {"path": path, "digest": A, "kind": kind}
 
 
 def parse(plain: Any) -> Manifest:
@@ -63,9 +70,11 @@ def test_a_key_that_lacks_is_named(key: str) -> None:
 
 
 def test_another_format_is_refused_with_the_version_that_reads_it() -> None:
-    with pytest.raises(SpecError, match="format 7; this skillpm reads format 1") as caught:
+    with pytest.raises(SpecError, match="format 7; this skillpm reads format 2") as caught:
         parse({"format": 7})
     assert caught.value.hint == "install a skillpm that reads format 7"
+    with pytest.raises(SpecError, match="format 1, which was never published"):
+        parse({**manifest_plain(), "format": 1})
     for bad in (0, -1, "1", None, True, 1.0, [1]):
         assert any(
             line.startswith("format: ") for line in problems({**manifest_plain(), "format": bad})
@@ -125,11 +134,67 @@ def test_a_removed_tensor_has_no_result() -> None:
         ("files", [CODE], "files[0].path: 'run.py': side files end in one of"),
         ("files", [FILE, FILE], "files[1].path: 'a.txt' stands twice"),
         ("footprint", [], "footprint: it is empty"),
+        ("files", [_file("config.json", "file")], "files[0].path: `config.json` is carried as a"),
+        ("files", [_file("tokenizer_config.json", "removed")], "files[0].path: `tokenizer_config"),
+        ("files", [_file("Config.JSON", "patch")], "files[0].path: 'Config.JSON' is written"),
+        ("files", [_file("config.4.9.0.json", "patch")], "files[0].path: 'config.4.9.0.json'"),
+        ("files", [_file("merges.txt", "patch")], "files[0].path: 'merges.txt' is no JSON file"),
+        ("files", [_file("LICENSE.txt", "removed")], "files[0].path: 'LICENSE.txt' is a licence"),
+        ("files", [FILE, _file("A.txt", "removed")], "files[1].path: 'A.txt' stands twice, as 'a"),
+        ("files", [_file("model.safetensors", "removed")], "files[0].path: 'model.safetensors'"),
+        ("architecture_facts", FACTS | {"library": None}, "architecture_facts.library: facts"),
+        (
+            "architecture_facts",
+            FACTS | {"config_keys": ["a", "a"]},
+            "architecture_facts.config_keys: a key stands twice",
+        ),
+        (
+            "architecture_facts",
+            FACTS | {"config_keys": ["a b"]},
+            "architecture_facts.config_keys[0]: expected a key of a config",
+        ),
+        (
+            "architecture_facts",
+            FACTS | {"config_keys": ["a" * 65]},
+            "architecture_facts.config_keys[0]: expected a key of a config",
+        ),
+        (
+            "architecture_facts",
+            FACTS | {"config_keys": [f"k{n}" for n in range(5000)]},
+            "architecture_facts.config_keys: List should have at most 4096 items",
+        ),
+        ("architecture_facts", FACTS | {"tied": {"a": "a"}}, "architecture_facts.tied: 'a' is tie"),
+        ("requires_capabilities", [NEED, NEED], "requires_capabilities[1]: 'sums' stands twice"),
+        (
+            "requires_capabilities",
+            [NEED | {"at_least": "much"}],
+            "requires_capabilities[0].at_least: Input should be a valid number",
+        ),
+        ("lineage", [ANCESTOR, ANCESTOR], "lineage[1]: `acme/a` 0.1.0 stands twice"),
+        (
+            "lineage",
+            [ANCESTOR | {"skill": "acme/math", "version": "1.2.0"}],
+            "lineage[0]: a release does not come from itself",
+        ),
     ],
 )  # fmt: skip
 def test_parts_that_do_not_fit_together_are_reported(key: str, value: Any, problem: str) -> None:
     found = problems({**manifest_plain(), key: value})
     assert found[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("tool", "version"), [("skillpm 9.1.0", ">=9.1.0"), ("skillpm 9.1.0; rm", "!="), (None, "!=")]
+)
+def test_a_key_that_must_be_understood_and_is_not_names_the_version_that_does(
+    tool: str | None, version: str
+) -> None:
+    plain = {**manifest_plain(), "must_understand": ["files", "sparsity"]}
+    plain["provenance"] = {"tool": tool}
+    with pytest.raises(SpecError, match="'sparsity'; skillpm") as caught:
+        parse(plain)
+    assert version in str(caught.value.hint)
+    assert "'files'" not in caught.value.message
 
 
 def test_a_tensor_that_only_a_lower_skill_has_needs_no_leaf_of_the_base() -> None:

@@ -38,12 +38,16 @@ def _manifest(layer: bytes, patch: bytes) -> bytes:
     }  # fmt: skip
     base = {"name": "b", "root": ROOT, "architecture": "a", "dtype": "U8"}
     base |= {"parameters": 1, "tensors": 1}
-    file = {"path": "config.json", "digest": str(Digest.of(patch)), "kind": "merge-patch"}
+    file = {"path": "config.json", "digest": str(Digest.of(patch)), "kind": "patch"}
     return json.canonical({
-        "format": 1, "skill": "acme/one", "version": "1.0.0", "summary": "", "license": None,
+        "format": 2, "skill": "acme/one", "version": "1.0.0", "summary": "", "license": None,
         "authors": [], "created": "2024-05-17T00:00:00Z", "base": base, "over": [],
         "requires": [], "conflicts": [], "capabilities": [], "compression": compression,
         "footprint": [entry], "result_root": ROOT, "files": [file], "sketch": "", "provenance": {},
+        "architecture_facts": {
+            "tied": {}, "names": {}, "config_keys": ["a"], "library": "transformers 5.24.0",
+        },
+        "requires_capabilities": [], "lineage": [], "must_understand": [],
     })  # fmt: skip
 
 
