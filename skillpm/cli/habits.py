@@ -107,15 +107,18 @@ def doctor(state: State) -> None:
     skillpm doctor --json
     """
     from skillpm.flows.doctor import examine
+    from skillpm.flows.doctor_sandbox import examine_sandbox
 
-    checks = examine(make_setting(state))
+    sandbox, report = examine_sandbox()
+    checks = [*examine(make_setting(state)), sandbox]
     failed = any(check.status == "fail" for check in checks)
     if state.json:
         rows = [
             {"check": c.name, "status": c.status, "message": c.message, "hint": c.hint}
             for c in checks
         ]
-        emit_json({"ok": not failed, "checks": rows})
+        layers = report.to_dict() if report else None
+        emit_json({"ok": not failed, "checks": rows, "sandbox": layers})
     else:
         for check in checks:
             emit_line(f"{check.status:<4}  {check.name:<12}  {clean(check.message)}")

@@ -9,27 +9,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skillpm.checkpoint.model import open_checkpoint
 from skillpm.sandbox.errors import FailureKind, ForeignWorkError
-from skillpm.sandbox.policy import SandboxPolicy
+from skillpm.sandbox.policy import SandboxLimits, SandboxPolicy
 from skillpm.sandbox.process import Sandbox
 from skillpm.sandbox.session import SandboxSession
 from skillpm.spec.sidefiles import READ_SUFFIXES, suffix_of
 
 SECONDS = 60.0
 """What one tokenizer may take in all, after its process has started."""
+_CONFIG_SECONDS = 120
+"""Of a processor, to build a model of a config without its values."""
+_PATIENCE = 5 * _CONFIG_SECONDS
+"""Seconds in which a busy machine gives as many of a processor."""
 _LARGEST = 128 << 20
 """Bytes of one file that a tokenizer reads."""
 _LONGEST = 1 << 18
 _INTEGER = 1 << 62
-_POLICY = SandboxPolicy("skillpm.running.tokenizer_worker", hidden=("torch",))
+_TOKENIZERS = SandboxPolicy("skillpm.running.tokenizer_worker", hidden=("torch",))
+"""Without torch, transformers starts in less than half the time."""
+_CONFIGS = SandboxPolicy(
+    "skillpm.running.config_worker", SandboxLimits(processor_seconds=_CONFIG_SECONDS)
+)
 
 
 @dataclass
 class ForeignModelFiles:
-    """A sandbox for the small files of models; it is started when it is first needed."""
+    """The sandboxes for the small files of models; each is started when it is first needed."""
 
     seconds: float = SECONDS
-    _sandbox: Sandbox = field(default_factory=lambda: Sandbox(_POLICY), repr=False)
+    _sandbox: Sandbox = field(default_factory=lambda: Sandbox(_TOKENIZERS), repr=False)
+    _configs: Sandbox = field(default_factory=lambda: Sandbox(_CONFIGS), repr=False)
 
     def tokenizer(self, folder: Path) -> "ForeignTokenizer":
         """The tokenizer in a folder, which may be removed then; ends the one before it.
@@ -42,11 +52,16 @@ class ForeignModelFiles:
         return ForeignTokenizer(session, **{name: _integer(answer.get(name)) for name in names})
 
     def check_config(self, folder: Path) -> None:
-        """Raise `ForeignWorkError` where a config takes more than the sandbox gives, or is none.
+        """Raise `ForeignWorkError` unless the config of a model's folder describes its tensors.
 
-        Afterwards transformers may read it in this process: it takes what it took there.
+        The model is built of it on the `meta` device, in the sandbox. Afterwards transformers may
+        read the config in this process: it takes the time and memory that it took there.
         """
-        _asked(self._open(folder), {"config": None}, "config")
+        specs = open_checkpoint(folder).specs
+        request = {"specs": {name: [spec.dtype, spec.shape] for name, spec in specs.items()}}
+        session = self._configs.open(small_files(folder), _PATIENCE)
+        _asked(session, request, "config")
+        self._configs.end_session()
 
     def changed_settings(self, old: bytes, new: bytes, keys: Iterable[str]) -> frozenset[str]:
         """Of these keys, those by which transformers reads two configs differently.

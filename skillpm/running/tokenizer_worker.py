@@ -1,6 +1,6 @@
 """The worker of `running.foreign`: tokenizers and configs of strangers, read inside the sandbox.
 
-Requests: `{"load": null}`, `{"text": TEXT, "most": COUNT or null}`, `{"config": null}` and
+Requests: `{"load": null}`, `{"text": TEXT, "most": COUNT or null}` and
 `{"compare": [OLD, NEW], "keys": [KEY]}`.
 """
 
@@ -31,9 +31,6 @@ class _TokenizerHandler:
         if "load" in request:
             self._tokenizer = AutoTokenizer.from_pretrained(Path.cwd(), trust_remote_code=False)
             return {name: getattr(self._tokenizer, name, None) for name in _FACTS}
-        if "config" in request:
-            AutoConfig.from_pretrained(Path.cwd(), trust_remote_code=False)
-            return {}
         if "compare" in request:
             return {"changed": _changed(request["compare"], request["keys"])}
         return {"ids": self._ids(request["text"], request["most"])}

@@ -74,19 +74,14 @@ class Confinement:
             leave_private_files(folder)
             write_files(folder, files)
             os.chdir(folder)
-        self._leave_root(folder, writable=bool(writable))
+        if os.geteuid() == 0:
+            inside = self.is_on(SandboxLayer.MOUNT_NAMESPACE)
+            own = None if inside else folder
+            self._note(SandboxLayer.ORDINARY_USER, lambda: become_nobody(self._needed_files(), own))
         self._note(SandboxLayer.LIMITS, lambda: set_limits(self.policy.limits, mapped))
         if sys.platform == "linux":
             self._note(SandboxLayer.PRIVILEGES, give_up_privileges)
         self._restrict(str(Path.cwd()), writable=bool(writable))
-
-    def _leave_root(self, folder: Path, *, writable: bool) -> None:
-        if os.geteuid() != 0:
-            return
-        inside = self.is_on(SandboxLayer.MOUNT_NAMESPACE)
-        if not inside:
-            folder.chmod(0o777 if writable else 0o755)
-        self._note(SandboxLayer.ORDINARY_USER, lambda: become_nobody(self._needed_files()))
 
     def _needed_files(self) -> list[str]:
         modules = (getattr(module, "__file__", None) for module in list(sys.modules.values()))

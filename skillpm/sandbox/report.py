@@ -29,12 +29,29 @@ class SandboxLayer(StrEnum):
 class Protection(StrEnum):
     """Something that foreign work must not do."""
 
-    READ_FILES = "read files of the user"
-    WRITE_FILES = "write files outside its folder"
-    NETWORK = "use the network"
-    PROGRAMS = "start programs"
-    PROCESSES = "read, trace or signal other processes"
-    RESOURCES = "take memory and processor time without bound"
+    READ_FILES = "read-files"
+    """Those of the user, and what /proc shows of the user's processes."""
+    WRITE_FILES = "write-files"
+    NETWORK = "network"
+    PROGRAMS = "programs"
+    PROCESSES = "processes"
+    """Trace or signal them."""
+    RESOURCES = "resources"
+
+    @property
+    def forbids(self) -> str:
+        """What is prevented, as a verb and its object."""
+        return _FORBIDS[self]
+
+
+_FORBIDS: Mapping[Protection, str] = {
+    Protection.READ_FILES: "read files of the user",
+    Protection.WRITE_FILES: "write files outside its folder",
+    Protection.NETWORK: "use the network",
+    Protection.PROGRAMS: "start programs",
+    Protection.PROCESSES: "trace or signal other processes",
+    Protection.RESOURCES: "take memory and processor time without bound",
+}
 
 
 _LAYERS_OF: Mapping[Protection, frozenset[SandboxLayer]] = {

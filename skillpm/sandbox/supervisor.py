@@ -143,6 +143,7 @@ def main() -> None:
         sys.modules[name] = cast("Any", None)
     adopt_orphans()
     folder = Path(tempfile.mkdtemp(prefix="skillpm-sandbox-"))
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)  # libraries make caches there
     try:
         Supervisor(policy, control, folder).run()
     except BaseException as problem:  # noqa: BLE001 - the parent says it

@@ -42,17 +42,23 @@ def _reader() -> str | None:
 
 def run_as_user(without: list[SandboxLayer]) -> dict[str, Any]:
     """The attempts in a process of `nobody`, where this one is root's; else in one of our own."""
-    request = json.dumps({"without": without})
     if os.geteuid() != 0:
-        command, user = [sys.executable], None
-    elif (program := _reader()) is not None:
-        command, user = [program], NOBODY
-    else:
+        return _run([sys.executable], without)
+    return _run([_readable_python()], without, user=NOBODY, group=NOBODY, extra_groups=[])
+
+
+def _readable_python() -> str:
+    program = _reader()
+    if program is None:
         pytest.skip("no Python here can be started by an ordinary user")
+    return program
+
+
+def _run(command: list[str], without: list[SandboxLayer], **options: Any) -> dict[str, Any]:
+    request = json.dumps({"without": without})
     done = subprocess.run(
         [*command, str(HERE / "escape_attempts.py"), request],
-        user=user, group=user, extra_groups=None if user is None else [],
-        cwd="/", capture_output=True, text=True, check=True, timeout=120,
+        cwd="/", capture_output=True, text=True, check=True, timeout=120, **options,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -104,6 +110,60 @@ def test_without_one_layer_the_others_hold(
         assert not states["landlock"]  # the kernel gives it to no one who may gain rights
         assert not states["seccomp"]
     check_held(result)
+
+
+CONTAINERS = {
+    "no user namespaces": [
+        *("unshare", "--user", "--map-root-user", "sh", "-c"),
+        'echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --bounding-set=-all \
+        --inh-caps=-all --securebits=+noroot,+noroot_locked "$0" "$@"',
+    ],
+    "root without administration": [
+        "setpriv",
+        "--bounding-set=-sys_admin",
+        "--inh-caps=-sys_admin",
+    ],
+    "root with few rights": [
+        *("setpriv", "--bounding-set=-all,+setuid,+setgid,+kill,+chown,+dac_override"),
+        "--inh-caps=-all",
+    ],
+}
+"""How containers are started: what a process there has is what these leave it."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root makes the containers")
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("without", [[], ["user-namespace"]], ids=["", "no user namespace"])
+def test_nothing_gets_out_in_a_container(container: str, without: list[SandboxLayer]) -> None:
+    if not all(map(shutil.which, ("unshare", "setpriv"))):
+        pytest.skip("util-linux is not installed")
+    result = _run([*CONTAINERS[container], _readable_python()], without)
+    check_held(result)
+    assert all(result["report"]["protections"].values())
+    if without:
+        assert not _states(result)["mount-namespace"]
+
+
+@pytest.mark.parametrize("user", ["this user", "an ordinary user"])
+def test_without_namespaces_and_landlock_only_what_anyone_may_read_is_read(
+    tmp_path: Path, user: str
+) -> None:
+    without = [
+        SandboxLayer.USER_NAMESPACE, SandboxLayer.MOUNT_NAMESPACE, SandboxLayer.PID_NAMESPACE,
+        SandboxLayer.NETWORK_NAMESPACE, SandboxLayer.IPC_NAMESPACE, SandboxLayer.LANDLOCK,
+    ]  # fmt: skip
+    if user == "this user":
+        result = run_attempts(tmp_path, frozenset(without))
+    else:
+        result = run_as_user(without)
+    missing = {name for name, by in result["report"]["protections"].items() if not by}
+    assert missing == {Protection.READ_FILES}
+    reads = {
+        "ssh key", "open file", "by a link", "users", "passwords", "upwards", "machine", "root",
+        "temporary", "processes", "/proc/environ", "/proc/maps", "/proc/root/etc/passwd",
+    }  # fmt: skip
+    assert result["escaped"].keys() <= reads
+    assert result["untouched"]
 
 
 def test_with_every_layer_left_out_the_attempts_succeed_and_the_report_says_so(

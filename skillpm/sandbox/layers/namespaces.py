@@ -1,5 +1,6 @@
 """Namespaces of Linux: the worker sees no network, no other processes and no shared memory."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -32,7 +33,12 @@ def enter_user_namespace() -> str:
     Its capabilities hold there alone. The process must have one thread.
     """
     user, group = os.geteuid(), os.getegid()
-    libc.call("unshare", _USER)
+    try:
+        libc.call("unshare", _USER)
+    except OSError as problem:
+        if problem.errno == errno.ENOSPC:
+            raise OSError(problem.errno, "the system allows no user namespaces") from problem
+        raise
     for name, line in (
         ("setgroups", "deny"),
         ("uid_map", f"{user} {user} 1"),

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
 
 from skillpm.sandbox import libc
 
@@ -51,8 +52,8 @@ def give_up_privileges() -> str:
     return "no capabilities, no new privileges, not traceable"
 
 
-def become_nobody(readable: list[str]) -> str:
-    """Leave root: change to the user and group `nobody`.
+def become_nobody(readable: list[str], folder: Path | None) -> str:
+    """Leave root: change to the user and group `nobody`, who gets the folder if one is given.
 
     Raises `OSError` if this process may not, or if `nobody` cannot read the Python libraries.
     """
@@ -67,6 +68,10 @@ def become_nobody(readable: list[str]) -> str:
         raise OSError(1, "this process may not change its user")
     if status != 0:
         raise OSError(13, "`nobody` cannot read the folders of Python's libraries")
+    if folder is not None:
+        folder.parent.chmod(0o711)
+        for path in (*folder.iterdir(), folder):
+            os.chown(path, NOBODY, NOBODY)
     _change_user()
     return f"user {NOBODY}"
 
