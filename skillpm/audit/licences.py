@@ -28,7 +28,7 @@ _REFUSALS = (
     ExpressionError, ExpressionParseError, RecursionError, AssertionError, AttributeError,
     IndexError, KeyError, TypeError, ValueError,
 )  # fmt: skip
-"""How the library refuses: by its own errors, and by its assertions where operators have no sides."""
+"""How the library refuses: by its own errors, by assertions where an operator has no sides."""
 
 
 def parse_licence(text: str) -> Any:

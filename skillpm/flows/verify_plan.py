@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from skillpm.environment.project import Project
 from skillpm.flows.catalogue import Registries
+from skillpm.flows.change import Plan
 from skillpm.flows.restore import fetch_all
-from skillpm.flows.change import Plan, 
 from skillpm.flows.setting import Setting
 from skillpm.flows.unverified import unverified_packs
 from skillpm.store.packs import fetch_pack
