@@ -86,7 +86,7 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     named = stated.get("ranks")
     if not isinstance(named, list) or not (set(ranks) <= set(named) if partly else named == ranks):
         yield Discrepancy(f"{path}.ranks", named, ranks)
-    dora = any(record["axis"] is not None for record in records)
+    dora = any(record.get("axis") is not None for record in records)
     if stated.get("dora") is not dora and (records or type(stated.get("dora")) is not bool):
         yield Discrepancy(f"{path}.dora", stated.get("dora"), dora)
     yield from _check_positive(f"{path}.alpha", stated.get("alpha"))
