@@ -4,16 +4,17 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from registry.db.disk import TMP, read_errors, write_errors
 from registry.db.files import BLOBS
-from registry.errors import BlobSizeError, SourceUnreadableError
-from skillpm.errors import DigestMismatchError, IntegrityError, StateError
+from registry.errors import BlobKindError, BlobSizeError, SourceUnreadableError
+from skillpm.errors import DigestMismatchError, IntegrityError
 from skillpm.files.access import RegistryFolder
-from skillpm.files.errors import MissingFileError
+from skillpm.files.errors import MissingFileError, WrongKindError
 from skillpm.spec.digests import Digest
 
 OpenBlob = Callable[[Digest], BinaryIO]
@@ -55,14 +56,19 @@ class Blobs:
     def open(self, digest: Digest) -> BinaryIO | None:
         """The blob's bytes, as they are now on disk; None where it has no file.
 
-        Raises `WrongKindError` where a link, pipe or device has its place.
+        Raises `BlobKindError` where a link, pipe or device has its place.
         """
-        with read_errors(self.folder), RegistryFolder.open(self.folder) as top:
+        with (
+            read_errors(self.folder),
+            suppress(MissingFileError),
+            RegistryFolder.open(self.folder) as top,
+            top.below(*_shelf(digest)) as shelf,
+        ):
             try:
-                with top.below(*_shelf(digest)) as shelf:
-                    return shelf.open_file(digest.hex)
-            except MissingFileError:
-                return None
+                return shelf.open_file(digest.hex)
+            except WrongKindError as problem:
+                raise BlobKindError(self.folder, digest, found=problem.found) from problem
+        return None
 
     def holds(self, digest: Digest, size: int) -> bool:
         """Whether the blob is here and undamaged. Reads all of it."""
@@ -72,7 +78,7 @@ class Blobs:
                 return False
             with source:
                 return all(verified(source, digest, size))
-        except (IntegrityError, StateError):
+        except (IntegrityError, SourceUnreadableError):
             return False
 
     def add(self, sizes: Mapping[Digest, int], open_blob: OpenBlob) -> None:

@@ -1,5 +1,6 @@
 """What can be wrong with a registry; each error belongs to a family of `skillpm.errors`."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,6 +113,18 @@ class FolderNotEmptyError(StateError):
         self.path = path
 
 
+class NotSharedError(StateError):
+    """A registry that is for its owner alone, and was to be one for a group."""
+
+    def __init__(self, path: Path) -> None:
+        quoted = shlex.quote(str(path))
+        super().__init__(
+            f"`{path}` is a registry already, and is not shared with a group",
+            hint=f"`chmod -R g+rwX {quoted} && find {quoted} -type d -exec chmod g+s {{}} +`",
+        )
+        self.path = path
+
+
 class ReleaseExistsError(StateError):
     """A release that stands already, with other contents: releases are immutable."""
 
@@ -152,6 +165,17 @@ class BlobMissingError(IntegrityError):
         super().__init__(
             f"blob `{digest}` of a published release is missing from registry `{path}`",
             hint="publish the same pack once more: that puts missing blobs back",
+        )
+        self.digest = digest
+
+
+class BlobKindError(IntegrityError):
+    """A link, pipe, device or folder where a blob's file should be; it is not opened."""
+
+    def __init__(self, path: Path, digest: Digest, *, found: str) -> None:
+        super().__init__(
+            f"blob `{digest}` of registry `{path}` should be a regular file, is {found}",
+            hint="publish the same pack once more: that puts damaged blobs back",
         )
         self.digest = digest
 

@@ -171,14 +171,17 @@ def _document(config: Descriptor, open_blob: OpenBlob) -> bytes:
         return b"".join(verified(source, config.digest, config.size))
 
 
-def open_registry(path: Path, *, create: bool = False, patience: float = PATIENCE) -> Registry:
+def open_registry(
+    path: Path, *, create: bool = False, shared: bool = False, patience: float = PATIENCE
+) -> Registry:
     """The registry in the folder `path`; with `create`, an absent or empty folder becomes one.
 
+    One that is made is for its owner alone, or with `shared` for the folder's group too.
     `patience` is how many seconds a writer waits for another. Raises `RegistryError` where there
     is none, where its catalogue is missing or damaged, or where a newer skillpm has written it.
     """
     if create:
-        create_database(path, patience)
+        create_database(path, patience, shared=shared)
     return Registry(path, Catalog(open_database(path, patience)), patience=patience)
 
 

@@ -14,23 +14,33 @@ from registry.db.disk import LOCK, TMP, locked, write_errors
 from registry.db.engine import READ_WRITE, database, translated
 from registry.db.files import BESIDE, BLOBS, FILE, check_files
 from registry.db.migrate import migrate
-from registry.errors import CatalogueMissingError, FolderNotEmptyError, RegistryCorruptError
-from skillpm.files.access import PRIVATE, Access, RegistryFolder
+from registry.errors import (
+    CatalogueMissingError,
+    FolderNotEmptyError,
+    NotSharedError,
+    RegistryCorruptError,
+)
+from skillpm.files.access import SHARED, RegistryFolder, is_shared_folder
 
 _MAGIC = b"SQLite format 3\0"
 _WAL = slice(18, 20)
 """The bytes of the header that say how the file is written and read; 2 is for a log beside it."""
 
 
-def create_database(folder: Path, patience: float, *, access: Access = PRIVATE) -> None:
+def create_database(folder: Path, patience: float, *, shared: bool = False) -> None:
     """Make an empty catalogue in a folder that is absent or empty; keep one that is there.
 
-    One that was never whole, and to which nothing was published, is made again. A folder that is
-    made gets `access`. Raises `FolderNotEmptyError`, `CatalogueMissingError`, `RegistryFullError`.
+    One that was never whole, and to which nothing was published, is made again. With `shared`, the
+    folder is for its group too, and so is all that is made in it. Raises `FolderNotEmptyError`,
+    `CatalogueMissingError`, `RegistryFullError`; `NotSharedError` for a registry that is not.
     """
-    with write_errors(folder), RegistryFolder.make(folder, access) as opened:
+    with write_errors(folder), RegistryFolder.make(folder) as opened:
         if _is_whole(folder, opened):
+            if shared and not is_shared_folder(folder):
+                raise NotSharedError(folder)
             return
+        if shared:
+            opened.allow(SHARED.folder)
         with opened.subfolder(TMP, create=True) as aside, locked(folder, patience):
             # Another process may have been faster while this one waited.
             if not _is_whole(folder, opened):
@@ -67,8 +77,9 @@ def _is_whole(folder: Path, opened: RegistryFolder) -> bool:
 def _is_sound(folder: Path, opened: RegistryFolder) -> bool:
     check_files(folder, opened)
     query = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+    catalogue = database(folder, folder / FILE, mode=READ_WRITE, known=False)
     try:
-        with database(folder, folder / FILE, mode=READ_WRITE).reading() as connection:
+        with catalogue.reading() as connection:
             tables = set(connection.scalars(text(query)))
             sound = connection.scalar(text("PRAGMA quick_check(1)")) == "ok"
     except RegistryCorruptError:

@@ -72,9 +72,10 @@ class Database:
             yield connection
 
 
-def database(folder: Path, file: Path, *, mode: str) -> Database:
+def database(folder: Path, file: Path, *, mode: str, known: bool = True) -> Database:
     """The catalogue in `file`, opened as SQLite's URI parameter `mode` says (`mode=rw`).
 
+    One that is not `known` to be a catalogue of ours is left as it is, with no log begun beside it.
     Nothing is opened before the first transaction. Raises `RegistryFullError` then, where SQLite
     might write and the disk is full.
     """
@@ -83,19 +84,20 @@ def database(folder: Path, file: Path, *, mode: str) -> Database:
     def connect() -> sqlite3.Connection:
         if mode != IMMUTABLE:
             check_room(folder)
-        return _connect(uri)
+        return _connect(uri, known=known)
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     event.listen(engine, "begin", _begin)
     return Database(folder, engine)
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _connect(uri: str, *, known: bool) -> sqlite3.Connection:
     # With isolation_level None the driver begins nothing on its own: `_begin` does.
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
     try:
         _restrict(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
+        if known:
+            connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
     except sqlite3.Error:

@@ -42,10 +42,6 @@ def open_database(folder: Path, patience: float) -> Database:
         raise RegistryUnreachableError(
             folder, "there is no registry", hint=f"make one: `skillpm registry init {folder}`"
         ) from problem
-    if found > HEAD:
-        raise RegistryNewerError(folder, found=found, known=HEAD)
-    with catalogue.reading() as connection:
-        check_shape(folder, connection, found)
     if found < HEAD:
         _update(folder, catalogue, patience, since=found)
     return catalogue
@@ -89,9 +85,8 @@ def _readable(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
     SQLite writes beside a database that it reads, unless it may take it for unchanging. That is
     only true while no writer's log lies there, with changes that are not in the file yet.
     """
-    catalogue = database(folder, folder / FILE, mode=READ_WRITE)
     try:
-        return catalogue, revision(catalogue)
+        found = _checked(folder, READ_WRITE)
     except (RegistryReadOnlyError, RegistryUnreachableError, RegistryFullError) as problem:
         log = opened.status(LOG)
         if log is not None and log.st_size:
@@ -102,8 +97,21 @@ def _readable(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
                 "it is read-only, and what was written last is still in its log",
                 hint="`skillpm search` once as a user who may write it settles the log",
             ) from problem
-    catalogue = database(folder, folder / FILE, mode=IMMUTABLE)
-    return catalogue, revision(catalogue)
+    else:
+        return database(folder, folder / FILE, mode=READ_WRITE), found
+    found = _checked(folder, IMMUTABLE)
+    return database(folder, folder / FILE, mode=IMMUTABLE), found
+
+
+def _checked(folder: Path, mode: str) -> str:
+    """The schema's number of a catalogue that has the shape of ours; the file stays as it is."""
+    catalogue = database(folder, folder / FILE, mode=mode, known=False)
+    found = revision(catalogue)
+    if found > HEAD:
+        raise RegistryNewerError(folder, found=found, known=HEAD)
+    with catalogue.reading() as connection:
+        check_shape(folder, connection, found)
+    return found
 
 
 def revision(opened: Database) -> str:

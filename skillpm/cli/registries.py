@@ -161,19 +161,22 @@ def registry() -> None:
 
 @registry.command("init", cls=Command)
 @click.argument("path", type=_PATH)
+@click.option("--shared", is_flag=True, help="Let the folder's group read and write it.")
 @click.pass_obj
-def registry_init(state: State, path: Path) -> None:
+def registry_init(state: State, path: Path, *, shared: bool) -> None:
     r"""Make an embedded registry in an empty folder.
+
+    It is for its owner alone, unless it is shared.
 
     \b
     skillpm registry init ./team-registry
+    skillpm registry init /srv/skills --shared
     """
     from skillpm.flows.begin import tidy
-    from skillpm.spec.location import RegistryLocation
+    from skillpm.index.open import make_registry
 
-    setting = make_setting(state)
-    tidy(setting)
-    setting.connect(RegistryLocation.of_folder(str(path.expanduser().absolute())), True)
+    tidy(make_setting(state))
+    make_registry(path.expanduser().absolute(), shared=shared)
     if state.json:
         emit_json({"registry": str(path)})
     else:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from skillpm.errors import StateError
+from skillpm.files.access import is_shared
 
 ROOT = 0
 _WHOLE_MAP = ("0", "0", "4294967295")
@@ -25,32 +26,35 @@ class Exposure:
 
     path: Path
     reason: str
+    is_foreign: bool = False
+    """Whether its owner is another user: then its mode says little."""
 
     def __str__(self) -> str:
         """As warnings print it."""
         return f"`{self.path}` {self.reason}"
 
 
-def exposure(path: Path) -> Exposure | None:
+def exposure(path: Path, *, shared: bool = False) -> Exposure | None:
     """The nearest reason why someone else could change what lies at `path`; None if nobody can.
 
     A file, a folder (but not what lies in it) or what is not there yet. Someone else is anyone but
-    this user and root. Costs one `lstat` for each part of the path, and of what links lead to.
+    this user and root; with `shared`, also but the group of a folder that is shared on purpose, by
+    its set-group-id bit. Costs one `lstat` for each part of the path, and of what links lead to.
     """
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links are followed below, one by one
     real = Path(os.path.realpath(absolute))
     for place in dict.fromkeys((real, absolute)):
         for each in (place, *place.parents):
-            reason = _reason(each, is_parent=each != place)
-            if reason is not None:
-                return Exposure(each, reason)
+            problem = _examine(each, is_parent=each != place, shared=shared)
+            if problem is not None:
+                return problem
     return None
 
 
-def exposures(paths: Iterable[Path]) -> list[Exposure]:
-    """Every exposed place among these paths, each once."""
-    found = (exposure(path) for path in paths)
-    return list(dict.fromkeys(one for one in found if one is not None))
+def exposures(paths: Iterable[Path], *, shared: bool = False) -> list[Exposure]:
+    """Every exposed place among these paths, each once; see `exposure`."""
+    places = (exposure(path, shared=shared) for path in paths)
+    return list(dict.fromkeys(place for place in places if place is not None))
 
 
 def is_owner_only(path: Path) -> bool:
@@ -68,25 +72,28 @@ def check_owner_only(path: Path, purpose: str) -> None:
         )
 
 
-def _reason(path: Path, *, is_parent: bool) -> str | None:
+def _examine(path: Path, *, is_parent: bool, shared: bool) -> Exposure | None:
     try:
         status = path.lstat()
     except FileNotFoundError:
         return None  # whoever may make it is found one folder further up
     except OSError as problem:
-        return f"cannot be examined ({problem.strerror})"
+        return Exposure(path, f"cannot be examined ({problem.strerror})", is_foreign=True)
     if status.st_uid not in _trusted(is_parent=is_parent):
-        return f"belongs to {_user(status.st_uid)}"
+        return Exposure(path, f"belongs to {_user(status.st_uid)}", is_foreign=True)
     if stat.S_ISLNK(status.st_mode) or (is_parent and status.st_mode & stat.S_ISVTX):
         return None  # a link has no mode; where the sticky bit is set, only owners rename
-    return _writers(status)
+    writers = _writers(status, shared=shared)
+    return Exposure(path, f"may be written by {writers}") if writers else None
 
 
-def _writers(status: os.stat_result) -> str | None:
+def _writers(status: os.stat_result, *, shared: bool) -> str | None:
+    """Who besides the owner may write, by the mode; None for nobody."""
     if status.st_mode & stat.S_IWOTH:
-        return "may be written by every user of this machine"
-    if status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid):
-        return f"may be written by the group {_group(status.st_gid)}"
+        return "every user of this machine"
+    on_purpose = shared and stat.S_ISDIR(status.st_mode) and is_shared(status.st_mode)
+    if status.st_mode & stat.S_IWGRP and not on_purpose and not _is_own_group(status.st_gid):
+        return f"the group {_group(status.st_gid)}"
     return None
 
 

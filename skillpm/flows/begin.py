@@ -10,6 +10,7 @@ from skillpm.environment.project import Project
 from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder
+from skillpm.flows.exposed import REMEDY, exposed_places
 from skillpm.flows.setting import Setting
 from skillpm.journal.atomic import sweep_strays
 from skillpm.store.scratch import sweep_scratch
@@ -28,8 +29,11 @@ def changing(setting: Setting, project: Project, command: str) -> Iterator[Gener
 def tidy(setting: Setting) -> None:
     """Remove what killed commands left in home and registry, and beside the files they wrote.
 
-    Costs the listing of a few folders. Never fails: what cannot be removed stays.
+    Warns of places that someone else may write. Costs the listing of a few folders. Never fails:
+    what cannot be removed stays.
     """
+    for place in exposed_places(setting):
+        setting.say(f"warning: {place}; {REMEDY}")
     steps: tuple[Callable[[], None], ...] = (
         lambda: sweep_scratch(setting.home, begins=True),
         setting.store.sweep_staging,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -15,9 +16,11 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.place import clone
 from skillpm.environment.project import Project, drift
 from skillpm.errors import NotFoundError, SkillpmError
+from skillpm.files.access import is_shared_folder
 from skillpm.flows.anypack import check_is
 from skillpm.flows.base import check_base, open_base
 from skillpm.flows.bound import location_of
+from skillpm.flows.exposed import exposed_places, written_places
 from skillpm.flows.setting import Setting
 from skillpm.flows.words import counted
 from skillpm.journal.atomic import sync_file, sync_folder
@@ -45,6 +48,7 @@ def examine(setting: Setting) -> list[Check]:
     """Every check, in the order in which they build on each other."""
     project = Project(setting.project)
     checks = [_python(), *_extras(), _folder(setting.home, "home"), _space(setting.home, "home")]
+    checks += _access(setting)
     if not project.has_file:
         return [*checks, Check("project", WARN, "there is no skillpm.toml here", _INIT)]
     checks += [_folder(project.folder, "project"), _space(project.folder, "project")]
@@ -146,6 +150,20 @@ def _project(_setting: Setting, project: Project) -> Iterator[Check]:
         current = project.generation()
         skills = counted(len(current.skills), "skill")
         yield Check("project", OK, f"generation {current.number}, {skills}")
+
+
+def _access(setting: Setting) -> Iterator[Check]:
+    """Who besides this user may write what skillpm rests on."""
+    places = exposed_places(setting)
+    for place in places:
+        hint = f"`chmod go-w {shlex.quote(str(place.path))}`"
+        if place.is_foreign:
+            hint = "use folders of your own: what is in them may be changed at any time"
+        yield Check("access", WARN, f"{place}: nothing there is trusted", hint)
+    if not places:
+        yield Check("access", OK, "nobody else may write home, store, project or registries")
+    for folder in filter(is_shared_folder, written_places(setting)):
+        yield Check("access", OK, f"`{folder}` is shared with its group")
 
 
 def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:

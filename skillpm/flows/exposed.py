@@ -7,10 +7,12 @@ from pathlib import Path
 from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
 from skillpm.files.ownership import Exposure, exposures
-from skillpm.flows.bound import url_of
+from skillpm.flows.bound import location_of
 from skillpm.flows.setting import Setting
-from skillpm.index.open import folder_of
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.project import DEFAULT_REGISTRY
+
+REMEDY = "`skillpm doctor` lists all such places"
 
 
 def exposed_places(setting: Setting) -> list[Exposure]:
@@ -19,10 +21,11 @@ def exposed_places(setting: Setting) -> list[Exposure]:
     What is shared with a group on purpose (ADR 20) is not among them. Costs one `lstat` for each
     part of a path.
     """
-    return exposures(_places(setting), shared=True)
+    return exposures(written_places(setting), shared=True)
 
 
-def _places(setting: Setting) -> Iterator[Path]:
+def written_places(setting: Setting) -> Iterator[Path]:
+    """The folders that commands write here: home, store, project and its registries."""
     yield from (setting.home, setting.store.folder)
     project = Project(setting.project)
     with suppress(SkillpmError, OSError):
@@ -33,10 +36,9 @@ def _places(setting: Setting) -> Iterator[Path]:
         yield project.state
         file = project.read_file()
         for name in sorted({DEFAULT_REGISTRY, *file.registries}):
-            yield from _registry(url_of(setting, file, name))
+            yield from _registry(location_of(setting, file, name))
 
 
-def _registry(url: str) -> Iterator[Path]:
-    folder = folder_of(url)
-    if folder is not None:
-        yield folder
+def _registry(location: RegistryLocation) -> Iterator[Path]:
+    if location.folder is not None:
+        yield Path(location.folder)

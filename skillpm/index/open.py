@@ -21,6 +21,11 @@ def open_index(location: RegistryLocation, *, create: bool) -> Index:
     return open_registry(Path(location.folder).expanduser().absolute(), create=create)
 
 
+def make_registry(folder: Path, *, shared: bool) -> None:
+    """Make an embedded registry in an absent or empty folder: for its owner, or for its group."""
+    open_registry(folder, create=True, shared=shared).close()
+
+
 def tidy_index(folder: Path) -> None:
     """Remove what killed commands left aside in an embedded registry."""
     tidy_registry(folder)

@@ -13,7 +13,8 @@ from sqlalchemy import text
 
 from registry.db import engine
 from registry.db.engine import database
-from registry.db.schema import alembic_config, open_database
+from registry.db.migrate import alembic_config
+from registry.db.schema import open_database
 from registry.db.shape import CODE, digest_of_code
 from registry.errors import RegistryCorruptError, RegistryReadOnlyError
 from registry.service import Registry, open_registry

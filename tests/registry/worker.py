@@ -19,8 +19,8 @@ from registry.service import open_registry
 
 NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
 DANGEROUS = frozenset(
-    {"open", "write", "fsync", "replace", "mkdir", "unlink", "close", "connect", "execute",
-     "executemany", "commit", "flock"}
+    {"open", "write", "fsync", "replace", "rename", "mkdir", "unlink", "close", "connect",
+     "execute", "executemany", "commit", "flock", "fchmod", "chmod", "ftruncate", "pwrite"}
 )  # fmt: skip
 
 
