@@ -20,7 +20,7 @@ _INDEX_ENDS = (".safetensors.index.json", ".bin.index.json")
 
 
 def is_graft(folder: Path) -> bool:
-    """Whether a folder is a graft of ours; links are not followed, neither it nor its record."""
+    """Whether a folder is a graft that skillpm wrote; no link is followed."""
     try:
         place, record = folder.lstat(), (folder / STAMP).lstat()
     except OSError:

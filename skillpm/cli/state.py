@@ -1,6 +1,7 @@
 """The global options, wherever they stand on the command line, and the setting they make."""
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import click
 
 from skillpm.cli.output import say
 from skillpm.errors import RegistryError, UsageError
+from skillpm.files.folder import Folder
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
@@ -225,15 +227,18 @@ def _tidy_registry(own: Path, location: "RegistryLocation") -> None:
     """Asked of every command that writes, so nothing is imported where there is nothing to do.
 
     A project may name any folder as its registry: only the home's `own`, and one that holds a
-    catalogue, is tidied.
+    catalogue, is tidied. Raises `StateError` and `MissingFileError`: then there is nothing to do.
     """
     folder = None if location.folder is None else Path(location.folder)
     if folder is None:
         return
-    catalogue = folder / "registry.db"
-    if folder != own and (catalogue.is_symlink() or not catalogue.is_file()):
-        return
-    if any((folder / "tmp").glob("*")):
+    with Folder.open(folder) as registry:
+        catalogue = registry.status("registry.db")
+        if folder != own and (catalogue is None or not stat.S_ISREG(catalogue.st_mode)):
+            return
+        with registry.subfolder("tmp") as aside:
+            waiting = aside.names()
+    if waiting:
         from skillpm.index.open import tidy_index
 
         tidy_index(folder)

@@ -77,14 +77,14 @@ def check_target(project: Path, target: Path, base: Path) -> GraftPlace:
     with suppress(NotFoundError), place.open() as folder:
         if not is_replaceable(folder, place.name):
             raise StateError(
-                f"`{target}` is there and is no graft of ours: it is not overwritten",
+                f"`{target}` already exists and was not written by skillpm; it is not overwritten",
                 hint="name a folder that is absent or empty with `-o`",
             )
     return place
 
 
 def is_replaceable(folder: Folder, name: str) -> bool:
-    """Whether a graft may take this place: nothing there, an empty folder, or a graft of ours."""
+    """Whether a graft may take this place: nothing there, an empty folder, or a graft."""
     status = folder.status(name)
     if status is None:
         return True
@@ -176,4 +176,4 @@ def recover_swap(place: GraftPlace, *, ready: bool) -> list[str]:
         return []  # the folder is gone, and with it all that was made
     if done:
         return [f"completed the graft in `{place.target}`, which was cut off"]
-    return [f"`{place.target}` is no graft of ours any more: it is left as it is"]
+    return [f"`{place.target}` was replaced by something else meanwhile; it is left as it is"]

@@ -78,9 +78,7 @@ def _places(setting: Setting, grafts: Iterable[Path]) -> list[Path]:
     named = [path.expanduser() for path in grafts]
     for path in named:
         if not is_graft(path):
-            raise NotFoundError(
-                f"there is no graft of ours in `{path}`", hint=f"`skillpm graft -o {path}`"
-            )
+            raise NotFoundError(f"there is no graft in `{path}`", hint=f"`skillpm graft -o {path}`")
     own = setting.project / DEFAULT_TARGET
     return named or [own] * is_graft(own)
 

@@ -176,7 +176,7 @@ def test_what_took_the_place_of_a_graft_meanwhile_stays(project: Project) -> Non
     said: list[str] = []
     recover(project, said.append)
     assert [path.name for path in swap.target.iterdir()] == ["thesis.txt"]
-    assert "no graft of ours" in said[0]
+    assert "was replaced by something else" in said[0]
     assert not swap.staged.exists()
 
 

@@ -266,7 +266,7 @@ def test_a_target_in_the_project_stays_in_it(project: Project, outside: Path) ->
     (project.folder / "loop").symlink_to("loop")
     (project.folder / "linked").symlink_to(outside / "thesis")
     for name in ("loop", "linked", "skillpm.toml"):
-        with pytest.raises(StateError, match="no graft of ours"):
+        with pytest.raises(StateError, match="was not written by skillpm"):
             check_target(project.folder, project.folder / name, base)
 
 

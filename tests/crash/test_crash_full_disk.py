@@ -1,0 +1,194 @@
+"""A disk that is full at any step while a registry, a store or a graft is made: law 4 holds."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from skillpm_world import Outcome, World, run_here
+
+STEP = 4096
+MARGIN = 3
+"""Steps that must succeed in a row, before a disk counts as large enough."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A small file system of its own; `filler` takes what is not to be free."""
+
+    folder: Path
+
+    @property
+    def filler(self) -> Path:
+        return self.folder / "filler"
+
+    def leave(self, free: int) -> None:
+        """Fill the disk up to so many bytes."""
+        with self.filler.open("wb", buffering=0) as file:
+            for size in (1 << 16, STEP, 1 << 10):
+                try:
+                    while file.write(b"x" * size):
+                        pass
+                except OSError:
+                    continue
+            os.fsync(file.fileno())
+            file.truncate(max(0, file.tell() - free))
+
+    def free(self) -> None:
+        self.filler.unlink()
+
+
+@pytest.fixture(params=["tmpfs", pytest.param("ext4", marks=pytest.mark.slow)])
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
+    """A file system of some megabytes; ext4 with small blocks, where SQLite's maps are sparse."""
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts a file system")
+    folder, image = tmp_path / "disk", tmp_path / "image"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if request.param == "ext4":
+        if shutil.which("mkfs.ext4") is None:
+            pytest.skip("there is no mkfs.ext4")
+        with image.open("wb") as file:
+            file.truncate(8 << 20)
+        options = ("-b", "1024", "-m", "0", "-O", "^has_journal")
+        subprocess.run(["mkfs.ext4", "-q", "-F", *options, str(image)], check=True)
+        command = ["mount", "-o", "loop", str(image), str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("this root cannot mount a file system")
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _run_apart(*arguments: object) -> int:
+    """Run a command in a fork: what a full disk kills is not this process. Its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            outcome = run_here(*arguments)
+            plain = outcome.code == 0 or "full" in outcome.err or "No space left" in outcome.err
+            code = outcome.code if plain and "Traceback" not in outcome.err else 98
+            if code == 98:
+                os.write(2, outcome.err.encode())
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is made on the disk: the command, how it is judged, and how it is removed."""
+
+    command: tuple[object, ...]
+    check: Callable[[], None]
+    clean: Callable[[], None]
+
+
+def _remove(*places: Path) -> None:
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _registry(world: World, disk: Disk, pack: Path) -> Job:
+    folder = disk.folder / "registry"
+
+    def check() -> None:
+        assert len(world.ask("search", "", "--registry", folder)["results"]) == 1
+        assert {path.name for path in folder.iterdir()} >= {"registry.db", "blobs"}
+        assert not list((folder / "tmp").iterdir())
+
+    return Job(("publish", pack, "--registry", folder), check, lambda: _remove(folder))
+
+
+def _store(world: World, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Job:
+    registry, home = world.home / "registry", disk.folder / "home"
+    aside = world.folder / "before"
+    shutil.copytree(world.project, aside)
+    monkeypatch.setenv("SKILLPM_HOME", str(home))
+
+    def check() -> None:
+        assert world.installed() == {"acme/math": "1.0.0"}
+        assert world.ask("cache", "verify")["damaged"] == []
+        assert not list((home / "store" / "tmp").iterdir())
+
+    def clean() -> None:
+        _remove(home)
+        for path in world.project.iterdir():
+            _remove(path) if path.is_dir() else path.unlink()
+        shutil.copytree(aside, world.project, dirs_exist_ok=True)
+
+    return Job(("install", "acme/math", "--registry", registry), check, clean)
+
+
+def _graft(world: World, disk: Disk, root: str) -> Job:
+    target = disk.folder / "graft"
+
+    def check() -> None:
+        assert world.ask("identify", target)["root"] == root
+        assert {path.name for path in disk.folder.iterdir()} <= {"graft", "lost+found"}
+
+    return Job(("graft", "-o", target), check, lambda: _remove(target))
+
+
+def _try_every_step(disk: Disk, job: Job, *, stride: int) -> tuple[int, int]:
+    """Run the command with ever more room, then with all; how often it failed, and ran."""
+    failed = ran = in_a_row = 0
+    while in_a_row < MARGIN:
+        disk.leave(ran * stride * STEP)
+        code = _run_apart(*job.command)
+        assert code in (0, 1), f"{ran * stride * STEP} bytes free: exit {code}"
+        disk.free()
+        in_a_row = in_a_row + 1 if code == 0 else 0
+        failed, ran = failed + (code != 0), ran + 1
+        again: Outcome = run_here(*job.command)
+        assert again.code == 0, f"{(ran - 1) * stride * STEP} bytes free: {again}"
+        job.check()
+        job.clean()
+    return failed, ran
+
+
+@pytest.fixture(params=[23, pytest.param(1, marks=pytest.mark.slow)])
+def stride(request: pytest.FixtureRequest) -> int:
+    """Every step of 4 kB where there is time."""
+    found: int = request.param
+    return found
+
+
+@pytest.fixture
+def pack(world: World, math: tuple[Path, Path]) -> Path:
+    world.init(math[0])
+    return world.pack(math, "acme/math", "1.0.0")
+
+
+def _judge(counts: tuple[int, int], what: str) -> None:
+    failed, ran = counts
+    print(f"{what}: {failed} of {ran} tries failed, all were made good")  # noqa: T201
+    assert failed > 0
+
+
+def test_a_registry_is_made_on_a_disk_that_was_full(
+    world: World, disk: Disk, pack: Path, stride: int
+) -> None:
+    _judge(_try_every_step(disk, _registry(world, disk, pack), stride=stride), "registry")
+
+
+def test_a_store_is_made_on_a_disk_that_was_full(
+    world: World, disk: Disk, pack: Path, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ask("publish", pack)
+    _judge(_try_every_step(disk, _store(world, disk, monkeypatch), stride=stride), "store")
+
+
+def test_a_graft_is_made_on_a_disk_that_was_full(
+    world: World, disk: Disk, pack: Path, stride: int
+) -> None:
+    world.ask("publish", pack)
+    world.ask("install", "acme/math")
+    root = world.graft_root("-o", world.folder / "elsewhere")
+    _judge(_try_every_step(disk, _graft(world, disk, root), stride=stride), "graft")
