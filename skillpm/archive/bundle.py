@@ -8,7 +8,7 @@ from skillpm.archive.layout import INDEX_FILE, read_index
 from skillpm.archive.reader import PackFile, pack_of
 from skillpm.archive.tar import Layout, read_layout, small
 from skillpm.checkpoint.files import OpenFile
-from skillpm.errors import IntegrityError, SpecError
+from skillpm.errors import IntegrityError, SkillpmError, SpecError
 from skillpm.spec.bundle import (
     BUNDLE_TYPE,
     LOCK_TYPE,
@@ -72,10 +72,11 @@ def open_bundle(path: Path) -> BundleFile:
 def is_bundle(path: Path) -> bool:
     """Whether a file says of itself that it is a bundle; nothing else of it is looked at."""
     try:
+        OpenFile(path)  # nothing but a regular file: a pipe would not answer
         with tarfile.open(path, mode="r:") as tar:
             member = tar.extractfile(INDEX_FILE)
             entries = read_index(member.read(_INDEX_LIMIT)).manifests if member else []
-    except (OSError, KeyError, tarfile.TarError, SpecError):
+    except (OSError, KeyError, tarfile.TarError, SkillpmError):
         return False
     return any(entry.artifact_type == BUNDLE_TYPE for entry in entries)
 

@@ -7,7 +7,20 @@ from pathlib import Path
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.files.errors import read_error
 
+_LARGE = 1 << 30
+_DISK_BLOCK = 512
+"""Bytes: the unit of `st_blocks`, whatever the file system's own."""
 FileKey = tuple[int, int, int, int, int]
+
+
+def _is_mostly_holes(status: os.stat_result) -> bool:
+    """Whether reading a file takes far longer than anyone took to write it.
+
+    Of a file over 1 GB, a hundredth at least should be on the disk. File systems that do not count
+    blocks say 0.
+    """
+    stored = status.st_blocks * _DISK_BLOCK
+    return status.st_size > _LARGE and 0 < stored < status.st_size // 100
 
 
 class OpenFile:
@@ -27,6 +40,10 @@ class OpenFile:
             os.close(self._fd)
             self._fd = -1
             raise SpecError(f"`{path}` is not a regular file")
+        if _is_mostly_holes(status):
+            raise SpecError(
+                f"`{path}` has {status.st_size} bytes, nearly all of them holes: it is not read"
+            )
         self.size = status.st_size
 
     def read(self, start: int, stop: int) -> bytes:
@@ -63,4 +80,6 @@ class OpenFile:
 
 
 def _opened(path: Path) -> int:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a device or a pipe may do something
+        raise SpecError(f"`{path}` is not a regular file")
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

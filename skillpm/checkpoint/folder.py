@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skillpm.checkpoint.model import INDEX, Checkpoint
+from skillpm.files.errors import kind_of
+from skillpm.files.folder import Folder
+from skillpm.files.tree import entries
 
 STAMP = ".skillpm-graft.json"
 _WEIGHTS = frozenset({
@@ -22,6 +25,18 @@ def is_graft(folder: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(place.st_mode) and stat.S_ISREG(record.st_mode)
+
+
+def foreign_entries(folder: Path) -> Iterator[tuple[str, str]]:
+    """What no graft holds: each link, pipe or device below a folder, and what it is.
+
+    A graft with such an entry is not read any further: a link leads out of it.
+    """
+    with Folder.open(folder) as opened:
+        for path in entries(opened):
+            status = (folder / path).lstat()
+            if not stat.S_ISREG(status.st_mode):
+                yield path, kind_of(status.st_mode)
 
 
 def small_files(model: Checkpoint) -> Iterator[Path]:

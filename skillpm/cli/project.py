@@ -21,7 +21,8 @@ from skillpm.cli.params import (
 )
 from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
 from skillpm.cli.state import Command, State, make_setting
-from skillpm.errors import NotFoundError, SpecError, UsageError
+from skillpm.errors import SpecError, UsageError
+from skillpm.files.named import read_named_file
 
 if TYPE_CHECKING:
     from skillpm.flows.ask import InstallRequest
@@ -252,10 +253,7 @@ def apply(state: State, /, plan: Path, **flags: Any) -> None:
 def _plan_bytes(path: Path) -> tuple[bytes, str]:
     if str(path) == "-":
         return sys.stdin.buffer.read(), "the plan on stdin"
-    try:
-        return path.read_bytes(), f"`{path}`"
-    except FileNotFoundError as problem:
-        raise NotFoundError(f"there is no file `{path}`") from problem
+    return read_named_file(path), f"`{path}`"
 
 
 @click.command(cls=Command)

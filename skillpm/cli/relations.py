@@ -13,6 +13,8 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.params import SKILL, TIMEOUT
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, UsageError
+from skillpm.files.errors import MissingFileError, WrongKindError
+from skillpm.files.named import read_named_file
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
@@ -240,13 +242,15 @@ def _side(state: State, text: str | None) -> "Side":
         return lock_side(sys.stdin.buffer.read(), "the lock on stdin")
     path = Path(text)
     try:
-        return lock_side(path.read_bytes(), f"`{path}`")
-    except FileNotFoundError as problem:
+        return lock_side(read_named_file(path), f"`{path}`")
+    except MissingFileError as problem:
         raise NotFoundError(
             f"there is no lockfile `{clean(text)}`, and it is no generation's number",
             hint="`skillpm history` lists the generations",
         ) from problem
-    except IsADirectoryError as problem:
+    except WrongKindError as problem:
+        if not path.is_dir():
+            raise
         raise UsageError(
             f"`{clean(text)}` is a folder", hint=f"`{clean(path / 'skillpm.lock')}`"
         ) from problem

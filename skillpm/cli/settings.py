@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.cli.state import State
-from skillpm.errors import SpecError, StateError, UsageError
+from skillpm.environment.linked import real_file
+from skillpm.errors import NotFoundError, SpecError, StateError, UsageError
+from skillpm.files.folder import Folder
 from skillpm.spec import config, toml
 from skillpm.spec.config import Chosen
 from skillpm.spec.location import RegistryLocation
@@ -90,8 +92,10 @@ def _project(folder: Path) -> dict[str, Chosen]:
     """What skillpm.toml says; a file that cannot be read is for the command to complain of."""
     path = folder / "skillpm.toml"
     try:
-        document = toml.parse(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError, SpecError):
+        with Folder.open(folder) as project, real_file(project, path.name) as (place, name):
+            text = place.read(name).decode()
+        document = toml.parse(text, path.name)
+    except (UnicodeDecodeError, NotFoundError, SpecError, StateError):
         return {}
     what = "`[config]` of skillpm.toml"
     values = config.read_config(document.get("config", {}), what, elsewhere=config.ELSEWHERE)

@@ -1,11 +1,13 @@
 """The global options, wherever they stand on the command line, and the setting they make."""
 
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import click
 
 from skillpm.cli.output import say
 from skillpm.errors import RegistryError, UsageError
+from skillpm.files.folder import Folder
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
@@ -176,13 +179,13 @@ def setting_of(
         offline=offline,
         now=now,
         created=_epoch() or now,
-        workers=int(chosen["workers"].value or 1),
-        lock_timeout=float(chosen["lock-timeout"].value or 0),
+        workers=int(str(chosen["workers"].value or 1)),
+        lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
         say=state.say,
         progress=progress,
         connect=_connector(closing, place, offline=offline),
         fallback=registry,
-        tidy_registry=_tidy_registry,
+        tidy_registry=partial(_tidy_registry, place / "registry"),
         patience=lambda: Patience.starting(time.monotonic, timeout),
     )
     closing(setting.close)
@@ -200,10 +203,22 @@ def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
     return resolved(chosen.value, Path.cwd() if outside else project)
 
 
-def _tidy_registry(location: "RegistryLocation") -> None:
-    """Asked of every command that writes, so nothing is imported where there is nothing to do."""
+def _tidy_registry(own: Path, location: "RegistryLocation") -> None:
+    """Asked of every command that writes, so nothing is imported where there is nothing to do.
+
+    A project may name any folder as its registry: only the home's `own`, and one that holds a
+    catalogue, is tidied. Raises `StateError` and `MissingFileError`: then there is nothing to do.
+    """
     folder = None if location.folder is None else Path(location.folder)
-    if folder is not None and any((folder / "tmp").glob("*")):
+    if folder is None:
+        return
+    with Folder.open(folder) as registry:
+        catalogue = registry.status("registry.db")
+        if folder != own and (catalogue is None or not stat.S_ISREG(catalogue.st_mode)):
+            return
+        with registry.subfolder("tmp") as aside:
+            waiting = aside.names()
+    if waiting:
         from skillpm.index.open import tidy_index
 
         tidy_index(folder)

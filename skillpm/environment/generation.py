@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from skillpm.errors import NotFoundError
+from skillpm.errors import NotFoundError, Problems, SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import (
@@ -13,14 +13,30 @@ from skillpm.spec.fields import (
     Document,
     SkillNameField,
     VersionField,
+    collect,
     read_document,
 )
 from skillpm.spec.lockfile import Lockfile, parse_lockfile
 from skillpm.spec.names import SkillName
+from skillpm.spec.project import Wish
 from skillpm.spec.versions import Version
 
 LAST_NUMBER = 999_999_999
 """No project comes to more changes; a larger number in a state file is damage."""
+
+
+def _sound_requirements(plain: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a `[skills]` table that no project file could have."""
+    problems = Problems("requirements")
+    for name, wish in plain.items():
+        try:
+            SkillName.parse(name)
+        except SpecError as problem:
+            problems.add("", problem.message)
+        collect(Wish, wish, problems)
+    if problems.found:
+        raise ValueError("; ".join(problems.found[:5]))
+    return plain
 
 
 class Installed(Document):
@@ -53,7 +69,7 @@ class Generation(Document):
     action: str
     base_root: DigestField
     skills: list[Installed]
-    wishes: dict[str, Any]
+    wishes: Annotated[dict[str, Any], AfterValidator(_sound_requirements)]
     lock: str
     pruned: str | None = None
 

@@ -76,7 +76,7 @@ class Project:
         """Whether this user may change what is in `.skillpm`."""
         try:
             with self.open_state() as state:
-                return os.access(state.fd, os.W_OK)
+                return os.access(".", os.W_OK, dir_fd=state.fd)
         except SkillpmError:
             return False
 

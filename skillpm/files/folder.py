@@ -110,6 +110,13 @@ class Folder:
         except OSError as problem:
             raise read_error(self.path, problem) from problem
 
+    def statuses(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Every entry with its status, a link as a link; what goes meanwhile is left out."""
+        for name in self.names():
+            status = self.status(name)
+            if status is not None:
+                yield name, status
+
     def find(self, name: str, *, limit: int = READ_LIMIT) -> bytes | None:
         """As `read`; None where there is nothing of this name."""
         try:

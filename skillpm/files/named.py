@@ -15,11 +15,11 @@ def read_named_file(path: Path, *, limit: int = READ_LIMIT) -> bytes:
     device or a folder: it would block, or never end.
     """
     try:
-        place = Path(os.path.realpath(path))
-        status = place.stat()
+        status = path.stat()
     except OSError as problem:
         raise read_error(path, problem) from problem
     if not stat.S_ISREG(status.st_mode):
         raise WrongKindError(path, expected=FILE, found=kind_of(status.st_mode))
+    place = Path(os.path.realpath(path))
     with Folder.open(place.parent) as folder:
         return folder.read(place.name, limit=limit)

@@ -12,7 +12,6 @@ from skillpm.checkpoint.model import CONFIG, INDEX, Checkpoint, Shard, open_shar
 from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
-from skillpm.errors import IntegrityError
 from skillpm.flows.compose import check_composed
 from skillpm.flows.setting import Advance, Setting
 from skillpm.journal.atomic import sync_file, sync_folder
@@ -261,22 +260,3 @@ def _sync_tree(folder: Path) -> None:
         for name in files:
             sync_file(Path(path, name))
         sync_folder(Path(path))
-
-
-def read_stamp(folder: Path) -> dict[str, Any]:
-    """What a graft says of itself. Raises `SpecError` where that is damaged."""
-    return json.parse_object((folder / STAMP).read_bytes(), f"`{folder / STAMP}`")
-
-
-def check_graft(folder: Path, stamp: dict[str, Any], found: Identity) -> None:
-    """Raise `IntegrityError` unless a graft on disk has the root and the files of its stamp."""
-    hint = "`skillpm graft` writes it anew"
-    if stamp.get("root") != str(found.root):
-        raise IntegrityError(
-            f"the graft in `{folder}` should be `{stamp.get('root')}`, is `{found.root}`", hint=hint
-        )
-    files = stamp.get("files")
-    for name, digest in (files if isinstance(files, dict) else {}).items():
-        path = folder / name
-        if not path.is_file() or str(Digest.of(path.read_bytes())) != digest:
-            raise IntegrityError(f"`{path}` is not what the graft wrote", hint=hint)

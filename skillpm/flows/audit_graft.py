@@ -5,7 +5,6 @@ that a single pack decides the leaf of its manifest. Only sums of packs have to 
 and only where the graft's root says that something is wrong.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -13,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.audit.findings import Finding
-from skillpm.checkpoint.folder import STAMP
+from skillpm.checkpoint.folder import STAMP, foreign_entries
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.errors import SkillpmError
-from skillpm.flows.assemble import header_of, read_stamp
+from skillpm.files.errors import DeniedError
+from skillpm.files.folder import Folder
+from skillpm.files.tree import entries
+from skillpm.flows.assemble import header_of
 from skillpm.flows.compose import opened
 from skillpm.flows.graft import stamp_of
+from skillpm.flows.graft_record import read_stamp, wrong_files
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedGraft, Lockfile
@@ -61,14 +64,17 @@ def graft_findings(setting: Setting, graft: Grafted, based: Based | None) -> Ite
     """All that is wrong with a graft."""
     try:
         stamp = read_stamp(graft.folder)
+        foreign = list(_foreign(graft.folder))
+    except DeniedError as problem:
+        yield Finding("high", "graft-damaged", None, problem.message)
+        return
     except SkillpmError as problem:
         yield _damaged(problem.message)
         return
-    except OSError as problem:
-        text = f"`{graft.folder / STAMP}` cannot be read: {problem.strerror}"
-        yield Finding("high", "graft-damaged", None, text)
-        return
     yield from _capped(_files(graft.folder, stamp))
+    if foreign:
+        yield from _capped(iter(foreign))
+        return
     try:
         model = open_model(graft.folder)
         read = Read(stamp, model, setting.identify(model, "hashing graft", cached=False))
@@ -115,14 +121,14 @@ def _manner(stamp: Mapping[str, Any]) -> Any:
 
 def _files(folder: Path, stamp: Mapping[str, Any]) -> Iterator[Finding]:
     """The small files, each by the digest that the stamp has of it."""
-    for name, digest in _listed(stamp).items():
-        path = folder / name
-        if path.is_absolute() != folder.is_absolute() or ".." in Path(name).parts:
-            yield _damaged(f"`{folder / STAMP}` lists `{name}`, which lies outside of the graft")
-        elif not path.is_file():
-            yield _damaged(f"`{path}` is missing")
-        elif str(Digest.of(path.read_bytes())) != digest:
-            yield _damaged(f"`{path}` is not what the graft wrote")
+    for name, problem in wrong_files(folder, stamp):
+        yield _damaged(f"`{folder / STAMP}` lists `{name}`, which {problem}")
+
+
+def _foreign(folder: Path) -> Iterator[Finding]:
+    """Links, pipes and devices: a graft has none, and none is opened."""
+    for path, kind in foreign_entries(folder):
+        yield _damaged(f"`{folder / path}` should be a regular file, is {kind}: it is not read")
 
 
 def _listed(stamp: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,11 +139,12 @@ def _listed(stamp: Mapping[str, Any]) -> dict[str, Any]:
 def _strays(folder: Path, read: Read) -> Iterator[Finding]:
     """Files that no graft wrote, which what loads the graft may load too."""
     ours = {*read.model.shards, *_listed(read.stamp), STAMP}
-    for place, _, files in os.walk(folder):
-        for name in sorted(files):
-            path = Path(place, name)
-            if str(path.relative_to(folder)) not in ours:
-                yield Finding("medium", "graft-extra", None, f"`{path}` is not of the graft")
+    with Folder.open(folder) as opened:
+        for path in entries(opened):
+            if path not in ours:
+                yield Finding(
+                    "medium", "graft-extra", None, f"`{folder / path}` is not of the graft"
+                )
 
 
 def _composition(

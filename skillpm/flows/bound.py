@@ -1,12 +1,14 @@
 """Which registry a skill belongs to, by the project file where there is one."""
 
+import shlex
 from dataclasses import replace
-from os.path import expanduser
+from os.path import expanduser, realpath
 from pathlib import Path
 
 from skillpm.environment.project import Project
 from skillpm.errors import UsageError
 from skillpm.flows.setting import Setting
+from skillpm.index.empty import is_unmade
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
@@ -35,14 +37,40 @@ def location_of(setting: Setting, file: ProjectFile, name: str) -> RegistryLocat
     return resolved(file.registries[name].url, setting.project)
 
 
-def registry_for(setting: Setting, skill: SkillName | None) -> RegistryLocation:
+def check_can_be_made(setting: Setting, file: ProjectFile, name: str) -> None:
+    """Raise `UsageError` where a project alone says that a registry be made outside of it.
+
+    A project may come from a stranger, and its paths may lead anywhere (law 5). What the person
+    names, and what lies in the project or the home, is made when something is published to it.
+    """
+    if name not in file.registries or (name == DEFAULT_REGISTRY and setting.registry):
+        return
+    folder = location_of(setting, file, name).folder
+    if folder is None or not is_unmade(Path(folder)):
+        return
+    homes = [realpath(home) for home in (setting.project, setting.home)]
+    if not any(Path(realpath(folder)).is_relative_to(home) for home in homes):
+        raise UsageError(
+            f"skillpm.toml names the registry `{folder}`, where there is none yet: a project does "
+            "not decide that one is made outside of it",
+            hint=f"`skillpm registry init {shlex.quote(folder)}` makes it",
+        )
+
+
+def registry_for(
+    setting: Setting, skill: SkillName | None, *, makes: bool = False
+) -> RegistryLocation:
     """The location of the registry that a skill is bound to; without one, of the default.
 
     What the person names wins; outside a project there is only the default. So a pack of a private
-    namespace goes where the project looks it up, and nowhere else.
+    namespace goes where the project looks it up, and nowhere else. Where the caller `makes` a
+    registry that is not there yet, raises as `check_can_be_made` does.
     """
     project = Project(setting.project)
     if setting.registry or not project.has_file:
         return setting.default_registry
     file = project.read_file()
-    return location_of(setting, file, file.registry_of(skill) if skill else DEFAULT_REGISTRY)
+    name = file.registry_of(skill) if skill else DEFAULT_REGISTRY
+    if makes:
+        check_can_be_made(setting, file, name)
+    return location_of(setting, file, name)

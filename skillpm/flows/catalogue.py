@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.anypack import release_of
-from skillpm.flows.bound import location_of
+from skillpm.flows.bound import check_can_be_made, location_of
 from skillpm.flows.setting import Setting
 from skillpm.index.empty import EmptyIndex, is_unmade
 from skillpm.index.ports import Index
@@ -57,6 +57,7 @@ class Registries:
                     "there alone",
                     hint=f"`skillpm publish {pack.path}`, then install it by name",
                 )
+            check_can_be_made(self.setting, self.file, name)
             for release in self.index(name).releases([skill]).get(skill, ()):
                 if release.version == version and release.digest != pack.digest:
                     raise StateError(

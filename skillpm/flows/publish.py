@@ -28,7 +28,7 @@ def publish(setting: Setting, path: Path) -> PublishedPack:
     """Verify a pack file and publish it, whole or not at all."""
     tidy(setting)
     pack = open_pack(path)
-    url = registry_for(setting, pack.manifest.skill)
+    url = registry_for(setting, pack.manifest.skill, makes=True)
     index = setting.connect(url, True)
     published = index.publish(pack.image_bytes, pack.open_blob, now=setting.now)
     return PublishedPack(published.release, url, published.created)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from skillpm.checkpoint.folder import STAMP, is_graft
+from skillpm.checkpoint.folder import STAMP, foreign_entries, is_graft
 from skillpm.checkpoint.leaves import SETTLED_NS
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.place import is_read_only, take
@@ -19,15 +19,14 @@ from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.assemble import (
     Assembly,
     Written,
-    check_graft,
     header_of,
     is_untouched,
-    read_stamp,
     shards_of,
     small_contents,
     stamp_bytes,
 )
 from skillpm.flows.compose import check_effect
+from skillpm.flows.graft_record import check_graft, read_stamp
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -85,9 +84,11 @@ def open_old(
     setting: Setting, folder: Path, base: Digest, *, cached: bool = True
 ) -> OldGraft | None:
     """The graft in a folder; None where there is none of this base, or it is damaged."""
-    if folder.is_symlink() or not is_graft(folder):
+    if not is_graft(folder):
         return None
     try:
+        for path, kind in foreign_entries(folder):
+            raise IntegrityError(f"`{folder / path}` is {kind}")
         stamp = read_stamp(folder)
         if stamp.get("format") != 1 or stamp.get("base_root") != str(base):
             return None

@@ -16,7 +16,7 @@ from skillpm.store.blobs import Store
 from skillpm.store.packs import load_pack
 
 MARKS = (".tmp", ".skillpm-new", ".skillpm-old", "holder.json", "journal.json")
-STAGING = ("home/tmp", "home/store/tmp", "home/registry/tmp", "team/tmp")
+STAGING = ("home/tmp", "home/grafts", "home/store/tmp", "home/registry/tmp", "team/tmp")
 HARMLESS = frozenset(
     {"unsigned", "no-provenance", "no-license", "yanked", "advisory", "unlisted", "lock-ahead",
      "lock-drift", "graft-stale"}

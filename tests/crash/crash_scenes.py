@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "apply": ("planned", "apply ../plan.json"),
     "graft": ("full", "graft"),
     "regraft": ("grafted", "graft"),
+    "graft-outside": ("full", "graft -o ../served/model"),
     "bundle": ("full", "bundle ../all.skillbundle"),
     "export": ("full", "export acme/sql ../exported --format merged"),
     "export-peft": ("full", "export acme/sql ../exported --format peft --partial"),

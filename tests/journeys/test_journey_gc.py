@@ -237,9 +237,10 @@ def test_the_cache_tells_its_sizes_and_lets_go_of_what_can_be_computed(upgraded:
 
 
 def test_a_project_that_is_in_use_keeps_its_generations(upgraded: World) -> None:
+    from skillpm.files.folder import Folder
     from skillpm.journal.lock import held
 
-    with held(upgraded.project / ".skillpm", "graft", timeout=1, say=print):
+    with held(Folder.open(upgraded.project / ".skillpm"), "graft", timeout=1, say=print):
         done = _gc(upgraded, "--keep", "1")
     assert done["pruned"] == []
     assert "keeps all its generations" in done["notes"][-1]
@@ -250,11 +251,11 @@ def test_the_name_of_a_gc_that_died_after_its_last_pruning_goes(upgraded: World)
         process.wait()
     dead = replace(this_process("gc", time.time()), pid=process.pid)
     holder = upgraded.project / ".skillpm" / "holder.json"
-    holder.write_text(dead.dumps())
+    holder.write_bytes(dead.dumps())
     done = _gc(upgraded)
     assert not holder.exists()
     assert done["pruned"] == []
     assert any(note.startswith("took over from `skillpm gc`") for note in done["notes"])
-    holder.write_text(this_process("install", time.time()).dumps())
+    holder.write_bytes(this_process("install", time.time()).dumps())
     assert _gc(upgraded)["notes"] == [], "one that is alive is left alone"
     assert holder.exists()

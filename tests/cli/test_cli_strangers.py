@@ -1,0 +1,92 @@
+"""What a stranger's project says to the command line: no folder outside it is written for it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from skillpm_world import World, snapshot
+from tiny_models import Pair
+
+
+@pytest.fixture
+def victim(world: World) -> Path:
+    """A folder that a stranger would have tidied: its `tmp` is full, and it is no registry."""
+    folder = world.folder / "victim"
+    (folder / "tmp").mkdir(parents=True)
+    (folder / "tmp" / "thesis.tex").write_text("years of work")
+    return folder
+
+
+def _name_registry(world: World, folder: Path) -> None:
+    world.file.write_text(f'{world.file.read_text()}[registries]\ndefault = "{folder}"\n')
+
+
+def test_a_folder_that_a_project_calls_its_registry_is_not_tidied(
+    world: World, math: Pair, victim: Path
+) -> None:
+    pack = world.pack(math, "acme/math", "1.0.0")
+    world.init(math[0])
+    before = snapshot(victim)
+    _name_registry(world, victim)
+    world.fail("install", "acme/math", code=5, kind="registry")
+    world.run("install", pack)
+    world.run("publish", pack)
+    world.run("gc")
+    assert snapshot(victim) == before
+
+
+def test_a_registry_outside_is_made_for_its_user_and_not_for_a_project(
+    world: World, math: Pair
+) -> None:
+    pack, new = world.pack(math, "acme/math", "1.0.0"), world.folder / "new"
+    world.init(math[0])
+    _name_registry(world, new)
+    for command in ("install", "publish"):
+        text = world.fail(command, pack, code=2, kind="usage")
+        assert f"skillpm registry init {new}" in text
+    assert not new.exists()
+    world.ask("registry", "init", new)
+    world.ask("install", pack)
+    assert world.installed() == {"acme/math": "1.0.0"}
+
+
+def test_a_registry_in_the_project_is_made_when_it_is_published_to(
+    world: World, math: Pair
+) -> None:
+    pack = world.pack(math, "acme/math", "1.0.0")
+    world.init(math[0])
+    _name_registry(world, Path("ours"))
+    world.ask("install", pack)
+    assert (world.project / "ours" / "registry.db").exists()
+
+
+def _pipe(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def _endless(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("put", [_pipe, _endless])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("apply", "plan.json"), "plan.json"),
+        (("diff", "theirs.lock"), "theirs.lock"),
+        (("bundle", "all.skillbundle"), "all.skillbundle"),
+        (("install", "--from", "all.skillbundle"), "all.skillbundle"),
+        (("list",), "skillpm.lock"),
+        (("config", "show"), "skillpm.toml"),
+    ],
+)
+def test_a_pipe_or_a_device_in_a_files_place_holds_nothing_up(
+    world: World, math: Pair, put: Callable[[Path], None], command: tuple[str, ...], name: str
+) -> None:
+    world.init(math[0])
+    (world.project / name).unlink(missing_ok=True)
+    put(world.project / name)
+    outcome = world.run(*command, "--json")
+    assert outcome.code in {0, 1}
+    assert "a bug in skillpm" not in outcome.out
