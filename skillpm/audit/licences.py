@@ -28,7 +28,7 @@ _REFUSALS = (
     ExpressionError, ExpressionParseError, RecursionError, AssertionError, AttributeError,
     IndexError, KeyError, TypeError, ValueError,
 )  # fmt: skip
-"""How the library refuses: by its own errors, and by its assertions where operators have no sides."""
+"""How the library refuses: by errors of its own, and by assertions about its operators."""
 
 
 def parse_licence(text: str) -> Any:
@@ -42,7 +42,8 @@ def parse_licence(text: str) -> Any:
         parsed = _spdx().parse(text)
     except _REFUSALS as problem:
         raise SpecError(
-            f"{text!r} is no SPDX expression: {capped(str(problem))}", hint="write it like `MIT OR Apache-2.0`"
+            f"{text!r} is no SPDX expression: {capped(str(problem))}",
+            hint="write it like `MIT OR Apache-2.0`",
         ) from problem
     if parsed is None:
         raise SpecError(
