@@ -5,10 +5,13 @@ runs for whoever reads. So the database is asked what it holds before anything e
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, Row
+from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql import text
 
 from registry.errors import RegistryCorruptError
@@ -16,6 +19,14 @@ from registry.tables import metadata
 
 _VERSIONS = "alembic_version"
 _OBJECTS_READ = 200
+_SQL_LIMIT = 10_000
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+_OTHER_WORDS = (
+    "alembic_version version_num alembic_version_pkc pk_alembic_version varchar "
+    "in ck_release_yanked_form sqlite_stat1 sqlite_stat4 sqlite_sequence tbl idx stat seq neq nlt "
+    "ndlt sample"
+)
+"""Of Alembic's table and SQLite's own, and of constraints that only migrations write."""
 CODE = {
     "": hashlib.sha256().hexdigest(),
     "0001": "4846a1572f5221100f4b19a4a978b7ede6750a97478802ae1571548d40c37f87",
@@ -79,12 +90,31 @@ def _check_kind(
         raise RegistryCorruptError(folder, "its schema holds values that are not text")
     own = row.name in expected or row.name.startswith("sqlite_")
     plain = row.sql is not None and row.sql[:13].upper() == "CREATE TABLE "
+    if row.type == "table" and row.sql is not None and not _is_familiar(row.sql):
+        raise RegistryCorruptError(folder, f"its table `{row.name[:60]}` computes what ours do not")
     if row.type not in ("table", "index", "trigger") or (
         row.type == "table" and not (own and plain)
     ):
         raise RegistryCorruptError(
             folder, f"it has the {row.type} `{row.name[:60]}`, which no migration of skillpm makes"
         )
+
+
+def _is_familiar(sql: str) -> bool:
+    """Whether a table is made of words that our tables are made of.
+
+    Their text differs between versions of SQLAlchemy; but a constraint or default that calls
+    anything else, or joins text, is code of a stranger that runs when a row is written.
+    """
+    return (
+        len(sql) <= _SQL_LIMIT and "||" not in sql and set(_WORD.findall(sql.lower())) <= _words()
+    )
+
+
+@cache
+def _words() -> frozenset[str]:
+    tables = " ".join(str(CreateTable(table)) for table in metadata.tables.values())
+    return frozenset(_WORD.findall(f"{tables} {_OTHER_WORDS}".lower()))
 
 
 def _check_columns(

@@ -28,7 +28,7 @@ _REFUSALS = (
     ExpressionError, ExpressionParseError, RecursionError, AssertionError, AttributeError,
     IndexError, KeyError, TypeError, ValueError,
 )  # fmt: skip
-"""How the library refuses: by its own errors, by assertions where an operator has no sides."""
+"""How the library refuses: by errors of its own, and by assertions about its operators."""
 
 
 def parse_licence(text: str) -> Any:

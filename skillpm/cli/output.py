@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from skillpm.errors import SkillpmError
+from skillpm.spec.location import redact_urls
 
 SCHEMA_VERSION = 1
 
@@ -108,7 +109,7 @@ def verified_text(verified: bool) -> str:  # noqa: FBT001 - one fact, as a table
 
 def say(text: str) -> None:
     """A note for people, on stderr."""
-    _write(_indented(text), err=True)
+    _write(_indented(redact_urls(text)), err=True)
 
 
 def confirm(question: str) -> bool:
@@ -120,16 +121,17 @@ def confirm(question: str) -> bool:
 
 def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
     """Show an error: as a document on stdout, or as sentences on stderr."""
+    message, hint = redact_urls(problem.message), redact_urls(problem.hint or "") or None
     if as_json:
-        facts = {"kind": problem.kind, "message": problem.message, "hint": problem.hint}
+        facts = {"kind": problem.kind, "message": message, "hint": hint}
         emit_json({"error": facts})
         return
     sys.stdout.flush()
     head = click.style("error:", fg="red", bold=True)
-    _write(f"{head} {_indented(problem.message)}", err=True, color=color)
-    if problem.hint:
+    _write(f"{head} {_indented(message)}", err=True, color=color)
+    if hint:
         head = click.style("hint:", fg="cyan", bold=True)
-        _write(f"\n{head} {_indented(problem.hint)}", err=True, color=color)
+        _write(f"\n{head} {_indented(hint)}", err=True, color=color)
 
 
 def _indented(text: str) -> str:

@@ -4,6 +4,7 @@ A URL may hold credentials. What prints, logs or writes a location gets it witho
 form is asked for by name, by what connects.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -26,6 +27,7 @@ class RegistryKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#`'\"]{1,4096}@")
 _KINDS = {"http": RegistryKind.HTTP, "https": RegistryKind.HTTP, "oci": RegistryKind.OCI}
 
 
@@ -125,6 +127,11 @@ class RegistryLocation:
 
     def __repr__(self) -> str:
         return f"RegistryLocation({self.shown!r})"
+
+
+def redact_urls(text: str) -> str:
+    """Text in which no URL has a user or a password: for messages that quote what was typed."""
+    return _CREDENTIALS.sub(rf"\1{_HIDDEN}@", text)
 
 
 def _redacted(text: str) -> str:

@@ -132,6 +132,7 @@ def walk(world: World) -> Iterator[tuple[object, ...]]:
         yield ("registry", "advisory", "list", *more)
         yield ("publish", world.folder / "acme-math-1.0.0.skillpack", *more)
     yield ("search", "x", "--registry", f"https://bob:{SECRET}@h:99999/x")
+    yield ("search", "x", f"https://bob:{SECRET}@h/x")
     yield ("bundle", world.folder / "out.bundle")
 
 

@@ -92,6 +92,18 @@ def test_a_line_end_of_a_stranger_makes_no_line_of_ours(
     assert [line for line in lines if line.startswith(("hint", "error"))] == ["error: a", "hint: b"]
 
 
+def test_a_url_that_was_typed_in_the_wrong_place_is_shown_without_its_password(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = "unexpected argument (https://bob:s3cr3t@h/x) http://s3cr3t@h ftp://a:s3cr3t@b@h"
+    for as_json in (False, True):
+        output.report(SpecError(text, hint=text), as_json=as_json, color=False)
+    output.say(text)
+    printed = shown(capsys)
+    assert "s3cr3t" not in printed
+    assert printed.count("https://***@h/x") == 5
+
+
 def test_a_terminal_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)

@@ -31,9 +31,9 @@ from fuzz_target import Target
 from spec_documents import manifest_plain
 
 from skillpm.adapters.config import parse_config
-from skillpm.audit.licences import Policy, normal_licence
 from skillpm.adapters.keys import sort_keys
 from skillpm.archive.layout import check_layout, read_index
+from skillpm.audit.licences import Policy, normal_licence
 from skillpm.environment.edit import set_base, without_credentials
 from skillpm.environment.generation import parse_generation
 from skillpm.spec import json, toml

@@ -70,6 +70,24 @@ def test_a_schema_that_no_migration_makes_is_refused(
     assert time.process_time() - start < 5
 
 
+@pytest.mark.parametrize("check", [
+    "CHECK (length(hex(zeroblob(60000000))) > 0)", "CHECK (summary || summary != '')",
+    "CHECK (summary NOT LIKE '%a%b%c%')", "DEFAULT (randomblob(100000000))",
+])  # fmt: skip
+def test_a_constraint_that_ours_do_not_have_is_refused(
+    folder: Path, registry: Registry, check: str
+) -> None:
+    execute(
+        folder,
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, 'summary TEXT', 'summary TEXT "
+        + check.replace("'", "''") + "') WHERE name = 'release'",
+        "PRAGMA writable_schema = RESET",
+    )  # fmt: skip
+    with pytest.raises(RegistryCorruptError):
+        open_registry(folder)
+
+
 def test_statistics_of_the_database_itself_are_no_foreign_table(
     folder: Path, registry: Registry
 ) -> None:
