@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skillpm.checkpoint.leaves import no_advance
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Composition
 from skillpm.environment.project import Project
@@ -53,6 +54,10 @@ class Stage:
             self._stand = Stand(running(self.base, self.device), self.base)
         return self._stand
 
+    def check_runs(self) -> None:
+        """Raise `GraftError` where the base itself cannot be run: then no pack is to blame."""
+        assert self.stand is not None  # noqa: S101 - a property that loads
+
     def runner(self, lock: Lockfile) -> Runner:
         """The model that a lock's set makes of the base, decoded as `graft` decodes it.
 
@@ -89,7 +94,9 @@ class Stage:
         return not told or (told == {_PAD} and not self.stand.runner.minds_padding)
 
     def _hashed(self, composition: Composition) -> Hashed:
-        return Hashed(composition, self.setting.progress("composing", total_bytes(composition)))
+        total = total_bytes(composition)
+        advance = self.setting.progress("composing", total) if total else no_advance
+        return Hashed(composition, advance)
 
     def _check(self, lock: Lockfile, composition: Composition, hashed: Hashed) -> None:
         leaves = hashed.leaves(self.identity)
