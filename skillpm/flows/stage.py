@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.leaves import no_advance
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Composition
@@ -12,7 +13,7 @@ from skillpm.environment.project import Project
 from skillpm.errors import GraftError
 from skillpm.flows.anypack import side_packs
 from skillpm.flows.assemble import Assembly, assemble
-from skillpm.flows.base import check_base, open_base
+from skillpm.flows.base import check_base, check_unmoved, file_keys, open_base
 from skillpm.flows.compose import Hashed, check_composed, total_bytes
 from skillpm.flows.configs import changed_settings
 from skillpm.flows.fit import prune
@@ -43,6 +44,7 @@ class Stage:
     base: Checkpoint
     identity: Identity
     device: str
+    keys: Mapping[str, FileKey]
     _stand: Stand | None = None
     _other: tuple[str, Runner] | None = field(default=None, repr=False)
     _apart: Apart = field(default_factory=Apart, repr=False)
@@ -51,7 +53,9 @@ class Stage:
     def stand(self) -> Stand:
         """The running base, loaded when it is first needed."""
         if self._stand is None:
-            self._stand = Stand(running(self.base, self.device), self.base)
+            runner = running(self.base, self.device)
+            check_unmoved(self.base, self.keys)
+            self._stand = Stand(runner, self.base)
         return self._stand
 
     def check_runs(self) -> None:
@@ -129,10 +133,11 @@ class Stage:
 def open_stage(setting: Setting, project: Project, device: str) -> Stage:
     """The stage of a project. Raises `IntegrityError` where the base is not the project's."""
     base = open_base(setting, project)
+    keys = file_keys(base)
     identity = setting.identify(base, "hashing base")
     check_base(identity.root, project.read_file().root, base.path)
     base.expected = identity.leaves
-    return Stage(setting, base, identity, device)
+    return Stage(setting, base, identity, device, keys)
 
 
 def running(model: Checkpoint, device: str) -> Runner:
