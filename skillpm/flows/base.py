@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError
@@ -22,6 +23,19 @@ def check_base(found: Digest, expected: Digest, path: Path) -> None:
         raise IntegrityError(
             f"the project's base should be `{expected}`, but `{path}` is `{found}`",
             hint="name the right one with `--base PATH`",
+        )
+
+
+def file_keys(base: Checkpoint) -> dict[str, FileKey]:
+    """What changes of each file when it does. Take it before the base is identified."""
+    return {name: shard.file.key() for name, shard in base.shards.items()}
+
+
+def check_unmoved(base: Checkpoint, keys: Mapping[str, FileKey]) -> None:
+    """Raise `IntegrityError` where a file was exchanged between being hashed and being loaded."""
+    if file_keys(open_model(base.path)) != keys:
+        raise IntegrityError(
+            f"`{base.path}` changed while it was loaded", hint="run the same command again"
         )
 
 

@@ -111,15 +111,21 @@ class Result:
 
 def evaluate(setting: Setting, answers: Answers, carried: Carried) -> list[Result]:
     """Every recorded metric of one pack, as it is answered now."""
-    results = []
+    values = measure_all(setting, answers, carried)
+    return [carried.judge(metric, now) for metric, now in values.items()]
+
+
+def measure_all(setting: Setting, answers: Answers, carried: Carried) -> dict[str, float]:
+    """The value of every recorded metric of one pack now, with progress by items."""
     advance = setting.progress("probe items", carried.items)
+    values = {}
     for metric in carried.recorded:
-        results.append(carried.judge(metric, measure_metric(answers, carried, metric)))
+        values[metric] = _measure(answers, carried, metric)
         advance(len(carried.probes.items[metric]))
-    return results
+    return values
 
 
-def measure_metric(answers: Answers, carried: Carried, metric: str) -> float:
+def _measure(answers: Answers, carried: Carried, metric: str) -> float:
     """The value of one metric now. Raises `GraftError` that says whose probe it was."""
     try:
         return figure(mean(answers.scores(metric, carried.probes.items[metric])))

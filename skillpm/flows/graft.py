@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.checkpoint.place import make_read_only, why_not_linked
 from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
@@ -28,12 +27,12 @@ from skillpm.flows.begin import changing
 from skillpm.flows.change import remember_project
 from skillpm.flows.compose import opened
 from skillpm.flows.fit import prune
+from skillpm.flows.linked import say_linked, seal_links
 from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_of
 from skillpm.flows.restore import restoring
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.flows.solve import check_together
-from skillpm.flows.words import counted
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merging import MERGED
@@ -229,8 +228,7 @@ def _swap_in(
             check_root(order.lock, written.root)
             if reuse is not None:
                 reuse.check_unmoved()
-            for name in written.linked:
-                make_read_only(staged / name)
+            seal_links(staged, written)
             record.write(ready=True)
         except BaseException as problem:
             swap.discard()
@@ -243,23 +241,8 @@ def _swap_in(
         record.clear()
     remember_leaves(setting, target, written.leaves)
     if order.link:
-        _say_linked(setting, target, assembly, written)
+        say_linked(setting, target, assembly.base, written)
     return written
-
-
-def _say_linked(setting: Setting, target: Path, assembly: Assembly, written: Written) -> None:
-    """What a graft shares with its base, and which files were copied after all, and why."""
-    base, place = assembly.base, assembly.base.path.resolve()
-    if written.linked:
-        setting.say(
-            f"note: {counted(len(written.linked), 'file')} of `{target}` and of the base "
-            f"`{place}` are the same file (hard links): an edit of the graft edits the base. "
-            "They were made read-only in both; `skillpm graft` without `--link` writes copies"
-        )
-    for name in sorted(base.shards.keys() - written.linked):
-        reason = why_not_linked(base.shards[name].file.path)
-        if reason is not None:
-            setting.say(f"note: `{name}` of the base is never linked: {reason}")
 
 
 def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """A project as Python holds it: its base as a running model, every installed skill beside it."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,15 @@ from typing import Any, Self, overload
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Applied
 from skillpm.environment.project import Project
-from skillpm.errors import GraftError, IntegrityError
+from skillpm.errors import GraftError
 from skillpm.flows.anypack import side_packs
-from skillpm.flows.base import open_base
+from skillpm.flows.base import check_unmoved, file_keys, open_base
 from skillpm.flows.compose import opened
 from skillpm.flows.configs import changed_settings
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_project_base, compose
 from skillpm.flows.route import Routes, open_routes
-from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import INERT, apply_side_files, files_of
 from skillpm.live.loading import load_base, load_tokenizer
 from skillpm.live.model import attach
@@ -87,12 +87,12 @@ class Workspace:
         base = open_base(setting, self._project)
         if base.folder is None:
             raise GraftError(f"`{base.path}` is a file: a live model needs the folder around it")
+        keys = file_keys(base)
         identity = setting.identify(base, "hashing base")
         check_project_base(setting, current, base, identity)
-        keys = {name: shard.file.key() for name, shard in base.shards.items()}
         stacks = dict(_stacks(setting, base, identity, current.lockfile))
         model = load_base(base.folder, device, dtype)
-        _check_unmoved(base, keys)
+        check_unmoved(base, keys)
         places = Places(model, base.specs)
         limit = max(WARM_FLOOR, sum(spec.nbytes for spec in base.specs.values()))
         checked = {name: _placed(stack, places) for name, stack in stacks.items()}
@@ -167,13 +167,6 @@ def _stacks(
         refusal, note = _side_effects(base, [by_skill[one] for one in some])
         merging = lock.graft.merging
         yield str(skill), Stack(str(skill), base, applied, payload, refusal, note, merging)
-
-
-def _check_unmoved(base: Checkpoint, keys: Mapping[str, object]) -> None:
-    """Raise `IntegrityError` where a file was exchanged between being hashed and being mapped."""
-    again = {name: shard.file.key() for name, shard in open_model(base.path).shards.items()}
-    if again != keys:
-        raise IntegrityError(f"`{base.path}` changed while it was loaded", hint="load it again")
 
 
 def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | None, str | None]:

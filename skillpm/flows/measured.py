@@ -8,7 +8,7 @@ from pathlib import Path
 from skillpm.errors import GraftError, SkillpmError, StateError
 from skillpm.files.ownership import is_owner_only
 from skillpm.flows.answering import Merged
-from skillpm.flows.carried import Carried, Measured, Result, measure_metric
+from skillpm.flows.carried import Carried, Measured, Result, measure_all
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import Stage
 from skillpm.flows.words import distinct
@@ -55,6 +55,7 @@ def check_claims(
         try:
             found = replace(each, measured=_measured(stage, lock, each))
         except GraftError as problem:
+            stage.check_runs()
             if skill in new:
                 raise
             notes.append(f"unguarded: {problem.message}")
@@ -142,12 +143,11 @@ def _measured(stage: Stage, lock: Lockfile, carried: Carried) -> Mapping[str, Me
     known = place.get(carried.recorded)
     if known is not None:
         return known
-    values: dict[str, list[float]] = {}
-    for part in _parts(stage.setting.store, lock, carried.skill):
-        answers = Merged(stage.runner(part))
-        for metric in carried.recorded:
-            values.setdefault(metric, []).append(measure_metric(answers, carried, metric))
-    found = {metric: Measured(value, base) for metric, (base, value) in values.items()}
+    base, whole = (
+        measure_all(stage.setting, Merged(stage.runner(part)), carried)
+        for part in _parts(stage.setting.store, lock, carried.skill)
+    )
+    found = {metric: Measured(whole[metric], base[metric]) for metric in carried.recorded}
     place.put(found)
     return found
 

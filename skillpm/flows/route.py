@@ -9,7 +9,7 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.generation import Entry
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError, IntegrityError, UsageError
-from skillpm.flows.base import check_base, open_base
+from skillpm.flows.base import check_base, check_unmoved, file_keys, open_base
 from skillpm.flows.setting import Setting
 from skillpm.routing.features import features, width_of
 from skillpm.routing.router import NOTHING, Decision, Router
@@ -103,8 +103,11 @@ def signature_of(pack: StoredPack) -> Signature | None:
 
 def _base_runner(setting: Setting, project: Project, root: Digest, device: str) -> Runner:
     base = open_base(setting, project)
+    keys = file_keys(base)
     check_base(setting.identify(base, "hashing base").root, root, base.path)
-    return Runner.load(folder_of(base), device)
+    runner = Runner.load(folder_of(base), device)
+    check_unmoved(base, keys)
+    return runner
 
 
 def folder_of(base: Checkpoint) -> Path:

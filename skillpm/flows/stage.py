@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skillpm.checkpoint.files import FileKey
+from skillpm.checkpoint.leaves import no_advance
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Composition
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError
 from skillpm.flows.anypack import side_packs
 from skillpm.flows.assemble import Assembly, assemble
-from skillpm.flows.base import check_base, open_base
+from skillpm.flows.base import check_base, check_unmoved, file_keys, open_base
 from skillpm.flows.compose import Hashed, check_composed, total_bytes
 from skillpm.flows.configs import changed_settings
 from skillpm.flows.fit import prune
@@ -42,6 +44,7 @@ class Stage:
     base: Checkpoint
     identity: Identity
     device: str
+    keys: Mapping[str, FileKey]
     _stand: Stand | None = None
     _other: tuple[str, Runner] | None = field(default=None, repr=False)
     _foreign: ForeignModelFiles = field(default_factory=ForeignModelFiles, repr=False)
@@ -50,8 +53,14 @@ class Stage:
     def stand(self) -> Stand:
         """The running base, loaded when it is first needed."""
         if self._stand is None:
-            self._stand = Stand(running(self.base, self.device), self.base)
+            runner = running(self.base, self.device)
+            check_unmoved(self.base, self.keys)
+            self._stand = Stand(runner, self.base)
         return self._stand
+
+    def check_runs(self) -> None:
+        """Raise `GraftError` where the base itself cannot be run: then no pack is to blame."""
+        assert self.stand is not None  # noqa: S101 - a property that loads
 
     def runner(self, lock: Lockfile) -> Runner:
         """The model that a lock's set makes of the base, decoded as `graft` decodes it.
@@ -90,7 +99,9 @@ class Stage:
         return not changed or (changed == {_PAD} and not self.stand.runner.minds_padding)
 
     def _hashed(self, composition: Composition) -> Hashed:
-        return Hashed(composition, self.setting.progress("composing", total_bytes(composition)))
+        total = total_bytes(composition)
+        advance = self.setting.progress("composing", total) if total else no_advance
+        return Hashed(composition, advance)
 
     def _check(self, lock: Lockfile, composition: Composition, hashed: Hashed) -> None:
         leaves = hashed.leaves(self.identity)
@@ -123,10 +134,11 @@ class Stage:
 def open_stage(setting: Setting, project: Project, device: str) -> Stage:
     """The stage of a project. Raises `IntegrityError` where the base is not the project's."""
     base = open_base(setting, project)
+    keys = file_keys(base)
     identity = setting.identify(base, "hashing base")
     check_base(identity.root, project.read_file().root, base.path)
     base.expected = identity.leaves
-    return Stage(setting, base, identity, device)
+    return Stage(setting, base, identity, device, keys)
 
 
 def running(model: Checkpoint, device: str) -> Runner:

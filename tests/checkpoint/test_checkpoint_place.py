@@ -1,3 +1,5 @@
+import fcntl
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -107,6 +109,27 @@ def test_leaves_are_of_what_was_placed_where_the_source_changes_after_it_was_ope
     with ThreadPoolExecutor(2) as pool:
         done = place_shard(opened, target, link=link, pool=pool, advance=lambda _bytes: None)
     assert done.leaves == leaves_of(target) != before
+
+
+def test_a_clone_is_hashed_as_it_is(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file system cannot clone, one is played that copies: what it shares is its own."""
+
+    def ficlone(target: int, request: int, origin: int) -> int:
+        assert request == 0x40049409
+        return os.sendfile(target, origin, 0, os.fstat(origin).st_size)
+
+    opened = open_shard(source)
+    monkeypatch.setattr(fcntl, "ioctl", ficlone)
+    data = bytearray(source.read_bytes())
+    data[-1] ^= 1
+    source.write_bytes(data)
+    target = tmp_path / "target.safetensors"
+    with ThreadPoolExecutor(2) as pool:
+        done = place_shard(opened, target, link=False, pool=pool, advance=lambda _bytes: None)
+    assert done == Placement(leaves_of(target), 0, source.stat().st_size)
+    assert target.stat().st_nlink == 1
 
 
 @pytest.mark.parametrize("link", [True, False])

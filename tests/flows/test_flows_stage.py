@@ -17,6 +17,7 @@ from transformers import AutoModel, LlamaConfig, RobertaConfig, XGLMConfig
 from skillpm.archive.reader import open_pack
 from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
+from skillpm.errors import IntegrityError
 from skillpm.flows.ask import InstallRequest
 from skillpm.flows.carried import carried_by
 from skillpm.flows.guard import guard
@@ -107,6 +108,17 @@ def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
     trials = Trials(open_stage(setting, project, "cpu"), lock, carried)
     assert not trials.fails(more, {more})
     assert trials.fails(more, lock.skills)
+
+
+def test_a_base_that_changes_before_it_is_loaded_is_an_error(
+    world: World, learners: Learners, setting: Setting
+) -> None:
+    base = copy_model(learners.base, world.folder / "base")
+    world.init(base)
+    stage = open_stage(setting, Project(world.project), "cpu")
+    rewrite(base, lambda tensors: tensors["model.norm.weight"].add_(1))
+    with pytest.raises(IntegrityError, match="changed while it was loaded"):
+        stage.check_runs()
 
 
 @dataclass
