@@ -74,8 +74,8 @@ def pack_of(layout: Layout, entry: IndexEntry) -> PackFile:
             raise IntegrityError(f"`{path}`: blob `{digest}` of {size} bytes is missing")
     manifest = parse_manifest(small(layout.blobs[image.config.digest]))
     check_pack(image, manifest)
-    for file in manifest.files:
-        read_side_file(file, small(layout.blobs[file.digest]))
+    for file in manifest.carried:
+        read_side_file(file, small(layout.blobs[file.digest]), manifest.architecture_facts)
     return PackFile(path, entry.digest, data, image, manifest, layout.blobs)
 
 

@@ -82,7 +82,8 @@ class Checkpoint:
         """`config.json`, where the folder has one."""
         if self.folder is None or not (self.folder / CONFIG).is_file():
             return None
-        return json.parse_object(read_small(self.folder / CONFIG), f"`{self.folder / CONFIG}`")
+        data = read_small(self.folder / CONFIG)
+        return json.parse_object(data, f"`{self.folder / CONFIG}`", foreign=True)
 
     @property
     def architecture(self) -> str:

@@ -56,9 +56,9 @@ def side_packs(packs: Iterable[AnyPack]) -> list[SidePack]:
 
 
 def _side_files(pack: AnyPack) -> tuple[Any, ...]:
-    return tuple(
-        (file, read_side_file(file, pack.read(file.digest))) for file in pack.manifest.files
-    )
+    facts = pack.manifest.architecture_facts
+    carried = [(file, pack.read(file.digest)) for file in pack.manifest.carried]
+    return tuple((file, read_side_file(file, data, facts)) for file, data in carried)
 
 
 def check_is(pack: AnyPack, skill: SkillName, version: Version) -> AnyPack:

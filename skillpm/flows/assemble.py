@@ -246,14 +246,14 @@ def _untied(assembly: Assembly, leaves: Mapping[str, Digest], config: bytes | No
     """
     if not assembly.composition.touched:
         return None
-    plain = json.parse_object(config, CONFIG) if config else assembly.base.config
+    plain = json.parse_object(config, CONFIG, foreign=True) if config else assembly.base.config
     heads = [name for name in leaves if name.endswith(_HEAD)]
     embeddings = [name for name in leaves if name.endswith(_EMBEDDINGS)]
     if plain is None or not heads or not embeddings or not plain.get("tie_word_embeddings", True):
         return None
     if leaves[heads[0]] in {leaves[name] for name in embeddings}:
         return None
-    return json.pretty({**plain, "tie_word_embeddings": False})
+    return json.pretty({**plain, "tie_word_embeddings": False}, foreign=True)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -31,7 +31,7 @@ def changed_settings(old: bytes | None, new: bytes) -> frozenset[str]:
 
 
 def _read(text: bytes) -> dict[str, Any]:
-    plain = json.parse_object(text, "`config.json`")
+    plain = json.parse_object(text, "`config.json`", foreign=True)
     kind = str(plain.pop(_KIND, ""))
     found: dict[str, Any] = AutoConfig.for_model(kind, **plain).to_dict()
     return found

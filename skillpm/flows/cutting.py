@@ -77,7 +77,7 @@ def measure(setting: Setting, request: Request, against: Against, layers: Layers
     """Decode the layers again; measure what came out."""
     checking = work_on(setting, against, "checking")
     measured = measure_pack(checking, against.differing, layers.open(request, against))
-    side = tuple(cut_side_files(against.reference.files, against.files))
+    side = tuple(cut_side_files(against.reference.files, against.files, against.facts))
     return Cut(layers.draft, layers.encoded, layers.files, measured, side)
 
 

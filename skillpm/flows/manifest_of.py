@@ -95,6 +95,7 @@ class Against:
     differing: list[Pair]
     renaming: Renaming
     files: Callable[[str], bytes | None]
+    facts: ArchitectureFacts
 
 
 Attach = Callable[[Setting, Against], Attached]
@@ -172,7 +173,7 @@ def build_manifest(
         footprint=footprint,
         result_root=merkle_root(leaves),
         files=[file for file, _ in cut.side],
-        architecture_facts=ArchitectureFacts(tied={}, names={}, config_keys=[], library=None),
+        architecture_facts=against.facts,
         requires_capabilities=[],
         lineage=[],
         must_understand=[],

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skillpm.architecture.ask import ask_facts
 from skillpm.archive.writer import staged_name, write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
@@ -64,7 +65,10 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     differing = [p for p in pairs if _differs(p, reference.identity, tuned, tuned_identity)]
     if not differing:
         raise _nothing(request)
-    against = Against(reference, tuned, tuned_identity, pairs, differing, renaming, side.files)
+    facts = ask_facts(base.config or {})
+    against = Against(
+        reference, tuned, tuned_identity, pairs, differing, renaming, side.files, facts
+    )
     made = tuple(attach(setting, against) for attach in request.attach)
     request = replace(request, attached=made)
     with scratch(setting.home, "pack") as folder, disk_errors(folder):

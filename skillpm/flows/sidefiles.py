@@ -7,21 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.model import Checkpoint, read_small
-from skillpm.errors import ResolutionError
+from skillpm.errors import ResolutionError, SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.manifest import SideFile
+from skillpm.spec.loading_keys import CODE
+from skillpm.spec.manifest import ArchitectureFacts, SideFile
 from skillpm.spec.names import SkillName
 from skillpm.spec.sidefiles import (
+    CONFIG,
+    FILE,
+    PATCH,
+    PATCHED,
+    TOKENIZER,
+    check_content,
     check_name,
     diff_patch,
-    forbid_code,
     merge_patch,
     same_json,
     suffix_of,
 )
 
-PATCHED = ("config.json", "generation_config.json", "tokenizer_config.json")
 WHOLE = (
     "added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt",
     "preprocessor_config.json", "processor_config.json", "sentencepiece.bpe.model",
@@ -33,8 +38,17 @@ SETTINGS = frozenset({"preprocessor_config.json", "processor_config.json", "toke
 setting does, and a tokenizer is many times larger."""
 ENTANGLED = frozenset({"model", "added_tokens"})
 """Keys of a tokenizer whose parts mean something together only: two packs' tokens do not add up."""
-VOLATILE = ("_name_or_path", "transformers_version")
+VOLATILE = frozenset({
+    "_name_or_path", "transformers_version", "_attn_implementation_autoset", "_commit_hash",
+    "_from_model_config",
+})  # fmt: skip
 """Keys that say where and by what a model was saved, and nothing of the model."""
+_VOLATILE_OF_TOKENIZERS = frozenset({
+    "name_or_path", "is_local", "local_files_only", "special_tokens_map_file", "_commit_hash",
+})  # fmt: skip
+"""Keys that a tokenizer's class writes on saving and overwrites on loading."""
+_LEFT = ("quant", "transformers_weights", "configuration_files", "model_type")
+"""Starts of keys without which the base's weights would be read otherwise."""
 
 INERT = frozenset({
     *VOLATILE, "dtype", "torch_dtype", "use_cache", "id2label", "label2id", "problem_type",
@@ -78,36 +92,80 @@ def files_in(folder: Path | None) -> Callable[[str], bytes | None]:
 
 
 def cut_side_files(
-    before: Callable[[str], bytes | None], after: Callable[[str], bytes | None]
+    before: Callable[[str], bytes | None],
+    after: Callable[[str], bytes | None],
+    facts: ArchitectureFacts,
 ) -> Iterator[tuple[SideFile, bytes]]:
-    """What the tuned model's small files differ in. Raises `SpecError` for a new `auto_map`."""
+    """What the tuned model's small files differ in.
+
+    `facts` are of the base's architecture. Raises `SpecError` where a key is changed that no pack
+    may change.
+    """
     for name in PATCHED:
         new = after(name)
-        if new is None:
+        if new is None or (name == CONFIG and before(name) is None):
             continue
-        old = json.parse_object(before(name) or b"{}", f"the base's {name}")
-        patch = diff_patch(_settled(old), _settled(json.parse_object(new, f"`{name}`")))
-        forbid_code(patch, name)
+        patch = _patch(name, before(name), new, facts)
         if patch:
             data = json.canonical(patch)
-            yield SideFile(path=name, digest=Digest.of(data), kind="patch"), data
+            yield SideFile(path=name, digest=Digest.of(data), kind=PATCH), data
     for name in WHOLE:
         new = after(name)
         if new is not None and not _same(name, before(name), new):
             check_name(name)
             change = _exact_patch(name, before(name), new)
+            _check_whole(name, new)
             if change is None:
-                yield SideFile(path=name, digest=Digest.of(new), kind="file"), new
+                yield SideFile(path=name, digest=Digest.of(new), kind=FILE), new
             else:
                 data = json.canonical(change)
-                yield SideFile(path=name, digest=Digest.of(data), kind="patch"), data
+                yield SideFile(path=name, digest=Digest.of(data), kind=PATCH), data
+
+
+def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -> dict[str, Any]:
+    """The patch of one of `PATCHED`. A removed key that no pack may remove stays in the graft."""
+    before = json.parse_object(old or b"{}", f"the base's {name}", foreign=True)
+    after = json.parse_object(new, f"`{name}`", foreign=True)
+    volatile = VOLATILE | (_VOLATILE_OF_TOKENIZERS if name == TOKENIZER else frozenset())
+    patch = diff_patch(_settled(before, volatile), _settled(after, volatile))
+    if name == CONFIG and patch and facts.library is None:
+        raise SpecError(
+            f"`{name}` changes `{min(patch)}`, but the base's architecture is unknown here: "
+            "whether a pack may change that cannot be told",
+            hint="`pip install 'skillpm-graft[hf]'` asks transformers, where it has the model",
+        )
+    kept = {key: value for key, value in patch.items() if not _stays(name, key, value, facts)}
+    check_content(name, kept, keys=facts.config_keys, patch=True)
+    return kept
+
+
+def _stays(name: str, key: str, value: Any, facts: ArchitectureFacts) -> bool:
+    """Whether the graft keeps a key that the tuned model no longer has.
+
+    Nothing reads what the config class does not declare, but for the keys that say how weights
+    are read; what chooses kernels is the base's to say.
+    """
+    if value is not None or key == CODE or key.startswith(_LEFT):
+        return False
+    try:
+        check_content(name, {key: None}, keys=facts.config_keys, patch=True)
+    except SpecError:
+        return True
+    return False
+
+
+def _check_whole(name: str, new: bytes) -> None:
+    if suffix_of(name) == ".json":
+        content = json.parse(new, f"`{name}`", foreign=True)
+        check_content(name, content, keys=(), patch=False)
 
 
 def _exact_patch(name: str, old: bytes | None, new: bytes) -> dict[str, Any] | None:
     """A patch that gives `new` to the last null, if there is one and it is smaller."""
     if name not in SETTINGS or old is None:
         return None
-    before, after = json.parse(old, f"the base's `{name}`"), json.parse(new, f"`{name}`")
+    before = json.parse(old, f"the base's `{name}`", foreign=True)
+    after = json.parse(new, f"`{name}`", foreign=True)
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return None
     patch = diff_patch(before, after)
@@ -115,13 +173,14 @@ def _exact_patch(name: str, old: bytes | None, new: bytes) -> dict[str, Any] | N
     return patch if exact and len(json.canonical(patch)) < len(new) else None
 
 
-def _settled(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in VOLATILE}
+def _settled(config: dict[str, Any], volatile: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in volatile}
 
 
 def _same(name: str, old: bytes | None, new: bytes) -> bool:
     if old is not None and new != old and suffix_of(name) == ".json":
-        return same_json(json.parse(old, f"the base's `{name}`"), json.parse(new, f"`{name}`"))
+        before = json.parse(old, f"the base's `{name}`", foreign=True)
+        return same_json(before, json.parse(new, f"`{name}`", foreign=True))
     return new == old
 
 
@@ -138,18 +197,20 @@ def apply_side_files(
     result: dict[str, bytes] = {}
     for pack in ordered:
         for file, content in pack.files:
-            if file.kind == "file":
+            if file.kind == FILE:
                 result[file.path] = content
                 continue
             text = result.get(file.path) or before(file.path) or b"{}"
-            config = json.parse_object(text, f"`{file.path}`")
-            result[file.path] = json.pretty(merge_patch(config, content), sort_keys=False)
+            config = json.parse_object(text, f"`{file.path}`", foreign=True)
+            merged = merge_patch(config, content)
+            result[file.path] = json.pretty(merged, sort_keys=False, foreign=True)
     return result
 
 
 def changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
     """The keys at the top of a JSON file that another has otherwise."""
-    before, after = json.parse_object(old or b"{}", "the base's"), json.parse_object(new, "it")
+    before = json.parse_object(old or b"{}", "the base's", foreign=True)
+    after = json.parse_object(new, "it", foreign=True)
     both = {key for key in before.keys() & after.keys() if same_json(before[key], after[key])}
     return frozenset((before.keys() | after.keys()) - both)
 

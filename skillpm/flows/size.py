@@ -17,7 +17,7 @@ def file_size(
     setting: Setting, request: Request, against: Against, scheme: Auto, layers: Layers
 ) -> int:
     """The bytes of the file that these layers would give, at most. Decodes nothing."""
-    side = tuple(cut_side_files(against.reference.files, against.files))
+    side = tuple(cut_side_files(against.reference.files, against.files, against.facts))
     measured = {pair.tensor: unmeasured(pair.tensor) for pair in against.differing if pair.tuned}
     cut = Cut(layers.draft, layers.encoded, layers.files, measured, side)
     manifest = build_manifest(request, against, cut, scheme, setting.created)

@@ -64,7 +64,7 @@ def _adapted_side(
     scheme: Scheme | Wish,
 ) -> Tuned:
     text = reference.files(CONFIG)
-    config = json.parse_object(text, f"the base's `{CONFIG}`") if text else {}
+    config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}
     if config.get("quantization_config"):
         raise GraftError(
             f"`{request.base}` is quantised: what an adapter adds to rounded weights has no "
@@ -154,8 +154,9 @@ def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
     def read(name: str) -> bytes | None:
         if name != CONFIG:
             return beside(name)
-        plain = json.parse_object(before(CONFIG) or b"{}", f"the base's `{CONFIG}`")
-        return json.pretty({**plain, **config}) if config else before(CONFIG)
+        text = before(CONFIG)
+        plain = json.parse_object(text or b"{}", f"the base's `{CONFIG}`", foreign=True)
+        return json.pretty({**plain, **config}, foreign=True) if config else text
 
     return read
 

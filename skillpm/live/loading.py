@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from skillpm.errors import GraftError
-from skillpm.running.folder import UNRUNNABLE, is_causal, not_runnable, placed, refuse_adapter
+from skillpm.running.folder import (
+    UNRUNNABLE,
+    checked_config,
+    is_causal,
+    load_weights,
+    not_runnable,
+    placed,
+    refuse_adapter,
+)
 
 
 def load_base(folder: Path, device: str, dtype: str) -> Any:
@@ -20,10 +28,8 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
     """
     refuse_adapter(folder)
     try:
-        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        model = _class_of(config).from_pretrained(
-            folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
-        )
+        config = checked_config(folder)
+        model = load_weights(_class_of(config), config, folder, dtype)
     except UNRUNNABLE as problem:
         hint = "a live model needs a `config.json` beside the weights"
         raise not_runnable(folder, problem, hint) from problem

@@ -1,13 +1,16 @@
 """A model folder, perhaps a stranger's: what is checked before it is run, and errors of that."""
 
+import copy
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from transformers import AutoConfig
 
+from skillpm.checkpoint.model import open_checkpoint
 from skillpm.errors import GraftError, SkillpmError
+from skillpm.running.parameters import check_numbers, check_parameters
 
 UNRUNNABLE = (
     OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,
@@ -34,15 +37,40 @@ def is_foreign(problem: BaseException) -> bool:
     return (isinstance(problem, Exception) and not ours) or type(problem).__name__ == _PANIC
 
 
-def check_depth(config: Any, folder: Path) -> None:
-    """A config from a stranger may name so many layers that making them takes hours."""
-    layers = getattr(config, "num_hidden_layers", None)
-    tensors = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "pt") as file:
-            tensors += len(file.keys())
-    if isinstance(layers, int) and layers > tensors:
-        raise ValueError(f"its config names {layers} layers, and there are {tensors} tensors")
+def checked_config(folder: Path) -> Any:
+    """The config of a model folder, none of whose numbers are beyond the tensors there.
+
+    Raises `ValueError` and what transformers raises.
+    """
+    checkpoint = open_checkpoint(folder)
+    check_numbers(checkpoint.config or {}, checkpoint.specs)
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def load_weights(kind: Any, config: Any, folder: Path, dtype: Any) -> Any:
+    """The model of a class, or of one of the auto classes, with a folder's safetensors.
+
+    Only names and shapes are built first, and compared with the tensors: raises `ValueError` where
+    the config describes other ones, before memory is taken for it, and where parameters of a causal
+    LM are in no file, which would be made up.
+    """
+    build = kind._from_config if hasattr(kind, "_from_config") else kind.from_config  # noqa: SLF001 - what `from_config` of an auto class calls
+    check_parameters(
+        lambda: build(copy.deepcopy(config)),
+        open_checkpoint(folder).specs,
+        packed=getattr(config, "quantization_config", None) is not None,
+        complete=is_causal(config),
+    )
+    model, loaded = kind.from_pretrained(
+        folder,
+        dtype=dtype,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    if is_causal(config) and loaded["missing_keys"]:
+        raise ValueError(f"its weights have no `{min(loaded['missing_keys'])}`")
+    return model
 
 
 def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:

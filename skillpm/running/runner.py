@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -23,10 +22,11 @@ from transformers.utils import logging
 from skillpm.errors import GraftError
 from skillpm.running.apart import Apart
 from skillpm.running.folder import (
-    check_depth,
+    checked_config,
     dtype_for,
     is_causal,
     is_foreign,
+    load_weights,
     memory,
     not_runnable,
     placed,
@@ -72,16 +72,13 @@ class Runner:
         """
         refuse_adapter(folder)
         try:
-            config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            config = checked_config(folder)
             causal = is_causal(config)
-            check_depth(config, folder)
             if config.is_encoder_decoder:
                 raise GraftError(f"`{folder}` is an encoder-decoder, which cannot be run yet")
             kind: Any = AutoModelForCausalLM if causal else AutoModel
             dtype = dtype_for(config.dtype, stored_bytes(folder), memory())
-            model = kind.from_pretrained(
-                folder, dtype=dtype, trust_remote_code=False, use_safetensors=True
-            )
+            model = load_weights(kind, config, folder, dtype)
             tokenizer: Any
             if apart is None:
                 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

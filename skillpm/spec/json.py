@@ -12,37 +12,42 @@ DEPTH_LIMIT = 64
 _CONTAINERS = (dict, list)
 
 
-def canonical(document: Any) -> bytes:
-    """The one written form: sorted keys, no spaces, UTF-8. Raises `SpecError` for NaN."""
+def canonical(document: Any, *, foreign: bool = False) -> bytes:
+    """The one written form: sorted keys, no spaces, UTF-8. Raises `SpecError` for NaN.
+
+    A `foreign` document may hold NaN and Infinity.
+    """
     try:
         text = json.dumps(
-            document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+            document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=foreign
         )
         return text.encode()
     except ValueError as problem:
         raise SpecError(f"a document of ours cannot be written as JSON: {problem}") from problem
 
 
-def pretty(document: Any, *, sort_keys: bool = True) -> bytes:
-    """The form for people's files: keys sorted or as they are, two spaces, a final newline."""
-    text = json.dumps(document, sort_keys=sort_keys, indent=2, ensure_ascii=False, allow_nan=False)
+def pretty(document: Any, *, sort_keys: bool = True, foreign: bool = False) -> bytes:
+    """The form for people's files: keys sorted or as they are, two spaces, a final newline.
+
+    A `foreign` document may hold the NaN and Infinity that Python's JSON knows.
+    """
+    text = json.dumps(
+        document, sort_keys=sort_keys, indent=2, ensure_ascii=False, allow_nan=foreign
+    )
     return f"{text}\n".encode()
 
 
-def parse(data: bytes, what: str) -> Any:
+def parse(data: bytes, what: str, *, foreign: bool = False) -> Any:
     """Read a JSON document of `what`, at most 64 MB and 64 levels, no key twice, no NaN.
 
-    Linear in the size of `data`. Raises `SpecError` naming the limit that does not hold.
+    A `foreign` one, a model's own file, is read as transformers reads it: NaN and Infinity are
+    numbers, and of a key that stands twice the last counts. Linear in the size of `data`. Raises
+    `SpecError` naming the limit that does not hold.
     """
     if len(data) > SIZE_LIMIT:
         raise SpecError(f"{what} is {len(data)} bytes; at most {SIZE_LIMIT} are read")
     try:
-        document = json.loads(
-            data.decode(),
-            object_pairs_hook=_unique,
-            parse_float=_finite,
-            parse_constant=_no_constant,
-        )
+        document = json.loads(data.decode(), **({} if foreign else _STRICT))
     except UnicodeDecodeError as problem:
         raise SpecError(f"{what} is not UTF-8: {problem.reason} at {problem.start}") from problem
     except RecursionError as problem:
@@ -54,9 +59,9 @@ def parse(data: bytes, what: str) -> Any:
     return document
 
 
-def parse_object(data: bytes, what: str) -> dict[str, Any]:
+def parse_object(data: bytes, what: str, *, foreign: bool = False) -> dict[str, Any]:
     """As `parse`, for a document that must be an object."""
-    document = parse(data, what)
+    document = parse(data, what, foreign=foreign)
     if not isinstance(document, dict):
         raise SpecError(f"{what} is not a JSON object, but {type(document).__name__}")
     return document
@@ -103,3 +108,8 @@ def _finite(text: str) -> float:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not allowed")
+
+
+_STRICT: dict[str, Any] = {
+    "object_pairs_hook": _unique, "parse_float": _finite, "parse_constant": _no_constant,
+}  # fmt: skip

@@ -37,7 +37,7 @@ from skillpm.spec.manifest_parts import (
     SideFile,
 )
 from skillpm.spec.safetensors import METADATA
-from skillpm.spec.sidefiles import check_side_file
+from skillpm.spec.sidefiles import REMOVED, check_side_file
 from skillpm.version import __version__
 
 __all__ = (
@@ -80,6 +80,11 @@ class Manifest(Document):
     def canonical(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
         return json.canonical(self.plain())
+
+    @property
+    def carried(self) -> list[SideFile]:
+        """The side files that the pack has bytes of: all but removed ones."""
+        return [file for file in self.files if file.kind != REMOVED]
 
     @property
     def ref(self) -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 from skillpm.errors import Problems
 from skillpm.spec import json, oci
-from skillpm.spec.manifest import Manifest, SideFile
-from skillpm.spec.sidefiles import REMOVED, forbid_code
+from skillpm.spec.manifest import ArchitectureFacts, Manifest, SideFile
+from skillpm.spec.sidefiles import FILE, PATCH, REMOVED, check_content, suffix_of
 
 ANNOTATION = "org.opencontainers.image."
 ANNOTATED = frozenset(
@@ -26,7 +26,7 @@ def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
     for digest in sorted(payload - used):
         problems.add("layers", f"payload layer {digest} is used by no tensor")
     carried = {layer.digest for layer in image.layer(oci.FILE_TYPE)}
-    named = {file.digest for file in manifest.files if file.kind != REMOVED}
+    named = {file.digest for file in manifest.carried}
     for digest in sorted(carried ^ named):
         problems.add("files", f"{digest} is named on one side only: as a layer, or in `files`")
     stored = sum(layer.size for layer in image.layer(oci.DELTA_TYPE))
@@ -53,12 +53,18 @@ def annotations_of(manifest: Manifest) -> dict[str, str]:
     return {f"{ANNOTATION}{key}": value for key, value in known.items() if value}
 
 
-def read_side_file(file: SideFile, data: bytes) -> Any:
-    """The merge patch that a side file is, or its bytes. Raises `SpecError` where it is unsound."""
-    if file.kind == "file":
-        if file.path.lower().endswith(".json"):
-            forbid_code(json.parse(data, f"side file `{file.path}`"), file.path)
+def read_side_file(file: SideFile, data: bytes, facts: ArchitectureFacts) -> Any:
+    """The merge patch that a side file is, or its bytes; None for one that is removed.
+
+    Raises `SpecError` where it is unsound, or changes what no pack may change: the `config_keys` of
+    the pack's facts are the only keys of `config.json` that it may, whatever base it is put on.
+    """
+    if file.kind == REMOVED:
+        return None
+    if file.kind == FILE and suffix_of(file.path) != ".json":
         return data
-    patch = json.parse_object(data, f"side file `{file.path}`")
-    forbid_code(patch, file.path)
-    return patch
+    what = f"side file `{file.path}`"
+    patch = file.kind == PATCH
+    content = json.parse_object(data, what) if patch else json.parse(data, what)
+    check_content(file.path, content, keys=facts.config_keys, patch=patch)
+    return content if patch else data

@@ -1,20 +1,38 @@
 """Side files: what a graft carries beside tensors, under plain names that cannot run anything."""
 
 import re
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
 from skillpm.errors import SpecError
 from skillpm.spec import json
+from skillpm.spec.loading_keys import (
+    check_code,
+    check_config_patch,
+    check_generation_patch,
+    check_settings,
+    check_special_tokens,
+    check_tokenizer_patch,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _ALLOWED = frozenset({".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"})
-_REFUSED = frozenset({"adapter_config.json", "modules.json", "quantize_config.json"})
+_REFUSED = frozenset({
+    "adapter_config.json", "modules.json", "quantize_config.json", "quant_config.json",
+    "hf_quant_config.json", "quantization_config.json", "model_index.json", "params.json",
+    "decision_config.json", "judge_config.json", "calibration.json",
+})  # fmt: skip
 """Files by which libraries choose what else they load: an adapter, code, how weights are read."""
 _LICENCES = re.compile(r"(?:licen[cs]e|copying|notice|copyright|use_policy)(?:[._-].*)?")
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
+SPECIAL_TOKENS = "special_tokens_map.json"
+VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
+"""Files whose keys may be tokens: any word may stand there."""
 PATCHED = (CONFIG, GENERATION, TOKENIZER)
 """Files that exist in this spelling only, and only as patches: every changed key is looked at."""
-FILE, PATCH, REMOVED = "file", "patch", "removed"
+FILE: Final = "file"
+PATCH: Final = "patch"
+REMOVED: Final = "removed"
 
 
 def suffix_of(name: str) -> str:
@@ -87,20 +105,27 @@ def diff_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def same_json(old: Any, new: Any) -> bool:
-    """Whether both are the same JSON: 1, 1.0 and true differ, at any depth."""
-    return type(old) is type(new) and json.canonical(old) == json.canonical(new)
+    """Whether both are the same JSON: 1, 1.0 and true differ, at any depth; NaN is NaN."""
+    if type(old) is not type(new):
+        return False
+    return json.canonical(old, foreign=True) == json.canonical(new, foreign=True)
 
 
-def forbid_code(patch: Any, name: str) -> None:
-    """Raise `SpecError` where a patch brings `auto_map`: a graft never brings code."""
-    if isinstance(patch, dict):
-        if "auto_map" in patch and patch["auto_map"] is not None:
-            raise SpecError(
-                f"{name} has a new or changed `auto_map`, which would run code from elsewhere",
-                hint="save the tuned model with a model class that transformers has",
-            )
-        for value in patch.values():
-            forbid_code(value, name)
-    elif isinstance(patch, list):
-        for value in patch:
-            forbid_code(value, name)
+def check_content(name: str, content: Any, *, keys: Collection[str], patch: bool) -> None:
+    """Raise `SpecError` where a side file, read as JSON, changes what no pack may change.
+
+    `keys` are those that the architecture declares for `config.json`.
+    """
+    what = f"side file `{name}`"
+    if name == CONFIG:
+        check_config_patch(content, keys, what)
+    elif name == GENERATION:
+        check_generation_patch(content, what)
+    elif name == TOKENIZER:
+        check_tokenizer_patch(content, what)
+    elif name.casefold() == SPECIAL_TOKENS:
+        check_special_tokens(content, what)
+    elif name.casefold() not in VOCABULARIES:
+        check_settings(content, what)
+    elif patch:
+        check_code(content, what)

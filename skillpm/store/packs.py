@@ -55,9 +55,9 @@ def fetch_documents(store: Store, digest: Digest, source: BlobSource) -> tuple[S
     image = parse_image(data)
     fetched += store.fetch(image.config.digest, image.config.size, source)
     pack = load_pack(store, digest)
-    for file in pack.manifest.files:
+    for file in pack.manifest.carried:
         fetched += store.fetch(file.digest, image.blobs[file.digest], source)
-        read_side_file(file, store.read(file.digest))
+        read_side_file(file, store.read(file.digest), pack.manifest.architecture_facts)
     return pack, fetched
 
 

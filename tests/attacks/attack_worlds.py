@@ -203,8 +203,8 @@ class World:
 
 
 def make_world(folder: Path) -> World:
-    base = write_model(folder / "base", {"model_type": "tiny", "labels": 1}, tuned=False)
-    tuned = write_model(folder / "tuned", {"model_type": "tiny", "labels": 2}, tuned=True)
+    base = write_model(folder / "base", {"model_type": "llama", "vocab_size": 1}, tuned=False)
+    tuned = write_model(folder / "tuned", {"model_type": "llama", "vocab_size": 2}, tuned=True)
     packs: dict[str, Path] = {}
     for name, scheme in (("lossless", Lossless()), ("graftllm", GraftLLM(decompose, alpha=0.5))):
         packs[name] = folder / f"{name}.skillpack"

@@ -9,10 +9,13 @@ import pytest
 from skillpm.errors import ResolutionError
 from skillpm.flows.sidefiles import SidePack, apply_side_files, clashing_key, cut_side_files
 from skillpm.spec.digests import Digest
-from skillpm.spec.manifest import SideFile
+from skillpm.spec.manifest import ArchitectureFacts, SideFile
 from skillpm.spec.names import SkillName
 from skillpm.spec.pack import read_side_file
 
+FACTS = ArchitectureFacts(
+    tied={}, names={}, config_keys=["rope", "labels", "part.size"], library="transformers 5.24.0"
+)
 BASE = {"config.json": b'{"labels": 1, "rope": {"theta": 1, "kind": "plain"}}'}
 
 
@@ -89,7 +92,7 @@ def test_packs_of_other_files_do_not_clash(before: Callable[[str], bytes | None]
 
 def test_a_side_file_that_is_no_json_is_taken_as_it_is() -> None:
     file = SideFile(path="vocab.txt", digest=Digest.of(b"{"), kind="file")
-    assert read_side_file(file, b"{") == b"{"
+    assert read_side_file(file, b"{", FACTS) == b"{"
 
 
 TOKENIZER = {
@@ -113,9 +116,10 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
 ) -> None:
     old = json.dumps(TOKENIZER).encode()
     new = json.dumps({**TOKENIZER, **change}).encode()
-    ((file, data),) = cut_side_files({"tokenizer.json": old}.get, {"tokenizer.json": new}.get)
+    before, after = {"tokenizer.json": old}.get, {"tokenizer.json": new}.get
+    ((file, data),) = cut_side_files(before, after, FACTS)
     assert file.kind == kind
-    content = read_side_file(file, data)
+    content = read_side_file(file, data, FACTS)
     pack = SidePack(SkillName.parse("acme/one"), ((file, content),))
     graft = apply_side_files({"tokenizer.json": old}.get, [pack])["tokenizer.json"]
     assert json.loads(graft) == json.loads(new)

@@ -9,7 +9,7 @@ from spec_strategies import json_objects, json_values
 
 from skillpm.errors import SpecError
 from skillpm.spec import json
-from skillpm.spec.sidefiles import check_name, diff_patch, forbid_code, merge_patch, suffix_of
+from skillpm.spec.sidefiles import check_name, diff_patch, merge_patch, suffix_of
 
 
 def without_nulls(value: Any) -> Any:
@@ -110,17 +110,3 @@ def test_all_other_names_are_refused(name: str) -> None:
 
 def test_the_suffix_is_the_last_one_in_lower_case() -> None:
     assert [suffix_of(name) for name in ("a.tar.GZ", ".hidden", "plain")] == [".gz", "", ""]
-
-
-@pytest.mark.parametrize(
-    "patch",
-    [{"auto_map": {"AutoModel": "x.Y"}}, {"a": {"auto_map": "x"}}, {"a": [1, [{"auto_map": 0}]]}],
-)
-def test_a_patch_that_brings_code_is_refused(patch: Any) -> None:
-    with pytest.raises(SpecError, match="auto_map") as caught:
-        forbid_code(patch, "config.json")
-    assert caught.value.hint
-
-
-def test_a_patch_may_take_code_away() -> None:
-    forbid_code({"auto_map": None, "a": [{"b": 1}, "auto_map"]}, "config.json")

@@ -1,0 +1,126 @@
+"""The program that asks transformers for the facts of architectures, by `model_type`.
+
+`python -m skillpm.architecture.library TYPE…` writes a table of these types to stdout;
+with `--table` it writes the table that ships with skillpm. It reads no model folder and runs no
+code but the library's: a `model_type` is looked up among the classes that transformers has.
+"""
+
+import dataclasses
+import importlib
+import re
+import sys
+from typing import Any, Literal
+
+import transformers
+from transformers import PreTrainedModel, conversion_mapping
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING, model_type_to_module_name
+
+from skillpm.architecture.entries import ArchitectureEntry
+from skillpm.architecture.table import ArchitectureTable
+from skillpm.spec import json
+from skillpm.spec.manifest_parts import KEY_LIMIT
+
+SHIPPED = (
+    "albert", "bart", "bert", "bloom", "camembert", "clip", "clip_text_model",
+    "clip_vision_model", "deberta-v2", "distilbert", "electra", "encoder-decoder", "falcon",
+    "gemma", "gemma2", "gemma3", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "gpt_oss", "gptj",
+    "llama", "llava", "mamba", "mamba2", "marian", "mbart", "mistral", "mixtral", "modernbert",
+    "mpnet", "olmo2", "opt", "pegasus", "phi", "phi3", "qwen2", "qwen2_5_vl", "qwen2_5_vl_text",
+    "qwen2_5_vl_vision", "qwen2_moe", "qwen2_vl", "qwen2_vl_text", "qwen2_vl_vision", "qwen3",
+    "qwen3_moe", "roberta", "siglip", "siglip_text_model", "siglip_vision_model", "smollm3",
+    "stablelm", "starcoder2", "t5", "umt5", "vision-encoder-decoder", "vit", "whisper",
+    "xlm-roberta",
+)  # fmt: skip
+"""The architectures of the table: those of the conformance list, and common others."""
+COMMON = frozenset({"num_labels", "torch_dtype"})
+"""Keys that every config class reads without declaring them as fields."""
+ROTARY = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor"})
+"""Older keys that a class with `rope_parameters` reads into it."""
+_NAME = re.compile(r"[A-Za-z0-9_.]+", re.ASCII)
+
+
+def main() -> None:
+    """Write the table that the arguments ask for."""
+    asked = SHIPPED if sys.argv[1:] == ["--table"] else tuple(sys.argv[1:])
+    sys.stdout.buffer.write(json.pretty(table_of(asked).plain()))
+
+
+def table_of(types: tuple[str, ...]) -> ArchitectureTable:
+    """The entries of these types and of the parts that they have by default."""
+    entries: dict[str, ArchitectureEntry] = {}
+    waiting = list(types)
+    while waiting:
+        kind = waiting.pop()
+        if kind not in entries and kind in CONFIG_MAPPING:
+            entries[kind] = entry_of(kind)
+            waiting += entries[kind].parts.values()
+    library = f"transformers {transformers.__version__}"
+    return ArchitectureTable(library=library, architectures=dict(sorted(entries.items())))
+
+
+def entry_of(kind: str) -> ArchitectureEntry:
+    """The facts of one `model_type` that the library has."""
+    config: Any = CONFIG_MAPPING[kind]
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    keys = fields.keys() | config.attribute_map.keys() | COMMON
+    if "rope_parameters" in fields:
+        keys |= ROTARY
+    parts = {key: spec.model_type for key, spec in config.sub_configs_defaults.items()}
+    return ArchitectureEntry(
+        keys=sorted(key for key in keys if not key.startswith("__"))[:KEY_LIMIT],
+        parts=dict(sorted(parts.items())),
+        ties=_ties(config),
+        tied=_tied(kind),
+        names=_names(kind),
+    )
+
+
+def _ties(config: Any) -> Literal["always", "yes", "no"]:
+    """Whether a model of the class ties its head: asked of configs of defaults alone."""
+    try:
+        if getattr(config(tie_word_embeddings=False), "tie_word_embeddings", False):
+            return "always"
+        return "yes" if getattr(config(), "tie_word_embeddings", False) else "no"
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "no"  # a class that has no defaults, such as one of two given parts
+
+
+def _tied(kind: str) -> dict[str, dict[str, str]]:
+    """Per model class of the library, its tied names; patterns of several names are left out."""
+    name = model_type_to_module_name(kind)
+    try:
+        module = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
+    except ImportError:
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for model in vars(module).values():
+        own = isinstance(model, type) and model.__module__ == module.__name__
+        if not own or not issubclass(model, PreTrainedModel):
+            continue
+        tied = model._tied_weights_keys or {}  # noqa: SLF001 - the library's name for it
+        if isinstance(tied, dict) and tied:
+            plain = {t: s for t, s in tied.items() if _is_name(t) and _is_name(s)}
+            found[model.__name__] = dict(sorted(plain.items()))
+    return dict(sorted(found.items()))
+
+
+def _names(kind: str) -> dict[str, str]:
+    """Starts of names in the model, and what they are in older checkpoints; no other renaming."""
+    found: dict[str, str] = {}
+    mapping: Any = conversion_mapping
+    for change in mapping.get_checkpoint_conversion_mapping(kind) or ():
+        sources, targets = change.source_patterns, change.target_patterns
+        if type(change).__name__ != "WeightRenaming" or len(sources) != 1 or len(targets) != 1:
+            continue
+        source = sources[0].replace(r"\.", ".")
+        if source.startswith("^") and _is_name(source[1:]) and _is_name(targets[0]):
+            found[targets[0]] = source[1:]
+    return dict(sorted(found.items()))
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The table that ships with skillpm is what the library says, and answers where there is none."""
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from skillpm.architecture import ask
+from skillpm.architecture.ask import ask_facts
+from skillpm.architecture.entries import UNKNOWN
+from skillpm.architecture.library import SHIPPED, table_of
+from skillpm.architecture.table import ArchitectureTable, shipped_table
+from skillpm.spec.loading_keys import check_config_patch, refusal_of
+
+LLAVA = {
+    "model_type": "llava",
+    "architectures": ["LlavaForConditionalGeneration"],
+    "tie_word_embeddings": True,
+    "text_config": {"model_type": "qwen2"},
+}
+
+
+@pytest.fixture
+def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "_installed", lambda: None)
+
+
+@pytest.fixture
+def no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(subprocess, "run", started)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> ArchitectureTable:
+    return table_of(SHIPPED)
+
+
+def test_the_table_is_what_the_installed_library_says(fresh: ArchitectureTable) -> None:
+    table = shipped_table()
+    for kind, entry in table.architectures.items():
+        now = fresh.architectures[kind]
+        if table.library == fresh.library:
+            assert entry == now
+        assert set(entry.keys) <= set(now.keys) | {"pretraining_tp"}, kind
+        for model, tied in entry.tied.items():
+            assert tied.items() <= now.tied.get(model, tied).items()
+
+
+def test_every_architecture_of_the_table_is_there(fresh: ArchitectureTable) -> None:
+    assert set(SHIPPED) <= shipped_table().architectures.keys()
+    assert fresh.architectures.keys() == shipped_table().architectures.keys()
+    for entry in shipped_table().architectures.values():
+        assert set(entry.parts.values()) <= shipped_table().architectures.keys()
+        assert "architectures" in entry.keys
+        assert not {"model_type", "auto_map", "transformers_weights"} & set(entry.keys)
+
+
+@pytest.mark.parametrize(
+    ("config", "tied"),
+    [
+        ({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}, {}),
+        (
+            {
+                "model_type": "llama",
+                "architectures": ["LlamaForCausalLM"],
+                "tie_word_embeddings": True,
+            },
+            {"lm_head.weight": "model.embed_tokens.weight"},
+        ),
+        (
+            {"model_type": "mamba", "architectures": ["MambaForCausalLM"]},
+            {"lm_head.weight": "backbone.embeddings.weight"},
+        ),
+        (
+            {
+                "model_type": "t5",
+                "architectures": ["T5EncoderModel"],
+                "tie_word_embeddings": False,
+            },
+            {"encoder.embed_tokens.weight": "shared.weight"},
+        ),
+        (
+            {
+                "model_type": "bert",
+                "architectures": ["BertForMaskedLM"],
+                "tie_word_embeddings": False,
+            },
+            {},
+        ),
+        ({"model_type": "bert", "architectures": ["BertModel"]}, {}),
+        ({"model_type": "llama", "architectures": [["x"]], "tie_word_embeddings": True}, {}),
+    ],
+)
+def test_ties_are_those_of_the_class_where_the_config_ties(
+    config: dict[str, Any], tied: dict[str, str], no_library: None, no_process: None
+) -> None:
+    assert ask_facts(config).tied == tied
+
+
+def test_a_part_has_the_keys_of_the_class_that_the_config_names(
+    no_library: None, no_process: None
+) -> None:
+    facts = ask_facts(LLAVA)
+    assert facts.library == shipped_table().library
+    keys = set(facts.config_keys)
+    assert {"image_seq_length", "text_config.sliding_window", "vision_config.patch_size"} <= keys
+    assert not {"text_config", "vision_config", "text_config.mlp_bias"} & keys
+    assert facts.tied == {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    assert facts.names["model.language_model"] == "language_model"
+    check_config_patch({"text_config": {"vocab_size": 9}}, facts.config_keys, "it")
+    assert sorted(facts.config_keys) == facts.config_keys
+
+
+@pytest.mark.parametrize("config", [
+    {}, {"model_type": "../evil"}, {"model_type": 5}, {"model_type": "a b"}, {"architectures": []},
+    {"model_type": "--table"}, {"model_type": "x" * 500}, {"model_type": None},
+])  # fmt: skip
+def test_what_is_no_architecture_is_unknown_and_asks_no_library(
+    config: dict[str, Any], no_process: None
+) -> None:
+    assert ask_facts(config) == UNKNOWN
+
+
+def test_an_architecture_beyond_the_table_is_asked_of_the_library_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = {"model_type": "cohere", "architectures": ["CohereForCausalLM"]}
+    facts = ask_facts({**config, "auto_map": {"AutoConfig": "evil.Config"}, "num_layers": 10**9})
+    assert facts.library == ask._installed()
+    assert {"logit_scale", "hidden_size"} <= set(facts.config_keys)
+    assert facts.tied == {"lm_head.weight": "model.embed_tokens.weight"}
+    monkeypatch.setattr(ask, "_installed", lambda: None)
+    assert ask_facts(config) == UNKNOWN
+
+
+def test_a_library_that_cannot_be_asked_leaves_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "_installed", lambda: "transformers 99")
+    monkeypatch.setattr(ask, "SECONDS", 0.01)
+    assert ask_facts({"model_type": "llama"}).library == shipped_table().library
+    assert ask_facts({"model_type": "tiny"}) == UNKNOWN
+
+
+def test_no_declared_key_that_holds_a_number_is_refused() -> None:
+    for entry in shipped_table().architectures.values():
+        for key in entry.keys:
+            assert refusal_of(key, 1) is None or key in ("use_mambapy", "architectures")

@@ -1,0 +1,211 @@
+"""What a pack may change in configs, from `pack` to `probe`, and what no command obeys."""
+
+import io
+import json
+import resource
+import shutil
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from skillpm_world import World, snapshot
+from tiny_learners import Learners
+
+from skillpm.archive.reader import open_pack
+from skillpm.spec import oci
+from skillpm.spec.digests import Digest
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "config.json": {
+        "transformers_weights": "model.safetensors", "auto_map": {"AutoModel": "evil--m.M"},
+        "attn_implementation": "evil/kernel", "quantization_config": {"load_in_8bit": True},
+        "my_key": 1, "model_type": "qwen2_moe", "configuration_files": ["config.9.json"],
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "kernel_config": "x"},
+    },
+    "generation_config.json": {"custom_generate": "evil/g", "cache_implementation": "quantized"},
+    "tokenizer_config.json": {
+        "tokenizer_file": "/etc/passwd", "auto_map": {"AutoTokenizer": ["evil.T", None]},
+        "tokenizer_class": "BertJapaneseTokenizer", "init_inputs": ["/etc/passwd"],
+    },
+}  # fmt: skip
+CASES = [(name, key) for name, keys in REFUSED.items() for key in keys]
+
+
+def altered(source: Path, target: Path, name: str, **change: Any) -> Path:
+    shutil.copytree(source, target)
+    file = target / name
+    old = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps({**old, **change}))
+    return target
+
+
+def forged(pack: Path, path: Path, name: str, patch: dict[str, Any], *more: str) -> Path:
+    """The pack with one side file more, and with `more` keys that its manifest claims."""
+    opened = open_pack(pack)
+    manifest = json.loads(opened.read(opened.image.config.digest))
+    data = json.dumps(patch).encode()
+    manifest["files"] = [
+        {"path": name, "digest": str(Digest.of(data)), "kind": "patch"},
+        *(file for file in manifest["files"] if file["path"] != name),
+    ]
+    manifest["architecture_facts"]["config_keys"] += sorted(
+        {*more, *patch} - {*manifest["architecture_facts"]["config_keys"]}
+    )
+    kept = {file["digest"] for file in manifest["files"]}
+    layers = [
+        (layer.media_type, opened.read(layer.digest))
+        for layer in opened.image.layers
+        if layer.media_type != oci.FILE_TYPE or str(layer.digest) in kept
+    ]
+    return written(path, opened.image_bytes, manifest, [*layers, (oci.FILE_TYPE, data)])
+
+
+def written(
+    path: Path, image_bytes: bytes, manifest: dict[str, Any], layers: list[tuple[str, bytes]]
+) -> Path:
+    """Sign changed parts again: a pack file that is consistent with itself."""
+
+    def described(media: str, data: bytes) -> dict[str, Any]:
+        return {"mediaType": media, "digest": str(Digest.of(data)), "size": len(data)}
+
+    config = json.dumps(manifest).encode()
+    image = json.loads(image_bytes)
+    image["config"] = described(image["config"]["mediaType"], config)
+    image["layers"] = [described(media, data) for media, data in layers]
+    image_data = json.dumps(image).encode()
+    entry = described(oci.MANIFEST_TYPE, image_data)
+    entry["annotations"] = {"org.opencontainers.image.ref.name": manifest["version"]}
+    index = {"schemaVersion": 2, "manifests": [entry]}
+    files = {f"blobs/sha256/{Digest.of(b).hex}": b for b in (config, image_data)}
+    files |= {f"blobs/sha256/{Digest.of(data).hex}": data for _, data in layers}
+    files |= {"index.json": json.dumps(index).encode()}
+    files |= {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in sorted(files):
+            info = tarfile.TarInfo(name)
+            info.size = len(files[name])
+            tar.addfile(info, io.BytesIO(files[name]))
+    return path
+
+
+@pytest.mark.parametrize(("name", "key"), CASES)
+def test_pack_refuses_by_name_what_no_pack_may_change(
+    world: World, learners: Learners, name: str, key: str
+) -> None:
+    base, tuned = learners.math
+    odd = altered(tuned, world.folder / "odd", name, **{key: REFUSED[name][key]})
+    path = world.folder / "x.skillpack"
+    asked = ("--name", "acme/odd", "--version", "1.0.0", "-o", path)
+    said = world.fail("pack", base, odd, *asked, code=1, kind="spec")
+    assert f"`{key}" in said
+    assert name in said
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("name", "key"), CASES)
+def test_verify_and_install_refuse_it_whatever_the_manifest_claims(
+    world: World, learners: Learners, name: str, key: str
+) -> None:
+    pack = world.pack(learners.math, "acme/math", "1.0.0")
+    claimed = () if key == "my_key" else ("kernel_config",)
+    path = forged(pack, world.folder / "lie.skillpack", name, {key: REFUSED[name][key]}, *claimed)
+    if key == "my_key":
+        opened = open_pack(path)
+        assert "my_key" in opened.manifest.architecture_facts.config_keys
+        return  # a key that nothing reads is the author's claim: it chooses nothing
+    world.init(learners.base)
+    before = snapshot(world.project)
+    for command in (("verify", path), ("verify", path, "--base", learners.base), ("install", path)):
+        assert f"`{key}" in world.fail(*command, code=1, kind="spec")
+    assert snapshot(world.project) == before
+    assert world.installed() == {}
+
+
+def test_declared_keys_and_decoding_travel_and_are_in_the_graft(
+    world: World, learners: Learners
+) -> None:
+    base, tuned = learners.math
+    odd = altered(tuned, world.folder / "odd", "config.json", rms_norm_eps=1e-4, use_cache=False)
+    (odd / "generation_config.json").write_text(
+        json.dumps({"top_k": 5, "_from_model_config": False})
+    )
+    path = world.pack((base, odd), "acme/odd", "1.0.0")
+    facts = open_pack(path).manifest.architecture_facts
+    assert {"rms_norm_eps", "hidden_size", "rope_parameters"} <= set(facts.config_keys)
+    assert facts.library is not None
+    assert facts.library.startswith("transformers ")
+    world.init(base)
+    world.ask("install", path)
+    world.ask("graft")
+    config = json.loads((world.project / "graft" / "config.json").read_text())
+    assert (config["rms_norm_eps"], config["use_cache"]) == (1e-4, False)
+    generation = json.loads((world.project / "graft" / "generation_config.json").read_text())
+    assert generation["top_k"] == 5
+
+
+def test_keys_that_the_tuned_model_lost_and_nothing_reads_stay_as_the_base_has_them(
+    world: World, learners: Learners
+) -> None:
+    base = altered(
+        learners.base, world.folder / "base", "config.json", legacy=3, attn_implementation="sdpa",
+        router_limit=float("inf"),
+    )  # fmt: skip
+    path = world.pack((base, learners.math[1]), "acme/math", "1.0.0")
+    assert not open_pack(path).manifest.files
+    world.init(base)
+    world.ask("install", path)
+    world.ask("graft")
+    assert (world.project / "graft" / "config.json").read_bytes() == (
+        base / "config.json"
+    ).read_bytes()
+
+
+def test_an_infinite_number_of_the_base_stays_where_a_pack_changes_another(
+    world: World, learners: Learners
+) -> None:
+    base = altered(learners.base, world.folder / "base", "config.json", limit=float("inf"))
+    tuned = altered(
+        learners.math[1], world.folder / "t", "config.json", limit=float("inf"), rms_norm_eps=0.1
+    )
+    path = world.pack((base, tuned), "acme/math", "1.0.0")
+    world.init(base)
+    world.ask("install", path)
+    world.ask("graft")
+    config = json.loads((world.project / "graft" / "config.json").read_text())
+    assert (config["limit"], config["rms_norm_eps"]) == (float("inf"), 0.1)
+
+
+def test_a_changed_config_of_an_unknown_architecture_is_refused_by_name(
+    world: World, learners: Learners
+) -> None:
+    base = altered(learners.base, world.folder / "base", "config.json", model_type="nobodys")
+    same = altered(learners.math[1], world.folder / "same", "config.json", model_type="nobodys")
+    other = altered(same, world.folder / "other", "config.json", rms_norm_eps=0.1)
+    path = world.pack((base, same), "acme/math", "1.0.0")
+    assert open_pack(path).manifest.architecture_facts.library is None
+    asked = ("--name", "acme/odd", "--version", "1.0.0", "-o", world.folder / "o.skillpack")
+    said = world.fail("pack", base, other, *asked, code=1, kind="spec")
+    assert "`rms_norm_eps`" in said
+    assert "unknown" in said
+
+
+@pytest.mark.parametrize("patch", [
+    {"intermediate_size": 1 << 23}, {"vocab_size": 1 << 23}, {"num_hidden_layers": 10**9},
+    {"vocab_size": 10**12}, {"attention_bias": True},
+])  # fmt: skip
+def test_a_config_that_asks_for_memory_is_refused_before_it_is_taken(
+    world: World, learners: Learners, patch: dict[str, Any]
+) -> None:
+    probes = world.folder / "p.jsonl"
+    probes.write_text('{"text": "1+2=3. "}\n')
+    pack = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes)
+    path = forged(pack, world.folder / "bomb.skillpack", "config.json", patch)
+    world.init(learners.base)
+    world.ask("install", path)
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    said = world.fail("probe", code=1, kind="graft")
+    assert "cannot be run by transformers" in said
+    assert time.process_time() - started < 60
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
