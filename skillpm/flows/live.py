@@ -182,7 +182,8 @@ def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | 
     """
     old = files_of(base)
     side = apply_side_files(old, side_packs(packs))
-    told = changed_settings(old(CONFIG), side[CONFIG]) if CONFIG in side else frozenset()
+    config = side.get(CONFIG)
+    told = changed_settings(old(CONFIG), config) if config is not None else frozenset()
     keys = sorted(told - HARMLESS)
     refusal = f"it changes `{keys[0]}` in config.json" if keys else None
     others = sorted(side.keys() - {CONFIG})

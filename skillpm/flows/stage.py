@@ -79,13 +79,14 @@ class Stage:
             composition, _ = compose(self.setting, self.base, self.identity, part)
             self._check(part, composition, self._hashed(composition))
 
-    def _is_silent(self, side: Mapping[str, bytes]) -> bool:
+    def _is_silent(self, side: Mapping[str, bytes | None]) -> bool:
         """Whether the running base answers as one that is loaded with these files."""
         if tokenizes(side):
             return False
-        if CONFIG not in side:
+        config = side.get(CONFIG)
+        if config is None:
             return True
-        told = changed_settings(files_of(self.base)(CONFIG), side[CONFIG]) - INERT
+        told = changed_settings(files_of(self.base)(CONFIG), config) - INERT
         return not told or (told == {_PAD} and not self.stand.runner.minds_padding)
 
     def _hashed(self, composition: Composition) -> Hashed:
