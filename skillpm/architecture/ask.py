@@ -44,6 +44,11 @@ def ask_facts(config: Mapping[str, Any]) -> ArchitectureFacts:
     return _facts(config, table if answer is None else answer)
 
 
+def known_libraries() -> frozenset[str]:
+    """The libraries, with their versions, whose answer `ask_facts` may give here."""
+    return frozenset({_installed() or "", shipped_table().library} - {""})
+
+
 def _facts(config: Mapping[str, Any], table: ArchitectureTable) -> ArchitectureFacts:
     entries: Mapping[str, ArchitectureEntry] = table.architectures
     return facts_of(config, entries.get, table.library)

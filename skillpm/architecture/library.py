@@ -32,7 +32,7 @@ SHIPPED = (
     "xlm-roberta",
 )  # fmt: skip
 """The architectures of the table: those of the conformance list, and common others."""
-COMMON = frozenset({"num_labels", "torch_dtype"})
+COMMON = frozenset({"num_labels", "output_attentions", "torch_dtype"})
 """Keys that every config class reads without declaring them as fields."""
 ROTARY = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor"})
 """Older keys that a class with `rope_parameters` reads into it."""

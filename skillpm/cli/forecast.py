@@ -46,7 +46,7 @@ def forecast_plain(done: "Changed", *, explain: bool) -> dict[str, Any]:
     notes = list(found.notes)
     told = {"forecast_notes": notes, "forecast_method": found.method}
     unverified = sorted(map(str, done.unverified))
-    return {"forecast": pairs, "forecast_skills": skills, "unverified": unverified, **told}
+    return {"forecast": pairs, "forecast_skills": skills, "forecast_unverified": unverified, **told}
 
 
 def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:

@@ -13,6 +13,7 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.oci import PackImage
 from skillpm.spec.pack import read_side_file
 from skillpm.spec.release import Release
+from skillpm.spec.sidefiles import REMOVED
 from skillpm.spec.versions import Version
 
 
@@ -57,8 +58,13 @@ def side_packs(packs: Iterable[AnyPack]) -> list[SidePack]:
 
 def _side_files(pack: AnyPack) -> tuple[Any, ...]:
     facts = pack.manifest.architecture_facts
-    carried = [(file, pack.read(file.digest)) for file in pack.manifest.carried]
-    return tuple((file, read_side_file(file, data, facts)) for file, data in carried)
+    return tuple(
+        (
+            file,
+            None if file.kind == REMOVED else read_side_file(file, pack.read(file.digest), facts),
+        )
+        for file in pack.manifest.files
+    )
 
 
 def check_is(pack: AnyPack, skill: SkillName, version: Version) -> AnyPack:

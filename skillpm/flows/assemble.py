@@ -33,7 +33,7 @@ class Assembly:
     base: Checkpoint
     identity: Identity
     composition: Composition
-    side: Mapping[str, bytes]
+    side: Mapping[str, bytes | None]
     link: bool
     stamp: Mapping[str, Any]
     old: "Old | None" = None
@@ -214,15 +214,15 @@ def header_of(composition: Composition, shard: Shard, tensors: Collection[str]) 
 def small_contents(
     assembly: Assembly, shards: Mapping[str, list[str]], leaves: Mapping[str, Digest]
 ) -> dict[str, bytes]:
-    """Index, side files, and all small files of the base that no side file replaces."""
-    contents = dict(assembly.side)
+    """Index, side files, and all small files of the base that no side file replaces or removes."""
+    contents = {name: data for name, data in assembly.side.items() if data is not None}
     untied = _untied(assembly, leaves, contents.get(CONFIG))
     if untied is not None:
         contents[CONFIG] = untied
     if assembly.base.index is not None:
         contents[INDEX] = json.pretty(_index(assembly, shards))
     for path in small_files(assembly.base):
-        if str(path) not in contents:
+        if str(path) not in contents and str(path) not in assembly.side:
             assert assembly.base.folder is not None  # noqa: S101 - a file alone has none
             contents[str(path)] = (assembly.base.folder / path).read_bytes()
     return contents

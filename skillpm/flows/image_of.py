@@ -20,7 +20,7 @@ def build_image(
         for digest, path in sorted(cut.layers.items())
     ]
     blobs |= cut.layers
-    extra = [(oci.FILE_TYPE, data, file.path) for file, data in cut.side]
+    extra = [(oci.FILE_TYPE, data, file.path) for file, data in cut.side if data is not None]
     extra += [(oci.CARD_TYPE, request.card, "README.md")] if request.card else []
     extra += [layer for each in request.attached for layer in each.layers]
     for media_type, data, title in extra:

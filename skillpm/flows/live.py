@@ -176,7 +176,8 @@ def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | 
     """
     old = files_of(base)
     side = apply_side_files(old, side_packs(packs))
-    keys = sorted(_changed_keys(old(CONFIG), side[CONFIG])) if CONFIG in side else []
+    config = side.get(CONFIG)
+    keys = sorted(_changed_keys(old(CONFIG), config)) if config is not None else []
     refusal = f"it changes `{keys[0]}` in config.json" if keys else None
     others = sorted(side.keys() - {CONFIG})
     note = f"its {', '.join(f'`{name}`' for name in others)}" if others else None

@@ -119,7 +119,7 @@ class Cut:
     encoded: Mapping[str, EncodedTensor]
     layers: Mapping[Digest, Path]
     measured: Mapping[str, Measured]
-    side: tuple[tuple[SideFile, bytes], ...]
+    side: tuple[tuple[SideFile, bytes | None], ...]
 
 
 def draft_entries(

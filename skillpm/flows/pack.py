@@ -118,7 +118,12 @@ def _reference(setting: Setting, base: Checkpoint, lower: list[AnyPack]) -> Refe
     before = files_of(base)
     side = apply_side_files(before, side_packs(lower))
     return Reference(
-        base, composition, identity, composed, tuple(lower), lambda n: side.get(n) or before(n)
+        base,
+        composition,
+        identity,
+        composed,
+        tuple(lower),
+        lambda n: side[n] if n in side else before(n),
     )
 
 

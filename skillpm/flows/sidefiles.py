@@ -10,7 +10,7 @@ from skillpm.checkpoint.model import Checkpoint, read_small
 from skillpm.errors import ResolutionError, SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.loading_keys import CODE
+from skillpm.spec.loading_keys import CODE, refusal_of
 from skillpm.spec.manifest import ArchitectureFacts, SideFile
 from skillpm.spec.names import SkillName
 from skillpm.spec.sidefiles import (
@@ -18,6 +18,7 @@ from skillpm.spec.sidefiles import (
     FILE,
     PATCH,
     PATCHED,
+    REMOVED,
     TOKENIZER,
     check_content,
     check_name,
@@ -33,6 +34,8 @@ WHOLE = (
     "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer.model", "vocab.json",
     "vocab.txt",
 )  # fmt: skip
+TOKENS = frozenset(WHOLE) - {"preprocessor_config.json", "processor_config.json"}
+"""Of `WHOLE`, those that a tokenizer is loaded from."""
 SETTINGS = frozenset({"preprocessor_config.json", "processor_config.json", "tokenizer.json"})
 """Of `WHOLE`, those that travel as a patch where one says exactly what changed. Often only a
 setting does, and a tokenizer is many times larger."""
@@ -69,7 +72,10 @@ def tokenizes(names: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class SidePack:
-    """The side files of one pack, parsed, and the skills that it lies over."""
+    """The side files of one pack, parsed, and the skills that it lies over.
+
+    A patch is a dict, a file its bytes, and a removed file None.
+    """
 
     skill: SkillName
     files: tuple[tuple[SideFile, Any], ...]
@@ -95,8 +101,8 @@ def cut_side_files(
     before: Callable[[str], bytes | None],
     after: Callable[[str], bytes | None],
     facts: ArchitectureFacts,
-) -> Iterator[tuple[SideFile, bytes]]:
-    """What the tuned model's small files differ in.
+) -> Iterator[tuple[SideFile, bytes | None]]:
+    """What the tuned model's small files differ in; there are no bytes of a removed one.
 
     `facts` are of the base's architecture. Raises `SpecError` where a key is changed that no pack
     may change.
@@ -110,7 +116,9 @@ def cut_side_files(
             data = json.canonical(patch)
             yield SideFile(path=name, digest=Digest.of(data), kind=PATCH), data
     for name in WHOLE:
-        new = after(name)
+        new, old = after(name), before(name)
+        if new is None and old is not None and name in TOKENS and _has_tokenizer(after):
+            yield SideFile(path=name, digest=Digest.of(old), kind=REMOVED), None
         if new is not None and not _same(name, before(name), new):
             check_name(name)
             change = _exact_patch(name, before(name), new)
@@ -120,6 +128,14 @@ def cut_side_files(
             else:
                 data = json.canonical(change)
                 yield SideFile(path=name, digest=Digest.of(data), kind=PATCH), data
+
+
+def _has_tokenizer(files: Callable[[str], bytes | None]) -> bool:
+    """Whether a folder has a tokenizer of its own, so that what it lacks of one is gone.
+
+    Many people save a tuned model's weights alone: then the base's tokenizer stays.
+    """
+    return any(files(name) is not None for name in (TOKENIZER, "tokenizer.json"))
 
 
 def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -> dict[str, Any]:
@@ -134,24 +150,44 @@ def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -
             "whether a pack may change that cannot be told",
             hint="`pip install 'skillpm-graft[hf]'` asks transformers, where it has the model",
         )
-    kept = {key: value for key, value in patch.items() if not _stays(name, key, value, facts)}
+    kept = _carried(patch, facts.config_keys) if name == CONFIG else _allowed(name, patch)
     check_content(name, kept, keys=facts.config_keys, patch=True)
     return kept
 
 
-def _stays(name: str, key: str, value: Any, facts: ArchitectureFacts) -> bool:
-    """Whether the graft keeps a key that the tuned model no longer has.
+def _carried(patch: dict[str, Any], keys: Sequence[str], prefix: str = "") -> dict[str, Any]:
+    """A config's patch without the keys that the tuned model lost and the graft may keep.
 
     Nothing reads what the config class does not declare, but for the keys that say how weights
-    are read; what chooses kernels is the base's to say.
+    are read; what chooses kernels is the base's to say. Parts are looked into.
     """
-    if value is not None or key == CODE or key.startswith(_LEFT):
+    kept: dict[str, Any] = {}
+    for key, value in patch.items():
+        path = f"{prefix}{key}"
+        is_part = any(known.startswith(f"{path}.") for known in keys)
+        if is_part and isinstance(value, dict):
+            below = _carried(value, keys, f"{path}.")
+            kept |= {key: below} if below else {}
+        elif value is not None or is_part or key == CODE or key.startswith(_LEFT):
+            kept[key] = value
+        elif path in keys and refusal_of(key, None) is None:
+            kept[key] = value
+    return kept
+
+
+def _allowed(name: str, patch: dict[str, Any]) -> dict[str, Any]:
+    """Another patch without the removals that no pack may make: the graft keeps the base's key."""
+
+    def stays(key: str, value: Any) -> bool:
+        if value is not None:
+            return False
+        try:
+            check_content(name, {key: None}, keys=(), patch=True)
+        except SpecError:
+            return True
         return False
-    try:
-        check_content(name, {key: None}, keys=facts.config_keys, patch=True)
-    except SpecError:
-        return True
-    return False
+
+    return {key: value for key, value in patch.items() if not stays(key, value)}
 
 
 def _check_whole(name: str, new: bytes) -> None:
@@ -174,7 +210,12 @@ def _exact_patch(name: str, old: bytes | None, new: bytes) -> dict[str, Any] | N
 
 
 def _settled(config: dict[str, Any], volatile: frozenset[str]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in volatile}
+    """A config, and the configs of its parts, without what says how it was saved."""
+    return {
+        key: _settled(value, volatile) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in volatile
+    }
 
 
 def _same(name: str, old: bytes | None, new: bytes) -> bool:
@@ -186,22 +227,24 @@ def _same(name: str, old: bytes | None, new: bytes) -> bool:
 
 def apply_side_files(
     before: Callable[[str], bytes | None], packs: Iterable[SidePack]
-) -> dict[str, bytes]:
+) -> dict[str, bytes | None]:
     """The side files of a graft: the base's with every pack's patches and files laid on.
+
+    None is a file of the base that the graft does not have.
 
     A pack comes after those that it lies over, and may change what they did. Raises
     `ResolutionError` where two others change the same key or file differently.
     """
     ordered = sorted(packs, key=lambda pack: (len(pack.below), pack.skill))
     check_clashes(ordered)
-    result: dict[str, bytes] = {}
+    result: dict[str, bytes | None] = {}
     for pack in ordered:
         for file, content in pack.files:
-            if file.kind == FILE:
+            if file.kind != PATCH:
                 result[file.path] = content
                 continue
-            text = result.get(file.path) or before(file.path) or b"{}"
-            config = json.parse_object(text, f"`{file.path}`", foreign=True)
+            text = result[file.path] if file.path in result else before(file.path)
+            config = json.parse_object(text or b"{}", f"`{file.path}`", foreign=True)
             merged = merge_patch(config, content)
             result[file.path] = json.pretty(merged, sort_keys=False, foreign=True)
     return result

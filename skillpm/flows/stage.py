@@ -88,14 +88,15 @@ class Stage:
             composition, _ = compose(self.setting, self.base, self.identity, part)
             self._check(part, composition, self._hashed(composition))
 
-    def _is_silent(self, side: Mapping[str, bytes]) -> bool:
+    def _is_silent(self, side: Mapping[str, bytes | None]) -> bool:
         """Whether the running base answers as one that is loaded with these files."""
         if tokenizes(side):
             return False
-        if CONFIG not in side:
+        config = side.get(CONFIG)
+        if config is None:
             return True
         old = files_of(self.base)(CONFIG)
-        changed = changed_settings(self._foreign, old, side[CONFIG], ignored=INERT)
+        changed = changed_settings(self._foreign, old, config, ignored=INERT)
         return not changed or (changed == {_PAD} and not self.stand.runner.minds_padding)
 
     def _hashed(self, composition: Composition) -> Hashed:

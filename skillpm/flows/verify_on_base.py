@@ -5,7 +5,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from skillpm.architecture.ask import ask_facts
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.packs import OpenPack
@@ -18,6 +20,7 @@ from skillpm.flows.lower import with_lower
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import ArchitectureFacts
 from skillpm.spec.merkle import Identity, leaf_of_chunks, merkle_root
 from skillpm.verification.check import check_decoded, check_documents
 from skillpm.verification.evidence import BaseFacts, Decoded, PackDocuments
@@ -29,6 +32,11 @@ class HashedBase:
 
     model: Checkpoint
     identity: Identity
+
+    @cached_property
+    def facts(self) -> ArchitectureFacts:
+        """What a library here says of the architecture; asked once, which may take seconds."""
+        return ask_facts(self.model.config or {})
 
 
 def documents_of(pack: AnyPack) -> PackDocuments:
@@ -117,4 +125,5 @@ def _facts(base: HashedBase, *, exact: bool) -> BaseFacts:
         identity.specs,
         exact,
         files_of(model),
+        lambda: base.facts,
     )

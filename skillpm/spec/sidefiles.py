@@ -68,6 +68,8 @@ def check_side_file(name: str, kind: str) -> None:
         raise SpecError(f"{name!r} is no JSON file, so it cannot be patched")
     if kind == REMOVED and _LICENCES.fullmatch(name.casefold()):
         raise SpecError(f"{name!r} is a licence: no pack may remove it")
+    if kind == REMOVED and name.casefold().endswith("config.json"):
+        raise SpecError(f"{name!r} is a config: no pack may remove it")
 
 
 def _is_versioned(folded: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from skillpm.errors import IntegrityError
 from skillpm.spec.manifest import Manifest
+from skillpm.verification.architecture import check_architecture_facts
 from skillpm.verification.base import check_base_facts
 from skillpm.verification.capabilities import check_capabilities
 from skillpm.verification.compression import (
@@ -61,6 +62,7 @@ def check_decoded(pack: PackDocuments, decoded: Decoded, base: BaseFacts) -> Non
         manifest,
         [
             *check_base_facts(manifest, base),
+            *check_architecture_facts(manifest, base),
             *check_lower(manifest, decoded),
             *check_removed_files(manifest, base),
             *check_entries(manifest, decoded),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from skillpm.delta.recompute import DecodedTensor
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
-from skillpm.spec.manifest import Manifest
+from skillpm.spec.manifest import ArchitectureFacts, Manifest
 from skillpm.spec.oci import PackImage
 
 
@@ -51,7 +51,7 @@ class BaseFacts:
 
     `architecture` is None where its folder does not say. `exact` is False for a base that only has
     the same footprint (law 8): what is said of the whole base cannot be checked on it. `files`
-    gives its small files by name.
+    gives its small files by name, `ask_facts` what a library here says of its architecture.
     """
 
     root: Digest
@@ -61,6 +61,7 @@ class BaseFacts:
     specs: Mapping[str, TensorSpec]
     exact: bool
     files: Callable[[str], bytes | None] = field(repr=False)
+    ask_facts: Callable[[], ArchitectureFacts] = field(repr=False)
 
 
 @dataclass(frozen=True)

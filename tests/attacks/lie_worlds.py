@@ -53,9 +53,13 @@ def _write(folder: Path, tensors: Tensors) -> Path:
     data = b"".join(tensors[each.spec.name].tobytes() for each in placed)
     with (folder / "model.safetensors").open("wb") as file:
         write_all(file.fileno(), dump_header(placed, {}) + data, 0)
-    config = {"model_type": "tiny", "architectures": ["TinyForCausalLM"]}
+    size = 25 if folder.name == "tuned" else 24
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": size}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "chat_template.jinja").write_text(f"of {folder.name}")
+    (folder / "tokenizer.json").write_text('{"version":"1.0"}')
+    if folder.name == "base":
+        (folder / "vocab.txt").write_text("the tuned models lost it")
     return folder
 
 
@@ -254,7 +258,7 @@ WORDS = {
     "columns": ("8/3/2", "8/4/2"),
     "skill": ("acme/another", "acme/graftllm"),
     "version": ("1.0.1", "9.9.9"),
-    "architecture": ("LlamaForCausalLM",),
+    "architecture": ("BertModel",),
     "created": ("1999-01-01T00:00:00Z", "yesterday"),
     "license": ("GPL-3.0-only",),
     "tensor": ("another.tensor", EMBED),

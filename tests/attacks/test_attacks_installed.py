@@ -152,7 +152,7 @@ def test_what_was_never_verified_is_marked_before_it_is_installed(
     world.ask("publish", path)
     assert [one["verified"] for one in world.ask("search", "math")["results"]] == [False]
     assert [one["verified"] for one in world.ask("show", "acme/math")["releases"]] == [False]
-    assert world.ask("install", "acme/math", "--dry-run")["unverified"] == ["acme/math"]
+    assert world.ask("install", "acme/math", "--dry-run")["forecast_unverified"] == ["acme/math"]
     assert world.ask("inspect", path)["verified_on"] == []
     assert "never here" in world.run("inspect", path).out
 
@@ -160,7 +160,7 @@ def test_what_was_never_verified_is_marked_before_it_is_installed(
     assert root
     assert [one["verified"] for one in world.ask("search", "math")["results"]] == [True]
     assert [one["verified"] for one in world.ask("show", "acme/math")["releases"]] == [True]
-    assert world.ask("install", "acme/math", "--dry-run")["unverified"] == []
+    assert world.ask("install", "acme/math", "--dry-run")["forecast_unverified"] == []
     assert world.ask("inspect", path)["verified_on"] == [world.ask("identify", math[0])["root"]]
 
 

@@ -40,7 +40,7 @@ CLAIMS = {
     "compression.settings.adapter.alpha": "the scale in the payload may come from a pattern",
     "compression.settings.adapter.rslora": "the scale in the payload may come from a pattern",
     "compression.settings.adapter.modules": "modules without factors leave none to count",
-    "architecture_facts": "asked of a library on the author's machine",
+    "architecture_facts": "of another version of the library than is here",
     "files[*].path": "needs the tuned model's folder",
     "files[*].kind": "needs the tuned model's folder",
     "must_understand": "the author's choice; keys that are unknown here are refused",
@@ -115,7 +115,7 @@ def test_a_lossy_pack_that_calls_itself_lossless_is_refused(
 def test_every_false_statement_is_named_at_once(liars: LieWorld, tmp_path: Path) -> None:
     manifest = liars.forge("lossless").manifest
     manifest["base"]["parameters"] += 1
-    manifest["base"]["architecture"] = "LlamaForCausalLM"
+    manifest["base"]["architecture"] = "BertModel"
     manifest["compression"]["modules"]["norm"]["bytes"] += 1
     manifest["sketch"] = liars.forge("graftllm").manifest["sketch"]
     with pytest.raises(SkillpmError) as problem:

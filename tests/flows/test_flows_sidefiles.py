@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from skillpm.errors import ResolutionError
+from skillpm.errors import ResolutionError, SpecError
 from skillpm.flows.sidefiles import SidePack, apply_side_files, clashing_key, cut_side_files
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import ArchitectureFacts, SideFile
@@ -22,7 +22,8 @@ BASE = {"config.json": b'{"labels": 1, "rope": {"theta": 1, "kind": "plain"}}'}
 def _pack(name: str, files: dict[str, Any], *below: str) -> SidePack:
     found = []
     for path, content in files.items():
-        kind = "patch" if isinstance(content, dict) else "file"
+        kinds = {dict: "patch", bytes: "file", type(None): "removed"}
+        kind = kinds[type(content)]
         found.append((SideFile(path=path, digest=Digest.of(b""), kind=kind), content))
     lower = frozenset(SkillName.parse(f"acme/{one}") for one in below)
     return SidePack(SkillName.parse(f"acme/{name}"), tuple(found), lower)
@@ -124,3 +125,94 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
     graft = apply_side_files({"tokenizer.json": old}.get, [pack])["tokenizer.json"]
     assert json.loads(graft) == json.loads(new)
     assert list(json.loads(graft)["model"]["vocab"])[:2] == ["b", "a"]
+
+
+def test_what_the_tuned_tokenizer_no_longer_has_is_removed() -> None:
+    base = {"tokenizer.json": b"{}", "chat_template.jinja": b"old", "vocab.txt": b"a"}
+    tuned = {"tokenizer.json": b"{}", "vocab.txt": b"a"}
+    ((file, data),) = cut_side_files(base.get, tuned.get, FACTS)
+    assert (file.path, file.kind, file.digest) == (
+        "chat_template.jinja", "removed", Digest.of(b"old"),
+    )  # fmt: skip
+    assert data is None
+    pack = _pack("one", {"chat_template.jinja": None})
+    assert apply_side_files(base.get, [pack]) == {"chat_template.jinja": None}
+
+
+def test_a_tuned_model_that_was_saved_without_its_tokenizer_removes_nothing() -> None:
+    base = {
+        "tokenizer.json": b"{}",
+        "chat_template.jinja": b"old",
+        "preprocessor_config.json": b"{}",
+    }
+    assert list(cut_side_files(base.get, {}.get, FACTS)) == []
+    tuned = {"tokenizer.json": b"{}", "chat_template.jinja": b"old"}
+    assert list(cut_side_files(base.get, tuned.get, FACTS)) == []
+
+
+@pytest.mark.parametrize("content", [b"new", {"a": 1}])
+def test_a_file_that_one_pack_removes_and_another_changes_is_a_conflict(
+    before: Callable[[str], bytes | None], content: Any
+) -> None:
+    one, two = _pack("one", {"tokenizer.json": None}), _pack("two", {"tokenizer.json": content})
+    with pytest.raises(ResolutionError, match=r"file `tokenizer.json`"):
+        apply_side_files(before, [one, two])
+    same = apply_side_files(before, [one, _pack("two", {"tokenizer.json": None})])
+    assert same == {"tokenizer.json": None}
+    over = _pack("zwei", {"tokenizer.json": content}, "one")
+    assert apply_side_files(before, [over, one])["tokenizer.json"] is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "patch"),
+    [
+        ({}, {"labels": 3}, {"labels": 3}),
+        ({"part": {"size": 1}}, {"part": {"size": 2}}, {"part": {"size": 2}}),
+        ({"legacy": 1}, {}, {}),
+        ({"part": {"legacy": 1, "_name_or_path": "a"}}, {"part": {}}, {}),
+        (
+            {"part": {"legacy": 1, "size": 1}},
+            {"part": {"size": 2, "_name_or_path": "b"}},
+            {"part": {"size": 2}},
+        ),
+        ({"part": {"size": 1}}, {"part": {}}, {"part": {"size": None}}),
+        ({"legacy": 1, "labels": 2}, {"labels": 3}, {"labels": 3}),
+        ({"attn_implementation": "sdpa"}, {}, {}),
+        ({"auto_map": {"AutoModel": "a.B"}}, {}, {"auto_map": None}),
+        ({"labels": 2, "_name_or_path": "a"}, {"labels": 2, "_name_or_path": "b"}, {}),
+        ({"labels": 2}, {"labels": 2, "_attn_implementation_autoset": True}, {}),
+        ({"labels": float("inf")}, {"labels": float("inf")}, {}),
+    ],
+)
+def test_a_config_is_cut_to_the_keys_that_are_declared(
+    old: dict[str, Any], new: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    pair = [{"config.json": json.dumps(config).encode()} for config in (old, new)]
+    found = list(cut_side_files(pair[0].get, pair[1].get, FACTS))
+    assert [json.loads(data or b"") for _, data in found] == ([patch] if patch else [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ({}, {"other": 1}, "`other`"),
+        ({}, {"part": {"other": 1}}, "`part.other`"),
+        ({"part": {"size": 1}}, {}, "`part`"),
+        ({"quantization_config": {}}, {}, "`quantization_config`"),
+        ({"quant_method": "gptq"}, {}, "`quant_method`"),
+        ({"model_type": "llama"}, {}, "`model_type`"),
+        ({"model_type": "llama"}, {"model_type": "qwen2"}, "`model_type`"),
+        ({}, {"transformers_weights": "x"}, "`transformers_weights`"),
+        ({}, {"labels": float("nan")}, "JSON"),
+    ],
+)
+def test_a_config_with_other_changes_is_refused_by_name(
+    old: dict[str, Any], new: dict[str, Any], named: str
+) -> None:
+    pair = [{"config.json": json.dumps(config).encode()} for config in (old, new)]
+    with pytest.raises(SpecError, match=named):
+        list(cut_side_files(pair[0].get, pair[1].get, FACTS))
+
+
+def test_a_base_without_a_config_gets_none() -> None:
+    assert list(cut_side_files({}.get, {"config.json": b'{"labels": 1}'}.get, FACTS)) == []

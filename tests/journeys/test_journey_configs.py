@@ -177,6 +177,28 @@ def test_an_infinite_number_of_the_base_stays_where_a_pack_changes_another(
     assert (config["limit"], config["rms_norm_eps"]) == (float("inf"), 0.1)
 
 
+def test_a_file_of_the_base_that_the_tuned_tokenizer_lacks_is_not_in_the_graft(
+    world: World, learners: Learners
+) -> None:
+    base = altered(learners.base, world.folder / "base", "special_tokens_map.json", pad_token="?")  # noqa: S106
+    (base / "chat_template.jinja").write_text("the base's")
+    path = world.pack((base, learners.math[1]), "acme/math", "1.0.0")
+    removed = {file.path: file.kind for file in open_pack(path).manifest.files}
+    assert removed == dict.fromkeys(("chat_template.jinja", "special_tokens_map.json"), "removed")
+    world.ask("verify", path, "--base", base)
+    world.init(base)
+    world.ask("install", path)
+    assert world.ask("graft")["written_bytes"] > 0
+    names = {file.name for file in (world.project / "graft").iterdir()}
+    assert not names & removed.keys()
+    assert "tokenizer.json" in names
+    assert world.ask("graft")["written_bytes"] == 0
+    world.ask("uninstall", "acme/math")
+    world.ask("graft")
+    assert (world.project / "graft" / "chat_template.jinja").read_text() == "the base's"
+    assert {*removed} <= {file.name for file in base.iterdir()}
+
+
 def test_a_changed_config_of_an_unknown_architecture_is_refused_by_name(
     world: World, learners: Learners
 ) -> None:
