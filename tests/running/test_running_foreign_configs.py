@@ -1,0 +1,77 @@
+"""Strangers' configs: read in the sandbox first, so that none takes this process's memory."""
+
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import llama, save
+
+from skillpm.flows.configs import changed_settings
+from skillpm.running.foreign import ForeignModelFiles
+from skillpm.sandbox.errors import ForeignWorkError
+
+
+@pytest.fixture(scope="module")
+def foreign() -> ForeignModelFiles:
+    return ForeignModelFiles()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save(llama(), tmp_path / "model")
+
+
+def _changed(folder: Path, **keys: Any) -> Path:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | keys))
+    return folder
+
+
+def test_a_config_of_the_tensors_passes(model: Path, foreign: ForeignModelFiles) -> None:
+    foreign.check_config(model)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"intermediate_size": 1 << 22},
+        {"num_hidden_layers": 1 << 30},
+        {"num_labels": 1 << 30},
+        {"model_type": "no-such-model"},
+        {"vocab_size": -1},
+        {"hidden_act": "os.system"},
+    ],
+)
+def test_a_config_of_other_tensors_is_refused_and_takes_no_memory_here(
+    model: Path, keys: dict[str, Any], foreign: ForeignModelFiles
+) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ForeignWorkError, match=r"\w"):
+        foreign.check_config(_changed(model, **keys))
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert taken < 50_000, "kB"
+
+
+LLAMA = {"model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-6}
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (LLAMA, set()),
+        (LLAMA | {"attention_bias": False}, set()),
+        (LLAMA | {"attention_bias": True}, {"attention_bias"}),
+        (LLAMA | {"hidden_size": 128, "eos_token_id": 9}, {"hidden_size"}),
+        (LLAMA | {"model_type": "gpt2"}, {"model_type"}),
+        (LLAMA | {"num_labels": 1 << 40}, {"num_labels"}),
+        (LLAMA | {"rms_norm_eps": float("inf")}, {"rms_norm_eps"}),
+    ],
+)
+def test_settings_that_change_are_named_by_what_transformers_reads(
+    new: dict[str, Any], expected: set[str], foreign: ForeignModelFiles
+) -> None:
+    old, data = (json.dumps(one).encode() for one in (LLAMA, new))
+    ignored = frozenset({"eos_token_id"})
+    assert changed_settings(foreign, old, data, ignored=ignored) == expected

@@ -1,0 +1,131 @@
+"""Layers by themselves: the program of seccomp, the profile of Seatbelt, the clean environment."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from skillpm.sandbox.layers.environment import clean_environment
+from skillpm.sandbox.layers.seatbelt import enter_seatbelt, profile
+from skillpm.sandbox.layers.seccomp import Instruction, assemble
+from skillpm.sandbox.layers.syscalls import MACHINES, NEEDED, WRITING
+from skillpm.sandbox.readable import readable_paths
+
+ALLOW, KILL = 0x7FFF0000, 0x80000000
+ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+DANGEROUS = {
+    "x86_64": {"socket": 41, "connect": 42, "clone": 56, "fork": 57, "vfork": 58, "execve": 59,
+               "ptrace": 101, "mount": 165, "unshare": 272, "keyctl": 250, "bpf": 321},
+    "aarch64": {"socket": 198, "connect": 203, "clone": 220, "execve": 221, "ptrace": 117,
+                "mount": 40, "unshare": 97, "keyctl": 219, "bpf": 280},
+}  # fmt: skip
+NEWER = {"clone3": 435, "io_uring_setup": 425, "pidfd_open": 434, "openat2": 437}
+PROCESS = 77
+
+
+def decide(program: list[Instruction], machine: int, number: int, *arguments: int) -> int:
+    """What the kernel does with a call: classic BPF over `struct seccomp_data`, as documented."""
+    data = {0: number, 4: machine, **{16 + 8 * n: value for n, value in enumerate(arguments)}}
+    place, loaded = 0, 0
+    while True:
+        code, yes, no, operand = program[place]
+        place += 1
+        if code == 0x06:
+            return operand
+        if code == 0x20:
+            loaded = data.get(operand, 0) & 0xFFFFFFFF
+            continue
+        holds = {0x15: loaded == operand, 0x35: loaded >= operand, 0x45: bool(loaded & operand)}
+        place += yes if holds[code] else no
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("writable", [False, True])
+def test_the_filter_allows_its_list_and_nothing_else(machine: str, *, writable: bool) -> None:
+    program = assemble(machine, PROCESS, writable=writable)
+    own, column = ARCHITECTURES[machine], MACHINES.index(machine)
+    allowed = {n[column] for n in (NEEDED | (WRITING if writable else {})).values()}
+    for number in range(600):
+        decision = decide(program, own, number, 0, 0, 0)
+        if number not in allowed:
+            expected = errno.ENOSYS if number >= 424 else errno.EPERM
+            assert decision == 0x50000 | expected, number
+    assert not allowed & set(DANGEROUS[machine].values())
+    assert not allowed & set(NEWER.values())
+    assert decide(program, own, NEEDED["read"][column] or 0) == ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_arguments_decide_where_a_call_can_do_harm(machine: str) -> None:
+    program = assemble(machine, PROCESS, writable=False)
+    own, column = ARCHITECTURES[machine], MACHINES.index(machine)
+
+    def asked(name: str, *arguments: int) -> int:
+        return decide(program, own, NEEDED[name][column] or 0, *arguments)
+
+    assert asked("kill", PROCESS, 9) == asked("tgkill", PROCESS, PROCESS, 6) == ALLOW
+    for victim in (1, 0, 0xFFFFFFFF, PROCESS + 1):
+        assert asked("kill", victim, 9) == asked("tgkill", victim, 1, 9) == 0x50000 | errno.EPERM
+    assert asked("prctl", 15) == ALLOW
+    assert asked("prctl", 4) == asked("prctl", 1) == 0x50000 | errno.EPERM
+    assert asked("prlimit64", 0, 7) == ALLOW
+    assert asked("prlimit64", 1, 7) == 0x50000 | errno.EPERM
+    assert asked("fcntl", 3, 8) == 0x50000 | errno.EPERM  # F_SETOWN sends signals
+    assert asked("ioctl", 0, 0x5412) == 0x50000 | errno.ENOTTY  # TIOCSTI types into a terminal
+    assert asked("openat", 0, 0, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY) == ALLOW
+    for flags in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_RDONLY | os.O_TMPFILE):
+        assert asked("openat", 0, 0, flags) == 0x50000 | errno.EROFS
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_another_architecture_and_the_x32_interface_end_the_process(machine: str) -> None:
+    program = assemble(machine, PROCESS, writable=False)
+    other = next(value for name, value in ARCHITECTURES.items() if name != machine)
+    assert decide(program, other, 0) == decide(program, 0x40000003, 0) == KILL
+    assert decide(program, ARCHITECTURES[machine], 0x40000000) == KILL
+
+
+def test_the_profile_of_macos_denies_first_and_quotes_paths() -> None:
+    text = profile(['/a path/"quoted"\\'], "/folder", writable=False)
+    lines = text.splitlines()
+    assert lines[:2] == ["(version 1)", "(deny default)"]
+    assert r'(allow file-read* (subpath "/a path/\"quoted\"\\"))' in lines
+    assert not any("network" in line and "allow" in line for line in lines)
+    assert not any("file-write*" in line for line in lines)
+    assert '(allow file-write* (subpath "/folder"))' in profile([], "/folder", writable=True)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there it is put on, for good")
+def test_seatbelt_is_of_macos() -> None:
+    with pytest.raises(OSError, match="macOS only"):
+        enter_seatbelt([], "/folder", writable=False)
+
+
+def test_of_the_users_variables_only_where_libraries_are_is_kept(tmp_path: Path) -> None:
+    given = {
+        "HF_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret", "HOME": "/home/u",
+        "SSH_AUTH_SOCK": "/run/agent", "PYTHONSTARTUP": "/evil.py", "LD_PRELOAD": "/evil.so",
+        "PYTHONPATH": os.pathsep.join(["", "relative", ".", str(tmp_path)]),
+        "LD_LIBRARY_PATH": "/opt/lib",
+    }  # fmt: skip
+    made = clean_environment(given)
+    assert "secret" not in made.values()
+    assert not {"SSH_AUTH_SOCK", "PYTHONSTARTUP", "LD_PRELOAD", "HF_TOKEN"} & made.keys()
+    assert made["PYTHONPATH"] == str(tmp_path)
+    assert made["LD_LIBRARY_PATH"] == "/opt/lib"
+    assert made["HOME"] != "/home/u"
+
+
+def test_a_folder_on_the_path_is_not_readable_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_package").mkdir()
+    (tmp_path / "imported_package/__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    __import__("imported_package")
+    paths = readable_paths()
+    assert str(tmp_path / "imported_package") in paths
+    assert not {str(tmp_path), str(Path.home()), "/", "/etc", "/home"} & set(paths)
+    del sys.modules["imported_package"]
