@@ -6,19 +6,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import say
+from skillpm.cli.output import clean_lines, say
 from skillpm.errors import RegistryError, UsageError
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
     from skillpm.flows.setting import Advance, Setting
     from skillpm.index.ports import Index
+    from skillpm.spec.lockfile import Lockfile
+    from skillpm.spec.nearness import SignatureSurvey
+    from skillpm.store.blobs import Store
 
 
 @dataclass
@@ -181,9 +185,25 @@ def setting_of(
         fallback=None if chosen["registry"].value is None else str(chosen["registry"].value),
         tidy_registry=_tidy_registry,
         patience=lambda: Patience.starting(time.monotonic, timeout),
+        survey=_survey,
+        confirm=partial(_confirm, state),
     )
     closing(setting.close)
     return setting
+
+
+def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
+    """Loads numpy: asked only where signatures have to be compared."""
+    from skillpm.flows.nearness import survey_signatures
+
+    return survey_signatures(store, lock)
+
+
+def _confirm(state: State, question: str) -> bool | None:
+    """Ask on a terminal; None under `-y`, with `--json`, and where there is no terminal."""
+    if state.yes or state.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return click.confirm(clean_lines(question), default=False, err=True)
 
 
 def _tidy_registry(url: str) -> None:

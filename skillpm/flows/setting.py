@@ -10,7 +10,9 @@ from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.index.ports import Index
 from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.merkle import Identity
+from skillpm.spec.nearness import SignatureSurvey
 from skillpm.store.blobs import Store
 
 Advance = Callable[[int], None]
@@ -22,7 +24,8 @@ class Setting:
 
     `registry` and `base` win over the project file; `fallback` is the registry where it names none.
     `tidy_registry` removes what killed commands left in an embedded registry. `patience` starts
-    when it is called: how long a search for a solution may take.
+    when it is called: how long a search for a solution may take. `survey` compares the router
+    signatures of a lock. `confirm` asks a person yes or no; None where no person can be asked.
     """
 
     home: Path
@@ -40,6 +43,8 @@ class Setting:
     fallback: str | None = None
     tidy_registry: Callable[[str], None] = lambda _url: None
     patience: Callable[[], Patience] = lambda: ENDLESS
+    survey: Callable[[Store, Lockfile], SignatureSurvey] = lambda _store, _lock: SignatureSurvey()
+    confirm: Callable[[str], bool | None] = lambda _question: None
 
     @cached_property
     def store(self) -> Store:
