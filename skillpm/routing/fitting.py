@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skillpm.routing.background import Background, distinct_voices
-from skillpm.routing.gaussian import evidence, lower_median, space_of
+from skillpm.routing.gaussian import Limits, evidence, lower_median, space_of
 from skillpm.routing.signature import Array, Signature
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearness import NearPair
@@ -65,7 +65,8 @@ class Judged:
 
 
 def judge(samples: Sequence[Array], background: Background, voices: Voices) -> Judged:
-    """Judge all examples. Costs `FOLDS` spaces."""
+    """Judge all examples. Costs `FOLDS` spaces, in the limits of the whole set."""
+    limits = Limits.of(samples, background)
     found = [
         (np.zeros((len(sample), len(samples))), np.zeros((len(sample), len(voices.rows))))
         for sample in samples
@@ -74,7 +75,7 @@ def judge(samples: Sequence[Array], background: Background, voices: Voices) -> J
         kept = [np.arange(len(sample)) % FOLDS != fold for sample in samples]
         rest = background.without_fold(fold, FOLDS)
         held = [sample[keep] for sample, keep in zip(samples, kept, strict=True)]
-        space = space_of(held, rest)
+        space = space_of(held, rest, limits)
         whole = np.stack([space.seen(sample).mean(axis=0) for sample in samples])
         general = np.array([space.seen(rows).mean(axis=0) for rows in voices.rows])
         for place, (sample, keep) in enumerate(zip(samples, kept, strict=True)):

@@ -39,51 +39,72 @@ class Space:
         return (features - self.centre) @ self.axes
 
 
-def space_of(samples: Sequence[Array], background: Background) -> Space:
+@dataclass(frozen=True)
+class Limits:
+    """How much of its variance a skill keeps on each axis of the pooled covariance.
+
+    `axes` [width, width], `kept` [skills, width]: at most `CAP` times the median skill's variance.
+    A skill whose examples are spread along one direction would else make that direction count for
+    nothing in all others. It is itself one of these axes then, so that there is no hiding.
+    """
+
+    axes: Array
+    kept: Array
+
+    @classmethod
+    def of(cls, samples: Sequence[Array], background: Background) -> "Limits":
+        """The limits of a set. Costs an eigenvalue problem."""
+        pooled = np.concatenate(_weighed(samples, background))
+        axes = np.linalg.eigh(pooled.T @ pooled)[1]
+        variances = np.stack([np.square(_centred(one) @ axes).mean(axis=0) for one in samples])
+        usual = lower_median(variances)
+        return cls(axes, np.minimum(1, CAP * usual / np.maximum(variances, _TINY)))
+
+
+def space_of(
+    samples: Sequence[Array], background: Background, limits: Limits | None = None
+) -> Space:
     """The space of the installed skills' samples [n, width] and of the background.
 
     Every skill weighs the same, whatever its number of examples. W is pooled over the skills and
-    the background; B + W is that of all texts, where the skills count together as one half, the
-    background as the other. Both are shrunk (Ledoit & Wolf 2004), B + W towards texts that lie
-    anywhere on the unit sphere.
+    the background, within `limits`, by default the set's own; B + W is that of all texts, where
+    the skills count together as one half, the background as the other. Both are shrunk (Ledoit &
+    Wolf 2004), B + W towards texts that lie anywhere on the unit sphere.
     """
-    worth = len(samples) * float(np.median([len(sample) for sample in samples]))
+    within = _within(samples, background, limits or Limits.of(samples, background))
     means = np.stack([sample.mean(axis=0) for sample in samples])
-    within = _within(samples, background, worth)
     centre = background.mean if len(background.rows) else means.mean(axis=0)
-    total = _total(samples, background, centre, worth)
-    low = np.linalg.cholesky(within)
-    half = np.linalg.solve(low, total)
-    white = np.linalg.solve(low, half.T)
+    total = _total(samples, background, centre)
+    whitening = np.linalg.inv(np.linalg.cholesky(within))
+    white = whitening @ total @ whitening.T
     values, vectors = np.linalg.eigh((white + white.T) / 2)
-    axes = np.linalg.solve(low.T, vectors)
-    return Space(centre, axes, np.maximum(values - 1, 0))
+    return Space(centre, whitening.T @ vectors, np.maximum(values - 1, 0))
 
 
-def _within(samples: Sequence[Array], background: Background, worth: float) -> Array:
-    """W. On each of its own axes no skill has more than `CAP` times the median skill's variance.
+def _worth(samples: Sequence[Array]) -> float:
+    """How many texts all samples count as."""
+    return len(samples) * float(np.median([len(sample) for sample in samples]))
 
-    A skill whose examples are spread along one direction would else make that direction count for
-    nothing in all others. Its axis is one of the pooled covariance, so that there is no hiding.
-    """
-    centred = [_centred(sample) for sample in samples]
-    scaled = [rows * np.sqrt(worth / len(samples) / len(rows)) for rows in centred]
-    several = len(background.rows) > 1
-    if several:
+
+def _weighed(samples: Sequence[Array], background: Background) -> list[Array]:
+    """Deviations from the means, of the skills and last of a background, each with its weight."""
+    each = _worth(samples) / len(samples)
+    rows = [_centred(sample) * np.sqrt(each / len(sample)) for sample in samples]
+    if len(background.rows) > 1:
         general = background.rows - background.mean
-        scaled.append(general * np.sqrt(background.shares * background.worth)[:, None])
-    pooled = np.concatenate(scaled)
-    axes = np.linalg.eigh(pooled.T @ pooled)[1]
-    variances = np.stack([np.square(rows @ axes).mean(axis=0) for rows in centred])
-    usual = lower_median(variances)
-    allowed = np.minimum(1, CAP * usual / np.maximum(variances, _TINY))
-    turned = [rows @ axes for rows in scaled]
-    for place, share in enumerate(allowed):
+        rows.append(general * np.sqrt(background.shares * background.worth)[:, None])
+    return rows
+
+
+def _within(samples: Sequence[Array], background: Background, limits: Limits) -> Array:
+    """W, from what the limits leave."""
+    turned = [rows @ limits.axes for rows in _weighed(samples, background)]
+    for place, share in enumerate(limits.kept):
         turned[place] = turned[place] * np.sqrt(share)
     rows = np.concatenate(turned)
-    total = worth + (background.worth if several else 0)
+    total = _worth(samples) + (background.worth if len(background.rows) > 1 else 0)
     found = shrunk(rows * np.sqrt(len(rows) / total))
-    return np.asarray(axes @ found @ axes.T, dtype=np.float64)
+    return np.asarray(limits.axes @ found @ limits.axes.T, dtype=np.float64)
 
 
 def _centred(sample: Array) -> Array:
@@ -99,7 +120,7 @@ def lower_median(values: Array) -> Array:
     return np.asarray(np.sort(values, axis=0)[(len(values) - 1) // 2], dtype=np.float64)
 
 
-def _total(samples: Sequence[Array], background: Background, centre: Array, worth: float) -> Array:
+def _total(samples: Sequence[Array], background: Background, centre: Array) -> Array:
     """B + W: skills and background weigh the same; beside them a guess worth `PRIOR` texts."""
     width = len(centre)
     moved = [(sample - centre) / np.sqrt(len(sample)) for sample in samples]
@@ -107,7 +128,7 @@ def _total(samples: Sequence[Array], background: Background, centre: Array, wort
     if len(background.rows):
         general = (background.rows - centre) * np.sqrt(background.shares)[:, None]
         moments.append(general.T @ general)
-    effective = worth + background.worth
+    effective = _worth(samples) + background.worth
     guess = max(_FLOOR, 1 - float(centre @ centre)) / width
     found = effective * np.mean(moments, axis=0) + PRIOR * guess * np.eye(width)
     return np.asarray(found / (effective + PRIOR), dtype=np.float64)

@@ -151,7 +151,7 @@ class Router:
         Of near-equal skills the one that stands first in `precedence` wins; those that it does
         not name come last, by name. Raises `IntegrityError` for a signature of another width.
 
-        Costs two eigenvalue problems of the features' width a fold, whatever the set's size, and
+        Costs eleven eigenvalue problems of the features' width, whatever the set's size, and
         a product over all samples: under a second. Twice that where a background is refuted.
         """
         if not signatures:
