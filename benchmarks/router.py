@@ -99,7 +99,7 @@ def look(runner: Runner, texts: Texts) -> Texts:
 
 
 def _seen(runner: Runner, texts: list[str]) -> Array:
-    asked = json.dumps([DEPTHS, width_of(runner), texts])
+    asked = json.dumps(["unit", DEPTHS, width_of(runner), texts])
     path = CACHE / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npy"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -191,6 +191,13 @@ def query_ms(runner: Runner, texts: list[str]) -> float:
         features(runner, [text])
         spent.append(1000 * (time.perf_counter() - started))
     return statistics.median(spent)
+
+
+def features_of(*, seen: bool) -> Texts:
+    """The features of the texts that settings came from, or else of the holdout; kept."""
+    torch.set_num_threads(1)
+    subjects, sides = (SUBJECTS, SEEN_SIDES) if seen else (FRESH, FRESH_SIDES)
+    return look(Runner.load(packaged_model(), "cpu"), read(subjects, sides))
 
 
 def main() -> None:

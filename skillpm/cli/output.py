@@ -112,11 +112,14 @@ def say(text: str) -> None:
     _write(_indented(redact_urls(text)), err=True)
 
 
+def can_ask() -> bool:
+    """Whether a person can be asked: both ends of the conversation are a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def confirm(question: str) -> bool:
     """Ask a person on the terminal; False where there is none."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    return click.confirm(clean_lines(question), default=False, err=True)
+    return can_ask() and click.confirm(clean_lines(question), default=False, err=True)
 
 
 def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:

@@ -10,10 +10,12 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.params import without_library
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import UsageError
+from skillpm.spec.nearness import near_warning
 
 if TYPE_CHECKING:
     from skillpm.flows.route import Routed, Routes
     from skillpm.routing.router import Decision, Fit
+    from skillpm.spec.nearness import NearPair
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _SHOWN = 60
@@ -43,11 +45,16 @@ def route(state: State, /, text: str | None, **asked: Any) -> None:
     if state.json:
         documents = [_document(one, routes, explain=asked["explain"]) for one in decisions]
         if asked["file"] is None:
-            emit_json(documents[0] | _timed(done))
+            emit_json(documents[0] | _timed(done) | _warned(routes))
         else:
-            emit_json({"results": documents} | _timed(done))
+            emit_json({"results": documents} | _timed(done) | _warned(routes))
+    for warning in routes.warnings:
+        state.say(f"warning: {warning}")
+    if state.json:
         return
     for skill, reason in routes.left_out.items():
+        if skill in routes.left_out.unsound:
+            continue
         state.say(f"note: `{skill}` is no candidate: {clean(reason)}")
     for each, decision in zip(texts, decisions, strict=True):
         name = str(decision.skill) if decision.skill else "(base)"
@@ -83,6 +90,10 @@ def _timed(done: "Routed") -> dict[str, Any]:
     return {"features_ms": round(done.features_ms, 3), "decision_ms": round(done.decision_ms, 3)}
 
 
+def _warned(routes: "Routes") -> dict[str, Any]:
+    return {"warnings": list(routes.warnings)} if routes.warnings else {}
+
+
 def _document(decision: "Decision", routes: "Routes", *, explain: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "skill": None if decision.skill is None else str(decision.skill),
@@ -96,8 +107,18 @@ def _document(decision: "Decision", routes: "Routes", *, explain: bool) -> dict[
             "features": dict(routes.router.facts),
             "fits": {str(skill): _fit(fit) for skill, fit in decision.fits.items()},
             "left_out": {str(skill): reason for skill, reason in routes.left_out.items()},
+            "near": [_near(pair, routes) for pair in routes.router.near],
         }
     return document
+
+
+def _near(pair: "NearPair", routes: "Routes") -> dict[str, Any]:
+    first = next((skill for skill in routes.listed if skill in pair.skills), None)
+    return {
+        "skills": list(map(str, pair.skills)),
+        "overlap": _number(pair.overlap),
+        "precedence": None if first is None else str(first),
+    }
 
 
 def _fit(fit: "Fit") -> dict[str, Any]:
@@ -118,6 +139,8 @@ def _show(routes: "Routes", decision: "Decision") -> None:
     ]  # fmt: skip
     if rows:
         emit_table(rows, ("skill", "score", "evidence", "threshold", "base", "distance"))
+    for pair in routes.router.near:
+        emit_lines(f"\nnear-equal: {clean(near_warning(pair, routes.listed))}")
     emit_lines(
         "\nfeatures: " + ", ".join(f"{k} {clean(v)}" for k, v in routes.router.facts.items())
     )

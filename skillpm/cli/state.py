@@ -1,7 +1,6 @@
 """The global options, wherever they stand on the command line, and the setting they make."""
 
 import os
-import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.output import say
-from skillpm.errors import RegistryError, UsageError
-from skillpm.files.folder import Folder
+from skillpm.cli.output import can_ask, confirm, say
+from skillpm.cli.registry_access import connector, tidy_registry
+from skillpm.errors import UsageError
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
     from skillpm.environment.project import Project
     from skillpm.flows.setting import Advance, Setting
-    from skillpm.index.ports import Index
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
+    from skillpm.spec.nearness import SignatureSurvey
+    from skillpm.store.blobs import Store
     from skillpm.store.verified import VerifiedPacks
 
 
@@ -193,14 +193,30 @@ def setting_of(
         lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
         say=state.say,
         progress=progress,
-        connect=_connector(closing, place, offline=offline),
+        connect=connector(closing, place, offline=offline),
         fallback=registry,
-        tidy_registry=partial(_tidy_registry, place / "registry"),
+        tidy_registry=partial(tidy_registry, place / "registry"),
         patience=lambda: Patience.starting(time.monotonic, timeout),
         verify_packs=_verify_packs,
+        survey=_survey,
+        confirm=partial(_confirm, state),
     )
     closing(setting.close)
     return setting
+
+
+def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
+    """Loads numpy: asked only where signatures have to be compared."""
+    from skillpm.flows.nearness import survey_signatures
+
+    return survey_signatures(store, lock)
+
+
+def _confirm(state: State, question: str) -> bool | None:
+    """Ask on a terminal; None under `-y`, with `--json`, and where there is no terminal."""
+    if state.yes or state.json or not can_ask():
+        return None
+    return confirm(question)
 
 
 def _verify_packs(
@@ -223,53 +239,9 @@ def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
     return resolved(chosen.value, Path.cwd() if outside else project)
 
 
-def _tidy_registry(own: Path, location: "RegistryLocation") -> None:
-    """Asked of every command that writes, so nothing is imported where there is nothing to do.
-
-    A project may name any folder as its registry: only the home's `own`, and one that holds a
-    catalogue, is tidied. Raises `StateError` and `MissingFileError`: then there is nothing to do.
-    """
-    folder = None if location.folder is None else Path(location.folder)
-    if folder is None:
-        return
-    with Folder.open(folder) as registry:
-        catalogue = registry.status("registry.db")
-        if folder != own and (catalogue is None or not stat.S_ISREG(catalogue.st_mode)):
-            return
-        with registry.subfolder("tmp") as aside:
-            waiting = aside.names()
-    if waiting:
-        from skillpm.index.open import tidy_index
-
-        tidy_index(folder)
-
-
 def _is_strong(chosen: Chosen) -> bool:
     """Whether a flag or a variable says it, which wins over the project."""
     return chosen.source.startswith(("--", "SKILLPM_"))
-
-
-def _connector(
-    closing: Callable[[Callable[[], object]], object], place: Path, *, offline: bool
-) -> "Callable[[RegistryLocation, bool], Index]":
-    opened: dict[tuple[RegistryLocation, bool], Index] = {}
-
-    def connect(location: "RegistryLocation", create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
-        from skillpm.index.empty import EmptyIndex, is_unmade
-        from skillpm.index.open import open_index
-
-        folder = None if location.folder is None else Path(location.folder)
-        if folder is None and offline:
-            raise RegistryError(f"`{location}` is not asked: `--offline` forbids the network")
-        if folder == place / "registry" and not create and is_unmade(folder):
-            return EmptyIndex()
-        key = (location, create)
-        if key not in opened:
-            opened[key] = open_index(location, create=create)
-            closing(opened[key].close)
-        return opened[key]
-
-    return connect
 
 
 def _epoch() -> datetime | None:

@@ -68,7 +68,7 @@ def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
 def set_graft(text: str, graft: GraftTable) -> str:
     """The text with a `[graft]` that asks for the same as this one; what does is not touched."""
     now = parse_project(text).graft
-    if (now.mode, now.merging) == (graft.mode, graft.merging):
+    if (now.mode, now.merging, now.precedence) == (graft.mode, graft.merging, graft.precedence):
         return text
     document = _parsed(text)
     if "graft" not in document:
@@ -80,6 +80,8 @@ def set_graft(text: str, graft: GraftTable) -> str:
         _put(table, "method", graft.method)
     if now.merging.asked != graft.merging.asked or not graft.merging.asked:
         _put_settings(table, graft.merging.asked)
+    if now.precedence != graft.precedence:
+        _put(table, "precedence", list(map(str, graft.precedence)))
     return tomlkit.dumps(document)
 
 

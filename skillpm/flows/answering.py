@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skillpm.flows.fit import prune
-from skillpm.flows.route import signatures_of
+from skillpm.flows.route import drop_other_widths, signatures_of
 from skillpm.flows.stage import Stage
 from skillpm.probing.measure import Score, measure
 from skillpm.routing.features import features, width_of
@@ -14,6 +14,7 @@ from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
+from skillpm.spec.nearness import precedence_order
 from skillpm.spec.probes import asked_text
 
 
@@ -70,6 +71,8 @@ def answers_of(stage: Stage, lock: Lockfile) -> Answers:
     """Who answers for a lock: the one model that its set makes, or its skills one by one."""
     if not lock.graft.routed:
         return Merged(stage.runner(lock))
-    signatures, _ = signatures_of(stage.setting.store, lock.skills, lock.base.root)
+    signatures, left_out = signatures_of(stage.setting.store, lock.skills, lock.base.root)
     width = width_of(stage.runner(prune(lock, []))) if signatures else 0
-    return Routed(stage, lock, Router.of(signatures, width))
+    drop_other_widths(signatures, left_out, width)
+    order = precedence_order(signatures, lock.graft.precedence)
+    return Routed(stage, lock, Router.of(signatures, width, order))

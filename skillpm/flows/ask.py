@@ -59,7 +59,10 @@ class InstallRequest:
 def asked_wishes(
     file: ProjectFile, request: InstallRequest, packs: "tuple[PackFile, ...]"
 ) -> dict[str, dict[str, object]]:
-    """`[skills]` with what is asked for; a pack file asks for exactly its version."""
+    """`[skills]` with what is asked for; a pack file asks for exactly its version.
+
+    What is new stands in the order of the command: of near-equal skills the first wins.
+    """
     wishes = {str(skill): _plain(file, skill) for skill in file.wishes}
     for need in request.requirements:
         if str(need.skill) not in wishes or need.range != ANY:
@@ -70,7 +73,7 @@ def asked_wishes(
         if pinned.setdefault(skill, version) != version:
             raise UsageError(f"two files hold `{skill}`: {pinned[skill]} and {version}")
         wishes[str(skill)] = {**_plain(file, skill), "version": f"={version}"}
-    return dict(sorted(wishes.items()))
+    return wishes
 
 
 def _plain(file: ProjectFile, skill: SkillName) -> dict[str, object]:

@@ -13,6 +13,7 @@ from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecErro
 from skillpm.flows.audit_graft import Based, Grafted, graft_findings
 from skillpm.flows.audit_listed import listed_findings, read_advisories
 from skillpm.flows.audit_packs import Audit, look_at
+from skillpm.flows.audit_router import router_findings
 from skillpm.flows.audit_verify import verification_findings
 from skillpm.flows.base import check_base, open_base
 from skillpm.flows.fit import misfit
@@ -60,6 +61,7 @@ def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Pa
         if pack is not None:
             packs[locked.skill] = pack
     findings += verification_findings(setting, installed, packs, based)
+    findings += router_findings(setting, installed, packs)
     findings += listed_findings(setting, file, installed, known)
     for place in places:
         findings += graft_findings(

@@ -13,6 +13,13 @@ from skillpm.errors import StateError
 from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.forecast import forecast_lock
+from skillpm.flows.precedence import (
+    check_confirmed,
+    check_sound,
+    has_signature,
+    moved_skills,
+    settled_order,
+)
 from skillpm.flows.readable import check_probes
 from skillpm.flows.restore import fetch_all, unrepaired
 from skillpm.flows.setting import Setting
@@ -205,6 +212,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     fetch_all(setting, registries, plan.lock)
     known = {each.digest for each in current.skills}
     check_probes(setting.store, [s.digest for s in plan.lock.skill if s.digest not in known])
+    plan = with_precedence(setting, project, plan)
     remember_project(setting, project, plan.lock)
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if not project.has_environment:
@@ -236,6 +244,29 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     fetched = sum(setting.store.taken.values())
     done = Changed(number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
     return replace(done, before=current.installed, moved=True)
+
+
+def with_precedence(setting: Setting, project: Project, plan: Plan) -> Plan:
+    """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
+
+    Raises as `check_sound` and `check_confirmed`. A frozen plan records nothing.
+    """
+    before = project.generation()
+    moved = moved_skills(before.lockfile, plan.lock)
+    if not moved or not has_signature(load_pack(setting.store, d) for d in moved.values()):
+        return plan
+    survey = setting.survey(setting.store, plan.lock)
+    check_sound(survey, moved, plan.action)
+    file = project.read_file()
+    wishes = wishes_of(file) if plan.wishes is None else dict(plan.wishes)
+    asked = [SkillName.parse(n) for n in dict.fromkeys((*file.skills, *wishes)) if n in wishes]
+    order = settled_order(survey.pairs, plan.lock, before.lockfile.skills, asked)
+    notes = check_confirmed(survey, order, moved, setting.confirm)
+    if plan.frozen or order == tuple(plan.lock.graft.precedence):
+        return replace(plan, notes=(*plan.notes, *notes))
+    graft = plan.lock.graft.model_copy(update={"precedence": list(order)})
+    lock = plan.lock.model_copy(update={"graft": graft})
+    return replace(plan, lock=lock, wishes=wishes, notes=(*plan.notes, *notes))
 
 
 def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:

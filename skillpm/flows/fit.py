@@ -22,6 +22,8 @@ def _misfits(file: ProjectFile, lock: Lockfile) -> Iterator[str]:
         yield "skillpm.toml names another base"
     if lock.graft.manner != LockedGraft.of(file.graft).manner:
         yield "`[graft]` asks for another mode, method or settings"
+    if lock.graft.precedence != file.graft.precedence:
+        yield "`[graft] precedence` asks for another order"
     locked = lock.skills
     for need in file.requirements:
         if not _admits(locked, need):
@@ -60,7 +62,8 @@ def prune(lock: Lockfile, roots: Iterable[SkillName]) -> Lockfile:
     """The lock with only what these roots need; the graft's root goes with what was dropped."""
     keep = reachable(lock.skills, roots)
     kept = [one for skill, one in lock.skills.items() if skill in keep]
-    pruned = lock.model_copy(update={"skill": kept})
+    graft = lock.graft.with_precedence(keep)
+    pruned = lock.model_copy(update={"skill": kept, "graft": graft})
     return pruned if len(kept) == len(lock.skill) else pruned.with_root(None)
 
 

@@ -2,21 +2,27 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.generation import Entry
 from skillpm.environment.project import Project
-from skillpm.errors import GraftError, IntegrityError, UsageError
+from skillpm.errors import GraftError, UsageError
 from skillpm.flows.base import check_base, check_unmoved, file_keys, open_base
 from skillpm.flows.setting import Setting
 from skillpm.routing.features import features, width_of
 from skillpm.routing.router import NOTHING, Decision, Router
-from skillpm.routing.signature import LIMIT, Signature, parse_signature
+from skillpm.routing.signature import (
+    LIMIT,
+    Signature,
+    UnsoundSignatureError,
+    parse_signature,
+)
 from skillpm.running.runner import Runner
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
+from skillpm.spec.nearness import NearPair, near_warning, precedence_order
 from skillpm.spec.oci import ROUTER_TYPE
 from skillpm.store.blobs import Store
 from skillpm.store.packs import StoredPack, load_pack
@@ -31,13 +37,44 @@ class Routed:
     decision_ms: float
 
 
+class LeftOut(dict[SkillName, str]):
+    """Why skills are no candidates; those whose signature is unsound are in `unsound` too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsound: dict[SkillName, str] = {}
+
+    def refuse(self, skill: SkillName, reason: str) -> None:
+        """Leave out a skill whose signature cannot be used."""
+        self[skill] = self.unsound[skill] = reason
+
+
 @dataclass(frozen=True)
 class Routes:
-    """A project's router over its running base; `left_out` says why a skill is no candidate."""
+    """A project's router over its running base; `left_out` says why a skill is no candidate.
+
+    `listed` is the order that `[graft] precedence` gives.
+    """
 
     router: Router
     runner: Runner | None
-    left_out: Mapping[SkillName, str]
+    left_out: LeftOut
+    listed: tuple[SkillName, ...] = field(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should do something about."""
+        unsound = [
+            f"`{skill}` is not routed to: {reason}; `skillpm uninstall {skill}` removes it"
+            for skill, reason in self.left_out.unsound.items()
+        ]
+        return (*unsound, *(near_warning(pair, self.listed) for pair in self.unordered))
+
+    @property
+    def unordered(self) -> tuple[NearPair, ...]:
+        """The near-equal pairs that no recorded precedence decides."""
+        listed = frozenset(self.listed)
+        return tuple(pair for pair in self.router.near if not listed & {*pair.skills})
 
     def route(self, texts: Sequence[str]) -> Routed:
         """Decide for texts, run together. Raises `UsageError` for one that is blank."""
@@ -58,7 +95,8 @@ def open_routes(
     """The router of what is installed. The base is loaded where a skill has a signature.
 
     Or `runner` gives the project's base as it runs already; who gives it answers for its root.
-    Raises `IntegrityError` where a signature is not sound, or the base not the one.
+    A skill whose signature is not sound is left out. Raises `IntegrityError` where the base is not
+    the one, or a blob is damaged.
     """
     project = Project(setting.project)
     project.require()
@@ -67,20 +105,42 @@ def open_routes(
     if not signatures:
         return Routes(Router.of({}, 0), None, left_out)
     running = runner() if runner else _base_runner(setting, project, current.base_root, device)
-    return Routes(Router.of(signatures, width_of(running)), running, left_out)
+    width = width_of(running)
+    drop_other_widths(signatures, left_out, width)
+    listed = tuple(current.lockfile.graft.precedence)
+    direct = map(SkillName.parse, current.wishes)
+    order = precedence_order(signatures, listed, direct)
+    return Routes(Router.of(signatures, width, order), running, left_out, listed)
+
+
+def drop_other_widths(
+    signatures: dict[SkillName, Signature], left_out: LeftOut, width: int
+) -> None:
+    """Leave out the signatures that have not the base's number of features."""
+    for skill, one in list(signatures.items()):
+        found = one.examples.shape[1]
+        if found != width:
+            left_out.refuse(
+                skill, f"its router signature has {found} features a text, the base {width}"
+            )
+            del signatures[skill]
 
 
 def signatures_of(
     store: Store, entries: Mapping[SkillName, Entry], root: Digest
-) -> tuple[dict[SkillName, Signature], dict[SkillName, str]]:
+) -> tuple[dict[SkillName, Signature], LeftOut]:
     """The signatures of a set that are of this base, and why the other skills are no candidates.
 
-    Raises `IntegrityError` where one is not sound.
+    Raises `IntegrityError` where a blob is damaged; an unsound signature is left out.
     """
     signatures: dict[SkillName, Signature] = {}
-    left_out: dict[SkillName, str] = {}
+    left_out = LeftOut()
     for skill, one in entries.items():
-        signature = signature_of(load_pack(store, one.digest))
+        try:
+            signature = signature_of(load_pack(store, one.digest))
+        except UnsoundSignatureError as problem:
+            left_out.refuse(skill, problem.message)
+            continue
         if signature is None:
             left_out[skill] = "its pack has no router signature"
         elif signature.base != root:
@@ -91,13 +151,13 @@ def signatures_of(
 
 
 def signature_of(pack: StoredPack) -> Signature | None:
-    """A pack's router signature, checked. Raises `IntegrityError` where it is not sound."""
+    """A pack's router signature, checked. Raises `UnsoundSignatureError` where it is not sound."""
     layers = pack.image.layer(ROUTER_TYPE)
     if not layers:
         return None
     what = f"the router signature of {pack.manifest.ref}"
     if layers[0].size > LIMIT:
-        raise IntegrityError(f"{what} is {layers[0].size} bytes, over the limit of {LIMIT}")
+        raise UnsoundSignatureError(f"{what} is {layers[0].size} bytes, over the limit of {LIMIT}")
     return parse_signature(pack.read(layers[0].digest), pack.manifest.base.root, what)
 
 

@@ -16,6 +16,7 @@ from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
+from skillpm.spec.nearness import SignatureSurvey
 from skillpm.store.blobs import Store
 from skillpm.store.verified import VerifiedPacks
 
@@ -39,7 +40,9 @@ class Setting:
     `registry` and `base` win over the project file; `fallback` is the registry where it names none.
     `tidy_registry` removes what killed commands left in an embedded registry. `patience` starts
     when it is called: how long a search for a solution may take. `verify_packs` is what `install`
-    verifies packs with, apart from this module because it takes the tensor libraries.
+    verifies packs with, apart from this module because it takes the tensor libraries. `survey`
+    compares the router signatures of a lock. `confirm` asks a person yes or no; None where no
+    person can be asked.
     """
 
     home: Path
@@ -58,6 +61,8 @@ class Setting:
     tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None
     patience: Callable[[], Patience] = lambda: ENDLESS
     verify_packs: "PackVerifier | None" = None
+    survey: Callable[[Store, Lockfile], SignatureSurvey] = lambda _store, _lock: SignatureSurvey()
+    confirm: Callable[[str], bool | None] = lambda _question: None
 
     @cached_property
     def store(self) -> Store:

@@ -168,9 +168,9 @@ def _carried(patch: dict[str, Any], keys: Sequence[str], prefix: str = "") -> di
         if is_part and isinstance(value, dict):
             below = _carried(value, keys, f"{path}.")
             kept |= {key: below} if below else {}
-        elif value is not None or is_part or key == CODE or key.startswith(_LEFT):
-            kept[key] = value
-        elif path in keys and refusal_of(key, None) is None:
+            continue
+        declared = path in keys and refusal_of(key, None) is None
+        if value is not None or is_part or declared or key == CODE or key.startswith(_LEFT):
             kept[key] = value
     return kept
 

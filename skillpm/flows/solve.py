@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from skillpm.errors import NotFoundError, ResolutionError
+from skillpm.errors import NotFoundError, ResolutionError, SpecError
 from skillpm.flows.anypack import AnyPack, check_is, side_packs
 from skillpm.flows.base import footprint_fits
 from skillpm.flows.catalogue import Registries
@@ -109,10 +109,30 @@ def _lock(
 ) -> Lockfile:
     lock = Lockfile(
         base=LockedBase(name=ask.base_name, root=ask.file.root),
-        graft=LockedGraft.of(ask.file.graft),
+        graft=_graft(ask, releases),
         skill=[_locked(ask, release, packs[skill]) for skill, release in sorted(releases.items())],
     )
     return lock.with_root(known_root(lock, {s: pack.manifest for s, pack in packs.items()}))
+
+
+def _graft(ask: Ask, releases: Mapping[SkillName, Release]) -> LockedGraft:
+    """`[graft]`, its precedence without the skills that leave the lock.
+
+    Raises `SpecError` where it names a skill that neither was locked before nor is now.
+    """
+    asked = LockedGraft.of(ask.file.graft)
+    unknown = [
+        skill
+        for skill in asked.precedence
+        if skill not in releases and skill not in ask.question.locked
+    ]
+    if unknown:
+        raise SpecError(
+            f"`[graft] precedence` of skillpm.toml names `{unknown[0]}`, which is not installed "
+            "and which nothing asks for",
+            hint=f"take it out of `precedence`, or `skillpm install {unknown[0]}`",
+        )
+    return asked.with_precedence(releases)
 
 
 def _locked(ask: Ask, release: Release, pack: AnyPack) -> LockedSkill:

@@ -16,7 +16,8 @@ from skillpm.probing.tokens import Row, ending, foresee, vectors, whole
 from skillpm.running.folder import is_foreign, why
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
-from skillpm.spec.probes import METRICS, Asked, Choice, Labelled, Sought, Spoken
+from skillpm.spec.probe_items import Asked, Choice, Labelled, Sought, Spoken
+from skillpm.spec.probes import METRICS
 
 
 @dataclass(frozen=True)

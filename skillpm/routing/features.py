@@ -16,18 +16,22 @@ IMAGINED = 64
 
 
 def features(runner: Runner, texts: Sequence[str]) -> Array:
-    """Features of texts, [texts, width]; each depth is a unit vector, over √depths.
+    """Features of texts, [texts, width]: unit vectors, in which each depth has the same length.
 
     Where depths × hidden size is over `WIDTH`, it is projected to it. White space around a text
-    says nothing of what it is for. Costs a forward pass.
+    says nothing of what it is for; a text without tokens has features 0. Costs a forward pass.
     """
     states = pooled(runner, [text.strip() for text in texts], DEPTHS).numpy().astype(np.float64)
-    norms = np.linalg.norm(states, axis=-1, keepdims=True)
-    units = states / np.where(norms > 0, norms, 1) / np.sqrt(len(DEPTHS))
+    units = _units(states)
     flat = units.reshape(len(texts), units.shape[1] * units.shape[2])
     if flat.shape[1] > WIDTH:
         flat = flat @ signs(flat.shape[1], WIDTH)
-    return np.asarray(flat, dtype=np.float64)
+    return _units(flat)
+
+
+def _units(vectors: Array) -> Array:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float64)
 
 
 def width_of(runner: Runner) -> int:

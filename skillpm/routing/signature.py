@@ -32,10 +32,14 @@ WIDTH = 512
 """Features of one text, at most; more are projected. Each takes two bytes."""
 LIMIT = 1 << 20
 """Bytes of a signature, at most: half as much again as the largest that we write."""
-_BOUND = 2.0
-"""Features are about of length 1: longer ones would outweigh all others in what is shared."""
+_TOLERANCE = 2e-3
+"""Features have length 1, to what float16 keeps: any other would outweigh or evade all others."""
 _EXAMPLES, _BACKGROUND = "examples", "background"
 Array = NDArray[np.float64]
+
+
+class UnsoundSignatureError(IntegrityError):
+    """A router signature that no honest pack has. It is used for nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Signature:
 def parse_signature(data: bytes, base: Digest, what: str) -> Signature:
     """Read a stranger's signature, which must be of features of the model with root `base`.
 
-    Raises `IntegrityError` where a type, shape, bound or value is not what a signature has.
+    Raises `UnsoundSignatureError` where a type, shape, bound or value is not what a signature has.
     """
     try:
         parts, metadata = _read(data, what)
@@ -81,12 +85,15 @@ def parse_signature(data: bytes, base: Digest, what: str) -> Signature:
             found = f"{metadata.get('base')!r:.80}"
             raise SpecError(f"{what} is of base {found}, but the pack of `{base}`")
         examples, background = parts[_EXAMPLES], parts[_BACKGROUND]
-        _check(examples, (FEWEST, MOST), f"{_EXAMPLES} of {what}")
-        _check(background, (0, MOST_BACKGROUND), f"{_BACKGROUND} of {what}")
         if background.shape[1] != examples.shape[1]:
             raise SpecError(f"{what} has examples and background of different widths")
+        _check(examples, (FEWEST, MOST), f"{_EXAMPLES} of {what}")
+        _check(background, (0, MOST_BACKGROUND), f"{_BACKGROUND} of {what}")
     except SpecError as problem:
-        raise IntegrityError(problem.message, hint="the skill cannot be routed to") from problem
+        raise UnsoundSignatureError(
+            problem.message,
+            hint="ask its author for a pack whose router signature `skillpm pack --router` wrote",
+        ) from problem
     known = ("format", "base", "background")
     facts = {key: text for key, text in metadata.items() if key not in known}
     return Signature(base, examples, background, metadata.get("background", "none"), facts)
@@ -114,6 +121,9 @@ def _check(sample: Array, bounds: tuple[int, int], what: str) -> None:
         raise SpecError(
             f"{what} are {rows} × {width}: expected {fewest} to {most} rows of at most {WIDTH}"
         )
-    finite = bool(np.isfinite(sample).all())
-    if not finite or np.linalg.norm(sample, axis=1).max(initial=0.0) > _BOUND:
-        raise SpecError(f"{what} hold a value that no feature has")
+    if not np.isfinite(sample).all():
+        raise SpecError(f"{what} hold a value that is not finite")
+    lengths = np.linalg.norm(sample, axis=1)
+    if rows and np.abs(lengths - 1).max() > _TOLERANCE:
+        wrong = float(lengths[np.abs(lengths - 1).argmax()])
+        raise SpecError(f"{what} should have length 1, found a row of length {wrong:.4g}")

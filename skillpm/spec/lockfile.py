@@ -1,6 +1,6 @@
 """The lockfile: exactly what an environment holds, as TOML with one sorted stanza a skill."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
@@ -50,13 +50,24 @@ class LockedGraft(Document):
     mode: Annotated[str, _spelt(mode_named)] = MERGED
     method: Annotated[str, _spelt(method_named)] = SUM
     settings: dict[str, Scalar] = Field(default_factory=dict)
+    precedence: list[SkillNameField] = Field(default_factory=list)
     root: DigestField | None = None
 
     @classmethod
     def of(cls, asked: GraftTable) -> "LockedGraft":
         """What `[graft]` asks for; what it does not set is set here, whatever skillpm reads it."""
         merging = asked.merging
-        return cls(mode=asked.mode, method=merging.method, settings=merging.plain)
+        return cls(
+            mode=asked.mode,
+            method=merging.method,
+            settings=merging.plain,
+            precedence=asked.precedence,
+        )
+
+    def with_precedence(self, skills: Container[SkillName]) -> "LockedGraft":
+        """The same, where only these skills stand in the order of precedence."""
+        kept = [skill for skill in self.precedence if skill in skills]
+        return self.model_copy(update={"precedence": kept})
 
     @property
     def routed(self) -> bool:
@@ -76,7 +87,8 @@ class LockedGraft(Document):
     @property
     def table(self) -> GraftTable:
         """What `[graft]` of skillpm.toml says to get this. Raises `SpecError` as `merging` does."""
-        plain = {**self.manner, "settings": self.merging.asked}
+        precedence = list(map(str, self.precedence))
+        plain = {**self.manner, "settings": self.merging.asked, "precedence": precedence}
         return read_document(GraftTable, plain, "`[graft]` of the lock")
 
 
@@ -149,7 +161,8 @@ def check_lockfile(lock: Lockfile, what: str) -> Lockfile:
 def _lines(lock: Lockfile) -> Iterator[str]:
     yield f"{_HEADER}version = {lock.version}\n"
     yield from _table("base", lock.base.plain())
-    yield from _table("graft", lock.graft.plain(), skip=("settings",))
+    empty = () if lock.graft.precedence else ("precedence",)
+    yield from _table("graft", lock.graft.plain(), skip=("settings", *empty))
     if lock.graft.settings:
         yield from _table("graft.settings", dict(sorted(lock.graft.settings.items())))
     for locked in lock.skills.values():

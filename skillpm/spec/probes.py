@@ -8,17 +8,22 @@ before anything is run.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, Field
+from typing import Any
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
-from skillpm.spec.fields import WHOLE, Document, collect
+from skillpm.spec.fields import Document, collect
+from skillpm.spec.probe_items import (
+    Asked,
+    Choice,
+    Head,
+    Labelled,
+    Sought,
+    Spoken,
+)
 
 FILE_LIMIT = 8_000_000
 ITEM_LIMIT = 1000
-TEXT_LIMIT = 8192
 LABEL_LIMIT = 64
 """The labels of one file."""
 LONGEST = 512
@@ -28,69 +33,6 @@ WORK_LIMIT = 1 << 20
 up. Only items with many choices or labels come to more."""
 LOSS_LIMIT = 1000.0
 """Nats a token: float32 logits of a running model do not come near."""
-TOLERANCE = 0.1
-"""The share of the recorded gain that may be lost where a file does not say."""
-
-
-def _spoken(text: str) -> str:
-    if not text.strip():
-        raise ValueError("it is blank")
-    return text
-
-
-Text = Annotated[str, Field(max_length=TEXT_LIMIT), AfterValidator(_spoken)]
-Short = Annotated[str, Field(max_length=256), AfterValidator(_spoken)]
-Share = Annotated[float, Field(strict=False, ge=0, le=1)]
-
-
-class Head(Document):
-    """The optional first line: the format, and the tolerances."""
-
-    probes: Annotated[Literal[1], WHOLE]
-    tolerance: Share = TOLERANCE
-    tolerances: dict[str, Share] = Field(default_factory=dict)
-
-
-class Spoken(Document):
-    """A text whose tokens the model is to foresee."""
-
-    text: Text
-
-
-class Asked(Document):
-    """A prompt, and exactly what is to follow it."""
-
-    prompt: Text
-    answer: Short
-
-
-class Choice(Document):
-    """A question and the answers to choose from; `answer` is the right one, or its number."""
-
-    question: Text
-    choices: Annotated[list[Short], Field(min_length=2, max_length=32)]
-    answer: int | str
-
-    @property
-    def right(self) -> int:
-        """The place of the right answer; -1 where it is none of the choices."""
-        if isinstance(self.answer, int):
-            return self.answer if 0 <= self.answer < len(self.choices) else -1
-        return self.choices.index(self.answer) if self.answer in self.choices else -1
-
-
-class Sought(Document):
-    """A query, and the document that answers it; the others' documents are the other candidates."""
-
-    query: Text
-    document: Text
-
-
-class Labelled(Document):
-    """A text and its label."""
-
-    text: Text
-    label: Short
 
 
 @dataclass(frozen=True)

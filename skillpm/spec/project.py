@@ -12,6 +12,7 @@ from skillpm.spec.fields import (
     DigestField,
     Document,
     LocationField,
+    SkillNameField,
     collect,
     unknown_keys,
     unknown_names,
@@ -116,6 +117,16 @@ class GraftTable(Document):
     mode: Annotated[str, _named(mode_named)] = MERGED
     method: Annotated[str, _named(method_named)] = SUM
     settings: dict[str, Scalar] = Field(default_factory=dict)
+    precedence: list[SkillNameField] = Field(default_factory=list)
+    """Which skills win among near-equal router signatures, the first first."""
+
+    @field_validator("precedence")
+    @classmethod
+    def _once(cls, precedence: list[SkillName]) -> list[SkillName]:
+        twice = sorted({skill for skill in precedence if precedence.count(skill) > 1})
+        if twice:
+            raise ValueError(f"`{twice[0]}` stands twice in the order of precedence")
+        return precedence
 
     @field_validator("settings")
     @classmethod

@@ -14,7 +14,8 @@ from skillpm.probing.measure import MEASURES, Score, figure, mean, measure
 from skillpm.probing.tokens import ending, foresee, vectors, whole
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
-from skillpm.spec.probes import METRICS, Asked, Choice, Labelled, Sought, Spoken
+from skillpm.spec.probe_items import Asked, Choice, Labelled, Sought, Spoken
+from skillpm.spec.probes import METRICS
 
 ITEMS: dict[str, list[Document]] = {
     "token_loss": [Spoken(text=line * 2) for line in MATH],

@@ -24,11 +24,12 @@ def name(text: str) -> SkillName:
 
 
 def cloud(seed: int, count: int, *, spread: float = 0.05) -> Any:
-    """Points about a centre that the seed draws on the unit sphere."""
+    """Points of the unit sphere about a centre that the seed draws."""
     chance = np.random.default_rng(seed)
     centre = chance.standard_normal(WIDTH)
     centre /= np.linalg.norm(centre)
-    return centre + spread * np.random.default_rng((seed, count)).standard_normal((count, WIDTH))
+    points = centre + spread * np.random.default_rng((seed, count)).standard_normal((count, WIDTH))
+    return points / np.linalg.norm(points, axis=1, keepdims=True)
 
 
 def signature(seed: int, count: int = 40, *, base: Digest = BASE) -> Signature:

@@ -1,9 +1,11 @@
 """`pack --router`, install, `route`: the whole way, with a tiny base that runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from routing_worlds import sums, with_letters, words
 from skillpm_world import World
@@ -11,7 +13,7 @@ from skillpm_world import World
 from skillpm.archive.reader import open_pack
 from skillpm.archive.writer import write_archive
 from skillpm.calibration.texts import read_texts
-from skillpm.routing.signature import parse_signature
+from skillpm.routing.signature import Signature, parse_signature
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.oci import Descriptor
@@ -38,6 +40,9 @@ def made(models: Any, base: Path, tmp_path_factory: pytest.TempPathFactory) -> d
             router = lines(world.folder / f"{skill}.jsonl", texts)
             pair = (base, models.tuned("mlp", seed)[1])
             found[skill] = world.pack(pair, f"acme/{skill}", "1.0.0", "--router", router)
+        router = lines(world.folder / "copy.jsonl", sums(32))
+        pair = (base, models.tuned("mlp", 4)[1])
+        found["copy"] = world.pack(pair, "aaa/copy", "1.0.0", "--router", router)
         found["plain"] = world.pack((base, models.tuned("mlp", 3)[1]), "acme/plain", "1.0.0")
     return found
 
@@ -80,7 +85,7 @@ def test_many_texts_are_routed_in_the_order_of_their_file(
 def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
     world: World, packs: dict[str, Path]
 ) -> None:
-    world.ask("install", *packs.values())
+    world.ask("install", packs["sums"], packs["words"], packs["plain"])
     told = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
     assert told["runner_up"] == "acme/words"
     assert "`acme/sums` fits best" in told["reason"]
@@ -176,20 +181,134 @@ def forged(path: Path, signature: bytes) -> Path:
     return target
 
 
-def test_a_forged_signature_is_an_integrity_error_and_never_routed_to(
+def test_a_forged_signature_is_refused_by_install_and_nothing_changes(
     world: World, packs: dict[str, Path]
 ) -> None:
     pack = open_pack(packs["sums"])
     (layer,) = pack.image.layer(oci.ROUTER_TYPE)
     honest = pack.read(layer.digest)
     other = honest.replace(str(pack.manifest.base.root).encode(), f"sha256:{'0' * 64}".encode())
+    before = (world.project / "skillpm.toml").read_text()
     for signature in (b"no signature", honest[:-2], other, honest + bytes(1 << 21)):
-        world.ask("install", forged(packs["sums"], signature))
-        assert "router signature of acme/sums" in world.fail(
-            "route", "1200 + 1233 = 2433", code=3, kind="integrity"
-        )
-        world.ask("uninstall", "acme/sums")
+        lie = forged(packs["sums"], signature)
+        said = world.fail("install", lie, "-y", code=3, kind="integrity")
+        assert "router signature of acme/sums" in said
+        assert world.ask("list")["skills"] == []
+        assert (world.project / "skillpm.toml").read_text() == before
         (world.home / "registry").rename(world.folder / f"registry-{len(signature)}")
+
+
+def scaled_backgrounds(path: Path, *others: Path) -> Path:
+    """The pack, with the examples of the others times 1.9 as its background."""
+    signatures = [signature_in(one) for one in (path, *others)]
+    rows = np.concatenate([one.examples for one in signatures[1:]])
+    return forged(path, replace(signatures[0], background=1.9 * rows).dumps())
+
+
+def signature_in(path: Path) -> Signature:
+    pack = open_pack(path)
+    (layer,) = pack.image.layer(oci.ROUTER_TYPE)
+    return parse_signature(pack.read(layer.digest), pack.manifest.base.root, "it")
+
+
+def test_a_scaled_background_of_everybodys_examples_is_refused_by_install(
+    world: World, packs: dict[str, Path]
+) -> None:
+    world.ask("install", packs["words"])
+    lie = scaled_backgrounds(packs["sums"], packs["words"])
+    said = world.fail("install", lie, code=3, kind="integrity")
+    assert "length 1, found a row of length 1.9" in said
+    assert world.ask("route", "select table where from join")["skill"] == "acme/words"
+
+
+def test_an_unsound_signature_that_is_installed_is_left_out_and_named(
+    world: World, packs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lie = scaled_backgrounds(packs["sums"], packs["words"])
+    with monkeypatch.context() as patch:  # as a skillpm that did not look would have installed it
+        patch.setattr("skillpm.flows.change.check_sound", lambda *_: None)
+        world.ask("install", packs["words"], lie)
+    found = world.ask("route", "select table where from join", "--explain")
+    assert found["skill"] == "acme/words"
+    assert "length 1.9" in found["explain"]["left_out"]["acme/sums"]
+    (warning,) = found["warnings"]
+    assert "`acme/sums` is not routed to" in warning
+    assert "`skillpm uninstall acme/sums`" in warning
+    findings = world.ask("audit", code=3)["findings"]
+    assert [one["skill"] for one in findings if one["code"] == "router-unsound"] == ["acme/sums"]
+
+
+@pytest.fixture
+def copied(packs: dict[str, Path], made: dict[str, Path]) -> Path:
+    """A pack whose name sorts first, with 128 copies of the examples of `acme/sums`."""
+    signature = signature_in(packs["sums"])
+    rows = np.tile(signature.examples, (4, 1))
+    return forged(made["copy"], replace(signature, examples=rows).dumps())
+
+
+def test_a_copied_signature_wins_nothing_from_the_skill_that_was_there_before(
+    world: World, packs: dict[str, Path], copied: Path
+) -> None:
+    world.ask("install", packs["sums"], packs["words"])
+    asked = lines(world.folder / "asked.jsonl", sums(12, seed=5))
+    before = [one["skill"] for one in world.ask("route", "--file", asked)["results"]]
+    done = world.ask("install", copied, "-y")
+    assert any("`aaa/copy` and `acme/sums` are near-equal" in note for note in done["notes"])
+    assert 'precedence = ["acme/sums", "aaa/copy"]' in (world.project / "skillpm.toml").read_text()
+    assert 'precedence = ["acme/sums", "aaa/copy"]' in (world.project / "skillpm.lock").read_text()
+    assert world.ask("lock", "--check")["fresh"]
+    after = world.ask("route", "--file", asked, "--explain")["results"]
+    assert [one["skill"] for one in after] == before
+    (near,) = after[0]["explain"]["near"]
+    assert near["skills"] == ["aaa/copy", "acme/sums"]
+    assert near["precedence"] == "acme/sums"
+    codes = {
+        one["code"]: one["level"] for one in world.ask("audit", "--fail-on", "critical")["findings"]
+    }
+    assert codes["router-near"] == "low"
+
+
+def test_precedence_can_be_set_by_hand_and_goes_with_the_skill(
+    world: World, packs: dict[str, Path], copied: Path
+) -> None:
+    world.ask("install", packs["sums"], packs["words"], copied)
+    file = world.project / "skillpm.toml"
+    order = '["acme/sums", "aaa/copy"]'
+    assert order in file.read_text()
+    file.write_text(file.read_text().replace(order, '["aaa/copy", "acme/sums"]'))
+    world.ask("install")
+    assert world.ask("route", "812 + 1904 = 2716")["skill"] == "aaa/copy"
+    world.ask("uninstall", "aaa/copy")
+    assert "aaa/copy" not in file.read_text()
+    assert world.ask("lock", "--check")["fresh"]
+    assert world.ask("route", "812 + 1904 = 2716")["skill"] == "acme/sums"
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ('["acme/none"]', "names `acme/none`, which is not installed"),
+        ('["acme/sums", "acme/sums"]', "stands twice"),
+        ('["not a skill"]', "graft.precedence"),
+    ],
+)
+def test_an_order_of_precedence_names_known_skills_once(
+    world: World, packs: dict[str, Path], order: str, said: str
+) -> None:
+    world.ask("install", packs["sums"])
+    file = world.project / "skillpm.toml"
+    file.write_text(f"{file.read_text()}\n[graft]\nprecedence = {order}\n")
+    assert said in world.fail("install", code=1, kind="spec")
+
+
+def test_a_person_who_does_not_agree_to_a_near_equal_skill_has_nothing_changed(
+    world: World, packs: dict[str, Path], copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ask("install", packs["sums"])
+    monkeypatch.setattr("skillpm.cli.state._confirm", lambda _state, _question: False)
+    said = world.fail("install", copied, code=1, kind="state")
+    assert "near-equal router signatures were not accepted" in said
+    assert [one["skill"] for one in world.ask("list")["skills"]] == ["acme/sums"]
 
 
 def test_texts_with_line_ends_of_other_kinds_are_read_whole(tmp_path: Path) -> None:

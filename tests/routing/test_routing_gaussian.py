@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from routing_worlds import WIDTH, cloud
 
-from skillpm.routing.gaussian import evidence, shrunk, space_of
+from skillpm.routing.background import Background
+from skillpm.routing.gaussian import COUNT, evidence, shrunk, space_of
 
 
 @pytest.mark.parametrize("count", [2, 5, 40, 4000])
@@ -16,8 +17,8 @@ def test_a_shrunk_covariance_is_positive_definite_whatever_the_sample(count: int
 
 def test_a_sample_of_equal_texts_still_has_a_space() -> None:
     same = np.ones((9, WIDTH)) / WIDTH
-    space = space_of([same], np.zeros((0, WIDTH)))
-    assert np.isfinite(evidence(space, space.seen(same), space.seen(same).mean(axis=0), 9)).all()
+    space = space_of([same], Background.of([], [], WIDTH))
+    assert np.isfinite(evidence(space, space.seen(same), space.seen(same)[:1])).all()
 
 
 def test_with_much_data_the_covariance_is_that_of_the_data() -> None:
@@ -34,15 +35,15 @@ def log_density(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> floa
 
 def test_evidence_is_the_ratio_of_the_two_densities() -> None:
     samples = [cloud(seed, 30) for seed in (1, 2, 3)]
-    space = space_of(samples, cloud(9, 30, spread=0.5))
+    space = space_of(samples, Background.of([cloud(9, 30, spread=0.5)], [1], WIDTH))
     inverse = np.linalg.inv(space.axes)
     within = inverse.T @ inverse
     between = inverse.T @ np.diag(space.spread) @ inverse
-    text, count, mean = cloud(1, 1)[0], 30, samples[0].mean(axis=0)
+    text, count, mean = cloud(1, 1)[0], COUNT, samples[0].mean(axis=0)
     gain = between @ np.linalg.inv(between + within / count)
     centre = space.centre + gain @ (mean - space.centre)
     left = between - gain @ between
     expected = log_density(text, centre, within + left)
     expected -= log_density(text, space.centre, within + between)
     seen = space.seen(samples[0]).mean(axis=0)
-    assert evidence(space, space.seen(text[None]), seen, count)[0] == pytest.approx(expected)
+    assert evidence(space, space.seen(text[None]), seen[None])[0, 0] == pytest.approx(expected)

@@ -53,6 +53,10 @@ def parts(**changed: Any) -> dict[str, Any]:
     return {key: one for key, one in {**whole, **changed}.items() if one is not None}
 
 
+def scaled(factor: float) -> Any:
+    return (factor * cloud(1, 20)).astype(np.float16)
+
+
 def poisoned(value: float) -> Any:
     points = cloud(1, 20).astype(np.float16)
     points[3, 4] = value
@@ -67,7 +71,7 @@ def test_a_strangers_words_are_not_repeated_at_length() -> None:
 
 
 def test_the_largest_that_is_written_is_read() -> None:
-    rows = (np.full((count, WIDEST), 0.01) for count in (MOST, MOST_BACKGROUND))
+    rows = (np.full((count, WIDEST), WIDEST**-0.5) for count in (MOST, MOST_BACKGROUND))
     largest = Signature(BASE, *rows).dumps()
     found = parse_signature(largest, BASE, "it")
     assert (found.examples.shape, found.background.shape) == ((128, 512), (512, 512))
@@ -92,9 +96,17 @@ def test_the_largest_that_is_written_is_read() -> None:
         (save(parts(background=cloud(1, 513).astype(np.float16)), META), "513 × 12"),
         (save(parts(examples=np.zeros((20, 513), np.float16)), META), "20 × 513"),
         (save(parts(background=np.zeros((5, 11), np.float16)), META), "different widths"),
-        (save(parts(examples=poisoned(np.nan)), META), "no feature has"),
-        (save(parts(examples=poisoned(np.inf)), META), "no feature has"),
-        (save(parts(examples=poisoned(2000)), META), "no feature has"),
+        (save(parts(examples=poisoned(np.nan)), META), "not finite"),
+        (save(parts(examples=poisoned(np.inf)), META), "not finite"),
+        (save(parts(examples=poisoned(2000)), META), "should have length 1"),
+        (
+            save(parts(examples=scaled(1.9)), META),
+            "should have length 1, found a row of length 1.9",
+        ),
+        (save(parts(background=scaled(1.9)), META), "should have length 1"),
+        (save(parts(background=scaled(0.99)), META), "should have length 1"),
+        (save(parts(examples=scaled(0)), META), "should have length 1, found a row of length 0"),
+        (save(parts(examples=scaled(1e-7)), META), "should have length 1"),
         (save(parts(), META)[:-2], "should be"),
         (save(parts(), META) + b"\0\0", "should be"),
     ],

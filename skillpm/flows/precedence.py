@@ -1,0 +1,82 @@
+"""Which of near-equal skills wins: recorded when they are installed, and asked about."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from skillpm.errors import IntegrityError, StateError
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.nearness import NearPair, SignatureSurvey, near_warning
+from skillpm.spec.oci import ROUTER_TYPE
+from skillpm.store.packs import StoredPack
+
+Confirm = Callable[[str], bool | None]
+
+
+def moved_skills(before: Lockfile, after: Lockfile) -> dict[SkillName, Digest]:
+    """The skills that a change adds or whose pack it exchanges."""
+    known = before.skills
+    return {
+        skill: locked.digest
+        for skill, locked in after.skills.items()
+        if skill not in known or known[skill].digest != locked.digest
+    }
+
+
+def has_signature(packs: Iterable[StoredPack]) -> bool:
+    """Whether any of these packs has a router signature."""
+    return any(pack.image.layer(ROUTER_TYPE) for pack in packs)
+
+
+def check_sound(survey: SignatureSurvey, moved: Collection[SkillName], action: str) -> None:
+    """Raise `IntegrityError` where a signature that comes in cannot be used."""
+    refused = [skill for skill in survey.unsound if skill in moved]
+    if refused:
+        listed = "\n".join(f"  `{skill}`: {survey.unsound[skill]}" for skill in refused)
+        raise IntegrityError(
+            f"`{action}` would install router signatures that are not sound, and nothing was "
+            f"changed:\n{listed}",
+            hint=f"leave out `{refused[0]}`, or ask its author for a pack that "
+            "`skillpm pack --router` wrote",
+        )
+
+
+def settled_order(
+    pairs: Sequence[NearPair],
+    lock: Lockfile,
+    before: Collection[SkillName],
+    direct: Sequence[SkillName],
+) -> tuple[SkillName, ...]:
+    """The order of precedence with every skill of a near-equal pair in it.
+
+    What it lists already stays as it is. The others follow: first those that the project asks for
+    directly, of these first those that were installed before, then in the order of `[skills]`.
+    """
+    listed = tuple(lock.graft.precedence)
+    asked = {skill: place for place, skill in enumerate(direct)}
+    near = {skill for pair in pairs for skill in pair.skills} - set(listed)
+
+    def rank(skill: SkillName) -> tuple[bool, bool, int, SkillName]:
+        return skill not in asked, skill not in before, asked.get(skill, 0), skill
+
+    return (*listed, *sorted(near, key=rank))
+
+
+def check_confirmed(
+    survey: SignatureSurvey,
+    order: Sequence[SkillName],
+    moved: Collection[SkillName],
+    confirm: Confirm,
+) -> tuple[str, ...]:
+    """A note on each near-equal pair of which a skill comes in, once a person agrees to it.
+
+    Raises `StateError` where the person does not.
+    """
+    new = [pair for pair in survey.pairs if any(skill in moved for skill in pair.skills)]
+    notes = tuple(f"warning: {near_warning(pair, order)}" for pair in new)
+    if new and confirm("\n".join((*notes, "Go on?"))) is False:
+        raise StateError(
+            "near-equal router signatures were not accepted, and nothing was changed",
+            hint="`precedence` in `[graft]` of skillpm.toml says which skill wins; `-y` goes on",
+        )
+    return notes
