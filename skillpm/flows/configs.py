@@ -1,4 +1,4 @@
-"""What a config says otherwise than another, told by what transformers reads in both."""
+"""Which settings of a config differ from another, as transformers reads both."""
 
 from skillpm.flows.sidefiles import changed_keys
 from skillpm.running.foreign import ForeignModelFiles

@@ -49,7 +49,7 @@ class WorkerPipes:
         return bool(self._close.alive)
 
     def close(self) -> None:
-        """Close our ends; the worker is told nothing more."""
+        """Close our ends: the worker reads the end of its requests."""
         self._close()
 
     def send_all(self, data: bytes, deadline: float) -> None:

@@ -21,7 +21,7 @@ from skillpm.sandbox.policy import SandboxPolicy
 from skillpm.sandbox.report import SandboxLayer
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
-"""A request answered; what it raises is told to the parent by its first line."""
+"""A request answered; the parent gets the first line of an error."""
 SIGNALLED = 128
 """Added to the number of the signal that ended a worker, as shells do."""
 
