@@ -14,6 +14,7 @@ from skillpm.flows.carried import Result, carried_by
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.change import Changed, Plan, apply_plan, check_unchanged, stored_packs
 from skillpm.flows.fit import misfit
+from skillpm.flows.measured import with_measurements
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together
 from skillpm.flows.stage import open_stage
@@ -71,7 +72,7 @@ def tune(setting: Setting, *, budget: int, device: str, write: bool) -> Tuned:
 
 def _search(setting: Setting, project: Project, budget: int, device: str) -> Tuned:
     lock = _installed(project)
-    carried = carried_by(setting, lock, list(lock.skills))
+    carried = with_measurements(setting, lock, carried_by(setting, lock, list(lock.skills)), device)
     if not carried:
         raise GraftError(
             "no installed skill has probes to tune by", hint="`skillpm pack … --probes FILE`"
