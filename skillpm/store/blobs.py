@@ -22,6 +22,9 @@ _PIECE = 1 << 20
 _STAGING = "tmp"
 _BLOBS = "sha256"
 _PREFIX = 2
+_DISK_BLOCK = 512
+_LARGE, _LARGEST = 1 << 30, 1 << 36
+"""Bytes: from where holes are looked for, and more than any blob has."""
 
 
 class HashingSink:
@@ -175,18 +178,30 @@ class Store:
             path = self.path_of(digest)
             try:
                 with self._shelf(digest) as shelf, shelf.reading(digest.hex) as fd:
+                    status = os.fstat(fd)
+                    if _is_hollow(status):
+                        found = f"a file of {status.st_size} bytes, nearly all of them holes"
+                        raise DamagedBlobError(digest, path, found=found)
                     file = OpenFile(path, os.dup(fd))
             except MissingFileError as problem:
                 raise MissingBlobError(digest) from problem
             except WrongKindError as problem:
                 raise DamagedBlobError(digest, path, found=problem.found) from problem
-            found = hashlib.sha256()
+            hashed = hashlib.sha256()
             for start in range(0, file.size, _PIECE):
-                found.update(file.read(start, min(start + _PIECE, file.size)))
-            if found.hexdigest() != digest.hex:
-                raise DamagedBlobError(digest, path, found=f"sha256:{found.hexdigest()}")
+                hashed.update(file.read(start, min(start + _PIECE, file.size)))
+            if hashed.hexdigest() != digest.hex:
+                raise DamagedBlobError(digest, path, found=f"sha256:{hashed.hexdigest()}")
             self._verified[digest] = file
         return self._verified[digest]
+
+    def open_sized(self, digest: Digest, size: int) -> OpenFile:
+        """As `open`, of a blob whose size is known: no byte is read where it has another."""
+        status = self.status(digest)
+        if status is not None and status.st_size != size:
+            found = f"a file of {status.st_size} bytes instead of {size}"
+            raise DamagedBlobError(digest, self.path_of(digest), found=found)
+        return self.open(digest)
 
     def read(self, digest: Digest) -> bytes:
         """A small blob whole, hashed."""
@@ -225,6 +240,8 @@ class Store:
         found = hashlib.sha256()
         try:
             with self._shelf(digest) as shelf, shelf.open_file(digest.hex) as file:
+                if _is_hollow(os.fstat(file.fileno())):
+                    return False
                 while piece := file.read(_PIECE):
                     found.update(piece)
         except (MissingFileError, WrongKindError):
@@ -232,6 +249,15 @@ class Store:
         except OSError as problem:
             raise StateError(f"`{self.path_of(digest)}` cannot be read: {problem}") from problem
         return found.hexdigest() == digest.hex
+
+
+def _is_hollow(status: os.stat_result) -> bool:
+    """Whether a large file is nearly all holes: hashing terabytes of them would take for ever.
+
+    File systems that do not count blocks say 0, so a file without any is judged by its size alone.
+    """
+    stored, size = status.st_blocks * _DISK_BLOCK, status.st_size
+    return size > _LARGE and stored < size // 100 and (stored > 0 or size > _LARGEST)
 
 
 def _copy(stream: BinaryIO, staged: BinaryIO, digest: Digest, size: int) -> None:

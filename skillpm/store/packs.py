@@ -30,7 +30,7 @@ class StoredPack:
 
     def open_layer(self, digest: Digest) -> OpenFile:
         """A layer by byte range, hashed."""
-        return self.store.open(digest)
+        return self.store.open_sized(digest, self.image.blobs[digest])
 
     def read(self, digest: Digest) -> bytes:
         """A small blob whole, hashed."""
@@ -84,9 +84,9 @@ def damage_of(store: Store, digest: Digest) -> DamagedBlobError | MissingBlobErr
     Costs one read of what this process has not hashed before. Raises `DeniedError`.
     """
     try:
-        for blob in parse_image(store.read(digest)).blobs:
+        for blob, size in parse_image(store.read(digest)).blobs.items():
             if blob not in store.taken:
-                store.open(blob)
+                store.open_sized(blob, size)
     except (MissingBlobError, DamagedBlobError) as problem:
         return problem
     return None
