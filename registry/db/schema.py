@@ -119,5 +119,7 @@ def revision(opened: Database) -> str:
     with opened.reading() as connection:
         found = connection.scalar(text("SELECT version_num FROM alembic_version LIMIT 1")) or ""
     if not isinstance(found, str) or len(found) > _REVISION_LIMIT:
-        raise RegistryCorruptError(opened.folder, "its schema's number is no number of ours")
+        raise RegistryCorruptError(
+            opened.folder, "the number of its schema has a form that skillpm does not write"
+        )
     return found

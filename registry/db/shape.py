@@ -91,7 +91,10 @@ def _check_kind(
     own = row.name in expected or row.name.startswith("sqlite_")
     plain = row.sql is not None and row.sql[:13].upper() == "CREATE TABLE "
     if row.type == "table" and row.sql is not None and not _is_familiar(row.sql):
-        raise RegistryCorruptError(folder, f"its table `{row.name[:60]}` computes what ours do not")
+        raise RegistryCorruptError(
+            folder,
+            f"its table `{row.name[:60]}` has expressions that the tables of skillpm do not have",
+        )
     if row.type not in ("table", "index", "trigger") or (
         row.type == "table" and not (own and plain)
     ):

@@ -34,7 +34,11 @@ def location_of(setting: Setting, file: ProjectFile, name: str) -> RegistryLocat
             f"skillpm.toml names no registry `{name}`",
             hint=f'add `{name} = "URL"` to `[registries]`',
         )
-    return resolved(file.registries[name].url, setting.project)
+    written = file.registries[name].url
+    found = resolved(written, setting.project)
+    # A relative path means nothing to who reads it elsewhere: it is shown as what it leads to.
+    own = written.is_path and found.folder is not None
+    return RegistryLocation.of_folder(found.folder or "") if own else found
 
 
 def check_can_be_made(setting: Setting, file: ProjectFile, name: str) -> None:

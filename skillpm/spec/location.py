@@ -1,7 +1,7 @@
 """Where a registry is: a folder, an HTTP server, or an OCI registry; parsed once, printed safely.
 
 A URL may hold credentials. What prints, logs or writes a location gets it without them; the raw
-form is asked for by name, by what connects.
+form is for the connection alone, which asks for it by `reveal`.
 """
 
 import re

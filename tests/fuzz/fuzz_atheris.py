@@ -1,4 +1,4 @@
-"""One target under atheris, which goes by what of our code an input reaches (extra `fuzz`).
+"""One target under atheris: coverage of our code guides the inputs (extra `fuzz`).
 
     python tests/fuzz/fuzz_atheris.py NAME [libFuzzer's options, as -max_total_time=60]
 

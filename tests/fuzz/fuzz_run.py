@@ -69,7 +69,7 @@ def input_of(target: Target, seed: int, number: int) -> bytes:
 
 
 def run(target: Target, count: int, seed: int) -> Tally:
-    """Try so many inputs here, each under the limit of time."""
+    """Try `count` inputs in this process, each under the limit of time."""
     tally, start = Tally(target.name), _memory()
     for number in range(count):
         data = input_of(target, seed, number)

@@ -1,6 +1,6 @@
 """Every parser of what a stranger wrote: a function of bytes, and inputs that it reads.
 
-A target may refuse by an error of ours, or answer; anything else that it raises is a finding.
+A target may refuse with a `SkillpmError`, or answer; any other exception is a finding.
 """
 
 import base64

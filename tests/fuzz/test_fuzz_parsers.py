@@ -1,4 +1,4 @@
-"""No input makes a parser raise what is no error of ours, or take long, or take much memory."""
+"""Every input of a parser is read, or refused with a `SkillpmError`, in bounded time and memory."""
 
 import importlib.util
 import subprocess

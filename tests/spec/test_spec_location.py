@@ -1,4 +1,4 @@
-"""Where a registry is, and that nobody reads a password out of a message."""
+"""Where a registry is; messages never show its password."""
 
 from pathlib import Path
 
