@@ -59,7 +59,7 @@ def _read(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
     has_blobs = opened.has(BLOBS)
     if has_blobs and not opened.has(FILE):
         raise CatalogueMissingError(folder)
-    opened.check_regular(FILE)
+    opened.open_file(FILE).close()  # SQLite does not say why it cannot open a file
     check_files(folder, opened)
     try:
         return _readable(folder, opened)
