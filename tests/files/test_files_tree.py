@@ -1,0 +1,82 @@
+"""What lies below a folder: each entry itself, to a bounded depth, and no link out of it."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skillpm.errors import SpecError
+from skillpm.files.errors import DeniedError, TooLargeError, UnwritableFileError, WrongKindError
+from skillpm.files.folder import Folder
+from skillpm.files.locking import open_lock_file
+from skillpm.files.tree import entries, hash_below
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("of somebody else")
+    place = tmp_path / "inside"
+    (place / "a" / "b").mkdir(parents=True)
+    (place / "a" / "b" / "file").write_text("x")
+    (place / "a" / "out").symlink_to(outside)
+    os.mkfifo(place / "pipe")
+    with Folder.open(place) as opened:
+        yield opened
+
+
+def test_entries_are_listed_and_links_are_not_entered(folder: Folder) -> None:
+    assert list(entries(folder)) == ["a/b/file", "a/out", "pipe"]
+    assert list(entries(folder, deepest=2)) == ["a/b", "a/out", "pipe"]
+
+
+def test_a_file_below_is_hashed_by_its_plain_names(folder: Folder) -> None:
+    assert hash_below(folder, "a/b/file", limit=1) == (hashlib.sha256(b"x").hexdigest(), 1)
+    with pytest.raises(TooLargeError):
+        hash_below(folder, "a/b/file", limit=0)
+    with pytest.raises(WrongKindError, match="a/out` should be a folder, is a symbolic link"):
+        hash_below(folder, "a/out/secret", limit=100)
+    with pytest.raises(WrongKindError, match="pipe` should be a regular file, is a named pipe"):
+        hash_below(folder, "pipe", limit=100)
+
+
+@pytest.mark.parametrize("path", ["../outside/secret", "/etc/passwd", "", "a//b", "a/./b", "\0"])
+def test_a_path_that_leads_elsewhere_is_no_path_below(folder: Folder, path: str) -> None:
+    with pytest.raises(SpecError, match="plain file name"):
+        hash_below(folder, path, limit=100)
+
+
+def test_only_a_regular_file_is_locked(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.close(open_lock_file(folder, "lock"))
+    assert folder.read("lock") == b""
+    with pytest.raises(WrongKindError):
+        open_lock_file(folder, "pipe")
+    (folder.path / "link").symlink_to("lock")
+    monkeypatch.setattr(Folder, "status", lambda _folder, _name: None)
+    with pytest.raises(UnwritableFileError):
+        open_lock_file(folder, "link")  # it was put there after the look
+    with pytest.raises(WrongKindError):
+        open_lock_file(folder, "pipe")
+
+
+def test_what_the_system_denies_is_said_so(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_arguments: object, **_options: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("stat", "rename", "unlink", "link", "mkdir", "listdir", "fsync"):
+        monkeypatch.setattr(os, name, denied)
+    for use in (
+        folder.names,
+        folder.sync,
+        lambda: folder.status("x"),
+        lambda: folder.rename("a", "x"),
+        lambda: folder.link("a", "x"),
+        lambda: folder.remove("x"),
+        lambda: folder.write("x", b""),
+        lambda: folder.subfolder("x", create=True),
+    ):
+        with pytest.raises(DeniedError, match="permission denied"):
+            use()
