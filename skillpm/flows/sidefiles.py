@@ -165,12 +165,11 @@ def _carried(patch: dict[str, Any], keys: Sequence[str], prefix: str = "") -> di
     for key, value in patch.items():
         path = f"{prefix}{key}"
         is_part = any(known.startswith(f"{path}.") for known in keys)
+        is_read = path in keys and not refusal_of(key, None)
         if is_part and isinstance(value, dict):
             below = _carried(value, keys, f"{path}.")
             kept |= {key: below} if below else {}
-            continue
-        declared = path in keys and refusal_of(key, None) is None
-        if value is not None or is_part or declared or key == CODE or key.startswith(_LEFT):
+        elif value is not None or is_part or is_read or key.startswith((CODE, *_LEFT)):
             kept[key] = value
     return kept
 

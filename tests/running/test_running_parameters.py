@@ -71,6 +71,8 @@ BOMBS = {
     "more words than any": {"vocab_size": 50_000_000},
     "very many layers": {"num_hidden_layers": 10**9},
     "more layers than there are": {"num_hidden_layers": 15},
+    "a picture": {"image_size": 1 << 17},
+    "a picture of a part": {"vision_config": {"image_size": 1 << 17}},
     "negative": {"vocab_size": -(10**9)},
     "labels": {"num_labels": 10**7},
     "parts": {"text_config": {"num_hidden_layers": 10**6}},
@@ -143,7 +145,8 @@ def test_numbers_that_models_have_are_let_pass() -> None:
         {
             "rope_theta": 10**9, "max_position_embeddings": 10_485_760, "pad_token_id": -1,
             "layer_types": ["full_attention"], "rope": {"factor": 8, "original": 4096},
-            "eos_token_id": [128_001, 128_009], "num_hidden_layers": 80, "x": True, "y": None,
+            "image_token_id": 128_256, "image_size": 4096,
+            "eos_token_id": [128_001, 128_009], "num_hidden_layers": 1, "x": True, "y": None,
         },
         specs,
     )  # fmt: skip

@@ -140,6 +140,7 @@ def test_a_removed_tensor_has_no_result() -> None:
         ("files", [_file("config.4.9.0.json", "patch")], "files[0].path: 'config.4.9.0.json'"),
         ("files", [_file("merges.txt", "patch")], "files[0].path: 'merges.txt' is no JSON file"),
         ("files", [_file("LICENSE.txt", "removed")], "files[0].path: 'LICENSE.txt' is a licence"),
+        ("files", [_file("preprocessor_config.json", "removed")], "files[0].path: 'preprocessor"),
         ("files", [FILE, _file("A.txt", "removed")], "files[1].path: 'A.txt' stands twice, as 'a"),
         ("files", [_file("model.safetensors", "removed")], "files[0].path: 'model.safetensors'"),
         ("architecture_facts", FACTS | {"library": None}, "architecture_facts.library: facts"),
