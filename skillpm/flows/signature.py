@@ -9,7 +9,7 @@ from skillpm.errors import GraftError, SpecError
 from skillpm.flows.manifest_of import Against, Attached
 from skillpm.flows.setting import Setting
 from skillpm.routing.features import IMAGINED, features, own_background
-from skillpm.routing.signature import FEWEST, MOST, MOST_BACKGROUND, Signature
+from skillpm.routing.signature import FEWEST, MOST, MOST_BACKGROUND, Array, Signature
 from skillpm.running.runner import Runner
 from skillpm.spec.digests import Digest
 from skillpm.spec.oci import ROUTER_TYPE
@@ -47,12 +47,26 @@ def attach_signature(
 def sign(
     runner: Runner, texts: Sequence[str], general: Sequence[str] | None, base: Digest
 ) -> Signature:
-    """The signature of example texts; without `general` text the base makes up its own."""
-    kept = features(runner, drawn(texts, MOST))
+    """The signature of example texts; without `general` text the base makes up its own.
+
+    Raises `SpecError` where the base sees tokens in too few of them.
+    """
+    kept = _seen(features(runner, drawn(texts, MOST)))
+    if len(kept) < FEWEST:
+        raise SpecError(
+            f"only {len(kept)} of the examples have tokens for this base: a router signature needs "
+            f"{FEWEST}",
+            hint="give `--router` texts that the base's tokenizer can read",
+        )
     if general is None:
-        own = own_background(runner)
+        own = _seen(own_background(runner))
         return Signature(base, kept, own, "imagined" if len(own) else "none")
-    return Signature(base, kept, features(runner, drawn(general, MOST_BACKGROUND)), "file")
+    return Signature(base, kept, _seen(features(runner, drawn(general, MOST_BACKGROUND))), "file")
+
+
+def _seen(rows: Array) -> Array:
+    """The rows of texts that the base sees: one without a token has features 0, and no length."""
+    return rows[rows.any(axis=1)]
 
 
 def _few(path: Path) -> list[str]:

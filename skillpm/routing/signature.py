@@ -85,9 +85,9 @@ def parse_signature(data: bytes, base: Digest, what: str) -> Signature:
             found = f"{metadata.get('base')!r:.80}"
             raise SpecError(f"{what} is of base {found}, but the pack of `{base}`")
         examples, background = parts[_EXAMPLES], parts[_BACKGROUND]
+        _check(examples, (FEWEST, MOST), f"{_EXAMPLES} of {what}")
         if background.shape[1] != examples.shape[1]:
             raise SpecError(f"{what} has examples and background of different widths")
-        _check(examples, (FEWEST, MOST), f"{_EXAMPLES} of {what}")
         _check(background, (0, MOST_BACKGROUND), f"{_BACKGROUND} of {what}")
     except SpecError as problem:
         raise UnsoundSignatureError(

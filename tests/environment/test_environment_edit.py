@@ -5,6 +5,7 @@ import pytest
 from skillpm.environment.edit import new_project_file, set_graft, set_skills
 from skillpm.errors import SpecError
 from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
 from skillpm.spec.project import GraftTable, parse_project
 
 ROOT = Digest.of(b"base")
@@ -80,3 +81,16 @@ def test_another_spelling_of_the_same_way_of_grafting_is_not_touched() -> None:
     text = FIRST + '[graft]\nmode = "merge"\nmethod = "task_arithmetic"\n'
     assert set_graft(text, GraftTable()) == text
     assert 'mode = "merge"\n' in set_graft(text, TIES)
+
+
+def test_an_order_of_precedence_is_set_and_taken_away() -> None:
+    order = [SkillName.parse("acme/sql"), SkillName.parse("acme/math")]
+    edited = set_graft(FIRST, GraftTable(precedence=order))
+    assert 'precedence = ["acme/sql", "acme/math"]' in edited
+    assert parse_project(edited).graft.precedence == order
+    assert parse_project(set_graft(edited, GraftTable())).graft.precedence == []
+
+
+def test_an_unknown_key_of_graft_is_an_error_with_the_nearest_one() -> None:
+    with pytest.raises(SpecError, match="no key 'precedance'; did you mean `precedence`"):
+        parse_project(f'{FIRST}\n[graft]\nprecedance = ["acme/sql"]\n')

@@ -15,6 +15,7 @@ from skillpm.spec import toml
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import read_document
 from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile, parse_lockfile
+from skillpm.spec.names import SkillName
 from skillpm.spec.project import GraftTable
 
 settings = st.dictionaries(
@@ -36,7 +37,12 @@ skills = st.builds(
 locks = st.builds(
     Lockfile,
     base=st.builds(LockedBase, name=text, root=digests),
-    graft=st.builds(LockedGraft, settings=settings, root=st.none() | digests),
+    graft=st.builds(
+        LockedGraft,
+        settings=settings,
+        precedence=st.lists(names, max_size=3, unique=True),
+        root=st.none() | digests,
+    ),
     skill=st.lists(skills, max_size=4, unique_by=lambda locked: locked.skill),
 )
 
@@ -187,3 +193,15 @@ def test_a_document_that_is_too_long_or_deep_is_refused(monkeypatch: pytest.Monk
 
 def test_a_digest_of_a_lock_is_a_digest() -> None:
     assert parse_lockfile(LOCK).graft.root == Digest(B)
+
+
+def test_an_order_of_precedence_stands_in_a_lock_only_where_there_is_one() -> None:
+    order = [SkillName.parse("acme/sql"), SkillName.parse("acme/math")]
+    asked = GraftTable(precedence=order)
+    lock = Lockfile(base=LockedBase(name="m", root=Digest.of(b"")), graft=LockedGraft.of(asked))
+    assert 'precedence = ["acme/sql", "acme/math"]' in lock.dumps()
+    assert parse_lockfile(lock.dumps()).graft.table == asked
+    plain = lock.model_copy(update={"graft": lock.graft.with_precedence(())})
+    assert "precedence" not in plain.dumps()
+    assert not plain.same_set(lock)
+    assert plain.graft.manner == lock.graft.manner
