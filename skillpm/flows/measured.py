@@ -5,14 +5,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from skillpm.errors import GraftError, SkillpmError, StateError
+from skillpm.errors import GraftError, SkillpmError
+from skillpm.files.access import open_below
 from skillpm.files.ownership import is_owner_only
 from skillpm.flows.answering import Merged
 from skillpm.flows.carried import Carried, Measured, Result, measure_all
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import Stage
 from skillpm.flows.words import distinct
-from skillpm.journal.atomic import write_atomic
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedGraft, Lockfile
@@ -24,6 +24,8 @@ from skillpm.version import __version__
 
 FOLDER = "measures"
 """The folder of measurements, in the home's cache."""
+_LIMIT = 1 << 20
+"""Bytes of one measurement."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,7 @@ def _place(setting: Setting, lock: Lockfile, carried: Carried, device: str) -> "
         "device": device,
         "tool": __version__,
     }
-    path = setting.home / "cache" / FOLDER / f"{Digest.of(json.canonical(key)).hex}.json"
-    return _Measurements(path)
+    return _Measurements(setting.home, f"{Digest.of(json.canonical(key)).hex}.json")
 
 
 def _measured(stage: Stage, lock: Lockfile, carried: Carried) -> Mapping[str, Measured]:
@@ -159,24 +160,28 @@ class _Measurements:
     A project cannot hold them: one from a stranger would say what its own packs are held to.
     """
 
-    path: Path
+    home: Path
+    name: str
 
     def get(self, metrics: Iterable[str]) -> Mapping[str, Measured] | None:
         """What was measured before of all these metrics; None where anything is amiss."""
         try:
-            if not is_owner_only(self.path):
+            if not is_owner_only(self.home / "cache" / FOLDER / self.name):
                 return None
-            plain = json.parse_object(self.path.read_bytes(), "a measurement")
+            with open_below(self.home, "cache", FOLDER) as records:
+                plain = json.parse_object(records.read(self.name, limit=_LIMIT), "a measurement")
             found = {
                 m: Measured(float(plain[m]["value"]), float(plain[m]["base"])) for m in metrics
             }
-        except (OSError, SkillpmError, KeyError, TypeError, ValueError):
+        except (SkillpmError, KeyError, TypeError, ValueError):
             return None
         return found
 
     def put(self, found: Mapping[str, Measured]) -> None:
         """Remember; a cache that cannot be written costs time, not more."""
         plain = {metric: asdict(each) for metric, each in found.items()}
-        with suppress(StateError, OSError, ValueError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.path, json.canonical(plain))
+        with (
+            suppress(SkillpmError),
+            open_below(self.home, "cache", FOLDER, create=True) as records,
+        ):
+            records.write(self.name, json.canonical(plain))

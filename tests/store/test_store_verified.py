@@ -1,5 +1,6 @@
 """Records of what this home verified: found again, never believed of others."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,4 +76,20 @@ def test_a_home_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
     packs = VerifiedPacks(tmp_path / "home")
     packs.remember(PACK, BASE)
     assert not packs.holds(PACK, BASE)
-    packs.sweep()
+    assert packs.bases(PACK) == []
+
+
+@pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
+def test_what_is_no_file_in_the_place_of_a_record_is_none(
+    packs: VerifiedPacks, planted: str, tmp_path: Path
+) -> None:
+    record = _record(packs)
+    record.replace(tmp_path / "elsewhere.json")
+    if planted == "link":
+        record.symlink_to(tmp_path / "elsewhere.json")
+    elif planted == "pipe":
+        os.mkfifo(record)
+    else:
+        record.mkdir()
+    assert not packs.holds(PACK, BASE)
+    assert packs.bases(PACK) == []
