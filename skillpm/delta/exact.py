@@ -109,7 +109,8 @@ class ExactProduct:
             )
             if rest is not None:
                 piece += rest
-            piece *= scale
+            with np.errstate(over="ignore", invalid="ignore"):  # refused where it is added
+                piece *= scale
             piece += 0.0
             yield start, piece
 
