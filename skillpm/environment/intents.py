@@ -80,7 +80,7 @@ def parse_intent(data: bytes, path: Path) -> Intent:
         plain = json.parse_object(data, "the journal")
         kind = plain.get("kind")
         if not isinstance(kind, str) or kind not in _KINDS:
-            raise SpecError(f"`kind` should be `switch` or `graft`, is {str(kind)[:40]!r}")
+            raise SpecError("`kind` should be `switch` or `graft`, is neither")
         return read_document(_KINDS[kind], plain, "the journal")
     except SpecError as problem:
         raise DamagedJournalError(path, problem.message) from problem

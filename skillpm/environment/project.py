@@ -188,7 +188,8 @@ class Project:
         text = data.decode(errors="replace")
         if _NUMBER.fullmatch(text.strip()) is None:
             raise IntegrityError(
-                f"`{self.pointer}` should hold a number up to {LAST_NUMBER}, holds {text[:40]!r}"
+                f"`{self.pointer}` should hold a number up to {LAST_NUMBER}, holds {len(data)} "
+                "bytes that are none"
             )
         return int(text)
 
