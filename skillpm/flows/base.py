@@ -1,20 +1,49 @@
 """The project's base: where it lies, and whether it is the one."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import Project
-from skillpm.errors import IntegrityError
+from skillpm.errors import IntegrityError, SpecError
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 
 
 def open_base(setting: Setting, project: Project) -> Checkpoint:
-    """The project's base, where the project file or the person says that it lies."""
-    return open_model(setting.base or setting.project / project.read_file().project.base)
+    """The project's base: where the person says that it is, else where the project file does.
+
+    Raises as `open_named_base` does.
+    """
+    return open_named_base(setting, project.read_file().project.base)
+
+
+def open_named_base(setting: Setting, named: str) -> Checkpoint:
+    """As `open_base`, with `named` from a project file that was read already.
+
+    Raises `SpecError` where a base that came with the project has a link that leads out of it: a
+    graft would copy that file.
+    """
+    base = open_model(setting.base or setting.project / named)
+    if setting.base is None and base.folder is not None:
+        _check_links(base.folder.resolve(), setting.project.resolve())
+    return base
+
+
+def _check_links(base: Path, project: Path) -> None:
+    if not base.is_relative_to(project):
+        return
+    for folder, folders, files in os.walk(base, followlinks=False):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(project):
+                raise SpecError(
+                    f"`{path}` is a link that leads out of the project: it is not followed",
+                    hint=f"if this project is yours, name the base yourself: `--base {base}`",
+                )
 
 
 def check_base(found: Digest, expected: Digest, path: Path) -> None:

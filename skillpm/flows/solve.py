@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from skillpm.errors import NotFoundError, ResolutionError, SpecError
 from skillpm.flows.anypack import AnyPack, check_is, side_packs
-from skillpm.flows.base import footprint_fits
+from skillpm.flows.base import footprint_fits, open_named_base
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.fit import reachable
-from skillpm.flows.setting import Setting, open_model
+from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import check_clashes
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
 from skillpm.resolver.patience import Patience
@@ -83,7 +83,7 @@ def _accept(
 ) -> frozenset[Digest]:
     """The releases whose footprint this base has all the same (law 8); else the error again."""
     try:
-        base = open_model(setting.base or setting.project / ask.file.project.base)
+        base = open_named_base(setting, ask.file.project.base)
     except NotFoundError:
         raise problem from None
     leaves = setting.identify(base, "hashing base").leaves

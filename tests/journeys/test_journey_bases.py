@@ -177,3 +177,31 @@ def test_errors_on_a_terminal_have_colours_unless_nobody_wants_them(
     assert ran.returncode == 1, ran
     assert b"error:" in ran.stdout
     assert (b"\x1b" in ran.stdout) == colored
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "extra", "tokenizer.json"])
+def test_a_base_that_came_with_the_project_does_not_lead_out_of_it(
+    world: World, math: Pair, name: str, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("private")
+    base = copy_model(math[0], world.project / "model")
+    (base / name).unlink(missing_ok=True)
+    world.init(base)
+    (base / name).symlink_to(secret if name == "extra" else secret / "key")
+    text = world.fail("graft", code=1, kind="spec")
+    assert f"`{base / name}` is a link that leads out of the project" in text
+    assert not (world.project / "graft").exists()
+    if name != "tokenizer.json":
+        world.graft_root("--base", base)
+
+
+def test_a_base_elsewhere_may_be_made_of_links(world: World, math: Pair, tmp_path: Path) -> None:
+    """As the snapshots of a hub cache are."""
+    blobs, snapshot_ = copy_model(math[0], tmp_path / "blobs"), tmp_path / "snapshot"
+    snapshot_.mkdir()
+    for path in blobs.iterdir():
+        (snapshot_ / path.name).symlink_to(path)
+    world.init(snapshot_)
+    assert world.graft_root() == root_of(math[0])
