@@ -11,7 +11,10 @@ from skillpm.cli.app import app
 
 REPOSITORY = Path(__file__).parents[2]
 ELISION = "…"
-PAGES = ("README.md", "docs/continual-learning.md")
+PAGES = (
+    "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
+    "docs/security.md", "docs/verify.md",
+)  # fmt: skip
 LINKED = (*PAGES, "docs/live.md")
 
 
@@ -53,7 +56,7 @@ def parse(line: str) -> click.Command:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_is_one_that_the_command_line_takes(page: str) -> None:
     lines = commands((REPOSITORY / page).read_text(encoding="utf-8"))
-    assert len(lines) >= 5
+    assert lines
     for line in lines:
         parse(line)
 
