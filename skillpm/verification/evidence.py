@@ -24,11 +24,12 @@ class Discrepancy:
 
 Discrepancies = Iterator[Discrepancy]
 _SHOWN = 90
+_PLAIN = (bool, int, float, list, tuple, dict, type(None))
 
 
 def shown(value: object) -> str:
     """A value as a message shows it, cut to a length that a line takes."""
-    text = value if isinstance(value, str) else repr(value)
+    text = repr(value) if isinstance(value, _PLAIN) else str(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 

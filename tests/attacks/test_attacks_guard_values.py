@@ -15,6 +15,7 @@ from skillpm.archive.reader import open_pack
 from skillpm.index.open import open_index
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
+from skillpm.spec.location import RegistryLocation
 
 
 @pytest.fixture
@@ -91,7 +92,17 @@ def test_what_failed_before_is_reported_and_the_hint_names_the_new_culprit_alone
     assert not any("the guard holds" in note for note in notes)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, -1e308, 1e308, 1e4])
+@pytest.mark.parametrize("value", [-1.0, -1e308, 1e308, 1e4])
+def test_a_value_that_no_model_can_have_is_refused_before_it_is_measured(
+    world: World, learners: Learners, value: float
+) -> None:
+    lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
+    said = refused(world, "install", lie, "--guard", kind="spec")
+    assert "capabilities[0].value" in said
+    assert "lies outside 0 to 1000" in said
+
+
+@pytest.mark.parametrize("value", [0.0])
 def test_a_value_that_no_measurement_bears_out_is_refused_by_name(
     world: World, learners: Learners, value: float
 ) -> None:
@@ -106,7 +117,7 @@ def test_a_value_that_no_measurement_bears_out_is_refused_by_name(
     assert said.splitlines()[-1] == "leave out `acme/colors`: all others hold then"
 
 
-@pytest.mark.parametrize("lie", [{"value": 1e308}, {"value": 900.0}, {"base_value": 1e308}])
+@pytest.mark.parametrize("lie", [{"value": 900.0}, {"base_value": 1000.0}])
 def test_a_lie_does_not_let_a_capability_be_taken_away(
     world: World, learners: Learners, lie: dict[str, float]
 ) -> None:
@@ -196,6 +207,10 @@ def with_probes(forge: Forge, data: bytes) -> Forge:
     for number, (media_type, _) in enumerate(forge.layers):
         if media_type == oci.PROBES_TYPE:
             forge.layers[number] = (media_type, data)
+    samples = len(data.splitlines())
+    digest = str(Digest.of(data))
+    for capability in forge.manifest["capabilities"]:
+        capability |= {"probes": digest, "samples": samples}
     return forge
 
 
@@ -232,12 +247,15 @@ def test_it_is_refused_from_a_registry_that_took_it_too(world: World, learners: 
     image = next(data for data in files.values() if data.startswith(b'{"annotations"'))
     assert blob_name(image) in files
     config = dump(forge.manifest)
-    index = open_index(str(world.home / "registry"), create=True)
+    index = open_index(RegistryLocation.parse(str(world.home / "registry")), create=True)
     index.publish(image, open_blob, now=datetime.now(UTC))
     assert config in files.values()
     for flags in ((), ("--guard",)):
-        said = refused(world, "install", "acme/colors", *flags, kind="spec")
-        assert "the probe file of acme/colors 1.0.0" in said
+        before = snapshot(world.project)
+        said = world.fail("install", "acme/colors", *flags, code=3, kind="integrity")
+        assert "the manifest of acme/colors 1.0.0 does not hold" in said
+        assert "the probe file" in said
+        assert snapshot(world.project) == before
 
 
 def test_two_values_of_one_probe_are_refused(world: World, learners: Learners) -> None:
