@@ -20,7 +20,7 @@ from skillpm.spec.nearness import NearPair
 FOLDS = 8
 REJECTED = 0.02
 """The share of a skill's own texts that may be sent to the base, where it has examples enough."""
-NEAR = 0.4
+NEAR = 0.6
 """The overlap from which two skills are near-equal (`NearPair`)."""
 REFUTED = 0.1
 """The share of a skill's examples that a background may send to the base, and still be heard."""
