@@ -21,7 +21,7 @@ from skillpm.cli.app import main
 from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
 from skillpm.flows.fit import prune
-from skillpm.flows.route import signature_of
+from skillpm.flows.signatures import signature_of
 from skillpm.flows.stage import open_stage
 from skillpm.routing.features import features, width_of
 from skillpm.routing.router import Router

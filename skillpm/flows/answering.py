@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skillpm.flows.fit import prune
-from skillpm.flows.route import drop_other_widths, signatures_of
+from skillpm.flows.signatures import drop_other_widths, signatures_of
 from skillpm.flows.stage import Stage
 from skillpm.probing.measure import Score, measure
 from skillpm.routing.features import features, width_of

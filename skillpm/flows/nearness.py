@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from skillpm.flows.route import signatures_of
+from skillpm.flows.signatures import signatures_of
 from skillpm.routing.router import Router
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.nearness import SignatureSurvey

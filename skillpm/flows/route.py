@@ -1,31 +1,22 @@
 """`route`: which installed skill a text is for, or none: then the base answers."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.environment.generation import Entry
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError, UsageError
 from skillpm.flows.base import check_base, check_unmoved, file_keys, open_base
 from skillpm.flows.setting import Setting
+from skillpm.flows.signatures import LeftOut, drop_other_widths, signatures_of
 from skillpm.routing.features import features, width_of
 from skillpm.routing.router import NOTHING, Decision, Router
-from skillpm.routing.signature import (
-    LIMIT,
-    Signature,
-    UnsoundSignatureError,
-    parse_signature,
-)
 from skillpm.running.runner import Runner
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearness import NearPair, near_warning, precedence_order
-from skillpm.spec.oci import ROUTER_TYPE
-from skillpm.store.blobs import Store
-from skillpm.store.packs import StoredPack, load_pack
 
 
 @dataclass(frozen=True)
@@ -35,18 +26,6 @@ class Routed:
     decisions: tuple[Decision, ...]
     features_ms: float
     decision_ms: float
-
-
-class LeftOut(dict[SkillName, str]):
-    """Why skills are no candidates; those whose signature is unsound are in `unsound` too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unsound: dict[SkillName, str] = {}
-
-    def refuse(self, skill: SkillName, reason: str) -> None:
-        """Leave out a skill whose signature cannot be used."""
-        self[skill] = self.unsound[skill] = reason
 
 
 @dataclass(frozen=True)
@@ -111,54 +90,6 @@ def open_routes(
     direct = map(SkillName.parse, current.wishes)
     order = precedence_order(signatures, listed, direct)
     return Routes(Router.of(signatures, width, order), running, left_out, listed)
-
-
-def drop_other_widths(
-    signatures: dict[SkillName, Signature], left_out: LeftOut, width: int
-) -> None:
-    """Leave out the signatures that have not the base's number of features."""
-    for skill, one in list(signatures.items()):
-        found = one.examples.shape[1]
-        if found != width:
-            left_out.refuse(
-                skill, f"its router signature has {found} features a text, the base {width}"
-            )
-            del signatures[skill]
-
-
-def signatures_of(
-    store: Store, entries: Mapping[SkillName, Entry], root: Digest
-) -> tuple[dict[SkillName, Signature], LeftOut]:
-    """The signatures of a set that are of this base, and why the other skills are no candidates.
-
-    Raises `IntegrityError` where a blob is damaged; an unsound signature is left out.
-    """
-    signatures: dict[SkillName, Signature] = {}
-    left_out = LeftOut()
-    for skill, one in entries.items():
-        try:
-            signature = signature_of(load_pack(store, one.digest))
-        except UnsoundSignatureError as problem:
-            left_out.refuse(skill, problem.message)
-            continue
-        if signature is None:
-            left_out[skill] = "its pack has no router signature"
-        elif signature.base != root:
-            left_out[skill] = f"its signature is of base `{signature.base}`"
-        else:
-            signatures[skill] = signature
-    return signatures, left_out
-
-
-def signature_of(pack: StoredPack) -> Signature | None:
-    """A pack's router signature, checked. Raises `UnsoundSignatureError` where it is not sound."""
-    layers = pack.image.layer(ROUTER_TYPE)
-    if not layers:
-        return None
-    what = f"the router signature of {pack.manifest.ref}"
-    if layers[0].size > LIMIT:
-        raise UnsoundSignatureError(f"{what} is {layers[0].size} bytes, over the limit of {LIMIT}")
-    return parse_signature(pack.read(layers[0].digest), pack.manifest.base.root, what)
 
 
 def _base_runner(setting: Setting, project: Project, root: Digest, device: str) -> Runner:

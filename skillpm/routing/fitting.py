@@ -20,7 +20,7 @@ from skillpm.spec.nearness import NearPair
 FOLDS = 8
 REJECTED = 0.02
 """The share of a skill's own texts that may be sent to the base, where it has examples enough."""
-NEAR = 0.4
+NEAR = 0.6
 """The overlap from which two skills are near-equal (`NearPair`)."""
 REFUTED = 0.1
 """The share of a skill's examples that a background may send to the base, and still be heard."""
@@ -42,13 +42,32 @@ class Voices:
     def of(cls, signatures: Sequence[Signature]) -> "Voices":
         """The voices of a set, in its order."""
         rows, own = distinct_voices([signature.background for signature in signatures])
-        return cls(tuple(rows), tuple(own.count(place) for place in range(len(rows))), tuple(own))
+        packs = tuple(own.count(place) for place in range(len(rows)))
+        return cls(tuple(_limited(rows, packs)), packs, tuple(own))
 
     def pool(self, heard: Flags, width: int) -> Background:
         """The background of the voices that are heard."""
         kept = np.flatnonzero(heard)
         rows = [self.rows[place] for place in kept]
         return Background.of(rows, [self.packs[place] for place in kept], width)
+
+
+def _limited(voices: Sequence[Array], packs: Sequence[int]) -> list[Array]:
+    """The backgrounds, none with more variance on an axis than `Limits` leave it; means stay."""
+    several = [place for place, rows in enumerate(voices) if len(rows) > 1]
+    if len(several) < 2:  # noqa: PLR2004 - one alone has nothing to be measured by
+        return list(voices)
+    counted = [place for place in several for _ in range(packs[place])]
+    nothing = Background.of([], [], voices[0].shape[1])
+    limits = Limits.of([voices[place] for place in counted], nothing)
+    found = list(voices)
+    for place in several:
+        kept = limits.kept[counted.index(place)]
+        if kept.min() < 1:
+            mean = voices[place].mean(axis=0)
+            turned = (voices[place] - mean) @ limits.axes * np.sqrt(kept)
+            found[place] = mean + turned @ limits.axes.T
+    return found
 
 
 @dataclass(frozen=True)
