@@ -13,9 +13,9 @@ from skillpm.delta.cut import Block, Work, encode_blocks, measure_pack
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.schemes import Scheme
+from skillpm.flows.cut_files import cut_side_files
 from skillpm.flows.manifest_of import Against, Cut, EncodedTensor, Request, draft_entries
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import cut_side_files
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.store.blobs import HashingSink

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
+from skillpm.flows.cut_files import cut_side_files
 from skillpm.flows.manifest_of import Against, Attached
 from skillpm.flows.setting import Advance, Setting
-from skillpm.flows.sidefiles import cut_side_files
 from skillpm.flows.stage import running
 from skillpm.probing.measure import figure, mean, measure
 from skillpm.probing.stand import Stand

@@ -3,11 +3,11 @@
 from skillpm.archive.writer import archive_size
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.cut import unmeasured
+from skillpm.flows.cut_files import cut_side_files
 from skillpm.flows.cutting import Layers
 from skillpm.flows.image_of import build_image
 from skillpm.flows.manifest_of import Against, Cut, Request, build_manifest
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import cut_side_files
 
 SLACK = 192
 """Bytes that a manifest's figures may take more than those of a trial."""
