@@ -12,6 +12,7 @@ from skillpm.spec import json
 from skillpm.spec.manifest import SideFile
 from skillpm.spec.names import SkillName
 from skillpm.spec.sidefiles import (
+    GENERATION,
     PATCH,
     merge_patch,
     same_json,
@@ -87,6 +88,9 @@ def apply_side_files(
             text = result[file.path] if file.path in result else before(file.path)
             config = json.parse_object(text or b"{}", f"`{file.path}`", foreign=True)
             merged = merge_patch(config, content)
+            if file.path == GENERATION and merged.keys() <= VOLATILE:
+                result[file.path] = None  # an empty one would hide the defaults of the config
+                continue
             result[file.path] = json.pretty(merged, sort_keys=False, foreign=True)
     return result
 
