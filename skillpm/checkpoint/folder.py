@@ -46,13 +46,17 @@ def small_files(model: Checkpoint) -> Iterator[Path]:
     The model's weights in any format, hidden files and hidden folders stay behind. Raises
     `NotFoundError` for a broken link: without that file the model would be another one.
     """
-    if model.folder is None:
-        return
-    for folder, folders, files in os.walk(model.folder, followlinks=False):
+    if model.folder is not None:
+        yield from small_files_in(model.folder)
+
+
+def small_files_in(place: Path) -> Iterator[Path]:
+    """As `small_files`, of a folder: a model's, or an adapter's."""
+    for folder, folders, files in os.walk(place, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
-            relative = path.relative_to(model.folder)
+            relative = path.relative_to(place)
             if _is_weight(relative) or name.startswith("."):
                 continue
             if is_broken_link(path):

@@ -173,6 +173,13 @@ def _open_folder(path: Path) -> Checkpoint:
             f"`{path}` has only pickles (`{pickles[0]}`), which can run code: none is ever loaded",
             hint="save the model as safetensors: `model.save_pretrained(DIR)`",
         )
+    parts = sorted(entry.parent.name for entry in path.glob("*/*.safetensors"))
+    if parts:
+        listed = ", ".join(f"`{name}`" for name in dict.fromkeys(parts))
+        raise SpecError(
+            f"`{path}` is a folder of several parts ({listed}), which are not packed as a whole",
+            hint=f"name one of them: `{path / parts[0]}`",
+        )
     raise NotFoundError(f"there is no safetensors model in `{path}`")
 
 

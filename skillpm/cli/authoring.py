@@ -13,9 +13,8 @@ from skillpm.cli.output import (
     emit_line,
     emit_lines,
     emit_table,
-    error_text,
-    size_text,
 )
+from skillpm.cli.packed import packed_plain, show_packed
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION, without_library
 from skillpm.cli.probing import attach_probes
 from skillpm.cli.state import Command, State, make_setting
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from skillpm.delta.differ import Difference
     from skillpm.delta.schemes import Scheme
     from skillpm.flows.manifest_of import Attach, Request
-    from skillpm.flows.pack import Packed
     from skillpm.flows.wish import Calibrate, Wish
 
 _PATH = click.Path(path_type=Path)
@@ -163,16 +161,9 @@ def pack(state: State, /, **asked: Any) -> None:
     scheme = _scheme(asked)
     done = flow(make_setting(state), _request(asked), scheme)
     if state.json:
-        emit_json(_packed(done) | {"seconds": round(time.monotonic() - started, 3)})
+        emit_json(packed_plain(done) | {"seconds": round(time.monotonic() - started, 3)})
         return
-    compression = done.manifest.compression
-    emit_lines(
-        f"packed {done.manifest.ref} into {clean(done.path)}\n"
-        f"  {size_text(done.file_bytes)} for a delta of {size_text(compression.delta_bytes)} "
-        f"({compression.ratio:.2f} to 1, {compression.scheme}), "
-        f"{error_text(compression.relative_error)}\n"
-        f"  {done.digest}"
-    )
+    show_packed(done)
 
 
 def _request(asked: dict[str, Any]) -> "Request":
@@ -217,23 +208,6 @@ def _router(asked: dict[str, Any]) -> "Attach":
         background=asked["router_background"],
         device=asked["device"] or "cpu",
     )
-
-
-def _packed(done: "Packed") -> dict[str, Any]:
-    compression = done.manifest.compression
-    return {
-        "skill": str(done.manifest.skill),
-        "version": str(done.manifest.version),
-        "path": str(done.path),
-        "digest": str(done.digest),
-        "scheme": compression.scheme,
-        "payload_bytes": compression.payload_bytes,
-        "delta_bytes": compression.delta_bytes,
-        "ratio": compression.ratio,
-        "relative_error": compression.relative_error,
-        "file_bytes": done.file_bytes,
-        "result_root": str(done.manifest.result_root),
-    }
 
 
 def _scheme(asked: dict[str, Any]) -> "Scheme | Wish":

@@ -72,6 +72,11 @@ def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
             emit_line(f"and {more} pairs with no more harm: `--explain` shows all")
     for note in found.notes:
         state.say(note)
+        if any(pair.overlap == 0 and pair.level == "unknown" for pair in found.pairs):
+            state.say(
+                "note: skills that share no tensor and record no gain (`pack --probes`) cannot be "
+                "compared: `--guard` measures them"
+            )
     _show_hurt(state, done, found)
 
 
@@ -92,21 +97,16 @@ def _percent(share: float | None) -> str:
     return f"{100 * share:.0f}%" if share <= 1 else ">100%"
 
 
-def _share(lost: float | None) -> str:
-    return "more than all" if lost is not None and lost > 1 else f"about {_percent(lost)}"
-
-
 def _show_hurt(state: State, done: "Changed", found: "Forecast") -> None:
     """The skills that would lose much to all others together, and the ways out."""
-    hurt = [one for one in found.skills if one.level in ("medium", "high")]
+    from skillpm.spec.forecast import WAYS_OUT, share_text
+
+    hurt = [one for one in found.skills if one.is_severe]
     for one in hurt:
         whose = "installed" if one.skill in done.before else "new"
         emit_line(
-            f"{one.skill} ({whose}) would lose {_share(one.harm)} of its gain "
+            f"{one.skill} ({whose}) would lose {share_text(one.harm)} of its gain "
             f"to the others together: {one.level}"
         )
     if hurt:
-        state.say(
-            'what helps: `mode = "routed"` in `[graft]`, a smaller `weight` in `[skills]`, or '
-            "leaving one out"
-        )
+        state.say(f"ways out: {WAYS_OUT}")

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from math import isfinite
+from math import isfinite, sqrt
 from typing import BinaryIO
 
 import numpy as np
 
+from skillpm.delta.bits import words_of
 from skillpm.delta.kinds import block_of
 from skillpm.delta.match import Pair
 from skillpm.delta.packs import OpenPack
@@ -136,6 +137,42 @@ def cast_leaf(tuned: Source, pair: Pair) -> Digest:
     """The leaf of a tuned tensor after it is rounded to the dtype that is stored."""
     assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
     return leaf_of_chunks(pair.tuned, (words.tobytes() for words in tuned_chunks(tuned, pair)))
+
+
+def rounding_share(base: Source, tuned: Source, pairs: list[Pair]) -> float | None:
+    """‖t - round(t)‖/‖t - base‖ over the tensors that were cast; None where none was.
+
+    Reads the cast tensors of both sides once more.
+    """
+    cast = [pair for pair in pairs if pair.cast and pair.tuned and is_float(pair.cast)]
+    lost = length = 0.0
+    for pair in cast:
+        source = tuned.specs[pair.read_name]
+        for data, words in zip(
+            tuned.chunks(pair.read_name), tuned_chunks(tuned, pair), strict=True
+        ):
+            exact = to_float64(words_of(data, source), source.dtype)
+            assert pair.tuned is not None  # noqa: S101 - told to the type checker
+            rounded = to_float64(words, pair.tuned.dtype)
+            with np.errstate(invalid="ignore", over="ignore"):
+                lost += _square(exact - rounded)
+        length += _length(base, tuned, pair)
+    if not cast:
+        return None
+    return sqrt(lost / length) if length else 0.0
+
+
+def _length(base: Source, tuned: Source, pair: Pair) -> float:
+    """‖t - base‖² of a tensor that was cast; ‖t‖² of one that was added or resized."""
+    source = tuned.specs[pair.read_name]
+    values = (
+        to_float64(words_of(data, source), source.dtype) for data in tuned.chunks(pair.read_name)
+    )
+    if pair.change != "changed":
+        return sum(map(_square, values))
+    before = base.specs[pair.tensor]
+    ours = (to_float64(words_of(d, before), before.dtype) for d in base.chunks(pair.tensor))
+    return sum(_square(theirs - mine) for theirs, mine in zip(values, ours, strict=True))
 
 
 def _square(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:

@@ -30,7 +30,7 @@ def set_base(text: str, base: str) -> str:
     """The text with another path to the base."""
     document = _parsed(text)
     cast("Table", document["project"])["base"] = base
-    return tomlkit.dumps(document)
+    return _dumped(document, text)
 
 
 def without_credentials(text: str) -> str:
@@ -45,7 +45,7 @@ def without_credentials(text: str) -> str:
             _put(table, name, entry.url.public())
         else:
             table[name]["url"] = entry.url.public()
-    return tomlkit.dumps(document)
+    return _dumped(document, text)
 
 
 def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
@@ -62,7 +62,7 @@ def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
             table[name] = _item(plain)
         elif _plain(table[name].unwrap()) != plain:
             _update(table, name, plain)
-    return tomlkit.dumps(document)
+    return _dumped(document, text)
 
 
 def set_graft(text: str, graft: GraftTable) -> str:
@@ -82,7 +82,7 @@ def set_graft(text: str, graft: GraftTable) -> str:
         _put_settings(table, graft.merging.asked)
     if now.precedence != graft.precedence:
         _put(table, "precedence", list(map(str, graft.precedence)))
-    return tomlkit.dumps(document)
+    return _dumped(document, text)
 
 
 def _put_settings(table: Table, settings: Mapping[str, Any]) -> None:
@@ -103,9 +103,15 @@ def _put(table: Table, key: str, value: Any) -> None:
     table[key] = fresh
 
 
+def _dumped(document: tomlkit.TOMLDocument, before: str) -> str:
+    """The document as text; a byte order mark stays where it was."""
+    mark = toml.BYTE_ORDER_MARK if before.startswith(toml.BYTE_ORDER_MARK) else ""
+    return mark + tomlkit.dumps(document)
+
+
 def _parsed(text: str) -> tomlkit.TOMLDocument:
     try:
-        return tomlkit.parse(text)
+        return tomlkit.parse(text.removeprefix(toml.BYTE_ORDER_MARK))
     except (TOMLKitError, ValueError, RecursionError) as problem:
         raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
 

@@ -19,9 +19,9 @@ from skillpm.flows.change import (
     guarded,
     preview,
     publish_files,
-    stored_packs,
 )
 from skillpm.flows.checked import Claim, checked_lock
+from skillpm.flows.restore import stored_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.verify_plan import verify_plan
 from skillpm.spec.lockfile import Lockfile

@@ -133,7 +133,8 @@ def ask_for(
         lowest=request.lowest,
     )
     name = lock.base.name if lock else Path(file.project.base).name
-    return Ask(file, name, question, accept_footprint=request.accept_footprint)
+    digests = {skill: known[skill].digest for skill in locked}
+    return Ask(file, name, question, request.accept_footprint, digests)
 
 
 def _moving(request: InstallRequest, locked: Collection[SkillName]) -> frozenset[SkillName]:

@@ -1,13 +1,13 @@
 """Where a project looks skills up: each in the one registry that its namespace is bound to."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillpm.errors import StateError, UsageError
-from skillpm.flows.anypack import release_of
+from skillpm.errors import SkillpmError, StateError, UsageError
+from skillpm.flows.anypack import AnyPack, release_of
 from skillpm.flows.bound import check_can_be_made, location_of
 from skillpm.flows.setting import Setting
 from skillpm.index.empty import EmptyIndex, is_unmade
@@ -28,12 +28,15 @@ _COMPARED = 5000
 class Registries:
     """The registries of a project by name, each reached when it is first needed.
 
-    `files` are packs from files, listed as if they were published already.
+    `files` are packs from files, listed as if they were published already. `stored` are the locked
+    packs whose documents the store has: each is listed too, where its registry does not list its
+    version or cannot be reached. So a project that came without a registry can be added to.
     """
 
     setting: Setting
     file: ProjectFile
     files: "tuple[PackFile, ...]" = ()
+    stored: Mapping[SkillName, AnyPack] = field(default_factory=dict)
     _open: dict[str, Index] = field(default_factory=dict)
 
     def location(self, name: str) -> RegistryLocation:
@@ -81,14 +84,34 @@ class Registries:
         for skill in sorted(skills):
             by_registry.setdefault(self.file.registry_of(skill), []).append(skill)
         for name, wanted in by_registry.items():
-            for skill, releases in self.index(name).releases(wanted).items():
+            for skill, releases in self._listed(name, wanted).items():
                 found[skill] = tuple(releases)
+        for skill in self.stored.keys() & skills:
+            locked, others = release_of(self.stored[skill]), found.get(skill, ())
+            if all(release.version != locked.version for release in others):
+                found[skill] = (*others, locked)
         for release in map(release_of, self.files):
             if release.skill in skills:
                 others = found.get(release.skill, ())
                 kept = tuple(r for r in others if r.version != release.version)
                 found[release.skill] = (*kept, release)
         return found
+
+    def _listed(
+        self, name: str, wanted: Collection[SkillName]
+    ) -> Mapping[SkillName, Sequence[Release]]:
+        """What a registry lists; nothing where it is away and the store has all that is locked."""
+        try:
+            return self.index(name).releases(wanted)
+        except SkillpmError as problem:
+            if not self.stored.keys() >= set(wanted):
+                raise
+            listed = ", ".join(f"`{skill}`" for skill in sorted(wanted))
+            self.setting.say(
+                f"note: {listed}: only the locked release is known, from the store "
+                f"({problem.message})"
+            )
+            return {}
 
     def suggest(self, skill: SkillName) -> str:
         """A hint for a skill that is nowhere: the nearest name where it would be looked up."""

@@ -10,9 +10,9 @@ from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import StateError
-from skillpm.flows.anypack import AnyPack, check_is
+from skillpm.flows.anypack import AnyPack
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.forecast import forecast_lock
+from skillpm.flows.forecast import accept_forecast, forecast_lock
 from skillpm.flows.precedence import (
     check_confirmed,
     check_sound,
@@ -21,7 +21,7 @@ from skillpm.flows.precedence import (
     settled_order,
 )
 from skillpm.flows.readable import check_probes
-from skillpm.flows.restore import fetch_all, unrepaired
+from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
 from skillpm.flows.unverified import unverified_packs
 from skillpm.spec.forecast import Forecast
@@ -29,8 +29,7 @@ from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
 from skillpm.spec.project import parse_project
-from skillpm.store.errors import DamagedBlobError, MissingBlobError
-from skillpm.store.packs import fetch_documents, load_pack
+from skillpm.store.packs import load_pack
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ class Plan:
     frozen: bool = False
     text: str | None = None
     fixed: bool = False
+    is_guarded: bool = False
 
 
 Guard = Callable[[Setting, Project, Registries, Plan], tuple[str, ...]]
@@ -92,7 +92,7 @@ def guarded(
     basis = basis_of(project)
     notes = guard(setting, project, registries, plan)
     check_unchanged(project, basis)
-    return replace(plan, notes=(*plan.notes, *notes))
+    return replace(plan, notes=(*plan.notes, *notes), is_guarded=True)
 
 
 def check_unchanged(project: Project, basis: Basis) -> None:
@@ -103,22 +103,6 @@ def check_unchanged(project: Project, basis: Basis) -> None:
             f"the project was changed while this was planned: {'; '.join(changes)}",
             hint="run the command again",
         )
-
-
-def stored_packs(
-    setting: Setting, registries: Registries, lock: Lockfile
-) -> dict[SkillName, AnyPack]:
-    """The documents of every pack of a lock, fetched where the store lacks them."""
-    packs: dict[SkillName, AnyPack] = {}
-    for skill, locked in lock.skills.items():
-        try:
-            pack = load_pack(setting.store, locked.digest)
-        except (MissingBlobError, DamagedBlobError) as problem:
-            with unrepaired(problem):
-                source = registries.index(locked.registry)
-                pack = fetch_documents(setting.store, locked.digest, source)[0]
-        packs[skill] = check_is(pack, skill, locked.version)
-    return packs
 
 
 def publish_files(registries: Registries) -> None:
@@ -209,6 +193,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     A plan that changes nothing uses no generation number.
     """
     current = project.generation()
+    plan = with_forecast(setting, project, plan)
     fetch_all(setting, registries, plan.lock)
     known = {each.digest for each in current.skills}
     check_probes(setting.store, [s.digest for s in plan.lock.skill if s.digest not in known])
@@ -267,6 +252,19 @@ def with_precedence(setting: Setting, project: Project, plan: Plan) -> Plan:
     graft = plan.lock.graft.model_copy(update={"precedence": list(order)})
     lock = plan.lock.model_copy(update={"graft": graft})
     return replace(plan, lock=lock, wishes=wishes, notes=(*plan.notes, *notes))
+
+
+def with_forecast(setting: Setting, project: Project, plan: Plan) -> Plan:
+    """The plan, with a warning for each skill that a merge is forecast to hurt.
+
+    A guard that has passed the plan has measured it. Raises `StateError` where a person does not
+    go on.
+    """
+    moved = moved_skills(project.generation().lockfile, plan.lock)
+    if plan.is_guarded or not moved:
+        return plan
+    notes = accept_forecast(plan.lock, plan.packs, moved, setting.confirm)
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:

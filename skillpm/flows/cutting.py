@@ -13,9 +13,9 @@ from skillpm.delta.cut import Block, Work, encode_blocks, measure_pack
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.schemes import Scheme
+from skillpm.flows.folder_files import side_files
 from skillpm.flows.manifest_of import Against, Cut, EncodedTensor, Request, draft_entries
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import cut_side_files
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.store.blobs import HashingSink
@@ -77,7 +77,7 @@ def measure(setting: Setting, request: Request, against: Against, layers: Layers
     """Decode the layers again; measure what came out."""
     checking = work_on(setting, against, "checking")
     measured = measure_pack(checking, against.differing, layers.open(request, against))
-    side = tuple(cut_side_files(against.reference.files, against.files, against.facts))
+    side = side_files(against)
     return Cut(layers.draft, layers.encoded, layers.files, measured, side)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
+from skillpm.flows.folder_files import side_files
 from skillpm.flows.manifest_of import Against, Attached
 from skillpm.flows.setting import Advance, Setting
-from skillpm.flows.sidefiles import cut_side_files
 from skillpm.flows.stage import running
 from skillpm.probing.measure import figure, mean, measure
 from skillpm.probing.stand import Stand
@@ -75,7 +75,7 @@ def _tuned(against: Against, stand: Stand, below: set[str], device: str) -> Runn
     """The tuned model: on the running base where it fits there, else from its own folder."""
     renamed = any(pair.tuned and pair.read_name != pair.tensor for pair in against.pairs)
     touched = below | {pair.tensor for pair in against.differing}
-    files = list(cut_side_files(against.reference.files, against.files, against.facts))
+    files = side_files(against)
     if not renamed and not files and stand.fits(against.tuned, touched):
         return stand.show(against.tuned, touched)
     tuned = against.tuned

@@ -16,9 +16,9 @@ from skillpm.flows.change import (
     guarded,
     preview,
     publish_files,
-    stored_packs,
 )
 from skillpm.flows.fit import misfit
+from skillpm.flows.restore import stored_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
 from skillpm.flows.verify_plan import verify_plan

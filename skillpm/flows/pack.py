@@ -9,7 +9,7 @@ from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.cut import cast_leaf
+from skillpm.delta.cut import cast_leaf, rounding_share
 from skillpm.delta.match import Pair, pair_up
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
@@ -18,6 +18,7 @@ from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.begin import tidy
 from skillpm.flows.compose import composed_identity, opened, total_bytes
 from skillpm.flows.cutting import encode_layers, measure
+from skillpm.flows.folder_files import LeftOut, left_out
 from skillpm.flows.image_of import build_image
 from skillpm.flows.lower import find_pack, with_lower
 from skillpm.flows.manifest_of import (
@@ -40,12 +41,18 @@ from skillpm.store.scratch import disk_errors, scratch, staged_beside
 
 @dataclass(frozen=True)
 class Packed:
-    """A pack that was written."""
+    """A pack that was written.
+
+    `left_out` are the files that it does not carry. `rounding` is what `--cast` changed of the
+    delta, as a share of its length; None where nothing was cast.
+    """
 
     manifest: Manifest
     path: Path
     digest: Digest
     file_bytes: int
+    left_out: tuple[LeftOut, ...] = ()
+    rounding: float | None = None
 
 
 def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
@@ -80,7 +87,9 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
         manifest = build_manifest(request, against, cut, scheme, setting.created)
         if scheme.name == "lossless":
             _prove(against, cut, manifest.result_root)
-        return _write(setting, request, manifest, cut)
+        omitted = left_out(request, against, cut.side)
+        done = _write(setting, request, manifest, cut)
+    return replace(done, left_out=omitted, rounding=rounding_share(reference.source, tuned, pairs))
 
 
 def _nothing(request: Request) -> GraftError:

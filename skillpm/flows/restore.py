@@ -6,13 +6,15 @@ from typing import TypeVar
 
 from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
+from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.setting import Setting
 from skillpm.index.ports import Index
 from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY
 from skillpm.store.errors import DamagedBlobError, MissingBlobError
-from skillpm.store.packs import damage_of, fetch_pack
+from skillpm.store.packs import damage_of, fetch_documents, fetch_pack, load_pack
 
 T = TypeVar("T")
 
@@ -44,6 +46,22 @@ def unrepaired(damage: DamagedBlobError | MissingBlobError) -> Iterator[None]:
         then = problem.hint or "once a registry has it, `skillpm install` repairs the store"
         damage.hint = f"it could not be fetched again: {problem.message}; {then}"
         raise damage from problem
+
+
+def stored_packs(
+    setting: Setting, registries: Registries, lock: Lockfile
+) -> dict[SkillName, AnyPack]:
+    """The documents of every pack of a lock, fetched where the store lacks them."""
+    packs: dict[SkillName, AnyPack] = {}
+    for skill, locked in lock.skills.items():
+        try:
+            pack = load_pack(setting.store, locked.digest)
+        except (MissingBlobError, DamagedBlobError) as problem:
+            with unrepaired(problem):
+                source = registries.index(locked.registry)
+                pack = fetch_documents(setting.store, locked.digest, source)[0]
+        packs[skill] = check_is(pack, skill, locked.version)
+    return packs
 
 
 def _fetch(setting: Setting, registries: Registries, locked: LockedSkill) -> int:

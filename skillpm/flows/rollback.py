@@ -15,8 +15,8 @@ from skillpm.flows.change import (
     completed,
     guarded,
     preview,
-    stored_packs,
 )
+from skillpm.flows.restore import stored_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import known_root
 from skillpm.flows.verify_plan import verify_plan

@@ -1,58 +1,28 @@
-"""Side files: what the tuned model's small files differ in from the base's, and putting it on."""
+"""Side files: a model's small files, and what a graft has of them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.model import Checkpoint, read_small
-from skillpm.errors import ResolutionError, SpecError
+from skillpm.errors import ResolutionError
 from skillpm.spec import json
-from skillpm.spec.digests import Digest
-from skillpm.spec.loading_keys import CODE, refusal_of
-from skillpm.spec.manifest import ArchitectureFacts, SideFile
+from skillpm.spec.manifest import SideFile
 from skillpm.spec.names import SkillName
 from skillpm.spec.sidefiles import (
-    CONFIG,
-    FILE,
+    GENERATION,
     PATCH,
-    PATCHED,
-    REMOVED,
-    TOKENIZER,
-    check_content,
-    check_name,
-    diff_patch,
     merge_patch,
     same_json,
-    suffix_of,
 )
 
-WHOLE = (
-    "added_tokens.json", "chat_template.jinja", "chat_template.json", "merges.txt",
-    "preprocessor_config.json", "processor_config.json", "sentencepiece.bpe.model",
-    "special_tokens_map.json", "spiece.model", "tokenizer.json", "tokenizer.model", "vocab.json",
-    "vocab.txt",
-)  # fmt: skip
-TOKENS = frozenset(WHOLE) - {"preprocessor_config.json", "processor_config.json"}
-"""Of `WHOLE`, those that a tokenizer is loaded from."""
-SETTINGS = frozenset({"preprocessor_config.json", "processor_config.json", "tokenizer.json"})
-"""Of `WHOLE`, those that travel as a patch where one says exactly what changed. Often only a
-setting does, and a tokenizer is many times larger."""
-ENTANGLED = frozenset({"model", "added_tokens"})
-"""Keys of a tokenizer whose parts mean something together only: two packs' tokens do not add up."""
 VOLATILE = frozenset({
     "_name_or_path", "transformers_version", "_attn_implementation_autoset", "_commit_hash",
     "_from_model_config",
 })  # fmt: skip
 """Keys that say where and by what a model was saved, and nothing of the model."""
-_VOLATILE_OF_TOKENIZERS = frozenset({
-    "name_or_path", "is_local", "local_files_only", "special_tokens_map_file", "_commit_hash",
-})  # fmt: skip
-"""Keys that a tokenizer's class writes on saving and overwrites on loading."""
-_LEFT = ("quant", "transformers_weights", "configuration_files", "model_type")
-"""Starts of keys without which the base's weights would be read otherwise."""
-
 INERT = frozenset({
     *VOLATILE, "dtype", "torch_dtype", "use_cache", "id2label", "label2id", "problem_type",
     "bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id",
@@ -97,133 +67,6 @@ def files_in(folder: Path | None) -> Callable[[str], bytes | None]:
     return read
 
 
-def cut_side_files(
-    before: Callable[[str], bytes | None],
-    after: Callable[[str], bytes | None],
-    facts: ArchitectureFacts,
-) -> Iterator[tuple[SideFile, bytes | None]]:
-    """What the tuned model's small files differ in; there are no bytes of a removed one.
-
-    `facts` are of the base's architecture. Raises `SpecError` where a key is changed that no pack
-    may change.
-    """
-    for name in PATCHED:
-        new = after(name)
-        if new is None or (name == CONFIG and before(name) is None):
-            continue
-        patch = _patch(name, before(name), new, facts)
-        if patch:
-            data = json.canonical(patch)
-            yield SideFile(path=name, digest=Digest.of(data), kind=PATCH), data
-    for name in WHOLE:
-        new, old = after(name), before(name)
-        if new is None and old is not None and name in TOKENS and _has_tokenizer(after):
-            yield SideFile(path=name, digest=Digest.of(old), kind=REMOVED), None
-        if new is not None and not _same(name, before(name), new):
-            check_name(name)
-            change = _exact_patch(name, before(name), new)
-            _check_whole(name, new)
-            if change is None:
-                yield SideFile(path=name, digest=Digest.of(new), kind=FILE), new
-            else:
-                data = json.canonical(change)
-                yield SideFile(path=name, digest=Digest.of(data), kind=PATCH), data
-
-
-def _has_tokenizer(files: Callable[[str], bytes | None]) -> bool:
-    """Whether a folder has a tokenizer of its own, so that what it lacks of one is gone.
-
-    Many people save a tuned model's weights alone: then the base's tokenizer stays.
-    """
-    return any(files(name) is not None for name in (TOKENIZER, "tokenizer.json"))
-
-
-def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -> dict[str, Any]:
-    """The patch of one of `PATCHED`. A removed key that no pack may remove stays in the graft."""
-    before = json.parse_object(old or b"{}", f"the base's {name}", foreign=True)
-    after = json.parse_object(new, f"`{name}`", foreign=True)
-    volatile = VOLATILE | (_VOLATILE_OF_TOKENIZERS if name == TOKENIZER else frozenset())
-    patch = diff_patch(_settled(before, volatile), _settled(after, volatile))
-    if name == CONFIG and patch and facts.library is None:
-        raise SpecError(
-            f"`{name}` changes `{min(patch)}`, but the base's architecture is unknown here: "
-            "whether a pack may change that cannot be told",
-            hint="`pip install 'skillpm-graft[hf]'` asks transformers, where it has the model",
-        )
-    kept = _carried(patch, facts.config_keys) if name == CONFIG else _allowed(name, patch)
-    check_content(name, kept, keys=facts.config_keys, patch=True)
-    return kept
-
-
-def _carried(patch: dict[str, Any], keys: Sequence[str], prefix: str = "") -> dict[str, Any]:
-    """A config's patch without the keys that the tuned model lost and the graft may keep.
-
-    Nothing reads what the config class does not declare, but for the keys that say how weights
-    are read; what chooses kernels is the base's to say. Parts are looked into.
-    """
-    kept: dict[str, Any] = {}
-    for key, value in patch.items():
-        path = f"{prefix}{key}"
-        is_part = any(known.startswith(f"{path}.") for known in keys)
-        is_read = path in keys and not refusal_of(key, None)
-        if is_part and isinstance(value, dict):
-            below = _carried(value, keys, f"{path}.")
-            kept |= {key: below} if below else {}
-        elif value is not None or is_part or is_read or key.startswith((CODE, *_LEFT)):
-            kept[key] = value
-    return kept
-
-
-def _allowed(name: str, patch: dict[str, Any]) -> dict[str, Any]:
-    """Another patch without the removals that no pack may make: the graft keeps the base's key."""
-
-    def stays(key: str, value: Any) -> bool:
-        if value is not None:
-            return False
-        try:
-            check_content(name, {key: None}, keys=(), patch=True)
-        except SpecError:
-            return True
-        return False
-
-    return {key: value for key, value in patch.items() if not stays(key, value)}
-
-
-def _check_whole(name: str, new: bytes) -> None:
-    if suffix_of(name) == ".json":
-        content = json.parse(new, f"`{name}`", foreign=True)
-        check_content(name, content, keys=(), patch=False)
-
-
-def _exact_patch(name: str, old: bytes | None, new: bytes) -> dict[str, Any] | None:
-    """A patch that gives `new` to the last null, if there is one and it is smaller."""
-    if name not in SETTINGS or old is None:
-        return None
-    before = json.parse(old, f"the base's `{name}`", foreign=True)
-    after = json.parse(new, f"`{name}`", foreign=True)
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return None
-    patch = diff_patch(before, after)
-    exact = same_json(merge_patch(before, patch), after) and not ENTANGLED & patch.keys()
-    return patch if exact and len(json.canonical(patch)) < len(new) else None
-
-
-def _settled(config: dict[str, Any], volatile: frozenset[str]) -> dict[str, Any]:
-    """A config, and the configs of its parts, without what says how it was saved."""
-    return {
-        key: _settled(value, volatile) if isinstance(value, dict) else value
-        for key, value in config.items()
-        if key not in volatile
-    }
-
-
-def _same(name: str, old: bytes | None, new: bytes) -> bool:
-    if old is not None and new != old and suffix_of(name) == ".json":
-        before = json.parse(old, f"the base's `{name}`", foreign=True)
-        return same_json(before, json.parse(new, f"`{name}`", foreign=True))
-    return new == old
-
-
 def apply_side_files(
     before: Callable[[str], bytes | None], packs: Iterable[SidePack]
 ) -> dict[str, bytes | None]:
@@ -245,6 +88,9 @@ def apply_side_files(
             text = result[file.path] if file.path in result else before(file.path)
             config = json.parse_object(text or b"{}", f"`{file.path}`", foreign=True)
             merged = merge_patch(config, content)
+            if file.path == GENERATION and merged.keys() <= VOLATILE:
+                result[file.path] = None  # an empty one would hide the defaults of the config
+                continue
             result[file.path] = json.pretty(merged, sort_keys=False, foreign=True)
     return result
 

@@ -4,10 +4,10 @@ from skillpm.archive.writer import archive_size
 from skillpm.delta.auto.scheme import Auto
 from skillpm.delta.cut import unmeasured
 from skillpm.flows.cutting import Layers
+from skillpm.flows.folder_files import side_files
 from skillpm.flows.image_of import build_image
 from skillpm.flows.manifest_of import Against, Cut, Request, build_manifest
 from skillpm.flows.setting import Setting
-from skillpm.flows.sidefiles import cut_side_files
 
 SLACK = 192
 """Bytes that a manifest's figures may take more than those of a trial."""
@@ -17,7 +17,7 @@ def file_size(
     setting: Setting, request: Request, against: Against, scheme: Auto, layers: Layers
 ) -> int:
     """The bytes of the file that these layers would give, at most. Decodes nothing."""
-    side = tuple(cut_side_files(against.reference.files, against.files, against.facts))
+    side = side_files(against)
     measured = {pair.tensor: unmeasured(pair.tensor) for pair in against.differing if pair.tuned}
     cut = Cut(layers.draft, layers.encoded, layers.files, measured, side)
     manifest = build_manifest(request, against, cut, scheme, setting.created)

@@ -1,7 +1,8 @@
 """From what a project asks for to a lock: resolve, then check that the packs go together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from skillpm.errors import NotFoundError, ResolutionError, SpecError
 from skillpm.flows.anypack import AnyPack, check_is, side_packs
@@ -21,7 +22,8 @@ from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
 from skillpm.spec.release import Release
-from skillpm.store.packs import fetch_documents
+from skillpm.store.errors import DamagedBlobError, MissingBlobError
+from skillpm.store.packs import fetch_documents, load_pack
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,21 @@ class Solved:
 
 @dataclass(frozen=True)
 class Ask:
-    """What a lock is to satisfy: wishes with their origins, and what should not move."""
+    """What a lock is to satisfy: wishes with their origins, and what should not move.
+
+    `digests` are of the locked packs that should not move.
+    """
 
     file: ProjectFile
     base_name: str
     question: Question
     accept_footprint: bool = False
+    digests: Mapping[SkillName, Digest] = field(default_factory=dict)
 
 
 def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
     """Resolve, read the manifests, and refuse packs that cannot be grafted together (exit 4)."""
+    registries = replace(registries, stored=_stored(setting, ask))
     accepted, releases = ask.question.accepted, None
     patience = setting.patience()
     while releases is None:
@@ -56,6 +63,18 @@ def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
     lock = _lock(ask, releases, packs)
     check_together(lock, packs)
     return Solved(lock, packs)
+
+
+def _stored(setting: Setting, ask: Ask) -> dict[SkillName, AnyPack]:
+    """The locked packs whose documents are in the store, whole."""
+    found: dict[SkillName, AnyPack] = {}
+    for skill, digest in ask.digests.items():
+        with suppress(MissingBlobError, DamagedBlobError):
+            pack = check_is(load_pack(setting.store, digest), skill, ask.question.locked[skill])
+            for file in pack.manifest.carried:
+                pack.read(file.digest)
+            found[skill] = pack
+    return found
 
 
 def _solve(
@@ -72,6 +91,9 @@ def _documents(setting: Setting, registries: Registries, release: Release) -> An
     for pack in registries.files:
         if pack.digest == release.digest:
             return pack
+    stored = registries.stored.get(release.skill)
+    if stored is not None and stored.digest == release.digest:
+        return stored
     assert release.digest is not None  # noqa: S101 - a registry's releases have one
     index = registries.index(registries.file.registry_of(release.skill))
     fetched = fetch_documents(setting.store, release.digest, index)[0]

@@ -12,9 +12,10 @@ from skillpm.errors import GraftError, NotFoundError, StateError
 from skillpm.flows.begin import changing
 from skillpm.flows.carried import Result, carried_by
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, check_unchanged, stored_packs
+from skillpm.flows.change import Changed, Plan, apply_plan, check_unchanged
 from skillpm.flows.fit import misfit
 from skillpm.flows.measured import with_measurements
+from skillpm.flows.restore import stored_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together
 from skillpm.flows.stage import open_stage

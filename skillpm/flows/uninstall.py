@@ -6,8 +6,9 @@ from skillpm.environment.project import Project, wishes_of
 from skillpm.errors import StateError
 from skillpm.flows.begin import changing
 from skillpm.flows.catalogue import Registries
-from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview, stored_packs
+from skillpm.flows.change import Changed, Plan, apply_plan, completed, preview
 from skillpm.flows.fit import misfit, not_installed, prune
+from skillpm.flows.restore import stored_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import known_root
 from skillpm.spec.lockfile import Lockfile

@@ -17,6 +17,11 @@ from skillpm.spec.overlap import Delta, Vector, cosine, delta_of, dot, overlap, 
 Level = Literal["none", "low", "medium", "high", "unknown"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
 LOSS = "token_loss"
+SEVERE: frozenset[Level] = frozenset({"medium", "high"})
+WAYS_OUT = (
+    '`mode = "routed"` in `[graft]`, a smaller `weight` in `[skills]`, or `--guard`, which '
+    "measures what is lost"
+)
 _ROUTED = "each answer is routed to one skill: nothing is merged, so no skill is hurt"
 _OTHER = (
     "the forecast is of a merge by `sum`, and `[graft]` asks for `{}`, which keeps or rescales "
@@ -41,6 +46,11 @@ class PairForecast:
     level: Level
 
     @property
+    def is_severe(self) -> bool:
+        """Whether one of both would lose a medium share of its gain, or more."""
+        return self.level in SEVERE
+
+    @property
     def worst(self) -> float:
         """The larger harm; what is unknown comes before all."""
         harms = [harm for harm in (self.harm_to_a, self.harm_to_b) if harm is not None]
@@ -54,6 +64,11 @@ class SkillForecast:
     skill: SkillName
     harm: float | None
     level: Level
+
+    @property
+    def is_severe(self) -> bool:
+        """Whether the skill would lose a medium share of its gain, or more."""
+        return self.level in SEVERE
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,13 @@ def level_of(harm: float | None) -> Level:
     if harm is None:
         return "unknown"
     return next((word for limit, word in LEVELS if harm < limit), "high")
+
+
+def share_text(harm: float | None) -> str:
+    """A share of a gain, as people read it."""
+    if harm is None:
+        return "an unknown share"
+    return "all" if harm >= 1 else f"about {100 * harm:.0f} %"
 
 
 def harm(alone: Vector, merged: Vector, others: Vector, size: float) -> float:
@@ -121,6 +143,18 @@ class _Set:
         """Whether two skills meet in a merge as strangers: neither lies over the other."""
         return one not in self._below[other] and other not in self._below[one]
 
+    def can_tell(self, victim: SkillName, other: SkillName) -> bool:
+        """Whether anything says what `other` costs `victim`.
+
+        Without a recorded gain, the harm is read off the lengths of the deltas: that compares
+        nothing where the two touch no tensor in common.
+        """
+        if victim in self._gains or victim not in self.deltas or not any(self.weighed(other)):
+            return True
+        stack = [victim, *self._below[victim]]
+        return any(overlap(self.deltas[one], self.deltas[other]) for one in stack
+                   if one in self.deltas)  # fmt: skip
+
     def weighed(self, skill: SkillName) -> Vector:
         """wΔ of one pack."""
         return scaled(self.deltas[skill].sketch, self._weights.get(skill, 1.0))
@@ -128,9 +162,10 @@ class _Set:
     def strangers(self, skill: SkillName) -> Vector | None:
         """What all others of the set add; None where nothing is known of any of them."""
         others = [one for one in self.skills if one != skill and self.rivals(one, skill)]
-        if others and not any(one in self.deltas for one in others):
+        known = [one for one in others if one in self.deltas and self.can_tell(skill, one)]
+        if others and not known:
             return None
-        kin = [one for one in self.deltas if one not in others]
+        kin = [one for one in self.deltas if one not in known]
         return total([self._everything, *(scaled(self.weighed(one), -1.0) for one in kin)])
 
     @cached_property
@@ -195,7 +230,8 @@ def _pair(found: _Set, a: SkillName, b: SkillName) -> PairForecast:
     if a not in found.deltas or b not in found.deltas:
         return PairForecast(a, b, None, None, None, None, None, "unknown")
     ours, theirs = found.deltas[a], found.deltas[b]
-    to_a, to_b = found.lost(a, found.weighed(b)), found.lost(b, found.weighed(a))
+    to_a = found.lost(a, found.weighed(b)) if found.can_tell(a, b) else None
+    to_b = found.lost(b, found.weighed(a)) if found.can_tell(b, a) else None
     known = [harm for harm in (to_a, to_b) if harm is not None]
     level = level_of(max(known, default=None))
     return PairForecast(

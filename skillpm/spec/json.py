@@ -41,13 +41,14 @@ def parse(data: bytes, what: str, *, foreign: bool = False) -> Any:
     """Read a JSON document of `what`, at most 64 MB and 64 levels, no key twice, no NaN.
 
     A `foreign` one, a model's own file, is read as transformers reads it: NaN and Infinity are
-    numbers, and of a key that stands twice the last counts. Linear in the size of `data`. Raises
-    `SpecError` naming the limit that does not hold.
+    numbers, and of a key that stands twice the last counts. A byte order mark before it is skipped.
+    Linear in the size of `data`. Raises `SpecError` naming the limit that does not hold.
     """
     if len(data) > SIZE_LIMIT:
         raise SpecError(f"{what} is {len(data)} bytes; at most {SIZE_LIMIT} are read")
     try:
-        document = json.loads(data.decode(), **({} if foreign else _STRICT))
+        text = data.decode("utf-8-sig" if foreign else "utf-8")
+        document = json.loads(text, **({} if foreign else _STRICT))
     except UnicodeDecodeError as problem:
         raise SpecError(f"{what} is not UTF-8: {problem.reason} at {problem.start}") from problem
     except RecursionError as problem:

@@ -9,19 +9,21 @@ from skillpm.errors import SpecError
 from skillpm.spec.conflict import ConflictMarkerError, marker_line
 from skillpm.spec.json import DEPTH_LIMIT, check_depth
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors of Windows begin a file of UTF-8 with; it is no part of the document."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SIZE_LIMIT = 64_000_000
 
 
 def parse(text: str, what: str) -> dict[str, Any]:
-    """Read a TOML document of `what`, at most 64 levels deep. Raises `SpecError` with the place.
+    """Read a TOML document of `what`, at most 64 levels deep; a byte order mark is skipped.
 
-    Raises `ConflictMarkerError` where it is no TOML because of a merge.
+    Raises `SpecError` with the place, `ConflictMarkerError` where it is no TOML because of a merge.
     """
     if len(text) > SIZE_LIMIT:
         raise SpecError(f"{what} is longer than {SIZE_LIMIT} characters")
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except RecursionError as problem:
         raise SpecError(f"{what} is nested deeper than {DEPTH_LIMIT} levels") from problem
     except ValueError as problem:  # also an integer of more digits than Python reads

@@ -121,3 +121,35 @@ def test_many_pairs_are_cut_to_the_worst(market: World, models: Models) -> None:
         market.ask("install", market.pack(models.tuned("norm", 5), f"acme/n{number}", "1.0.0"))
     shown = market.run("install", "acme/tone", "--dry-run").out
     assert "and 2 pairs with no more harm: `--explain` shows all" in shown
+
+
+def test_an_install_that_is_forecast_to_hurt_says_so_with_the_ways_out(market: World) -> None:
+    shown = market.run("install", "acme/tone", "-y")
+    assert shown.code == 0
+    assert "warning: `acme/math` is forecast to lose" in shown.err
+    assert 'mode = "routed"' in shown.err
+    assert "--guard" in shown.err
+    assert set(market.installed()) == {"acme/math", "acme/tone"}
+
+
+def test_a_person_who_does_not_go_on_has_changed_nothing(
+    market: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(question: str) -> bool:
+        asked.append(question)
+        return False
+
+    monkeypatch.setattr("skillpm.cli.state.can_ask", lambda: True)
+    monkeypatch.setattr("skillpm.cli.state.confirm", refuse)
+    shown = market.run("install", "acme/tone")
+    assert shown.code == 1
+    assert "`acme/math` is forecast to lose" in asked[0]
+    assert "nothing was changed" in shown.err
+    assert market.installed() == {"acme/math": "1.0.0"}
+
+
+def test_routed_skills_are_installed_without_a_warning(market: World) -> None:
+    market.file.write_text(market.file.read_text() + '\n[graft]\nmode = "routed"\n')
+    assert "warning" not in market.run("install", "acme/tone").err

@@ -214,3 +214,29 @@ def test_an_install_that_was_cut_off_between_its_files_is_completed_first(
     team.file.write_text(team.file.read_text().replace('"acme/tone" = "^1.0.0"\n', ""))
     said = team.fail("bundle", team.folder / "newer.skillbundle", code=1, kind="state")
     assert "there is no environment to bundle" in said
+
+
+def test_a_project_from_a_bundle_can_be_added_to(bundle: Path, away: Away, models: Models) -> None:
+    world = away.world
+    world.ask("install", "--from", bundle, "--base", away.base)
+    added = world.pack(models.tuned("mlp", seed=5), "acme/text", "1.0.0")
+    world.ask("install", added)
+    assert set(world.installed()) == {"acme/math", "acme/sql", "acme/text"}
+    assert "acme/math" not in [one["skill"] for one in world.ask("search", "")["results"]]
+    world.ask("uninstall", "acme/text")
+    world.ask("install", "acme/text")
+    assert world.installed()["acme/math"] == "1.0.0"
+
+
+def test_what_is_locked_is_known_though_its_registry_is_away(
+    bundle: Path, away: Away, models: Models
+) -> None:
+    world = away.world
+    world.ask("install", "--from", bundle, "--base", away.base)
+    away_registry = f'\n[registries.corp]\nurl = "{world.folder}/gone"\nnamespaces = ["acme"]\n'
+    world.file.write_text(world.file.read_text() + away_registry)
+    world.ask("lock")
+    added = world.pack(models.tuned("mlp", seed=5), "beta/text", "1.0.0")
+    world.ask("install", added)
+    assert set(world.installed()) == {"acme/math", "acme/sql", "beta/text"}
+    assert "gone" in world.fail("install", "acme/other", code=5, kind="registry")

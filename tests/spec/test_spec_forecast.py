@@ -6,7 +6,14 @@ from spec_documents import ENTRY, A, manifest_plain
 
 from skillpm.delta.sketch import encode_sketch
 from skillpm.spec import json
-from skillpm.spec.forecast import Forecast, forecast, harm, level_of, recorded_gain
+from skillpm.spec.forecast import (
+    Forecast,
+    forecast,
+    harm,
+    level_of,
+    recorded_gain,
+    share_text,
+)
 from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.names import SkillName
 from skillpm.spec.overlap import BUCKETS
@@ -190,3 +197,33 @@ def test_a_huge_sketch_is_a_forecast_of_great_harm_and_no_crash() -> None:
 ])  # fmt: skip
 def test_a_level_is_a_band_of_the_share_that_is_lost(share: float | None, word: str) -> None:
     assert level_of(share) == word
+
+
+OTHER = {"footprint": [{**ENTRY, "tensor": "elsewhere"}]}
+
+
+def test_without_a_recorded_gain_skills_that_share_no_tensor_have_no_forecast() -> None:
+    bare = {"capabilities": []}
+    found = told(skill("a", EAST, **bare), skill("b", 9 * NORTH, **bare, **OTHER))
+    (pair,) = found.pairs
+    assert (pair.overlap, pair.harm_to_a, pair.harm_to_b, pair.level) == (
+        0.0,
+        None,
+        None,
+        "unknown",
+    )
+    assert {one.level for one in found.skills} == {"unknown"}
+
+
+def test_a_recorded_gain_is_a_measure_also_where_no_tensor_is_shared() -> None:
+    found = told(skill("a", EAST, **gained(1.0)), skill("b", NORTH, capabilities=[], **OTHER))
+    (pair,) = found.pairs
+    assert pair.harm_to_a == pytest.approx(1.0)
+    assert pair.harm_to_b is None
+
+
+@pytest.mark.parametrize(
+    ("harm", "text"), [(None, "an unknown share"), (0.6, "about 60 %"), (7.0, "all")]
+)
+def test_no_more_than_all_of_a_gain_can_be_lost(harm: float | None, text: str) -> None:
+    assert share_text(harm) == text
