@@ -102,6 +102,7 @@ def test_a_blob_that_was_damaged_is_never_grafted(world: World, base: Path) -> N
     for blob in (world.home / "store" / "sha256").rglob("*"):
         if blob.is_file() and blob.stat().st_size > 4000:
             blob.write_bytes(blob.read_bytes()[:-1] + b"\x00")
+    (world.home / "registry").rename(world.home / "gone")
     world.fail("graft", code=3, kind="integrity")
     assert not (world.project / "graft").exists()
     found = world.ask("audit", code=3)["findings"][0]
