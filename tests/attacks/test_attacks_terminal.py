@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from attack_worlds import Forge
@@ -28,24 +27,25 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def hostile(path: Path) -> Forge:
-    """A pack whose every free text is hostile; all its digests hold."""
-    forge = forge_of(path)
-    _texts(forge.manifest)
-    for key in ("summary", "license"):
-        forge.manifest[key] = ESCAPE
-    forge.manifest["authors"] = [ESCAPE]
+    """A pack whose every text is hostile; all its digests hold."""
+    forge = claiming(path)
+    for summary in forge.manifest["compression"]["modules"].values():
+        summary["codec"] = ESCAPE
     forge.manifest["created"] = ESCAPE
-    forge.manifest["base"] |= {"name": ESCAPE, "architecture": ESCAPE}
+    forge.manifest["base"]["architecture"] = ESCAPE
     forge.manifest["compression"] |= {"scheme": ESCAPE, "settings": {ESCAPE: ESCAPE}}
-    forge.manifest["provenance"] |= {"method": ESCAPE, "sources": [ESCAPE], "tool": ESCAPE}
     forge.image["annotations"] = {"org.opencontainers.image.title": ESCAPE}
     return forge
 
 
-def _texts(manifest: dict[str, Any]) -> None:
-    manifest[ESCAPE] = ESCAPE
-    for summary in manifest["compression"]["modules"].values():
-        summary["codec"] = ESCAPE
+def claiming(path: Path) -> Forge:
+    """A pack whose every text that only its author can know is hostile: it can be installed."""
+    forge = forge_of(path)
+    forge.manifest |= {ESCAPE: ESCAPE, "summary": ESCAPE, "license": ESCAPE, "authors": [ESCAPE]}
+    forge.manifest["base"]["name"] = ESCAPE
+    forge.manifest["provenance"] |= {"method": ESCAPE, "sources": [ESCAPE], "tool": ESCAPE}
+    del forge.image["annotations"]
+    return forge
 
 
 def advisory(folder: Path) -> Path:
@@ -103,9 +103,14 @@ def harmless(outcome: Outcome) -> None:
 
 def test_no_command_prints_what_a_terminal_obeys(world: World, models: Models) -> None:
     base, tuned = models.tuned("mlp")
-    pack = hostile(world.pack((base, tuned), "acme/math", "1.0.0"))
-    path = pack.write(world.folder / "hostile.skillpack")
+    honest = world.pack((base, tuned), "acme/math", "1.0.0")
+    refused = hostile(honest).write(world.folder / "hostile.skillpack")
+    path = claiming(honest).write(world.folder / "claiming.skillpack")
     harmless(world.run("init", "--base", base))
+    for command in (("inspect", refused), ("verify", refused), ("install", refused)):
+        harmless(world.run(*command))
+        harmless(world.run(*command, "--json"))
+    assert world.installed() == {}
     for command in commands(world, path, base):
         harmless(world.run(*command))
         harmless(world.run(*command, "--json"))
