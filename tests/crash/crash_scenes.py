@@ -94,7 +94,7 @@ class Stages:
         self._stage("made", "published", f"init --base {BASE}")
         # What nothing needs any more, and is too young for `gc`, lies in the store of most stages.
         self._stage("full", "made", "install acme/math", f"install {files['sql-1.0.0']}",
-                    "install acme/code", "uninstall acme/code", "gc --keep 1",
+                    "install acme/code", "uninstall acme/code", "gc --keep 1 -y",
                     f"publish {files['math-1.1.0']}")  # fmt: skip
         self._stage("grafted", "full", "graft", "uninstall acme/sql")
         self._stage("emptied", "full", "uninstall acme/math acme/sql")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from skillpm_world import World, run_here, snapshot
-from tiny_models import Models, Pair
+from tiny_models import Models, Pair, copy_model, rewrite
 
 from skillpm.environment.known import KnownProjects
 from skillpm.journal.owner import this_process
@@ -161,16 +161,13 @@ def test_a_lock_alone_holds_its_packs(upgraded: World) -> None:
     upgraded.graft_root()
 
 
-def test_packs_below_others_are_held_by_them(
-    world: World, models: Models, pair: Pair, tmp_path: Path
-) -> None:
+def test_packs_below_others_are_held_by_them(world: World, pair: Pair, tmp_path: Path) -> None:
     world.init(pair[0])
     world.publish(pair, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
-    world.graft_root("-o", tmp_path / "lower")
-    world.publish(
-        (pair[0], models.tuned("attn", seed=2)[1]), "acme/top", "1.0.0", "--over", "acme/math"
-    )
+    top = copy_model(pair[1], tmp_path / "top")
+    rewrite(top, lambda tensors: tensors["model.norm.weight"].add_(0.5))
+    world.publish((pair[0], top), "acme/top", "1.0.0", "--over", "acme/math")
     world.ask("install", "acme/top")
     before = _blobs(world)
     assert _gc(world, "--keep", "1")["freed_blobs"] == 0
