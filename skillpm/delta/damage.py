@@ -6,6 +6,8 @@ from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 
 Specs = Mapping[str, TensorSpec]
+_PLACEHOLDER = (0,)
+"""The shape of what ZeRO-3 leaves in the place of a tensor of any rank."""
 
 
 def check_no_damage(base: Specs, tuned: Specs) -> None:
@@ -17,10 +19,10 @@ def check_no_damage(base: Specs, tuned: Specs) -> None:
     """
     for name, spec in tuned.items():
         before = base.get(name)
-        if before is not None and before.nbytes and not spec.nbytes:
+        if before is not None and before.nbytes and spec.shape == _PLACEHOLDER:
             raise GraftError(
-                f"`{name}` of the tuned model is empty: its shape is {list(spec.shape)}, the "
-                f"base's {list(before.shape)}; ZeRO-3 saves such placeholders",
+                f"`{name}` of the tuned model is empty: its shape is [0], the base's "
+                f"{list(before.shape)}; ZeRO-3 saves such placeholders",
                 hint="gather the weights before saving: `stage3_gather_16bit_weights_on_model_save`"
                 " in DeepSpeed's config, or `zero_to_fp32.py` on its checkpoint",
             )

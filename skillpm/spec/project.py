@@ -1,7 +1,6 @@
 """The project file, `skillpm.toml`: what the person asks for."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import (
@@ -10,7 +9,6 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from skillpm.errors import Problems, SpecError
@@ -127,16 +125,6 @@ class GraftTable(Document):
     settings: dict[str, Scalar] = Field(default_factory=dict)
     precedence: list[SkillNameField] = Field(default_factory=list)
     """Which skills win among near-equal router signatures, the first first."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keys_are_known(cls, plain: Any) -> Any:
-        unknown = sorted(set(plain) - set(cls.model_fields)) if isinstance(plain, dict) else []
-        if unknown:
-            near = get_close_matches(unknown[0], cls.model_fields, n=1)
-            meant = f"; did you mean `{near[0]}`?" if near else ""
-            raise ValueError(f"`[graft]` has no key {unknown[0]!r}{meant}")
-        return plain
 
     @field_validator("precedence")
     @classmethod

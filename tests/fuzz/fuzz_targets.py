@@ -58,7 +58,7 @@ from skillpm.spec.probes import parse_probes
 from skillpm.spec.project import parse_project
 from skillpm.spec.requirements import Requirement, VersionRange
 from skillpm.spec.savedindex import parse_index
-from skillpm.spec.sidefiles import check_name, forbid_code, merge_patch
+from skillpm.spec.sidefiles import PATCHED, check_content, check_name, merge_patch
 from skillpm.spec.versions import Version
 
 
@@ -116,8 +116,10 @@ def _plain_json(data: bytes) -> object:
 
 
 def _side(data: bytes) -> object:
-    patch = json.parse_object(data, "config.json")
-    return forbid_code(patch, "config.json")
+    patch = json.parse_object(data, "a side file")
+    for name in (*PATCHED, "processor_config.json", "special_tokens_map.json"):
+        check_content(name, patch, keys=patch.keys(), patch=True)
+    return patch
 
 
 def _keys(data: bytes) -> object:

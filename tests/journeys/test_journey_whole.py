@@ -48,7 +48,7 @@ def test_the_same_journey_reads_well_for_people(world: World, models: Models) ->
     for arguments, expected in [
         (("publish", path), "published acme/math 1.0.0 sha256:"),
         (("publish", path), "already there, and the same: acme/math 1.0.0"),
-        (("search", "math"), "acme/math    1.0.0\n"),
+        (("search", "math"), "acme/math    1.0.0  never here\n"),
         (("show", "acme/math"), "lossless"),
         (("inspect", path), "attention"),
         (("verify", path), "acme/math 1.0.0"),

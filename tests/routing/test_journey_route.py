@@ -192,7 +192,7 @@ def test_a_forged_signature_is_refused_by_install_and_nothing_changes(
     for signature in (b"no signature", honest[:-2], other, honest + bytes(1 << 21)):
         lie = forged(packs["sums"], signature)
         said = world.fail("install", lie, "-y", code=3, kind="integrity")
-        assert "router signature of acme/sums" in said
+        assert "router signature" in said
         assert world.ask("list")["skills"] == []
         assert (world.project / "skillpm.toml").read_text() == before
         (world.home / "registry").rename(world.folder / f"registry-{len(signature)}")
@@ -227,6 +227,7 @@ def test_an_unsound_signature_that_is_installed_is_left_out_and_named(
     lie = scaled_backgrounds(packs["sums"], packs["words"])
     with monkeypatch.context() as patch:  # as a skillpm that did not look would have installed it
         patch.setattr("skillpm.flows.change.check_sound", lambda *_: None)
+        patch.setattr("skillpm.cli.state._verify_packs", None)
         world.ask("install", packs["words"], lie)
     found = world.ask("route", "select table where from join", "--explain")
     assert found["skill"] == "acme/words"
@@ -305,7 +306,9 @@ def test_a_person_who_does_not_agree_to_a_near_equal_skill_has_nothing_changed(
     world: World, packs: dict[str, Path], copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ask("install", packs["sums"])
-    monkeypatch.setattr("skillpm.cli.state._confirm", lambda _state, _question: False)
+    monkeypatch.setattr(
+        "skillpm.cli.state._confirm", lambda _state, question: "near-equal" not in question
+    )
     said = world.fail("install", copied, code=1, kind="state")
     assert "near-equal router signatures were not accepted" in said
     assert [one["skill"] for one in world.ask("list")["skills"]] == ["acme/sums"]

@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 
 from skillpm.errors import SpecError
-from skillpm.spec.probes import (
-    ITEM_LIMIT,
-    LONGEST,
-    METRICS,
-    TEXT_LIMIT,
-    Choice,
-    Sought,
-    parse_probes,
-    work,
-)
+from skillpm.spec.probe_items import TEXT_LIMIT, Choice, Sought
+from skillpm.spec.probes import ITEM_LIMIT, LONGEST, METRICS, parse_probes, work
 
 LONG = 2000
 
