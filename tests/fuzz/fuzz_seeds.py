@@ -45,13 +45,20 @@ ADVISORY = {
         "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}]}],
     }],
 }  # fmt: skip
+SIDE_FILES = {
+    "config.json": {"vocab_size": 5, "auto_map": None},
+    "generation_config.json": {"temperature": 0.5, "eos_token_id": [1, 2]},
+    "tokenizer_config.json": {"model_max_length": 5, "chat_template": "{{ messages }}"},
+    "special_tokens_map.json": {"eos_token": {"content": "</s>", "lstrip": False}},
+    "processor_config.json": {"image_size": 5, "mean": [0.5]},
+}
 GENERATION = {
     "number": 1, "created": "2026-01-01T00:00:00Z", "action": "install", "base_root": ROOT,
     "skills": [{
         "skill": "acme/x", "version": "1.0.0", "digest": ROOT, "scheme": "lossless",
         "registry": "default", "payload_bytes": 5, "weight": 0.5,
     }],
-    "wishes": {"acme/x": "^1"}, "lock": "version = 1", "format": 1,
+    "wishes": {"acme/x": {"version": "^1"}}, "lock": "version = 1", "format": 1,
 }  # fmt: skip
 PLAN = {
     "schema_version": 1, "plan": {

@@ -25,6 +25,7 @@ from fuzz_seeds import (
     PROJECT,
     ROOT,
     SAVED,
+    SIDE_FILES,
     dump,
 )
 from fuzz_target import Target
@@ -58,7 +59,7 @@ from skillpm.spec.probes import parse_probes
 from skillpm.spec.project import parse_project
 from skillpm.spec.requirements import Requirement, VersionRange
 from skillpm.spec.savedindex import parse_index
-from skillpm.spec.sidefiles import PATCHED, check_content, check_name, merge_patch
+from skillpm.spec.sidefiles import check_content, check_name, merge_patch
 from skillpm.spec.versions import Version
 
 
@@ -115,10 +116,9 @@ def _plain_json(data: bytes) -> object:
     return json.canonical(plain), merge_patch(plain, plain)
 
 
-def _side(data: bytes) -> object:
+def _side(name: str, data: bytes) -> object:
     patch = json.parse_object(data, "a side file")
-    for name in (*PATCHED, "processor_config.json", "special_tokens_map.json"):
-        check_content(name, patch, keys=patch.keys(), patch=True)
+    check_content(name, patch, keys=patch.keys(), patch=True)
     return patch
 
 
@@ -142,7 +142,8 @@ def _documents() -> Iterator[Target]:
     yield Target(
         "adapter config", partial(parse_config, what="the config"), (dump(ADAPTER),)
     )  # fmt: skip
-    yield Target("side file", _side, (b'{"vocab_size": 5, "auto_map": null}',))
+    for name, seed in SIDE_FILES.items():
+        yield Target(f"side file {name}", partial(_side, name), (dump(seed),))
     yield Target("JSON", _plain_json, (dump(manifest_plain()),))
 
 

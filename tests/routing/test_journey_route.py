@@ -195,7 +195,7 @@ def test_a_forged_signature_is_refused_by_install_and_nothing_changes(
         assert "router signature" in said
         assert world.ask("list")["skills"] == []
         assert (world.project / "skillpm.toml").read_text() == before
-        (world.home / "registry").rename(world.folder / f"registry-{len(signature)}")
+        assert not (world.home / "registry").exists()
 
 
 def scaled_backgrounds(path: Path, *others: Path) -> Path:

@@ -14,7 +14,7 @@ from skillpm.store.blobs import Store
 from skillpm.store.packs import fetch_documents, fetch_pack, is_complete, load_pack
 
 ROOT = "sha256:" + "ab" * 32
-PATCH = b'{"num_labels":2}'
+PATCH = b'{"a":2}'
 
 
 @dataclass
