@@ -24,17 +24,26 @@ class Adapter:
         """The specs of A [r, in] and B [out, r] of one module. Raises `SpecError`."""
         module = self.keys.modules[name]
         a, b = (self._factor(name, key) for key in (module.a, module.b))
-        rank = self.config.rank_of(name)
-        if a.shape[0] != b.shape[1] or a.shape[0] != rank:
+        if a.shape[0] != b.shape[1]:
             raise SpecError(
-                f"`{name}` has rank {rank} by the config of `{self.path}`, but its factors have "
-                f"shapes {list(a.shape)} and {list(b.shape)}"
+                f"the factors of `{name}` have shapes {list(a.shape)} and {list(b.shape)}: their "
+                "ranks differ"
             )
         if self.config.use_dora and module.magnitude is None:
             raise SpecError(f"`{self.path}` uses DoRA, but `{name}` has no magnitudes")
         if module.magnitude is not None and not self.config.use_dora:
             raise SpecError(f"`{name}` has magnitudes, but `{self.path}` does not use DoRA")
         return a, b
+
+    def check_rank(self, name: str) -> None:
+        """Raise `SpecError` unless a module's factors have the rank that the config gives it."""
+        a, b = self.factors(name)
+        rank = self.config.rank_of(name)
+        if a.shape[0] != rank:
+            raise SpecError(
+                f"`{name}` has rank {rank} by the config of `{self.path}`, but its factors have "
+                f"shapes {list(a.shape)} and {list(b.shape)}"
+            )
 
     def _factor(self, name: str, key: str | None) -> TensorSpec:
         assert key is not None  # noqa: S101 - `sort_keys` made sure of both factors
@@ -77,4 +86,6 @@ def open_adapter(path: Path) -> Adapter:
     adapter = Adapter(path, config, tensors, keys)
     for name in keys.modules:
         adapter.factors(name)
+        if not config.target_parameters:
+            adapter.check_rank(name)
     return adapter

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.adapters.adapter import Adapter, is_adapter, open_adapter
-from skillpm.adapters.fit import fit
+from skillpm.adapters.fit import fit, merge_keys
+from skillpm.architecture.ask import ask_facts
 from skillpm.checkpoint.model import CONFIG, Checkpoint, open_checkpoint
 from skillpm.delta.adapted import Adapted, Factored
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError, NotFoundError, SpecError
+from skillpm.flows.layout import ask_layout
 from skillpm.flows.manifest_of import Reference, Request
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import files_in, files_of
@@ -71,7 +73,9 @@ def _adapted_side(
             "stated bound",
             hint="name the base in full precision",
         )
-    fitted = fit(adapter, reference.source, config)
+    layout = ask_layout(adapter, reference.source, text)
+    tied = {} if layout else ask_facts(config).tied
+    fitted = fit(adapter, reference.source, config, layout=layout, tied=tied)
     named = _check_named_base(setting, adapter, reference, fitted.adapted)
     for note in fitted.notes:
         setting.say(f"note: {note}")
@@ -156,7 +160,7 @@ def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
             return beside(name)
         text = before(CONFIG)
         plain = json.parse_object(text or b"{}", f"the base's `{CONFIG}`", foreign=True)
-        return json.pretty({**plain, **config}, foreign=True) if config else text
+        return json.pretty(merge_keys(plain, config), foreign=True) if config else text
 
     return read
 
