@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.adapters.config import CONFIG, PICKLE, WEIGHTS, AdapterConfig, parse_config
 from skillpm.adapters.keys import Keys, Module, sort_keys
-from skillpm.checkpoint.model import INDEX, SINGLE, Checkpoint, open_checkpoint, read_small
+from skillpm.checkpoint.model import INDEX, Checkpoint, open_checkpoint, read_small
 from skillpm.delta.codecs.lowrank import DTYPES
 from skillpm.errors import NotFoundError, SpecError
 from skillpm.spec.dtypes import TensorSpec
@@ -65,9 +65,15 @@ class Adapter:
         return self.keys.modules[name]
 
 
-def is_adapter(path: Path) -> bool:
-    """Whether a folder holds a PEFT adapter and no model beside it."""
-    return (path / CONFIG).is_file() and not any((path / n).exists() for n in (SINGLE, INDEX))
+def holds_adapter(path: Path) -> bool:
+    """Whether a folder holds a PEFT adapter, with or without a model beside it."""
+    return path.is_dir() and (path / CONFIG).is_file()
+
+
+def holds_model(path: Path) -> bool:
+    """Whether a folder holds the weights of a model, other than an adapter's."""
+    others = (entry.name for entry in path.glob("*.safetensors"))
+    return (path / INDEX).exists() or any(name != WEIGHTS for name in others)
 
 
 def open_adapter(path: Path) -> Adapter:

@@ -21,10 +21,10 @@ _MODULES_LIMIT = 10_000
 _DECIDES = frozenset({
     "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
     "fan_in_fan_out", "bias", "modules_to_save", "init_lora_weights", "base_model_name_or_path",
-    "ensure_weight_tying", "target_parameters", "task_type", "auto_mapping",
+    "ensure_weight_tying", "target_parameters", "task_type", "auto_mapping", "revision",
 })  # fmt: skip
 _SAYS_NOTHING = frozenset({
-    "inference_mode", "lora_dropout", "revision", "peft_version",
+    "inference_mode", "lora_dropout", "peft_version",
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "eva_config",
     "lora_ga_config", "loftq_config", "corda_config", "megatron_core", "runtime_config",
     "qalora_group_size", "velora_config", "base_model_class", "parent_library",
@@ -67,6 +67,7 @@ class AdapterConfig(Document):
     ensure_weight_tying: bool = False
     target_parameters: Annotated[list[str], Field(max_length=_MODULES_LIMIT)] | None = None
     task_type: str | None = None
+    revision: str | None = None
     auto_mapping: dict[str, Any] | None = None
 
     @property
