@@ -1,9 +1,10 @@
 """What a pack is cut to: a tuned model, or a base with an adapter on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from skillpm.adapters.adapter import Adapter, holds_adapter, holds_model, open_adapter
 from skillpm.adapters.config import CONFIG as ADAPTER
@@ -96,7 +97,7 @@ def _adapted_side(
             hint="name the base in full precision",
         )
     layout = ask_layout(adapter, reference.source, text)
-    tied = {} if layout else ask_facts(config).tied
+    tied = {} if layout else _known_ties(adapter, config)
     fitted = fit(adapter, reference.source, config, layout=layout, tied=tied)
     named = check_named_base(setting, adapter, reference, fitted.adapted)
     for note in fitted.notes:
@@ -116,6 +117,27 @@ def _adapted_side(
     if not isinstance(scheme, Wish) and scheme.name == "lossless":
         scheme = Factored(scheme, fitted.adapted, _facts(adapter, fitted.adapted))
     return Tuned(fitted.adapted, identity, files, request, scheme)
+
+
+def _known_ties(adapter: Adapter, config: Mapping[str, Any]) -> Mapping[str, str]:
+    """What the architecture ties, where no class can be asked.
+
+    Raises `GraftError` where nothing is known of it, and the adapter changes an embedding.
+    """
+    facts = ask_facts(config)
+    shared = [name for name, module in adapter.keys.modules.items() if module.embedding]
+    shared += [
+        target
+        for target, key in adapter.keys.dense.items()
+        if len(adapter.tensors.specs[key].shape) > 1
+    ]
+    if facts.library is None and shared:
+        raise GraftError(
+            f"the adapter changes `{min(shared)}`, and the base's architecture is unknown here: "
+            "whether another tensor shares its values cannot be told",
+            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
+        )
+    return facts.tied
 
 
 def _identify(setting: Setting, base: Identity, adapted: Adapted) -> Identity:

@@ -257,3 +257,15 @@ def test_a_base_in_the_hubs_local_cache_is_compared_by_content(
     save_file(tensors, snapshot / "model.safetensors", metadata={"format": "pt"})
     text = world.fail("pack", *made.pair, *named, code=3, kind="integrity")
     assert "was trained on" in text
+
+
+def test_an_embedding_of_an_unknown_architecture_is_not_guessed_to_be_tied_or_not(
+    world: World, tmp_path: Path
+) -> None:
+    made = make(tmp_path / "made", ADAPTERS["embedding"])
+    path = made.base / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "of-my-own"}))
+    named = ("--name", "acme/skill", "--version", "1.0.0", "-o", tmp_path / "a.skillpack")
+    text = world.fail("pack", *made.pair, *named, code=1, kind="graft")
+    assert "`model.embed_tokens`" in text
+    assert "cannot be told" in text
