@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples
 TYPED := -p skillpm -p registry -p examples
 
-.PHONY: demo test test-all check format lint types contracts bench clean
+.PHONY: demo test test-all check format lint types contracts bench conformance clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m examples.demo
@@ -34,6 +34,10 @@ lint types contracts: $(VENV)/.dev
 	  types) $(BIN)/mypy $(TYPED) ;; \
 	  contracts) $(BIN)/lint-imports ;; \
 	esac
+
+# Every architecture of the list through the whole loop; writes the table of docs/compatibility.md.
+conformance: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.conformance --write docs/compatibility.md
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.startup

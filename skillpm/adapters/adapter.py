@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.adapters.config import CONFIG, PICKLE, WEIGHTS, AdapterConfig, parse_config
 from skillpm.adapters.keys import Keys, Module, sort_keys
-from skillpm.checkpoint.model import INDEX, SINGLE, Checkpoint, open_checkpoint, read_small
+from skillpm.checkpoint.model import INDEX, Checkpoint, open_checkpoint, read_small
 from skillpm.delta.codecs.lowrank import DTYPES
 from skillpm.errors import NotFoundError, SpecError
 from skillpm.spec.dtypes import TensorSpec
@@ -24,17 +24,26 @@ class Adapter:
         """The specs of A [r, in] and B [out, r] of one module. Raises `SpecError`."""
         module = self.keys.modules[name]
         a, b = (self._factor(name, key) for key in (module.a, module.b))
-        rank = self.config.rank_of(name)
-        if a.shape[0] != b.shape[1] or a.shape[0] != rank:
+        if a.shape[0] != b.shape[1]:
             raise SpecError(
-                f"`{name}` has rank {rank} by the config of `{self.path}`, but its factors have "
-                f"shapes {list(a.shape)} and {list(b.shape)}"
+                f"the factors of `{name}` have shapes {list(a.shape)} and {list(b.shape)}: their "
+                "ranks differ"
             )
         if self.config.use_dora and module.magnitude is None:
             raise SpecError(f"`{self.path}` uses DoRA, but `{name}` has no magnitudes")
         if module.magnitude is not None and not self.config.use_dora:
             raise SpecError(f"`{name}` has magnitudes, but `{self.path}` does not use DoRA")
         return a, b
+
+    def check_rank(self, name: str) -> None:
+        """Raise `SpecError` unless a module's factors have the rank that the config gives it."""
+        a, b = self.factors(name)
+        rank = self.config.rank_of(name)
+        if a.shape[0] != rank:
+            raise SpecError(
+                f"`{name}` has rank {rank} by the config of `{self.path}`, but its factors have "
+                f"shapes {list(a.shape)} and {list(b.shape)}"
+            )
 
     def _factor(self, name: str, key: str | None) -> TensorSpec:
         assert key is not None  # noqa: S101 - `sort_keys` made sure of both factors
@@ -56,9 +65,15 @@ class Adapter:
         return self.keys.modules[name]
 
 
-def is_adapter(path: Path) -> bool:
-    """Whether a folder holds a PEFT adapter and no model beside it."""
-    return (path / CONFIG).is_file() and not any((path / n).exists() for n in (SINGLE, INDEX))
+def holds_adapter(path: Path) -> bool:
+    """Whether a folder holds a PEFT adapter, with or without a model beside it."""
+    return path.is_dir() and (path / CONFIG).is_file()
+
+
+def holds_model(path: Path) -> bool:
+    """Whether a folder holds the weights of a model, other than an adapter's."""
+    others = (entry.name for entry in path.glob("*.safetensors"))
+    return (path / INDEX).exists() or any(name != WEIGHTS for name in others)
 
 
 def open_adapter(path: Path) -> Adapter:
@@ -77,4 +92,6 @@ def open_adapter(path: Path) -> Adapter:
     adapter = Adapter(path, config, tensors, keys)
     for name in keys.modules:
         adapter.factors(name)
+        if not config.target_parameters:
+            adapter.check_rank(name)
     return adapter

@@ -21,10 +21,10 @@ _MODULES_LIMIT = 10_000
 _DECIDES = frozenset({
     "peft_type", "r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
     "fan_in_fan_out", "bias", "modules_to_save", "init_lora_weights", "base_model_name_or_path",
-    "ensure_weight_tying",
+    "ensure_weight_tying", "target_parameters", "task_type", "auto_mapping", "revision",
 })  # fmt: skip
 _SAYS_NOTHING = frozenset({
-    "task_type", "auto_mapping", "inference_mode", "lora_dropout", "revision", "peft_version",
+    "inference_mode", "lora_dropout", "peft_version",
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "eva_config",
     "lora_ga_config", "loftq_config", "corda_config", "megatron_core", "runtime_config",
     "qalora_group_size", "velora_config", "base_model_class", "parent_library",
@@ -37,7 +37,6 @@ _REFUSED = {
     "trainable_token_indices": "rows of the embedding are stored apart",
     "alora_invocation_tokens": "it acts on some tokens alone, and no weights do that",
     "lora_bias": "its updates have biases of their own",
-    "target_parameters": "it targets parameters instead of modules",
     "use_qalora": "its inputs are pooled",
     "use_bdlora": "its factors are block-diagonal",
     "arrow_config": "it routes between adapters",
@@ -66,6 +65,16 @@ class AdapterConfig(Document):
     init_lora_weights: bool | str | None = True
     base_model_name_or_path: str | None = None
     ensure_weight_tying: bool = False
+    target_parameters: Annotated[list[str], Field(max_length=_MODULES_LIMIT)] | None = None
+    task_type: str | None = None
+    revision: str | None = None
+    auto_mapping: dict[str, Any] | None = None
+
+    @property
+    def model_class(self) -> str | None:
+        """The class that the adapter was trained on, where the config names it."""
+        name = (self.auto_mapping or {}).get("base_model_class")
+        return name if isinstance(name, str) else None
 
     @cached_property
     def rank_patterns(self) -> ModulePatterns:

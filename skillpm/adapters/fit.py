@@ -1,23 +1,25 @@
-"""Putting an adapter on a base: which tensors of the base its modules are, and ties of the head."""
+"""Putting an adapter on a base: which tensors of the base its modules are, and what is tied.
+
+The class of the model says it (`ModelLayout`); without transformers, the facts of the architecture
+that ship with skillpm say what is tied, and names are matched under one prefix.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from skillpm.adapters.adapter import Adapter
+from skillpm.adapters.experts import ExpertFactors, ExpertSum
+from skillpm.adapters.names import BaseNames
+from skillpm.adapters.ties import separate_ties
+from skillpm.architecture.layout import WEIGHT, ModelLayout, ParameterTarget
 from skillpm.delta.adapted import Adapted, Pending, Stored
-from skillpm.delta.match import Renaming, find_renaming
 from skillpm.delta.ports import Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 
-HEAD = "lm_head.weight"
-EMBEDDINGS = (
-    "embed_tokens.weight", "wte.weight", "word_embeddings.weight", "shared.weight",
-)  # fmt: skip
-CONV1D = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp"})
-"""Architectures whose layers store [in, out]: transformers' Conv1D."""
-_WITH_HEAD = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+_CLASSES = "architectures"
+_WHOLE = ("id2label", "label2id")
 
 
 @dataclass(frozen=True)
@@ -34,42 +36,52 @@ class _Fitting:
     adapter: Adapter
     base: Source
     config: Mapping[str, Any]
-    renaming: Renaming = field(init=False)
-    dense: dict[str, Stored] = field(init=False, default_factory=dict)
-    updates: dict[str, Pending] = field(init=False, default_factory=dict)
-    notes: list[str] = field(init=False, default_factory=list)
-
-    @property
-    def embedding(self) -> str | None:
-        """The embedding that the head is tied to: the head is not stored, and the config ties."""
-        names = self.config.get("architectures")
-        first = str(names[0]) if isinstance(names, list) and names else ""
-        ties = first.endswith(_WITH_HEAD) and self.config.get("tie_word_embeddings", True)
-        found = [name for name in self.base.specs if name.endswith(EMBEDDINGS)]
-        return found[0] if ties and HEAD not in self.base.specs and len(found) == 1 else None
+    layout: ModelLayout | None
+    names: BaseNames
+    dense: dict[str, Stored] = field(default_factory=dict)
+    updates: dict[str, Pending] = field(default_factory=dict)
 
 
-def fit(adapter: Adapter, base: Source, config: Mapping[str, Any]) -> Fitted:
+def fit(
+    adapter: Adapter,
+    base: Source,
+    config: Mapping[str, Any],
+    *,
+    layout: ModelLayout | None,
+    tied: Mapping[str, str],
+) -> Fitted:
     """Put an adapter on a base whose config.json is `config`.
 
-    Raises `GraftError` where a module is not the base's, or its factors do not fit.
+    `layout` is what the model's class says of it; where there is none, `tied` are the facts of the
+    architecture. Raises `GraftError` where a module is not the base's, or its factors do not fit.
     """
-    fitting = _Fitting(adapter, base, config)
-    fitting.renaming = find_renaming(base.specs, _wanted(adapter))
+    ties = dict(layout.tied if layout else tied)
+    names = BaseNames(base, layout, _wanted(adapter), ties)
+    fitting = _Fitting(adapter, base, config, layout, names)
     for target, key in adapter.keys.dense.items():
         _place_dense(fitting, target, key)
     for module in adapter.keys.modules:
         _place_module(fitting, module)
-    _tie(fitting)
-    adapted = Adapted(base, fitting.dense, fitting.updates)
-    return Fitted(adapted, _config_of(fitting), tuple(fitting.notes))
+    follow = adapter.config.ensure_weight_tying
+    separated = separate_ties(names, fitting.dense, fitting.updates, follow=follow)
+    notes = tuple(
+        f"the base ties `{name}` to `{source}`, and the adapter changes one of them: "
+        f"the pack carries `{name}` as a tensor of its own"
+        for name, source in separated.items()
+    )
+    keys = _config_of(fitting, untied=bool(separated))
+    return Fitted(Adapted(base, fitting.dense, fitting.updates), keys, notes)
+
+
+def wanted_names(adapter: Adapter) -> list[str]:
+    """The tensors that an adapter speaks of, as the model of its class has them."""
+    return sorted(_wanted(adapter))
 
 
 def _wanted(adapter: Adapter) -> dict[str, TensorSpec]:
-    """The names that the adapter speaks of, as a model of its class would have them."""
     wanted = {target: adapter.tensors.specs[key] for target, key in adapter.keys.dense.items()}
     for module in adapter.keys.modules:
-        name = f"{module}.weight"
+        name = f"{module}{WEIGHT}"
         a, b = adapter.factors(module)
         wanted[name] = TensorSpec(name, a.dtype, (b.shape[0], a.shape[1]))
     return wanted
@@ -77,35 +89,34 @@ def _wanted(adapter: Adapter) -> dict[str, TensorSpec]:
 
 def _place_dense(fitting: _Fitting, target: str, key: str) -> None:
     adapter = fitting.adapter
-    name = fitting.renaming.to_graft(target)
+    name = fitting.names.of(target)
     stored = Stored(adapter.tensors, key)
     if name in fitting.base.specs:
         if not stored.is_like(Stored(fitting.base, name)):
             fitting.dense[name] = stored
         return
     saved = adapter.config.modules_to_save or []
-    if target != HEAD and not any(module in target for module in saved):
-        raise GraftError(
-            f"the adapter holds {key!r}, but the base has no `{name}`",
-            hint="name the base that the adapter was trained on",
-        )
+    if target not in fitting.names.tied and not any(module in target for module in saved):
+        raise fitting.names.missing(f"the adapter holds {key!r}", target)
     fitting.dense[name] = stored
 
 
 def _place_module(fitting: _Fitting, module: str) -> None:
-    adapter = fitting.adapter
-    name = fitting.renaming.to_graft(f"{module}.weight")
+    adapter, layout = fitting.adapter, fitting.layout
+    if layout is not None and module in layout.parameters:
+        _place_parameter(fitting, module, layout.parameters[module])
+        return
+    adapter.check_rank(module)
+    target = f"{module}{WEIGHT}"
+    name = fitting.names.of(target)
     a, b = adapter.factors(module)
-    head = name == HEAD and name not in fitting.base.specs
-    if head and name not in fitting.dense and fitting.embedding is not None:
-        fitting.dense[name] = Stored(fitting.base, fitting.embedding)
+    anchor = fitting.names.anchor(target)
+    if name not in fitting.base.specs and name not in fitting.dense and anchor is not None:
+        fitting.dense[name] = Stored(fitting.base, anchor)
     stored = fitting.dense.get(name)
     spec = stored.spec if stored else fitting.base.specs.get(name)
     if spec is None:
-        raise GraftError(
-            f"the adapter targets `{module}`, but the base has no `{name}`",
-            hint="name the base that the adapter was trained on",
-        )
+        raise fitting.names.missing(f"the adapter targets `{module}`", target)
     embedding = adapter.module(module).embedding
     transposed = _is_transposed(fitting, module, spec, (b.shape[0], a.shape[1]))
     magnitude = adapter.module(module).magnitude
@@ -122,54 +133,109 @@ def _place_module(fitting: _Fitting, module: str) -> None:
 def _is_transposed(
     fitting: _Fitting, module: str, spec: TensorSpec, shape: tuple[int, int]
 ) -> bool:
-    """Whether the base stores the module as [in, out]; a square matrix is told by its model.
+    """Whether the base stores the module as [in, out]: the module's own class says it.
 
-    PEFT writes one `fan_in_fan_out` for all modules: that of the last it met.
+    PEFT writes one `fan_in_fan_out` for all modules, that of the last it met; it is read only
+    where the class cannot be asked and the matrix is square.
     """
     if spec.shape == (shape[1], shape[0]) != shape:
         return True
-    if shape[0] != shape[1] or module.endswith("lm_head"):
-        return False
-    return fitting.adapter.config.fan_in_fan_out or fitting.config.get("model_type") in CONV1D
+    kind = fitting.layout.modules.get(module) if fitting.layout else None
+    if kind is not None:
+        return kind == "conv1d"
+    tied = f"{module}{WEIGHT}" in fitting.names.tied
+    return shape[0] == shape[1] and not tied and fitting.adapter.config.fan_in_fan_out
 
 
-def _tie(fitting: _Fitting) -> None:
-    """Keep head and embedding tied where the adapter gives both the same; else write both.
-
-    A model that is loaded ties them again, so what a head gets by itself must be a tensor, and
-    `tie_word_embeddings` false: a graft sees to that.
-    """
-    embedding, dense, updates = fitting.embedding, fitting.dense, fitting.updates
-    if embedding is None:
+def _place_parameter(fitting: _Fitting, module: str, target: ParameterTarget) -> None:
+    """Place the update of a parameter that is no module's weight: of all experts of a mixture."""
+    adapter, layout = fitting.adapter, fitting.layout
+    a, b = adapter.factors(module)
+    if target.experts == 1:
+        sides = Stored(adapter.tensors, a.name), Stored(adapter.tensors, b.name)
+        name = fitting.names.of(target.tensor)
+        if name not in fitting.base.specs:
+            raise fitting.names.missing(f"the adapter targets `{target.tensor}`", target.tensor)
+        fitting.updates[name] = Pending(*sides, target.scale, transposed=False)
         return
-    moved = embedding in dense or embedding in updates
-    tied = fitting.adapter.config.ensure_weight_tying or _is_resized(fitting, embedding)
-    if HEAD in updates and embedding in updates and tied:
-        del updates[HEAD], dense[HEAD]
-    elif HEAD in dense and HEAD not in updates:
-        origin = dense.get(embedding) or Stored(fitting.base, embedding)
-        if embedding not in updates and dense[HEAD].is_like(origin):
-            del dense[HEAD]
-    elif moved and HEAD not in dense and not tied:
-        dense[HEAD] = Stored(fitting.base, embedding)
-    if HEAD in dense:
-        fitting.notes.append(
-            f"the base ties `{HEAD}` to `{embedding}`, and the adapter changes one of them: "
-            "the pack carries the head as a tensor of its own"
-        )
+    factors = ExpertFactors(adapter.tensors, a, b, target)
+    parts = layout.fused.get(target.tensor) if layout else None
+    if parts is None:
+        name = fitting.names.of(target.tensor)
+        if name not in fitting.base.specs:
+            raise fitting.names.missing(f"the adapter targets `{target.tensor}`", target.tensor)
+        fitting.dense[name] = Stored(ExpertSum(fitting.base, name, factors), name)
+        return
+    _place_experts(fitting, factors, parts)
 
 
-def _is_resized(fitting: _Fitting, name: str) -> bool:
-    stored = fitting.dense.get(name)
-    return stored is not None and stored.spec.shape != fitting.base.specs[name].shape
+def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[str]]) -> None:
+    """Each expert's share of the update, where a checkpoint stores experts apart."""
+    target, row = factors.target, 0
+    for part in parts:
+        if not target.swapped or len(part) != target.experts:
+            raise GraftError(
+                f"`{target.tensor}` is made of {len(part)} tensors of the base, in an order that "
+                "an adapter's factors cannot be cut to",
+                hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
+            )
+        rows = fitting.base.specs[part[0]].shape[0]
+        for expert, name in enumerate(part):
+            sides = factors.side_a(expert), factors.side_b(expert, (row, row + rows))
+            first, second = (Stored(factors, side) for side in sides)
+            fitting.updates[name] = Pending(first, second, target.scale, transposed=False)
+        row += rows
+    if row != factors.b.shape[0]:
+        raise GraftError(f"{factors.b.name!r} has {factors.b.shape[0]} rows, and the base {row}")
 
 
-def _config_of(fitting: _Fitting) -> dict[str, Any]:
-    """`vocab_size`, where the embedding that it counts was resized."""
-    found: dict[str, Any] = {}
-    for name in fitting.dense:
-        if name.endswith(EMBEDDINGS) and name in fitting.base.specs:
-            before, after = fitting.base.specs[name].shape[0], fitting.dense[name].spec.shape[0]
-            if before != after and fitting.config.get("vocab_size") == before:
-                found["vocab_size"] = after
-    return found
+def _config_of(fitting: _Fitting, *, untied: bool) -> dict[str, Any]:
+    """What the tuned model's config has otherwise: labels, class, `vocab_size`, separated ties."""
+    layout, keys = fitting.layout, dict[str, Any]()
+    for name, stored in fitting.dense.items():
+        before = fitting.base.specs.get(name)
+        if before and before.shape[0] != stored.spec.shape[0]:
+            _count(fitting.config, keys, before.shape[0], stored.spec.shape[0])
+    if layout is None:
+        return keys
+    for target, axis in layout.labels.items():
+        head = fitting.dense.get(fitting.names.of(target))
+        if head is not None:
+            keys |= _labels_of(fitting.config, head.spec.shape[axis])
+    if any(name not in fitting.base.specs for name in fitting.dense) and layout.labels:
+        keys[_CLASSES] = [layout.model_class]
+    return merge_keys(keys, layout.untied) if untied else keys
+
+
+def _count(config: Mapping[str, Any], keys: dict[str, Any], before: int, after: int) -> None:
+    """Change every `vocab_size` of a config, and of its parts, that counts resized rows."""
+    for key, value in config.items():
+        if key == "vocab_size" and value == before:
+            keys[key] = after
+        elif isinstance(value, dict):
+            below: dict[str, Any] = {}
+            _count(value, below, before, after)
+            if below:
+                keys[key] = merge_keys(keys.get(key, {}), below)
+
+
+def _labels_of(config: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """The labels as transformers names them, unless the base's config has as many."""
+    known = config.get("id2label")
+    if isinstance(known, dict) and len(known) == count:
+        return {}
+    names = {number: f"LABEL_{number}" for number in range(count)}
+    return {
+        "id2label": {str(number): name for number, name in names.items()},
+        "label2id": {name: number for number, name in names.items()},
+    }
+
+
+def merge_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with the keys of another put in, part by part; labels are replaced whole."""
+    merged = dict(before)
+    for key, value in after.items():
+        below = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(below, dict) and key not in _WHOLE
+        merged[key] = merge_keys(below or {}, value) if nested else value
+    return merged

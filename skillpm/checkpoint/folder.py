@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skillpm.checkpoint.damage import is_broken_link, missing_file
-from skillpm.checkpoint.model import INDEX, Checkpoint
+from skillpm.checkpoint.model import ADAPTER, INDEX, Checkpoint
 from skillpm.files.errors import kind_of
 from skillpm.files.folder import Folder
 from skillpm.files.tree import entries
@@ -66,8 +66,13 @@ def small_files_in(place: Path) -> Iterator[Path]:
 
 
 def _is_weight(path: Path) -> bool:
-    """Other forms of the model's weights; a subfolder's safetensors are a module of their own."""
+    """Other forms of the model's weights; a subfolder's safetensors are a module of their own.
+
+    An adapter beside the weights is no part of the model, and its config alone fails to load.
+    """
     name = path.name
+    if name == ADAPTER:
+        return len(path.parts) == 1
     if path.suffix == ".safetensors":
         return len(path.parts) == 1
     return path.suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or name == INDEX

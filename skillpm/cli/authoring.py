@@ -128,6 +128,9 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
 @click.option(
     "--over", multiple=True, metavar="REF", help="Packs that TUNED was trained on top of."
 )
+@click.option(
+    "--tuned-is", type=click.Choice(["model", "adapter"]), help="Which of both TUNED is, if both."
+)
 @click.option("--cast", is_flag=True, help="Round TUNED to the base's dtype first.")
 @click.option("--summary", default="", help="One line for `search`.")
 @click.option("--license", "license_", metavar="SPDX", help="The licence, as an SPDX expression.")
@@ -181,6 +184,7 @@ def _request(asked: dict[str, Any]) -> "Request":
         attach=_attached(asked),
         method=asked["method"],
         data=asked["data"],
+        tuned_is=asked["tuned_is"],
         **{key: asked[key] for key in same},
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skillpm.checkpoint.folder import STAMP, small_files
-from skillpm.checkpoint.model import CONFIG, INDEX, Checkpoint, Shard, open_shard
+from skillpm.checkpoint.model import INDEX, Checkpoint, Shard, open_shard
 from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
@@ -20,8 +20,6 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, merkle_root
 from skillpm.spec.safetensors import dump_header, layout
 
-_EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "shared.weight")
-_HEAD = "lm_head.weight"
 _FILES = 2
 """Files in flight."""
 
@@ -77,7 +75,7 @@ def assemble(setting: Setting, assembly: Assembly, folder: Path) -> Written:
     shards = shards_of(assembly)
     leaves, total = _write_shards(setting, assembly, folder, shards)
     check_composed(assembly.composition, assembly.identity, leaves)
-    small = small_contents(assembly, shards, leaves)
+    small = small_contents(assembly, shards)
     for name, data in small.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
@@ -211,14 +209,9 @@ def header_of(composition: Composition, shard: Shard, tensors: Collection[str]) 
     return dump_header(layout(specs), shard.header.metadata)
 
 
-def small_contents(
-    assembly: Assembly, shards: Mapping[str, list[str]], leaves: Mapping[str, Digest]
-) -> dict[str, bytes]:
+def small_contents(assembly: Assembly, shards: Mapping[str, list[str]]) -> dict[str, bytes]:
     """Index, side files, and all small files of the base that no side file replaces or removes."""
     contents = {name: data for name, data in assembly.side.items() if data is not None}
-    untied = _untied(assembly, leaves, contents.get(CONFIG))
-    if untied is not None:
-        contents[CONFIG] = untied
     if assembly.base.index is not None:
         contents[INDEX] = json.pretty(_index(assembly, shards))
     for path in small_files(assembly.base):
@@ -236,23 +229,6 @@ def _index(assembly: Assembly, shards: Mapping[str, list[str]]) -> dict[str, Any
     index["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "total_size": total}
     index["weight_map"] = {t: name for name, tensors in shards.items() for t in tensors}
     return index
-
-
-def _untied(assembly: Assembly, leaves: Mapping[str, Digest], config: bytes | None) -> bytes | None:
-    """The config with `tie_word_embeddings` false, where the graft separates head and embedding.
-
-    A head that is stored and differs would else be overwritten by the embedding on loading.
-    """
-    if not assembly.composition.touched:
-        return None
-    plain = json.parse_object(config, CONFIG, foreign=True) if config else assembly.base.config
-    heads = [name for name in leaves if name.endswith(_HEAD)]
-    embeddings = [name for name in leaves if name.endswith(_EMBEDDINGS)]
-    if plain is None or not heads or not embeddings or not plain.get("tie_word_embeddings", True):
-        return None
-    if leaves[heads[0]] in {leaves[name] for name in embeddings}:
-        return None
-    return json.pretty({**plain, "tie_word_embeddings": False}, foreign=True)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -19,9 +19,10 @@ from skillpm.flows.base import check_footprint, footprint_fits, open_base
 from skillpm.flows.begin import tidy
 from skillpm.flows.compose import opened
 from skillpm.flows.lower import find_pack, with_lower
-from skillpm.flows.peft import Lowered, Sum, Wanted, lower, write_peft
+from skillpm.flows.peft import Lowered, Sum, Wanted, lower
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.flows.write_peft import write_peft
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity

@@ -59,6 +59,7 @@ class Request:
     attach: tuple["Attach", ...] = ()
     attached: tuple["Attached", ...] = ()
     cast: bool = False
+    tuned_is: str | None = None
     method: str | None = None
     sources: tuple[str, ...] = ()
     data: tuple[str, ...] = ()

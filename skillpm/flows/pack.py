@@ -63,7 +63,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     tidy(setting)
     if request.license is not None:
         request = replace(request, license=normal_licence(request.license))
-    base, found = open_model(request.base), find_tuned(request.tuned)
+    base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
     lower = _lower(setting, request, base)
     reference = _reference(setting, base, lower)
     side = tuned_side(setting, request, found, reference, scheme)

@@ -1,17 +1,10 @@
 """The PEFT adapter of a skill: which tensors a LoRA carries, at which rank, and what is lost."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import sqrt
-from pathlib import Path
-from typing import Any
 
-from skillpm.adapters.config import CONFIG, WEIGHTS
-from skillpm.adapters.fit import CONV1D
-from skillpm.adapters.keys import PREFIX
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
 from skillpm.delta.extract import (
     RANKS,
@@ -23,17 +16,14 @@ from skillpm.delta.extract import (
     deltas,
     energy,
     exact_form,
-    pad_bytes,
     svd_form,
 )
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.packs import OpenPack
 from skillpm.errors import GraftError
+from skillpm.flows.peft_targets import PeftTargets, find_targets
 from skillpm.flows.setting import Setting
-from skillpm.spec import json
 from skillpm.spec.dtypes import TensorSpec, is_float
-
-_WEIGHT = ".weight"
 
 
 @dataclass(frozen=True)
@@ -73,6 +63,7 @@ class Lowered:
     total_residual: float | None
     kinds: tuple[KindLoss, ...]
     left_out: tuple[LeftOut, ...]
+    targets: PeftTargets
 
 
 @dataclass(frozen=True)
@@ -91,9 +82,13 @@ def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
     """
     limit = wanted.rank or RANKS[-1]
     carried, rest = _split(whole)
+    targets = find_targets(whole.base, carried)
+    rest |= targets.refused
+    carried = [name for name in carried if name in targets.modules]
     if not carried:
         raise GraftError(
-            "the skill changes no matrix of a linear layer: a LoRA carries nothing of it",
+            "the skill changes no matrix of a layer that PEFT adapts: a LoRA carries nothing "
+            f"of it{_first_reason(rest)}",
             hint="`--format merged` writes the whole model",
         )
     if rest and not wanted.partial:
@@ -110,7 +105,11 @@ def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
         forms[name] = _form(whole, name, limit)
         advance(whole.base.specs[name].nbytes)
     rank = wanted.rank or best_rank(list(forms.values()), wanted.residual)
-    return _measured(forms, rank, _left_out(whole, rest, forms))
+    return _measured(forms, rank, _left_out(whole, rest, forms), targets)
+
+
+def _first_reason(rest: dict[str, str]) -> str:
+    return "".join(f"; `{name}`: {reason}" for name, reason in list(rest.items())[:1])
 
 
 def _split(whole: Sum) -> tuple[list[str], dict[str, str]]:
@@ -158,7 +157,9 @@ def _left_out(whole: Sum, rest: dict[str, str], forms: dict[str, LowForm]) -> tu
     )
 
 
-def _measured(forms: dict[str, LowForm], rank: int, left_out: tuple[LeftOut, ...]) -> Lowered:
+def _measured(
+    forms: dict[str, LowForm], rank: int, left_out: tuple[LeftOut, ...], targets: PeftTargets
+) -> Lowered:
     kinds: dict[str, list[LowForm]] = {}
     for name, form in forms.items():
         kinds.setdefault(kind_of(name), []).append(form)
@@ -169,66 +170,9 @@ def _measured(forms: dict[str, LowForm], rank: int, left_out: tuple[LeftOut, ...
     share = sum(one.share or 0.0 for one in left_out)
     numbers = all(one.share is not None for one in left_out)
     total = sqrt(residual**2 * (1 - share) + share) if numbers else None
-    return Lowered(forms, rank, residual, total, losses, left_out)
+    return Lowered(forms, rank, residual, total, losses, left_out, targets)
 
 
 def _residual(forms: list[LowForm], rank: int) -> float:
     norm = sum(form.norm for form in forms)
     return sqrt(sum(form.residual(rank) for form in forms) / norm) if norm else 0.0
-
-
-def write_peft(folder: Path, whole: Sum, lowered: Lowered, workers: int) -> None:
-    """Write the adapter's two files into an empty folder."""
-    conv = (whole.base.config or {}).get("model_type") in CONV1D
-    specs: dict[str, TensorSpec] = {}
-    sides: dict[str, tuple[LowForm, str, bool]] = {}
-    for name, form in lowered.forms.items():
-        flip = conv and not name.endswith("lm_head.weight")
-        module = f"{PREFIX}{name.removesuffix(_WEIGHT)}"
-        rows, columns = whole.base.specs[name].shape
-        width, out = (rows, columns) if flip else (columns, rows)
-        shapes = {"lora_A": (lowered.rank, width), "lora_B": (out, lowered.rank)}
-        for factor, side in (("lora_A", "right"), ("lora_B", "left")):
-            part = {"right": "left", "left": "right"}[side] if flip else side
-            key = f"{module}.{factor}.weight"
-            dtype = form.dtypes[0] if part == "left" else form.dtypes[1]
-            specs[key] = TensorSpec(key, dtype, shapes[factor])
-            sides[key] = (form, part, flip)
-
-    def chunks(key: str) -> Any:
-        form, part, flip = sides[key]
-        yield pad_bytes(form, lowered.rank, side=part, flip=flip)[1]
-
-    with ThreadPoolExecutor(workers) as pool:
-        write_shard(
-            folder / WEIGHTS,
-            specs,
-            chunks,
-            metadata={"format": "pt"},
-            pool=pool,
-            advance=lambda _bytes: None,
-        )
-    (folder / CONFIG).write_bytes(json.pretty(_config(whole.base, lowered, fan_in_fan_out=conv)))
-
-
-def _config(base: Checkpoint, lowered: Lowered, *, fan_in_fan_out: bool) -> dict[str, Any]:
-    """As PEFT writes it, within what vLLM serves: one rank, α = r, no more than factors."""
-    causal = base.architecture.endswith(("ForCausalLM", "LMHeadModel"))
-    return {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM" if causal else None,
-        "base_model_name_or_path": str(base.path.resolve()),
-        "r": lowered.rank,
-        "lora_alpha": lowered.rank,
-        "target_modules": [name.removesuffix(_WEIGHT) for name in lowered.forms],
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "fan_in_fan_out": fan_in_fan_out,
-        "use_rslora": False,
-        "use_dora": False,
-        "modules_to_save": None,
-        "init_lora_weights": True,
-        "inference_mode": True,
-        "rank_pattern": {},
-        "alpha_pattern": {},
-    }

@@ -182,7 +182,7 @@ class Reuse:
         names = [name for name, tensors in self.shards.items() if tensors]
         if len(leaves) < len(self.expected) or not all(map(self._in_place, names)):
             return None
-        small = small_contents(self.assembly, self.shards, leaves)
+        small = small_contents(self.assembly, self.shards)
         found = {str(p.relative_to(self.old.folder)) for p in self.old.folder.rglob("*")
                  if p.is_symlink() or not p.is_dir()}  # fmt: skip
         stamp = (self.old.folder / STAMP).read_bytes()

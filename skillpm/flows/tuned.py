@@ -1,18 +1,24 @@
 """What a pack is cut to: a tuned model, or a base with an adapter on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from skillpm.adapters.adapter import Adapter, is_adapter, open_adapter
-from skillpm.adapters.fit import fit
-from skillpm.checkpoint.model import CONFIG, Checkpoint, open_checkpoint
+from skillpm.adapters.adapter import Adapter, holds_adapter, holds_model, open_adapter
+from skillpm.adapters.config import CONFIG as ADAPTER
+from skillpm.adapters.experts import ExpertSum
+from skillpm.adapters.fit import fit, merge_keys
+from skillpm.architecture.ask import ask_facts
+from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.adapted import Adapted, Factored
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
-from skillpm.errors import GraftError, IntegrityError, NotFoundError, SpecError
+from skillpm.errors import GraftError, SpecError
+from skillpm.flows.layout import ask_layout
 from skillpm.flows.manifest_of import Reference, Request
+from skillpm.flows.named_base import check_named_base
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import files_in, files_of
 from skillpm.flows.wish import Wish
@@ -35,10 +41,29 @@ class Tuned:
     scheme: Scheme | Wish
 
 
-def find_tuned(path: Path) -> Checkpoint | Adapter:
-    """The model or the adapter at a path that a person gave."""
+def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
+    """The model or the adapter at a path that a person gave.
+
+    `tuned_is` is `model` or `adapter` and says which of both in one folder is meant; raises
+    `SpecError` where there are both and it is None.
+    """
     path = path.expanduser()
-    return open_adapter(path) if path.is_dir() and is_adapter(path) else open_model(path)
+    if not holds_adapter(path):
+        if tuned_is == "adapter":
+            raise SpecError(f"`{path}` holds no adapter: it has no `{ADAPTER}`")
+        return open_model(path)
+    if holds_model(path):
+        if tuned_is is None:
+            raise SpecError(
+                f"`{path}` holds a model and an adapter (`{ADAPTER}`): which of them is the tuned "
+                "model cannot be told",
+                hint="`--tuned-is model` packs the model's own weights, `--tuned-is adapter` the "
+                "adapter",
+            )
+        return open_model(path) if tuned_is == "model" else open_adapter(path)
+    if tuned_is == "model":
+        raise SpecError(f"`{path}` holds an adapter, and no model beside it")
+    return open_adapter(path)
 
 
 def tuned_side(
@@ -71,8 +96,10 @@ def _adapted_side(
             "stated bound",
             hint="name the base in full precision",
         )
-    fitted = fit(adapter, reference.source, config)
-    named = _check_named_base(setting, adapter, reference, fitted.adapted)
+    layout = ask_layout(adapter, reference.source, text)
+    tied = {} if layout else _known_ties(adapter, config)
+    fitted = fit(adapter, reference.source, config, layout=layout, tied=tied)
+    named = check_named_base(setting, adapter, reference, fitted.adapted)
     for note in fitted.notes:
         setting.say(f"note: {note}")
     identity = _identify(setting, reference.identity, fitted.adapted)
@@ -88,8 +115,29 @@ def _adapted_side(
         method=request.method or _METHODS[adapter.config.use_dora],
     )
     if not isinstance(scheme, Wish) and scheme.name == "lossless":
-        scheme = Factored(scheme, fitted.adapted, _facts(adapter))
+        scheme = Factored(scheme, fitted.adapted, _facts(adapter, fitted.adapted))
     return Tuned(fitted.adapted, identity, files, request, scheme)
+
+
+def _known_ties(adapter: Adapter, config: Mapping[str, Any]) -> Mapping[str, str]:
+    """What the architecture ties, where no class can be asked.
+
+    Raises `GraftError` where nothing is known of it, and the adapter changes an embedding.
+    """
+    facts = ask_facts(config)
+    shared = [name for name, module in adapter.keys.modules.items() if module.embedding]
+    shared += [
+        target
+        for target, key in adapter.keys.dense.items()
+        if len(adapter.tensors.specs[key].shape) > 1
+    ]
+    if facts.library is None and shared:
+        raise GraftError(
+            f"the adapter changes `{min(shared)}`, and the base's architecture is unknown here: "
+            "whether another tensor shares its values cannot be told",
+            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
+        )
+    return facts.tied
 
 
 def _identify(setting: Setting, base: Identity, adapted: Adapted) -> Identity:
@@ -112,41 +160,6 @@ def _identify(setting: Setting, base: Identity, adapted: Adapted) -> Identity:
     return Identity(specs, {**base.leaves, **fresh})
 
 
-def _check_named_base(
-    setting: Setting, adapter: Adapter, reference: Reference, adapted: Adapted
-) -> str | None:
-    """The name of the adapter's base; where a model lies there, it must be this one by content.
-
-    A path of this machine is cut down to its last part: a manifest is for others.
-    """
-    name = adapter.config.base_model_name_or_path
-    if not name:
-        return None
-    path = Path(name).expanduser()
-    model = _model_at(path)
-    if model is None:
-        return path.name if path.is_absolute() or name.startswith((".", "~")) else name
-    found = setting.identify(model, "hashing the adapter's base", cached=False)
-    if found.root != reference.identity.root:
-        touched = [one for one in adapted.touched if one in reference.identity.leaves]
-        near = all(found.leaves.get(t) == reference.identity.leaves[t] for t in touched)
-        raise IntegrityError(
-            f"`{adapter.path}` was trained on `{path}`, which is `{found.root}`, but "
-            f"`{reference.base.path}` is `{reference.identity.root}`"
-            + ("; but all tensors that the adapter touches are the same" if near else ""),
-            hint=f"`skillpm pack {path} {adapter.path} …` packs it against the base it names",
-        )
-    return path.name
-
-
-def _model_at(path: Path) -> Checkpoint | None:
-    """The model at a path, if there is one; a hub's name is none, nor is another folder."""
-    try:
-        return open_checkpoint(path)
-    except (NotFoundError, SpecError):
-        return None
-
-
 def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
     """The adapter's small files; its config.json is the base's with what the adapter changes."""
     beside = files_in(adapter.path)
@@ -156,19 +169,21 @@ def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
             return beside(name)
         text = before(CONFIG)
         plain = json.parse_object(text or b"{}", f"the base's `{CONFIG}`", foreign=True)
-        return json.pretty({**plain, **config}, foreign=True) if config else text
+        return json.pretty(merge_keys(plain, config), foreign=True) if config else text
 
     return read
 
 
-def _facts(adapter: Adapter) -> dict[str, object]:
-    """What the manifest says of an adapter."""
+def _facts(adapter: Adapter, adapted: Adapted) -> dict[str, object]:
+    """What the manifest says of an adapter: its updates as they lie on the base's tensors."""
     config = adapter.config
-    ranks = sorted({adapter.factors(name)[0].shape[0] for name in adapter.keys.modules})
+    ranks = [pending.a.spec.shape[0] for pending in adapted.updates.values()]
+    sums = [stored.source for stored in adapted.dense.values()]
+    ranks += [each.factors.target.rank for each in sums if isinstance(each, ExpertSum)]
     return {
-        "ranks": ranks,
+        "ranks": sorted(set(ranks)),
         "alpha": config.lora_alpha,
         "rslora": config.use_rslora,
         "dora": config.use_dora,
-        "modules": len(adapter.keys.modules),
+        "modules": len(ranks),
     }

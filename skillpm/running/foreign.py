@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skillpm.architecture.layout import ModelLayout, read_layout
 from skillpm.checkpoint.model import open_checkpoint
+from skillpm.errors import SpecError
 from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 from skillpm.sandbox.policy import SandboxLimits, SandboxPolicy
 from skillpm.sandbox.process import Sandbox
 from skillpm.sandbox.session import SandboxSession
+from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.sidefiles import READ_SUFFIXES, suffix_of
 
 SECONDS = 60.0
@@ -32,6 +35,10 @@ _CONFIGS = SandboxPolicy(
     "skillpm.running.config_worker", SandboxLimits(processor_seconds=_CONFIG_SECONDS)
 )
 
+_LAYOUTS = SandboxPolicy(
+    "skillpm.running.layout_worker", SandboxLimits(processor_seconds=_CONFIG_SECONDS)
+)
+
 
 @dataclass
 class ForeignModelFiles:
@@ -40,6 +47,7 @@ class ForeignModelFiles:
     seconds: float = SECONDS
     _sandbox: Sandbox = field(default_factory=lambda: Sandbox(_TOKENIZERS), repr=False)
     _configs: Sandbox = field(default_factory=lambda: Sandbox(_CONFIGS), repr=False)
+    _layouts: Sandbox = field(default_factory=lambda: Sandbox(_LAYOUTS), repr=False)
 
     def tokenizer(self, folder: Path) -> "ForeignTokenizer":
         """The tokenizer in a folder, which may be removed then; ends the one before it.
@@ -62,6 +70,43 @@ class ForeignModelFiles:
         session = self._configs.open(small_files(folder), _PATIENCE)
         _asked(session, request, "config")
         self._configs.end_session()
+
+    def layout(
+        self, config: bytes, specs: Mapping[str, TensorSpec], asked: Mapping[str, Any]
+    ) -> ModelLayout:
+        """How a model of this config is laid out, as far as `asked` names its tensors.
+
+        Raises `ForeignWorkError` where the config describes no model of these tensors.
+        """
+        answer = self._ask_layout(config, specs, {"layout": dict(asked)})
+        try:
+            return read_layout(answer)
+        except SpecError as problem:
+            raise _no_answer("config") from problem
+
+    def peft_targets(
+        self, config: bytes, specs: Mapping[str, TensorSpec], tensors: list[str]
+    ) -> dict[str, Any]:
+        """Which of these tensors PEFT adapts: `modules` [module, kind], and why not: `refused`."""
+        return self._ask_layout(config, specs, {"targets": tensors})
+
+    def load_adapter(
+        self, config: bytes, specs: Mapping[str, TensorSpec], adapter: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Load an adapter's names by PEFT's rules: those without a place, those `missing`.
+
+        `adapter` is its `config` and its `tensors` {name: [dtype, shape]}.
+        """
+        return self._ask_layout(config, specs, {"load": dict(adapter)})
+
+    def _ask_layout(
+        self, config: bytes, specs: Mapping[str, TensorSpec], request: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        session = self._layouts.open({"config.json": config}, _PATIENCE)
+        known = {name: [spec.dtype, spec.shape] for name, spec in specs.items()}
+        answer = _asked(session, {**request, "specs": known}, "config")
+        self._layouts.end_session()
+        return answer
 
     def changed_settings(self, old: bytes, new: bytes, keys: Iterable[str]) -> frozenset[str]:
         """Of these keys, those by which transformers reads two configs differently.

@@ -94,11 +94,8 @@ def check_parameters(
     that every parameter must be stored, but for tied ones. A stored tensor that the model does not
     use is no fault. Takes time and memory by the number of tensors, none by their sizes.
     """
-    total = sum(prod(spec.shape) for spec in specs.values())
-    allowed = (total * _PACKED if packed else total) + SLACK
-    bounds = ParameterBounds(2 * len(specs) + 64, 2 * allowed, 64 * len(specs) + 4096)
-    with _bounded(bounds), torch.device("meta"):
-        model = build()
+    model = build_bounded(build, specs, packed=packed)
+    total, allowed = _allowed(specs, packed=packed)
     shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
     elements = sum(map(prod, shapes.values()))
     if elements > allowed:
@@ -108,6 +105,20 @@ def check_parameters(
     if not packed:
         prefix = f"{getattr(model, 'base_model_prefix', '')}."
         _check_names(shapes, specs, prefix=prefix, complete=complete)
+
+
+def build_bounded(build: _Build, specs: Mapping[str, TensorSpec], *, packed: bool) -> Any:
+    """The model that `build` makes on the `meta` device; `ValueError` once it outgrows `specs`."""
+    _, allowed = _allowed(specs, packed=packed)
+    bounds = ParameterBounds(2 * len(specs) + 64, 2 * allowed, 64 * len(specs) + 4096)
+    with _bounded(bounds), torch.device("meta"):
+        return build()
+
+
+def _allowed(specs: Mapping[str, TensorSpec], *, packed: bool) -> tuple[int, int]:
+    """The elements that are stored, and those that a model of them may have."""
+    total = sum(prod(spec.shape) for spec in specs.values())
+    return total, (total * _PACKED if packed else total) + SLACK
 
 
 def _check_names(

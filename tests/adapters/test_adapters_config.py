@@ -40,7 +40,7 @@ def test_other_kinds_of_adapters_are_refused_by_name(kind: str | None) -> None:
 @pytest.mark.parametrize(("key", "value"), [
     ("layer_replication", [[0, 2], [1, 3]]), ("megatron_config", {"a": 1}),
     ("trainable_token_indices", [1, 2]), ("alora_invocation_tokens", [5]), ("lora_bias", True),
-    ("target_parameters", ["experts.down_proj"]), ("use_qalora", True), ("use_bdlora", {"a": 1}),
+    ("use_qalora", True), ("use_bdlora", {"a": 1}),
     ("arrow_config", {"top_k": 1}), ("kasa_config", {"beta": 1}),
 ])  # fmt: skip
 def test_what_cannot_be_packed_right_is_refused_by_name(key: str, value: object) -> None:

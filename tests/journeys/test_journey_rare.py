@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from skillpm_world import World, root_of
 from tiny_models import Models, Pair, copy_model, llama, nudge, rewrite, save
+from transformers import AutoModelForCausalLM
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, Problems, SpecError
@@ -46,8 +47,15 @@ def test_a_head_that_was_untied_is_loaded_as_it_is_stored(world: World, tmp_path
     world.init(base)
     world.ask("install", world.pack((base, tuned), "acme/head", "1.0.0"))
     assert world.graft_root() == root_of(tuned)
-    config = json.loads((world.project / "graft" / "config.json").read_text())
-    assert config["tie_word_embeddings"] is False
+    graft = world.project / "graft"
+    config, theirs = (json.loads((folder / "config.json").read_text()) for folder in (graft, tuned))
+    assert config == theirs
+    ids = torch.arange(8)[None]
+    with torch.no_grad():
+        given, wanted = (
+            AutoModelForCausalLM.from_pretrained(folder)(ids).logits for folder in (graft, tuned)
+        )
+    assert torch.equal(given, wanted)
     world.ask("uninstall", "acme/head")
     world.graft_root()
     assert (world.project / "graft" / "config.json").read_bytes() == (

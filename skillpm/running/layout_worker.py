@@ -1,0 +1,265 @@
+"""The worker that asks the class of a model how it is laid out, inside the sandbox.
+
+The model is built on the `meta` device, which stores no values, and counted while it is built.
+Requests: `{"layout": …}` answers a `ModelLayout`; `{"targets": …}` says which modules PEFT adapts;
+`{"load": …}` loads the names of an adapter by PEFT's own rules.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch._dynamo
+import transformers
+from transformers import AutoConfig, AutoModel, PreTrainedModel, modeling_utils
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import (
+    Concatenate,
+    MergeModulelist,
+    PrefixChange,
+    WeightConverter,
+    WeightRenaming,
+    rename_source_key,
+)
+from transformers.models.auto import modeling_auto
+from transformers.pytorch_utils import Conv1D
+
+from skillpm.running import peft_targets
+from skillpm.running.parameters import build_bounded, check_numbers
+from skillpm.sandbox.worker import Handler
+from skillpm.spec.dtypes import TensorSpec
+
+_CONFIG = "config.json"
+_EARLY = (torch._dynamo, modeling_utils)  # noqa: SLF001 - as in `config_worker`
+_TASKS = {
+    "SEQ_CLS": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    "TOKEN_CLS": "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES",
+    "QUESTION_ANS": "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
+    "CAUSAL_LM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "SEQ_2_SEQ_LM": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+}
+"""PEFT's task types, and transformers' tables of the classes that do them."""
+_KINDS: tuple[tuple[type, str], ...] = (
+    (torch.nn.Linear, "linear"),
+    (Conv1D, "conv1d"),
+    (torch.nn.Embedding, "embedding"),
+    (torch.nn.modules.conv._ConvNd, "convolution"),  # noqa: SLF001 - the base of all of them
+)
+_TIE = "tie_word_embeddings"
+_FEW, _MORE = 3, 5
+"""Two numbers of labels: the tensors whose shapes differ count them."""
+
+
+def worker() -> Handler:
+    """A handler of the three requests, on the config in the session's folder."""
+    return _answer
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    specs = {
+        name: TensorSpec(name, dtype, tuple(shape))
+        for name, (dtype, shape) in request["specs"].items()
+    }
+    plain = json.loads(Path(_CONFIG).read_bytes())
+    check_numbers(plain, specs)
+    config: Any = AutoConfig.from_pretrained(Path.cwd(), trust_remote_code=False)
+    if "layout" in request:
+        return _layout(config, specs, request["layout"])
+    model = _build(_classes(config, None, None)[0], config, specs)
+    if "targets" in request:
+        names = Stored(model, specs).of_checkpoint(request["targets"])
+        return peft_targets.adaptable(model, names, _kind)
+    return peft_targets.load(model, request["load"]["config"], request["load"]["tensors"])
+
+
+def _classes(config: Any, named: str | None, task: str | None) -> list[type]:
+    """The classes that an adapter may have been trained on, the likeliest first."""
+    table = getattr(modeling_auto, _TASKS.get(task or "", ""), {})
+    names = [named, *(config.architectures or ())[:1], table.get(config.model_type)]
+    found = [getattr(transformers, name, None) for name in names if isinstance(name, str)]
+    classes = [each for each in found if isinstance(each, type) and _is_model(each)]
+    if not classes:
+        mapping: Any = AutoModel._model_mapping  # noqa: SLF001 - what it would choose
+        classes = [mapping[type(config)]]
+    return list(dict.fromkeys(classes))
+
+
+def _is_model(kind: type) -> bool:
+    own = kind.__module__.startswith("transformers.models.")
+    return own and issubclass(kind, PreTrainedModel)
+
+
+def _build(kind: Any, config: Any, specs: Mapping[str, TensorSpec]) -> Any:
+    packed = getattr(config, "quantization_config", None) is not None
+    return build_bounded(lambda: kind._from_config(config), specs, packed=packed)  # noqa: SLF001 - what `from_config` of an auto class calls
+
+
+def _layout(config: Any, specs: Mapping[str, TensorSpec], asked: dict[str, Any]) -> dict[str, Any]:
+    """The layout of the first class that has all that is asked for, else of the one with most."""
+    best: tuple[int, Any] | None = None
+    for kind in _classes(config, asked.get("class"), asked.get("task")):
+        model = _build(kind, config, specs)
+        names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+        known = sum(name in names for name in asked["tensors"])
+        if best is None or known > best[0]:
+            best = known, model
+    assert best is not None  # noqa: S101 - there is one class at least
+    model = best[1]
+    tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
+    stored = Stored(model, specs)
+    wanted = {*asked["tensors"], *tied, *tied.values()}
+    found: dict[str, Any] = {
+        "model_class": type(model).__name__,
+        "modules": dict(_kinds(model, wanted)),
+        "tied": tied,
+        "untied": _untied(model, tied) if tied else {},
+        "labels": _labels(model, specs) if asked.get("task") in _TASKS else {},
+    }
+    if asked.get("adapter"):
+        found["parameters"] = peft_targets.parameters(model, asked["adapter"])
+        wanted |= {each["tensor"] for each in found["parameters"].values()}
+    found["stored"], found["fused"] = stored.of_model(wanted)
+    return found
+
+
+def _kinds(model: Any, tensors: set[str]) -> Iterator[tuple[str, str]]:
+    owners = {name.rpartition(".")[0] for name in tensors}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if name in owners:
+            yield name, _kind(module)
+
+
+def _kind(module: Any) -> str:
+    return next((kind for each, kind in _KINDS if isinstance(module, each)), "other")
+
+
+def _untied(model: Any, tied: Mapping[str, str]) -> dict[str, Any]:
+    """The keys of a config that separate all ties and change no other; none where no key does.
+
+    Each part's own key is tried; T5 scales its output by this key and ties in any case.
+    """
+    config = model.config
+    before = config.to_dict()
+    patch: dict[str, Any] = {}
+    after = json.loads(json.dumps(before, default=str))
+    places = {id(part.config): part.config for part in model.modules() if _ties(part)}
+    for path, part in _parts(config, ()):
+        if id(part) in places:
+            _put(patch, (*path, _TIE), value=False)
+            _put(after, (*path, _TIE), value=False)
+    if not patch:
+        return {}
+    try:
+        again: Any = type(config).from_dict(after)
+        with torch.device("meta"):
+            left = type(model)._from_config(again).all_tied_weights_keys  # noqa: SLF001 - as above
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+    return {} if set(left) & set(tied) else patch
+
+
+def _ties(module: Any) -> bool:
+    return isinstance(module, PreTrainedModel) and bool(module._tied_weights_keys)  # noqa: SLF001 - the library's name for it
+
+
+def _parts(config: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A config and the configs of its parts, with the keys that lead there."""
+    yield path, config
+    for key, value in vars(config).items():
+        if isinstance(value, transformers.PreTrainedConfig) and len(path) < 3:  # noqa: PLR2004 - as deep as any
+            yield from _parts(value, (*path, key))
+
+
+def _put(table: dict[str, Any], path: tuple[str, ...], *, value: object) -> None:
+    for key in path[:-1]:
+        table = table.setdefault(key, {})
+    table[path[-1]] = value
+
+
+def _labels(model: Any, specs: Mapping[str, TensorSpec]) -> dict[str, int]:
+    """The tensors whose shape counts the labels, and along which axis."""
+    shapes: list[dict[str, tuple[int, ...]]] = []
+    for count in (_FEW, _MORE):
+        config = type(model.config).from_dict({**model.config.to_dict(), "num_labels": count})
+        other = _build(type(model), config, specs)
+        shapes.append({name: tuple(each.shape) for name, each in other.named_parameters()})
+    pairs = {name: (shape, shapes[1].get(name, shape)) for name, shape in shapes[0].items()}
+    return {
+        name: next(axis for axis, size in enumerate(few) if size != more[axis])
+        for name, (few, more) in pairs.items()
+        if few != more and len(few) == len(more)
+    }
+
+
+class Stored:
+    """The names of a model's tensors in a checkpoint, by the rules that transformers loads with."""
+
+    def __init__(self, model: Any, specs: Mapping[str, TensorSpec]) -> None:
+        self._state = model.state_dict()
+        self._prefix = model.base_model_prefix
+        mapping = get_model_conversion_mapping(model)
+        self._renamings = [each for each in mapping if isinstance(each, WeightRenaming)]
+        self._converters = [each for each in mapping if isinstance(each, WeightConverter)]
+        own = get_model_conversion_mapping(model, add_legacy=False)
+        self._reversed = [
+            each.reverse_transform()
+            for each in reversed(own)
+            if isinstance(each, WeightRenaming) and not isinstance(each, PrefixChange)
+        ]
+        self._names = {name: self._target(name) for name in specs}
+
+    def _target(self, name: str) -> tuple[str, str | None]:
+        """The model's tensor that a stored one goes to, and the pattern that converts it."""
+        rules = (self._prefix, self._state)
+        found, pattern = rename_source_key(name, self._renamings, self._converters, *rules)
+        if found not in self._state and name in self._state:
+            found, pattern = rename_source_key(name, [], [], *rules)
+        return found, pattern
+
+    def of_checkpoint(self, names: list[str]) -> dict[str, str | None]:
+        """The model's tensor of each stored one; None where it is a part of one, or none."""
+        found: dict[str, str | None] = {}
+        for name in names:
+            target, pattern = self._names.get(name) or self._target(name)
+            found[name] = target if pattern is None and target in self._state else None
+        return found
+
+    def of_model(self, wanted: set[str]) -> tuple[dict[str, str], dict[str, list[list[str]]]]:
+        """The stored name of each tensor of the model, and the stored parts of fused ones."""
+        plain: dict[str, str] = {}
+        parts: dict[str, dict[str, list[str]]] = {}
+        for name, (target, pattern) in self._names.items():
+            if target in wanted and pattern is None:
+                plain.setdefault(target, name)
+            elif target in wanted and pattern is not None:
+                parts.setdefault(target, {}).setdefault(pattern, []).append(name)
+        renames = any(name != target for target, name in plain.items())
+        for name in sorted(wanted - plain.keys() - parts.keys()):
+            plain[name] = self._new_name(name, renames=renames)
+        fused = {name: self._ordered(found) for name, found in parts.items()}
+        return plain, {name: found for name, found in fused.items() if found}
+
+    def _new_name(self, name: str, *, renames: bool) -> str:
+        """What the checkpoint would call a tensor that it does not have yet."""
+        older = name
+        for each in self._reversed if renames else ():
+            older, _ = each.rename_source_key(older)
+        return older if self._target(older)[0] == name else name
+
+    def _ordered(self, found: Mapping[str, list[str]]) -> list[list[str]]:
+        """The stored tensors of experts, joined along their rows; none where they are otherwise."""
+        for each in self._converters:
+            if set(found) <= set(each.source_patterns):
+                joins = [op for op in each.operations if isinstance(op, Concatenate)]
+                merges = [op for op in each.operations if isinstance(op, MergeModulelist)]
+                plain = len(joins) + len(merges) == len(each.operations) and len(merges) == 1
+                if not plain or merges[0].dim != 0 or any(op.dim != 1 for op in joins):
+                    return []
+                return [sorted(found[p], key=_natural) for p in each.source_patterns if p in found]
+        return []
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"\.", name)]

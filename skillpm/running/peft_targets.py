@@ -1,0 +1,105 @@
+"""What PEFT adapts of a model, by PEFT's own rules: on a model without values.
+
+Where PEFT is not installed, every question is refused.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+peft: Any
+ParamWrapper: Any
+try:
+    import peft
+    from peft.tuners.lora.layer import ParamWrapper
+except ImportError:  # an install without it
+    peft = ParamWrapper = None
+
+RANK = 8
+_KINDS = ("linear", "conv1d")
+
+
+def adaptable(
+    model: Any, names: Mapping[str, str | None], kind_of: Callable[[Any], str]
+) -> dict[str, Any]:
+    """Of stored tensors: the module and kind of those that a LoRA adapts; why not of the others."""
+    modules: dict[str, list[str]] = {}
+    refused: dict[str, str] = {}
+    for name, target in names.items():
+        module, _, part = (target or "").rpartition(".")
+        kind = kind_of(model.get_submodule(module)) if target else "other"
+        if target is None:
+            refused[name] = "no tensor of its own in the running model"
+        elif part != "weight" or kind not in _KINDS:
+            refused[name] = f"a {kind}" if kind not in (*_KINDS, "other") else "no linear layer"
+        else:
+            modules[name] = [module, kind]
+    reasons = _refused(model, sorted({module for module, _ in modules.values()}))
+    refused |= {name: reasons[m] for name, (m, _) in modules.items() if m in reasons}
+    return {"modules": {n: m for n, m in modules.items() if n not in refused}, "refused": refused}
+
+
+def _refused(model: Any, modules: list[str]) -> dict[str, str]:
+    """The modules that PEFT does not take, and what it says; all are tried, then each kind."""
+    if not modules or _problem(model, modules) is None:
+        return {}
+    found: dict[str, str] = {}
+    kinds: dict[str, list[str]] = {}
+    for module in modules:
+        kinds.setdefault(re.sub(r"\d+", "*", module), []).append(module)
+    for group in kinds.values():
+        problem = _problem(model, group[:1])
+        if problem is not None:
+            found |= dict.fromkeys(group, problem)
+    return found
+
+
+def _problem(model: Any, modules: list[str]) -> str | None:
+    config = {"peft_type": "LORA", "r": RANK, "target_modules": modules}
+    try:
+        wrapped = _wrap(model, config)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as problem:
+        return f"PEFT refuses it: {str(problem).splitlines()[0][:200]}"
+    wrapped.unload()
+    return None
+
+
+def _wrap(model: Any, config: Mapping[str, Any]) -> Any:
+    if peft is None:
+        raise ValueError("PEFT is not installed")
+    known = {key: value for key, value in config.items() if value is not None}
+    parsed: Any = peft.LoraConfig(**{k: v for k, v in known.items() if k != "peft_type"})
+    with torch.device("meta"):
+        return peft.get_peft_model(model, parsed, low_cpu_mem_usage=True)
+
+
+def parameters(model: Any, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The parameters that an adapter's config targets without a module, by the adapter's names."""
+    wrapped = _wrap(model, config)
+    found: dict[str, dict[str, Any]] = {}
+    for name, module in wrapped.base_model.model.named_modules():
+        if isinstance(module, ParamWrapper):
+            owner = name.replace(".base_layer", "")
+            rank = module.r["default"]
+            found[name] = {
+                "tensor": f"{owner}.{module.parameter_name}",
+                "experts": module.num_experts,
+                "rank": rank,
+                "scale": float(module.scaling["default"]),
+                "swapped": bool(module._did_swap_in_out_features),  # noqa: SLF001 - it has no other name
+            }
+    wrapped.unload()
+    return found
+
+
+def load(
+    model: Any, config: Mapping[str, Any], tensors: Mapping[str, list[Any]]
+) -> dict[str, list[str]]:
+    """Load an adapter's names and shapes; the names that have no place, or that are missing."""
+    wrapped = _wrap(model, config)
+    state = {name: torch.empty(shape, device="meta") for name, (_, shape) in tensors.items()}
+    result = peft.set_peft_model_state_dict(wrapped, state, low_cpu_mem_usage=True)
+    missing = [name for name in result.missing_keys if ".lora_" in name]
+    return {"unexpected": list(result.unexpected_keys), "missing": missing}

@@ -1,0 +1,34 @@
+"""The loop of `make conformance`, on one architecture; the whole list takes minutes."""
+
+from pathlib import Path
+
+from benchmarks.conformance.__main__ import STEPS, table_of
+from benchmarks.conformance.architectures import ARCHITECTURES
+from benchmarks.conformance.loop import Outcome, run_loop
+
+LISTED = (
+    "Llama", "Qwen2", "Qwen3", "Qwen3-MoE", "Mixtral", "gpt-oss", "Gemma 3", "GPT-2", "GPT-NeoX",
+    "OPT", "T5", "UMT5", "BERT", "RoBERTa", "DeBERTa-v2", "ModernBERT", "DistilBERT", "Whisper",
+    "ViT", "CLIP", "Llava", "Qwen2-VL", "Qwen2.5-VL", "Mamba", "Mamba2", "BERT + GPT-2",
+)  # fmt: skip
+
+
+def test_every_architecture_that_is_promised_is_in_the_list() -> None:
+    assert set(LISTED) == set(ARCHITECTURES)
+    page = Path(__file__).parents[2] / "docs" / "compatibility.md"
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in LISTED if f"| {name} |" not in text] == []
+
+
+def test_the_loop_is_right_from_end_to_end(tmp_path: Path) -> None:
+    outcomes = run_loop(ARCHITECTURES["DistilBERT"], tmp_path / "run")
+    assert [each.step for each in outcomes] == list(STEPS)
+    assert {each.status for each in outcomes} == {"right"}
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_refusal_is_explained_below_the_table() -> None:
+    outcomes = [Outcome("lossless", "right", "bit-equal"), Outcome("export", "refused", "because")]
+    text = table_of({"Llama": outcomes}, 3.0)
+    assert "| Llama | bit-equal | – | – | – | – | refused (1) |" in text
+    assert "1. Llama, export: because" in text
