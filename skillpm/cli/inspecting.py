@@ -7,12 +7,12 @@ import click
 
 from skillpm.cli.output import (
     clean,
+    compression_text,
     emit_json,
     emit_line,
     emit_lines,
     emit_table,
     error_text,
-    size_text,
 )
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, make_setting, verified_packs
@@ -100,9 +100,8 @@ def _show_pack(found: "PackFile", bases: "Sequence[Digest]") -> None:
         "requires": ", ".join(map(str, manifest.requires)) or "-",
         "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
         "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "scheme": compression.scheme,
-        "size": f"{size_text(found.size)}, {compression.ratio:.2f} to 1 of "
-        f"{size_text(compression.delta_bytes)}; {error_text(compression.relative_error)}",
+        "size": compression_text(compression, size=found.path.stat().st_size),
+        "error": error_text(compression.relative_error),
     }
     for key, value in facts.items():
         emit_line(f"{key:10} {clean(value)}")
