@@ -45,6 +45,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     skillpm inspect acme-math-1.0.0.skillpack
     skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
+    from skillpm.archive.writer import check_output
     from skillpm.flows.verify import inspect_pack
     from skillpm.verification.claims import claims_of
 
@@ -53,6 +54,8 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
             f"`--plot` writes a PNG: its name should end in `.png`, but is `{plot}`",
             hint=f"--plot {plot.with_suffix('.png') if plot.name else 'pack.png'}",
         )
+    if plot is not None:
+        check_output(plot)
     found = inspect_pack(path)
     bases = verified_packs(state).bases(found.digest)
     if plot is not None:
