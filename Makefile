@@ -62,16 +62,19 @@ bench: $(VENV)/.dev
 
 # torch goes in first and alone, pinned: a resolver left to itself may pull gigabytes of CUDA.
 $(VENV)/.torch: constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@echo "installing torch for the CPU into $(VENV): a few hundred megabytes, some minutes"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@echo "installing skillpm and what the demo needs into $(VENV): a minute or two"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing skillpm and what its tests need into $(VENV): some minutes"
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
 clean:

@@ -22,6 +22,7 @@ from examples.journey.steps import travel
 
 FOLDER = Path(__file__).resolve().parent.parent / "demo"
 WIDTH_WITHOUT_TERMINAL = 100
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -34,6 +35,11 @@ def main() -> int:
     except DemoError as error:
         console.print(f"error: {error}", style="bold red", markup=False)
         return 1
+    except KeyboardInterrupt:
+        console.print(
+            "\ninterrupted; `make demo` goes on with the models that are finished", markup=False
+        )
+        return INTERRUPTED
 
 
 def _demo(console: Console) -> int:

@@ -117,6 +117,11 @@ def _checked(folder: Path, mode: str) -> str:
 def revision(opened: Database) -> str:
     """The number of the last migration that was applied; empty before the first."""
     with opened.reading() as connection:
+        kept = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
+        if not connection.scalar(text(kept)):
+            raise RegistryCorruptError(
+                opened.folder, "it has no schema version (there is no table `alembic_version`)"
+            )
         found = connection.scalar(text("SELECT version_num FROM alembic_version LIMIT 1")) or ""
     if not isinstance(found, str) or len(found) > _REVISION_LIMIT:
         raise RegistryCorruptError(

@@ -34,6 +34,8 @@ CODE = {
 }
 """By revision, the digest of all triggers and named indexes: their SQL, one space between words."""
 _FIRST = "0001"
+_FIRST_TABLE = "release"
+"""A table that the first migration makes."""
 _SINCE = {"advisory": "0002"}
 """Tables by the revision that brought them, where it is not the first."""
 
@@ -49,6 +51,10 @@ def check_shape(folder: Path, connection: Connection, revision: str) -> None:
         text("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT :most"),
         {"most": _OBJECTS_READ},
     ).all()
+    if not revision and any(row.name == _FIRST_TABLE for row in rows):
+        raise RegistryCorruptError(
+            folder, f"it has tables and no schema version (`{_VERSIONS}` is empty)"
+        )
     expected = _tables(revision)
     for row in rows:
         _check_kind(folder, row, expected)

@@ -74,6 +74,28 @@ def staged_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def check_output(path: Path) -> None:
+    """Raise `StateError` unless a file can be written at `path`: one is made beside it, and goes.
+
+    For the beginning of a command that works for long before it writes.
+    """
+    if path.is_dir():
+        raise StateError(
+            f"`{path}` is a folder; expected the name of a file",
+            hint=f"name a file in it: `{path / 'NAME'}`",
+        )
+    staged = staged_name(path)
+    try:
+        staged.open("xb").close()
+        staged.unlink()
+    except OSError as problem:
+        absent = not path.parent.exists()
+        raise StateError(
+            f"`{path}` cannot be written: {problem.strerror}",
+            hint=f"`mkdir -p {path.parent}`" if absent else "name another file",
+        ) from problem
+
+
 def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]) -> int:
     """The bytes of the file that `write_archive` would write."""
     total = 0

@@ -7,12 +7,12 @@ import click
 
 from skillpm.cli.output import (
     clean,
+    compression_text,
     emit_json,
     emit_line,
     emit_lines,
     emit_table,
     error_text,
-    size_text,
 )
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, make_setting, verified_packs
@@ -45,6 +45,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     skillpm inspect acme-math-1.0.0.skillpack
     skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
+    from skillpm.archive.writer import check_output
     from skillpm.flows.verify import inspect_pack
     from skillpm.verification.claims import claims_of
 
@@ -53,6 +54,8 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
             f"`--plot` writes a PNG: its name should end in `.png`, but is `{plot}`",
             hint=f"--plot {plot.with_suffix('.png') if plot.name else 'pack.png'}",
         )
+    if plot is not None:
+        check_output(plot)
     found = inspect_pack(path)
     bases = verified_packs(state).bases(found.digest)
     if plot is not None:
@@ -100,9 +103,8 @@ def _show_pack(found: "PackFile", bases: "Sequence[Digest]") -> None:
         "requires": ", ".join(map(str, manifest.requires)) or "-",
         "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
         "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "scheme": compression.scheme,
-        "size": f"{size_text(found.size)}, {compression.ratio:.2f} to 1 of "
-        f"{size_text(compression.delta_bytes)}; {error_text(compression.relative_error)}",
+        "size": compression_text(compression, size=found.path.stat().st_size),
+        "error": error_text(compression.relative_error),
     }
     for key, value in facts.items():
         emit_line(f"{key:10} {clean(value)}")

@@ -4,12 +4,15 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skillpm.errors import SkillpmError
 from skillpm.spec.location import redact_urls
+
+if TYPE_CHECKING:
+    from skillpm.spec.manifest_parts import Compression
 
 SCHEMA_VERSION = 1
 
@@ -95,6 +98,18 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def compression_text(compression: "Compression", *, size: int) -> str:
+    """The sizes of a pack: its payload and what that encodes, whose ratio is named, and its file.
+
+    The file has the manifest, the card, the probes and the side files beside the payload.
+    """
+    return (
+        f"payload {size_text(compression.payload_bytes)} for a delta of "
+        f"{size_text(compression.delta_bytes)} ({compression.ratio:.2f} to 1, "
+        f"{compression.scheme}); file {size_text(size)}"
+    )
 
 
 def error_text(relative: float | None) -> str:

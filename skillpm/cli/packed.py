@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from skillpm.cli.output import clean, emit_lines, emit_table, error_text, size_text
+from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
 
 if TYPE_CHECKING:
     from skillpm.flows.pack import Packed
@@ -13,9 +13,8 @@ def show_packed(done: "Packed") -> None:
     compression = done.manifest.compression
     emit_lines(
         f"packed {done.manifest.ref} into {clean(done.path)}\n"
-        f"  {size_text(done.file_bytes)} for a delta of {size_text(compression.delta_bytes)} "
-        f"({compression.ratio:.2f} to 1, {compression.scheme}), "
-        f"{_exactness(done)}\n"
+        f"  {compression_text(compression, size=done.file_bytes)}\n"
+        f"  {_exactness(done)}\n"
         f"  {done.digest}"
     )
     if done.left_out:

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-COUNTED = frozenset({"probe items", "router examples", "trials"})
+COUNTED = frozenset({"calibrating", "probe items", "router examples", "trials"})
 """The stages of which things are counted; of all others it is bytes."""
 
 
@@ -17,9 +17,9 @@ def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - yes, no, or as
         BarColumn,
         DownloadColumn,
         Progress,
+        ProgressColumn,
         Task,
         TextColumn,
-        TimeRemainingColumn,
         TransferSpeedColumn,
     )
     from rich.text import Text
@@ -38,19 +38,34 @@ def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - yes, no, or as
         def render(self, task: Task) -> Text:
             return Text() if task.description in COUNTED else super().render(task)
 
+    class Remaining(ProgressColumn):
+        """The time left at the mean speed so far, however rarely the stage advances."""
+
+        def render(self, task: Task) -> Text:
+            left = time_left(task.completed, task.total or 0, task.elapsed or 0)
+            return Text(left, style="progress.remaining")
+
     return Progress(
         TextColumn("{task.description:>22}"),
         BarColumn(),
         Done(),
         Speed(),
-        TimeRemainingColumn(),
+        Remaining(),
         console=Console(stderr=True, no_color=True if color is False else None),
         transient=True,
     )
 
 
+def time_left(done: float, total: float, elapsed: float) -> str:
+    """The time that the rest of a stage takes at its mean speed so far; `-` before it began."""
+    if not done or not elapsed:
+        return "-"
+    seconds = round(elapsed * max(0.0, total - done) / done)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
 class Bars:
-    """One bar for each stage of a command; a stage that comes again takes its bar again."""
+    """One bar for each stage of a command; a stage that comes again makes its bar longer."""
 
     def __init__(self, *, shown: bool, color: bool | None = None) -> None:
         self._shown = shown
@@ -67,7 +82,8 @@ class Bars:
             self._progress.start()
         progress = self._progress
         if label in self._tasks:
-            progress.reset(self._tasks[label], total=total)
+            longer = (progress.tasks[self._tasks[label]].total or 0) + total
+            progress.update(self._tasks[label], total=longer)
         else:
             self._tasks[label] = progress.add_task(label, total=total)
         task = self._tasks[label]

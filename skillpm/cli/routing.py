@@ -52,17 +52,29 @@ def route(state: State, /, text: str | None, **asked: Any) -> None:
         state.say(f"warning: {warning}")
     if state.json:
         return
-    for skill, reason in routes.left_out.items():
-        if skill in routes.left_out.unsound:
-            continue
-        state.say(f"note: `{skill}` is no candidate: {clean(reason)}")
+    _say_left_out(state, routes)
     for each, decision in zip(texts, decisions, strict=True):
         name = str(decision.skill) if decision.skill else "(base)"
         emit_line(name if asked["file"] is None else f"{name}  {clean(each[:_SHOWN])}")
         if asked["explain"]:
             _show(routes, decision)
+    if text is not None and not asked["explain"]:
+        _say_why(state, decisions[0])
     if asked["explain"]:
         emit_lines(f"\n{done.features_ms:.1f} ms for features, {done.decision_ms:.2f} ms to decide")
+
+
+def _say_left_out(state: State, routes: "Routes") -> None:
+    for skill, reason in routes.left_out.items():
+        if skill in routes.left_out.unsound:
+            continue
+        state.say(f"note: `{skill}` is no candidate: {clean(reason)}")
+
+
+def _say_why(state: State, decision: "Decision") -> None:
+    """Why no skill answers, where none does."""
+    if decision.skill is None:
+        state.say(f"note: {clean(decision.reason)}")
 
 
 def _texts(text: str | None, file: Path | None) -> list[str]:

@@ -33,7 +33,16 @@ class Keeping:
         for one, following in pairwise(generations):
             held = one.pruned is None and one.skills
             beyond = one.number <= project.current() - keep
-            if held and beyond and _age(following, now) >= timedelta(days=days):
+            aged = not days or _age(following, now) >= timedelta(days=days)
+            if held and beyond and aged:
+                yield one
+
+    def ahead(self, project: Project, now: datetime) -> Iterator[Generation]:
+        """The generations dated more than a day after `now`, where age decides what is kept."""
+        if self.keep is not None and self.older_than is None:
+            return
+        for one in project.generations()[1:]:
+            if _age(one, now) < timedelta(days=-1):
                 yield one
 
 

@@ -2,12 +2,14 @@
 
 import stat
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from skillpm.errors import SkillpmError
 from skillpm.files.access import open_below
 from skillpm.files.folder import Folder
 
+_DAY = 86_400.0
 _DEEPEST = 32
 """Folders within folders: skillpm makes three at most."""
 
@@ -32,13 +34,16 @@ def _size(folder: Folder, depth: int = 0) -> int:
     return total
 
 
-def age_out(home: Path, *names: str, before: float, dry_run: bool) -> int:
-    """Remove the entries of a folder that changed last before a time; return their bytes."""
+def age_out(home: Path, *names: str, before: float, now: float = inf, dry_run: bool) -> int:
+    """Remove the entries of a folder that changed last before a time; return their bytes.
+
+    What is dated more than a day after `now` goes too: it would never age, and can be made again.
+    """
     freed = 0
     with suppress(SkillpmError), open_below(home, *names) as folder:
         for name in folder.names():
             status = folder.status(name)
-            if status is None or status.st_mtime >= before:
+            if status is None or before <= status.st_mtime <= now + _DAY:
                 continue
             freed += size_of(folder.path, name) if stat.S_ISDIR(status.st_mode) else status.st_size
             if not dry_run:

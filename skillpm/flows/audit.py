@@ -12,7 +12,7 @@ from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.flows.audit_graft import Based, Grafted, graft_findings
 from skillpm.flows.audit_listed import listed_findings, read_advisories
-from skillpm.flows.audit_packs import Audit, look_at
+from skillpm.flows.audit_packs import Audit, look_at, stray_damage
 from skillpm.flows.audit_router import router_findings
 from skillpm.flows.audit_verify import verification_findings
 from skillpm.flows.base import check_base, open_base
@@ -60,6 +60,8 @@ def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Pa
         findings += found
         if pack is not None:
             packs[locked.skill] = pack
+    if len(packs) < len(installed.skills):
+        findings += stray_damage(setting.store, findings)
     findings += verification_findings(setting, installed, packs, based)
     findings += router_findings(setting, installed, packs)
     findings += listed_findings(setting, file, installed, known)

@@ -1,6 +1,6 @@
 """The packs of an audit: every blob hashed again, and what each pack says of itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from skillpm.audit.findings import Finding
@@ -9,7 +9,10 @@ from skillpm.errors import NotFoundError, SkillpmError, SpecError
 from skillpm.spec.advisory import Level
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.store.blobs import Store
+from skillpm.store.errors import DamagedBlobError
 from skillpm.store.packs import StoredPack, load_pack
+
+_UNSIGNED = "{} carries no signature; this version of skillpm cannot make one yet"
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,22 @@ def look_at(audit: Audit, locked: LockedSkill) -> tuple[StoredPack | None, list[
     except SkillpmError as problem:
         return None, [_blob(locked, problem)]
     return pack, [*_blobs(audit, pack, locked), *_claims(pack, locked), *_licence(audit, pack)]
+
+
+def stray_damage(store: Store, reported: Iterable[Finding]) -> Iterator[Finding]:
+    """Damaged blobs of the store that no finding names yet.
+
+    For an audit in which the documents of a pack cannot be read: then nothing says which blobs the
+    pack needs, so every blob of the store is hashed.
+    """
+    messages = " ".join(finding.message for finding in reported)
+    for digest in store.blobs():
+        try:
+            store.open(digest)
+        except DamagedBlobError as problem:
+            if digest.hex not in messages:
+                text = f"{problem.message}; `skillpm cache verify --repair` fetches it again"
+                yield Finding("critical", "blob-damaged", None, text)
 
 
 def _blobs(audit: Audit, pack: StoredPack, locked: LockedSkill) -> Iterator[Finding]:
@@ -48,7 +67,7 @@ def _claims(pack: StoredPack, locked: LockedSkill) -> Iterator[Finding]:
     name, manifest = str(locked.skill), pack.manifest
     if (manifest.skill, manifest.version) != (locked.skill, locked.version):
         yield Finding("critical", "wrong-pack", name, f"its blobs are of {manifest.ref}")
-    yield Finding("low", "unsigned", name, f"{locked.ref} carries no signature")
+    yield Finding("low", "unsigned", name, _UNSIGNED.format(locked.ref))
     said = manifest.provenance
     if not (said.method or said.sources or said.data):
         yield Finding("low", "no-provenance", name, f"{locked.ref} does not say where it came from")

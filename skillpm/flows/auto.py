@@ -1,17 +1,20 @@
 """The scheme `auto` in `pack`: survey, allocate, encode; then until the file meets the wish."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import exp, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillpm.checkpoint.leaves import no_advance
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.plan import Survey
 from skillpm.delta.auto.scheme import Auto, Workshop
 from skillpm.delta.auto.weights import Unweighted
+from skillpm.delta.cut import Work
 from skillpm.errors import GraftError
-from skillpm.flows.cutting import Layers, delta_bytes, encode_layers, work_on
+from skillpm.flows.cutting import Layers, delta_bytes, encode_layers
 from skillpm.flows.manifest_of import Against, Request
 from skillpm.flows.setting import Setting
 from skillpm.flows.size import file_size
@@ -79,11 +82,12 @@ def fit(
     cache = SurveyCache.of(setting, against, weighting.settings)
     cache.sweep(setting.now.timestamp())
     survey = Survey(
-        work_on(setting, against, "surveying"),
+        Work(against.reference.source, against.tuned, setting.workers, no_advance),
         against.differing,
         Workshop(weighting),
         cache.saved,
         cache.save,
+        partial(setting.progress, "surveying"),
     )
     share = None if wish.keep is None else 1.0 - wish.keep
     survey.begin(share, budget)

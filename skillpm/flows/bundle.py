@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.archive.bundle import is_bundle
-from skillpm.archive.writer import staged_name, write_bundle
+from skillpm.archive.writer import check_output, staged_name, write_bundle
 from skillpm.environment.edit import set_base, without_credentials
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
@@ -46,6 +46,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     project = Project(setting.project)
     text, lock = _settled(setting, project, generation)
     _check_target(path)
+    check_output(path)
     fetch_all(setting, Registries(setting, parse_project(text)), lock)
     packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
     for pack, one in zip(packs, lock.skills.values(), strict=True):

@@ -169,4 +169,4 @@ def cache_clean(setting: Setting) -> int:
     """Remove what can be computed again: leaves, surveys, measurements; return their bytes."""
     tidy(setting)
     home = setting.home
-    return sum(age_out(home, "cache", name, before=inf, dry_run=False) for name in _CACHES)
+    return sum(age_out(home, "cache", name, before=inf, now=inf, dry_run=False) for name in _CACHES)

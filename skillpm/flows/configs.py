@@ -14,7 +14,7 @@ def changed_settings(
 
     A default that only one of both spells out changes nothing: releases of transformers differ in
     what they write. Transformers reads both in the sandbox. Where it cannot read one, all keys that
-    differ in the files are meant, and so is a key that is read into another (`rope_theta`).
+    differ in the files are meant.
     """
     keys = changed_keys(old, new) - ignored
     if not keys or _KIND in keys:

@@ -9,6 +9,8 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.loading_keys import CODE, refusal_of
 from skillpm.spec.manifest import ArchitectureFacts, SideFile
+from skillpm.spec.rotary import KEYS as ROTARY
+from skillpm.spec.rotary import same_rotary
 from skillpm.spec.sidefiles import (
     CONFIG,
     FILE,
@@ -150,7 +152,10 @@ def has_tokenizer(files: Files) -> bool:
 
 def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -> dict[str, Any]:
     """The patch of one of `PATCHED`. A removed key that no pack may remove stays in the graft."""
-    patch = diff_patch(read_settings(name, old or b"{}"), read_settings(name, new))
+    before, after = read_settings(name, old or b"{}"), read_settings(name, new)
+    patch = diff_patch(before, after)
+    if name == CONFIG:
+        patch = without_spelling(patch, before, after)
     if name == CONFIG and patch and facts.library is None:
         raise SpecError(
             f"`{name}` changes `{min(patch)}`, but the base's architecture is unknown here: "
@@ -159,6 +164,27 @@ def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -
         )
     kept = _carried(patch, facts.config_keys) if name == CONFIG else _allowed(name, patch)
     check_content(name, kept, keys=facts.config_keys, patch=True)
+    return kept
+
+
+def without_spelling(
+    patch: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
+) -> dict[str, Any]:
+    """A config's patch without rotary settings that are spelled otherwise and mean the same.
+
+    Parts of a composed config are looked into.
+    """
+    equal = ROTARY if same_rotary(before, after) else frozenset()
+    kept: dict[str, Any] = {}
+    for key, value in patch.items():
+        ours, theirs = before.get(key), after.get(key)
+        if key in equal:
+            continue
+        if isinstance(value, dict) and isinstance(ours, dict) and isinstance(theirs, dict):
+            below = without_spelling(value, ours, theirs)
+            kept |= {key: below} if below or not value else {}
+        else:
+            kept[key] = value
     return kept
 
 

@@ -16,6 +16,7 @@ from skillpm.flows.cut_files import (
     has_tokenizer,
     read_settings,
     same_file,
+    without_spelling,
 )
 from skillpm.flows.manifest_of import Against, Request
 from skillpm.flows.sidefiles import SidePack, apply_side_files
@@ -128,7 +129,8 @@ class _Folders:
             return LeftOut(name, "the base does not have it", is_read=True)
         if ours is None or theirs is None:
             return None
-        kept = diff_patch(read_settings(name, ours), read_settings(name, theirs))
+        mine, tuned = read_settings(name, ours), read_settings(name, theirs)
+        kept = without_spelling(diff_patch(mine, tuned), mine, tuned)
         if not kept:
             return None
         keys = ", ".join(f"`{key}`" for key in sorted(kept))

@@ -8,6 +8,7 @@ fewer blobs that nobody needs, and nothing else: every removal is one step, and 
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from skillpm.environment.known import KnownProject, KnownProjects
@@ -120,6 +121,7 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
                 if request.dry_run
                 else writing(project, "gc", timeout=0, say=done.notes.append, home=setting.home)
             ):
+                done.notes.extend(_ahead(setting, project, request))
                 for generation in list(request.keeping.prunable(project, setting.now)):
                     if not request.dry_run:
                         prune(project, generation, setting.now)
@@ -130,11 +132,23 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
     return found
 
 
+def _ahead(setting: Setting, project: Project, request: GcRequest) -> Iterator[str]:
+    """A note on each generation that is kept because its time is still to come."""
+    for generation in request.keeping.ahead(project, setting.now):
+        yield (
+            f"generation {generation.number} of `{project.folder}` is dated {generation.created}, "
+            "which is still to come: the one before it is kept; `skillpm gc --keep N` prunes by "
+            "number alone"
+        )
+
+
 def _has_work(setting: Setting, project: Project, request: GcRequest) -> bool:
     if not project.has_environment:
         return False
     with project.open_state() as state:
-        return any(request.keeping.prunable(project, setting.now)) or abandoned(state)
+        keeping, now = request.keeping, setting.now
+        work = any(keeping.prunable(project, now)) or any(keeping.ahead(project, now))
+        return work or abandoned(state)
 
 
 def _needed(
@@ -168,9 +182,13 @@ def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Colle
             f"pack `{digest}` is damaged, so nothing tells which blobs it needs: no blob is "
             f"removed; `skillpm cache verify --repair` mends it ({why})"
         )
-    now = setting.now.timestamp()
+    now, ahead = setting.now.timestamp(), list[float]()
     for digest, size, changed in _sizes(store):
-        young = now - changed < request.grace_hours * _HOUR
+        if changed > now + _HOUR:
+            ahead.append(changed)
+            if not request.dry_run:
+                store.redate(digest, now)
+        young = max(0.0, now - changed) < request.grace_hours * _HOUR
         if digest in reached.blobs or reached.damaged:
             done.kept = done.kept.plus(size)
         elif young:
@@ -179,6 +197,20 @@ def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Colle
             done.freed = done.freed.plus(size)
             if not request.dry_run:
                 store.remove(digest)
+    if ahead:
+        done.notes.append(
+            f"{len(ahead)} blobs are dated in the future, up to {_day(max(ahead))}: a clock was "
+            f"wrong, here or there; they count as new, and the next `skillpm gc` after "
+            f"{request.grace_hours:g} hours may take those that nothing needs"
+        )
+
+
+def _day(seconds: float) -> str:
+    """A time of a file as a date; a year is enough beyond what Python writes."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return "a year after 9999"
 
 
 def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
@@ -193,5 +225,5 @@ def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
     for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS), ("measures", LEAF_DAYS)):
         before = now - days * _DAY
         done.cache_bytes += age_out(
-            setting.home, "cache", name, before=before, dry_run=request.dry_run
+            setting.home, "cache", name, before=before, now=now, dry_run=request.dry_run
         )

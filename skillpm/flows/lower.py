@@ -19,11 +19,22 @@ def find_pack(setting: Setting, ref: str) -> AnyPack:
     path = Path(ref)
     if path.suffix == ".skillpack" or path.is_file():
         return open_pack(path)
+    if path.is_dir() or "/" in ref.partition("/")[2]:
+        raise NotFoundError(
+            f"`{ref}` is neither a release nor a pack file",
+            hint="name a release, `acme/math@1.0.0`, or a file, `./acme-math-1.0.0.skillpack`",
+        )
     need = parse_ref(ref)
     index = setting.connect(registry_for(setting, need.skill), False)
     releases = index.releases([need.skill]).get(need.skill, ())
     exact = need.range.text.startswith("=")
     fitting = [r for r in releases if r.version in need.range and (exact or not r.yanked)]
+    if not releases:
+        raise UnknownSkillError(
+            f"there is no skill `{need.skill}` in the registry that `{ref}` is looked up in",
+            hint=f"`skillpm search {need.skill.name}` looks for it; a pack file is named with its "
+            "path, `./NAME.skillpack`",
+        )
     if not fitting:
         raise UnknownSkillError(
             f"no release of `{need.skill}` fits `{ref}`",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.architecture.ask import ask_facts
-from skillpm.archive.writer import staged_name, write_archive
+from skillpm.archive.writer import check_output, staged_name, write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
@@ -61,6 +61,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
     """
     tidy(setting)
+    check_output(_output(request))
     if request.license is not None:
         request = replace(request, license=normal_licence(request.license))
     base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
@@ -159,12 +160,13 @@ def _prove(against: Against, cut: Cut, result_root: Digest) -> None:
 
 def _write(setting: Setting, request: Request, manifest: Manifest, cut: Cut) -> Packed:
     image, blobs = build_image(request, manifest, cut)
-    path = request.output or Path(_file_name(manifest))
+    path = _output(request)
     with staged_beside(setting.home, staged_name(path)):
         digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
     return Packed(manifest, path, digest, path.stat().st_size)
 
 
-def _file_name(manifest: Manifest) -> str:
-    skill = manifest.skill
-    return f"{skill.namespace}-{skill.name}-{manifest.version}.skillpack"
+def _output(request: Request) -> Path:
+    skill = request.skill
+    name = f"{skill.namespace}-{skill.name}-{request.version}.skillpack"
+    return request.output or Path(name)

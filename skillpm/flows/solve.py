@@ -203,18 +203,27 @@ def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
     Packs of a routed set never meet: each has only to fit its own weight and what it requires.
     """
     for pack in packs.values():
-        for lower in pack.manifest.over:
-            found = packs[lower.skill].digest if lower.skill in packs else None
-            if found != lower.digest:
-                raise ResolutionError(
-                    f"{pack.manifest.ref} lies over `{lower.skill}` `{lower.digest}`, "
-                    f"but the set has `{found}`"
-                )
+        _check_layers(pack, packs)
     weights = {skill: locked.weight for skill, locked in lock.skills.items()}
     sets = _meeting(lock, packs) if lock.graft.routed else [dict(packs)]
     for together in sets:
         check_set([together[skill].manifest for skill in sorted(together)], weights)
         check_clashes(side_packs(together.values()))
+
+
+def _check_layers(pack: AnyPack, packs: Mapping[SkillName, AnyPack]) -> None:
+    """Raise `ResolutionError` unless the set has the very packs that a pack was cut on top of."""
+    for lower in pack.manifest.over:
+        found = packs[lower.skill].digest if lower.skill in packs else None
+        if found == lower.digest:
+            continue
+        has = f"the set has another pack of it, `{found}`" if found else "it is not in the set"
+        raise ResolutionError(
+            f"{pack.manifest.ref} was cut on top of `{lower.skill}` {lower.version} "
+            f"(`{lower.digest}`), and {has}",
+            hint=f"`skillpm install {lower.skill}@{lower.version}` from the registry that has that "
+            "pack",
+        )
 
 
 def _meeting(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> list[dict[SkillName, AnyPack]]:

@@ -1,10 +1,11 @@
 """Turns a proof into sentences: who asks for what, and why it cannot be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from skillpm.resolver.facts import Asked, Cut, Fact, Missing, Needs, facts_of, requirements_of
+from skillpm.resolver.fold import Chain, folded
 from skillpm.resolver.order import arranged
 from skillpm.resolver.patience import ENDLESS, Patience
 from skillpm.resolver.positions import places
@@ -17,6 +18,10 @@ from skillpm.spec.release import Release
 SENTENCES = 12
 VERSIONS = 6
 LENGTH = 400
+ASKS = 6
+"""Of a long explanation, the asks that are named before what decides."""
+LEAD = 2
+"""Facts that decide: two that clash, or what is missing and who needs it."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,16 @@ class Explanation:
 
     @property
     def message(self) -> str:
-        """What cannot be, with at most `SENTENCES` reasons."""
-        reasons = (reason for fact in self.facts for reason in self._reasons(fact))
+        """What cannot be, with at most `SENTENCES` reasons.
+
+        Where there are more, what is asked for comes first, and chains of requirements are folded.
+        """
+        facts: Sequence[Fact | Chain] = self.facts
+        if sum(map(self._count, facts)) > SENTENCES:
+            facts = self._condensed()
+        reasons = (reason for fact in facts for reason in self._reasons(fact))
         lines = [f"  {_shortened(reason)}" for reason in islice(reasons, SENTENCES)]
-        count = sum(map(self._count, self.facts))
+        count = sum(map(self._count, facts))
         if count > SENTENCES:
             lines.append(f"  … and {count - SENTENCES} more")
         source = self.rules.question.source
@@ -66,8 +77,17 @@ class Explanation:
                 found.extend(reversed(shelf.of(fact.bits & shelf.foreign)))
         return tuple(sorted(found, key=lambda release: release.skill))
 
-    def _reasons(self, fact: Fact) -> Iterator[str]:
-        if isinstance(fact, Asked):
+    def _condensed(self) -> list[Fact | Chain]:
+        """The first asks, what decides, the further asks, and the rest with its chains folded."""
+        shown = folded(self.facts, LEAD)
+        asks = [fact for fact in shown if isinstance(fact, Asked)]
+        rest = [fact for fact in shown if not isinstance(fact, Asked)]
+        return [*asks[:ASKS], *rest[:LEAD], *asks[ASKS:], *rest[LEAD:]]
+
+    def _reasons(self, fact: Fact | Chain) -> Iterator[str]:
+        if isinstance(fact, Chain):
+            yield f"`{fact.first}` → … → `{fact.last}`: each requires the next, {fact.links} times"
+        elif isinstance(fact, Asked):
             yield f"`{fact.wanted.requirement}` is asked for by {fact.wanted.origin}"
         elif isinstance(fact, Missing):
             yield from self._missing(self.rules.shelves[fact.skill], fact.bits)
@@ -83,7 +103,7 @@ class Explanation:
             more = f"; {fact.likewise} more {verbs[fact.likewise > 1]} other versions of it"
             yield f"{subject} {others}{more if fact.likewise else ''}"
 
-    def _count(self, fact: Fact) -> int:
+    def _count(self, fact: Fact | Chain) -> int:
         """How many reasons `_reasons` gives for a fact, without making their sentences."""
         if not isinstance(fact, Missing):
             return 1

@@ -79,7 +79,10 @@ class Decision:
     def reason(self) -> str:
         """Why it came out so, in a sentence."""
         if self.best is None:
-            return "no installed skill has a router signature: the base answers"
+            return (
+                "no installed skill has a router signature (`skillpm pack --router FILE` makes "
+                "one): the base answers"
+            )
         fit = self.fits[self.best]
         if self.skill is None:
             close = fit.base is not None and fit.base > fit.threshold

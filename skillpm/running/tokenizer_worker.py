@@ -14,6 +14,8 @@ from skillpm.sandbox.worker import Handler
 
 LONGEST = 1 << 18
 """Tokens of a text."""
+_STAMPS = frozenset({"transformers_version", "_name_or_path"})
+"""What a config says of how it was saved."""
 _FACTS = ("pad_token_id", "eos_token_id", "sep_token_id", "model_max_length")
 
 
@@ -44,10 +46,23 @@ class _TokenizerHandler:
 
 
 def _changed(configs: tuple[str, str], keys: list[str]) -> list[str]:
-    """The keys by which transformers reads two configs differently."""
+    """The keys by which transformers reads two configs differently.
+
+    A key that is read into another (`rope_theta` into `rope_parameters`) is in neither reading: it
+    changes something where a setting differs that no other of the keys accounts for.
+    """
     before, after = map(_read, configs)
+    absent = object()
+    differing = {
+        key
+        for key in before.keys() | after.keys()
+        if before.get(key, absent) != after.get(key, absent)
+    }
+    elsewhere = differing - set(keys) - _STAMPS
     return [
-        key for key in keys if key not in before or key not in after or before[key] != after[key]
+        key
+        for key in keys
+        if key in differing or (elsewhere and key not in before and key not in after)
     ]
 
 

@@ -44,7 +44,8 @@ def test_identify_says_which_tensors_differ_and_how_much(world: World, pair: Pai
 def test_packing_lossily_says_how_large_the_error_is(world: World, pair: Pair) -> None:
     named = ("--name", "acme/math", "--version", "1.0.0", "--scheme", "graftllm", "--energy", "0.5")
     text = _text(world, "pack", *pair, *named)
-    assert "graftllm), relative error 0." in text
+    assert "graftllm); file " in text
+    assert "\n  relative error 0." in text
     path = world.project / "acme-math-1.0.0.skillpack"
     text = _text(world, "inspect", path)
     assert "mlp" in text
@@ -201,7 +202,7 @@ def test_bars_are_drawn_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) 
     assert shown.err.strip() == ""
 
 
-def test_a_stage_that_comes_again_takes_its_bar_again_and_counts_in_its_own_unit() -> None:
+def test_a_stage_that_comes_again_makes_its_bar_longer_and_counts_in_its_own_unit() -> None:
     bars = Bars(shown=True)
     for total in (2_000_000, 4_000_000):
         bars.start("composing", total)(total)
@@ -212,8 +213,8 @@ def test_a_stage_that_comes_again_takes_its_bar_again_and_counts_in_its_own_unit
     bars.close()
     lines = shown.export_text().splitlines()
     assert len(lines) == 2
-    assert "4.0/4.0 MB" in lines[0]
-    assert "1/4" in lines[1]
+    assert "6.0/6.0 MB" in lines[0]
+    assert "2/6" in lines[1]
     assert "/s" not in lines[1]
 
 
@@ -229,3 +230,11 @@ def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("skillpm", run_name="__main__")
     assert ended.value.code == 0
+
+
+def test_route_says_why_the_base_answers(world: World, pair: Pair) -> None:
+    world.init(pair[0])
+    outcome = world.run("route", "what is 12 times 12?")
+    assert outcome.out == "(base)\n"
+    assert "no installed skill has a router signature" in outcome.err
+    assert "pack --router" in outcome.err

@@ -131,6 +131,20 @@ def test_a_training_folder_inside_is_one_entry(world: World, plain: Pair) -> Non
     assert left == {"checkpoint-1/": "12 files differ"}
 
 
+def test_rotary_settings_that_are_only_spelled_otherwise_are_not_carried(
+    world: World, plain: Pair
+) -> None:
+    newer = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+    for folder, settings in zip(plain, ({"rope_theta": 10000}, newer), strict=True):
+        config = json.loads((folder / "config.json").read_text())
+        put(folder, "config.json", config | settings)
+    left, shown = packed(world, plain)
+    assert left == {}
+    assert "exact" in shown
+    files = world.ask("inspect", world.folder / "p.skillpack")["manifest"]["files"]
+    assert files == []
+
+
 def test_a_config_with_a_byte_order_mark_is_read(world: World, plain: Pair) -> None:
     file = plain[0] / "config.json"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())

@@ -68,6 +68,17 @@ def test_a_blob_that_is_damaged_or_gone(audited: World) -> None:
     assert _codes(audited, code=0) == []
 
 
+def test_every_blob_that_is_damaged_is_named(audited: World) -> None:
+    blobs = [path for path in (audited.home / "store").rglob("*") if len(path.name) == 64]
+    for blob in blobs:
+        blob.write_bytes(blob.read_bytes()[:-1] + b"\0")
+    findings = audited.ask("audit", code=3)["findings"]
+    damaged = [one["message"] for one in findings if one["code"] == "blob-damaged"]
+    assert len(damaged) == len(blobs) > 2
+    assert all(any(blob.name in message for message in damaged) for blob in blobs)
+    assert any("cache verify --repair" in message for message in damaged)
+
+
 def test_a_generation_whose_blobs_are_of_another_release(audited: World, math: Pair) -> None:
     path = audited.project / ".skillpm" / "generations" / "1.json"
     plain = json.loads(path.read_text())
@@ -98,3 +109,9 @@ def test_a_graft_whose_stamp_cannot_be_read_or_has_another_root(audited: World) 
     assert _codes(audited, code=3) == [("critical", "graft-damaged")]
     audited.fail("graft", code=3, kind="integrity")
     assert (audited.project / "graft" / "config.json").exists()
+
+
+def test_what_cannot_be_done_yet_is_not_asked_for(audited: World) -> None:
+    (finding,) = audited.ask("audit")["findings"]
+    assert finding["code"] == "unsigned"
+    assert "cannot make one yet" in finding["message"]

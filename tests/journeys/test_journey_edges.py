@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from skillpm_world import World, root_of, snapshot
 from tiny_models import Models, Pair, copy_model, llama, nudge, rewrite, save
 
@@ -172,3 +173,19 @@ def test_a_dry_run_counts_as_the_run_does_where_only_a_requirement_changes(
     assert installed.ask("install", "--dry-run")["generation"] == 2
     installed.ask("rollback")
     assert '"acme/math" = "^1.0.0"' in installed.file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("over", "code", "kind", "said"),
+    [
+        ("acme/none", 4, "not_found", "there is no skill `acme/none`"),
+        ("acme/math@9.0.0", 4, "not_found", "no release of `acme/math` fits"),
+        ("./a/folder/of/mine", 1, "not_found", "is neither a release nor a pack file"),
+    ],
+)
+def test_a_wrong_over_is_named(
+    world: World, math: Pair, over: str, code: int, kind: str, said: str
+) -> None:
+    world.publish(math, "acme/math", "1.0.0")
+    named = ("--name", "acme/up", "--version", "1.0.0", "--over", over)
+    assert said in world.fail("pack", *math, *named, code=code, kind=kind)

@@ -1,5 +1,6 @@
 """What gc takes and what it never takes; what the cache tells of itself and mends."""
 
+import json
 import os
 import re
 import shutil
@@ -266,3 +267,25 @@ def test_gc_asks_before_it_prunes_more_than_by_default(upgraded: World) -> None:
     assert snapshot(upgraded.folder) == before
     assert upgraded.ask("gc", "--keep", "10", "--older-than", "30")["pruned"] == []
     assert upgraded.ask("gc", "--keep", "1", "--grace", "0", "-y")["pruned"] != []
+
+
+def test_blobs_from_the_future_are_named_and_age_from_now_on(upgraded: World) -> None:
+    for path in (upgraded.home / "store" / "sha256").rglob("*/*"):
+        os.utime(path, (3_786_912_000,) * 2)
+    done = upgraded.ask("gc", "--keep", "1", "-y")
+    assert done["young_blobs"] > 0
+    assert any("dated in the future, up to 2090-01-01" in note for note in done["notes"])
+    again = upgraded.ask("gc", "--grace", "0")
+    assert again["freed_blobs"] == done["young_blobs"]
+    assert again["notes"] == []
+
+
+def test_a_generation_from_the_future_is_kept_and_gc_says_why(upgraded: World) -> None:
+    path = upgraded.project / ".skillpm" / "generations" / "2.json"
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps({**plain, "created": "2090-01-01T00:00:00Z"}))
+    done = _gc(upgraded, "--older-than", "1")
+    assert done["pruned"] == []
+    assert any("2090" in note and "--keep N" in note for note in done["notes"])
+    assert upgraded.ask("history")["current"] == 2
+    assert [one["generation"] for one in _gc(upgraded, "--keep", "1")["pruned"]] == [1]

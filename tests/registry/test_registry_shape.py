@@ -107,6 +107,17 @@ def test_a_query_that_does_not_end_is_cut_off(
         connection.execute(text(f"{ENDLESS} SELECT count(*) FROM n")).all()
 
 
+@pytest.mark.parametrize("damage", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])
+def test_a_catalogue_without_a_schema_version_is_named_as_that(
+    folder: Path, registry: Registry, damage: str
+) -> None:
+    with sqlite3.connect(folder / "registry.db") as catalogue:
+        catalogue.execute(damage)
+    (folder / "blobs").mkdir(exist_ok=True)
+    with pytest.raises(RegistryCorruptError, match="no schema version"):
+        open_database(folder, 1)
+
+
 def test_a_reader_cannot_write(folder: Path, registry: Registry) -> None:
     opened = open_database(folder, 1)
     with pytest.raises(RegistryReadOnlyError), opened.reading() as connection:

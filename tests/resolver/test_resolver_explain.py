@@ -237,27 +237,38 @@ def test_many_versions_of_one_reason_are_told_by_the_newest() -> None:
     )
 
 
-def test_a_long_explanation_is_cut_off_and_says_so() -> None:
-    chain = [release(f"s{n} 1.0.0", f"s{n + 1} ^1") for n in range(15)]
-    problem = failure(Question(wanted("s0")), *chain)
-    lines = problem.message.splitlines()
-    assert lines[1:3] == [
-        "  `acme/s14` 1.0.0 requires `acme/s15 ^1`",
-        "  there is no skill `acme/s15`",
-    ]
-    assert len(lines) == 14
-    assert lines[-1] == "  … and 5 more"
+def test_of_a_long_explanation_the_asks_come_first_and_the_chain_is_folded() -> None:
+    chain = [release(f"s{n} 1.0.0", f"s{n + 1} ^1") for n in range(50)]
+    check(
+        failure(Question(wanted("s0")), *chain),
+        """
+        `acme/s0` is asked for by skillpm.toml:7
+        `acme/s49` 1.0.0 requires `acme/s50 ^1`
+        there is no skill `acme/s50`
+        `acme/s0` → … → `acme/s49`: each requires the next, 49 times
+        """,
+        hint="`skillpm search s50` looks for it under another name",
+    )
 
 
-def test_a_clash_at_the_end_of_long_chains_is_told_first() -> None:
+def test_a_clash_at_the_end_of_long_chains_is_told_after_the_asks() -> None:
     chains = [release(f"{s}{n} 1.0.0", f"{s}{n + 1} ^1") for s in "ab" for n in range(9)]
     ends = [release("a9 1.0.0", "z ^1"), release("b9 1.0.0", "z ^2")]
     problem = failure(
         Question(wanted("a0", "b0")), *chains, *ends, release("z 1.0.0"), release("z 2.0.0")
     )
-    assert sorted(problem.message.splitlines()[1:3]) == [
-        "  `acme/a9` 1.0.0 requires `acme/z ^1`",
-        "  `acme/b9` 1.0.0 requires `acme/z ^2`",
+    lines = [line.strip() for line in problem.message.splitlines()[1:]]
+    assert lines[:2] == [
+        "`acme/a0` is asked for by skillpm.toml:7",
+        "`acme/b0` is asked for by skillpm.toml:8",
+    ]
+    assert sorted(lines[2:4]) == [
+        "`acme/a9` 1.0.0 requires `acme/z ^1`",
+        "`acme/b9` 1.0.0 requires `acme/z ^2`",
+    ]
+    assert sorted(lines[4:]) == [
+        "`acme/a0` → … → `acme/a9`: each requires the next, 9 times",
+        "`acme/b0` → … → `acme/b9`: each requires the next, 9 times",
     ]
 
 

@@ -64,6 +64,13 @@ LLAMA = {"model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-6}
         (LLAMA | {"attention_bias": False}, set()),
         (LLAMA | {"attention_bias": True}, {"attention_bias"}),
         (LLAMA | {"hidden_size": 128, "eos_token_id": 9}, {"hidden_size"}),
+        (LLAMA | {"rope_theta": 10000.0}, set()),
+        (LLAMA | {"rope_theta": 1e6}, {"rope_theta"}),
+        (LLAMA | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, set()),
+        (
+            LLAMA | {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+            {"rope_parameters"},
+        ),
         (LLAMA | {"model_type": "gpt2"}, {"model_type"}),
         (LLAMA | {"num_labels": 1 << 40}, {"num_labels"}),
         (LLAMA | {"rms_norm_eps": float("inf")}, {"rms_norm_eps"}),

@@ -22,7 +22,7 @@ from skillpm.delta.auto.scheme import (
     survey,
 )
 from skillpm.delta.auto.striped import delta_of
-from skillpm.delta.cut import Work
+from skillpm.delta.cut import Advance, Work
 from skillpm.delta.match import Pair
 from skillpm.delta.streams import pair_chunks
 
@@ -42,7 +42,8 @@ class Survey:
     """The points of every tensor that can be rounded, as far as rungs were surveyed.
 
     `saved` and `save` keep the points of a tensor at a rung, so that a killed command need not
-    find them again.
+    find them again. `progress` begins a pass over so many bytes of tensors: how many passes there
+    will be is not known before.
     """
 
     work: Work
@@ -50,6 +51,7 @@ class Survey:
     workshop: Workshop
     saved: Saved
     save: Save
+    progress: Callable[[int], Advance] = lambda _total: lambda _bytes: None
     rungs: set[int] = field(default_factory=set)
     points: dict[str, list[Point]] = field(default_factory=dict)
     energy: float = 0.0
@@ -137,20 +139,21 @@ class Survey:
     def _each(self, act: Callable[[Pair, Candidates], T]) -> list[T]:
         """Act on the candidates of every tensor that has some, several at once."""
         pairs = [pair for pair in self.pairs if encodable(pair)]
+        advance = self.progress(sum(pair.tuned.nbytes for pair in pairs if pair.tuned))
         with ThreadPoolExecutor(self.work.workers) as pool:
             try:
-                found = list(pool.map(lambda pair: self._one(pair, act), pairs))
+                found = list(pool.map(lambda pair: self._one(pair, act, advance), pairs))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
         return [one for one in found if one is not None]
 
-    def _one(self, pair: Pair, act: Callable[[Pair, Candidates], T]) -> T | None:
+    def _one(self, pair: Pair, act: Callable[[Pair, Candidates], T], advance: Advance) -> T | None:
         spec = pair.tuned
         assert spec is not None  # noqa: S101 - told to the type checker; `encodable` saw to it
         chunks = pair_chunks(self.work.base, self.work.tuned, pair)
         found = self.workshop.candidates(pair, lambda: delta_of(spec, chunks))
-        self.work.advance(spec.nbytes)
+        advance(spec.nbytes)
         return None if found is None else act(pair, found)
 
 

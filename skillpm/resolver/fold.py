@@ -1,0 +1,63 @@
+"""Chains of requirements in an explanation, each folded into one fact."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from skillpm.resolver.facts import Fact, Needs
+from skillpm.spec.names import SkillName
+
+LINKS = 3
+"""The shortest chain that is folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Skills of which each requires the next, and nothing else of the proof is about them."""
+
+    first: SkillName
+    last: SkillName
+    links: int
+
+
+def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
+    """The facts with each chain in the place of its first link; the first `lead` facts stay.
+
+    Linear in the facts.
+    """
+    links = [
+        fact
+        for fact in facts[lead:]
+        if isinstance(fact, Needs) and not fact.conflict and not fact.likewise
+    ]
+    chains = {chain[0]: chain for chain in _chains(links)}
+    within = {link for chain in chains.values() for link in chain}
+    shown: list[Fact | Chain] = list(facts[:lead])
+    for fact in facts[lead:]:
+        if isinstance(fact, Needs) and fact in chains:
+            chain = chains[fact]
+            shown.append(Chain(fact.skill, chain[-1].others[0].skill, len(chain)))
+        elif fact not in within:
+            shown.append(fact)
+    return shown
+
+
+def _chains(links: Sequence[Needs]) -> Iterator[list[Needs]]:
+    """Every maximal chain of `LINKS` or more; a ring has no first link, and is none."""
+    leaving: dict[SkillName, list[Needs]] = defaultdict(list)
+    arriving: dict[SkillName, int] = defaultdict(int)
+    for link in links:
+        leaving[link.skill].append(link)
+        arriving[link.others[0].skill] += 1
+
+    def passes(skill: SkillName) -> bool:
+        return len(leaving.get(skill, ())) == 1 and arriving.get(skill, 0) == 1
+
+    for link in links:
+        if passes(link.skill):
+            continue
+        chain = [link]
+        while passes(chain[-1].others[0].skill):
+            chain.append(leaving[chain[-1].others[0].skill][0])
+        if len(chain) >= LINKS:
+            yield chain
