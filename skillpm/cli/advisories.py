@@ -7,6 +7,7 @@ import click
 
 from skillpm.cli.output import emit_json, emit_line, emit_table
 from skillpm.cli.state import Command, State, global_params, make_setting
+from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
     from skillpm.spec.advisory import Advisory
@@ -18,9 +19,7 @@ def advisory() -> None:
 
 
 @advisory.command("add", cls=Command)
-@click.argument(
-    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=LocalPath())
 @click.pass_obj
 def add(state: State, paths: tuple[Path, ...]) -> None:
     r"""Publish advisories from files in OSV form; a newer form replaces an older one.

@@ -8,6 +8,7 @@ import click
 
 from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_table
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from skillpm.spec.advisory import Level
 
 _LEVELS = ["low", "medium", "high", "critical"]
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 
 
 @click.command(cls=Command)

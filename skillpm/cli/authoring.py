@@ -18,6 +18,7 @@ from skillpm.cli.packed import packed_plain, show_packed
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION, without_library
 from skillpm.cli.probing import attach_probes
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     from skillpm.flows.manifest_of import Attach, Request
     from skillpm.flows.wish import Calibrate, Wish
 
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 _KEEP = 0.99
 """What `--scheme auto` keeps where nothing is asked for."""
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FILE = LocalPath(exists=True, dir_okay=False)
 
 
 @click.command(cls=Command)
@@ -108,7 +109,7 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
 )
 @click.option(
     "--keep",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     metavar="SHARE",
     help="auto: how much of the delta to keep, `0.99`.",
 )
@@ -116,10 +117,8 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
     "--calibration", type=_FILE, metavar="FILE", help="auto: text to tell what matters by."
 )
 @click.option("--device", metavar="NAME", help="Where models run: `cpu` or `cuda`.")
-@click.option(
-    "--alpha", type=click.FloatRange(0, 1), help="graftllm: share of embedding deltas kept."
-)
-@click.option("--energy", type=click.FloatRange(0, 1), help="graftllm: energy that MLP ranks keep.")
+@click.option("--alpha", type=FiniteRange(0, 1), help="graftllm: share of embedding deltas kept.")
+@click.option("--energy", type=FiniteRange(0, 1), help="graftllm: energy that MLP ranks keep.")
 @click.option("--columns", type=click.Choice(["8/3/2", "8/4/2"]), help="graftllm: bits by column.")
 @click.option("--requires", type=REQUIREMENT, multiple=True, metavar="R", help="Skills it needs.")
 @click.option(

@@ -8,6 +8,7 @@ import click
 from skillpm.cli.changes import plain
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ _SHOWN = 20
 
 @click.command(cls=Command)
 @click.argument("skill", metavar="SKILL")
-@click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DIR", type=LocalPath())
 @click.option(
     "--format", "format_", type=click.Choice(["peft", "merged"]), required=True, help="As what."
 )
 @click.option("--rank", type=click.Choice(_RANKS), help="peft: one rank for all (default: best).")
 @click.option(
     "--residual",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     metavar="SHARE",
     help=f"peft: ‖Δ - Δ̂‖/‖Δ‖ that the best rank may leave (default: {_RESIDUAL}).",
 )
@@ -110,7 +111,7 @@ def _show(state: State, lowered: "Lowered") -> None:
 
 
 @click.command(cls=Command)
-@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("target", metavar="FILE", type=LocalPath())
 @click.option(
     "--generation",
     metavar="N",

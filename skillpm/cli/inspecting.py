@@ -16,6 +16,7 @@ from skillpm.cli.output import (
 )
 from skillpm.cli.probing import show_capabilities
 from skillpm.cli.state import Command, State, make_setting, verified_packs
+from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from skillpm.spec.digests import Digest
     from skillpm.verification.claims import Claim
 
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 _SHOWN = 48
 """Characters of a claimed value."""
 

@@ -17,6 +17,7 @@ from skillpm.cli.probing import (
     tune_weights,
 )
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
     from skillpm.flows.graft import Grafted
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.option(
-    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Default: graft/."
-)
+@click.option("-o", "--output", metavar="DIR", type=LocalPath(), help="Default: graft/.")
 @click.option("--only", metavar="SKILL", type=SKILL, multiple=True, help="This skill alone.")
 @click.option(
     "--link",

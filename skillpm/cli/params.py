@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.cli.types import FiniteRange
 from skillpm.errors import SpecError, UsageError
 from skillpm.spec.budget import Budget
 from skillpm.spec.names import SkillName
@@ -81,7 +82,7 @@ SOLVE_TIMEOUT = 60.0
 TIMEOUT = click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=SOLVE_TIMEOUT,
     show_default=True,
     envvar="SKILLPM_SOLVE_TIMEOUT",

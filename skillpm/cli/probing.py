@@ -9,6 +9,7 @@ import click
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, without_library
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.flows.words import distinct
 
@@ -78,7 +79,7 @@ def attach_probes(path: Path, device: str | None) -> "Attach":
 @click.option(
     "--graft",
     metavar="DIR",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=LocalPath(exists=True, file_okay=False),
     help="Ask the model in this folder, a graft say.",
 )
 @DEVICE

@@ -21,6 +21,7 @@ from skillpm.cli.params import (
 )
 from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.types import LocalPath, is_url
 from skillpm.errors import SpecError, UsageError
 from skillpm.files.named import read_named_file
 
@@ -71,7 +72,7 @@ def init(state: State) -> None:
     "--from",
     "bundle",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Install exactly what a bundle holds: needs no registry and no network.",
 )
 @GUARD
@@ -131,6 +132,11 @@ def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
     files = [text for text in wanted if text.endswith(".skillpack") or Path(text).is_file()]
     requirements = []
     for text in wanted:
+        if is_url(text):
+            raise UsageError(
+                "expected a skill or a pack file, found a URL",
+                hint="download the file first, or name a registry with `--registry URL`",
+            )
         if text not in files:
             try:
                 requirements.append(Requirement.parse(text))
@@ -228,7 +234,7 @@ def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("plan", metavar="PLAN", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("plan", metavar="PLAN", type=LocalPath(allow_dash=True))
 @DRY_RUN
 @GUARD
 @GUARD_DEVICE

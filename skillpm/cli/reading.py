@@ -10,6 +10,7 @@ from skillpm.cli.changes import plain
 from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
 from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
 from skillpm.cli.state import Command, State, verified_packs
+from skillpm.cli.types import LocalPath
 from skillpm.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _weighted(skill: "Installed") -> str:
     "--index",
     metavar="FILE",
     required=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="A saved index, as JSON.",
 )
 @ALLOW_YANKED

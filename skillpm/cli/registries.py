@@ -16,12 +16,13 @@ from skillpm.cli.output import (
 )
 from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, global_params, make_setting, verified_packs
+from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
     from skillpm.spec.names import SkillName
     from skillpm.spec.release import Release
 
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 
 
 @click.command(cls=Command)

@@ -9,6 +9,7 @@ import click
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import without_library
 from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.nearness import near_warning
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from skillpm.routing.router import Decision, Fit
     from skillpm.spec.nearness import NearPair
 
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FILE = LocalPath(exists=True, dir_okay=False)
 _SHOWN = 60
 
 

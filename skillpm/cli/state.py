@@ -15,6 +15,7 @@ import click
 
 from skillpm.cli.output import can_ask, confirm, say
 from skillpm.cli.registry_access import connector, tidy_registry
+from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
@@ -70,7 +71,7 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> Any:
     return value
 
 
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 
 
 def global_params(*, rare: bool = False) -> list[click.Parameter]:
@@ -105,7 +106,7 @@ def _rare(flag: dict[str, Any], seldom: dict[str, Any], *, shown: bool) -> list[
         click.Option(
             ["--lock-timeout"],
             metavar="SECONDS",
-            type=click.FloatRange(min=0),
+            type=FiniteRange(min=0),
             help="How long to wait for another command (600).",
             **seldom,
         ),

@@ -7,13 +7,14 @@ import click
 
 from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table, size_text
 from skillpm.cli.state import Command, State, global_params, home, make_setting
+from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 
 if TYPE_CHECKING:
     from skillpm.flows.gc import Collected, GcRequest
     from skillpm.flows.setting import Setting
 
-_PATH = click.Path(path_type=Path)
+_PATH = LocalPath()
 
 
 @click.command(cls=Command)
@@ -27,13 +28,13 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--older-than",
     metavar="DAYS",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     help="Prune generations superseded so long ago (alone: however few they are).",
 )
 @click.option(
     "--grace",
     metavar="HOURS",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=24.0,
     show_default=True,
     help="Never take a blob that came in less than so long ago.",

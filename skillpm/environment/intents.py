@@ -8,12 +8,14 @@ from pydantic import AfterValidator, Field
 
 from skillpm.environment.generation import LAST_NUMBER
 from skillpm.errors import SpecError, StateError
-from skillpm.files.names import plain_name_problem
+from skillpm.files.names import LONGEST, plain_name_problem
 from skillpm.spec import json
 from skillpm.spec.fields import DigestField, Document, read_document
 
 _OURS = frozenset({".skillpm", "skillpm.toml", "skillpm.lock"})
 _DEEPEST = 256
+GRAFT_NAME_LIMIT = LONGEST - 32
+"""Bytes of a graft's name: the names of what is staged beside it are longer."""
 
 
 def _plain(name: str) -> str:
@@ -26,7 +28,10 @@ def _plain(name: str) -> str:
 def _free(name: str) -> str:
     if name in _OURS:
         raise ValueError(f"{name} is no place for a graft")
-    return _plain(name)
+    problem = plain_name_problem(name, longest=GRAFT_NAME_LIMIT)
+    if problem is not None:
+        raise ValueError(f"expected the name of a graft: {problem}")
+    return name
 
 
 PlainName = Annotated[str, AfterValidator(_plain)]

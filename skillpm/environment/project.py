@@ -201,6 +201,12 @@ class Project:
         if data is None:
             if wanted == current == 0 and not self.has_environment:
                 return first_generation(self.read_file(), "")
+            if wanted == current:
+                raise IntegrityError(
+                    f"`{self.pointer}` names generation {current}, which is missing",
+                    hint="`skillpm install` after a look at `.skillpm/generations`: one of its "
+                    "numbers belongs into `.skillpm/current`",
+                )
             raise NotFoundError(
                 f"there is no generation {wanted}; the current is {current}",
                 hint="`skillpm history` lists them",

@@ -2,15 +2,18 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.checkpoint.folder import STAMP
+from skillpm.environment.intents import GRAFT_NAME_LIMIT
 from skillpm.errors import NotFoundError, SkillpmError, StateError, UsageError
 from skillpm.files.folder import Folder
 from skillpm.files.names import check_plain_name
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ def locate(project: Path, target: Path) -> GraftPlace:
     holds; any other is the person's own choice.
     """
     written = Path(os.path.abspath(target))  # noqa: PTH100 - by its letters, no link is looked at
-    name = check_plain_name(written.name, f"the name of the graft `{target}`")
+    name = check_plain_name(
+        written.name, f"the name of the graft `{target}`", longest=GRAFT_NAME_LIMIT
+    )
     home, folder = Path(os.path.realpath(project)), Path(os.path.realpath(written.parent))
     if folder.is_relative_to(home):
         return GraftPlace(home, folder, name, folder.relative_to(home).parts)
@@ -64,15 +69,11 @@ def locate(project: Path, target: Path) -> GraftPlace:
     return GraftPlace(home, folder, name, None)
 
 
-def check_target(project: Path, target: Path, base: Path) -> GraftPlace:
+def check_target(project: Path, target: Path, base: Path, home: Path) -> GraftPlace:
     """Where a graft goes. Raises `UsageError` or `StateError` unless it may (laws 1 and 5)."""
-    real, source = Path(os.path.realpath(target)), Path(os.path.realpath(base))
-    inside = source.is_dir() and real.is_relative_to(source)
-    if real == source or inside or source.is_relative_to(real):
-        raise UsageError(
-            f"`{target}` is the base, inside it or above it: a graft is written elsewhere",
-            hint="`skillpm graft -o graft/`",
-        )
+    check_apart(target, {"base": base, "project's state": project / ".skillpm", "home": home})
+    if Path(os.path.realpath(project)).is_relative_to(os.path.realpath(target)):
+        raise _not_apart(target, "project", "or above it")
     place = locate(project, target)
     with suppress(NotFoundError), place.open() as folder:
         if not is_replaceable(folder, place.name):
@@ -81,6 +82,22 @@ def check_target(project: Path, target: Path, base: Path) -> GraftPlace:
                 hint="name a folder that is absent or empty with `-o`",
             )
     return place
+
+
+def check_apart(target: Path, kept: Mapping[str, Path]) -> None:
+    """Raise `UsageError` where a target is one of these places, inside it or above it."""
+    real = Path(os.path.realpath(target))
+    for what, place in kept.items():
+        source = Path(os.path.realpath(place))
+        if real.is_relative_to(source) or source.is_relative_to(real):
+            raise _not_apart(target, what, "inside it or above it")
+
+
+def _not_apart(target: Path, what: str, where: str) -> UsageError:
+    return UsageError(
+        f"`{target}` is the {what}, {where}: a graft is written elsewhere",
+        hint="name another folder: `skillpm graft -o graft/`",
+    )
 
 
 def is_replaceable(folder: Folder, name: str) -> bool:
@@ -95,8 +112,14 @@ def is_replaceable(folder: Folder, name: str) -> bool:
 
 
 def _is_stamped(folder: Folder) -> bool:
-    status = folder.status(STAMP)
-    return status is not None and stat.S_ISREG(status.st_mode)
+    """Whether a folder holds the record of a graft: a document of its form, and no other file."""
+    try:
+        plain = json.parse_object(folder.read(STAMP), STAMP)
+        Digest(plain["root"])
+        Digest(plain["base_root"])
+    except (SkillpmError, KeyError, TypeError):
+        return False
+    return type(plain.get("format")) is int and isinstance(plain.get("files"), dict)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from skillpm.environment.intents import DamagedJournalError, OutsideSwapIntent, 
 from skillpm.environment.project import JOURNAL, Project
 from skillpm.environment.swap import GraftPlace, recover_swap
 from skillpm.errors import NotFoundError, SpecError
-from skillpm.files.folder import Folder
+from skillpm.files.access import open_below
 from skillpm.journal.atomic import sweep_strays
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -41,7 +41,7 @@ class SwapRecord:
         record = OutsideSwapIntent(
             project=str(place.project), folder=str(place.folder), name=place.name, ready=ready
         )
-        with Folder.open(self.home / RECORDS, create=True) as records:
+        with open_below(self.home, RECORDS, create=True) as records:
             records.write(_record_name(place.project), json.canonical(record.plain()))
 
     def clear(self) -> None:
@@ -72,7 +72,7 @@ def recover_outside(project: Project, home: Path) -> list[str]:
     owner = Path(os.path.realpath(project.folder))
     name = _record_name(owner)
     try:
-        with Folder.open(home / RECORDS) as records:
+        with open_below(home, RECORDS) as records:
             sweep_strays(records, (name,))
             data = records.find(name)
     except NotFoundError:
@@ -93,7 +93,7 @@ def recover_outside(project: Project, home: Path) -> list[str]:
 
 
 def _forget(home: Path, project: Path) -> None:
-    with suppress(NotFoundError), Folder.open(home / RECORDS) as records:
+    with suppress(NotFoundError), open_below(home, RECORDS) as records:
         records.remove(_record_name(project))
         records.sync()
 

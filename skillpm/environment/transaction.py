@@ -111,7 +111,7 @@ def _sweep(project: Project) -> None:
         sweep_strays(state, (POINTER, JOURNAL, HOLDER, IGNORE))
         sweep_strays(generations)
     with Folder.open(project.folder) as folder:
-        sweep_strays(folder, (project.file.name, project.lock_file.name))
+        sweep_strays(folder, (project.file.name, project.lock_file.name), only_ours=True)
 
 
 def _recover_switch(project: Project, intent: SwitchIntent) -> list[str]:

@@ -8,7 +8,7 @@ LONGEST = 255
 """Bytes of a name: the limit of every file system in use."""
 
 
-def plain_name_problem(name: str) -> str | None:
+def plain_name_problem(name: str, *, longest: int = LONGEST) -> str | None:
     """Why `name` is no plain file name, as a clause; None where it is one.
 
     A plain name is one step below a folder: not empty, not `.` or `..`, no separator, no control
@@ -24,12 +24,14 @@ def plain_name_problem(name: str) -> str | None:
         length = len(os.fsencode(name))
     except UnicodeEncodeError:
         return "it is not text"
-    return None if length <= LONGEST else f"it is longer than {LONGEST} bytes"
+    return None if length <= longest else f"it is longer than {longest} bytes"
 
 
-def check_plain_name(name: object, what: str) -> str:
+def check_plain_name(name: object, what: str, *, longest: int = LONGEST) -> str:
     """The name, where it is a plain one. Raises `SpecError` that says what was found instead."""
-    problem = plain_name_problem(name) if isinstance(name, str) else "it is not text"
+    problem = (
+        plain_name_problem(name, longest=longest) if isinstance(name, str) else "it is not text"
+    )
     if problem is not None:
         raise SpecError(f"{what} should be a plain file name, is {str(name)[:80]!r}: {problem}")
     return str(name)

@@ -75,7 +75,7 @@ def check_owner_only(path: Path, purpose: str) -> None:
 def _examine(path: Path, *, is_parent: bool, shared: bool) -> Exposure | None:
     try:
         status = path.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None  # whoever may make it is found one folder further up
     except OSError as problem:
         return Exposure(path, f"cannot be examined ({problem.strerror})", is_foreign=True)

@@ -12,7 +12,8 @@ from skillpm.checkpoint.folder import STAMP
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.project import Project
-from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError, UsageError
+from skillpm.environment.swap import check_apart
+from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_footprint, footprint_fits, open_base
@@ -55,7 +56,7 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
     pack = _find(setting, ref)
     packs = with_lower(setting, [pack])
     base = _base(setting, pack)
-    _check_outside(target, base)
+    _check_outside(setting, target, base)
     identity = setting.identify(base, "hashing base")
     _check_base(pack, base, identity)
     base.expected = identity.leaves
@@ -119,15 +120,14 @@ def _check_target(target: Path) -> None:
     taken = target.is_symlink() or target.exists()
     if taken and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
         raise StateError(
-            f"`{target}` is there and not empty: it is not overwritten",
+            f"`{target}` already exists and is not empty; it is not overwritten",
             hint="name a folder that is absent or empty",
         )
 
 
-def _check_outside(target: Path, base: Checkpoint) -> None:
-    place, source = target.resolve(), base.path.resolve()
-    if place == source or (source.is_dir() and place.is_relative_to(source)):
-        raise UsageError(f"`{target}` is inside the base, which is never written")
+def _check_outside(setting: Setting, target: Path, base: Checkpoint) -> None:
+    state = setting.project / ".skillpm"
+    check_apart(target, {"base": base.path, "project's state": state, "home": setting.home})
 
 
 @contextmanager

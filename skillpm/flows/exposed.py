@@ -25,15 +25,15 @@ def exposed_places(setting: Setting) -> list[Exposure]:
 
 
 def written_places(setting: Setting) -> Iterator[Path]:
-    """The folders that commands write here: home, store, project and its registries."""
-    yield from (setting.home, setting.store.folder)
+    """What commands write here: home, store, the project's files and state, its registries."""
+    yield from (setting.home, setting.store.folder, setting.store.folder / "sha256")
     project = Project(setting.project)
+    yield from (project.folder, project.file, project.lock_file, project.state)
+    yield from (project.pointer, project.state / "generations")
     with suppress(SkillpmError, OSError):
         yield from _registry(setting.default_registry)
         if not project.has_file:
             return
-        yield project.folder
-        yield project.state
         file = project.read_file()
         for name in sorted({DEFAULT_REGISTRY, *file.registries}):
             yield from _registry(location_of(setting, file, name))

@@ -83,7 +83,7 @@ def graft(
             raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
         current = project.generation()
         base = open_base(setting, project)
-        place = check_target(project.folder, path, base.path)
+        place = check_target(project.folder, path, base.path, setting.home)
         identity = setting.identify(base, "hashing base", cached=not verify)
         check_project_base(setting, current, base, identity)
         lock = _selected(_with_known_root(project, current.lockfile), only)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from skillpm.architecture.ask import ask_facts
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.recompute import DecodedTensor, decode_all
@@ -19,8 +19,11 @@ from skillpm.flows.compose import check_composed, opened, total_bytes
 from skillpm.flows.lower import with_lower
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
+from skillpm.spec import json
+from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.digests import Digest
-from skillpm.spec.manifest import ArchitectureFacts
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.manifest import ArchitectureFacts, Manifest
 from skillpm.spec.merkle import Identity, leaf_of_chunks, merkle_root
 from skillpm.verification.check import check_decoded, check_documents
 from skillpm.verification.evidence import BaseFacts, Decoded, PackDocuments
@@ -44,6 +47,21 @@ def documents_of(pack: AnyPack) -> PackDocuments:
     return PackDocuments(pack.image, pack.manifest, pack.size, pack.read)
 
 
+def _check_config(
+    manifest: Manifest, config: bytes | None, specs: Mapping[str, TensorSpec]
+) -> None:
+    """Raise `IntegrityError` where a config that the pack changes describes no such tensors."""
+    if config is None:
+        return
+    try:
+        check_numbers(json.parse_object(config, f"`{CONFIG}`", foreign=True), specs)
+    except ValueError as problem:
+        raise IntegrityError(
+            f"{manifest.ref} changes `{CONFIG}` so that {problem}",
+            hint="do not use this pack; ask its author for one that `skillpm pack` made",
+        ) from problem
+
+
 def verify_on_base(
     setting: Setting, pack: AnyPack, base: HashedBase, *, accept_footprint: bool = False
 ) -> Digest:
@@ -61,10 +79,11 @@ def verify_on_base(
     check_footprint(pack.manifest, base.identity.leaves)
     base.model.expected = base.identity.leaves
     packs = with_lower(setting, [pack])
-    apply_side_files(files_of(base.model), side_packs(packs))
+    side = apply_side_files(files_of(base.model), side_packs(packs))
     layered = opened(packs)
     composition = Composition(base.model, [Applied(each) for each in layered])
     top = next(each for each in layered if each.skill == pack.manifest.skill)
+    _check_config(pack.manifest, side.get(CONFIG), composition.specs)
     tensors, leaves = _decode(setting, composition, top, base.identity)
     check_composed(composition, base.identity, leaves)
     root = merkle_root(leaves)

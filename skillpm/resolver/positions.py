@@ -6,7 +6,7 @@ from typing import Self
 from nab_resolver.types import RangeRelation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Positions:
     """A set of positions as the bits of one integer; a negative one holds all but finitely many.
 
@@ -16,6 +16,10 @@ class Positions:
     """
 
     bits: int
+
+    def __repr__(self) -> str:
+        """A fixed text: PubGrub's own report prints its ranges, and one has a bit a version."""
+        return "<positions>"
 
     @classmethod
     def empty(cls) -> Self:

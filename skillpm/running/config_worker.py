@@ -11,8 +11,9 @@ import torch._dynamo
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, modeling_utils
 
 from skillpm.running.folder import is_causal
-from skillpm.running.parameters import check_numbers, check_parameters
+from skillpm.running.parameters import check_parameters
 from skillpm.sandbox.worker import Handler
+from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
 
 _CONFIG = "config.json"

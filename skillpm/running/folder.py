@@ -10,7 +10,8 @@ from transformers import AutoConfig
 
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.errors import GraftError, SkillpmError
-from skillpm.running.parameters import check_numbers, check_parameters
+from skillpm.running.parameters import check_parameters
+from skillpm.spec.config_numbers import check_numbers
 
 UNRUNNABLE = (
     OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,

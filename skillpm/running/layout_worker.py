@@ -27,8 +27,9 @@ from transformers.models.auto import modeling_auto
 from transformers.pytorch_utils import Conv1D
 
 from skillpm.running import peft_targets
-from skillpm.running.parameters import build_bounded, check_numbers
+from skillpm.running.parameters import build_bounded
 from skillpm.sandbox.worker import Handler
+from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
 
 _CONFIG = "config.json"

@@ -92,5 +92,5 @@ def test_an_order_of_precedence_is_set_and_taken_away() -> None:
 
 
 def test_an_unknown_key_of_graft_is_an_error_with_the_nearest_one() -> None:
-    with pytest.raises(SpecError, match="no key 'precedance'; did you mean `precedence`"):
+    with pytest.raises(SpecError, match="precedance: unknown key; did you mean `precedence`"):
         parse_project(f'{FIRST}\n[graft]\nprecedance = ["acme/sql"]\n')

@@ -22,6 +22,10 @@ from skillpm.files.folder import Folder
 from skillpm.journal.lock import HOLDER
 from skillpm.spec.digests import Digest
 
+_ROOT = f"sha256:{'0' * 64}"
+STAMPED = json.dumps({"format": 1, "root": _ROOT, "base_root": _ROOT, "files": {}})
+"""The record of a graft, as far as its place is judged by it."""
+
 CREATED = "2024-05-17T00:00:00Z"
 
 
@@ -122,7 +126,7 @@ def _swap(project: Project, *, ready: bool) -> _CutOff:
     folder = project.folder / "below"
     swap = _CutOff(folder / "out", folder / ".out.skillpm-new", folder / ".out.skillpm-old")
     swap.staged.mkdir(parents=True)
-    (swap.staged / STAMP).write_text("{}")
+    (swap.staged / STAMP).write_text(STAMPED)
     (swap.staged / "new").write_text("new")
     place = locate(project.folder, swap.target)
     SwapRecord(project, project.folder / "home", place).write(ready=ready)
@@ -143,7 +147,7 @@ def _nothing(_swap: _CutOff) -> None:
 
 def _older(swap: _CutOff) -> None:
     swap.target.mkdir()
-    (swap.target / STAMP).write_text("{}")
+    (swap.target / STAMP).write_text(STAMPED)
 
 
 def _moved(swap: _CutOff) -> None:

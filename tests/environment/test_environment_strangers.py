@@ -16,9 +16,13 @@ from skillpm.environment.project import Project, drift, first_generation
 from skillpm.environment.swap import check_target, locate
 from skillpm.environment.swaps import RECORDS, SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing
-from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError, UsageError
+from skillpm.errors import IntegrityError, SpecError, StateError, UsageError
 from skillpm.files.errors import WrongKindError
 from skillpm.spec.digests import Digest
+
+_ROOT = f"sha256:{'0' * 64}"
+STAMPED = json.dumps({"format": 1, "root": _ROOT, "base_root": _ROOT, "files": {}})
+"""The record of a graft, as far as its place is judged by it."""
 
 CREATED = "2024-05-17T00:00:00Z"
 
@@ -32,7 +36,7 @@ def outside(tmp_path: Path) -> Path:
     place = tmp_path / "outside"
     for name in ("thesis", ".thesis.skillpm-new", ".thesis.skillpm-old"):
         (place / name).mkdir(parents=True)
-        (place / name / STAMP).write_text("{}")
+        (place / name / STAMP).write_text(STAMPED)
     return place
 
 
@@ -207,7 +211,7 @@ def test_numbers_and_requirements_that_skillpm_cannot_write_are_refused(project:
     project.generation_file(7).write_text(json.dumps({**plain, "number": 7}))
     (project.state / "generations" / "07.json").write_text("x")
     assert project.numbers() == [0, 7]
-    with pytest.raises(NotFoundError):
+    with pytest.raises(IntegrityError, match="which is missing"):
         project.generation()
     with pytest.raises(StateError, match="last number"):
         commit(project, Generation.model_construct(number=LAST_NUMBER + 1), {})
@@ -218,7 +222,7 @@ def _outside_swap(project: Project, home: Path, target: Path, *, ready: bool) ->
     assert place.below is None
     staged = target.with_name(f".{target.name}.skillpm-new")
     staged.mkdir(parents=True)
-    (staged / STAMP).write_text("{}")
+    (staged / STAMP).write_text(STAMPED)
     SwapRecord(project, home, place).write(ready=ready)
     assert not project.was_cut_off, "a project's own journal names nothing outside it"
     return staged
@@ -262,12 +266,12 @@ def test_a_target_in_the_project_stays_in_it(project: Project, outside: Path) ->
     base.mkdir()
     for target in (base, base / "x", outside.parent):
         with pytest.raises(UsageError, match="written elsewhere"):
-            check_target(project.folder, target, base)
+            check_target(project.folder, target, base, outside / "home")
     (project.folder / "loop").symlink_to("loop")
     (project.folder / "linked").symlink_to(outside / "thesis")
     for name in ("loop", "linked", "skillpm.toml"):
         with pytest.raises(StateError, match="was not written by skillpm"):
-            check_target(project.folder, project.folder / name, base)
+            check_target(project.folder, project.folder / name, base, outside / "home")
 
 
 def test_whose_name_the_lock_bears_is_read_as_a_strangers(project: Project, outside: Path) -> None:

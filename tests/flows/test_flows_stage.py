@@ -45,7 +45,7 @@ def setting(world: World) -> Iterator[Setting]:
     [
         ({"eos_token_id": 5, "pad_token_id": 1, "use_cache": False, "dtype": "bfloat16"}, True),
         ({"hidden_act": "relu"}, False),
-        ({"pad_token_id": 1, "rope_theta": 5e5}, False),
+        ({"pad_token_id": 1, "rope_parameters": {"rope_theta": 5e5}}, False),
         ({"tie_word_embeddings": True}, False),
     ],
     ids=str,

@@ -23,7 +23,8 @@ TARGETS = {target.name: target for target in all_targets()}
 SHORT = ("requirement", "version", "skill name", "digest", "budget", "location", "side file name",
          "lockfile", "project file", "user config", "merge conflict", "adapter keys")  # fmt: skip
 JSON = ("manifest", "OCI image manifest", "advisory", "saved index", "plan", "generation",
-        "adapter config", "side file config.json", "leaf cache", "survey cache", "holder", "known project",
+        "adapter config", "side file config.json", "leaf cache", "survey cache", "holder",
+        "known project",
         "checkpoint index", "router examples", "probes")  # fmt: skip
 
 

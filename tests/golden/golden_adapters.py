@@ -32,13 +32,18 @@ def _values(seed: str, count: int) -> np.ndarray:
 
 
 def write_adapter(folder: Path, *, dora: bool) -> Path:
-    """A PEFT adapter directory: plain LoRA with an odd scale, or DoRA."""
+    """A PEFT adapter directory: plain LoRA with an odd scale, or DoRA.
+
+    The golden packs were cut when an embedding was adapted too. The base has no config, and
+    without one it cannot be known what an embedding is tied to: it is left out here.
+    """
     folder.mkdir(exist_ok=True)
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 5, "use_rslora": True,
               "use_dora": dora, "base_model_name_or_path": "golden/wide"}  # fmt: skip
     (folder / "adapter_config.json").write_text(json.dumps(config))
     tensors: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for number, (module, (rows, width)) in enumerate(MODULES.items()):
+    adapted = [each for each in MODULES.items() if each[0] != "embed_tokens"]
+    for number, (module, (rows, width)) in enumerate(adapted):
         dtype = DTYPES[number % len(DTYPES)]
         stem = f"base_model.model.{module}.lora_"
         embedding = module == "embed_tokens"

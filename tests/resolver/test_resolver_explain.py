@@ -280,3 +280,11 @@ def test_an_unknown_skill_is_named_with_who_asks() -> None:
     )
     assert caught.value.skill == skill("mth")
     assert caught.value.exit_code == 4
+
+
+def test_a_skill_with_more_versions_than_an_integer_has_printable_digits_is_explained() -> None:
+    releases = [release(f"a 1.0.{n}", f"b =1.0.{n}") for n in range(15_000)]
+    with pytest.raises(ResolutionError) as caught:
+        solve(Question(wanted("a")), Shop([*releases, release("b 2.0.0")]))
+    assert "acme/b" in caught.value.message
+    assert len(caught.value.message) < 8_000

@@ -32,8 +32,9 @@ from transformers import (
 from skillpm.errors import GraftError
 from skillpm.live.loading import load_base
 from skillpm.running.folder import checked_config, load_weights
-from skillpm.running.parameters import check_numbers, check_parameters
+from skillpm.running.parameters import check_parameters
 from skillpm.running.runner import Runner
+from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
 
 SMALL = {
