@@ -106,12 +106,16 @@ def recover(project: Project, say: Say, home: Path | None = None) -> Generation 
     return project.generation() if done and switched else None
 
 
+_OUTPUTS = (".skillpack", ".skillbundle")
+"""Files that commands write into a project's folder, where other programs' files lie too."""
+
+
 def _sweep(project: Project) -> None:
     with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
         sweep_strays(state, (POINTER, JOURNAL, HOLDER, IGNORE))
         sweep_strays(generations)
     with Folder.open(project.folder) as folder:
-        sweep_strays(folder, (project.file.name, project.lock_file.name), only_ours=True)
+        sweep_strays(folder, (project.file.name, project.lock_file.name), suffixes=_OUTPUTS)
 
 
 def _recover_switch(project: Project, intent: SwitchIntent) -> list[str]:

@@ -67,18 +67,20 @@ def remove_strays(folder: Path, ours: Collection[str] = ()) -> None:
         sweep_strays(opened, ours)
 
 
-def sweep_strays(folder: Folder, ours: Collection[str] = (), *, only_ours: bool = False) -> None:
+def sweep_strays(
+    folder: Folder, ours: Collection[str] = (), *, suffixes: tuple[str, ...] = ("",)
+) -> None:
     """Remove what a killed writer left in `folder`, so far as it can be removed.
 
     Whatever is staged for the files `ours`: call it under the lock that they are written under. For
-    any other file, where its writer has died: a living one may still be at it. With `only_ours`,
-    other files stay: the folder is not skillpm's alone.
+    a file whose name ends in one of `suffixes`, where its writer has died: a living one may still
+    be at it. Others stay: the folder may not be skillpm's alone.
     """
     for stray in folder.names():
         name, _, pid = stray.removesuffix(".tmp").rpartition(".")
         if not (stray.endswith(".tmp") and name[:1] == "." and name[1:] and pid.isdecimal()):
             continue
-        if name[1:] in ours or (not only_ours and was_left(int(pid))):
+        if name[1:] in ours or (name.endswith(suffixes) and was_left(int(pid))):
             with suppress(SkillpmError):
                 folder.remove(stray)
 

@@ -174,7 +174,7 @@ class Race:
 
 def _bare(generations: list[Any]) -> list[Any]:
     """Without what `gc` may change."""
-    return [{**one, "pruned": False} for one in generations]
+    return [{**one, "pruned": False, "graft": None} for one in generations]
 
 
 def _made(outcome: Outcome) -> dict[str, Any] | None:

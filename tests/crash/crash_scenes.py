@@ -37,7 +37,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "graft-outside": ("full", "graft -o ../served/model"),
     "bundle": ("full", "bundle ../all.skillbundle"),
     "export": ("full", "export acme/sql ../exported --format merged"),
-    "export-peft": ("full", "export acme/sql ../exported --format peft --partial"),
     "pack": ("made", f"pack {BASE} ../../tuned/math-1.0.0 --name acme/new --version 1.0.0"),
     "publish": ("made", "publish ../../sql-1.0.0.skillpack"),
     "yank": ("full", "yank acme/math@1.0.0 --reason wrong"),
@@ -50,9 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache-repair": ("damaged", "cache verify --repair"),
 }
 """The stage that a command finds, and its words."""
-ONCE = frozenset(
-    {"init", "install-from", "uninstall", "rollback", "apply", "export", "export-peft"}
-)
+ONCE = frozenset({"init", "install-from", "uninstall", "rollback", "apply", "export"})
 NAMES = tuple(COMMANDS)
 
 
