@@ -1,5 +1,6 @@
 """`inspect` and `verify`: what a pack file says, and whether it holds."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,9 +110,7 @@ def _show_pack(found: "PackFile", bases: "Sequence[Digest]") -> None:
     }
     for key, value in facts.items():
         emit_line(f"{key:10} {clean(value)}")
-    changes: dict[str, int] = {}
-    for entry in manifest.footprint:
-        changes[entry.change] = changes.get(entry.change, 0) + 1
+    changes = Counter(entry.change for entry in manifest.footprint)
     counted = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
     emit_lines(f"{'tensors':10} {counted}\n")
     rows = [

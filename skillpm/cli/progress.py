@@ -12,42 +12,34 @@ COUNTED = frozenset({"calibrating", "probe items", "router examples", "trials"})
 
 
 def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - yes, no, or as the terminal says
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TransferSpeedColumn,
-    )
     from rich.text import Text
 
-    class Done(DownloadColumn):
+    class Done(progress.DownloadColumn):
         """How much of a stage is done, in its own unit."""
 
-        def render(self, task: Task) -> Text:
+        def render(self, task: progress.Task) -> Text:
             if task.description not in COUNTED:
                 return super().render(task)
             return Text(f"{task.completed:.0f}/{task.total:.0f}", style="progress.download")
 
-    class Speed(TransferSpeedColumn):
+    class Speed(progress.TransferSpeedColumn):
         """Bytes a second."""
 
-        def render(self, task: Task) -> Text:
+        def render(self, task: progress.Task) -> Text:
             return Text() if task.description in COUNTED else super().render(task)
 
-    class Remaining(ProgressColumn):
+    class Remaining(progress.ProgressColumn):
         """The time left at the mean speed so far, however rarely the stage advances."""
 
-        def render(self, task: Task) -> Text:
+        def render(self, task: progress.Task) -> Text:
             left = time_left(task.completed, task.total or 0, task.elapsed or 0)
             return Text(left, style="progress.remaining")
 
-    return Progress(
-        TextColumn("{task.description:>22}"),
-        BarColumn(),
+    return progress.Progress(
+        progress.TextColumn("{task.description:>22}"),
+        progress.BarColumn(),
         Done(),
         Speed(),
         Remaining(),

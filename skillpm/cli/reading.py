@@ -32,18 +32,8 @@ def list_(state: State) -> None:
     generation = found.generation
     skills = generation.installed.values()
     verified = verified_packs(state)
+    rows = [_installed_row(one, verified.holds(one.digest, generation.base_root)) for one in skills]
     if state.json:
-        rows = [
-            {
-                **plain(one),
-                "scheme": one.scheme,
-                "registry": one.registry,
-                "payload_bytes": one.payload_bytes,
-                "weight": one.weight,
-                "verified": verified.holds(one.digest, generation.base_root),
-            }
-            for one in skills
-        ]
         head = {"generation": generation.number, "base_root": str(generation.base_root)}
         emit_json({**head, "skills": rows, "notes": list(found.notes)})
         return
@@ -52,23 +42,27 @@ def list_(state: State) -> None:
     emit_line(f"generation {generation.number} on base {generation.base_root.short}")
     if skills:
         emit_line()
-        rows_ = [
-            (
-                one.skill,
-                one.version,
-                one.scheme,
-                size_text(one.payload_bytes),
-                one.weight,
-                one.registry,
-                verified_text(verified.holds(one.digest, generation.base_root)),
-            )
-            for one in skills
-        ]
-        emit_table(
-            rows_, ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
-        )
+        head_ = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+        emit_table([_shown_row(row) for row in rows], head_)
     else:
         emit_line("nothing is installed")
+
+
+def _installed_row(installed: "Installed", verified: bool) -> dict[str, Any]:  # noqa: FBT001 - a fact of the row
+    return {
+        **plain(installed),
+        "scheme": installed.scheme,
+        "registry": installed.registry,
+        "payload_bytes": installed.payload_bytes,
+        "weight": installed.weight,
+        "verified": verified,
+    }
+
+
+def _shown_row(row: dict[str, Any]) -> tuple[object, ...]:
+    names = ("skill", "version", "scheme", "payload_bytes", "weight", "registry", "verified")
+    shown = dict(row, payload_bytes=size_text(row["payload_bytes"]))
+    return tuple({**shown, "verified": verified_text(row["verified"])}[name] for name in names)
 
 
 @click.command(cls=Command)

@@ -180,12 +180,11 @@ def setting_of(
     place = (state.home or home()).expanduser().absolute()
     base = chosen["base"].value if _is_strong(chosen["base"]) else None
     registry = _located(chosen["registry"], state.folder)
-    strong = _is_strong(chosen["registry"])
     offline = bool(chosen["offline"].value)
     setting = Setting(
         home=place,
         project=state.folder,
-        registry=registry if strong else None,
+        registry=registry if _is_strong(chosen["registry"]) else None,
         base=Path(str(base)) if base else None,
         offline=offline,
         now=now,

@@ -58,11 +58,11 @@ def gc(
 ) -> None:
     r"""Prune old generations, and remove the blobs that no project needs.
 
-    Needed is what a lock, or a generation that is kept, of any known project names, with all that
-    it lies over. Without --keep and --older-than, the newest ten generations of each project are
-    kept, and all that were current within the last thirty days; the current one always is. A
-    project on a disk that is not mounted keeps everything. gc waits until no other command uses
-    the store, and asks before it prunes more generations than it would by default.
+    A blob is needed if the lock or a kept generation of any known project references it, directly
+    or through a layered skill. Without --keep and --older-than, the newest ten generations of each
+    project are kept, and all that were current within the last thirty days; the current one always
+    is. A project on a disk that is not mounted keeps everything. gc waits until no other command
+    uses the store, and asks before it prunes more generations than it would by default.
 
     \b
     skillpm gc --dry-run
@@ -82,9 +82,12 @@ def gc(
     if state.json:
         emit_json({"dry_run": dry_run, **_plain(done)})
         return
+    _show_collected(done, "would be freed" if dry_run else "freed")
+
+
+def _show_collected(done: "Collected", verb: str) -> None:
     for one in done.pruned:
         emit_line(f" - generation {one.number} of {clean(one.project)}")
-    verb = "would be freed" if dry_run else "freed"
     emit_line(
         f"{size_text(done.freed.size)} {verb} ({done.freed.blobs} blobs), "
         f"{size_text(done.cache_bytes)} of caches; "

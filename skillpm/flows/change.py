@@ -207,15 +207,14 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     kept = len(skills) - len(parts[0]) - len(parts[2])
     edited, wishes = _edited(project, plan)
     same = plan.lock.same_set(current.lockfile)
+    fetched = sum(setting.store.taken.values())
     if not any(parts) and wishes == current.wishes and same:
         update_file(project, project.file, edited)
         if not plan.frozen:
             keep_root(project, plan.lock, project.read_lock())
-        fetched = sum(setting.store.taken.values())
         return Changed(current.number, *parts, kept, notes=plan.notes, fetched=fetched)
-    number = current.number + 1
     generation = Generation(
-        number=number,
+        number=current.number + 1,
         created=created,
         action=plan.action,
         base_root=plan.lock.base.root,
@@ -226,8 +225,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
     commit(project, generation, {project.file: edited, **locked})
     size = sum(plan.lock.skills[one.skill].size for one in (*parts[0], *parts[2]))
-    fetched = sum(setting.store.taken.values())
-    done = Changed(number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
+    done = Changed(generation.number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
     return replace(done, before=current.installed, moved=True)
 
 

@@ -49,18 +49,19 @@ def examine(
             setting.say(
                 f"note: the probes see no gain: {name} is {value:g}, and {before[name]:g} without"
             )
-        samples = len(probes.items[name])
-        found.append(
-            Capability(
-                name=CAPABILITY,
-                metric=name,
-                value=value,
-                base_value=before[name],
-                samples=samples,
-                probes=Digest.of(data),
-            )
-        )
+        found.append(_capability(name, value, before[name], len(probes.items[name]), data))
     return Attached(((PROBES_TYPE, data, FILE),), tuple(found))
+
+
+def _capability(metric: str, value: float, base: float, samples: int, data: bytes) -> Capability:
+    return Capability(
+        name=CAPABILITY,
+        metric=metric,
+        value=value,
+        base_value=base,
+        samples=samples,
+        probes=Digest.of(data),
+    )
 
 
 def _values(runner: Runner, probes: Probes, advance: Advance) -> Mapping[str, float]:

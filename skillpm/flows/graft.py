@@ -69,10 +69,8 @@ def graft(
 ) -> Grafted:
     """Write the graft of the current generation to `target` in one swap.
 
-    What a graft that is there already has is taken over, unless a `fresh` one is asked for; where
-    nothing differs it is left alone. All bytes of the graft are hashed as they lie there. With
-    `verify` the base is hashed before too, whatever the leaf cache knows. The root is checked
-    against the lock, and the first full graft writes it there.
+    What an existing graft has is reused unless a `fresh` one is asked for. All bytes of the graft
+    are hashed where they are placed; with `verify` the base is hashed before too.
     """
     started = time.monotonic()
     project = Project(setting.project)
@@ -86,8 +84,8 @@ def graft(
         place = check_target(project.folder, path, base.path, setting.home)
         identity = setting.identify(base, "hashing base", cached=not verify)
         check_project_base(setting, current, base, identity)
-        lock = _selected(_with_known_root(project, current.lockfile), only)
         remember_project(setting, project, current.lockfile)
+        lock = _selected(_with_known_root(project, current.lockfile), only)
         order = _Order(project, lock, path, place, link, fresh, verify)
 
         def write() -> Written:
@@ -98,9 +96,9 @@ def graft(
         written = restoring(setting, project, lock, write)
         if not only:
             _remember_root(project, current.lockfile, written.root)
-    skills, seconds = tuple(lock.skills.values()), time.monotonic() - started
     counts = (written.written, written.shared, written.reused, written.unchanged)
-    return Grafted(path, written.root, current.number, skills, *counts, seconds)
+    grafted = (path, written.root, current.number, tuple(lock.skills.values()))
+    return Grafted(*grafted, *counts, time.monotonic() - started)
 
 
 def check_project_base(

@@ -179,14 +179,18 @@ def build_manifest(
         lineage=[],
         must_understand=[],
         sketch=encode_sketch(sum_sketches({n: m.sketch for n, m in cut.measured.items()})),
-        provenance=Provenance(
-            method=request.method,
-            sources=list(request.sources),
-            data=list(request.data),
-            tool=f"skillpm {__version__}",
-        ),
+        provenance=_provenance(request),
     )
     return parse_manifest(manifest.canonical())
+
+
+def _provenance(request: Request) -> Provenance:
+    return Provenance(
+        method=request.method,
+        sources=list(request.sources),
+        data=list(request.data),
+        tool=f"skillpm {__version__}",
+    )
 
 
 def _results(reference: Reference, cut: Cut) -> tuple[list[FootprintEntry], dict[str, Digest]]:
