@@ -13,7 +13,7 @@ from spec_strategies import bare_versions, names, near, range_texts, requirement
 from skillpm.errors import SpecError
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import ANY, Requirement, VersionRange
-from skillpm.spec.versions import Version
+from skillpm.spec.versions import Version, is_version
 
 CASES = json.loads(Path(__file__).with_name("cargo.json").read_text())
 
@@ -117,8 +117,9 @@ def test_requirements_parse_and_print_are_inverse(requirement: Requirement) -> N
 
 
 @given(names, range_texts)
-def test_the_command_line_form_says_the_same(name: SkillName, text: str) -> None:
-    assert Requirement.parse(f"{name}@{text}") == Requirement.parse(f"{name} {text}")
+def test_the_command_line_form_says_the_same_unless_it_is_a_ref(name: SkillName, text: str) -> None:
+    meant = f"={text.strip()}" if is_version(text.strip()) else text
+    assert Requirement.parse(f"{name}@{text}") == Requirement.parse(f"{name} {meant}")
 
 
 def test_a_requirement_is_printed_on_one_line() -> None:
