@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
 from skillpm.environment.linked import real_file
@@ -151,10 +152,11 @@ class Project:
             problem.hint = "keep one side of each conflict by hand; then `skillpm lock`"
             raise
 
-    def require(self) -> None:
+    def require(self) -> Self:
         """Raise `NotFoundError` unless this is a project, or was about to become one."""
         if not self.was_cut_off:
             self.read_file()
+        return self
 
     def read_text(self, path: Path) -> str:
         """The text of the project file or the lock."""
@@ -204,8 +206,7 @@ class Project:
             if wanted == current:
                 raise IntegrityError(
                     f"`{self.pointer}` names generation {current}, which is missing",
-                    hint="`skillpm install` after a look at `.skillpm/generations`: one of its "
-                    "numbers belongs into `.skillpm/current`",
+                    hint="write a number of `.skillpm/generations` into `.skillpm/current`",
                 )
             raise NotFoundError(
                 f"there is no generation {wanted}; the current is {current}",

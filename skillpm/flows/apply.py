@@ -41,8 +41,7 @@ def apply_saved(
     plan may come from anyone: its set is verified against the packs' own manifests.
     """
     saved = parse_plan(data, what)
-    project = Project(setting.project)
-    project.require()
+    project = Project(setting.project).require()
     if dry_run:
         _check_fresh(project, saved)
         registries = _registries(setting, project, saved)

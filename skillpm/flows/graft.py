@@ -73,7 +73,7 @@ def graft(
     are hashed where they are placed; with `verify` the base is hashed before too.
     """
     started = time.monotonic()
-    (project := Project(setting.project)).require()
+    project = Project(setting.project).require()
     path = (target or setting.project / DEFAULT_TARGET).expanduser()
     with changing(setting, project, "graft"):
         if not project.has_environment:

@@ -27,8 +27,7 @@ from skillpm.spec.project import parse_project
 
 def install(setting: Setting, request: InstallRequest) -> Changed:
     """Make the environment what is asked for, or leave it as it is."""
-    project = Project(setting.project)
-    project.require()
+    project = Project(setting.project).require()
     if request.dry_run:
         registries = Registries(setting, project.read_file(), request.files)
         make = partial(_plan, setting, project, registries, request)

@@ -26,8 +26,7 @@ def rollback(
     setting: Setting, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
 ) -> Changed:
     """Go back to generation `number`, by default the one before the current."""
-    project = Project(setting.project)
-    project.require()
+    project = Project(setting.project).require()
     if dry_run:
         registries = Registries(setting, project.read_file())
         make = partial(_plan, setting, project, registries, number, guard)

@@ -77,8 +77,7 @@ def open_routes(
     A skill whose signature is not sound is left out. Raises `IntegrityError` where the base is not
     the one, or a blob is damaged.
     """
-    project = Project(setting.project)
-    project.require()
+    project = Project(setting.project).require()
     current = project.generation()
     signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
     if not signatures:

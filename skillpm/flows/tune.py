@@ -56,8 +56,7 @@ def tune(setting: Setting, *, budget: int, device: str, write: bool) -> Tuned:
     Only skills that skillpm.toml names have a weight there. Raises `GraftError` where no installed
     skill has probes, `StateError` where the lock is ahead of what is installed.
     """
-    project = Project(setting.project)
-    project.require()
+    project = Project(setting.project).require()
     if not write:
         return _search(setting, project, budget, device)
     with changing(setting, project, "tune"):

@@ -18,8 +18,7 @@ from skillpm.spec.project import ProjectFile
 
 def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool = False) -> Changed:
     """Remove skills from project file, lock and environment."""
-    project = Project(setting.project)
-    project.require()
+    project = Project(setting.project).require()
     action = " ".join(["uninstall", *map(str, skills)])
     if dry_run:
         registries = Registries(setting, project.read_file())

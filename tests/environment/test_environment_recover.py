@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graft_records import STAMPED
 
 from skillpm.checkpoint.folder import STAMP
 from skillpm.environment.edit import new_project_file
@@ -21,10 +22,6 @@ from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.folder import Folder
 from skillpm.journal.lock import HOLDER
 from skillpm.spec.digests import Digest
-
-_ROOT = f"sha256:{'0' * 64}"
-STAMPED = json.dumps({"format": 1, "root": _ROOT, "base_root": _ROOT, "files": {}})
-"""The record of a graft, as far as its place is judged by it."""
 
 CREATED = "2024-05-17T00:00:00Z"
 

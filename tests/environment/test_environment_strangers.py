@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graft_records import STAMPED
 
 from skillpm.checkpoint.folder import STAMP
 from skillpm.environment.edit import new_project_file
@@ -19,10 +20,6 @@ from skillpm.environment.transaction import commit, recover, update_file, writin
 from skillpm.errors import IntegrityError, SpecError, StateError, UsageError
 from skillpm.files.errors import WrongKindError
 from skillpm.spec.digests import Digest
-
-_ROOT = f"sha256:{'0' * 64}"
-STAMPED = json.dumps({"format": 1, "root": _ROOT, "base_root": _ROOT, "files": {}})
-"""The record of a graft, as far as its place is judged by it."""
 
 CREATED = "2024-05-17T00:00:00Z"
 
