@@ -10,7 +10,7 @@ from typing import Self
 
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
 from skillpm.environment.linked import real_file
-from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError, StateError
+from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import READ_LIMIT, Folder
 from skillpm.journal.lock import HOLDER
@@ -264,25 +264,6 @@ def first_generation(file: ProjectFile, created: str) -> Generation:
         wishes={},
         lock=lock.dumps(),
     )
-
-
-def drift(project: Project) -> list[str]:
-    """How project file and lock have run ahead of the environment, in sentences."""
-    current = project.generation()
-    notes: list[str] = []
-    try:
-        file, lock = project.read_file(), project.read_lock()
-    except (SpecError, NotFoundError, StateError) as problem:
-        return [problem.message]
-    if project.was_cut_off:
-        notes.append("a command was cut off; the next writing command completes or undoes it")
-    if lock is None:
-        notes.append(f"{LOCK_FILE} is missing; `skillpm install` writes it")
-    elif not lock.same_set(current.lockfile):
-        notes.append(f"{LOCK_FILE} runs ahead of what is installed; `skillpm install` applies it")
-    if wishes_of(file) != current.wishes:
-        notes.append(f"{PROJECT_FILE} asks for other skills; `skillpm install` applies it")
-    return notes
 
 
 def wishes_of(file: ProjectFile) -> dict[str, object]:

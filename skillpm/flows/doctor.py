@@ -14,7 +14,8 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.place import clone
-from skillpm.environment.project import Project, drift
+from skillpm.environment.drift import drift
+from skillpm.environment.project import Project
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.files.access import is_shared_folder
 from skillpm.flows.anypack import check_is

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skillpm.environment.drift import drift
 from skillpm.environment.generation import Entry, Generation, differences
-from skillpm.environment.project import Project, drift
+from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError, SpecError
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import parse_lockfile

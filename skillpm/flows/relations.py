@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from skillpm.environment.project import Project, drift
+from skillpm.environment.drift import drift
+from skillpm.environment.project import Project
 from skillpm.flows.fit import not_installed
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.spec.names import SkillName

@@ -12,9 +12,10 @@ import pytest
 from graft_records import STAMPED
 
 from skillpm.checkpoint.folder import STAMP
+from skillpm.environment.drift import drift
 from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import Generation
-from skillpm.environment.project import Project, drift, first_generation
+from skillpm.environment.project import Project, first_generation
 from skillpm.environment.swap import locate
 from skillpm.environment.swaps import SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing

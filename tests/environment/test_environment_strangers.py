@@ -10,10 +10,11 @@ import pytest
 from graft_records import STAMPED
 
 from skillpm.checkpoint.folder import STAMP
+from skillpm.environment.drift import drift
 from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
 from skillpm.environment.linked import OutsideLinkError
-from skillpm.environment.project import Project, drift, first_generation
+from skillpm.environment.project import Project, first_generation
 from skillpm.environment.swap import check_target, locate
 from skillpm.environment.swaps import RECORDS, SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing
