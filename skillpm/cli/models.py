@@ -85,5 +85,5 @@ def _show(state: State, done: "Grafted") -> None:
     emit_lines(f"{verb} {names}\n  into {clean(done.path)}\n  {done.root}")
     emit_line(
         f"  {size_text(done.written_bytes)} written, {size_text(done.linked_bytes)} shared "
-        f"with the base, {size_text(done.reused_bytes)} taken over, {done.seconds:.1f} s"
+        f"with the base, {size_text(done.reused_bytes)} reused, {done.seconds:.1f} s"
     )

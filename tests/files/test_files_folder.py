@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from plants import deepen
 
 from skillpm.errors import SpecError, StateError
 from skillpm.files.errors import (
@@ -182,13 +183,7 @@ def test_a_tree_goes_and_what_its_links_name_stays(folder: Folder, outside: Path
 
 
 def test_a_tree_of_any_depth_goes(folder: Folder) -> None:
-    fd = os.dup(folder.fd)
-    for _ in range(3000):
-        os.mkdir("deeper", dir_fd=fd)
-        below = os.open("deeper", os.O_RDONLY, dir_fd=fd)
-        os.close(fd)
-        fd = below
-    os.close(fd)
+    deepen(os.dup(folder.fd), 3000)
     folder.remove_tree("deeper")
     assert folder.names() == []
 

@@ -2,18 +2,14 @@
 
 import json
 import os
-import shutil
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import chdir
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from hostile_ground import Ground
-
-Put = Callable[[Ground, Path], None]
+from hostile_things import THINGS, Put
+from plants import clear
 
 
 @dataclass(frozen=True)
@@ -38,113 +34,11 @@ def _places() -> list[str]:
     ]  # fmt: skip
 
 
-def _clear(place: Path) -> None:
-    if place.is_symlink() or not place.is_dir():
-        place.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _link(target: str) -> Put:
-    def put(ground: Ground, place: Path) -> None:
-        place.symlink_to(target.format(outside=ground.outside))
-
-    return put
-
-
-def _relative(ground: Ground, place: Path) -> None:
-    place.symlink_to(os.path.relpath(ground.outside / "settings.json", place.parent))
-
-
-def _to_itself(_ground: Ground, place: Path) -> None:
-    place.symlink_to(place.name)
-
-
-def _within(ground: Ground, place: Path) -> None:
-    """A link within the project that leads on to a link out of it."""
-    (ground.project / "step").symlink_to(ground.outside / "settings.json")
-    place.symlink_to(os.path.relpath(ground.project / "step", place.parent))
-
-
-def _pipe(_ground: Ground, place: Path) -> None:
-    os.mkfifo(place)
-
-
-def _socket(_ground: Ground, place: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listening, chdir(place.parent):
-        listening.bind(place.name)
-
-
-def _device(_ground: Ground, place: Path) -> None:
-    try:
-        os.mknod(place, 0o20666, os.makedev(1, 5))
-    except PermissionError:
-        place.symlink_to("/dev/zero")
-
-
-def _folder(_ground: Ground, place: Path) -> None:
-    (place / "a" / "b").mkdir(parents=True)
-    (place / "a" / "file").write_text("x")
-
-
-def _deep(_ground: Ground, place: Path) -> None:
-    place.mkdir()
-    fd = os.open(place, os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("d", dir_fd=fd)
-        below = os.open("d", os.O_RDONLY, dir_fd=fd)
-        os.close(fd)
-        fd = below
-    os.close(fd)
-
-
-def _huge(_ground: Ground, place: Path) -> None:
-    with place.open("wb") as file:
-        file.truncate(1 << 40)
-
-
-def _bytes(data: bytes) -> Put:
-    def put(_ground: Ground, place: Path) -> None:
-        place.write_bytes(data)
-
-    return put
-
-
-def _denied(_ground: Ground, place: Path) -> None:
-    place.write_text("{}")
-    place.chmod(0)
-
-
-THINGS: dict[str, Put] = {
-    "link to a file": _link("{outside}/settings.json"),
-    "relative link": _relative,
-    "link to a number": _link("{outside}/number"),
-    "link to a folder": _link("{outside}/precious"),
-    "link to a state": _link("{outside}/state"),
-    "link to what is not there": _link("{outside}/new"),
-    "link to a pipe": _link("{outside}/pipe"),
-    "link to a device": _link("/dev/zero"),
-    "link to itself": _to_itself,
-    "link over a link": _within,
-    "pipe": _pipe,
-    "socket": _socket,
-    "device": _device,
-    "folder": _folder,
-    "deep folder": _deep,
-    "huge file": _huge,
-    "nothing": _bytes(b""),
-    "deep JSON": _bytes(b"[" * 100_000),
-    "no text": _bytes(b"\xff\xfe\0\0"),
-    "denied": _denied,
-}
-
-
 def _thing(where: str, put: Put) -> Callable[[Ground], None]:
     def prepare(ground: Ground) -> None:
         place = ground.project / where
         if place.parent.is_dir() or where.startswith("graft/"):
-            _clear(place)
+            clear(place)
             put(ground, place)
 
     return prepare
@@ -295,7 +189,7 @@ def _stamped(change: dict[str, Any]) -> Callable[[Ground], None]:
 def _hard_link(where: str) -> Callable[[Ground], None]:
     def prepare(ground: Ground) -> None:
         place = ground.project / where
-        _clear(place)
+        clear(place)
         os.link(ground.elsewhere / "settings.json", place)
 
     return prepare

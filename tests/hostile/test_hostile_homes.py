@@ -1,7 +1,6 @@
 """A home that is not what it should be: nothing outside of it is opened, changed or removed."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hostile_witness import Witness
+from plants import broken_link, clear, folder, huge, link_to_file, link_to_folder, pipe
 from skillpm_world import World
 
 from skillpm.spec.digests import Digest
@@ -24,32 +24,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-def _to_file(place: Path, outside: Path) -> None:
-    place.symlink_to(outside / "thesis.txt")
-
-
-def _to_folder(place: Path, outside: Path) -> None:
-    place.symlink_to(outside)
-
-
-def _broken(place: Path, outside: Path) -> None:
-    place.symlink_to(outside / "absent")
-
-
-def _pipe(place: Path, _outside: Path) -> None:
-    os.mkfifo(place)
-
-
-def _folder(place: Path, _outside: Path) -> None:
-    (place / "deeper").mkdir(parents=True)
-
-
-def _huge(place: Path, _outside: Path) -> None:
-    with place.open("wb") as file:
-        file.truncate(1 << 40)
-
-
-PLANTS = (_to_file, _to_folder, _broken, _pipe, _folder, _huge)
+PLANTS = (link_to_file, link_to_folder, broken_link, pipe, folder, huge)
 
 
 @pytest.fixture
@@ -92,17 +67,9 @@ def _place(world: World, name: str) -> Path:
     return named.get(name) or world.home / name.replace("NOTE", f"beside-{_dead()}-x")
 
 
-def _clear(place: Path) -> None:
-    if place.is_symlink() or not place.is_dir():
-        place.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-
-
 def _attack(world: World, outside: Path, name: str, plant: Callable[[Path, Path], None]) -> None:
     place = _place(world, name)
-    _clear(place)
+    clear(place)
     plant(place, outside)
     witness = Witness(outside)
     for command in COMMANDS:

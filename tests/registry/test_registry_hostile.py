@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import plants
 import pytest
+from plants import broken_link, huge, link_to_file, link_to_folder, pipe
 
 from registry.errors import RegistryCorruptError, RegistryUnreachableError
 from registry.service import Registry, open_registry, tidy_registry
@@ -28,24 +30,8 @@ PLACES = (
 )  # fmt: skip
 
 
-def _to_file(place: Path, outside: Path) -> None:
-    place.symlink_to(outside / "thesis.txt")
-
-
-def _to_folder(place: Path, outside: Path) -> None:
-    place.symlink_to(outside)
-
-
 def _to_database(place: Path, outside: Path) -> None:
     place.symlink_to(outside / "registry.db")
-
-
-def _broken(place: Path, outside: Path) -> None:
-    place.symlink_to(outside / "absent")
-
-
-def _pipe(place: Path, _outside: Path) -> None:
-    os.mkfifo(place)
 
 
 def _socket(place: Path, _outside: Path) -> None:
@@ -56,16 +42,9 @@ def _socket(place: Path, _outside: Path) -> None:
         os.chdir(here)
 
 
-def _folder(place: Path, _outside: Path) -> None:
-    (place / "deeper").mkdir(parents=True)
-
-
-def _huge(place: Path, _outside: Path) -> None:
-    with place.open("wb") as file:
-        file.truncate(1 << 40)
-
-
-PLANTS = (_to_file, _to_folder, _to_database, _broken, _pipe, _socket, _folder, _huge)
+PLANTS = (
+    link_to_file, link_to_folder, _to_database, broken_link, pipe, _socket, plants.folder, huge,
+)  # fmt: skip
 
 
 @pytest.fixture
