@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from routing_forge import forged, scaled_backgrounds, signature_in
 from routing_worlds import sums, with_letters, words
 from skillpm_world import World
 
 from skillpm.archive.reader import open_pack
-from skillpm.archive.writer import write_archive
 from skillpm.calibration.texts import read_texts
-from skillpm.routing.signature import Signature, parse_signature
+from skillpm.routing.signature import parse_signature
 from skillpm.spec import oci
-from skillpm.spec.digests import Digest
-from skillpm.spec.oci import Descriptor
 
 
 @pytest.fixture(scope="module")
@@ -163,24 +161,6 @@ def test_route_wants_one_text_or_one_file(
     world.fail("route", *arguments, code=2, kind="usage")
 
 
-def forged(path: Path, signature: bytes) -> Path:
-    """The pack with another signature, all digests right."""
-    pack = open_pack(path)
-    blobs: dict[Digest, Path | bytes] = {one: pack.read(one) for one in pack.image.blobs}
-    layers = [
-        Descriptor(media_type=oci.ROUTER_TYPE, digest=Digest.of(signature), size=len(signature))
-        if one.media_type == oci.ROUTER_TYPE
-        else one
-        for one in pack.image.layers
-    ]
-    image = pack.image.model_copy(update={"layers": layers})
-    blobs = {one: blobs[one] for one in image.blobs if one in blobs}
-    blobs[Digest.of(signature)] = signature
-    target = path.with_name(f"forged-{path.name}")
-    write_archive(target, image.canonical(), str(pack.manifest.version), blobs)
-    return target
-
-
 def test_a_forged_signature_is_refused_by_install_and_nothing_changes(
     world: World, packs: dict[str, Path]
 ) -> None:
@@ -196,19 +176,6 @@ def test_a_forged_signature_is_refused_by_install_and_nothing_changes(
         assert world.ask("list")["skills"] == []
         assert (world.project / "skillpm.toml").read_text() == before
         assert not (world.home / "registry").exists()
-
-
-def scaled_backgrounds(path: Path, *others: Path) -> Path:
-    """The pack, with the examples of the others times 1.9 as its background."""
-    signatures = [signature_in(one) for one in (path, *others)]
-    rows = np.concatenate([one.examples for one in signatures[1:]])
-    return forged(path, replace(signatures[0], background=1.9 * rows).dumps())
-
-
-def signature_in(path: Path) -> Signature:
-    pack = open_pack(path)
-    (layer,) = pack.image.layer(oci.ROUTER_TYPE)
-    return parse_signature(pack.read(layer.digest), pack.manifest.base.root, "it")
 
 
 def test_a_scaled_background_of_everybodys_examples_is_refused_by_install(

@@ -1,5 +1,6 @@
 """Whole documents that are right, to be altered."""
 
+from copy import deepcopy
 from typing import Any
 
 from skillpm.spec.digests import Digest
@@ -16,6 +17,23 @@ ENTRY = {
     "result": B,
     "codec": "planes",
     "layer": C,
+}
+
+
+COMPRESSION = {
+    "scheme": "lossless",
+    "settings": {"level": 19},
+    "payload_bytes": 10,
+    "delta_bytes": 24,
+    "ratio": 2.4,
+    "relative_error": 0.0,
+    "modules": {"mlp": {"codec": "planes", "bytes": 10, "relative_error": None}},
+}
+FACTS = {
+    "tied": {"lm_head.weight": "model.embed_tokens.weight"},
+    "names": {"model": "language_model"},
+    "config_keys": ["hidden_size", "text_config.hidden_size"],
+    "library": "transformers 5.24.0",
 }
 
 
@@ -41,27 +59,14 @@ def manifest_plain() -> dict[str, Any]:
         "requires": ["acme/b ^1"],
         "conflicts": ["acme/c"],
         "capabilities": [{"name": "sums", "metric": "accuracy", "value": 1, "samples": 7}],
-        "compression": {
-            "scheme": "lossless",
-            "settings": {"level": 19},
-            "payload_bytes": 10,
-            "delta_bytes": 24,
-            "ratio": 2.4,
-            "relative_error": 0.0,
-            "modules": {"mlp": {"codec": "planes", "bytes": 10, "relative_error": None}},
-        },
+        "compression": deepcopy(COMPRESSION),
         "footprint": [
             {**ENTRY},
             {**ENTRY, "tensor": "new.w", "change": "added", "leaf": None, "from": "old.w"},
         ],
         "result_root": B,
         "files": [{"path": "config.json", "digest": C, "kind": "patch"}],
-        "architecture_facts": {
-            "tied": {"lm_head.weight": "model.embed_tokens.weight"},
-            "names": {"model": "language_model"},
-            "config_keys": ["hidden_size", "text_config.hidden_size"],
-            "library": "transformers 5.24.0",
-        },
+        "architecture_facts": deepcopy(FACTS),
         "requires_capabilities": [
             {"capability": "sums", "metric": "accuracy", "at_least": 0.5, "probes": C}
         ],
