@@ -48,7 +48,7 @@ def create_database(folder: Path, patience: float, *, shared: bool = False) -> N
 
 
 def is_begun(opened: RegistryFolder) -> bool:
-    """Whether the catalogue's file may be one of ours that was cut off, and nothing was published.
+    """Whether the catalogue's file may be an unfinished one, and nothing was published.
 
     Such a file is empty, or full of zeros, or begins as SQLite's do.
     """

@@ -75,7 +75,7 @@ class Database:
 def database(folder: Path, file: Path, *, mode: str, known: bool = True) -> Database:
     """The catalogue in `file`, opened as SQLite's URI parameter `mode` says (`mode=rw`).
 
-    One that is not `known` to be a catalogue of ours is left as it is, with no log begun beside it.
+    One that is not `known` to be a skillpm catalogue is left as it is, with no log begun beside it.
     Nothing is opened before the first transaction. Raises `RegistryFullError` then, where SQLite
     might write and the disk is full.
     """

@@ -17,8 +17,8 @@ def check_files(folder: Path, opened: RegistryFolder) -> None:
     """Raise unless SQLite may open the catalogue: it follows links, and obeys what lies beside it.
 
     A rollback journal names a further file, which SQLite deletes after it has played the journal
-    back. Ours has a log instead, so a journal is never one of ours. Raises `WrongKindError`,
-    `RegistryCorruptError`.
+    back. A skillpm catalogue has a log instead, so no journal belongs to it. Raises
+    `WrongKindError`, `RegistryCorruptError`.
     """
     with read_errors(folder):
         for name in (FILE, *BESIDE):

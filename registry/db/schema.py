@@ -104,7 +104,7 @@ def _readable(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
 
 
 def _checked(folder: Path, mode: str) -> str:
-    """The schema's number of a catalogue that has the shape of ours; the file stays as it is."""
+    """The schema's number of a catalogue of skillpm's shape; the file stays as it is."""
     catalogue = database(folder, folder / FILE, mode=mode, known=False)
     found = revision(catalogue)
     if found > HEAD:

@@ -28,7 +28,7 @@ AskFacts = Callable[[Mapping[str, Any]], ArchitectureFacts]
 
 
 def ask_facts(config: Mapping[str, Any]) -> ArchitectureFacts:
-    """The facts of a model by its `config.json`; `UNKNOWN` where nobody here knows its class.
+    """The facts of a model by its `config.json`; `UNKNOWN` where its class is not known here.
 
     The table answers where it is of the installed transformers, or there is none installed; else
     transformers does, which takes seconds.

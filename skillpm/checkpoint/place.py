@@ -121,12 +121,12 @@ def why_not_linked(source: Path) -> str | None:
 
 
 def is_read_only(path: Path) -> bool:
-    """Whether nobody may write a file, its owner included."""
+    """Whether no user may write a file, its owner included."""
     return not path.stat().st_mode & _ANYONE_MAY_WRITE
 
 
 def make_read_only(path: Path) -> None:
-    """Take the write permission from a file of ours; all its hard links lose it with it."""
+    """Take the write permission from a file of this user; all its hard links lose it with it."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         mode = stat.S_IMODE(os.fstat(fd).st_mode)

@@ -38,12 +38,12 @@ def emit_line(text: str = "", *, err: bool = False) -> None:
 
 
 def emit_lines(text: str, *, err: bool = False) -> None:
-    """Print text of ours that has several lines, each as `emit_line` does."""
+    """Print text that skillpm wrote over several lines, each as `emit_line` does."""
     _write(clean_lines(text), err=err)
 
 
 def emit_script(text: str) -> None:
-    """Print a script of ours for a shell: line ends and tabs stay."""
+    """Print a script for a shell as it is: line ends and tabs stay."""
     _write("\n".join("\t".join(map(clean, row.split("\t"))) for row in text.split("\n")))
 
 
@@ -153,6 +153,6 @@ def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
 
 
 def _indented(text: str) -> str:
-    """Clean text whose further lines are indented: none can pass for a sentence of ours."""
+    """Clean text whose further lines are indented: none can pass for a message of skillpm."""
     first, *rest = text.split("\n")
     return "\n".join([clean(first), *(f"  {clean(each.removeprefix('  '))}" for each in rest)])

@@ -75,7 +75,7 @@ def encode_blocks(
 
 def _encode(work: Work, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
     record = scheme.encode(pair, pair_chunks(work.base, work.tuned, pair), writer)
-    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     work.advance(pair.tuned.nbytes)
     return record.codec
 
@@ -109,7 +109,7 @@ def measure_pack(work: Work, pairs: list[Pair], pack: OpenPack) -> dict[str, Mea
 
 
 def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
-    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     dtype = pair.tuned.dtype
     hasher = LeafHasher(dtype, pair.tuned.shape)
     sketcher = Sketcher(pair.tensor) if pair.change == "changed" and is_float(dtype) else None
@@ -135,7 +135,7 @@ def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
 
 def cast_leaf(tuned: Source, pair: Pair) -> Digest:
     """The leaf of a tuned tensor after it is rounded to the dtype that is stored."""
-    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     return leaf_of_chunks(pair.tuned, (words.tobytes() for words in tuned_chunks(tuned, pair)))
 
 
@@ -152,7 +152,7 @@ def rounding_share(base: Source, tuned: Source, pairs: list[Pair]) -> float | No
             tuned.chunks(pair.read_name), tuned_chunks(tuned, pair), strict=True
         ):
             exact = to_float64(words_of(data, source), source.dtype)
-            assert pair.tuned is not None  # noqa: S101 - told to the type checker
+            assert pair.tuned is not None  # noqa: S101 - for the type checker
             rounded = to_float64(words, pair.tuned.dtype)
             with np.errstate(invalid="ignore", over="ignore"):
                 lost += _square(exact - rounded)

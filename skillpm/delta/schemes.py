@@ -48,7 +48,7 @@ class Scheme(Protocol):
 
 
 def _spec(pair: Pair) -> TensorSpec:
-    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     return pair.tuned
 
 

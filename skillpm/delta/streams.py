@@ -59,7 +59,7 @@ def whole(source: Source, spec: TensorSpec) -> Words:
 
 def tuned_chunks(tuned: Source, pair: Pair) -> Iterator[Words]:
     """The tuned tensor chunk by chunk, rounded to the stored dtype where it is cast."""
-    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     read = tuned.specs[pair.read_name]
     for chunk in tuned.chunks(pair.read_name):
         words = words_of(chunk, read)
@@ -76,5 +76,5 @@ def tuned_chunks(tuned: Source, pair: Pair) -> Iterator[Words]:
 
 def pair_chunks(base: Source, tuned: Source, pair: Pair) -> Iterator[Chunk]:
     """Reference and tuned words of one tensor, in step."""
-    assert pair.tuned is not None  # noqa: S101 - told to the type checker; callers pass no removal
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     return zip(reference_chunks(base, pair.tuned), tuned_chunks(tuned, pair), strict=True)

@@ -35,7 +35,7 @@ class Exposure:
 
 
 def exposure(path: Path, *, shared: bool = False) -> Exposure | None:
-    """The nearest reason why someone else could change what lies at `path`; None if nobody can.
+    """The nearest reason why someone else could change what lies at `path`; None without one.
 
     A file, a folder (but not what lies in it) or what is not there yet. Someone else is anyone but
     this user and root; with `shared`, also but the group of a folder that is shared on purpose, by
@@ -88,7 +88,7 @@ def _examine(path: Path, *, is_parent: bool, shared: bool) -> Exposure | None:
 
 
 def _writers(status: os.stat_result, *, shared: bool) -> str | None:
-    """Who besides the owner may write, by the mode; None for nobody."""
+    """Who besides the owner may write, by the mode; None if no one may."""
     if status.st_mode & stat.S_IWOTH:
         return "every user of this machine"
     on_purpose = shared and stat.S_ISDIR(status.st_mode) and is_shared(status.st_mode)

@@ -18,7 +18,7 @@ from skillpm.spec.probes import METRICS, Probes
 from skillpm.store.packs import StoredPack, load_pack
 
 _NOTHING = -1e9
-"""The least share of a gain that is told apart from worse."""
+"""The least share of a gain that is distinguished from a loss."""
 
 
 @dataclass(frozen=True)

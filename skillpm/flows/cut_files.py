@@ -159,7 +159,7 @@ def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -
     if name == CONFIG and patch and facts.library is None:
         raise SpecError(
             f"`{name}` changes `{min(patch)}`, but the base's architecture is unknown here: "
-            "whether a pack may change that cannot be told",
+            "whether a pack may change that is unknown",
             hint="`pip install 'skillpm-graft[hf]'` asks transformers, where it has the model",
         )
     kept = _carried(patch, facts.config_keys) if name == CONFIG else _allowed(name, patch)

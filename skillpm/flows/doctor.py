@@ -162,7 +162,7 @@ def _access(setting: Setting) -> Iterator[Check]:
             hint = "use folders of your own: what is in them may be changed at any time"
         yield Check("access", WARN, f"{place}: nothing there is trusted", hint)
     if not places:
-        yield Check("access", OK, "nobody else may write home, store, project or registries")
+        yield Check("access", OK, "only you may write home, store, project and registries")
     for folder in filter(is_shared_folder, written_places(setting)):
         yield Check("access", OK, f"`{folder}` is shared with its group")
 

@@ -191,9 +191,9 @@ def _blames(
 ) -> tuple[tuple[Blame, ...], frozenset[SkillName]]:
     """Blames for what fails, and the skills without which all that is left holds.
 
-    One victim is searched for at a time, and what it hangs on is left out; whoever holds then
-    shares its blame. One that fails for want of what the change takes away is mended by nobody's
-    leaving; for one that is left out itself, its own culprits are searched at the end.
+    The causes of one failing skill are searched at a time and left out; each skill that holds then
+    has the same causes. A skill that fails because the change removes what it needs cannot be
+    helped by leaving others out. The causes of a skill that was left out are searched at the end.
     """
     trials, moved = case.trials, case.moved
     failed = {**_failed(results), **case.false}

@@ -1,4 +1,4 @@
-"""Files that a graft shares with its base as hard links: made read-only, and told (ADR 24)."""
+"""Files that a graft shares with its base as hard links: made read-only and reported (ADR 24)."""
 
 from pathlib import Path
 

@@ -127,7 +127,7 @@ def _parts(store: Store, lock: Lockfile, skill: SkillName) -> tuple[Lockfile, Lo
 
 
 def _place(setting: Setting, lock: Lockfile, carried: Carried, device: str) -> "_Measurements":
-    """A measurement follows from the base's and the packs' bytes, where it is made, and by what."""
+    """A measurement follows from the base's and the packs' bytes, device and version."""
     _, part = _parts(setting.store, lock, carried.skill)
     key = {
         "base": str(lock.base.root),

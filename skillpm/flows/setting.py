@@ -97,7 +97,7 @@ class Setting:
     def identify(self, model: Checkpoint, label: str, *, cached: bool = True) -> Identity:
         """A model's identity, with progress.
 
-        With `cached`, leaves that were hashed before are believed, where nobody but their owner may
+        With `cached`, leaves that were hashed before are believed, where their owner alone may
         write the cache and the model; else every byte is read (law 5).
         """
         total = sum(spec.nbytes for spec in model.specs.values())

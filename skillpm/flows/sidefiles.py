@@ -42,7 +42,7 @@ def tokenizes(names: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class SidePack:
-    """The side files of one pack, parsed, and the skills that it lies over.
+    """The side files of one pack, parsed, and the skills that it is layered on.
 
     A patch is a dict, a file its bytes, and a removed file None.
     """

@@ -56,7 +56,7 @@ def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
         if tuned_is is None:
             raise SpecError(
                 f"`{path}` holds a model and an adapter (`{ADAPTER}`): which of them is the tuned "
-                "model cannot be told",
+                "model is unknown",
                 hint="`--tuned-is model` packs the model's own weights, `--tuned-is adapter` the "
                 "adapter",
             )

@@ -110,7 +110,7 @@ def _check_nearly(pack: AnyPack, base: HashedBase, *, accept_footprint: bool) ->
         + ("; but all tensors that the pack touches are the same" if fits else ""),
         hint="`--accept-footprint` goes on"
         if fits
-        else f"`skillpm identify {path}` tells what this model is",
+        else f"`skillpm identify {path}` shows what this model is",
     )
 
 

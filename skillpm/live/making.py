@@ -98,7 +98,7 @@ class _Tensor:
         if len(decoders) != 1 or not isinstance(decoders[0][0], topk.Decoder):
             return None
         decoder, weight = decoders[0]
-        assert isinstance(decoder, topk.Decoder)  # noqa: S101 - told to the type checker
+        assert isinstance(decoder, topk.Decoder)  # noqa: S101 - for the type checker
         spans = chunk_spans(self.stack.base.specs[self.name])
         pieces = [decoder.delta(number) for number in range(len(spans))]
         at = np.concatenate(

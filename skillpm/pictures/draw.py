@@ -86,7 +86,7 @@ def _heat(axes: Axes, picture: Picture, cells: Cells, unit: str, nothing: str) -
     image = axes.imshow(values, cmap="viridis", norm=norm, aspect="auto", interpolation="nearest")
     empty = [[1.0 if cell == 0 else nan for cell in row] for row in cells]
     axes.imshow(empty, cmap=ListedColormap(["white"]), aspect="auto", interpolation="nearest")
-    assert axes.figure is not None  # noqa: S101 - told to the type checker
+    assert axes.figure is not None  # noqa: S101 - for the type checker
     axes.figure.colorbar(image, ax=axes, pad=0.01, label=unit)
     axes.set_yticks(range(len(picture.kinds)), picture.kinds)
     ticks = _ticks(picture.columns)

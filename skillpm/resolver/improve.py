@@ -29,8 +29,8 @@ Staleness = tuple[int, int]
 def staleness(rules: Rules, answer: Answer) -> Staleness:
     """How many newer usable releases there are: of what is asked for by name, and of all skills.
 
-    The sums of both, so that answers compare by what is asked for first. A skill that stays at its
-    locked release is not stale, however old that is.
+    The sums of both, so that answers compare by the skills asked for first. A skill that stays
+    at its locked release is not stale, however old that is.
     """
     counts = {skill: _newer(rules, release).bit_count() for skill, release in answer.items()}
     return sum(n for skill, n in counts.items() if skill in rules.wanted), sum(counts.values())

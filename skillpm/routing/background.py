@@ -20,7 +20,7 @@ class Background:
 
     @classmethod
     def of(cls, voices: Sequence[Array], packs: Sequence[int], width: int) -> "Background":
-        """The pool of different backgrounds, each sent by so many `packs`."""
+        """The pool of different backgrounds, each sent by a number of `packs`."""
         if not voices:
             return cls(np.zeros((0, width)), np.zeros(0))
         rows, places = np.unique(np.concatenate(voices), axis=0, return_inverse=True)

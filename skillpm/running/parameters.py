@@ -1,4 +1,4 @@
-"""Whether a config describes the tensors that are there, told before memory is taken for it.
+"""Whether a config describes the tensors that are there, decided before memory is taken for it.
 
 A config may come from a stranger: a few bytes of it ask for any number of layers and experts.
 Numbers are bounded first (`spec.config_numbers`); then the model is built on the `meta` device,

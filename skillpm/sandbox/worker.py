@@ -1,6 +1,7 @@
 """The worker: confined, it answers requests of the parent until there are none.
 
-The first line holds the files of the session and is read before the confinement, by code of ours.
+The first line holds the files of the session and is read before the confinement,
+by skillpm's own code.
 """
 
 import base64
@@ -36,7 +37,7 @@ class WorkerSession:
     control: int
     """The socket to the parent; closed before the first request."""
     life: int = -1
-    """An end of a pipe whose closing tells the supervisor that the worker has ended."""
+    """An end of a pipe whose closing lets the supervisor know that the worker has ended."""
 
     def run(self, pipes: list[int]) -> None:
         """Put the pipes in place of the standard files, confine this process, and answer."""

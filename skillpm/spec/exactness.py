@@ -1,4 +1,4 @@
-"""Which codecs carry a tensor without any error, told from a manifest alone."""
+"""Which codecs carry a tensor without any error, by a manifest alone."""
 
 from skillpm.spec.manifest import Manifest
 

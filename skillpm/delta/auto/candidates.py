@@ -179,7 +179,7 @@ class Candidates:
         return self._hybrid(choice.step, feedback=feedback)
 
     def _hybrid(self, step: float, *, feedback: bool) -> CodedHybrid | None:
-        assert self.whitened is not None  # noqa: S101 - told to the type checker
+        assert self.whitened is not None  # noqa: S101 - for the type checker
         few = self.whitened.above(_HYBRID_CUT * step)
         low = code_factors(few, step, feedback=feedback) if few is not None else None
         if low is None:

@@ -42,8 +42,8 @@ class Survey:
     """The points of every tensor that can be rounded, as far as rungs were surveyed.
 
     `saved` and `save` keep the points of a tensor at a rung, so that a killed command need not
-    find them again. `progress` begins a pass over so many bytes of tensors: how many passes there
-    will be is not known before.
+    find them again. `progress` begins a pass over a number of bytes; the number of
+    passes is not known before.
     """
 
     work: Work
@@ -150,7 +150,7 @@ class Survey:
 
     def _one(self, pair: Pair, act: Callable[[Pair, Candidates], T], advance: Advance) -> T | None:
         spec = pair.tuned
-        assert spec is not None  # noqa: S101 - told to the type checker; `encodable` saw to it
+        assert spec is not None  # noqa: S101 - for the type checker; `encodable` saw to it
         chunks = pair_chunks(self.work.base, self.work.tuned, pair)
         found = self.workshop.candidates(pair, lambda: delta_of(spec, chunks))
         advance(spec.nbytes)
