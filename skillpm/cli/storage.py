@@ -102,6 +102,7 @@ def _agree(state: State, setting: "Setting", request: "GcRequest") -> None:
 
     from skillpm.environment.prune import Keeping
     from skillpm.flows.gc import collect
+    from skillpm.flows.words import counted
 
     usual = replace(request, keeping=Keeping(None, None), dry_run=True)
     beyond = set(collect(setting, replace(request, dry_run=True)).pruned)
@@ -109,7 +110,7 @@ def _agree(state: State, setting: "Setting", request: "GcRequest") -> None:
     if not beyond or state.yes:
         return
     listed = ", ".join(str(one.number) for one in sorted(beyond, key=lambda one: one.number))
-    count = f"{len(beyond)} generation{'' if len(beyond) == 1 else 's'}"
+    count = counted(len(beyond), "generation")
     question = f"prune {count} that gc keeps by default ({listed}): no way back to them. Go on?"
     if not confirm(question):
         raise UsageError(

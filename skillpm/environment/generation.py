@@ -145,5 +145,16 @@ def differences(
     return added, removed, changed
 
 
+def new_packs(
+    before: Mapping[SkillName, Entry], after: Mapping[SkillName, Entry]
+) -> dict[SkillName, Digest]:
+    """The packs that a change adds, or exchanges for others, by skill."""
+    return {
+        skill: entry.digest
+        for skill, entry in after.items()
+        if skill not in before or before[skill].digest != entry.digest
+    }
+
+
 def _moved(before: Entry, after: Entry) -> bool:
     return (before.digest, before.weight) != (after.digest, after.weight)

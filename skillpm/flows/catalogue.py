@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from skillpm.index.empty import EmptyIndex, is_unmade
 from skillpm.index.ports import Index
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
+from skillpm.spec.nearest import did_you_mean
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
 from skillpm.spec.release import Release
 
@@ -115,12 +115,12 @@ class Registries:
 
     def suggest(self, skill: SkillName) -> str:
         """A hint for a skill that is nowhere: the nearest name where it would be looked up."""
-        return did_you_mean(skill, self.index(self.file.registry_of(skill)).skills())
+        return nearest_skill(skill, self.index(self.file.registry_of(skill)).skills())
 
 
-def did_you_mean(skill: SkillName, known: list[SkillName]) -> str:
+def nearest_skill(skill: SkillName, known: list[SkillName]) -> str:
     """A hint that names the nearest skill, or how to look for one."""
     # Comparing costs microseconds a name, and a registry may list any number of them.
     first = sorted(known, key=lambda name: (name.namespace != skill.namespace, name))[:_COMPARED]
-    near = get_close_matches(str(skill), map(str, first), n=1)
-    return f"did you mean `{near[0]}`?" if near else f"`skillpm search {skill.name}` looks for it"
+    search = f"`skillpm search {skill.name}` looks for it"
+    return did_you_mean(str(skill), map(str, first), otherwise=search)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from skillpm.environment.edit import set_graft, set_skills
-from skillpm.environment.generation import Generation, Installed, differences
+from skillpm.environment.generation import Generation, Installed, differences, new_packs
 from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
@@ -17,13 +17,13 @@ from skillpm.flows.precedence import (
     check_confirmed,
     check_sound,
     has_signature,
-    moved_skills,
     settled_order,
 )
 from skillpm.flows.readable import check_probes
 from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
 from skillpm.flows.unverified import unverified_packs
+from skillpm.spec.digests import Digest
 from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -193,11 +193,11 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     A plan that changes nothing uses no generation number.
     """
     current = project.generation()
-    plan = with_forecast(setting, project, plan)
+    new = new_packs(current.installed, plan.lock.skills)
+    plan = _with_forecast(setting, plan, new)
     fetch_all(setting, registries, plan.lock)
-    known = {each.digest for each in current.skills}
-    check_probes(setting.store, [s.digest for s in plan.lock.skill if s.digest not in known])
-    plan = with_precedence(setting, project, plan)
+    check_probes(setting.store, new.values())
+    plan = _with_precedence(setting, project, plan, new)
     remember_project(setting, project, plan.lock)
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if not project.has_environment:
@@ -229,22 +229,23 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     return replace(done, before=current.installed, moved=True)
 
 
-def with_precedence(setting: Setting, project: Project, plan: Plan) -> Plan:
+def _with_precedence(
+    setting: Setting, project: Project, plan: Plan, new: dict[SkillName, Digest]
+) -> Plan:
     """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
 
     Raises as `check_sound` and `check_confirmed`. A frozen plan records nothing.
     """
-    before = project.generation()
-    moved = moved_skills(before.lockfile, plan.lock)
-    if not moved or not has_signature(load_pack(setting.store, d) for d in moved.values()):
+    if not has_signature(load_pack(setting.store, digest) for digest in new.values()):
         return plan
     survey = setting.survey(setting.store, plan.lock)
-    check_sound(survey, moved, plan.action)
+    check_sound(survey, new, plan.action)
     file = project.read_file()
     wishes = wishes_of(file) if plan.wishes is None else dict(plan.wishes)
     asked = [SkillName.parse(n) for n in dict.fromkeys((*file.skills, *wishes)) if n in wishes]
-    order = settled_order(survey.pairs, plan.lock, before.lockfile.skills, asked)
-    notes = check_confirmed(survey, order, moved, setting.confirm)
+    before = project.generation().lockfile.skills
+    order = settled_order(survey.pairs, plan.lock, before, asked)
+    notes = check_confirmed(survey, order, new, setting.confirm)
     if plan.frozen or order == tuple(plan.lock.graft.precedence):
         return replace(plan, notes=(*plan.notes, *notes))
     graft = plan.lock.graft.model_copy(update={"precedence": list(order)})
@@ -252,16 +253,15 @@ def with_precedence(setting: Setting, project: Project, plan: Plan) -> Plan:
     return replace(plan, lock=lock, wishes=wishes, notes=(*plan.notes, *notes))
 
 
-def with_forecast(setting: Setting, project: Project, plan: Plan) -> Plan:
+def _with_forecast(setting: Setting, plan: Plan, new: dict[SkillName, Digest]) -> Plan:
     """The plan, with a warning for each skill that a merge is forecast to hurt.
 
     A guard that has passed the plan has measured it. Raises `StateError` where a person does not
     go on.
     """
-    moved = moved_skills(project.generation().lockfile, plan.lock)
-    if plan.is_guarded or not moved:
+    if plan.is_guarded or not new:
         return plan
-    notes = accept_forecast(plan.lock, plan.packs, moved, setting.confirm)
+    notes = accept_forecast(plan.lock, plan.packs, new, setting.confirm)
     return replace(plan, notes=(*plan.notes, *notes))
 
 

@@ -1,11 +1,11 @@
 """Whether a lock still answers its project file, told without any registry."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 
 from skillpm.errors import UnknownSkillError
 from skillpm.spec.lockfile import LockedGraft, LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
+from skillpm.spec.nearest import did_you_mean
 from skillpm.spec.project import ProjectFile
 from skillpm.spec.requirements import Requirement
 
@@ -69,6 +69,5 @@ def prune(lock: Lockfile, roots: Iterable[SkillName]) -> Lockfile:
 
 def not_installed(skill: SkillName, installed: Iterable[SkillName]) -> UnknownSkillError:
     """The error for a skill that is not there, with the nearest one that is."""
-    near = get_close_matches(str(skill), [str(name) for name in installed], n=1)
-    hint = f"did you mean `{near[0]}`?" if near else "`skillpm list`"
+    hint = did_you_mean(str(skill), map(str, installed), otherwise="`skillpm list`")
     return UnknownSkillError(f"`{skill}` is not installed", hint=hint)

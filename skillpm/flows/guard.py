@@ -6,7 +6,7 @@ Evaluated on the planned set, after its blobs have come and before anything is s
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from skillpm.environment.generation import differences
+from skillpm.environment.generation import differences, new_packs
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError, ResolutionError, SpecError
 from skillpm.flows.blame import Blame, GuardError
@@ -51,7 +51,7 @@ def guard(
         stage.check(lock)
     if not carried:
         return notes
-    claims = check_claims(stage, lock, carried, _new(before, lock))
+    claims = check_claims(stage, lock, carried, frozenset(new_packs(before.skills, lock.skills)))
     trials = Trials(stage, lock, claims.carried)
     results = trials.results(lock.skills)
     trials, results, old = _without_old_failures(trials, before, results)
@@ -69,7 +69,7 @@ def _carried(
     """The probes of a planned set. Probes of a new pack must be readable; else a note says why."""
     found: dict[SkillName, Carried] = {}
     notes: list[str] = []
-    new, unguarded = _new(before, lock), list[SkillName]()
+    new, unguarded = new_packs(before.skills, lock.skills), list[SkillName]()
     for skill in lock.skills:
         try:
             carried = carried_by(setting, lock, [skill])
@@ -84,16 +84,6 @@ def _carried(
     if unguarded:
         notes.append(f"unguarded, for want of probes: {', '.join(map(str, unguarded))}")
     return found, tuple(notes)
-
-
-def _new(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
-    """The skills whose pack was not installed before."""
-    known = before.skills
-    return frozenset(
-        skill
-        for skill, one in after.skills.items()
-        if skill not in known or known[skill].digest != one.digest
-    )
 
 
 def _held(results: Sequence[Result]) -> tuple[str, ...]:
@@ -112,7 +102,7 @@ def _without_old_failures(
     Costs one composition of the installed set, where a probe of an installed pack fails.
     """
     failed = [one for one in results if not one.passed]
-    stay = {one.skill for one in failed} - _new(before, trials.lock)
+    stay = {one.skill for one in failed} - new_packs(before.skills, trials.lock.skills).keys()
     if not stay or not all(
         is_complete(trials.stage.setting.store, one.digest) for one in before.skill
     ):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from skillpm.errors import IntegrityError, StateError
-from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearness import NearPair, SignatureSurvey, near_warning
@@ -11,16 +10,6 @@ from skillpm.spec.oci import ROUTER_TYPE
 from skillpm.store.packs import StoredPack
 
 Confirm = Callable[[str], bool | None]
-
-
-def moved_skills(before: Lockfile, after: Lockfile) -> dict[SkillName, Digest]:
-    """The skills that a change adds or whose pack it exchanges."""
-    known = before.skills
-    return {
-        skill: locked.digest
-        for skill, locked in after.skills.items()
-        if skill not in known or known[skill].digest != locked.digest
-    }
 
 
 def has_signature(packs: Iterable[StoredPack]) -> bool:

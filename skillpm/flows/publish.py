@@ -7,7 +7,7 @@ from skillpm.archive.reader import open_pack
 from skillpm.errors import UnknownSkillError, UsageError
 from skillpm.flows.begin import tidy
 from skillpm.flows.bound import registry_for
-from skillpm.flows.catalogue import did_you_mean
+from skillpm.flows.catalogue import nearest_skill
 from skillpm.flows.lower import parse_ref
 from skillpm.flows.setting import Setting
 from skillpm.spec.location import RegistryLocation
@@ -79,6 +79,6 @@ def show(setting: Setting, skill: SkillName) -> list[Release]:
     if not releases:
         raise UnknownSkillError(
             f"there is no skill `{skill}` in `{url}`",
-            hint=did_you_mean(skill, index.skills()),
+            hint=nearest_skill(skill, index.skills()),
         )
     return sorted(releases, key=lambda release: release.version)

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from itertools import count
 
 from skillpm.errors import GraftError, UnknownSkillError
 from skillpm.live.making import Ready, make_ready
 from skillpm.live.places import Places
 from skillpm.live.stack import Stack
+from skillpm.spec.nearest import did_you_mean
 
 
 class Shelf:
@@ -41,8 +41,7 @@ class Shelf:
         """
         stack = self.stacks.get(skill)
         if stack is None:
-            near = get_close_matches(skill, list(self.stacks), n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "`skillpm list`"
+            hint = did_you_mean(skill, self.stacks, otherwise="`skillpm list`")
             raise UnknownSkillError(f"`{skill}` is not installed", hint=hint)
         if stack.refusal is not None:
             raise GraftError(

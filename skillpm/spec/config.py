@@ -5,11 +5,11 @@ A flag wins over the environment, that over the project, that over the person's 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.location import RegistryLocation
+from skillpm.spec.nearest import did_you_mean
 
 Value = str | bool | int | float | RegistryLocation
 COLORS = ("auto", "always", "never")
@@ -99,8 +99,7 @@ def read_config(
 
 def nearest(key: str, known: Iterable[str] = KEYS) -> str:
     """A hint that names the nearest key, or all of them."""
-    near = get_close_matches(key, list(known), n=1)
-    return f"did you mean `{near[0]}`?" if near else f"the keys are {', '.join(KEYS)}"
+    return did_you_mean(key, known, otherwise=f"the keys are {', '.join(KEYS)}")
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Chosen]:

@@ -1,7 +1,6 @@
 """How the words of the vocabulary stand in pydantic documents: parsed on the way in, text out."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -17,6 +16,7 @@ from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
+from skillpm.spec.nearest import did_you_mean
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 
@@ -101,8 +101,8 @@ def unknown_names(kind: type[Document], names: Iterable[str]) -> list[tuple[str,
     known = [_spelling(name, field.validation_alias or field.alias) for name, field in fields]
     problems: list[tuple[str, str]] = []
     for name in sorted(set(names) - set(known)):
-        near = get_close_matches(name[:_NAME_LIMIT], known, n=1)
-        expected = f"did you mean `{near[0]}`?" if near else f"expected one of {', '.join(known)}"
+        all_of_them = f"expected one of {', '.join(known)}"
+        expected = did_you_mean(name[:_NAME_LIMIT], known, otherwise=all_of_them)
         problems.append((name, f"unknown key; {expected}"))
     return problems
 
