@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.finetunes.cache import sha256
-from benchmarks.interference_skills import SKILLS, Skill, base, data, tuned
+from benchmarks.interference_skills import ALL, HALVES, SKILLS, Skill, base, data, tuned
 from benchmarks.offline import setting_at
 from benchmarks.peers.files import tensor_of
 from examples.continual import model as lm
@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
 
 SETS, SET_SIZE = 10, 5
+HALF = 0.5
 HELD_OUT_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The held-out loss of one skill's text: by the base, by its pack alone, and merged."""
+    """The held-out loss of one skill's text: by the base, by its pack alone, and merged.
+
+    All packs are merged at one `weight`; `weighed` is the loss by the pack alone at that weight.
+    """
 
     seed: int
     victim: str
@@ -48,11 +52,14 @@ class Row:
     base: float
     alone: float
     merged: float
+    weight: float = 1.0
+    weighed: float | None = None
 
     @property
     def lost(self) -> float:
-        """The share of the skill's gain that the merge takes."""
-        return (self.merged - self.alone) / (self.base - self.alone)
+        """The share of the skill's gain that the others take; its own weight is left out."""
+        own = self.alone if self.weighed is None else self.weighed
+        return (self.merged - own) / (self.base - self.alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +78,14 @@ def world(cache: Path, seed: int, advance: Advance) -> World:
     """Train and pack all skills of a seed; what is there already is taken up again."""
     start = base(cache, seed, advance)
     folders, packs, rows, manifests = {}, {}, {}, {}
-    for number, skill in enumerate(SKILLS):
+    for number, skill in enumerate(ALL):
         folders[skill.name] = folder = tuned(cache, seed, skill, advance)
         packs[skill.name] = one = open_pack(_packed(cache, start, folder, skill))
         parts = torch.cat([data(cache, kind, "held_out") for kind in skill.kinds])
         step = max(2, len(parts) // HELD_OUT_ROWS)
         rows[skill.name] = parts[::step][:HELD_OUT_ROWS]
         manifests[skill.name] = _probed(one.manifest, start, folder, parts[1::step])
-        advance("packing", number + 1, len(SKILLS))
+        advance("packing", number + 1, len(ALL))
     return World(seed, start, folders, packs, rows, manifests)
 
 
@@ -100,11 +107,18 @@ def _packed(cache: Path, start: Path, folder: Path, skill: Skill) -> Path:
     return path
 
 
-def groups(seed: int) -> list[tuple[Skill, ...]]:
-    """All pairs, then some sets that a seed draws."""
+def groups(seed: int) -> list[tuple[float, tuple[str, ...]]]:
+    """Weights and names of what is merged.
+
+    All pairs and the sets that a seed draws, at 1 and at a half; disjoint pairs of two texts at 1.
+    """
     draw = random.Random(seed)
     drawn = [tuple(sorted(draw.sample(SKILLS, SET_SIZE), key=SKILLS.index)) for _ in range(SETS)]
-    return [*combinations(SKILLS, 2), *drawn]
+    merged = [tuple(s.name for s in group) for group in (*combinations(SKILLS, 2), *drawn)]
+    attention, mlp = HALVES[::2], HALVES[1::2]
+    disjoint = [(a.name, b.name) for a in attention for b in mlp if a.kinds != b.kinds]
+    at_one = [*merged, *(pair for pair in disjoint if pair not in merged)]
+    return [*((1.0, group) for group in at_one), *((HALF, group) for group in merged)]
 
 
 class Losses:
@@ -115,15 +129,15 @@ class Losses:
         self._base = open_checkpoint(found.base)
         self._model = lm.load(found.base)
 
-    def of(self, together: Sequence[str], victim: str) -> float:
+    def of(self, together: Sequence[str], victim: str, weight: float = 1.0) -> float:
         """The loss of a skill's text with these packs merged; of none, by the base."""
-        self.fill(together)
-        return lm.loss(self._model, self._world.held_out[victim])
+        self.fill(together, weight)
+        return self.read(victim)
 
-    def fill(self, together: Sequence[str]) -> None:
+    def fill(self, together: Sequence[str], weight: float = 1.0) -> None:
         """Put every tensor of the composition into the model."""
         packs = opened([self._world.packs[name] for name in together])
-        composition = Composition(self._base, [Applied(one) for one in packs])
+        composition = Composition(self._base, [Applied(pack, weight) for pack in packs])
         state: dict[str, Any] = {
             name: tensor_of(b"".join(composition.chunks(name)), spec).float()
             for name, spec in composition.specs.items()
@@ -138,24 +152,26 @@ class Losses:
 def measure(found: World, advance: Advance) -> Iterator[Row]:
     """One row for each member of every group."""
     losses = Losses(found)
-    names = [skill.name for skill in SKILLS]
+    names = list(found.packs)
     before = {name: losses.of((), name) for name in names}
-    alone = {name: losses.of((name,), name) for name in names}
+    alone = {(name, weight): losses.of((name,), name, weight)
+             for weight in (1.0, HALF) for name in names}  # fmt: skip
     todo = groups(found.seed)
-    for number, group in enumerate(todo):
-        together = [skill.name for skill in group]
-        losses.fill(together)
+    for number, (weight, together) in enumerate(todo):
+        losses.fill(together, weight)
         for victim in together:
             others = tuple(name for name in together if name != victim)
-            ends = before[victim], alone[victim]
-            yield Row(found.seed, victim, others, *ends, losses.read(victim))
+            ends = before[victim], alone[victim, 1.0]
+            own = alone[victim, weight]
+            yield Row(found.seed, victim, others, *ends, losses.read(victim), weight, own)
         advance(f"merging {found.seed}", number + 1, len(todo))
 
 
 def measured(cache: Path, found: World, advance: Advance) -> list[Row]:
     """As `measure`; rows that an earlier run wrote of the same packs are taken up again."""
     path = cache / f"measured-{found.seed}.json"
-    wanted = {"packs": {name: str(one.digest) for name, one in found.packs.items()}, "sets": SETS}
+    packs = {name: str(one.digest) for name, one in found.packs.items()}
+    wanted = {"packs": packs, "groups": json.loads(json.dumps(groups(found.seed)))}
     if path.exists():
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["from"] == wanted:
@@ -166,11 +182,15 @@ def measured(cache: Path, found: World, advance: Advance) -> list[Row]:
     return rows
 
 
-def forecast_of(found: World, row: Row) -> float:
-    """What `install --dry-run` says that this skill loses, from the manifests of the set."""
-    together = (row.victim, *row.others)
-    told = forecast([found.manifests[name] for name in together], {}, "merged")
+def forecast_of(found: World, row: Row, *, gains: bool = True) -> float | None:
+    """What `install --dry-run` says that this skill loses, from the manifests of the set.
+
+    Without `gains` as if no pack had been made with `--probes`.
+    """
+    manifests = [found.manifests[name] for name in (row.victim, *row.others)]
+    if not gains:
+        manifests = [one.model_copy(update={"capabilities": []}) for one in manifests]
+    weights = {manifest.skill: row.weight for manifest in manifests}
     skill = found.manifests[row.victim].skill
-    harm = next(one.harm for one in told.skills if one.skill == skill)
-    assert harm is not None
-    return harm
+    skills = forecast(manifests, weights, "merged").skills
+    return next(one.harm for one in skills if one.skill == skill)

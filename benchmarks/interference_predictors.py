@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.torch import load_file
 
-from skillpm.spec.forecast import recorded_gain
+from skillpm.spec.harm import recorded_gain, usual_curvature
 from skillpm.spec.overlap import Delta, delta_of, dot, overlap, total
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Meeting:
     """A victim's Δi and what the rest of its set adds, Δj: ‖Δi‖², ‖Δj‖², ⟨Δi, Δj⟩; the overlap.
 
     `gain` is what the victim's manifest records of its probe: the loss that its tuning took off.
+    `usual` is the upper median of the set's gains for each squared length.
     """
 
     own: float
@@ -31,6 +32,7 @@ class Meeting:
     inner: float
     shared: float
     gain: float
+    usual: float
 
     @property
     def ratio(self) -> float:
@@ -51,6 +53,7 @@ def quadratic(kappa: float) -> Callable[[Meeting], float]:
     return lambda m: (m.added - 2 * kappa * m.inner) / ((1 + 2 * kappa) * m.own)
 
 
+UNCALIBRATED = "‖Δj‖² · usual curvature / recorded gain (ADR 18)"
 PREDICTORS: dict[str, Callable[[Meeting], float]] = {
     "overlap": lambda m: m.shared,
     "1 - cos": lambda m: 1 - m.turn,
@@ -62,6 +65,7 @@ PREDICTORS: dict[str, Callable[[Meeting], float]] = {
     "second order, κ = 1": quadratic(1.0),
     "second order, κ = 0.5, times overlap": lambda m: m.shared * quadratic(0.5)(m),
     "‖Δj‖² / recorded gain": lambda m: m.added / m.gain,
+    UNCALIBRATED: lambda m: m.usual * m.added / m.gain,
 }
 
 
@@ -85,8 +89,16 @@ def meeting(found: World, row: Row) -> Meeting:
     added = Delta(total([one.sketch for one in others]), elements)
     squares = (dot(own.sketch, own.sketch), dot(added.sketch, added.sketch))
     inner = dot(own.sketch, added.sketch)
-    gain = recorded_gain(found.manifests[row.victim])
-    return Meeting(*squares, inner, overlap(own, added), gain or math.nan)
+    gains, usual = _gains(found, row)
+    return Meeting(*squares, inner, overlap(own, added), gains[row.victim], usual)
+
+
+def _gains(found: World, row: Row) -> tuple[dict[str, float], float]:
+    """The recorded gains of a row's skills, and the usual one for each squared length."""
+    names = (row.victim, *row.others)
+    gains = {name: recorded_gain(found.manifests[name]) or math.nan for name in names}
+    sketches = {name: delta_of(found.manifests[name]).sketch for name in names}
+    return gains, usual_curvature(gains[name] / dot(one, one) for name, one in sketches.items())
 
 
 class Exact:
@@ -101,9 +113,8 @@ class Exact:
         """The same figures without the sketch's error."""
         own, rough = self._deltas[row.victim], meeting(self._found, row)
         added = sum(self._deltas[name] for name in row.others)
-        return Meeting(
-            float(own @ own), float(added @ added), float(own @ added), rough.shared, rough.gain
-        )
+        squares = float(own @ own), float(added @ added)
+        return replace(rough, own=squares[0], added=squares[1], inner=float(own @ added))
 
 
 def _line(folder: Path) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

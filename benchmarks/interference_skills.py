@@ -1,4 +1,4 @@
-"""Ten skills of a tiny byte-level model to merge in pairs: six kinds of text, four variants."""
+"""Skills of a tiny byte-level model to merge: six kinds of text, four variants, disjoint halves."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ VARIANTS = (
     Skill("licences, strong", ("licences",), replace(FULL, learning_rate=8e-3)),
 )
 SKILLS = FULLS + VARIANTS
+PARTS = {"attention": "self_attn", "MLP": "mlp"}
+HALVES = tuple(
+    Skill(f"{kind}, {part} only", (kind,), replace(FULL, only=(name,)))
+    for kind in KINDS
+    for part, name in PARTS.items()
+)
+"""Each kind on attention alone and on MLPs alone: two of different parts share no tensor."""
+ALL = tuple({skill.name: skill for skill in (*SKILLS, *HALVES)}.values())
 
 
 def data(cache: Path, kind: str, side: str) -> torch.Tensor:

@@ -72,11 +72,11 @@ def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
             emit_line(f"and {more} pairs with no more harm: `--explain` shows all")
     for note in found.notes:
         state.say(note)
-        if any(pair.overlap == 0 and pair.level == "unknown" for pair in found.pairs):
-            state.say(
-                "note: skills that share no tensor and record no gain (`pack --probes`) cannot be "
-                "compared: `--guard` measures them"
-            )
+    if any(pair.overlap == 0 and pair.level == "unknown" for pair in found.pairs):
+        state.say(
+            "note: skills that share no tensor cannot be compared unless both record a gain "
+            "(`pack --probes`); `--guard` measures them"
+        )
     _show_hurt(state, done, found)
 
 

@@ -1,12 +1,16 @@
+import math
 from dataclasses import replace
 
 import pytest
 from skillpm_world import World as Project
 from tiny_models import Models
 
-from benchmarks.interference_measure import Row, World, forecast_of
+from benchmarks.interference_measure import Row, World, forecast_of, groups
 from benchmarks.interference_predictors import PREDICTORS, Exact, meeting, spearman
+from benchmarks.interference_size import fitted, ratios
+from benchmarks.interference_skills import ALL
 from skillpm.archive.reader import open_pack
+from skillpm.spec.harm import BY_GAIN, BY_LENGTH, Calibration
 from skillpm.spec.manifest import Capability
 
 
@@ -55,6 +59,37 @@ def test_the_benchmark_scores_the_forecast_that_a_dry_run_shows(found: World) ->
         replace(ROW, victim=a, others=(b,)) for a, b in (("math", "tone"), ("tone", "math"))
     )
     norms = meeting(found, there)
-    usual = min(norms.own, norms.added)  # of two claims the one that forecasts more harm
-    assert forecast_of(found, there) == pytest.approx(norms.added / usual)
-    assert forecast_of(found, back) == pytest.approx(norms.own / usual)
+    # Both gained 1.0, so the longer delta has the smaller curvature; the usual one is the larger.
+    smaller, larger = sorted((norms.own, norms.added))
+    for row, added in ((there, norms.added), (back, norms.own)):
+        curvature = 1 / smaller if added == smaller else (1 / smaller / larger) ** 0.5
+        assert forecast_of(found, row) == pytest.approx(BY_GAIN.lost(added * curvature))
+        by_length = BY_LENGTH.lost(added / (norms.own + norms.added - added))
+        assert forecast_of(found, row, gains=False) == pytest.approx(by_length)
+
+
+def test_the_share_at_a_weight_leaves_out_what_the_own_weight_costs() -> None:
+    assert replace(ROW, weight=0.5, weighed=2.4).lost == pytest.approx(0.1)
+
+
+def test_every_group_is_of_known_skills_and_is_merged_once() -> None:
+    todo = groups(1)
+    assert len(set(todo)) == len(todo)
+    assert {name for _, names in todo for name in names} == {skill.name for skill in ALL}
+    assert [len(names) for weight, names in todo if weight == 0.5] == [2] * 45 + [5] * 10
+
+
+def test_ratios_leave_out_what_has_no_ratio_and_count_it() -> None:
+    lost = [0.5, 0.5, 0.5, -0.3, 0.01, 0.7]
+    found = ratios([0.5, 0.25, 1.0, 0.9, 0.9, None], lost)
+    assert (found.median, found.small, found.unknown) == (pytest.approx(1.0), 2, 1)
+    assert 0.5 < found.low < 1.0 < found.high < 2.0
+    assert math.isnan(ratios([0.4], [-1.0]).median)
+
+
+def test_a_fit_finds_the_power_law_that_the_losses_follow() -> None:
+    shares = [0.1, 0.4, 1.0, 3.0, 9.0]
+    true, used = Calibration(0.6, 0.8), Calibration(0.9, 0.5)
+    lost = [*map(true.lost, shares), -0.2]
+    found = fitted([*map(used.lost, shares), 1.0], lost, used)
+    assert (found.factor, found.power) == (pytest.approx(0.6), pytest.approx(0.8))

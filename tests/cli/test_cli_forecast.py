@@ -47,6 +47,14 @@ def test_a_forecast_downloads_documents_and_no_payload(market: World) -> None:
     assert layers <= blobs()
 
 
+def test_what_cannot_be_compared_is_unknown_and_people_read_why(market: World) -> None:
+    (pair,) = market.ask("install", "acme/sql", "--dry-run")["forecast"]
+    assert (pair["harm_to_a"], pair["harm_to_b"], pair["level"]) == (None, None, "unknown")
+    shown = market.run("install", "acme/sql", "--dry-run")
+    assert shown.err.count("cannot be compared unless both record a gain") == 1
+    assert "lose" not in shown.out.replace("loses", "")
+
+
 def test_explain_forecasts_every_pair(market: World) -> None:
     market.ask("install", "acme/sql")
     asked = ("install", "acme/tone", "--dry-run")

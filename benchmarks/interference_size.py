@@ -1,0 +1,61 @@
+"""The size of the forecast: its ratio to what merging was measured to cost, and the calibration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skillpm.spec.harm import Calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FLOOR = 0.05
+"""Measured shares below this (level `none`, and merges that help) have no ratio: they are near 0,
+or negative.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Forecast / measured over some rows: three quantiles, and how many rows have no ratio.
+
+    `small` of the rows were measured below the floor; of `unknown` nothing is forecast.
+    """
+
+    low: float
+    median: float
+    high: float
+    small: int
+    unknown: int
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def ratios(forecast: Sequence[float | None], lost: Sequence[float]) -> Ratios:
+    """The median ratio and its 10 % and 90 % quantiles; NaN where no row has a ratio."""
+    known = [(said, was) for said, was in zip(forecast, lost, strict=True) if said is not None]
+    values = [said / was for said, was in known if was >= FLOOR]
+    quantiles = np.quantile(values, (0.1, 0.5, 0.9)) if values else (math.nan,) * 3
+    low, median, high = map(float, quantiles)
+    return Ratios(low, median, high, len(known) - len(values), len(lost) - len(known))
+
+
+def fitted(
+    forecast: Sequence[float | None], lost: Sequence[float], law: Calibration
+) -> Calibration:
+    """The power law that fits these rows, by least squares of the logarithms.
+
+    `forecast` was calibrated by `law`, which is undone first. Rows without a ratio are left out.
+    """
+    points = [
+        ((math.log(said) - math.log(law.factor)) / law.power, math.log(was))
+        for said, was in zip(forecast, lost, strict=True)
+        if said and was >= FLOOR
+    ]
+    power, factor = np.polyfit(*zip(*points, strict=True), 1)
+    return Calibration(math.exp(factor), float(power))
