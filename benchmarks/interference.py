@@ -25,7 +25,7 @@ from benchmarks.interference_predictors import (
     meeting,
     spearman,
 )
-from benchmarks.interference_size import FLOOR, Ratios, fitted, ratios
+from benchmarks.interference_size import FLOOR, Kind, Ratios, fitted, ratios
 from benchmarks.interference_skills import FULLS, SKILLS
 from benchmarks.table import Table, add_output, publish
 from skillpm.spec.forecast import LEVELS, level_of
@@ -46,6 +46,7 @@ KINDS = {
     "half pairs": "all pairs at weight 0.5",
     "half sets": "each of five at weight 0.5",
 }
+FITTED = ("pairs", "full", "sets")
 SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -135,27 +136,29 @@ def correlations(found: Found) -> Table:
     return table
 
 
-def sizes(found: Found, values: Sequence[float | None], title: str) -> Table:
+def sizes(
+    found: Found, values: Sequence[float | None], title: str, kinds: Iterable[str] = KINDS
+) -> Table:
     """Median and 10 to 90 % of forecast / measured for each kind of merge, and rows without it."""
     heads = [f"seed {seed}" for seed in SEEDS]
     table = Table(title, ("merge", *heads, f"under {100 * FLOOR:.0f} %", "unknown", "rows"))
-    for kind, what in KINDS.items():
+    for kind in kinds:
         by_seed = [found.ratios(values, seed, kind) for seed in SEEDS]
         counts = sum(one.small for one in by_seed), sum(one.unknown for one in by_seed)
         rows = sum(len(found.places(seed, kind)) for seed in SEEDS)
-        table.row(what, *map(str, by_seed), *counts, rows)
+        table.row(KINDS[kind], *map(str, by_seed), *counts, rows)
     return table
 
 
 def calibration(found: Found) -> Table:
-    """What seed 0's pairs and sets at weight 1 would set the calibration to, and what it is."""
-    places = [place for kind in ("pairs", "sets") for place in found.places(SEEDS[0], kind)]
-    lost = [found.rows[place].lost for place in places]
+    """What seed 0 would set the calibration to, and what it is."""
     head = ("forecast", "factor, fitted", "power, fitted", "factor, used", "power, used")
     table = Table("Calibration: seed 0", head)
     for what, values, law in (("with gains", found.forecast, BY_GAIN),
                               ("without", found.by_length, BY_LENGTH)):  # fmt: skip
-        fit = fitted([values[place] for place in places], lost, law)
+        kinds = [Kind([values[place] for place in found.places(SEEDS[0], kind)],
+                      found.lost(SEEDS[0], kind)) for kind in FITTED]  # fmt: skip
+        fit = fitted(kinds, law)
         table.row(what, f"{fit.factor:.2f}", f"{fit.power:.2f}", law.factor, law.power)
     return table
 
@@ -201,7 +204,7 @@ def main() -> None:
     rows = [row for one in worlds.values() for row in measured(asked.cache, one, progress)]
     found = Found(worlds, rows)
     publish(gains(rows), asked.append)
-    for kind in ("pairs", "full", "sets"):
+    for kind in FITTED:
         title = f"Rank correlation with the loss, {KINDS[kind]}"
         publish(compared(found, kind, title), asked.append)
     publish(correlations(found), asked.append)
@@ -210,8 +213,8 @@ def main() -> None:
     publish(calibration(found), asked.append)
     publish(sizes(found, found.forecast, ratio), asked.append)
     publish(sizes(found, found.by_length, f"{ratio}, without recorded gains"), asked.append)
-    publish(sizes(found, before, f"{ratio}, as of ADR 18"), asked.append)
-    for kind in ("pairs", "sets", "disjoint"):
+    publish(sizes(found, before, f"{ratio}, as of ADR 18", FITTED), asked.append)
+    for kind in ("pairs", "disjoint"):
         publish(levels(found, kind, f"Levels, {KINDS[kind]}, seeds 1 and 2"), asked.append)
     places = [place for seed in SEEDS for place in found.places(seed, "pairs")]
     by_seed = {seed: found.correlation(found.forecast, seed, "pairs") for seed in SEEDS}

@@ -33,6 +33,8 @@ class Ratios:
     unknown: int
 
     def __str__(self) -> str:
+        if math.isnan(self.median):
+            return "-"
         return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
@@ -45,17 +47,28 @@ def ratios(forecast: Sequence[float | None], lost: Sequence[float]) -> Ratios:
     return Ratios(low, median, high, len(known) - len(values), len(lost) - len(known))
 
 
-def fitted(
-    forecast: Sequence[float | None], lost: Sequence[float], law: Calibration
-) -> Calibration:
-    """The power law that fits these rows, by least squares of the logarithms.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Forecasts and measured shares of one kind of merge."""
 
-    `forecast` was calibrated by `law`, which is undone first. Rows without a ratio are left out.
+    forecast: Sequence[float | None]
+    lost: Sequence[float]
+
+
+def fitted(kinds: Sequence[Kind], law: Calibration) -> Calibration:
+    """The power law that fits these merges, by least squares of the logarithms.
+
+    Each kind weighs as much as the next, whatever its rows. Forecasts were calibrated by `law`,
+    which is undone first. Rows without a ratio are left out.
     """
-    points = [
-        ((math.log(said) - math.log(law.factor)) / law.power, math.log(was))
-        for said, was in zip(forecast, lost, strict=True)
-        if said and was >= FLOOR
-    ]
-    power, factor = np.polyfit(*zip(*points, strict=True), 1)
+    points, weights = [], []
+    for kind in kinds:
+        found = [
+            ((math.log(said) - math.log(law.factor)) / law.power, math.log(was))
+            for said, was in zip(kind.forecast, kind.lost, strict=True)
+            if said and was >= FLOOR
+        ]
+        points += found
+        weights += [len(found) ** -0.5] * len(found)
+    power, factor = np.polyfit(*zip(*points, strict=True), 1, w=weights)
     return Calibration(math.exp(factor), float(power))

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import pytest
@@ -7,7 +6,7 @@ from tiny_models import Models
 
 from benchmarks.interference_measure import Row, World, forecast_of, groups
 from benchmarks.interference_predictors import PREDICTORS, Exact, meeting, spearman
-from benchmarks.interference_size import fitted, ratios
+from benchmarks.interference_size import Kind, fitted, ratios
 from benchmarks.interference_skills import ALL
 from skillpm.archive.reader import open_pack
 from skillpm.spec.harm import BY_GAIN, BY_LENGTH, Calibration
@@ -84,12 +83,14 @@ def test_ratios_leave_out_what_has_no_ratio_and_count_it() -> None:
     found = ratios([0.5, 0.25, 1.0, 0.9, 0.9, None], lost)
     assert (found.median, found.small, found.unknown) == (pytest.approx(1.0), 2, 1)
     assert 0.5 < found.low < 1.0 < found.high < 2.0
-    assert math.isnan(ratios([0.4], [-1.0]).median)
+    assert str(ratios([0.4], [-1.0])) == "-"
+    assert str(ratios([0.4], [0.4])) == "1.00 (1.00 to 1.00)"
 
 
 def test_a_fit_finds_the_power_law_that_the_losses_follow() -> None:
     shares = [0.1, 0.4, 1.0, 3.0, 9.0]
     true, used = Calibration(0.6, 0.8), Calibration(0.9, 0.5)
     lost = [*map(true.lost, shares), -0.2]
-    found = fitted([*map(used.lost, shares), 1.0], lost, used)
+    kind = Kind([*map(used.lost, shares), 1.0], lost)
+    found = fitted([kind, kind], used)
     assert (found.factor, found.power) == (pytest.approx(0.6), pytest.approx(0.8))
