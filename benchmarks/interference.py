@@ -1,7 +1,7 @@
 """How well the forecast from manifests alone ranks and sizes what merging then costs.
 
-`python -m benchmarks.interference`: about fifteen minutes the first time. Seed 0 chose the
-predictor and its calibration; the other seeds, with bases and skills of their own, report.
+`python -m benchmarks.interference`: about fifteen minutes the first time. Seed 0 set
+the constants of the forecast; the other seeds, with bases and skills of their own, report.
 """
 
 from __future__ import annotations
