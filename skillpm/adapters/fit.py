@@ -12,6 +12,7 @@ from skillpm.adapters.adapter import Adapter
 from skillpm.adapters.experts import ExpertFactors, ExpertSum
 from skillpm.adapters.names import BaseNames
 from skillpm.adapters.ties import separate_ties
+from skillpm.adapters.vocabulary import complete_vocabulary, resized_count, vocabulary_keys
 from skillpm.architecture.layout import WEIGHT, ModelLayout, ParameterTarget
 from skillpm.delta.adapted import Adapted, Pending, Stored
 from skillpm.delta.ports import Source
@@ -62,6 +63,8 @@ def fit(
         _place_dense(fitting, target, key)
     for module in adapter.keys.modules:
         _place_module(fitting, module)
+    axes = layout.vocabulary if layout else {}
+    count = resized_count(names, fitting.dense, axes)
     follow = adapter.config.ensure_weight_tying
     separated = separate_ties(names, fitting.dense, fitting.updates, follow=follow)
     notes = tuple(
@@ -69,7 +72,9 @@ def fit(
         f"the pack carries `{name}` as a tensor of its own"
         for name, source in separated.items()
     )
-    keys = _config_of(fitting, untied=bool(separated))
+    if count is not None:
+        complete_vocabulary(names, fitting.dense, axes, count)
+    keys = _config_of(fitting, count, untied=bool(separated))
     return Fitted(Adapted(base, fitting.dense, fitting.updates), keys, notes)
 
 
@@ -189,15 +194,20 @@ def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[s
         raise GraftError(f"{factors.b.name!r} has {factors.b.shape[0]} rows, and the base {row}")
 
 
-def _config_of(fitting: _Fitting, *, untied: bool) -> dict[str, Any]:
-    """What the tuned model's config has otherwise: labels, class, `vocab_size`, separated ties."""
+def _config_of(fitting: _Fitting, count: int | None, *, untied: bool) -> dict[str, Any]:
+    """What the tuned model's config has otherwise: labels, class, words, separated ties.
+
+    `count` is the number of words where the adapter resizes the vocabulary and the class says so.
+    """
     layout, keys = fitting.layout, dict[str, Any]()
-    for name, stored in fitting.dense.items():
+    for name, stored in fitting.dense.items() if count is None else ():
         before = fitting.base.specs.get(name)
         if before and before.shape[0] != stored.spec.shape[0]:
             _count(fitting.config, keys, before.shape[0], stored.spec.shape[0])
     if layout is None:
         return keys
+    if count is not None:
+        keys = vocabulary_keys(layout.vocabulary_keys, count)
     for target, axis in layout.labels.items():
         head = fitting.dense.get(fitting.names.of(target))
         if head is not None:

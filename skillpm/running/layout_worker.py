@@ -28,6 +28,7 @@ from transformers.pytorch_utils import Conv1D
 
 from skillpm.running import peft_targets
 from skillpm.running.parameters import build_bounded
+from skillpm.running.vocabulary import find_vocabulary
 from skillpm.sandbox.worker import Handler
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
@@ -121,6 +122,9 @@ def _layout(config: Any, specs: Mapping[str, TensorSpec], asked: dict[str, Any])
     if asked.get("adapter"):
         found["parameters"] = peft_targets.parameters(model, asked["adapter"])
         wanted |= {each["tensor"] for each in found["parameters"].values()}
+    if asked.get("resized"):
+        found |= find_vocabulary(model, lambda larger: _build(type(model), larger, specs))
+        wanted |= found["vocabulary"].keys()
     found["stored"], found["fused"] = stored.of_model(wanted)
     return found
 
