@@ -61,7 +61,7 @@ def fit(
     fitting = _Fitting(adapter, base, config, layout, names)
     for target, key in adapter.keys.dense.items():
         _place_dense(fitting, target, key)
-    for module in adapter.keys.modules:
+    for module in sorted(adapter.keys.modules):
         _place_module(fitting, module)
     axes = layout.vocabulary if layout else {}
     count = resized_count(names, fitting.dense, axes)
@@ -71,6 +71,12 @@ def fit(
         f"the base ties `{name}` to `{source}`, and the adapter changes one of them: "
         f"the pack carries `{name}` as a tensor of its own"
         for name, source in separated.items()
+    )
+    notes += tuple(
+        f"torch's attention reads the weight of `{module}` itself: PEFT adds the adapter's update "
+        "only when it merges, and the pack carries it merged"
+        for module, kind in (layout.modules if layout else {}).items()
+        if kind == "bypassed" and module in adapter.keys.modules
     )
     if count is not None:
         complete_vocabulary(names, fitting.dense, axes, count)
@@ -112,6 +118,12 @@ def _place_module(fitting: _Fitting, module: str) -> None:
         _place_parameter(fitting, module, layout.parameters[module])
         return
     adapter.check_rank(module)
+    if layout is not None and layout.modules.get(module) == "attention":
+        raise GraftError(
+            f"the adapter targets `{module}`, an attention of torch's own: PEFT merges its "
+            "update by rules of its own, and that cannot be packed from its factors",
+            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
+        )
     target = f"{module}{WEIGHT}"
     name = fitting.names.of(target)
     a, b = adapter.factors(module)

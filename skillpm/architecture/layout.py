@@ -12,8 +12,11 @@ from pydantic import Field
 
 from skillpm.spec.fields import Document, read_document
 
-ModuleKind = Literal["linear", "conv1d", "embedding", "convolution", "other"]
-"""What a module is for a LoRA: a `conv1d` is transformers' own, which stores [in, out]."""
+ModuleKind = Literal[
+    "linear", "conv1d", "embedding", "convolution", "attention", "bypassed", "other"
+]
+"""What a module is for a LoRA: a `conv1d` is transformers' own, which stores [in, out], an
+`attention` torch's own, and a `bypassed` layer lies in one, which reads its weight itself."""
 WEIGHT = ".weight"
 
 

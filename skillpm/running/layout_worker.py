@@ -47,6 +47,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (torch.nn.Linear, "linear"),
     (Conv1D, "conv1d"),
     (torch.nn.Embedding, "embedding"),
+    (torch.nn.MultiheadAttention, "attention"),
     (torch.nn.modules.conv._ConvNd, "convolution"),  # noqa: SLF001 - the base of all of them
 )
 _TIE = "tie_word_embeddings"
@@ -133,7 +134,8 @@ def _kinds(model: Any, tensors: set[str]) -> Iterator[tuple[str, str]]:
     owners = {name.rpartition(".")[0] for name in tensors}
     for name, module in model.named_modules(remove_duplicate=False):
         if name in owners:
-            yield name, _kind(module)
+            bypassed = peft_targets.is_bypassed(model, name)
+            yield name, "bypassed" if bypassed else _kind(module)
 
 
 def _kind(module: Any) -> str:
