@@ -185,7 +185,10 @@ def _save_adapter(
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    model.save_pretrained(str(folder))
+    try:
+        model.save_pretrained(str(folder))
+    except NotImplementedError:  # a head called `lm_head`, and no embedding
+        model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def _wrapped(model: Any, targets: list[str] | str) -> Any:
