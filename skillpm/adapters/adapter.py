@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.adapters.config import CONFIG, PICKLE, WEIGHTS, AdapterConfig, parse_config
+from skillpm.adapters.config import CONFIG, MERGE, PICKLE, WEIGHTS, AdapterConfig, parse_config
 from skillpm.adapters.keys import Keys, Module, sort_keys
 from skillpm.checkpoint.model import INDEX, Checkpoint, open_checkpoint, read_small
 from skillpm.delta.codecs.lowrank import DTYPES
@@ -51,7 +51,7 @@ class Adapter:
         if len(spec.shape) > 2:  # noqa: PLR2004 - a convolution, in any number of dimensions
             raise SpecError(
                 f"`{name}` is a convolution: its update cannot be packed from its factors",
-                hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
+                hint=MERGE,
             )
         if spec.dtype not in DTYPES or len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004
             raise SpecError(

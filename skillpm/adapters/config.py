@@ -15,7 +15,7 @@ from skillpm.spec.fields import Document, read_document
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
-_MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
+MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
 _MODULES_LIMIT = 10_000
 
 _DECIDES = frozenset({
@@ -104,7 +104,7 @@ class AdapterConfig(Document):
             raise SpecError(
                 f"{what} has patterns that could take too long to match with its "
                 f"{len(modules)} modules",
-                hint=_MERGE,
+                hint=MERGE,
             )
 
 
@@ -113,7 +113,7 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
     plain = json.parse_object(data, what)
     kind = plain.get("peft_type")
     if kind != "LORA":
-        raise SpecError(f"{what} is of type {kind!r}; only LORA can be packed", hint=_MERGE)
+        raise SpecError(f"{what} is of type {kind!r}; only LORA can be packed", hint=MERGE)
     _refuse(plain, what)
     config = read_document(AdapterConfig, plain, what)
     problems = Problems(what)
@@ -121,7 +121,7 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
         _check_patterns(getattr(config, field) or {}, field, problems)
     if config.bias not in ("none", "all", "lora_only"):
         problems.add("bias", f"expected none, all or lora_only, found {config.bias!r}")
-    problems.raise_if_any(hint=_MERGE)
+    problems.raise_if_any(hint=MERGE)
     return config
 
 
@@ -131,9 +131,9 @@ def _refuse(plain: dict[str, Any], what: str) -> None:
             continue
         if key in _REFUSED:
             raise SpecError(
-                f"{what} sets `{key}`: {_REFUSED[key]}, which cannot be packed", hint=_MERGE
+                f"{what} sets `{key}`: {_REFUSED[key]}, which cannot be packed", hint=MERGE
             )
-        raise SpecError(f"{what} sets `{key}`, which this skillpm does not know", hint=_MERGE)
+        raise SpecError(f"{what} sets `{key}`, which this skillpm does not know", hint=MERGE)
     start = plain.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGES_THE_BASE):
         raise SpecError(

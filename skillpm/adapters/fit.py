@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillpm.adapters.adapter import Adapter
+from skillpm.adapters.config import MERGE
 from skillpm.adapters.experts import ExpertFactors, ExpertSum
 from skillpm.adapters.names import BaseNames
 from skillpm.adapters.ties import separate_ties
@@ -122,7 +123,7 @@ def _place_module(fitting: _Fitting, module: str) -> None:
         raise GraftError(
             f"the adapter targets `{module}`, an attention of torch's own: PEFT merges its "
             "update by rules of its own, and that cannot be packed from its factors",
-            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
+            hint=MERGE,
         )
     target = f"{module}{WEIGHT}"
     name = fitting.names.of(target)
