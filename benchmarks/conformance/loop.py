@@ -185,16 +185,30 @@ def _save_adapter(
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    model.save_pretrained(str(folder))
+    try:
+        model.save_pretrained(str(folder))
+    except NotImplementedError:  # a head called `lm_head`, and no embedding
+        model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def _wrapped(model: Any, targets: list[str] | str) -> Any:
     """The model with a LoRA on these modules; None where PEFT takes none."""
     try:
-        config = peft.LoraConfig(target_modules=targets, r=4, lora_alpha=8)
+        config = peft.LoraConfig(
+            target_modules=targets, r=4, lora_alpha=8, exclude_modules=_bypassed(model) or None
+        )
         return peft.get_peft_model(model, config)
-    except ValueError:
+    except (ValueError, NotImplementedError):
         return None
+
+
+def _bypassed(model: Any) -> list[str]:
+    """Layers in torch's own attention: PEFT computes their updates only once they are merged."""
+    return [
+        f"{name}.out_proj"
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.MultiheadAttention)
+    ]
 
 
 def _export(architecture: Architecture, bench: Bench) -> str:

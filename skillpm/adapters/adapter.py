@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.adapters.config import CONFIG, PICKLE, WEIGHTS, AdapterConfig, parse_config
+from skillpm.adapters.config import CONFIG, MERGE, PICKLE, WEIGHTS, AdapterConfig, parse_config
 from skillpm.adapters.keys import Keys, Module, sort_keys
 from skillpm.checkpoint.model import INDEX, Checkpoint, open_checkpoint, read_small
 from skillpm.delta.codecs.lowrank import DTYPES
@@ -48,10 +48,10 @@ class Adapter:
     def _factor(self, name: str, key: str | None) -> TensorSpec:
         assert key is not None  # noqa: S101 - `sort_keys` made sure of both factors
         spec = self.tensors.specs[key]
-        if len(spec.shape) == 4:  # noqa: PLR2004 - a convolution in two dimensions
+        if len(spec.shape) > 2:  # noqa: PLR2004 - a convolution, in any number of dimensions
             raise SpecError(
                 f"`{name}` is a convolution: its update cannot be packed from its factors",
-                hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
+                hint=MERGE,
             )
         if spec.dtype not in DTYPES or len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004
             raise SpecError(

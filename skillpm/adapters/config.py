@@ -15,7 +15,12 @@ from skillpm.spec.fields import Document, read_document
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
-_MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
+MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
+_TRAIN = 'train a LoRA instead: `peft.LoraConfig(target_modules="all-linear")`'
+_VIRTUAL = "num_virtual_tokens"
+"""A key that each of PEFT's configs of learned prompts has: there is nothing to merge."""
+_UNMERGED = frozenset({"ADAPTION_PROMPT", "POLY", "XLORA"})
+"""Types without such tokens whose classes in PEFT cannot merge: they act by the input."""
 _MODULES_LIMIT = 10_000
 
 _DECIDES = frozenset({
@@ -43,7 +48,11 @@ _REFUSED = {
     "monteclora_config": "its weights are sampled",
     "kasa_config": "it changes the base",
 }
+_CANNOT_MERGE = frozenset({"alora_invocation_tokens", "arrow_config", "use_qalora"})
+"""Keys by which PEFT refuses to merge."""
 _CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+_LEAVES_THE_BASE = ("gaussian", "eva", "orthogonal", "mica", "true", "false")
+"""Ways in which PEFT draws the factors alone; of one that is neither, nothing is known."""
 
 Number = Annotated[float, Field(strict=False)]
 Rank = Annotated[int, Field(ge=1, lt=2**31)]
@@ -104,7 +113,7 @@ class AdapterConfig(Document):
             raise SpecError(
                 f"{what} has patterns that could take too long to match with its "
                 f"{len(modules)} modules",
-                hint=_MERGE,
+                hint=MERGE,
             )
 
 
@@ -113,7 +122,12 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
     plain = json.parse_object(data, what)
     kind = plain.get("peft_type")
     if kind != "LORA":
-        raise SpecError(f"{what} is of type {kind!r}; only LORA can be packed", hint=_MERGE)
+        learned = _VIRTUAL in plain or kind in _UNMERGED
+        why = " and changes no weights" if learned else ""
+        raise SpecError(
+            f"{what} is of type {kind!r}{why}; only LORA can be packed",
+            hint=_TRAIN if learned else MERGE,
+        )
     _refuse(plain, what)
     config = read_document(AdapterConfig, plain, what)
     problems = Problems(what)
@@ -121,7 +135,7 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
         _check_patterns(getattr(config, field) or {}, field, problems)
     if config.bias not in ("none", "all", "lora_only"):
         problems.add("bias", f"expected none, all or lora_only, found {config.bias!r}")
-    problems.raise_if_any(hint=_MERGE)
+    problems.raise_if_any(hint=MERGE)
     return config
 
 
@@ -131,15 +145,22 @@ def _refuse(plain: dict[str, Any], what: str) -> None:
             continue
         if key in _REFUSED:
             raise SpecError(
-                f"{what} sets `{key}`: {_REFUSED[key]}, which cannot be packed", hint=_MERGE
+                f"{what} sets `{key}`: {_REFUSED[key]}, which cannot be packed",
+                hint=_TRAIN if key in _CANNOT_MERGE else MERGE,
             )
-        raise SpecError(f"{what} sets `{key}`, which this skillpm does not know", hint=_MERGE)
+        raise SpecError(f"{what} sets `{key}`, which this skillpm does not know", hint=MERGE)
     start = plain.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGES_THE_BASE):
         raise SpecError(
             f"{what} has `init_lora_weights` {start!r}, which changes the base before training",
             hint="save it as a plain LoRA: `save_pretrained(DIR, "
             "path_initial_model_for_weight_conversion=INITIAL)`, or merge it",
+        )
+    if isinstance(start, str) and start.lower() not in _LEAVES_THE_BASE:
+        raise SpecError(
+            f"{what} has `init_lora_weights` {start!r}, which this skillpm does not know: it may "
+            "change the base before training",
+            hint=MERGE,
         )
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skillpm.adapters.adapter import Adapter
+from skillpm.adapters.config import MERGE
 from skillpm.adapters.experts import ExpertFactors, ExpertSum
 from skillpm.adapters.names import BaseNames
 from skillpm.adapters.ties import separate_ties
+from skillpm.adapters.vocabulary import complete_vocabulary, resized_count, vocabulary_keys
 from skillpm.architecture.layout import WEIGHT, ModelLayout, ParameterTarget
 from skillpm.delta.adapted import Adapted, Pending, Stored
 from skillpm.delta.ports import Source
@@ -60,8 +62,10 @@ def fit(
     fitting = _Fitting(adapter, base, config, layout, names)
     for target, key in adapter.keys.dense.items():
         _place_dense(fitting, target, key)
-    for module in adapter.keys.modules:
+    for module in sorted(adapter.keys.modules):
         _place_module(fitting, module)
+    axes = layout.vocabulary if layout else {}
+    count = resized_count(names, fitting.dense, axes)
     follow = adapter.config.ensure_weight_tying
     separated = separate_ties(names, fitting.dense, fitting.updates, follow=follow)
     notes = tuple(
@@ -69,7 +73,15 @@ def fit(
         f"the pack carries `{name}` as a tensor of its own"
         for name, source in separated.items()
     )
-    keys = _config_of(fitting, untied=bool(separated))
+    notes += tuple(
+        f"torch's attention reads the weight of `{module}` itself: PEFT adds the adapter's update "
+        "only when it merges, and the pack carries it merged"
+        for module, kind in (layout.modules if layout else {}).items()
+        if kind == "bypassed" and module in adapter.keys.modules
+    )
+    if count is not None:
+        complete_vocabulary(names, fitting.dense, axes, count)
+    keys = _config_of(fitting, count, untied=bool(separated))
     return Fitted(Adapted(base, fitting.dense, fitting.updates), keys, notes)
 
 
@@ -107,6 +119,12 @@ def _place_module(fitting: _Fitting, module: str) -> None:
         _place_parameter(fitting, module, layout.parameters[module])
         return
     adapter.check_rank(module)
+    if layout is not None and layout.modules.get(module) == "attention":
+        raise GraftError(
+            f"the adapter targets `{module}`, an attention of torch's own: PEFT merges its "
+            "update by rules of its own, and that cannot be packed from its factors",
+            hint=MERGE,
+        )
     target = f"{module}{WEIGHT}"
     name = fitting.names.of(target)
     a, b = adapter.factors(module)
@@ -189,15 +207,20 @@ def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[s
         raise GraftError(f"{factors.b.name!r} has {factors.b.shape[0]} rows, and the base {row}")
 
 
-def _config_of(fitting: _Fitting, *, untied: bool) -> dict[str, Any]:
-    """What the tuned model's config has otherwise: labels, class, `vocab_size`, separated ties."""
+def _config_of(fitting: _Fitting, count: int | None, *, untied: bool) -> dict[str, Any]:
+    """What the tuned model's config has otherwise: labels, class, words, separated ties.
+
+    `count` is the number of words where the adapter resizes the vocabulary and the class says so.
+    """
     layout, keys = fitting.layout, dict[str, Any]()
-    for name, stored in fitting.dense.items():
+    for name, stored in fitting.dense.items() if count is None else ():
         before = fitting.base.specs.get(name)
         if before and before.shape[0] != stored.spec.shape[0]:
             _count(fitting.config, keys, before.shape[0], stored.spec.shape[0])
     if layout is None:
         return keys
+    if count is not None:
+        keys = vocabulary_keys(layout.vocabulary_keys, count)
     for target, axis in layout.labels.items():
         head = fitting.dense.get(fitting.names.of(target))
         if head is not None:

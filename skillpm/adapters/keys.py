@@ -13,7 +13,9 @@ _LORA = re.compile(
 _MAGNITUDE = re.compile(
     r"(?P<module>.+)\.lora_magnitude_vector(?:\.(?P<adapter>(?!weight$)[^.]+))?(?:\.weight)?"
 )
-_SAVED = re.compile(r"(?P<module>.+)\.modules_to_save\.(?P<adapter>[^.]+)(?P<rest>(?:\..+)?)")
+_SAVED = re.compile(r"(?P<module>.+)\.modules_to_save\.(?P<adapter>[^.]+)(?P<rest>\..+)")
+_RESIZED = re.compile(r"(?P<module>.+)\.modules_to_save(?P<rest>\.[^.]+)")
+"""An embedding that PEFT saves a second time, for it was resized; it loads the plain name."""
 _FOREIGN = re.compile(r"\.(?:lora_|token_adapter|trainable_tokens_)|\.(?:ada|hada|ia3|oft|vera)_")
 
 
@@ -38,7 +40,7 @@ class Keys:
 
 def sort_keys(names: list[str], what: str) -> Keys:
     """Tell what each tensor is. Raises `SpecError` for a name that it cannot place, or twice."""
-    keys = Keys()
+    keys, known = Keys(), frozenset(names)
     for name in sorted(names):
         if not name.startswith(PREFIX):
             raise SpecError(
@@ -46,8 +48,10 @@ def sort_keys(names: list[str], what: str) -> Keys:
                 hint="save it with PEFT: `model.save_pretrained(DIR)`",
             )
         rest = name.removeprefix(PREFIX)
-        if ".original_module." not in rest:
-            _sort(keys, name, rest, what)
+        again = _RESIZED.fullmatch(rest)
+        plain = f"{PREFIX}{again['module']}{again['rest']}" if again else ""
+        if ".original_module." not in rest and plain not in known:
+            _sort(keys, name, rest if not again else plain.removeprefix(PREFIX), what)
     if len(keys.adapters) > 1:
         shown = ", ".join(f"`{one}`" for one in sorted(keys.adapters))
         raise SpecError(f"{what} holds several adapters: {shown}", hint="save each on its own")

@@ -7,7 +7,9 @@ was. A checkpoint says so by storing both.
 from collections.abc import MutableMapping
 
 from skillpm.adapters.names import BaseNames
+from skillpm.adapters.vocabulary import SAVE_WHOLE
 from skillpm.delta.adapted import Pending, Stored
+from skillpm.errors import GraftError
 
 Dense = MutableMapping[str, Stored]
 Updates = MutableMapping[str, Pending]
@@ -38,13 +40,16 @@ def _separate(
     touched = [name for name in stored if name in dense or name in updates]
     if anchor is None or not touched:
         return {}
-    if follow or _is_resized(names, anchor, dense):
+    if follow:
         _follow(names, stored, anchor, dense, updates)
         return {}
+    kept = _kept(names, stored, anchor, dense)
+    resized = kept.source is not names.base
+    for name in stored if resized else ():
+        dense.setdefault(name, kept)
     if _all_alike(names, stored, anchor, dense, updates):
         _join(names, stored, anchor, dense)
         return {}
-    kept = Stored(names.base, anchor)
     for name in stored:
         moved = anchor in dense or anchor in updates
         if moved and name not in dense and name not in names.base.specs:
@@ -53,9 +58,26 @@ def _separate(
     return {name: anchor for name in stored if name != anchor and name in apart}
 
 
-def _is_resized(names: BaseNames, anchor: str, dense: Dense) -> bool:
-    stored = dense.get(anchor)
-    return stored is not None and stored.spec.shape != names.base.specs[anchor].shape
+def _kept(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> Stored:
+    """What the tied tensors were before training, resized where one of them is.
+
+    PEFT saves the rows of those that it wraps alone. Raises `GraftError` where the adapter resizes
+    one, trains it whole, and another one's new rows are nowhere.
+    """
+    base = Stored(names.base, anchor)
+    wrapped = [name for name in stored if name in dense]
+    resized = [name for name in wrapped if dense[name].spec.shape != base.spec.shape]
+    if not resized:
+        return base
+    missing = [name for name in stored if name not in dense]
+    untrained = [name for name in resized if dense[name].starts_like(base)]
+    if missing and not untrained:
+        raise GraftError(
+            f"the adapter resizes and trains `{resized[0]}`, which the base ties to "
+            f"`{missing[0]}`: PEFT left that as it was and saved none of its new rows",
+            hint=SAVE_WHOLE,
+        )
+    return dense[(untrained or resized)[0]]
 
 
 def _follow(

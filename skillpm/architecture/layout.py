@@ -12,8 +12,11 @@ from pydantic import Field
 
 from skillpm.spec.fields import Document, read_document
 
-ModuleKind = Literal["linear", "conv1d", "embedding", "convolution", "other"]
-"""What a module is for a LoRA: a `conv1d` is transformers' own, which stores [in, out]."""
+ModuleKind = Literal[
+    "linear", "conv1d", "embedding", "convolution", "attention", "bypassed", "other"
+]
+"""What a module is for a LoRA: a `conv1d` is transformers' own, which stores [in, out], an
+`attention` torch's own, and a `bypassed` layer lies in one, which reads its weight itself."""
 WEIGHT = ".weight"
 
 
@@ -40,6 +43,8 @@ class ModelLayout(Document):
     it shares its values with, and `untied` are the keys of `config.json` that separate them and
     change nothing else. `labels` maps a tensor to its axis that counts the labels. `parameters`
     are the targets of an adapter that are no modules, by the name that the adapter has.
+    `vocabulary` maps a tensor to its axis that counts the words, and `vocabulary_keys` are the
+    paths of the keys of `config.json` that do.
     """
 
     model_class: str
@@ -50,6 +55,8 @@ class ModelLayout(Document):
     untied: dict[str, Any]
     labels: dict[str, int]
     parameters: dict[str, ParameterTarget] = Field(default_factory=dict)
+    vocabulary: dict[str, int] = Field(default_factory=dict)
+    vocabulary_keys: list[list[str]] = Field(default_factory=list)
 
     def ties_of(self, tensor: str) -> list[str]:
         """All tensors that share their values with this one, itself too, sorted."""

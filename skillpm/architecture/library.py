@@ -21,15 +21,17 @@ from skillpm.spec import json
 from skillpm.spec.manifest_parts import KEY_LIMIT
 
 SHIPPED = (
-    "albert", "bart", "bert", "bloom", "camembert", "clip", "clip_text_model",
-    "clip_vision_model", "deberta-v2", "distilbert", "electra", "encoder-decoder", "falcon",
-    "gemma", "gemma2", "gemma3", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "gpt_oss", "gptj",
-    "llama", "llava", "mamba", "mamba2", "marian", "mbart", "mistral", "mixtral", "modernbert",
-    "mpnet", "olmo2", "opt", "pegasus", "phi", "phi3", "qwen2", "qwen2_5_vl", "qwen2_5_vl_text",
-    "qwen2_5_vl_vision", "qwen2_moe", "qwen2_vl", "qwen2_vl_text", "qwen2_vl_vision", "qwen3",
-    "qwen3_moe", "roberta", "siglip", "siglip_text_model", "siglip_vision_model", "smollm3",
-    "stablelm", "starcoder2", "t5", "umt5", "vision-encoder-decoder", "vit", "whisper",
-    "xlm-roberta",
+    "albert", "bart", "bert", "bloom", "camembert", "clip", "clip_text_model", "clip_vision_model",
+    "cohere", "cohere2", "convnext", "deberta-v2", "deepseek_v3", "dinov2", "distilbert", "electra",
+    "encoder-decoder", "falcon", "funnel", "gemma", "gemma2", "gemma3", "gemma3_text", "glm4",
+    "gpt2", "gpt_neo", "gpt_neox", "gpt_oss", "gptj", "granite", "hubert", "led", "llama", "llava",
+    "longformer", "m2m_100", "mamba", "mamba2", "marian", "mbart", "mistral", "mixtral",
+    "modernbert", "mpnet", "olmo2", "opt", "paligemma", "pegasus", "phi", "phi3", "qwen2",
+    "qwen2_5_vl", "qwen2_5_vl_text", "qwen2_5_vl_vision", "qwen2_moe", "qwen2_vl", "qwen2_vl_text",
+    "qwen2_vl_vision", "qwen3", "qwen3_moe", "qwen3_next", "qwen3_vl", "qwen3_vl_text",
+    "qwen3_vl_vision", "resnet", "roberta", "rwkv", "siglip", "siglip_text_model",
+    "siglip_vision_model", "smollm3", "stablelm", "starcoder2", "swin", "t5", "umt5",
+    "vision-encoder-decoder", "vit", "wav2vec2", "whisper", "xlm-roberta", "xlnet",
 )  # fmt: skip
 """The architectures of the table: those of the conformance list, and common others."""
 COMMON = frozenset({"num_labels", "output_attentions", "torch_dtype"})

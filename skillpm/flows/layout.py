@@ -40,6 +40,7 @@ def ask_layout(adapter: Adapter, base: Source, config: bytes | None) -> ModelLay
             "class": adapter.config.model_class,
             "task": adapter.config.task_type,
             "adapter": _targets(adapter) if adapter.config.target_parameters else None,
+            "resized": bool(adapter.keys.dense),
         }
         try:
             return foreign_files().layout(config, base.specs, asked)

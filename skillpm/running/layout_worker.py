@@ -28,6 +28,7 @@ from transformers.pytorch_utils import Conv1D
 
 from skillpm.running import peft_targets
 from skillpm.running.parameters import build_bounded
+from skillpm.running.vocabulary import find_vocabulary
 from skillpm.sandbox.worker import Handler
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
@@ -46,6 +47,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (torch.nn.Linear, "linear"),
     (Conv1D, "conv1d"),
     (torch.nn.Embedding, "embedding"),
+    (torch.nn.MultiheadAttention, "attention"),
     (torch.nn.modules.conv._ConvNd, "convolution"),  # noqa: SLF001 - the base of all of them
 )
 _TIE = "tie_word_embeddings"
@@ -121,6 +123,9 @@ def _layout(config: Any, specs: Mapping[str, TensorSpec], asked: dict[str, Any])
     if asked.get("adapter"):
         found["parameters"] = peft_targets.parameters(model, asked["adapter"])
         wanted |= {each["tensor"] for each in found["parameters"].values()}
+    if asked.get("resized"):
+        found |= find_vocabulary(model, lambda larger: _build(type(model), larger, specs))
+        wanted |= found["vocabulary"].keys()
     found["stored"], found["fused"] = stored.of_model(wanted)
     return found
 
@@ -129,7 +134,8 @@ def _kinds(model: Any, tensors: set[str]) -> Iterator[tuple[str, str]]:
     owners = {name.rpartition(".")[0] for name in tensors}
     for name, module in model.named_modules(remove_duplicate=False):
         if name in owners:
-            yield name, _kind(module)
+            bypassed = peft_targets.is_bypassed(model, name)
+            yield name, "bypassed" if bypassed else _kind(module)
 
 
 def _kind(module: Any) -> str:

@@ -34,11 +34,19 @@ def adaptable(
             refused[name] = "no tensor of its own in the running model"
         elif part != "weight" or kind not in _KINDS:
             refused[name] = f"a {kind}" if kind not in (*_KINDS, "other") else "no linear layer"
+        elif is_bypassed(model, module):
+            refused[name] = "read by torch's attention itself, so that an adapter has no effect"
         else:
             modules[name] = [module, kind]
     reasons = _refused(model, sorted({module for module, _ in modules.values()}))
     refused |= {name: reasons[m] for name, (m, _) in modules.items() if m in reasons}
     return {"modules": {n: m for n, m in modules.items() if n not in refused}, "refused": refused}
+
+
+def is_bypassed(model: Any, module: str) -> bool:
+    """Whether a layer's weight is read without calling it, as PEFT warns of torch's attention."""
+    owner = model.get_submodule(module.rpartition(".")[0])
+    return isinstance(owner, torch.nn.MultiheadAttention)
 
 
 def _refused(model: Any, modules: list[str]) -> dict[str, str]:

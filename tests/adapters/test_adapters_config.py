@@ -63,6 +63,22 @@ def test_a_start_that_changes_the_base_is_refused_by_name(start: str) -> None:
     assert "path_initial_model_for_weight_conversion" in (found.value.hint or "")
 
 
+def test_a_start_that_is_unknown_is_refused() -> None:
+    with pytest.raises(SpecError, match="'brand_new', which this skillpm does not know"):
+        config(init_lora_weights="brand_new")
+
+
+@pytest.mark.parametrize("keys", [
+    {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}, {"peft_type": "ADAPTION_PROMPT"},
+    {"peft_type": "NEW_PROMPTS", "num_virtual_tokens": 4}, {"alora_invocation_tokens": [5]},
+])  # fmt: skip
+def test_what_cannot_be_merged_gets_no_hint_to_merge_it(keys: dict[str, object]) -> None:
+    with pytest.raises(SpecError) as found:
+        config(**keys)
+    assert "merge" not in (found.value.hint or "")
+    assert "LoRA" in (found.value.hint or "")
+
+
 @pytest.mark.parametrize("start", [True, False, "gaussian", "eva", "orthogonal", "mica", None])
 def test_a_start_that_leaves_the_base_alone_is_read(start: object) -> None:
     assert config(init_lora_weights=start).init_lora_weights == start

@@ -34,6 +34,13 @@ def test_names_are_told_apart_with_and_without_the_adapters_name() -> None:
     assert keys.adapters == {"default"}
 
 
+def test_an_embedding_that_was_resized_is_saved_twice_and_loaded_once() -> None:
+    names = [f"{P}head.modules_to_save.weight", f"{P}head.original_module.weight"]
+    assert sort_keys(names, "it").dense == {"head.weight": names[0]}
+    plain = f"{P}head.weight"
+    assert sort_keys([*names, plain], "it").dense == {"head.weight": plain}
+
+
 @pytest.mark.parametrize(("names", "problem"), [
     (["a.q.lora_A.weight"], "start with `base_model.model.`"),
     ([f"{P}a.q.lora_A.weight"], "`a.q` has no factor B"),

@@ -127,11 +127,11 @@ def test_what_is_no_architecture_is_unknown_and_asks_no_library(
 def test_an_architecture_beyond_the_table_is_asked_of_the_library_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = {"model_type": "cohere", "architectures": ["CohereForCausalLM"]}
+    config = {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"]}
     facts = ask_facts({**config, "auto_map": {"AutoConfig": "evil.Config"}, "num_layers": 10**9})
     assert facts.library == ask._installed()
-    assert {"logit_scale", "hidden_size"} <= set(facts.config_keys)
-    assert facts.tied == {"lm_head.weight": "model.embed_tokens.weight"}
+    assert {"multi_query", "n_embd"} <= set(facts.config_keys)
+    assert facts.tied == {"lm_head.weight": "transformer.wte.weight"}
     monkeypatch.setattr(ask, "_installed", lambda: None)
     assert ask_facts(config) == UNKNOWN
 

@@ -10,6 +10,9 @@ LISTED = (
     "Llama", "Qwen2", "Qwen3", "Qwen3-MoE", "Mixtral", "gpt-oss", "Gemma 3", "GPT-2", "GPT-NeoX",
     "OPT", "T5", "UMT5", "BERT", "RoBERTa", "DeBERTa-v2", "ModernBERT", "DistilBERT", "Whisper",
     "ViT", "CLIP", "Llava", "Qwen2-VL", "Qwen2.5-VL", "Mamba", "Mamba2", "BERT + GPT-2",
+    "Phi", "Phi-3", "Falcon", "Cohere", "DeepSeek-V3", "Bloom", "RWKV", "BART", "Marian", "M2M100",
+    "LED", "XLNet", "Funnel", "ELECTRA", "RoBERTa, token labels", "SigLIP", "Swin", "ResNet",
+    "Wav2Vec2", "PaliGemma",
 )  # fmt: skip
 
 

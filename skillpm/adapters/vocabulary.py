@@ -1,0 +1,101 @@
+"""A vocabulary that an adapter resizes: what else of the model counts it, and what PEFT left out.
+
+PEFT saves the embeddings of a resized model, and none of the tensors beside them that count the
+words: a bias of the head, `final_logits_bias`. transformers fills their new places with zeros.
+"""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from skillpm.adapters.names import BaseNames
+from skillpm.delta.adapted import Stored
+from skillpm.delta.ports import CHUNK
+from skillpm.errors import GraftError
+from skillpm.spec.dtypes import TensorSpec
+
+SAVE_WHOLE = (
+    "train and save both with `modules_to_save`, or merge the adapter and untie the model, then "
+    "pack the merged folder"
+)
+
+
+@dataclass(frozen=True)
+class Resized:
+    """One tensor of a single axis, cut off or filled up with zeros to `count` elements."""
+
+    stored: Stored
+    axis: int
+    count: int
+
+    @cached_property
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """The one tensor."""
+        spec = self.stored.spec
+        shape = (*spec.shape[: self.axis], self.count, *spec.shape[self.axis + 1 :])
+        return {spec.name: replace(spec, shape=shape)}
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The tensor's bytes in pieces of `CHUNK` words; it is held whole."""
+        spec = self.specs[name]
+        data = self.stored.read()[: spec.nbytes].ljust(spec.nbytes, b"\0")
+        step = CHUNK * spec.itemsize
+        yield from (data[start : start + step] for start in range(0, len(data), step))
+
+
+def resized_count(
+    names: BaseNames, dense: Mapping[str, Stored], axes: Mapping[str, int]
+) -> int | None:
+    """The words after the adapter, None where it leaves their number.
+
+    `axes` maps a tensor of the running model to its axis that counts the words. Raises `GraftError`
+    where the adapter's tensors differ in their number.
+    """
+    counts: dict[int, str] = {}
+    for target, axis in axes.items():
+        stored, anchor = dense.get(names.of(target)), names.anchor(target) or names.of(target)
+        before = names.base.specs.get(anchor)
+        if stored is None or before is None or len(before.shape) != len(stored.spec.shape):
+            continue
+        if stored.spec.shape[axis] != before.shape[axis]:
+            counts.setdefault(stored.spec.shape[axis], stored.name)
+    if len(counts) > 1:
+        shown = ", ".join(f"{count} in {name!r}" for count, name in counts.items())
+        raise GraftError(f"the adapter resizes the vocabulary to several sizes: {shown}")
+    return next(iter(counts), None)
+
+
+def complete_vocabulary(
+    names: BaseNames, dense: MutableMapping[str, Stored], axes: Mapping[str, int], count: int
+) -> None:
+    """Resize what counts the words and is not in the adapter, once ties are separated.
+
+    Raises `GraftError` for a matrix: its new rows are nowhere.
+    """
+    for target, axis in axes.items():
+        name = names.of(target)
+        if name not in dense and name not in names.base.specs:
+            continue
+        stored = dense.get(name) or Stored(names.base, name)
+        spec = stored.spec
+        if spec.shape[axis] == count:
+            continue
+        if spec.elements != spec.shape[axis]:
+            raise GraftError(
+                f"the adapter resizes the vocabulary to {count} words, but `{name}` has "
+                f"{spec.shape[axis]} rows, and PEFT saved no others",
+                hint=SAVE_WHOLE,
+            )
+        dense[name] = Stored(Resized(stored, axis, count), spec.name)
+
+
+def vocabulary_keys(paths: list[list[str]], count: int) -> dict[str, Any]:
+    """The keys of `config.json` at these paths, set to the count."""
+    keys: dict[str, Any] = {}
+    for path in paths:
+        table = keys
+        for key in path[:-1]:
+            table = table.setdefault(key, {})
+        table[path[-1]] = count
+    return keys
