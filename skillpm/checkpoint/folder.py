@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skillpm.checkpoint.damage import is_broken_link, missing_file
-from skillpm.checkpoint.model import ADAPTER, INDEX, Checkpoint
+from skillpm.checkpoint.model import ADAPTER, Checkpoint
+from skillpm.checkpoint.parts import is_of_a_part, module_folders
 from skillpm.files.errors import kind_of
 from skillpm.files.folder import Folder
 from skillpm.files.tree import entries
@@ -14,7 +15,7 @@ from skillpm.files.tree import entries
 STAMP = ".skillpm-graft.json"
 _WEIGHTS = frozenset({
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".onnx",
-    ".gguf", ".ot", ".npz", ".tflite",
+    ".gguf", ".ot", ".npz", ".tflite", ".onnx_data",
 })  # fmt: skip
 _INDEX_ENDS = (".safetensors.index.json", ".bin.index.json")
 
@@ -51,13 +52,18 @@ def small_files(model: Checkpoint) -> Iterator[Path]:
 
 
 def small_files_in(place: Path) -> Iterator[Path]:
-    """As `small_files`, of a folder: a model's, or an adapter's."""
+    """As `small_files`, of a folder: a model's, or an adapter's.
+
+    The folders of a model's modules come whole: their weights are no other form of the model's.
+    """
+    named = module_folders(place)
     for folder, folders, files in os.walk(place, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
             relative = path.relative_to(place)
-            if _is_weight(relative) or name.startswith("."):
+            of_part = is_of_a_part(relative, named)
+            if (_is_weight(relative) and not of_part) or name.startswith("."):
                 continue
             if is_broken_link(path):
                 raise missing_file(path)
@@ -75,4 +81,5 @@ def _is_weight(path: Path) -> bool:
         return len(path.parts) == 1
     if path.suffix == ".safetensors":
         return len(path.parts) == 1
-    return path.suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or name == INDEX
+    openvino = name.startswith("openvino_") and path.suffix == ".xml"
+    return path.suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or openvino

@@ -18,10 +18,12 @@ from skillpm.flows.cut_files import (
     same_file,
     without_spelling,
 )
+from skillpm.flows.cut_parts import cut_parts
 from skillpm.flows.manifest_of import Against, Request
 from skillpm.flows.sidefiles import SidePack, apply_side_files
 from skillpm.spec import json
 from skillpm.spec.pack import read_side_file
+from skillpm.spec.parts import PICKLE, WEIGHTS
 from skillpm.spec.sidefiles import CONFIG, PATCHED, diff_patch
 
 _DOCUMENTS = re.compile(
@@ -55,7 +57,18 @@ def side_files(against: Against) -> tuple[SidePart, ...]:
         names = {file.path for pack in against.reference.lower for file in pack.manifest.files}
         for model in (against.reference.base, against.tuned):
             names |= {path.name for path in small_files(model) if _is_small(model, path)}
-    return tuple(cut_side_files(against.reference.files, against.files, against.facts, names=names))
+    before, after = against.reference.files, against.files
+    plain = cut_side_files(before, after, against.facts, names=names)
+    return (*plain, *cut_parts(before, after, _all_paths(against)))
+
+
+def _all_paths(against: Against) -> set[str]:
+    """The paths of all small files that either side has, or the set below the pack."""
+    paths = {path.as_posix() for path in small_files(against.reference.base)}
+    paths |= {file.path for pack in against.reference.lower for file in pack.manifest.files}
+    if against.folder is not None:
+        paths |= {path.as_posix() for path in small_files_in(against.folder)}
+    return {path for path in paths if not _DOCUMENTS.fullmatch(path.rpartition("/")[2])}
 
 
 def _is_small(model: Checkpoint, path: Path) -> bool:
@@ -116,6 +129,8 @@ class _Folders:
             return self._compare_settings(name)
         if name in self.graft or self._is_same(path):
             return None
+        if path.name == PICKLE and (self.tuned / path).with_name(WEIGHTS).is_file():
+            is_read = False
         reason = "differs from the base's" if self._is_known(path) else "the base does not have it"
         if path.suffix == ".safetensors":
             reason += "; no pack carries the weights of a further module"

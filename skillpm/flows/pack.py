@@ -75,7 +75,15 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
         raise _nothing(request)
     facts = ask_facts(base.config or {})
     against = Against(
-        reference, tuned, tuned_identity, pairs, differing, renaming, side.files, facts
+        reference,
+        tuned,
+        tuned_identity,
+        pairs,
+        differing,
+        renaming,
+        side.files,
+        facts,
+        found.folder if isinstance(found, Checkpoint) else found.path,
     )
     made = tuple(attach(setting, against) for attach in request.attach)
     request = replace(request, attached=made)
