@@ -78,8 +78,8 @@ def pack_of(layout: Layout, entry: IndexEntry) -> PackFile:
     manifest = parse_manifest(small(layout.blobs[image.config.digest]))
     check_pack(image, manifest)
     for file in manifest.carried:
-        data = small(layout.blobs[file.digest], size_limit(file.path))
-        read_side_file(file, data, manifest.architecture_facts)
+        content = small(layout.blobs[file.digest], size_limit(file.path))
+        read_side_file(file, content, manifest.architecture_facts)
     for layer in image.layer(PROBES_TYPE):
         check_probes_size(manifest, layer.size)
         read_probes(manifest, small(layout.blobs[layer.digest]))

@@ -38,6 +38,12 @@ def base_parts(base: Checkpoint) -> dict[str, Digest]:
     return {path: _digest(base.folder, path) for path in listed if is_part_path(path)}
 
 
+def differing_parts(one: Checkpoint, other: Checkpoint) -> list[str]:
+    """The files of parts that two models have differently, or that one of them lacks."""
+    ours, theirs = base_parts(one), base_parts(other)
+    return sorted(path for path in ours | theirs if ours.get(path) != theirs.get(path))
+
+
 def changed_parts(
     manifests: Iterable[Manifest], base: Checkpoint, side: Mapping[str, bytes | None]
 ) -> list[tuple[str, str]]:

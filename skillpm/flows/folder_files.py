@@ -54,7 +54,8 @@ def side_files(against: Against) -> tuple[SidePart, ...]:
     """What the tuned model's small files differ in, as a pack carries it."""
     names = None
     if isinstance(against.tuned, Checkpoint) and against.tuned.folder is not None:
-        names = {file.path for pack in against.reference.lower for file in pack.manifest.files}
+        lower = (file for pack in against.reference.lower for file in pack.manifest.files)
+        names = {file.path for file in lower if "/" not in file.path}
         for model in (against.reference.base, against.tuned):
             names |= {path.name for path in small_files(model) if _is_small(model, path)}
     before, after = against.reference.files, against.files

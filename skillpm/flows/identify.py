@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.parts import module_folders
 from skillpm.delta.differ import Difference, measure_difference
-from skillpm.flows.base_parts import base_parts
+from skillpm.flows.base_parts import differing_parts
 from skillpm.flows.setting import Setting, open_model
 from skillpm.spec.merkle import Identity
 
@@ -38,6 +38,5 @@ def identify_model(setting: Setting, path: Path, against: Path | None) -> Identi
     names = identity.leaves.keys() | theirs.leaves.keys()
     differ = sorted(n for n in names if identity.leaves.get(n) != theirs.leaves.get(n))
     found = tuple(measure_difference(name, before=other, after=model) for name in differ)
-    mine, others = base_parts(model), base_parts(other)
-    files = sorted(path for path in mine | others if mine.get(path) != others.get(path))
-    return Identified(identity, model.architecture, theirs, found, parts, tuple(files))
+    files = tuple(differing_parts(model, other))
+    return Identified(identity, model.architecture, theirs, found, parts, files)

@@ -51,12 +51,14 @@ def verify_pack(
     model = open_model(base)
     hashed = HashedBase(model, setting.identify(model, "hashing base", cached=False))
     root = verify_on_base(setting, pack, hashed, accept_footprint=accept_footprint)
-    for warning in warn_of_parts(setting, pack, model):
+    warnings = warn_of_parts(setting, pack, model)
+    for warning in warnings:
         if not accept_footprint:
             raise IntegrityError(
                 warning,
                 hint="name the base that the pack was cut from; `--accept-footprint` goes on",
             )
         setting.say(f"warning: {warning}")
-    setting.verified.remember(pack.digest, hashed.identity.root)
+    if not warnings:
+        setting.verified.remember(pack.digest, hashed.identity.root)
     return Verified(pack, root, claims)
