@@ -63,7 +63,8 @@ def fit(
     for module in adapter.keys.modules:
         _place_module(fitting, module)
     follow = adapter.config.ensure_weight_tying
-    separated = separate_ties(names, fitting.dense, fitting.updates, follow=follow)
+    saved = adapter.config.modules_to_save or ()
+    separated = separate_ties(names, fitting.dense, fitting.updates, follow=follow, saved=saved)
     notes = tuple(
         f"the base ties `{name}` to `{source}`, and the adapter changes one of them: "
         f"the pack carries `{name}` as a tensor of its own"

@@ -13,7 +13,12 @@ _LORA = re.compile(
 _MAGNITUDE = re.compile(
     r"(?P<module>.+)\.lora_magnitude_vector(?:\.(?P<adapter>(?!weight$)[^.]+))?(?:\.weight)?"
 )
-_SAVED = re.compile(r"(?P<module>.+)\.modules_to_save\.(?P<adapter>[^.]+)(?P<rest>(?:\..+)?)")
+_SAVED = re.compile(
+    r"(?P<module>.+)\.modules_to_save\.(?!(?:weight|bias)$)(?P<adapter>[^.]+)(?P<rest>(?:\..+)?)"
+)
+_SAVED_AGAIN = re.compile(r"(?P<module>.+)\.modules_to_save(?P<rest>\.(?:weight|bias))")
+"""With a resized vocabulary PEFT writes the embeddings a second time, under their names in memory
+without the adapter's; it reads the first."""
 _FOREIGN = re.compile(r"\.(?:lora_|token_adapter|trainable_tokens_)|\.(?:ada|hada|ia3|oft|vera)_")
 
 
@@ -87,8 +92,12 @@ def _sort_dense(keys: Keys, name: str, rest: str, what: str) -> None:
     if saved:
         _note(keys, saved["adapter"])
         rest = saved["module"] + saved["rest"]
+    again = _SAVED_AGAIN.fullmatch(rest)
+    if again:
+        keys.dense.setdefault(again["module"] + again["rest"], name)
+        return
     target = rest.replace(".base_layer.", ".")
-    if target in keys.dense:
+    if target in keys.dense and not _SAVED_AGAIN.fullmatch(keys.dense[target]):
         raise _twice(target, "tensor", what)
     keys.dense[target] = name
 

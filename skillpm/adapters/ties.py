@@ -4,25 +4,35 @@ PEFT wraps each module apart: a LoRA on the input embedding leaves the head that
 was. A checkpoint says so by storing both.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 
 from skillpm.adapters.names import BaseNames
 from skillpm.delta.adapted import Pending, Stored
+from skillpm.errors import GraftError
 
 Dense = MutableMapping[str, Stored]
 Updates = MutableMapping[str, Pending]
 
 
 def separate_ties(
-    names: BaseNames, dense: Dense, updates: Updates, *, follow: bool
+    names: BaseNames,
+    dense: Dense,
+    updates: Updates,
+    *,
+    follow: bool,
+    saved: Collection[str] = (),
 ) -> dict[str, str]:
     """Give each tied tensor a tensor of its own where the adapter gives it other values.
 
     `dense` and `updates` are by the base's names and are changed in place. With `follow` all of a
-    group follow its first. Returns what was separated: the name, and what it was tied to.
+    group follow its first; `saved` are the modules of which PEFT trained a copy of their own.
+    Returns what was separated: the name, and what it was tied to. Raises `GraftError` where the
+    adapter resizes a tensor so that the rows of another one are in no file.
     """
     separated: dict[str, str] = {}
     for group in names.groups().values():
+        if not follow:
+            _resize(names, group, dense, saved)
         separated |= _separate(names, group, dense, updates, follow=follow)
     if separated and names.layout is not None and names.layout.untied:
         for group in names.groups().values():
@@ -38,7 +48,7 @@ def _separate(
     touched = [name for name in stored if name in dense or name in updates]
     if anchor is None or not touched:
         return {}
-    if follow or _is_resized(names, anchor, dense):
+    if follow:
         _follow(names, stored, anchor, dense, updates)
         return {}
     if _all_alike(names, stored, anchor, dense, updates):
@@ -53,9 +63,42 @@ def _separate(
     return {name: anchor for name in stored if name != anchor and name in apart}
 
 
-def _is_resized(names: BaseNames, anchor: str, dense: Dense) -> bool:
-    stored = dense.get(anchor)
-    return stored is not None and stored.spec.shape != names.base.specs[anchor].shape
+def _resize(names: BaseNames, group: list[str], dense: Dense, saved: Collection[str]) -> None:
+    """Give all tensors of a group the rows that its stored one got, where the adapter has no more.
+
+    PEFT saves the embeddings of a model whose vocabulary grew before it was wrapped, once: all of
+    the group have these. A copy that it trained is the one module's alone: the others keep the
+    rows that they were made with, which only the training knew.
+    """
+    anchor = names.anchor(group[0])
+    if anchor is None:
+        return
+    before = names.base.specs[anchor].shape
+    grown = {
+        target: dense[names.of(target)]
+        for target in group
+        if names.of(target) in dense and dense[names.of(target)].spec.shape != before
+    }
+    shared = [stored for target, stored in grown.items() if not _is_saved(target, saved)]
+    for target in group if grown else ():
+        name = names.of(target)
+        if name in dense and target in grown:
+            continue
+        if not shared:
+            trained, stored = next(iter(grown.items()))
+            raise GraftError(
+                f"the adapter holds `{trained}` with {stored.spec.shape[0]} rows, a copy that was "
+                f"trained apart, and not `{target}`, which the base ties to it: the new rows of "
+                "that one are in no file",
+                hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack "
+                "DIR; or train with `ensure_weight_tying=True`",
+            )
+        dense[name] = shared[0]
+
+
+def _is_saved(target: str, saved: Collection[str]) -> bool:
+    """Whether a tensor is of a module of `modules_to_save`, which PEFT matches by its ending."""
+    return any(target.rpartition(".")[0].endswith(module) for module in saved)
 
 
 def _follow(
