@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Dense, Transformer
-from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import CNN, LayerNorm, Pooling
+from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from tiny_models import nudge
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -38,6 +39,10 @@ def modules(transformer: Path, *kinds: str) -> list[Any]:
         "Pooling": lambda: Pooling(WIDTH),
         "Dense": lambda: Dense(WIDTH, 8),
         "LayerNorm": lambda: LayerNorm(8),
+        "CNN": lambda: CNN(WIDTH, 8, kernel_sizes=[1, 3]),
+        "Wide": lambda: Pooling(16),
+        "Normalize": Normalize,
+        "SparseAutoEncoder": lambda: SparseAutoEncoder(WIDTH, hidden_dim=32, k=4, k_aux=4),
     }
     return [Transformer(str(transformer)), *(made[kind]() for kind in kinds)]
 

@@ -57,18 +57,31 @@ def small_files_in(place: Path) -> Iterator[Path]:
     The folders of a model's modules come whole: their weights are no other form of the model's.
     """
     named = module_folders(place)
+    for relative in _visible_files(place):
+        if _is_weight(relative) and not is_of_a_part(relative, named):
+            continue
+        if is_broken_link(place / relative):
+            raise missing_file(place / relative)
+        if (place / relative).is_file():
+            yield relative
+
+
+def other_weights_in(place: Path) -> Iterator[Path]:
+    """Weights in a form that no graft has: of other libraries, or exported for one (`onnx/`)."""
+    named = module_folders(place)
+    for relative in _visible_files(place):
+        if _is_weight(relative) and not is_of_a_part(relative, named):
+            model = relative.suffix == ".safetensors" or relative.name.endswith(_INDEX_ENDS)
+            if not model and relative.name != ADAPTER and (place / relative).is_file():
+                yield relative
+
+
+def _visible_files(place: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(place, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            path = Path(folder, name)
-            relative = path.relative_to(place)
-            of_part = is_of_a_part(relative, named)
-            if (_is_weight(relative) and not of_part) or name.startswith("."):
-                continue
-            if is_broken_link(path):
-                raise missing_file(path)
-            if path.is_file():
-                yield relative
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(place)
 
 
 def _is_weight(path: Path) -> bool:

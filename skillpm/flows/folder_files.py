@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.checkpoint.folder import small_files, small_files_in
+from skillpm.checkpoint.folder import other_weights_in, small_files, small_files_in
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.flows.cut_files import (
     Files,
@@ -34,6 +34,8 @@ _DOCUMENTS = re.compile(
 )
 """Files for people, and records of a training: no library loads a model by them."""
 _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", CONFIG})
+_STATES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+"""Suffixes of what trainers leave to go on from; no library loads a model by them."""
 _FEW = 10
 """New files of one subfolder that are listed one by one."""
 
@@ -105,7 +107,8 @@ def left_out(request: Request, against: Against, side: tuple[SidePart, ...]) -> 
         apply_side_files(before, [pack]),
     )
     compared = [each for path in sorted(paths) if (each := found.compare(path)) is not None]
-    return tuple(_folded(compared))
+    exported = [each for path in other_weights_in(folder) if (each := found.exported(path))]
+    return tuple(_folded(sorted([*compared, *exported], key=lambda each: each.path)))
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,17 @@ class _Folders:
         if path.suffix == ".safetensors":
             reason += "; no pack carries the weights of a further module"
         return LeftOut(name, reason, is_read)
+
+    def exported(self, path: Path) -> LeftOut | None:
+        """Weights in another form, unless the base has the very same: then they are not tuned."""
+        if _DOCUMENTS.fullmatch(path.name) is not None:
+            return None
+        ours, theirs, nested = self.base / path, self.tuned / path, len(path.parts) > 1
+        alike = ours.is_file() and ours.stat().st_size == theirs.stat().st_size
+        if alike and (not nested or filecmp.cmp(ours, theirs, shallow=False)):
+            return None
+        is_read = nested and path.suffix.lower() not in _STATES
+        return LeftOut(path.as_posix(), "weights in another form; the graft has none", is_read)
 
     def _compare_settings(self, name: str) -> LeftOut | None:
         """The keys of a config that stay as the base has them."""

@@ -254,6 +254,34 @@ def test_a_base_whose_parts_are_only_spelled_otherwise_is_the_same(
     world.ask("verify", world.folder / "x.skillpack", "--base", pair[0])
 
 
+@pytest.mark.parametrize(
+    "name", ["onnx/model.onnx", "onnx/model.onnx_data", "openvino/openvino_model.xml"]
+)
+def test_weights_in_another_form_are_listed_and_not_taken_from_the_base(
+    world: World, pair: tuple[Path, Path], name: str
+) -> None:
+    for number, folder in enumerate(pair):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(str(number))
+    document = packed(world, pair)
+    assert [one["path"] for one in document["left_out"]] == [name]
+    shown = world.run(
+        "pack", *pair, "--name", "acme/x", "--version", "1.0.0", "-o", world.folder / "y.skillpack"
+    )
+    assert "tensors: exact; 1 file that a library may read is not carried" in shown.out
+    assert not (grafted(world, pair[0]) / name).exists()
+
+
+@pytest.mark.parametrize("kinds", [("CNN", "Wide", "Normalize"), ("Pooling", "SparseAutoEncoder")])
+def test_other_modules_are_carried(
+    world: World, made: Path, tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
+    base = embedder(tmp_path / "b", made / "bert", *kinds)
+    tuned = tune(base, tmp_path / "t")
+    assert packed(world, (base, tuned))["left_out"] == []
+    check_same(grafted(world, base), tuned)
+
+
 def test_identify_names_the_parts(world: World, pair: tuple[Path, Path]) -> None:
     found = world.ask("identify", pair[1], "--against", pair[0])
     assert found["parts"] == ["1_Pooling", "2_Dense", "3_LayerNorm"]
