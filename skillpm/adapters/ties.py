@@ -74,7 +74,7 @@ def _kept(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> Sto
     if missing and not untrained:
         raise GraftError(
             f"the adapter resizes and trains `{resized[0]}`, which the base ties to "
-            f"`{missing[0]}`: PEFT left that as it was and saved none of its new rows",
+            f"`{missing[0]}`: PEFT left that as it was, and its new rows are in no file",
             hint=SAVE_WHOLE,
         )
     return dense[(untrained or resized)[0]]

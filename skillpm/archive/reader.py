@@ -13,6 +13,8 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
+from skillpm.spec.parts import WEIGHTS_LIMIT
+from skillpm.spec.sidefiles import size_limit
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class PackFile:
 
     def read(self, digest: Digest) -> bytes:
         """A small blob whole."""
-        return small(self.blobs[digest])
+        return small(self.blobs[digest], WEIGHTS_LIMIT)
 
 
 def open_pack(path: Path) -> PackFile:
@@ -76,7 +78,8 @@ def pack_of(layout: Layout, entry: IndexEntry) -> PackFile:
     manifest = parse_manifest(small(layout.blobs[image.config.digest]))
     check_pack(image, manifest)
     for file in manifest.carried:
-        read_side_file(file, small(layout.blobs[file.digest]), manifest.architecture_facts)
+        content = small(layout.blobs[file.digest], size_limit(file.path))
+        read_side_file(file, content, manifest.architecture_facts)
     for layer in image.layer(PROBES_TYPE):
         check_probes_size(manifest, layer.size)
         read_probes(manifest, small(layout.blobs[layer.digest]))

@@ -109,9 +109,9 @@ def _document(entry: IndexEntry, blobs: dict[Digest, Slice]) -> tuple[bytes, dic
     return data, json.parse_object(data, f"manifest `{entry.digest}`")
 
 
-def small(part: Slice) -> bytes:
-    """A small blob whole; `SpecError` for one that no document is as large as."""
-    if part.size > _SMALL:
+def small(part: Slice, limit: int = _SMALL) -> bytes:
+    """A small blob whole; `SpecError` for one of more than `limit` bytes."""
+    if part.size > limit:
         raise SpecError(f"`{part.file.path}` holds a document of {part.size} bytes")
     return part.read(0, part.size)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skillpm.checkpoint.damage import is_broken_link, missing_file
-from skillpm.checkpoint.model import ADAPTER, INDEX, Checkpoint
+from skillpm.checkpoint.model import ADAPTER, Checkpoint
+from skillpm.checkpoint.parts import is_of_a_part, module_folders
 from skillpm.files.errors import kind_of
 from skillpm.files.folder import Folder
 from skillpm.files.tree import entries
@@ -14,7 +15,7 @@ from skillpm.files.tree import entries
 STAMP = ".skillpm-graft.json"
 _WEIGHTS = frozenset({
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".onnx",
-    ".gguf", ".ot", ".npz", ".tflite",
+    ".gguf", ".ot", ".npz", ".tflite", ".onnx_data",
 })  # fmt: skip
 _INDEX_ENDS = (".safetensors.index.json", ".bin.index.json")
 
@@ -51,18 +52,36 @@ def small_files(model: Checkpoint) -> Iterator[Path]:
 
 
 def small_files_in(place: Path) -> Iterator[Path]:
-    """As `small_files`, of a folder: a model's, or an adapter's."""
+    """As `small_files`, of a folder: a model's, or an adapter's.
+
+    The folders of a model's modules come whole: their weights are no other form of the model's.
+    """
+    named = module_folders(place)
+    for relative in _visible_files(place):
+        if _is_weight(relative) and not is_of_a_part(relative, named):
+            continue
+        if is_broken_link(place / relative):
+            raise missing_file(place / relative)
+        if (place / relative).is_file():
+            yield relative
+
+
+def other_weights_in(place: Path) -> Iterator[Path]:
+    """Weights in a form that no graft has: of other libraries, or exported for one (`onnx/`)."""
+    named = module_folders(place)
+    for relative in _visible_files(place):
+        if _is_weight(relative) and not is_of_a_part(relative, named):
+            model = relative.suffix == ".safetensors" or relative.name.endswith(_INDEX_ENDS)
+            if not model and relative.name != ADAPTER and (place / relative).is_file():
+                yield relative
+
+
+def _visible_files(place: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(place, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            path = Path(folder, name)
-            relative = path.relative_to(place)
-            if _is_weight(relative) or name.startswith("."):
-                continue
-            if is_broken_link(path):
-                raise missing_file(path)
-            if path.is_file():
-                yield relative
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(place)
 
 
 def _is_weight(path: Path) -> bool:
@@ -75,4 +94,5 @@ def _is_weight(path: Path) -> bool:
         return len(path.parts) == 1
     if path.suffix == ".safetensors":
         return len(path.parts) == 1
-    return path.suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or name == INDEX
+    openvino = name.startswith("openvino_") and path.suffix == ".xml"
+    return path.suffix.lower() in _WEIGHTS or name.endswith(_INDEX_ENDS) or openvino

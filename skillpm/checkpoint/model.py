@@ -7,6 +7,7 @@ from typing import Any
 
 from skillpm.checkpoint.damage import POINTER_BYTES, check_no_broken_links, check_no_pointer
 from skillpm.checkpoint.files import OpenFile, ShardFile
+from skillpm.checkpoint.parts import check_one_model, no_model_at
 from skillpm.delta.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.spec import json
@@ -23,6 +24,8 @@ from skillpm.spec.safetensors import (
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_MODEL, _DIFFUSERS = "model", "diffusion_pytorch_model"
+"""What transformers and diffusers name weights; a model in a folder has those of one of them."""
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
@@ -54,12 +57,16 @@ class Shard:
 
 @dataclass
 class Checkpoint:
-    """A model's tensors by name. Where `expected` is set, what is read is hashed against it."""
+    """A model's tensors by name. Where `expected` is set, what is read is hashed against it.
+
+    `index` is the document of the file `index_name` that maps tensors to shards, if there is one.
+    """
 
     path: Path
     folder: Path | None
     shards: Mapping[str, Shard]
     index: Mapping[str, Any] | None
+    index_name: str = INDEX
     specs: Mapping[str, TensorSpec] = field(init=False)
     expected: Mapping[str, Digest] | None = None
     _where: dict[str, tuple[Shard, Placed]] = field(init=False, repr=False)
@@ -155,10 +162,13 @@ def _open_folder(path: Path) -> Checkpoint:
             f"`{path}` is a PEFT adapter, not a model",
             hint=f"`skillpm pack BASE {path} --name N --version V` packs it",
         )
-    if (path / SINGLE).exists():
-        return Checkpoint(path, path, {SINGLE: open_shard(path / SINGLE)}, None)
-    if (path / INDEX).exists():
-        return _open_sharded(path)
+    check_one_model(path)
+    for stem in (_MODEL, _DIFFUSERS):
+        single, index = f"{stem}.safetensors", f"{stem}.safetensors.index.json"
+        if (path / single).exists():
+            return Checkpoint(path, path, {single: open_shard(path / single)}, None)
+        if (path / index).exists():
+            return _open_sharded(path, index)
     found = sorted(entry for entry in path.iterdir() if entry.suffix == ".safetensors")
     if len(found) == 1:
         return Checkpoint(path, path, {found[0].name: open_shard(found[0])}, None)
@@ -173,29 +183,26 @@ def _open_folder(path: Path) -> Checkpoint:
             f"`{path}` has only pickles (`{pickles[0]}`), which can run code: none is ever loaded",
             hint="save the model as safetensors: `model.save_pretrained(DIR)`",
         )
-    parts = sorted(entry.parent.name for entry in path.glob("*/*.safetensors"))
-    if parts:
-        listed = ", ".join(f"`{name}`" for name in dict.fromkeys(parts))
-        raise SpecError(
-            f"`{path}` is a folder of several parts ({listed}), which are not packed as a whole",
-            hint=f"name one of them: `{path / parts[0]}`",
-        )
+    in_parts = no_model_at(path)
+    if in_parts is not None:
+        raise in_parts
     raise NotFoundError(f"there is no safetensors model in `{path}`")
 
 
-def _open_sharded(path: Path) -> Checkpoint:
-    index = json.parse_object(read_small(path / INDEX), f"`{path / INDEX}`")
+def _open_sharded(path: Path, name: str) -> Checkpoint:
+    file = path / name
+    index = json.parse_object(read_small(file), f"`{file}`")
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not all(
         isinstance(name, str) and _is_plain(name) for name in weight_map.values()
     ):
-        raise SpecError(f"`{path / INDEX}`: `weight_map` does not map tensors to plain file names")
-    shards = {name: open_shard(path / name) for name in sorted(set(weight_map.values()))}
-    model = Checkpoint(path, path, shards, index)
+        raise SpecError(f"`{file}`: `weight_map` does not map tensors to plain file names")
+    shards = {shard: open_shard(path / shard) for shard in sorted(set(weight_map.values()))}
+    model = Checkpoint(path, path, shards, index, index_name=name)
     placed = {tensor: model.shard_of(tensor).name for tensor in model.specs}
     if placed != weight_map:
         wrong = min(name for name, _ in placed.items() ^ weight_map.items())
-        raise SpecError(f"`{path / INDEX}` and the shards disagree on where {wrong!r} is")
+        raise SpecError(f"`{file}` and the shards disagree on where {wrong!r} is")
     return model
 
 
@@ -215,11 +222,11 @@ def open_shard(path: Path) -> Shard:
     return Shard(path.name, file, parse_header(data, file.size, what))
 
 
-def read_small(path: Path) -> bytes:
-    """A whole small file. Raises `SpecError` where it is over the limit of documents."""
+def read_small(path: Path, limit: int = json.SIZE_LIMIT) -> bytes:
+    """A whole small file. Raises `SpecError` where it has more than `limit` bytes."""
     file = OpenFile(path)
-    if file.size > json.SIZE_LIMIT:
-        raise SpecError(f"`{path}` is {file.size} bytes; at most {json.SIZE_LIMIT} are read")
+    if file.size > limit:
+        raise SpecError(f"`{path}` is {file.size} bytes; at most {limit} are read")
     data = file.read(0, file.size)
     check_no_pointer(data, path)
     return data

@@ -54,17 +54,23 @@ def identify(state: State, path: Path, against: Path | None) -> None:
         "parameters": identity.parameters,
         "architecture": found.architecture,
         "dtype": identity.dtype,
+        "parts": list(found.parts),
     }
     if found.against is not None:
         document["against"] = str(found.against.root)
         document["differences"] = [_difference(one) for one in found.differences]
+        document["differing_files"] = list(found.differing_files)
     if state.json:
         emit_json(document)
         return
     for key in ("root", "tensors", "parameters", "architecture", "dtype"):
         emit_line(f"{key:13} {clean(document[key])}")
+    if found.parts:
+        emit_line(f"{'parts':13} {clean(', '.join(found.parts))} (not of the root)")
     if found.against is not None:
         _show_differences(found.differences)
+        if found.differing_files:
+            emit_line(f"files of parts that differ: {clean(', '.join(found.differing_files))}")
 
 
 def _difference(one: "Difference") -> dict[str, Any]:

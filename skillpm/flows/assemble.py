@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skillpm.checkpoint.folder import STAMP, small_files
-from skillpm.checkpoint.model import INDEX, Checkpoint, Shard, open_shard
+from skillpm.checkpoint.model import Checkpoint, Shard, open_shard
 from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.compose import Composition
@@ -213,7 +213,7 @@ def small_contents(assembly: Assembly, shards: Mapping[str, list[str]]) -> dict[
     """Index, side files, and all small files of the base that no side file replaces or removes."""
     contents = {name: data for name, data in assembly.side.items() if data is not None}
     if assembly.base.index is not None:
-        contents[INDEX] = json.pretty(_index(assembly, shards))
+        contents[assembly.base.index_name] = json.pretty(_index(assembly, shards))
     for path in small_files(assembly.base):
         if str(path) not in contents and str(path) not in assembly.side:
             assert assembly.base.folder is not None  # noqa: S101 - a file alone has none

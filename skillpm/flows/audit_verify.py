@@ -4,13 +4,31 @@ from collections.abc import Iterator, Mapping
 
 from skillpm.audit.findings import Finding
 from skillpm.errors import IntegrityError, SkillpmError
+from skillpm.flows.anypack import side_packs
 from skillpm.flows.audit_graft import Based
+from skillpm.flows.base_parts import part_warnings
 from skillpm.flows.setting import Setting
+from skillpm.flows.sidefiles import apply_side_files, files_of
 from skillpm.flows.unverified import unverified_packs
 from skillpm.flows.verify_on_base import HashedBase, verify_on_base
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import StoredPack
+
+
+def _parts(
+    lock: Lockfile, packs: Mapping[SkillName, StoredPack], based: Based | None
+) -> Iterator[Finding]:
+    """Packs whose base had other parts beside its tensors than the project's: no root says so."""
+    if based is None or len(packs) < len(lock.skills):
+        return
+    try:
+        side = apply_side_files(files_of(based.model), side_packs(packs.values()))
+    except SkillpmError:
+        return  # packs that clash are no set that was installed: graft says why
+    for skill, pack in sorted(packs.items()):
+        for text in part_warnings([pack.manifest], based.model, side):
+            yield Finding("medium", "base-part", str(skill), text)
 
 
 def verification_findings(
@@ -21,6 +39,7 @@ def verification_findings(
     A pack that this home verified on a base of this root is not decoded again: blobs and base have
     just been hashed, and what they give follows. Writes nothing.
     """
+    yield from _parts(lock, packs, based)
     for locked in unverified_packs(setting.verified, lock):
         name, pack = str(locked.skill), packs.get(locked.skill)
         if pack is None:

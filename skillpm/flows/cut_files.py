@@ -1,5 +1,6 @@
 """Cutting side files: what the tuned model's small files differ in from the base's."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.loading_keys import CODE, refusal_of
 from skillpm.spec.manifest import ArchitectureFacts, SideFile
+from skillpm.spec.parts import MODULES
 from skillpm.spec.rotary import KEYS as ROTARY
 from skillpm.spec.rotary import same_rotary
 from skillpm.spec.sidefiles import (
@@ -58,9 +60,11 @@ _BY_TOKENIZERS = frozenset({".model", ".jinja", ".tiktoken", ".spm", ".vocab", "
 """Suffixes that only files of tokenizers have."""
 _LOADED = frozenset({
     "config_sentence_transformers.json", "entity_vocab.json", "normalizer.json",
-    "sentence_bert_config.json", "tekken.json", "video_preprocessor_config.json",
+    "tekken.json", "video_preprocessor_config.json",
 })  # fmt: skip
 """Names of JSON files that libraries read, though the base has none of that name."""
+_IS_MODULE = re.compile(r"sentence_[a-z-]+_config\.json")
+"""Settings of the transformer as a module of sentence-transformers, by model type."""
 
 
 def cut_side_files(
@@ -83,7 +87,7 @@ def cut_side_files(
             change = _exact_patch(name, before(name), new, SETTINGS)
             _check_whole(name, new)
             yield _part(name, new, change)
-    for name in sorted(set(names or ()).difference(PATCHED, WHOLE)):
+    for name in sorted(set(names or ()).difference(PATCHED, WHOLE, {MODULES})):
         found = _further(name, before(name), after(name))
         if found is not None and (found[1] is not None or has_tokenizer(after)):
             yield found
@@ -118,7 +122,7 @@ def _further(name: str, old: bytes | None, new: bytes | None) -> SidePart | None
         if old is None or not by_tokenizers or not _is_allowed(name, REMOVED):
             return None
         return SideFile(path=name, digest=Digest.of(old), kind=REMOVED), None
-    if old is None and not (by_tokenizers or name in _LOADED):
+    if old is None and not (by_tokenizers or name in _LOADED or _IS_MODULE.fullmatch(name)):
         return None
     try:
         if same_file(name, old, new):

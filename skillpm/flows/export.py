@@ -17,6 +17,7 @@ from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_footprint, footprint_fits, open_base
+from skillpm.flows.base_parts import part_warnings
 from skillpm.flows.begin import tidy
 from skillpm.flows.compose import opened
 from skillpm.flows.lower import find_pack, with_lower
@@ -70,6 +71,8 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
             write_peft(staged, whole, lowered, setting.workers)
     else:
         side = apply_side_files(files_of(base), side_packs(packs))
+        for warning in part_warnings([each.manifest for each in packs], base, side):
+            setting.say(f"warning: {warning}")
         with _staged(setting, target) as staged:
             assembly = Assembly(base, identity, composition, side, link=False, stamp={})
             root = assemble(setting, assembly, staged).root

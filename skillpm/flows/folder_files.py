@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillpm.checkpoint.folder import small_files, small_files_in
+from skillpm.checkpoint.folder import other_weights_in, small_files, small_files_in
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.flows.cut_files import (
     Files,
@@ -18,10 +18,12 @@ from skillpm.flows.cut_files import (
     same_file,
     without_spelling,
 )
+from skillpm.flows.cut_parts import cut_parts
 from skillpm.flows.manifest_of import Against, Request
 from skillpm.flows.sidefiles import SidePack, apply_side_files
 from skillpm.spec import json
 from skillpm.spec.pack import read_side_file
+from skillpm.spec.parts import PICKLE, WEIGHTS
 from skillpm.spec.sidefiles import CONFIG, PATCHED, diff_patch
 
 _DOCUMENTS = re.compile(
@@ -32,6 +34,8 @@ _DOCUMENTS = re.compile(
 )
 """Files for people, and records of a training: no library loads a model by them."""
 _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", CONFIG})
+_STATES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+"""Suffixes of what trainers leave to go on from; no library loads a model by them."""
 _FEW = 10
 """New files of one subfolder that are listed one by one."""
 
@@ -52,10 +56,22 @@ def side_files(against: Against) -> tuple[SidePart, ...]:
     """What the tuned model's small files differ in, as a pack carries it."""
     names = None
     if isinstance(against.tuned, Checkpoint) and against.tuned.folder is not None:
-        names = {file.path for pack in against.reference.lower for file in pack.manifest.files}
+        lower = (file for pack in against.reference.lower for file in pack.manifest.files)
+        names = {file.path for file in lower if "/" not in file.path}
         for model in (against.reference.base, against.tuned):
             names |= {path.name for path in small_files(model) if _is_small(model, path)}
-    return tuple(cut_side_files(against.reference.files, against.files, against.facts, names=names))
+    before, after = against.reference.files, against.files
+    plain = cut_side_files(before, after, against.facts, names=names)
+    return (*plain, *cut_parts(before, after, _all_paths(against)))
+
+
+def _all_paths(against: Against) -> set[str]:
+    """The paths of all small files that either side has, or the set below the pack."""
+    paths = {path.as_posix() for path in small_files(against.reference.base)}
+    paths |= {file.path for pack in against.reference.lower for file in pack.manifest.files}
+    if against.folder is not None:
+        paths |= {path.as_posix() for path in small_files_in(against.folder)}
+    return {path for path in paths if not _DOCUMENTS.fullmatch(path.rpartition("/")[2])}
 
 
 def _is_small(model: Checkpoint, path: Path) -> bool:
@@ -91,7 +107,8 @@ def left_out(request: Request, against: Against, side: tuple[SidePart, ...]) -> 
         apply_side_files(before, [pack]),
     )
     compared = [each for path in sorted(paths) if (each := found.compare(path)) is not None]
-    return tuple(_folded(compared))
+    exported = [each for path in other_weights_in(folder) if (each := found.exported(path))]
+    return tuple(_folded(sorted([*compared, *exported], key=lambda each: each.path)))
 
 
 @dataclass(frozen=True)
@@ -116,10 +133,23 @@ class _Folders:
             return self._compare_settings(name)
         if name in self.graft or self._is_same(path):
             return None
+        if path.name == PICKLE and (self.tuned / path).with_name(WEIGHTS).is_file():
+            is_read = False
         reason = "differs from the base's" if self._is_known(path) else "the base does not have it"
         if path.suffix == ".safetensors":
             reason += "; no pack carries the weights of a further module"
         return LeftOut(name, reason, is_read)
+
+    def exported(self, path: Path) -> LeftOut | None:
+        """Weights in another form, unless the base has the very same: then they are not tuned."""
+        if _DOCUMENTS.fullmatch(path.name) is not None:
+            return None
+        ours, theirs, nested = self.base / path, self.tuned / path, len(path.parts) > 1
+        alike = ours.is_file() and ours.stat().st_size == theirs.stat().st_size
+        if alike and (not nested or filecmp.cmp(ours, theirs, shallow=False)):
+            return None
+        is_read = nested and path.suffix.lower() not in _STATES
+        return LeftOut(path.as_posix(), "weights in another form; the graft has none", is_read)
 
     def _compare_settings(self, name: str) -> LeftOut | None:
         """The keys of a config that stay as the base has them."""

@@ -23,6 +23,7 @@ from skillpm.files.errors import write_error
 from skillpm.flows.anypack import check_is, side_packs
 from skillpm.flows.assemble import Assembly, Written, assemble
 from skillpm.flows.base import check_base, check_footprint, footprint_fits, open_base
+from skillpm.flows.base_parts import part_warnings
 from skillpm.flows.begin import changing
 from skillpm.flows.change import remember_project
 from skillpm.flows.compose import opened
@@ -183,6 +184,8 @@ def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity
     """Write what differs from the graft that is there; leave that alone where nothing does."""
     composition, packs = compose(setting, base, identity, order.lock)
     side = apply_side_files(files_of(base), side_packs(packs))
+    for warning in part_warnings([pack.manifest for pack in packs], base, side):
+        setting.say(f"warning: {warning}")
     sums = sums_of(composition, list(order.lock.skills.values()))
     stamp = {**stamp_of(order.lock, identity.root), SUMS: sums}
     assembly = Assembly(base, identity, composition, side, order.link, stamp)

@@ -16,6 +16,7 @@ from skillpm.delta.schemes import Scheme
 from skillpm.delta.sketch import encode_sketch, sum_sketches
 from skillpm.errors import GraftError
 from skillpm.flows.anypack import AnyPack
+from skillpm.flows.base_parts import base_parts
 from skillpm.flows.setting import Setting
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import (
@@ -87,7 +88,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Against:
-    """Reference and tuned model, matched tensor by tensor."""
+    """Reference and tuned model, matched tensor by tensor; `folder` is where the tuned one is."""
 
     reference: Reference
     tuned: Source
@@ -97,6 +98,7 @@ class Against:
     renaming: Renaming
     files: Callable[[str], bytes | None]
     facts: ArchitectureFacts
+    folder: Path | None = None
 
 
 Attach = Callable[[Setting, Against], Attached]
@@ -215,6 +217,7 @@ def _base_ref(reference: Reference) -> BaseRef:
         dtype=identity.dtype,
         parameters=identity.parameters,
         tensors=len(identity.leaves),
+        parts=base_parts(reference.base),
     )
 
 

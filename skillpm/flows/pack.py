@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skillpm.adapters.adapter import Adapter
 from skillpm.architecture.ask import ask_facts
 from skillpm.archive.writer import check_output, staged_name, write_archive
 from skillpm.audit.licences import normal_licence
@@ -15,6 +16,7 @@ from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.flows.anypack import AnyPack, side_packs
+from skillpm.flows.base_parts import differing_parts
 from skillpm.flows.begin import tidy
 from skillpm.flows.compose import composed_identity, opened, total_bytes
 from skillpm.flows.cutting import encode_layers, measure
@@ -72,10 +74,18 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     pairs, renaming = pair_up(reference.source.specs, tuned.specs, cast=request.cast)
     differing = [p for p in pairs if _differs(p, reference.identity, tuned, tuned_identity)]
     if not differing:
-        raise _nothing(request)
+        raise _nothing(request, base, found)
     facts = ask_facts(base.config or {})
     against = Against(
-        reference, tuned, tuned_identity, pairs, differing, renaming, side.files, facts
+        reference,
+        tuned,
+        tuned_identity,
+        pairs,
+        differing,
+        renaming,
+        side.files,
+        facts,
+        found.folder if isinstance(found, Checkpoint) else found.path,
     )
     made = tuple(attach(setting, against) for attach in request.attach)
     request = replace(request, attached=made)
@@ -93,7 +103,16 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     return replace(done, left_out=omitted, rounding=rounding_share(reference.source, tuned, pairs))
 
 
-def _nothing(request: Request) -> GraftError:
+def _nothing(request: Request, base: Checkpoint, found: Checkpoint | Adapter) -> GraftError:
+    parts = differing_parts(base, found) if isinstance(found, Checkpoint) else []
+    if parts:
+        listed = ", ".join(f"`{path}`" for path in parts)
+        return GraftError(
+            f"`{request.tuned}` differs from its base in its parts alone ({listed}): a pack "
+            "changes a tensor of the model itself, and brings its parts with it",
+            hint="pack the folder of a part as a model of its own: "
+            f"`skillpm pack {request.base}/{parts[0].partition('/')[0]} …`",
+        )
     return GraftError(
         f"`{request.tuned}` has the same tensors as its base: there is nothing to pack",
         hint=f"`skillpm identify {request.tuned} --against {request.base}` compares them",

@@ -16,11 +16,12 @@ from skillpm.spec.sidefiles import (
     PATCH,
     merge_patch,
     same_json,
+    size_limit,
 )
 
 VOLATILE = frozenset({
     "_name_or_path", "transformers_version", "_attn_implementation_autoset", "_commit_hash",
-    "_from_model_config",
+    "_from_model_config", "_diffusers_version",
 })  # fmt: skip
 """Keys that say where and by what a model was saved, and nothing of the model."""
 INERT = frozenset({
@@ -62,7 +63,7 @@ def files_in(folder: Path | None) -> Callable[[str], bytes | None]:
 
     def read(name: str) -> bytes | None:
         path = folder / name if folder else None
-        return read_small(path) if path and path.is_file() else None
+        return read_small(path, size_limit(name)) if path and path.is_file() else None
 
     return read
 

@@ -4,9 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile, open_pack
+from skillpm.errors import IntegrityError
 from skillpm.flows.compose import opened
 from skillpm.flows.setting import Setting, open_model
-from skillpm.flows.verify_on_base import HashedBase, documents_of, verify_on_base
+from skillpm.flows.verify_on_base import (
+    HashedBase,
+    documents_of,
+    verify_on_base,
+    warn_of_parts,
+)
 from skillpm.spec.digests import Digest
 from skillpm.verification.check import check_documents, check_shown
 from skillpm.verification.claims import Claim, claims_of
@@ -45,5 +51,14 @@ def verify_pack(
     model = open_model(base)
     hashed = HashedBase(model, setting.identify(model, "hashing base", cached=False))
     root = verify_on_base(setting, pack, hashed, accept_footprint=accept_footprint)
-    setting.verified.remember(pack.digest, hashed.identity.root)
+    warnings = warn_of_parts(setting, pack, model)
+    for warning in warnings:
+        if not accept_footprint:
+            raise IntegrityError(
+                warning,
+                hint="name the base that the pack was cut from; `--accept-footprint` goes on",
+            )
+        setting.say(f"warning: {warning}")
+    if not warnings:
+        setting.verified.remember(pack.digest, hashed.identity.root)
     return Verified(pack, root, claims)

@@ -6,7 +6,7 @@ from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
 from skillpm.flows.base import open_base
 from skillpm.flows.setting import Setting
-from skillpm.flows.verify_on_base import HashedBase, verify_on_base
+from skillpm.flows.verify_on_base import HashedBase, verify_on_base, warn_of_parts
 from skillpm.flows.words import counted
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.store.packs import load_pack
@@ -34,6 +34,8 @@ def verify_packs(
         except SkillpmError as problem:
             problem.hint = problem.hint or f"install the others without `{locked.skill}`"
             raise
+        for warning in warn_of_parts(setting, pack, base.model):
+            setting.say(f"warning: {warning}")
         setting.verified.remember(locked.digest, lock.base.root)
     return ()
 

@@ -15,6 +15,7 @@ from skillpm.delta.recompute import DecodedTensor, decode_all
 from skillpm.errors import IntegrityError
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.base import check_footprint, footprint_fits
+from skillpm.flows.base_parts import check_part_configs, part_warnings
 from skillpm.flows.compose import check_composed, opened, total_bytes
 from skillpm.flows.lower import with_lower
 from skillpm.flows.setting import Setting
@@ -62,6 +63,26 @@ def _check_config(
         ) from problem
 
 
+def _check_part_configs(
+    manifest: Manifest, base: Checkpoint, side: Mapping[str, bytes | None]
+) -> None:
+    """Raise `IntegrityError` where the config of a part does not describe the part's tensors."""
+    try:
+        check_part_configs(base, side)
+    except ValueError as problem:
+        raise IntegrityError(
+            f"{manifest.ref} changes the config of a part so that {problem}",
+            hint="do not use this pack; ask its author for one that `skillpm pack` made",
+        ) from problem
+
+
+def warn_of_parts(setting: Setting, pack: AnyPack, base: Checkpoint) -> tuple[str, ...]:
+    """A sentence where the base has other parts than the pack, or the set below, was cut from."""
+    packs = with_lower(setting, [pack])
+    side = apply_side_files(files_of(base), side_packs(packs))
+    return tuple(part_warnings([pack.manifest], base, side))
+
+
 def verify_on_base(
     setting: Setting, pack: AnyPack, base: HashedBase, *, accept_footprint: bool = False
 ) -> Digest:
@@ -84,6 +105,7 @@ def verify_on_base(
     composition = Composition(base.model, [Applied(each) for each in layered])
     top = next(each for each in layered if each.skill == pack.manifest.skill)
     _check_config(pack.manifest, side.get(CONFIG), composition.specs)
+    _check_part_configs(pack.manifest, base.model, side)
     tensors, leaves = _decode(setting, composition, top, base.identity)
     check_composed(composition, base.identity, leaves)
     root = merkle_root(leaves)

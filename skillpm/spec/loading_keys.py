@@ -126,7 +126,7 @@ def check_config_patch(patch: dict[str, Any], keys: Collection[str], what: str) 
     """
     parts = {key[: at.start()] for key in keys for at in re.finditer(r"\.", key)}
     for declared, path, key, value in _changes(patch, parts):
-        _refuse(path, key, value, what)
+        refuse_key(path, key, value, what)
         if declared not in keys and key != CODE:
             raise SpecError(
                 f"{what} changes `{path}`, which the architecture does not declare",
@@ -138,7 +138,7 @@ def check_generation_patch(patch: dict[str, Any], what: str) -> None:
     """Raise `SpecError` where a patch of `generation_config.json` changes more than decoding."""
     for key, value in patch.items():
         if key not in GENERATION_KEYS:
-            _refuse(key, key, value, what)
+            refuse_key(key, key, value, what)
             raise SpecError(f"{what} changes `{key}`, which is no setting of decoding")
         check_code(value, what)
 
@@ -151,12 +151,12 @@ def check_tokenizer_patch(patch: dict[str, Any], what: str) -> None:
                 f"{what} changes `{key}` to {str(value)[:80]!r}, which may load more than the "
                 "folder's vocabulary"
             )
-        if key == "processor_class" and not _is_class(value, "Processor"):
+        if key == "processor_class" and not is_class_name(value, "Processor"):
             raise SpecError(f"{what} changes `{key}` to {str(value)[:80]!r}, which is no processor")
         if key in TOKENIZER_KEYS or _is_token(key, value):
             check_code(value, what)
         elif key != CODE or value is not None:
-            _refuse(key, key, value, what)
+            refuse_key(key, key, value, what)
             raise SpecError(f"{what} changes `{key}`, which is no known setting of a tokenizer")
 
 
@@ -176,20 +176,21 @@ def check_special_tokens(content: Any, what: str) -> None:
 
 def check_settings(content: Any, what: str) -> None:
     """Raise `SpecError` where a file of settings, a processor's say, holds a refused key."""
-    for path, key, value in _nested(content, ""):
-        if key.endswith(("_class", "_type")) and _is_class(value, ""):
+    for path, key, value in nested_keys(content, ""):
+        if key.endswith(("_class", "_type")) and is_class_name(value, ""):
             continue
-        _refuse(path, key, value, what)
+        refuse_key(path, key, value, what)
 
 
 def check_code(content: Any, what: str) -> None:
     """Raise `SpecError` where `auto_map` stands anywhere in it: a graft never brings code."""
-    for path, key, value in _nested(content, ""):
+    for path, key, value in nested_keys(content, ""):
         if key == CODE:
-            _refuse(path, key, value, what)
+            refuse_key(path, key, value, what)
 
 
-def _refuse(path: str, key: str, value: Any, what: str) -> None:
+def refuse_key(path: str, key: str, value: Any, what: str) -> None:
+    """Raise `SpecError` where no pack may set this key to this value; `path` is where it stands."""
     reason = refusal_of(key, value)
     if reason is not None:
         raise SpecError(
@@ -213,10 +214,10 @@ def _changes(patch: dict[str, Any], parts: Collection[str]) -> Iterator[tuple[st
                 continue
             yield path, path, key, value
             if key not in _LABELS or not _is_flat(value):
-                yield from ((path, *below) for below in _nested(value, path))
+                yield from ((path, *below) for below in nested_keys(value, path))
 
 
-def _nested(content: Any, path: str) -> Iterator[tuple[str, str, Any]]:
+def nested_keys(content: Any, path: str) -> Iterator[tuple[str, str, Any]]:
     """Every key at any depth, with its path."""
     stack = [(path, content)]
     while stack:
@@ -250,7 +251,8 @@ def _is_dtype(value: Any) -> bool:
     return value is None or _is_numeric(value) or str(value).removeprefix("torch.") in _DTYPES
 
 
-def _is_class(value: Any, ending: str) -> bool:
+def is_class_name(value: Any, ending: str) -> bool:
+    """Whether a value is the name of a class with that ending, or null."""
     return value is None or (
         isinstance(value, str) and bool(_CLASS.fullmatch(value)) and value.endswith(ending)
     )
@@ -260,4 +262,4 @@ def _are_classes(value: Any) -> bool:
     if value is None:
         return True
     few = isinstance(value, list) and len(value) <= _CLASS_LIMIT
-    return few and all(name is not None and _is_class(name, "") for name in value)
+    return few and all(name is not None and is_class_name(name, "") for name in value)

@@ -36,6 +36,7 @@ from skillpm.spec.manifest_parts import (
     RequiredCapability,
     SideFile,
 )
+from skillpm.spec.parts import split_part
 from skillpm.spec.safetensors import METADATA
 from skillpm.spec.sidefiles import REMOVED, check_side_file
 from skillpm.version import __version__
@@ -213,11 +214,16 @@ def _claim_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _file_checks(files: dict[int, SideFile]) -> Iterator[tuple[str, str]]:
     paths: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for position, file in files.items():
         try:
             check_side_file(file.path, file.kind)
         except SpecError as problem:
             yield f"files[{position}].path", problem.message
+        part = split_part(file.path)
+        if part is not None and folders.setdefault(part[0].casefold(), part[0]) != part[0]:
+            other = folders[part[0].casefold()]
+            yield f"files[{position}].path", f"the folder {part[0]!r} stands twice, as {other!r}"
         folded = file.path.casefold()
         if folded in paths:
             same = "" if paths[folded] == file.path else f", as {paths[folded]!r}"

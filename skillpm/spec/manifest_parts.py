@@ -3,7 +3,13 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from skillpm.spec.dtypes import RANK_LIMIT, TensorSpec
 from skillpm.spec.fields import (
@@ -13,6 +19,7 @@ from skillpm.spec.fields import (
     SkillNameField,
     VersionField,
 )
+from skillpm.spec.parts import is_part_path
 
 Change = Literal["changed", "added", "removed", "resized"]
 Kind = Literal["embedding", "head", "attention", "mlp", "norm", "other"]
@@ -20,6 +27,8 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, NUMBER, Field(strict=False)]
 NAME_LENGTH = 512
 """Characters of a tensor's name, or of a pattern of them."""
+PART_LIMIT = 1024
+"""Files of the parts of one base."""
 KEY_LENGTH = 128
 KEY_LIMIT = 4096
 """Keys of a config that one architecture may declare; the largest of transformers has some 300."""
@@ -38,13 +47,25 @@ def _tensor_name(text: str) -> str:
     return text
 
 
+def _part_path(text: str) -> str:
+    if len(text) > NAME_LENGTH or not is_part_path(text):
+        raise ValueError("expected `modules.json`, or a file in a folder such as `2_Dense`")
+    return text
+
+
+PartPath = Annotated[str, AfterValidator(_part_path)]
 ConfigKey = Annotated[str, AfterValidator(_config_key)]
 TensorName = Annotated[str, AfterValidator(_tensor_name)]
 Label = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class BaseRef(Document):
-    """The base that a pack was cut from."""
+    """The base that a pack was cut from.
+
+    `parts` are the files of its modules in folders of their own (`2_Dense/model.safetensors`, with
+    `modules.json`), each with the digest of what it says: no root covers them. Left out where the
+    base has none.
+    """
 
     name: str
     root: DigestField
@@ -52,6 +73,14 @@ class BaseRef(Document):
     dtype: str
     parameters: Count
     tensors: Count
+    parts: dict[PartPath, DigestField] = Field(default_factory=dict, max_length=PART_LIMIT)
+
+    @model_serializer(mode="wrap")
+    def _without_no_parts(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = plain(self)
+        if not self.parts:
+            document.pop("parts", None)
+        return document
 
 
 class Over(Document):

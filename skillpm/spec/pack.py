@@ -5,7 +5,8 @@ from typing import Any
 from skillpm.errors import Problems
 from skillpm.spec import json, oci
 from skillpm.spec.manifest import ArchitectureFacts, Manifest, SideFile
-from skillpm.spec.sidefiles import FILE, PATCH, REMOVED, check_content, suffix_of
+from skillpm.spec.parts import WEIGHTS, split_part, weights_header
+from skillpm.spec.sidefiles import FILE, PATCH, REMOVED, check_content, size_limit, suffix_of
 
 ANNOTATION = "org.opencontainers.image."
 ANNOTATED = frozenset(
@@ -29,6 +30,11 @@ def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
     named = {file.digest for file in manifest.carried}
     for digest in sorted(carried ^ named):
         problems.add("files", f"{digest} is named on one side only: as a layer, or in `files`")
+    sizes = {layer.digest: layer.size for layer in image.layer(oci.FILE_TYPE)}
+    for file in manifest.carried:
+        if sizes.get(file.digest, 0) > size_limit(file.path):
+            found = f"{sizes[file.digest]} bytes; at most {size_limit(file.path)} are read"
+            problems.add(f"files of `{file.path}`", found)
     stored = sum(layer.size for layer in image.layer(oci.DELTA_TYPE))
     if manifest.compression.payload_bytes != stored:
         claimed = manifest.compression.payload_bytes
@@ -61,9 +67,13 @@ def read_side_file(file: SideFile, data: bytes, facts: ArchitectureFacts) -> Any
     """
     if file.kind == REMOVED:
         return None
+    what = f"side file `{file.path}`"
+    part = split_part(file.path)
+    if part is not None and part[1] == WEIGHTS:
+        weights_header(data, what)
+        return data
     if file.kind == FILE and suffix_of(file.path) != ".json":
         return data
-    what = f"side file `{file.path}`"
     patch = file.kind == PATCH
     content = json.parse_object(data, what) if patch else json.parse(data, what)
     check_content(file.path, content, keys=facts.config_keys, patch=patch)

@@ -1,7 +1,7 @@
 """Side files: what a graft carries beside tensors, under plain names that cannot run anything."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from skillpm.errors import SpecError
@@ -13,6 +13,16 @@ from skillpm.spec.loading_keys import (
     check_settings,
     check_special_tokens,
     check_tokenizer_patch,
+)
+from skillpm.spec.module_keys import check_embedding_settings, check_module_config
+from skillpm.spec.parts import (
+    MODULES,
+    PICKLE,
+    WEIGHTS,
+    WEIGHTS_LIMIT,
+    check_modules,
+    is_part_folder,
+    split_part,
 )
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -29,6 +39,9 @@ _REFUSED = frozenset({
 _LICENCES = re.compile(r"(?:licen[cs]e|copying|notice|copyright|use_policy)(?:[._-].*)?")
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
 SPECIAL_TOKENS = "special_tokens_map.json"
+EMBEDDING = "config_sentence_transformers.json"
+_TRANSFORMER = re.compile(r"sentence_[a-z-]+_config\.json")
+"""Settings of sentence-transformers' module around the transformer, by model type of its first."""
 VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
 """Files whose keys may be tokens: any word may stand there."""
 PATCHED = (CONFIG, GENERATION, TOKENIZER)
@@ -60,7 +73,14 @@ def check_name(name: str) -> None:
 
 
 def check_side_file(name: str, kind: str) -> None:
-    """`check_name`, and whether a file of that name may be carried, patched or removed."""
+    """`check_name`, and whether a file of that name may be carried, patched or removed.
+
+    A file of a part of a model, `2_Dense/config.json`, is carried whole or removed.
+    """
+    part = split_part(name)
+    if part is not None or name == MODULES:
+        _check_of_parts(name, part, kind)
+        return
     check_name(name)
     if name in PATCHED and kind != PATCH:
         raise SpecError(f"`{name}` is carried as a patch only, expected kind `{PATCH}`")
@@ -70,6 +90,27 @@ def check_side_file(name: str, kind: str) -> None:
         raise SpecError(f"{name!r} is a licence: no pack may remove it")
     if kind == REMOVED and name.casefold().endswith("config.json"):
         raise SpecError(f"{name!r} is a config: no pack may remove it")
+
+
+def _check_of_parts(path: str, part: tuple[str, str] | None, kind: str) -> None:
+    if kind == PATCH or (part is None and kind != FILE):
+        raise SpecError(f"`{path}` is carried whole only, expected kind `{FILE}`")
+    if part is None:
+        return
+    folder, name = part
+    if not is_part_folder(folder):
+        raise SpecError(f"{path!r} lies in no folder of a module, such as `1_Pooling`")
+    if name == WEIGHTS or (name == PICKLE and kind == REMOVED):
+        return
+    check_name(name)
+    if kind == REMOVED and _LICENCES.fullmatch(name.casefold()):
+        raise SpecError(f"{path!r} is a licence: no pack may remove it")
+
+
+def size_limit(path: str) -> int:
+    """The bytes that a side file has at most: it is read whole."""
+    part = split_part(path)
+    return WEIGHTS_LIMIT if part is not None and part[1] in (WEIGHTS, PICKLE) else json.SIZE_LIMIT
 
 
 def _is_versioned(folded: str) -> bool:
@@ -122,15 +163,36 @@ def check_content(name: str, content: Any, *, keys: Collection[str], patch: bool
     `keys` are those that the architecture declares for `config.json`.
     """
     what = f"side file `{name}`"
-    if name == CONFIG:
+    part = split_part(name)
+    if part is not None:
+        _check_part_content(part[1], content, what)
+    elif name == MODULES:
+        check_modules(content, what)
+    elif name == CONFIG:
         check_config_patch(content, keys, what)
-    elif name == GENERATION:
-        check_generation_patch(content, what)
-    elif name == TOKENIZER:
-        check_tokenizer_patch(content, what)
-    elif name.casefold() == SPECIAL_TOKENS:
-        check_special_tokens(content, what)
-    elif name.casefold() not in VOCABULARIES:
+    elif name == EMBEDDING:
+        check_embedding_settings(content, what)
+    elif _TRANSFORMER.fullmatch(name):
+        check_module_config(content, what)
+    elif name.casefold() not in (*_BY_NAME, *VOCABULARIES):
         check_settings(content, what)
+    elif name.casefold() in _BY_NAME:
+        _BY_NAME[name.casefold()](content, what)
     elif patch:
         check_code(content, what)
+
+
+_BY_NAME: dict[str, Callable[[Any, str], None]] = {
+    GENERATION: check_generation_patch,
+    TOKENIZER: check_tokenizer_patch,
+    SPECIAL_TOKENS: check_special_tokens,
+}
+
+
+def _check_part_content(name: str, content: Any, what: str) -> None:
+    """A file of a part, read as JSON: by its name if a tokenizer's, else the module's config."""
+    folded = name.casefold()
+    if folded in VOCABULARIES:
+        check_code(content, what)
+    else:
+        _BY_NAME.get(folded, check_module_config)(content, what)

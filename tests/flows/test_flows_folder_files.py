@@ -164,6 +164,49 @@ def test_cast_says_how_much_of_the_delta_rounding_changed(
     assert said in shown
 
 
+def diffusers(folder: Path, seed: int) -> Path:
+    """A pipeline as diffusers saves it: components with weights of their own, and no model."""
+    put_all = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": f"0.3{seed}"}
+    for name in ("unet", "vae"):
+        write_plain(folder / name, nudged(plain_tensors(), "", seed) if seed else plain_tensors())
+        for file in (folder / name).glob("*.safetensors"):
+            stem = file.name.replace("model", "diffusion_pytorch_model")
+            file.rename(file.with_name(stem))
+        for index in (folder / name).glob("*.index.json"):
+            stem = index.name.replace("model", "diffusion_pytorch_model", 1)
+            text = index.read_text().replace('"model-', '"diffusion_pytorch_model-')
+            index.unlink()
+            index.with_name(stem).write_text(text)
+        put(folder / name, "config.json", put_all | {"sample_size": 8})
+    listed = {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    (folder / "scheduler").mkdir()
+    put(folder, "model_index.json", put_all | listed | {"scheduler": ["diffusers", "DDIM"]})
+    return folder
+
+
+def test_a_pipeline_is_refused_with_the_way_to_pack_a_component(
+    world: World, tmp_path: Path
+) -> None:
+    pipeline = diffusers(tmp_path / "all", 0)
+    save_file({"w": np.zeros(3)}, pipeline / "all_in_one.safetensors")
+    outcome = world.run("identify", pipeline)
+    assert outcome.code == 1
+    assert "`unet`, `vae`" in outcome.err
+    assert f"skillpm pack {pipeline}/" in outcome.err
+
+
+def test_a_component_of_a_pipeline_is_packed_alone(world: World, tmp_path: Path) -> None:
+    base, tuned = diffusers(tmp_path / "b", 0) / "unet", diffusers(tmp_path / "t", 1) / "unet"
+    left, shown = packed(world, (base, tuned))
+    assert left == {}
+    assert "exact" in shown
+    graft = grafted(world, base)
+    assert {path.name for path in tuned.iterdir()} <= {path.name for path in graft.iterdir()}
+    for file in tuned.glob("*.safetensors"):
+        ours, theirs = load_file(graft / file.name), load_file(file)
+        assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
 @pytest.mark.parametrize("parts", [("unet", "vae"), ("0_Transformer",)])
 def test_a_folder_of_parts_is_refused_by_their_names(
     world: World, tmp_path: Path, parts: tuple[str, ...]

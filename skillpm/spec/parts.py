@@ -1,0 +1,149 @@
+"""Parts of a sentence-transformers model: modules in folders of their own, beside the transformer.
+
+`modules.json` lists them with their folders and classes. Read off sentence-transformers 6.2:
+`BaseModel.save` names a folder `{index}_{class}`, `Module.load_torch_weights` reads
+`model.safetensors`, else `pytorch_model.bin`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from skillpm.errors import SpecError
+from skillpm.spec import json
+from skillpm.spec.config_numbers import check_numbers
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.safetensors import LENGTH_BYTES, Header, header_length, parse_header
+
+MODULES: Final = "modules.json"
+WEIGHTS: Final = "model.safetensors"
+PICKLE: Final = "pytorch_model.bin"
+WEIGHTS_LIMIT = 1 << 29
+"""Bytes of the weights of one part, which are read whole."""
+MODULE_LIMIT = 64
+"""Modules of one model."""
+_FOLDER = re.compile(r"[0-9]{1,3}_[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
+_CLASS = re.compile(
+    r"sentence_transformers(?:\.[A-Za-z][A-Za-z0-9_]*){0,6}\.(?:models|modules)"
+    r"(?:\.[A-Za-z][A-Za-z0-9_]*){0,6}\.[A-Z][A-Za-z0-9]*",
+    re.ASCII,
+)
+_NAME_LENGTH = 128
+_KEYS = frozenset({"idx", "name", "path", "type", "kwargs"})
+_SIDE_LIMIT = 1 << 13
+"""A number in the config of a part, where none of its tensors is longer."""
+
+
+def split_part(path: str) -> tuple[str, str] | None:
+    """The folder and the file of a path that is one level deep; None for any other path."""
+    folder, slash, name = path.partition("/")
+    return (folder, name) if slash and name and "/" not in name else None
+
+
+def is_part_folder(name: str) -> bool:
+    """Whether a folder is named as sentence-transformers names the folder of a module."""
+    return _FOLDER.fullmatch(name) is not None
+
+
+def is_part_path(path: str) -> bool:
+    """Whether a path is `modules.json`, or a file one folder deep that is no hidden one."""
+    part = split_part(path)
+    return path == MODULES or (part is not None and not any(name.startswith(".") for name in part))
+
+
+def folders_of(modules: Any) -> tuple[str, ...] | None:
+    """The folders that a `modules.json` names, the model's own (empty) left out.
+
+    None where it is no list of modules: then no library loads the folder by it.
+    """
+    if not isinstance(modules, list) or not modules:
+        return None
+    paths = []
+    for module in modules:
+        named = isinstance(module, dict) and isinstance(module.get("type"), str)
+        path = module.get("path") if named else None
+        if not isinstance(path, str):
+            return None
+        paths.append(path.strip("/"))
+    return tuple(path for path in dict.fromkeys(paths) if path)
+
+
+def check_modules(content: Any, what: str) -> None:
+    """Raise `SpecError` unless a `modules.json` lists modules of sentence-transformers alone.
+
+    A class of another package is code that the model's folder chooses.
+    """
+    folders = folders_of(content)
+    if folders is None or len(content) > MODULE_LIMIT:
+        raise SpecError(f"{what} is no list of 1 to {MODULE_LIMIT} modules")
+    used = [module["path"] for module in content if module["path"]]
+    if len({path.casefold() for path in used}) < len(used):
+        raise SpecError(f"{what} names a folder twice")
+    for module in content:
+        _check_module(module, what)
+
+
+def _check_module(module: Mapping[str, Any], what: str) -> None:
+    unknown = sorted(module.keys() - _KEYS)
+    if unknown:
+        raise SpecError(f"{what} has a module with {unknown[0][:_NAME_LENGTH]!r}, an unknown key")
+    path, kind, names = module["path"], module["type"], module.get("kwargs", [])
+    if path and not is_part_folder(path):
+        raise SpecError(
+            f"{what} names the folder {path[:_NAME_LENGTH]!r}; expected one such as `1_Pooling`"
+        )
+    if len(kind) > 2 * _NAME_LENGTH or _CLASS.fullmatch(kind) is None:
+        raise SpecError(
+            f"{what} has a module of the class {kind[: 2 * _NAME_LENGTH]!r}, which is not one of "
+            "sentence-transformers: a class of another package is code, and no pack brings code",
+            hint="give base and tuned model the same modules of that package",
+        )
+    plain = isinstance(names, list) and all(isinstance(n, str) and n.isidentifier() for n in names)
+    if not plain or type(module.get("idx", 0)) is not int:
+        raise SpecError(f"{what} has a module whose `idx` or `kwargs` is not as expected")
+    if not isinstance(module.get("name", ""), str):
+        raise SpecError(f"{what} has a module whose `name` is no text")
+
+
+def weights_header(data: bytes, what: str) -> Header:
+    """The header of a safetensors file that is read whole. Raises `SpecError`."""
+    length = header_length(data[:LENGTH_BYTES], len(data), what)
+    return parse_header(data[LENGTH_BYTES : LENGTH_BYTES + length], len(data), what)
+
+
+def check_part_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> None:
+    """Raise `ValueError` where a part's config asks for more memory than its tensors take.
+
+    `specs` are those of the part's own weights; a part without any takes no memory by its config.
+    """
+    if not specs:
+        return
+    check_numbers(config, specs)
+    longest = max(max(spec.shape, default=1) for spec in specs.values())
+    for key, value in _numbers(config):
+        if abs(value) > max(longest, _SIDE_LIMIT):
+            raise ValueError(
+                f"its config says `{key}` {value}, and no tensor is longer than {longest}"
+            )
+
+
+def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    stack: list[tuple[str, Any]] = list(config.items())
+    while stack:
+        key, value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend(value.items())
+        elif isinstance(value, list):
+            stack.extend((key, item) for item in value)
+        elif isinstance(value, int):
+            yield key, value
+
+
+def comparable(path: str, data: bytes) -> bytes:
+    """The bytes that say what a file of a part is: JSON without its spelling, the rest as it is."""
+    if not path.endswith(".json"):
+        return data
+    try:
+        return json.canonical(json.parse(data, f"`{path}`", foreign=True), foreign=True)
+    except SpecError:
+        return data
