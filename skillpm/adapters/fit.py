@@ -13,10 +13,12 @@ from skillpm.adapters.experts import ExpertFactors, ExpertSum
 from skillpm.adapters.names import BaseNames
 from skillpm.adapters.ties import separate_ties
 from skillpm.architecture.layout import WEIGHT, ModelLayout, ParameterTarget
+from skillpm.architecture.renaming import OlderNames
 from skillpm.delta.adapted import Adapted, Pending, Stored
 from skillpm.delta.ports import Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.manifest_parts import ArchitectureFacts
 
 _CLASSES = "architectures"
 _WHOLE = ("id2label", "label2id")
@@ -29,6 +31,14 @@ class Fitted:
     adapted: Adapted
     config: Mapping[str, Any]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KnownNames:
+    """What is known of an architecture whose class cannot be asked: ties, and what unties."""
+
+    facts: ArchitectureFacts
+    untied: Mapping[str, Any]
 
 
 @dataclass
@@ -47,16 +57,15 @@ def fit(
     base: Source,
     config: Mapping[str, Any],
     *,
-    layout: ModelLayout | None,
-    tied: Mapping[str, str],
+    known: ModelLayout | KnownNames,
 ) -> Fitted:
     """Put an adapter on a base whose config.json is `config`.
 
-    `layout` is what the model's class says of it; where there is none, `tied` are the facts of the
-    architecture. Raises `GraftError` where a module is not the base's, or its factors do not fit.
+    `known` is what the model's class says of it, or what is known of the architecture. Raises
+    `GraftError` where a module is not the base's, or its factors do not fit.
     """
-    ties = dict(layout.tied if layout else tied)
-    names = BaseNames(base, layout, _wanted(adapter), ties)
+    layout = known if isinstance(known, ModelLayout) else None
+    names = _names(base, _wanted(adapter), known)
     fitting = _Fitting(adapter, base, config, layout, names)
     for target, key in adapter.keys.dense.items():
         _place_dense(fitting, target, key)
@@ -69,8 +78,18 @@ def fit(
         f"the pack carries `{name}` as a tensor of its own"
         for name, source in separated.items()
     )
-    keys = _config_of(fitting, untied=bool(separated))
+    keys = _config_of(fitting)
+    keys = merge_keys(keys, names.untied) if separated else keys
     return Fitted(Adapted(base, fitting.dense, fitting.updates), keys, notes)
+
+
+def _names(
+    base: Source, wanted: Mapping[str, TensorSpec], known: ModelLayout | KnownNames
+) -> BaseNames:
+    if isinstance(known, ModelLayout):
+        return BaseNames(base, known, wanted, dict(known.tied), known.untied, OlderNames({}))
+    facts = known.facts
+    return BaseNames(base, None, wanted, facts.tied, known.untied, OlderNames(facts.names))
 
 
 def wanted_names(adapter: Adapter) -> list[str]:
@@ -189,8 +208,8 @@ def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[s
         raise GraftError(f"{factors.b.name!r} has {factors.b.shape[0]} rows, and the base {row}")
 
 
-def _config_of(fitting: _Fitting, *, untied: bool) -> dict[str, Any]:
-    """What the tuned model's config has otherwise: labels, class, `vocab_size`, separated ties."""
+def _config_of(fitting: _Fitting) -> dict[str, Any]:
+    """What the tuned model's config has otherwise: labels, class and `vocab_size`."""
     layout, keys = fitting.layout, dict[str, Any]()
     for name, stored in fitting.dense.items():
         before = fitting.base.specs.get(name)
@@ -204,7 +223,7 @@ def _config_of(fitting: _Fitting, *, untied: bool) -> dict[str, Any]:
             keys |= _labels_of(fitting.config, head.spec.shape[axis])
     if any(name not in fitting.base.specs for name in fitting.dense) and layout.labels:
         keys[_CLASSES] = [layout.model_class]
-    return merge_keys(keys, layout.untied) if untied else keys
+    return keys
 
 
 def _count(config: Mapping[str, Any], keys: dict[str, Any], before: int, after: int) -> None:
