@@ -15,6 +15,9 @@ from skillpm.spec import json
 from skillpm.spec.dtypes import TensorSpec
 
 
+_FACTORS = ("lora_A", "lora_B")
+
+
 def write_peft(folder: Path, whole: Sum, lowered: Lowered, workers: int) -> None:
     """Write the adapter's two files into an empty folder.
 
@@ -35,7 +38,18 @@ def write_peft(folder: Path, whole: Sum, lowered: Lowered, workers: int) -> None
             specs[key] = TensorSpec(key, dtype, shapes[factor])
             sides[key] = (form, part, flip)
 
+    experts = {f"{PREFIX}{each.place.module}": each for each in lowered.experts}
+    for module, each in experts.items():
+        for factor, shape in zip(_FACTORS, each.shapes(lowered.rank), strict=True):
+            key = f"{module}.{factor}.weight"
+            specs[key] = TensorSpec(key, "F32", shape)
+
     def chunks(key: str) -> Any:
+        module, factor = key.removesuffix(".weight").rsplit(".", 1)
+        if module in experts:
+            a, b = experts[module].factors(lowered.rank)
+            yield (a if factor == _FACTORS[0] else b).astype("<f4").tobytes()
+            return
         form, part, flip = sides[key]
         yield pad_bytes(form, lowered.rank, side=part, flip=flip)[1]
 
@@ -66,9 +80,10 @@ def _config(base: Checkpoint, lowered: Lowered) -> dict[str, Any]:
         "r": lowered.rank,
         "lora_alpha": lowered.rank,
         "target_modules": [lowered.targets.modules[name] for name in lowered.forms],
+        "target_parameters": [each.place.tensor for each in lowered.experts] or None,
         "lora_dropout": 0.0,
         "bias": "none",
-        "fan_in_fan_out": len(lowered.targets.conv1d) > 0,
+        "fan_in_fan_out": len(lowered.targets.conv1d) > 0 and not lowered.experts,
         "use_rslora": False,
         "use_dora": False,
         "modules_to_save": None,
