@@ -86,7 +86,7 @@ def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
     limit = wanted.rank or RANKS[-1]
     carried, rest = _split(whole)
     targets = find_targets(whole.base, carried)
-    rest |= targets.refused
+    rest = dict(sorted({**rest, **targets.refused}.items()))
     carried = [name for name in carried if name in targets.modules]
     if not carried and not targets.parameters:
         raise GraftError(
