@@ -35,7 +35,10 @@ def changed_settings(
 
 
 def needed_patch(
-    before: Mapping[str, Any], after: Mapping[str, Any], patch: dict[str, Any], keys: Collection[str]
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    patch: dict[str, Any],
+    keys: Collection[str],
 ) -> dict[str, Any]:
     """A config's patch without what is only spelled otherwise, as transformers reads both configs.
 
@@ -49,9 +52,9 @@ def needed_patch(
     if before.get(_KIND) != after.get(_KIND):
         return patch
     fixed = [path for path in paths if _is_refused(path, patch)]
-    texts = (json.canonical(dict(each), foreign=True) for each in (before, after, patch))
+    old, new, change = (json.canonical(dict(each), foreign=True) for each in (before, after, patch))
     try:
-        patches = foreign_files().needed_patches(*texts, fixed)
+        patches = foreign_files().needed_patches(old, new, change, fixed)
     except ForeignWorkError:
         return patch
     declared = (each for each in patches if _are_declared(each, keys))
@@ -67,7 +70,10 @@ def _paths(patch: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def _is_value(
-    path: tuple[str, ...], before: Mapping[str, Any], after: Mapping[str, Any], keys: Collection[str]
+    path: tuple[str, ...],
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    keys: Collection[str],
 ) -> bool:
     """Whether a path is a declared key of both configs, or a part of both."""
     if ".".join(path) in keys:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from skillpm.adapters.expert_forms import ExpertForms, expert_forms
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Composition
 from skillpm.delta.extract import (
@@ -22,7 +23,6 @@ from skillpm.delta.kinds import kind_of
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.rounding import Floats
 from skillpm.errors import GraftError
-from skillpm.flows.peft_experts import ExpertForms, expert_forms
 from skillpm.flows.peft_targets import PeftTargets, find_targets
 from skillpm.flows.setting import Setting
 from skillpm.spec.dtypes import is_float

@@ -113,7 +113,8 @@ class ForeignModelFiles:
     ) -> frozenset[str]:
         """Of these keys, those by which transformers reads two configs differently.
 
-        What it reads under the names `ignored` is not compared. Raises `ForeignWorkError` where one of the two cannot be read.
+        What it reads under the names `ignored` is not compared. Raises `ForeignWorkError` where
+        one of the two cannot be read.
         """
         session = self._sandbox.open({}, self.seconds)
         known = sorted(keys)
