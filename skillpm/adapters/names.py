@@ -1,6 +1,7 @@
 """What an adapter calls a tensor, and what the base calls it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,23 +31,21 @@ class BaseNames:
 
     @cached_property
     def renaming(self) -> Renaming:
-        """The one prefix under which the wanted names, or their older forms, are the base's."""
+        """The one prefix under which the wanted names, or their older forms, are the base's.
+
+        None where there is no such prefix: then each name is missing by its own.
+        """
         wanted = {name: spec for name, spec in self.wanted.items() if name not in self.tied}
         older = {self.older.oldest(name): spec for name, spec in wanted.items()}
         if not wanted:
             return Renaming()
-        try:
-            return find_renaming(self.base.specs, wanted)
-        except GraftError:
-            if older == wanted:
-                raise
-            return find_renaming(self.base.specs, older)
+        for names in (wanted, older):
+            with suppress(GraftError):
+                return find_renaming(self.base.specs, names)
+        return Renaming()
 
     def of(self, target: str) -> str:
-        """The base's name of a tensor; the name that it would get where the base has none.
-
-        Raises `GraftError` where no wanted name is the base's.
-        """
+        """The base's name of a tensor; the name that it would get where the base has none."""
         if self.layout is not None:
             name = self.layout.stored.get(target, target)
             if name in self.base.specs or target in self.tied:

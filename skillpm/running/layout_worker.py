@@ -79,11 +79,12 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _classes(config: Any, named: str | None, task: str | None) -> list[type]:
-    """The classes that an adapter may have been trained on, the likeliest first."""
+    """The classes of this config that an adapter may have been trained on, the likeliest first."""
     table = getattr(modeling_auto, _TASKS.get(task or "", ""), {})
     names = [named, *(config.architectures or ())[:1], table.get(config.model_type)]
     found = [getattr(transformers, name, None) for name in names if isinstance(name, str)]
-    classes = [each for each in found if isinstance(each, type) and _is_model(each)]
+    models = [each for each in found if isinstance(each, type) and _is_model(each)]
+    classes = [each for each in models if isinstance(config, each.config_class or ())]
     if not classes:
         mapping: Any = AutoModel._model_mapping  # noqa: SLF001 - what it would choose
         classes = [mapping[type(config)]]
