@@ -83,8 +83,8 @@ def _classes(config: Any, named: str | None, task: str | None) -> list[type]:
     table = getattr(modeling_auto, _TASKS.get(task or "", ""), {})
     names = [named, *(config.architectures or ())[:1], table.get(config.model_type)]
     found = [getattr(transformers, name, None) for name in names if isinstance(name, str)]
-    models = [each for each in found if isinstance(each, type) and _is_model(each)]
-    classes = [each for each in models if isinstance(config, each.config_class or ())]
+    models: list[Any] = [each for each in found if isinstance(each, type) and _is_model(each)]
+    classes: list[type] = [each for each in models if isinstance(config, each.config_class or ())]
     if not classes:
         mapping: Any = AutoModel._model_mapping  # noqa: SLF001 - what it would choose
         classes = [mapping[type(config)]]
