@@ -15,10 +15,12 @@ from skillpm.adapters.names import BaseNames
 from skillpm.adapters.ties import separate_ties
 from skillpm.adapters.vocabulary import complete_vocabulary, resized_count, vocabulary_keys
 from skillpm.architecture.layout import WEIGHT, ModelLayout, ParameterTarget
+from skillpm.architecture.renaming import OlderNames
 from skillpm.delta.adapted import Adapted, Pending, Stored
 from skillpm.delta.ports import Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.manifest_parts import ArchitectureFacts
 
 _CLASSES = "architectures"
 _WHOLE = ("id2label", "label2id")
@@ -31,6 +33,14 @@ class Fitted:
     adapted: Adapted
     config: Mapping[str, Any]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KnownNames:
+    """What is known of an architecture whose class cannot be asked: ties, and what unties."""
+
+    facts: ArchitectureFacts
+    untied: Mapping[str, Any]
 
 
 @dataclass
@@ -49,16 +59,15 @@ def fit(
     base: Source,
     config: Mapping[str, Any],
     *,
-    layout: ModelLayout | None,
-    tied: Mapping[str, str],
+    known: ModelLayout | KnownNames,
 ) -> Fitted:
     """Put an adapter on a base whose config.json is `config`.
 
-    `layout` is what the model's class says of it; where there is none, `tied` are the facts of the
-    architecture. Raises `GraftError` where a module is not the base's, or its factors do not fit.
+    `known` is what the model's class says of it, or what is known of the architecture. Raises
+    `GraftError` where a module is not the base's, or its factors do not fit.
     """
-    ties = dict(layout.tied if layout else tied)
-    names = BaseNames(base, layout, _wanted(adapter), ties)
+    layout = known if isinstance(known, ModelLayout) else None
+    names = _names(base, _wanted(adapter), known)
     fitting = _Fitting(adapter, base, config, layout, names)
     for target, key in adapter.keys.dense.items():
         _place_dense(fitting, target, key)
@@ -81,8 +90,18 @@ def fit(
     )
     if count is not None:
         complete_vocabulary(names, fitting.dense, axes, count)
-    keys = _config_of(fitting, count, untied=bool(separated))
+    keys = _config_of(fitting, count)
+    keys = merge_keys(keys, names.untied) if separated else keys
     return Fitted(Adapted(base, fitting.dense, fitting.updates), keys, notes)
+
+
+def _names(
+    base: Source, wanted: Mapping[str, TensorSpec], known: ModelLayout | KnownNames
+) -> BaseNames:
+    if isinstance(known, ModelLayout):
+        return BaseNames(base, known, wanted, dict(known.tied), known.untied, OlderNames({}))
+    facts = known.facts
+    return BaseNames(base, None, wanted, facts.tied, known.untied, OlderNames(facts.names))
 
 
 def wanted_names(adapter: Adapter) -> list[str]:
@@ -207,8 +226,8 @@ def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[s
         raise GraftError(f"{factors.b.name!r} has {factors.b.shape[0]} rows, and the base {row}")
 
 
-def _config_of(fitting: _Fitting, count: int | None, *, untied: bool) -> dict[str, Any]:
-    """What the tuned model's config has otherwise: labels, class, words, separated ties.
+def _config_of(fitting: _Fitting, count: int | None) -> dict[str, Any]:
+    """What the tuned model's config has otherwise: labels, class, words.
 
     `count` is the number of words where the adapter resizes the vocabulary and the class says so.
     """
@@ -227,7 +246,7 @@ def _config_of(fitting: _Fitting, count: int | None, *, untied: bool) -> dict[st
             keys |= _labels_of(fitting.config, head.spec.shape[axis])
     if any(name not in fitting.base.specs for name in fitting.dense) and layout.labels:
         keys[_CLASSES] = [layout.model_class]
-    return merge_keys(keys, layout.untied) if untied else keys
+    return keys
 
 
 def _count(config: Mapping[str, Any], keys: dict[str, Any], before: int, after: int) -> None:

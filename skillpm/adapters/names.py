@@ -1,10 +1,13 @@
 """What an adapter calls a tensor, and what the base calls it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from skillpm.architecture.layout import ModelLayout
+from skillpm.architecture.renaming import OlderNames
 from skillpm.delta.match import Renaming, find_renaming
 from skillpm.delta.ports import Source
 from skillpm.errors import GraftError
@@ -15,35 +18,56 @@ from skillpm.spec.dtypes import TensorSpec
 class BaseNames:
     """Names of the base's tensors by those of the running model.
 
-    `tied` maps a tensor of the running model to the one whose values it shares.
+    `tied` maps a tensor of the running model to the one whose values it shares, and `untied` are
+    the keys of `config.json` that separate them.
     """
 
     base: Source
     layout: ModelLayout | None
     wanted: Mapping[str, TensorSpec]
     tied: Mapping[str, str]
+    untied: Mapping[str, Any]
+    older: OlderNames
 
     @cached_property
     def renaming(self) -> Renaming:
-        """The one prefix under which the wanted names are the base's."""
+        """The one prefix under which the wanted names, or their older forms, are the base's.
+
+        None where there is no such prefix: then each name is missing by its own.
+        """
         wanted = {name: spec for name, spec in self.wanted.items() if name not in self.tied}
-        return find_renaming(self.base.specs, wanted) if wanted else Renaming()
+        older = {self.older.oldest(name): spec for name, spec in wanted.items()}
+        if not wanted:
+            return Renaming()
+        for names in (wanted, older):
+            with suppress(GraftError):
+                return find_renaming(self.base.specs, names)
+        return Renaming()
 
     def of(self, target: str) -> str:
-        """The base's name of a tensor; the name that it would get where the base has none.
-
-        Raises `GraftError` where no wanted name is the base's.
-        """
+        """The base's name of a tensor; the name that it would get where the base has none."""
         if self.layout is not None:
             name = self.layout.stored.get(target, target)
             if name in self.base.specs or target in self.tied:
                 return name
-        if target in self.base.specs:
-            return target
-        if target in self.tied:
-            return target
-        renamed = self.renaming.to_graft(target)
+        forms = self.older.forms(target)
+        known = next((form for form in forms if form in self.base.specs), None)
+        if known is not None or target in self.tied:
+            return known or self._new_name(target)
+        renamed = self._renamed(forms)
         return renamed if renamed in self.base.specs or self.layout is None else name
+
+    def _new_name(self, target: str) -> str:
+        """What the base would call a tensor that it lacks: the older name where it uses those."""
+        source = self.tied[target]
+        stored = self.older.forms(source)
+        uses_older = source not in self.base.specs and any(n in self.base.specs for n in stored)
+        return self.older.oldest(target) if uses_older else target
+
+    def _renamed(self, forms: Sequence[str]) -> str:
+        """The first form that the base has under the one prefix; the prefixed last form else."""
+        renamed = [self.renaming.to_graft(form) for form in forms]
+        return next((name for name in renamed if name in self.base.specs), renamed[-1])
 
     def anchor(self, target: str) -> str | None:
         """The base's tensor that holds the values of a tied one; None where it is not tied."""
@@ -64,8 +88,11 @@ class BaseNames:
     def missing(self, what: str, target: str) -> GraftError:
         """The error for a tensor that the base does not have."""
         kind = f" of `{self.layout.model_class}`" if self.layout else ""
-        return GraftError(
-            f"{what}, but the base has no tensor for `{target}`{kind}",
-            hint="name the base that the adapter was trained on, and see what it holds: "
-            "`skillpm identify BASE`",
+        hint = (
+            "name the base that the adapter was trained on, and see what it holds: "
+            "`skillpm identify BASE`"
         )
+        if self.layout is None:
+            kind = ", and the class of the base cannot be asked for other names"
+            hint += "; `pip install 'skillpm-graft[hf]'` asks transformers"
+        return GraftError(f"{what}, but the base has no tensor for `{target}`{kind}", hint=hint)

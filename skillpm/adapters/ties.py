@@ -26,7 +26,7 @@ def separate_ties(
     separated: dict[str, str] = {}
     for group in names.groups().values():
         separated |= _separate(names, group, dense, updates, follow=follow)
-    if separated and names.layout is not None and names.layout.untied:
+    if separated and names.untied:
         for group in names.groups().values():
             _store_all(names, group, dense)
     return separated

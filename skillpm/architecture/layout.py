@@ -34,6 +34,27 @@ class ParameterTarget(Document):
     swapped: bool
 
 
+class ParameterPlace(ParameterTarget):
+    """A parameter that an exported adapter targets, and the tensors that store it.
+
+    `module` is the adapter's name for it. `parts` are the stored tensors, one list for each part
+    along the rows: one tensor an expert, or one list of one tensor that is the whole parameter.
+    """
+
+    module: str
+    parts: list[list[str]]
+
+    @property
+    def stored(self) -> list[str]:
+        """All stored tensors."""
+        return [name for part in self.parts for name in part]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether one tensor stores all experts."""
+        return len(self.stored) == 1
+
+
 class ModelLayout(Document):
     """What the class of a model says of the tensors that were asked for.
 

@@ -2,20 +2,23 @@
 
 `python -m skillpm.architecture.library TYPE…` writes a table of these types to stdout;
 with `--table` it writes the table that ships with skillpm. It reads no model folder and runs no
-code but the library's: a `model_type` is looked up among the classes that transformers has.
+code but the library's: a `model_type` is looked up among the classes that transformers has. The
+models that it builds are of default configs, and hold no values.
 """
 
 import dataclasses
 import importlib
 import re
 import sys
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import transformers
-from transformers import PreTrainedModel, conversion_mapping
+from transformers import PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING, model_type_to_module_name
 
-from skillpm.architecture.entries import ArchitectureEntry
+from skillpm.architecture.entries import TIE, ArchitectureEntry, tie_key
+from skillpm.architecture.older_names import older_names
 from skillpm.architecture.table import ArchitectureTable
 from skillpm.spec import json
 from skillpm.spec.manifest_parts import KEY_LIMIT
@@ -71,34 +74,56 @@ def entry_of(kind: str) -> ArchitectureEntry:
     return ArchitectureEntry(
         keys=sorted(key for key in keys if not key.startswith("__"))[:KEY_LIMIT],
         parts=dict(sorted(parts.items())),
-        ties=_ties(config),
+        ties=_ties(config, parts),
         tied=_tied(kind),
         names=_names(kind),
     )
 
 
-def _ties(config: Any) -> Literal["always", "yes", "no"]:
-    """Whether a model of the class ties its head: asked of configs of defaults alone."""
+def _ties(config: Any, parts: dict[str, str]) -> dict[str, bool]:
+    """Whether a model of the class ties its head: asked of configs of defaults alone.
+
+    What a part says is listed where it decides otherwise than the config itself.
+    """
+    found: dict[str, bool] = {}
+    for own in (None, False, True):
+        keys = {} if own is None else {TIE: own}
+        alone = found[tie_key(own)] = _reads(config, keys)
+        for part, kind in parts.items():
+            for below in (False, True):
+                table = {"model_type": kind, TIE: below}
+                ties = _reads(config, {**keys, part: table})
+                if ties != alone:
+                    found[tie_key(own, part, below)] = ties
+    return found
+
+
+def _reads(config: Any, keys: dict[str, Any]) -> bool:
+    """Whether a config of these keys ties, as its class reads it."""
     try:
-        if getattr(config(tie_word_embeddings=False), "tie_word_embeddings", False):
-            return "always"
-        return "yes" if getattr(config(), "tie_word_embeddings", False) else "no"
+        read = config(**keys)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return "no"  # a class that has no defaults, such as one of two given parts
+        return False  # a class that has no defaults, such as one of two given parts
+    return bool(getattr(read, TIE, False))
 
 
-def _tied(kind: str) -> dict[str, dict[str, str]]:
-    """Per model class of the library, its tied names; patterns of several names are left out."""
+def _classes(kind: str) -> Iterator[type[PreTrainedModel]]:
+    """The model classes of the library for one `model_type`."""
     name = model_type_to_module_name(kind)
     try:
         module = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
     except ImportError:
-        return {}
-    found: dict[str, dict[str, str]] = {}
+        return
     for model in vars(module).values():
         own = isinstance(model, type) and model.__module__ == module.__name__
-        if not own or not issubclass(model, PreTrainedModel):
-            continue
+        if own and issubclass(model, PreTrainedModel):
+            yield model
+
+
+def _tied(kind: str) -> dict[str, dict[str, str]]:
+    """Per model class of the library, its tied names; patterns of several names are left out."""
+    found: dict[str, dict[str, str]] = {}
+    for model in _classes(kind):
         tied = model._tied_weights_keys or {}  # noqa: SLF001 - the library's name for it
         if isinstance(tied, dict) and tied:
             plain = {t: s for t, s in tied.items() if _is_name(t) and _is_name(s)}
@@ -106,18 +131,11 @@ def _tied(kind: str) -> dict[str, dict[str, str]]:
     return dict(sorted(found.items()))
 
 
-def _names(kind: str) -> dict[str, str]:
-    """Starts of names in the model, and what they are in older checkpoints; no other renaming."""
-    found: dict[str, str] = {}
-    mapping: Any = conversion_mapping
-    for change in mapping.get_checkpoint_conversion_mapping(kind) or ():
-        sources, targets = change.source_patterns, change.target_patterns
-        if type(change).__name__ != "WeightRenaming" or len(sources) != 1 or len(targets) != 1:
-            continue
-        source = sources[0].replace(r"\.", ".")
-        if source.startswith("^") and _is_name(source[1:]) and _is_name(targets[0]):
-            found[targets[0]] = source[1:]
-    return dict(sorted(found.items()))
+def _names(kind: str) -> dict[str, dict[str, str]]:
+    """Per model class of this config class, its names in older checkpoints."""
+    classes = [model for model in _classes(kind) if model.config_class is CONFIG_MAPPING[kind]]
+    found = {model.__name__: older_names(model) for model in classes}
+    return {name: names for name, names in sorted(found.items()) if names}
 
 
 def _is_name(text: str) -> bool:

@@ -172,7 +172,6 @@ def collect(chunks: Iterator[Floats]) -> Floats:
     return np.concatenate(list(chunks))
 
 
-def can_carry(spec: TensorSpec, kind: str, change: str) -> bool:
-    """Whether an update of a linear layer, as vLLM serves it, can hold this tensor's delta."""
-    linear = spec.name.endswith(".weight") and kind not in ("embedding", "norm")
-    return linear and change == "changed" and len(spec.shape) == 2 and is_float(spec.dtype)  # noqa: PLR2004
+def can_carry(spec: TensorSpec, change: str) -> bool:
+    """Whether factors can hold this tensor's delta: a matrix, or one for each expert."""
+    return change == "changed" and len(spec.shape) in (2, 3) and is_float(spec.dtype)

@@ -1,4 +1,9 @@
-"""What a tensor is for, told from its name: the kind of module, and the block it belongs to."""
+"""What a tensor is for, by its name: the kind of module, and the block that it belongs to.
+
+Tables of sizes show the kinds, and the lossy schemes choose codecs by them, each of which keeps its
+bound on any tensor. Verification recomputes both from the manifest alone, so no library is asked.
+What an adapter or an export may do with a tensor is never read from here: the class says it.
+"""
 
 import re
 from typing import get_args

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from skillpm.errors import SpecError
+from skillpm.flows.configs import needed_patch
 from skillpm.flows.sidefiles import VOLATILE
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -160,6 +161,7 @@ def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -
     patch = diff_patch(before, after)
     if name == CONFIG:
         patch = without_spelling(patch, before, after)
+        patch = needed_patch(before, after, patch, facts.config_keys)
     if name == CONFIG and patch and facts.library is None:
         raise SpecError(
             f"`{name}` changes `{min(patch)}`, but the base's architecture is unknown here: "

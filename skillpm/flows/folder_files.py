@@ -3,12 +3,13 @@
 import filecmp
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.checkpoint.folder import other_weights_in, small_files, small_files_in
 from skillpm.checkpoint.model import Checkpoint
+from skillpm.flows.configs import needed_patch
 from skillpm.flows.cut_files import (
     Files,
     SidePart,
@@ -105,6 +106,7 @@ def left_out(request: Request, against: Against, side: tuple[SidePart, ...]) -> 
         before,
         against.files,
         apply_side_files(before, [pack]),
+        facts.config_keys,
     )
     compared = [each for path in sorted(paths) if (each := found.compare(path)) is not None]
     exported = [each for path in other_weights_in(folder) if (each := found.exported(path))]
@@ -120,6 +122,7 @@ class _Folders:
     before: Files
     after: Files
     graft: Mapping[str, bytes | None]
+    keys: Collection[str]
 
     def compare(self, path: Path) -> LeftOut | None:
         """What the graft has otherwise than the tuned folder at this path, if anything."""
@@ -161,6 +164,8 @@ class _Folders:
             return None
         mine, tuned = read_settings(name, ours), read_settings(name, theirs)
         kept = without_spelling(diff_patch(mine, tuned), mine, tuned)
+        if name == CONFIG:
+            kept = needed_patch(mine, tuned, kept, self.keys)
         if not kept:
             return None
         keys = ", ".join(f"`{key}`" for key in sorted(kept))

@@ -33,7 +33,7 @@ from skillpm.flows.regraft import SUMS, Reuse, open_old, remember_leaves, sums_o
 from skillpm.flows.restore import restoring
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import apply_side_files, files_of
-from skillpm.flows.solve import check_together
+from skillpm.flows.solve import check_facts_of, check_together
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merging import MERGED
@@ -153,7 +153,8 @@ def compose(
 ) -> tuple[Composition, list[StoredPack]]:
     """Base + the packs of a lock, from the store, to be merged as the lock says.
 
-    Of a routed lock this is the merger of what may well be no one model: prune it first.
+    Of a routed lock this is the merger of what may well be no one model: prune it first. Raises
+    `ResolutionError` where packs of an older lock state different facts of the architecture.
     """
     base.expected = identity.leaves
     packs = [load_pack(setting.store, locked.digest) for locked in lock.skills.values()]
@@ -162,6 +163,7 @@ def compose(
         check_footprint(pack.manifest, identity.leaves)
         if pack.manifest.base.root != identity.root and not locked.accept_footprint:
             raise IntegrityError(f"`{locked.ref}` was cut from `{pack.manifest.base.root}`")
+    check_facts_of(lock, dict(zip(lock.skills, packs, strict=True)))
     weights = [locked.weight for locked in lock.skills.values()]
     applied = [Applied(p, w) for p, w in zip(opened(packs), weights, strict=True)]
     return Composition(base, applied, lock.graft.merging), packs

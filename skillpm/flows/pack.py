@@ -32,7 +32,7 @@ from skillpm.flows.manifest_of import (
 )
 from skillpm.flows.setting import Setting, open_model
 from skillpm.flows.sidefiles import apply_side_files, files_of
-from skillpm.flows.solve import check_set
+from skillpm.flows.solve import check_facts, check_set
 from skillpm.flows.tuned import find_tuned, tuned_side
 from skillpm.flows.wish import Wish
 from skillpm.spec.digests import Digest
@@ -96,6 +96,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
             layers = encode_layers(setting, against, scheme, folder / "layers")
         cut = measure(setting, request, against, layers)
         manifest = build_manifest(request, against, cut, scheme, setting.created)
+        check_facts([*(each.manifest for each in lower), manifest])
         if scheme.name == "lossless":
             _prove(against, cut, manifest.result_root)
         omitted = left_out(request, against, cut.side)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from skillpm.adapters.expert_forms import ExpertForms, expert_forms
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.compose import Composition
 from skillpm.delta.extract import (
@@ -20,10 +21,11 @@ from skillpm.delta.extract import (
 )
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.packs import OpenPack
+from skillpm.delta.rounding import Floats
 from skillpm.errors import GraftError
 from skillpm.flows.peft_targets import PeftTargets, find_targets
 from skillpm.flows.setting import Setting
-from skillpm.spec.dtypes import TensorSpec, is_float
+from skillpm.spec.dtypes import is_float
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Lowered:
     """The low-rank form of a skill at one rank, and what it loses."""
 
     forms: dict[str, LowForm]
+    experts: tuple[ExpertForms, ...]
     rank: int
     residual: float
     total_residual: float | None
@@ -83,9 +86,9 @@ def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
     limit = wanted.rank or RANKS[-1]
     carried, rest = _split(whole)
     targets = find_targets(whole.base, carried)
-    rest |= targets.refused
+    rest = dict(sorted({**rest, **targets.refused}.items()))
     carried = [name for name in carried if name in targets.modules]
-    if not carried:
+    if not carried and not targets.parameters:
         raise GraftError(
             "the skill changes no matrix of a layer that PEFT adapts: a LoRA carries nothing "
             f"of it{_first_reason(rest)}",
@@ -99,13 +102,36 @@ def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
             hint="`--partial` leaves them out and says how much that is; "
             "`--format merged` keeps all",
         )
-    advance = setting.progress("factoring", sum(whole.base.specs[n].nbytes for n in carried))
+    forms, experts = _factored(setting, whole, carried, targets, limit)
+    every = {**forms, **{name: form for each in experts for name, form in each.named.items()}}
+    rank = wanted.rank or best_rank(list(every.values()), wanted.residual)
+    left = _left_out(whole, rest, every)
+    residual, total, losses = _measured(every, rank, left, experts)
+    return Lowered(forms, experts, rank, residual, total, losses, left, targets)
+
+
+def _factored(
+    setting: Setting, whole: Sum, carried: list[str], targets: PeftTargets, limit: int
+) -> tuple[dict[str, LowForm], tuple[ExpertForms, ...]]:
+    """The factors of each linear layer, and of each expert of a parameter."""
+    parts = [name for name in targets.parts if name in whole.composition.touched]
+    names = [*carried, *parts]
+    advance = setting.progress("factoring", sum(whole.base.specs[n].nbytes for n in names))
     forms: dict[str, LowForm] = {}
     for name in carried:
         forms[name] = _form(whole, name, limit)
         advance(whole.base.specs[name].nbytes)
-    rank = wanted.rank or best_rank(list(forms.values()), wanted.residual)
-    return _measured(forms, rank, _left_out(whole, rest, forms), targets)
+
+    def delta(name: str) -> Floats | None:
+        if name not in whole.composition.touched:
+            return None
+        advance(whole.base.specs[name].nbytes)
+        flat = collect(deltas(whole.packs, whole.composition, whole.base, name))
+        return flat.reshape(whole.base.specs[name].shape)
+
+    specs = whole.base.specs
+    experts = tuple(expert_forms(each, specs, delta, limit) for each in targets.parameters)
+    return forms, experts
 
 
 def _first_reason(rest: dict[str, str]) -> str:
@@ -123,16 +149,16 @@ def _split(whole: Sum) -> tuple[list[str], dict[str, str]]:
             change = "resized"
         spec = after or before
         assert spec is not None  # noqa: S101 - a touched tensor is on one side at least
-        kind = kind_of(name)
-        if can_carry(spec, kind, change):
+        if can_carry(spec, change):
             carried.append(name)
         else:
-            rest[name] = change if change != "changed" else _reason(spec, kind)
+            rest[name] = change if change != "changed" else _shown_kind(name)
     return carried, rest
 
 
-def _reason(spec: TensorSpec, kind: str) -> str:
-    return "bias" if spec.name.endswith(".bias") else kind
+def _shown_kind(name: str) -> str:
+    """What a message calls a tensor that is no matrix of numbers, which alone keeps it out."""
+    return "bias" if name.endswith(".bias") else kind_of(name)
 
 
 def _form(whole: Sum, name: str, limit: int) -> LowForm:
@@ -158,19 +184,27 @@ def _left_out(whole: Sum, rest: dict[str, str], forms: dict[str, LowForm]) -> tu
 
 
 def _measured(
-    forms: dict[str, LowForm], rank: int, left_out: tuple[LeftOut, ...], targets: PeftTargets
-) -> Lowered:
+    forms: dict[str, LowForm],
+    rank: int,
+    left_out: tuple[LeftOut, ...],
+    experts: tuple[ExpertForms, ...],
+) -> tuple[float, float | None, tuple[KindLoss, ...]]:
+    """What the rank loses of what is carried, of all that is changed, and by kind of tensor."""
     kinds: dict[str, list[LowForm]] = {}
+    counts: dict[str, int] = {}
+    several = {name: each.tensors for each in experts for name in each.named}
     for name, form in forms.items():
-        kinds.setdefault(kind_of(name), []).append(form)
+        kind = kind_of(name)
+        kinds.setdefault(kind, []).append(form)
+        counts[kind] = counts.get(kind, 0) + several.get(name, 1)
     losses = tuple(
-        KindLoss(kind, len(some), _residual(some, rank)) for kind, some in sorted(kinds.items())
+        KindLoss(kind, counts[kind], _residual(some, rank)) for kind, some in sorted(kinds.items())
     )
     residual = _residual(list(forms.values()), rank)
     share = sum(one.share or 0.0 for one in left_out)
     numbers = all(one.share is not None for one in left_out)
     total = sqrt(residual**2 * (1 - share) + share) if numbers else None
-    return Lowered(forms, rank, residual, total, losses, left_out, targets)
+    return residual, total, losses
 
 
 def _residual(forms: list[LowForm], rank: int) -> float:

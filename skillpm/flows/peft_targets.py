@@ -1,13 +1,15 @@
 """Which tensors of a base an adapter can hold, by PEFT's own rules, and whether PEFT loads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from skillpm.architecture.layout import ParameterPlace
 from skillpm.checkpoint.model import CONFIG, Checkpoint, read_small
 from skillpm.errors import GraftError
 from skillpm.flows.layout import ask_targets
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.fields import read_document
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,19 @@ class PeftTargets:
     """The module of each tensor that an adapter can hold, those that store [in, out], the refused.
 
     `modules` maps a tensor of the checkpoint to its module in the running model, `refused` one to
-    the reason why no adapter holds it.
+    the reason why no adapter holds it. `parameters` are those that an adapter holds for no module,
+    such as the experts of a mixture.
     """
 
     modules: Mapping[str, str]
     conv1d: frozenset[str]
     refused: Mapping[str, str]
+    parameters: tuple[ParameterPlace, ...] = ()
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The stored tensors of all parameters."""
+        return frozenset(name for each in self.parameters for name in each.stored)
 
 
 def find_targets(base: Checkpoint, tensors: list[str]) -> PeftTargets:
@@ -33,7 +42,14 @@ def find_targets(base: Checkpoint, tensors: list[str]) -> PeftTargets:
     )
     modules = {name: str(module) for name, (module, _) in answer["modules"].items()}
     conv1d = frozenset(name for name, (_, kind) in answer["modules"].items() if kind == "conv1d")
-    return PeftTargets(modules, conv1d, {n: str(r) for n, r in answer["refused"].items()})
+    parameters = tuple(
+        read_document(ParameterPlace, each, "PEFT's answer")
+        for _, each in sorted(answer["parameters"].items())
+    )
+    found = PeftTargets(modules, conv1d, {}, parameters)
+    refused = {**answer["refused"], **answer["reasons"]}
+    kept = {n: str(r) for n, r in refused.items() if n in tensors and n not in found.parts}
+    return replace(found, refused=kept)
 
 
 def check_loads(

@@ -15,6 +15,7 @@ from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
 from skillpm.resolver.patience import Patience
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
+from skillpm.spec.agreement import fact_differences
 from skillpm.spec.compat import clashes
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedBase, LockedGraft, LockedSkill, Lockfile
@@ -24,6 +25,9 @@ from skillpm.spec.project import ProjectFile
 from skillpm.spec.release import Release
 from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.packs import fetch_documents, load_pack
+
+_SHOWN = 12
+"""Reasons that one message lists."""
 
 
 @dataclass(frozen=True)
@@ -238,8 +242,28 @@ def check_set(manifests: Sequence[Manifest], weights: Mapping[SkillName, float])
     """Raise `ResolutionError` with every reason why these cannot be grafted together."""
     found = list(clashes(manifests, weights))
     if found:
-        listed = "\n".join(f"  {reason}" for reason in found[:12])
+        listed = "\n".join(f"  {reason}" for reason in found[:_SHOWN])
         raise ResolutionError(
             f"these packs cannot be grafted together:\n{listed}",
             hint="install one of them; `weight = 1` in skillpm.toml where a weight is the reason",
         )
+    check_facts(manifests)
+
+
+def check_facts(manifests: Sequence[Manifest]) -> None:
+    """Raise `ResolutionError` where packs state different facts of their architecture (ADR 31)."""
+    differences = list(fact_differences(manifests))
+    if differences:
+        listed = "\n".join(f"  {difference}" for difference in differences[:_SHOWN])
+        again = differences[0].second
+        raise ResolutionError(
+            f"these packs were made for different readings of the base:\n{listed}",
+            hint=f"pack `{again.skill}` again with one version of the library for both: "
+            f"`skillpm pack BASE TUNED --name {again.skill} --version …`",
+        )
+
+
+def check_facts_of(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
+    """As `check_facts`, for each set of a lock's packs that meet in one graft."""
+    for together in _meeting(lock, packs) if lock.graft.routed else [packs]:
+        check_facts([together[skill].manifest for skill in sorted(together)])

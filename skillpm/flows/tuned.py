@@ -9,8 +9,9 @@ from typing import Any
 from skillpm.adapters.adapter import Adapter, holds_adapter, holds_model, open_adapter
 from skillpm.adapters.config import CONFIG as ADAPTER
 from skillpm.adapters.experts import ExpertSum
-from skillpm.adapters.fit import fit, merge_keys
+from skillpm.adapters.fit import KnownNames, fit, merge_keys
 from skillpm.architecture.ask import ask_facts
+from skillpm.architecture.entries import TIE
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.adapted import Adapted, Factored
 from skillpm.delta.ports import Source
@@ -97,8 +98,7 @@ def _adapted_side(
             hint="name the base in full precision",
         )
     layout = ask_layout(adapter, reference.source, text)
-    tied = {} if layout else _known_ties(adapter, config)
-    fitted = fit(adapter, reference.source, config, layout=layout, tied=tied)
+    fitted = fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
     named = check_named_base(setting, adapter, reference, fitted.adapted)
     for note in fitted.notes:
         setting.say(f"note: {note}")
@@ -119,11 +119,13 @@ def _adapted_side(
     return Tuned(fitted.adapted, identity, files, request, scheme)
 
 
-def _known_ties(adapter: Adapter, config: Mapping[str, Any]) -> Mapping[str, str]:
-    """What the architecture ties, where no class can be asked.
+def _known_names(adapter: Adapter, config: Mapping[str, Any]) -> KnownNames:
+    """What is known of the class that the adapter was trained on, where it cannot be asked.
 
     Raises `GraftError` where nothing is known of it, and the adapter changes an embedding.
     """
+    named = adapter.config.model_class
+    config = {**config, "architectures": [named]} if named else config
     facts = ask_facts(config)
     shared = [name for name, module in adapter.keys.modules.items() if module.embedding]
     shared += [
@@ -137,7 +139,15 @@ def _known_ties(adapter: Adapter, config: Mapping[str, Any]) -> Mapping[str, str
             "whether another tensor shares its values cannot be told",
             hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
         )
-    return facts.tied
+    parts = {key: {TIE: False} for key, part in config.items() if _says_ties(part)}
+    for untied in ({TIE: False}, {TIE: False, **parts}):
+        if not ask_facts(merge_keys(config, untied)).tied:
+            return KnownNames(facts, untied if facts.tied else {})
+    return KnownNames(facts, {})
+
+
+def _says_ties(part: Any) -> bool:
+    return isinstance(part, dict) and TIE in part
 
 
 def _identify(setting: Setting, base: Identity, adapted: Adapted) -> Identity:

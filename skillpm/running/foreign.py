@@ -4,7 +4,7 @@ What a tokenizer replaces, splits and adds is data of a pack; regular expression
 ever, and its library can be made to abort. No check of such files is sound, so none is made here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,18 +108,38 @@ class ForeignModelFiles:
         self._layouts.end_session()
         return answer
 
-    def changed_settings(self, old: bytes, new: bytes, keys: Iterable[str]) -> frozenset[str]:
+    def changed_settings(
+        self, old: bytes, new: bytes, keys: Iterable[str], *, ignored: Iterable[str] = ()
+    ) -> frozenset[str]:
         """Of these keys, those by which transformers reads two configs differently.
 
-        Raises `ForeignWorkError` where one of the two cannot be read.
+        What it reads under the names `ignored` is not compared. Raises `ForeignWorkError` where
+        one of the two cannot be read.
         """
         session = self._sandbox.open({}, self.seconds)
         known = sorted(keys)
-        request = {"compare": [old.decode(), new.decode()], "keys": known}
+        texts = [old.decode(), new.decode()]
+        request = {"compare": texts, "keys": known, "ignored": sorted(ignored)}
         changed = _asked(session, request, "config").get("changed")
         if not isinstance(changed, list):
             raise _no_answer("config")
         return frozenset(known).intersection(key for key in changed if isinstance(key, str))
+
+    def needed_patches(
+        self, old: bytes, new: bytes, patch: bytes, fixed: Iterable[Sequence[str]]
+    ) -> list[dict[str, Any]]:
+        """Merge patches of a config that transformers reads as it reads another, the best first.
+
+        `patch` is what the two files differ in; the paths `fixed` stay in it. Raises
+        `ForeignWorkError` where a config cannot be read.
+        """
+        session = self._sandbox.open({}, self.seconds)
+        texts = [old.decode(), new.decode(), patch.decode()]
+        request = {"reduce": texts, "fixed": [list(path) for path in fixed]}
+        patches = _asked(session, request, "config").get("patches")
+        if not isinstance(patches, list) or not all(isinstance(p, dict) for p in patches):
+            raise _no_answer("config")
+        return patches
 
     def _open(self, folder: Path) -> SandboxSession:
         return self._sandbox.open(small_files(folder), self.seconds)

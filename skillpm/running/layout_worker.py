@@ -7,7 +7,7 @@ Requests: `{"layout": …}` answers a `ModelLayout`; `{"targets": …}` says whi
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,21 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return _layout(config, specs, request["layout"])
     model = _build(_classes(config, None, None)[0], config, specs)
     if "targets" in request:
-        names = Stored(model, specs).of_checkpoint(request["targets"])
-        return peft_targets.adaptable(model, names, _kind)
+        stored = Stored(model, specs)
+        found = peft_targets.adaptable(model, stored.of_checkpoint(request["targets"]), _kind)
+        modules = [module for module, _ in found["modules"].values()]
+        left = [name for name in found["refused"] if name in specs]
+        return found | peft_targets.targeted(model, modules, stored.parameters(left, _kind))
     return peft_targets.load(model, request["load"]["config"], request["load"]["tensors"])
 
 
 def _classes(config: Any, named: str | None, task: str | None) -> list[type]:
-    """The classes that an adapter may have been trained on, the likeliest first."""
+    """The classes of this config that an adapter may have been trained on, the likeliest first."""
     table = getattr(modeling_auto, _TASKS.get(task or "", ""), {})
     names = [named, *(config.architectures or ())[:1], table.get(config.model_type)]
     found = [getattr(transformers, name, None) for name in names if isinstance(name, str)]
-    classes = [each for each in found if isinstance(each, type) and _is_model(each)]
+    models: list[Any] = [each for each in found if isinstance(each, type) and _is_model(each)]
+    classes: list[type] = [each for each in models if isinstance(config, each.config_class or ())]
     if not classes:
         mapping: Any = AutoModel._model_mapping  # noqa: SLF001 - what it would choose
         classes = [mapping[type(config)]]
@@ -204,6 +208,7 @@ class Stored:
     """The names of a model's tensors in a checkpoint, by the rules that transformers loads with."""
 
     def __init__(self, model: Any, specs: Mapping[str, TensorSpec]) -> None:
+        self._model = model
         self._state = model.state_dict()
         self._prefix = model.base_model_prefix
         mapping = get_model_conversion_mapping(model)
@@ -231,6 +236,25 @@ class Stored:
         for name in names:
             target, pattern = self._names.get(name) or self._target(name)
             found[name] = target if pattern is None and target in self._state else None
+        return found
+
+    def parameters(
+        self, names: list[str], kind_of: Callable[[Any], str]
+    ) -> dict[str, list[list[str]]]:
+        """The parameters of no linear layer that stored tensors are, or are parts of.
+
+        Each with its stored parts, as in `ModelLayout.fused`: one list of one tensor where it is
+        stored as it is, none where they cannot be told apart.
+        """
+        found: dict[str, list[list[str]]] = {}
+        for name in names:
+            target, pattern = self._names.get(name) or self._target(name)
+            if target not in self._state or self._state[target].dim() not in (2, 3):
+                continue
+            if pattern is not None:
+                found[target] = self.of_model({target})[1].get(target, [])
+            elif kind_of(self._model.get_submodule(target.rpartition(".")[0])) == "other":
+                found[target] = [[name]]
         return found
 
     def of_model(self, wanted: set[str]) -> tuple[dict[str, str], dict[str, list[list[str]]]]:

@@ -19,6 +19,7 @@ except ImportError:  # an install without it
 
 RANK = 8
 _KINDS = ("linear", "conv1d")
+_REFUSALS = (ValueError, TypeError, KeyError, AttributeError, RuntimeError)
 
 
 def adaptable(
@@ -33,7 +34,7 @@ def adaptable(
         if target is None:
             refused[name] = "no tensor of its own in the running model"
         elif part != "weight" or kind not in _KINDS:
-            refused[name] = f"a {kind}" if kind not in (*_KINDS, "other") else "no linear layer"
+            refused[name] = kind if kind not in (*_KINDS, "other") else "no linear layer"
         elif is_bypassed(model, module):
             refused[name] = "read by torch's attention itself, so that an adapter has no effect"
         else:
@@ -68,10 +69,14 @@ def _problem(model: Any, modules: list[str]) -> str | None:
     config = {"peft_type": "LORA", "r": RANK, "target_modules": modules}
     try:
         wrapped = _wrap(model, config)
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as problem:
-        return f"PEFT refuses it: {str(problem).splitlines()[0][:200]}"
+    except _REFUSALS as problem:
+        return _refusal(problem)
     wrapped.unload()
     return None
+
+
+def _refusal(problem: Exception) -> str:
+    return f"PEFT refuses it: {(str(problem).splitlines() or ['no reason given'])[0][:200]}"
 
 
 def _wrap(model: Any, config: Mapping[str, Any]) -> Any:
@@ -100,6 +105,39 @@ def parameters(model: Any, config: Mapping[str, Any]) -> dict[str, dict[str, Any
             }
     wrapped.unload()
     return found
+
+
+def targeted(
+    model: Any, modules: list[str], stored: Mapping[str, list[list[str]]]
+) -> dict[str, dict[str, Any]]:
+    """The parameters that PEFT adapts beside these modules: `parameters`, by their names.
+
+    Each has the adapter's module, its experts, whether they are stored as [out, in], and its
+    stored parts. `reasons` says why a parameter is not adapted.
+    """
+    wanted = [name for name, parts in stored.items() if parts]
+    joined = "a part of a parameter that transformers joins in a way that factors cannot follow"
+    reasons = {name: joined for name in stored if name not in wanted}
+    found: dict[str, dict[str, Any]] = {}
+    for name in wanted:
+        keys = {"r": RANK, "target_modules": [], "target_parameters": [name]}
+        try:
+            parameters(model, keys)
+        except _REFUSALS as problem:
+            reasons[name] = _refusal(problem)
+    keys = {"r": RANK, "target_modules": modules, "target_parameters": sorted(
+        name for name in wanted if name not in reasons
+    )}  # fmt: skip
+    for module, each in parameters(model, keys).items() if keys["target_parameters"] else ():
+        name = each["tensor"]
+        found[name] = {**each, "module": module, "parts": stored[name]}
+    lost = {name: "PEFT leaves it out" for name in wanted if name not in {*found, *reasons}}
+    parts = {
+        part: reason
+        for name, reason in {**reasons, **lost}.items()
+        for part in (tensor for group in stored[name] for tensor in group)
+    }
+    return {"parameters": found, "reasons": parts}
 
 
 def load(

@@ -1,21 +1,21 @@
 """The worker of `running.foreign`: tokenizers and configs of strangers, read inside the sandbox.
 
-Requests: `{"load": null}`, `{"text": TEXT, "most": COUNT or null}` and
-`{"compare": [OLD, NEW], "keys": [KEY]}`.
+Requests: `{"load": null}`, `{"text": TEXT, "most": COUNT or null}`,
+`{"compare": [OLD, NEW], "keys": [KEY], "ignored": [KEY]}` and
+`{"reduce": [OLD, NEW, PATCH], "fixed": [[KEY]]}`.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer
 
+from skillpm.running.config_meaning import changed_keys, needed_patch
 from skillpm.sandbox.worker import Handler
 
 LONGEST = 1 << 18
 """Tokens of a text."""
-_STAMPS = frozenset({"transformers_version", "_name_or_path"})
-"""What a config says of how it was saved."""
 _FACTS = ("pad_token_id", "eos_token_id", "sep_token_id", "model_max_length")
 
 
@@ -34,7 +34,12 @@ class _TokenizerHandler:
             self._tokenizer = AutoTokenizer.from_pretrained(Path.cwd(), trust_remote_code=False)
             return {name: getattr(self._tokenizer, name, None) for name in _FACTS}
         if "compare" in request:
-            return {"changed": _changed(request["compare"], request["keys"])}
+            keys, ignored = request["keys"], request["ignored"]
+            return {"changed": changed_keys(request["compare"], keys, ignored)}
+        if "reduce" in request:
+            before, after, patch = map(json.loads, request["reduce"])
+            fixed = [tuple(path) for path in request["fixed"]]
+            return {"patches": needed_patch(before, after, patch, fixed)}
         return {"ids": self._ids(request["text"], request["most"])}
 
     def _ids(self, text: str, most: int | None) -> list[int]:
@@ -43,31 +48,3 @@ class _TokenizerHandler:
         if len(ids) > LONGEST:
             raise ValueError(f"its tokenizer makes {len(ids)} tokens of {len(text)} characters")
         return ids
-
-
-def _changed(configs: tuple[str, str], keys: list[str]) -> list[str]:
-    """The keys by which transformers reads two configs differently.
-
-    A key that is read into another (`rope_theta` into `rope_parameters`) is in neither reading: it
-    changes something where a setting differs that no other of the keys accounts for.
-    """
-    before, after = map(_read, configs)
-    absent = object()
-    differing = {
-        key
-        for key in before.keys() | after.keys()
-        if before.get(key, absent) != after.get(key, absent)
-    }
-    elsewhere = differing - set(keys) - _STAMPS
-    return [
-        key
-        for key in keys
-        if key in differing or (elsewhere and key not in before and key not in after)
-    ]
-
-
-def _read(text: str) -> dict[str, Any]:
-    plain = json.loads(text)
-    kind = str(plain.pop("model_type", ""))
-    settings: dict[str, Any] = AutoConfig.for_model(kind, **plain).to_dict()
-    return settings

@@ -162,10 +162,12 @@ class SideFile(Document):
 class ArchitectureFacts(Document):
     """What the architecture says of itself: asked of `library` when the pack was made.
 
-    `tied` maps a tensor to the tensor whose values it shares, `names` a name in the running model
-    to the name in the checkpoint; a `*` stands for the number of a layer. `config_keys` are the
-    keys of `config.json` that the config class declares, those of a part with a dot
-    (`text_config.hidden_size`). `library` is the library and its version, null where the
+    `tied` maps a tensor to the tensor whose values it shares, `names` a module or tensor of the
+    running model to its name in older checkpoints, and that to a still older one where there is
+    one; a `*` stands for a number, and no two names have the same older one, so that it holds both
+    ways. What is converted on loading (experts that make one tensor) is no renaming.
+    `config_keys` are the keys of `config.json` that the config class declares, those of a part with
+    a dot (`text_config.hidden_size`). `library` is the library and its version, null where the
     architecture is unknown: then all are empty, and no key of `config.json` may change.
     """
 

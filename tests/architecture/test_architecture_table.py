@@ -4,6 +4,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from skillpm.architecture import ask
 from skillpm.architecture.ask import ask_facts
@@ -18,6 +19,9 @@ LLAVA = {
     "tie_word_embeddings": True,
     "text_config": {"model_type": "qwen2"},
 }
+
+GEMMA = {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]}
+OF_TEXT = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
 
 
 @pytest.fixture
@@ -91,6 +95,19 @@ def test_every_architecture_of_the_table_is_there(fresh: ArchitectureTable) -> N
             {},
         ),
         ({"model_type": "bert", "architectures": ["BertModel"]}, {}),
+        ({**LLAVA, "tie_word_embeddings": False}, {}),
+        ({**LLAVA, "tie_word_embeddings": None}, {}),
+        (
+            {
+                **LLAVA,
+                "tie_word_embeddings": None,
+                "text_config": {"model_type": "qwen2", "tie_word_embeddings": True},
+            },
+            OF_TEXT,
+        ),
+        ({**LLAVA, "tie_word_embeddings": False, "text_config": {"model_type": "gemma"}}, OF_TEXT),
+        ({**GEMMA, "text_config": {"tie_word_embeddings": False}}, OF_TEXT),
+        ({**GEMMA, "tie_word_embeddings": False}, {}),
         ({"model_type": "llama", "architectures": [["x"]], "tie_word_embeddings": True}, {}),
     ],
 )
@@ -109,7 +126,9 @@ def test_a_part_has_the_keys_of_the_class_that_the_config_names(
     assert {"image_seq_length", "text_config.sliding_window", "vision_config.patch_size"} <= keys
     assert not {"text_config", "vision_config", "text_config.mlp_bias"} & keys
     assert facts.tied == {"lm_head.weight": "model.language_model.embed_tokens.weight"}
-    assert facts.names["model.language_model"] == "language_model"
+    projection = "language_model.layers.*.self_attn.q_proj"
+    older = projection.replace("language_model.", "language_model.model.")
+    assert facts.names[f"model.{projection}"] == older
     check_config_patch({"text_config": {"vocab_size": 9}}, facts.config_keys, "it")
     assert sorted(facts.config_keys) == facts.config_keys
 
@@ -147,3 +166,19 @@ def test_no_declared_key_that_holds_a_number_is_refused() -> None:
     for entry in shipped_table().architectures.values():
         for key in entry.keys:
             assert refusal_of(key, 1) is None or key in ("use_mambapy", "architectures")
+
+
+@pytest.mark.parametrize("said", [
+    {}, {"tie_word_embeddings": True}, {"tie_word_embeddings": False},
+    {"text_config": {"tie_word_embeddings": True}},
+    {"tie_word_embeddings": False, "text_config": {"tie_word_embeddings": True}},
+    {"tie_word_embeddings": True, "text_config": {"tie_word_embeddings": False}},
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["llava", "gemma3", "qwen2_vl", "qwen2_5_vl"])
+def test_a_model_ties_where_its_class_says_so_of_config_and_part(
+    kind: str, said: dict[str, Any], no_library: None, no_process: None
+) -> None:
+    config: Any = CONFIG_MAPPING[kind]
+    (model,) = (name for name in shipped_table().architectures[kind].tied if "Conditional" in name)
+    plain = {"model_type": kind, "architectures": [model], **said}
+    assert bool(ask_facts(plain).tied) is bool(config(**said).tie_word_embeddings)

@@ -1,15 +1,14 @@
 """What a pack may change in configs, from `pack` to `probe`, and what no command obeys."""
 
-import io
 import json
 import resource
 import shutil
-import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from changed_packs import written
 from skillpm_world import World, snapshot
 from tiny_learners import Learners
 
@@ -60,34 +59,6 @@ def forged(pack: Path, path: Path, name: str, patch: dict[str, Any], *more: str)
         if layer.media_type != oci.FILE_TYPE or str(layer.digest) in kept
     ]
     return written(path, opened.image_bytes, manifest, [*layers, (oci.FILE_TYPE, data)])
-
-
-def written(
-    path: Path, image_bytes: bytes, manifest: dict[str, Any], layers: list[tuple[str, bytes]]
-) -> Path:
-    """Sign changed parts again: a pack file that is consistent with itself."""
-
-    def described(media: str, data: bytes) -> dict[str, Any]:
-        return {"mediaType": media, "digest": str(Digest.of(data)), "size": len(data)}
-
-    config = json.dumps(manifest).encode()
-    image = json.loads(image_bytes)
-    image["config"] = described(image["config"]["mediaType"], config)
-    image["layers"] = [described(media, data) for media, data in layers]
-    image_data = json.dumps(image).encode()
-    entry = described(oci.MANIFEST_TYPE, image_data)
-    entry["annotations"] = {"org.opencontainers.image.ref.name": manifest["version"]}
-    index = {"schemaVersion": 2, "manifests": [entry]}
-    files = {f"blobs/sha256/{Digest.of(b).hex}": b for b in (config, image_data)}
-    files |= {f"blobs/sha256/{Digest.of(data).hex}": data for _, data in layers}
-    files |= {"index.json": json.dumps(index).encode()}
-    files |= {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name in sorted(files):
-            info = tarfile.TarInfo(name)
-            info.size = len(files[name])
-            tar.addfile(info, io.BytesIO(files[name]))
-    return path
 
 
 @pytest.mark.parametrize(("name", "key"), CASES)

@@ -1,0 +1,105 @@
+"""Exports where a name says little: projections beside embeddings, experts, routers."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from skillpm_world import World
+from tiny_adapters import put_on
+from tiny_models import save
+from transformers import AlbertConfig, AlbertForMaskedLM, ElectraConfig, ElectraForMaskedLM
+
+from benchmarks.conformance.architectures import ARCHITECTURES, IDS, Architecture
+
+_SMALL = {
+    "vocab_size": 96, "embedding_size": 16, "hidden_size": 32, "intermediate_size": 64,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 64,
+}  # fmt: skip
+_TEXT = {"input_ids": IDS}
+FACTORISED = {
+    "Electra": (ElectraForMaskedLM, ElectraConfig, ["embeddings_project", "dense", "query"]),
+    "Albert": (AlbertForMaskedLM, AlbertConfig, ["embedding_hidden_mapping_in", "query", "ffn"]),
+}
+
+
+def architecture_of(name: str) -> Architecture:
+    if name not in FACTORISED:
+        return ARCHITECTURES[name]
+    kind, config, _ = FACTORISED[name]
+    return Architecture(name, kind, lambda: config(**_SMALL), _TEXT)
+
+
+def tuned_by(base: Path, architecture: Architecture, folder: Path, **lora: Any) -> Path:
+    """What PEFT merges of an adapter whose every trained tensor was moved."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = get_peft_model(architecture.load(base), LoraConfig(r=4, lora_alpha=8, **lora))
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        model.save_pretrained(str(folder))
+    return folder
+
+
+def check_export(world: World, architecture: Architecture, base: Path, tuned: Path) -> Any:
+    """The exported adapter computes in PEFT what the graft computes; what `export` answers."""
+    path = world.pack((base, tuned), "acme/skill", "1.0.0")
+    world.init(base)
+    world.ask("install", path)
+    world.graft_root()
+    done = world.ask("export", "acme/skill", "--format", "peft", world.folder / "exported")
+    before = architecture.compute(architecture.load(base))
+    wanted = architecture.compute(architecture.load(world.project / "graft"))
+    given = architecture.compute(put_on(architecture.load(base), world.folder / "exported"))
+    moves = (wanted - before).abs().max()
+    assert moves > 1e-3
+    assert (given - wanted).abs().max() < 1e-3 * moves
+    return done
+
+
+@pytest.mark.parametrize("name", FACTORISED)
+def test_a_projection_of_embeddings_is_a_linear_layer_by_its_class(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    architecture = architecture_of(name)
+    base = save(architecture.make(), tmp_path / "base")
+    targets = FACTORISED[name][2]
+    tuned = tuned_by(base, architecture, tmp_path / "adapter", target_modules=targets)
+    done = check_export(world, architecture, base, tuned)
+    assert done["left_out"] == []
+
+
+@pytest.mark.parametrize(("name", "lora"), [
+    ("Qwen3-MoE", {"target_modules": "all-linear"}),
+    ("Mixtral", {"target_modules": "all-linear"}),
+    ("gpt-oss", {"target_modules": ["q_proj"], "target_parameters": [
+        "mlp.experts.gate_up_proj", "mlp.experts.down_proj"]}),
+    ("Mixtral", {"target_modules": [], "target_parameters": ["mlp.experts.down_proj"]}),
+])  # fmt: skip
+def test_experts_are_exported_as_parameters_that_peft_loads(
+    world: World, tmp_path: Path, name: str, lora: dict[str, Any]
+) -> None:
+    architecture = ARCHITECTURES[name]
+    base = save(architecture.make(), tmp_path / "base")
+    tuned = tuned_by(base, architecture, tmp_path / "adapter", **lora)
+    done = check_export(world, architecture, base, tuned)
+    assert done["left_out"] == []
+    assert done["rank"] == 8
+
+
+def test_one_expert_of_a_full_fine_tune_is_exported_and_the_others_stay(
+    world: World, tmp_path: Path
+) -> None:
+    architecture = ARCHITECTURES["Qwen3-MoE"]
+    base = save(architecture.make(), tmp_path / "base")
+    model = architecture.load(base)
+    with torch.no_grad():
+        model.model.layers[0].mlp.experts.down_proj[1] += 0.1 * torch.randn(32, 16)
+        model.model.layers[1].mlp.gate.weight += 0.1 * torch.randn(4, 32)
+    done = check_export(world, architecture, base, save(model, tmp_path / "tuned"))
+    assert sum(each["tensors"] for each in done["kinds"]) == 2

@@ -1,0 +1,88 @@
+"""Packs that state different facts of the architecture are never grafted together."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from changed_packs import with_facts
+from skillpm_world import World
+from tiny_models import Models
+
+from skillpm.flows import solve
+
+OLDER = "transformers 5.0.0"
+TIED = {"lm_head.weight": "model.embed_tokens.weight"}
+
+
+@pytest.fixture
+def pair(world: World, models: Models) -> tuple[Path, Path]:
+    """Two packs of one base; the base's project is the current one."""
+    first, second = models.tuned("mlp"), models.tuned("attn", seed=2)
+    world.init(first[0])
+    return world.pack(first, "acme/first", "1.0.0"), world.pack(second, "acme/second", "1.0.0")
+
+
+def changed(world: World, pack: Path, **facts: Any) -> Path:
+    return with_facts(pack, world.folder / "changed.skillpack", library=OLDER, **facts)
+
+
+@pytest.mark.parametrize("facts", [{"tied": TIED}, {"names": {"model.norm.weight": "norm.weight"}}])
+def test_install_and_lock_refuse_them_by_name(
+    world: World, pair: tuple[Path, Path], facts: dict[str, Any]
+) -> None:
+    other = changed(world, pair[1], **facts)
+    before = world.file.read_text()
+    said = world.fail("install", pair[0], other, code=4, kind="resolution")
+    ((field, stated),) = facts.items()
+    assert f"`architecture_facts.{field}.{min(stated)}`" in said
+    assert OLDER in said
+    assert "skillpm pack BASE TUNED" in said
+    assert world.file.read_text() == before
+    world.ask("install", pair[0])
+    world.ask("publish", other)
+    world.fail("install", "acme/second", code=4, kind="resolution")
+    world.file.write_text(world.file.read_text() + '"acme/second" = "*"\n')
+    assert "architecture_facts" in world.fail("lock", code=4, kind="resolution")
+    assert world.installed() == {"acme/first": "1.0.0"}
+
+
+def test_another_version_with_the_same_answer_is_no_conflict(
+    world: World, pair: tuple[Path, Path]
+) -> None:
+    world.ask("install", pair[0], changed(world, pair[1]))
+    assert set(world.installed()) == {"acme/first", "acme/second"}
+    world.graft_root()
+
+
+def test_a_routed_set_never_meets_and_a_graft_of_one_is_made(
+    world: World, pair: tuple[Path, Path]
+) -> None:
+    world.file.write_text(world.file.read_text() + '\n[graft]\nmode = "routed"\n')
+    world.ask("install", pair[0], changed(world, pair[1], tied=TIED))
+    world.graft_root("--only", "acme/second")
+    said = world.fail("graft", "--only", "acme/second", "--only", "acme/first", code=4,
+                      kind="resolution")  # fmt: skip
+    assert "architecture_facts.tied" in said
+
+
+def test_a_graft_of_an_older_lock_takes_neither_side(
+    world: World, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(solve, "fact_differences", lambda _manifests: iter(()))
+        world.ask("install", pair[0], changed(world, pair[1], tied=TIED))
+    said = world.fail("graft", code=4, kind="resolution")
+    assert "architecture_facts.tied" in said
+    assert not (world.project / "graft").exists()
+    assert set(world.installed()) == {"acme/first", "acme/second"}
+
+
+def test_a_pack_is_not_cut_on_top_of_one_that_states_other_facts(
+    world: World, models: Models, pair: tuple[Path, Path]
+) -> None:
+    lower = changed(world, pair[0], tied=TIED)
+    target = world.folder / "over.skillpack"
+    asked = ("--name", "acme/over", "--version", "1.0.0", "-o", target, "--over", lower)
+    said = world.fail("pack", *models.tuned("attn", seed=2), *asked, code=4, kind="resolution")
+    assert "`acme/first`" in said
+    assert not target.exists()
