@@ -1,12 +1,12 @@
 """Releases as rows: what is stored of a pack, and what an index says of it again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from unicodedata import normalize
 
-from sqlalchemy import Row, Select, Text, select, type_coerce
+from sqlalchemy import Select, Text, select, type_coerce
 
 from registry.tables import release, skill
 from skillpm.errors import SpecError
@@ -79,7 +79,7 @@ def skill_of(row: Any, words: Words) -> SkillName:
     return words.skill(f"{text_of(row.namespace)}/{text_of(row.name)}")
 
 
-def release_of(row: Row[Any], words: Words) -> Release:
+def release_of(row: Sequence[Any], words: Words) -> Release:
     """A row of `listed` as the vocabulary has it; raises `SpecError` where it holds no such.
 
     Costs some 10 µs: a resolution reads thousands of rows.

@@ -56,6 +56,7 @@ def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked
     skillpm audit --format cyclonedx --output bom.cdx.json
     skillpm audit --graft ./served --advisories ./advisories
     """
+    from skillpm.files.output import check_output
     from skillpm.flows.audit import audit as flow
 
     if state.json and format_ not in (None, "json") and asked["output"] is None:
@@ -63,6 +64,9 @@ def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked
             f"`--json` and `--format {format_}` are two documents, and stdout takes one",
             hint=f"`skillpm audit --json --format {format_} --output FILE`",
         )
+    if asked["output"] is not None:
+        asked["output"] = asked["output"].expanduser()
+        check_output(asked["output"])
     setting = make_setting(state)
     report = flow(setting, asked["grafts"], asked["advisories"])
     level = fail_on or report.fail_on
@@ -82,7 +86,7 @@ def _emit(
         from skillpm.journal.atomic import write_atomic
 
         text = json.dumps(_document(setting, report, format_ or "json"), indent=2, sort_keys=True)
-        write_atomic(output.expanduser(), f"{text}\n".encode())
+        write_atomic(output, f"{text}\n".encode())
         state.say(f"wrote {output}")
     if state.json or (format_ == "json" and output is None):
         emit_json(_plain(report.audited))

@@ -47,7 +47,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     skillpm inspect acme-math-1.0.0.skillpack
     skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
-    from skillpm.archive.writer import check_output
+    from skillpm.files.output import check_output
     from skillpm.flows.verify import inspect_pack
     from skillpm.verification.claims import claims_of
 

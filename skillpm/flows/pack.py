@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.architecture.ask import ask_facts
-from skillpm.archive.writer import check_output, staged_name, write_archive
+from skillpm.archive.writer import write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
@@ -14,6 +14,7 @@ from skillpm.delta.match import Pair, pair_up
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
+from skillpm.files.output import check_output, staged_path
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.begin import tidy
 from skillpm.flows.compose import composed_identity, opened, total_bytes
@@ -161,7 +162,7 @@ def _prove(against: Against, cut: Cut, result_root: Digest) -> None:
 def _write(setting: Setting, request: Request, manifest: Manifest, cut: Cut) -> Packed:
     image, blobs = build_image(request, manifest, cut)
     path = _output(request)
-    with staged_beside(setting.home, staged_name(path)):
+    with staged_beside(setting.home, staged_path(path)):
         digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
     return Packed(manifest, path, digest, path.stat().st_size)
 
