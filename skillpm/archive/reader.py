@@ -13,6 +13,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
+from skillpm.spec.words import counted
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def open_pack(path: Path) -> PackFile:
     main = [entry for entry in layout.entries if "subject" not in layout.documents[entry.digest][1]]
     if len(main) != 1 or len(layout.documents) != len(layout.entries):
         raise SpecError(
-            f"`{path}` holds {len(main)} packs; expected exactly one",
+            f"`{path}` holds {counted(len(main), 'pack')}; expected exactly one",
             hint=f"a bundle is installed by `skillpm install --from {path}`",
         )
     pack = pack_of(layout, main[0])

@@ -10,6 +10,7 @@ from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.audit.findings import Audited, Finding
@@ -133,7 +134,7 @@ def _show(audited: "Audited", level: "Level") -> None:
         rows = [(one.level, one.code, one.skill or "-", one.message) for one in shown]
         emit_table(rows, ("level", "code", "skill", "finding"))
     hidden = len(audited.findings) - len(shown)
-    parts = [f"{audited.checked} checks, {len(shown)} findings"]
+    parts = [f"{counted(audited.checked, 'check')}, {counted(len(shown), 'finding')}"]
     if hidden:
         parts.append(f"{hidden} below `{level}` hidden (`--fail-on low` shows them)")
     if audited.ignored:
