@@ -16,14 +16,14 @@ def leave_interrupted(*, as_json: bool = False, sentence: str = SENTENCE) -> NoR
 
     For moments in which the command line is not there yet, or not any more.
     """
+    text = f"error: {sentence}\n"
+    if as_json:
+        error = f'{{"kind": "interrupted", "message": "{sentence}", "hint": null}}'
+        text = f'{{"schema_version": 1, "error": {error}}}\n'
     with suppress(OSError, ValueError, AttributeError):
-        if as_json:
-            error = f'{{"kind": "interrupted", "message": "{sentence}", "hint": null}}'
-            sys.stdout.write(f'{{"schema_version": 1, "error": {error}}}\n')
-        else:
-            sys.stderr.write(f"error: {sentence}\n")
         sys.stdout.flush()
-        sys.stderr.flush()
+    with suppress(OSError):
+        os.write(1 if as_json else 2, text.encode())
     os._exit(INTERRUPTED)
 
 
