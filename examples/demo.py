@@ -37,7 +37,8 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         console.print(
-            "\ninterrupted; `make demo` goes on with the models that are finished", markup=False
+            "\nerror: interrupted\n\nhint: `make demo` goes on with the models that are finished",
+            markup=False,
         )
         return INTERRUPTED
 

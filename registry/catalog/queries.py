@@ -149,7 +149,7 @@ class Catalog:
                         f"a question has more than {ROWS_LIMIT} releases, or {TEXT_LIMIT} "
                         "characters, for an answer"
                     )
-                found.append(release_of(row, words))
+                found.append(release_of(tuple(row), words))
         return found
 
     @contextmanager

@@ -22,6 +22,7 @@ from skillpm.files.errors import (
     UnwritableFileError,
     WrongKindError,
 )
+from skillpm.files.locking import open_lock_file
 
 LOCK = "registry.lock"
 TMP = "tmp"
@@ -86,7 +87,7 @@ def locked(folder: Path, patience: float) -> Iterator[None]:
     Waits `patience` seconds for another holder, then raises `RegistryBusyError` naming it.
     """
     with write_errors(folder), RegistryFolder.open(folder) as opened:
-        lock = opened.lock_file(LOCK)
+        lock = open_lock_file(opened, LOCK, mode=opened.access().file)
     try:
         with write_errors(folder):
             _acquire(folder, lock, time.monotonic() + patience)

@@ -21,6 +21,7 @@ from skillpm.delta.ports import Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest_parts import ArchitectureFacts
+from skillpm.spec.words import counted
 
 _CLASSES = "architectures"
 _WHOLE = ("id2label", "label2id")
@@ -212,8 +213,8 @@ def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[s
     for part in parts:
         if not target.swapped or len(part) != target.experts:
             raise GraftError(
-                f"`{target.tensor}` is made of {len(part)} tensors of the base, in an order that "
-                "an adapter's factors cannot be cut to",
+                f"`{target.tensor}` is made of {counted(len(part), 'tensor')} of the base, in an "
+                "order that an adapter's factors cannot be cut to",
                 hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
             )
         rows = fitting.base.specs[part[0]].shape[0]

@@ -15,6 +15,7 @@ from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
 from skillpm.spec.parts import WEIGHTS_LIMIT
 from skillpm.spec.sidefiles import size_limit
+from skillpm.spec.words import counted
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def open_pack(path: Path) -> PackFile:
     main = [entry for entry in layout.entries if "subject" not in layout.documents[entry.digest][1]]
     if len(main) != 1 or len(layout.documents) != len(layout.entries):
         raise SpecError(
-            f"`{path}` holds {len(main)} packs; expected exactly one",
+            f"`{path}` holds {counted(len(main), 'pack')}; expected exactly one",
             hint=f"a bundle is installed by `skillpm install --from {path}`",
         )
     pack = pack_of(layout, main[0])

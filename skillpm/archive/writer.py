@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from skillpm.archive.layout import BLOBS, INDEX_FILE, LAYOUT, LAYOUT_FILE, index_of
 from skillpm.errors import DigestMismatchError, StateError
+from skillpm.files.output import staged_path
 from skillpm.journal.atomic import sync_folder
 from skillpm.journal.owner import is_alive
 from skillpm.spec.bundle import BUNDLE_TYPE
@@ -53,7 +54,7 @@ def write_bundle(
 
 def write_layout(path: Path, contents: Mapping[str, Path | bytes]) -> None:
     """Write a tar of these entries to `path` in one rename. Raises `StateError`."""
-    staged = staged_name(path)
+    staged = staged_path(path)
     _sweep(path)
     try:
         with staged.open("xb") as file:
@@ -67,33 +68,6 @@ def write_layout(path: Path, contents: Mapping[str, Path | bytes]) -> None:
     finally:
         with suppress(OSError):
             staged.unlink(missing_ok=True)
-
-
-def staged_name(path: Path) -> Path:
-    """Where this process writes what is to become `path`."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-
-def check_output(path: Path) -> None:
-    """Raise `StateError` unless a file can be written at `path`: one is made beside it, and goes.
-
-    For the beginning of a command that works for long before it writes.
-    """
-    if path.is_dir():
-        raise StateError(
-            f"`{path}` is a folder; expected the name of a file",
-            hint=f"name a file in it: `{path / 'NAME'}`",
-        )
-    staged = staged_name(path)
-    try:
-        staged.open("xb").close()
-        staged.unlink()
-    except OSError as problem:
-        absent = not path.parent.exists()
-        raise StateError(
-            f"`{path}` cannot be written: {problem.strerror}",
-            hint=f"`mkdir -p {path.parent}`" if absent else "name another file",
-        ) from problem
 
 
 def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]) -> int:

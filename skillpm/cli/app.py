@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -28,13 +29,12 @@ from skillpm.cli import (
     storage,
     streams,
 )
+from skillpm.cli.interrupts import INTERRUPTED, SENTENCE
 from skillpm.cli.output import emit_lines, report
 from skillpm.cli.settings import color_of
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
 from skillpm.version import __version__
-
-INTERRUPTED = 130
 
 
 class InterruptedCommandError(SkillpmError):
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     state = State()
     streams.open_missing()
     try:
-        with _terminated_as_interrupted():
+        with _terminated_as_interrupted(state):
             sys.exit(_run(arguments, state))
     except BrokenPipeError:
         streams.discard_stdout()
@@ -91,16 +91,30 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: it cleans up after itself."""
+def _terminated_as_interrupted(state: State) -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: it cleans up after itself.
+
+    That there was a signal is remembered: a library that is interrupted while it is imported may
+    raise an error of its own instead. A Ctrl-C that the parent had ignored stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        state.interrupted = True
+        signal.default_int_handler(number, frame)
+
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if number == signal.SIGTERM or signal.getsignal(number) is signal.default_int_handler
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str], state: State) -> int:
@@ -115,9 +129,11 @@ def _run(arguments: list[str], state: State) -> int:
         emit_lines(problem.ctx.get_help() if problem.ctx else "", err=True)
         return 2
     except Exception as problem:  # noqa: BLE001 - the one place where every failure ends
+        if state.interrupted and not isinstance(problem, BrokenPipeError):
+            return _fail(InterruptedCommandError(SENTENCE), arguments, state)
         return _fail(_translated(problem), arguments, state)
     except KeyboardInterrupt:
-        return _fail(InterruptedCommandError("interrupted; nothing is half done"), arguments, state)
+        return _fail(InterruptedCommandError(SENTENCE), arguments, state)
     return 0
 
 
@@ -150,7 +166,7 @@ def _translated(problem: Any) -> SkillpmError:
     if isinstance(problem, SkillpmError):
         return problem
     if isinstance(problem, click.Abort):
-        return InterruptedCommandError("interrupted; nothing is half done")
+        return InterruptedCommandError(SENTENCE)
     if isinstance(problem, click.ClickException):
         context = getattr(problem, "ctx", None)
         hint = f"`{context.command_path} --help`" if context else None

@@ -10,6 +10,7 @@ from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.audit.findings import Audited, Finding
@@ -56,6 +57,7 @@ def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked
     skillpm audit --format cyclonedx --output bom.cdx.json
     skillpm audit --graft ./served --advisories ./advisories
     """
+    from skillpm.files.output import check_output
     from skillpm.flows.audit import audit as flow
 
     if state.json and format_ not in (None, "json") and asked["output"] is None:
@@ -63,6 +65,9 @@ def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked
             f"`--json` and `--format {format_}` are two documents, and stdout takes one",
             hint=f"`skillpm audit --json --format {format_} --output FILE`",
         )
+    if asked["output"] is not None:
+        asked["output"] = asked["output"].expanduser()
+        check_output(asked["output"])
     setting = make_setting(state)
     report = flow(setting, asked["grafts"], asked["advisories"])
     level = fail_on or report.fail_on
@@ -82,7 +87,7 @@ def _emit(
         from skillpm.journal.atomic import write_atomic
 
         text = json.dumps(_document(setting, report, format_ or "json"), indent=2, sort_keys=True)
-        write_atomic(output.expanduser(), f"{text}\n".encode())
+        write_atomic(output, f"{text}\n".encode())
         state.say(f"wrote {output}")
     if state.json or (format_ == "json" and output is None):
         emit_json(_plain(report.audited))
@@ -129,7 +134,7 @@ def _show(audited: "Audited", level: "Level") -> None:
         rows = [(one.level, one.code, one.skill or "-", one.message) for one in shown]
         emit_table(rows, ("level", "code", "skill", "finding"))
     hidden = len(audited.findings) - len(shown)
-    parts = [f"{audited.checked} checks, {len(shown)} findings"]
+    parts = [f"{counted(audited.checked, 'check')}, {counted(len(shown), 'finding')}"]
     if hidden:
         parts.append(f"{hidden} below `{level}` hidden (`--fail-on low` shows them)")
     if audited.ignored:

@@ -20,6 +20,7 @@ from skillpm.cli.probing import attach_probes
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.delta.differ import Difference
@@ -88,7 +89,7 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
     if not differences:
         emit_lines("\nno tensor differs")
         return
-    emit_lines(f"\n{len(differences)} tensors differ:\n")
+    emit_lines(f"\n{counted(len(differences), 'tensor differs', 'tensors differ')}:\n")
     rows = [
         (
             one.tensor,

@@ -10,6 +10,7 @@ from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_tab
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.flows.export import Exported
@@ -102,7 +103,9 @@ def _show(state: State, lowered: "Lowered") -> None:
         return
     total = lowered.total_residual
     told = "" if total is None else f"; with them the residual is {total:.3g}"
-    state.say(f"warning: {len(lowered.left_out)} tensors are left out{told}:")
+    state.say(
+        f"warning: {counted(len(lowered.left_out), 'tensor is', 'tensors are')} left out{told}:"
+    )
     for one in lowered.left_out[:_SHOWN]:
         share = "no share in numbers" if one.share is None else f"{one.share:.2%} of the delta"
         state.say(f"  {one.tensor} ({one.reason}): {share}")
@@ -137,7 +140,6 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
         facts = {"path": str(done.path), "digest": str(done.digest), "bytes": done.size}
         emit_json({**facts, "base_root": str(done.base.root), "skills": skills})
         return
-    count = len(done.skills)
-    emit_line(f"bundled {count} skill{'' if count == 1 else 's'} into {clean(done.path)}, "
+    emit_line(f"bundled {counted(len(done.skills), 'skill')} into {clean(done.path)}, "
                f"{size_text(done.size)}")  # fmt: skip
     emit_line(f"  for base {clean(done.base.name)} {done.base.root}")

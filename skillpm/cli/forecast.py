@@ -9,6 +9,7 @@ import click
 from skillpm.cli.output import emit_line, emit_lines, emit_table
 from skillpm.cli.state import State
 from skillpm.errors import UsageError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.flows.change import Changed
@@ -69,7 +70,7 @@ def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
         emit_table([_row(pair, done.unverified) for pair in shown], head)
         if len(shown) < len(found.pairs):
             more = len(found.pairs) - len(shown)
-            emit_line(f"and {more} pairs with no more harm: `--explain` shows all")
+            emit_line(f"and {counted(more, 'pair')} with no more harm: `--explain` shows all")
     for note in found.notes:
         state.say(note)
     if any(pair.overlap == 0 and pair.level == "unknown" for pair in found.pairs):

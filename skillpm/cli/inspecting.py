@@ -47,7 +47,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     skillpm inspect acme-math-1.0.0.skillpack
     skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
-    from skillpm.archive.writer import check_output
+    from skillpm.files.output import check_output
     from skillpm.flows.verify import inspect_pack
     from skillpm.verification.claims import claims_of
 
@@ -161,10 +161,15 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     if state.json:
         claims = [claim.to_dict() for claim in found.claims]
         head = {"digest": str(found.pack.digest), "result_root": root}
-        emit_json({**head, "verified": True, "claims": claims})
+        checked = ["digests", "documents", *(["base", "payload"] if root else [])]
+        facts = {"verified": True, "checked": checked, "recomputed": root is not None}
+        emit_json({**head, **facts, "claims": claims})
         return
     emit_line(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
     if root:
         emit_line(f"base + pack gives what it promised: {root}")
         emit_line("all that can be recomputed of its manifest holds")
+    else:
+        emit_line("its digests and documents hold; nothing was recomputed on the base")
+        state.say(f"hint: `skillpm verify {path} --base PATH` recomputes its result")
     _show_claims(found.claims)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skillpm.flows.carried import Result
     from skillpm.flows.change import Guard
     from skillpm.flows.manifest_of import Attach
-    from skillpm.flows.probe import Probed
+    from skillpm.flows.probed import Probed
     from skillpm.spec.manifest import Manifest
     from skillpm.spec.names import SkillName
 
@@ -53,11 +53,15 @@ def guard_of(flags: dict[str, Any]) -> "dict[str, Guard | None]":
     device = device_of(flags, "guard")
     if not flags["guard"]:
         return {"guard": None}
-    try:
-        from skillpm.flows.guard import guard
-    except ImportError as problem:
-        raise without_library("`--guard` runs the model", problem) from problem
-    return {"guard": partial(guard, device=device)}
+
+    def guard(*plan: Any) -> tuple[str, ...]:
+        try:  # there is a plan: the skills exist, and a set of them fits
+            from skillpm.flows.guard import guard as flow
+        except ImportError as problem:
+            raise without_library("`--guard` runs the model", problem) from problem
+        return flow(*plan, device=device)
+
+    return {"guard": guard}
 
 
 def attach_probes(path: Path, device: str | None) -> "Attach":
@@ -95,11 +99,16 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
     skillpm probe
     skillpm probe acme/math --device cuda
     """
-    try:
-        from skillpm.flows.probe import probe as flow
-    except ImportError as problem:
-        raise without_library("`probe` runs the model", problem) from problem
-    found = flow(make_setting(state), skills, device=device, graft=graft)
+    from skillpm.flows.probed import nothing_to_probe
+
+    setting = make_setting(state)
+    found = nothing_to_probe(setting, skills)
+    if found is None:
+        try:
+            from skillpm.flows.probe import probe as flow
+        except ImportError as problem:
+            raise without_library("`probe` runs the model", problem) from problem
+        found = flow(setting, skills, device=device, graft=graft)
     _show(state, found)
     if not found.passed:
         raise click.exceptions.Exit(1)

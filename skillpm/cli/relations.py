@@ -15,6 +15,7 @@ from skillpm.cli.state import Command, State, make_setting
 from skillpm.errors import NotFoundError, UsageError
 from skillpm.files.errors import MissingFileError, WrongKindError
 from skillpm.files.named import read_named_file
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
@@ -151,11 +152,17 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
     found = survey(make_setting(state, timeout=timeout))
     for note in found.notes:
         state.say(note)
+    for one in found.skipped:
+        state.say(f"note: {one.note}")
     if state.json:
         rows = [_outdated(one) for one in found.outdated]
         unlisted = [str(skill) for skill in found.unlisted]
         head = {"checked": found.checked, "unlisted": unlisted, "notes": list(found.notes)}
-        emit_json({"outdated": rows, **head})
+        skipped = [
+            {"skill": str(one.skill), "version": str(one.version), "reason": one.reason}
+            for one in found.skipped
+        ]
+        emit_json({"outdated": rows, **head, "skipped": skipped})
     elif found.outdated:
         emit_table(
             (
@@ -174,7 +181,10 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
         names = ", ".join(map(str, found.unlisted))
         emit_line(f"nothing newer is known; no registry in reach lists {names}")
     else:
-        emit_line(f"all {found.checked} skills are the newest there are")
+        every = counted(
+            found.checked, "skill is the newest there is", "skills are the newest there are"
+        )
+        emit_line(every if found.checked == 1 else f"all {every}")
     if exit_code and found.outdated:
         raise click.exceptions.Exit(1)
 
@@ -187,6 +197,7 @@ def _outdated(one: "Outdated") -> dict[str, object]:
         "latest": str(one.latest) if one.latest else None,
         "yanked": one.yanked,
         "held_by": list(one.held_by),
+        "holds": [hold.to_dict() for hold in one.holds],
     }
 
 

@@ -14,7 +14,7 @@ from skillpm.errors import UsageError
 from skillpm.spec.nearness import near_warning
 
 if TYPE_CHECKING:
-    from skillpm.flows.route import Routed, Routes
+    from skillpm.flows.routed import Routed, Routes
     from skillpm.routing.router import Decision, Fit
     from skillpm.spec.nearness import NearPair
 
@@ -91,11 +91,16 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
 
 
 def _routed(state: State, texts: list[str], device: str) -> "tuple[Routes, Routed]":
-    try:
-        from skillpm.flows.route import open_routes
-    except ImportError as problem:
-        raise without_library("`route` runs the base", problem) from problem
-    routes = open_routes(make_setting(state), device=device)
+    from skillpm.flows.routed import nothing_to_route
+
+    setting = make_setting(state)
+    routes = nothing_to_route(setting)
+    if routes is None:
+        try:
+            from skillpm.flows.route import open_routes
+        except ImportError as problem:
+            raise without_library("`route` runs the base", problem) from problem
+        routes = open_routes(setting, device=device)
     return routes, routes.route(texts)
 
 

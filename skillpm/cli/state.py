@@ -44,6 +44,7 @@ class State:
     workers: int | None = None
     lock_timeout: float | None = None
     home: Path | None = None
+    interrupted: bool = False
 
     @property
     def folder(self) -> Path:

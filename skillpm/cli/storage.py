@@ -9,6 +9,7 @@ from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table,
 from skillpm.cli.state import Command, State, global_params, home, make_setting
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
+from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.flows.gc import Collected, GcRequest
@@ -89,9 +90,9 @@ def _show_collected(done: "Collected", verb: str) -> None:
     for one in done.pruned:
         emit_line(f" - generation {one.number} of {clean(one.project)}")
     emit_line(
-        f"{size_text(done.freed.size)} {verb} ({done.freed.blobs} blobs), "
+        f"{size_text(done.freed.size)} {verb} ({counted(done.freed.blobs, 'blob')}), "
         f"{size_text(done.cache_bytes)} of caches; "
-        f"{size_text(done.kept.size)} kept for {len(done.projects)} projects, "
+        f"{size_text(done.kept.size)} kept for {counted(len(done.projects), 'project')}, "
         f"{size_text(done.young.size)} too young to go"
     )
 
@@ -102,7 +103,6 @@ def _agree(state: State, setting: "Setting", request: "GcRequest") -> None:
 
     from skillpm.environment.prune import Keeping
     from skillpm.flows.gc import collect
-    from skillpm.flows.words import counted
 
     usual = replace(request, keeping=Keeping(None, None), dry_run=True)
     beyond = set(collect(setting, replace(request, dry_run=True)).pruned)
@@ -198,7 +198,7 @@ def cache_verify(state: State, *, repair: bool) -> None:
             if one.problem:
                 state.say(f"  {one.problem}")
         count = len(found.damage)
-        emit_line(f"{found.checked} blobs, {size_text(found.size)}: {count} were damaged")
+        emit_line(f"{counted(found.checked, 'blob')}, {size_text(found.size)}: {count} damaged")
         if not found.holds and not repair:
             state.say("`skillpm cache verify --repair` fetches them again")
     if not found.holds:

@@ -12,6 +12,7 @@ from skillpm.environment.intents import GRAFT_NAME_LIMIT
 from skillpm.errors import NotFoundError, SkillpmError, StateError, UsageError
 from skillpm.files.folder import Folder
 from skillpm.files.names import check_plain_name
+from skillpm.files.output import check_output_folder
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 
@@ -81,6 +82,7 @@ def check_target(project: Path, target: Path, base: Path, home: Path) -> GraftPl
                 f"`{target}` already exists and was not written by skillpm; it is not overwritten",
                 hint="name a folder that is absent or empty with `-o`",
             )
+    check_output_folder(target)
     return place
 
 

@@ -106,6 +106,16 @@ def recover(project: Project, say: Say, home: Path | None = None) -> Generation 
     return project.generation() if done and switched else None
 
 
+def check_journal(project: Project) -> None:
+    """Raise `StateError` where the next command could not complete or undo what was cut off."""
+    data = project.find_state(JOURNAL)
+    if data is None:
+        return
+    intent = parse_intent(data, project.journal)
+    if isinstance(intent, SwitchIntent):
+        _check_number(project, intent)
+
+
 _OUTPUTS = (".skillpack", ".skillbundle")
 """Files that commands write into a project's folder, where other programs' files lie too."""
 
@@ -119,16 +129,11 @@ def _sweep(project: Project) -> None:
 
 
 def _recover_switch(project: Project, intent: SwitchIntent) -> list[str]:
-    current = project.current() if project.has_environment else -1
+    current = _check_number(project, intent)
     if intent.number == current + 1:
         with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
             generations.remove(f"{intent.number}.json")
         return []
-    if intent.number != current:
-        raise DamagedJournalError(
-            project.journal,
-            f"`number` should be {current} or {current + 1}, is {intent.number}",
-        )
     notes = [f"completed generation {intent.number}, which was cut off"]
     for file in intent.files:
         path = project.folder / file.name
@@ -138,6 +143,17 @@ def _recover_switch(project: Project, intent: SwitchIntent) -> list[str]:
         elif found != _of(file.after):
             notes.append(f"{file.name} was edited since: it is left as it is")
     return notes
+
+
+def _check_number(project: Project, intent: SwitchIntent) -> int:
+    """The current generation, -1 without one. Raises `StateError` for a switch to another."""
+    current = project.current() if project.has_environment else -1
+    if intent.number not in (current, current + 1):
+        raise DamagedJournalError(
+            project.journal,
+            f"`number` should be {current} or {current + 1}, is {intent.number}",
+        )
+    return current
 
 
 def _digest(project: Project, path: Path) -> str | None:

@@ -19,9 +19,6 @@ _SHARED = stat.S_ISGID | stat.S_IWGRP
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-_LOCK = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
 @dataclass(frozen=True, slots=True)
 class Access:
     """The modes of new folders and new files."""
@@ -100,19 +97,6 @@ class HomeFolder(Folder):
         fd = os.open(name, _NEW, 0o600, dir_fd=self.fd)
         os.fchmod(fd, self.access().file)
         return os.fdopen(fd, "wb")
-
-    def lock_file(self, name: str) -> int:
-        """A handle of a file that exists to be locked, made where there is none.
-
-        Raises `OSError`, and `WrongKindError` where a link, pipe or device has its name.
-        """
-        self.check_regular(name, missing=True)
-        try:
-            fd = os.open(name, _NEW, 0o600, dir_fd=self.fd)
-            os.fchmod(fd, self.access().file)
-        except FileExistsError:
-            fd = os.open(name, _LOCK, dir_fd=self.fd)
-        return fd
 
     def check_regular(self, name: str, *, missing: bool = False) -> None:
         """Raise `WrongKindError` unless a name is that of a regular file, or `missing`."""

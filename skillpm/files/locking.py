@@ -1,30 +1,43 @@
-"""Opening the file that a kernel's lock is taken on; nothing is ever written to it."""
+"""Opening the file that a kernel's lock is taken on; skillpm reads nothing from it."""
 
 import os
 import stat
+from pathlib import Path
 
-from skillpm.files.errors import FILE, WrongKindError, kind_of, write_error
+from skillpm.files.errors import FILE, WrongKindError, kind_of
 from skillpm.files.folder import Folder
 
-_LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CREATE = _OPEN | os.O_CREAT | os.O_EXCL
 
 
-def open_lock_file(folder: Folder, name: str, *, mode: int = 0o666) -> int:
+def open_lock_file(folder: Folder, name: str, *, mode: int | None = None) -> int:
     """A handle on a lock file, which is made where it is missing; the caller closes it.
 
-    Raises `WrongKindError` for all that is no regular file, and `StateError` where it cannot be
-    opened for writing.
+    A new file gets `mode`, or else what the process's umask leaves of 0o666. Raises
+    `WrongKindError` for all that is no regular file, and `OSError` where it cannot be opened for
+    writing.
     """
     path = folder.path / name
     status = folder.status(name)
-    if status is not None and not stat.S_ISREG(status.st_mode):
-        raise WrongKindError(path, expected=FILE, found=kind_of(status.st_mode))
+    if status is not None:
+        _check_regular(status.st_mode, path)
     try:
-        fd = os.open(name, _LOCK, mode, dir_fd=folder.fd)
-    except OSError as problem:
-        raise write_error(path, problem) from problem
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
+        fd = os.open(name, _CREATE, 0o666 if mode is None else 0o600, dir_fd=folder.fd)
+        made = True
+    except FileExistsError:
+        fd = os.open(name, _OPEN, dir_fd=folder.fd)
+        made = False
+    try:
+        _check_regular(os.fstat(fd).st_mode, path)
+        if made and mode is not None:
+            os.fchmod(fd, mode)
+    except BaseException:
         os.close(fd)
-        raise WrongKindError(path, expected=FILE, found=kind_of(found.st_mode))
+        raise
     return fd
+
+
+def _check_regular(mode: int, path: Path) -> None:
+    if not stat.S_ISREG(mode):
+        raise WrongKindError(path, expected=FILE, found=kind_of(mode))

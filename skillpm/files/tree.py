@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from skillpm.errors import SpecError
 from skillpm.files.errors import TooLargeError, read_error
 from skillpm.files.folder import Folder
 from skillpm.files.names import check_plain_name
@@ -32,12 +33,17 @@ def entries(folder: Folder, above: str = "", *, deepest: int = DEEPEST) -> Itera
 def place_below(folder: Folder, path: str) -> Iterator[tuple[Folder, str]]:
     """The folder and the name that a record's relative path leads to, by plain names alone.
 
-    Raises `SpecError` for a path that leads elsewhere, and `StateError` where a step is a link.
+    Raises `SpecError` for a path that leads elsewhere or deeper than `DEEPEST`, and `StateError`
+    where a step is a link.
     """
     *steps, name = [check_plain_name(step, f"each part of {path[:80]!r}") for step in
                     path.split("/")]  # fmt: skip
+    if len(steps) > DEEPEST:
+        raise SpecError(
+            f"{path[:80]!r} should have at most {DEEPEST} folders, has {len(steps)}: it is not used"
+        )
     with ExitStack() as stack:
-        for step in steps[:DEEPEST]:
+        for step in steps:
             folder = stack.enter_context(folder.subfolder(step))
         yield folder, name
 

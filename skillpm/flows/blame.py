@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from skillpm.errors import GraftError
 from skillpm.flows.carried import Result
 from skillpm.flows.waysout import Way
-from skillpm.flows.words import counted, distinct
+from skillpm.flows.words import distinct
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.probes import METRICS
+from skillpm.spec.words import counted
 
 _SHOWN = 20
 
@@ -60,7 +61,7 @@ class GuardError(GraftError):
             head = "the removal of " if blame.taken else ""
             yield f"    culprit: {head}{names}, {_why(blame)}"
         if len(self.blames) > _SHOWN:
-            yield f"  … and {len(self.blames) - _SHOWN} more skills"
+            yield f"  … and {counted(len(self.blames) - _SHOWN, 'more skill')}"
 
 
 def _failure(failed: Result, *, claim: bool) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.archive.bundle import is_bundle
-from skillpm.archive.writer import check_output, staged_name, write_bundle
+from skillpm.archive.writer import write_bundle
 from skillpm.environment.edit import set_base, without_credentials
 from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
+from skillpm.files.output import check_output, staged_path
 from skillpm.flows.anypack import check_is
 from skillpm.flows.begin import changing, tidy
 from skillpm.flows.catalogue import Registries
@@ -59,7 +60,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
         f"{pack.manifest.skill}:{pack.manifest.version}": setting.store.read(pack.digest)
         for pack in packs
     }
-    with staged_beside(setting.home, staged_name(path)):
+    with staged_beside(setting.home, staged_path(path)):
         digest = write_bundle(path, documents.image(), images, blobs)
     return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
 

@@ -19,6 +19,7 @@ from skillpm.flows.precedence import (
     has_signature,
     settled_order,
 )
+from skillpm.flows.preview_signatures import preview_signatures
 from skillpm.flows.readable import check_probes
 from skillpm.flows.restore import fetch_all
 from skillpm.flows.setting import Setting
@@ -27,6 +28,7 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
+from skillpm.spec.oci import ROUTER_TYPE
 from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
 from skillpm.spec.project import parse_project
 from skillpm.store.packs import load_pack
@@ -135,6 +137,7 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
     basis = basis_of(project)
     plan = make()
     current = project.generation()
+    plan = _with_signatures(registries, current, plan)
     after = {one.skill: one for one in installed_of(plan)}
     parts = differences(current.installed, after)
     kept = len(after) - len(parts[0]) - len(parts[2])
@@ -156,6 +159,17 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
         moved=moves,
         unverified=frozenset(one.skill for one in unverified),
     )
+
+
+def _with_signatures(registries: Registries, current: Generation, plan: Plan) -> Plan:
+    """The plan, with a note on each pair of near-equal signatures that comes of it."""
+    new = new_packs(current.installed, plan.lock.skills)
+    if not any(plan.packs[skill].image.layer(ROUTER_TYPE) for skill in new):
+        return plan
+    asked = [SkillName.parse(name) for name in plan.wishes or registries.file.skills]
+    installed = current.lockfile.skills
+    notes = preview_signatures(registries, plan.lock, new, installed, asked, plan.action)
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:

@@ -16,6 +16,7 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.place import clone
 from skillpm.environment.drift import drift
 from skillpm.environment.project import Project
+from skillpm.environment.transaction import check_journal
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.files.access import is_shared_folder
 from skillpm.flows.anypack import check_is
@@ -23,10 +24,10 @@ from skillpm.flows.base import check_base, open_base
 from skillpm.flows.bound import location_of
 from skillpm.flows.exposed import exposed_places, written_places
 from skillpm.flows.setting import Setting
-from skillpm.flows.words import counted
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.journal.owner import Life
 from skillpm.spec.project import DEFAULT_REGISTRY
+from skillpm.spec.words import counted
 from skillpm.store.packs import is_complete, load_pack
 from skillpm.version import __version__
 
@@ -181,8 +182,13 @@ def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:
         hint = "the next writing command takes over"
         yield Check("lock", WARN, f"held by {owner.told(now)}, {dead}", hint)
     if project.was_cut_off:
-        hint = "`skillpm install` completes or undoes it"
-        yield Check("journal", WARN, "a command was cut off", hint)
+        try:
+            check_journal(project)
+        except SkillpmError as problem:
+            yield Check("journal", FAIL, problem.message, problem.hint)
+        else:
+            hint = "`skillpm install` completes or undoes it"
+            yield Check("journal", WARN, "a command was cut off", hint)
 
 
 def _base(setting: Setting, project: Project) -> Iterator[Check]:
@@ -222,4 +228,6 @@ def _store(setting: Setting, project: Project) -> Iterator[Check]:
             "store", FAIL, f"blobs of {named} are missing", "`skillpm install` fetches them"
         )
     else:
-        yield Check("store", OK, f"{len(installed)} packs are whole in `{setting.home / 'store'}`")
+        yield Check(
+            "store", OK, f"{counted(len(installed), 'pack')} whole in `{setting.home / 'store'}`"
+        )

@@ -14,6 +14,7 @@ from skillpm.delta.compose import Applied, Composition
 from skillpm.environment.project import Project
 from skillpm.environment.swap import check_apart
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.files.output import check_output_folder
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.assemble import Assembly, assemble
 from skillpm.flows.base import check_footprint, footprint_fits, open_base
@@ -54,6 +55,7 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
     tidy(setting)
     target = target.expanduser()
     _check_target(target)
+    check_output_folder(target)
     pack = _find(setting, ref)
     packs = with_lower(setting, [pack])
     base = _base(setting, pack)

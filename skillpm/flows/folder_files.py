@@ -26,6 +26,7 @@ from skillpm.spec import json
 from skillpm.spec.pack import read_side_file
 from skillpm.spec.parts import PICKLE, WEIGHTS
 from skillpm.spec.sidefiles import CONFIG, PATCHED, diff_patch
+from skillpm.spec.words import counted
 
 _DOCUMENTS = re.compile(
     r"(?:readme|licen[cs]e|copying|notice|copyright|use_policy|requirements)(?:[._-].*)?"
@@ -201,4 +202,6 @@ def _folded(found: Iterable[LeftOut]) -> Iterable[LeftOut]:
             told.add(folder)
             within = [one for one in found if one.path.rpartition("/")[0] == folder]
             is_read = any(one.is_read for one in within)
-            yield LeftOut(f"{folder}/", f"{len(within)} files differ", is_read)
+            yield LeftOut(
+                f"{folder}/", f"{counted(len(within), 'file differs', 'files differ')}", is_read
+            )

@@ -22,6 +22,7 @@ from skillpm.flows.reach import needs_of, reach
 from skillpm.flows.setting import Setting
 from skillpm.journal.lock import abandoned
 from skillpm.spec.digests import Digest
+from skillpm.spec.words import counted
 from skillpm.store.blobs import Store
 
 GRACE_HOURS = 24.0
@@ -199,8 +200,8 @@ def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Colle
                 store.remove(digest)
     if ahead:
         done.notes.append(
-            f"{len(ahead)} blobs are dated in the future, up to {_day(max(ahead))}: a clock was "
-            f"wrong, here or there; they count as new, and the next `skillpm gc` after "
+            f"{counted(len(ahead), 'blob')} dated in the future, up to {_day(max(ahead))}: a "
+            f"clock was wrong, here or there; they count as new, and the next `skillpm gc` after "
             f"{request.grace_hours:g} hours may take those that nothing needs"
         )
 

@@ -22,9 +22,10 @@ from skillpm.flows.stage import open_stage
 from skillpm.flows.taken import Taken
 from skillpm.flows.trials import Trials, without
 from skillpm.flows.waysout import Way, way_out
-from skillpm.flows.words import counted, distinct
+from skillpm.flows.words import distinct
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
+from skillpm.spec.words import counted
 from skillpm.store.packs import fetch_pack, is_complete
 
 

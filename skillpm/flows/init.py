@@ -6,9 +6,10 @@ from pathlib import Path
 
 from skillpm.environment.edit import new_project_file, set_base
 from skillpm.environment.known import KnownProjects
-from skillpm.environment.project import Project, first_generation
+from skillpm.environment.project import STATE, Project, first_generation
 from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
+from skillpm.files.output import check_output_folder
 from skillpm.flows.base import check_base
 from skillpm.flows.begin import changing
 from skillpm.flows.setting import Setting, open_model
@@ -34,18 +35,26 @@ def init_project(setting: Setting, base: Path, like: str | None = None) -> Initi
     project = Project(setting.project)
     whole = project.has_file and project.has_environment
     if whole and not project.was_cut_off:
-        raise StateError(
-            f"`{project.folder}` is a project already",
-            hint="`skillpm list` shows what is installed",
-        )
+        raise _exists(project)
+    check_output_folder(project.folder / STATE)
     model = open_model(base)
     root = setting.identify(model, "hashing base", cached=False).root
     shown = _relative(base, project.folder)
-    with changing(setting, project, "init"):
+    with changing(setting, project, "init") as completed:
+        made_meanwhile = project.has_file and project.has_environment and completed is None
+        if made_meanwhile and not whole and like is None:
+            raise _exists(project)
         KnownProjects(setting.home).remember(project.folder, ())
         text = new_project_file(shown, root) if like is None else set_base(like, shown)
         _commit_first(setting, project, text, root)
     return Initialised(project.folder, shown, root)
+
+
+def _exists(project: Project) -> StateError:
+    return StateError(
+        f"`{project.folder}` is a project already",
+        hint="`skillpm list` shows what is installed",
+    )
 
 
 def _commit_first(setting: Setting, project: Project, text: str, root: Digest) -> None:

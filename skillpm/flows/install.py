@@ -18,6 +18,7 @@ from skillpm.flows.change import (
     publish_files,
 )
 from skillpm.flows.fit import misfit
+from skillpm.flows.holds import held_notes
 from skillpm.flows.restore import stored_packs
 from skillpm.flows.setting import Setting
 from skillpm.flows.solve import check_together, solve_project
@@ -68,7 +69,11 @@ def _resolved(
     if request.frozen and (lock is None or not solved.lock.same_set(lock)):
         raise _frozen(reason)
     final = settled_wishes(wishes, solved.lock, request, file)
-    notes = (f"re-locked: {reason}",) if reason and not asks else ()
+    notes: tuple[str, ...] = (f"re-locked: {reason}",) if reason and not asks else ()
+    if request.upgrade is not None:
+        locked = solved.lock.skills
+        known = registries.releases(locked.keys())
+        notes += held_notes(edited, solved.lock.base.root, locked, known)
     return Plan(request.action, solved.lock, solved.packs, final, notes, request.frozen)
 
 

@@ -6,7 +6,7 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.place import make_read_only, why_not_linked
 from skillpm.flows.assemble import Written
 from skillpm.flows.setting import Setting
-from skillpm.flows.words import counted
+from skillpm.spec.words import counted
 
 
 def seal_links(folder: Path, written: Written) -> None:

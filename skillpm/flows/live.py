@@ -17,7 +17,8 @@ from skillpm.flows.compose import opened
 from skillpm.flows.configs import changed_settings
 from skillpm.flows.fit import prune
 from skillpm.flows.graft import check_project_base, compose
-from skillpm.flows.route import Routes, open_routes
+from skillpm.flows.route import open_routes
+from skillpm.flows.routed import Routes
 from skillpm.flows.setting import Setting
 from skillpm.flows.sidefiles import INERT, apply_side_files, files_of
 from skillpm.live.loading import load_base, load_tokenizer

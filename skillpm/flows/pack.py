@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.adapters.adapter import Adapter
 from skillpm.architecture.ask import ask_facts
-from skillpm.archive.writer import check_output, staged_name, write_archive
+from skillpm.archive.writer import write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
@@ -15,6 +15,7 @@ from skillpm.delta.match import Pair, pair_up
 from skillpm.delta.ports import Source
 from skillpm.delta.schemes import Scheme
 from skillpm.errors import GraftError, IntegrityError
+from skillpm.files.output import check_output, staged_path
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.base_parts import differing_parts
 from skillpm.flows.begin import tidy
@@ -181,7 +182,7 @@ def _prove(against: Against, cut: Cut, result_root: Digest) -> None:
 def _write(setting: Setting, request: Request, manifest: Manifest, cut: Cut) -> Packed:
     image, blobs = build_image(request, manifest, cut)
     path = _output(request)
-    with staged_beside(setting.home, staged_name(path)):
+    with staged_beside(setting.home, staged_path(path)):
         digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
     return Packed(manifest, path, digest, path.stat().st_size)
 

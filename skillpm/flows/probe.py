@@ -1,14 +1,13 @@
 """`probe`: is each installed capability still there, after a graft or routed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.project import Project
 from skillpm.flows.answering import Answers, Merged, answers_of
-from skillpm.flows.carried import Result, carried_by, evaluate
-from skillpm.flows.fit import not_installed
+from skillpm.flows.carried import carried_by, evaluate
 from skillpm.flows.measured import with_measurements
+from skillpm.flows.probed import Probed, check_installed
 from skillpm.flows.setting import Setting
 from skillpm.flows.stage import open_stage, told_for_probes
 from skillpm.running.foreign import ForeignModelFiles
@@ -16,21 +15,6 @@ from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
-
-
-@dataclass(frozen=True)
-class Probed:
-    """What `probe` found; `without` are the skills that carry no probes it could use."""
-
-    generation: int
-    mode: str
-    results: tuple[Result, ...]
-    without: tuple[SkillName, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every capability is still there."""
-        return all(result.passed for result in self.results)
 
 
 def probe(
@@ -44,9 +28,7 @@ def probe(
     project = Project(setting.project)
     current = project.generation()
     lock = current.lockfile
-    for skill in skills:
-        if skill not in lock.skills:
-            raise not_installed(skill, lock.skills)
+    check_installed(lock, skills)
     wanted = [skill for skill in lock.skills if not skills or skill in skills]
     carried = with_measurements(setting, lock, carried_by(setting, lock, wanted), device)
     without = tuple(skill for skill in wanted if skill not in carried)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from skillpm.environment.project import Project
-from skillpm.errors import SkillpmError
+from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.anypack import AnyPack, check_is
 from skillpm.flows.catalogue import Registries
 from skillpm.flows.setting import Setting
@@ -17,6 +17,25 @@ from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.packs import damage_of, fetch_documents, fetch_pack, load_pack
 
 T = TypeVar("T")
+
+
+class LostPackError(SkillpmError):
+    """A locked pack that neither the store nor its registry has.
+
+    It ends a command with the exit code of its `cause`.
+    """
+
+    def __init__(self, locked: LockedSkill, location: str, cause: SkillpmError) -> None:
+        super().__init__(
+            f"{locked.ref} is not in the store, and the registry `{locked.registry}` "
+            f"({location}) does not give it: {cause.message}",
+            hint=f"`skillpm publish FILE.skillpack` puts {locked.ref} there again, "
+            f"`--registry URL` names another registry, and `skillpm install --from FILE` takes a "
+            "bundle that holds it",
+        )
+        self.cause = cause
+        self.kind = cause.kind  # type: ignore[misc]
+        self.exit_code = cause.exit_code  # type: ignore[misc]
 
 
 def fetch_all(setting: Setting, registries: Registries, lock: Lockfile) -> int:
@@ -57,7 +76,7 @@ def stored_packs(
         try:
             pack = load_pack(setting.store, locked.digest)
         except (MissingBlobError, DamagedBlobError) as problem:
-            with unrepaired(problem):
+            with unrepaired(problem), _named(registries, locked):
                 source = registries.index(locked.registry)
                 pack = fetch_documents(setting.store, locked.digest, source)[0]
         packs[skill] = check_is(pack, skill, locked.version)
@@ -72,7 +91,20 @@ def _fetch(setting: Setting, registries: Registries, locked: LockedSkill) -> int
         except SkillpmError as problem:
             first = first or problem
     assert first is not None  # noqa: S101 - there is one source at least
-    raise first
+    with _named(registries, locked):
+        raise first
+
+
+@contextmanager
+def _named(registries: Registries, locked: LockedSkill) -> Iterator[None]:
+    """Have a failure to fetch say which release it is about, and where it was looked for."""
+    try:
+        yield
+    except IntegrityError:
+        raise  # it is there, and damaged: that is to be read first
+    except SkillpmError as problem:
+        location = registries.location(locked.registry)
+        raise LostPackError(locked, str(location), problem) from problem
 
 
 def _sources(registries: Registries, locked: LockedSkill) -> Iterator[Callable[[], Index]]:

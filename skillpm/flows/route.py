@@ -1,71 +1,22 @@
 """`route`: which installed skill a text is for, or none: then the base answers."""
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import Project
-from skillpm.errors import GraftError, UsageError
+from skillpm.errors import GraftError
 from skillpm.flows.base import check_base, check_unmoved, file_keys, open_base
+from skillpm.flows.routed import Routes
 from skillpm.flows.setting import Setting
-from skillpm.flows.signatures import LeftOut, drop_other_widths, signatures_of
+from skillpm.flows.signatures import drop_other_widths, signatures_of
 from skillpm.routing.features import features, width_of
-from skillpm.routing.router import NOTHING, Decision, Router
+from skillpm.routing.router import Router
 from skillpm.running.runner import Runner
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
-from skillpm.spec.nearness import NearPair, near_warning, precedence_order
-
-
-@dataclass(frozen=True)
-class Routed:
-    """Decisions, one for each text, and what each took on average, in milliseconds."""
-
-    decisions: tuple[Decision, ...]
-    features_ms: float
-    decision_ms: float
-
-
-@dataclass(frozen=True)
-class Routes:
-    """A project's router over its running base; `left_out` says why a skill is no candidate.
-
-    `listed` is the order that `[graft] precedence` gives.
-    """
-
-    router: Router
-    runner: Runner | None
-    left_out: LeftOut
-    listed: tuple[SkillName, ...] = field(default=())
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a person should do something about."""
-        unsound = [
-            f"`{skill}` is not routed to: {reason}; `skillpm uninstall {skill}` removes it"
-            for skill, reason in self.left_out.unsound.items()
-        ]
-        return (*unsound, *(near_warning(pair, self.listed) for pair in self.unordered))
-
-    @property
-    def unordered(self) -> tuple[NearPair, ...]:
-        """The near-equal pairs that no recorded precedence decides."""
-        listed = frozenset(self.listed)
-        return tuple(pair for pair in self.router.near if not listed & {*pair.skills})
-
-    def route(self, texts: Sequence[str]) -> Routed:
-        """Decide for texts, run together. Raises `UsageError` for one that is blank."""
-        if any(not text.strip() for text in texts):
-            raise UsageError("a text to route is blank", hint='`skillpm route "what is 2 + 2?"`')
-        started = time.perf_counter()
-        seen = None if self.runner is None else features(self.runner, texts)
-        between = time.perf_counter()
-        decisions = [NOTHING] * len(texts) if seen is None else self.router.decide(seen)
-        done = time.perf_counter()
-        each = 1000 / max(1, len(texts))
-        return Routed(tuple(decisions), (between - started) * each, (done - between) * each)
+from skillpm.spec.nearness import precedence_order
 
 
 def open_routes(
@@ -88,7 +39,8 @@ def open_routes(
     listed = tuple(current.lockfile.graft.precedence)
     direct = map(SkillName.parse, current.wishes)
     order = precedence_order(signatures, listed, direct)
-    return Routes(Router.of(signatures, width, order), running, left_out, listed)
+    see = partial(features, running)
+    return Routes(Router.of(signatures, width, order), running, left_out, listed, see)
 
 
 def _base_runner(setting: Setting, project: Project, root: Digest, device: str) -> Runner:

@@ -14,7 +14,7 @@ from skillpm.flows.verify_on_base import (
     warn_of_parts,
 )
 from skillpm.spec.digests import Digest
-from skillpm.verification.check import check_documents, check_shown
+from skillpm.verification.check import check_documents
 from skillpm.verification.claims import Claim, claims_of
 
 
@@ -37,20 +37,19 @@ def verify_pack(
 ) -> Verified:
     """Re-hash everything; with a base, recompute all that the manifest says of the pack.
 
-    A pack that holds on the base is remembered as verified there. Raises `IntegrityError` for a
-    statement that does not hold.
+    A pack that holds on the base is remembered as verified there. Raises `IntegrityError` for
+    statements that do not hold, and lists them all.
     """
     pack = open_pack(path)
     for each in opened([pack]):
         each.hash_layers()
-    documents, claims = documents_of(pack), claims_of(pack.manifest)
-    check_shown(documents)
+    claims = claims_of(pack.manifest)
     if base is None:
-        check_documents(documents)
+        check_documents(documents_of(pack), shown=True)
         return Verified(pack, None, claims)
     model = open_model(base)
     hashed = HashedBase(model, setting.identify(model, "hashing base", cached=False))
-    root = verify_on_base(setting, pack, hashed, accept_footprint=accept_footprint)
+    root = verify_on_base(setting, pack, hashed, accept_footprint=accept_footprint, shown=True)
     warnings = warn_of_parts(setting, pack, model)
     for warning in warnings:
         if not accept_footprint:

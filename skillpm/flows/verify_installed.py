@@ -7,8 +7,8 @@ from skillpm.errors import SkillpmError
 from skillpm.flows.base import open_base
 from skillpm.flows.setting import Setting
 from skillpm.flows.verify_on_base import HashedBase, verify_on_base, warn_of_parts
-from skillpm.flows.words import counted
 from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.words import counted
 from skillpm.store.packs import load_pack
 
 

@@ -3,7 +3,7 @@
 `verify`, `install` and `audit` share it. Costs one decode of the pack and of what it is layered on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.recompute import DecodedTensor, decode_all
-from skillpm.errors import IntegrityError
+from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.anypack import AnyPack, side_packs
 from skillpm.flows.base import check_footprint, footprint_fits
 from skillpm.flows.base_parts import check_part_configs, part_warnings
@@ -26,8 +26,13 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest import ArchitectureFacts, Manifest
 from skillpm.spec.merkle import Identity, leaf_of_chunks, merkle_root
-from skillpm.verification.check import check_decoded, check_documents
-from skillpm.verification.evidence import BaseFacts, Decoded, PackDocuments
+from skillpm.verification.check import (
+    FalseManifestError,
+    check_decoded,
+    check_documents,
+    refuse_false,
+)
+from skillpm.verification.evidence import BaseFacts, Decoded, Discrepancy, PackDocuments
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,39 @@ def warn_of_parts(setting: Setting, pack: AnyPack, base: Checkpoint) -> tuple[st
 
 
 def verify_on_base(
-    setting: Setting, pack: AnyPack, base: HashedBase, *, accept_footprint: bool = False
+    setting: Setting,
+    pack: AnyPack,
+    base: HashedBase,
+    *,
+    accept_footprint: bool = False,
+    shown: bool = False,
 ) -> Digest:
     """Hold all that can be recomputed of a manifest against the pack; the root of base + pack.
 
     On a base that only has the same footprint (law 8) every tensor's `result` is compared, and what
-    is said of the whole base is not. Raises `IntegrityError` where anything does not hold, and what
-    `graft` raises of a pack that cannot be grafted.
+    is said of the whole base is not. With `shown`, what registries show of the pack is compared
+    too: an installed pack is not refused for that. Raises `IntegrityError` where anything does not
+    hold, and what `graft` raises of a pack that cannot be grafted.
     """
     documents = documents_of(pack)
-    check_documents(documents)
+    earlier = check_documents(documents, shown=shown, decodes=True)
+    try:
+        return _recompute(setting, pack, base, earlier, accept_footprint=accept_footprint)
+    except FalseManifestError:
+        raise
+    except SkillpmError:
+        refuse_false(pack.manifest, earlier)
+        raise
+
+
+def _recompute(
+    setting: Setting,
+    pack: AnyPack,
+    base: HashedBase,
+    earlier: Iterable[Discrepancy],
+    *,
+    accept_footprint: bool,
+) -> Digest:
     exact = base.identity.root == pack.manifest.base.root
     if not exact:
         _check_nearly(pack, base, accept_footprint=accept_footprint)
@@ -109,14 +137,12 @@ def verify_on_base(
     tensors, leaves = _decode(setting, composition, top, base.identity)
     check_composed(composition, base.identity, leaves)
     root = merkle_root(leaves)
-    if exact and root != pack.manifest.result_root:
-        raise IntegrityError(
-            f"{pack.manifest.ref} promises the root `{pack.manifest.result_root}`, "
-            f"but gives `{root}`"
-        )
+    promised = pack.manifest.result_root
+    if exact and root != promised:
+        earlier = (*earlier, Discrepancy("result_root", promised, root))
     lower = tuple((each.digest, each.manifest) for each in packs if each.digest != pack.digest)
     decoded = Decoded(tensors, composition.reference_of(top.skill).specs, lower)
-    check_decoded(documents, decoded, _facts(base, exact=exact))
+    check_decoded(documents_of(pack), decoded, _facts(base, exact=exact), earlier)
     return root
 
 

@@ -90,7 +90,10 @@ class _Attempt:
 
     def once(self) -> bool:
         """Try to take the lock, without waiting."""
-        fd = open_lock_file(self.folder, LOCK)
+        try:
+            fd = open_lock_file(self.folder, LOCK)
+        except OSError as problem:
+            raise write_error(self.folder.path / LOCK, problem) from problem
         try:
             status = self.folder.status(LOCK)
             taken = self._flock(fd) and status is not None and os.fstat(fd).st_ino == status.st_ino

@@ -14,6 +14,7 @@ from skillpm.resolver.search import Proof
 from skillpm.resolver.shelf import Shelf
 from skillpm.spec.digests import Digest
 from skillpm.spec.release import Release
+from skillpm.spec.words import counted
 
 SENTENCES = 12
 VERSIONS = 6
@@ -183,5 +184,5 @@ def _listed(shelf: Shelf, bits: int) -> str:
     versions = [str(release.version) for release in shelf.of(bits)]
     if len(versions) > VERSIONS:
         versions[VERSIONS // 2 : -VERSIONS // 2] = ["…"]
-        return f"{', '.join(versions)} ({len(shelf.of(bits))} releases)"
+        return f"{', '.join(versions)} ({counted(len(shelf.of(bits)), 'release')})"
     return ", ".join(versions)

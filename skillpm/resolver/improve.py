@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from skillpm.resolver.errors import GaveUpError
 from skillpm.resolver.patience import Patience
-from skillpm.resolver.rules import Rules
+from skillpm.resolver.rules import BaseSlot, Rules
 from skillpm.resolver.search import Answer, Proof, bounded_search
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -48,7 +48,7 @@ def improve(rules: Rules, answer: Answer, patience: Patience) -> Answer:
         tried.add((stale, rules.place(answer[stale])))
         trials -= 1
         try:
-            found = _trial(rules, answer, stale, patience)
+            found = _trial(rules, answer, stale, best, patience)
         except GaveUpError:
             return answer
         if found is not None and (total := staleness(rules, found)) < best:
@@ -56,14 +56,62 @@ def improve(rules: Rules, answer: Answer, patience: Patience) -> Answer:
     return answer
 
 
-def _trial(rules: Rules, answer: Answer, stale: SkillName, patience: Patience) -> Answer | None:
+def _trial(
+    rules: Rules, answer: Answer, stale: SkillName, best: Staleness, patience: Patience
+) -> Answer | None:
     """The first answer with `stale` newer and all that must stay in place; None without one."""
-    usable = {skill: 1 << rules.place(answer[skill]) for skill in _kept(rules, answer)}
-    usable[stale] = _newer(rules, answer[stale])
+    usable = dict(_promising(rules, best))
+    usable |= {skill: 1 << rules.place(answer[skill]) for skill in _kept(rules, answer)}
+    usable[stale] = _newer(rules, answer[stale]) & usable.get(stale, -1)
+    narrowed = rules.restricted(usable)
+    if not usable[stale] or _is_hopeless(narrowed):
+        return None
     constant, each = _ROUNDS
     rounds = constant + each * len(answer)
-    found = bounded_search(rules.restricted(usable), patience, rounds=rounds)
+    found = bounded_search(narrowed, patience, rounds=rounds)
     return None if found is None or isinstance(found, Proof) else found
+
+
+def _promising(rules: Rules, best: Staleness) -> Iterator[tuple[SkillName, int]]:
+    """What each skill may be at in an answer that is less stale than `best`.
+
+    No skill of such an answer is staler than the whole answer may be. So a trial that cannot
+    succeed ends early, and none that can is lost. Skills that may be at all their releases are
+    left out.
+    """
+    named, total = best
+    for skill, shelf in rules.shelves.items():
+        if skill in rules.wanted:
+            yield skill, shelf.newest(named + 1) | shelf.locked
+        elif not named:
+            yield skill, shelf.newest(total) | shelf.locked
+
+
+def _is_hopeless(rules: Rules) -> bool:
+    """Whether what the question asks for, and what follows of necessity, leaves a skill nothing.
+
+    Only skills with one release left are followed: a search that fails costs far more than this.
+    """
+    left = {skill: rules.shelves[skill].usable for skill in rules.wanted}
+    for wanted in rules.question.wanted:
+        left[wanted.requirement.skill] &= rules.asked(wanted.requirement).bits
+    pending = list(left)
+    while pending:
+        skill = pending.pop()
+        bits = left[skill]
+        if not bits:
+            return True
+        if bits & (bits - 1):
+            continue
+        for needed, positions in rules.needs(skill, bits.bit_length() - 1).items():
+            if isinstance(needed, BaseSlot):
+                continue
+            before = left.get(needed)
+            after = positions.bits & (rules.shelves[needed].usable if before is None else before)
+            if after != before:
+                left[needed] = after
+                pending.append(needed)
+    return False
 
 
 def _kept(rules: Rules, answer: Answer) -> Iterator[SkillName]:

@@ -79,7 +79,7 @@ class Rules:
 
     def place(self, release: Release) -> int:
         """The position of a release among those of its skill."""
-        return self.shelves[release.skill].releases.index(release)
+        return self.shelves[release.skill].place(release)
 
     def restricted(self, usable: Mapping[SkillName, int]) -> "Rules":
         """The same rules where only these positions of some skills may be chosen.

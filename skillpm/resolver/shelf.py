@@ -73,6 +73,22 @@ class Shelf:
             choice &= -choice
         return choice.bit_length() - 1 if choice else None
 
+    def newest(self, count: int) -> int:
+        """The `count` newest usable releases, or all where there are no more."""
+        older = self.usable
+        for _ in range(count):
+            older &= (1 << older.bit_length() >> 1) - 1
+            if not older:
+                break
+        return self.usable & ~older
+
+    def place(self, release: Release) -> int:
+        """The position of one of the releases. Logarithmic."""
+        place = bisect_left(self.keys, release.version.key)
+        while self.releases[place] is not release:  # equal versions differ in build metadata
+            place += 1
+        return place
+
     def of(self, bits: int) -> list[Release]:
         """The releases at these positions, ascending."""
         return [self.releases[place] for place in places(bits & self.everything)]

@@ -14,6 +14,7 @@ from pydantic import (
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
+from skillpm.spec.faults import fault_text
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
@@ -143,7 +144,8 @@ def collect(kind: type[D], plain: Any, problems: Problems) -> D | None:
         return kind.model_validate(plain)
     except ValidationError as found:
         for error in found.errors(include_url=False):
-            message = error["msg"].removeprefix("Value error, ")
+            facts = error.get("ctx") or {}
+            message = fault_text(error["type"], error["msg"], error["input"], facts)
             problems.add(path_of(error["loc"]), message)
     return None
 

@@ -1,7 +1,7 @@
 """Skill names: `namespace/name`."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from skillpm.errors import SpecError
 
@@ -14,8 +14,7 @@ def is_half(text: str) -> bool:
     return len(text) <= HALF_LIMIT and _HALF.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class SkillName:
+class SkillName(NamedTuple):
     """A skill's name; ordered as text, printed as `namespace/name`."""
 
     namespace: str

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from skillpm.errors import SkillpmError, StateError
 from skillpm.files.access import HomeFolder
+from skillpm.files.locking import open_lock_file
 
 _LOCK = "lock"
 _POLL = 0.05
@@ -73,7 +74,7 @@ class Presence:
             try:
                 opened = HomeFolder.make(self._folder) if create else HomeFolder.open(self._folder)
                 with opened:
-                    self._fd = opened.lock_file(_LOCK) if create else _shared(opened)
+                    self._fd = _made(opened) if create else _shared(opened)
             except (SkillpmError, OSError):
                 if create:
                     raise
@@ -112,6 +113,10 @@ class Presence:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _made(folder: HomeFolder) -> int:
+    return open_lock_file(folder, _LOCK, mode=folder.access().file)
 
 
 def _shared(folder: HomeFolder) -> int:

@@ -1,6 +1,6 @@
 """All checks of a pack, in one place: with its documents alone, and decoded on its base."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from skillpm.errors import IntegrityError
 from skillpm.spec.manifest import Manifest
@@ -38,29 +38,46 @@ class FalseManifestError(IntegrityError):
         )
 
 
-def check_documents(pack: PackDocuments) -> None:
-    """Hold the documents of a pack against each other. Raises `FalseManifestError`."""
+def check_documents(
+    pack: PackDocuments, *, shown: bool = False, decodes: bool = False
+) -> tuple[Discrepancy, ...]:
+    """Hold the documents of a pack against each other. Raises `FalseManifestError`.
+
+    With `shown`, what registries show of the pack is compared too. Where the pack `decodes` later,
+    what is false but does not keep it from being decoded is returned instead, to be listed with
+    what follows.
+    """
     manifest = pack.manifest
-    _refuse(
-        manifest,
-        [
-            *check_requirements(manifest),
-            *check_capabilities(pack),
-            *check_signature(pack),
-            *check_sizes(manifest),
-            *check_errors(manifest),
-            *check_footprint_form(manifest),
-            *check_renaming(manifest),
-        ],
-    )
+    form = [*check_footprint_form(manifest), *check_renaming(manifest)]
+    found = [
+        *(check_annotations(pack.image, manifest) if shown else ()),
+        *check_requirements(manifest),
+        *check_capabilities(pack),
+        *check_signature(pack),
+        *check_sizes(manifest),
+        *check_errors(manifest),
+        *form,
+    ]
+    if form or not decodes:
+        refuse_false(manifest, found)
+    return tuple(found)
 
 
-def check_decoded(pack: PackDocuments, decoded: Decoded, base: BaseFacts) -> None:
-    """Hold a manifest against its decoded payload and the base. Raises `FalseManifestError`."""
+def check_decoded(
+    pack: PackDocuments,
+    decoded: Decoded,
+    base: BaseFacts,
+    earlier: Iterable[Discrepancy] = (),
+) -> None:
+    """Hold a manifest against its decoded payload and the base.
+
+    Raises `FalseManifestError`, which lists the `earlier` discrepancies first.
+    """
     manifest = pack.manifest
-    _refuse(
+    refuse_false(
         manifest,
         [
+            *earlier,
             *check_base_facts(manifest, base),
             *check_architecture_facts(manifest, base),
             *check_lower(manifest, decoded),
@@ -73,14 +90,7 @@ def check_decoded(pack: PackDocuments, decoded: Decoded, base: BaseFacts) -> Non
     )
 
 
-def check_shown(pack: PackDocuments) -> None:
-    """Hold what registries show of a pack against its manifest. Raises `FalseManifestError`.
-
-    Nothing of it is read here, so a pack that is installed already is not refused for it.
-    """
-    _refuse(pack.manifest, list(check_annotations(pack.image, pack.manifest)))
-
-
-def _refuse(manifest: Manifest, discrepancies: list[Discrepancy]) -> None:
+def refuse_false(manifest: Manifest, discrepancies: Collection[Discrepancy]) -> None:
+    """Raise `FalseManifestError` where there is any discrepancy."""
     if discrepancies:
         raise FalseManifestError(manifest, discrepancies)

@@ -12,6 +12,7 @@ from lie_worlds import NORM, SCHEMES, Lie, LieWorld, lies, make_lie_world
 from thoroughness import stride
 
 from skillpm.errors import SkillpmError
+from skillpm.spec.digests import Digest
 from skillpm.verification.claims import claims_of
 from skillpm.verification.evidence import shown
 
@@ -127,6 +128,20 @@ def test_every_false_statement_is_named_at_once(liars: LieWorld, tmp_path: Path)
         liars.verify(liars.lie("lossless", manifest, tmp_path / "lie.skillpack"))
     for path in ("base.parameters", "base.architecture", "modules.norm.bytes", "sketch"):
         assert f"{path}: stated " in problem.value.message
+
+
+def test_false_statements_of_documents_payload_and_annotations_are_named_together(
+    liars: LieWorld, tmp_path: Path
+) -> None:
+    forge = liars.forge("lossless")
+    forge.manifest["compression"]["ratio"] = 1e6
+    forge.manifest["base"]["parameters"] += 1
+    forge.manifest["result_root"] = str(Digest.of(b"another root"))
+    forge.image["annotations"]["org.opencontainers.image.title"] = "acme/another"
+    with pytest.raises(SkillpmError) as problem:
+        liars.verify(forge.write(tmp_path / "lie.skillpack"))
+    for path in ("compression.ratio", "base.parameters", "result_root", "image.title"):
+        assert path in problem.value.message
 
 
 def test_statements_that_need_no_base_are_checked_without_one(

@@ -151,7 +151,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(installed: World) -> None:
         + '[registries]\nfar = "https://127.0.0.1:9"\n'
     )
     found = _doctor(installed, code=1)
-    assert (found["lock"], found["journal"]) == (["warn"], ["warn"])
+    assert (found["lock"], found["journal"]) == (["warn"], ["fail"])
     assert found["base"] == found["store"] == ["fail"]
     assert "fail" in found["registry"]
     assert "hint:" in run_here("doctor").out

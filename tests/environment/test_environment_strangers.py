@@ -99,7 +99,7 @@ def test_a_journal_does_not_follow_a_link_that_leads_out(
 def test_a_journal_of_paths_is_refused(project: Project, outside: Path) -> None:
     paths = {key: str(outside / "thesis") for key in ("target", "staged", "old")}
     _journal(project, kind="graft", ready=True, **paths)
-    with pytest.raises(StateError, match="folder: Field required"):
+    with pytest.raises(StateError, match="folder: missing"):
         recover(project, _quiet)
 
 

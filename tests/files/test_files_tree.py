@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from skillpm.errors import SpecError
-from skillpm.files.errors import DeniedError, TooLargeError, UnwritableFileError, WrongKindError
+from skillpm.files.errors import DeniedError, TooLargeError, WrongKindError
 from skillpm.files.folder import Folder
 from skillpm.files.locking import open_lock_file
-from skillpm.files.tree import entries, hash_below
+from skillpm.files.tree import DEEPEST, entries, hash_below
 
 
 @pytest.fixture
@@ -43,6 +43,25 @@ def test_a_file_below_is_hashed_by_its_plain_names(folder: Folder) -> None:
         hash_below(folder, "pipe", limit=100)
 
 
+def test_a_path_deeper_than_any_of_skillpm_is_refused_and_not_cut_short(folder: Folder) -> None:
+    deep = "/".join([*["d"] * DEEPEST, "a", "file"])
+    (folder.path / "/".join(["d"] * DEEPEST)).mkdir(parents=True)
+    (folder.path / "/".join(["d"] * DEEPEST) / "file").write_text("another file")
+    with pytest.raises(SpecError, match=f"at most {DEEPEST} folders, has {DEEPEST + 1}"):
+        hash_below(folder, deep, limit=100)
+    assert hash_below(folder, "/".join([*["d"] * DEEPEST, "file"]), limit=100)[1] == 12
+
+
+def test_a_lock_file_gets_the_mode_that_is_asked_for_whatever_the_umask(folder: Folder) -> None:
+    before = os.umask(0o077)
+    try:
+        os.close(open_lock_file(folder, "shared", mode=0o660))
+        os.close(open_lock_file(folder, "shared", mode=0o600))
+    finally:
+        os.umask(before)
+    assert (folder.path / "shared").stat().st_mode & 0o777 == 0o660
+
+
 @pytest.mark.parametrize("path", ["../outside/secret", "/etc/passwd", "", "a//b", "a/./b", "\0"])
 def test_a_path_that_leads_elsewhere_is_no_path_below(folder: Folder, path: str) -> None:
     with pytest.raises(SpecError, match="plain file name"):
@@ -56,7 +75,7 @@ def test_only_a_regular_file_is_locked(folder: Folder, monkeypatch: pytest.Monke
         open_lock_file(folder, "pipe")
     (folder.path / "link").symlink_to("lock")
     monkeypatch.setattr(Folder, "status", lambda _folder, _name: None)
-    with pytest.raises(UnwritableFileError):
+    with pytest.raises(OSError, match="symbolic links"):
         open_lock_file(folder, "link")  # it was put there after the look
     with pytest.raises(WrongKindError):
         open_lock_file(folder, "pipe")

@@ -2,7 +2,8 @@
 
 from math import inf, nan
 
-from skillpm.flows.words import counted, distinct
+from skillpm.flows.words import distinct
+from skillpm.spec.words import counted
 
 
 def test_numbers_that_differ_read_differently() -> None:

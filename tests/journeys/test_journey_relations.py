@@ -118,6 +118,7 @@ def test_outdated_says_how_far_an_upgrade_goes_and_what_holds_it_back(
 ) -> None:
     assert team.ask("outdated") == {
         "schema_version": 1, "outdated": [], "checked": 3, "unlisted": [], "notes": [],
+        "skipped": [],
     }  # fmt: skip
     assert "all 3 skills are the newest there are" in team.run("outdated").out
     team.publish(pairs[3], "acme/numbers", "1.1.0")
@@ -128,10 +129,22 @@ def test_outdated_says_how_far_an_upgrade_goes_and_what_holds_it_back(
     assert snapshot(team.folder) == before
     assert (rows["acme/numbers"]["wanted"], rows["acme/numbers"]["latest"]) == ("1.1.0", "2.0.0")
     assert rows["acme/numbers"]["held_by"] == ["`acme/math 1.0.0` requires `acme/numbers ^1`"]
+    assert rows["acme/numbers"]["holds"] == [
+        {
+            "by": "acme/math 1.0.0",
+            "requirement": "acme/numbers ^1",
+            "statement": "`acme/math 1.0.0` requires `acme/numbers ^1`",
+        }
+    ]
     assert rows["acme/math"]["held_by"] == ["skillpm.toml asks for `^1`"]
     assert "acme/sql" not in rows
     assert team.run("outdated", "--exit-code").code == 1
     assert team.run("outdated").code == 0
+    said = team.run("upgrade", "--dry-run").err
+    assert (
+        "acme/numbers stays at 1.1.0, and 2.0.0 is there: `acme/math 1.0.0` requires "
+        "`acme/numbers ^1`" in said
+    )
     would = team.ask("upgrade", "--dry-run")["changed"]
     assert [(one["skill"], one["version"]) for one in would] == [("acme/numbers", "1.1.0")]
 
@@ -145,6 +158,10 @@ def test_outdated_names_yanks_prereleases_and_other_bases_for_what_they_are(
     world.ask("install", "acme/math *")
     world.publish(models.tuned("attn", seed=2), "acme/math", "1.1.0-rc.1")
     assert _rows(world) == {}
+    assert world.ask("outdated")["skipped"] == [
+        {"skill": "acme/math", "version": "1.1.0-rc.1", "reason": "it is a pre-release"}
+    ]
+    assert "acme/math 1.1.0-rc.1 is newer, but it is a pre-release" in world.run("outdated").err
     world.ask("yank", "acme/math@1.0.0", "--reason", "wrong sums")
     assert _rows(world)["acme/math"]["yanked"] is True
     assert "1.0.0 (yanked)" in world.run("outdated").out

@@ -220,6 +220,9 @@ def test_a_copied_signature_wins_nothing_from_the_skill_that_was_there_before(
     world.ask("install", packs["sums"], packs["words"])
     asked = lines(world.folder / "asked.jsonl", sums(12, seed=5))
     before = [one["skill"] for one in world.ask("route", "--file", asked)["results"]]
+    planned = world.ask("install", copied, "--dry-run")
+    assert any("`aaa/copy` and `acme/sums` are near-equal" in note for note in planned["notes"])
+    assert [one["skill"] for one in world.ask("list")["skills"]] == ["acme/sums", "acme/words"]
     done = world.ask("install", copied, "-y")
     assert any("`aaa/copy` and `acme/sums` are near-equal" in note for note in done["notes"])
     assert 'precedence = ["acme/sums", "aaa/copy"]' in (world.project / "skillpm.toml").read_text()

@@ -134,7 +134,7 @@ def test_unknown_keys_are_kept() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("version = 1\n", "version = 2\n", "version: Input should be 1"),
+        ("version = 1\n", "version = 2\n", "version: expected 1, found the number 2"),
         ("version = 1\n", "version = true\n", "version: expected a whole number, found bool"),
         (f'root = "{A}"', 'root = "sha256:x"', "base.root: 'sha256:x' is not a digest"),
         ("size = 1234", "size = -1", "skill[0].size: "),

@@ -65,7 +65,7 @@ def test_every_problem_is_told_with_its_line() -> None:
     said = caught.value.message
     assert said.startswith("`p.jsonl` has 4 problems")
     assert "line 2: the metric 'bleu' is not known; known are accuracy, exact_match, mrr" in said
-    assert "line 3: text: Input should be a valid string" in said
+    assert "line 3: text: expected text, found" in said
     assert "line 4: neither `metric` nor the fields tell" in said
     assert "line 5: it is not JSON" in said
 

@@ -46,7 +46,7 @@ def test_a_skill_may_name_its_own_registry() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("[project]", "[porject]", "project: Field required"),
+        ("[project]", "[porject]", "project: missing"),
         ("[project]", "[porject]", "porject: unknown key; did you mean `project`?"),
         ("weight = 0.5", "wieght = 0.5", "skills.acme/b.wieght: unknown key; did you"),
         ("[project]", "[tool]\nx = 1\n[project]", "tool: unknown key; expected one of project, "),

@@ -1,0 +1,100 @@
+"""What is wrong with a value of a document, in our words: what was expected, and what was found."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from skillpm.errors import capped
+from skillpm.spec.words import counted
+
+_SHOWN = 60
+"""Characters of a value in a message."""
+_EXPECTED = {
+    "string_type": "text",
+    "string_sub_type": "text",
+    "string_unicode": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "an object",
+    "mapping_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "dataclass_type": "an object",
+    "none_required": "null",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_LENGTHS = {
+    "string_too_short": ("min_length", "at least", "character"),
+    "string_too_long": ("max_length", "at most", "character"),
+    "too_short": ("min_length", "at least", "entry"),
+    "too_long": ("max_length", "at most", "entry"),
+}
+_OURS = frozenset({"value_error", "assertion_error"})
+
+
+def fault_text(kind: str, message: str, value: Any, context: Mapping[str, Any]) -> str:
+    """A validator's finding as a clause: expected and found.
+
+    `kind` and `message` are the validator's, `context` its facts. A sentence of skillpm's own stays
+    as it is.
+    """
+    if kind in _OURS:
+        return message.partition(", ")[2] if message.startswith(("Value", "Assert")) else message
+    if kind == "missing":
+        return "missing"
+    if kind == "extra_forbidden":
+        return "unknown key"
+    expected = _expected(kind, context)
+    if expected is None:  # a kind that none of our documents has today
+        expected = message.removeprefix("Input should be ").removeprefix("Input should ")
+    found = _length_of(value) if kind in _LENGTHS else found_text(value)
+    return f"expected {expected}, found {found}"
+
+
+def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"{words} {context[name]}"
+    if kind in _LENGTHS:
+        name, words, noun = _LENGTHS[kind]
+        several = "entries" if noun == "entry" else None
+        return f"{words} {counted(context[name], noun, several)}"
+    if kind in ("literal_error", "enum"):
+        return str(context["expected"])
+    if kind == "string_pattern_mismatch":
+        return f"text of the form `{context['pattern']}`"
+    return _EXPECTED.get(kind)
+
+
+def _length_of(value: Any) -> str:
+    return str(len(value)) if hasattr(value, "__len__") else found_text(value)
+
+
+def found_text(value: Any) -> str:
+    """What a value is, as a message shows it: short, and by its JSON name."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return f"the text {capped(repr(value), _SHOWN)}"
+    if isinstance(value, int | float):
+        return f"the number {capped(str(value), _SHOWN)}"
+    if isinstance(value, list | tuple):
+        return f"a list of {counted(len(value), 'entry', 'entries')}"
+    if isinstance(value, dict):
+        return f"an object of {counted(len(value), 'key')}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,65 @@
+"""Trades: no answer becomes staler, and a trial looks only at what could pay."""
+
+from resolver_worlds import Shop, random_world, release, wanted
+
+from skillpm.errors import SkillpmError
+from skillpm.resolver.closure import Reader
+from skillpm.resolver.improve import improve, staleness
+from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.resolver.question import Question
+from skillpm.resolver.rules import Rules
+from skillpm.resolver.search import Answer, Proof, search
+from skillpm.spec.release import Release
+
+
+def settled(question: Question, releases: list[Release]) -> tuple[Rules, Answer] | None:
+    try:
+        rules = Rules(question, Reader(question, Shop(releases), ENDLESS).read())
+    except SkillpmError:
+        return None
+    found = search(rules, ENDLESS)
+    return None if isinstance(found, Proof) else (rules, found)
+
+
+def test_trades_leave_no_answer_staler_and_what_is_fixed_in_place() -> None:
+    moved = 0
+    for seed in range(300):
+        question, releases = random_world(seed, skills=8)
+        found = settled(question, releases)
+        if found is None:
+            continue
+        rules, answer = found
+        traded = improve(rules, answer, ENDLESS)
+        assert staleness(rules, traded) <= staleness(rules, answer)
+        assert all(
+            traded.get(skill, release) is release
+            for skill, release in answer.items()
+            if rules.is_fixed(skill)
+        )
+        moved += traded != answer
+    assert moved
+
+
+def test_a_trade_that_what_is_asked_for_rules_out_is_not_searched() -> None:
+    worlds = [
+        release("a 1.0.0", "b"), release("b 1.0.0", "c"), release("b 2.0.0", "c <2"),
+        release("c 1.0.0"), release("c 2.0.0"),
+    ]  # fmt: skip
+    found = settled(Question(wanted("a")), worlds)
+    assert found is not None
+    rules, answer = found
+    assert staleness(rules, answer) == (0, 1)
+
+    def clock() -> float:
+        raise AssertionError
+
+    assert improve(rules, answer, Patience(clock, 0.0, 1.0)) == answer
+
+
+def test_the_newest_of_a_skill_are_counted_from_the_top_of_what_may_be_used() -> None:
+    releases = [release(f"a 1.{minor}.0") for minor in range(5)]
+    found = settled(Question(wanted("a")), releases)
+    assert found is not None
+    (shelf,) = found[0].shelves.values()
+    assert [shelf.newest(count) for count in (0, 1, 2, 5, 9)] == [0, 16, 24, 31, 31]
+    assert [shelf.place(each) for each in shelf.releases] == [0, 1, 2, 3, 4]

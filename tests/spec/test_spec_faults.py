@@ -1,0 +1,71 @@
+"""A bad document is described in our words: path, expected, found; never a validator's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from spec_documents import manifest_plain
+
+from skillpm.errors import SpecError
+from skillpm.spec import json
+from skillpm.spec.bundle import BundledBase
+from skillpm.spec.fields import read_document
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.manifest import parse_manifest
+from skillpm.spec.project import parse_project
+from skillpm.spec.savedindex import parse_index
+
+FOREIGN = ("Input should", "Field required", "valid ", "pydantic", "instance of", "dictionary")
+BAD: tuple[Any, ...] = (None, True, 3, -1, 2.5, "", "x", [], [1], {}, {"a": 1}, 10**30)
+
+
+def said(read: Callable[[], object]) -> str:
+    """The message of a refusal; empty where the value will do."""
+    try:
+        read()
+    except SpecError as problem:
+        return problem.message
+    return ""
+
+
+@pytest.mark.parametrize("key", sorted(manifest_plain()))
+def test_no_wrong_value_of_a_manifest_is_described_in_foreign_words(key: str) -> None:
+    refused = 0
+    for bad in BAD:
+        plain = {**manifest_plain(), key: bad}
+        message = said(lambda plain=plain: parse_manifest(json.canonical(plain)))
+        assert not any(word in message for word in FOREIGN), message
+        refused += bool(message)
+    plain = {name: value for name, value in manifest_plain().items() if name != key}
+    message = said(lambda: parse_manifest(json.canonical(plain)))
+    assert not any(word in message for word in FOREIGN), message
+    assert refused
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "expected"),
+    [
+        (BundledBase, {"name": 3, "root": "x"}, "name: expected text, found the number 3"),
+        (BundledBase, {"name": None}, "name: expected text, found null"),
+        (BundledBase, [], "expected an object, found a list of 0 entries"),
+        (Lockfile, {"version": "1"}, "version: expected"),
+        (
+            Lockfile,
+            {"version": 1, "skill": {}},
+            "skill: expected a list, found an object of 0 keys",
+        ),
+        (Lockfile, {"version": 1}, "base: missing"),
+    ],
+)
+def test_a_fault_says_its_path_what_was_expected_and_what_was_found(
+    kind: Any, plain: Any, expected: str
+) -> None:
+    assert expected in said(lambda: read_document(kind, plain, "the document"))
+
+
+def test_project_files_and_saved_indexes_speak_so_too() -> None:
+    text = '[project]\nbase = 3\nroot = "x"\n[skills]\n"acme/x" = 1\n'
+    index = json.canonical({"skills": {"acme/x": {"1.0.0": {"requires": "acme/y", "yanked": 2}}}})
+    for message in (said(lambda: parse_project(text)), said(lambda: parse_index(index, "x"))):
+        assert "expected" in message
+        assert not any(word in message for word in FOREIGN), message
