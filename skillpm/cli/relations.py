@@ -158,25 +158,11 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
         rows = [_outdated(one) for one in found.outdated]
         unlisted = [str(skill) for skill in found.unlisted]
         head = {"checked": found.checked, "unlisted": unlisted, "notes": list(found.notes)}
-        skipped = [
-            {"skill": str(one.skill), "version": str(one.version), "reason": one.reason}
-            for one in found.skipped
-        ]
+        skipped = [one.to_dict() for one in found.skipped]
         emit_json({"outdated": rows, **head, "skipped": skipped})
     elif found.outdated:
-        emit_table(
-            (
-                (
-                    one.skill,
-                    f"{one.current} (yanked)" if one.yanked else one.current,
-                    one.wanted or "-",
-                    one.latest or "-",
-                    "; ".join(one.held_by) or "-",
-                )
-                for one in found.outdated
-            ),
-            ("skill", "current", "wanted", "latest", "held back by"),
-        )
+        head_row = ("skill", "current", "wanted", "latest", "held back by")
+        emit_table(map(_outdated_row, found.outdated), head_row)
     elif found.unlisted:
         names = ", ".join(map(str, found.unlisted))
         emit_line(f"nothing newer is known; no registry in reach lists {names}")
@@ -187,6 +173,11 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
         emit_line(every if found.checked == 1 else f"all {every}")
     if exit_code and found.outdated:
         raise click.exceptions.Exit(1)
+
+
+def _outdated_row(one: "Outdated") -> tuple[object, ...]:
+    current = f"{one.current} (yanked)" if one.yanked else one.current
+    return one.skill, current, one.wanted or "-", one.latest or "-", "; ".join(one.held_by) or "-"
 
 
 def _outdated(one: "Outdated") -> dict[str, object]:

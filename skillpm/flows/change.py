@@ -114,7 +114,7 @@ def publish_files(registries: Registries) -> None:
 
 
 def installed_of(plan: Plan) -> list[Installed]:
-    """What a plan installs, as a generation lists it."""
+    """What a plan installs."""
     return [
         Installed(
             skill=skill,
@@ -167,8 +167,8 @@ def _with_signatures(registries: Registries, current: Generation, plan: Plan) ->
     if not any(plan.packs[skill].image.layer(ROUTER_TYPE) for skill in new):
         return plan
     asked = [SkillName.parse(name) for name in plan.wishes or registries.file.skills]
-    installed = current.lockfile.skills
-    notes = preview_signatures(registries, plan.lock, new, installed, asked, plan.action)
+    before = current.lockfile.skills
+    notes = preview_signatures(registries, plan.lock, new, before, asked, plan.action)
     return replace(plan, notes=(*plan.notes, *notes))
 
 
@@ -176,13 +176,12 @@ def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
     files = [
         PlannedFile(path=str(pack.path.absolute()), digest=pack.digest) for pack in registries.files
     ]
-    wishes = None if plan.wishes is None else dict(plan.wishes)
     return SavedPlan.model_validate(
         {
             "action": plan.action,
             "basis": basis,
             "lock": plan.lock,
-            "wishes": wishes,
+            "wishes": None if plan.wishes is None else dict(plan.wishes),
             "files": files,
             "frozen": plan.frozen,
         }

@@ -45,6 +45,10 @@ class SkippedRelease:
     version: Version
     reason: str
 
+    def to_dict(self) -> dict[str, str]:
+        """The document of it."""
+        return {"skill": str(self.skill), "version": str(self.version), "reason": self.reason}
+
     @property
     def note(self) -> str:
         """What a person reads of it."""

@@ -91,14 +91,13 @@ def survey(setting: Setting) -> Survey:
         _row(one, known.get(skill, ()), wanted.get(skill), holds)
         for skill, one in lock.skills.items()
     )
-    outdated = tuple(row for row in rows if row)
     unlisted = tuple(skill for skill in lock.skills if not known.get(skill))
     skipped = tuple(
         each
         for skill, one in lock.skills.items()
         for each in skipped_of(known.get(skill, ()), one.version)
     )
-    return Survey(outdated, len(lock.skill), unlisted, notes, skipped)
+    return Survey(tuple(row for row in rows if row), len(lock.skill), unlisted, notes, skipped)
 
 
 def _costs(
