@@ -3,55 +3,14 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from parts_worlds import ALL, check_same, grafted, packed
 from safetensors.torch import load_file, save_file
 from skillpm_world import World
-from tiny_embedders import bert, embedder, embeddings, load, tune
-
-ALL = ("Pooling", "Dense", "LayerNorm")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `bert`, and a base and its tuned model of three parts."""
-    folder = tmp_path_factory.mktemp("embedders")
-    bert(folder / "bert")
-    embedder(folder / "base", folder / "bert", *ALL)
-    tune(folder / "base", folder / "tuned")
-    return folder
-
-
-@pytest.fixture
-def pair(made: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Copies of base and tuned model, to be changed."""
-    for name in ("base", "tuned"):
-        shutil.copytree(made / name, tmp_path / name)
-    return tmp_path / "base", tmp_path / "tuned"
-
-
-def packed(world: World, pair: tuple[Path, Path], name: str = "x") -> dict[str, Any]:
-    file = world.folder / f"{name}.skillpack"
-    named = ("--name", f"acme/{name}", "--version", "1.0.0", "-o", file)
-    return world.ask("pack", *pair, *named)
-
-
-def grafted(world: World, base: Path, *names: str) -> Path:
-    world.init(base)
-    for name in names or ("x",):
-        world.ask("install", world.folder / f"{name}.skillpack")
-    return Path(world.ask("graft")["path"])
-
-
-def check_same(graft: Path, tuned: Path) -> None:
-    """The graft computes what the tuned model does, to the bit, and has its settings."""
-    assert np.array_equal(embeddings(graft), embeddings(tuned))
-    ours, theirs = load(graft), load(tuned)
-    assert (ours.prompts, ours.max_seq_length) == (theirs.prompts, theirs.max_seq_length)
-    assert [type(m) for m in ours] == [type(m) for m in theirs]
+from tiny_embedders import embedder, embeddings, load, tune
 
 
 def test_a_tuned_model_is_carried_with_all_its_parts(world: World, pair: tuple[Path, Path]) -> None:
@@ -156,64 +115,6 @@ def test_safetensors_take_the_place_of_the_bases_pickle(
     assert not list(graft.rglob("pytorch_model.bin"))
 
 
-def edit(file: Path, change: Any) -> None:
-    document = json.loads(file.read_text())
-    change(document)
-    file.write_text(json.dumps(document))
-
-
-@pytest.mark.parametrize("kind", ["pylate.models.Dense", "custom.Module", "os.path.Dense"])
-def test_a_module_of_another_package_is_refused(
-    world: World, pair: tuple[Path, Path], kind: str
-) -> None:
-    edit(pair[1] / "modules.json", lambda listed: listed[2].update(type=kind))
-    message = world.fail(
-        *("pack", *pair, "--name", "acme/x", "--version", "1.0.0", "-o", world.folder / "p"),
-        code=1,
-        kind="spec",
-    )
-    assert kind in message
-    assert "modules.json" in message
-
-
-def test_an_activation_that_is_no_class_of_torch_is_refused(
-    world: World, pair: tuple[Path, Path]
-) -> None:
-    edit(pair[1] / "2_Dense/config.json", lambda c: c.update(activation_function="torch.os.abort"))
-    message = world.fail(
-        *("pack", *pair, "--name", "acme/x", "--version", "1.0.0", "-o", world.folder / "p"),
-        code=1,
-        kind="spec",
-    )
-    assert "2_Dense/config.json" in message
-
-
-def test_a_part_within_a_part_is_refused_by_name(world: World, pair: tuple[Path, Path]) -> None:
-    for number, folder in enumerate(pair):
-        (folder / "2_Dense/query_0_Dense").mkdir()
-        weights = {"w": torch.full((2,), float(number))}
-        save_file(weights, folder / "2_Dense/query_0_Dense/model.safetensors")
-    message = world.fail(
-        *("pack", *pair, "--name", "acme/x", "--version", "1.0.0", "-o", world.folder / "p"),
-        code=1,
-        kind="spec",
-    )
-    assert "2_Dense/query_0_Dense/model.safetensors" in message
-
-
-def test_a_tune_of_parts_alone_is_refused_by_their_names(
-    world: World, made: Path, pair: tuple[Path, Path]
-) -> None:
-    shutil.rmtree(pair[1])
-    tune(made / "base", pair[1], only="2.")
-    message = world.fail(
-        *("pack", *pair, "--name", "acme/x", "--version", "1.0.0", "-o", world.folder / "p"),
-        code=1,
-        kind="graft",
-    )
-    assert "2_Dense/model.safetensors" in message
-
-
 def test_two_skills_that_change_one_part_differently_conflict(
     world: World, made: Path, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -298,17 +199,3 @@ def test_a_layered_skill_changes_the_part_of_the_one_below(
     named = ("--name", "acme/y", "--version", "1.0.0", "-o", world.folder / "y.skillpack")
     world.ask("pack", pair[0], further, *named, "--over", below)
     check_same(grafted(world, pair[0], "x", "y"), further)
-
-
-def test_the_old_layout_is_refused_with_both_ways_out(
-    world: World, made: Path, tmp_path: Path
-) -> None:
-    old = tmp_path / "old"
-    shutil.copytree(made / "bert", old / "0_Transformer")
-    listed = [{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}]  # fmt: skip  # noqa: E501
-    (old / "modules.json").write_text(json.dumps(listed))
-    outcome = world.run("identify", old)
-    assert outcome.code == 1
-    assert "`0_Transformer`" in outcome.err
-    assert f"skillpm pack {old}/0_Transformer" in outcome.err
-    assert "save_pretrained" in outcome.err
