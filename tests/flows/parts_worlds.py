@@ -36,6 +36,3 @@ def edit(file: Path, change: Any) -> None:
     document = json.loads(file.read_text())
     change(document)
     file.write_text(json.dumps(document))
-
-
-@pytest.mark.parametrize("kind", ["pylate.models.Dense", "custom.Module", "os.path.Dense"])

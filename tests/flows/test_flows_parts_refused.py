@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from parts_worlds import edit
 from safetensors.torch import save_file
@@ -11,6 +12,7 @@ from skillpm_world import World
 from tiny_embedders import tune
 
 
+@pytest.mark.parametrize("kind", ["pylate.models.Dense", "custom.Module", "os.path.Dense"])
 def test_a_module_of_another_package_is_refused(
     world: World, pair: tuple[Path, Path], kind: str
 ) -> None:
