@@ -1,4 +1,4 @@
-"""Low-rank forms of a pack's deltas: what `export --format peft` writes.
+"""Low-rank forms of a pack's deltas, which `export --format peft` writes.
 
 A tensor that a pack holds as factors gives them back, its scale folded in; a larger rank is cut
 by the SVD of two small triangles. Any other delta is cut by its own SVD, which is the nearest of a
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillpm.delta.bits import words_of
-from skillpm.delta.codecs import lowrank
+from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.codecs.svd import matrix_shape
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.compose import Composition
 from skillpm.delta.factor import decompose
 from skillpm.delta.packs import OpenPack
@@ -72,22 +73,30 @@ def energy(chunks: Iterator[Floats]) -> float:
 def exact_form(packs: Sequence[OpenPack], base: Source, name: str) -> LowForm | None:
     """The factors of a tensor that one pack holds as such; None where they are not all of Δ."""
     touching = [pack for pack in packs if name in pack.entries]
-    if len(touching) != 1 or touching[0].entries[name].codec != lowrank.NAME:
+    if len(touching) != 1:
         return None
-    decoder = touching[0].decoder(name, base.specs[name])
-    if not isinstance(decoder, lowrank.Decoder) or decoder.update.magnitudes is not None:
+    codec = CODECS.get(touching[0].entries[name].codec)
+    if codec is None or not codec.keeps_factors:
         return None
-    update = decoder.update
-    rank = update.rank
-    a = update.a.rows(0, rank)
-    scaled = update.b.rows(0, update.b.words.shape[0]) * update.scale
-    dtype = update.b.dtype if _fits(scaled, update.b.dtype) else "F32"
+    match touching[0].decoder(name, base.specs[name]).live_form():
+        case AdapterFactors() as factors:
+            return _scaled_form(factors)
+        case _:
+            return None
+
+
+def _scaled_form(factors: AdapterFactors) -> LowForm:
+    """An adapter's factors, with the scale multiplied into b: in b's dtype where that is exact."""
+    rank = factors.a.words.shape[0]
+    a = factors.a.rows(0, rank)
+    scaled = factors.b.rows(0, factors.b.words.shape[0]) * factors.scale
+    dtype = factors.b.dtype if _fits(scaled, factors.b.dtype) else "F32"
     b = _stored(scaled, dtype)
     norm, error = _square(scaled, a), _square(scaled - b, a)
     lost = np.concatenate([np.full(rank, norm), [error]])
-    if update.transposed:
-        return LowForm(a.T, b.T, norm, lost, (update.a.dtype, dtype), ordered=False)
-    return LowForm(b, a, norm, lost, (dtype, update.a.dtype), ordered=False)
+    if factors.transposed:
+        return LowForm(a.T, b.T, norm, lost, (factors.a.dtype, dtype), ordered=False)
+    return LowForm(b, a, norm, lost, (dtype, factors.a.dtype), ordered=False)
 
 
 def _square(left: Floats, right: Floats) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of, word_dtype
-from skillpm.delta.codecs.base import (
+from skillpm.delta.codecs.shared.base import (
     add_and_round,
     choice,
     flag,
@@ -26,7 +26,9 @@ from skillpm.delta.codecs.base import (
     read_planes,
     setting,
 )
-from skillpm.delta.exact import ExactProduct, Factor, width_for
+from skillpm.delta.codecs.shared.exact_product import ExactProduct, Factor, width_for
+from skillpm.delta.codecs.shared.forms import AdapterFactors
+from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats, to_float64
 from skillpm.errors import IntegrityError
@@ -69,11 +71,11 @@ class Update:
 
 
 def depth_for(dtype: str) -> int:
-    """How many levels of slices a tensor of this dtype deserves: far past its own precision."""
+    """The levels of slices to multiply for a tensor of this dtype: far past its own precision."""
     return _DEPTHS.get(dtype, 2)
 
 
-class Applied:
+class AppliedUpdate:
     """An update as deltas of a tensor, chunk by chunk: what packing and decoding share."""
 
     def __init__(self, spec: TensorSpec, update: Update, *, width: int, depth: int) -> None:
@@ -84,8 +86,8 @@ class Applied:
         self._product = update.product(spec.name, width=width, depth=depth)
 
     @classmethod
-    def fitting(cls, spec: TensorSpec, update: Update) -> "Applied":
-        """With the slices that a tensor of this dtype deserves."""
+    def fitting(cls, spec: TensorSpec, update: Update) -> "AppliedUpdate":
+        """The update with as many slices as the tensor's dtype needs."""
         return cls(spec, update, width=width_for(update.rank), depth=depth_for(spec.dtype))
 
     def product(self, chunk: int) -> Floats:
@@ -159,26 +161,39 @@ def encode(spec: TensorSpec, update: Update, writer: PayloadWriter) -> Record:
     return record
 
 
-class Decoder:
-    """Gives Δ chunk by chunk: only the rows that a chunk meets are multiplied out."""
+class LowRankDecoder:
+    """A `TensorDecoder` that multiplies out only the rows that a chunk meets."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
             raise IntegrityError(f"`{spec.name}` is no matrix: it has no low-rank factors")
+        self._spec = spec
         self.update = _read(spec, reader, settings)
         width = setting(settings, "width", 1, _WIDTH_LIMIT)
         depth = setting(settings, "depth", 1, 2)
-        self._applied = Applied(spec, self.update, width=width, depth=depth)
+        self._applied = AppliedUpdate(spec, self.update, width=width, depth=depth)
 
-    def delta(self, chunk: int, reference: Words) -> Floats:
-        """The decoded delta of one chunk."""
-        return self._applied.delta(chunk, reference)
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
+        """float64(reference) + Δ̂, rounded once. Raises `GraftError` where a sum overflows."""
+        if delta is None:
+            return self._applied.words(chunk, reference, self._spec.name)
+        return add_and_round(reference, delta, self._spec.dtype, self._spec.name)
 
-    def words(self, chunk: int, reference: Words, tensor: str) -> Words:
-        """One chunk of the tensor with the update added, rounded once."""
-        return self._applied.words(chunk, reference, tensor)
+    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats | None:
+        """Δ̂ [n] of one chunk, float64; None without a reference, which DoRA rescales."""
+        return None if reference is None else self._applied.delta(chunk, reference)
+
+    def live_form(self) -> AdapterFactors | None:
+        """The factors as they are stored; None with DoRA's magnitudes, which rescale the weight."""
+        update = self.update
+        if update.magnitudes is not None:
+            return None
+        return AdapterFactors(update.a, update.b, update.scale, update.transposed)
+
+
+CODEC = Codec(NAME, LowRankDecoder, keeps_factors=True)
 
 
 def rank_limit(shape: tuple[int, int]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.codecs.boxes import boxes
+from skillpm.delta.codecs.shared.boxes import boxes
 from skillpm.delta.entropy import CONTEXTS, encode_integers, integer_bits
 
 Codes = npt.NDArray[np.int32]

@@ -5,7 +5,7 @@ per rank. How many ranks there are, and how many bits each takes, falls out of t
 encoder rounded with: no bits are chosen, and no scale or zero point is stored for a group. Rows
 and columns may have scales of their own, a power of two to some fraction.
 
-Bound: |Δ - Δ̂| is what the encoder measured on `delta_of`, which is what the decoder gives, bit
+Bound: |Δ - Δ̂| is what the encoder measured on `decoded_delta`, which is what the decoder gives, bit
 for bit. a and c·b are laid on power-of-two grids and multiplied exactly (law 3a): `products` says
 how little that moves an entry.
 """
@@ -17,28 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs.base import setting
-from skillpm.delta.codecs.classes import Codes
-from skillpm.delta.codecs.coded import (
+from skillpm.delta.codecs.shared.base import setting
+from skillpm.delta.codecs.shared.classes import Codes
+from skillpm.delta.codecs.shared.coded import (
     Matrix,
     Narrow,
     Sections,
     encode_matrix,
     join,
-    matrix_bits,
 )
-from skillpm.delta.codecs.parts import (
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
+from skillpm.delta.codecs.shared.forms import IntegerFactors
+from skillpm.delta.codecs.shared.parts import (
     decode_scales,
     encode_logs,
     fineness,
-    logs_bits,
     put,
     scales_of,
     sections_of,
 )
-from skillpm.delta.codecs.products import EXPONENT_LIMIT, Product, fit_tops, place, tops_of
-from skillpm.delta.codecs.scales import Logs
+from skillpm.delta.codecs.shared.products import EXPONENT_LIMIT, Product, fit_tops, place, tops_of
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.scales import Logs
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
@@ -63,10 +64,21 @@ class CodedFactors:
     columns: Logs | None
     fine: int
 
-    def bits(self) -> float:
-        """About the bits that it takes, without encoding it."""
-        scales = logs_bits(self.ranks, self.rows, self.columns)
-        return scales + matrix_bits(self.left) + matrix_bits(self.right)
+    def estimate(self) -> float:
+        """About the bytes of the part, without encoding it."""
+        codes = matrix_bits(self.left) + matrix_bits(self.right)
+        return (codes + scale_bits(self.rows, self.columns, self.ranks)) / 8
+
+    def decoded_delta(self) -> Floats:
+        """The Δ̂ [m, n] that a decoder will give, bit for bit; multiplies the factors out."""
+        shape = self.left.shape[0], self.right.shape[0]
+        product = _scaled(self).product(exponents_of(self), "the tensor")
+        return product.flat(0, shape[0] * shape[1]).reshape(shape)
+
+    def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
+        """Write the factors as the tensor's one part."""
+        settings, data = serialise(self)
+        return put(spec, Record(NAME, settings), data, writer)
 
 
 def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
@@ -94,19 +106,13 @@ def exponents_of(coded: CodedFactors) -> tuple[int, int]:
     return fit_tops(scaled.tops(), tops_of(scaled.rights()))
 
 
-def encode(spec: TensorSpec, coded: CodedFactors, writer: PayloadWriter) -> Record:
-    """Write a tensor's factors."""
-    settings, data = serialise(coded)
-    return put(spec, Record(NAME, settings), data, writer)
-
-
-def _scaled(coded: CodedFactors) -> "Scaled":
+def _scaled(coded: CodedFactors) -> "ScaledFactors":
     logs = (coded.ranks, coded.rows, coded.columns)
-    return Scaled(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
+    return ScaledFactors(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
 
 
 @dataclass(frozen=True)
-class Scaled:
+class ScaledFactors:
     """Integers [m, r] and [n, r], and the scales of ranks, of rows and of columns."""
 
     left: Narrow
@@ -159,7 +165,7 @@ def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
 
 def read(
     spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
-) -> tuple[Scaled, Product]:
+) -> tuple[ScaledFactors, Product]:
     """What `serialise` wrote, checked, and what it multiplies to. Raises `IntegrityError`."""
     what = f"`{spec.name}`"
     height, width = matrix_shape(spec)
@@ -172,17 +178,11 @@ def read(
     left = Matrix(sections.next(), height, rank, what).whole()
     right = Matrix(sections.next(), width, rank, what).whole()
     sections.close()
-    scaled = Scaled(left, right, *scales)
+    scaled = ScaledFactors(left, right, *scales)
     return scaled, scaled.product(exponents, spec.name)
 
 
-def delta_of(spec: TensorSpec, coded: CodedFactors) -> Floats:
-    """What a decoder will give, flat: of the whole tensor, for the encoder to measure."""
-    product = _scaled(coded).product(exponents_of(coded), spec.name)
-    return product.flat(0, spec.elements)
-
-
-class Decoder:
+class SvdEcDecoder(DeltaDecoder):
     """Gives Δ̂ chunk by chunk.
 
     Memory: the integers of both factors, mostly a byte each, and the right one as float64.
@@ -193,9 +193,17 @@ class Decoder:
     ) -> None:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
             raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
-        self._spans = chunk_spans(spec)
-        self.scaled, self._product = read(spec, settings, sections_of(spec, reader))
+        super().__init__(spec)
+        self._scaled, self._product = read(spec, settings, sections_of(spec, reader))
 
-    def delta(self, chunk: int) -> Floats:
-        """The decoded delta of one chunk."""
+    def _chunk_delta(self, chunk: int) -> Floats:
         return self._product.flat(*self._spans[chunk])
+
+    def live_form(self) -> IntegerFactors:
+        """The integers and their scales, as they are stored."""
+        scaled = self._scaled
+        scales = scaled.ranks, scaled.rows, scaled.columns
+        return IntegerFactors(scaled.left, scaled.right, *scales)
+
+
+CODEC = Codec(NAME, SvdEcDecoder)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.codecs.classes import NONE, Classes, Codes, choose_classes, encode_classes
-from skillpm.delta.entropy import decode_integers, encode_integers, integer_bits
+from skillpm.delta.codecs.shared.classes import NONE, Classes, Codes, choose_classes, encode_classes
+from skillpm.delta.entropy import decode_integers, encode_integers
 from skillpm.delta.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
@@ -25,7 +25,7 @@ CLASS_LIMIT = 1 << 10
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """Say which tensor it was where a stream or a length is damaged."""
+    """Put the tensor's name before the message of an `IntegrityError`."""
     try:
         yield
     except IntegrityError as problem:
@@ -33,7 +33,7 @@ def blaming(what: str) -> Iterator[None]:
 
 
 class Sections:
-    """Byte strings one after the other, each behind its length."""
+    """Reads byte strings that are stored one after the other, each after its length (a varint)."""
 
     def __init__(self, data: bytes, what: str) -> None:
         self._data = data
@@ -56,7 +56,7 @@ class Sections:
 
 
 def join(sections: list[bytes]) -> bytes:
-    """What `Sections` reads."""
+    """Sections in the form that `Sections` reads."""
     return b"".join(varint(len(section)) + section for section in sections)
 
 
@@ -69,11 +69,6 @@ def decode_flat(data: bytes, count: int, what: str) -> Codes:
     """The inverse of `encode_flat`. Raises `IntegrityError`."""
     with blaming(what):
         return decode_integers(data, np.zeros(count, dtype=np.uint8))
-
-
-def flat_bits(values: Codes) -> float:
-    """The bits of `encode_flat`."""
-    return integer_bits(values, np.zeros(values.size, dtype=np.uint8))
 
 
 def narrow(codes: Codes) -> Narrow:
@@ -95,17 +90,6 @@ def encode_matrix(codes: Codes) -> bytes:
         contexts = classes.contexts(start, stop, codes.shape[1])
         sections.append(encode_integers(flat[start:stop], contexts))
     return join(sections)
-
-
-def matrix_bits(codes: Codes) -> float:
-    """About the bits of `encode_matrix`, without encoding."""
-    classes, flat, spans = choose_classes(codes), codes.reshape(-1), _stripes(codes.size)
-    bits = 8.0 * (2 + 3 * len(spans))  # what the sections' lengths take
-    bits += 8 * sum(len(encode_classes(each)) for each in (classes.rows, classes.columns))
-    for start, stop in spans:
-        contexts = classes.contexts(start, stop, codes.shape[1])
-        bits += integer_bits(flat[start:stop], contexts)
-    return bits
 
 
 class Matrix:
