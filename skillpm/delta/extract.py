@@ -1,8 +1,8 @@
 """Low-rank forms of a pack's deltas, which `export --format peft` writes.
 
-A tensor that a pack holds as factors gives them back, its scale folded in; a larger rank is cut
-by the SVD of two small triangles. Any other delta is cut by its own SVD, which is the nearest of a
-rank (Eckart & Young 1936).
+The factors of a tensor that a pack holds as such come back with the scale multiplied in; a larger
+rank is truncated by the SVD of two small triangles. Any other delta is truncated by its own SVD,
+which is the nearest matrix of that rank (Eckart & Young 1936).
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ class LowForm:
 def deltas(
     packs: Sequence[OpenPack], composition: Composition, base: Source, name: str
 ) -> Iterator[Floats]:
-    """Δ of one tensor, chunk by chunk: a pack's own where one touches it, else the composition's.
+    """Δ of one tensor, by chunks: the pack's where one pack touches it, else the composition's.
 
     For tensors that are changed and of a floating point dtype.
     """
@@ -71,7 +71,7 @@ def energy(chunks: Iterator[Floats]) -> float:
 
 
 def exact_form(packs: Sequence[OpenPack], base: Source, name: str) -> LowForm | None:
-    """The factors of a tensor that one pack holds as such; None where they are not all of Δ."""
+    """The factors that one pack stores for a tensor; None where Δ is not their product alone."""
     touching = [pack for pack in packs if name in pack.entries]
     if len(touching) != 1:
         return None
@@ -114,7 +114,7 @@ def _stored(values: Floats, dtype: str) -> Floats:
 
 
 def cut_form(form: LowForm, rank: int) -> LowForm:
-    """The first `rank` singular components of a form that has no order."""
+    """The first `rank` singular components of a form without order. Costs O((m + n) · r²)."""
     q_left, r_left = np.linalg.qr(form.left)
     q_right, r_right = np.linalg.qr(form.right.T)
     u, sigma, v = np.linalg.svd(r_left @ r_right.T)
@@ -162,7 +162,7 @@ def best_rank(forms: Sequence[LowForm], residual: float) -> int:
 
 
 def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, bytes]:
-    """A side of a form at a rank, zeros beyond its own: dtype and little-endian bytes.
+    """A side of a form, padded with zeros to `rank`: its dtype and its little-endian bytes.
 
     `right` is [rank, n], `left` is [m, rank]; each transposed where `flip` says so.
     """
@@ -177,11 +177,11 @@ def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, 
 
 
 def collect(chunks: Iterator[Floats]) -> Floats:
-    """A delta at once, flat."""
+    """The whole delta [elements], from its chunks."""
     return np.concatenate(list(chunks))
 
 
 def can_carry(spec: TensorSpec, kind: str, change: str) -> bool:
-    """Whether an update of a linear layer, as vLLM serves it, can hold this tensor's delta."""
+    """Whether a LoRA of a linear layer, as vLLM serves it, can hold this tensor's delta."""
     linear = spec.name.endswith(".weight") and kind not in ("embedding", "norm")
     return linear and change == "changed" and len(spec.shape) == 2 and is_float(spec.dtype)  # noqa: PLR2004

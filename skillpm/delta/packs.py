@@ -72,7 +72,7 @@ class OpenPack:
             return self._readers[layer]
 
     def hash_layers(self) -> None:
-        """Read every layer's header, its bytes hashed. Raises as `reader` and `open_layer` do."""
+        """Read and hash every layer. Raises as `reader` and `open_layer` do."""
         for entry in self.entries.values():
             if entry.layer is not None:
                 self.reader(entry.layer)
@@ -102,7 +102,7 @@ class OpenPack:
 
 
 def _check_claims(entry: FootprintEntry, reference: TensorSpec | None, stored: int) -> None:
-    """Shape and dtype against the reference's; no tensor far larger than what was downloaded."""
+    """Check shape and dtype against the reference's, and the growth of the tensor."""
     if (reference is None) != (entry.change == "added"):
         state = "lacks" if reference is None else "has"
         raise IntegrityError(

@@ -38,13 +38,13 @@ _TORCH = {
 
 @dataclass(frozen=True)
 class Ready:
-    """A skill that can be switched to: its patches by module, and the bytes that they take."""
+    """A skill that can be switched to: its patches by module, and the bytes of their tensors."""
 
     skill: str
     patches: Mapping[str, Patch]
     nbytes: int
     forms: Mapping[str, str]
-    """How each tensor runs: `factors`, `sparse`, `rows`, `dense`; a tied one maybe in two ways."""
+    """The form of each tensor: `factors`, `sparse`, `rows` or `dense`; a tied one may have two."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class _Tensor:
     stack: Stack
     name: str
     value: torch.Tensor
-    """The base's own, in the running model."""
+    """The base's tensor, in the running model."""
 
     @cached_property
     def forms(self) -> list[tuple[LiveForm, float]] | None:
@@ -76,7 +76,7 @@ class _Tensor:
 
     @cached_property
     def factors(self) -> list[LowRankUpdate] | None:
-        """All that is added, as factors; None where a form is none, or the weight costs less."""
+        """All additions as factors; None where one has none, or where the weight costs less."""
         if self.forms is None or self.value.dim() != _MATRIX:
             return None
         updates: list[LowRankUpdate] = []
@@ -90,7 +90,7 @@ class _Tensor:
 
     @cached_property
     def kept(self) -> torch.Tensor | None:
-        """The few entries that differ, as a sparse Δ; None where they are many, or not pruned."""
+        """The entries that a pruned pack keeps, as a sparse Δ; None where dense is smaller."""
         match self.forms:
             case [(SparseEntries() as entries, weight)]:
                 return self._sparse(entries, weight)
@@ -143,7 +143,7 @@ class _Parts:
     forms: dict[str, str] = field(default_factory=dict)
 
     def take(self, tensor: _Tensor, place: Place, kind: str | None) -> str:
-        """Put a tensor into one of its places, in the smallest form that runs there."""
+        """Add a tensor at one of its places in the smallest form that runs there; return its name."""
         added = self.added.setdefault(place.path, [])
         if kind is not None and tensor.factors is not None:
             added.extend(Low(each, kind) for each in tensor.factors)

@@ -146,7 +146,7 @@ def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
 
 
 def twin(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Forward:
-    """The forward of a module that has other tensors, and shares everything else with it.
+    """The forward of a copy of a module with other tensors; everything else is shared.
 
     The module itself is not touched, so that other threads may run it meanwhile.
     """

@@ -1,7 +1,7 @@
 """The `grid` codec: a dense grid with a dead zone, entropy-coded.
 
 Δ̂ᵢⱼ = level(qᵢⱼ) · columnⱼ · rowᵢ, with small integers q, most of them zero at low rates. The levels
-of small magnitudes are centroids; beyond them the grid goes on by one step. Rows (of an
+of magnitudes up to `LEVELS` are centroids; larger ones are one step apart. Rows (of an
 embedding, say) and columns may have scales.
 
 Bound: as the encoder measured; decoding is elementwise float64, one rounding per product.
@@ -102,13 +102,13 @@ def _formula(codes: Narrow, levels: Floats) -> Floats:
 
 
 def _table(levels: Floats) -> Floats:
-    """level(q) of every q of one byte, by that byte without its sign."""
+    """level(q) [256] of every int8 q, indexed by q as uint8."""
     return _formula(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int32), levels)
 
 
 @dataclass(frozen=True)
 class _Values:
-    """How integers become entries; the decoder and the encoder's measure share it."""
+    """Maps integers to entries; decoder and `decoded_delta` share it."""
 
     levels: Floats
     table: Floats
@@ -120,7 +120,7 @@ class _Values:
         return cls(levels, _table(levels), rows, columns)
 
     def block(self, codes: Narrow, box: Box) -> Floats:
-        """The entries of a box: level · column, then · row; one rounding each."""
+        """The entries of a box: level · column, then · row, each product rounded once."""
         small = codes.dtype == np.int8
         flat = self.table.take(codes.view(np.uint8)) if small else _formula(codes, self.levels)
         values: Floats = flat.reshape(box.shape)
@@ -146,7 +146,7 @@ class DecodedGrid:
         sections.close()
 
     def flat(self, start: int, stop: int) -> Floats:
-        """The entries from `start` to before `stop` of the flat delta."""
+        """The entries start..stop [n] of the flattened delta."""
         return flat_of(start, stop, self._width, self._block)
 
     def _block(self, box: Box) -> Floats:

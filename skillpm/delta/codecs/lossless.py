@@ -1,8 +1,8 @@
 """The `lossless` codec: exact for every dtype.
 
-Each chunk takes one of six modes, one letter each in the record's `modes`:
+Each chunk has one of six modes, a letter in the record's `modes`:
 
-- `z` nothing changed: no part.
+- `z` no word changed: no part.
 - `s` few words changed: their positions as gaps, and their differences, in byte planes.
 - `d` byte planes of the ordered-integer difference (ordering of bit patterns as in FM-Delta,
   zigzag folding as in protocol buffers).
@@ -49,7 +49,7 @@ from skillpm.spec.dtypes import TensorSpec
 
 NAME = "lossless"
 SPARSE_BELOW = {1: 0.06, 2: 0.25, 4: 0.5, 8: 0.5}
-"""Share of changed words, by the bytes of a word, under which positions are worth their bytes."""
+"""The share of changed words below which positions save bytes, by the bytes of a word."""
 _EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7}
 _SORT_FROM = 1 << 12
 _SPARSE = frozenset("sy")
@@ -60,7 +60,7 @@ _WORDS_A_BYTE = 512
 """Words of a chunk that may decode slowly to save one byte: mode `r` must save that much."""
 _SAMPLE, _PIECES = 1 << 16, 8
 _PART_HEADER = 70
-"""About the bytes that a part takes in a layer's header, its tensor's name apart."""
+"""About the bytes of a part in a layer's header, without the tensor's name."""
 
 
 class LosslessEncoder:
@@ -94,7 +94,7 @@ class LosslessEncoder:
             self._writer.put(self._spec.name, f"{number}{suffix}", plane.data)
 
     def _modelled(self, mode: str, reference: Words, folded: Words) -> bytes | None:
-        """The part of mode `r`, or None where `mode` will do as well."""
+        """The part of mode `r`, or None where it would save too little over `mode`."""
         if folded.itemsize > self._widest:
             return None
         span = Span(self._spec, len(self._modes) * CHUNK, folded.size)
@@ -121,7 +121,7 @@ def _mode_of(changed: int, folded: Words, dtype: str) -> str:
 
 
 def _parts(mode: str, reference: Words, folded: Words, dtype: str) -> dict[str, Bytes]:
-    """The planes of a chunk in any mode but `r`, by the ends of their parts' names."""
+    """The planes of a chunk in a mode other than `r`, by the suffixes of their parts' names."""
     planes: dict[str, Bytes] = {}
     if mode in _SPARSE:
         positions = np.flatnonzero(folded)
@@ -135,7 +135,7 @@ def _parts(mode: str, reference: Words, folded: Words, dtype: str) -> dict[str, 
 
 
 def _plain_bytes(mode: str, reference: Words, folded: Words, spec: TensorSpec) -> float:
-    """About the bytes of a chunk in any mode but `r`, names of parts and all, from a sample."""
+    """About the bytes of a chunk in a mode other than `r`, with headers, from a sample."""
     share = 1.0
     if folded.size > _SAMPLE:
         starts = np.linspace(0, folded.size - _SAMPLE // _PIECES, _PIECES).astype(np.intp)
@@ -148,7 +148,7 @@ def _plain_bytes(mode: str, reference: Words, folded: Words, spec: TensorSpec) -
 
 
 def exponent_order(reference: Words, dtype: str) -> npt.NDArray[np.intp]:
-    """The stable order of words by the reference's exponent: integers alone, so exact."""
+    """The stable order [n] of words by the reference's exponent; integer arithmetic only."""
     kind = reference.dtype.type
     shifted = (reference << kind(1)) >> kind(_EXPONENT_SHIFT[dtype] + 1)
     narrow = shifted.astype(np.uint8 if dtype != "F64" else np.uint16)

@@ -6,8 +6,8 @@ DoRA's magnitudes m (Liu et al. 2024) a tensor W becomes d ∘ (W + scale · B·
 d = m / ‖W + scale · B·A‖ is measured when packing and stored as float64: one for each output
 (`axis` 0: rows; 1: columns).
 
-The product is `ExactProduct`'s: the same on every machine, and far finer than the storage dtype.
-The scale, a float64, comes after it; all else is elementwise float64.
+`ExactProduct` computes the product: the same on every machine, and far more precise than the
+storage dtype. The scale, a float64, is applied to it; everything else is elementwise float64.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ from skillpm.spec.dtypes import BITS, TensorSpec
 NAME = "lowrank"
 DTYPES = ("BF16", "F16", "F32")
 RANK_FLOOR = 512
-"""A rank up to this is read even where a side of the tensor is shorter."""
+"""The largest rank that is read where both sides of the tensor are shorter."""
 _WIDTH_LIMIT = 26
 _DEPTHS = {"BF16": 1, "F16": 1, "F8_E4M3": 1, "F8_E5M2": 1}
 
@@ -65,7 +65,7 @@ class Update:
         return (width, out) if self.transposed else (out, width)
 
     def product(self, what: str, *, width: int, depth: int) -> ExactProduct:
-        """B·A, or its transpose, as it multiplies out."""
+        """B·A, or its transpose, multiplied in slices of `width` bits to `depth` levels."""
         left, right = (self.a.flipped, self.b.flipped) if self.transposed else (self.b, self.a)
         return ExactProduct(left, right, what, width=width, depth=depth)
 
@@ -76,7 +76,7 @@ def depth_for(dtype: str) -> int:
 
 
 class AppliedUpdate:
-    """An update as deltas of a tensor, chunk by chunk: what packing and decoding share."""
+    """An update as deltas of a tensor, chunk by chunk; packing and decoding share it."""
 
     def __init__(self, spec: TensorSpec, update: Update, *, width: int, depth: int) -> None:
         self._update = update
@@ -91,7 +91,7 @@ class AppliedUpdate:
         return cls(spec, update, width=width_for(update.rank), depth=depth_for(spec.dtype))
 
     def product(self, chunk: int) -> Floats:
-        """The product of one chunk with its scale, flat; no zero is negative."""
+        """The product of one chunk [n] with its scale, float64; no zero is negative."""
         start, stop = self._spans[chunk]
         flat = np.empty(stop - start)
         for at, piece in self._pieces(chunk):
@@ -99,7 +99,7 @@ class AppliedUpdate:
         return flat
 
     def words(self, chunk: int, reference: Words, tensor: str) -> Words:
-        """`reference` with the delta of one chunk added, piece by piece in a core's cache."""
+        """The words [n] of a chunk: reference + Δ, rounded once, in pieces that fit a cache."""
         if self._update.magnitudes is not None:
             return add_and_round(reference, self.delta(chunk, reference), self._dtype, tensor)
         words = np.empty_like(reference)
@@ -109,7 +109,7 @@ class AppliedUpdate:
         return words
 
     def _pieces(self, chunk: int) -> Iterator[tuple[int, Floats]]:
-        """The product in order, with the place of each piece within the chunk."""
+        """The product of a chunk, in pieces: the position of each in the chunk, and the piece."""
         start, stop = self._spans[chunk]
         first, last = start // self._width, -(-stop // self._width)
         for row, piece in self._product.pieces(first, last, self._update.scale):
@@ -119,7 +119,7 @@ class AppliedUpdate:
             yield at + skipped, flat[skipped : stop - start - at]
 
     def delta(self, chunk: int, reference: Words) -> Floats:
-        """Δ of one chunk of a tensor that holds `reference` there."""
+        """Δ [n] of a chunk, float64, for a tensor with the words `reference` [n] there."""
         product = self.product(chunk)
         magnitudes, axis = self._update.magnitudes, self._update.axis
         if magnitudes is None:
@@ -133,12 +133,12 @@ class AppliedUpdate:
         offset = first * self._width
         factors = grid.reshape(-1)[start - offset : stop - offset]
         before = to_float64(reference, self._dtype)
-        with np.errstate(invalid="ignore", over="ignore"):  # refused where it is added
+        with np.errstate(invalid="ignore", over="ignore"):  # the sum refuses it
             return (before + product) * factors - before
 
 
 def encode(spec: TensorSpec, update: Update, writer: PayloadWriter) -> Record:
-    """Write the factors as they are."""
+    """Write the factors, bit for bit."""
     for name, factor in (("a", update.a), ("b", update.b)):
         words = np.ascontiguousarray(factor.words).reshape(-1)
         put_planes(writer, spec.name, name, planes_of(words))

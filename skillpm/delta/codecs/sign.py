@@ -1,7 +1,7 @@
 """The `sign` codec: one bit for each entry, times a scale per row and optionally per column.
 
-Δ̂ᵢⱼ = ±columnⱼ · rowᵢ. It is what wins where spectra are flat and all entries are about as large
-(BitDelta, arXiv 2402.10193, has one scale for a whole matrix). Bound: as the encoder measured.
+Δ̂ᵢⱼ = ±columnⱼ · rowᵢ. It is the best codec where the spectrum is flat and entries are of similar
+size (BitDelta, arXiv 2402.10193, has one scale for a whole matrix). Bound: as the encoder measured.
 """
 
 from collections.abc import Mapping

@@ -59,7 +59,7 @@ class Columns:
 
 
 def matrix_shape(spec: TensorSpec) -> tuple[int, int]:
-    """A tensor as a matrix: its first dimension by all others."""
+    """The shape of a tensor as a matrix: its first dimension by the product of the others."""
     return spec.shape[0], prod(spec.shape[1:])
 
 
@@ -124,7 +124,7 @@ def _write_side(
     group: int,
     writer: PayloadWriter,
 ) -> Floats:
-    """Write the blocks of one factor; return what the decoder will see, [r, length]."""
+    """Write the blocks of one factor; return the factor [r, length] that a decoder will read."""
     for number, (part, block) in enumerate(blocks):
         writer.put(tensor, f"{side}{number}q", pack_bits(block.codes, part.bits))
         writer.put(tensor, f"{side}{number}s", block.scales.astype("<f2").tobytes())
@@ -152,7 +152,7 @@ class SvdDecoder(DeltaDecoder):
         sigma = np.frombuffer(reader.part(spec.name, "sigma", 4 * rank), dtype="<f4")
         left = _decode_side(reader, (spec.name, "u", height), columns, group)
         right = _decode_side(reader, (spec.name, "v", width), columns, group)
-        with np.errstate(invalid="ignore"):  # refused below
+        with np.errstate(invalid="ignore"):  # `Product.of` refuses it
             left *= sigma.astype(np.float64)[:, None]
         self._product = Product.of(left, right, exponents, spec.name)
 

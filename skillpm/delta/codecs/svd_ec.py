@@ -1,13 +1,12 @@
 """The `svd-ec` codec: entropy-coded singular factors.
 
-Δ [m, n] ≈ Σₖ cₖ aₖ bₖᵀ, where a [m, r] and b [n, r] are small integers and c is one coefficient
-per rank. How many ranks there are, and how many bits each takes, falls out of the steps that the
-encoder rounded with: no bits are chosen, and no scale or zero point is stored for a group. Rows
-and columns may have scales of their own, a power of two to some fraction.
+Δ [m, n] ≈ Σₖ cₖ aₖ bₖᵀ, where a [m, r] and b [n, r] are small integers and c [r] is one coefficient
+per rank. The steps that the encoder rounds with decide the rank and the bits of each rank; no
+scale or zero point is stored for a group. Rows and columns may have scales of their own.
 
-Bound: |Δ - Δ̂| is what the encoder measured on `decoded_delta`, which is what the decoder gives, bit
-for bit. a and c·b are laid on power-of-two grids and multiplied exactly (law 3a): `products` says
-how little that moves an entry.
+Bound: the encoder measures |Δ - Δ̂| on `decoded_delta`, which a decoder gives bit for bit. a and c·b
+are rounded onto power-of-two grids and multiplied exactly (law 3a); `products` bounds the error of
+that rounding.
 """
 
 from collections.abc import Callable, Mapping
@@ -101,7 +100,7 @@ def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
 
 
 def exponents_of(coded: CodedFactors) -> tuple[int, int]:
-    """The grids that both factors are laid on."""
+    """The exponents of the grids that both factors are rounded onto."""
     scaled = _scaled(coded)
     return fit_tops(scaled.tops(), tops_of(scaled.rights()))
 
@@ -122,14 +121,14 @@ class ScaledFactors:
     columns: Floats | None
 
     def lefts(self, rows: slice) -> Floats:
-        """Some rows of left · row [count, r]."""
+        """Rows [count, r] of left · row."""
         some = self.left[rows].astype(np.float64)
         if self.rows is not None:
             some *= self.rows[rows, None]
         return some
 
     def rights(self) -> Floats:
-        """The right one · rank, then · column [r, n]."""
+        """The right factor · rank, then · column, as [r, n]."""
         right = self.right.T.astype(np.float64, order="C")
         if self.ranks is not None:
             right *= self.ranks[:, None]
@@ -138,7 +137,7 @@ class ScaledFactors:
         return right
 
     def tops(self) -> Floats:
-        """The largest |left · row| of each rank [r]; never more than some rows at once."""
+        """The largest |left · row| of each rank [r]; converts a block of rows at a time."""
         height, rank = self.left.shape
         tops = np.zeros(rank)
         step = max(1, _BLOCK // rank)
@@ -148,7 +147,7 @@ class ScaledFactors:
         return tops
 
     def product(self, exponents: tuple[int, int], tensor: str) -> Product:
-        """What both multiply to. Raises `IntegrityError` where that is not exact."""
+        """The product of both factors. Raises `IntegrityError` where it is not exact."""
         tops = place(self.tops(), exponents[0])
         lefts = partial(_placed, self.lefts, exponents[0])
         return Product.of_rows(lefts, tops, self.rights(), exponents, tensor)
@@ -159,14 +158,14 @@ def _placed(lefts: Callable[[slice], Floats], exponent: int, rows: slice) -> Flo
 
 
 def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> Product:
-    """What `serialise` wrote, multiplied out. Raises `IntegrityError`."""
+    """The product of the factors that `serialise` wrote. Raises `IntegrityError`."""
     return read(spec, settings, sections)[1]
 
 
 def read(
     spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
 ) -> tuple[ScaledFactors, Product]:
-    """What `serialise` wrote, checked, and what it multiplies to. Raises `IntegrityError`."""
+    """The factors that `serialise` wrote, and their product. Raises `IntegrityError`."""
     what = f"`{spec.name}`"
     height, width = matrix_shape(spec)
     rank = setting(settings, "rank", 1, min(height, width))

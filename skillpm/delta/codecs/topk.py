@@ -28,7 +28,7 @@ EXPONENT_LIMIT = 1100
 
 
 def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) -> Record:
-    """Keep the `keep` largest of a flat delta; ties go to the lower position."""
+    """Write the `keep` largest entries of a flat delta [n]; of equal ones, the first."""
     order = np.argsort(-np.abs(delta), kind="stable")[:keep]
     kept = np.sort(order[delta[order] != 0.0])
     largest = float(np.max(np.abs(delta[kept]), initial=0.0))

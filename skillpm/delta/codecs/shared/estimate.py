@@ -1,8 +1,9 @@
 """Estimates of the bits that coded integers take: order-0 entropy, and a guess at the tables.
 
 A survey estimates a hundred candidates for each tensor that is encoded, so an estimate counts
-tokens once and does not search for the best tables. It is within some hundredths of the size of
-the part; files are measured.
+tokens once and does not search for the best tables. For the small integers of a survey it is
+within 3 % of the part's size, for integers in the hundreds it is up to a fifth too large. The
+files that a scheme compares in the end are measured.
 """
 
 import numpy as np
