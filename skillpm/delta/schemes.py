@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from skillpm.delta.codecs import lossless, svd, topk, whole
+from skillpm.delta.codecs.shared.protocol import TensorEncoder
 from skillpm.delta.codecs.svd import Columns, SingularFactors, matrix_shape
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.match import Pair
@@ -69,7 +70,7 @@ class Lossless:
         alike = pair.base is not None and len(pair.base.shape) == len(spec.shape)
         subtract = alike and BITS[spec.dtype] >= 8  # noqa: PLR2004 - a byte
         kind = lossless.LosslessEncoder if subtract else whole.WholeEncoder
-        encoder: lossless.LosslessEncoder | whole.WholeEncoder = kind(spec, writer)
+        encoder: TensorEncoder = kind(spec, writer)
         for reference, tuned in chunks:
             encoder.chunk(reference, tuned)
         return encoder.close()

@@ -143,7 +143,7 @@ class _Parts:
     forms: dict[str, str] = field(default_factory=dict)
 
     def take(self, tensor: _Tensor, place: Place, kind: str | None) -> str:
-        """Add a tensor at one of its places in the smallest form that runs there; return its name."""
+        """Add a tensor at a place in the smallest form that runs there; return the form's name."""
         added = self.added.setdefault(place.path, [])
         if kind is not None and tensor.factors is not None:
             added.extend(Low(each, kind) for each in tensor.factors)

@@ -71,6 +71,18 @@ class Codec:
         return self.known_error != 0.0
 
 
+class TensorEncoder(Protocol):
+    """Encodes one tensor exactly, chunk by chunk in order; `close` at the end."""
+
+    def chunk(self, reference: Words, tuned: Words) -> None:
+        """Encode the words [n] of the next chunk against the reference's words [n]."""
+        ...
+
+    def close(self) -> Record:
+        """Write the record of all chunks, and return it."""
+        ...
+
+
 class CodedTensor(Protocol):
     """A tensor as an entropy-coded codec will write it: what the scheme `auto` chooses among."""
 
