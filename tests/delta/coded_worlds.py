@@ -5,7 +5,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from delta_worlds import new_writer, reader_of
+from delta_worlds import Bytes, layer_of, new_writer, reader_of
 
 from skillpm.delta.bits import chunk_spans
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
@@ -15,8 +15,12 @@ from skillpm.delta.codecs.sign import CodedSigns
 from skillpm.delta.codecs.svd_ec import CodedFactors
 from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
 from skillpm.delta.codecs.table import CODECS
-from skillpm.delta.payload import PayloadReader, Record
+from skillpm.delta.packs import OpenPack
+from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.manifest import FootprintEntry
+from skillpm.spec.names import SkillName
 
 FAMILIES = ("svd-ec", "grid", "svd-ec+grid", "sign")
 FINE = 3
@@ -124,3 +128,21 @@ def _signs(
     negative = random.random(prod(matrix)).reshape(matrix) < 0.5
     columns = _logs(random, matrix[1]) if scaled else None
     return CodedSigns(negative, _logs(random, matrix[0]), columns, FINE)
+
+
+def opened(spec: TensorSpec, writer: PayloadWriter, codec: str) -> OpenPack:
+    """A pack that changes one tensor, encoded with this codec."""
+    data = layer_of(writer)
+    entry = FootprintEntry(
+        tensor=spec.name,
+        change="changed",
+        shape=spec.shape,
+        dtype=spec.dtype,
+        leaf=None,
+        result=None,
+        codec=codec,
+        layer=Digest.of(data),
+        source=None,
+    )
+    skill = SkillName.parse("acme/one")
+    return OpenPack(skill, "acme/one 1.0.0", {spec.name: entry}, (), lambda _: Bytes(data))

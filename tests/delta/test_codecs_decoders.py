@@ -2,8 +2,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from coded_worlds import FAMILIES, Case, case, written
-from delta_worlds import Bytes, Model, layer_of, new_writer, numbers, read_all, reader_of
+from coded_worlds import FAMILIES, Case, case, opened, written
+from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
@@ -15,14 +15,10 @@ from skillpm.delta.codecs.shared import coded
 from skillpm.delta.codecs.sign import CodedSigns
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.packs import OpenPack
 from skillpm.delta.payload import PayloadWriter
 from skillpm.delta.ports import CHUNK
 from skillpm.errors import IntegrityError
-from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
-from skillpm.spec.manifest import FootprintEntry
-from skillpm.spec.names import SkillName
 
 MATRICES = ("svd-ec", "svd-ec+grid")
 
@@ -117,30 +113,13 @@ def test_every_codec_of_auto_is_lossy_and_registered() -> None:
     assert all(CODECS[name].lossy for name in (*FAMILIES, "zero"))
 
 
-def _opened(spec: TensorSpec, writer: PayloadWriter, codec: str) -> OpenPack:
-    data = layer_of(writer)
-    entry = FootprintEntry(
-        tensor=spec.name,
-        change="changed",
-        shape=spec.shape,
-        dtype=spec.dtype,
-        leaf=None,
-        result=None,
-        codec=codec,
-        layer=Digest.of(data),
-        source=None,
-    )
-    skill = SkillName.parse("acme/one")
-    return OpenPack(skill, "acme/one 1.0.0", {spec.name: entry}, (), lambda _: Bytes(data))
-
-
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16", "F8_E5M2"])
 def test_zero_leaves_every_bit_pattern_as_it_is(dtype: str) -> None:
     spec = TensorSpec("t", dtype, (1 << 16,))
     random = np.random.default_rng(6)
     words = random.integers(0, 256, spec.nbytes, dtype=np.uint8).tobytes()
     base = Model({"t": (dtype, spec.shape, words)})
-    pack = _opened(spec, _zero(spec), "zero")
+    pack = opened(spec, _zero(spec), "zero")
     assert read_all(Composition(base, [Applied(pack)]), "t") == words
     deltas = [delta for _, _, delta in pack.decode("t", base)]
     assert all(delta is not None and not delta.any() for delta in deltas)
@@ -166,7 +145,7 @@ def test_a_pack_adds_the_delta_to_its_base(family: str) -> None:
     writer.put_plain("t", "d", one.data)
     writer.describe("t", one.record)
     base = Model({"t": numbers("F64", spec.shape, values)})
-    grafted = Composition(base, [Applied(_opened(spec, writer, family))])
+    grafted = Composition(base, [Applied(opened(spec, writer, family))])
     assert read_all(grafted, "t") == (values + one.expected).tobytes()
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coded_worlds import FAMILIES, case
-from delta_worlds import new_writer, reader_of
+from coded_worlds import FAMILIES, case, opened
+from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 
 import skillpm
 from skillpm.delta import bits
 from skillpm.delta.bits import Words, chunk_spans
 from skillpm.delta.codecs import lossless, lowrank, svd, topk, whole, zero
 from skillpm.delta.codecs.lowrank import Update, factor_of
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.forms import (
     AdapterFactors,
     FloatFactors,
@@ -26,11 +27,13 @@ from skillpm.delta.codecs.shared.forms import (
     NoChange,
     SparseEntries,
 )
-from skillpm.delta.codecs.shared.protocol import TensorDecoder
+from skillpm.delta.codecs.shared.protocol import Codec, TensorDecoder
 from skillpm.delta.codecs.svd import Columns, SingularFactors
 from skillpm.delta.codecs.table import CODECS
+from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import to_float64
+from skillpm.delta.ports import CHUNK
+from skillpm.delta.rounding import Floats, to_float64
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.exactness import EXACT, FACTORS
@@ -273,6 +276,31 @@ def test_an_estimate_is_near_the_bytes_that_are_written(
         options["rank"] = 60
     one = case(family, (210, 190), seed=17, scaled=scaled, **options)
     assert one.coded.estimate() == pytest.approx(len(one.data), rel=error, abs=64)
+
+
+class ConstantDecoder(DeltaDecoder):
+    """A codec that only this test knows: the same delta for every entry."""
+
+    def __init__(self, spec: TensorSpec, _reader: PayloadReader, settings: Any) -> None:
+        super().__init__(spec)
+        self._value = settings["value"]
+
+    def _chunk_delta(self, chunk: int) -> Floats:
+        start, stop = self._spans[chunk]
+        return np.full(stop - start, self._value)
+
+
+def test_a_new_codec_needs_a_decoder_and_an_entry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bits, "CHUNK", CHUNK)
+    entry = Codec("constant", ConstantDecoder)
+    monkeypatch.setattr("skillpm.delta.packs.CODECS", {**CODECS, entry.name: entry})
+    writer = new_writer()
+    writer.describe(SPEC.name, Record(entry.name, {"value": 0.5}))
+    base = Model({SPEC.name: numbers("F32", SPEC.shape, 1.0)})
+    made = Composition(base, [Applied(opened(SPEC, writer, entry.name))])
+    assert read_all(made, SPEC.name) == np.full(SPEC.elements, 1.5, dtype="<f4").tobytes()
+    tripled = Composition(base, [Applied(opened(SPEC, writer, entry.name), weight=3.0)])
+    assert read_all(tripled, SPEC.name) == np.full(SPEC.elements, 2.5, dtype="<f4").tobytes()
 
 
 def test_manifests_call_those_codecs_exact_that_the_table_does() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from skillpm.delta.codecs import svd
+from skillpm.delta.codecs.shared.forms import NoChange, SparseEntries
 from skillpm.delta.codecs.svd import Columns
 from skillpm.delta.codecs.svd_ec import CodedFactors, SvdEcDecoder
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
@@ -111,3 +112,9 @@ def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
     assert not plain.fits(wide.bfloat16(), values.bfloat16(), "linear")
     (coded,) = factors_of(_coded(scaled=True).live_form(), 1.0, torch.float32)
     assert not coded.fits(torch.ones(4, 24), torch.ones(4, 10), "linear")
+
+
+def test_only_products_of_factors_become_updates() -> None:
+    assert factors_of(NoChange(), 1.0, torch.float32) == ()
+    entries = SparseEntries(lambda: pytest.fail("a form is read only where it runs"))
+    assert factors_of(entries, 1.0, torch.float32) is None
