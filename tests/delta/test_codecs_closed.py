@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import skillpm
+from skillpm.delta.codecs.table import CODECS
+from skillpm.spec.exactness import EXACT, FACTORS
 
 
 def test_codecs_do_not_load_torch() -> None:
@@ -46,3 +48,8 @@ def test_no_module_outside_the_codecs_tests_the_class_of_a_codec() -> None:
     others = [path for path in package.rglob("*.py") if codecs not in path.parents]
     found = {str(path): _tests_on(path.read_text("utf-8"), classes) for path in others}
     assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_manifests_call_those_codecs_exact_that_the_table_does() -> None:
+    assert {name for name, codec in CODECS.items() if not codec.lossy} == EXACT
+    assert [name for name, codec in CODECS.items() if codec.keeps_factors] == [FACTORS]
