@@ -104,10 +104,10 @@ def ours(pairs: list[Pair]) -> Measured:
     made = time.perf_counter()
     reader = PayloadReader(InMemory(layer.getvalue()), "the layer")
     for pair in pairs:
-        decoder = lossless.Decoder(pair.spec, reader, records[pair.spec.name].settings)
+        decoder = lossless.LosslessDecoder(pair.spec, reader, records[pair.spec.name].settings)
         for number, start in enumerate(range(0, pair.base.size, CHUNK)):
             span = slice(start, start + CHUNK)
-            assert np.array_equal(decoder.words(number, pair.base[span]), pair.tuned[span])
+            assert np.array_equal(decoder.decode_chunk(number, pair.base[span]), pair.tuned[span])
     return Measured(len(layer.getvalue()), made - started, time.perf_counter() - made)
 
 

@@ -21,7 +21,7 @@ from skillpm.delta.auto.scheme import PER_OCTAVE, rung_for, survey
 from skillpm.delta.auto.striped import delta_of
 from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
 from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs import factors, grid, hybrid, lossless, sign, svd, topk
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.match import Pair
 from skillpm.delta.payload import PayloadReader, PayloadWriter
 from skillpm.delta.schemes import GraftLLM, Lossless
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from skillpm.delta.auto.metric import Weighting
-    from skillpm.delta.codecs.svd import Factors
+    from skillpm.delta.codecs.svd import SingularFactors
     from skillpm.delta.payload import Record
     from skillpm.delta.rounding import Floats
     from skillpm.delta.streams import Chunk
@@ -44,7 +44,6 @@ WIDEST = 8192
 """Calibration keeps a diagonal of wider sides."""
 RUNGS = 2 * MARGIN + 1
 _EVERY = 16
-DECODERS = {each.NAME: each.Decoder for each in (factors, grid, hybrid, sign, svd, topk)}
 
 
 class Clock:
@@ -121,7 +120,7 @@ def pack_plain(tensor: Tensor, scheme: str) -> Packed:
     clock = Clock()
     writer = PayloadWriter(io.BytesIO())
 
-    def timed(delta: Floats) -> Factors:
+    def timed(delta: Floats) -> SingularFactors:
         with clock.step("decompose"):
             return factor.decompose(delta)
 
@@ -195,14 +194,13 @@ def _closed(tensor: Tensor, record: Record, writer: PayloadWriter, clock: Clock)
     with clock.step("check"):
         reader = PayloadReader(Held(data), "layer")
         chunks = tensor.chunks()
-        if record.codec == lossless.NAME:
-            exact = lossless.Decoder(tensor.spec, reader, record.settings)
-            for number, (reference, _) in enumerate(chunks):
-                exact.words(number, reference)
-        else:
-            decoder = DECODERS[record.codec](tensor.spec, reader, record.settings)
-            for number in range(len(chunks)):
-                decoder.delta(number)
+        codec = CODECS[record.codec]
+        decoder = codec.open(tensor.spec, reader, record.settings)
+        for number, (reference, _) in enumerate(chunks):
+            if codec.lossy:  # the sum is not timed
+                decoder.delta_of(number, reference)
+            else:
+                decoder.decode_chunk(number, reference)
     return Packed(len(data), clock.seconds, record.codec)
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import chunk_spans, from_planes, planes_of
-from skillpm.delta.codecs.base import put_planes, read_planes
+from skillpm.delta.bits import from_planes, planes_of
+from skillpm.delta.codecs.shared.base import put_planes, read_planes
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.payload import Record
 from skillpm.delta.rounding import Floats, from_float64, to_float64
@@ -78,13 +79,13 @@ def _mask(spec: TensorSpec, keep: float, seed: int) -> npt.NDArray[np.bool_]:
     return np.random.default_rng(int.from_bytes(digest[:8])).random(spec.elements) < keep
 
 
-class _Whole:
+class _Whole(DeltaDecoder):
     """Decodes a tensor at once, gives it chunk by chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
-        self._spans = chunk_spans(spec)
+        super().__init__(spec)
         self._delta = self._decode(spec, reader, settings)
 
     def _decode(
@@ -92,8 +93,7 @@ class _Whole:
     ) -> Floats:
         raise NotImplementedError
 
-    def delta(self, chunk: int) -> Floats:
-        """The decoded delta of one chunk."""
+    def _chunk_delta(self, chunk: int) -> Floats:
         start, stop = self._spans[chunk]
         return self._delta[start:stop]
 

@@ -21,9 +21,8 @@ from safetensors.torch import load_file, save_file
 from benchmarks.peers import codecs
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.codecs.base import add_and_round
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.packs import DECODERS, LOSSLESS_DECODERS
 from skillpm.delta.payload import PayloadReader, PayloadWriter
 from skillpm.delta.streams import pair_chunks, reference_chunks
 from skillpm.flows.compose import opened
@@ -121,13 +120,10 @@ def read(path: Path, base: Path) -> dict[str, torch.Tensor]:
 
 def _decoded(reader: PayloadReader, base: Source, spec: TensorSpec) -> Iterator[Words]:
     record = reader.records[spec.name]
-    make: Any = {**DECODERS, **codecs.DECODERS}[record.codec]
+    make: Any = codecs.DECODERS.get(record.codec) or CODECS[record.codec].open
     decoder = make(spec, reader, record.settings)
     for number, reference in enumerate(reference_chunks(base, spec)):
-        if isinstance(decoder, LOSSLESS_DECODERS):
-            yield decoder.words(number, reference)
-        else:
-            yield add_and_round(reference, decoder.delta(number), spec.dtype, spec.name)
+        yield decoder.decode_chunk(number, reference)
 
 
 def read_skillpack(path: Path, base: Path) -> dict[str, torch.Tensor]:

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from skillpm.delta.codecs.quantise import Quantised, dequantise, quantise
-from skillpm.delta.codecs.svd import Columns, Factors, Group
+from skillpm.delta.codecs.shared.quantise import Quantised, dequantise, quantise
+from skillpm.delta.codecs.svd import ColumnGroup, Columns, SingularFactors
 from skillpm.delta.rounding import Floats
 
 BLOCK = 128
 
 
 def quantise_factors(
-    factors: Factors, columns: list[Columns], inputs: Floats, *, group: int, damping: float
-) -> list[Group]:
+    factors: SingularFactors, columns: list[Columns], inputs: Floats, *, group: int, damping: float
+) -> list[ColumnGroup]:
     """Quantise V then U against `inputs`, the mean outer product H [n, n] of a linear's input."""
     right = right_side(factors.right, columns, inputs, group=group, damping=damping)
     rank = sum(part.count for part in columns)
@@ -30,7 +30,7 @@ def quantise_factors(
     scaled = factors.sigma[:rank, None] * seen
     inner = scaled @ inputs @ scaled.T
     left = left_side(factors.left[:, :rank], columns, inner, group=group, damping=damping)
-    return [Group(*three) for three in zip(columns, left, right, strict=True)]
+    return [ColumnGroup(*three) for three in zip(columns, left, right, strict=True)]
 
 
 def order_and_root(inputs: Floats, damping: float) -> tuple[np.ndarray, Floats]:

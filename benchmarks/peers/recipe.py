@@ -20,8 +20,8 @@ from benchmarks.peers.fit import fit
 from benchmarks.peers.gptq import quantise_factors
 from benchmarks.peers.scheme import Peer, keep_share
 from skillpm.delta.codecs import svd
-from skillpm.delta.codecs.quantise import dequantise
-from skillpm.delta.codecs.svd import Columns, Factors, Group, matrix_shape
+from skillpm.delta.codecs.shared.quantise import dequantise
+from skillpm.delta.codecs.svd import ColumnGroup, Columns, SingularFactors, matrix_shape
 from skillpm.delta.factor import decompose
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.schemes import WIDTH, GraftLLM
@@ -55,7 +55,7 @@ class Recipe:
     group: int = 128
     damping: float = 0.01
 
-    def columns_of(self, factors: Factors, spec: TensorSpec) -> list[Columns]:
+    def columns_of(self, factors: SingularFactors, spec: TensorSpec) -> list[Columns]:
         """The column groups of one matrix."""
         energy = self.energy if self.scale <= 1 else 1.0
         policy = GraftLLM(
@@ -92,13 +92,13 @@ def scheme_of(task: Task, recipe: Recipe) -> Peer:
     return Peer(recipe.name, task, linear, keep_share(recipe.alpha * recipe.scale), vars(recipe))
 
 
-def calibrated(task: Task, recipe: Recipe) -> dict[str, list[Group]]:
+def calibrated(task: Task, recipe: Recipe) -> dict[str, list[ColumnGroup]]:
     """The quantised factors of every linear that differs, each on the inputs that it will see."""
     model = load_model(task, task.tuned)
     weights = dict(model.named_parameters())
     for name in task.named("embedding"):
         place(task, weights[name], name, pruned(task.deltas[name], recipe.alpha * recipe.scale))
-    found: dict[str, list[Group]] = {}
+    found: dict[str, list[ColumnGroup]] = {}
     linears = set(task.named("linear"))
     for names, inputs in walk(model, batches(task)):
         for name in [name for name in names if name in linears]:
@@ -110,13 +110,13 @@ def calibrated(task: Task, recipe: Recipe) -> dict[str, list[Group]]:
     return found
 
 
-def _quantised(task: Task, recipe: Recipe, name: str, inputs: Floats) -> list[Group]:
+def _quantised(task: Task, recipe: Recipe, name: str, inputs: Floats) -> list[ColumnGroup]:
     factors = task.factors[name]
     columns = recipe.columns_of(factors, task.before.specs[name])
     return quantise_factors(factors, columns, inputs, group=recipe.group, damping=recipe.damping)
 
 
-def _product(factors: Factors, groups: list[Group], recipe: Recipe) -> Floats:
+def _product(factors: SingularFactors, groups: list[ColumnGroup], recipe: Recipe) -> Floats:
     """Û Σ V̂ᵀ as the decoder will see it, but for its grid."""
     product: Floats = 0.0 * factors.left[:, :1] * factors.right[:1]
     start = 0
@@ -151,7 +151,7 @@ def size_of(task: Task, recipe: Recipe) -> int:
         factors = task.factors[spec.name]
         columns = recipe.columns_of(factors, spec)
         rank = sum(part.count for part in columns)
-        cut = Factors(factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank])
+        cut = SingularFactors(factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank])
         return svd.encode(spec, cut, columns, group=recipe.group, writer=writer)
 
     return measured(task, Peer(recipe.name, task, linear, keep_share(recipe.alpha * recipe.scale)))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
-from skillpm.delta.codecs.svd import Factors, matrix_shape
+from skillpm.delta.codecs.svd import SingularFactors, matrix_shape
 from skillpm.delta.factor import decompose
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.match import Pair, pair_up
@@ -100,7 +100,7 @@ class Task:
         return [pair.tensor for pair in self.pairs if role_of(specs[pair.tensor]) == role]
 
     @cached_property
-    def factors(self) -> dict[str, Factors]:
+    def factors(self) -> dict[str, SingularFactors]:
         """The singular value decomposition of every linear delta: the same for all methods."""
         threads = torch.get_num_threads()
         try:

@@ -14,8 +14,8 @@ import numpy as np
 
 from skillpm.architecture.layout import ParameterTarget
 from skillpm.delta.bits import Words, chunk_spans, word_dtype, words_of
-from skillpm.delta.codecs.base import add_and_round
-from skillpm.delta.codecs.lowrank import Applied, Update, factor_of
+from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of
+from skillpm.delta.codecs.shared.base import add_and_round
 from skillpm.delta.ports import CHUNK, Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import BITS, TensorSpec
@@ -117,7 +117,7 @@ class ExpertSum:
         one = TensorSpec(self.tensor, spec.dtype, spec.shape[1:])
         source, waiting = self.base.chunks(self.tensor), b""
         for expert in range(target.experts):
-            applied = Applied.fitting(one, self._update(expert))
+            applied = AppliedUpdate.fitting(one, self._update(expert))
             for number, (start, stop) in enumerate(chunk_spans(one)):
                 size = (stop - start) * one.itemsize
                 while len(waiting) < size:

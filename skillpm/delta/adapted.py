@@ -14,8 +14,8 @@ import numpy as np
 
 from skillpm.delta.bits import Words, chunk_spans, words_of
 from skillpm.delta.codecs import lowrank
-from skillpm.delta.codecs.base import add_and_round
-from skillpm.delta.codecs.lowrank import Applied, Update, factor_of, rank_limit
+from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of, rank_limit
+from skillpm.delta.codecs.shared.base import add_and_round
 from skillpm.delta.match import Pair
 from skillpm.delta.payload import PayloadWriter, Record
 from skillpm.delta.ports import Source
@@ -161,7 +161,7 @@ class Adapted:
     def _measure(self, name: str, magnitude: Stored, update: Update) -> Floats:
         """DoRA's d = m / ‖W + scale · B·A‖, by the norms of rows (axis 0) or columns (axis 1)."""
         spec = self.specs[name]
-        applied = Applied.fitting(spec, update)
+        applied = AppliedUpdate.fitting(spec, update)
         size, width = spec.shape[update.axis or 0], spec.shape[1]
         if magnitude.spec.elements != size or not is_float(magnitude.spec.dtype):
             raise GraftError(f"{magnitude.name!r} of the adapter does not fit `{name}`")
@@ -190,7 +190,7 @@ class Adapted:
             yield from stored.source.chunks(stored.name)
             return
         spec = self.specs[name]
-        applied = Applied.fitting(spec, self.update(name))
+        applied = AppliedUpdate.fitting(spec, self.update(name))
         for number, (words, _) in enumerate(self._origin_chunks(name)):
             delta = applied.delta(number, words)
             yield add_and_round(words, delta, spec.dtype, name).tobytes()

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from skillpm.delta.bits import Words, chunk_spans, word_count
-from skillpm.delta.codecs.base import round_sum
+from skillpm.delta.codecs.shared.base import round_sum
 from skillpm.delta.merging.arithmetic import add_up
 from skillpm.delta.merging.methods import merge
 from skillpm.delta.merging.vectors import Mask, Vector

@@ -1,8 +1,8 @@
-"""Low-rank forms of a pack's deltas: what `export --format peft` writes.
+"""Low-rank forms of a pack's deltas, which `export --format peft` writes.
 
-A tensor that a pack holds as factors gives them back, its scale folded in; a larger rank is cut
-by the SVD of two small triangles. Any other delta is cut by its own SVD, which is the nearest of a
-rank (Eckart & Young 1936).
+The factors of a tensor that a pack holds as such come back with the scale multiplied in; a larger
+rank is truncated by the SVD of two small triangles. Any other delta is truncated by its own SVD,
+which is the nearest matrix of that rank (Eckart & Young 1936).
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillpm.delta.bits import words_of
-from skillpm.delta.codecs import lowrank
+from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.codecs.svd import matrix_shape
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.compose import Composition
 from skillpm.delta.factor import decompose
 from skillpm.delta.packs import OpenPack
@@ -48,7 +49,7 @@ class LowForm:
 def deltas(
     packs: Sequence[OpenPack], composition: Composition, base: Source, name: str
 ) -> Iterator[Floats]:
-    """Δ of one tensor, chunk by chunk: a pack's own where one touches it, else the composition's.
+    """Δ of one tensor, by chunks: the pack's where one pack touches it, else the composition's.
 
     For tensors that are changed and of a floating point dtype.
     """
@@ -70,24 +71,32 @@ def energy(chunks: Iterator[Floats]) -> float:
 
 
 def exact_form(packs: Sequence[OpenPack], base: Source, name: str) -> LowForm | None:
-    """The factors of a tensor that one pack holds as such; None where they are not all of Δ."""
+    """The factors that one pack stores for a tensor; None where Δ is not their product alone."""
     touching = [pack for pack in packs if name in pack.entries]
-    if len(touching) != 1 or touching[0].entries[name].codec != lowrank.NAME:
+    if len(touching) != 1:
         return None
-    decoder = touching[0].decoder(name, base.specs[name])
-    if not isinstance(decoder, lowrank.Decoder) or decoder.update.magnitudes is not None:
+    codec = CODECS.get(touching[0].entries[name].codec)
+    if codec is None or not codec.keeps_factors:
         return None
-    update = decoder.update
-    rank = update.rank
-    a = update.a.rows(0, rank)
-    scaled = update.b.rows(0, update.b.words.shape[0]) * update.scale
-    dtype = update.b.dtype if _fits(scaled, update.b.dtype) else "F32"
+    match touching[0].decoder(name, base.specs[name]).live_form():
+        case AdapterFactors() as factors:
+            return _scaled_form(factors)
+        case _:
+            return None
+
+
+def _scaled_form(factors: AdapterFactors) -> LowForm:
+    """An adapter's factors, with the scale multiplied into b: in b's dtype where that is exact."""
+    rank = factors.a.words.shape[0]
+    a = factors.a.rows(0, rank)
+    scaled = factors.b.rows(0, factors.b.words.shape[0]) * factors.scale
+    dtype = factors.b.dtype if _fits(scaled, factors.b.dtype) else "F32"
     b = _stored(scaled, dtype)
     norm, error = _square(scaled, a), _square(scaled - b, a)
     lost = np.concatenate([np.full(rank, norm), [error]])
-    if update.transposed:
-        return LowForm(a.T, b.T, norm, lost, (update.a.dtype, dtype), ordered=False)
-    return LowForm(b, a, norm, lost, (dtype, update.a.dtype), ordered=False)
+    if factors.transposed:
+        return LowForm(a.T, b.T, norm, lost, (factors.a.dtype, dtype), ordered=False)
+    return LowForm(b, a, norm, lost, (dtype, factors.a.dtype), ordered=False)
 
 
 def _square(left: Floats, right: Floats) -> float:
@@ -105,7 +114,7 @@ def _stored(values: Floats, dtype: str) -> Floats:
 
 
 def cut_form(form: LowForm, rank: int) -> LowForm:
-    """The first `rank` singular components of a form that has no order."""
+    """The first `rank` singular components of a form without order. Costs O((m + n) · r²)."""
     q_left, r_left = np.linalg.qr(form.left)
     q_right, r_right = np.linalg.qr(form.right.T)
     u, sigma, v = np.linalg.svd(r_left @ r_right.T)
@@ -153,7 +162,7 @@ def best_rank(forms: Sequence[LowForm], residual: float) -> int:
 
 
 def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, bytes]:
-    """A side of a form at a rank, zeros beyond its own: dtype and little-endian bytes.
+    """A side of a form, padded with zeros to `rank`: its dtype and its little-endian bytes.
 
     `right` is [rank, n], `left` is [m, rank]; each transposed where `flip` says so.
     """
@@ -168,7 +177,7 @@ def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, 
 
 
 def collect(chunks: Iterator[Floats]) -> Floats:
-    """A delta at once, flat."""
+    """The whole delta [elements], from its chunks."""
     return np.concatenate(list(chunks))
 
 

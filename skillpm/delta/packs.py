@@ -3,22 +3,10 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from skillpm.delta.bits import Words
-from skillpm.delta.codecs import (
-    factors,
-    grid,
-    hybrid,
-    lossless,
-    lowrank,
-    sign,
-    svd,
-    topk,
-    whole,
-    zero,
-)
-from skillpm.delta.codecs.base import add_and_round
+from skillpm.delta.codecs.shared.protocol import TensorDecoder
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.ports import ReadAt, Source
 from skillpm.delta.rounding import Floats
@@ -29,32 +17,6 @@ from skillpm.spec.dtypes import TensorSpec, dense_bytes, is_float
 from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.spec.names import SkillName
 
-Decoder = (
-    lossless.Decoder
-    | whole.Decoder
-    | topk.Decoder
-    | svd.Decoder
-    | lowrank.Decoder
-    | zero.Decoder
-    | factors.Decoder
-    | grid.Decoder
-    | hybrid.Decoder
-    | sign.Decoder
-)
-LOSSLESS_DECODERS = (lossless.Decoder, whole.Decoder)
-DECODERS: dict[str, Callable[[TensorSpec, PayloadReader, Mapping[str, Any]], Decoder]] = {
-    lossless.NAME: lossless.Decoder,
-    whole.NAME: whole.Decoder,
-    topk.NAME: topk.Decoder,
-    svd.NAME: svd.Decoder,
-    lowrank.NAME: lowrank.Decoder,
-    zero.NAME: zero.Decoder,
-    factors.NAME: factors.Decoder,
-    grid.NAME: grid.Decoder,
-    hybrid.NAME: hybrid.Decoder,
-    sign.NAME: sign.Decoder,
-}
-LOSSY = frozenset(DECODERS) - {lossless.NAME, whole.NAME}
 BOMB_RATIO = 1000
 BOMB_FLOOR = 1 << 20
 
@@ -85,26 +47,17 @@ class OpenPack:
         return cls(manifest.skill, manifest.ref, entries, over, open_layer)
 
     def decode(self, tensor: str, source: Source, *, with_delta: bool = True) -> Iterator[Decoded]:
-        """Reference words, the pack's own decode, and Δ where the codec is lossy, chunk by chunk.
+        """Reference words, decoded words and Δ̂ of each chunk, in order; all [n].
 
-        `source` is what the pack was cut from. Without need for Δ, a codec may leave it out.
+        `source` is the model that the pack was cut from. Δ̂ is None where the codec is exact, and
+        everywhere where `with_delta` is false: a codec may then decode faster. Raises
+        `IntegrityError` where the payload is damaged, `GraftError` where a sum overflows.
         """
         entry = self.entries[tensor]
         decoder = self.decoder(tensor, source.specs.get(tensor))
         for number, reference in enumerate(reference_chunks(source, entry.spec)):
-            if isinstance(decoder, LOSSLESS_DECODERS):
-                yield reference, decoder.words(number, reference), None
-            elif isinstance(decoder, zero.Decoder):  # a sum would turn -0.0 into 0.0
-                yield reference, reference, decoder.delta(number)
-            elif isinstance(decoder, lowrank.Decoder) and not with_delta:
-                yield reference, decoder.words(number, reference, tensor), None
-            else:
-                if isinstance(decoder, lowrank.Decoder):
-                    delta = decoder.delta(number, reference)
-                else:
-                    delta = decoder.delta(number)
-                words = add_and_round(reference, delta, entry.dtype, tensor)
-                yield reference, words, delta
+            delta = decoder.delta_of(number, reference) if with_delta else None
+            yield reference, decoder.decode_chunk(number, reference, delta), delta
 
     def reader(self, layer: Digest) -> PayloadReader:
         """The reader of one layer. Raises `IntegrityError` where it holds other tensors."""
@@ -119,37 +72,37 @@ class OpenPack:
             return self._readers[layer]
 
     def hash_layers(self) -> None:
-        """Read every layer's header, its bytes hashed. Raises as `reader` and `open_layer` do."""
+        """Read and hash every layer. Raises as `reader` and `open_layer` do."""
         for entry in self.entries.values():
             if entry.layer is not None:
                 self.reader(entry.layer)
 
-    def decoder(self, tensor: str, reference: TensorSpec | None) -> Decoder:
+    def decoder(self, tensor: str, reference: TensorSpec | None) -> TensorDecoder:
         """The decoder of one tensor against a reference of this spec (None where there is none).
 
         Raises `IntegrityError` where the entry's claims do not fit the reference or the payload.
         """
         entry = self.entries[tensor]
-        assert entry.layer is not None  # noqa: S101 - the manifest's parser made sure of it
+        assert entry.layer is not None  # noqa: S101 - the manifest's parser ensures it
         reader = self.reader(entry.layer)
         record = reader.records[tensor]
         if record.codec != entry.codec:
             raise IntegrityError(f"`{tensor}`: manifest and payload name different codecs")
         _check_claims(entry, reference, reader.stored_bytes(tensor))
-        make = DECODERS.get(entry.codec)
-        if make is None:
+        codec = CODECS.get(entry.codec)
+        if codec is None:
             raise IntegrityError(
                 f"`{tensor}` is encoded with `{entry.codec}`, which this skillpm does not know",
                 hint="install a newer skillpm",
             )
         adds_up = entry.change == "changed" and is_float(entry.dtype)
-        if entry.codec in LOSSY and not adds_up:
+        if codec.lossy and not adds_up:
             raise IntegrityError(f"`{tensor}`: codec `{entry.codec}` needs a float tensor's delta")
-        return make(entry.spec, reader, record.settings)
+        return codec.open(entry.spec, reader, record.settings)
 
 
 def _check_claims(entry: FootprintEntry, reference: TensorSpec | None, stored: int) -> None:
-    """Shape and dtype against the reference's; no tensor far larger than what was downloaded."""
+    """Check shape and dtype against the reference's, and the growth of the tensor."""
     if (reference is None) != (entry.change == "added"):
         state = "lacks" if reference is None else "has"
         raise IntegrityError(

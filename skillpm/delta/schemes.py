@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from skillpm.delta.codecs import lossless, svd, topk, whole
-from skillpm.delta.codecs.svd import Columns, Factors, matrix_shape
+from skillpm.delta.codecs.shared.protocol import TensorEncoder
+from skillpm.delta.codecs.svd import Columns, SingularFactors, matrix_shape
 from skillpm.delta.kinds import kind_of
 from skillpm.delta.match import Pair
 from skillpm.delta.payload import PayloadWriter, Record
@@ -68,8 +69,8 @@ class Lossless:
         spec = _spec(pair)
         alike = pair.base is not None and len(pair.base.shape) == len(spec.shape)
         subtract = alike and BITS[spec.dtype] >= 8  # noqa: PLR2004 - a byte
-        kind = lossless.Encoder if subtract else whole.Encoder
-        encoder: lossless.Encoder | whole.Encoder = kind(spec, writer)
+        kind = lossless.LosslessEncoder if subtract else whole.WholeEncoder
+        encoder: TensorEncoder = kind(spec, writer)
         for reference, tuned in chunks:
             encoder.chunk(reference, tuned)
         return encoder.close()
@@ -84,7 +85,7 @@ class GraftLLM:
     `mlp_rank` its cap, as a share of 4096 (the authors' 1400).
     """
 
-    factorise: Callable[[Floats], Factors] = field(repr=False)
+    factorise: Callable[[Floats], SingularFactors] = field(repr=False)
     alpha: float = 0.1
     energy: float = 0.95
     rank: float = 1000 / WIDTH
@@ -115,10 +116,12 @@ class GraftLLM:
         factors = self.factorise(delta.reshape(matrix_shape(spec)))
         columns = self.columns_for(factors, spec, mlp=kind == "mlp")
         rank = sum(part.count for part in columns)
-        cut = Factors(factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank])
+        cut = SingularFactors(factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank])
         return svd.encode(spec, cut, columns, group=self.group, writer=writer)
 
-    def columns_for(self, factors: Factors, spec: TensorSpec, *, mlp: bool) -> list[Columns]:
+    def columns_for(
+        self, factors: SingularFactors, spec: TensorSpec, *, mlp: bool
+    ) -> list[Columns]:
         """The column groups of a matrix; their counts scale with its lesser side."""
         lesser = min(matrix_shape(spec))
         share = self.mlp_rank if mlp else self.rank

@@ -1,4 +1,4 @@
-"""`inspect --plot`: where the bytes and the error of a pack are, told from the pack alone."""
+"""`inspect --plot`: where the bytes and the error of a pack are, from the pack alone."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.archive.reader import PackFile
-from skillpm.delta.codecs import lossless, lowrank, whole, zero
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.kinds import KINDS, block_of, kind_of
 from skillpm.delta.packs import OpenPack
 from skillpm.delta.ports import CHUNK
@@ -18,9 +18,8 @@ from skillpm.pictures.draw import png
 from skillpm.pictures.parts import Cells, Column, Curve, Picture
 from skillpm.spec.manifest import Compression, FootprintEntry, Kind
 
-_EXACT = frozenset({lossless.NAME, whole.NAME})
 _SAMPLES = 4
-"""Chunks of a tensor that are decoded to tell its energy."""
+"""Chunks of a tensor that are decoded to estimate its energy."""
 _GAP = 64
 Sizes = Mapping[str, int]
 Energies = Mapping[str, float]
@@ -111,7 +110,8 @@ def _cells(
 def _errors(footprint: list[FootprintEntry], compression: Compression) -> dict[str, float | None]:
     """The relative error of each tensor, as finely as it is known.
 
-    `settings["errors"]` maps tensors to theirs; else the codec tells, or the kind's is taken.
+    `settings["errors"]` maps tensors to errors; for others it is the codec's known error, or that
+    of their kind of module.
     """
     table = compression.settings.get("errors", {})
     if not (isinstance(table, dict) and all(_is_number(one) for one in table.values())):
@@ -119,11 +119,12 @@ def _errors(footprint: list[FootprintEntry], compression: Compression) -> dict[s
     known = {kind: one.relative_error for kind, one in compression.modules.items()}
     found: dict[str, float | None] = {}
     for entry in footprint:
+        codec = CODECS.get(entry.codec)
         default = known.get(kind_of(entry.tensor))
-        if entry.change == "removed" or entry.codec in _EXACT:
+        if entry.change == "removed":
             default = 0.0
-        elif entry.codec == zero.NAME:
-            default = 1.0
+        elif codec is not None and codec.known_error is not None:
+            default = codec.known_error
         found[entry.tensor] = table.get(entry.tensor, default)
     return found
 
@@ -212,21 +213,23 @@ def _price(size: int, energy: float) -> float:
 
 
 def _energies(pack: PackFile, opened: OpenPack) -> dict[str, float | None]:
-    """‖Δ̂‖² of each tensor, from a few chunks; None where only the base could tell."""
+    """‖Δ̂‖² of each tensor, estimated from a few chunks; None where Δ̂ depends on the base."""
     return {
         entry.tensor: _energy(opened, entry) for entry in pack.manifest.footprint if entry.layer
     }
 
 
 def _energy(opened: OpenPack, entry: FootprintEntry) -> float | None:
-    if entry.codec in _EXACT or entry.change != "changed":
+    codec = CODECS.get(entry.codec)
+    if entry.change != "changed" or (codec is not None and not codec.lossy):
         return None
     decoder = opened.decoder(entry.tensor, entry.spec)
-    if isinstance(decoder, lossless.Decoder | whole.Decoder | lowrank.Decoder):
-        return None
     chunks = -(-entry.spec.elements // CHUNK)
     picked = sorted({number * chunks // _SAMPLES for number in range(_SAMPLES)})
-    parts = [decoder.delta(number) for number in picked]
+    deltas = [decoder.delta_of(number) for number in picked]
+    parts = [delta for delta in deltas if delta is not None]
+    if len(parts) < len(deltas):  # the codec needs the base
+        return None
     seen = sum(part.size for part in parts)
     squares = sum(float((part * part).sum()) for part in parts)
     return squares / seen * entry.spec.elements if seen else 0.0

@@ -1,8 +1,8 @@
-"""A low-rank update beside a weight: what it adds to a module's output, never multiplied out.
+"""Low-rank updates that run beside a weight: their product with an input, never multiplied out.
 
-In the coordinates of the tensor Δ [m, n] = rows · left [m, r] · ranks · right [r, n] · columns: the
-scales stand in between where a codec has them apart, so that codes may stay a byte each. A linear
-layer keeps its tensor as [out, in], Conv1D as [in, out], an embedding as [ids, width].
+In the coordinates of the tensor Δ [m, n] = rows · left [m, r] · ranks · right [r, n] · columns. The
+scales stay separate where a codec stores them, so that codes may take a byte each. A linear layer
+has its tensor as [out, in], Conv1D as [in, out], an embedding as [ids, width].
 """
 
 from collections.abc import Callable
@@ -13,8 +13,15 @@ import numpy as np
 import torch
 
 from skillpm.delta.bits import Words
-from skillpm.delta.codecs import factors, lowrank, svd
-from skillpm.delta.exact import Factor as Stored
+from skillpm.delta.codecs.shared.exact_product import Factor
+from skillpm.delta.codecs.shared.forms import (
+    AdapterFactors,
+    FloatFactors,
+    IntegerFactors,
+    LiveForm,
+    NoChange,
+    SparseEntries,
+)
 from skillpm.delta.rounding import Floats
 
 _VIEWS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
@@ -22,8 +29,8 @@ _SIGNED = {2: np.int16, 4: np.int32}
 
 
 @dataclass(frozen=True)
-class Factors:
-    """Left and right factor, in a storage dtype or as small integers; scales where there are."""
+class LowRankUpdate:
+    """Left [m, r] and right [r, n], floats or small integers; scales [r], [m] and [n], or None."""
 
     left: torch.Tensor
     right: torch.Tensor
@@ -39,20 +46,20 @@ class Factors:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All that it holds."""
+        """Every tensor that it holds."""
         values = (getattr(self, field.name) for field in fields(self))
         return tuple(value for value in values if isinstance(value, torch.Tensor))
 
-    def to(self, device: torch.device) -> "Factors":
-        """On a device."""
+    def to(self, device: torch.device) -> "LowRankUpdate":
+        """The same update on a device."""
         moved: dict[str, Any] = {
             name: value.to(device) if isinstance(value, torch.Tensor) else value
             for name, value in vars(self).items()
         }
-        return Factors(**moved)
+        return LowRankUpdate(**moved)
 
     def fits(self, out: torch.Tensor, values: torch.Tensor, kind: str) -> bool:
-        """Whether `into` serves: a product for vectors, of one dtype all through, scaled once."""
+        """Whether `into` can be used: one dtype throughout, no separate scales, no embedding."""
         if self.ranks is not None or self.rows is not None or self.columns is not None:
             return False
         same = out.dtype == values.dtype == self.left.dtype == self.right.dtype
@@ -68,7 +75,7 @@ class Factors:
         out.view(-1, out.shape[-1]).addmm_(inner, sides[1], alpha=self.scale)
 
     def _dtype(self, values: torch.Tensor) -> torch.dtype:
-        """What is multiplied in: the wider of both; in float32 where the codes are integers."""
+        """The dtype of the product: the wider one; float32 for factors that are integers."""
         kind = self.left.dtype if self.left.is_floating_point() else torch.float32
         return torch.promote_types(values.dtype, kind)
 
@@ -102,40 +109,39 @@ def _scaled(values: torch.Tensor, scales: torch.Tensor | None) -> torch.Tensor:
     return values if scales is None else values * scales.to(values.dtype)
 
 
-KINDS: dict[str, Callable[[Factors, torch.Tensor], torch.Tensor]] = {
-    "linear": Factors.linear,
-    "conv1d": Factors.conv1d,
-    "embedding": Factors.embedding,
+KINDS: dict[str, Callable[[LowRankUpdate, torch.Tensor], torch.Tensor]] = {
+    "linear": LowRankUpdate.linear,
+    "conv1d": LowRankUpdate.conv1d,
+    "embedding": LowRankUpdate.embedding,
 }
-"""What a factor adds, by the kind of module."""
-
-FactorDecoder = lowrank.Decoder | svd.Decoder | factors.Decoder
+"""What an update adds to a module's output, by the kind of module."""
 
 
-def has_factors(decoder: object) -> bool:
-    """Whether a codec's delta is a product that can stay one. DoRA's is not: it rescales rows."""
-    if isinstance(decoder, lowrank.Decoder):
-        return decoder.update.magnitudes is None
-    return isinstance(decoder, FactorDecoder)
+def factors_of(
+    form: LiveForm, weight: float, dtype: torch.dtype
+) -> tuple[LowRankUpdate, ...] | None:
+    """The updates whose sum is weight · Δ̂, on the CPU; `dtype` is that of `FloatFactors`.
+
+    None where the form is no product of two factors.
+    """
+    match form:
+        case NoChange():
+            return ()
+        case AdapterFactors():
+            left, right = (_stored(side) for side in form.sides)
+            return (LowRankUpdate(left, right, form.scale * weight),)
+        case FloatFactors():
+            return (LowRankUpdate(*_balanced(form, dtype), weight),)
+        case IntegerFactors():
+            scales = (_vector(each) for each in (form.ranks, form.rows, form.columns))
+            sides = (np.ascontiguousarray(codes) for codes in (form.left, form.right.T))
+            left, right = (torch.from_numpy(codes) for codes in sides)
+            return (LowRankUpdate(left, right, weight, *scales),)
+        case SparseEntries():
+            return None
 
 
-def factors_of(decoder: FactorDecoder, weight: float, dtype: torch.dtype) -> Factors:
-    """The factors of one decoded tensor, at a weight; those of `svd` in `dtype`."""
-    if isinstance(decoder, lowrank.Decoder):
-        update = decoder.update
-        sides = (update.a.flipped, update.b.flipped) if update.transposed else (update.b, update.a)
-        return Factors(_stored(sides[0]), _stored(sides[1]), update.scale * weight)
-    if isinstance(decoder, svd.Decoder):
-        product = decoder.product
-        lefts = product.left(slice(None))
-        return Factors(*_balanced(lefts, product.right, product.exponent, dtype), weight)
-    scaled = decoder.scaled
-    scales = (_vector(each) for each in (scaled.ranks, scaled.rows, scaled.columns))
-    left, right = (np.ascontiguousarray(codes) for codes in (scaled.left, scaled.right.T))
-    return Factors(torch.from_numpy(left), torch.from_numpy(right), weight, *scales)
-
-
-def _stored(factor: Stored) -> torch.Tensor:
+def _stored(factor: Factor) -> torch.Tensor:
     return tensor_of(np.ascontiguousarray(factor.words), factor.dtype)
 
 
@@ -149,13 +155,13 @@ def _vector(scales: Floats | None) -> torch.Tensor | None:
     return None if scales is None else torch.from_numpy(scales.astype(np.float32))
 
 
-def _balanced(
-    left: Floats, right: Floats, exponent: int, dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The product left · right · 2^exponent with the ranks of both sides alike in size.
+def _balanced(form: FloatFactors, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Left [m, r] and right [r, n] in `dtype`, each rank of about the same magnitude on both sides.
 
-    So none is lost in a narrow dtype; they are moved by powers of two, which costs no precision.
+    So no rank overflows or underflows a narrow dtype. Values are moved by powers of two, which
+    loses no precision.
     """
+    left, right, exponent = form.left, form.right, form.exponent
     tops = np.frexp(np.abs(left).max(axis=0))[1], np.frexp(np.abs(right).max(axis=1))[1]
     moved = (tops[1] + exponent - tops[0]) // 2
     sides = np.ldexp(left, moved), np.ldexp(right, (exponent - moved)[:, None])

@@ -1,8 +1,8 @@
-"""From a pack's payload to what runs: factors stay factors, all else becomes what a graft has.
+"""Makes a skill ready to run: from the codecs' live forms to patches of modules.
 
-A tensor runs as factors where every pack that touches it is low-rank and that is at most half the
-work of the weight itself; as a sparse product where it is pruned to few entries; else as the
-composed tensor, the very bytes that `graft` writes. In an embedding only changed rows are kept.
+A tensor runs as factors where every pack that touches it has factors, and they take at most half of
+the weight's own multiplications; as a sparse product where few entries differ; else as the composed
+tensor, the bytes that `graft` writes. Of an embedding, only the rows that differ are kept.
 """
 
 from collections.abc import Mapping
@@ -14,24 +14,20 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs import lowrank, svd, topk, zero
-from skillpm.delta.codecs.factors import Decoder as Coded
-from skillpm.delta.packs import Decoder
+from skillpm.delta.codecs.shared.forms import LiveForm, SparseEntries
 from skillpm.errors import IntegrityError
-from skillpm.live.factors import Factors, factors_of, has_factors
-from skillpm.live.patches import Low, Patch, Rows, Sparse, twin
+from skillpm.live.factors import LowRankUpdate, factors_of
+from skillpm.live.patches import Addition, Low, Patch, Rows, Sparse, twin
 from skillpm.live.places import Place, Places
 from skillpm.live.stack import Stack
 from skillpm.spec.merkle import leaf_of_chunks
 
 _KINDS = {nn.Linear: "linear", Conv1D: "conv1d", nn.Embedding: "embedding"}
-_ADDING = (topk.Decoder, zero.Decoder)
 _MATRIX = 2
 _WORTH = 2
-"""Factors run where they do at most half of the weight's own multiplications."""
+"""Factors run where they take at most half of the weight's own multiplications."""
 _SPARSE_BYTES, _SPARSE_WORTH = 20, 2
-"""Two coordinates and a value; taken at half of the dense bytes or less."""
+"""Two coordinates and a value; used at half of the dense bytes or less."""
 _TORCH = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
@@ -42,29 +38,30 @@ _TORCH = {
 
 @dataclass(frozen=True)
 class Ready:
-    """A skill that can be switched to: its patches by module, and the bytes that they take."""
+    """A skill that can be switched to: its patches by module, and the bytes of their tensors."""
 
     skill: str
     patches: Mapping[str, Patch]
     nbytes: int
     forms: Mapping[str, str]
-    """How each tensor runs: `factors`, `sparse`, `rows`, `dense`; a tied one maybe in two ways."""
+    """The form of each tensor: `factors`, `sparse`, `rows` or `dense`; a tied one may have two."""
 
 
 @dataclass
 class _Tensor:
-    """One tensor that a skill touches, in each form that it can run in; none is made unasked."""
+    """One tensor that a skill touches, in each form that it can run in; made at first use."""
 
     stack: Stack
     name: str
     value: torch.Tensor
-    """The base's own, in the running model."""
+    """The base's tensor, in the running model."""
 
     @cached_property
-    def decoders(self) -> list[tuple[Decoder, float]] | None:
-        """Of every pack that touches it, with its weight; None where one does more than add.
+    def forms(self) -> list[tuple[LiveForm, float]] | None:
+        """The form and the weight of every pack that touches the tensor, whose sum is added.
 
-        None, too, where a method of merging decides what becomes of them: that is no sum.
+        None where a codec has no such form, where the tensor is not only changed, and where a
+        merging method decides the result, which is no sum.
         """
         if self.stack.composition.merges(self.name):
             return None
@@ -72,43 +69,41 @@ class _Tensor:
         touching = self.stack.touching(self.name)
         if spec is None or any(pack.entries[self.name].change != "changed" for pack, _ in touching):
             return None
-        found = [(pack.decoder(self.name, spec), weight) for pack, weight in touching]
-        adding = all(has_factors(each) or isinstance(each, _ADDING) for each, _ in found)
-        return found if adding else None
+        decoders = [(pack.decoder(self.name, spec), weight) for pack, weight in touching]
+        forms = [(decoder.live_form(), weight) for decoder, weight in decoders]
+        able = [(form, weight) for form, weight in forms if form is not None]
+        return able if len(able) == len(forms) else None
 
     @cached_property
-    def factors(self) -> list[Factors] | None:
-        """All that is added, as factors; None where it is not, or would cost more than it saves."""
-        lows = [each for each in self.decoders or () if not isinstance(each[0], zero.Decoder)]
-        if self.decoders is None or self.value.dim() != _MATRIX:
+    def factors(self) -> list[LowRankUpdate] | None:
+        """All additions as factors; None where one has none, or where the weight costs less."""
+        if self.forms is None or self.value.dim() != _MATRIX:
             return None
-        found = []
-        for decoder, weight in lows:
-            if not isinstance(decoder, lowrank.Decoder | svd.Decoder | Coded):
+        updates: list[LowRankUpdate] = []
+        for form, weight in self.forms:
+            made = factors_of(form, weight, self.value.dtype)
+            if made is None:
                 return None
-            made = factors_of(decoder, weight, self.value.dtype)
-            found.append(made.to(self.value.device))
-        rank = sum(each.rank for each in found)
-        return found if _WORTH * rank * sum(self.value.shape) <= self.value.numel() else None
+            updates.extend(update.to(self.value.device) for update in made)
+        rank = sum(update.rank for update in updates)
+        return updates if _WORTH * rank * sum(self.value.shape) <= self.value.numel() else None
 
     @cached_property
     def kept(self) -> torch.Tensor | None:
-        """The few entries that differ, as a sparse Δ; None where they are many, or not pruned."""
-        decoders = self.decoders or []
-        if len(decoders) != 1 or not isinstance(decoders[0][0], topk.Decoder):
+        """The entries that a pruned pack keeps, as a sparse Δ; None where dense is smaller."""
+        match self.forms:
+            case [(SparseEntries() as entries, weight)]:
+                return self._sparse(entries, weight)
+            case _:
+                return None
+
+    def _sparse(self, entries: SparseEntries, weight: float) -> torch.Tensor | None:
+        """Weight · Δ̂ in coordinates, float32; None where it takes over half of the dense bytes."""
+        positions, kept = entries.read()
+        if _SPARSE_WORTH * _SPARSE_BYTES * positions.size > self.value.nbytes:
             return None
-        decoder, weight = decoders[0]
-        assert isinstance(decoder, topk.Decoder)  # noqa: S101 - for the type checker
-        spans = chunk_spans(self.stack.base.specs[self.name])
-        pieces = [decoder.delta(number) for number in range(len(spans))]
-        at = np.concatenate(
-            [np.flatnonzero(p) + s for p, (s, _) in zip(pieces, spans, strict=True)]
-        )
-        if _SPARSE_WORTH * _SPARSE_BYTES * at.size > self.value.nbytes:
-            return None
-        kept = np.concatenate([piece[piece != 0] for piece in pieces]) * weight
-        places = np.stack(np.unravel_index(at, tuple(self.value.shape)))
-        values = torch.from_numpy(kept.astype(np.float32))
+        places = np.stack(np.unravel_index(positions, tuple(self.value.shape)))
+        values = torch.from_numpy((kept * weight).astype(np.float32))
         made = torch.sparse_coo_tensor(
             torch.from_numpy(places), values, self.value.shape, check_invariants=True
         )
@@ -116,14 +111,14 @@ class _Tensor:
 
     @cached_property
     def dense(self) -> torch.Tensor:
-        """The bytes that `graft` writes, checked against what the pack promised."""
+        """The bytes that `graft` writes, checked against the leaf in the manifest."""
         composition = self.stack.composition
         spec, sole = composition.specs[self.name], composition.sole(self.name)
         chunks = list(composition.chunks(self.name))
         if sole is not None and sole.result != leaf_of_chunks(spec, iter(chunks)):
             raise IntegrityError(f"`{self.name}` of `{self.stack.skill}` is not what was promised")
         flat = torch.frombuffer(bytearray(b"".join(chunks)), dtype=_TORCH[spec.dtype])
-        fresh = flat.reshape(spec.shape).clone()  # at home in memory of torch, which is aligned
+        fresh = flat.reshape(spec.shape).clone()  # torch's own memory is aligned
         return fresh.to(self.value.device, self.value.dtype)
 
     @cached_property
@@ -141,14 +136,14 @@ class _Tensor:
 
 @dataclass
 class _Parts:
-    """What is collected for the modules of one skill."""
+    """Everything that one skill adds to modules, while it is collected."""
 
     tensors: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
-    added: dict[str, list[Low | Sparse | Rows]] = field(default_factory=dict)
+    added: dict[str, list[Addition]] = field(default_factory=dict)
     forms: dict[str, str] = field(default_factory=dict)
 
     def take(self, tensor: _Tensor, place: Place, kind: str | None) -> str:
-        """Put a tensor into one of its places, in the smallest form that runs there."""
+        """Add a tensor at a place in the smallest form that runs there; return the form's name."""
         added = self.added.setdefault(place.path, [])
         if kind is not None and tensor.factors is not None:
             added.extend(Low(each, kind) for each in tensor.factors)
@@ -172,9 +167,9 @@ class _Parts:
 
 
 def make_ready(stack: Stack, places: Places) -> Ready:
-    """Decode a skill into what runs. Costs what a graft of it costs, for all that is not factors.
+    """Decode a skill into patches. For all that is not factors, it costs what `graft` costs.
 
-    Raises `IntegrityError` where base or payload are not what they were.
+    Raises `IntegrityError` where base or payload have changed.
     """
     parts = _Parts()
     with torch.inference_mode(mode=False), torch.no_grad():
@@ -194,5 +189,5 @@ def _patch(module: nn.Module, path: str, parts: _Parts) -> Patch:
 
 
 def _kind(module: nn.Module, place: Place) -> str | None:
-    """What may run beside this weight; None where only the module itself knows what it does."""
+    """The kind of product that may run beside this weight; None for modules of other classes."""
     return _KINDS.get(type(module)) if place.attribute == "weight" else None

@@ -1,37 +1,61 @@
-"""What a skill does to one module: other weights in it, or something added to its output."""
+"""The changes that a skill makes to one module: other weights, or additions to its output."""
 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from skillpm.live.factors import KINDS, Factors
+from skillpm.live.factors import KINDS, LowRankUpdate
 
 Forward = Callable[..., Any]
+
+
+class Addition(Protocol):
+    """Something that is added to a module's output [..., out] for its input [..., in]."""
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Every tensor that it holds."""
+        ...
+
+    def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """`out` with the addition, in the dtype of `out`; `out` itself is not changed."""
+        ...
+
+    def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:
+        """Add in place where that is possible; False, with nothing changed, where it is not."""
+        ...
 
 
 @dataclass(frozen=True)
 class Low:
     """Factors beside the weight of a module of this kind."""
 
-    factors: Factors
+    factors: LowRankUpdate
     kind: str
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All that it holds."""
+        """Every tensor that it holds."""
         return self.factors.tensors
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
-        """What is added to the module's output."""
+        """The product that is added to the module's output [..., out]."""
         return KINDS[self.kind](self.factors, values)
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """`out` with it added, rounded once to its dtype."""
+        """`out` with the product added, rounded once to its dtype."""
         return (out + self.of(values)).to(out.dtype)
+
+    def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:
+        """Add in place where one dtype and no separate scales allow it."""
+        fits = self.factors.fits(out, values, self.kind)
+        if fits:
+            self.factors.into(out, values, self.kind)
+        return fits
 
 
 @dataclass(frozen=True)
@@ -42,45 +66,56 @@ class Sparse:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All that it holds."""
+        """Every tensor that it holds."""
         return self.delta.indices(), self.delta.values()
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
-        """What is added to the layer's output."""
+        """The product that is added to the layer's output [..., out]."""
         flat = values.reshape(-1, values.shape[-1]).to(self.delta.dtype)
         product: torch.Tensor = torch.sparse.mm(self.delta, flat.T).T
         return product.reshape(*values.shape[:-1], -1)
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """`out` with it added, rounded once to its dtype."""
+        """`out` with the product added, rounded once to its dtype."""
         return (out + self.of(values)).to(out.dtype)
+
+    def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a shape
+        """Never in place."""
+        return False
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of an embedding that a skill changes, as they come out; `slots` [ids], else -1."""
+    """The rows of an embedding that a skill changes: `values` [k, width], replaced, not added.
+
+    `slots` [ids] are indices into `values`; -1 for a row that the skill does not change.
+    """
 
     slots: torch.Tensor
     values: torch.Tensor
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """All that it holds."""
+        """Every tensor that it holds."""
         return self.slots, self.values
 
     def add(self, out: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """`out` [..., width] with those rows instead of the base's: the very same bits."""
+        """`out` [..., width] with the changed rows in place of the base's, bit for bit."""
         slots = self.slots[ids]
         fresh = self.values[slots.clamp_min(0)]
         return torch.where((slots >= 0)[..., None], fresh, out)
 
+    def add_into(self, out: torch.Tensor, ids: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a shape
+        """Never in place."""
+        return False
+
 
 @dataclass(frozen=True)
 class Patch:
-    """What runs instead of a module's forward, and what is then added to its output."""
+    """The forward that replaces a module's own, if any, and the additions to its output."""
 
     instead: Forward | None
-    added: tuple[Low | Sparse | Rows, ...]
+    added: tuple[Addition, ...]
 
     def run(self, plain: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """The module's output under the skill."""
@@ -88,32 +123,30 @@ class Patch:
         return self.add(out, first(args, kwargs)) if self.added else out
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """`out` with all that is added."""
+        """`out` with all additions."""
         for each in self.added:
             out = each.add(out, values)
         return out
 
     def add_rows(self, out: torch.Tensor, values: torch.Tensor, rows: Any) -> None:
-        """Add to some rows of `out`, in place: a view of them where they lie together."""
+        """Add to some rows of `out`, in place; rows of a slice are not copied."""
         mine, some = out[rows], values[rows]
         view = mine if isinstance(rows, slice) else None
         for each in self.added:
-            if isinstance(each, Low) and each.factors.fits(mine, some, each.kind):
-                each.factors.into(mine, some, each.kind)
-            else:
+            if not each.add_into(mine, some):
                 mine = each.add(mine, some)
         if mine is not view:
             out[rows] = mine
 
 
 def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
-    """What a module was called with: its first tensor."""
+    """The first tensor among the arguments that a module was called with."""
     found: torch.Tensor = next(v for v in (*args, *kwargs.values()) if torch.is_tensor(v))
     return found
 
 
 def twin(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Forward:
-    """The forward of a module that has other tensors, and shares everything else with it.
+    """The forward of a copy of a module with other tensors; everything else is shared.
 
     The module itself is not touched, so that other threads may run it meanwhile.
     """

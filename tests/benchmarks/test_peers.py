@@ -15,7 +15,7 @@ from benchmarks.peers.fit import fit, fit_count
 from benchmarks.peers.gptq import left_side, right_side
 from benchmarks.peers.recipe import GRAFTLLM, scheme_of
 from benchmarks.peers.skillpack import write_skillpack
-from skillpm.delta.codecs.quantise import dequantise, quantise
+from skillpm.delta.codecs.shared.quantise import dequantise, quantise
 from skillpm.delta.codecs.svd import Columns
 
 COLUMNS = [Columns(4, 3), Columns(2, 13)]

@@ -152,11 +152,8 @@ def test_a_pack_without_a_curve_gives_its_own(world: World, pair: Pair) -> None:
     # The energies that it sorts by are those of what the pack decodes to.
     base = load_file(pair[0] / "model.safetensors")
     opened = OpenPack.of(found.manifest, found.open_layer)
-    energy = {
-        name: float((decoder.delta(0) ** 2).sum())
-        for name in base
-        if hasattr(decoder := opened.decoder(name, found_spec(found, name)), "delta")
-    }
+    deltas = {name: opened.decoder(name, found_spec(found, name)).delta_of(0) for name in base}
+    energy = {name: float((d**2).sum()) for name, d in deltas.items() if d is not None}
     first = max(energy, key=lambda name: energy[name] / stored(opened, name))
     assert sizes[1] == stored(opened, first)
 

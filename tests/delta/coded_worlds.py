@@ -5,26 +5,24 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from delta_worlds import new_writer, reader_of
+from delta_worlds import Bytes, layer_of, new_writer, reader_of
 
 from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs import factors, grid, hybrid, sign, zero
-from skillpm.delta.codecs.factors import CodedFactors
-from skillpm.delta.codecs.grid import CodedGrid
-from skillpm.delta.codecs.hybrid import CodedHybrid
-from skillpm.delta.codecs.parts import PART
+from skillpm.delta.codecs.grid import CodedGrid, rows_of
+from skillpm.delta.codecs.shared.parts import PART
+from skillpm.delta.codecs.shared.protocol import CodedTensor
 from skillpm.delta.codecs.sign import CodedSigns
-from skillpm.delta.payload import PayloadReader, Record
+from skillpm.delta.codecs.svd_ec import CodedFactors
+from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
+from skillpm.delta.codecs.table import CODECS
+from skillpm.delta.packs import OpenPack
+from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.manifest import FootprintEntry
+from skillpm.spec.names import SkillName
 
 FAMILIES = ("svd-ec", "grid", "svd-ec+grid", "sign")
-DECODERS = {
-    "svd-ec": factors.Decoder,
-    "grid": grid.Decoder,
-    "svd-ec+grid": hybrid.Decoder,
-    "sign": sign.Decoder,
-    "zero": zero.Decoder,
-}
 FINE = 3
 
 
@@ -42,9 +40,9 @@ class Case:
         """The whole delta, chunk by chunk; from damaged data or under other settings."""
         reader = part_of(self.spec, self.data if data is None else data)
         changed = {**self.record.settings, **settings}
-        decoder = DECODERS[self.record.codec](self.spec, reader, changed)
+        decoder = CODECS[self.record.codec].open(self.spec, reader, changed)
         chunks = range(len(chunk_spans(self.spec)))
-        return np.concatenate([decoder.delta(chunk) for chunk in chunks])
+        return np.concatenate([decoder.delta_of(chunk) for chunk in chunks])
 
 
 def part_of(spec: TensorSpec, data: bytes, name: str = PART) -> PayloadReader:
@@ -58,37 +56,28 @@ def part_of(spec: TensorSpec, data: bytes, name: str = PART) -> PayloadReader:
 def case(family: str, shape: tuple[int, ...], *, seed: int = 0, **options: Any) -> Case:
     """A random tensor of a family."""
     spec = TensorSpec("t", "F32", shape)
-    matrix = grid.rows_of(spec)
+    matrix = rows_of(spec)
     random = np.random.default_rng(seed)
-    coded: Any = None
+    coded: CodedTensor
     if family == "svd-ec":
         coded = _factors(random, matrix, **options)
-        expected = factors.delta_of(spec, coded)
     elif family == "grid":
         coded = _grid(random, matrix, **options)
-        expected = grid.delta_of(coded)
     elif family == "sign":
         coded = _signs(random, matrix, **options)
-        expected = sign.delta_of(coded)
     else:
         coded = CodedHybrid(_factors(random, matrix, rank=2), _grid(random, matrix, **options))
-        expected = hybrid.delta_of(spec, coded)
-    return written(family, spec, coded, expected)
+    return written(family, spec, coded)
 
 
-def written(family: str, spec: TensorSpec, coded: Any, expected: np.ndarray) -> Case:
-    """A coded tensor as a layer has it."""
-    modules: dict[str, Any] = {
-        "svd-ec": factors,
-        "grid": grid,
-        "svd-ec+grid": hybrid,
-        "sign": sign,
-    }
+def written(family: str, spec: TensorSpec, coded: CodedTensor, expected: Any = None) -> Case:
+    """A coded tensor as a layer has it; `expected` is the delta that its encoder measured."""
     writer = new_writer()
-    record = modules[family].encode(spec, coded, writer)
-    assert record.codec == family == modules[family].NAME
+    record = coded.write(spec, writer)
+    assert record.codec == family
     data = reader_of(writer).plain(spec.name, PART)
-    return Case(spec, coded, np.ascontiguousarray(expected).reshape(-1), record, data)
+    measured = coded.decoded_delta() if expected is None else expected
+    return Case(spec, coded, np.ascontiguousarray(measured).reshape(-1), record, data)
 
 
 def _logs(random: np.random.Generator, count: int, low: int = -20) -> np.ndarray:
@@ -139,3 +128,21 @@ def _signs(
     negative = random.random(prod(matrix)).reshape(matrix) < 0.5
     columns = _logs(random, matrix[1]) if scaled else None
     return CodedSigns(negative, _logs(random, matrix[0]), columns, FINE)
+
+
+def opened(spec: TensorSpec, writer: PayloadWriter, codec: str) -> OpenPack:
+    """A pack that changes one tensor, encoded with this codec."""
+    data = layer_of(writer)
+    entry = FootprintEntry(
+        tensor=spec.name,
+        change="changed",
+        shape=spec.shape,
+        dtype=spec.dtype,
+        leaf=None,
+        result=None,
+        codec=codec,
+        layer=Digest.of(data),
+        source=None,
+    )
+    skill = SkillName.parse("acme/one")
+    return OpenPack(skill, "acme/one 1.0.0", {spec.name: entry}, (), lambda _: Bytes(data))

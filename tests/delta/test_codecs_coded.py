@@ -1,19 +1,17 @@
 import tracemalloc
-from typing import Any
 
 import numpy as np
 import pytest
-from coded_worlds import FAMILIES, case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
-from skillpm.delta.codecs import coded
-from skillpm.delta.codecs.boxes import boxes
-from skillpm.delta.codecs.classes import Classes, choose_classes
-from skillpm.delta.codecs.coded import Matrix, Sections, encode_matrix, join, matrix_bits
-from skillpm.delta.codecs.parts import decode_scales, encode_logs
-from skillpm.delta.codecs.scales import FINE_LIMIT, from_logs, to_logs
+from skillpm.delta.codecs.shared import coded
+from skillpm.delta.codecs.shared.boxes import boxes
+from skillpm.delta.codecs.shared.classes import Classes, choose_classes
+from skillpm.delta.codecs.shared.coded import Matrix, Sections, encode_matrix, join
+from skillpm.delta.codecs.shared.parts import decode_scales, encode_logs
+from skillpm.delta.codecs.shared.scales import FINE_LIMIT, from_logs, to_logs
 from skillpm.errors import IntegrityError
 
 SHAPES = st.tuples(st.integers(1, 30), st.integers(1, 30))
@@ -109,31 +107,6 @@ def test_contexts_are_capped_sums_of_classes(
     stop = data.draw(st.integers(start, size))
     expected = np.minimum(rows[:, None] + columns, 63).reshape(-1)[start:stop]
     assert (Classes(rows, columns).contexts(start, stop, shape[1]) == expected).all()
-
-
-@settings(max_examples=examples(20))
-@given(
-    st.sampled_from(FAMILIES),
-    st.tuples(st.integers(100, 300), st.integers(100, 300)),
-    st.integers(0, 2**32 - 1),
-    st.sampled_from([0.3, 1.0, 30.0]),
-    st.sampled_from([{}, {"scaled": False}]),
-)
-def test_predicted_bits_are_within_two_percent_of_the_bytes(
-    family: str, shape: tuple[int, int], seed: int, spread: float, plain: dict[str, Any]
-) -> None:
-    options = dict(plain) if family == "sign" else {**plain, "spread": spread}
-    if family == "svd-ec":
-        options["rank"] = 60
-    one = case(family, shape, seed=seed, **options)
-    assert abs(one.coded.bits() - 8 * len(one.data)) <= 0.02 * 8 * len(one.data) + 64
-
-
-def test_predicted_bits_count_every_stripe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coded, "STRIPE", 7000)
-    codes = _matrix((200, 150), 1, 2.0)
-    true = 8 * len(encode_matrix(codes))
-    assert abs(matrix_bits(codes) - true) <= 0.02 * true + 64
 
 
 @given(st.integers(0, FINE_LIMIT), st.lists(st.floats(1e-60, 1e60), min_size=1, max_size=40))

@@ -2,25 +2,23 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from coded_worlds import FAMILIES, Case, case, written
-from delta_worlds import Bytes, Model, layer_of, new_writer, numbers, read_all, reader_of
+from coded_worlds import FAMILIES, Case, case, opened, written
+from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
 from skillpm.delta import bits
-from skillpm.delta.codecs import coded, grid, sign, zero
+from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import CodedGrid
+from skillpm.delta.codecs.shared import coded
 from skillpm.delta.codecs.sign import CodedSigns
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.packs import DECODERS, LOSSY, OpenPack
 from skillpm.delta.payload import PayloadWriter
 from skillpm.delta.ports import CHUNK
 from skillpm.errors import IntegrityError
-from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
-from skillpm.spec.manifest import FootprintEntry
-from skillpm.spec.names import SkillName
 
 MATRICES = ("svd-ec", "svd-ec+grid")
 
@@ -76,15 +74,15 @@ def test_large_integers_and_negative_steps_follow_the_formula() -> None:
             * (0.0 if not q else levels[min(abs(q), 4)] + 0.5 * max(abs(q) - 4, 0))
             for q in rows.reshape(-1).tolist()
         ]
-        assert (grid.delta_of(one).reshape(-1) == plain).all()
+        assert (one.decoded_delta().reshape(-1) == plain).all()
         shaped = TensorSpec("t", spec.dtype, rows.shape)
-        assert _same(written("grid", shaped, one, grid.delta_of(one)))
+        assert _same(written("grid", shaped, one, one.decoded_delta()))
 
 
 def test_signs_are_scaled_by_row_and_column() -> None:
     negative = np.array([[True, False], [False, True]])
     one = CodedSigns(negative, np.array([1, -1], np.int32), np.array([0, 4], np.int32), 0)
-    assert sign.delta_of(one).tolist() == [[-2.0, 32.0], [0.5, -8.0]]
+    assert one.decoded_delta().tolist() == [[-2.0, 32.0], [0.5, -8.0]]
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, "zero"])
@@ -92,17 +90,17 @@ def test_an_empty_tensor_has_no_delta(family: str) -> None:
     spec = TensorSpec("t", "F32", (0, 4))
     reader = reader_of(_zero(spec))
     if family == "zero":
-        zero.Decoder(spec, reader, {})
+        zero.ZeroDecoder(spec, reader, {})
         return
     with pytest.raises(IntegrityError, match="`t` is"):
-        DECODERS[family](spec, reader, {"low": {}, "rest": {}})
+        CODECS[family].open(spec, reader, {"low": {}, "rest": {}})
 
 
 @pytest.mark.parametrize("family", MATRICES)
 def test_a_vector_has_no_singular_factors(family: str) -> None:
     spec = TensorSpec("t", "F32", (4,))
     with pytest.raises(IntegrityError, match="`t` is no matrix"):
-        DECODERS[family](spec, reader_of(_zero(spec)), {})
+        CODECS[family].open(spec, reader_of(_zero(spec)), {})
 
 
 def _zero(spec: TensorSpec) -> PayloadWriter:
@@ -112,24 +110,7 @@ def _zero(spec: TensorSpec) -> PayloadWriter:
 
 
 def test_every_codec_of_auto_is_lossy_and_registered() -> None:
-    assert {*FAMILIES, "zero"} <= LOSSY <= set(DECODERS)
-
-
-def _opened(spec: TensorSpec, writer: PayloadWriter, codec: str) -> OpenPack:
-    data = layer_of(writer)
-    entry = FootprintEntry(
-        tensor=spec.name,
-        change="changed",
-        shape=spec.shape,
-        dtype=spec.dtype,
-        leaf=None,
-        result=None,
-        codec=codec,
-        layer=Digest.of(data),
-        source=None,
-    )
-    skill = SkillName.parse("acme/one")
-    return OpenPack(skill, "acme/one 1.0.0", {spec.name: entry}, (), lambda _: Bytes(data))
+    assert all(CODECS[name].lossy for name in (*FAMILIES, "zero"))
 
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16", "F8_E5M2"])
@@ -138,7 +119,7 @@ def test_zero_leaves_every_bit_pattern_as_it_is(dtype: str) -> None:
     random = np.random.default_rng(6)
     words = random.integers(0, 256, spec.nbytes, dtype=np.uint8).tobytes()
     base = Model({"t": (dtype, spec.shape, words)})
-    pack = _opened(spec, _zero(spec), "zero")
+    pack = opened(spec, _zero(spec), "zero")
     assert read_all(Composition(base, [Applied(pack)]), "t") == words
     deltas = [delta for _, _, delta in pack.decode("t", base)]
     assert all(delta is not None and not delta.any() for delta in deltas)
@@ -147,11 +128,11 @@ def test_zero_leaves_every_bit_pattern_as_it_is(dtype: str) -> None:
 def test_zero_has_no_settings_and_no_parts() -> None:
     spec = TensorSpec("t", "F32", (4,))
     with pytest.raises(IntegrityError, match="no settings"):
-        zero.Decoder(spec, reader_of(_zero(spec)), {"fine": 1})
+        zero.ZeroDecoder(spec, reader_of(_zero(spec)), {"fine": 1})
     writer = _zero(spec)
     writer.put_plain("t", "d", b"1")
     with pytest.raises(IntegrityError, match="parts of its codec"):
-        zero.Decoder(spec, reader_of(writer), {})
+        zero.ZeroDecoder(spec, reader_of(writer), {})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -164,7 +145,7 @@ def test_a_pack_adds_the_delta_to_its_base(family: str) -> None:
     writer.put_plain("t", "d", one.data)
     writer.describe("t", one.record)
     base = Model({"t": numbers("F64", spec.shape, values)})
-    grafted = Composition(base, [Applied(_opened(spec, writer, family))])
+    grafted = Composition(base, [Applied(opened(spec, writer, family))])
     assert read_all(grafted, "t") == (values + one.expected).tobytes()
 
 
@@ -176,9 +157,9 @@ def _peak(one: Case, chunks: int) -> int:
     reader = reader_of(writer)
     tracemalloc.start()
     try:
-        decoder = DECODERS[one.record.codec](one.spec, reader, one.record.settings)
+        decoder = CODECS[one.record.codec].open(one.spec, reader, one.record.settings)
         for chunk in range(chunks):
-            decoder.delta(chunk)
+            decoder.delta_of(chunk)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

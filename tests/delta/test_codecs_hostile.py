@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coded_worlds import DECODERS, FAMILIES, Case, case, part_of
+from coded_worlds import FAMILIES, Case, case, part_of
 from delta_worlds import new_writer, reader_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
-from skillpm.delta.codecs import coded
-from skillpm.delta.codecs.coded import Sections, join
-from skillpm.delta.codecs.parts import PART
+from skillpm.delta.codecs.shared import coded
+from skillpm.delta.codecs.shared.coded import Sections, join
+from skillpm.delta.codecs.shared.parts import PART
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.payload import Record
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
@@ -157,7 +158,7 @@ def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
     for name in (f"{PART}.zst", "e"):
         reader = part_of(one.spec, one.data, name)
         with pytest.raises(IntegrityError, match=r"the layer"):
-            DECODERS[family](one.spec, reader, one.record.settings)
+            CODECS[family].open(one.spec, reader, one.record.settings)
     reader = part_of(one.spec, one.data, f"{PART}.zst")
     with pytest.raises(IntegrityError, match="is missing, or a frame"):
         reader.plain("t", PART)
@@ -168,7 +169,7 @@ def test_a_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
     one = WHOLE[family]
     reader = part_of(one.spec, bytes((1 << 20) + 16 * one.spec.elements + 1))
     with pytest.raises(IntegrityError, match="too many"):
-        DECODERS[family](one.spec, reader, one.record.settings)
+        CODECS[family].open(one.spec, reader, one.record.settings)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -179,7 +180,7 @@ def test_a_second_part_is_refused(family: str) -> None:
     writer.put_plain("t", "more", b"1")
     writer.describe("t", Record(family, {}))
     with pytest.raises(IntegrityError, match="parts of its codec"):
-        DECODERS[family](one.spec, reader_of(writer), one.record.settings)
+        CODECS[family].open(one.spec, reader_of(writer), one.record.settings)
 
 
 def test_a_few_bytes_cannot_claim_much_memory() -> None:

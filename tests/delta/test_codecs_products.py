@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
-from skillpm.delta.codecs.products import (
+from skillpm.delta.codecs.shared.products import (
     EXACT,
     GRID_BITS,
     Product,

@@ -10,7 +10,6 @@ from skillpm.delta.auto.allocate import at_price, within_bytes, within_distortio
 from skillpm.delta.auto.candidates import Candidates, Choice, Point
 from skillpm.delta.auto.factored import decompose
 from skillpm.delta.auto.metric import Metric, Side
-from skillpm.delta.auto.rough import rough_size
 from skillpm.spec.dtypes import TensorSpec
 
 SHAPE = (96, 160)
@@ -68,11 +67,11 @@ def test_what_was_coded_errs_as_its_point_says(family: str) -> None:
     choice = Choice(family, made.top() / 40)
     coded = made.code(choice)
     assert coded is not None
-    error = torch.from_numpy(decaying() - made.decoded(coded)).reshape(SHAPE).float()
+    error = torch.from_numpy(decaying().reshape(SHAPE) - coded.decoded_delta()).float()
     assert made.point(choice, coded).distortion == pytest.approx(
         made.metric.distortion(error), rel=1e-3
     )
-    assert rough_size(coded) > 0
+    assert coded.estimate() > 0
 
 
 def test_a_metric_that_knows_what_matters_errs_less_where_it_matters() -> None:
@@ -81,11 +80,11 @@ def test_a_metric_that_knows_what_matters_errs_less_where_it_matters() -> None:
     for share in (8, 20, 60):
         seen = knowing.code(Choice("svd-ec", knowing.top() / share))
         assert seen is not None
-        size = rough_size(seen)
+        size = seen.estimate()
         steps = [blind.top() / 2.0 ** (k / 4) for k in range(4, 48)]
         coded = [one for one in (blind.code(Choice("svd-ec", step)) for step in steps) if one]
-        rival = min(coded, key=lambda one: abs(rough_size(one) - size))
-        error = torch.from_numpy(decaying() - blind.decoded(rival)).reshape(SHAPE).float()
+        rival = min(coded, key=lambda one: abs(one.estimate() - size))
+        error = torch.from_numpy(decaying().reshape(SHAPE) - rival.decoded_delta()).float()
         mine = knowing.point(Choice("svd-ec"), seen).distortion
         assert mine < metric.distortion(error)
 
@@ -98,7 +97,7 @@ def test_rounding_that_feeds_back_costs_less_for_the_same_error() -> None:
     assert fed is not None
     error = made.point(Choice("svd-ec"), fed).distortion
     rivals = [one for one in plain if one and made.point(Choice("svd-ec"), one).distortion <= error]
-    assert rough_size(fed) < min(rough_size(one) for one in rivals)
+    assert fed.estimate() < min(one.estimate() for one in rivals)
 
 
 @pytest.mark.parametrize("shape", [(40, 70), (70, 40), (50, 50)])

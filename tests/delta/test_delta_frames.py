@@ -5,7 +5,7 @@ from delta_worlds import Bytes, Model, cut, graftllm, layer_of, new_writer, numb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.codecs.sparse import gap_planes, positions_from
+from skillpm.delta.codecs.shared.sparse import gap_planes, positions_from
 from skillpm.delta.cut import Work, cast_leaf, measure_pack
 from skillpm.delta.frames import PROBE, WINDOW_LIMIT, compress, decompress
 from skillpm.delta.match import pair_up

@@ -6,7 +6,12 @@ from hypothesis import strategies as st
 
 from skillpm.delta.bits import difference, word_count, word_dtype
 from skillpm.delta.codecs import lossless
-from skillpm.delta.codecs.modelled import Span, choose_model, decode_modelled, encode_modelled
+from skillpm.delta.codecs.lossless_contexts import (
+    Span,
+    choose_model,
+    decode_modelled,
+    encode_modelled,
+)
 from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.entropy import encode_integers
 from skillpm.delta.ports import CHUNK
@@ -55,13 +60,13 @@ def _encoded(
 ) -> tuple[str, np.ndarray]:
     """The modes that the encoder chose, and what the decoder makes of its parts."""
     writer = new_writer()
-    encoder = lossless.Encoder(spec, writer, modelled=modelled)
+    encoder = lossless.LosslessEncoder(spec, writer, modelled=modelled)
     pieces = [slice(n, n + CHUNK) for n in range(0, reference.size, CHUNK)]
     for piece in pieces:
         encoder.chunk(reference[piece], tuned[piece])
     record = encoder.close()
-    decoder = lossless.Decoder(spec, reader_of(writer), record.settings)
-    back = [decoder.words(n, reference[piece]) for n, piece in enumerate(pieces)]
+    decoder = lossless.LosslessDecoder(spec, reader_of(writer), record.settings)
+    back = [decoder.decode_chunk(n, reference[piece]) for n, piece in enumerate(pieces)]
     return record.settings["modes"], np.concatenate(back)
 
 
@@ -131,7 +136,7 @@ def test_rows_that_stay_cost_nothing_when_the_others_are_modelled() -> None:
             spec = TensorSpec("t", dtype, (400, 100))
             reference, tuned = reference[kept], tuned[kept]
         writer = new_writer()
-        encoder = lossless.Encoder(spec, writer)
+        encoder = lossless.LosslessEncoder(spec, writer)
         encoder.chunk(reference, tuned)
         encoder.close()
         sizes.append(reader_of(writer).stored_bytes("t"))
@@ -183,7 +188,7 @@ def test_hostile_modelled_parts_are_named(head: bytes, message: str) -> None:
 def test_modes_that_a_dtype_cannot_have_are_refused(dtype: str, modes: str) -> None:
     spec = TensorSpec("t", dtype, (4,))
     with pytest.raises(IntegrityError, match="`t`"):
-        lossless.Decoder(spec, reader_of(new_writer()), {"modes": modes, "counts": []})
+        lossless.LosslessDecoder(spec, reader_of(new_writer()), {"modes": modes, "counts": []})
 
 
 def test_a_tensor_of_several_chunks_takes_a_mode_for_each() -> None:

@@ -5,9 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.bits import word_dtype
-from skillpm.delta.codecs import products, svd, topk
-from skillpm.delta.codecs.quantise import dequantise, pack_bits, packed_bytes, quantise, unpack_bits
-from skillpm.delta.codecs.svd import Columns, Factors
+from skillpm.delta.codecs import svd, topk
+from skillpm.delta.codecs.shared import products
+from skillpm.delta.codecs.shared.quantise import (
+    dequantise,
+    pack_bits,
+    packed_bytes,
+    quantise,
+    unpack_bits,
+)
+from skillpm.delta.codecs.svd import Columns, SingularFactors
 from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.factor import decompose
 from skillpm.delta.payload import PayloadReader
@@ -47,9 +54,9 @@ def _topk(delta: np.ndarray, keep: int) -> np.ndarray:
     spec = TensorSpec("t", "F32", (delta.size,))
     writer = new_writer()
     record = topk.encode(spec, delta, keep, writer)
-    decoder = topk.Decoder(spec, reader_of(writer), record.settings)
+    decoder = topk.TopKDecoder(spec, reader_of(writer), record.settings)
     chunks = -(-delta.size // CHUNK)
-    return np.concatenate([decoder.delta(chunk) for chunk in range(chunks)])
+    return np.concatenate([decoder.delta_of(chunk) for chunk in range(chunks)])
 
 
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=60), st.data())
@@ -98,7 +105,7 @@ def test_svd_decodes_to_a_plain_reading_of_its_format(shape: tuple[int, ...], gr
     delta = np.random.default_rng(4).normal(size=(rows, width)) * 1e-3
     columns = [Columns(8, 1), Columns(3, 2), Columns(2, 2)]
     whole = decompose(delta)
-    factors = Factors(whole.left[:, :5], whole.sigma[:5], whole.right[:5])
+    factors = SingularFactors(whole.left[:, :5], whole.sigma[:5], whole.right[:5])
     writer = new_writer()
     record = svd.encode(spec, factors, columns, group=group, writer=writer)
     reader = reader_of(writer)
@@ -114,7 +121,7 @@ def test_svd_decodes_to_a_plain_reading_of_its_format(shape: tuple[int, ...], gr
     exact = np.array(
         [[sum(int(x) * int(y) for x, y in zip(p, q, strict=True)) for q in b.T] for p in a.T]
     )
-    decoded = svd.Decoder(spec, reader, record.settings).delta(0)
+    decoded = svd.SvdDecoder(spec, reader, record.settings).delta_of(0)
     assert (decoded == exact.reshape(-1).astype(np.float64) * scale).all()
     assert np.linalg.norm(decoded - delta.reshape(-1)) < np.linalg.norm(delta)
 
@@ -127,9 +134,9 @@ def test_factors_whose_product_might_round_are_refused() -> None:
     reader = reader_of(writer)
     finer = {**record.settings, "left": record.settings["left"] - 12}
     with pytest.raises(IntegrityError, match="do not multiply exactly"):
-        svd.Decoder(spec, reader, finer)
+        svd.SvdDecoder(spec, reader, finer)
     with pytest.raises(IntegrityError, match="do not multiply exactly"):
-        svd.Decoder(spec, reader, {**record.settings, "left": -1000, "right": -1000})
+        svd.SvdDecoder(spec, reader, {**record.settings, "left": -1000, "right": -1000})
 
 
 @pytest.mark.parametrize("wrong", [
@@ -141,7 +148,7 @@ def test_settings_that_do_not_fit_are_refused(wrong: dict[str, object]) -> None:
     writer = new_writer()
     record = svd.encode(spec, decompose(np.eye(8)), [Columns(8, 8)], group=8, writer=writer)
     with pytest.raises(IntegrityError):
-        svd.Decoder(spec, reader_of(writer), {**record.settings, **wrong})
+        svd.SvdDecoder(spec, reader_of(writer), {**record.settings, **wrong})
 
 
 def _pair(dtype: str, name: str, shape: tuple[int, ...], change: float) -> tuple[Model, Model]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skillpm.delta.bits import Words, word_dtype, words_of
 from skillpm.delta.codecs import lowrank
 from skillpm.delta.codecs.lowrank import Update, factor_of
-from skillpm.delta.exact import EXACT, ExactProduct, Factor, width_for
+from skillpm.delta.codecs.shared.exact_product import EXACT, ExactProduct, Factor, width_for
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.ports import CHUNK
 from skillpm.delta.rounding import from_float64, to_float64
@@ -114,10 +114,10 @@ def written(spec: TensorSpec, made: Update) -> tuple[PayloadReader, dict[str, ob
 
 
 def decoded(spec: TensorSpec, made: Update, reference: Words) -> np.ndarray:
-    decoder = lowrank.Decoder(spec, *written(spec, made))
+    decoder = lowrank.LowRankDecoder(spec, *written(spec, made))
     step = range(0, spec.elements, CHUNK)
     return np.concatenate([
-        decoder.delta(n, reference[start : start + CHUNK]) for n, start in enumerate(step)
+        decoder.delta_of(n, reference[start : start + CHUNK]) for n, start in enumerate(step)
     ])  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def decoded(spec: TensorSpec, made: Update, reference: Words) -> np.ndarray:
 def test_factors_come_back_bit_for_bit(dtype: str) -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     made = update((30, 20), 3, dtype)
-    found = lowrank.Decoder(spec, *written(spec, made)).update
+    found = lowrank.LowRankDecoder(spec, *written(spec, made)).update
     assert (found.a.words == made.a.words).all()
     assert (found.b.words == made.b.words).all()
     assert (found.scale, found.a.dtype, found.rank) == (0.375, dtype, 3)
@@ -165,18 +165,18 @@ def test_records_that_do_not_fit_are_refused(wrong: dict[str, object]) -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     reader, settings = written(spec, update((30, 20), 3))
     with pytest.raises(IntegrityError):
-        lowrank.Decoder(spec, reader, {**settings, **wrong})
+        lowrank.LowRankDecoder(spec, reader, {**settings, **wrong})
 
 
 @pytest.mark.parametrize("shape", [(20,), (0, 20), (2, 3, 4)])
 def test_what_is_no_matrix_has_no_factors(shape: tuple[int, ...]) -> None:
     reader, settings = written(TensorSpec("t", "F32", (30, 20)), update((30, 20), 3))
     with pytest.raises(IntegrityError, match="is no matrix"):
-        lowrank.Decoder(TensorSpec("t", "F32", shape), reader, settings)
+        lowrank.LowRankDecoder(TensorSpec("t", "F32", shape), reader, settings)
 
 
 def test_magnitudes_that_are_no_numbers_are_refused() -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     made = update((30, 20), 3, axis=0, magnitudes=np.full(30, np.nan))
     with pytest.raises(IntegrityError, match="is not a number"):
-        lowrank.Decoder(spec, *written(spec, made))
+        lowrank.LowRankDecoder(spec, *written(spec, made))

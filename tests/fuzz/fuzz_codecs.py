@@ -11,9 +11,9 @@ from fuzz_seeds import ROOT
 from fuzz_target import Target
 
 from skillpm.delta.codecs import lowrank, topk
+from skillpm.delta.codecs.shared.exact_product import Factor
+from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.entropy import decode_folded, decode_integers, encode_folded, encode_integers
-from skillpm.delta.exact import Factor
-from skillpm.delta.packs import DECODERS
 from skillpm.delta.payload import PayloadReader
 from skillpm.delta.ports import CHUNK
 from skillpm.routing.signature import Signature, parse_signature
@@ -25,18 +25,15 @@ SPEC = TensorSpec("t", "F32", (6, 7))
 
 
 def _decode(spec: TensorSpec, reader: PayloadReader, settings: Any, codec: str) -> object:
-    decoder: Any = DECODERS[codec](spec, reader, settings)
+    decoder = CODECS[codec].open(spec, reader, settings)
     reference = np.arange(spec.elements, dtype="<u4" if spec.itemsize == 4 else "<u2")
     found = []
     for number, start in enumerate(range(0, spec.elements, CHUNK)):
         words = reference[start : start + CHUNK]
-        if codec in ("lossless", "whole"):
-            found.append(decoder.words(number, words))
-        elif codec == "lowrank":
-            found.append(decoder.words(number, words, spec.name))
-            found.append(decoder.delta(number, words))
-        else:
-            found.append(decoder.delta(number))
+        delta = decoder.delta_of(number, words)
+        found += [delta, decoder.decode_chunk(number, words, delta)]
+        if CODECS[codec].keeps_factors:
+            found.append(decoder.decode_chunk(number, words))
     return found
 
 
@@ -46,7 +43,7 @@ def _layer(spec: TensorSpec, data: bytes) -> object:
     return [
         _decode(spec, reader, record.settings, record.codec)
         for name, record in reader.records.items()
-        if name == spec.name and record.codec in DECODERS
+        if name == spec.name and record.codec in CODECS
     ]
 
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from skillpm.delta.codecs import factors, svd
-from skillpm.delta.codecs.factors import CodedFactors
+from skillpm.delta.codecs import svd
+from skillpm.delta.codecs.shared.forms import NoChange, SparseEntries
 from skillpm.delta.codecs.svd import Columns
+from skillpm.delta.codecs.svd_ec import CodedFactors, SvdEcDecoder
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.live.factors import Factors, factors_of, has_factors
+from skillpm.live.factors import LowRankUpdate, factors_of
 from skillpm.spec.dtypes import TensorSpec
 
 SPEC = TensorSpec("t", "F32", (24, 10))
@@ -24,23 +25,23 @@ def _reader(writer: PayloadWriter) -> PayloadReader:
     return PayloadReader(SimpleNamespace(size=len(data), read=lambda a, b: data[a:b]), "a layer")
 
 
-def _coded(*, scaled: bool) -> factors.Decoder:
+def _coded(*, scaled: bool) -> SvdEcDecoder:
     random = np.random.default_rng(0)
     integers = [random.integers(-9, 9, (size, 3)).astype(np.int32) for size in SPEC.shape]
     logs = [random.integers(-20, 5, size).astype(np.int32) for size in (3, *SPEC.shape)]
     coded = CodedFactors(*integers, logs[0], *(logs[1:] if scaled else (None, None)), 2)
     writer = PayloadWriter(BytesIO())
-    record = factors.encode(SPEC, coded, writer)
-    return factors.Decoder(SPEC, _reader(writer), record.settings)
+    record = coded.write(SPEC, writer)
+    return SvdEcDecoder(SPEC, _reader(writer), record.settings)
 
 
-def _singular() -> svd.Decoder:
+def _singular() -> svd.SvdDecoder:
     random = np.random.default_rng(1)
     left, sigma, right = np.linalg.svd(1e-3 * random.normal(size=SPEC.shape), full_matrices=False)
-    made = svd.Factors(left[:, :4], sigma[:4], right[:4])
+    made = svd.SingularFactors(left[:, :4], sigma[:4], right[:4])
     writer = PayloadWriter(BytesIO())
     record: Record = svd.encode(SPEC, made, [Columns(8, 1), Columns(3, 3)], group=8, writer=writer)
-    return svd.Decoder(SPEC, _reader(writer), record.settings)
+    return svd.SvdDecoder(SPEC, _reader(writer), record.settings)
 
 
 CASES = {
@@ -53,9 +54,8 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_factors_add_what_the_decoded_delta_adds_at_its_weight(name: str) -> None:
     decoder = CASES[name]()
-    assert has_factors(decoder)
-    delta = torch.from_numpy(decoder.delta(0).reshape(SPEC.shape)) * 0.5
-    made = factors_of(decoder, 0.5, torch.float32).to(torch.device("cpu"))
+    delta = torch.from_numpy(decoder.delta_of(0).reshape(SPEC.shape)) * 0.5
+    (made,) = factors_of(decoder.live_form(), 0.5, torch.float32)
     wide, tall = torch.randn(2, 5, 10), torch.randn(2, 5, 24)
     ids = torch.tensor([[3, 0, 23], [7, 7, 1]])
     near = {"rtol": 1e-4, "atol": 1e-4 * float(delta.abs().max())}
@@ -65,7 +65,7 @@ def test_factors_add_what_the_decoded_delta_adds_at_its_weight(name: str) -> Non
 
 
 def test_coded_factors_stay_a_byte_an_entry() -> None:
-    made = factors_of(_coded(scaled=True), 1.0, torch.float32)
+    (made,) = factors_of(_coded(scaled=True).live_form(), 1.0, torch.float32)
     assert made.left.dtype == made.right.dtype == torch.int8
     assert sum(value.nbytes for value in made.tensors) == 3 * (24 + 10) + 4 * (3 + 24 + 10)
 
@@ -73,15 +73,15 @@ def test_coded_factors_stay_a_byte_an_entry() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_narrow_factors_lose_only_their_own_precision(dtype: torch.dtype) -> None:
     decoder = _singular()
-    delta = torch.from_numpy(decoder.delta(0).reshape(SPEC.shape))
-    made = factors_of(decoder, 1.0, dtype)
+    delta = torch.from_numpy(decoder.delta_of(0).reshape(SPEC.shape))
+    (made,) = factors_of(decoder.live_form(), 1.0, dtype)
     assert made.left.dtype == dtype
     found = made.left.double() @ made.right.double()
     assert (found - delta).abs().max() < 2**-6 * delta.abs().max()
 
 
 def test_outputs_of_wider_factors_are_rounded_once() -> None:
-    made = Factors(torch.ones(3, 1), torch.full((1, 2), 2**-9), 1.0)
+    made = LowRankUpdate(torch.ones(3, 1), torch.full((1, 2), 2**-9), 1.0)
     found = made.linear(torch.ones(1, 2, dtype=torch.bfloat16))
     assert found.dtype == torch.float32
     assert found.tolist() == [[2**-8] * 3]
@@ -92,7 +92,7 @@ def test_outputs_of_wider_factors_are_rounded_once() -> None:
 def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype) -> None:
     chance = torch.Generator().manual_seed(0)
     sides = (torch.randn(size, generator=chance).to(dtype) for size in ((24, 3), (3, 10)))
-    made = Factors(*sides, 0.5)
+    made = LowRankUpdate(*sides, 0.5)
     width, depth = (10, 24) if kind == "linear" else (24, 10)
     values = torch.randn(2, 5, width, generator=chance).to(dtype)
     out = torch.randn(2, 5, depth, generator=chance).to(dtype)
@@ -104,11 +104,17 @@ def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype
 
 
 def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
-    plain, wide = Factors(torch.ones(3, 1), torch.ones(1, 2), 1.0), torch.ones(4, 3)
+    plain, wide = LowRankUpdate(torch.ones(3, 1), torch.ones(1, 2), 1.0), torch.ones(4, 3)
     values = torch.ones(4, 2)
     assert plain.fits(wide, values, "linear")
     assert not plain.fits(wide, values, "embedding")
     assert not plain.fits(wide.T.contiguous().T, values, "linear")
     assert not plain.fits(wide.bfloat16(), values.bfloat16(), "linear")
-    coded = factors_of(_coded(scaled=True), 1.0, torch.float32)
+    (coded,) = factors_of(_coded(scaled=True).live_form(), 1.0, torch.float32)
     assert not coded.fits(torch.ones(4, 24), torch.ones(4, 10), "linear")
+
+
+def test_only_products_of_factors_become_updates() -> None:
+    assert factors_of(NoChange(), 1.0, torch.float32) == ()
+    entries = SparseEntries(lambda: pytest.fail("a form is read only where it runs"))
+    assert factors_of(entries, 1.0, torch.float32) is None

@@ -1,4 +1,4 @@
-"""What one tensor can be encoded as, at a given step, and what each way costs and errs."""
+"""The ways to encode one tensor at a given step, with the size and the distortion of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,42 +6,38 @@ from functools import cached_property
 from math import sqrt
 from typing import Literal
 
-import numpy as np
 import torch
 
 from skillpm.delta.auto.dense import code_grid, code_signs
 from skillpm.delta.auto.factored import Whitened, code_factors, fit_factors
 from skillpm.delta.auto.metric import Metric, Side
-from skillpm.delta.auto.rough import rough_size
-from skillpm.delta.codecs import factors, grid, hybrid, sign, zero
-from skillpm.delta.codecs.factors import CodedFactors
-from skillpm.delta.codecs.grid import CodedGrid
-from skillpm.delta.codecs.hybrid import CodedHybrid
-from skillpm.delta.codecs.sign import CodedSigns
+from skillpm.delta.codecs import zero
+from skillpm.delta.codecs.grid import rows_of
+from skillpm.delta.codecs.shared.protocol import CodedTensor
+from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
 from skillpm.delta.payload import PayloadWriter, Record
 from skillpm.delta.rounding import Floats
 from skillpm.spec.dtypes import TensorSpec
 
-Coded = CodedFactors | CodedGrid | CodedHybrid | CodedSigns
 Family = Literal["zero", "svd-ec", "grid", "svd-ec+grid", "sign", "lossless"]
 FEEDBACK_LIMIT = 8192
 """Wider sides are rounded without feedback: it goes column by column."""
 _HYBRID_CUT = 3.0
-"""The low-rank part of a hybrid takes singular values above so many steps."""
+"""Steps above which a singular value goes into the low-rank part of `svd-ec+grid`."""
 _PRICE = 0.92
 """Of a byte, in squared steps, where a uniform quantiser is at its optimum: 8 · ln 2 / 6."""
 _NEARLY = 1.5
 _EXACTLY = 1e-3
 _SAMPLE = 1 << 20
 _FEWEST = 256
-"""A survey rounds so many entries, in at least so many rows, where there are more."""
+"""Of a larger tensor, a survey rounds `_SAMPLE` entries, in at least `_FEWEST` rows."""
 RECORD_BYTES = 130
 """A tensor's record, and its part in the header of a layer."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A way to encode a tensor; the step is 0 where it has none."""
+    """A way to encode a tensor; the step is 0 for families without one."""
 
     family: Family
     step: float = 0.0
@@ -49,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Point:
-    """What a choice costs in bytes, and its distortion."""
+    """The bytes of a choice, and its distortion."""
 
     choice: Choice
     size: float
@@ -61,29 +57,29 @@ class Point:
 
 
 class Candidates:
-    """All that a tensor's delta [m, n] can become under its metric.
+    """The ways to encode a tensor's delta [m, n], measured under its metric.
 
-    `times` is how many times as large the tensor is as the rows that stand for it here; where
-    there are more, it is not decomposed.
+    `times` is the size of the tensor in units of `delta`, which is a sample of its rows where
+    `times` is more than 1; a sample is not decomposed.
     """
 
     def __init__(self, spec: TensorSpec, delta: Floats, metric: Metric, *, times: int = 1) -> None:
         self.spec = spec
         self.times = times
         self.metric = metric
-        self.delta = torch.from_numpy(delta.reshape(grid.rows_of(spec))).float()
+        self.delta = torch.from_numpy(delta.reshape(rows_of(spec))).float()
         self.energy = times * metric.distortion(self.delta)
         vector = times > 1 or min(self.delta.shape) < 2  # noqa: PLR2004 - a matrix has two
         self.whitened = None if vector else Whitened.of(self.delta, metric)
 
     def top(self) -> float:
-        """A step at which next to nothing is left."""
+        """A step at which nearly all entries round to zero."""
         if self.whitened is not None:
             return 2 * float(self.whitened.sigma[0])
         return 2 * sqrt(self.energy)
 
     def points(self, step: float) -> list[Point]:
-        """Every family at one step; both together only where neither is much the worse."""
+        """The points at one step; `svd-ec+grid` only where `grid` is about as good as `svd-ec`."""
         factored, dense = self._factored(step), self._dense(step)
         found = [factored, dense]
         price = _PRICE * step**2
@@ -98,15 +94,15 @@ class Candidates:
         choice, distortion = Choice("svd-ec", step), self.energy - fitted.explained
         if distortion < _EXACTLY * self.energy:  # little is left of a difference of such sums
             return self.point(choice, fitted.coded)
-        return Point(choice, rough_size(fitted.coded) + RECORD_BYTES, distortion)
+        return Point(choice, fitted.coded.estimate() + RECORD_BYTES, distortion)
 
     def _dense(self, step: float) -> Point | None:
         few, metric = self._few
         coded = code_grid(few, metric, step, feedback=False)
         if coded is None:
             return None
-        error = few - torch.from_numpy(grid.delta_of(coded)).float()
-        size = self._share * rough_size(coded) + RECORD_BYTES
+        error = few - torch.from_numpy(coded.decoded_delta()).float()
+        size = self._share * coded.estimate() + RECORD_BYTES
         return Point(Choice("grid", step), size, self._share * metric.distortion(error))
 
     def _both(self, step: float) -> Point | None:
@@ -119,16 +115,16 @@ class Candidates:
         rest = code_grid(left, metric, step, feedback=False)
         if rest is None:
             return None
-        error = left - torch.from_numpy(grid.delta_of(rest)).float()
-        size = rough_size(low.coded) + self._share * rough_size(rest) + RECORD_BYTES
+        error = left - torch.from_numpy(rest.decoded_delta()).float()
+        size = low.coded.estimate() + self._share * rest.estimate() + RECORD_BYTES
         return Point(Choice("svd-ec+grid", step), size, self._share * metric.distortion(error))
 
     @cached_property
     def _every(self) -> int:
-        """A survey rounds every so many rows of what is rounded entry by entry.
+        """The stride of the rows that a survey rounds, where rounding is entry by entry.
 
-        All of them where a whole factor lies over the rows: entries that become zero, as most do,
-        err by what they were, and that hangs together.
+        1 where the metric of the rows is a whole factor: most entries become zero, their errors
+        are the entries themselves, and those are correlated from row to row.
         """
         if self.metric.rows.factor.ndim > 1:
             return 1
@@ -136,12 +132,12 @@ class Candidates:
 
     @property
     def _share(self) -> float:
-        """How many times as much the whole tensor is."""
+        """The size of the whole tensor, in samples."""
         return self.times * self.delta.shape[0] / len(self._few[0])
 
     @cached_property
     def _few(self) -> tuple[torch.Tensor, Metric]:
-        """Rows that stand for all, and their metric."""
+        """The rows that a survey rounds, and their metric."""
         if self._every == 1:
             return self.delta, self.metric
         weights = self.metric.rows.diagonal
@@ -150,22 +146,22 @@ class Candidates:
         return few, Metric(Side(rows), self.metric.columns)
 
     def fixed(self) -> Iterator[Point]:
-        """What has no step: nothing at all, and signs."""
+        """The points without a step: `zero` and `sign`."""
         yield Point(Choice("zero"), RECORD_BYTES / 2, self.energy)
         coded = self.code(Choice("sign"))
         if coded is not None:
             yield self.point(Choice("sign"), coded)
 
-    def point(self, choice: Choice, coded: Coded) -> Point:
-        """Cost and distortion of what was coded."""
-        error = self.delta - torch.from_numpy(self.decoded(coded)).float().reshape(self.delta.shape)
-        size = self.times * rough_size(coded) + RECORD_BYTES
+    def point(self, choice: Choice, coded: CodedTensor) -> Point:
+        """Cost in bytes and distortion of a coded tensor."""
+        error = self.delta - torch.from_numpy(coded.decoded_delta()).float()
+        size = self.times * coded.estimate() + RECORD_BYTES
         return Point(choice, size, self.times * self.metric.distortion(error))
 
-    def code(self, choice: Choice, *, final: bool = True) -> Coded | None:
-        """The tensor in one way; None where nothing of it would be left.
+    def code(self, choice: Choice, *, final: bool = True) -> CodedTensor | None:
+        """The tensor, coded by a choice; None where all of it would round to zero.
 
-        What is not `final` is rounded without feedback.
+        Rounding feeds its errors back where it is `final`.
         """
         feedback = final and max(self.delta.shape) <= FEEDBACK_LIMIT
         if choice.family == "grid":
@@ -184,29 +180,11 @@ class Candidates:
         low = code_factors(few, step, feedback=feedback) if few is not None else None
         if low is None:
             return None
-        near = torch.from_numpy(factors.delta_of(self.spec, low)).float()
-        left = self.delta - near.reshape(self.delta.shape)
+        left = self.delta - torch.from_numpy(low.decoded_delta()).float()
         rest = code_grid(left, self.metric, step, feedback=feedback)
         return None if rest is None else CodedHybrid(low, rest)
 
-    def decoded(self, coded: Coded) -> Floats:
-        """What a decoder will give, flat."""
-        if isinstance(coded, CodedFactors):
-            return factors.delta_of(self.spec, coded)
-        if isinstance(coded, CodedHybrid):
-            return hybrid.delta_of(self.spec, coded)
-        of = sign.delta_of(coded) if isinstance(coded, CodedSigns) else grid.delta_of(coded)
-        return np.ascontiguousarray(of).reshape(-1)
 
-
-def write(spec: TensorSpec, coded: Coded | None, writer: PayloadWriter) -> Record:
-    """Write what was coded; None is zero."""
-    if coded is None:
-        return zero.encode(spec, writer)
-    if isinstance(coded, CodedFactors):
-        return factors.encode(spec, coded, writer)
-    if isinstance(coded, CodedHybrid):
-        return hybrid.encode(spec, coded, writer)
-    if isinstance(coded, CodedSigns):
-        return sign.encode(spec, coded, writer)
-    return grid.encode(spec, coded, writer)
+def write(spec: TensorSpec, coded: CodedTensor | None, writer: PayloadWriter) -> Record:
+    """Write a coded tensor; None is written with the codec `zero`."""
+    return zero.encode(spec, writer) if coded is None else coded.write(spec, writer)

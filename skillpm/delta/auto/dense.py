@@ -6,7 +6,7 @@ import torch
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
 from skillpm.delta.auto.metric import Metric, Side
 from skillpm.delta.codecs.grid import LEVELS, CodedGrid
-from skillpm.delta.codecs.scales import Logs, from_logs, to_logs
+from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.sign import CodedSigns
 
 SCALE_FINE = 2

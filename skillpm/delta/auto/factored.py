@@ -16,8 +16,8 @@ import torch
 
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
 from skillpm.delta.auto.metric import Metric, Side, from_left, from_right
-from skillpm.delta.codecs.factors import CodedFactors
-from skillpm.delta.codecs.scales import Logs, from_logs, to_logs
+from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
+from skillpm.delta.codecs.svd_ec import CodedFactors
 
 RANK_FINE = 7
 SCALE_FINE = 2

@@ -1,7 +1,7 @@
 """The `grid` codec: a dense grid with a dead zone, entropy-coded.
 
 Δ̂ᵢⱼ = level(qᵢⱼ) · columnⱼ · rowᵢ, with small integers q, most of them zero at low rates. The levels
-of small magnitudes are centroids; beyond them the grid goes on by one step. Rows (of an
+of magnitudes up to `LEVELS` are centroids; larger ones are one step apart. Rows (of an
 embedding, say) and columns may have scales.
 
 Bound: as the encoder measured; decoding is elementwise float64, one rounding per product.
@@ -14,28 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs.boxes import Box, flat_of
-from skillpm.delta.codecs.classes import Codes
-from skillpm.delta.codecs.coded import (
+from skillpm.delta.codecs.shared.boxes import Box, flat_of
+from skillpm.delta.codecs.shared.classes import Codes
+from skillpm.delta.codecs.shared.coded import (
     Matrix,
     Narrow,
     Sections,
     encode_matrix,
     join,
-    matrix_bits,
     narrow,
 )
-from skillpm.delta.codecs.parts import (
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
+from skillpm.delta.codecs.shared.parts import (
     decode_scales,
     encode_logs,
     fineness,
-    logs_bits,
     put,
     scales_of,
     sections_of,
 )
-from skillpm.delta.codecs.scales import Logs
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.scales import Logs
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
@@ -56,10 +56,22 @@ class CodedGrid:
     columns: Logs | None
     fine: int
 
-    def bits(self) -> float:
-        """About the bits that it takes, without encoding it."""
-        scales = logs_bits(self.rows, self.columns)
-        return scales + matrix_bits(self.codes) + 8 * 4 * self.levels.size
+    def estimate(self) -> float:
+        """About the bytes of the part, without encoding it; levels are not counted."""
+        return (matrix_bits(self.codes) + scale_bits(self.rows, self.columns)) / 8
+
+    def decoded_delta(self) -> Floats:
+        """The Δ̂ [m, n] that a decoder will give, bit for bit."""
+        scales = (scales_of(each, self.fine) for each in (self.rows, self.columns))
+        values = _Values.of(self.levels.astype("<f4").astype(np.float64), *scales)
+        height, width = self.codes.shape
+        whole = Box(slice(0, height), slice(0, width), 0, self.codes.size)
+        return values.block(narrow(self.codes), whole)
+
+    def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
+        """Write the grid as the tensor's one part."""
+        settings, data = serialise(self)
+        return put(spec, Record(NAME, settings), data, writer)
 
 
 def rows_of(spec: TensorSpec) -> tuple[int, int]:
@@ -80,14 +92,8 @@ def serialise(coded: CodedGrid) -> tuple[dict[str, Any], bytes]:
     return {"fine": coded.fine}, join(sections)
 
 
-def encode(spec: TensorSpec, coded: CodedGrid, writer: PayloadWriter) -> Record:
-    """Write a tensor's grid."""
-    settings, data = serialise(coded)
-    return put(spec, Record(NAME, settings), data, writer)
-
-
 def _formula(codes: Narrow, levels: Floats) -> Floats:
-    """level(q): a centroid, or the last one and so many steps; with the sign of q."""
+    """level(q), with the sign of q: a centroid, or the last centroid and the steps beyond it."""
     magnitude = np.abs(codes.astype(np.float64))
     inner = np.concatenate([np.zeros(1), levels[1:]])[np.minimum(magnitude, LEVELS).astype(np.intp)]
     beyond = np.maximum(magnitude - LEVELS, 0.0) * levels[0]
@@ -96,13 +102,13 @@ def _formula(codes: Narrow, levels: Floats) -> Floats:
 
 
 def _table(levels: Floats) -> Floats:
-    """level(q) of every q of one byte, by that byte without its sign."""
+    """level(q) [256] of every int8 q, indexed by q as uint8."""
     return _formula(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int32), levels)
 
 
 @dataclass(frozen=True)
 class _Values:
-    """How integers become entries; the decoder and the encoder's measure share it."""
+    """Maps integers to entries; decoder and `decoded_delta` share it."""
 
     levels: Floats
     table: Floats
@@ -114,7 +120,7 @@ class _Values:
         return cls(levels, _table(levels), rows, columns)
 
     def block(self, codes: Narrow, box: Box) -> Floats:
-        """The entries of a box: level · column, then · row; one rounding each."""
+        """The entries of a box: level · column, then · row, each product rounded once."""
         small = codes.dtype == np.int8
         flat = self.table.take(codes.view(np.uint8)) if small else _formula(codes, self.levels)
         values: Floats = flat.reshape(box.shape)
@@ -125,17 +131,8 @@ class _Values:
         return values
 
 
-def delta_of(coded: CodedGrid) -> Floats:
-    """What a decoder will give, [m, n]: for the encoder to measure."""
-    scales = (scales_of(each, coded.fine) for each in (coded.rows, coded.columns))
-    values = _Values.of(coded.levels.astype("<f4").astype(np.float64), *scales)
-    height, width = coded.codes.shape
-    whole = Box(slice(0, height), slice(0, width), 0, coded.codes.size)
-    return values.block(narrow(coded.codes), whole)
-
-
-class Grid:
-    """A grid that was read, whose entries are decoded as they are asked for."""
+class DecodedGrid:
+    """A grid that was read and checked; entries are decoded when `flat` asks for them."""
 
     def __init__(self, spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> None:
         what = f"`{spec.name}`"
@@ -149,7 +146,7 @@ class Grid:
         sections.close()
 
     def flat(self, start: int, stop: int) -> Floats:
-        """The entries from `start` to before `stop` of the flat delta."""
+        """The entries start..stop [n] of the flattened delta."""
         return flat_of(start, stop, self._width, self._block)
 
     def _block(self, box: Box) -> Floats:
@@ -165,7 +162,7 @@ def _read_levels(data: bytes, what: str) -> Floats:
     return levels.astype(np.float64)
 
 
-class Decoder:
+class GridDecoder(DeltaDecoder):
     """Gives Δ̂ chunk by chunk."""
 
     def __init__(
@@ -173,9 +170,11 @@ class Decoder:
     ) -> None:
         if not spec.elements:
             raise IntegrityError(f"`{spec.name}` is empty: it has no grid")
-        self._spans = chunk_spans(spec)
-        self._grid = Grid(spec, settings, sections_of(spec, reader))
+        super().__init__(spec)
+        self._grid = DecodedGrid(spec, settings, sections_of(spec, reader))
 
-    def delta(self, chunk: int) -> Floats:
-        """The decoded delta of one chunk."""
+    def _chunk_delta(self, chunk: int) -> Floats:
         return self._grid.flat(*self._spans[chunk])
+
+
+CODEC = Codec(NAME, GridDecoder)

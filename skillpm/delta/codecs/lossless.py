@@ -1,8 +1,8 @@
 """The `lossless` codec: exact for every dtype.
 
-Each chunk takes one of six modes, one letter each in the record's `modes`:
+Each chunk has one of six modes, a letter in the record's `modes`:
 
-- `z` nothing changed: no part.
+- `z` no word changed: no part.
 - `s` few words changed: their positions as gaps, and their differences, in byte planes.
 - `d` byte planes of the ordered-integer difference (ordering of bit patterns as in FM-Delta,
   zigzag folding as in protocol buffers).
@@ -11,8 +11,8 @@ Each chunk takes one of six modes, one letter each in the record's `modes`:
   sorting puts differences of like size side by side, where an entropy coder gains from it. The
   decoder knows the reference, so the order costs no byte.
 - `y` as `s`, with the differences sorted as in `x`.
-- `r` the differences entropy-coded under contexts that the decoder knows (`codecs.modelled`): taken
-  where it saves a fiftieth, because planes decode faster.
+- `r` the differences entropy-coded under contexts that the decoder knows (`lossless_contexts`):
+  taken where it saves a fiftieth, because planes decode faster.
 """
 
 from collections.abc import Mapping
@@ -30,24 +30,26 @@ from skillpm.delta.bits import (
     from_planes,
     planes_of,
 )
-from skillpm.delta.codecs.base import read_planes, whole_numbers
-from skillpm.delta.codecs.modelled import (
+from skillpm.delta.codecs.lossless_contexts import (
     WIDEST,
     Span,
     choose_model,
     decode_modelled,
     encode_modelled,
 )
-from skillpm.delta.codecs.sparse import GAP_BYTES, gap_planes, positions_from
+from skillpm.delta.codecs.shared.base import read_planes, whole_numbers
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.sparse import GAP_BYTES, gap_planes, positions_from
 from skillpm.delta.frames import compress
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.ports import CHUNK
+from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 NAME = "lossless"
 SPARSE_BELOW = {1: 0.06, 2: 0.25, 4: 0.5, 8: 0.5}
-"""Share of changed words, by the bytes of a word, under which positions are worth their bytes."""
+"""The share of changed words below which positions save bytes, by the bytes of a word."""
 _EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7}
 _SORT_FROM = 1 << 12
 _SPARSE = frozenset("sy")
@@ -55,13 +57,13 @@ _SORTED = frozenset("xy")
 _MODES = frozenset("zsdxyr")
 _WORTH = 0.98
 _WORDS_A_BYTE = 512
-"""So many words are worth decoding slowly for a byte: two changed words of a chunk are not."""
+"""Words of a chunk that may decode slowly to save one byte: mode `r` must save that much."""
 _SAMPLE, _PIECES = 1 << 16, 8
 _PART_HEADER = 70
-"""About the bytes that a part takes in a layer's header, its tensor's name apart."""
+"""About the bytes of a part in a layer's header, without the tensor's name."""
 
 
-class Encoder:
+class LosslessEncoder:
     """Encodes one tensor, chunk by chunk in order; `record` at the end.
 
     Without `modelled`, mode `r` is left out, as in packs of skillpm 0.1.
@@ -92,7 +94,7 @@ class Encoder:
             self._writer.put(self._spec.name, f"{number}{suffix}", plane.data)
 
     def _modelled(self, mode: str, reference: Words, folded: Words) -> bytes | None:
-        """The part of mode `r`, or None where `mode` will do as well."""
+        """The part of mode `r`, or None where it would save too little over `mode`."""
         if folded.itemsize > self._widest:
             return None
         span = Span(self._spec, len(self._modes) * CHUNK, folded.size)
@@ -119,7 +121,7 @@ def _mode_of(changed: int, folded: Words, dtype: str) -> str:
 
 
 def _parts(mode: str, reference: Words, folded: Words, dtype: str) -> dict[str, Bytes]:
-    """The planes of a chunk in any mode but `r`, by the ends of their parts' names."""
+    """The planes of a chunk in a mode other than `r`, by the suffixes of their parts' names."""
     planes: dict[str, Bytes] = {}
     if mode in _SPARSE:
         positions = np.flatnonzero(folded)
@@ -133,7 +135,7 @@ def _parts(mode: str, reference: Words, folded: Words, dtype: str) -> dict[str, 
 
 
 def _plain_bytes(mode: str, reference: Words, folded: Words, spec: TensorSpec) -> float:
-    """About the bytes of a chunk in any mode but `r`, names of parts and all, from a sample."""
+    """About the bytes of a chunk in a mode other than `r`, with headers, from a sample."""
     share = 1.0
     if folded.size > _SAMPLE:
         starts = np.linspace(0, folded.size - _SAMPLE // _PIECES, _PIECES).astype(np.intp)
@@ -146,15 +148,15 @@ def _plain_bytes(mode: str, reference: Words, folded: Words, spec: TensorSpec) -
 
 
 def exponent_order(reference: Words, dtype: str) -> npt.NDArray[np.intp]:
-    """The stable order of words by the reference's exponent: integers alone, so exact."""
+    """The stable order [n] of words by the reference's exponent; integer arithmetic only."""
     kind = reference.dtype.type
     shifted = (reference << kind(1)) >> kind(_EXPONENT_SHIFT[dtype] + 1)
     narrow = shifted.astype(np.uint8 if dtype != "F64" else np.uint16)
     return np.argsort(narrow, kind="stable")
 
 
-class Decoder:
-    """Gives the tuned words back, chunk by chunk, from the reference's."""
+class LosslessDecoder:
+    """A `TensorDecoder` that gives the tuned words, bit for bit, from the reference's."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -173,8 +175,8 @@ class Decoder:
         gaps = {f"{n}g{plane}" for n in self._counts for plane in range(GAP_BYTES)}
         reader.expect_parts(spec.name, parts | gaps | modelled)
 
-    def words(self, chunk: int, reference: Words) -> Words:
-        """The tuned words of one chunk."""
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a shape
+        """The tuned words [n] of one chunk. Raises `IntegrityError` where a part is damaged."""
         mode = self._modes[chunk]
         if mode == "z":
             return reference
@@ -196,6 +198,12 @@ class Decoder:
         words = reference.copy()
         words[positions] = fresh
         return words
+
+    def delta_of(self, chunk: int, reference: Words | None = None) -> None:
+        """None: differences of bit patterns are stored, no delta."""
+
+    def live_form(self) -> None:
+        """None: the tuned words replace the weight."""
 
     def _positions(self, chunk: int, size: int) -> npt.NDArray[np.int64]:
         gaps = self._planes(f"{chunk}g", GAP_BYTES, self._counts[chunk])
@@ -224,3 +232,6 @@ def _checked(
         if not 0 < count <= stop - start:
             raise IntegrityError(f"`{spec.name}`: chunk {number} cannot change {count} words")
     return modes, dict(zip(sparse, read, strict=True))
+
+
+CODEC = Codec(NAME, LosslessDecoder, known_error=0.0)

@@ -6,8 +6,8 @@ DoRA's magnitudes m (Liu et al. 2024) a tensor W becomes d ∘ (W + scale · B·
 d = m / ‖W + scale · B·A‖ is measured when packing and stored as float64: one for each output
 (`axis` 0: rows; 1: columns).
 
-The product is `ExactProduct`'s: the same on every machine, and far finer than the storage dtype.
-The scale, a float64, comes after it; all else is elementwise float64.
+`ExactProduct` computes the product: the same on every machine, and far more precise than the
+storage dtype. The scale, a float64, is applied to it; everything else is elementwise float64.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of, word_dtype
-from skillpm.delta.codecs.base import (
+from skillpm.delta.codecs.shared.base import (
     add_and_round,
     choice,
     flag,
@@ -26,7 +26,9 @@ from skillpm.delta.codecs.base import (
     read_planes,
     setting,
 )
-from skillpm.delta.exact import ExactProduct, Factor, width_for
+from skillpm.delta.codecs.shared.exact_product import ExactProduct, Factor, width_for
+from skillpm.delta.codecs.shared.forms import AdapterFactors
+from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats, to_float64
 from skillpm.errors import IntegrityError
@@ -35,7 +37,7 @@ from skillpm.spec.dtypes import BITS, TensorSpec
 NAME = "lowrank"
 DTYPES = ("BF16", "F16", "F32")
 RANK_FLOOR = 512
-"""A rank up to this is read even where a side of the tensor is shorter."""
+"""The largest rank that is read where both sides of the tensor are shorter."""
 _WIDTH_LIMIT = 26
 _DEPTHS = {"BF16": 1, "F16": 1, "F8_E4M3": 1, "F8_E5M2": 1}
 
@@ -63,18 +65,18 @@ class Update:
         return (width, out) if self.transposed else (out, width)
 
     def product(self, what: str, *, width: int, depth: int) -> ExactProduct:
-        """B·A, or its transpose, as it multiplies out."""
+        """B·A, or its transpose, multiplied in slices of `width` bits to `depth` levels."""
         left, right = (self.a.flipped, self.b.flipped) if self.transposed else (self.b, self.a)
         return ExactProduct(left, right, what, width=width, depth=depth)
 
 
 def depth_for(dtype: str) -> int:
-    """How many levels of slices a tensor of this dtype deserves: far past its own precision."""
+    """The levels of slices to multiply for a tensor of this dtype: far past its own precision."""
     return _DEPTHS.get(dtype, 2)
 
 
-class Applied:
-    """An update as deltas of a tensor, chunk by chunk: what packing and decoding share."""
+class AppliedUpdate:
+    """An update as deltas of a tensor, chunk by chunk; packing and decoding share it."""
 
     def __init__(self, spec: TensorSpec, update: Update, *, width: int, depth: int) -> None:
         self._update = update
@@ -84,12 +86,12 @@ class Applied:
         self._product = update.product(spec.name, width=width, depth=depth)
 
     @classmethod
-    def fitting(cls, spec: TensorSpec, update: Update) -> "Applied":
-        """With the slices that a tensor of this dtype deserves."""
+    def fitting(cls, spec: TensorSpec, update: Update) -> "AppliedUpdate":
+        """The update with as many slices as the tensor's dtype needs."""
         return cls(spec, update, width=width_for(update.rank), depth=depth_for(spec.dtype))
 
     def product(self, chunk: int) -> Floats:
-        """The product of one chunk with its scale, flat; no zero is negative."""
+        """The product of one chunk [n] with its scale, float64; no zero is negative."""
         start, stop = self._spans[chunk]
         flat = np.empty(stop - start)
         for at, piece in self._pieces(chunk):
@@ -97,7 +99,7 @@ class Applied:
         return flat
 
     def words(self, chunk: int, reference: Words, tensor: str) -> Words:
-        """`reference` with the delta of one chunk added, piece by piece in a core's cache."""
+        """The words [n] of a chunk: reference + Δ, rounded once, in pieces that fit a cache."""
         if self._update.magnitudes is not None:
             return add_and_round(reference, self.delta(chunk, reference), self._dtype, tensor)
         words = np.empty_like(reference)
@@ -107,7 +109,7 @@ class Applied:
         return words
 
     def _pieces(self, chunk: int) -> Iterator[tuple[int, Floats]]:
-        """The product in order, with the place of each piece within the chunk."""
+        """The product of a chunk, in pieces: the position of each in the chunk, and the piece."""
         start, stop = self._spans[chunk]
         first, last = start // self._width, -(-stop // self._width)
         for row, piece in self._product.pieces(first, last, self._update.scale):
@@ -117,7 +119,7 @@ class Applied:
             yield at + skipped, flat[skipped : stop - start - at]
 
     def delta(self, chunk: int, reference: Words) -> Floats:
-        """Δ of one chunk of a tensor that holds `reference` there."""
+        """Δ [n] of a chunk, float64, for a tensor with the words `reference` [n] there."""
         product = self.product(chunk)
         magnitudes, axis = self._update.magnitudes, self._update.axis
         if magnitudes is None:
@@ -131,12 +133,12 @@ class Applied:
         offset = first * self._width
         factors = grid.reshape(-1)[start - offset : stop - offset]
         before = to_float64(reference, self._dtype)
-        with np.errstate(invalid="ignore", over="ignore"):  # refused where it is added
+        with np.errstate(invalid="ignore", over="ignore"):  # the sum refuses it
             return (before + product) * factors - before
 
 
 def encode(spec: TensorSpec, update: Update, writer: PayloadWriter) -> Record:
-    """Write the factors as they are."""
+    """Write the factors, bit for bit."""
     for name, factor in (("a", update.a), ("b", update.b)):
         words = np.ascontiguousarray(factor.words).reshape(-1)
         put_planes(writer, spec.name, name, planes_of(words))
@@ -159,26 +161,39 @@ def encode(spec: TensorSpec, update: Update, writer: PayloadWriter) -> Record:
     return record
 
 
-class Decoder:
-    """Gives Δ chunk by chunk: only the rows that a chunk meets are multiplied out."""
+class LowRankDecoder:
+    """A `TensorDecoder` that multiplies out only the rows that a chunk meets."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
             raise IntegrityError(f"`{spec.name}` is no matrix: it has no low-rank factors")
+        self._spec = spec
         self.update = _read(spec, reader, settings)
         width = setting(settings, "width", 1, _WIDTH_LIMIT)
         depth = setting(settings, "depth", 1, 2)
-        self._applied = Applied(spec, self.update, width=width, depth=depth)
+        self._applied = AppliedUpdate(spec, self.update, width=width, depth=depth)
 
-    def delta(self, chunk: int, reference: Words) -> Floats:
-        """The decoded delta of one chunk."""
-        return self._applied.delta(chunk, reference)
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
+        """float64(reference) + Δ̂, rounded once. Raises `GraftError` where a sum overflows."""
+        if delta is None:
+            return self._applied.words(chunk, reference, self._spec.name)
+        return add_and_round(reference, delta, self._spec.dtype, self._spec.name)
 
-    def words(self, chunk: int, reference: Words, tensor: str) -> Words:
-        """One chunk of the tensor with the update added, rounded once."""
-        return self._applied.words(chunk, reference, tensor)
+    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats | None:
+        """Δ̂ [n] of one chunk, float64; None without a reference, which DoRA rescales."""
+        return None if reference is None else self._applied.delta(chunk, reference)
+
+    def live_form(self) -> AdapterFactors | None:
+        """The factors as they are stored; None with DoRA's magnitudes, which rescale the weight."""
+        update = self.update
+        if update.magnitudes is not None:
+            return None
+        return AdapterFactors(update.a, update.b, update.scale, update.transposed)
+
+
+CODEC = Codec(NAME, LowRankDecoder, keeps_factors=True)
 
 
 def rank_limit(shape: tuple[int, int]) -> int:

@@ -1,7 +1,7 @@
-"""The `sign` codec: one bit for each entry, times a scale per row and, may be, per column.
+"""The `sign` codec: one bit for each entry, times a scale per row and optionally per column.
 
-Δ̂ᵢⱼ = ±columnⱼ · rowᵢ. It is what wins where spectra are flat and all entries are about as large
-(BitDelta, arXiv 2402.10193, has one scale for a whole matrix). Bound: as the encoder measured.
+Δ̂ᵢⱼ = ±columnⱼ · rowᵢ. It is the best codec where the spectrum is flat and entries are of similar
+size (BitDelta, arXiv 2402.10193, has one scale for a whole matrix). Bound: as the encoder measured.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs.boxes import Box, flat_of
-from skillpm.delta.codecs.coded import join
 from skillpm.delta.codecs.grid import rows_of
-from skillpm.delta.codecs.parts import (
+from skillpm.delta.codecs.shared.boxes import Box, flat_of
+from skillpm.delta.codecs.shared.coded import join
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.estimate import scale_bits
+from skillpm.delta.codecs.shared.parts import (
     decode_scales,
     encode_logs,
     fineness,
-    logs_bits,
     put,
     scales_of,
     sections_of,
 )
-from skillpm.delta.codecs.scales import Logs, from_logs
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.scales import Logs, from_logs
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
@@ -43,9 +44,20 @@ class CodedSigns:
     columns: Logs | None
     fine: int
 
-    def bits(self) -> float:
-        """About the bits that it takes, without encoding it."""
-        return logs_bits(self.rows, self.columns) + self.negative.size
+    def estimate(self) -> float:
+        """About the bytes of the part, without encoding it."""
+        return (float(self.negative.size) + scale_bits(self.rows, self.columns)) / 8
+
+    def decoded_delta(self) -> Floats:
+        """The Δ̂ [m, n] that a decoder will give, bit for bit."""
+        rows = from_logs(self.rows, self.fine)
+        return _values(self.negative, rows, scales_of(self.columns, self.fine))
+
+    def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
+        """Write signs and scales as the tensor's one part."""
+        bits = np.packbits(self.negative).tobytes()
+        data = join([encode_logs(self.rows), encode_logs(self.columns), bits])
+        return put(spec, Record(NAME, {"fine": self.fine}), data, writer)
 
 
 def _values(negative: npt.NDArray[np.bool_], rows: Floats, columns: Floats | None) -> Floats:
@@ -56,20 +68,7 @@ def _values(negative: npt.NDArray[np.bool_], rows: Floats, columns: Floats | Non
     return values
 
 
-def delta_of(coded: CodedSigns) -> Floats:
-    """What a decoder will give, [m, n]."""
-    rows = from_logs(coded.rows, coded.fine)
-    return _values(coded.negative, rows, scales_of(coded.columns, coded.fine))
-
-
-def encode(spec: TensorSpec, coded: CodedSigns, writer: PayloadWriter) -> Record:
-    """Write a tensor's signs."""
-    bits = np.packbits(coded.negative).tobytes()
-    data = join([encode_logs(coded.rows), encode_logs(coded.columns), bits])
-    return put(spec, Record(NAME, {"fine": coded.fine}), data, writer)
-
-
-class Decoder:
+class SignDecoder(DeltaDecoder):
     """Gives Δ̂ chunk by chunk."""
 
     def __init__(
@@ -77,6 +76,7 @@ class Decoder:
     ) -> None:
         if not spec.elements:
             raise IntegrityError(f"`{spec.name}` is empty: it has no signs")
+        super().__init__(spec)
         what = f"`{spec.name}`"
         height, self._width = rows_of(spec)
         fine = fineness(settings)
@@ -89,10 +89,8 @@ class Decoder:
             raise IntegrityError(f"{what} does not have a sign for each entry")
         self._rows = rows
         self._bits = np.frombuffer(bits, dtype=np.uint8)
-        self._spans = chunk_spans(spec)
 
-    def delta(self, chunk: int) -> Floats:
-        """The decoded delta of one chunk."""
+    def _chunk_delta(self, chunk: int) -> Floats:
         return flat_of(*self._spans[chunk], self._width, self._block)
 
     def _block(self, box: Box) -> Floats:
@@ -101,3 +99,6 @@ class Decoder:
         negative = unpacked[box.start - 8 * byte : box.stop - 8 * byte].view(np.bool_)
         columns = None if self._columns is None else self._columns[box.columns]
         return _values(negative.reshape(box.shape), self._rows[box.rows], columns)
+
+
+CODEC = Codec(NAME, SignDecoder)

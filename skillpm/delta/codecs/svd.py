@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs.base import setting, whole_numbers
-from skillpm.delta.codecs.products import EXPONENT_LIMIT, Product, fit_exponents
-from skillpm.delta.codecs.quantise import (
+from skillpm.delta.codecs.shared.base import setting, whole_numbers
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.forms import FloatFactors
+from skillpm.delta.codecs.shared.products import EXPONENT_LIMIT, Product, fit_exponents
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.quantise import (
     Quantised,
     dequantise,
     group_count,
@@ -40,7 +42,7 @@ _BITS = frozenset(range(2, 9))
 
 
 @dataclass(frozen=True)
-class Factors:
+class SingularFactors:
     """Δ ≈ left [m, r] · diag(sigma [r]) · right [r, n], sigma descending."""
 
     left: Floats
@@ -57,12 +59,12 @@ class Columns:
 
 
 def matrix_shape(spec: TensorSpec) -> tuple[int, int]:
-    """A tensor as a matrix: its first dimension by all others."""
+    """The shape of a tensor as a matrix: its first dimension by the product of the others."""
     return spec.shape[0], prod(spec.shape[1:])
 
 
 @dataclass(frozen=True)
-class Group:
+class ColumnGroup:
     """One column group, quantised: blocks [count, m] of U's columns and [count, n] of V's."""
 
     columns: Columns
@@ -72,14 +74,14 @@ class Group:
 
 def encode(
     spec: TensorSpec,
-    factors: Factors,
+    factors: SingularFactors,
     columns: list[Columns],
     *,
     group: int,
     writer: PayloadWriter,
 ) -> Record:
     """Quantise and write the factors; the columns of all groups together are the rank."""
-    groups: list[Group] = []
+    groups: list[ColumnGroup] = []
     start = 0
     for part in columns:
         span = slice(start, start + part.count)
@@ -87,15 +89,15 @@ def encode(
             quantise(rows[span].astype(np.float64), part.bits, group)
             for rows in (factors.left.T, factors.right)
         )
-        groups.append(Group(part, left, right))
+        groups.append(ColumnGroup(part, left, right))
         start += part.count
     return write(spec, factors.sigma, groups, group=group, writer=writer)
 
 
 def write(
-    spec: TensorSpec, sigma: Floats, groups: list[Group], *, group: int, writer: PayloadWriter
+    spec: TensorSpec, sigma: Floats, groups: list[ColumnGroup], *, group: int, writer: PayloadWriter
 ) -> Record:
-    """Write factors that are quantised already, in whatever way."""
+    """Write factors that are already quantised."""
     narrow = sigma.astype("<f4")
     writer.put(spec.name, "sigma", narrow.tobytes())
     left = _write_side(spec.name, "u", [(one.columns, one.left) for one in groups], group, writer)
@@ -122,7 +124,7 @@ def _write_side(
     group: int,
     writer: PayloadWriter,
 ) -> Floats:
-    """Write the blocks of one factor; return what the decoder will see, [r, length]."""
+    """Write the blocks of one factor; return the factor [r, length] that a decoder will read."""
     for number, (part, block) in enumerate(blocks):
         writer.put(tensor, f"{side}{number}q", pack_bits(block.codes, part.bits))
         writer.put(tensor, f"{side}{number}s", block.scales.astype("<f2").tobytes())
@@ -130,18 +132,17 @@ def _write_side(
     return np.concatenate([dequantise(block, group) for _, block in blocks])
 
 
-class Decoder:
-    """Gives Δ̂ chunk by chunk: the rows that a chunk meets are multiplied out."""
+class SvdDecoder(DeltaDecoder):
+    """Gives Δ̂ chunk by chunk: only the rows that a chunk meets are multiplied out."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
             raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
-        self._spec = spec
-        self._rows, self._width = matrix_shape(spec)
-        self._spans = chunk_spans(spec)
-        columns = _columns(settings.get("columns"), min(self._rows, self._width), spec.name)
+        super().__init__(spec)
+        height, width = matrix_shape(spec)
+        columns = _columns(settings.get("columns"), min(height, width), spec.name)
         group = setting(settings, "group", 1, _GROUP_LIMIT)
         limits = (-EXPONENT_LIMIT, EXPONENT_LIMIT)
         exponents = (setting(settings, "left", *limits), setting(settings, "right", *limits))
@@ -149,15 +150,19 @@ class Decoder:
         reader.expect_parts(spec.name, {"sigma", *kinds})
         rank = sum(part.count for part in columns)
         sigma = np.frombuffer(reader.part(spec.name, "sigma", 4 * rank), dtype="<f4")
-        left = _decode_side(reader, (spec.name, "u", self._rows), columns, group)
-        right = _decode_side(reader, (spec.name, "v", self._width), columns, group)
-        with np.errstate(invalid="ignore"):  # refused below
+        left = _decode_side(reader, (spec.name, "u", height), columns, group)
+        right = _decode_side(reader, (spec.name, "v", width), columns, group)
+        with np.errstate(invalid="ignore"):  # `Product.of` refuses it
             left *= sigma.astype(np.float64)[:, None]
-        self.product = Product.of(left, right, exponents, spec.name)
+        self._product = Product.of(left, right, exponents, spec.name)
 
-    def delta(self, chunk: int) -> Floats:
-        """The decoded delta of one chunk."""
-        return self.product.flat(*self._spans[chunk])
+    def _chunk_delta(self, chunk: int) -> Floats:
+        return self._product.flat(*self._spans[chunk])
+
+    def live_form(self) -> FloatFactors:
+        """Both factors, integer-valued on their grids; nothing is copied."""
+        product = self._product
+        return FloatFactors(product.left(slice(None)), product.right, product.exponent)
 
 
 def _columns(plain: Any, rank_limit: int, tensor: str) -> list[Columns]:
@@ -191,3 +196,6 @@ def _decode_side(
 
 def _array(data: bytes, dtype: str, shape: tuple[int, int]) -> npt.NDArray[Any]:
     return np.frombuffer(data, dtype=dtype).reshape(shape)
+
+
+CODEC = Codec(NAME, SvdDecoder)

@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from skillpm.delta.bits import Bytes, chunk_spans, from_planes, planes_of
-from skillpm.delta.codecs.base import put_planes, read_planes, setting, whole_numbers
-from skillpm.delta.codecs.sparse import GAP_BYTES, gap_planes, positions_from
+from skillpm.delta.codecs.shared.base import put_planes, read_planes, setting, whole_numbers
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.forms import SparseEntries
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.sparse import GAP_BYTES, gap_planes, positions_from
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats, from_float64, to_float64
 from skillpm.errors import IntegrityError
@@ -24,7 +28,7 @@ EXPONENT_LIMIT = 1100
 
 
 def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) -> Record:
-    """Keep the `keep` largest of a flat delta; ties go to the lower position."""
+    """Write the `keep` largest entries of a flat delta [n]; of equal ones, the first."""
     order = np.argsort(-np.abs(delta), kind="stable")[:keep]
     kept = np.sort(order[delta[order] != 0.0])
     largest = float(np.max(np.abs(delta[kept]), initial=0.0))
@@ -44,15 +48,14 @@ def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) ->
     return record
 
 
-class Decoder:
+class TopKDecoder(DeltaDecoder):
     """Gives the sparse delta, chunk by chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
-        self._spec = spec
+        super().__init__(spec)
         self._reader = reader
-        self._spans = chunk_spans(spec)
         self._exponent = setting(settings, "exponent", -EXPONENT_LIMIT, EXPONENT_LIMIT)
         self._counts = _checked(settings.get("counts"), self._spans, spec.name)
         kinds = [("g", GAP_BYTES), ("v", _VALUE_BYTES)]
@@ -65,19 +68,38 @@ class Decoder:
         }
         reader.expect_parts(spec.name, parts)
 
-    def delta(self, chunk: int) -> Floats:
-        """The decoded delta of one chunk."""
+    def _chunk_delta(self, chunk: int) -> Floats:
         start, stop = self._spans[chunk]
         dense = np.zeros(stop - start)
         if self._counts[chunk]:
-            gaps = self._planes(chunk, "g", GAP_BYTES)
-            words = from_planes(self._planes(chunk, "v", _VALUE_BYTES))
-            with np.errstate(over="ignore"):
-                values = np.ldexp(to_float64(words, "F16"), self._exponent)
-            if not np.isfinite(values).all():
-                raise IntegrityError(f"`{self._spec.name}`: a kept value is not a number")
-            dense[positions_from(gaps, stop - start, self._spec.name)] = values
+            positions, values = self._entries(chunk)
+            dense[positions] = values
         return dense
+
+    def live_form(self) -> SparseEntries:
+        """The entries that were kept; a value that rounded to zero is left out."""
+        return SparseEntries(self._all_entries)
+
+    def _all_entries(self) -> tuple[npt.NDArray[np.int64], Floats]:
+        places, kept = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+        for chunk, count in enumerate(self._counts):
+            if count:
+                positions, values = self._entries(chunk)
+                used = values != 0
+                places.append(positions[used] + self._spans[chunk][0])
+                kept.append(values[used])
+        return np.concatenate(places), np.concatenate(kept)
+
+    def _entries(self, chunk: int) -> tuple[npt.NDArray[np.int64], Floats]:
+        """The positions [count] within a chunk and their values [count], as they were stored."""
+        start, stop = self._spans[chunk]
+        gaps = self._planes(chunk, "g", GAP_BYTES)
+        words = from_planes(self._planes(chunk, "v", _VALUE_BYTES))
+        with np.errstate(over="ignore"):
+            values = np.ldexp(to_float64(words, "F16"), self._exponent)
+        if not np.isfinite(values).all():
+            raise IntegrityError(f"`{self._spec.name}`: a kept value is not a number")
+        return positions_from(gaps, stop - start, self._spec.name), values
 
     def _planes(self, chunk: int, letter: str, planes: int) -> list[Bytes]:
         size, stem = self._counts[chunk], f"{chunk}{letter}"
@@ -95,3 +117,6 @@ def _checked(counts: Any, spans: list[tuple[int, int]], tensor: str) -> list[int
     ):
         raise IntegrityError(f"`{tensor}`: the counts of its chunks do not fit its shape")
     return read
+
+
+CODEC = Codec(NAME, TopKDecoder)

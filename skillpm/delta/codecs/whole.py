@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of
-from skillpm.delta.codecs.base import put_planes, read_planes
+from skillpm.delta.codecs.shared.base import put_planes, read_planes
+from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 NAME = "whole"
 
 
-class Encoder:
+class WholeEncoder:
     """Encodes one tensor, chunk by chunk in order; `close` at the end."""
 
     def __init__(self, spec: TensorSpec, writer: PayloadWriter) -> None:
@@ -32,8 +34,8 @@ class Encoder:
         return record
 
 
-class Decoder:
-    """Gives the words back; the reference is not used."""
+class WholeDecoder:
+    """A `TensorDecoder` that gives the words back; the reference is not used."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -49,10 +51,19 @@ class Decoder:
             {f"{number}p{plane}" for number in range(len(self._spans)) for plane in planes},
         )
 
-    def words(self, chunk: int, reference: Words) -> Words:  # noqa: ARG002 - codecs share a shape
-        """The words of one chunk."""
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a shape
+        """The words [n] of one chunk."""
         start, stop = self._spans[chunk]
         planes, size = self._spec.itemsize, stop - start
         return from_planes(
             read_planes(self._reader, self._spec.name, f"{chunk}p", planes=planes, size=size)
         )
+
+    def delta_of(self, chunk: int, reference: Words | None = None) -> None:
+        """None: words are stored, no delta."""
+
+    def live_form(self) -> None:
+        """None: the stored words replace the weight."""
+
+
+CODEC = Codec(NAME, WholeDecoder, known_error=0.0)

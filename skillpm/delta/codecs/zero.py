@@ -1,11 +1,14 @@
-"""The `zero` codec: a delta that is not worth its bytes. Bound: ‖E‖ = ‖Δ‖."""
+"""The `zero` codec: a delta that is not worth its bytes. Bound: ‖Δ - Δ̂‖ = ‖Δ‖."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import chunk_spans
+from skillpm.delta.bits import Words
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.forms import NoChange
+from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
@@ -15,14 +18,14 @@ NAME = "zero"
 
 
 def encode(spec: TensorSpec, writer: PayloadWriter) -> Record:
-    """A record without parts."""
+    """Write a record without parts."""
     record = Record(NAME, {})
     writer.describe(spec.name, record)
     return record
 
 
-class Decoder:
-    """Gives zeros."""
+class ZeroDecoder(DeltaDecoder):
+    """Leaves the reference as it is, bit for bit: a sum would turn -0.0 into 0.0."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -30,9 +33,19 @@ class Decoder:
         if settings:
             raise IntegrityError(f"`{spec.name}`: the codec `zero` has no settings")
         reader.expect_parts(spec.name, set())
-        self._spans = chunk_spans(spec)
+        super().__init__(spec)
 
-    def delta(self, chunk: int) -> Floats:
-        """The zeros of one chunk."""
+    def _chunk_delta(self, chunk: int) -> Floats:
         start, stop = self._spans[chunk]
         return np.zeros(stop - start)
+
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a shape
+        """The reference's own words."""
+        return reference
+
+    def live_form(self) -> NoChange:
+        """Nothing to add."""
+        return NoChange()
+
+
+CODEC = Codec(NAME, ZeroDecoder, known_error=1.0)

@@ -1,13 +1,13 @@
-"""What the entropy-coded codecs share: one part of a tensor, its sections, and its scales."""
+"""The one part that an entropy-coded tensor has: its sections, and the scales in them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from skillpm.delta.codecs.base import setting
-from skillpm.delta.codecs.coded import Sections, decode_flat, encode_flat, flat_bits
-from skillpm.delta.codecs.scales import FINE_LIMIT, Logs, from_logs
+from skillpm.delta.codecs.shared.base import setting
+from skillpm.delta.codecs.shared.coded import Sections, decode_flat, encode_flat
+from skillpm.delta.codecs.shared.scales import FINE_LIMIT, Logs, from_logs
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
@@ -15,7 +15,7 @@ from skillpm.spec.dtypes import TensorSpec
 
 PART = "d"
 _LOG_LIMIT = 250
-"""Scales lie in 2^±250: a level or a code times three of them is a float64 without overflow."""
+"""Scales are in 2^±250: a level or a code times three of them does not overflow float64."""
 _PART_FLOOR, _PART_SHARE = 1 << 20, 16
 """No codec needs more bytes than this, and this for each entry: three integers of 41 bits."""
 
@@ -35,18 +35,13 @@ def sections_of(spec: TensorSpec, reader: PayloadReader) -> Sections:
 
 
 def fineness(settings: Mapping[str, Any]) -> int:
-    """How fine the logarithms of the scales are."""
+    """The steps of scales in an octave, as log2, from a record. Raises `IntegrityError`."""
     return setting(settings, "fine", 0, FINE_LIMIT)
 
 
 def encode_logs(logs: Logs | None) -> bytes:
     """Logarithms as the steps between neighbours; nothing for None."""
     return b"" if logs is None else encode_flat(_steps(logs))
-
-
-def logs_bits(*several: Logs | None) -> float:
-    """About the bits of `encode_logs`, of each and together."""
-    return sum(flat_bits(_steps(logs)) for logs in several if logs is not None)
 
 
 def decode_scales(data: bytes, count: int, fine: int, what: str) -> Floats | None:
@@ -61,7 +56,7 @@ def decode_scales(data: bytes, count: int, fine: int, what: str) -> Floats | Non
 
 
 def scales_of(logs: Logs | None, fine: int) -> Floats | None:
-    """What `decode_scales` will give."""
+    """The scales that `decode_scales` will give."""
     return None if logs is None else from_logs(logs, fine)
 
 

@@ -1,8 +1,8 @@
-"""Mode `r` of the `lossless` codec: differences under contexts that the decoder knows.
+"""Mode `r` of the `lossless` codec: differences coded under contexts that the decoder knows.
 
-A fine-tune moves all weights of a row by about as much, so in units of the last place it moves
-small weights more, and some rows not at all. The context of a word is the exponent of its
-reference, below an anchor, and, where rows differ, the class of its row by how far the row moved.
+A fine-tune moves all weights of a row by a similar amount, so small weights move by more units in
+the last place; some rows do not move. The context of a word is the exponent of its reference, in
+octaves below an anchor, and where rows differ, the class of its row by the distance that it moved.
 
 A part: merge (1 byte: contexts of 2^merge exponents are one; 0x80 is added where rows have
 classes), anchor (1 byte), with classes their stream's length (varint) and stream, then the stream
@@ -21,14 +21,14 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 WIDEST = 4
-"""Words of more bytes than this are not for the entropy coder."""
+"""The widest words, in bytes, that the entropy coder takes."""
 EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7, "F8_E4M3": 3, "F8_E5M2": 2}
 """Where the exponent of each dtype begins."""
 _CLASSES = 8
 _MERGES = (0, 1, 2, 6)
 _ROWS = 0x80
 _SMALL = 1 << 15
-"""Below so many words the tables of all exponents may cost more than they save."""
+"""Words of a chunk below which tables for all exponents may cost more than they save."""
 _LEAST_WIDTH, _LEAST_ROWS = 16, 8
 _APART = 2
 """Octaves between rows that move much and rows that move little, for classes to be tried."""
@@ -37,7 +37,7 @@ _HEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which words of which tensor a chunk is."""
+    """The words start..start + size of a tensor: one chunk."""
 
     spec: TensorSpec
     start: int
@@ -45,7 +45,7 @@ class Span:
 
     @property
     def row_lengths(self) -> npt.NDArray[np.int64]:
-        """How many words of each row lie in the chunk; one row where the tensor has none."""
+        """The words of each row that are in the chunk; a tensor without rows counts as one row."""
         width = self.spec.shape[-1] if len(self.spec.shape) > 1 else 0
         if width < _LEAST_WIDTH or self.size < _LEAST_ROWS * width:
             return np.array([self.size])
@@ -57,7 +57,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How the words of a chunk are told apart, and what they then take."""
+    """The contexts of a chunk's words, and the bits that the words take under them."""
 
     merge: int
     anchor: int
@@ -66,7 +66,7 @@ class Model:
 
 
 def exponents_of(reference: Words, dtype: str) -> Bytes:
-    """The exponent of each word, in as many bits as are below 256; zeros for integers."""
+    """The low 8 bits of each word's exponent [n]; zeros for integer dtypes."""
     shift = EXPONENT_SHIFT.get(dtype)
     if shift is None:
         return np.zeros(reference.size, dtype=np.uint8)
@@ -75,7 +75,7 @@ def exponents_of(reference: Words, dtype: str) -> Bytes:
 
 
 def choose_model(span: Span, reference: Words, folded: Words) -> Model:
-    """The cheapest of a few models; looks at the differences, so only the encoder can."""
+    """The cheapest of a few models; it needs the differences, so only an encoder can choose."""
     exponents = exponents_of(reference, span.spec.dtype)
     anchor = _anchor(exponents)
     wide = folded.astype(np.uint32)
@@ -91,7 +91,7 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
 
 
 def encode_modelled(model: Model, span: Span, reference: Words, folded: Words) -> bytes:
-    """The part of a chunk."""
+    """Encode the zigzag differences [n] of a chunk as a part of mode `r`."""
     exponents = exponents_of(reference, span.spec.dtype)
     head = bytes([model.merge | (0 if model.classes is None else _ROWS), model.anchor])
     if model.classes is not None:
@@ -121,13 +121,13 @@ def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
 
 
 def _anchor(exponents: Bytes) -> int:
-    """The exponent that one word of a thousand exceeds."""
+    """The exponent that one word in a thousand exceeds."""
     counts = np.bincount(exponents, minlength=256)[::-1]
     return 255 - int(np.searchsorted(np.cumsum(counts), exponents.size // 1000 + 1))
 
 
 def _contexts(model: Model, span: Span, exponents: Bytes) -> Bytes:
-    """Octaves below the anchor, merged and capped; beside them the class of the row."""
+    """Contexts [n]: octaves below the anchor, merged and capped, with the class of the row."""
     below = np.minimum(exponents, np.uint8(model.anchor))
     np.subtract(np.uint8(model.anchor), below, out=below)
     if model.merge:

@@ -4,8 +4,8 @@ Both factors are rounded once onto power-of-two grids, whose exponents are store
 integers with Σₖ max|L·ₖ|·max|R·ₖ| ≤ 2⁵³: their product is exact in whatever order a library adds.
 
 Bound: with the grids of `fit_exponents`, an entry of a product of rank r moves by less than
-max(2⁻²², √r·2⁻²³·⁵) · r · max|L| · max|R|. That is the worst that can be, where all errors add
-up; they do not, and what is measured stays within 2⁻¹⁸ of the product's largest entry.
+max(2⁻²², √r·2⁻²³·⁵) · r · max|L| · max|R|. The bound holds for errors that all add up; measured
+errors stay within 2⁻¹⁸ of the product's largest entry.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from skillpm.delta.codecs.boxes import Box, flat_of
+from skillpm.delta.codecs.shared.boxes import Box, flat_of
 from skillpm.delta.rounding import Floats
 from skillpm.errors import IntegrityError
 
@@ -22,10 +22,10 @@ EXACT = 1 << 53
 GRID_BITS = 24
 EXPONENT_LIMIT = 1000
 _LARGEST = 1023
-"""Entries stay below 2^1023."""
+"""Entries of a product stay below 2^1023, so that float64 holds them."""
 
 Rows = Callable[[slice], Floats]
-"""Gives some rows of the left factor [count, r], integer-valued."""
+"""Returns rows [count, r] of the left factor, integer-valued."""
 
 
 def tops_of(side: Floats) -> Floats:
@@ -90,7 +90,7 @@ class Product:
     def of_rows(
         cls, left: Rows, tops: Floats, right: Floats, exponents: tuple[int, int], tensor: str
     ) -> Self:
-        """As `of`, where the left factor is placed as its rows are asked for; `tops` [r] of it."""
+        """As `of`, with a left factor that is placed row by row; `tops` [r] are its magnitudes."""
         place(right, exponents[1])
         pair = (tops, tops_of(right))
         exponent = sum(exponents)
@@ -100,10 +100,10 @@ class Product:
         return cls(left, right, exponent)
 
     def flat(self, start: int, stop: int) -> Floats:
-        """The entries from `start` to before `stop` of the flat result; only their own work."""
+        """The entries start..stop [n] of the flattened product; costs only those entries."""
         return flat_of(start, stop, self.right.shape[1], self._block)
 
     def _block(self, box: Box) -> Floats:
         product: Floats = np.matmul(self.left(box.rows), self.right[:, box.columns])
-        product += 0.0  # which sign a zero gets is the library's
+        product += 0.0  # libraries differ in the sign of a zero
         return np.ldexp(product, self.exponent, out=product)

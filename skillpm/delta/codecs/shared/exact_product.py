@@ -43,11 +43,11 @@ class Factor:
         return Factor(self.words.T, self.dtype)
 
     def rows(self, first: int, last: int) -> Floats:
-        """The values of some rows, exact."""
+        """The values of rows first..last, float64, exact."""
         return to_float64(self.words[first:last], self.dtype)
 
     def blocks(self) -> Iterator[Floats]:
-        """All rows, some thousands at a time."""
+        """All rows, `_BLOCK` at a time, float64."""
         for start in range(0, self.words.shape[0], _BLOCK):
             yield self.rows(start, start + _BLOCK)
 
@@ -61,7 +61,7 @@ class _Slice:
 
 
 class ExactProduct:
-    """L [m, r] · R [r, n], rows at a time; holds R's slices, and L as it is stored.
+    """L [m, r] · R [r, n], computed by rows; holds R's slices, and L in its storage dtype.
 
     Raises `IntegrityError` where a factor is not finite, or where slices of this width would not
     multiply exactly.
@@ -81,14 +81,14 @@ class ExactProduct:
         self._stacked = [self._stack(level) for level in range(depth + 1)]
 
     def rows(self, first: int, last: int, scale: float = 1.0) -> Floats:
-        """Some rows of the product [last - first, n], times the scale; no zero is negative."""
+        """Rows first..last of scale · L · R [last - first, n]; no zero is negative."""
         total = np.empty((last - first, self._columns))
         for start, piece in self.pieces(first, last, scale):
             total[start : start + piece.shape[0]] = piece
         return total
 
     def pieces(self, first: int, last: int, scale: float = 1.0) -> Iterator[tuple[int, Floats]]:
-        """As `rows`, a few rows at a time, with where they begin; each is good until the next.
+        """As `rows`, in pieces: the first row of each, and its rows, which the next overwrites.
 
         All passes over a piece find it in a core's cache.
         """
@@ -109,7 +109,7 @@ class ExactProduct:
             )
             if rest is not None:
                 piece += rest
-            with np.errstate(over="ignore", invalid="ignore"):  # refused where it is added
+            with np.errstate(over="ignore", invalid="ignore"):  # the sum refuses it
                 piece *= scale
             piece += 0.0
             yield start, piece
@@ -133,7 +133,7 @@ class ExactProduct:
         return total
 
     def _beside(self, parts: list[Floats], level: int) -> Floats | None:
-        """L's slices of a level, one beside the other, where R's are stacked and most rows meet."""
+        """L's slices of a level, side by side, where R's are stacked and most rows have bits."""
         if self._stacked[level] is None:
             return None
         rows = parts[0].shape[0]
@@ -141,7 +141,7 @@ class ExactProduct:
         return np.hstack(parts[: level + 1]) if all(dense) else None
 
     def _stack(self, level: int) -> Floats | None:
-        """R's slices of a level, one under the other, where all have bits in most columns."""
+        """R's slices of a level, stacked, where all of them have bits in most columns."""
         some = [self._right[level - number] for number in range(level + 1)]
         if not level or any(one.columns is not None for one in some):
             return None
@@ -172,7 +172,7 @@ class ExactProduct:
 
 
 def _add(total: Floats, left: Floats, rows: npt.NDArray[np.intp], right: _Slice) -> None:
-    """Add left @ right to the total, in the rows and columns alone that have bits."""
+    """Add left @ right to the total, in place, only in rows and columns that have bits."""
     some = 2 * rows.size < left.shape[0]
     product = (left[rows] if some else left) @ right.values
     if right.columns is None and some:

@@ -1,8 +1,8 @@
 """Positive scales as small integers: value = 2^(n / 2^fine), the same on every machine.
 
 Scales of rows, columns and ranks spread over many octaves and need little precision, so they are
-kept as logarithms. The powers come from square roots and products alone, each rounded once by
-IEEE 754 (law 3b knows no exp).
+stored as logarithms. Powers are computed by square roots and products alone, each rounded once as
+IEEE 754 prescribes: `exp` differs between machines (law 3b).
 """
 
 from functools import cache
@@ -29,7 +29,7 @@ def _powers(fine: int) -> Floats:
 
 
 def from_logs(logs: Logs, fine: int) -> Floats:
-    """The scales that integer logarithms stand for."""
+    """The scales [n], float64, of integer logarithms [n], 2^fine steps to an octave."""
     scales: Floats = np.ldexp(_powers(fine)[logs & ((1 << fine) - 1)], logs >> fine)
     return scales
 

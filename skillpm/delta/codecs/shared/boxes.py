@@ -1,4 +1,4 @@
-"""Flat spans of a matrix as rectangles, so that a chunk costs no more than its own entries."""
+"""Spans of a flattened matrix as rectangles, so that a chunk costs only its own entries."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from skillpm.delta.rounding import Floats
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Some rows and columns of a matrix that lie one after the other when it is flat."""
+    """A block of rows and columns that is contiguous, start..stop, in the flattened matrix."""
 
     rows: slice
     columns: slice
@@ -19,12 +19,12 @@ class Box:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many rows, and how many columns."""
+        """The number of rows, and of columns."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
 def boxes(start: int, stop: int, width: int) -> Iterator[Box]:
-    """At most three: the rest of a row, whole rows, and the beginning of a row."""
+    """The span start..stop as at most three boxes: the rest of a row, whole rows, part of a row."""
     while start < stop:
         row, left = divmod(start, width)
         if left or stop - start < width:
@@ -37,6 +37,6 @@ def boxes(start: int, stop: int, width: int) -> Iterator[Box]:
 
 
 def flat_of(start: int, stop: int, width: int, block: Callable[[Box], Floats]) -> Floats:
-    """The entries of a span, from the blocks of its boxes."""
+    """The entries start..stop [n] of a flattened matrix, from the blocks of their boxes."""
     parts = [block(box).reshape(-1) for box in boxes(start, stop, width)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Contexts for an integer matrix: a class of each row and of each column, added up.
+"""Contexts for an integer matrix: the sum of a class of the row and a class of the column.
 
 The magnitudes of a quantised matrix differ by row and by column: by token in an embedding, by
 singular value in a factor. A class is a logarithm of the mean magnitude, and the sum of both
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.codecs.boxes import boxes
+from skillpm.delta.codecs.shared.boxes import boxes
 from skillpm.delta.entropy import CONTEXTS, encode_integers, integer_bits
 
 Codes = npt.NDArray[np.int32]
@@ -19,19 +19,19 @@ Contexts = npt.NDArray[np.uint8]
 _CAP = 32
 """Larger magnitudes count as this one: a single entry must not make the class of its row."""
 _SAMPLE = 1 << 20
-"""So many entries, in rows spread over the matrix, tell which classes are best."""
+"""Entries, in rows spread over the matrix, on which the ways to form classes are compared."""
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Classes:
-    """Of each row and of each column, none negative; empty where that side has none."""
+    """Classes of rows [m] and of columns [n], not negative; empty for a side without classes."""
 
     rows: Codes
     columns: Codes
 
     def contexts(self, start: int, stop: int, width: int) -> Contexts:
-        """The contexts of the entries from `start` to before `stop` of the flat matrix."""
+        """The contexts [stop - start] of the entries start..stop of the flattened matrix."""
         contexts = np.zeros(stop - start, dtype=np.uint8)
         rows, columns = _capped(self.rows), _capped(self.columns)
         for box in boxes(start, stop, width):
@@ -43,12 +43,12 @@ class Classes:
         return np.minimum(contexts, np.uint8(CONTEXTS - 1), out=contexts)
 
     def at(self, step: int) -> "Classes":
-        """Those of every so many rows."""
+        """The classes of every `step`-th row, and of all columns."""
         return Classes(self.rows[::step], self.columns)
 
 
 def _capped(classes: Codes) -> Contexts:
-    """Two capped classes add up below 256, and to the same context as they were."""
+    """Classes that fit a byte; the sum of two is below 256 and gives the same context."""
     return np.minimum(classes, CONTEXTS - 1).astype(np.uint8)
 
 
@@ -72,7 +72,7 @@ def choose_classes(codes: Codes) -> Classes:
 
 
 def _ways(codes: Codes) -> Iterator[Classes]:
-    """By column, by row and by both, an octave or half of one to a class."""
+    """Classes by column, by row and by both; one or two classes for each octave."""
     by_row, by_column, overall = _means(codes)
     for per_octave in (1, 2):
         columns, rows, relative = (
@@ -85,7 +85,7 @@ def _ways(codes: Codes) -> Iterator[Classes]:
 
 
 def _means(codes: Codes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
-    """The mean magnitude of each row, of each column and of all, none of them zero."""
+    """The mean magnitudes of rows [m], of columns [n] and of all entries; none is zero."""
     height, width = codes.shape
     by_row, by_column = np.zeros(height, dtype=np.int64), np.zeros(width, dtype=np.int64)
     step = max(1, _BLOCK // width)
@@ -103,7 +103,7 @@ def _from_zero(classes: Codes) -> Codes:
 
 
 def encode_classes(classes: Codes) -> bytes:
-    """Classes as the steps between neighbours, which differ by little; nothing for none."""
+    """Classes as differences of neighbours, which are small; no bytes where there are none."""
     if not classes.size:
         return b""
     steps = np.diff(classes, prepend=np.int32(0)).astype(np.int32)

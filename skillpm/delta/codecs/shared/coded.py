@@ -1,8 +1,8 @@
-"""Integer matrices as entropy-coded stripes, and the sections that a tensor's one part holds.
+"""Integer matrices as entropy-coded stripes, and the sections of a tensor's one part.
 
-A matrix: the classes of its rows and of its columns (`classes`; empty where they would cost more
-than they save), then a stream of `delta.entropy` for every `STRIPE` entries. A stripe has tables
-of its own, so that what is decoded at once, and so memory, does not depend on the tensor.
+A coded matrix is the classes of its rows and of its columns (`classes`; empty where they would cost
+more than they save), then a stream of `delta.entropy` for every `STRIPE` entries. Each stripe has
+its own frequency tables and is decoded by itself, so memory does not depend on the tensor's size.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.codecs.classes import NONE, Classes, Codes, choose_classes, encode_classes
-from skillpm.delta.entropy import decode_integers, encode_integers, integer_bits
+from skillpm.delta.codecs.shared.classes import NONE, Classes, Codes, choose_classes, encode_classes
+from skillpm.delta.entropy import decode_integers, encode_integers
 from skillpm.delta.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
 Narrow = npt.NDArray[np.signedinteger]
-"""Decoded integers: a byte each where all of a stripe are small."""
+"""Decoded integers: int8 where all integers of a stripe fit, else int32."""
 STRIPE = 1 << 22
 """Entries in a stripe: four chunks of a tensor."""
 CLASS_LIMIT = 1 << 10
@@ -25,7 +25,7 @@ CLASS_LIMIT = 1 << 10
 
 @contextmanager
 def blaming(what: str) -> Iterator[None]:
-    """Say which tensor it was where a stream or a length is damaged."""
+    """Put the tensor's name before the message of an `IntegrityError`."""
     try:
         yield
     except IntegrityError as problem:
@@ -33,7 +33,7 @@ def blaming(what: str) -> Iterator[None]:
 
 
 class Sections:
-    """Byte strings one after the other, each behind its length."""
+    """Reads byte strings that are stored one after the other, each after its length (a varint)."""
 
     def __init__(self, data: bytes, what: str) -> None:
         self._data = data
@@ -56,12 +56,12 @@ class Sections:
 
 
 def join(sections: list[bytes]) -> bytes:
-    """What `Sections` reads."""
+    """Sections in the form that `Sections` reads."""
     return b"".join(varint(len(section)) + section for section in sections)
 
 
 def encode_flat(values: Codes) -> bytes:
-    """A short list of integers, under one context."""
+    """A short list of integers [n], coded under one context."""
     return encode_integers(values, np.zeros(values.size, dtype=np.uint8))
 
 
@@ -71,13 +71,8 @@ def decode_flat(data: bytes, count: int, what: str) -> Codes:
         return decode_integers(data, np.zeros(count, dtype=np.uint8))
 
 
-def flat_bits(values: Codes) -> float:
-    """The bits of `encode_flat`."""
-    return integer_bits(values, np.zeros(values.size, dtype=np.uint8))
-
-
 def narrow(codes: Codes) -> Narrow:
-    """The same integers in a byte each, where all of them fit."""
+    """The integers as int8 where all of them fit, else as they are."""
     small = np.iinfo(np.int8)
     fits = small.min <= codes.min(initial=0) and codes.max(initial=0) <= small.max
     return codes.astype(np.int8) if fits else codes
@@ -97,22 +92,11 @@ def encode_matrix(codes: Codes) -> bytes:
     return join(sections)
 
 
-def matrix_bits(codes: Codes) -> float:
-    """About the bits of `encode_matrix`, without encoding."""
-    classes, flat, spans = choose_classes(codes), codes.reshape(-1), _stripes(codes.size)
-    bits = 8.0 * (2 + 3 * len(spans))  # what the sections' lengths take
-    bits += 8 * sum(len(encode_classes(each)) for each in (classes.rows, classes.columns))
-    for start, stop in spans:
-        contexts = classes.contexts(start, stop, codes.shape[1])
-        bits += integer_bits(flat[start:stop], contexts)
-    return bits
-
-
 class Matrix:
     """A coded matrix, decoded stripe by stripe. Raises `IntegrityError` where it is damaged.
 
-    Memory, beside the coded bytes: the last stripe read, 1 or 4 bytes an entry, and while it is
-    decoded at most about 26 bytes an entry of one stripe.
+    Memory beside the coded bytes: the last stripe read (1 or 4 bytes an entry), and at most about
+    26 bytes an entry of a stripe while it is decoded.
     """
 
     def __init__(self, data: bytes, rows: int, width: int, what: str) -> None:
@@ -126,11 +110,11 @@ class Matrix:
         self._held: tuple[int, Narrow] = (-1, NONE)
 
     def whole(self) -> Narrow:
-        """All rows at once [rows, width]."""
+        """The whole matrix [rows, width]."""
         return self.flat(0, self._shape[0] * self._shape[1]).reshape(self._shape)
 
     def flat(self, start: int, stop: int) -> Narrow:
-        """The entries from `start` to before `stop`; the last stripe read is held."""
+        """The entries start..stop of the flattened matrix; keeps the last stripe it decoded."""
         pieces: list[Narrow] = []
         for number in range(start // STRIPE, -(-stop // STRIPE)):
             if self._held[0] != number:

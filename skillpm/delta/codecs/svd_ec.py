@@ -1,13 +1,12 @@
 """The `svd-ec` codec: entropy-coded singular factors.
 
-Δ [m, n] ≈ Σₖ cₖ aₖ bₖᵀ, where a [m, r] and b [n, r] are small integers and c is one coefficient
-per rank. How many ranks there are, and how many bits each takes, falls out of the steps that the
-encoder rounded with: no bits are chosen, and no scale or zero point is stored for a group. Rows
-and columns may have scales of their own, a power of two to some fraction.
+Δ [m, n] ≈ Σₖ cₖ aₖ bₖᵀ, where a [m, r] and b [n, r] are small integers and c [r] is one coefficient
+per rank. The steps that the encoder rounds with decide the rank and the bits of each rank; no
+scale or zero point is stored for a group. Rows and columns may have scales of their own.
 
-Bound: |Δ - Δ̂| is what the encoder measured on `delta_of`, which is what the decoder gives, bit
-for bit. a and c·b are laid on power-of-two grids and multiplied exactly (law 3a): `products` says
-how little that moves an entry.
+Bound: the encoder measures |Δ - Δ̂| on `decoded_delta`, which a decoder gives bit for bit. a and c·b
+are rounded onto power-of-two grids and multiplied exactly (law 3a); `products` bounds the error of
+that rounding.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,28 +16,29 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import chunk_spans
-from skillpm.delta.codecs.base import setting
-from skillpm.delta.codecs.classes import Codes
-from skillpm.delta.codecs.coded import (
+from skillpm.delta.codecs.shared.base import setting
+from skillpm.delta.codecs.shared.classes import Codes
+from skillpm.delta.codecs.shared.coded import (
     Matrix,
     Narrow,
     Sections,
     encode_matrix,
     join,
-    matrix_bits,
 )
-from skillpm.delta.codecs.parts import (
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.estimate import matrix_bits, scale_bits
+from skillpm.delta.codecs.shared.forms import IntegerFactors
+from skillpm.delta.codecs.shared.parts import (
     decode_scales,
     encode_logs,
     fineness,
-    logs_bits,
     put,
     scales_of,
     sections_of,
 )
-from skillpm.delta.codecs.products import EXPONENT_LIMIT, Product, fit_tops, place, tops_of
-from skillpm.delta.codecs.scales import Logs
+from skillpm.delta.codecs.shared.products import EXPONENT_LIMIT, Product, fit_tops, place, tops_of
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.shared.scales import Logs
 from skillpm.delta.codecs.svd import matrix_shape
 from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
 from skillpm.delta.rounding import Floats
@@ -63,10 +63,21 @@ class CodedFactors:
     columns: Logs | None
     fine: int
 
-    def bits(self) -> float:
-        """About the bits that it takes, without encoding it."""
-        scales = logs_bits(self.ranks, self.rows, self.columns)
-        return scales + matrix_bits(self.left) + matrix_bits(self.right)
+    def estimate(self) -> float:
+        """About the bytes of the part, without encoding it."""
+        codes = matrix_bits(self.left) + matrix_bits(self.right)
+        return (codes + scale_bits(self.rows, self.columns, self.ranks)) / 8
+
+    def decoded_delta(self) -> Floats:
+        """The Δ̂ [m, n] that a decoder will give, bit for bit; multiplies the factors out."""
+        shape = self.left.shape[0], self.right.shape[0]
+        product = _scaled(self).product(exponents_of(self), "the tensor")
+        return product.flat(0, shape[0] * shape[1]).reshape(shape)
+
+    def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
+        """Write the factors as the tensor's one part."""
+        settings, data = serialise(self)
+        return put(spec, Record(NAME, settings), data, writer)
 
 
 def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
@@ -89,24 +100,18 @@ def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
 
 
 def exponents_of(coded: CodedFactors) -> tuple[int, int]:
-    """The grids that both factors are laid on."""
+    """The exponents of the grids that both factors are rounded onto."""
     scaled = _scaled(coded)
     return fit_tops(scaled.tops(), tops_of(scaled.rights()))
 
 
-def encode(spec: TensorSpec, coded: CodedFactors, writer: PayloadWriter) -> Record:
-    """Write a tensor's factors."""
-    settings, data = serialise(coded)
-    return put(spec, Record(NAME, settings), data, writer)
-
-
-def _scaled(coded: CodedFactors) -> "Scaled":
+def _scaled(coded: CodedFactors) -> "ScaledFactors":
     logs = (coded.ranks, coded.rows, coded.columns)
-    return Scaled(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
+    return ScaledFactors(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
 
 
 @dataclass(frozen=True)
-class Scaled:
+class ScaledFactors:
     """Integers [m, r] and [n, r], and the scales of ranks, of rows and of columns."""
 
     left: Narrow
@@ -116,14 +121,14 @@ class Scaled:
     columns: Floats | None
 
     def lefts(self, rows: slice) -> Floats:
-        """Some rows of left · row [count, r]."""
+        """Rows [count, r] of left · row."""
         some = self.left[rows].astype(np.float64)
         if self.rows is not None:
             some *= self.rows[rows, None]
         return some
 
     def rights(self) -> Floats:
-        """The right one · rank, then · column [r, n]."""
+        """The right factor · rank, then · column, as [r, n]."""
         right = self.right.T.astype(np.float64, order="C")
         if self.ranks is not None:
             right *= self.ranks[:, None]
@@ -132,7 +137,7 @@ class Scaled:
         return right
 
     def tops(self) -> Floats:
-        """The largest |left · row| of each rank [r]; never more than some rows at once."""
+        """The largest |left · row| of each rank [r]; converts a block of rows at a time."""
         height, rank = self.left.shape
         tops = np.zeros(rank)
         step = max(1, _BLOCK // rank)
@@ -142,7 +147,7 @@ class Scaled:
         return tops
 
     def product(self, exponents: tuple[int, int], tensor: str) -> Product:
-        """What both multiply to. Raises `IntegrityError` where that is not exact."""
+        """The product of both factors. Raises `IntegrityError` where it is not exact."""
         tops = place(self.tops(), exponents[0])
         lefts = partial(_placed, self.lefts, exponents[0])
         return Product.of_rows(lefts, tops, self.rights(), exponents, tensor)
@@ -153,14 +158,14 @@ def _placed(lefts: Callable[[slice], Floats], exponent: int, rows: slice) -> Flo
 
 
 def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> Product:
-    """What `serialise` wrote, multiplied out. Raises `IntegrityError`."""
+    """The product of the factors that `serialise` wrote. Raises `IntegrityError`."""
     return read(spec, settings, sections)[1]
 
 
 def read(
     spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
-) -> tuple[Scaled, Product]:
-    """What `serialise` wrote, checked, and what it multiplies to. Raises `IntegrityError`."""
+) -> tuple[ScaledFactors, Product]:
+    """The factors that `serialise` wrote, and their product. Raises `IntegrityError`."""
     what = f"`{spec.name}`"
     height, width = matrix_shape(spec)
     rank = setting(settings, "rank", 1, min(height, width))
@@ -172,17 +177,11 @@ def read(
     left = Matrix(sections.next(), height, rank, what).whole()
     right = Matrix(sections.next(), width, rank, what).whole()
     sections.close()
-    scaled = Scaled(left, right, *scales)
+    scaled = ScaledFactors(left, right, *scales)
     return scaled, scaled.product(exponents, spec.name)
 
 
-def delta_of(spec: TensorSpec, coded: CodedFactors) -> Floats:
-    """What a decoder will give, flat: of the whole tensor, for the encoder to measure."""
-    product = _scaled(coded).product(exponents_of(coded), spec.name)
-    return product.flat(0, spec.elements)
-
-
-class Decoder:
+class SvdEcDecoder(DeltaDecoder):
     """Gives Δ̂ chunk by chunk.
 
     Memory: the integers of both factors, mostly a byte each, and the right one as float64.
@@ -193,9 +192,17 @@ class Decoder:
     ) -> None:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
             raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
-        self._spans = chunk_spans(spec)
-        self.scaled, self._product = read(spec, settings, sections_of(spec, reader))
+        super().__init__(spec)
+        self._scaled, self._product = read(spec, settings, sections_of(spec, reader))
 
-    def delta(self, chunk: int) -> Floats:
-        """The decoded delta of one chunk."""
+    def _chunk_delta(self, chunk: int) -> Floats:
         return self._product.flat(*self._spans[chunk])
+
+    def live_form(self) -> IntegerFactors:
+        """The integers and their scales, as they are stored."""
+        scaled = self._scaled
+        scales = scaled.ranks, scaled.rows, scaled.columns
+        return IntegerFactors(scaled.left, scaled.right, *scales)
+
+
+CODEC = Codec(NAME, SvdEcDecoder)

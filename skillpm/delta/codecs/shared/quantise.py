@@ -1,4 +1,4 @@
-"""Group-wise asymmetric min-max quantisation, with the bits really packed.
+"""Group-wise asymmetric min-max quantisation, with packed bits.
 
 A block is [columns, length]: each column is cut into groups of `group` along its length; each
 group has a float16 scale and an integer zero point, value = (q - zero) · scale.
@@ -58,12 +58,12 @@ def dequantise(quantised: Quantised, group: int) -> Floats:
     span = min(group, length)
     scales = np.repeat(quantised.scales.astype(np.float64), span, axis=1)[:, :length]
     zeros = np.repeat(quantised.zeros.astype(np.float64), span, axis=1)[:, :length]
-    with np.errstate(invalid="ignore"):  # a scale that is no number is refused by the decoder
+    with np.errstate(invalid="ignore"):  # the decoder refuses a scale that is NaN or Inf
         return (quantised.codes.astype(np.float64) - zeros) * scales
 
 
 def packed_bytes(codes: int, bits: int) -> int:
-    """The bytes of so many packed codes."""
+    """The bytes of `codes` packed codes."""
     return bits * ((codes + 7) // 8)
 
 

@@ -1,4 +1,4 @@
-"""What codecs share: byte planes as parts, the way from a delta to words, checks of settings."""
+"""Helpers of all codecs: byte planes as parts, rounding a sum to words, checks of settings."""
 
 from collections.abc import Collection, Mapping
 from math import isfinite
@@ -24,15 +24,15 @@ def put_planes(writer: PayloadWriter, tensor: str, stem: str, planes: list[Bytes
 def read_planes(
     reader: PayloadReader, tensor: str, stem: str, *, planes: int, size: int
 ) -> list[Bytes]:
-    """The inverse of `put_planes`: so many planes of `size` bytes each, or an error."""
+    """The inverse of `put_planes`: `planes` planes of `size` bytes. Raises `IntegrityError`."""
     parts = (reader.part(tensor, f"{stem}{plane}", size) for plane in range(planes))
     return [np.frombuffer(part, dtype=np.uint8) for part in parts]
 
 
 def add_and_round(reference: Words, delta: Floats, dtype: str, tensor: str) -> Words:
-    """float64(reference) + delta, rounded once to `dtype`; refuses as `round_sum` does.
+    """float64(reference) + delta, all [n], rounded once to `dtype`. Raises as `round_sum` does.
 
-    By pieces that stay in a core's cache: a dozen passes over each cost less than one over memory.
+    Works in pieces that fit a core's cache: a dozen passes there cost less than one over memory.
     """
     words = np.empty_like(reference)
     for start in range(0, reference.size, _PIECE):
@@ -44,10 +44,10 @@ def add_and_round(reference: Words, delta: Floats, dtype: str, tensor: str) -> W
 
 
 def round_sum(reference: Words, total: Floats, dtype: str, tensor: str) -> Words:
-    """A sum that began with float64(reference), rounded once to `dtype`.
+    """`total` [n], a float64 sum that started from the reference, rounded once to `dtype`.
 
-    Where the reference is not finite, its own bits stay. Raises `GraftError` where a sum does not
-    fit (law 3d).
+    Where the reference is NaN or infinite, its bits stay. Raises `GraftError` where another sum
+    overflows or is NaN (law 3d).
     """
     words, bad = from_float64(total, dtype)
     if bad.any():
@@ -59,7 +59,7 @@ def round_sum(reference: Words, total: Floats, dtype: str, tensor: str) -> Words
 
 
 def setting(settings: Mapping[str, Any], key: str, low: int, high: int) -> int:
-    """An integer of a record, checked against its bounds. Raises `IntegrityError`."""
+    """An integer setting of a record, in low..high. Raises `IntegrityError`."""
     value = settings.get(key)
     if type(value) is not int or not low <= value <= high:
         raise _unfit(key, f"a whole number in {low}..{high}", value)
@@ -67,7 +67,7 @@ def setting(settings: Mapping[str, Any], key: str, low: int, high: int) -> int:
 
 
 def number(settings: Mapping[str, Any], key: str) -> float:
-    """A finite float of a record. Raises `IntegrityError`."""
+    """A finite float setting of a record. Raises `IntegrityError`."""
     value = settings.get(key)
     if type(value) is not float or not isfinite(value):
         raise _unfit(key, "a finite number", value)
@@ -75,7 +75,7 @@ def number(settings: Mapping[str, Any], key: str) -> float:
 
 
 def flag(settings: Mapping[str, Any], key: str) -> bool:
-    """True or false of a record. Raises `IntegrityError`."""
+    """A boolean setting of a record. Raises `IntegrityError`."""
     value = settings.get(key)
     if type(value) is not bool:
         raise _unfit(key, "true or false", value)
@@ -83,7 +83,7 @@ def flag(settings: Mapping[str, Any], key: str) -> bool:
 
 
 def choice(settings: Mapping[str, Any], key: str, allowed: Collection[str]) -> str:
-    """A word of a record, one of those allowed. Raises `IntegrityError`."""
+    """A text setting of a record, one of `allowed`. Raises `IntegrityError`."""
     value = settings.get(key)
     if type(value) is not str or value not in allowed:
         raise _unfit(key, f"one of {', '.join(sorted(allowed))}", value)
@@ -91,7 +91,7 @@ def choice(settings: Mapping[str, Any], key: str, allowed: Collection[str]) -> s
 
 
 def table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The settings within the settings of a record. Raises `IntegrityError`."""
+    """A table among the settings of a record. Raises `IntegrityError`."""
     value = settings.get(key)
     if type(value) is not dict:
         raise _unfit(key, "a table", value)
@@ -99,7 +99,7 @@ def table(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def whole_numbers(value: Any) -> list[int] | None:
-    """A list of whole numbers, or None where it is anything else."""
+    """`value` where it is a list of whole numbers (no booleans), else None."""
     fits = type(value) is list and all(type(each) is int for each in value)
     return list(value) if fits else None
 

@@ -1,0 +1,1 @@
+"""What several codecs share: protocols, parts, integer coding, exact products, estimates."""

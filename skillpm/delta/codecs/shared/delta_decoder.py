@@ -1,0 +1,34 @@
+"""The part of a decoder that all codecs share whose payload is a delta and nothing else."""
+
+from abc import ABC, abstractmethod
+
+from skillpm.delta.bits import Words, chunk_spans
+from skillpm.delta.codecs.shared.base import add_and_round
+from skillpm.delta.codecs.shared.forms import LiveForm
+from skillpm.delta.rounding import Floats
+from skillpm.spec.dtypes import TensorSpec
+
+
+class DeltaDecoder(ABC):
+    """A `TensorDecoder` whose Δ̂ does not depend on the reference; a codec gives `_chunk_delta`."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        self._spec = spec
+        self._spans = chunk_spans(spec)
+
+    @abstractmethod
+    def _chunk_delta(self, chunk: int) -> Floats:
+        """Δ̂ [n] of a chunk, float64. Raises `IntegrityError` where a part is damaged."""
+
+    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats:  # noqa: ARG002 - codecs share a shape
+        """Δ̂ [n] of a chunk, float64; the reference is not used."""
+        return self._chunk_delta(chunk)
+
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
+        """float64(reference) + Δ̂, rounded once. Raises `GraftError` where a sum overflows."""
+        added = self._chunk_delta(chunk) if delta is None else delta
+        return add_and_round(reference, added, self._spec.dtype, self._spec.name)
+
+    def live_form(self) -> LiveForm | None:
+        """None: only the sum with the base's weight can run."""
+        return None

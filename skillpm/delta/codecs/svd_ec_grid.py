@@ -1,0 +1,67 @@
+"""The `svd-ec+grid` codec: a low-rank part, and its residual on a grid; the sum of two codecs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skillpm.delta.codecs import grid, svd_ec
+from skillpm.delta.codecs.grid import CodedGrid
+from skillpm.delta.codecs.shared.base import table
+from skillpm.delta.codecs.shared.coded import Sections, join
+from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
+from skillpm.delta.codecs.shared.parts import put, sections_of
+from skillpm.delta.codecs.shared.protocol import Codec
+from skillpm.delta.codecs.svd_ec import CodedFactors
+from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.rounding import Floats
+from skillpm.errors import IntegrityError
+from skillpm.spec.dtypes import TensorSpec
+
+NAME = "svd-ec+grid"
+
+
+@dataclass(frozen=True)
+class CodedHybrid:
+    """Δ̂ is the Δ̂ of the factors + that of the residual, added in this order."""
+
+    low: CodedFactors
+    rest: CodedGrid
+
+    def estimate(self) -> float:
+        """About the bytes of the part, without encoding it."""
+        return self.low.estimate() + self.rest.estimate()
+
+    def decoded_delta(self) -> Floats:
+        """The Δ̂ [m, n] that a decoder will give, bit for bit; multiplies the factors out."""
+        return self.low.decoded_delta() + self.rest.decoded_delta()
+
+    def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
+        """Write factors and residual as the tensor's one part."""
+        low, low_data = svd_ec.serialise(self.low)
+        rest, rest_data = grid.serialise(self.rest)
+        record = Record(NAME, {"low": low, "rest": rest})
+        return put(spec, record, join([low_data, rest_data]), writer)
+
+
+class SvdEcGridDecoder(DeltaDecoder):
+    """Gives Δ̂ chunk by chunk."""
+
+    def __init__(
+        self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
+    ) -> None:
+        if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
+            raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
+        low, rest = table(settings, "low"), table(settings, "rest")
+        super().__init__(spec)
+        sections = sections_of(spec, reader)
+        what = f"`{spec.name}`"
+        self._low = svd_ec.product_of(spec, low, Sections(sections.next(), what))
+        self._rest = grid.DecodedGrid(spec, rest, Sections(sections.next(), what))
+        sections.close()
+
+    def _chunk_delta(self, chunk: int) -> Floats:
+        span = self._spans[chunk]
+        return self._low.flat(*span) + self._rest.flat(*span)
+
+
+CODEC = Codec(NAME, SvdEcGridDecoder)
