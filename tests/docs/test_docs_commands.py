@@ -1,4 +1,4 @@
-"""What the documents tell people to type is what the command line takes."""
+"""The command line accepts every command in the documentation, and links lead to files."""
 
 import re
 import shlex
@@ -15,7 +15,9 @@ PAGES = (
     "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
     "docs/security.md", "docs/verify.md",
 )  # fmt: skip
-LINKED = (*PAGES, "docs/live.md")
+LINKED = (
+    "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),
+)  # fmt: skip
 
 
 def commands(text: str) -> list[str]:
