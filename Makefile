@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples
-TYPED := -p skillpm -p registry -p examples
+TYPED := -p skillpm -p skillpm_registry -p examples
 
 .PHONY: demo test test-all check format lint types contracts bench conformance clean
 
@@ -40,20 +40,20 @@ conformance: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.conformance --write docs/compatibility.md
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.commands.startup
 	$(BIN)/python -m benchmarks.lossless
-	$(BIN)/python -m benchmarks.graftllm
-	$(BIN)/python -m benchmarks.gigabyte
-	$(BIN)/python -m benchmarks.kills
-	$(BIN)/python -m benchmarks.lora_exact
+	$(BIN)/python -m benchmarks.peers.graftllm
+	$(BIN)/python -m benchmarks.commands.gigabyte
+	$(BIN)/python -m benchmarks.commands.kills
+	$(BIN)/python -m benchmarks.lora.exact
 	$(BIN)/python -m benchmarks.lora
 	$(BIN)/python -m benchmarks.tensors
-	$(BIN)/python -m benchmarks.oracle
-	$(BIN)/python -m benchmarks.resolution
-	$(BIN)/python -m benchmarks.upgrade
-	$(BIN)/python -m benchmarks.install
-	$(BIN)/python -m benchmarks.audit
-	$(BIN)/python -m benchmarks.router --project
+	$(BIN)/python -m benchmarks.commands.oracle
+	$(BIN)/python -m benchmarks.commands.resolution
+	$(BIN)/python -m benchmarks.commands.upgrade
+	$(BIN)/python -m benchmarks.commands.install
+	$(BIN)/python -m benchmarks.commands.audit
+	$(BIN)/python -m benchmarks.routing --project
 	$(BIN)/python -m benchmarks.interference
 	$(BIN)/python -m benchmarks.guard
 	$(BIN)/python -m benchmarks.continual

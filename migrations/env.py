@@ -1,12 +1,12 @@
 """Runs the migrations on the connection that is given, as part of its transaction.
 
-`registry.db.schema` gives it; there is no other way in, so that a registry's catalogue is only
+`skillpm_registry.db.schema` gives it; there is no other way in, so that a catalogue is only
 changed under its lock.
 """
 
 from alembic import context
 
-from registry.tables import metadata
+from skillpm_registry.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skillpm.version import __version__
 
 if TYPE_CHECKING:
-    from skillpm.flows.live import Workspace
+    from skillpm.flows.evaluate.live import Workspace
 
 __all__ = ["__version__", "open"]
 
@@ -28,7 +28,7 @@ def open(  # noqa: A001 - `skillpm.open` reads as what it does, as `tarfile.open
     `NotFoundError` where there is no project.
     """
     from skillpm.cli.state import State, setting_of
-    from skillpm.flows.live import Workspace
+    from skillpm.flows.evaluate.live import Workspace
 
     state = State(
         quiet=True,

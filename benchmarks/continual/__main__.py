@@ -21,7 +21,7 @@ from benchmarks.continual.settings import SEEDS
 from benchmarks.continual.train import prepare, train
 from benchmarks.continual.unseen import Unseen
 from benchmarks.finetunes.progress import Progress
-from benchmarks.table import add_output, publish
+from benchmarks.tools.table import add_output, publish
 
 if TYPE_CHECKING:
     from benchmarks.continual.subject import Subject

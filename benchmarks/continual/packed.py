@@ -20,9 +20,9 @@ from benchmarks.finetunes.cache import made
 from skillpm.cli.app import main
 from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
-from skillpm.flows.fit import prune
-from skillpm.flows.signatures import signature_of
-from skillpm.flows.stage import open_stage
+from skillpm.flows.evaluate.stage import open_stage
+from skillpm.flows.locking.lock_check import prune
+from skillpm.flows.packs.signatures import signature_of
 from skillpm.routing.features import features, width_of
 from skillpm.routing.router import Router
 from skillpm.running.runner import Runner
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from benchmarks.continual.chains import Chains
     from benchmarks.continual.subject import Answers, Subject
     from benchmarks.finetunes.cache import Made
-    from skillpm.flows.stage import Stage
+    from skillpm.flows.evaluate.stage import Stage
 
 VERSION = "1.0.0"
 TIMED = 16

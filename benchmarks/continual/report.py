@@ -9,7 +9,7 @@ from benchmarks.continual import measures
 from benchmarks.continual.packed import skill_of
 from benchmarks.continual.rows import BASE, ORACLE, ROUTER
 from benchmarks.continual.subject import GENERAL
-from benchmarks.table import Table, megabytes
+from benchmarks.tools.table import Table, megabytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,7 +29,7 @@ from benchmarks.continual.settings import SEEN, Language, Sentences, plain
 from benchmarks.continual.subject import GENERAL, Answers
 from benchmarks.finetunes import tokens
 from benchmarks.finetunes.cache import made, sha256
-from benchmarks.table import Table
+from benchmarks.tools.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from benchmarks.finetunes import language, sentences
 from benchmarks.finetunes.catalogue import CACHE, DOMAINS, finetunes, name, plan
 from benchmarks.finetunes.measure import tensors
 from benchmarks.finetunes.progress import Progress
-from benchmarks.table import Table, add_output, publish
+from benchmarks.tools.table import Table, add_output, publish
 
 if TYPE_CHECKING:
     from benchmarks.finetunes.catalogue import FineTune

@@ -113,7 +113,7 @@ def main() -> None:
     import argparse
 
     from benchmarks.finetunes.catalogue import CACHE, finetunes
-    from benchmarks.table import Table
+    from benchmarks.tools.table import Table
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="of the fine-tune, such as lm-headers-0")

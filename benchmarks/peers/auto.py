@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.peers.files import read_skillpack
 from benchmarks.peers.task import Budget, Candidate, Clock, Task
-from benchmarks.running import skillpm
+from benchmarks.tools.running import skillpm
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,8 +21,8 @@ from skillpm.delta.codecs.svd import matrix_shape
 
 if TYPE_CHECKING:
     from benchmarks.peers.task import Task
-    from skillpm.delta.payload import PayloadWriter, Record
-    from skillpm.delta.rounding import Floats
+    from skillpm.delta.coding.payload import PayloadWriter, Record
+    from skillpm.delta.tensors.rounding import Floats
     from skillpm.spec.dtypes import TensorSpec
 
 STEPS = 120

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.peers.task import Budget, Task
-    from skillpm.delta.payload import PayloadWriter, Record
-    from skillpm.delta.rounding import Floats
+    from skillpm.delta.coding.payload import PayloadWriter, Record
+    from skillpm.delta.tensors.rounding import Floats
     from skillpm.spec.dtypes import TensorSpec
 
 KEPT_BYTES = 4

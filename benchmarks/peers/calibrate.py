@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peers.task import Task
-    from skillpm.delta.rounding import Floats
+    from skillpm.delta.tensors.rounding import Floats
 
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 logging.disable_progress_bar()  # type: ignore[no-untyped-call]

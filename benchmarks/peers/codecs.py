@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import from_planes, planes_of
 from skillpm.delta.codecs.shared.base import put_planes, read_planes
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.svd import matrix_shape
-from skillpm.delta.payload import Record
-from skillpm.delta.rounding import Floats, from_float64, to_float64
+from skillpm.delta.coding.payload import Record
+from skillpm.delta.tensors.rounding import Floats, from_float64, to_float64
+from skillpm.delta.tensors.words import from_planes, planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from skillpm.delta.payload import PayloadReader, PayloadWriter
+    from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
     from skillpm.spec.dtypes import TensorSpec
 
 SIGNS = "signs"

@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 from benchmarks.peers import codecs
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
+from skillpm.delta.apply.compose import Applied, Composition
 from skillpm.delta.codecs.table import CODECS
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.payload import PayloadReader, PayloadWriter
-from skillpm.delta.streams import pair_chunks, reference_chunks
-from skillpm.flows.compose import opened
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
+from skillpm.delta.tensors.streams import pair_chunks, reference_chunks
+from skillpm.flows.packs.composition import opened
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.safetensors import dump_header, layout
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peers.task import Task
-    from skillpm.delta.bits import Words
-    from skillpm.delta.ports import Source
-    from skillpm.delta.schemes import Scheme
+    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.delta.tensors.ports import Source
+    from skillpm.delta.tensors.words import Words
 
 TORCH = {
     "F64": torch.float64,

@@ -15,7 +15,7 @@ import numpy as np
 
 from skillpm.delta.codecs.shared.quantise import Quantised, dequantise, quantise
 from skillpm.delta.codecs.svd import ColumnGroup, Columns, SingularFactors
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 BLOCK = 128
 

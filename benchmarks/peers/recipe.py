@@ -22,14 +22,14 @@ from benchmarks.peers.scheme import Peer, keep_share
 from skillpm.delta.codecs import svd
 from skillpm.delta.codecs.shared.quantise import dequantise
 from skillpm.delta.codecs.svd import ColumnGroup, Columns, SingularFactors, matrix_shape
-from skillpm.delta.factor import decompose
-from skillpm.delta.kinds import kind_of
-from skillpm.delta.schemes import WIDTH, GraftLLM
+from skillpm.delta.encode.schemes import WIDTH, GraftLLM
+from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.tensors.module_kinds import kind_of
 
 if TYPE_CHECKING:
     from benchmarks.peers.task import Budget, Task
-    from skillpm.delta.payload import PayloadWriter, Record
-    from skillpm.delta.rounding import Floats
+    from skillpm.delta.coding.payload import PayloadWriter, Record
+    from skillpm.delta.tensors.rounding import Floats
     from skillpm.spec.dtypes import TensorSpec
 
 

@@ -6,7 +6,7 @@ import statistics
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.table import Table
+from benchmarks.tools.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,11 +8,11 @@ from typing import Any
 
 from benchmarks.peers.task import Task, role_of
 from skillpm.delta.codecs import topk
-from skillpm.delta.match import Pair
-from skillpm.delta.payload import PayloadWriter, Record
-from skillpm.delta.rounding import Floats
-from skillpm.delta.schemes import Lossless
-from skillpm.delta.streams import Chunk
+from skillpm.delta.coding.payload import PayloadWriter, Record
+from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
 
 Encode = Callable[[TensorSpec, Floats, PayloadWriter], Record]

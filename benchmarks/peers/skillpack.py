@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.offline import setting_at
 from benchmarks.peers.auto import weights_alone
-from skillpm.flows.manifest_of import Request
-from skillpm.flows.pack import pack
+from benchmarks.tools.offline import setting_at
+from skillpm.flows.pack.manifest import Request
+from skillpm.flows.pack.pack import pack
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
 

@@ -13,11 +13,11 @@ import torch
 
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.codecs.svd import SingularFactors, matrix_shape
-from skillpm.delta.factor import decompose
-from skillpm.delta.kinds import kind_of
-from skillpm.delta.match import Pair, pair_up
-from skillpm.delta.rounding import Floats, to_float64
-from skillpm.delta.streams import whole
+from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.tensors.module_kinds import kind_of
+from skillpm.delta.tensors.pairing import Pair, pair_up
+from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.delta.tensors.streams import whole
 from skillpm.spec.dtypes import TensorSpec, is_float
 
 Budget = int

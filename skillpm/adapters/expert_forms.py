@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skillpm.architecture.layout import ParameterPlace
-from skillpm.delta.extract import LowForm, svd_form
-from skillpm.delta.rounding import Floats
+from skillpm.delta.encode.low_rank_form import LowForm, svd_form
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 

@@ -13,10 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from skillpm.architecture.layout import ParameterTarget
-from skillpm.delta.bits import Words, chunk_spans, word_dtype, words_of
 from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of
 from skillpm.delta.codecs.shared.base import add_and_round
-from skillpm.delta.ports import CHUNK, Source
+from skillpm.delta.tensors.ports import CHUNK, Source
+from skillpm.delta.tensors.words import Words, chunk_spans, word_dtype, words_of
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import BITS, TensorSpec
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from skillpm.architecture.layout import ModelLayout
 from skillpm.architecture.renaming import OlderNames
-from skillpm.delta.match import Renaming, find_renaming
-from skillpm.delta.ports import Source
+from skillpm.delta.tensors.pairing import Renaming, find_renaming
+from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from skillpm.adapters.names import BaseNames
-from skillpm.delta.adapted import Stored
-from skillpm.delta.ports import CHUNK
+from skillpm.delta.encode.lora_source import Stored
+from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 

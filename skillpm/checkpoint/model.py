@@ -8,7 +8,7 @@ from typing import Any
 from skillpm.checkpoint.damage import POINTER_BYTES, check_no_broken_links, check_no_pointer
 from skillpm.checkpoint.files import OpenFile, ShardFile
 from skillpm.checkpoint.parts import check_one_model, no_model_at
-from skillpm.delta.ports import CHUNK
+from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest

@@ -27,7 +27,7 @@ def add(state: State, paths: tuple[Path, ...]) -> None:
     \b
     skillpm registry advisory add ACME-2026-1.json
     """
-    from skillpm.flows.advisories import add as flow
+    from skillpm.flows.audit.advisories import add as flow
 
     done = flow(make_setting(state), list(paths))
     if state.json:
@@ -46,7 +46,7 @@ def list_(state: State) -> None:
     \b
     skillpm registry advisory list --registry ./team-registry
     """
-    from skillpm.flows.advisories import listed
+    from skillpm.flows.audit.advisories import listed
 
     rows = [_row(one) for one in listed(make_setting(state))]
     if state.json:
@@ -67,7 +67,7 @@ def withdraw(state: State, identifier: str) -> None:
     \b
     skillpm registry advisory withdraw ACME-2026-1
     """
-    from skillpm.flows.advisories import withdraw as flow
+    from skillpm.flows.audit.advisories import withdraw as flow
 
     done = flow(make_setting(state), identifier)
     if state.json:

@@ -14,8 +14,8 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.audit.findings import Audited, Finding
-    from skillpm.flows.audit import Report
-    from skillpm.flows.setting import Setting
+    from skillpm.flows.audit.audit import Report
+    from skillpm.flows.session.session import Setting
     from skillpm.spec.advisory import Level
 
 _LEVELS = ["low", "medium", "high", "critical"]
@@ -58,7 +58,7 @@ def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked
     skillpm audit --graft ./served --advisories ./advisories
     """
     from skillpm.files.output import check_output
-    from skillpm.flows.audit import audit as flow
+    from skillpm.flows.audit.audit import audit as flow
 
     if state.json and format_ not in (None, "json") and asked["output"] is None:
         raise UsageError(

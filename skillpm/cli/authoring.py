@@ -23,10 +23,10 @@ from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.delta.differ import Difference
-    from skillpm.delta.schemes import Scheme
-    from skillpm.flows.manifest_of import Attach, Request
-    from skillpm.flows.wish import Calibrate, Wish
+    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.delta.tensors.differences import Difference
+    from skillpm.flows.pack.manifest import Attach, Request
+    from skillpm.flows.pack.target import Calibrate, Wish
 
 _PATH = LocalPath()
 _KEEP = 0.99
@@ -45,7 +45,7 @@ def identify(state: State, path: Path, against: Path | None) -> None:
     skillpm identify ./model
     skillpm identify ./tuned --against ./base
     """
-    from skillpm.flows.identify import identify_model
+    from skillpm.flows.inspect.identify import identify_model
 
     found = identify_model(make_setting(state), path, against)
     identity = found.identity
@@ -164,7 +164,7 @@ def pack(state: State, /, **asked: Any) -> None:
     skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
         --calibration questions.jsonl
     """
-    from skillpm.flows.pack import pack as flow
+    from skillpm.flows.pack.pack import pack as flow
 
     started = time.monotonic()
     scheme = _scheme(asked)
@@ -176,7 +176,7 @@ def pack(state: State, /, **asked: Any) -> None:
 
 
 def _request(asked: dict[str, Any]) -> "Request":
-    from skillpm.flows.manifest_of import Request
+    from skillpm.flows.pack.manifest import Request
 
     if asked["version"].build:
         raise UsageError(f"version `{asked['version']}` has build metadata: OCI tags have no `+`")
@@ -209,7 +209,7 @@ def _attached(asked: dict[str, Any]) -> "tuple[Attach, ...]":
 
 def _router(asked: dict[str, Any]) -> "Attach":
     try:
-        from skillpm.flows.signature import attach_signature
+        from skillpm.flows.evaluate.attach_router import attach_signature
     except ImportError as problem:
         raise without_library("--router runs the base", problem) from problem
     return partial(
@@ -234,13 +234,13 @@ def _scheme(asked: dict[str, Any]) -> "Scheme | Wish":
                 hint="add `--budget 5%`, or `--keep 0.99`",
             )
     if asked["scheme"] == "graftllm":
-        from skillpm.delta.factor import decompose
-        from skillpm.delta.schemes import GraftLLM
+        from skillpm.delta.encode.schemes import GraftLLM
+        from skillpm.delta.encode.torch_svd import decompose
 
         return GraftLLM(decompose, **lossy)
     if lossy:
         raise UsageError(f"`--{min(lossy)}` goes with `--scheme graftllm` only")
-    from skillpm.delta.schemes import Lossless
+    from skillpm.delta.encode.schemes import Lossless
 
     return Lossless()
 
@@ -255,8 +255,8 @@ def _wish(asked: dict[str, Any]) -> "Wish":
     if asked["budget"] is not None and asked["keep"] is not None:
         raise UsageError("`--budget` and `--keep` contradict each other", hint="choose one")
     keep = _KEEP if asked["budget"] is None and asked["keep"] is None else asked["keep"]
-    from skillpm.flows.auto import fit
-    from skillpm.flows.wish import Wish
+    from skillpm.flows.pack.fit_auto import fit
+    from skillpm.flows.pack.target import Wish
 
     return Wish(fit, asked["budget"], keep, _calibrate(asked))
 
@@ -265,7 +265,7 @@ def _calibrate(asked: dict[str, Any]) -> "Calibrate | None":
     if asked["calibration"] is None:
         return None
     try:
-        from skillpm.flows.calibrate import calibrate
+        from skillpm.flows.pack.calibrate import calibrate
     except ImportError as problem:
         raise without_library("--calibration runs the model", problem) from problem
     return partial(calibrate, path=asked["calibration"], device=asked["device"] or "cpu")

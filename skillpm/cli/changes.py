@@ -8,7 +8,7 @@ from skillpm.cli.state import State
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
-    from skillpm.flows.change import Changed
+    from skillpm.flows.change.plan import Changed
 
 
 def show_change(state: State, done: "Changed", *, explain: bool = False) -> None:

@@ -13,8 +13,8 @@ from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.export import Exported
-    from skillpm.flows.peft import Lowered
+    from skillpm.flows.graft.export import Exported
+    from skillpm.flows.graft.peft import Lowered
 
 _RANKS = ["best", "8", "16", "32", "64", "128", "256", "320", "512"]
 _RESIDUAL = 0.01
@@ -48,8 +48,8 @@ def export(state: State, /, **asked: Any) -> None:
     skillpm export acme/math --format peft --rank 64 --partial ./math-lora
     skillpm export acme/math --format merged ./math-model
     """
-    from skillpm.flows.export import export as flow
-    from skillpm.flows.peft import Wanted
+    from skillpm.flows.graft.export import export as flow
+    from skillpm.flows.graft.peft import Wanted
 
     given = {key: asked[key] for key in ("rank", "residual", "partial") if asked[key]}
     merged = asked["format_"] == "merged"
@@ -132,7 +132,7 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
     skillpm bundle team.skillbundle
     skillpm install --from team.skillbundle --base ./model
     """
-    from skillpm.flows.bundle import write_environment
+    from skillpm.flows.change.bundle import write_environment
 
     done = write_environment(make_setting(state), target, generation)
     if state.json:

@@ -12,7 +12,7 @@ from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.change import Changed
+    from skillpm.flows.change.plan import Changed
     from skillpm.spec.forecast import Forecast, PairForecast
     from skillpm.spec.names import SkillName
 

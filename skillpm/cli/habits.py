@@ -106,8 +106,8 @@ def doctor(state: State) -> None:
     skillpm doctor
     skillpm doctor --json
     """
-    from skillpm.flows.doctor import examine
-    from skillpm.flows.doctor_sandbox import examine_sandbox
+    from skillpm.flows.upkeep.doctor import examine
+    from skillpm.flows.upkeep.doctor_sandbox import examine_sandbox
 
     sandbox, report = examine_sandbox()
     checks = [*examine(make_setting(state)), sandbox]

@@ -48,7 +48,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
     from skillpm.files.output import check_output
-    from skillpm.flows.verify import inspect_pack
+    from skillpm.flows.inspect.verify import inspect_pack
     from skillpm.verification.claims import claims_of
 
     if plot is not None and plot.suffix.lower() != ".png":
@@ -74,7 +74,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
 
 def _draw(found: "PackFile", plot: Path) -> None:
     try:
-        from skillpm.flows.picture import write_picture
+        from skillpm.flows.inspect.picture import write_picture
     except ModuleNotFoundError as problem:
         if (problem.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -153,7 +153,7 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     \b
     skillpm verify acme-math-1.0.0.skillpack --base ./model
     """
-    from skillpm.flows.verify import verify_pack
+    from skillpm.flows.inspect.verify import verify_pack
 
     setting = make_setting(state)
     found = verify_pack(setting, path, setting.base, accept_footprint=accept_footprint)

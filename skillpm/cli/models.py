@@ -20,7 +20,7 @@ from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
-    from skillpm.flows.graft import Grafted
+    from skillpm.flows.graft.graft import Grafted
     from skillpm.spec.names import SkillName
 
 
@@ -57,7 +57,7 @@ def graft(
         refuse_together(named, "tune", "only", "output", "link", "fresh", "verify")
         tune_weights(state, budget, device)
         return
-    from skillpm.flows.graft import graft as flow
+    from skillpm.flows.graft.graft import graft as flow
 
     how = {name: flags[name] for name in ("link", "fresh", "verify")}
     _show(state, flow(make_setting(state), output, only, **how))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
 
 if TYPE_CHECKING:
-    from skillpm.flows.pack import Packed
+    from skillpm.flows.pack.pack import Packed
 
 
 def show_packed(done: "Packed") -> None:

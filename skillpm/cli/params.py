@@ -66,7 +66,7 @@ class Wanted(click.ParamType[Any]):
 def _installed(ctx: click.Context) -> list[str]:
     """The installed skills; none where that cannot be told: a shell wants no errors."""
     from skillpm.cli.state import State
-    from skillpm.flows.listing import installed_names
+    from skillpm.flows.inspect.listing import installed_names
 
     return installed_names(ctx.find_root().ensure_object(State).folder)
 

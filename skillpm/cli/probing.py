@@ -11,13 +11,13 @@ from skillpm.cli.params import SKILL, without_library
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
-from skillpm.flows.words import distinct
+from skillpm.flows.session.words import distinct
 
 if TYPE_CHECKING:
-    from skillpm.flows.carried import Result
-    from skillpm.flows.change import Guard
-    from skillpm.flows.manifest_of import Attach
-    from skillpm.flows.probed import Probed
+    from skillpm.flows.change.plan import Guard
+    from skillpm.flows.evaluate.carried import Result
+    from skillpm.flows.evaluate.probe_report import Probed
+    from skillpm.flows.pack.manifest import Attach
     from skillpm.spec.manifest import Manifest
     from skillpm.spec.names import SkillName
 
@@ -56,7 +56,7 @@ def guard_of(flags: dict[str, Any]) -> "dict[str, Guard | None]":
 
     def guard(*plan: Any) -> tuple[str, ...]:
         try:  # there is a plan: the skills exist, and a set of them fits
-            from skillpm.flows.guard import guard as flow
+            from skillpm.flows.guard.guard import guard as flow
         except ImportError as problem:
             raise without_library("`--guard` runs the model", problem) from problem
         return flow(*plan, device=device)
@@ -72,7 +72,7 @@ def attach_probes(path: Path, device: str | None) -> "Attach":
         data = file.read(FILE_LIMIT + 1)
     probes = parse_probes(data, f"`{path}`")
     try:
-        from skillpm.flows.examine import examine
+        from skillpm.flows.evaluate.attach_probes import examine
     except ImportError as problem:
         raise without_library("`--probes` runs the model", problem) from problem
     return partial(examine, probes=probes, data=data, device=device or "cpu")
@@ -99,13 +99,13 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
     skillpm probe
     skillpm probe acme/math --device cuda
     """
-    from skillpm.flows.probed import nothing_to_probe
+    from skillpm.flows.evaluate.probe_report import nothing_to_probe
 
     setting = make_setting(state)
     found = nothing_to_probe(setting, skills)
     if found is None:
         try:
-            from skillpm.flows.probe import probe as flow
+            from skillpm.flows.evaluate.probe import probe as flow
         except ImportError as problem:
             raise without_library("`probe` runs the model", problem) from problem
         found = flow(setting, skills, device=device, graft=graft)
@@ -142,7 +142,7 @@ def budget_of(flags: dict[str, Any]) -> int:
 def tune_weights(state: State, budget: int, device: str) -> None:
     """Search weights and show them; make them a new generation where the person said yes."""
     try:
-        from skillpm.flows.tune import tune
+        from skillpm.flows.evaluate.tune import tune
     except ImportError as problem:
         raise without_library("`--tune` runs the model", problem) from problem
     found = tune(make_setting(state), budget=budget, device=device, write=state.yes)

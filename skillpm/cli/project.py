@@ -26,7 +26,7 @@ from skillpm.errors import SpecError, UsageError
 from skillpm.files.named import read_named_file
 
 if TYPE_CHECKING:
-    from skillpm.flows.ask import InstallRequest
+    from skillpm.flows.change.request import InstallRequest
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
@@ -48,7 +48,7 @@ def init(state: State) -> None:
     skillpm init --base ./model
     """
     from skillpm.cli.settings import resolve
-    from skillpm.flows.init import init_project
+    from skillpm.flows.change.init import init_project
 
     base = resolve(state)["base"]
     if base.value is None:
@@ -95,7 +95,7 @@ def install(
     skillpm install --frozen
     skillpm install --from team.skillbundle --base ./model
     """
-    from skillpm.flows.install import install as flow
+    from skillpm.flows.change.install import install as flow
 
     explain = check_explain(flags)
     refuse_together(flags, "frozen", "lowest", "allow_yanked", "accept_footprint")
@@ -110,7 +110,7 @@ def install(
 def _install_bundle(
     state: State, bundle: Path, wanted: tuple[str, ...], flags: dict[str, Any], *, explain: bool
 ) -> None:
-    from skillpm.flows.unbundle import install_bundle
+    from skillpm.flows.change.install_bundle import install_bundle
 
     if wanted:
         raise UsageError(
@@ -126,7 +126,7 @@ def _install_bundle(
 
 def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
     from skillpm.archive.reader import open_pack
-    from skillpm.flows.ask import InstallRequest
+    from skillpm.flows.change.request import InstallRequest
     from skillpm.spec.requirements import Requirement
 
     files = [text for text in wanted if text.endswith(".skillpack") or Path(text).is_file()]
@@ -173,8 +173,8 @@ def upgrade(
     skillpm upgrade acme/math@~1.2
     skillpm upgrade acme/math --to 1.2.0
     """
-    from skillpm.flows.ask import InstallRequest
-    from skillpm.flows.install import upgrade as flow
+    from skillpm.flows.change.install import upgrade as flow
+    from skillpm.flows.change.request import InstallRequest
 
     explain = check_explain(flags)
     asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
@@ -209,7 +209,7 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
     \b
     skillpm uninstall acme/math
     """
-    from skillpm.flows.uninstall import uninstall as flow
+    from skillpm.flows.change.uninstall import uninstall as flow
 
     show_change(state, flow(make_setting(state), skills, dry_run=dry_run))
 
@@ -227,7 +227,7 @@ def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
     skillpm rollback
     skillpm rollback 3
     """
-    from skillpm.flows.rollback import rollback as flow
+    from skillpm.flows.change.rollback import rollback as flow
 
     flags |= guard_of(flags)
     show_change(state, flow(make_setting(state), generation, **flags))
@@ -249,7 +249,7 @@ def apply(state: State, /, plan: Path, **flags: Any) -> None:
     skillpm install acme/math --dry-run --json > plan.json
     skillpm apply plan.json
     """
-    from skillpm.flows.apply import apply_saved
+    from skillpm.flows.change.apply_plan import apply_saved
 
     flags |= guard_of(flags)
     data, what = _plan_bytes(plan)
@@ -281,8 +281,8 @@ def lock(state: State, /, timeout: float, **flags: Any) -> None:
     skillpm lock --check
     skillpm lock --upgrade
     """
-    from skillpm.flows.ask import InstallRequest
-    from skillpm.flows.lock import lock_project
+    from skillpm.flows.change.lock import lock_project
+    from skillpm.flows.change.request import InstallRequest
 
     refuse_together(flags, "check", "upgrade", "lowest", "allow_yanked", "accept_footprint")
     refuse_together(flags, "upgrade", "lowest")

@@ -26,7 +26,7 @@ def list_(state: State) -> None:
     \b
     skillpm list
     """
-    from skillpm.flows.listing import list_installed
+    from skillpm.flows.inspect.listing import list_installed
 
     found = list_installed(state.folder)
     generation = found.generation
@@ -73,7 +73,7 @@ def history(state: State) -> None:
     \b
     skillpm history
     """
-    from skillpm.flows.listing import history as flow
+    from skillpm.flows.inspect.listing import history as flow
 
     found = flow(state.folder)
     if state.json:
@@ -142,7 +142,7 @@ def resolve(state: State, /, index: Path, timeout: float, **asked: Any) -> None:
     """
     import time
 
-    from skillpm.flows.resolve import SavedRequest, resolve_saved
+    from skillpm.flows.locking.resolve_index import SavedRequest, resolve_saved
     from skillpm.resolver.patience import Patience
 
     request = SavedRequest(root=_root(state), **asked)

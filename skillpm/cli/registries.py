@@ -35,7 +35,7 @@ def publish(state: State, path: Path) -> None:
     skillpm publish acme-math-1.0.0.skillpack
     skillpm publish acme-math-1.0.0.skillpack --registry ./team-registry
     """
-    from skillpm.flows.publish import publish as flow
+    from skillpm.flows.packs.publish import publish as flow
 
     done = flow(make_setting(state), path)
     if state.json:
@@ -66,7 +66,7 @@ def yank(state: State, ref: str, reason: str) -> None:
     \b
     skillpm yank acme/math@1.0.0 --reason "overfits"
     """
-    from skillpm.flows.publish import yank as flow
+    from skillpm.flows.packs.publish import yank as flow
 
     release = flow(make_setting(state), ref, reason)
     _show_yank(state, release)
@@ -81,7 +81,7 @@ def unyank(state: State, ref: str) -> None:
     \b
     skillpm unyank acme/math@1.0.0
     """
-    from skillpm.flows.publish import unyank as flow
+    from skillpm.flows.packs.publish import unyank as flow
 
     _show_yank(state, flow(make_setting(state), ref))
 
@@ -102,7 +102,7 @@ def search(state: State, text: str) -> None:
     \b
     skillpm search math
     """
-    from skillpm.flows.publish import search as flow
+    from skillpm.flows.packs.publish import search as flow
 
     found = flow(make_setting(state), text)
     if state.json:
@@ -131,7 +131,7 @@ def show(state: State, skill: "SkillName") -> None:
     \b
     skillpm show acme/math
     """
-    from skillpm.flows.publish import show as flow
+    from skillpm.flows.packs.publish import show as flow
 
     releases = flow(make_setting(state), skill)
     if state.json:
@@ -198,7 +198,7 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
     skillpm registry init ./team-registry
     skillpm registry init /srv/skills --shared
     """
-    from skillpm.flows.begin import tidy
+    from skillpm.flows.session.cleanup import tidy
     from skillpm.index.open import make_registry
 
     tidy(make_setting(state))

@@ -19,9 +19,9 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
-    from skillpm.flows.listing import Side
-    from skillpm.flows.outdated import Outdated
-    from skillpm.flows.relations import Edges, Relations
+    from skillpm.flows.inspect.listing import Side
+    from skillpm.flows.inspect.outdated import Outdated
+    from skillpm.flows.inspect.relations import Edges, Relations
     from skillpm.spec.names import SkillName
 
 _ANY = "any"
@@ -44,8 +44,8 @@ def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: 
     skillpm tree acme/math --depth 1
     skillpm tree --invert acme/numbers
     """
-    from skillpm.flows.fit import not_installed
-    from skillpm.flows.relations import relations_of
+    from skillpm.flows.inspect.relations import relations_of
+    from skillpm.flows.locking.lock_check import not_installed
 
     found = relations_of(state.folder)
     for skill in skills:
@@ -113,7 +113,7 @@ def why(state: State, skill: "SkillName") -> None:
     \b
     skillpm why acme/numbers
     """
-    from skillpm.flows.relations import relations_of
+    from skillpm.flows.inspect.relations import relations_of
 
     found = relations_of(state.folder)
     chains = found.chains(skill)
@@ -147,7 +147,7 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
     skillpm outdated
     skillpm outdated --exit-code --json
     """
-    from skillpm.flows.outdated import survey
+    from skillpm.flows.inspect.outdated import survey
 
     found = survey(make_setting(state, timeout=timeout))
     for note in found.notes:
@@ -207,7 +207,7 @@ def diff(state: State, before: str, after: str | None) -> None:
     skillpm diff ../other/skillpm.lock skillpm.lock
     git show HEAD~1:skillpm.lock | skillpm diff - skillpm.lock
     """
-    from skillpm.flows.listing import diff as flow
+    from skillpm.flows.inspect.listing import diff as flow
 
     found = flow(_side(state, before), _side(state, after))
     bases = [str(base) for base in found.bases]
@@ -236,7 +236,7 @@ def diff(state: State, before: str, after: str | None) -> None:
 
 def _side(state: State, text: str | None) -> "Side":
     """A set that the person names."""
-    from skillpm.flows.listing import generation_side, lock_side
+    from skillpm.flows.inspect.listing import generation_side, lock_side
 
     if text is None or (text.isascii() and text.isdigit()):
         return generation_side(state.folder, None if text is None else int(text))

@@ -14,7 +14,7 @@ from skillpm.errors import UsageError
 from skillpm.spec.nearness import near_warning
 
 if TYPE_CHECKING:
-    from skillpm.flows.routed import Routed, Routes
+    from skillpm.flows.evaluate.routed_texts import Routed, Routes
     from skillpm.routing.router import Decision, Fit
     from skillpm.spec.nearness import NearPair
 
@@ -91,13 +91,13 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
 
 
 def _routed(state: State, texts: list[str], device: str) -> "tuple[Routes, Routed]":
-    from skillpm.flows.routed import nothing_to_route
+    from skillpm.flows.evaluate.routed_texts import nothing_to_route
 
     setting = make_setting(state)
     routes = nothing_to_route(setting)
     if routes is None:
         try:
-            from skillpm.flows.route import open_routes
+            from skillpm.flows.evaluate.route import open_routes
         except ImportError as problem:
             raise without_library("`route` runs the base", problem) from problem
         routes = open_routes(setting, device=device)

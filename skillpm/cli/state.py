@@ -21,7 +21,7 @@ from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
 
 if TYPE_CHECKING:
     from skillpm.environment.project import Project
-    from skillpm.flows.setting import Advance, Setting
+    from skillpm.flows.session.session import Advance, Setting
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
     from skillpm.spec.nearness import SignatureSurvey
@@ -173,7 +173,7 @@ def setting_of(
 ) -> "Setting":
     """As `make_setting`, outside a command too: `closing` is told what to call at the end."""
     from skillpm.cli.settings import resolve
-    from skillpm.flows.setting import Setting
+    from skillpm.flows.session.session import Setting
     from skillpm.resolver.patience import Patience
 
     now = datetime.now(UTC)
@@ -208,7 +208,7 @@ def setting_of(
 
 def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
     """Loads numpy: asked only where signatures have to be compared."""
-    from skillpm.flows.nearness import survey_signatures
+    from skillpm.flows.packs.nearness import survey_signatures
 
     return survey_signatures(store, lock)
 
@@ -224,14 +224,14 @@ def _verify_packs(
     setting: "Setting", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
 ) -> tuple[str, ...]:
     """Asked only where a pack was never verified here: it takes the tensor libraries."""
-    from skillpm.flows.verify_installed import verify_packs
+    from skillpm.flows.inspect.verify_installed import verify_packs
 
     return verify_packs(setting, project, lock, waiting)
 
 
 def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
     """A registry's location: what the project file says is relative to it, all else to here."""
-    from skillpm.flows.bound import resolved
+    from skillpm.flows.session.bindings import resolved
     from skillpm.spec.location import RegistryLocation
 
     if not isinstance(chosen.value, RegistryLocation):

@@ -12,8 +12,8 @@ from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.gc import Collected, GcRequest
-    from skillpm.flows.setting import Setting
+    from skillpm.flows.session.session import Setting
+    from skillpm.flows.upkeep.gc import Collected, GcRequest
 
 _PATH = LocalPath()
 
@@ -71,7 +71,7 @@ def gc(
     skillpm gc --older-than 14 --grace 1 -y
     """
     from skillpm.environment.prune import Keeping
-    from skillpm.flows.gc import GcRequest, collect
+    from skillpm.flows.upkeep.gc import GcRequest, collect
 
     request = GcRequest(Keeping(keep, older_than), grace, dry_run, forget)
     setting = make_setting(state)
@@ -102,7 +102,7 @@ def _agree(state: State, setting: "Setting", request: "GcRequest") -> None:
     from dataclasses import replace
 
     from skillpm.environment.prune import Keeping
-    from skillpm.flows.gc import collect
+    from skillpm.flows.upkeep.gc import collect
 
     usual = replace(request, keeping=Keeping(None, None), dry_run=True)
     beyond = set(collect(setting, replace(request, dry_run=True)).pruned)
@@ -147,7 +147,7 @@ def cache_info(state: State) -> None:
     \b
     skillpm cache info
     """
-    from skillpm.flows.cache import cache_info as flow
+    from skillpm.flows.upkeep.cache import cache_info as flow
 
     found = flow(make_setting(state))
     if state.json:
@@ -177,7 +177,7 @@ def cache_verify(state: State, *, repair: bool) -> None:
     skillpm cache verify
     skillpm cache verify --repair
     """
-    from skillpm.flows.cache import cache_verify as flow
+    from skillpm.flows.upkeep.cache import cache_verify as flow
 
     found = flow(make_setting(state), repair=repair)
     if state.json:
@@ -213,7 +213,7 @@ def cache_clean(state: State) -> None:
     \b
     skillpm cache clean
     """
-    from skillpm.flows.cache import cache_clean as flow
+    from skillpm.flows.upkeep.cache import cache_clean as flow
 
     freed = flow(make_setting(state))
     if state.json:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from registry.service import open_registry, tidy_registry
 from skillpm.errors import RegistryError
 from skillpm.index.ports import Index
 from skillpm.spec.location import RegistryLocation
+from skillpm_registry.service import open_registry, tidy_registry
 
 
 def open_index(location: RegistryLocation, *, create: bool) -> Index:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from skillpm.delta.bits import Words
 from skillpm.delta.codecs.shared.exact_product import Factor
 from skillpm.delta.codecs.shared.forms import (
     AdapterFactors,
@@ -22,7 +21,8 @@ from skillpm.delta.codecs.shared.forms import (
     NoChange,
     SparseEntries,
 )
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Words
 
 _VIEWS = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _SIGNED = {2: np.int16, 4: np.int32}

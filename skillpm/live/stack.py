@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.packs import OpenPack
-from skillpm.delta.ports import Source
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.tensors.ports import Source
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.spec.merging import Merging
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from skillpm.delta.auto.decoded import tensors_of
-from skillpm.delta.ports import Source
+from skillpm.delta.tensors.ports import Source
 from skillpm.running.runner import Runner, checkpoint_names
 
 

@@ -10,6 +10,9 @@ from skillpm.spec.release import Release
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 
+COMMAND_LINE = "the command line"
+"""The origin of a requirement that a person typed."""
+
 
 class Catalogue(Protocol):
     """Port: where releases come from."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from skillpm.delta.kinds import kind_of
+from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.spec.exactness import EXACT, FACTORS, is_exact
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.requirements import Requirement

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from math import isclose
 
-from skillpm.delta.kinds import kind_of
-from skillpm.delta.recompute import DecodedTensor, sketch_of
+from skillpm.delta.apply.recompute import DecodedTensor, sketch_of
+from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.spec.compat import adds_up
 from skillpm.spec.exactness import is_exact
 from skillpm.spec.manifest import Kind, Manifest

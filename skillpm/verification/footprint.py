@@ -1,7 +1,7 @@
 """The footprint against base and payload: order, removed tensors, grouping, names."""
 
-from skillpm.delta.kinds import block_of
-from skillpm.delta.match import Renaming
+from skillpm.delta.tensors.module_kinds import block_of
+from skillpm.delta.tensors.pairing import Renaming
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.verification.evidence import Decoded, Discrepancies, Discrepancy

@@ -16,7 +16,7 @@ from benchmarks.conformance.architectures import ARCHITECTURES, Architecture
 from skillpm.architecture import ask
 from skillpm.architecture.renaming import OlderNames
 from skillpm.architecture.table import shipped_table
-from skillpm.flows import layout
+from skillpm.flows.packs import module_layout as layout
 
 TARGETS = {
     "ViT": ["q_proj", "fc1"], "Llava": ["q_proj", "linear_1"], "Qwen2-VL": ["q_proj", "qkv"],

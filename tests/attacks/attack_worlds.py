@@ -16,16 +16,16 @@ from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.factor import decompose
-from skillpm.delta.packs import OpenPack
-from skillpm.delta.schemes import GraftLLM, Lossless
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.encode.schemes import GraftLLM, Lossless
+from skillpm.delta.encode.torch_svd import decompose
 from skillpm.errors import IntegrityError, RegistryError, SkillpmError
-from skillpm.flows.compose import composed_identity
-from skillpm.flows.manifest_of import Request
-from skillpm.flows.pack import pack
-from skillpm.flows.setting import Setting
-from skillpm.flows.verify import verify_pack
+from skillpm.flows.inspect.verify import verify_pack
+from skillpm.flows.pack.manifest import Request
+from skillpm.flows.pack.pack import pack
+from skillpm.flows.packs.composition import composed_identity
+from skillpm.flows.session.session import Setting
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec

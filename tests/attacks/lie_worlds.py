@@ -13,16 +13,16 @@ from attack_worlds import Forge, forge_of, setting_in
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.factor import decompose
-from skillpm.delta.schemes import GraftLLM, Lossless, Scheme
-from skillpm.flows.auto import fit
-from skillpm.flows.compose import opened
-from skillpm.flows.manifest_of import Against, Attached, Request
-from skillpm.flows.pack import pack
-from skillpm.flows.setting import Setting
-from skillpm.flows.verify import Verified, verify_pack
-from skillpm.flows.wish import Wish
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
+from skillpm.delta.encode.torch_svd import decompose
+from skillpm.flows.inspect.verify import Verified, verify_pack
+from skillpm.flows.pack.fit_auto import fit
+from skillpm.flows.pack.manifest import Against, Attached, Request
+from skillpm.flows.pack.pack import pack
+from skillpm.flows.pack.target import Wish
+from skillpm.flows.packs.composition import opened
+from skillpm.flows.session.session import Setting
 from skillpm.routing.signature import Signature
 from skillpm.spec import oci
 from skillpm.spec.budget import Budget

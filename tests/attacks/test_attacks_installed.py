@@ -61,7 +61,7 @@ def test_what_was_verified_is_installed_without_the_tensor_libraries(
         "import sys; from skillpm.cli import main\n"
         "try: main(['install', 'acme/math', '-q'])\n"
         "except SystemExit as done: assert done.code == 0\n"
-        "print(sorted({'torch', 'skillpm.flows.verify_on_base'} & set(sys.modules)))"
+        "print(sorted({'torch', 'skillpm.flows.packs.verify_on_base'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", loaded], capture_output=True, text=True, check=True

@@ -147,7 +147,7 @@ def test_false_statements_of_documents_payload_and_annotations_are_named_togethe
 def test_statements_that_need_no_base_are_checked_without_one(
     liars: LieWorld, tmp_path: Path
 ) -> None:
-    from skillpm.flows.verify import verify_pack
+    from skillpm.flows.inspect.verify import verify_pack
 
     for change in ({"ratio": 1e6}, {"delta_bytes": 1}, {"relative_error": 0.5}):
         manifest = liars.forge("lossless").manifest

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.router_hostile import ATTACKS, Scene
+from benchmarks.routing.hostile import ATTACKS, Scene
 from skillpm.errors import IntegrityError
 from skillpm.routing.router import Router
 from skillpm.routing.signature import Signature, parse_signature

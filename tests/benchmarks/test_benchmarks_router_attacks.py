@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import router_attacks
-from benchmarks.router import EXAMPLES, QUERIES, Texts, draw
-from benchmarks.router_hostile import ATTACKS
+from benchmarks.routing import attacks as router_attacks
+from benchmarks.routing.hostile import ATTACKS
+from benchmarks.routing.main import EXAMPLES, QUERIES, Texts, draw
 
 WIDTH, SUBJECTS = 32, 5
 

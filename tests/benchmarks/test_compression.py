@@ -6,9 +6,9 @@ import torch
 from peer_worlds import make_task
 from tiny_models import VOCABULARY
 
-from benchmarks.compression import Bench, next_size
 from benchmarks.finetunes.catalogue import FineTune
 from benchmarks.finetunes.measure_causal import CausalEvaluator
+from benchmarks.peers.compression import Bench, next_size
 from benchmarks.peers.report import compared, draw, duel, enough
 from benchmarks.peers.results import Results, Row
 

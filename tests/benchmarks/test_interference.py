@@ -4,10 +4,10 @@ import pytest
 from skillpm_world import World as Project
 from tiny_models import Models
 
-from benchmarks.interference_measure import Row, World, forecast_of, groups
-from benchmarks.interference_predictors import PREDICTORS, Exact, meeting, spearman
-from benchmarks.interference_size import Kind, fitted, ratios
-from benchmarks.interference_skills import ALL
+from benchmarks.interference.measure import Row, World, forecast_of, groups
+from benchmarks.interference.predictors import PREDICTORS, Exact, meeting, spearman
+from benchmarks.interference.size import Kind, fitted, ratios
+from benchmarks.interference.skills import ALL
 from skillpm.archive.reader import open_pack
 from skillpm.spec.harm import BY_GAIN, BY_LENGTH, Calibration
 from skillpm.spec.manifest import Capability

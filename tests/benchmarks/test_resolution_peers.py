@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import oracle, resolution, resolvers, upgrade
+from benchmarks.commands import oracle, resolution, resolvers, upgrade
 
 
 def test_no_random_graph_is_judged_otherwise_than_by_a_sat_solver() -> None:

@@ -3,8 +3,8 @@ import argparse
 import pytest
 import torch
 
-from benchmarks.tensors import SCHEMES, STEPS, compare_svd, time_schemes, whole
-from benchmarks.tensors_timed import packed, synthetic
+from benchmarks.tensors.main import SCHEMES, STEPS, compare_svd, time_schemes, whole
+from benchmarks.tensors.timed import packed, synthetic
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.folder import is_graft, small_files
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint, read_small
-from skillpm.delta.ports import CHUNK
+from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.spec.digests import Digest
 

@@ -33,7 +33,7 @@ def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int
 
 
 @pytest.mark.parametrize(
-    "module", ["skillpm.cli.app", "skillpm.cli.project", "skillpm.flows.verify"]
+    "module", ["skillpm.cli.app", "skillpm.cli.project", "skillpm.flows.inspect.verify"]
 )
 def test_a_command_that_is_interrupted_while_it_is_imported_says_so(
     module: str, tmp_path: Path
@@ -51,8 +51,8 @@ def test_a_command_that_is_interrupted_while_it_is_imported_says_so(
     [
         ("examples.code_search.evaluate", "examples.demo"),
         ("examples.continual.journey", "examples.continual"),
-        ("benchmarks.resolvers", "benchmarks.resolution"),
-        ("benchmarks.table", "benchmarks.startup"),
+        ("benchmarks.commands.resolvers", "benchmarks.commands.resolution"),
+        ("benchmarks.tools.table", "benchmarks.commands.startup"),
     ],
 )
 def test_a_script_that_is_interrupted_while_it_is_imported_says_so(
@@ -67,7 +67,7 @@ def test_a_library_that_makes_another_error_of_ctrl_c_does_not_hide_it(tmp_path:
         "import os, signal, sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'skillpm.flows.verify':\n"
+        "        if name == 'skillpm.flows.inspect.verify':\n"
         "            try:\n"
         "                os.kill(os.getpid(), signal.SIGINT)\n"
         "                signal.sigtimedwait([], 0.1)\n"

@@ -17,9 +17,9 @@ from tiny_models import Models, Pair
 
 from skillpm.archive.reader import PackFile, open_pack
 from skillpm.archive.writer import write_archive
-from skillpm.delta.packs import OpenPack
+from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.errors import SpecError
-from skillpm.flows.picture import _column, _columns, picture_of
+from skillpm.flows.inspect.picture import _column, _columns, picture_of
 from skillpm.pictures.draw import draw, png
 from skillpm.pictures.parts import Column, Curve, Picture
 from skillpm.spec.digests import Digest

@@ -21,23 +21,23 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # no threads before a fork
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import skillpm.flows.advisories
-import skillpm.flows.apply
-import skillpm.flows.audit
-import skillpm.flows.bundle
-import skillpm.flows.cache
-import skillpm.flows.export
-import skillpm.flows.gc
-import skillpm.flows.graft
-import skillpm.flows.init
-import skillpm.flows.install
-import skillpm.flows.listing
-import skillpm.flows.lock
-import skillpm.flows.pack
-import skillpm.flows.publish
-import skillpm.flows.rollback
-import skillpm.flows.unbundle
-import skillpm.flows.uninstall
+import skillpm.flows.audit.advisories
+import skillpm.flows.audit.audit
+import skillpm.flows.change.apply_plan
+import skillpm.flows.change.bundle
+import skillpm.flows.change.init
+import skillpm.flows.change.install
+import skillpm.flows.change.install_bundle
+import skillpm.flows.change.lock
+import skillpm.flows.change.rollback
+import skillpm.flows.change.uninstall
+import skillpm.flows.graft.export
+import skillpm.flows.graft.graft
+import skillpm.flows.inspect.listing
+import skillpm.flows.pack.pack
+import skillpm.flows.packs.publish
+import skillpm.flows.upkeep.cache
+import skillpm.flows.upkeep.gc
 import skillpm.index.open  # noqa: F401 - imported once here, so that a child starts fast
 from skillpm.cli import main
 

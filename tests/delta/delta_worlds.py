@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.cut import Work, encode_blocks
-from skillpm.delta.factor import decompose
-from skillpm.delta.match import pair_up
-from skillpm.delta.packs import OpenPack
-from skillpm.delta.payload import PayloadReader, PayloadWriter
-from skillpm.delta.ports import CHUNK, Source
-from skillpm.delta.rounding import from_float64
-from skillpm.delta.schemes import GraftLLM, Lossless, Scheme
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
+from skillpm.delta.encode.encode import Work, encode_blocks
+from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
+from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.tensors.pairing import pair_up
+from skillpm.delta.tensors.ports import CHUNK, Source
+from skillpm.delta.tensors.rounding import from_float64
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest import FootprintEntry

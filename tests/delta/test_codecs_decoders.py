@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
-from skillpm.delta import bits
+from skillpm.delta.apply.compose import Applied, Composition
 from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import CodedGrid
 from skillpm.delta.codecs.shared import coded
 from skillpm.delta.codecs.sign import CodedSigns
 from skillpm.delta.codecs.table import CODECS
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.payload import PayloadWriter
-from skillpm.delta.ports import CHUNK
+from skillpm.delta.coding.payload import PayloadWriter
+from skillpm.delta.tensors import words as bits
+from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

@@ -15,7 +15,7 @@ from skillpm.delta.codecs.shared import coded
 from skillpm.delta.codecs.shared.coded import Sections, join
 from skillpm.delta.codecs.shared.parts import PART
 from skillpm.delta.codecs.table import CODECS
-from skillpm.delta.payload import Record
+from skillpm.delta.coding.payload import Record
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

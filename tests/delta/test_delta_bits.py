@@ -4,7 +4,9 @@ from delta_worlds import FLOATS, INTS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.bits import (
+from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.rounding import to_float64
+from skillpm.delta.tensors.words import (
     apply_difference,
     chunk_spans,
     difference,
@@ -17,8 +19,6 @@ from skillpm.delta.bits import (
     words_of,
     zigzag,
 )
-from skillpm.delta.ports import CHUNK
-from skillpm.delta.rounding import to_float64
 from skillpm.spec.dtypes import BITS, TensorSpec
 
 dtypes = st.sampled_from(FLOATS + INTS)

@@ -6,10 +6,10 @@ from delta_worlds import Model, cut, graftllm, numbers, read_all
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.bits import word_dtype
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.differ import measure_difference
-from skillpm.delta.rounding import from_float64, to_float64
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.tensors.differences import measure_difference
+from skillpm.delta.tensors.rounding import from_float64, to_float64
+from skillpm.delta.tensors.words import word_dtype
 from skillpm.errors import GraftError, IntegrityError
 
 ATTENTION = "layers.0.attn.q_proj.weight"

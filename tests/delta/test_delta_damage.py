@@ -1,6 +1,6 @@
 import pytest
 
-from skillpm.delta.match import pair_up
+from skillpm.delta.tensors.pairing import pair_up
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 

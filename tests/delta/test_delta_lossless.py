@@ -4,7 +4,7 @@ from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, cut, new_writer, read_al
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.bits import difference, word_count, word_dtype
+from skillpm.delta.apply.compose import Applied, Composition
 from skillpm.delta.codecs import lossless
 from skillpm.delta.codecs.lossless_contexts import (
     Span,
@@ -12,11 +12,11 @@ from skillpm.delta.codecs.lossless_contexts import (
     decode_modelled,
     encode_modelled,
 )
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.entropy import encode_integers
-from skillpm.delta.ports import CHUNK
-from skillpm.delta.rounding import from_float64
-from skillpm.delta.schemes import Scheme
+from skillpm.delta.coding.integers import encode_integers
+from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.rounding import from_float64
+from skillpm.delta.tensors.words import difference, word_count, word_dtype
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import BITS, TensorSpec
 

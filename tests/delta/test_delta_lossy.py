@@ -4,7 +4,7 @@ from delta_worlds import Model, cut, graftllm, new_writer, numbers, read_all, re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.bits import word_dtype
+from skillpm.delta.apply.compose import Applied, Composition
 from skillpm.delta.codecs import svd, topk
 from skillpm.delta.codecs.shared import products
 from skillpm.delta.codecs.shared.quantise import (
@@ -15,12 +15,12 @@ from skillpm.delta.codecs.shared.quantise import (
     unpack_bits,
 )
 from skillpm.delta.codecs.svd import Columns, SingularFactors
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.factor import decompose
-from skillpm.delta.payload import PayloadReader
-from skillpm.delta.ports import CHUNK
-from skillpm.delta.rounding import to_float64
-from skillpm.delta.schemes import COLUMN_GROUPS, Lossless
+from skillpm.delta.coding.payload import PayloadReader
+from skillpm.delta.encode.schemes import COLUMN_GROUPS, Lossless
+from skillpm.delta.encode.torch_svd import decompose
+from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.rounding import to_float64
+from skillpm.delta.tensors.words import word_dtype
 from skillpm.errors import GraftError, IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

@@ -6,13 +6,13 @@ from delta_worlds import Model, new_writer, numbers, reader_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.bits import Words, word_dtype, words_of
 from skillpm.delta.codecs import lowrank
 from skillpm.delta.codecs.lowrank import Update, factor_of
 from skillpm.delta.codecs.shared.exact_product import EXACT, ExactProduct, Factor, width_for
-from skillpm.delta.payload import PayloadReader
-from skillpm.delta.ports import CHUNK
-from skillpm.delta.rounding import from_float64, to_float64
+from skillpm.delta.coding.payload import PayloadReader
+from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.rounding import from_float64, to_float64
+from skillpm.delta.tensors.words import Words, word_dtype, words_of
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

@@ -1,8 +1,8 @@
 import pytest
 from delta_worlds import Model, cut, numbers, read_all
 
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.match import Pair, Renaming, pair_up
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.tensors.pairing import Pair, Renaming, pair_up
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 

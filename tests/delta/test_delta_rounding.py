@@ -7,8 +7,8 @@ from delta_worlds import FLOATS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.bits import word_dtype
-from skillpm.delta.rounding import FORMATS, from_float64, is_finite, rounded, to_float64
+from skillpm.delta.tensors.rounding import FORMATS, from_float64, is_finite, rounded, to_float64
+from skillpm.delta.tensors.words import word_dtype
 from skillpm.spec.dtypes import BITS
 
 TORCH = {

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.kinds import block_of, kind_of
-from skillpm.delta.sketch import BLOCK, Sketcher, encode_sketch, sum_sketches
+from skillpm.delta.tensors.countsketch import BLOCK, Sketcher, encode_sketch, sum_sketches
+from skillpm.delta.tensors.module_kinds import block_of, kind_of
 from skillpm.spec.overlap import BUCKETS
 
 integers = st.lists(st.integers(-1000, 1000), min_size=1, max_size=300).map(

@@ -11,7 +11,7 @@ from skillpm.delta.auto.candidates import Choice
 from skillpm.delta.auto.dense import code_grid
 from skillpm.delta.auto.metric import Metric, Side
 from skillpm.delta.auto.striped import code_large, delta_of, every_for, sampled
-from skillpm.delta.streams import Chunk
+from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
 
 SHAPE = (1000, 24)

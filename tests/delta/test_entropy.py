@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from thoroughness import stride
 
-from skillpm.delta.entropy import decode_integers, encode_integers, integer_bits
-from skillpm.delta.entropy_raw import pack_raw, unpack_raw
-from skillpm.delta.varint import read_varint, varint
+from skillpm.delta.coding.integers import decode_integers, encode_integers, integer_bits
+from skillpm.delta.coding.raw_bits import pack_raw, unpack_raw
+from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
 Ints = npt.NDArray[np.int32]

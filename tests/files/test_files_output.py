@@ -10,7 +10,7 @@ from skillpm_world import World, start_process
 
 from skillpm.errors import StateError
 from skillpm.files.output import check_output, check_output_folder
-from skillpm.flows import pack as packing
+from skillpm.flows.pack.pack import pack as packing
 
 Check = Callable[[Path], None]
 
@@ -73,8 +73,8 @@ def test_graft_export_init_and_audit_refuse_a_bad_place_before_they_begin(
     def begun(*_arguments: object, **_options: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("skillpm.flows.setting.Setting.identify", begun)
-    monkeypatch.setattr("skillpm.flows.audit.audit", begun)
+    monkeypatch.setattr("skillpm.flows.session.session.Setting.identify", begun)
+    monkeypatch.setattr("skillpm.flows.audit.audit.audit", begun)
     expected = "should be a folder, is a regular file"
     assert expected in world.fail("graft", "-o", file / "g", code=1, kind="state")
     for how in ("merged", "peft"):
@@ -112,8 +112,8 @@ def test_pack_bundle_and_plot_refuse_a_bad_place_before_they_begin(
         raise AssertionError
 
     monkeypatch.setattr(packing, "open_model", begun)
-    monkeypatch.setattr("skillpm.flows.bundle.fetch_all", begun)
-    monkeypatch.setattr("skillpm.flows.verify.inspect_pack", begun)
+    monkeypatch.setattr("skillpm.flows.change.bundle.fetch_all", begun)
+    monkeypatch.setattr("skillpm.flows.inspect.verify.inspect_pack", begun)
     named = ("--name", "acme/y", "--version", "1.0.0", "-o", absent / "y.skillpack")
     assert "mkdir" in world.fail("pack", *pair, *named, code=1, kind="state")
     assert "mkdir" in world.fail("bundle", absent / "x.skillbundle", code=1, kind="state")

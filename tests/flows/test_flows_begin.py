@@ -67,7 +67,7 @@ def test_what_waits_for_a_registry_that_is_being_written_stays(made: World) -> N
     aside = made.home / "registry" / "tmp" / "half"
     aside.write_text("half")
     holding = (
-        "import sys; from pathlib import Path; from registry.db.disk import locked\n"
+        "import sys; from pathlib import Path; from skillpm_registry.db.disk import locked\n"
         "with locked(Path(sys.argv[1]), 1): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

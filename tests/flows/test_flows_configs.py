@@ -14,8 +14,8 @@ from transformers import AutoConfig
 
 from benchmarks.conformance.architectures import ARCHITECTURES, Architecture, moved
 from skillpm.architecture.ask import ask_facts
-from skillpm.flows.configs import changed_settings, needed_patch
-from skillpm.flows.cut_files import read_settings
+from skillpm.flows.pack.encode_files import read_settings
+from skillpm.flows.packs.config_diff import changed_settings, needed_patch
 from skillpm.running.foreign import ForeignModelFiles
 from skillpm.spec.sidefiles import diff_patch, merge_patch
 
@@ -147,7 +147,7 @@ def test_ties_change_a_live_model_only_where_the_class_reads_more_into_them() ->
 def test_without_transformers_a_patch_stays_as_it_is(
     learners: Learners, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skillpm.flows.configs.has_transformers", lambda: False)
+    monkeypatch.setattr("skillpm.flows.packs.config_diff.has_transformers", lambda: False)
     config = json.loads((learners.base / "config.json").read_text())
     patch = {"dtype": None, "torch_dtype": "float32"}
     assert needed_patch(config, config, patch, ["dtype", "torch_dtype"]) == patch

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from skillpm.flows.culprits import smallest_culprits
+from skillpm.flows.guard.quickxplain import smallest_culprits
 from skillpm.spec.names import SkillName
 
 SKILLS = [SkillName.parse(f"acme/s{number:02}") for number in range(16)]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from skillpm.errors import ResolutionError, SpecError
-from skillpm.flows.cut_files import cut_side_files
-from skillpm.flows.sidefiles import SidePack, apply_side_files, clashing_key
+from skillpm.flows.pack.encode_files import cut_side_files
+from skillpm.flows.packs.side_files import SidePack, apply_side_files, clashing_key
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import ArchitectureFacts, SideFile
 from skillpm.spec.names import SkillName

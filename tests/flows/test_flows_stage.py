@@ -18,15 +18,15 @@ from skillpm.archive.reader import open_pack
 from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError
-from skillpm.flows.ask import InstallRequest
-from skillpm.flows.carried import carried_by
-from skillpm.flows.guard import guard
-from skillpm.flows.install import install
-from skillpm.flows.probe import probe
-from skillpm.flows.setting import Setting
-from skillpm.flows.stage import open_stage
-from skillpm.flows.trials import Trials
-from skillpm.flows.tune import tune
+from skillpm.flows.change.install import install
+from skillpm.flows.change.request import InstallRequest
+from skillpm.flows.evaluate.carried import carried_by
+from skillpm.flows.evaluate.probe import probe
+from skillpm.flows.evaluate.stage import open_stage
+from skillpm.flows.evaluate.trials import Trials
+from skillpm.flows.evaluate.tune import tune
+from skillpm.flows.guard.guard import guard
+from skillpm.flows.session.session import Setting
 from skillpm.running.runner import Runner
 from skillpm.spec.names import SkillName
 

@@ -2,7 +2,7 @@
 
 from math import inf, nan
 
-from skillpm.flows.words import distinct
+from skillpm.flows.session.words import distinct
 from skillpm.spec.words import counted
 
 

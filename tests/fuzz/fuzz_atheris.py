@@ -11,7 +11,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["skillpm", "registry"]):
+with atheris.instrument_imports(include=["skillpm", "skillpm_registry"]):
     import fuzz_run  # it knows where the other test modules lie
 
 

@@ -13,9 +13,14 @@ from fuzz_target import Target
 from skillpm.delta.codecs import lowrank, topk
 from skillpm.delta.codecs.shared.exact_product import Factor
 from skillpm.delta.codecs.table import CODECS
-from skillpm.delta.entropy import decode_folded, decode_integers, encode_folded, encode_integers
-from skillpm.delta.payload import PayloadReader
-from skillpm.delta.ports import CHUNK
+from skillpm.delta.coding.integers import (
+    decode_folded,
+    decode_integers,
+    encode_folded,
+    encode_integers,
+)
+from skillpm.delta.coding.payload import PayloadReader
+from skillpm.delta.tensors.ports import CHUNK
 from skillpm.routing.signature import Signature, parse_signature
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec

@@ -13,7 +13,6 @@ from fuzz_seeds import INTENT, LOCK, ROOT, SWAP, dump
 from fuzz_target import Target, scratch, write_input
 from golden_worlds import HERE as GOLDEN
 
-from registry.service import open_registry
 from skillpm.archive.bundle import open_bundle
 from skillpm.archive.reader import open_pack
 from skillpm.archive.writer import write_bundle
@@ -22,7 +21,7 @@ from skillpm.checkpoint.leaves import LeafCache
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.environment.intents import parse_intent
 from skillpm.environment.known import KnownProjects
-from skillpm.flows.survey_cache import SurveyCache
+from skillpm.flows.pack.survey_cache import SurveyCache
 from skillpm.journal.owner import parse_owner, this_process
 from skillpm.spec import json
 from skillpm.spec.bundle import (
@@ -31,6 +30,7 @@ from skillpm.spec.bundle import (
 )
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import parse_lockfile
+from skillpm_registry.service import open_registry
 
 FILE_KEY: Any = (1, 2, 3, 4, 5)
 

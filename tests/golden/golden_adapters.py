@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skillpm.delta.rounding import from_float64
+from skillpm.delta.tensors.rounding import from_float64
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.safetensors import dump_header, layout
 

@@ -12,9 +12,9 @@ from golden_worlds import HERE, WIDE, write_model
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.packs import OpenPack
-from skillpm.flows.compose import composed_identity
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.flows.packs.composition import composed_identity
 from skillpm.spec.merging import METHODS, Merging
 
 PACKS = {"graftllm-842": 1.0, "lora": 1.0, "dora": 0.75}

@@ -17,13 +17,13 @@ from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.compose import Applied, Composition
-from skillpm.delta.packs import OpenPack
-from skillpm.delta.rounding import from_float64, to_float64
-from skillpm.flows.compose import composed_identity
-from skillpm.flows.manifest_of import Request
-from skillpm.flows.pack import pack
-from skillpm.flows.setting import Setting
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.tensors.rounding import from_float64, to_float64
+from skillpm.flows.pack.manifest import Request
+from skillpm.flows.pack.pack import pack
+from skillpm.flows.packs.composition import composed_identity
+from skillpm.flows.session.session import Setting
 from skillpm.spec.dtypes import TensorSpec, is_float
 from skillpm.spec.names import SkillName
 from skillpm.spec.safetensors import dump_header, layout
@@ -122,8 +122,8 @@ def setting_in(folder: Path) -> Setting:
 
 def cut_pack(folder: Path, name: str, output: Path) -> None:
     """Cut one golden pack anew."""
-    from skillpm.delta.factor import decompose
-    from skillpm.delta.schemes import GraftLLM, Lossless
+    from skillpm.delta.encode.schemes import GraftLLM, Lossless
+    from skillpm.delta.encode.torch_svd import decompose
 
     base = write_model(folder / "base.safetensors", WORLDS[name], tuned=False)
     if name in ADAPTERS:

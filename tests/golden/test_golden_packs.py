@@ -16,7 +16,7 @@ from numpy._core._multiarray_umath import __cpu_dispatch__
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.payload import PayloadReader
+from skillpm.delta.coding.payload import PayloadReader
 
 ROOTS = HERE / "roots.json"
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

@@ -8,7 +8,7 @@ from changed_packs import with_facts
 from skillpm_world import World
 from tiny_models import Models
 
-from skillpm.flows import solve
+from skillpm.flows.locking import solve
 
 OLDER = "transformers 5.0.0"
 TIED = {"lm_head.weight": "model.embed_tokens.weight"}

@@ -61,7 +61,7 @@ def test_a_tree_on_a_terminal_without_unicode_is_drawn_in_ascii(
     with io.TextIOWrapper(raw, encoding="ascii") as out:
         monkeypatch.setattr(sys, "stdout", out)
         from skillpm.cli.relations import _lines
-        from skillpm.flows.relations import relations_of
+        from skillpm.flows.inspect.relations import relations_of
 
         found = relations_of(team.project)
         lines = list(_lines(found, list(found.wishes), invert=False, depth=None))

@@ -11,7 +11,7 @@ from skillpm.delta.codecs import svd
 from skillpm.delta.codecs.shared.forms import NoChange, SparseEntries
 from skillpm.delta.codecs.svd import Columns
 from skillpm.delta.codecs.svd_ec import CodedFactors, SvdEcDecoder
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
 from skillpm.live.factors import LowRankUpdate, factors_of
 from skillpm.spec.dtypes import TensorSpec
 

@@ -17,7 +17,7 @@ from transformers import AutoModel, DebertaV2Config, DebertaV2Model
 
 import skillpm
 from skillpm.errors import GraftError, IntegrityError, NotFoundError
-from skillpm.flows.setting import open_model
+from skillpm.flows.session.session import open_model
 from skillpm.probing.stand import Stand
 from skillpm.running.runner import Runner
 

@@ -12,12 +12,12 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from registry.service import Registry, open_registry
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.manifest import Manifest, parse_manifest
 from skillpm.spec.oci import CONFIG_TYPE, DELTA_TYPE, Descriptor, PackImage
 from skillpm.spec.safetensors import dump_header, layout
+from skillpm_registry.service import Registry, open_registry
 
 NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
 ROOT = "sha256:" + "ab" * 32

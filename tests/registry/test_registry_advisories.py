@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from alembic import command
 
-from registry.db.migrate import alembic_config
-from registry.db.schema import open_database
-from registry.errors import (
+from skillpm.spec.advisory import Advisory
+from skillpm_registry.db.migrate import alembic_config
+from skillpm_registry.db.schema import open_database
+from skillpm_registry.errors import (
     AdvisoryOutdatedError,
     RegistryCorruptError,
     UnknownAdvisoryError,
     UnknownAffectedError,
 )
-from registry.service import Registry, open_registry
-from skillpm.spec.advisory import Advisory
+from skillpm_registry.service import Registry, open_registry
 
 MakePack = Callable[..., Any]
 
@@ -119,7 +119,7 @@ def test_an_older_registry_that_may_only_be_read_lists_none(
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.close()
-    from registry.db import disk
+    from skillpm_registry.db import disk
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")

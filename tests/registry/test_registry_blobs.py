@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from registry.errors import (
+from skillpm.errors import DigestMismatchError, IntegrityError, SpecError, StateError
+from skillpm.spec.digests import Digest
+from skillpm_registry.errors import (
     BlobMissingError,
     BlobNotFoundError,
     BlobSizeError,
 )
-from registry.service import Registry
-from skillpm.errors import DigestMismatchError, IntegrityError, SpecError, StateError
-from skillpm.spec.digests import Digest
+from skillpm_registry.service import Registry
 
 MakePack = Callable[..., Any]
 Contents = Callable[[], dict[Path, bytes]]

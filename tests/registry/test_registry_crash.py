@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from thoroughness import stride
 
-from registry.service import open_registry
 from skillpm.spec.digests import Digest
+from skillpm_registry.service import open_registry
 
 MakePack = Callable[..., Any]
 MakeWorker = Callable[[], Any]

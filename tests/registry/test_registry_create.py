@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from thoroughness import stride
 
-from registry.db.disk import check_room
-from registry.errors import RegistryFullError, RegistryUnfinishedError
-from registry.service import open_registry
+from skillpm_registry.db.disk import check_room
+from skillpm_registry.errors import RegistryFullError, RegistryUnfinishedError
+from skillpm_registry.service import open_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from registry.db.disk import locked
-from registry.db.engine import database, translated
-from registry.errors import (
+from skillpm.errors import StateError
+from skillpm.spec.names import SkillName
+from skillpm.spec.versions import Version
+from skillpm_registry.db.disk import locked
+from skillpm_registry.db.engine import database, translated
+from skillpm_registry.errors import (
     RegistryBusyError,
     RegistryFullError,
     RegistryReadOnlyError,
     RegistryUnreachableError,
 )
-from registry.service import Registry, open_registry
-from skillpm.errors import StateError
-from skillpm.spec.names import SkillName
-from skillpm.spec.versions import Version
+from skillpm_registry.service import Registry, open_registry
 
 MakePack = Callable[..., Any]
 NOBODY = 65534

@@ -15,12 +15,12 @@ import plants
 import pytest
 from plants import broken_link, huge, link_to_file, link_to_folder, pipe
 
-from registry.errors import RegistryCorruptError, RegistryUnreachableError
-from registry.service import Registry, open_registry, tidy_registry
 from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
+from skillpm_registry.errors import RegistryCorruptError, RegistryUnreachableError
+from skillpm_registry.service import Registry, open_registry, tidy_registry
 
 MakePack = Callable[..., Any]
 NOW = datetime(2024, 5, 17, tzinfo=UTC)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from registry.errors import RegistryCorruptError
-from registry.service import Registry
 from skillpm.errors import SpecError
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
+from skillpm_registry.errors import RegistryCorruptError
+from skillpm_registry.service import Registry
 
 MakePack = Callable[..., Any]
 

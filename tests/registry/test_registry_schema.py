@@ -13,18 +13,18 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
-from registry.db.disk import locked
-from registry.db.migrate import alembic_config, migrate
-from registry.db.schema import HEAD, open_database
-from registry.errors import (
+from skillpm_registry.db.disk import locked
+from skillpm_registry.db.migrate import alembic_config, migrate
+from skillpm_registry.db.schema import HEAD, open_database
+from skillpm_registry.errors import (
     CatalogueMissingError,
     FolderNotEmptyError,
     RegistryCorruptError,
     RegistryNewerError,
     RegistryUnreachableError,
 )
-from registry.service import Registry, open_registry
-from registry.tables import metadata
+from skillpm_registry.service import Registry, open_registry
+from skillpm_registry.tables import metadata
 
 MakePack = Callable[..., Any]
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from registry.errors import (
-    ReleaseExistsError,
-    UnknownReleaseError,
-)
-from registry.service import Registry, open_registry
 from skillpm.errors import StateError
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
+from skillpm_registry.errors import (
+    ReleaseExistsError,
+    UnknownReleaseError,
+)
+from skillpm_registry.service import Registry, open_registry
 
 MATH = SkillName("acme", "math")
 ONE = Version.parse("1.0.0")
@@ -204,7 +204,7 @@ def test_yanking_what_is_not_here_says_so(
 def test_the_client_pays_for_neither_alembic_nor_tensors(
     registry: Registry, folder: Path, *, opened: bool
 ) -> None:
-    script = "import sys, registry.service as s;"
+    script = "import sys, skillpm_registry.service as s;"
     script += f"s.open_registry(s.Path({str(folder)!r})).skills();" if opened else ""
     script += "assert not {'alembic', 'torch', 'numpy', 'sqlalchemy.orm'} & set(sys.modules)"
 

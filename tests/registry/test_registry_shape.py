@@ -11,13 +11,13 @@ import pytest
 from alembic import command
 from sqlalchemy import text
 
-from registry.db import engine
-from registry.db.engine import database
-from registry.db.migrate import alembic_config
-from registry.db.schema import open_database
-from registry.db.shape import CODE, digest_of_code
-from registry.errors import RegistryCorruptError, RegistryReadOnlyError
-from registry.service import Registry, open_registry
+from skillpm_registry.db import engine
+from skillpm_registry.db.engine import database
+from skillpm_registry.db.migrate import alembic_config
+from skillpm_registry.db.schema import open_database
+from skillpm_registry.db.shape import CODE, digest_of_code
+from skillpm_registry.errors import RegistryCorruptError, RegistryReadOnlyError
+from skillpm_registry.service import Registry, open_registry
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n)"
 MakePack = Callable[..., Any]

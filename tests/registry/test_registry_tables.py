@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from registry.service import Registry
+from skillpm_registry.service import Registry
 
 MakePack = Callable[..., Any]
 GOOD = "sha256:" + "0" * 64

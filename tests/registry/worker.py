@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from registry.service import open_registry
+from skillpm_registry.service import open_registry
 
 NOW = datetime(2024, 5, 17, 12, 30, tzinfo=UTC)
 DANGEROUS = frozenset(

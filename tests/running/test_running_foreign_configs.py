@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_models import llama, save
 
-from skillpm.flows.configs import changed_settings
+from skillpm.flows.packs.config_diff import changed_settings
 from skillpm.running.foreign import ForeignModelFiles
 from skillpm.sandbox.errors import ForeignWorkError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from spec_documents import ENTRY, A, manifest_plain
 
-from skillpm.delta.sketch import encode_sketch
+from skillpm.delta.tensors.countsketch import encode_sketch
 from skillpm.spec import json
 from skillpm.spec.forecast import Forecast, forecast, level_of, share_text
 from skillpm.spec.harm import BY_GAIN

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_documents import ENTRY, manifest_plain
 
-from skillpm.delta.sketch import encode_sketch
+from skillpm.delta.tensors.countsketch import encode_sketch
 from skillpm.spec import json
 from skillpm.spec.harm import (
     BY_GAIN,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from skillpm.environment.edit import without_credentials
 from skillpm.errors import SpecError
-from skillpm.flows.bound import resolved
+from skillpm.flows.session.bindings import resolved
 from skillpm.spec.location import RegistryKind, RegistryLocation
 from skillpm.spec.project import parse_project
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_documents import ENTRY, manifest_plain
 
-from skillpm.delta.sketch import Sketcher, encode_sketch
+from skillpm.delta.tensors.countsketch import Sketcher, encode_sketch
 from skillpm.errors import SpecError
 from skillpm.spec import json
 from skillpm.spec.manifest import Manifest, parse_manifest

@@ -15,8 +15,8 @@ from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.codecs.shared.protocol import CodedTensor
 from skillpm.delta.codecs.svd_ec_grid import CodedHybrid
-from skillpm.delta.payload import PayloadWriter, Record
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.dtypes import TensorSpec
 
 Family = Literal["zero", "svd-ec", "grid", "svd-ec+grid", "sign", "lossless"]

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from skillpm.delta.packs import OpenPack
-from skillpm.delta.ports import Source
-from skillpm.delta.rounding import to_float64
-from skillpm.delta.streams import whole
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.tensors.ports import Source
+from skillpm.delta.tensors.rounding import to_float64
+from skillpm.delta.tensors.streams import whole
 from skillpm.spec.dtypes import is_float
 
 

@@ -22,9 +22,9 @@ from skillpm.delta.auto.scheme import (
     survey,
 )
 from skillpm.delta.auto.striped import delta_of
-from skillpm.delta.cut import Advance, Work
-from skillpm.delta.match import Pair
-from skillpm.delta.streams import pair_chunks
+from skillpm.delta.encode.encode import Advance, Work
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.streams import pair_chunks
 
 MARGIN = 3
 """Rungs that are surveyed on either side of the predicted one."""

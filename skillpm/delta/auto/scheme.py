@@ -15,11 +15,11 @@ from skillpm.delta.auto.candidates import RECORD_BYTES, Candidates, Choice, Poin
 from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.striped import code_large, delta_of, is_large, sampled
 from skillpm.delta.codecs.grid import rows_of
-from skillpm.delta.match import Pair
-from skillpm.delta.payload import PayloadWriter, Record
-from skillpm.delta.rounding import Floats
-from skillpm.delta.schemes import Lossless
-from skillpm.delta.streams import Chunk
+from skillpm.delta.coding.payload import PayloadWriter, Record
+from skillpm.delta.encode.schemes import Lossless
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import is_float
 
 PER_OCTAVE = 2

@@ -13,8 +13,8 @@ from skillpm.delta.auto.candidates import Candidates, Choice
 from skillpm.delta.auto.dense import GridCoder
 from skillpm.delta.auto.metric import Metric, Side
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
-from skillpm.delta.rounding import Floats, to_float64
-from skillpm.delta.streams import Chunk
+from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
 
 LARGE = 1 << 27

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from skillpm.delta.auto.metric import Metric, Side
-from skillpm.delta.kinds import kind_of
+from skillpm.delta.tensors.module_kinds import kind_of
 
 VECTOR_WEIGHT = 16.0
 """One entry of a norm or a bias meets every token, and stands for a row of a matrix."""

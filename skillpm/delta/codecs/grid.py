@@ -36,8 +36,8 @@ from skillpm.delta.codecs.shared.parts import (
 )
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.scales import Logs
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

@@ -21,15 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import (
-    Bytes,
-    Words,
-    apply_difference,
-    chunk_spans,
-    difference,
-    from_planes,
-    planes_of,
-)
 from skillpm.delta.codecs.lossless_contexts import (
     WIDEST,
     Span,
@@ -40,10 +31,19 @@ from skillpm.delta.codecs.lossless_contexts import (
 from skillpm.delta.codecs.shared.base import read_planes, whole_numbers
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.sparse import GAP_BYTES, gap_planes, positions_from
-from skillpm.delta.frames import compress
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.ports import CHUNK
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.coding.zstd_frames import compress
+from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import (
+    Bytes,
+    Words,
+    apply_difference,
+    chunk_spans,
+    difference,
+    from_planes,
+    planes_of,
+)
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

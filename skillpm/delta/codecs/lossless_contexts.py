@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import Bytes, Words, unzigzag
-from skillpm.delta.entropy import CONTEXTS, decode_folded, encode_folded, folded_bits
-from skillpm.delta.varint import read_varint, varint
+from skillpm.delta.coding.integers import CONTEXTS, decode_folded, encode_folded, folded_bits
+from skillpm.delta.coding.varint import read_varint, varint
+from skillpm.delta.tensors.words import Bytes, Words, unzigzag
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

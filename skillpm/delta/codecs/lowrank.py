@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of, word_dtype
 from skillpm.delta.codecs.shared.base import (
     add_and_round,
     choice,
@@ -29,8 +28,9 @@ from skillpm.delta.codecs.shared.base import (
 from skillpm.delta.codecs.shared.exact_product import ExactProduct, Factor, width_for
 from skillpm.delta.codecs.shared.forms import AdapterFactors
 from skillpm.delta.codecs.shared.protocol import Codec
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats, to_float64
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.delta.tensors.words import Words, chunk_spans, from_planes, planes_of, word_dtype
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import BITS, TensorSpec
 

@@ -31,8 +31,8 @@ from skillpm.delta.codecs.shared.quantise import (
     quantise,
     unpack_bits,
 )
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

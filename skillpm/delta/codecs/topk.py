@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import Bytes, chunk_spans, from_planes, planes_of
 from skillpm.delta.codecs.shared.base import put_planes, read_planes, setting, whole_numbers
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.forms import SparseEntries
 from skillpm.delta.codecs.shared.protocol import Codec
 from skillpm.delta.codecs.shared.sparse import GAP_BYTES, gap_planes, positions_from
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats, from_float64, to_float64
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats, from_float64, to_float64
+from skillpm.delta.tensors.words import Bytes, chunk_spans, from_planes, planes_of
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from skillpm.delta.bits import Words, chunk_spans, from_planes, planes_of
 from skillpm.delta.codecs.shared.base import put_planes, read_planes
 from skillpm.delta.codecs.shared.protocol import Codec
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Words, chunk_spans, from_planes, planes_of
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

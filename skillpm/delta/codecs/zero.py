@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import Words
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
 from skillpm.delta.codecs.shared.forms import NoChange
 from skillpm.delta.codecs.shared.protocol import Codec
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Words
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

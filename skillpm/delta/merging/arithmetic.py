@@ -6,7 +6,7 @@ addition. The weights are its scaling terms λ.
 
 from collections.abc import Sequence
 
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 
 def add_up(base: Floats, weights: Sequence[float], deltas: Sequence[Floats]) -> Floats:

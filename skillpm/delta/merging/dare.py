@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.merging.vectors import Vectors
-from skillpm.delta.ports import CHUNK
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 _STEPS = 1 << 16

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 _LN2 = (float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33"))
 """ln 2 in two parts, the first with 21 zero bits at its end: k times it is exact."""

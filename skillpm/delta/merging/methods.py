@@ -7,7 +7,7 @@ import numpy as np
 
 from skillpm.delta.merging import dare, pcb, sce, ties
 from skillpm.delta.merging.vectors import Vectors
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 Method = Callable[[Vectors, Merging, str], Floats]

@@ -11,7 +11,7 @@ import numpy as np
 
 from skillpm.delta.merging.exponential import exp, tanh
 from skillpm.delta.merging.vectors import Vectors, normalised, ranked, share
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 _OUTLIERS = 1e-4

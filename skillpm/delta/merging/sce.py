@@ -13,7 +13,7 @@ import numpy as np
 
 from skillpm.delta.merging.ties import same_sign
 from skillpm.delta.merging.vectors import Mask, Vectors, exact_sum, largest, share
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 

@@ -8,7 +8,7 @@ that each tensor keeps its share. A weight scales its vector before the election
 import numpy as np
 
 from skillpm.delta.merging.vectors import Mask, Vector, Vectors, largest, share
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
 _BITS = 62

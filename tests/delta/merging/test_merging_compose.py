@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from delta_worlds import Model, cut, graftllm, numbers, read_all
 
-from skillpm.delta import bits
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs import lossless
-from skillpm.delta.compose import Applied, Composition
 from skillpm.delta.merging import dare
 from skillpm.delta.merging.methods import METHODS, merge
 from skillpm.delta.merging.vectors import Vector
-from skillpm.delta.packs import OpenPack
-from skillpm.delta.rounding import from_float64, to_float64
+from skillpm.delta.tensors import words as bits
+from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.errors import GraftError
 from skillpm.spec.merging import Merging
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from skillpm.delta.bits import Bytes, Words
-from skillpm.delta.payload import PayloadReader, PayloadWriter
-from skillpm.delta.rounding import Floats, from_float64, is_finite, to_float64
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
+from skillpm.delta.tensors.rounding import Floats, from_float64, is_finite, to_float64
+from skillpm.delta.tensors.words import Bytes, Words
 from skillpm.errors import GraftError, IntegrityError
 
 _PIECE = 1 << 15

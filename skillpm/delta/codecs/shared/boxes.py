@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 
 @dataclass(frozen=True, slots=True)

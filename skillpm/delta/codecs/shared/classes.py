@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.codecs.shared.boxes import boxes
-from skillpm.delta.entropy import CONTEXTS, encode_integers, integer_bits
+from skillpm.delta.coding.integers import CONTEXTS, encode_integers, integer_bits
 
 Codes = npt.NDArray[np.int32]
 Contexts = npt.NDArray[np.uint8]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.codecs.shared.classes import NONE, Classes, Codes, choose_classes, encode_classes
-from skillpm.delta.entropy import decode_integers, encode_integers
-from skillpm.delta.varint import read_varint, varint
+from skillpm.delta.coding.integers import decode_integers, encode_integers
+from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
 Narrow = npt.NDArray[np.signedinteger]

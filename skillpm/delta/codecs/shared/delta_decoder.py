@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 
-from skillpm.delta.bits import Words, chunk_spans
 from skillpm.delta.codecs.shared.base import add_and_round
 from skillpm.delta.codecs.shared.forms import LiveForm
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Words, chunk_spans
 from skillpm.spec.dtypes import TensorSpec
 
 

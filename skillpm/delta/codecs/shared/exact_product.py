@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import Words
-from skillpm.delta.rounding import Floats, to_float64
+from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.delta.tensors.words import Words
 from skillpm.errors import IntegrityError
 
 EXACT = 1 << 53

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skillpm.delta.codecs.shared.exact_product import Factor
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from skillpm.delta.codecs.shared.base import setting
 from skillpm.delta.codecs.shared.coded import Sections, decode_flat, encode_flat
 from skillpm.delta.codecs.shared.scales import FINE_LIMIT, Logs, from_logs
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 

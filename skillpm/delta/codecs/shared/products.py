@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from skillpm.delta.codecs.shared.boxes import Box, flat_of
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import IntegrityError
 
 EXACT = 1 << 53

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from skillpm.delta.bits import Words
 from skillpm.delta.codecs.shared.forms import LiveForm
-from skillpm.delta.payload import PayloadReader, PayloadWriter, Record
-from skillpm.delta.rounding import Floats
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter, Record
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.delta.tensors.words import Words
 from skillpm.spec.dtypes import TensorSpec
 
 

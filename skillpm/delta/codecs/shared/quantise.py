@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 Codes = npt.NDArray[np.uint8]
 

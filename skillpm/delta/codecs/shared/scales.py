@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.rounding import Floats
+from skillpm.delta.tensors.rounding import Floats
 
 Logs = npt.NDArray[np.int32]
 FINE_LIMIT = 12

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from skillpm.delta.bits import Bytes, from_planes, planes_of
-from skillpm.delta.ports import CHUNK
+from skillpm.delta.tensors.ports import CHUNK
+from skillpm.delta.tensors.words import Bytes, from_planes, planes_of
 from skillpm.errors import IntegrityError
 
 GAP_BYTES = 3

@@ -1,0 +1,1 @@
+"""Time and memory of commands, crash tests, and the resolver."""

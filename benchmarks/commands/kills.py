@@ -1,0 +1,60 @@
+"""Figure 4: 1,000 random kill points over all commands that write, a quarter of them in a race.
+
+`python -m benchmarks.commands.kills [--points N] [--seed N] [--only COMMAND]…`
+
+SIGKILL, each time in a fresh copy of the folders, half of the times at a random system call and
+half when a random timer runs out. In a quarter of the points another command runs in the same
+project and home meanwhile, and either of them is killed, or both. After each kill reading commands
+must show a complete generation and write nothing; the next command must leave nothing temporary;
+repeated, the killed one must come to what it comes to undisturbed. Who survives a race succeeds, or
+says who holds what it needs. The exit code is 0 where no state was broken, nothing lost or leaked.
+"""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from benchmarks.commands.kills_points import Row, attack
+from benchmarks.tools.table import Table, add_output, publish
+
+TESTS = Path(__file__).parents[2] / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "crash")]
+
+from crash_case import Killer  # noqa: E402 - the tests own the judges
+from crash_scenes import NAMES, make_scenes  # noqa: E402
+
+
+def main() -> int:
+    asked = _asked()
+    names = asked.only or NAMES
+    rows: dict[str, Row] = {}
+    killer = Killer()
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = make_scenes(killer, Path(folder))
+        for at, name in enumerate(names):
+            share = len(range(at, asked.points, len(names)))
+            rows[name] = attack(killer, scenes[name], range(at, at + share), asked.seed)
+            print(f"{name}: {rows[name]}", file=sys.stderr, flush=True)
+    killer.close()
+    total = Row(*map(sum, zip(*map(astuple, rows.values()), strict=True)))
+    head = ("command", *(one.name.replace("_", " ") for one in fields(Row)))
+    table = Table(f"{asked.points:,} kills, seed {asked.seed}", head)
+    for name, row in {**rows, "all": total}.items():
+        table.row(name, *astuple(row))
+    publish(table, asked.append)
+    return int(total.fails)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--points", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", action="append", choices=NAMES)
+    add_output(parser)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Figure 4: how fast commands that do no tensor work answer, beside a bare click program.
+
+`python -m benchmarks.commands.startup [--runs 20] [--imports]`. Fresh processes, taking turns; the
+medians of `--help` and `list` must be under 200 ms. `--imports` shows what `list` imports that
+costs most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.tensors.synthetic import make
+from benchmarks.tools.running import Ran, medians_side_by_side, run, skillpm
+from benchmarks.tools.table import Table, add_output, publish
+
+LIMIT = 0.2
+BARE = """
+import click
+@click.command()
+@click.option("--name", default="you", help="Who is greeted.")
+def hello(name):
+    "Greet."
+    click.echo(name)
+hello()
+"""
+_IMPORT = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|\s+(\S+)")
+
+
+def project_in(folder: Path) -> tuple[Path, Path]:
+    """A project with one skill installed, and its home."""
+    home, project = folder / "home", folder / "project"
+    project.mkdir()
+    make(folder, 0.02)
+    file = str(folder / "one.skillpack")
+    base, tuned = str(folder / "base"), str(folder / "tuned")
+    skillpm("pack", base, tuned, "--name", "acme/one", "--version", "1.0.0", "-o", file, home=home)
+    skillpm("init", "--base", base, cwd=project, home=home)
+    skillpm("publish", file, cwd=project, home=home)
+    skillpm("install", "acme/one", cwd=project, home=home)
+    return project, home
+
+
+def measure(project: Path, home: Path, runs: int) -> tuple[Table, bool]:
+    """All commands, taking turns with the bare program."""
+    bare = project.parent / "bare.py"
+    bare.write_text(BARE, encoding="utf-8")
+
+    def ours(*arguments: str) -> Ran:
+        return skillpm(*arguments, cwd=project, home=home)
+
+    peers = {
+        "bare click program --help": lambda: run(sys.executable, str(bare), "--help"),
+        "skillpm --help": lambda: ours("--help"),
+        "skillpm list": lambda: ours("list"),
+        "skillpm history": lambda: ours("history"),
+        "skillpm install (nothing to do)": lambda: ours("install"),
+    }
+    found = medians_side_by_side(runs, list(peers.values()))
+    table = Table(f"Startup, {runs} fresh processes", ("command", "median", "least", "to bare"))
+    for name, (median, least) in zip(peers, found, strict=True):
+        figures = (f"{median * 1e3:.0f} ms", f"{least * 1e3:.0f} ms", f"{median / found[0][0]:.2f}")
+        table.row(name, *figures)
+    return table, found[1][0] < LIMIT and found[2][0] < LIMIT
+
+
+def import_costs(project: Path, home: Path, command: str) -> list[tuple[int, int, str]]:
+    """Every module that a command imports: microseconds with all below, by itself, its name."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "skillpm", command],
+        cwd=project, env={"SKILLPM_HOME": str(home), "PYTHONPATH": str(Path.cwd())},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return [(int(m[2]), int(m[1]), m[3]) for m in _IMPORT.finditer(done.stderr)]
+
+
+def imports(project: Path, home: Path, *, shown: int = 15) -> Table:
+    """The modules that `list` imports, those first that cost most by themselves and below."""
+    rows = import_costs(project, home, "list")
+    title = f"What `skillpm list` imports: {len(rows)} modules"
+    table = Table(title, ("module", "ms with all below", "ms by itself"))
+    for below, itself, name in sorted(rows, reverse=True)[:shown]:
+        table.row(name, f"{below / 1e3:.1f}", f"{itself / 1e3:.1f}")
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--imports", action="store_true", help="what `list` imports")
+    add_output(parser)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
+        project, home = project_in(Path(name))
+        table, held = measure(project, home, asked.runs)
+        publish(table, asked.append)
+        if asked.imports:
+            publish(imports(project, home), asked.append)
+    sys.exit(0 if held else "a command takes 200 ms or more")
+
+
+if __name__ == "__main__":
+    main()

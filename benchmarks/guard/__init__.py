@@ -1,0 +1,1 @@
+"""Whether the guard stops harmful changes and names the right skill."""

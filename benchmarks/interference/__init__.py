@@ -1,0 +1,1 @@
+"""The forecast of interference beside what merging really costs."""

@@ -1,0 +1,1 @@
+"""The live model beside PEFT: switching, mixed batches, memory."""

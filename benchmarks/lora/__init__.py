@@ -1,0 +1,1 @@
+"""LoRA adapters: exact packs and PEFT merges compared."""

@@ -1,0 +1,146 @@
+"""Figure 6: graft of a LoRA pack into a 1 GB model, beside PEFT's and mergekit's merge.
+
+`python -m benchmarks.lora [--gb 1] [--rank 64] [--runs 3] [--mergekit PATH]`, where PATH is the
+`mergekit-yaml` of an environment of its own. Each is a process that ends with a model directory on
+disk; they take turns. Ours verifies every byte of base and pack on the way and syncs what it
+writes, which the others do not. Takes a few minutes and six times the model's size on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.tools.running import Ran, run, skillpm
+from benchmarks.tools.table import Table, add_output, megabytes, publish
+
+FASTER, SMALLER = 3.0, 5.0
+_PEFT = """
+import sys
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+base, adapter, out = sys.argv[1:]
+model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+model = PeftModel.from_pretrained(model, adapter)
+model.merge_and_unload().save_pretrained(out)
+"""
+_MERGEKIT = "models:\n  - model: {base}+{adapter}\nmerge_method: passthrough\ndtype: bfloat16\n"
+
+
+@dataclass
+class Race:
+    """The same merge by all, again and again."""
+
+    folder: Path
+    adapter: Path
+    mergekit: str | None
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    processor: dict[str, list[float]] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def base(self) -> Path:
+        """The model that everyone starts from."""
+        return self.folder / "base"
+
+    def note(self, who: str, ran: Ran) -> None:
+        """Keep the time and the largest peak."""
+        self.seconds.setdefault(who, []).append(ran.seconds)
+        self.processor.setdefault(who, []).append(ran.processor)
+        self.peaks[who] = max(self.peaks.get(who, 0), ran.peak)
+
+    def fresh(self, name: str) -> Path:
+        """A place where nothing is."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        return self.folder / name
+
+
+def prepare(race: Race) -> None:
+    """Pack the adapter and install it: the pack is made once, and grafted as often as one likes."""
+    home, project = race.fresh("home"), race.fresh("project")
+    project.mkdir()
+    file = str(race.fresh("lora.skillpack"))
+    (race.folder / "lora.skillpack").unlink(missing_ok=True)
+    name = ("--name", "acme/lora", "--version", "1.0.0", "-o", file)
+    packed = skillpm("pack", str(race.base), str(race.adapter), *name, home=home)
+    race.note("skillpm pack", packed)
+    document = packed.document
+    size = (race.adapter / "adapter_model.safetensors").stat().st_size
+    print(
+        f"{race.adapter.name}: adapter {megabytes(size)}, pack {megabytes(document['file_bytes'])}"
+    )
+    skillpm("init", "--base", str(race.base), cwd=project, home=home)
+    skillpm("install", file, cwd=project, home=home)
+
+
+def once(race: Race) -> None:
+    """One turn of everybody."""
+    home, project = race.folder / "home", race.folder / "project"
+    race.fresh("project/graft")
+    race.note("skillpm graft", skillpm("graft", cwd=project, home=home))
+    out = race.fresh("peft")
+    command = (sys.executable, "-W", "ignore", "-c", _PEFT)
+    race.note("PEFT merge and save", run(*command, str(race.base), str(race.adapter), str(out)))
+    shutil.rmtree(out)
+    if race.mergekit:
+        plan = race.folder / "plan.yaml"
+        plan.write_text(_MERGEKIT.format(base=race.base, adapter=race.adapter), encoding="utf-8")
+        out, cache = race.fresh("mergekit"), race.fresh("cache")
+        options = ("--no-copy-tokenizer", "--lora-merge-cache", str(cache))
+        race.note("mergekit", run(race.mergekit, str(plan), str(out), *options))
+        shutil.rmtree(out)
+
+
+def report(race: Race, title: str) -> tuple[Table, bool]:
+    """The table, and whether the goals hold against every peer."""
+    columns = ("command", "seconds", "to graft", "processor s", "peak memory", "to graft")
+    table = Table(title, columns)
+    ours = statistics.median(race.seconds["skillpm graft"])
+    memory = race.peaks["skillpm graft"]
+    held = True
+    for who, times in race.seconds.items():
+        seconds, peak = statistics.median(times), race.peaks[who]
+        ratios = (seconds / ours, peak / memory)
+        if not who.startswith("skillpm"):
+            held = held and ratios[0] >= FASTER and ratios[1] >= SMALLER
+        work = statistics.median(race.processor[who])
+        cells = (f"{seconds:.2f}", f"{ratios[0]:.1f}", f"{work:.1f}")
+        table.row(who, *cells, megabytes(peak), f"{ratios[1]:.1f}")
+    return table, held
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gb", type=float, default=1.0)
+    parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--mergekit", help="the `mergekit-yaml` to run")
+    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
+    add_output(parser)
+    asked = parser.parse_args()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    held = True
+    with tempfile.TemporaryDirectory(dir=asked.dir, prefix="skillpm-bench-") as name:
+        make = ("-m", "benchmarks.lora.data", name, "--gb", str(asked.gb))
+        run(sys.executable, *make, "--rank", str(asked.rank))
+        for dtype in ("F32", "BF16"):
+            race = Race(Path(name), Path(name) / f"lora-{dtype}", asked.mergekit)
+            prepare(race)
+            for _ in range(asked.runs):
+                once(race)
+            title = f"Rank {asked.rank} in {dtype}, all linear layers, {asked.gb:g} GB of bf16"
+            table, fine = report(race, title)
+            publish(table, asked.append)
+            held = held and fine
+    sys.exit(0 if held else f"not {FASTER:g} times as fast in a {SMALLER:g}th of the memory")
+
+
+if __name__ == "__main__":
+    main()

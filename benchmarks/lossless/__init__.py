@@ -1,0 +1,1 @@
+"""Size and speed of lossless packs beside general compressors and ZipNN."""

@@ -1,0 +1,1 @@
+"""Accuracy and cost of the router, and attacks on it."""

@@ -1,0 +1,172 @@
+"""Issue 16, figure 5: ten skills and one hostile pack among them, on the real encoder.
+
+`python -m benchmarks.routing.attacks [--seen] [--seeds N] [--only TEXT] [--skills N]`. The texts
+are those of `benchmarks.routing.main`. Each attack of `benchmarks.routing.hostile` makes the
+signature of one more pack, whose name sorts first; it is written and read as a pack's is. What
+counts is the share of the ten skills' queries that go where they should, with the pack and without
+it. Precedence is as `install` records it: who was there first.
+
+Settings were chosen with `--seen`. Features are kept in .cache/router, and each result in
+.cache/router_attacks, under the digest of the router's source: a run that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import statistics
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import skillpm.routing
+from benchmarks.routing.hostile import ATTACKS, Scene, unit
+from benchmarks.routing.main import BASE, EXAMPLES, Draw, Texts, draw, signatures
+from benchmarks.tools.table import Table, add_output, publish
+from skillpm.errors import IntegrityError
+from skillpm.routing.router import Router
+from skillpm.routing.signature import Signature, parse_signature
+from skillpm.spec.names import SkillName
+
+if TYPE_CHECKING:
+    from skillpm.routing.signature import Array
+
+CACHE = Path(__file__).parents[1] / ".cache" / "router_attacks"
+HOSTILE = SkillName.parse("aaa/hostile")
+SCALED = 1.9
+KEYS = ("right", "taken", "general")
+
+
+def scene_of(seen: Texts, drawn: Draw, size: int) -> Scene:
+    """What an attacker sees of a set; his own subject is the next that is drawn."""
+    subjects = [*drawn.skills, *drawn.foreign]
+    parts = [seen.subjects[name][drawn.order[name][:EXAMPLES]] for name in subjects[: size + 1]]
+    return Scene(parts[:-1], seen.background, parts[-1], np.random.default_rng(size))
+
+
+def ask(seen: Texts, drawn: Draw, router: Router, size: int) -> dict[str, float]:
+    """Shares of the skills' queries that are right, or taken by the pack; of general text kept."""
+    right, taken = [], []
+    for name in drawn.skills[:size]:
+        queries = seen.subjects[name][drawn.order[name][EXAMPLES:]]
+        found = [one.skill for one in router.decide(queries)]
+        right += [skill is not None and skill.name == name for skill in found]
+        taken += [skill == HOSTILE for skill in found]
+    general = [one.skill is None for one in router.decide(seen.general)]
+    return dict(zip(KEYS, map(float, map(np.mean, (right, taken, general))), strict=True))
+
+
+def attacked(seen: Texts, drawn: Draw, size: int, attack: str | None) -> dict[str, float]:
+    """One set, with the pack of an attack or without any; `near` counts its near-equal skills."""
+    known = signatures(seen, drawn, size, background=True)
+    first = tuple(known)
+    if attack is not None:
+        made, background = ATTACKS[attack](scene_of(seen, drawn, size))
+        known[HOSTILE] = _read(made, background)
+    started = time.perf_counter()
+    router = Router.of(known, seen.background.shape[1], first)
+    built = time.perf_counter() - started
+    near = sum(HOSTILE in pair.skills for pair in router.near)
+    return {**ask(seen, drawn, router, size), "near": near, "build s": built}
+
+
+def _read(examples: Array, background: Array) -> Signature:
+    data = Signature(BASE, examples, background, "file").dumps()
+    return parse_signature(data, BASE, str(HOSTILE))
+
+
+def kept(seen: Texts, drawn: Draw, size: int, attack: str | None) -> dict[str, float]:
+    """As `attacked`, from the last run where the router is the same."""
+    subject = seen.subjects[drawn.skills[0]].tobytes()
+    asked = json.dumps([_source(), drawn.skills, drawn.foreign, size, attack]).encode()
+    path = CACHE / f"{hashlib.sha256(asked + subject).hexdigest()[:16]}.json"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        found = attacked(seen, drawn, size, attack)
+        path.write_text(json.dumps(found))
+        print(attack, found, file=sys.stderr, flush=True)
+    read: dict[str, float] = json.loads(path.read_text())
+    return read
+
+
+@cache
+def _source() -> str:
+    """The digest of the router and of the attacks."""
+    files = sorted(Path(skillpm.routing.__path__[0]).glob("*.py"))
+    files.append(Path(__file__).with_name("hostile.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def refused(seen: Texts, drawn: Draw, size: int) -> dict[str, str]:
+    """What the reader says of signatures that no honest pack has."""
+    scene = scene_of(seen, drawn, size)
+    ones = np.ones_like(scene.general)
+    forged = {
+        f"everybody's examples times {SCALED} as background": (
+            scene.own, SCALED * unit(scene.all_examples)
+        ),
+        "examples times 1.1": (1.1 * unit(scene.own), scene.general),
+        "examples of length 0": (0 * scene.own, scene.general),
+        "denormal examples": (1e-7 * scene.own, scene.general),
+        "NaN in the background": (scene.own, np.nan * ones),
+        "infinity in the background": (scene.own, np.inf * ones),
+        "another width": (scene.own[:, :-1], scene.general),
+    }  # fmt: skip
+    return {name: _refusal(*parts) for name, parts in forged.items()}
+
+
+def _refusal(examples: Array, background: Array) -> str:
+    try:
+        _read(examples, background)
+    except IntegrityError as problem:
+        return problem.message
+    return "read"
+
+
+def table_of(seen: Texts, seeds: int, size: int, only: str) -> Table:
+    """All attacks; figures are points of the set without the pack, the worst draw beside."""
+    draws = [draw(seen.subjects, seed) for seed in range(seeds)]
+    before = [kept(seen, one, size, None) for one in draws]
+    rows = ("attack", "right", "worst draw", "taken", "general kept", "near-equal")
+    table = Table(f"A hostile pack beside {size} skills, {seeds} draws", rows)
+    whole = [statistics.mean(100 * one[key] for one in before) for key in ("right", "general")]
+    table.row("no such pack", f"{whole[0]:.1f}%", "", "", f"{whole[1]:.1f}%", "")
+    for attack in (name for name in ATTACKS if only in name):
+        after = [kept(seen, one, size, attack) for one in draws]
+        lost, general = (
+            [100 * (b[key] - a[key]) for a, b in zip(before, after, strict=True)]
+            for key in ("right", "general")
+        )
+        table.row(
+            attack, f"{statistics.mean(lost):+.1f}", f"{min(lost):+.1f}",
+            f"{100 * statistics.mean(one['taken'] for one in after):.1f}%",
+            f"{statistics.mean(general):+.1f}",
+            f"{statistics.mean(one['near'] for one in after):.1f}",
+        )  # fmt: skip
+    return table
+
+
+def main() -> None:
+    from benchmarks.routing.main import features_of
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seen", action="store_true", help="the texts that settings came from")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="draws (3)")
+    parser.add_argument("--skills", type=int, default=10, metavar="N", help="honest skills (10)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="attacks whose name holds TEXT")
+    add_output(parser)
+    asked = parser.parse_args()
+    seen = features_of(seen=asked.seen)
+    table = table_of(seen, asked.seeds, asked.skills, asked.only)
+    publish(table, asked.append)
+    for name, said in refused(seen, draw(seen.subjects, 0), asked.skills).items():
+        print(f"{name}: {said}")
+
+
+if __name__ == "__main__":
+    main()

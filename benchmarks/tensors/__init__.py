@@ -1,0 +1,1 @@
+"""Speed and memory of tensor work at a given checkpoint size."""

@@ -1,0 +1,150 @@
+"""Figure 5: how long one tensor takes to pack by each scheme, and from it an 8B model.
+
+`python -m benchmarks.tensors [--schemes auto …] [--width 4096 --inner 14336]`. A delta whose
+singular values fall as i^-0.8 is laid on a bf16 Gaussian base. Each scheme packs it on one thread,
+as `pack` does, which works on two tensors at once. Seconds are the processor's, so that other
+work on the machine counts less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmarks.tensors.timed import Tensor, packed, synthetic
+from benchmarks.tools.table import Table, add_output, publish
+from skillpm.delta.auto.factored import decompose
+from skillpm.delta.auto.striped import delta_of
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+TRIALS = 2
+"""Encodings until a budget is met."""
+STEPS = ("read", "decompose", "survey", "code", "entropy", "check")
+BLOCKS = 32
+EMBEDDING = 128256
+SCHEMES = ("lossless", "graftllm", "auto", "auto, calibrated")
+
+
+def whole(seconds: Counter[str], *, auto: bool) -> float:
+    """Seconds of one tensor within a model that is too large to hold its decompositions.
+
+    `auto` reads and decomposes a tensor for its spectrum, for the survey, and for every trial.
+    """
+    passes = 2 + TRIALS if auto else 1
+    trials = TRIALS if auto else 1
+    again = seconds["read"] + seconds["decompose"]
+    trial = seconds["code"] + seconds["entropy"]
+    return passes * again + seconds["survey"] + trials * trial + seconds["check"]
+
+
+def compare_svd(tensor: Tensor, append: str | None) -> None:
+    """The exact SVD against the Gram matrix's eigenvectors, on one thread."""
+    rows, width = tensor.spec.shape
+    delta = delta_of(tensor.spec, tensor.chunks())
+    assert delta is not None
+    matrix = torch.from_numpy(delta.reshape(rows, width)).float()
+    torch.set_num_threads(1)
+    ranks = [rank for rank in (64, 256, 1024, 2048) if rank < min(rows, width)]
+    heads = ("seconds", *(f"rel. error at rank {rank}" for rank in ranks))
+    table = Table(f"Decomposing {rows} × {width} on one thread", ("by", *heads))
+    for name in ("torch.linalg.svd", "Gram matrix, eigh"):
+        started = time.thread_time()
+        if name == "torch.linalg.svd":
+            left, sigma, right = torch.linalg.svd(matrix, full_matrices=False)
+            right = right.T
+        else:
+            left, sigma, right = decompose(matrix)
+        seconds = time.thread_time() - started
+        errors = [_left_over(matrix, left[:, :k] * sigma[:k], right[:, :k]) for k in ranks]
+        table.row(name, f"{seconds:.1f}", *(f"{error:.7f}" for error in errors))
+    publish(table, append)
+
+
+def _left_over(matrix: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> float:
+    error = (matrix - left @ right.T).double().norm() / matrix.double().norm()
+    return float(error)
+
+
+def flops() -> float:
+    """Float32 operations a second of one thread's matrix product."""
+    torch.set_num_threads(1)
+    one = torch.randn(4096, 4096)
+
+    def once() -> float:
+        started = time.thread_time()
+        _ = one @ one
+        return time.thread_time() - started
+
+    return 2 * 4096**3 / min(once() for _ in range(4))
+
+
+def time_schemes(asked: argparse.Namespace) -> None:
+    """The table of both tensors by scheme, and the estimate that follows from it."""
+    shapes = {
+        "attention": ("model.layers.0.self_attn.q_proj.weight", asked.width),
+        "mlp": ("model.layers.0.mlp.down_proj.weight", asked.inner),
+        "embedding": ("model.embed_tokens.weight", asked.inner),
+    }
+    heads = ("scheme", "became", "% of delta", *STEPS, "in all")
+    table = Table("Seconds of a tensor by scheme", ("tensor", *heads))
+    spent: dict[str, dict[str, float]] = {}
+    for kind, (name, inner) in shapes.items():
+        tensor = synthetic(name, asked.width, inner)
+        for scheme in asked.schemes:
+            # An embedding is a matrix like any other, but to the scheme that prunes it.
+            if kind == "embedding" and scheme != "graftllm":
+                continue
+            found = packed(tensor, scheme)
+            seconds = [found.seconds[step] for step in STEPS]
+            total = whole(found.seconds, auto=scheme.startswith("auto"))
+            spent.setdefault(scheme, {})[kind] = total
+            share = f"{found.size / tensor.spec.nbytes:.2%}"
+            cells = [f"{one:.1f}" if one else "-" for one in [*seconds, total]]
+            table.row(f"{asked.width} × {inner}", scheme, found.codec, share, *cells)
+            print(" · ".join(table.rows[-1]), file=sys.stderr, flush=True)
+    publish(table, asked.append)
+    publish(_estimated(spent, asked), asked.append)
+
+
+def _estimated(spent: dict[str, dict[str, float]], asked: argparse.Namespace) -> Table:
+    """An 8B Llama: 4 + 3 matrices in each of 32 blocks, embedding and head scaled by entries."""
+    table = Table(
+        "An 8B Llama on two cores, by scheme",
+        ("scheme", "attention s", "MLP s", "embedding and head s", "in all s"),
+    )
+    for scheme, found in spent.items():
+        blocks = BLOCKS * 4 * found["attention"], BLOCKS * 3 * found["mlp"]
+        ends = 2 * EMBEDDING / asked.inner * found.get("embedding", found["mlp"])
+        parts = [one / 2 for one in (*blocks, ends)]
+        table.row(scheme, *(f"{one:,.0f}" for one in [*parts, sum(parts)]))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", type=int, default=4096)
+    parser.add_argument("--inner", type=int, default=14336)
+    parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=SCHEMES)
+    add_output(parser)
+    asked = parser.parse_args()
+    if "OPENBLAS_NUM_THREADS" not in os.environ:  # as the command line sets it, before numpy starts
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        os.execv(  # noqa: S606 - itself again
+            sys.executable, [sys.executable, "-m", "benchmarks.tensors.main", *sys.argv[1:]]
+        )
+    print(f"one thread multiplies matrices at {flops() / 1e9:.0f} GFlop/s\n")
+    compare_svd(
+        synthetic("model.layers.0.self_attn.q_proj.weight", *(2 * [asked.width])), asked.append
+    )
+    time_schemes(asked)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""One synthetic tensor, packed by each scheme, with the processor's seconds of every step."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from skillpm.delta.auto.candidates import Candidates, Point, write
+from skillpm.delta.auto.deadzone import dead_zone
+from skillpm.delta.auto.plan import MARGIN
+from skillpm.delta.auto.scheme import PER_OCTAVE, rung_for, survey
+from skillpm.delta.auto.striped import delta_of
+from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
+from skillpm.delta.codecs.table import CODECS
+from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
+from skillpm.delta.encode import torch_svd as factor
+from skillpm.delta.encode.schemes import GraftLLM, Lossless
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.words import chunk_spans
+from skillpm.spec.dtypes import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skillpm.delta.auto.metric import Weighting
+    from skillpm.delta.codecs.svd import SingularFactors
+    from skillpm.delta.coding.payload import Record
+    from skillpm.delta.tensors.rounding import Floats
+    from skillpm.delta.tensors.streams import Chunk
+
+DECAY = 0.8
+MOVED = 0.02
+"""The size of the delta, as a share of the base's."""
+BUDGET = 0.03
+WIDEST = 8192
+"""Calibration keeps a diagonal of wider sides."""
+RUNGS = 2 * MARGIN + 1
+_EVERY = 16
+
+
+class Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Count what runs inside to a step."""
+        started = time.thread_time()
+        yield
+        self.seconds[name] += time.thread_time() - started
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the base and of the tuned model, as bf16 words."""
+
+    spec: TensorSpec
+    base: np.ndarray[tuple[int], np.dtype[np.uint16]]
+    tuned: np.ndarray[tuple[int], np.dtype[np.uint16]]
+
+    @property
+    def pair(self) -> Pair:
+        """As `pack` has it."""
+        return Pair(self.spec.name, self.spec, self.spec)
+
+    def chunks(self) -> list[Chunk]:
+        """Base and tuned, chunk by chunk."""
+        return [(self.base[a:b], self.tuned[a:b]) for a, b in chunk_spans(self.spec)]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Bytes of the payload, seconds by step, and what it became."""
+
+    size: int
+    seconds: Counter[str]
+    codec: str
+
+
+def synthetic(name: str, rows: int, width: int, seed: int = 0) -> Tensor:
+    """A tensor [rows, width] whose delta has singular values ~ i^-DECAY."""
+    torch.manual_seed(seed)
+    rank = min(rows, width)
+    left, right = (torch.linalg.qr(torch.randn(side, rank))[0] for side in (rows, width))
+    sigma = torch.arange(1, rank + 1).float() ** -DECAY
+    delta = (left * sigma) @ right.T
+    base = (0.02 * torch.randn(rows, width)).bfloat16()
+    delta *= MOVED * base.float().norm() / delta.norm()
+    tuned = (base.float() + delta).bfloat16()
+    words = [each.view(torch.uint16).numpy().reshape(-1) for each in (base, tuned)]
+    return Tensor(TensorSpec(name, "BF16", (rows, width)), words[0], words[1])
+
+
+def weighting(tensor: Tensor) -> Calibrated:
+    """Random positive definite factors, diagonal on sides wider than `WIDEST`."""
+    torch.manual_seed(1)
+    rows, columns = (_factor(side) for side in tensor.spec.shape)
+    return Calibrated(lambda _: Kronecker(rows, columns), {})
+
+
+def _factor(side: int) -> torch.Tensor:
+    if side > WIDEST:
+        return torch.rand(side) + 0.1
+    spread = torch.randn(side, side) * torch.arange(1, side + 1).float() ** -0.5
+    return spread @ spread.T / side
+
+
+def pack_plain(tensor: Tensor, scheme: str) -> Packed:
+    """One tensor by `lossless` or `graftllm`."""
+    clock = Clock()
+    writer = PayloadWriter(io.BytesIO())
+
+    def timed(delta: Floats) -> SingularFactors:
+        with clock.step("decompose"):
+            return factor.decompose(delta)
+
+    chosen = Lossless() if scheme == "lossless" else GraftLLM(timed)
+    with clock.step("code"):
+        record = chosen.encode(tensor.pair, tensor.chunks(), writer)
+    clock.seconds["code"] -= clock.seconds["decompose"]
+    return _closed(tensor, record, writer, clock)
+
+
+def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
+    """One tensor by `auto`; the survey is of the middle rung, and counted for all."""
+    torch.set_num_threads(1)
+    clock = Clock()
+    with clock.step("read"):
+        delta = delta_of(tensor.spec, tensor.chunks())
+    assert delta is not None
+    with clock.step("decompose"):
+        matrix = torch.from_numpy(delta.reshape(tensor.spec.shape))
+        metric = weights.metric(tensor.spec.name, tuple(matrix.shape))
+        candidates = Candidates(tensor.spec, delta, metric)
+    budget = BUDGET * tensor.spec.nbytes
+    rung = _rung(candidates, budget)
+    with clock.step("survey"):
+        points = survey(candidates, rung)
+    clock.seconds["survey"] *= RUNGS
+    with clock.step("survey"):
+        list(candidates.fixed())
+    choice = _best(points, rung).choice
+    with clock.step("code"):
+        coded = candidates.code(choice)
+    writer = PayloadWriter(io.BytesIO())
+    with clock.step("entropy"):
+        record = write(tensor.spec, coded, writer)
+    return _closed(tensor, record, writer, clock)
+
+
+def _rung(candidates: Candidates, budget: float) -> int:
+    """The rung at which singular factors, taken as Gaussian, come nearest to a budget."""
+    whitened = candidates.whitened
+    assert whitened is not None
+    sigma, shape = whitened.sigma[::_EVERY].tolist(), candidates.delta.shape
+
+    def size(step: float) -> float:
+        bits = (side * _bits(one / step / side**0.5) for one in sigma for side in shape)
+        return sum(bits) * _EVERY / 8
+
+    return rung_for(size, budget) - 1  # from above
+
+
+@cache
+def _bits(spread: float) -> float:
+    """The entropy of a code whose values spread so much, from a sample."""
+    sample = torch.randn(4096, generator=torch.Generator().manual_seed(0)) * spread
+    counts = dead_zone(sample).unique(return_counts=True)[1] / 4096
+    return float(-(counts * counts.log2()).sum())
+
+
+def _best(points: list[Point], rung: int) -> Point:
+    """The point at about the allocator's price: of Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 a byte."""
+    step = 2.0 ** (rung / PER_OCTAVE)
+    return min(points, key=lambda point: point.distortion + 0.92 * step**2 * point.size)
+
+
+def _closed(tensor: Tensor, record: Record, writer: PayloadWriter, clock: Clock) -> Packed:
+    """Write the layer, and decode it as the check of `pack` does."""
+    out = io.BytesIO()
+    with clock.step("entropy"):
+        writer.write_to(out)
+    data = out.getvalue()
+    with clock.step("check"):
+        reader = PayloadReader(Held(data), "layer")
+        chunks = tensor.chunks()
+        codec = CODECS[record.codec]
+        decoder = codec.open(tensor.spec, reader, record.settings)
+        for number, (reference, _) in enumerate(chunks):
+            if codec.lossy:  # the sum is not timed
+                decoder.delta_of(number, reference)
+            else:
+                decoder.decode_chunk(number, reference)
+    return Packed(len(data), clock.seconds, record.codec)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A layer in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.data)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """A range of it."""
+        return self.data[start:stop]
+
+
+def packed(tensor: Tensor, scheme: str) -> Packed:
+    """One tensor by a scheme, on one thread."""
+    torch.set_num_threads(1)
+    if scheme == "auto":
+        return pack_auto(tensor, Unweighted())
+    if scheme == "auto, calibrated":
+        return pack_auto(tensor, weighting(tensor))
+    return pack_plain(tensor, scheme)

@@ -1,0 +1,1 @@
+"""What benchmarks share: tables, running commands, checkpoints."""

@@ -1,0 +1,70 @@
+"""Advisories in and out of SQL."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import insert, inspect, select, update
+
+from skillpm.errors import SpecError
+from skillpm.spec.advisory import Advisory, parse_advisories
+from skillpm_registry.catalog.rows import text_of
+from skillpm_registry.db.engine import Database
+from skillpm_registry.errors import RegistryCorruptError
+from skillpm_registry.tables import advisory as table
+
+TEXT_LIMIT = 256_000_000
+"""The characters of all advisories that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advisories:
+    """The advisories of one registry."""
+
+    database: Database
+
+    def all(self) -> list[Advisory]:
+        """Every advisory by its identifier, withdrawn ones too. One query, a row each."""
+        query = select(table.c.document).order_by(table.c.id)
+        with self.database.reading() as connection:
+            # A registry that may only be read stays at the schema that it has.
+            if not inspect(connection).has_table(table.name):
+                return []
+            return [self._read(document) for document in self._limited(connection.scalars(query))]
+
+    def find(self, identifier: str) -> Advisory | None:
+        """One advisory, if it is here. A row or none."""
+        query = select(table.c.document).where(table.c.id == identifier)
+        with self.database.reading() as connection:
+            document = connection.scalar(query)
+        return None if document is None else self._read(document)
+
+    def put(self, advisory: Advisory, *, now: datetime) -> None:
+        """Enter an advisory, or put its newer form in its place."""
+        at, document = now.astimezone(UTC), advisory.canonical().decode()
+        known = select(table.c.id).where(table.c.id == advisory.id)
+        values = {"document": document, "changed_at": at}
+        with self.database.writing() as connection:
+            if connection.scalar(known) is None:
+                values |= {"id": advisory.id, "published_at": at}
+                connection.execute(insert(table).values(values))
+            else:
+                connection.execute(update(table).where(table.c.id == advisory.id).values(values))
+
+    def _limited(self, documents: Iterable[object]) -> Iterator[object]:
+        characters = 0
+        for document in documents:
+            characters += len(document) if isinstance(document, str) else 0
+            if characters > TEXT_LIMIT:
+                raise RegistryCorruptError(
+                    self.database.folder, f"its advisories have more than {TEXT_LIMIT} characters"
+                )
+            yield document
+
+    def _read(self, document: object) -> Advisory:
+        try:
+            document_bytes = text_of(document).encode()
+            (found,) = parse_advisories(document_bytes, "an advisory of the catalogue")
+        except (SpecError, ValueError) as problem:
+            raise RegistryCorruptError(self.database.folder, str(problem)) from problem
+        return found

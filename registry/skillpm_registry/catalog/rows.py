@@ -1,0 +1,136 @@
+"""Releases as rows: what is stored of a pack, and what an index says of it again."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from unicodedata import normalize
+
+from sqlalchemy import Select, Text, select, type_coerce
+
+from skillpm.errors import SpecError
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.names import SkillName
+from skillpm.spec.oci import PackImage
+from skillpm.spec.release import Release
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
+from skillpm_registry.tables import release, skill
+
+_COLUMNS = (
+    skill.c.namespace, skill.c.name, release.c.version, release.c.digest, release.c.size,
+    release.c.base_root, type_coerce(release.c.requires, Text).label("requires"),
+    type_coerce(release.c.conflicts, Text).label("conflicts"), release.c.yanked,
+    release.c.yank_reason, release.c.summary, release.c.license, release.c.created,
+    release.c.scheme, release.c.payload_bytes,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What is published: a pack's digest, its two documents, and the size of every blob."""
+
+    digest: Digest
+    image: PackImage
+    manifest: Manifest
+    sizes: Mapping[Digest, int]
+
+
+def listed() -> Select[Any]:
+    """All releases: a row a release, with what `release_of` needs."""
+    return select(*_COLUMNS).select_from(release.join(skill))
+
+
+class Words:
+    """Reads the words that rows are made of, each text once: most of them stand in many rows."""
+
+    def __init__(self) -> None:
+        self.skill = cache(SkillName.parse)
+        self.version = cache(Version.parse)
+        self.base = cache(Digest)
+        self.requirement = cache(Requirement.parse)
+        self.requirements = cache(self._requirements)
+
+    def _requirements(self, text: str) -> tuple[Requirement, ...]:
+        listed_ = json.parse(text.encode(), "a release's requirements")
+        if not isinstance(listed_, list):
+            raise SpecError("a release's requirements are no list")
+        return tuple(self.requirement(text_of(each)) for each in listed_)
+
+
+def text_of(value: object) -> str:
+    """A column's text; SQLite stores anything in any column. Raises `SpecError`."""
+    if not isinstance(value, str):
+        raise SpecError(f"expected text, found {type(value).__name__}")
+    return value
+
+
+def count_of(value: object) -> int:
+    """A column's count; raises `SpecError` for anything else."""
+    if type(value) is not int or value < 0:
+        raise SpecError(f"expected a count, found {type(value).__name__}")
+    return value
+
+
+def skill_of(row: Any, words: Words) -> SkillName:
+    """The skill that a row is about."""
+    return words.skill(f"{text_of(row.namespace)}/{text_of(row.name)}")
+
+
+def release_of(row: Sequence[Any], words: Words) -> Release:
+    """A row of `listed` as the vocabulary has it; raises `SpecError` where it holds no such.
+
+    Costs some 10 µs: a resolution reads thousands of rows.
+    """
+    (namespace, name, version, digest, size, base, requires, conflicts, yanked, yank_reason,
+     summary, license_, created, scheme, payload_bytes) = row  # fmt: skip
+    for text in (namespace, name, version, digest, base, requires, conflicts, yank_reason, summary,
+                 created, scheme):  # fmt: skip
+        if type(text) is not str:
+            text_of(text)
+    return Release(
+        skill=words.skill(f"{namespace}/{name}"),
+        version=words.version(version),
+        digest=Digest(digest),
+        size=count_of(size),
+        base=words.base(base),
+        requires=words.requirements(requires),
+        conflicts=words.requirements(conflicts),
+        yanked=bool(yanked),
+        yank_reason=yank_reason,
+        summary=summary,
+        license=None if license_ is None else text_of(license_),
+        created=created,
+        scheme=scheme,
+        payload_bytes=count_of(payload_bytes),
+    )
+
+
+def values_of(pack: Pack) -> dict[str, Any]:
+    """The columns of `release` that a pack decides."""
+    manifest = pack.manifest
+    capabilities = [capability.name for capability in manifest.capabilities]
+    return {
+        "version": str(manifest.version),
+        "digest": str(pack.digest),
+        "size": sum(pack.sizes.values()),
+        "base_root": str(manifest.base.root),
+        "base_name": manifest.base.name,
+        "architecture": manifest.base.architecture,
+        "requires": [str(requirement) for requirement in manifest.requires],
+        "conflicts": [str(requirement) for requirement in manifest.conflicts],
+        "capabilities": capabilities,
+        "summary": manifest.summary,
+        "search_text": folded("\n".join([str(manifest.skill), manifest.summary, *capabilities])),
+        "license": manifest.license,
+        "scheme": manifest.compression.scheme,
+        "payload_bytes": manifest.compression.payload_bytes,
+        "created": manifest.created,
+    }
+
+
+def folded(text: str) -> str:
+    """`text` without the differences that search ignores."""
+    return normalize("NFKC", normalize("NFKC", text).casefold())

@@ -1,0 +1,38 @@
+"""The migrations, which alone make and change the schema."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from skillpm_registry.errors import RegistryCorruptError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_ROOM = Path(__file__).resolve().parents[1]
+
+
+def migrate(folder: Path, connection: Connection) -> None:
+    """Apply all migrations that are missing, as part of the transaction of `connection`."""
+    # Alembic costs a third of a second to import, and only a stale or new catalogue needs it.
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        command.upgrade(alembic_config(connection), "head")
+    except CommandError as problem:
+        raise RegistryCorruptError(folder, str(problem)) from problem
+
+
+def alembic_config(connection: Connection) -> "Config":
+    """Alembic's configuration: our migrations, run on `connection`."""
+    from alembic.config import Config
+
+    # A wheel carries the scripts inside the package; a checkout has them beside it.
+    places = (_ROOM / "_migrations", _ROOM.parents[1] / "migrations")
+    scripts = next(place for place in places if place.is_dir())
+    config = Config()
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

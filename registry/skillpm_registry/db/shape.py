@@ -1,0 +1,139 @@
+"""Whether a catalogue has the schema that our migrations make, and nothing else.
+
+A registry's folder is input: a view, a trigger or a generated column in it is code that SQLite
+runs for whoever reads. So the database is asked what it holds before anything else is.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, Row
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql import text
+
+from skillpm_registry.errors import RegistryCorruptError
+from skillpm_registry.tables import metadata
+
+_VERSIONS = "alembic_version"
+_OBJECTS_READ = 200
+_SQL_LIMIT = 10_000
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+_OTHER_WORDS = (
+    "alembic_version version_num alembic_version_pkc pk_alembic_version varchar "
+    "in ck_release_yanked_form sqlite_stat1 sqlite_stat4 sqlite_sequence tbl idx stat seq neq nlt "
+    "ndlt sample"
+)
+"""Of Alembic's table and SQLite's own, and of constraints that only migrations write."""
+CODE = {
+    "": hashlib.sha256().hexdigest(),
+    "0001": "4846a1572f5221100f4b19a4a978b7ede6750a97478802ae1571548d40c37f87",
+    "0002": "ef0ff77b985a13c03159ace9f2bf742899b022fc5fc28881d3d885725097fff9",
+}
+"""By revision, the digest of all triggers and named indexes: their SQL, one space between words."""
+_FIRST = "0001"
+_FIRST_TABLE = "release"
+"""A table that the first migration makes."""
+_SINCE = {"advisory": "0002"}
+"""Tables by the revision that brought them, where it is not the first."""
+
+
+def check_shape(folder: Path, connection: Connection, revision: str) -> None:
+    """Raise `RegistryCorruptError` for tables, columns or code that no migration makes.
+
+    Reads some dozens of rows.
+    """
+    if revision not in CODE:
+        raise RegistryCorruptError(folder, f"no skillpm makes a schema {revision!r}")
+    rows = connection.execute(
+        text("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT :most"),
+        {"most": _OBJECTS_READ},
+    ).all()
+    if not revision and any(row.name == _FIRST_TABLE for row in rows):
+        raise RegistryCorruptError(
+            folder, f"it has tables and no schema version (`{_VERSIONS}` is empty)"
+        )
+    expected = _tables(revision)
+    for row in rows:
+        _check_kind(folder, row, expected)
+    made = {row.name for row in rows if row.type == "table"}
+    for name, columns in expected.items():
+        if name not in made:
+            raise RegistryCorruptError(folder, f"it has no table `{name}`")
+        _check_columns(folder, connection, name, columns)
+    if digest_of_code(rows) != CODE[revision]:
+        raise RegistryCorruptError(folder, "its triggers or indexes are not those of skillpm")
+
+
+def digest_of_code(rows: Iterable[Row[tuple[str, str, str, str]]]) -> str:
+    """SHA-256 over the triggers and named indexes among rows of `sqlite_schema`."""
+    code = sorted(
+        f"{row.name} {row.tbl_name} {' '.join(row.sql.split())}"
+        for row in rows
+        if row.type in ("trigger", "index") and row.sql is not None
+    )
+    return hashlib.sha256("\n".join(code).encode()).hexdigest()
+
+
+def _tables(revision: str) -> Mapping[str, tuple[str, ...]]:
+    """The columns of each table at a revision."""
+    known = {
+        table.name: tuple(column.name for column in table.columns)
+        for table in metadata.tables.values()
+        if _SINCE.get(table.name, _FIRST) <= revision
+    }
+    return {**known, _VERSIONS: ("version_num",)}
+
+
+def _check_kind(
+    folder: Path,
+    row: Row[tuple[str, str, str, str]],
+    expected: Mapping[str, tuple[str, ...]],
+) -> None:
+    if not all(isinstance(value, str | None) for value in row):
+        raise RegistryCorruptError(folder, "its schema holds values that are not text")
+    own = row.name in expected or row.name.startswith("sqlite_")
+    plain = row.sql is not None and row.sql[:13].upper() == "CREATE TABLE "
+    if row.type == "table" and row.sql is not None and not _is_familiar(row.sql):
+        raise RegistryCorruptError(
+            folder,
+            f"its table `{row.name[:60]}` has expressions that the tables of skillpm do not have",
+        )
+    if row.type not in ("table", "index", "trigger") or (
+        row.type == "table" and not (own and plain)
+    ):
+        raise RegistryCorruptError(
+            folder, f"it has the {row.type} `{row.name[:60]}`, which no migration of skillpm makes"
+        )
+
+
+def _is_familiar(sql: str) -> bool:
+    """Whether a table is made of words that our tables are made of.
+
+    Their text differs between versions of SQLAlchemy; but a constraint or default that calls
+    anything else, or joins text, is code of a stranger that runs when a row is written.
+    """
+    return (
+        len(sql) <= _SQL_LIMIT and "||" not in sql and set(_WORD.findall(sql.lower())) <= _words()
+    )
+
+
+@cache
+def _words() -> frozenset[str]:
+    tables = " ".join(str(CreateTable(table)) for table in metadata.tables.values())
+    return frozenset(_WORD.findall(f"{tables} {_OTHER_WORDS}".lower()))
+
+
+def _check_columns(
+    folder: Path, connection: Connection, table: str, expected: tuple[str, ...]
+) -> None:
+    rows = connection.execute(
+        text("SELECT name, hidden FROM pragma_table_xinfo(:table) LIMIT :most"),
+        {"table": table, "most": _OBJECTS_READ},
+    ).all()
+    if tuple(row.name for row in rows) != expected or any(row.hidden for row in rows):
+        raise RegistryCorruptError(
+            folder, f"the columns of its table `{table}` are not those of skillpm"
+        )

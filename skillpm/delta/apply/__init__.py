@@ -1,0 +1,1 @@
+"""Open packs and compose base and deltas into the result."""

@@ -1,0 +1,83 @@
+"""What a pack's tensors are once they are decoded: what `verify` holds a manifest against."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.tensors.countsketch import Sketcher, encode_sketch, sum_sketches
+from skillpm.delta.tensors.ports import Source
+from skillpm.delta.tensors.rounding import Floats, to_float64
+from skillpm.spec.compat import adds_up
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import LeafHasher
+
+
+@dataclass(frozen=True)
+class DecodedTensor:
+    """One tensor of a pack as its payload gives it.
+
+    `leaf` is of the pack's own decode at weight 1, `stored` the bytes that its parts take in the
+    layer, `settings` the payload's record of it, `sketch` that of the decoded delta: None where a
+    tensor is carried and not added to.
+    """
+
+    leaf: Digest
+    codec: str
+    stored: int
+    settings: Mapping[str, Any]
+    sketch: Floats | None
+
+
+def decode_tensor(pack: OpenPack, tensor: str, source: Source) -> DecodedTensor:
+    """Decode a tensor against `source`, what the pack was cut from, and measure it as `pack` does.
+
+    Streams chunk by chunk. Raises what `OpenPack.decode` raises.
+    """
+    entry = pack.entries[tensor]
+    assert entry.layer is not None  # noqa: S101 - callers pass no removal
+    hasher = LeafHasher(entry.dtype, entry.shape)
+    sketcher = Sketcher(tensor) if adds_up(entry) else None
+    for reference, words, _ in pack.decode(tensor, source, with_delta=False):
+        hasher.update(words.tobytes())
+        if sketcher is not None:
+            with np.errstate(invalid="ignore", over="ignore"):
+                sketcher.add(to_float64(words, entry.dtype) - to_float64(reference, entry.dtype))
+    reader = pack.reader(entry.layer)
+    record = reader.records[tensor]
+    return DecodedTensor(
+        hasher.digest(),
+        record.codec,
+        reader.stored_bytes(tensor),
+        record.settings,
+        sketcher.buckets if sketcher else None,
+    )
+
+
+def decode_all(
+    pack: OpenPack, source: Source, *, workers: int, advance: Callable[[int], None]
+) -> dict[str, DecodedTensor]:
+    """Every tensor of a pack that is not removed, by name."""
+
+    def decode(tensor: str) -> DecodedTensor:
+        decoded = decode_tensor(pack, tensor, source)
+        advance(pack.entries[tensor].spec.nbytes)
+        return decoded
+
+    names = [name for name, entry in pack.entries.items() if entry.layer is not None]
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            return dict(zip(names, pool.map(decode, names), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def sketch_of(tensors: Iterable[tuple[str, DecodedTensor]]) -> str:
+    """The sketch of a pack's whole decoded delta, as its manifest holds it."""
+    return encode_sketch(
+        sum_sketches({name: one.sketch for name, one in tensors if one.sketch is not None})
+    )

@@ -1,0 +1,220 @@
+"""A static entropy coder for small integers under known contexts: one self-delimiting stream.
+
+An integer is folded (0, -1, 1, -2 ... become 0, 1, 2, 3 ...). Folded values below 2^split are
+tokens themselves; above, a token names the octave and its quarter, and the bits below follow raw
+(as the hybrid integers of JPEG XL do). A table per context says how often each token comes; the
+tokens are coded by it in interleaved rANS lanes (`entropy_lanes`). All tables are integers, so
+every machine decodes the same.
+
+A stream: split (1 byte), length of the tables (varint), tables, tokens (lanes), raw bits. The
+decoder knows how many integers there are and each one's context.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skillpm.delta.coding.frequency_tables import (
+    DRAFT,
+    RESOLUTIONS,
+    TOKENS,
+    Tables,
+    choose_tables,
+    dump_tables,
+    load_tables,
+)
+from skillpm.delta.coding.rans import decode_lanes, encode_lanes, lanes_bits
+from skillpm.delta.coding.raw_bits import pack_raw, raw_bytes, unpack_raw
+from skillpm.delta.coding.varint import read_varint, varint
+from skillpm.errors import IntegrityError
+
+CONTEXTS = 64
+"""A context is less than this."""
+SPLITS = (3, 4, 5, 6, 7)
+_WIDEST = SPLITS[-1]
+_BLOCK = 1 << 17
+
+Ints = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
+Folded = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the encoder settles first: the split, the tables, and what all will cost."""
+
+    split: int
+    tables: Tables
+    bits: float
+
+
+def encode_integers(values: Ints, contexts: Bytes) -> bytes:
+    """Encode flat `values`, each under its context (< 64); the same input gives the same bytes.
+
+    A context in which only one token comes costs nothing per integer.
+    """
+    return encode_folded(_fold(values), contexts)
+
+
+def decode_integers(data: bytes, contexts: Bytes) -> Ints:
+    """The integers of a stream, one for each context: the inverse of `encode_integers`.
+
+    Raises `IntegrityError` where the stream is damaged. Memory is bounded by `contexts`.
+    """
+    folded = decode_folded(data, contexts)
+    if folded.dtype == np.uint8:
+        return _NUMBERS[folded]
+    return _unfold(folded.astype(np.uint32, copy=False))
+
+
+def integer_bits(values: Ints, contexts: Bytes) -> float:
+    """About the bits that `encode_integers` would give, without encoding."""
+    return folded_bits(_fold(values), contexts)
+
+
+def encode_folded(folded: Folded, contexts: Bytes) -> bytes:
+    """As `encode_integers`, for unsigned integers of which small ones come most."""
+    widest = _tokens_of(folded, _WIDEST)
+    plan = _plan(_histogram(widest, contexts))
+    tokens = widest if plan.split == _WIDEST else _tokens_of(folded, plan.split)
+    tables = dump_tables(plan.tables)
+    head = bytes([plan.split]) + varint(len(tables)) + tables
+    lanes = encode_lanes(tokens, contexts, plan.tables)
+    if plan.tables.reach <= 1 << plan.split:
+        return head + lanes
+    lengths, lows = _raw_layout(plan.split)
+    raw = pack_raw(folded - lows.take(tokens), lengths.take(tokens))
+    return head + lanes + raw
+
+
+def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
+    """The inverse of `encode_folded`; as bytes where all are small. Raises `IntegrityError`."""
+    if not data or data[0] not in SPLITS:
+        raise IntegrityError("an entropy-coded stream does not begin with a known split")
+    split = data[0]
+    size, start = read_varint(data, 1)
+    used = _used(contexts)
+    if used.size and used[-1] >= CONTEXTS:
+        raise IntegrityError(f"a context should be less than {CONTEXTS}, is {used[-1]}")
+    if size > len(data) - start:
+        raise IntegrityError("an entropy-coded stream ends within its tables")
+    tables = load_tables(data[start : start + size], used, _token_limit(split))
+    tokens, end = decode_lanes(data, start + size, contexts, tables)
+    if tables.reach <= 1 << split:
+        unpack_raw(data[end:], tokens[:0])
+        return tokens
+    lengths, lows = _raw_layout(split)
+    folded = lows.take(tokens)
+    folded += unpack_raw(data[end:], lengths.take(tokens))
+    return folded
+
+
+def folded_bits(folded: Folded, contexts: Bytes) -> float:
+    """About the bits that `encode_folded` would give, without encoding."""
+    return _plan(_histogram(_tokens_of(folded, _WIDEST), contexts)).bits
+
+
+def _plan(histogram: npt.NDArray[np.int64]) -> _Plan:
+    """The cheapest split and tables for counts of the widest split's tokens, by context.
+
+    Splits are compared by tables of a middling resolution: it favours none of them.
+    """
+    splits = _useful_splits(histogram)
+    if len(splits) > 1:
+        drafts = [_plan_of(histogram, split, DRAFT) for split in splits]
+        splits = (min(drafts, key=lambda plan: plan.bits).split,)
+    return _plan_of(histogram, splits[0], RESOLUTIONS)
+
+
+def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[int, ...]) -> _Plan:
+    counts = histogram if split == _WIDEST else _merge(histogram, split)
+    tables = choose_tables(counts, resolutions)
+    lengths, _ = _raw_layout(split)
+    raw = raw_bytes(counts.sum(axis=0), lengths)
+    bits = 8 * (2 + raw) + tables.stored_bits + lanes_bits(tables.coded, tables.data_bits)
+    return _Plan(split, tables, bits)
+
+
+def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:
+    """A wider split than the values need changes nothing."""
+    used = np.flatnonzero(histogram.any(axis=0))
+    top = int(used[-1]) if used.size else 0
+    enough = [place for place, split in enumerate(SPLITS) if top < 1 << split]
+    return SPLITS[: enough[0] + 1] if enough else SPLITS
+
+
+def _merge(histogram: npt.NDArray[np.int64], split: int) -> npt.NDArray[np.int64]:
+    """Counts of a narrower split's tokens: its quarters of octaves are unions of finer ones."""
+    _, lows = _raw_layout(_WIDEST)
+    narrower = _tokens_of(lows, split)
+    counts = np.zeros_like(histogram)
+    for place in range(TOKENS):
+        counts[:, narrower[place]] += histogram[:, place]
+    return counts
+
+
+def _histogram(tokens: Bytes, contexts: Bytes) -> npt.NDArray[np.int64]:
+    """[contexts, tokens] counts, block by block: numpy widens what it counts to eight bytes."""
+    if contexts.size and int(contexts.max()) >= CONTEXTS:
+        raise ValueError(f"a context should be less than {CONTEXTS}, is {contexts.max()}")
+    counts = np.zeros(CONTEXTS << 8, dtype=np.int64)
+    for start in range(0, tokens.size, _BLOCK):
+        keys = contexts[start : start + _BLOCK].astype(np.intp)
+        keys <<= 8
+        keys |= tokens[start : start + _BLOCK]
+        counts += np.bincount(keys, minlength=CONTEXTS << 8)
+    return counts.reshape(CONTEXTS, TOKENS)
+
+
+def _used(contexts: Bytes) -> npt.NDArray[np.intp]:
+    """The contexts that occur, ascending."""
+    blocks = range(0, contexts.size, _BLOCK)
+    counts = [np.bincount(contexts[at : at + _BLOCK], minlength=256) for at in blocks]
+    return np.flatnonzero(np.sum(counts, axis=0)) if counts else np.empty(0, dtype=np.intp)
+
+
+def _fold(values: Ints) -> Folded:
+    signs = values >> np.int32(31)
+    signs ^= values << np.int32(1)
+    folded: Folded = signs.view(np.uint32)
+    return folded
+
+
+def _unfold(folded: Folded) -> Ints:
+    signs = folded & np.uint32(1)
+    np.negative(signs, out=signs)
+    signs ^= folded >> np.uint32(1)
+    return signs.view(np.int32)
+
+
+_NUMBERS = _unfold(np.arange(TOKENS, dtype=np.uint32))
+"""The integer of each token below 2^split."""
+
+
+def _token_limit(split: int) -> int:
+    return (1 << split) + 4 * (32 - split)
+
+
+def _tokens_of(folded: Folded, split: int) -> Bytes:
+    """Values below 2^split as they are; above, 2^split + 4 (octave - split) + quarter."""
+    if not folded.size or int(folded.max()) < 1 << split:
+        return folded.astype(np.uint8)
+    tokens = folded.astype(np.uint8)
+    wide = np.flatnonzero(folded >= np.uint32(1 << split))
+    # The exponent of the float64, which is exact, and two bits of its mantissa: four an octave.
+    quarters = folded[wide].astype(np.float64).view(np.int64) >> 50
+    tokens[wide] = quarters - (4 * (1023 + split) - (1 << split))
+    return tokens
+
+
+def _raw_layout(split: int) -> tuple[Bytes, Folded]:
+    """For each token: how many raw bits follow, and the least folded value it stands for."""
+    lengths = np.zeros(TOKENS, dtype=np.uint8)
+    lows = np.arange(TOKENS, dtype=np.uint32)
+    beyond = np.arange(_token_limit(split) - (1 << split))
+    octave, quarter = split + (beyond >> 2), beyond & 3
+    lengths[(1 << split) + beyond] = octave - 2
+    lows[(1 << split) + beyond] = (4 + quarter) << (octave - 2)
+    lows[_token_limit(split) :] = 0
+    return lengths, lows

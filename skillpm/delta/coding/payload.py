@@ -1,0 +1,158 @@
+"""A payload layer: a safetensors file that holds the encoded parts of a group of tensors.
+
+Every part is a `U8` tensor named `TENSOR/PART`, or `TENSOR/PART.zst` where it is one zstd frame.
+The metadata maps each tensor to its record: `{"codec": …, …settings}` as canonical JSON.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from skillpm.delta.coding.zstd_frames import compress, decompress
+from skillpm.delta.tensors.ports import ReadAt, WriteSink
+from skillpm.errors import IntegrityError, SpecError
+from skillpm.spec import json
+from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.safetensors import (
+    LENGTH_BYTES,
+    Placed,
+    dump_header,
+    header_length,
+    layout,
+    parse_header,
+)
+
+_FRAME = ".zst"
+_COPY = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one tensor is encoded: the codec's name and its settings."""
+
+    codec: str
+    settings: Mapping[str, Any]
+
+
+class PayloadWriter:
+    """Collects parts in a spool, in any order and from any thread; then writes the layer.
+
+    The layer's bytes depend on the parts alone, not on the order in which they came.
+    """
+
+    def __init__(self, spool: BinaryIO) -> None:
+        self._spool = spool
+        self._lock = threading.Lock()
+        self._parts: dict[str, tuple[int, int]] = {}
+        self._records: dict[str, str] = {}
+
+    def put(self, tensor: str, part: str, data: bytes | memoryview) -> int:
+        """Keep one part, as a frame where that is smaller; return the bytes that it takes."""
+        frame = compress(data)
+        stored = data if frame is None else frame
+        with self._lock:
+            start = self._spool.tell()
+            self._spool.write(stored)
+            name = f"{tensor}/{part}" + ("" if frame is None else _FRAME)
+            self._parts[name] = (start, len(stored))
+        return len(stored)
+
+    def put_plain(self, tensor: str, part: str, data: bytes) -> None:
+        """Keep one part that is entropy-coded already."""
+        with self._lock:
+            start = self._spool.tell()
+            self._spool.write(data)
+            self._parts[f"{tensor}/{part}"] = (start, len(data))
+
+    def describe(self, tensor: str, record: Record) -> None:
+        """Say how a tensor's parts are to be read."""
+        plain = {"codec": record.codec, **record.settings}
+        with self._lock:
+            self._records[tensor] = json.canonical(plain).decode()
+
+    def write_to(self, sink: WriteSink) -> None:
+        """Write the whole layer to `sink`."""
+        specs = [TensorSpec(name, "U8", (size,)) for name, (_, size) in self._parts.items()]
+        placed = layout(specs)
+        sink.write(dump_header(placed, dict(sorted(self._records.items()))))
+        for tensor in placed:
+            start, size = self._parts[tensor.spec.name]
+            self._spool.seek(start)
+            while size:
+                piece = self._spool.read(min(size, _COPY))
+                sink.write(piece)
+                size -= len(piece)
+
+
+class PayloadReader:
+    """Reads the parts of a layer. What it returns has the size that was asked for, or it raises."""
+
+    def __init__(self, file: ReadAt, what: str) -> None:
+        self._file = file
+        self._what = what
+        length = header_length(file.read(0, min(LENGTH_BYTES, file.size)), file.size, what)
+        data = file.read(LENGTH_BYTES, LENGTH_BYTES + length)
+        header = parse_header(data, file.size, what)
+        self._start = header.data_start
+        self._parts = {placed.spec.name: placed for placed in header.tensors}
+        self.records = {name: self._record(name, text) for name, text in header.metadata.items()}
+        self._names = self._grouped()
+
+    def _record(self, tensor: str, text: str) -> Record:
+        plain = json.parse_object(text.encode(), f"the record of {tensor!r} in {self._what}")
+        codec = plain.pop("codec", None)
+        if not isinstance(codec, str):
+            raise SpecError(f"the record of {tensor!r} in {self._what} names no codec")
+        return Record(codec, plain)
+
+    def _grouped(self) -> dict[str, set[str]]:
+        grouped: dict[str, set[str]] = {tensor: set() for tensor in self.records}
+        for name, placed in self._parts.items():
+            tensor, slash, part = name.rpartition("/")
+            if not slash or tensor not in grouped or placed.spec.dtype != "U8":
+                raise IntegrityError(f"{self._what} holds {name!r}, which belongs to no tensor")
+            if part.removesuffix(_FRAME) in grouped[tensor]:
+                raise IntegrityError(f"{self._what} holds {name!r} plain and as a frame")
+            grouped[tensor].add(part.removesuffix(_FRAME))
+        return grouped
+
+    def stored_bytes(self, tensor: str) -> int:
+        """The bytes that a tensor's parts take in the layer."""
+        prefix = f"{tensor}/"
+        sizes = (p.stop - p.start for n, p in self._parts.items() if n.startswith(prefix))
+        return sum(sizes)
+
+    def expect_parts(self, tensor: str, parts: set[str]) -> None:
+        """Raise `IntegrityError` unless the tensor has exactly these parts."""
+        if self._names.get(tensor) != parts:
+            raise IntegrityError(f"{self._what}: {tensor!r} does not have the parts of its codec")
+
+    def plain(self, tensor: str, part: str, limit: int | None = None) -> bytes:
+        """The bytes of a part that is no frame: as many as the layer holds, up to a limit."""
+        name = f"{tensor}/{part}"
+        placed = self._parts.get(name)
+        if placed is None:
+            raise IntegrityError(f"part {name!r} of {self._what} is missing, or a frame")
+        if limit is not None and placed.stop - placed.start > limit:
+            size = placed.stop - placed.start
+            raise IntegrityError(f"part {name!r} of {self._what} holds {size} bytes: too many")
+        return self._read(placed)
+
+    def part(self, tensor: str, part: str, expected: int) -> bytes:
+        """The bytes of one part, exactly `expected` of them."""
+        name = f"{tensor}/{part}"
+        what = f"part {name!r} of {self._what}"
+        plain = self._parts.get(name)
+        if plain is not None:
+            data = self._read(plain)
+            if len(data) != expected:
+                raise IntegrityError(f"{what} should hold {expected} bytes, holds {len(data)}")
+            return data
+        framed = self._parts.get(name + _FRAME)
+        if framed is None:
+            raise IntegrityError(f"{what} is missing")
+        return decompress(self._read(framed), expected, what)
+
+    def _read(self, placed: Placed) -> bytes:
+        return self._file.read(self._start + placed.start, self._start + placed.stop)

@@ -1,0 +1,1 @@
+"""Encode the difference of two models under a scheme."""

@@ -1,0 +1,180 @@
+"""Cutting a pack: encode the tensors that differ, then decode what was written and measure it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from math import isfinite, sqrt
+from typing import BinaryIO
+
+import numpy as np
+
+from skillpm.delta.apply.open_pack import OpenPack
+from skillpm.delta.coding.payload import PayloadWriter
+from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.tensors.countsketch import Sketcher
+from skillpm.delta.tensors.module_kinds import block_of
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.ports import Source
+from skillpm.delta.tensors.rounding import to_float64
+from skillpm.delta.tensors.streams import pair_chunks, tuned_chunks
+from skillpm.delta.tensors.words import words_of
+from skillpm.spec.digests import Digest
+from skillpm.spec.dtypes import is_float
+from skillpm.spec.merkle import LeafHasher, leaf_of_chunks
+from skillpm.spec.overlap import BUCKETS
+
+Advance = Callable[[int], None]
+"""Told how many more bytes of tensors are done; called from any thread."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a cut reads, and how many tensors it works on at once."""
+
+    base: Source
+    tuned: Source
+    workers: int
+    advance: Advance
+
+
+@dataclass(frozen=True)
+class Block:
+    """The encoded tensors of one block, whose layer can now be written."""
+
+    name: str
+    codecs: dict[str, str]
+    writer: PayloadWriter
+
+
+def encode_blocks(
+    work: Work, pairs: list[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
+) -> Iterator[Block]:
+    """Encode all pairs that have a tuned tensor, block by block in a stable order.
+
+    Tensors of one block and of the next run at once; a block's spool is closed when the caller
+    asks for the next block.
+    """
+    kept = sorted((p for p in pairs if p.tuned), key=lambda p: (block_of(p.tensor), p.tensor))
+    with ThreadPoolExecutor(work.workers) as pool:
+        submitted: list[tuple[str, BinaryIO, PayloadWriter, dict[str, Future[str]]]] = []
+        for name, members in groupby(kept, key=lambda pair: block_of(pair.tensor)):
+            spooled = spool()
+            writer = PayloadWriter(spooled)
+            futures = {p.tensor: pool.submit(_encode, work, p, scheme, writer) for p in members}
+            submitted.append((name, spooled, writer, futures))
+        try:
+            for name, spooled, writer, futures in submitted:
+                codecs = {tensor: future.result() for tensor, future in futures.items()}
+                yield Block(name, codecs, writer)
+                spooled.close()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _encode(work: Work, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
+    record = scheme.encode(pair, pair_chunks(work.base, work.tuned, pair), writer)
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
+    work.advance(pair.tuned.nbytes)
+    return record.codec
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One tensor, decoded from what was written: its leaf, ‖Δ-Δ̂‖², ‖Δ‖², and Δ̂'s sketch."""
+
+    leaf: Digest
+    error: float
+    norm: float
+    sketch: np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def unmeasured(tensor: str) -> Measured:
+    """A stand-in before anything is decoded: as long in a manifest as what will be measured."""
+    leaf = Digest.of(f"unmeasured {tensor}".encode())
+    return Measured(leaf, 0.123456789012345678, 1.0, np.zeros(BUCKETS))
+
+
+def measure_pack(work: Work, pairs: list[Pair], pack: OpenPack) -> dict[str, Measured]:
+    """Decode every tensor of the pack against its base and compare with the tuned model."""
+    kept = [pair for pair in pairs if pair.tuned]
+    with ThreadPoolExecutor(work.workers) as pool:
+        try:
+            found = pool.map(lambda pair: _measure(work, pair, pack), kept)
+            return {pair.tensor: one for pair, one in zip(kept, found, strict=True)}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
+    dtype = pair.tuned.dtype
+    hasher = LeafHasher(dtype, pair.tuned.shape)
+    sketcher = Sketcher(pair.tensor) if pair.change == "changed" and is_float(dtype) else None
+    error = norm = 0.0
+    stream = zip(pack.decode(pair.tensor, work.base), tuned_chunks(work.tuned, pair), strict=True)
+    for (reference, words, _), tuned in stream:
+        hasher.update(words.data if words.flags.c_contiguous else words.tobytes())
+        if sketcher is None:
+            continue
+        with np.errstate(invalid="ignore", over="ignore"):
+            base, result = to_float64(reference, dtype), to_float64(words, dtype)
+            sketcher.add(delta := result - base)
+            if np.array_equal(words, tuned):
+                norm += _square(delta)
+                continue
+            target = to_float64(tuned, dtype)
+            norm += _square(target - base)
+            error += _square(target - result)
+    work.advance(pair.tuned.nbytes)
+    sketch = sketcher.buckets if sketcher else np.zeros(BUCKETS)
+    return Measured(hasher.digest(), error, norm, sketch)
+
+
+def cast_leaf(tuned: Source, pair: Pair) -> Digest:
+    """The leaf of a tuned tensor after it is rounded to the dtype that is stored."""
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
+    return leaf_of_chunks(pair.tuned, (words.tobytes() for words in tuned_chunks(tuned, pair)))
+
+
+def rounding_share(base: Source, tuned: Source, pairs: list[Pair]) -> float | None:
+    """‖t - round(t)‖/‖t - base‖ over the tensors that were cast; None where none was.
+
+    Reads the cast tensors of both sides once more.
+    """
+    cast = [pair for pair in pairs if pair.cast and pair.tuned and is_float(pair.cast)]
+    lost = length = 0.0
+    for pair in cast:
+        source = tuned.specs[pair.read_name]
+        for data, words in zip(
+            tuned.chunks(pair.read_name), tuned_chunks(tuned, pair), strict=True
+        ):
+            exact = to_float64(words_of(data, source), source.dtype)
+            assert pair.tuned is not None  # noqa: S101 - for the type checker
+            rounded = to_float64(words, pair.tuned.dtype)
+            with np.errstate(invalid="ignore", over="ignore"):
+                lost += _square(exact - rounded)
+        length += _length(base, tuned, pair)
+    if not cast:
+        return None
+    return sqrt(lost / length) if length else 0.0
+
+
+def _length(base: Source, tuned: Source, pair: Pair) -> float:
+    """‖t - base‖² of a tensor that was cast; ‖t‖² of one that was added or resized."""
+    source = tuned.specs[pair.read_name]
+    values = (
+        to_float64(words_of(data, source), source.dtype) for data in tuned.chunks(pair.read_name)
+    )
+    if pair.change != "changed":
+        return sum(map(_square, values))
+    before = base.specs[pair.tensor]
+    ours = (to_float64(words_of(d, before), before.dtype) for d in base.chunks(pair.tensor))
+    return sum(_square(theirs - mine) for theirs, mine in zip(values, ours, strict=True))
+
+
+def _square(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    total = float(np.sum(values * values))
+    return total if isfinite(total) else float(np.sum(values * values, where=np.isfinite(values)))

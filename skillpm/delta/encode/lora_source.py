@@ -1,0 +1,222 @@
+"""A base with an adapter on it, as a source: what a pack is cut to when TUNED is an adapter.
+
+A tensor of it is the base's own or a dense one, with a low-rank update on it where there is one.
+Nothing is held: a tensor is computed, chunk by chunk, when it is read.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from skillpm.delta.codecs import lowrank
+from skillpm.delta.codecs.lowrank import AppliedUpdate, Update, factor_of, rank_limit
+from skillpm.delta.codecs.shared.base import add_and_round
+from skillpm.delta.coding.payload import PayloadWriter, Record
+from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.ports import Source
+from skillpm.delta.tensors.rounding import Floats, from_float64, to_float64
+from skillpm.delta.tensors.streams import Chunk
+from skillpm.delta.tensors.words import Words, chunk_spans, words_of
+from skillpm.errors import GraftError
+from skillpm.spec.dtypes import TensorSpec, is_float
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor of some source, by the name that it has there."""
+
+    source: Source
+    name: str
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Its spec there."""
+        return self.source.specs[self.name]
+
+    def read(self) -> bytes:
+        """All its bytes."""
+        return b"".join(self.source.chunks(self.name))
+
+    def is_like(self, other: "Stored") -> bool:
+        """Whether this is the other tensor, or rounds to it. Reads both, as far as they agree."""
+        here, there = self.spec, other.spec
+        if here.shape != there.shape:
+            return False
+        cast = here.dtype != there.dtype
+        if cast and not (is_float(here.dtype) and is_float(there.dtype)):
+            return False
+        return self._agrees(other, cast=cast)
+
+    def starts_like(self, other: "Stored") -> bool:
+        """Whether the rows that both have are the other's, or round to them. Reads these rows."""
+        here, there = self.spec, other.spec
+        cast = here.dtype != there.dtype
+        if here.shape[1:] != there.shape[1:] or (
+            cast and not (is_float(here.dtype) and is_float(there.dtype))
+        ):
+            return False
+        return self._agrees(other, cast=cast)
+
+    def _agrees(self, other: "Stored", *, cast: bool) -> bool:
+        """Whether the words agree, as far as both go."""
+        here, there = self.spec, other.spec
+        for mine, theirs in zip(
+            self.source.chunks(self.name), other.source.chunks(other.name), strict=False
+        ):
+            words, expected = words_of(mine, here), words_of(theirs, there)
+            size = min(words.size, expected.size)
+            words, expected = words[:size], expected[:size]
+            if cast:
+                words, _ = from_float64(to_float64(words, here.dtype), there.dtype)
+            if not np.array_equal(words, expected):
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A low-rank update that has not been read yet; `axis` is that of DoRA's magnitudes."""
+
+    a: Stored
+    b: Stored
+    scale: float
+    transposed: bool
+    axis: int | None = None
+    magnitude: Stored | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the tensor that it fits."""
+        out, width = self.b.spec.shape[0], self.a.spec.shape[1]
+        return (width, out) if self.transposed else (out, width)
+
+    def load(self) -> Update:
+        """The factors, read. Raises `GraftError` where one is not finite."""
+        sides = [factor_of(s.read(), s.spec.dtype, s.spec.shape) for s in (self.a, self.b)]
+        for stored, side in zip((self.a, self.b), sides, strict=True):
+            if not all(np.isfinite(block).all() for block in side.blocks()):
+                raise GraftError(f"{stored.name!r} of the adapter holds NaN or Inf")
+        return Update(sides[0], sides[1], self.scale, self.transposed, self.axis)
+
+
+@dataclass
+class Adapted:
+    """Base + adapter. `dense` replaces or adds tensors; `updates` are put on what is then there.
+
+    Both are keyed by the base's names. Reading raises `GraftError` where a result overflows.
+    """
+
+    base: Source
+    dense: Mapping[str, Stored]
+    updates: Mapping[str, Pending]
+    _factors: dict[str, Floats] = field(init=False, default_factory=dict)
+    _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        for name, pending in self.updates.items():
+            spec = self.specs[name]
+            if spec.shape != pending.shape or not is_float(spec.dtype):
+                raise GraftError(
+                    f"the adapter updates `{name}` as {list(pending.shape)}, "
+                    f"but it is {spec.dtype} {list(spec.shape)}"
+                )
+            if pending.a.spec.shape[0] > rank_limit(pending.shape):
+                raise GraftError(f"the update of `{name}` has rank {pending.a.spec.shape[0]}")
+
+    @cached_property
+    def specs(self) -> Mapping[str, TensorSpec]:
+        """Every tensor by name."""
+        placed = {name: replace(stored.spec, name=name) for name, stored in self.dense.items()}
+        return {**self.base.specs, **placed}
+
+    def origin(self, name: str) -> Stored:
+        """What a tensor is before its update."""
+        return self.dense.get(name) or Stored(self.base, name)
+
+    @property
+    def touched(self) -> list[str]:
+        """The tensors that may not be the base's, sorted."""
+        return sorted(self.dense.keys() | self.updates.keys())
+
+    def factored(self, name: str) -> bool:
+        """Whether a tensor is the base's own with an update: a pack can hold the factors."""
+        return name in self.updates and name not in self.dense
+
+    def update(self, name: str) -> Update:
+        """The update of a tensor, with DoRA's factors d measured on what is there."""
+        pending = self.updates[name]
+        update = pending.load()
+        if pending.magnitude is None:
+            return update
+        with self._lock:
+            if name not in self._factors:
+                self._factors[name] = self._measure(name, pending.magnitude, update)
+            return replace(update, magnitudes=self._factors[name])
+
+    def _measure(self, name: str, magnitude: Stored, update: Update) -> Floats:
+        """DoRA's d = m / ‖W + scale · B·A‖, by the norms of rows (axis 0) or columns (axis 1)."""
+        spec = self.specs[name]
+        applied = AppliedUpdate.fitting(spec, update)
+        size, width = spec.shape[update.axis or 0], spec.shape[1]
+        if magnitude.spec.elements != size or not is_float(magnitude.spec.dtype):
+            raise GraftError(f"{magnitude.name!r} of the adapter does not fit `{name}`")
+        squares = np.zeros(size)
+        for number, (words, (start, stop)) in enumerate(self._origin_chunks(name)):
+            value = to_float64(words, spec.dtype) + applied.product(number)
+            where = np.arange(start, stop)
+            where = where % width if update.axis else where // width
+            squares += np.bincount(where, weights=value * value, minlength=size)
+        raw = factor_of(magnitude.read(), magnitude.spec.dtype, (1, magnitude.spec.elements))
+        with np.errstate(all="ignore"):
+            factors: Floats = raw.rows(0, 1)[0] / np.sqrt(squares)
+        if not np.isfinite(factors).all():
+            raise GraftError(f"the magnitudes of `{name}` are no numbers, or its norms are zero")
+        return factors
+
+    def _origin_chunks(self, name: str) -> Iterator[tuple[Words, tuple[int, int]]]:
+        spec, stored = self.specs[name], self.origin(name)
+        for chunk, span in zip(stored.source.chunks(stored.name), chunk_spans(spec), strict=True):
+            yield words_of(chunk, spec), span
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The tensor's bytes in pieces of `CHUNK` words."""
+        if name not in self.updates:
+            stored = self.origin(name)
+            yield from stored.source.chunks(stored.name)
+            return
+        spec = self.specs[name]
+        applied = AppliedUpdate.fitting(spec, self.update(name))
+        for number, (words, _) in enumerate(self._origin_chunks(name)):
+            delta = applied.delta(number, words)
+            yield add_and_round(words, delta, spec.dtype, name).tobytes()
+
+
+@dataclass(frozen=True)
+class Factored:
+    """A scheme that keeps the adapter's factors, and leaves all else to another scheme."""
+
+    inner: Scheme
+    adapted: Adapted
+    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The other's: the result is the same as if there were no factors."""
+        return self.inner.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The other's, and what the adapter says of itself."""
+        return {**self.inner.settings, "adapter": dict(self.facts)}
+
+    def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
+        """One tensor: its factors where it has them."""
+        if not self.adapted.factored(pair.tensor):
+            return self.inner.encode(pair, chunks, writer)
+        spec = self.adapted.specs[pair.tensor]
+        return lowrank.encode(spec, self.adapted.update(pair.tensor), writer)

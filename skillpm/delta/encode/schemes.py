@@ -1,0 +1,176 @@
+"""Schemes: policies that pick a codec and its settings for each tensor.
+
+`lossless` is exact. `graftllm` is the paper's module-aware recipe (GraftLLM, arXiv 2505.18502,
+section 3.2 and the authors' published settings) without calibration data, with ranks and column
+groups scaled to the matrix: theirs are of 4096-wide modules.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from skillpm.delta.codecs import lossless, svd, topk, whole
+from skillpm.delta.codecs.shared.protocol import TensorEncoder
+from skillpm.delta.codecs.svd import Columns, SingularFactors, matrix_shape
+from skillpm.delta.coding.payload import PayloadWriter, Record
+from skillpm.delta.tensors.module_kinds import kind_of
+from skillpm.delta.tensors.pairing import Pair
+from skillpm.delta.tensors.rounding import FORMATS, Floats, to_float64
+from skillpm.delta.tensors.streams import Chunk
+from skillpm.errors import GraftError
+from skillpm.spec.dtypes import BITS, TensorSpec, is_float
+
+WIDTH = 4096
+COLUMN_GROUPS = {
+    "8/3/2": ((8, 2), (3, 32)),
+    "8/4/2": ((8, 20), (4, 180)),
+}
+"""Columns at each precision in a 4096-wide module; the rest of the rank is at 2 bits."""
+
+
+class Scheme(Protocol):
+    """Encodes one tensor that changed, from its chunks in order."""
+
+    @property
+    def name(self) -> str:
+        """As `--scheme` names it."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As the manifest records them."""
+        ...
+
+    def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
+        """Write the tensor's parts and its record."""
+        ...
+
+
+def _spec(pair: Pair) -> TensorSpec:
+    assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
+    return pair.tuned
+
+
+@dataclass(frozen=True)
+class Lossless:
+    """Every tensor exactly."""
+
+    name: str = "lossless"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """None: there is nothing to choose."""
+        return {}
+
+    def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
+        """The difference where there is a base of like shape; the tensor whole where not."""
+        spec = _spec(pair)
+        alike = pair.base is not None and len(pair.base.shape) == len(spec.shape)
+        subtract = alike and BITS[spec.dtype] >= 8  # noqa: PLR2004 - a byte
+        kind = lossless.LosslessEncoder if subtract else whole.WholeEncoder
+        encoder: TensorEncoder = kind(spec, writer)
+        for reference, tuned in chunks:
+            encoder.chunk(reference, tuned)
+        return encoder.close()
+
+
+@dataclass(frozen=True)
+class GraftLLM:
+    """Top-α pruning of embeddings and head, SVD with mixed bits elsewhere, vectors exact.
+
+    `alpha`: share of an embedding's deltas that is kept. `rank`: of attention and other matrices,
+    as a share of 4096 (the authors' 1000). `energy`: β, the share of Σσ² that an MLP's rank keeps;
+    `mlp_rank` its cap, as a share of 4096 (the authors' 1400).
+    """
+
+    factorise: Callable[[Floats], SingularFactors] = field(repr=False)
+    alpha: float = 0.1
+    energy: float = 0.95
+    rank: float = 1000 / WIDTH
+    mlp_rank: float = 1400 / WIDTH
+    columns: str = "8/4/2"
+    group: int = 128
+    name: str = "graftllm"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the encoding."""
+        shown = ("alpha", "energy", "rank", "mlp_rank", "columns", "group")
+        return {key: value for key, value in vars(self).items() if key in shown}
+
+    def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
+        """One tensor by its kind. Raises `GraftError` where the delta is not finite."""
+        spec, kind = _spec(pair), kind_of(pair.tensor)
+        if pair.change != "changed" or not is_float(spec.dtype):
+            return Lossless().encode(pair, chunks, writer)
+        codec = lossy_codec(spec)
+        if codec is None:
+            return Lossless().encode(pair, _finite_chunks(pair, chunks), writer)
+        delta = _delta_of(pair, chunks)
+        if codec == topk.NAME:
+            return topk.encode(spec, delta, round(self.alpha * delta.size), writer)
+        if np.abs(delta).max() * np.sqrt(delta.size) > FORMATS["F32"].largest:
+            raise GraftError(f"the delta of `{pair.tensor}` is too large to factorise in float32")
+        factors = self.factorise(delta.reshape(matrix_shape(spec)))
+        columns = self.columns_for(factors, spec, mlp=kind == "mlp")
+        rank = sum(part.count for part in columns)
+        cut = SingularFactors(factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank])
+        return svd.encode(spec, cut, columns, group=self.group, writer=writer)
+
+    def columns_for(
+        self, factors: SingularFactors, spec: TensorSpec, *, mlp: bool
+    ) -> list[Columns]:
+        """The column groups of a matrix; their counts scale with its lesser side."""
+        lesser = min(matrix_shape(spec))
+        share = self.mlp_rank if mlp else self.rank
+        rank = max(1, round(share * lesser))
+        if mlp:
+            squares = np.cumsum(factors.sigma**2)
+            enough = int(np.searchsorted(squares, self.energy * squares[-1])) + 1
+            rank = min(rank, enough)
+        return split_rank(rank, lesser, self.columns)
+
+
+def lossy_codec(spec: TensorSpec) -> str | None:
+    """The codec that `graftllm` gives the delta of a float tensor; None where it stays exact."""
+    kind = kind_of(spec.name)
+    if min(matrix_shape(spec) if spec.shape else (0,)) < 2 or kind == "norm":  # noqa: PLR2004
+        return None
+    return topk.NAME if kind in ("embedding", "head") else svd.NAME
+
+
+def split_rank(rank: int, lesser: int, columns: str) -> list[Columns]:
+    """A rank in groups of columns, whose counts scale with the matrix's lesser side."""
+    groups: list[Columns] = []
+    left = rank
+    for bits, count in COLUMN_GROUPS[columns]:
+        here = min(left, max(1, round(count * lesser / WIDTH)))
+        groups.append(Columns(bits, here))
+        left -= here
+    groups.append(Columns(2, left))
+    return [group for group in groups if group.count]
+
+
+def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> Floats:
+    """float64(tuned) - float64(base), flat, the whole tensor."""
+    spec = _spec(pair)
+    parts = [
+        to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)
+        for reference, tuned in _finite_chunks(pair, chunks)
+    ]
+    return np.concatenate(parts)
+
+
+def _finite_chunks(pair: Pair, chunks: Iterable[Chunk]) -> Iterable[Chunk]:
+    spec = _spec(pair)
+    for reference, tuned in chunks:
+        with np.errstate(over="ignore", invalid="ignore"):
+            delta = to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)
+        if not np.isfinite(delta).all():
+            raise GraftError(
+                f"the delta of `{pair.tensor}` holds NaN or Inf, which no lossy scheme can carry",
+                hint="`--scheme lossless` carries every bit pattern",
+            )
+        yield reference, tuned

@@ -1,0 +1,1 @@
+"""Tensors as words and values: pairs, differences, rounding, streams."""

@@ -1,0 +1,78 @@
+"""A 256-bucket CountSketch of a delta (Charikar, Chen & Farach-Colton 2002), for quick cosines.
+
+A linear map: inner products of sketches estimate inner products of deltas. Signs come from
+SHA-256 of the tensor's name in counter mode (law 3b); a block of 65,536 elements shares one table
+of signs, and has a sign of its own.
+
+Every sum is a stated sequence of elementwise float64 additions, so a sketch has the same bits on
+every machine, and `verify` compares it exactly (ADR 25).
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from skillpm.delta.tensors.rounding import Floats
+from skillpm.spec.overlap import BUCKETS
+
+BLOCK = 1 << 16
+_TAG = b"skillpm.sketch.v1\0"
+
+
+def _bits(seed: bytes, count: int) -> Floats:
+    """`count` signs, +1 or -1: the bits of SHA-256(seed, counter)."""
+    blocks = range(-(-count // 256))
+    data = b"".join(hashlib.sha256(seed + n.to_bytes(8, "little")).digest() for n in blocks)
+    bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count)
+    return 1.0 - 2.0 * bits.astype(np.float64)
+
+
+class Sketcher:
+    """Sketches one tensor's delta; chunks come in order, each but the last whole blocks."""
+
+    def __init__(self, tensor: str) -> None:
+        self._seed = _TAG + tensor.encode() + b"\0"
+        self._signs = _bits(self._seed + b"signs", BLOCK).reshape(-1, BUCKETS)
+        self._blocks = 0
+        self.buckets: Floats = np.zeros(BUCKETS)
+
+    def add(self, delta: Floats) -> None:
+        """Take the next elements; what is not finite counts as zero."""
+        finite = np.isfinite(delta)
+        clean = delta if finite.all() else np.where(finite, delta, 0.0)
+        for start in range(0, clean.size, BLOCK):
+            part = clean[start : start + BLOCK]
+            piece = np.zeros(BLOCK)
+            piece[: part.size] = part
+            sign = _bits(self._seed + self._blocks.to_bytes(8, "little"), 1)
+            self.buckets += sign * _row_sum(piece.reshape(-1, BUCKETS) * self._signs)
+            self._blocks += 1
+
+
+def _row_sum(rows: Floats) -> Floats:
+    """The sum of 2^n rows [2^n, buckets], as a tree of elementwise additions.
+
+    numpy's own reduction may add in another order on another machine (law 3b).
+    """
+    while rows.shape[0] > 1:
+        half = rows.shape[0] // 2
+        rows = rows[:half] + rows[half:]
+    total: Floats = rows[0]
+    return total
+
+
+def encode_sketch(buckets: Floats) -> str:
+    """The sketch as a manifest holds it: float32 in base64; what is larger than any is clipped."""
+    largest = float(np.finfo(np.float32).max)
+    kept = np.clip(buckets, -largest, largest)
+    return base64.b64encode(kept.astype("<f4").tobytes()).decode()
+
+
+def sum_sketches(sketches: Mapping[str, Floats]) -> Floats:
+    """The sketch of all tensors together, added in the order of their names."""
+    total: Floats = np.zeros(BUCKETS)
+    for _, sketch in sorted(sketches.items()):
+        total = total + sketch
+    return total

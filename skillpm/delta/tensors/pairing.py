@@ -1,0 +1,152 @@
+"""Which tensor of the tuned model is which of the base: by name, or one to one under a prefix."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from skillpm.delta.tensors.damage import check_no_damage
+from skillpm.errors import GraftError
+from skillpm.spec.dtypes import TensorSpec, is_float
+from skillpm.spec.manifest import Change
+
+Specs = Mapping[str, TensorSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """Names of the tuned model are `tuned` + rest where the base has `base` + rest."""
+
+    base: str = ""
+    tuned: str = ""
+
+    def to_graft(self, name: str) -> str:
+        """The name that a tensor of the tuned model has in the base and in a graft."""
+        return self.base + name.removeprefix(self.tuned) if name.startswith(self.tuned) else name
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One tensor in the base, in the tuned model, or in both.
+
+    `tuned` has the graft's name and the dtype that will be stored; `source` is the name in the
+    tuned model where that differs; `cast` the dtype that it has there where that differs.
+    """
+
+    tensor: str
+    base: TensorSpec | None
+    tuned: TensorSpec | None
+    source: str | None = None
+    cast: str | None = None
+
+    @property
+    def change(self) -> Change:
+        """What happens to the tensor, if anything does."""
+        if self.base is None:
+            return "added"
+        if self.tuned is None:
+            return "removed"
+        return "changed" if self.base.shape == self.tuned.shape else "resized"
+
+    @property
+    def read_name(self) -> str:
+        """The name under which the tuned model has the tensor."""
+        return self.source or self.tensor
+
+
+def pair_up(base: Specs, tuned: Specs, *, cast: bool) -> tuple[list[Pair], Renaming]:
+    """Match all tensors, sorted by name. Raises `GraftError` where that is not possible."""
+    renaming = _find_fitting(base, tuned)
+    sources: dict[str, str] = {}
+    for name in tuned:
+        target = renaming.to_graft(name)
+        if sources.setdefault(target, name) != name:
+            raise GraftError(
+                f"`{name}` and `{sources[target]}` of the tuned model are both `{target}`"
+            )
+    pairs = [_pair(name, base, tuned, sources) for name in sorted(base.keys() | sources.keys())]
+    if not any(pair.base and pair.tuned and pair.change == "changed" for pair in pairs):
+        raise GraftError(
+            "the tuned model shares no tensor of the same name and shape with the base",
+            hint="`skillpm identify TUNED --against BASE` shows what differs",
+        )
+    check_no_damage(base, {pair.tensor: pair.tuned for pair in pairs if pair.tuned})
+    _check_dtypes(pairs, cast=cast)
+    return pairs, renaming
+
+
+def _pair(name: str, base: Specs, tuned: Specs, sources: Mapping[str, str]) -> Pair:
+    source = sources.get(name)
+    if source is None:
+        return Pair(name, base[name], None)
+    before, found = base.get(name), tuned[source]
+    dtype = before.dtype if before else found.dtype
+    return Pair(
+        name,
+        before,
+        replace(found, name=name, dtype=dtype),
+        source if source != name else None,
+        found.dtype if found.dtype != dtype else None,
+    )
+
+
+def _check_dtypes(pairs: list[Pair], *, cast: bool) -> None:
+    for pair in pairs:
+        if pair.base is None or pair.cast is None:
+            continue
+        if not cast or not (is_float(pair.cast) and is_float(pair.base.dtype)):
+            raise GraftError(
+                f"`{pair.tensor}` is {pair.base.dtype} in the base, {pair.cast} in the tuned model",
+                hint=None if cast else "`--cast` rounds the tuned model to the base's dtype",
+            )
+
+
+def _find_fitting(base: Specs, tuned: Specs) -> Renaming:
+    """As `find_renaming`; refuses a prefix under which shapes differ in more than their rows."""
+    found = find_renaming(base, tuned)
+    mismatched = _mismatched(found, base, tuned) if found != Renaming() else None
+    if mismatched:
+        raise GraftError(
+            f"under the prefix `{found.tuned or found.base}` the tuned model's tensors "
+            f"do not match the base's one to one: `{mismatched}` has another shape"
+        )
+    return found
+
+
+def find_renaming(base: Specs, tuned: Specs) -> Renaming:
+    """The identity where any name is shared; else the one prefix under which all that match do."""
+    if base.keys() & tuned.keys():
+        return Renaming()
+    candidates = {*_prefixes(base, tuned, flip=False), *_prefixes(tuned, base, flip=True)}
+    fits = {renaming: _matches(renaming, base, tuned) for renaming in candidates}
+    best = max(fits.values(), default=0)
+    winners = [renaming for renaming, count in fits.items() if count == best]
+    if not best or len(winners) != 1:
+        raise GraftError(
+            "the names of the tuned model's tensors do not match the base's, under no one prefix: "
+            f"`{min(tuned)}` against `{min(base)}`",
+            hint="`skillpm identify TUNED --against BASE` shows what differs",
+        )
+    return winners[0]
+
+
+def _prefixes(short: Specs, long: Specs, *, flip: bool) -> Iterator[Renaming]:
+    """Prefixes of names of `long` that leave a name of `short`."""
+    for name in long:
+        dot = name.find(".")
+        while dot != -1:
+            if name[dot + 1 :] in short:
+                prefix = name[: dot + 1]
+                yield Renaming(base=prefix) if flip else Renaming(tuned=prefix)
+            dot = name.find(".", dot + 1)
+
+
+def _matches(renaming: Renaming, base: Specs, tuned: Specs) -> int:
+    return sum(renaming.to_graft(name) in base for name in tuned)
+
+
+def _mismatched(renaming: Renaming, base: Specs, tuned: Specs) -> str | None:
+    """A matched tensor whose shape differs in more than its rows, if there is one."""
+    for name, spec in tuned.items():
+        before = base.get(renaming.to_graft(name))
+        if before and before.shape[1:] != spec.shape[1:]:
+            return name
+    return None

@@ -1,0 +1,145 @@
+"""Storage dtypes to float64, exactly, and back with one rounding, half to even (law 3c)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skillpm.delta.tensors.words import Words
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FloatFormat:
+    """A binary format: significant bits with the hidden one, least normal exponent, largest."""
+
+    precision: int
+    least_exponent: int
+    largest: float
+
+
+FORMATS = {
+    "F32": FloatFormat(24, -126, float.fromhex("0x1.fffffep127")),
+    "F16": FloatFormat(11, -14, 65504.0),
+    "BF16": FloatFormat(8, -126, float.fromhex("0x1.fep127")),
+    "F8_E4M3": FloatFormat(4, -6, 448.0),
+    "F8_E5M2": FloatFormat(3, -14, 57344.0),
+}
+_MIDDLE = np.uint16(0x8000)
+_OVERFLOW = float.fromhex("0x1.ffp127")
+"""What bfloat16 rounds to infinity, and all beyond."""
+_SMALL = {"F8_E4M3": (3, 7, 0x7F), "F8_E5M2": (2, 15, 0x7C)}
+
+
+def _table(mantissa_bits: int, bias: int, first_special: int) -> Floats:
+    """The values of all 256 codes of an 8-bit float; NaN or Inf from `first_special` on."""
+    values = np.empty(128)
+    for code in range(128):
+        exponent, mantissa = code >> mantissa_bits, code & ((1 << mantissa_bits) - 1)
+        hidden = (1 << mantissa_bits) if exponent else 0
+        values[code] = np.ldexp(float(hidden + mantissa), max(exponent, 1) - bias - mantissa_bits)
+    values[first_special:] = np.nan
+    if mantissa_bits == 2:  # noqa: PLR2004 - E5M2 has infinities, E4M3 has none
+        values[first_special] = np.inf
+    return np.concatenate([values, -values])
+
+
+_TABLES = {name: _table(*parts) for name, parts in _SMALL.items()}
+
+
+def to_float64(words: Words, dtype: str) -> Floats:
+    """The exact values of bit patterns of a floating point dtype."""
+    with np.errstate(invalid="ignore"):  # a signalling NaN turns quiet, which is no concern here
+        if dtype == "F64":
+            return words.view(np.float64)
+        if dtype == "F32":
+            return words.view(np.float32).astype(np.float64)
+        if dtype == "F16":
+            return words.view(np.float16).astype(np.float64)
+        if dtype == "BF16":
+            wide = words.astype(np.uint32) << np.uint32(16)
+            return wide.view(np.float32).astype(np.float64)
+        return _TABLES[dtype][words]
+
+
+def rounded(values: Floats, dtype: str) -> Floats:
+    """Round float64 to the nearest number of `dtype`, ties to even; still float64, unbounded.
+
+    Normal numbers: integer arithmetic on the bit pattern. Subnormal ones: a scaling by a power of
+    two, `rint`, and back. Either way there is one rounding in all. NaN and Inf pass through.
+    """
+    if dtype == "F64":
+        return values
+    form = FORMATS[dtype]
+    drop = 53 - form.precision
+    bits = values.view(np.uint64)
+    up = bits >> np.uint64(drop)
+    up &= np.uint64(1)
+    up += np.uint64((1 << (drop - 1)) - 1)
+    up += bits
+    up &= np.uint64(2**64 - (1 << drop))
+    nearest: Floats = up.view(np.float64)
+    sizes = np.abs(values)
+    least = np.ldexp(1.0, form.least_exponent)
+    if not np.min(sizes, initial=np.inf) >= least:  # NaN too: the carry could run through its bits
+        rest = ~(sizes >= least)
+        quantum = form.least_exponent - (form.precision - 1)
+        with np.errstate(invalid="ignore"):
+            nearest[rest] = np.ldexp(np.rint(np.ldexp(values[rest], -quantum)), quantum)
+    return nearest
+
+
+def from_float64(values: Floats, dtype: str) -> tuple[Words, npt.NDArray[np.bool_]]:
+    """Round to `dtype`: the words, and a mask of the values that do not fit (overflow, NaN)."""
+    if dtype == "F64":
+        return values.view("<u8"), ~np.isfinite(values)
+    if dtype == "BF16" and (words := _to_bfloat16(values)) is not None:
+        return words, np.zeros(values.shape, dtype=np.bool_)
+    form = FORMATS[dtype]
+    nearest = rounded(values, dtype)
+    sizes = np.abs(nearest)
+    if np.max(sizes, initial=0.0) <= form.largest:
+        safe, bad = nearest, np.zeros(values.shape, dtype=np.bool_)
+    else:
+        bad = ~(sizes <= form.largest)
+        safe = np.where(bad, 0.0, nearest)
+    if dtype == "F32":
+        return safe.astype(np.float32).view("<u4"), bad
+    if dtype == "F16":
+        return safe.astype(np.float16).view("<u2"), bad
+    if dtype == "BF16":
+        return (safe.astype(np.float32).view(np.uint32) >> np.uint32(16)).astype("<u2"), bad
+    magnitudes = _TABLES[dtype][: _SMALL[dtype][2]]
+    codes = np.searchsorted(magnitudes, np.abs(safe)).astype(np.uint8)
+    return codes | (np.signbit(safe).astype(np.uint8) << np.uint8(7)), bad
+
+
+def _to_bfloat16(values: Floats) -> Words | None:
+    """`values` in bfloat16 by way of float32; None where one does not fit or is NaN.
+
+    Rounding twice is rounding once but where the first rounding lands on the middle between two
+    bfloat16 numbers: those, one in 65,536, are rounded from float64. Half the bytes of a pass.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite there is infinite here
+        single = values.astype(np.float32)
+    if not max(single.max(initial=0.0), -single.min(initial=0.0)) < _OVERFLOW:
+        return None
+    bits = single.view(np.uint32)
+    middle = bits.astype(np.uint16) == _MIDDLE
+    up = bits >> np.uint32(16)
+    up &= np.uint32(1)
+    up += np.uint32(0x7FFF)
+    up += bits
+    up >>= np.uint32(16)
+    words: Words = up.astype("<u2")
+    if middle.any():
+        at = np.flatnonzero(middle)
+        nearest = rounded(values.reshape(-1)[at], "BF16").astype(np.float32).view(np.uint32)
+        words.reshape(-1)[at] = nearest >> np.uint32(16)
+    return words
+
+
+def is_finite(words: Words, dtype: str) -> npt.NDArray[np.bool_]:
+    """Which bit patterns of a floating point dtype are finite numbers."""
+    return np.isfinite(to_float64(words, dtype))

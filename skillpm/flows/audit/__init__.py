@@ -1,0 +1,1 @@
+"""Report what is wrong with what is installed: integrity, yanks, advisories, licences."""

@@ -1,0 +1,1 @@
+"""Change a project: plan, fetch, verify, switch to a new generation."""

@@ -1,0 +1,118 @@
+"""`bundle`: an environment as one file: lock, project file, the base's identity, every pack."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.archive.bundle import is_bundle
+from skillpm.archive.writer import write_bundle
+from skillpm.environment.edit import set_base, without_credentials
+from skillpm.environment.project import Project
+from skillpm.errors import StateError, UsageError
+from skillpm.files.output import check_output, staged_path
+from skillpm.flows.change.plan import asking
+from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.packs.protocol import check_is
+from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.restore import fetch_all
+from skillpm.flows.session.cleanup import changing, tidy
+from skillpm.flows.session.session import Setting
+from skillpm.spec.bundle import BundledBase, BundleDocuments
+from skillpm.spec.digests import Digest
+from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.project import ProjectFile, parse_project
+from skillpm.store.packs import StoredPack, load_pack
+from skillpm.store.scratch import staged_beside
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A bundle that was written."""
+
+    path: Path
+    digest: Digest
+    size: int
+    base: BundledBase
+    skills: tuple[LockedSkill, ...]
+
+
+def write_environment(setting: Setting, path: Path, generation: int | None = None) -> Bundled:
+    """Write the lock's environment, or that of a generation, to `path`.
+
+    The same environment gives the same bytes; where the base lies is left out. What the store lacks
+    is fetched. Raises `StateError` where the lock does not fit the project file, or where `path` is
+    a file of another kind.
+    """
+    tidy(setting)
+    project = Project(setting.project)
+    text, lock = _settled(setting, project, generation)
+    _check_target(path)
+    check_output(path)
+    fetch_all(setting, Registries(setting, parse_project(text)), lock)
+    packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
+    for pack, one in zip(packs, lock.skills.values(), strict=True):
+        check_is(pack, one.skill, one.version)
+    base = _base_of(lock, packs)
+    bare = without_credentials(set_base(text, lock.base.name)).encode()
+    documents = BundleDocuments(base.canonical(), lock.dumps().encode(), bare)
+    blobs: Mapping[Digest, Path | bytes] = {**_files(setting, packs), **documents.blobs}
+    images = {
+        f"{pack.manifest.skill}:{pack.manifest.version}": setting.store.read(pack.digest)
+        for pack in packs
+    }
+    with staged_beside(setting.home, staged_path(path)):
+        digest = write_bundle(path, documents.image(), images, blobs)
+    return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
+
+
+def _settled(setting: Setting, project: Project, generation: int | None) -> tuple[str, Lockfile]:
+    """As `_chosen`; where that does not fit, once more with the project to itself.
+
+    An install may be between the two files just now, or was cut off there.
+    """
+    try:
+        return _chosen(project, generation)
+    except StateError:
+        if not project.is_writable:
+            raise
+    with changing(setting, project, "bundle"):
+        return _chosen(project, generation)
+
+
+def _chosen(project: Project, generation: int | None) -> tuple[str, Lockfile]:
+    """The text of the project file, and the lock that goes with it."""
+    file: ProjectFile = project.read_file()
+    text = project.read_text(project.file)
+    if generation is not None:
+        chosen = project.generation(generation)
+        return asking(text, chosen.wishes, chosen.lockfile), chosen.lockfile
+    lock = project.read_lock()
+    reason = misfit(file, lock)
+    if lock is None or reason is not None:
+        raise StateError(
+            f"there is no environment to bundle: {reason}",
+            hint="`skillpm lock` first brings lock and project file together",
+        )
+    return text, lock
+
+
+def _check_target(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"`{path}` is a folder; expected the name of a file")
+    if path.exists() and not is_bundle(path):
+        raise StateError(
+            f"`{path}` is there already, and is no bundle: it is left as it is",
+            hint="name another file, or remove it first",
+        )
+
+
+def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
+    known = [pack.manifest.base for pack in packs if pack.manifest.base.root == lock.base.root]
+    named = {"name": lock.base.name, "root": str(lock.base.root)}
+    return BundledBase.model_validate({**(known[0].plain() if known else {}), **named})
+
+
+def _files(setting: Setting, packs: list[StoredPack]) -> dict[Digest, Path]:
+    """Where every blob of the packs lies; the writer hashes each as it goes into the file."""
+    blobs = {digest for pack in packs for digest in pack.image.blobs}
+    return {digest: setting.store.path_of(digest) for digest in blobs}

@@ -1,0 +1,77 @@
+"""`init`: make a folder a project of one base."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.environment.edit import new_project_file, set_base
+from skillpm.environment.known import KnownProjects
+from skillpm.environment.project import STATE, Project, first_generation
+from skillpm.environment.transaction import commit
+from skillpm.errors import StateError
+from skillpm.files.output import check_output_folder
+from skillpm.flows.session.base_model import check_base
+from skillpm.flows.session.cleanup import changing
+from skillpm.flows.session.session import Setting, open_model
+from skillpm.spec.digests import Digest
+from skillpm.spec.project import parse_project
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """A new project."""
+
+    folder: Path
+    base: str
+    root: Digest
+
+
+def init_project(setting: Setting, base: Path, like: str | None = None) -> Initialised:
+    """Write project file, lock and generation 0; in a clone, generation 0 alone.
+
+    `like` is the text of a project file of this base that the new one begins as. Refuses where
+    there is an environment already, and in a clone of another base.
+    """
+    project = Project(setting.project)
+    whole = project.has_file and project.has_environment
+    if whole and not project.was_cut_off:
+        raise _exists(project)
+    check_output_folder(project.folder / STATE)
+    model = open_model(base)
+    root = setting.identify(model, "hashing base", cached=False).root
+    shown = _relative(base, project.folder)
+    with changing(setting, project, "init") as completed:
+        made_meanwhile = project.has_file and project.has_environment and completed is None
+        if made_meanwhile and not whole and like is None:
+            raise _exists(project)
+        KnownProjects(setting.home).remember(project.folder, ())
+        text = new_project_file(shown, root) if like is None else set_base(like, shown)
+        _commit_first(setting, project, text, root)
+    return Initialised(project.folder, shown, root)
+
+
+def _exists(project: Project) -> StateError:
+    return StateError(
+        f"`{project.folder}` is a project already",
+        hint="`skillpm list` shows what is installed",
+    )
+
+
+def _commit_first(setting: Setting, project: Project, text: str, root: Digest) -> None:
+    created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if project.has_file:  # a clone: what it asks for is kept
+        file = project.read_file()
+        check_base(root, file.root, Path(parse_project(text).project.base))
+        if not project.has_environment:  # else another init was faster, or completed just now
+            commit(project, first_generation(file, created), {})
+        return
+    first = first_generation(parse_project(text), created)
+    lock = first.lockfile.with_root(root)
+    commit(project, first, {project.file: text, project.lock_file: lock.dumps()})
+
+
+def _relative(base: Path, folder: Path) -> str:
+    """The base's path as the project file names it: relative where it lies near, else absolute."""
+    absolute = base.expanduser().resolve()
+    shown = os.path.relpath(absolute, folder.resolve())
+    return str(absolute) if shown.count("..") > 3 else shown  # noqa: PLR2004 - near is up to three

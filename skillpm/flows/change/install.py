@@ -1,0 +1,91 @@
+"""`install` and `upgrade`: resolve with as little change as will do, fetch, switch."""
+
+from dataclasses import replace
+from functools import partial
+
+from skillpm.environment.edit import set_skills
+from skillpm.environment.project import Project
+from skillpm.errors import NotFoundError, StateError
+from skillpm.flows.change.plan import (
+    Changed,
+    Plan,
+    apply_plan,
+    guarded,
+    preview,
+    publish_files,
+)
+from skillpm.flows.change.request import InstallRequest, ask_for, asked_wishes, settled_wishes
+from skillpm.flows.change.verify_plan import verify_plan
+from skillpm.flows.locking.held_back import held_notes
+from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.locking.solve import check_together, solve_project
+from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.restore import stored_packs
+from skillpm.flows.session.cleanup import changing
+from skillpm.flows.session.session import Setting
+from skillpm.spec.project import parse_project
+
+
+def install(setting: Setting, request: InstallRequest) -> Changed:
+    """Make the environment what is asked for, or leave it as it is."""
+    project = Project(setting.project).require()
+    if request.dry_run:
+        registries = Registries(setting, project.read_file(), request.files)
+        make = partial(_plan, setting, project, registries, request)
+        return preview(project, registries, make)
+    with changing(setting, project, request.action):
+        registries = Registries(setting, project.read_file(), request.files)
+        plan = _plan(setting, project, registries, request)
+        plan = verify_plan(setting, project, registries, plan)
+        publish_files(registries)
+        return apply_plan(setting, project, registries, plan)
+
+
+def _plan(
+    setting: Setting, project: Project, registries: Registries, request: InstallRequest
+) -> Plan:
+    """The plan, which the guard has passed where one is asked for: before a file is published."""
+    plan = _resolved(setting, project, registries, request)
+    return guarded(setting, project, registries, plan, request.guard)
+
+
+def _resolved(
+    setting: Setting, project: Project, registries: Registries, request: InstallRequest
+) -> Plan:
+    registries.check_files()
+    file, asks = project.read_file(), request.resolves
+    lock = project.read_lock()
+    reason = misfit(file, lock)
+    if not asks and lock is not None and reason is None:
+        packs_here = stored_packs(setting, registries, lock)
+        check_together(lock, packs_here)
+        return Plan(request.action, lock, packs_here, frozen=request.frozen)
+    if request.frozen and not asks:
+        raise _frozen(reason)
+    wishes = asked_wishes(file, request, registries.files)
+    edited = parse_project(set_skills(project.read_text(project.file), wishes))
+    ask = ask_for(project, edited, lock, request)
+    solved = solve_project(setting, replace(registries, file=edited), ask)
+    if request.frozen and (lock is None or not solved.lock.same_set(lock)):
+        raise _frozen(reason)
+    final = settled_wishes(wishes, solved.lock, request, file)
+    notes: tuple[str, ...] = (f"re-locked: {reason}",) if reason and not asks else ()
+    if request.upgrade is not None:
+        locked = solved.lock.skills
+        known = registries.releases(locked.keys())
+        notes += held_notes(edited, solved.lock.base.root, locked, known)
+    return Plan(request.action, solved.lock, solved.packs, final, notes, request.frozen)
+
+
+def _frozen(reason: str | None) -> StateError:
+    return StateError(
+        f"`--frozen` keeps the lock as it is, but {reason or 'this would change it'}",
+        hint="`skillpm lock`, then commit skillpm.lock",
+    )
+
+
+def upgrade(setting: Setting, request: InstallRequest) -> Changed:
+    """As `install`, with the named skills free to move; all of them where none is named."""
+    if Project(setting.project).read_lock() is None:
+        raise NotFoundError("there is no skillpm.lock to upgrade", hint="`skillpm install`")
+    return install(setting, request)

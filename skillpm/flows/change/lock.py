@@ -1,0 +1,43 @@
+"""`lock`: write what `install` would install, and install nothing."""
+
+from dataclasses import dataclass
+
+from skillpm.environment.project import Project
+from skillpm.flows.change.plan import keep_root
+from skillpm.flows.change.request import InstallRequest, ask_for
+from skillpm.flows.locking.lock_merge import read_or_merge
+from skillpm.flows.locking.solve import solve_project
+from skillpm.flows.packs.registries import Registries
+from skillpm.flows.session.cleanup import changing
+from skillpm.flows.session.session import Setting
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What `lock` did, or found with `--check`."""
+
+    fresh: bool
+    changed: bool
+    reason: str | None
+
+
+def lock_project(setting: Setting, request: InstallRequest, *, check: bool) -> Locked:
+    """Re-lock with as little change as will do; with `check`, only say whether that is needed.
+
+    A request that resolves anew (`upgrade`, `lowest`, `allow_yanked`) does so for a lock that fits.
+    """
+    project = Project(setting.project)
+    if check:
+        _, reason = read_or_merge(project, project.read_file())
+        return Locked(reason is None, changed=False, reason=reason)
+    project.require()
+    with changing(setting, project, "lock"):
+        file = project.read_file()
+        lock, reason = read_or_merge(project, file)
+        if reason is None and not request.resolves:
+            return Locked(fresh=True, changed=False, reason=None)
+        registries = Registries(setting, file)
+        solved = solve_project(setting, registries, ask_for(project, file, lock, request))
+        keep_root(project, solved.lock, lock)
+        changed = reason is not None or lock is None or not lock.same_set(solved.lock)
+        return Locked(fresh=True, changed=changed, reason=reason)

@@ -1,0 +1,300 @@
+"""A change of an environment: what it adds, removes and changes; fetching; switching."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from skillpm.environment.edit import set_graft, set_skills
+from skillpm.environment.generation import Generation, Installed, differences, new_packs
+from skillpm.environment.known import KnownProjects
+from skillpm.environment.project import Project, basis_of, wishes_of
+from skillpm.environment.transaction import commit, update_file
+from skillpm.errors import StateError
+from skillpm.flows.change.forecast import accept_forecast, forecast_lock
+from skillpm.flows.change.precedence import (
+    check_confirmed,
+    check_sound,
+    has_signature,
+    settled_order,
+)
+from skillpm.flows.change.preview_signatures import preview_signatures
+from skillpm.flows.packs.probe_files import check_probes
+from skillpm.flows.packs.protocol import AnyPack
+from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.restore import fetch_all
+from skillpm.flows.packs.unverified import unverified_packs
+from skillpm.flows.session.session import Setting
+from skillpm.spec.digests import Digest
+from skillpm.spec.forecast import Forecast
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.oci import ROUTER_TYPE
+from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
+from skillpm.spec.project import parse_project
+from skillpm.store.packs import load_pack
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The outcome of a change, or of a plan that was not carried out: `saved` then holds it.
+
+    `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
+    `before` is what was installed. `forecast` tells what a merge of the plan's set would cost.
+    `unverified` are skills of the plan of which nothing but their authors' words is known here.
+    `moved` says that there is a new generation, if only the way of grafting is new.
+    """
+
+    generation: int
+    added: tuple[Installed, ...]
+    removed: tuple[Installed, ...]
+    changed: tuple[Installed, ...]
+    kept: int
+    dry_run: bool = False
+    notes: tuple[str, ...] = ()
+    saved: SavedPlan | None = None
+    fetched: int = 0
+    size: int = 0
+    before: Mapping[SkillName, Installed] = field(default_factory=dict)
+    forecast: Callable[[Collection[SkillName] | None], Forecast] | None = None
+    moved: bool = False
+    unverified: frozenset[SkillName] = frozenset()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the environment is to become. `wishes` is the `[skills]` table, None to leave it.
+
+    Where `[skills]` is set, `[graft]` is too: to what the lock has.
+    A `frozen` plan has the lock as it is on disk, and does not write it. A `fixed` one comes from a
+    generation, a plan or a bundle: an edit of skillpm.toml makes it no other. A new project's file
+    is to be `text`, comments and all, where that is given.
+    """
+
+    action: str
+    lock: Lockfile
+    packs: Mapping[SkillName, AnyPack]
+    wishes: Mapping[str, object] | None = None
+    notes: tuple[str, ...] = ()
+    frozen: bool = False
+    text: str | None = None
+    fixed: bool = False
+    is_guarded: bool = False
+
+
+Guard = Callable[[Setting, Project, Registries, Plan], tuple[str, ...]]
+"""Looks at a plan before anything is switched: gives notes, or raises. It may fetch the blobs."""
+
+
+def guarded(
+    setting: Setting, project: Project, registries: Registries, plan: Plan, guard: Guard | None
+) -> Plan:
+    """The plan with what the guard notes of it, if there is one. Raises what it raises."""
+    if guard is None:
+        return plan
+    basis = basis_of(project)
+    notes = guard(setting, project, registries, plan)
+    check_unchanged(project, basis)
+    return replace(plan, notes=(*plan.notes, *notes), is_guarded=True)
+
+
+def check_unchanged(project: Project, basis: Basis) -> None:
+    """Raise `StateError` where the project is no more what a plan was made from (law 4)."""
+    changes = basis.changes(basis_of(project))
+    if changes:
+        raise StateError(
+            f"the project was changed while this was planned: {'; '.join(changes)}",
+            hint="run the command again",
+        )
+
+
+def publish_files(registries: Registries) -> None:
+    """Pack files go into the embedded registry first, so that the lock can name where they are."""
+    for pack in registries.files:
+        registries.publish(registries.file.registry_of(pack.manifest.skill), pack)
+
+
+def installed_of(plan: Plan) -> list[Installed]:
+    """What a plan installs."""
+    return [
+        Installed(
+            skill=skill,
+            version=locked.version,
+            digest=locked.digest,
+            scheme=plan.packs[skill].manifest.compression.scheme,
+            registry=locked.registry,
+            payload_bytes=plan.packs[skill].manifest.compression.payload_bytes,
+            weight=locked.weight,
+        )
+        for skill, locked in plan.lock.skills.items()
+    ]
+
+
+def preview(project: Project, registries: Registries, make: Callable[[], Plan]) -> Changed:
+    """What `apply_plan` would do, with all that `apply` needs to do it later.
+
+    Nobody waits for a preview, so the project may change under it: that is an error.
+    """
+    basis = basis_of(project)
+    plan = make()
+    current = project.generation()
+    plan = _with_signatures(registries, current, plan)
+    after = {one.skill: one for one in installed_of(plan)}
+    parts = differences(current.installed, after)
+    kept = len(after) - len(parts[0]) - len(parts[2])
+    rewished = _edited(project, plan)[1] != current.wishes
+    moves = any(parts) or rewished or not plan.lock.same_set(current.lockfile)
+    number = current.number + (1 if moves else 0)
+    check_unchanged(project, basis)
+    saved = _saved(plan, basis, registries)
+    unverified = unverified_packs(registries.setting.verified, plan.lock)
+    return Changed(
+        number,
+        *parts,
+        kept,
+        dry_run=True,
+        notes=plan.notes,
+        saved=saved,
+        before=current.installed,
+        forecast=partial(forecast_lock, plan.lock, plan.packs),
+        moved=moves,
+        unverified=frozenset(one.skill for one in unverified),
+    )
+
+
+def _with_signatures(registries: Registries, current: Generation, plan: Plan) -> Plan:
+    """The plan, with a note on each pair of near-equal signatures that comes of it."""
+    new = new_packs(current.installed, plan.lock.skills)
+    if not any(plan.packs[skill].image.layer(ROUTER_TYPE) for skill in new):
+        return plan
+    asked = [SkillName.parse(name) for name in plan.wishes or registries.file.skills]
+    before = current.lockfile.skills
+    notes = preview_signatures(registries, plan.lock, new, before, asked, plan.action)
+    return replace(plan, notes=(*plan.notes, *notes))
+
+
+def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
+    files = [
+        PlannedFile(path=str(pack.path.absolute()), digest=pack.digest) for pack in registries.files
+    ]
+    return SavedPlan.model_validate(
+        {
+            "action": plan.action,
+            "basis": basis,
+            "lock": plan.lock,
+            "wishes": None if plan.wishes is None else dict(plan.wishes),
+            "files": files,
+            "frozen": plan.frozen,
+        }
+    )
+
+
+def asking(text: str, wishes: Mapping[str, object], lock: Lockfile) -> str:
+    """A project file that asks for these wishes, and for the lock's way of grafting."""
+    return set_graft(set_skills(text, wishes), lock.graft.table)
+
+
+def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
+    """The project file as the plan leaves it, and what it then asks for."""
+    text = plan.text or project.read_text(project.file)
+    edited = text if plan.wishes is None else asking(text, plan.wishes, plan.lock)
+    return edited, wishes_of(parse_project(edited))
+
+
+def apply_plan(setting: Setting, project: Project, registries: Registries, plan: Plan) -> Changed:
+    """Fetch, then switch. Nothing changes where a blob cannot be had or is not what it should be.
+
+    A plan that changes nothing uses no generation number.
+    """
+    current = project.generation()
+    new = new_packs(current.installed, plan.lock.skills)
+    plan = _with_forecast(setting, plan, new)
+    fetch_all(setting, registries, plan.lock)
+    check_probes(setting.store, new.values())
+    plan = _with_precedence(setting, project, plan, new)
+    remember_project(setting, project, plan.lock)
+    created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if not project.has_environment:
+        commit(project, current.model_copy(update={"created": created}), {})
+    skills = installed_of(plan)
+    parts = differences(current.installed, {one.skill: one for one in skills})
+    kept = len(skills) - len(parts[0]) - len(parts[2])
+    edited, wishes = _edited(project, plan)
+    same = plan.lock.same_set(current.lockfile)
+    fetched = sum(setting.store.taken.values())
+    if not any(parts) and wishes == current.wishes and same:
+        update_file(project, project.file, edited)
+        if not plan.frozen:
+            keep_root(project, plan.lock, project.read_lock())
+        return Changed(current.number, *parts, kept, notes=plan.notes, fetched=fetched)
+    generation = Generation(
+        number=current.number + 1,
+        created=created,
+        action=plan.action,
+        base_root=plan.lock.base.root,
+        skills=skills,
+        wishes=wishes,
+        lock=plan.lock.with_root(None).dumps(),
+    )
+    locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
+    commit(project, generation, {project.file: edited, **locked})
+    size = sum(plan.lock.skills[one.skill].size for one in (*parts[0], *parts[2]))
+    done = Changed(generation.number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
+    return replace(done, before=current.installed, moved=True)
+
+
+def _with_precedence(
+    setting: Setting, project: Project, plan: Plan, new: dict[SkillName, Digest]
+) -> Plan:
+    """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
+
+    Raises as `check_sound` and `check_confirmed`. A frozen plan records nothing.
+    """
+    if not has_signature(load_pack(setting.store, digest) for digest in new.values()):
+        return plan
+    survey = setting.survey(setting.store, plan.lock)
+    check_sound(survey, new, plan.action)
+    file = project.read_file()
+    wishes = wishes_of(file) if plan.wishes is None else dict(plan.wishes)
+    asked = [SkillName.parse(n) for n in dict.fromkeys((*file.skills, *wishes)) if n in wishes]
+    before = project.generation().lockfile.skills
+    order = settled_order(survey.pairs, plan.lock, before, asked)
+    notes = check_confirmed(survey, order, new, setting.confirm)
+    if plan.frozen or order == tuple(plan.lock.graft.precedence):
+        return replace(plan, notes=(*plan.notes, *notes))
+    graft = plan.lock.graft.model_copy(update={"precedence": list(order)})
+    lock = plan.lock.model_copy(update={"graft": graft})
+    return replace(plan, lock=lock, wishes=wishes, notes=(*plan.notes, *notes))
+
+
+def _with_forecast(setting: Setting, plan: Plan, new: dict[SkillName, Digest]) -> Plan:
+    """The plan, with a warning for each skill that a merge is forecast to hurt.
+
+    A guard that has passed the plan has measured it. Raises `StateError` where a person does not
+    go on.
+    """
+    if plan.is_guarded or not new:
+        return plan
+    notes = accept_forecast(plan.lock, plan.packs, new, setting.confirm)
+    return replace(plan, notes=(*plan.notes, *notes))
+
+
+def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:
+    """Have `gc` keep what a project is about to need."""
+    packs = [one.digest for one in lock.skill]
+    KnownProjects(setting.home).remember(project.folder, packs)
+
+
+def completed(project: Project, generation: Generation) -> Changed:
+    """What a generation changed that recovery completed, as the killed command would have told."""
+    after = generation.installed
+    before = project.generation(generation.number - 1).installed
+    parts = differences(before, after)
+    kept = len(after) - len(parts[0]) - len(parts[2])
+    return Changed(generation.number, *parts, kept, before=before)
+
+
+def keep_root(project: Project, lock: Lockfile, before: Lockfile | None) -> None:
+    """Write the lock alone; a root that an earlier graft of the same set found stays."""
+    if before is not None and before.same_set(lock):
+        lock = lock.with_root(lock.graft.root or before.graft.root)
+    update_file(project, project.lock_file, lock.dumps())

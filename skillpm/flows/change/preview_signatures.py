@@ -1,0 +1,45 @@
+"""Router signatures of a dry run: compared as the install compares them, without a question."""
+
+from collections.abc import Collection
+
+from skillpm.flows.change.precedence import check_confirmed, check_sound, settled_order
+from skillpm.flows.packs.registries import Registries
+from skillpm.spec.lockfile import LockedSkill, Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.oci import ROUTER_TYPE
+from skillpm.store.packs import fetch_documents
+
+
+def preview_signatures(
+    registries: Registries,
+    lock: Lockfile,
+    moved: Collection[SkillName],
+    before: Collection[SkillName],
+    asked: Collection[SkillName],
+    action: str,
+) -> tuple[str, ...]:
+    """A note on each near-equal pair that the install would ask about.
+
+    Brings the documents and signatures that the store lacks into it, a few kB a skill. Raises
+    `IntegrityError` where a signature that comes in is not sound, and what the registry raises.
+    """
+    signed = [skill for skill in lock.skills if _fetch(registries, lock.skills[skill])]
+    if not set(signed) & set(moved):
+        return ()
+    setting = registries.setting
+    survey = setting.survey(setting.store, lock)
+    check_sound(survey, moved, action)
+    order = settled_order(survey.pairs, lock, before, list(asked))
+    return check_confirmed(survey, order, moved, lambda _question: None)
+
+
+def _fetch(registries: Registries, locked: LockedSkill) -> bool:
+    """Have the store hold a pack's documents and router signature; whether it has one."""
+    store = registries.setting.store
+    file = next((pack for pack in registries.files if pack.digest == locked.digest), None)
+    source = file or registries.index(locked.registry)
+    pack = fetch_documents(store, locked.digest, source)[0]
+    layers = pack.image.layer(ROUTER_TYPE)
+    for layer in layers:
+        store.fetch(layer.digest, layer.size, source)
+    return bool(layers)

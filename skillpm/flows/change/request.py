@@ -1,0 +1,160 @@
+"""What an install asks of the resolver, and what then stands in `[skills]`."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.environment.project import Project
+from skillpm.errors import UsageError
+from skillpm.flows.change.plan import Guard
+from skillpm.flows.locking.lock_check import not_installed
+from skillpm.flows.locking.solve import Ask
+from skillpm.resolver.question import COMMAND_LINE, Question, Wanted
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import ProjectFile
+from skillpm.spec.requirements import ANY, Requirement, VersionRange
+from skillpm.spec.versions import Version
+
+if TYPE_CHECKING:
+    from skillpm.archive.reader import PackFile
+
+
+@dataclass(frozen=True)
+class InstallRequest:
+    """What a person asks for: requirements and pack files to add, and how far to go.
+
+    `upgrade` names the skills that are to move, all where it is empty; a range says how far, and
+    skillpm.toml keeps its own. `lowest` prefers the lowest versions, and no locked ones.
+    """
+
+    requirements: tuple[Requirement, ...] = ()
+    files: "tuple[PackFile, ...]" = ()
+    upgrade: tuple[Requirement, ...] | None = None
+    lowest: bool = False
+    allow_yanked: bool = False
+    dry_run: bool = False
+    frozen: bool = False
+    accept_footprint: bool = False
+    guard: Guard | None = None
+
+    @property
+    def resolves(self) -> bool:
+        """Whether a lock that fits is no answer yet."""
+        asks = self.requirements or self.files or self.upgrade is not None
+        return bool(asks or self.lowest or self.allow_yanked)
+
+    @property
+    def action(self) -> str:
+        """How `history` names it."""
+        if self.upgrade is not None:
+            return " ".join(["upgrade", *map(str, self.upgrade)])
+        asked = [*map(str, self.requirements), *(pack.path.name for pack in self.files)]
+        return " ".join(["install", *asked])
+
+
+def asked_wishes(
+    file: ProjectFile, request: InstallRequest, packs: "tuple[PackFile, ...]"
+) -> dict[str, dict[str, object]]:
+    """`[skills]` with what is asked for; a pack file asks for exactly its version.
+
+    What is new stands in the order of the command: of near-equal skills the first wins.
+    """
+    wishes = {str(skill): _plain(file, skill) for skill in file.wishes}
+    for need in request.requirements:
+        if str(need.skill) not in wishes or need.range != ANY:
+            wishes[str(need.skill)] = {**_plain(file, need.skill), "version": str(need.range)}
+    pinned: dict[SkillName, Version] = {}
+    for pack in packs:
+        skill, version = pack.manifest.skill, pack.manifest.version
+        if pinned.setdefault(skill, version) != version:
+            raise UsageError(f"two files hold `{skill}`: {pinned[skill]} and {version}")
+        wishes[str(skill)] = {**_plain(file, skill), "version": f"={version}"}
+    return wishes
+
+
+def _plain(file: ProjectFile, skill: SkillName) -> dict[str, object]:
+    wish = file.skills.get(str(skill))
+    return wish.model_dump(exclude_none=True) if wish else {"version": "*", "weight": 1.0}
+
+
+def settled_wishes(
+    wishes: Mapping[str, dict[str, object]],
+    lock: Lockfile,
+    request: InstallRequest,
+    before: ProjectFile,
+) -> dict[str, dict[str, object]]:
+    """What stays in `[skills]`: a wish that named no version, or a file, becomes `^` what came.
+
+    An older wish that admits what came is kept as it was.
+    """
+    named = {
+        n.skill
+        for n in request.requirements
+        if n.range == ANY and str(n.skill) not in before.skills
+    }
+    named |= {pack.manifest.skill for pack in request.files}
+    settled = dict(wishes)
+    for skill in named:
+        old, found = before.skills.get(str(skill)), lock.skills[skill].version
+        kept = old is not None and found in VersionRange.parse(old.version)
+        version = old.version if old is not None and kept else f"^{found}"
+        settled[str(skill)] = {**settled[str(skill)], "version": version}
+    return settled
+
+
+def ask_for(
+    project: Project, file: ProjectFile, lock: Lockfile | None, request: InstallRequest
+) -> Ask:
+    """The question for the resolver: `file`'s wishes with their origins, the lock preferred."""
+    known = (lock or project.generation().lockfile).skills
+    moving = _moving(request, known.keys())
+    locked = {s: one.version for s, one in known.items() if s not in moving}
+    asked = {need.skill for need in request.requirements}
+    asked |= {pack.manifest.skill for pack in request.files}
+    lines = _lines(project.read_text(project.file))
+    wanted = tuple(
+        Wanted(need, COMMAND_LINE if need.skill in asked else _origin(lines, need))
+        for need in file.requirements
+    )
+    limits = [need for need in request.upgrade or () if need.range != ANY]
+    question = Question(
+        (*wanted, *(Wanted(need, COMMAND_LINE) for need in limits)),
+        base=file.root,
+        locked=locked,
+        accepted=frozenset(one.digest for one in known.values() if one.accept_footprint),
+        admitted=frozenset((s, one.version) for s, one in known.items() if one.allow_yanked),
+        allow_yanked=request.allow_yanked,
+        moving=moving if request.upgrade else frozenset(),
+        floors=bool(request.upgrade),
+        lowest=request.lowest,
+    )
+    name = lock.base.name if lock else Path(file.project.base).name
+    digests = {skill: known[skill].digest for skill in locked}
+    return Ask(file, name, question, request.accept_footprint, digests)
+
+
+def _moving(request: InstallRequest, locked: Collection[SkillName]) -> frozenset[SkillName]:
+    """The skills whose locked version is not preferred; all, where `upgrade` names none."""
+    if not request.upgrade:
+        return frozenset(locked) if request.lowest or request.upgrade is not None else frozenset()
+    unknown = [need.skill for need in request.upgrade if need.skill not in locked]
+    if unknown:
+        raise not_installed(unknown[0], locked)
+    return frozenset(need.skill for need in request.upgrade)
+
+
+def _origin(lines: Mapping[str, int], need: Requirement) -> str:
+    line = lines.get(str(need.skill))
+    return f"skillpm.toml:{line}" if line else "skillpm.toml"
+
+
+def _lines(text: str) -> dict[str, int]:
+    """The line of the project file that each skill stands in."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        key = line.partition("=")[0].strip().strip("\"'")
+        if "/" in key:
+            found.setdefault(key, number)
+    return found

@@ -1,0 +1,92 @@
+"""`uninstall`: take skills off; what nothing else needs goes with them. Needs no registry."""
+
+from functools import partial
+
+from skillpm.environment.project import Project, wishes_of
+from skillpm.errors import StateError
+from skillpm.flows.change.plan import Changed, Plan, apply_plan, completed, preview
+from skillpm.flows.locking.lock_check import misfit, not_installed, prune
+from skillpm.flows.locking.solve import known_root
+from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.restore import stored_packs
+from skillpm.flows.session.cleanup import changing
+from skillpm.flows.session.session import Setting
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.spec.project import ProjectFile
+
+
+def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool = False) -> Changed:
+    """Remove skills from project file, lock and environment."""
+    project = Project(setting.project).require()
+    action = " ".join(["uninstall", *map(str, skills)])
+    if dry_run:
+        registries = Registries(setting, project.read_file())
+        make = partial(_plan, setting, project, registries, skills, action)
+        return preview(project, registries, make)
+    with changing(setting, project, action) as cut_off:
+        registries = Registries(setting, project.read_file())
+        if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:
+            return completed(project, cut_off)
+        plan = _plan(setting, project, registries, skills, action)
+        return apply_plan(setting, project, registries, plan)
+
+
+def _plan(
+    setting: Setting,
+    project: Project,
+    registries: Registries,
+    skills: tuple[SkillName, ...],
+    action: str,
+) -> Plan:
+    file, lock = project.read_file(), project.read_lock()
+    reason = misfit(file, lock)
+    if lock is None or reason is not None:
+        raise StateError(
+            f"the lock does not fit skillpm.toml: {reason}",
+            hint="`skillpm install` first brings them together",
+        )
+    for skill in skills:
+        _check_removable(file, lock, skill)
+    gone = {str(skill) for skill in skills}
+    wishes = {name: wish for name, wish in wishes_of(file).items() if name not in gone}
+    pruned = prune(lock, [skill for skill in file.wishes if str(skill) not in gone])
+    pruned = _unweighed(pruned, skills)
+    packs = stored_packs(setting, registries, pruned)
+    manifests = {skill: pack.manifest for skill, pack in packs.items()}
+    root = known_root(pruned, manifests) or pruned.graft.root
+    return Plan(action, pruned.with_root(root), packs, wishes, tuple(_staying(skills, pruned)))
+
+
+def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> None:
+    if skill in file.wishes:
+        return
+    if skill not in lock.skills:
+        raise not_installed(skill, lock.skills)
+    raise StateError(
+        f"skillpm.toml does not ask for `{skill}`: it is there because {_who(lock, skill)} "
+        "requires it",
+        hint=f"uninstall what requires it, and `{skill}` goes too",
+    )
+
+
+def _unweighed(lock: Lockfile, skills: tuple[SkillName, ...]) -> Lockfile:
+    """What stays for others stays as they require it: the weight was that of the wish."""
+    kept = [
+        one.model_copy(update={"weight": 1.0}) if one.skill in skills else one for one in lock.skill
+    ]
+    same = kept == lock.skill
+    return lock if same else lock.model_copy(update={"skill": kept}).with_root(None)
+
+
+def _staying(skills: tuple[SkillName, ...], pruned: Lockfile) -> list[str]:
+    return [
+        f"`{skill}` stays installed, because {_who(pruned, skill)} requires it"
+        for skill in skills
+        if skill in pruned.skills
+    ]
+
+
+def _who(lock: Lockfile, skill: SkillName) -> str:
+    needing = [one.skill for one in lock.skill if any(n.skill == skill for n in one.requires)]
+    return " and ".join(f"`{name}`" for name in sorted(needing))

@@ -1,0 +1,31 @@
+"""Every pack of a plan is verified on the base before there is a generation of it.
+
+Costs a look at one small file a pack where this home verified them before; else their blobs are
+fetched and decoded, which takes the tensor libraries.
+"""
+
+from dataclasses import replace
+
+from skillpm.environment.project import Project
+from skillpm.flows.change.plan import Plan
+from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.restore import fetch_all
+from skillpm.flows.packs.unverified import unverified_packs
+from skillpm.flows.session.session import Setting
+from skillpm.store.packs import fetch_pack
+
+
+def verify_plan(setting: Setting, project: Project, registries: Registries, plan: Plan) -> Plan:
+    """The plan, with notes on what could not be verified. Brings its blobs into the store.
+
+    Raises `IntegrityError` for a pack whose manifest does not hold, and what `graft` raises of one
+    that cannot be grafted.
+    """
+    waiting = unverified_packs(setting.verified, plan.lock)
+    if not waiting or setting.verify_packs is None:
+        return plan
+    for pack in registries.files:
+        fetch_pack(setting.store, pack.digest, pack)
+    fetch_all(setting, registries, plan.lock)
+    notes = setting.verify_packs(setting, project, plan.lock, waiting)
+    return replace(plan, notes=(*plan.notes, *notes))

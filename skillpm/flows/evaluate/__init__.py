@@ -1,0 +1,1 @@
+"""Run models: probes, routing, weight tuning, the live model."""

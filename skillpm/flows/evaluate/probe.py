@@ -1,0 +1,49 @@
+"""`probe`: is each installed capability still there, after a graft or routed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skillpm.environment.project import Project
+from skillpm.flows.evaluate.answering import Answers, Merged, answers_of
+from skillpm.flows.evaluate.carried import carried_by, evaluate
+from skillpm.flows.evaluate.measured import with_measurements
+from skillpm.flows.evaluate.probe_report import Probed, check_installed
+from skillpm.flows.evaluate.stage import open_stage, told_for_probes
+from skillpm.flows.session.session import Setting
+from skillpm.running.foreign import ForeignModelFiles
+from skillpm.running.runner import Runner
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.store.packs import load_pack
+
+
+def probe(
+    setting: Setting, skills: Sequence[SkillName], *, device: str, graft: Path | None = None
+) -> Probed:
+    """Evaluate the probes of these skills, of all where none is named, on what is installed.
+
+    On the model in `graft` where that is given. Where a pack was measured on this base before,
+    that counts for more than what it records. Writes nothing.
+    """
+    project = Project(setting.project)
+    current = project.generation()
+    lock = current.lockfile
+    check_installed(lock, skills)
+    wanted = [skill for skill in lock.skills if not skills or skill in skills]
+    carried = with_measurements(setting, lock, carried_by(setting, lock, wanted), device)
+    without = tuple(skill for skill in wanted if skill not in carried)
+    if not carried:
+        return Probed(current.number, lock.graft.mode, (), without)
+    if graft is not None:
+        with told_for_probes():
+            foreign = ForeignModelFiles() if _brings_files(setting, lock) else None
+            answers: Answers = Merged(Runner.load(graft, device, foreign))
+    else:
+        answers = answers_of(open_stage(setting, project, device), lock)
+    results = tuple(r for one in carried.values() for r in evaluate(setting, answers, one))
+    return Probed(current.number, lock.graft.mode, results, without)
+
+
+def _brings_files(setting: Setting, lock: Lockfile) -> bool:
+    """Whether a pack of the set has side files, which transformers would read in a graft."""
+    return any(load_pack(setting.store, one.digest).manifest.files for one in lock.skills.values())

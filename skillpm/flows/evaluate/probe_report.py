@@ -1,0 +1,55 @@
+"""What `probe` found, and whether there is anything to ask; decided without torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skillpm.environment.project import Project
+from skillpm.flows.locking.lock_check import not_installed
+from skillpm.flows.packs.probe_files import probes_of
+from skillpm.flows.session.session import Setting
+from skillpm.spec.lockfile import Lockfile
+from skillpm.spec.names import SkillName
+from skillpm.store.packs import load_pack
+
+if TYPE_CHECKING:
+    from skillpm.flows.evaluate.carried import Result
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What `probe` found; `without` are the skills that carry no probes it could use."""
+
+    generation: int
+    mode: str
+    results: "tuple[Result, ...]"
+    without: tuple[SkillName, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every capability is still there."""
+        return all(result.passed for result in self.results)
+
+
+def check_installed(lock: Lockfile, skills: Sequence[SkillName]) -> None:
+    """Raise `NotFoundError` for a skill that is not in the lock."""
+    for skill in skills:
+        if skill not in lock.skills:
+            raise not_installed(skill, lock.skills)
+
+
+def nothing_to_probe(setting: Setting, skills: Sequence[SkillName]) -> Probed | None:
+    """The outcome where none of these skills, or of all, carries probes; None where one does.
+
+    Raises `NotFoundError` for a skill that is not installed, and `SpecError` where a pack's probes
+    cannot be read.
+    """
+    current = Project(setting.project).generation()
+    lock = current.lockfile
+    check_installed(lock, skills)
+    wanted = tuple(skill for skill in lock.skills if not skills or skill in skills)
+    for skill in wanted:
+        pack = load_pack(setting.store, lock.skills[skill].digest)
+        if pack.manifest.capabilities and probes_of(pack) is not None:
+            return None
+    return Probed(current.number, lock.graft.mode, (), wanted)

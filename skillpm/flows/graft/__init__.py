@@ -1,0 +1,1 @@
+"""Write the grafted model, reuse an earlier graft, export one skill."""

@@ -1,0 +1,156 @@
+"""`export`: a skill for others: as a PEFT adapter, or merged into a plain model directory."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.checkpoint.folder import STAMP
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.environment.project import Project
+from skillpm.environment.swap import check_apart
+from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
+from skillpm.files.output import check_output_folder
+from skillpm.flows.graft.assemble import Assembly, assemble
+from skillpm.flows.graft.peft import Lowered, Sum, Wanted, lower
+from skillpm.flows.graft.write_peft import write_peft
+from skillpm.flows.packs.base_parts import part_warnings
+from skillpm.flows.packs.composition import opened
+from skillpm.flows.packs.find import find_pack, with_lower
+from skillpm.flows.packs.protocol import AnyPack, side_packs
+from skillpm.flows.packs.side_files import apply_side_files, files_of
+from skillpm.flows.session.base_model import check_footprint, footprint_fits, open_base
+from skillpm.flows.session.cleanup import tidy
+from skillpm.flows.session.session import Setting, open_model
+from skillpm.journal.atomic import sync_folder
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import Identity
+from skillpm.spec.names import SkillName
+from skillpm.store.packs import load_pack
+from skillpm.store.scratch import staged_beside
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the skill, where; what a LoRA loses, or the root of a merged model."""
+
+    pack: AnyPack
+    path: Path
+    lowered: Lowered | None
+    root: Digest | None
+    side_files: tuple[str, ...]
+    seconds: float
+
+
+def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> Exported:
+    """Write a skill, with all that it lies over, to a folder that is absent or empty.
+
+    As an adapter where `wanted` says how, else merged. Nothing is there where any step fails.
+    """
+    started = time.monotonic()
+    tidy(setting)
+    target = target.expanduser()
+    _check_target(target)
+    check_output_folder(target)
+    pack = _find(setting, ref)
+    packs = with_lower(setting, [pack])
+    base = _base(setting, pack)
+    _check_outside(setting, target, base)
+    identity = setting.identify(base, "hashing base")
+    _check_base(pack, base, identity)
+    base.expected = identity.leaves
+    decoders = opened(packs)
+    composition = Composition(base, [Applied(each) for each in decoders])
+    lowered, root = None, None
+    if wanted is not None:
+        whole = Sum(base, decoders, composition)
+        lowered = lower(setting, whole, wanted)
+        with _staged(setting, target) as staged:
+            write_peft(staged, whole, lowered, setting.workers)
+    else:
+        side = apply_side_files(files_of(base), side_packs(packs))
+        for warning in part_warnings([each.manifest for each in packs], base, side):
+            setting.say(f"warning: {warning}")
+        with _staged(setting, target) as staged:
+            assembly = Assembly(base, identity, composition, side, link=False, stamp={})
+            root = assemble(setting, assembly, staged).root
+            (staged / STAMP).unlink()
+    files = tuple(file.path for one in packs for file in one.manifest.files)
+    return Exported(pack, target, lowered, root, files, time.monotonic() - started)
+
+
+def _find(setting: Setting, ref: str) -> AnyPack:
+    """The release that is installed here, where there is one of that name; else as `find_pack`."""
+    project = Project(setting.project)
+    if project.has_environment:
+        try:
+            skill = SkillName.parse(ref)
+        except SpecError:
+            return find_pack(setting, ref)
+        locked = project.generation().lockfile.skills.get(skill)
+        if locked is not None:
+            return load_pack(setting.store, locked.digest)
+    return find_pack(setting, ref)
+
+
+def _base(setting: Setting, pack: AnyPack) -> Checkpoint:
+    if setting.base is not None:
+        return open_model(setting.base)
+    project = Project(setting.project)
+    if not project.has_file:
+        raise NotFoundError(
+            f"{pack.manifest.ref} is exported from its base, and there is no project that names it",
+            hint="`--base PATH` says where it lies",
+        )
+    return open_base(setting, project)
+
+
+def _check_base(pack: AnyPack, base: Checkpoint, identity: Identity) -> None:
+    """Raise `IntegrityError` unless the pack fits; a base that is nearly right does (law 8)."""
+    manifest = pack.manifest
+    if identity.root != manifest.base.root and not footprint_fits(manifest, identity.leaves):
+        raise IntegrityError(
+            f"{manifest.ref} was cut from base `{manifest.base.root}`, "
+            f"but `{base.path}` is `{identity.root}`",
+            hint="name the right one with `--base PATH`",
+        )
+    check_footprint(manifest, identity.leaves)
+
+
+def _check_target(target: Path) -> None:
+    taken = target.is_symlink() or target.exists()
+    if taken and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
+        raise StateError(
+            f"`{target}` already exists and is not empty; it is not overwritten",
+            hint="name a folder that is absent or empty",
+        )
+
+
+def _check_outside(setting: Setting, target: Path, base: Checkpoint) -> None:
+    state = setting.project / ".skillpm"
+    check_apart(target, {"base": base.path, "project's state": state, "home": setting.home})
+
+
+@contextmanager
+def _staged(setting: Setting, target: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its place in one rename, or leaves nothing."""
+    target = target.absolute()
+    staged = target.with_name(f".{target.name}.{os.getpid()}.skillpm-new")
+    with staged_beside(setting.home, staged):
+        try:
+            staged.mkdir(parents=True)
+            yield staged
+            _check_target(target)
+            sync_folder(staged)
+            if target.is_dir():
+                target.rmdir()
+            staged.rename(target)
+            sync_folder(target.parent)
+        except OSError as problem:
+            raise StateError(f"`{target}` cannot be written: {problem.strerror}") from problem
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Refuse a change after which a probe fails, and name the skills responsible."""

@@ -1,0 +1,1 @@
+"""Answer questions and change nothing: identify, list, outdated, verify."""

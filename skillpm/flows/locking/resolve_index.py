@@ -1,0 +1,45 @@
+"""`resolve --index FILE`: resolve against a saved index, with no registry, base or project."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.checkpoint.model import read_small
+from skillpm.errors import ResolutionError, UnknownSkillError
+from skillpm.resolver.patience import Patience
+from skillpm.resolver.question import COMMAND_LINE, Question, Wanted
+from skillpm.resolver.solve import solve
+from skillpm.spec.digests import Digest
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.savedindex import parse_index
+from skillpm.spec.versions import Version
+
+
+@dataclass(frozen=True)
+class SavedRequest:
+    """What is asked of a saved index; without `root`, all of an answer has one base, whichever."""
+
+    requirements: tuple[Requirement, ...]
+    root: Digest | None = None
+    allow_yanked: bool = False
+    lowest: bool = False
+
+
+def resolve_saved(
+    index: Path, request: SavedRequest, patience: Patience
+) -> dict[SkillName, Version]:
+    """The versions that would be installed."""
+    saved = parse_index(read_small(index))
+    question = Question(
+        tuple(Wanted(need, COMMAND_LINE) for need in request.requirements),
+        base=request.root,
+        allow_yanked=request.allow_yanked,
+        lowest=request.lowest,
+        source=f"`--index {index}`",
+    )
+    try:
+        found = solve(question, saved, patience)
+    except (ResolutionError, UnknownSkillError) as problem:
+        problem.hint = None  # hints speak of registries, and none is asked here
+        raise
+    return {skill: release.version for skill, release in found.releases.items()}

@@ -1,0 +1,1 @@
+"""Build a SkillPack from a base and a tuned model."""

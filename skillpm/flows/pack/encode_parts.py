@@ -1,0 +1,124 @@
+"""Cutting the parts of a sentence-transformers model: whole files, and what the tuned one lost."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from skillpm.errors import SpecError
+from skillpm.flows.pack.encode_files import Files, SidePart
+from skillpm.flows.packs.side_files import VOLATILE
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import ArchitectureFacts, SideFile
+from skillpm.spec.pack import read_side_file
+from skillpm.spec.parts import MODULES, PICKLE, WEIGHTS, folders_of, is_part_folder, split_part
+from skillpm.spec.sidefiles import FILE, REMOVED, check_side_file
+
+_NO_FACTS = ArchitectureFacts(tied={}, names={}, config_keys=[], library=None)
+
+
+def cut_parts(before: Files, after: Files, paths: Collection[str]) -> Iterator[SidePart]:
+    """What the tuned model's parts differ in, among the files at `paths` of either side.
+
+    Nothing where the tuned side has no `modules.json`: then no library loads its parts, and the
+    base's stay. Raises `SpecError` for a file of a part that differs and that no pack can carry.
+    """
+    parts = _Parts.of(before, after)
+    if parts is None:
+        return
+    yield from parts.cut(MODULES)
+    for path in sorted(paths):
+        folder, slash, _ = path.partition("/")
+        if slash and (folder in parts.known or is_part_folder(folder)):
+            yield from parts.cut(path)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Both sides' files, the folders that the tuned side loads, and those that either side does."""
+
+    before: Files
+    after: Files
+    loaded: Collection[str]
+    known: Collection[str]
+
+    @classmethod
+    def of(cls, before: Files, after: Files) -> "_Parts | None":
+        loaded = _folders(after(MODULES))
+        if loaded is None:
+            return None
+        return cls(before, after, loaded, {*loaded, *(_folders(before(MODULES)) or ())})
+
+    def cut(self, path: str) -> Iterator[SidePart]:
+        """The file at a path as a pack carries it; nothing where it is the same or is not read."""
+        new, old = self.after(path), self.before(path)
+        if _is_same(path, old, new) or self._is_unread(path):
+            return
+        try:
+            yield _removed(path, old) if new is None else _whole(path, new)
+        except SpecError as problem:
+            if path == MODULES or path.partition("/")[0] in self.loaded:
+                raise _refusal(path, problem) from problem
+
+    def _is_unread(self, path: str) -> bool:
+        """Whether a pickle lies beside weights that a library prefers to it."""
+        part = split_part(path)
+        if part is None or part[1] != PICKLE or self.after(path) is None:
+            return False
+        return self.after(f"{part[0]}/{WEIGHTS}") is not None
+
+
+def _folders(modules: bytes | None) -> tuple[str, ...] | None:
+    """The folders of a `modules.json`; None where there is none, or it lists no modules."""
+    if modules is None:
+        return None
+    try:
+        return folders_of(json.parse(modules, f"`{MODULES}`", foreign=True))
+    except SpecError:
+        return None
+
+
+def _is_same(path: str, old: bytes | None, new: bytes | None) -> bool:
+    """Whether both sides have the same; JSON is compared parsed, without how it was saved."""
+    if old == new or old is None or new is None or not path.endswith(".json"):
+        return old == new
+    try:
+        return json.canonical(_settled(path, old), foreign=True) == json.canonical(
+            _settled(path, new), foreign=True
+        )
+    except SpecError:
+        return False
+
+
+def _settled(path: str, data: bytes) -> Any:
+    content = json.parse(data, f"`{path}`", foreign=True)
+    if not isinstance(content, dict):
+        return content
+    return {key: value for key, value in content.items() if key not in VOLATILE}
+
+
+def _removed(path: str, old: bytes | None) -> SidePart:
+    check_side_file(path, REMOVED)
+    return SideFile(path=path, digest=Digest.of(old or b""), kind=REMOVED), None
+
+
+def _whole(path: str, new: bytes) -> SidePart:
+    part = split_part(path)
+    if part is not None and part[1] == PICKLE:
+        raise SpecError(
+            "its weights are a pickle, which can run code and is never loaded",
+            hint='`python -c "from sentence_transformers import SentenceTransformer as S; '
+            "S('TUNED').save_pretrained('DIR')\"` writes the model with safetensors: pack DIR",
+        )
+    check_side_file(path, FILE)
+    file = SideFile(path=path, digest=Digest.of(new), kind=FILE)
+    read_side_file(file, new, _NO_FACTS)
+    return file, new
+
+
+def _refusal(path: str, problem: SpecError) -> SpecError:
+    return SpecError(
+        f"`{path}` is of a part that the tuned model loads, and differs from the base's, but no "
+        f"pack can carry it: {problem.message}",
+        hint=problem.hint or "give base and tuned model the same part, or none",
+    )

@@ -1,0 +1,41 @@
+"""The OCI manifest of a pack that was cut, and all blobs that it names."""
+
+from pathlib import Path
+
+from skillpm.flows.pack.manifest import Cut, Request
+from skillpm.spec import oci
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.pack import annotations_of
+
+
+def build_image(
+    request: Request, manifest: Manifest, cut: Cut
+) -> tuple[oci.PackImage, dict[Digest, Path | bytes]]:
+    """The OCI manifest and every blob that it names."""
+    config = manifest.canonical()
+    blobs: dict[Digest, Path | bytes] = {Digest.of(config): config}
+    layers = [
+        oci.Descriptor(media_type=oci.DELTA_TYPE, digest=digest, size=path.stat().st_size)
+        for digest, path in sorted(cut.layers.items())
+    ]
+    blobs |= cut.layers
+    extra = [(oci.FILE_TYPE, data, file.path) for file, data in cut.side if data is not None]
+    extra += [(oci.CARD_TYPE, request.card, "README.md")] if request.card else []
+    extra += [layer for each in request.attached for layer in each.layers]
+    for media_type, data, title in extra:
+        layers.append(_descriptor(media_type, data, title))
+        blobs[Digest.of(data)] = data
+    image = oci.PackImage(
+        config=_descriptor(oci.CONFIG_TYPE, config, None),
+        layers=layers,
+        annotations=annotations_of(manifest),
+    )
+    return image, blobs
+
+
+def _descriptor(media_type: str, data: bytes, title: str | None) -> oci.Descriptor:
+    annotations = {oci.TITLE: title} if title else None
+    return oci.Descriptor(
+        media_type=media_type, digest=Digest.of(data), size=len(data), annotations=annotations
+    )

@@ -1,0 +1,193 @@
+"""`pack`: cut the difference between a tuned model and its base into a SkillPack."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from skillpm.adapters.adapter import Adapter
+from skillpm.architecture.ask import ask_facts
+from skillpm.archive.writer import write_archive
+from skillpm.audit.licences import normal_licence
+from skillpm.checkpoint.folder import is_graft
+from skillpm.checkpoint.model import Checkpoint
+from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.encode.encode import cast_leaf, rounding_share
+from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.tensors.pairing import Pair, pair_up
+from skillpm.delta.tensors.ports import Source
+from skillpm.errors import GraftError, IntegrityError
+from skillpm.files.output import check_output, staged_path
+from skillpm.flows.locking.solve import check_facts, check_set
+from skillpm.flows.pack.encode_layers import encode_layers, measure
+from skillpm.flows.pack.image import build_image
+from skillpm.flows.pack.manifest import (
+    Against,
+    Cut,
+    Reference,
+    Request,
+    build_manifest,
+)
+from skillpm.flows.pack.side_files import LeftOut, left_out
+from skillpm.flows.pack.target import Wish
+from skillpm.flows.pack.tuned_side import find_tuned, tuned_side
+from skillpm.flows.packs.base_parts import differing_parts
+from skillpm.flows.packs.composition import composed_identity, opened, total_bytes
+from skillpm.flows.packs.find import find_pack, with_lower
+from skillpm.flows.packs.protocol import AnyPack, side_packs
+from skillpm.flows.packs.side_files import apply_side_files, files_of
+from skillpm.flows.session.cleanup import tidy
+from skillpm.flows.session.session import Setting, open_model
+from skillpm.spec.digests import Digest
+from skillpm.spec.manifest import Manifest
+from skillpm.spec.merkle import Identity, merkle_root
+from skillpm.store.scratch import disk_errors, scratch, staged_beside
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A pack that was written.
+
+    `left_out` are the files that it does not carry. `rounding` is what `--cast` changed of the
+    delta, as a share of its length; None where nothing was cast.
+    """
+
+    manifest: Manifest
+    path: Path
+    digest: Digest
+    file_bytes: int
+    left_out: tuple[LeftOut, ...] = ()
+    rounding: float | None = None
+
+
+def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
+    """Cut, measure, prove, write. Nothing is left behind where any step fails.
+
+    Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
+    """
+    tidy(setting)
+    check_output(_output(request))
+    if request.license is not None:
+        request = replace(request, license=normal_licence(request.license))
+    base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
+    lower = _lower(setting, request, base)
+    reference = _reference(setting, base, lower)
+    side = tuned_side(setting, request, found, reference, scheme)
+    tuned, tuned_identity, request, scheme = side.source, side.identity, side.request, side.scheme
+    pairs, renaming = pair_up(reference.source.specs, tuned.specs, cast=request.cast)
+    differing = [p for p in pairs if _differs(p, reference.identity, tuned, tuned_identity)]
+    if not differing:
+        raise _nothing(request, base, found)
+    facts = ask_facts(base.config or {})
+    against = Against(
+        reference,
+        tuned,
+        tuned_identity,
+        pairs,
+        differing,
+        renaming,
+        side.files,
+        facts,
+        found.folder if isinstance(found, Checkpoint) else found.path,
+    )
+    made = tuple(attach(setting, against) for attach in request.attach)
+    request = replace(request, attached=made)
+    with scratch(setting.home, "pack") as folder, disk_errors(folder):
+        if isinstance(scheme, Wish):
+            scheme, layers = scheme.fit(setting, request, against, scheme, folder)
+        else:
+            layers = encode_layers(setting, against, scheme, folder / "layers")
+        cut = measure(setting, request, against, layers)
+        manifest = build_manifest(request, against, cut, scheme, setting.created)
+        check_facts([*(each.manifest for each in lower), manifest])
+        if scheme.name == "lossless":
+            _prove(against, cut, manifest.result_root)
+        omitted = left_out(request, against, cut.side)
+        done = _write(setting, request, manifest, cut)
+    return replace(done, left_out=omitted, rounding=rounding_share(reference.source, tuned, pairs))
+
+
+def _nothing(request: Request, base: Checkpoint, found: Checkpoint | Adapter) -> GraftError:
+    parts = differing_parts(base, found) if isinstance(found, Checkpoint) else []
+    if parts:
+        listed = ", ".join(f"`{path}`" for path in parts)
+        return GraftError(
+            f"`{request.tuned}` differs from its base in its parts alone ({listed}): a pack "
+            "changes a tensor of the model itself, and brings its parts with it",
+            hint="pack the folder of a part as a model of its own: "
+            f"`skillpm pack {request.base}/{parts[0].partition('/')[0]} …`",
+        )
+    return GraftError(
+        f"`{request.tuned}` has the same tensors as its base: there is nothing to pack",
+        hint=f"`skillpm identify {request.tuned} --against {request.base}` compares them",
+    )
+
+
+def _lower(setting: Setting, request: Request, base: Checkpoint) -> list[AnyPack]:
+    if is_graft(base.folder or base.path.parent):
+        raise GraftError(
+            f"`{request.base}` is a graft: a pack is cut from the original base",
+            hint="name the original base, and the installed set with `--over REF…`",
+        )
+    return with_lower(setting, [find_pack(setting, ref) for ref in request.over])
+
+
+def _reference(setting: Setting, base: Checkpoint, lower: list[AnyPack]) -> Reference:
+    """What the delta is against: the base, or its graft with the set that the pack lies over."""
+    identity = setting.identify(base, "hashing base", cached=False)
+    base.expected = identity.leaves
+    if not lower:
+        return Reference(base, base, identity, identity, (), files_of(base))
+    for pack_ in lower:
+        if pack_.manifest.base.root != identity.root:
+            raise IntegrityError(
+                f"`--over` {pack_.manifest.ref} was cut from base `{pack_.manifest.base.root}`, "
+                f"but `{base.path}` is `{identity.root}`"
+            )
+    check_set([each.manifest for each in lower], {})
+    composition = Composition(base, [Applied(each) for each in opened(lower)])
+    advance = setting.progress("grafting the set below", total_bytes(composition))
+    composed = composed_identity(composition, identity, workers=setting.workers, advance=advance)
+    before = files_of(base)
+    side = apply_side_files(before, side_packs(lower))
+    return Reference(
+        base,
+        composition,
+        identity,
+        composed,
+        tuple(lower),
+        lambda n: side[n] if n in side else before(n),
+    )
+
+
+def _differs(pair: Pair, base: Identity, tuned: Source, theirs: Identity) -> bool:
+    if pair.change != "changed":
+        return True
+    leaf = cast_leaf(tuned, pair) if pair.cast else theirs.leaves[pair.read_name]
+    return base.leaves[pair.tensor] != leaf
+
+
+def _prove(against: Against, cut: Cut, result_root: Digest) -> None:
+    """A lossless pack gives the tuned model's root, or there is no pack (law 2)."""
+    theirs = against.tuned_identity.leaves
+    leaves = {
+        pair.tensor: cast_leaf(against.tuned, pair) if pair.cast else theirs[pair.read_name]
+        for pair in against.pairs
+        if pair.tuned
+    }
+    wrong = sorted(name for name, one in cut.measured.items() if one.leaf != leaves[name])
+    if wrong or merkle_root(leaves) != result_root:
+        name = wrong[0] if wrong else "the root"
+        raise IntegrityError(f"`{name}` does not decode to the tuned model's: no pack was written")
+
+
+def _write(setting: Setting, request: Request, manifest: Manifest, cut: Cut) -> Packed:
+    image, blobs = build_image(request, manifest, cut)
+    path = _output(request)
+    with staged_beside(setting.home, staged_path(path)):
+        digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
+    return Packed(manifest, path, digest, path.stat().st_size)
+
+
+def _output(request: Request) -> Path:
+    skill = request.skill
+    name = f"{skill.namespace}-{skill.name}-{request.version}.skillpack"
+    return request.output or Path(name)

@@ -1,0 +1,199 @@
+"""What a pack is cut to: a tuned model, or a base with an adapter on it."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from skillpm.adapters.adapter import Adapter, holds_adapter, holds_model, open_adapter
+from skillpm.adapters.config import CONFIG as ADAPTER
+from skillpm.adapters.experts import ExpertSum
+from skillpm.adapters.fit import KnownNames, fit, merge_keys
+from skillpm.architecture.ask import ask_facts
+from skillpm.architecture.entries import TIE
+from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.delta.encode.lora_source import Adapted, Factored
+from skillpm.delta.encode.schemes import Scheme
+from skillpm.delta.tensors.ports import Source
+from skillpm.errors import GraftError, SpecError
+from skillpm.flows.pack.manifest import Reference, Request
+from skillpm.flows.pack.named_base import check_named_base
+from skillpm.flows.pack.target import Wish
+from skillpm.flows.packs.module_layout import ask_layout
+from skillpm.flows.packs.side_files import files_in, files_of
+from skillpm.flows.session.session import Setting, open_model
+from skillpm.spec import json
+from skillpm.spec.digests import Digest
+from skillpm.spec.merkle import Identity, leaf_of_chunks
+
+Files = Callable[[str], bytes | None]
+_METHODS = {False: "lora", True: "dora"}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The tuned side: its tensors and who they are, its small files, how it is encoded."""
+
+    source: Source
+    identity: Identity
+    files: Files
+    request: Request
+    scheme: Scheme | Wish
+
+
+def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
+    """The model or the adapter at a path that a person gave.
+
+    `tuned_is` is `model` or `adapter` and says which of both in one folder is meant; raises
+    `SpecError` where there are both and it is None.
+    """
+    path = path.expanduser()
+    if not holds_adapter(path):
+        if tuned_is == "adapter":
+            raise SpecError(f"`{path}` holds no adapter: it has no `{ADAPTER}`")
+        return open_model(path)
+    if holds_model(path):
+        if tuned_is is None:
+            raise SpecError(
+                f"`{path}` holds a model and an adapter (`{ADAPTER}`): which of them is the tuned "
+                "model is unknown",
+                hint="`--tuned-is model` packs the model's own weights, `--tuned-is adapter` the "
+                "adapter",
+            )
+        return open_model(path) if tuned_is == "model" else open_adapter(path)
+    if tuned_is == "model":
+        raise SpecError(f"`{path}` holds an adapter, and no model beside it")
+    return open_adapter(path)
+
+
+def tuned_side(
+    setting: Setting,
+    request: Request,
+    found: Checkpoint | Adapter,
+    reference: Reference,
+    scheme: Scheme | Wish,
+) -> Tuned:
+    """Make the tuned side; an adapter is put on what the delta is against."""
+    if isinstance(found, Adapter):
+        return _adapted_side(setting, request, found, reference, scheme)
+    identity = setting.identify(found, "hashing tuned", cached=False)
+    found.expected = identity.leaves
+    return Tuned(found, identity, files_of(found), request, scheme)
+
+
+def _adapted_side(
+    setting: Setting,
+    request: Request,
+    adapter: Adapter,
+    reference: Reference,
+    scheme: Scheme | Wish,
+) -> Tuned:
+    text = reference.files(CONFIG)
+    config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}
+    if config.get("quantization_config"):
+        raise GraftError(
+            f"`{request.base}` is quantised: what an adapter adds to rounded weights has no "
+            "stated bound",
+            hint="name the base in full precision",
+        )
+    layout = ask_layout(adapter, reference.source, text)
+    fitted = fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
+    named = check_named_base(setting, adapter, reference, fitted.adapted)
+    for note in fitted.notes:
+        setting.say(f"note: {note}")
+    identity = _identify(setting, reference.identity, fitted.adapted)
+    if identity.leaves == reference.identity.leaves:
+        raise GraftError(
+            f"`{request.tuned}` changes no tensor of its base: there is nothing to pack",
+            hint="was it trained? a new LoRA starts at zero",
+        )
+    files = _files(adapter, reference.files, dict(fitted.config))
+    request = replace(
+        request,
+        sources=(*request.sources, *([named] if named else [])),
+        method=request.method or _METHODS[adapter.config.use_dora],
+    )
+    if not isinstance(scheme, Wish) and scheme.name == "lossless":
+        scheme = Factored(scheme, fitted.adapted, _facts(adapter, fitted.adapted))
+    return Tuned(fitted.adapted, identity, files, request, scheme)
+
+
+def _known_names(adapter: Adapter, config: Mapping[str, Any]) -> KnownNames:
+    """What is known of the class that the adapter was trained on, where it cannot be asked.
+
+    Raises `GraftError` where nothing is known of it, and the adapter changes an embedding.
+    """
+    named = adapter.config.model_class
+    config = {**config, "architectures": [named]} if named else config
+    facts = ask_facts(config)
+    shared = [name for name, module in adapter.keys.modules.items() if module.embedding]
+    shared += [
+        target
+        for target, key in adapter.keys.dense.items()
+        if len(adapter.tensors.specs[key].shape) > 1
+    ]
+    if facts.library is None and shared:
+        raise GraftError(
+            f"the adapter changes `{min(shared)}`, and the base's architecture is unknown here: "
+            "whether another tensor shares its values cannot be told",
+            hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
+        )
+    parts = {key: {TIE: False} for key, part in config.items() if _says_ties(part)}
+    for untied in ({TIE: False}, {TIE: False, **parts}):
+        if not ask_facts(merge_keys(config, untied)).tied:
+            return KnownNames(facts, untied if facts.tied else {})
+    return KnownNames(facts, {})
+
+
+def _says_ties(part: Any) -> bool:
+    return isinstance(part, dict) and TIE in part
+
+
+def _identify(setting: Setting, base: Identity, adapted: Adapted) -> Identity:
+    """Base + adapter by content: only what the adapter touches is computed."""
+    todo = adapted.touched
+    specs = adapted.specs
+    advance = setting.progress("applying the adapter", sum(specs[n].nbytes for n in todo))
+
+    def leaf(name: str) -> Digest:
+        found = leaf_of_chunks(specs[name], adapted.chunks(name))
+        advance(specs[name].nbytes)
+        return found
+
+    with ThreadPoolExecutor(setting.workers) as pool:
+        try:
+            fresh = dict(zip(todo, pool.map(leaf, todo), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return Identity(specs, {**base.leaves, **fresh})
+
+
+def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
+    """The adapter's small files; its config.json is the base's with what the adapter changes."""
+    beside = files_in(adapter.path)
+
+    def read(name: str) -> bytes | None:
+        if name != CONFIG:
+            return beside(name)
+        text = before(CONFIG)
+        plain = json.parse_object(text or b"{}", f"the base's `{CONFIG}`", foreign=True)
+        return json.pretty(merge_keys(plain, config), foreign=True) if config else text
+
+    return read
+
+
+def _facts(adapter: Adapter, adapted: Adapted) -> dict[str, object]:
+    """What the manifest says of an adapter: its updates as they lie on the base's tensors."""
+    config = adapter.config
+    ranks = [pending.a.spec.shape[0] for pending in adapted.updates.values()]
+    sums = [stored.source for stored in adapted.dense.values()]
+    ranks += [each.factors.target.rank for each in sums if isinstance(each, ExpertSum)]
+    return {
+        "ranks": sorted(set(ranks)),
+        "alpha": config.lora_alpha,
+        "rslora": config.use_rslora,
+        "dora": config.use_dora,
+        "modules": len(ranks),
+    }

@@ -1,0 +1,1 @@
+"""Find, read, compare and publish packs."""

@@ -1,0 +1,84 @@
+"""`publish`, `yank`, `unyank`, `search`, `show`: a registry's verbs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skillpm.archive.reader import open_pack
+from skillpm.errors import UnknownSkillError, UsageError
+from skillpm.flows.packs.find import parse_ref
+from skillpm.flows.packs.registries import nearest_skill
+from skillpm.flows.session.bindings import registry_for
+from skillpm.flows.session.cleanup import tidy
+from skillpm.flows.session.session import Setting
+from skillpm.spec.location import RegistryLocation
+from skillpm.spec.names import SkillName
+from skillpm.spec.release import Release
+
+
+@dataclass(frozen=True)
+class PublishedPack:
+    """A release, where it went, and whether it is new there."""
+
+    release: Release
+    registry: RegistryLocation
+    created: bool
+
+
+def publish(setting: Setting, path: Path) -> PublishedPack:
+    """Verify a pack file and publish it, whole or not at all."""
+    tidy(setting)
+    pack = open_pack(path)
+    url = registry_for(setting, pack.manifest.skill, makes=True)
+    index = setting.connect(url, True)
+    published = index.publish(pack.image_bytes, pack.open_blob, now=setting.now)
+    return PublishedPack(published.release, url, published.created)
+
+
+def yank(setting: Setting, ref: str, reason: str) -> Release:
+    """Hide a release from new resolutions; locks keep it."""
+    tidy(setting)
+    release = _one_release(setting, ref)
+    index = setting.connect(registry_for(setting, release.skill), False)
+    return index.yank(release.skill, release.version, reason=reason, now=setting.now)
+
+
+def unyank(setting: Setting, ref: str) -> Release:
+    """Show a release again."""
+    tidy(setting)
+    release = _one_release(setting, ref)
+    index = setting.connect(registry_for(setting, release.skill), False)
+    return index.unyank(release.skill, release.version)
+
+
+def _one_release(setting: Setting, ref: str) -> Release:
+    """The release that `acme/math@1.0.0` names."""
+    need = parse_ref(ref)
+    fitting = [one for one in show(setting, need.skill) if one.version in need.range]
+    if len(fitting) > 1:
+        raise UsageError(
+            f"`{ref}` names {len(fitting)} releases of `{need.skill}`; expected exactly one",
+            hint=f"`{need.skill}@{fitting[-1].version}` names the newest",
+        )
+    if not fitting:
+        raise UnknownSkillError(
+            f"there is no release `{ref}`", hint=f"`skillpm show {need.skill}` lists its releases"
+        )
+    return fitting[0]
+
+
+def search(setting: Setting, text: str) -> list[Release]:
+    """The latest release of each skill that matches all words."""
+    return setting.connect(registry_for(setting, None), False).search(text)
+
+
+def show(setting: Setting, skill: SkillName) -> list[Release]:
+    """All releases of a skill, oldest first."""
+    url = registry_for(setting, skill)
+    index = setting.connect(url, False)
+    releases = index.releases([skill]).get(skill)
+    if not releases:
+        raise UnknownSkillError(
+            f"there is no skill `{skill}` in `{url}`",
+            hint=nearest_skill(skill, index.skills()),
+        )
+    return sorted(releases, key=lambda release: release.version)

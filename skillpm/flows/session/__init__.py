@@ -1,0 +1,1 @@
+"""What a command works with: folders, registries, clock, base model, cleanup."""

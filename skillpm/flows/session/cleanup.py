@@ -1,0 +1,59 @@
+"""How every command that writes begins: what killed commands left goes (law 4)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from skillpm.environment.generation import Generation
+from skillpm.environment.known import KnownProjects
+from skillpm.environment.project import Project
+from skillpm.environment.transaction import writing
+from skillpm.errors import SkillpmError
+from skillpm.files.access import HomeFolder
+from skillpm.flows.session.permissions import REMEDY, exposed_places
+from skillpm.flows.session.session import Setting
+from skillpm.journal.atomic import sweep_strays
+from skillpm.store.scratch import sweep_scratch
+
+
+@contextmanager
+def changing(setting: Setting, project: Project, command: str) -> Iterator[Generation | None]:
+    """Hold the project's lock, with nothing left of what was cut off; see `writing`."""
+    tidy(setting)
+    with writing(
+        project, command, timeout=setting.lock_timeout, say=setting.say, home=setting.home
+    ) as cut_off:
+        yield cut_off
+
+
+def tidy(setting: Setting) -> None:
+    """Remove what killed commands left in home and registry, and beside the files they wrote.
+
+    Warns of places that someone else may write. Costs the listing of a few folders. Never fails:
+    what cannot be removed stays.
+    """
+    for place in exposed_places(setting):
+        setting.say(f"warning: {place}; {REMEDY}")
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: sweep_scratch(setting.home, begins=True),
+        setting.store.sweep_staging,
+        KnownProjects(setting.home).sweep,
+        setting.verified.sweep,
+        lambda: _sweep_caches(setting.home),
+        lambda: setting.tidy_registry(setting.default_registry),
+    )
+    for step in steps:
+        with suppress(SkillpmError, OSError):
+            step()
+
+
+def _sweep_caches(home: Path) -> None:
+    """Remove what killed writers of the caches left. Raises `StateError`, `MissingFileError`."""
+    with HomeFolder.open(home) as opened, opened.subfolder("cache") as cache:
+        for name in ("leaves", "measures"):
+            with suppress(SkillpmError), cache.subfolder(name) as files:
+                sweep_strays(files)
+        with cache.subfolder("surveys") as surveys:
+            for name in surveys.names():
+                with suppress(SkillpmError), surveys.subfolder(name) as survey:
+                    sweep_strays(survey)

@@ -1,0 +1,44 @@
+"""Places that someone else may write: named by `doctor`, and by every command that writes."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from skillpm.environment.project import Project
+from skillpm.errors import SkillpmError
+from skillpm.files.ownership import Exposure, exposures
+from skillpm.flows.session.bindings import location_of
+from skillpm.flows.session.session import Setting
+from skillpm.spec.location import RegistryLocation
+from skillpm.spec.project import DEFAULT_REGISTRY
+
+REMEDY = "`skillpm doctor` lists all such places"
+
+
+def exposed_places(setting: Setting) -> list[Exposure]:
+    """Home, store, project and registries that someone else may write, or a folder above them.
+
+    What is shared with a group on purpose (ADR 20) is not among them. Costs one `lstat` for each
+    part of a path.
+    """
+    return exposures(written_places(setting), shared=True)
+
+
+def written_places(setting: Setting) -> Iterator[Path]:
+    """What commands write here: home, store, the project's files and state, its registries."""
+    yield from (setting.home, setting.store.folder, setting.store.folder / "sha256")
+    project = Project(setting.project)
+    yield from (project.folder, project.file, project.lock_file, project.state)
+    yield from (project.pointer, project.state / "generations")
+    with suppress(SkillpmError, OSError):
+        yield from _registry(setting.default_registry)
+        if not project.has_file:
+            return
+        file = project.read_file()
+        for name in sorted({DEFAULT_REGISTRY, *file.registries}):
+            yield from _registry(location_of(setting, file, name))
+
+
+def _registry(location: RegistryLocation) -> Iterator[Path]:
+    if location.folder is not None:
+        yield Path(location.folder)

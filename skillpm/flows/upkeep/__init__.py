@@ -1,0 +1,1 @@
+"""Keep the home in order: cache, garbage collection, doctor."""
