@@ -1,46 +1,93 @@
 """skillpm: the package manager for model skills.
 
-From Python, `skillpm.open(".")` is the door; importing it costs nothing else.
+`skillpm.open_project(".")` opens a project; `pack`, `inspect`, `verify` and `identify` need none.
+Everything raises `SkillpmError`. Importing skillpm imports nothing else until a name is used.
 """
 
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from skillpm.version import __version__
 
 if TYPE_CHECKING:
-    from skillpm.flows.evaluate.live import Workspace
-
-__all__ = ["__version__", "open"]
-
-
-def open(  # noqa: A001 - `skillpm.open` reads as what it does, as `tarfile.open` does
-    folder: str | Path = ".",
-    *,
-    home: str | Path | None = None,
-    base: str | Path | None = None,
-    workers: int | None = None,
-) -> "Workspace":
-    """The project in a folder, to be run: `skillpm.open(".").load()` is its model.
-
-    Variables and files say the rest, as for the command line. Needs the extra `hf`. Raises
-    `NotFoundError` where there is no project.
-    """
-    from skillpm.cli.state import State, setting_of
-    from skillpm.flows.evaluate.live import Workspace
-
-    state = State(
-        quiet=True,
-        project=Path(folder),
-        base=None if base is None else Path(base).expanduser(),
-        home=None if home is None else Path(home),
-        workers=workers,
+    from skillpm.api.deprecated import Workspace, open  # noqa: A004 - the name of version 0.1
+    from skillpm.api.models import identify, inspect, pack, verify
+    from skillpm.api.project import Project, open_project
+    from skillpm.api.values import (
+        AuditFinding,
+        AuditReport,
+        Change,
+        GraftResult,
+        InstalledSkill,
+        ModelIdentity,
+        Pack,
+        RouteDecision,
+        VerifiedPack,
     )
-    closing = ExitStack()
-    setting = setting_of(state, closing.callback, progress=lambda _label, _total: _silent)
-    return Workspace(setting, closing)
+    from skillpm.errors import (
+        GraftError,
+        IntegrityError,
+        NotFoundError,
+        RegistryError,
+        ResolutionError,
+        SkillpmError,
+        SpecError,
+        StateError,
+        UsageError,
+    )
+
+__all__ = [
+    "AuditFinding",
+    "AuditReport",
+    "Change",
+    "GraftError",
+    "GraftResult",
+    "InstalledSkill",
+    "IntegrityError",
+    "ModelIdentity",
+    "NotFoundError",
+    "Pack",
+    "Project",
+    "RegistryError",
+    "ResolutionError",
+    "RouteDecision",
+    "SkillpmError",
+    "SpecError",
+    "StateError",
+    "UsageError",
+    "VerifiedPack",
+    "Workspace",
+    "__version__",
+    "identify",
+    "inspect",
+    "open",
+    "open_project",
+    "pack",
+    "verify",
+]
+
+_MODULES = {
+    "skillpm.api.deprecated": ("Workspace", "open"),
+    "skillpm.api.models": ("identify", "inspect", "pack", "verify"),
+    "skillpm.api.project": ("Project", "open_project"),
+    "skillpm.api.values": (
+        "AuditFinding", "AuditReport", "Change", "GraftResult", "InstalledSkill", "ModelIdentity",
+        "Pack", "RouteDecision", "VerifiedPack",
+    ),
+    "skillpm.errors": (
+        "GraftError", "IntegrityError", "NotFoundError", "RegistryError",
+        "ResolutionError", "SkillpmError", "SpecError", "StateError", "UsageError",
+    ),
+}  # fmt: skip
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def _silent(_count: int) -> None:
-    """Tell nobody of progress."""
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module `skillpm` has no attribute `{name}`")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

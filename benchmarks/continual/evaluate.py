@@ -111,7 +111,7 @@ class Evaluation:
         with self._open(LOSSLESS) as installed:
             model = installed.live()
             for place, task in enumerate(subject.tasks):
-                with model.skill(skill_of(task)):
+                with model.use_skill(skill_of(task)):
                     now = subject.answers(model, task)
                 found[skill_of(task)] = _apart(now, self._alone(place)[task])
             found["base"] = _apart(subject.answers(model, GENERAL), self._base()[GENERAL])
@@ -125,7 +125,7 @@ class Evaluation:
             model = installed.live()
             found: dict[str, Any] = {}
             for task in subject.tasks:
-                with model.skill(skill_of(task)):
+                with model.use_skill(skill_of(task)):
                     answers = {asked: subject.answers(model, asked) for asked in tasks}
                 found[skill_of(task)] = {asked: asdict(one) for asked, one in answers.items()}
         return found

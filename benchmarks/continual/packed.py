@@ -17,8 +17,9 @@ import torch
 import skillpm
 from benchmarks.continual.chains import INDIVIDUAL
 from benchmarks.finetunes.cache import made
+from skillpm.api.options import Options
+from skillpm.api.session import open_session
 from skillpm.cli.app import main
-from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
 from skillpm.flows.evaluate.stage import open_stage
 from skillpm.flows.locking.lock_check import prune
@@ -107,10 +108,8 @@ class Installed:
     def __init__(self, folder: Path, subject: Subject) -> None:
         self._closing = ExitStack()
         self._folder, self._subject = folder, subject
-        state = State(quiet=True, project=folder / "project", home=folder / "home", base=None)
-        self._setting = setting_of(
-            state, self._closing.callback, progress=lambda _label, _total: lambda _count: None
-        )
+        options = Options(folder=folder / "project", home=folder / "home")
+        self._setting = open_session(options, self._closing.callback)
         self._project = Project(self._setting.project)
         self._stage: Stage | None = None
         self._lock = self._project.generation().lockfile
@@ -123,9 +122,9 @@ class Installed:
 
     def live(self) -> Any:
         """The live model: the base, with all skills attached."""
-        opened = skillpm.open(self._folder / "project", home=self._folder / "home")
+        opened = skillpm.open_project(self._folder / "project", home=self._folder / "home")
         self._closing.callback(opened.close)
-        return opened.load(dtype="float32")
+        return opened.load_model(dtype="float32")
 
     def merged(self, method: str, count: int, tasks: Sequence[str]) -> dict[str, Answers]:
         """What base + the first `count` packs answer, merged by a method with its own settings."""
@@ -170,7 +169,7 @@ class Installed:
         skill = skill_of(self._subject.tasks[0])
 
         def plain(text: str, chosen: str | None) -> None:
-            with live.skill(chosen), torch.inference_mode():
+            with live.use_skill(chosen), torch.inference_mode():
                 self._subject.run(live, text)
 
         def routed(text: str) -> None:

@@ -54,7 +54,7 @@ def switching(made: Subject, names: list[str], model: Any, peft: Any, runs: int)
 
     def enter(chosen: Any) -> Callable[[], object]:
         def work() -> None:
-            with model.skill(chosen):
+            with model.use_skill(chosen):
                 pass
 
         return work
@@ -165,7 +165,7 @@ def batches(
 
 def _ours(model: Any, ids: torch.Tensor, some: list[str]) -> Callable[[], torch.Tensor]:
     def work() -> torch.Tensor:
-        with model.skill(some):
+        with model.use_skill(some):
             return said(model(ids))
 
     return work
@@ -175,7 +175,7 @@ def _singly(model: Any, ids: torch.Tensor, some: list[str]) -> Callable[[], torc
     def work() -> torch.Tensor:
         rows = []
         for row, skill in enumerate(some):
-            with model.skill(skill):
+            with model.use_skill(skill):
                 rows.append(said(model(ids[row : row + 1])))
         return torch.cat(rows)
 

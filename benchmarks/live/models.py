@@ -43,7 +43,7 @@ class Subject:
 
     def live(self) -> Any:
         """The project's model, all skills attached."""
-        return skillpm.open(self.folder / "project").load()
+        return skillpm.open_project(self.folder / "project").load_model()
 
     def with_peft(self) -> Any:
         """The base with adapters, as PEFT has them."""

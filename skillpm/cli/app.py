@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from skillpm.api.options import color_of
 from skillpm.cli import (
     advisories,
     auditing,
@@ -31,7 +32,6 @@ from skillpm.cli import (
 )
 from skillpm.cli.interrupts import INTERRUPTED, SENTENCE
 from skillpm.cli.output import emit_lines, report
-from skillpm.cli.settings import color_of
 from skillpm.cli.state import State, global_params
 from skillpm.errors import SkillpmError, StateError, UsageError
 from skillpm.version import __version__
@@ -150,12 +150,12 @@ def check_working_folder() -> None:
 def _fail(problem: SkillpmError, arguments: list[str], state: State) -> int:
     as_json = state.json or "--json" in arguments
     try:
-        report(problem, as_json=as_json, color=color_of(state))
+        report(problem, as_json=as_json, color=color_of(state.options))
     except BrokenPipeError:
         raise
     except OSError:  # stdout takes nothing: its document goes where people still see it
         streams.discard_stdout()
-        report(problem, as_json=False, color=color_of(state))
+        report(problem, as_json=False, color=color_of(state.options))
     return problem.exit_code
 
 

@@ -1,7 +1,6 @@
 """`identify` and `pack`: models, and pack files cut from them."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +14,15 @@ from skillpm.cli.output import (
     emit_table,
 )
 from skillpm.cli.packed import packed_plain, show_packed
-from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION, without_library
-from skillpm.cli.probing import attach_probes
+from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import FiniteRange, LocalPath
-from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.delta.encode.schemes import Scheme
     from skillpm.delta.tensors.differences import Difference
-    from skillpm.flows.pack.manifest import Attach, Request
-    from skillpm.flows.pack.target import Calibrate, Wish
 
 _PATH = LocalPath()
-_KEEP = 0.99
-"""What `--scheme auto` keeps where nothing is asked for."""
 _FILE = LocalPath(exists=True, dir_okay=False)
 
 
@@ -164,108 +156,18 @@ def pack(state: State, /, **asked: Any) -> None:
     skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
         --calibration questions.jsonl
     """
-    from skillpm.flows.pack.pack import pack as flow
+    from skillpm.api.packing import PackOptions, build_pack
 
     started = time.monotonic()
-    scheme = _scheme(asked)
-    done = flow(make_setting(state), _request(asked), scheme)
+    options = PackOptions(
+        base=asked.pop("base_path"),
+        skill=asked.pop("name"),
+        license=asked.pop("license_"),
+        authors=asked.pop("author"),
+        **asked,
+    )
+    done = build_pack(make_setting(state), options)
     if state.json:
         emit_json(packed_plain(done) | {"seconds": round(time.monotonic() - started, 3)})
         return
     show_packed(done)
-
-
-def _request(asked: dict[str, Any]) -> "Request":
-    from skillpm.flows.pack.manifest import Request
-
-    if asked["version"].build:
-        raise UsageError(f"version `{asked['version']}` has build metadata: OCI tags have no `+`")
-    same = ("tuned", "version", "output", "summary", "requires", "conflicts", "over", "cast")
-    return Request(
-        base=asked["base_path"],
-        skill=asked["name"],
-        license=asked["license_"],
-        authors=asked["author"],
-        card=asked["card"].read_bytes() if asked["card"] else None,
-        attach=_attached(asked),
-        method=asked["method"],
-        data=asked["data"],
-        tuned_is=asked["tuned_is"],
-        **{key: asked[key] for key in same},
-    )
-
-
-def _attached(asked: dict[str, Any]) -> "tuple[Attach, ...]":
-    """What is measured on base and tuned model, and goes into the pack beside its delta."""
-    attach: list[Attach] = []
-    if asked["probes"]:
-        attach.append(attach_probes(asked["probes"], asked["device"]))
-    if asked["router"]:
-        attach.append(_router(asked))
-    elif asked["router_background"]:
-        raise UsageError("`--router-background` goes with `--router FILE`")
-    return tuple(attach)
-
-
-def _router(asked: dict[str, Any]) -> "Attach":
-    try:
-        from skillpm.flows.evaluate.attach_router import attach_signature
-    except ImportError as problem:
-        raise without_library("--router runs the base", problem) from problem
-    return partial(
-        attach_signature,
-        examples=asked["router"],
-        background=asked["router_background"],
-        device=asked["device"] or "cpu",
-    )
-
-
-def _scheme(asked: dict[str, Any]) -> "Scheme | Wish":
-    lossy = {key: asked[key] for key in ("alpha", "energy", "columns") if asked[key] is not None}
-    if asked["scheme"] == "auto" or asked["budget"] is not None or asked["keep"] is not None:
-        if lossy:
-            raise UsageError(f"`--{min(lossy)}` goes with `--scheme graftllm` only")
-        return _wish(asked)
-    for flag in ("calibration", "device"):
-        runs = flag == "device" and (asked["probes"] or asked["router"])
-        if asked[flag] is not None and not runs:
-            raise UsageError(
-                f"`--{flag}` goes with the scheme `auto`",
-                hint="add `--budget 5%`, or `--keep 0.99`",
-            )
-    if asked["scheme"] == "graftllm":
-        from skillpm.delta.encode.schemes import GraftLLM
-        from skillpm.delta.encode.torch_svd import decompose
-
-        return GraftLLM(decompose, **lossy)
-    if lossy:
-        raise UsageError(f"`--{min(lossy)}` goes with `--scheme graftllm` only")
-    from skillpm.delta.encode.schemes import Lossless
-
-    return Lossless()
-
-
-def _wish(asked: dict[str, Any]) -> "Wish":
-    if asked["scheme"] not in (None, "auto"):
-        flag = "budget" if asked["budget"] is not None else "keep"
-        raise UsageError(
-            f"`--{flag}` goes with the scheme `auto`, not with `{asked['scheme']}`",
-            hint="leave out --scheme",
-        )
-    if asked["budget"] is not None and asked["keep"] is not None:
-        raise UsageError("`--budget` and `--keep` contradict each other", hint="choose one")
-    keep = _KEEP if asked["budget"] is None and asked["keep"] is None else asked["keep"]
-    from skillpm.flows.pack.fit_auto import fit
-    from skillpm.flows.pack.target import Wish
-
-    return Wish(fit, asked["budget"], keep, _calibrate(asked))
-
-
-def _calibrate(asked: dict[str, Any]) -> "Calibrate | None":
-    if asked["calibration"] is None:
-        return None
-    try:
-        from skillpm.flows.pack.calibrate import calibrate
-    except ImportError as problem:
-        raise without_library("--calibration runs the model", problem) from problem
-    return partial(calibrate, path=asked["calibration"], device=asked["device"] or "cpu")

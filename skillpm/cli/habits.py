@@ -74,9 +74,9 @@ def config_show(state: State) -> None:
     skillpm config show
     skillpm config show --json
     """
-    from skillpm.cli.settings import resolve, user_file
+    from skillpm.api.options import resolve, user_file
 
-    chosen = resolve(state)
+    chosen = resolve(state.options)
     if state.json:
         rows = [{"key": k, "value": _plain(c.value), "source": c.source} for k, c in chosen.items()]
         emit_json({"values": rows, "user_file": str(user_file())})

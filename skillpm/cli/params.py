@@ -96,14 +96,6 @@ ALLOW_YANKED = click.option(
 )
 
 
-def without_library(told: str, problem: ImportError) -> UsageError:
-    """The error for a command that runs a model where the extra `hf` is not there."""
-    return UsageError(
-        f"{told}, for which a library is missing: {problem.name}",
-        hint="pip install 'skillpm-graft[hf]'",
-    )
-
-
 def refuse_together(flags: Mapping[str, object], one: str, *others: str) -> None:
     """Raise `UsageError` where `one` is set and any of `others` as well."""
     for other in others:

@@ -1,13 +1,14 @@
 """`probe`, and what `--probes` and `--guard` hand to the flows that run models."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.api.extras import needs_hf
+from skillpm.api.guarding import probe_guard
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
-from skillpm.cli.params import SKILL, without_library
+from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from skillpm.flows.change.plan import Guard
     from skillpm.flows.evaluate.carried import Result
     from skillpm.flows.evaluate.probe_report import Probed
-    from skillpm.flows.pack.manifest import Attach
     from skillpm.spec.manifest import Manifest
     from skillpm.spec.names import SkillName
 
@@ -51,31 +51,7 @@ def guard_of(flags: dict[str, Any]) -> "dict[str, Guard | None]":
     Takes the device out of the flags.
     """
     device = device_of(flags, "guard")
-    if not flags["guard"]:
-        return {"guard": None}
-
-    def guard(*plan: Any) -> tuple[str, ...]:
-        try:  # there is a plan: the skills exist, and a set of them fits
-            from skillpm.flows.guard.guard import guard as flow
-        except ImportError as problem:
-            raise without_library("`--guard` runs the model", problem) from problem
-        return flow(*plan, device=device)
-
-    return {"guard": guard}
-
-
-def attach_probes(path: Path, device: str | None) -> "Attach":
-    """What `pack --probes` measures. The file is read first: an error must not wait for a pack."""
-    from skillpm.spec.probes import FILE_LIMIT, parse_probes
-
-    with path.open("rb") as file:
-        data = file.read(FILE_LIMIT + 1)
-    probes = parse_probes(data, f"`{path}`")
-    try:
-        from skillpm.flows.evaluate.attach_probes import examine
-    except ImportError as problem:
-        raise without_library("`--probes` runs the model", problem) from problem
-    return partial(examine, probes=probes, data=data, device=device or "cpu")
+    return {"guard": probe_guard(enabled=flags["guard"], device=device)}
 
 
 @click.command(cls=Command)
@@ -104,10 +80,8 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
     setting = make_setting(state)
     found = nothing_to_probe(setting, skills)
     if found is None:
-        try:
+        with needs_hf("`probe` runs the model"):
             from skillpm.flows.evaluate.probe import probe as flow
-        except ImportError as problem:
-            raise without_library("`probe` runs the model", problem) from problem
         found = flow(setting, skills, device=device, graft=graft)
     _show(state, found)
     if not found.passed:
@@ -141,10 +115,8 @@ def budget_of(flags: dict[str, Any]) -> int:
 
 def tune_weights(state: State, budget: int, device: str) -> None:
     """Search weights and show them; make them a new generation where the person said yes."""
-    try:
+    with needs_hf("`--tune` runs the model"):
         from skillpm.flows.evaluate.tune import tune
-    except ImportError as problem:
-        raise without_library("`--tune` runs the model", problem) from problem
     found = tune(make_setting(state), budget=budget, device=device, write=state.yes)
     generation = None if found.change is None else found.change.generation
     if state.json:

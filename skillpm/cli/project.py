@@ -21,12 +21,11 @@ from skillpm.cli.params import (
 )
 from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
 from skillpm.cli.state import Command, State, make_setting
-from skillpm.cli.types import LocalPath, is_url
-from skillpm.errors import SpecError, UsageError
+from skillpm.cli.types import LocalPath
+from skillpm.errors import UsageError
 from skillpm.files.named import read_named_file
 
 if TYPE_CHECKING:
-    from skillpm.flows.change.request import InstallRequest
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
@@ -47,10 +46,10 @@ def init(state: State) -> None:
     \b
     skillpm init --base ./model
     """
-    from skillpm.cli.settings import resolve
+    from skillpm.api.options import resolve
     from skillpm.flows.change.init import init_project
 
-    base = resolve(state)["base"]
+    base = resolve(state.options)["base"]
     if base.value is None:
         raise UsageError("`init` needs the base", hint="`skillpm init --base PATH`")
     # In a clone the project file names the base, from where the file lies.
@@ -95,6 +94,7 @@ def install(
     skillpm install --frozen
     skillpm install --from team.skillbundle --base ./model
     """
+    from skillpm.api.requests import install_request
     from skillpm.flows.change.install import install as flow
 
     explain = check_explain(flags)
@@ -103,7 +103,7 @@ def install(
     if bundle is not None:
         _install_bundle(state, bundle, wanted, flags, explain=explain)
         return
-    request = _request(wanted, **flags)
+    request = install_request(wanted, **flags)
     show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
 
 
@@ -122,28 +122,6 @@ def _install_bundle(
     kept = {name: flags[name] for name in ("frozen", "dry_run", "guard")}
     done = install_bundle(make_setting(state), bundle, **kept)
     show_change(state, done, explain=explain)
-
-
-def _request(wanted: tuple[str, ...], **flags: Any) -> "InstallRequest":
-    from skillpm.archive.reader import open_pack
-    from skillpm.flows.change.request import InstallRequest
-    from skillpm.spec.requirements import Requirement
-
-    files = [text for text in wanted if text.endswith(".skillpack") or Path(text).is_file()]
-    requirements = []
-    for text in wanted:
-        if is_url(text):
-            raise UsageError(
-                "expected a skill or a pack file, found a URL",
-                hint="download the file first, or name a registry with `--registry URL`",
-            )
-        if text not in files:
-            try:
-                requirements.append(Requirement.parse(text))
-            except SpecError as problem:
-                raise UsageError(problem.message, hint=problem.hint) from problem
-    packs = tuple(open_pack(Path(text)) for text in files)
-    return InstallRequest(tuple(requirements), packs, **flags)
 
 
 @click.command(cls=Command)

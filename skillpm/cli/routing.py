@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.api.extras import needs_hf
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
-from skillpm.cli.params import without_library
 from skillpm.cli.state import Command, State, make_setting
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
@@ -96,10 +96,8 @@ def _routed(state: State, texts: list[str], device: str) -> "tuple[Routes, Route
     setting = make_setting(state)
     routes = nothing_to_route(setting)
     if routes is None:
-        try:
+        with needs_hf("`route` runs the base"):
             from skillpm.flows.evaluate.route import open_routes
-        except ImportError as problem:
-            raise without_library("`route` runs the base", problem) from problem
         routes = open_routes(setting, device=device)
     return routes, routes.route(texts)
 

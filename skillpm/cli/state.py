@@ -1,11 +1,8 @@
-"""The global options, wherever they stand on the command line, and the setting they make."""
+"""The global options, wherever they stand on the command line, and the session they open."""
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -13,19 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skillpm.api.options import Options, color_of
+from skillpm.api.session import open_session
 from skillpm.cli.output import can_ask, confirm, say
-from skillpm.cli.registry_access import connector, tidy_registry
 from skillpm.cli.types import FiniteRange, LocalPath
-from skillpm.errors import UsageError
-from skillpm.spec.config import COLORS, WORKER_LIMIT, Chosen
+from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
-    from skillpm.environment.project import Project
-    from skillpm.flows.session.session import Advance, Setting
-    from skillpm.spec.location import RegistryLocation
-    from skillpm.spec.lockfile import LockedSkill, Lockfile
-    from skillpm.spec.nearness import SignatureSurvey
-    from skillpm.store.blobs import Store
+    from skillpm.flows.session.session import Setting
     from skillpm.store.verified import VerifiedPacks
 
 
@@ -43,13 +35,25 @@ class State:
     color: str | None = None
     workers: int | None = None
     lock_timeout: float | None = None
-    home: Path | None = None
     interrupted: bool = False
 
     @property
     def folder(self) -> Path:
         """The project's folder."""
         return self.project.expanduser().absolute()
+
+    @property
+    def options(self) -> Options:
+        """The options of a session, as the flags say them."""
+        return Options(
+            folder=self.folder,
+            registry=self.registry,
+            base=self.base,
+            offline=self.offline,
+            color=self.color,
+            workers=self.workers,
+            lock_timeout=self.lock_timeout,
+        )
 
     def say(self, text: str) -> None:
         """A note for people, unless they asked for quiet."""
@@ -137,80 +141,30 @@ class Command(click.Command):
         self.help = (self.help or "").replace("\\b\n", "\b\n")
 
 
-def home() -> Path:
-    """`SKILLPM_HOME`, or the platform's data folder."""
-    import platformdirs
-
-    named = os.environ.get("SKILLPM_HOME")
-    return Path(named).expanduser() if named else platformdirs.user_data_path("skillpm")
-
-
 def verified_packs(state: State) -> "VerifiedPacks":
-    """The packs that this home has verified, for commands that need nothing else of a setting."""
+    """The packs that this home has verified, for commands that need nothing else of a session."""
     from skillpm.store.verified import VerifiedPacks
 
-    return VerifiedPacks((state.home or home()).expanduser().absolute())
+    return VerifiedPacks(state.options.home_folder)
 
 
 def make_setting(state: State, *, timeout: float = inf) -> "Setting":
-    """The setting that a flow runs in; a search for a solution takes `timeout` seconds at most."""
+    """The session of this command; `timeout` is in seconds, for one dependency resolution."""
     from skillpm.cli.progress import Bars
-    from skillpm.cli.settings import color_of
 
-    shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    bars = Bars(shown=shown and not (state.quiet or state.json), color=color_of(state))
-    closing = click.get_current_context().call_on_close
-    closing(bars.close)
-    return setting_of(state, closing, progress=bars.start, timeout=timeout)
-
-
-def setting_of(
-    state: State,
-    closing: Callable[[Callable[[], object]], object],
-    *,
-    progress: "Callable[[str, int], Advance]",
-    timeout: float = inf,
-) -> "Setting":
-    """As `make_setting`, outside a command too: `closing` is told what to call at the end."""
-    from skillpm.cli.settings import resolve
-    from skillpm.flows.session.session import Setting
-    from skillpm.resolver.patience import Patience
-
-    now = datetime.now(UTC)
-    chosen = resolve(state)
-    place = (state.home or home()).expanduser().absolute()
-    base = chosen["base"].value if _is_strong(chosen["base"]) else None
-    registry = _located(chosen["registry"], state.folder)
-    offline = bool(chosen["offline"].value)
-    setting = Setting(
-        home=place,
-        project=state.folder,
-        registry=registry if _is_strong(chosen["registry"]) else None,
-        base=Path(str(base)) if base else None,
-        offline=offline,
-        now=now,
-        created=_epoch() or now,
-        workers=int(str(chosen["workers"].value or 1)),
-        lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
+    on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    shown = on_terminal and not (state.quiet or state.json)
+    bars = Bars(shown=shown, color=color_of(state.options))
+    on_close = click.get_current_context().call_on_close
+    on_close(bars.close)
+    return open_session(
+        state.options,
+        on_close,
         say=state.say,
-        progress=progress,
-        connect=connector(closing, place, offline=offline),
-        fallback=registry,
-        tidy_registry=partial(tidy_registry, place / "registry"),
-        patience=lambda: Patience.starting(time.monotonic, timeout),
-        verify_packs=_verify_packs,
-        survey=_survey,
+        progress=bars.start,
         confirm=partial(_confirm, state),
+        timeout=timeout,
     )
-    closing(setting.close)
-    return setting
-
-
-def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
-    """Loads numpy: asked only where signatures have to be compared."""
-    from skillpm.flows.packs.nearness import survey_signatures
-
-    return survey_signatures(store, lock)
 
 
 def _confirm(state: State, question: str) -> bool | None:
@@ -218,40 +172,3 @@ def _confirm(state: State, question: str) -> bool | None:
     if state.yes or state.json or not can_ask():
         return None
     return confirm(question)
-
-
-def _verify_packs(
-    setting: "Setting", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
-) -> tuple[str, ...]:
-    """Asked only where a pack was never verified here: it takes the tensor libraries."""
-    from skillpm.flows.inspect.verify_installed import verify_packs
-
-    return verify_packs(setting, project, lock, waiting)
-
-
-def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
-    """A registry's location: what the project file says is relative to it, all else to here."""
-    from skillpm.flows.session.bindings import resolved
-    from skillpm.spec.location import RegistryLocation
-
-    if not isinstance(chosen.value, RegistryLocation):
-        return None
-    outside = _is_strong(chosen) or not chosen.source.startswith(str(project))
-    return resolved(chosen.value, Path.cwd() if outside else project)
-
-
-def _is_strong(chosen: Chosen) -> bool:
-    """Whether a flag or a variable says it, which wins over the project."""
-    return chosen.source.startswith(("--", "SKILLPM_"))
-
-
-def _epoch() -> datetime | None:
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if not text:
-        return None
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError) as problem:
-        raise UsageError(
-            f"SOURCE_DATE_EPOCH should be seconds since 1970, is {text!r}"
-        ) from problem

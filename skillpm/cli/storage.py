@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table, size_text
-from skillpm.cli.state import Command, State, global_params, home, make_setting
+from skillpm.cli.state import Command, State, global_params, make_setting
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
@@ -230,7 +230,7 @@ def cache_path(state: State) -> None:
     \b
     skillpm cache path
     """
-    folder = home().absolute()
+    folder = state.options.home_folder
     if state.json:
         parts = {"store": folder / "store", "cache": folder / "cache"}
         emit_json({"home": str(folder), **{name: str(path) for name, path in parts.items()}})

@@ -2,13 +2,12 @@
 
 import math
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+from skillpm.spec.location import is_url
 
 
 class LocalPath(click.Path):
@@ -38,8 +37,3 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
-
-
-def is_url(text: str) -> bool:
-    """Whether a text begins as a URL does, slashes folded or not."""
-    return _URL.match(text) is not None

@@ -1,6 +1,7 @@
 """The model that people hold: transformers' own, with skills that can be switched to."""
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -97,13 +98,13 @@ def _plain(chosen: Chosen) -> _Chosen:
     if not isinstance(chosen, Iterable):
         raise UsageError(
             f"{chosen!r} is no skill: expected a name, a list of names (None: the base), or None",
-            hint='`model.skill("acme/math")`',
+            hint='`model.use_skill("acme/math")`',
         )
     return [None if one is None else str(one) for one in chosen]
 
 
 class Block:
-    """`with model.skill(…):` what is chosen holds in this thread or task until the block ends."""
+    """The context manager of `use_skill`: the choice holds in this thread or task."""
 
     def __init__(self, switch: Switch, chosen: Chosen) -> None:
         self._switch = switch
@@ -138,14 +139,19 @@ class Live(nn.Module):
 
     _switch: Switch
 
-    def skill(self, chosen: Chosen) -> Block:
-        """A block in which one skill answers, or (a list) one for each row; None is the base.
+    def use_skill(self, chosen: Chosen) -> Block:
+        """A context manager in which a skill is active: one name, or one for each row of a batch.
 
-        A skill is named by its text or, as `Workspace.route` gives it, by its `SkillName`. Costs
-        microseconds for skills that are ready. Raises `UnknownSkillError` for one that is not
-        installed, `GraftError` for one that cannot run live.
+        `None` is the base. Costs microseconds for a skill that is ready. The choice holds in this
+        thread or task. Raises `UnknownSkillError` for a skill that is not installed, `GraftError`
+        for one that cannot run live, `UsageError` for an empty list.
         """
         return Block(self._switch, chosen)
+
+    def skill(self, chosen: Chosen) -> Block:
+        """Deprecated: the name of `use_skill` in version 0.1."""
+        warnings.warn("`model.skill` is now `model.use_skill`", DeprecationWarning, stacklevel=2)
+        return self.use_skill(chosen)
 
     @property
     def skills(self) -> tuple[str, ...]:
@@ -192,7 +198,10 @@ class Live(nn.Module):
         return moved
 
     def __deepcopy__(self, _memo: object) -> Self:
-        raise GraftError("a live model is not copied", hint="`load()` gives another: it is mapped")
+        raise GraftError(
+            "a live model cannot be copied",
+            hint="`project.load_model()` gives another; its weights are memory-mapped",
+        )
 
 
 class Generating(Live):

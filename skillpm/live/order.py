@@ -24,7 +24,7 @@ _EXCHANGED = (1, 3)
 _NOISE = 0.05
 """Of the largest change: below it is rounding, where other rows chose other kernels."""
 _DISPATCHED = "experts"
-_HINT = "one skill for all rows: `with model.skill(NAME):`"
+_HINT = "one skill for all rows: `with model.use_skill(NAME):`"
 
 Layouts = Mapping[str, bool]
 """Modules in order; true where each token is an entry [rows · tokens, …], else [rows, …]."""

@@ -116,7 +116,7 @@ class Mixed:
             raise GraftError(
                 f"`{path}` was called with {count} entries for {self.width} rows: nobody can tell "
                 "whose are whose, and each row has a skill of its own",
-                hint="one skill for all rows: `with model.skill(NAME):`",
+                hint="one skill for all rows: `with model.use_skill(NAME):`",
             )
 
     def _spread(
@@ -163,7 +163,7 @@ def _apart(
         if tensors != 1 or not torch.is_tensor(found):
             raise GraftError(
                 f"`{path}` takes more than its input, so a batch of several skills cannot run it",
-                hint="run the rows of each skill on their own: `with model.skill(NAME):`",
+                hint="run the rows of each skill on their own: `with model.use_skill(NAME):`",
             )
         if out is None:
             out = found.new_empty((count, *found.shape[1:]))

@@ -27,6 +27,7 @@ class RegistryKind(StrEnum):
     UNKNOWN = "unknown"
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}://)[^\s/?#`'\"]{1,4096}@")
 _KINDS = {"http": RegistryKind.HTTP, "https": RegistryKind.HTTP, "oci": RegistryKind.OCI}
 
@@ -127,6 +128,11 @@ class RegistryLocation:
 
     def __repr__(self) -> str:
         return f"RegistryLocation({self.shown!r})"
+
+
+def is_url(text: str) -> bool:
+    """Whether a text begins as a URL does, slashes folded or not."""
+    return _URL.match(text) is not None
 
 
 def redact_urls(text: str) -> str:

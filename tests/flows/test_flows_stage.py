@@ -14,8 +14,9 @@ from tiny_learners import LETTERS, MATH_PROBES, Learners, write_probes
 from tiny_models import copy_model, rewrite
 from transformers import AutoModel, LlamaConfig, RobertaConfig, XGLMConfig
 
+from skillpm.api.options import Options
+from skillpm.api.session import open_session
 from skillpm.archive.reader import open_pack
-from skillpm.cli.state import State, setting_of
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError
 from skillpm.flows.change.install import install
@@ -35,8 +36,8 @@ from skillpm.spec.names import SkillName
 def setting(world: World) -> Iterator[Setting]:
     """Where a command runs in this project."""
     with ExitStack() as closing:
-        yield setting_of(
-            State(project=world.project), closing.callback, progress=lambda *_: lambda _: None
+        yield open_session(
+            Options(folder=world.project), closing.callback, progress=lambda *_: lambda _: None
         )
 
 
@@ -145,9 +146,9 @@ def test_whoever_waits_for_probes_is_told_how_far_they_are(
     world.init(learners.base)
 
     def told(run: Callable[[Setting], object]) -> list[list[Any]]:
-        watched, state = Watched(), State(project=world.project)
+        watched, options = Watched(), Options(folder=world.project)
         with ExitStack() as closing:
-            run(setting_of(state, closing.callback, progress=watched.start))
+            run(open_session(options, closing.callback, progress=watched.start))
         return [one for one in watched.stages if one[0] != "hashing base"]
 
     request = InstallRequest(files=(open_pack(math),), guard=partial(guard, device="cpu"))

@@ -207,7 +207,7 @@ def test_a_routed_project_is_grafted_skill_by_skill(routed: World, models: Model
     assert 'mode = "routed"' in routed.lock
     text = routed.fail("graft", code=1, kind="graft")
     assert "skillpm graft --only acme/math" in text
-    assert 'skillpm.open(".").load()' in text
+    assert 'skillpm.open_project(".").load_model()' in text
     assert not (routed.project / "graft").exists()
     for name, seed in (("math", 1), ("sql", 2)):
         tuned = routed.run("identify", models.tuned("mlp", seed=seed)[1], "--json").json["root"]

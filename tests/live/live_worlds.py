@@ -31,9 +31,9 @@ class LiveWorld:
         made = self.world.pack(pair, skill, "1.0.0", *more)
         self.world.ask("-C", self.world.project, "install", made)
 
-    def load(self, **options: Any) -> Any:
+    def load_model(self, **options: Any) -> Any:
         """The live model, its weights copied: where a mapped file begins chooses the kernel."""
-        model = skillpm.open(self.world.project).load(**options)
+        model = skillpm.open_project(self.world.project).load_model(**options)
         return aligned(model)
 
     def graft(self, *skills: str) -> Any:

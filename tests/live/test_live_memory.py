@@ -15,8 +15,8 @@ Worlds = Callable[[str], LiveWorld]
 def test_the_base_is_mapped_from_its_file_and_a_write_stays_private(live: Worlds) -> None:
     world = live("llama")
     before = (world.base / "model.safetensors").read_bytes()
-    with skillpm.open(world.world.project, home=world.world.home) as workspace:
-        model = workspace.load()
+    with skillpm.open_project(world.world.project, home=world.world.home) as project:
+        model = project.load_model()
     maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
     spans = [
         tuple(int(side, 16) for side in line[0].split("-"))
@@ -32,11 +32,11 @@ def test_the_base_is_mapped_from_its_file_and_a_write_stays_private(live: Worlds
 
 
 def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     sizes = model.skill_bytes()
     assert all(ready == 0 for _, ready in sizes.values())
     assert all(payload > 0 for payload, _ in sizes.values())
-    with model.skill("acme/lora"):
+    with model.use_skill("acme/lora"):
         says(model)
     # Three matrices a layer of rank 4 in float32: 4 · (64 + 48 + 96) numbers, in two layers.
     assert model.skill_bytes()["acme/lora"][1] == 4 * 4 * (64 + 48 + 96) * 2
@@ -45,11 +45,11 @@ def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
 def test_what_is_ready_stays_within_the_limit_and_the_last_used_stays_longest(
     live: Worlds,
 ) -> None:
-    model = live("llama").load(warm_bytes=20_000)
+    model = live("llama").load_model(cache_bytes=20_000)
     assert model.warm("acme/lora", "acme/norms") == ("acme/lora", "acme/norms")
-    with model.skill("acme/lora"):
+    with model.use_skill("acme/lora"):
         pass
-    with model.skill("acme/full"):  # larger than the limit: it stays alone
+    with model.use_skill("acme/full"):  # larger than the limit: it stays alone
         inside = says(model)
         model.warm("acme/norms")
         assert model.warm("acme/lora") == ("acme/lora", "acme/norms")
@@ -60,7 +60,7 @@ def test_what_is_ready_stays_within_the_limit_and_the_last_used_stays_longest(
 @pytest.mark.parametrize("kind", ["tied", "gpt2"])
 def test_a_tied_tensor_is_held_once(live: Worlds, kind: str) -> None:
     world = live(kind)
-    model = world.load()
+    model = world.load_model()
     model.warm("acme/full")
     weights = sum(p.nbytes for p in model.parameters())
     assert model.skill_bytes()["acme/full"][1] == weights
@@ -68,13 +68,13 @@ def test_a_tied_tensor_is_held_once(live: Worlds, kind: str) -> None:
 
 def test_an_embedding_keeps_only_the_rows_that_a_skill_changes(live: Worlds) -> None:
     world = live("rows")
-    model = world.load()
-    with model.skill("acme/rows"):
+    model = world.load_model()
+    with model.use_skill("acme/rows"):
         found = says(model)
     assert model.skill_forms("acme/rows") == {"model.embed_tokens.weight": "rows"}
     assert model.skill_bytes()["acme/rows"][1] == 96 * 4 + 3 * 32 * 4
     assert torch.equal(found, says(world.graft("acme/rows")))
     assert not torch.equal(found, says(model))
-    with model.skill(["acme/rows", None]):
+    with model.use_skill(["acme/rows", None]):
         mixed = says(model, IDS.repeat(2, 1))
     assert torch.allclose(mixed[0], found[0], atol=1e-6)

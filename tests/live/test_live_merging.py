@@ -42,17 +42,17 @@ def test_tensors_that_meet_are_merged_by_the_method_of_the_lock(
     met: LiveWorld, method: str
 ) -> None:
     _merge_by(met, method)
-    model = met.load()
+    model = met.load_model()
     for skill in ("acme/more", "acme/lore"):
         assert set(model.skill_forms(skill).values()) == {"dense"}
-        with model.skill(skill):
+        with model.use_skill(skill):
             assert torch.equal(says(model), says(met.graft(skill))), skill
     assert model.skill_forms("acme/lora")[ATTENTION] == "factors"
 
 
 def test_factors_that_are_added_up_stay_factors(met: LiveWorld) -> None:
     _merge_by(met, SUM)
-    model = met.load()
+    model = met.load_model()
     assert model.skill_forms("acme/lore")[ATTENTION] == "factors"
-    with model.skill("acme/lore"):
+    with model.use_skill("acme/lore"):
         assert torch.allclose(says(model), says(met.graft("acme/lore")), atol=1e-5)

@@ -16,11 +16,11 @@ def test_each_skill_says_what_its_graft_says_and_lossless_ones_the_same_bits(
     live: Worlds, kind: str
 ) -> None:
     world = live(kind)
-    model = world.load()
+    model = world.load_model()
     base = says(model)
     for skill in model.skills:
         graft = says(world.graft(skill))
-        with model.skill(skill):
+        with model.use_skill(skill):
             found = says(model)
         assert not torch.equal(found, base), skill
         if skill in EXACT:
@@ -36,13 +36,13 @@ def test_switching_back_gives_the_bits_of_the_base_and_writes_none_of_its_files(
     world = live(kind)
     files = snapshot(world.base)
     plain = says(world.kind.from_pretrained(world.base))
-    model = world.load()
+    model = world.load_model()
     before, weights = says(model), {k: v.clone() for k, v in model.state_dict().items()}
     assert torch.allclose(before, plain, atol=1e-5)
     for skill in (*model.skills, *reversed(model.skills)):
-        with model.skill(skill):
+        with model.use_skill(skill):
             says(model)
-            with model.skill(None):
+            with model.use_skill(None):
                 assert torch.equal(says(model), before)
         assert torch.equal(says(model), before)
     after = model.state_dict()
@@ -53,14 +53,14 @@ def test_switching_back_gives_the_bits_of_the_base_and_writes_none_of_its_files(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_row_of_a_batch_has_its_own_skill(live: Worlds, kind: str) -> None:
-    model = live(kind).load()
+    model = live(kind).load_model()
     skills = [*model.skills, None, *reversed(model.skills), None]
     batch = torch.randint(0, 96, (len(skills), 9), generator=torch.Generator().manual_seed(0))
-    with model.skill(skills):
+    with model.use_skill(skills):
         assert model.active == skills
         mixed = says(model, batch)
     for row, skill in enumerate(skills):
-        with model.skill(skill):
+        with model.use_skill(skill):
             alone = says(model, batch[row : row + 1])[0]
         assert torch.allclose(mixed[row], alone, atol=1e-5), skill
 
@@ -68,7 +68,7 @@ def test_each_row_of_a_batch_has_its_own_skill(live: Worlds, kind: str) -> None:
 def test_low_rank_runs_as_factors_pruned_as_sparse_and_the_rest_as_a_graft_has_it(
     live: Worlds,
 ) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     names = ("lora", "paper", "full", "norms")
     lora, paper, full, norms = (model.skill_forms(f"acme/{name}") for name in names)
     assert set(lora.values()) == {"factors"}
@@ -84,7 +84,7 @@ def test_low_rank_runs_as_factors_pruned_as_sparse_and_the_rest_as_a_graft_has_i
 def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
     live: Worlds, kind: str, beams: int
 ) -> None:
-    model = live(kind).load()
+    model = live(kind).load_model()
     skills = [*model.skills, None]
     batch = torch.randint(1, 96, (len(skills), 5), generator=torch.Generator().manual_seed(1))
     options = {
@@ -94,34 +94,34 @@ def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
         "num_beams": beams,
         "pad_token_id": 0,
     }
-    with model.skill(skills):
+    with model.use_skill(skills):
         mixed = model.generate(batch, **options)
     alone = []
     for row, skill in enumerate(skills):
-        with model.skill(skill):
+        with model.use_skill(skill):
             alone.append(model.generate(batch[row : row + 1], **options)[0])
     assert [row.tolist() for row in mixed] == [row.tolist() for row in alone]
     assert len({tuple(row[5:]) for row in mixed.tolist()}) > 1
 
 
 def test_positions_that_come_once_for_all_rows_come_out_once_for_each_beam(live: Worlds) -> None:
-    model = live("gpt2").load()
+    model = live("gpt2").load_model()
     batch = torch.stack([IDS[0, :5]] * 2)
     options = {"max_new_tokens": 4, "num_beams": 2, "pad_token_id": 0, "do_sample": False}
-    with model.skill(["acme/places", None]):
+    with model.use_skill(["acme/places", None]):
         mixed = model.generate(batch, **options)
-    with model.skill("acme/places"):
+    with model.use_skill("acme/places"):
         assert torch.equal(mixed[:1], model.generate(batch[:1], **options))
     assert torch.equal(mixed[1:], model.generate(batch[1:], **options))
 
 
 @pytest.mark.slow
 def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     compiled = torch.compile(model, backend="eager")
     base = says(model)
     assert torch.equal(says(compiled), base)
-    with model.skill("acme/lora"):
+    with model.use_skill("acme/lora"):
         assert torch.equal(says(compiled), says(model))
         assert not torch.equal(says(compiled), base)
     assert torch.equal(says(compiled), base)
@@ -131,12 +131,12 @@ def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_device_says_what_the_processor_says(live: Worlds, kind: str) -> None:
     world = live(kind)
-    here, there = world.load(), world.load(device="cuda")
+    here, there = world.load_model(), world.load_model(device="cuda")
     skills = [*here.skills, None]
     batch = torch.randint(0, 96, (len(skills), 9))
-    with here.skill(skills), there.skill(skills):
+    with here.use_skill(skills), there.use_skill(skills):
         assert torch.allclose(says(here, batch), says(there, batch.cuda()).cpu(), atol=1e-3)
     before = says(there, batch.cuda())
-    with there.skill(here.skills[0]):
+    with there.use_skill(here.skills[0]):
         says(there, batch.cuda())
     assert torch.equal(says(there, batch.cuda()), before)

@@ -76,10 +76,10 @@ def check_rows(model: Any, *, tokens: int) -> None:
     batch = torch.randint(
         2, VOCABULARY, (BATCH, tokens), generator=torch.Generator().manual_seed(5)
     )
-    with model.skill(skills):
+    with model.use_skill(skills):
         mixed = says(model, batch)
     for row, skill in enumerate(skills):
-        with model.skill(skill):
+        with model.use_skill(skill):
             alone = says(model, batch[row : row + 1])[0]
         assert torch.allclose(mixed[row], alone, atol=1e-5), (row, skill)
 
@@ -90,7 +90,7 @@ def check_rows(model: Any, *, tokens: int) -> None:
 def test_mixtures_of_experts_answer_each_row_by_its_skill_where_no_expert_is_touched(
     world: World, make: Callable[[], Any], only: tuple[str, ...]
 ) -> None:
-    model = project(world, make, *only, kind=AutoModelForCausalLM).load()
+    model = project(world, make, *only, kind=AutoModelForCausalLM).load_model()
     assert len(model.skills) == 2
     for tokens in (1, BATCH, 9):
         check_rows(model, tokens=tokens)
@@ -100,28 +100,28 @@ def test_experts_that_get_dispatched_rows_are_refused_for_a_batch_and_run_alone(
     world: World,
 ) -> None:
     made = project(world, llama4, "experts", "self_attn", kind=AutoModelForCausalLM)
-    model = made.load()
+    model = made.load_model()
     with pytest.raises(GraftError, match=r"`acme/s0` changes `.*experts`, where the rows") as told:
-        model.skill(["acme/s0", None]).__enter__()
-    assert told.value.hint == "one skill for all rows: `with model.skill(NAME):`"
+        model.use_skill(["acme/s0", None]).__enter__()
+    assert told.value.hint == "one skill for all rows: `with model.use_skill(NAME):`"
     graft = made.graft("acme/s0")
     for chosen in ("acme/s0", ["acme/s0", "acme/s0"]):
-        with model.skill(chosen):
+        with model.use_skill(chosen):
             batch = torch.randint(2, VOCABULARY, (2, 4))
             assert torch.allclose(says(model, batch), says(graft, batch), atol=1e-6)
-    with model.skill(["acme/s1", None]):
+    with model.use_skill(["acme/s1", None]):
         assert says(model, batch).isfinite().all()
 
 
 def test_a_square_table_of_positions_is_not_taken_for_the_rows_of_a_square_batch(
     world: World,
 ) -> None:
-    model = project(world, mpnet, "relative", "attn.q", kind=AutoModel).load()
+    model = project(world, mpnet, "relative", "attn.q", kind=AutoModel).load_model()
     with pytest.raises(GraftError, match=r"`acme/s0` changes `.*relative_attention_bias`"):
         check_rows(model, tokens=BATCH)
-    with model.skill("acme/s0"):
+    with model.use_skill("acme/s0"):
         assert says(model).isfinite().all()
-    with model.skill(["acme/s1", None]):
+    with model.use_skill(["acme/s1", None]):
         assert says(model, torch.ones(2, 2, dtype=torch.int64)).isfinite().all()
 
 
@@ -161,9 +161,9 @@ def test_what_no_row_moves_is_the_same_for_all_or_lies_as_the_batch_does() -> No
 def test_rows_that_are_not_the_batch_are_refused_where_the_model_itself_is_not_called(
     live: Callable[[str], LiveWorld],
 ) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     inner = model.model
-    with model.skill(["acme/lora", None]):
+    with model.use_skill(["acme/lora", None]):
         assert inner(torch.ones(2, 3, dtype=torch.int64)).last_hidden_state.isfinite().all()
         with pytest.raises(GraftError, match="was called with 4 entries for 2 rows"):
             inner(torch.ones(4, 3, dtype=torch.int64))
@@ -172,13 +172,13 @@ def test_rows_that_are_not_the_batch_are_refused_where_the_model_itself_is_not_c
 def test_a_model_that_cannot_be_tried_has_one_skill_for_all_rows(
     live: Callable[[str], LiveWorld],
 ) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     model.config.vocab_size = 10**9
     with pytest.raises(GraftError, match="does not run on token ids alone"):
-        model.skill(["acme/lora", None]).__enter__()
+        model.use_skill(["acme/lora", None]).__enter__()
     assert model.active is None
     model.main_input_name = "pixel_values"
     with pytest.raises(GraftError, match="`LlamaForCausalLM` reads `pixel_values`"):
-        model.skill(["acme/lora", None]).__enter__()
-    with model.skill(["acme/lora", "acme/lora"]):
+        model.use_skill(["acme/lora", None]).__enter__()
+    with model.use_skill(["acme/lora", "acme/lora"]):
         assert says(model, torch.ones(2, 3, dtype=torch.int64)).isfinite().all()

@@ -17,7 +17,7 @@ Worlds = Callable[[str], LiveWorld]
 
 
 def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     assert isinstance(model, LlamaForCausalLM)
     assert type(model).__name__ == "LlamaForCausalLM"
     assert model.skills == ("acme/full", "acme/lora", "acme/norms", "acme/paper")
@@ -29,17 +29,17 @@ def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
 
 def test_what_it_saves_is_the_base(live: Worlds) -> None:
     world = live("llama")
-    model = world.load()
-    with model.skill("acme/full"):
+    model = world.load_model()
+    with model.use_skill("acme/full"):
         model.save_pretrained(world.world.folder / "saved")
     again = world.kind.from_pretrained(world.world.folder / "saved").state_dict()
     assert all(torch.equal(again[name], value) for name, value in model.state_dict().items())
 
 
 def test_blocks_nest_and_end_with_an_error_too(live: Worlds) -> None:
-    model = live("llama").load()
-    with model.skill("acme/full"):
-        with suppress(ZeroDivisionError), model.skill(["acme/lora", None]):
+    model = live("llama").load_model()
+    with model.use_skill("acme/full"):
+        with suppress(ZeroDivisionError), model.use_skill(["acme/lora", None]):
             assert model.active == ["acme/lora", None]
             raise ZeroDivisionError
         assert model.active == "acme/full"
@@ -47,27 +47,27 @@ def test_blocks_nest_and_end_with_an_error_too(live: Worlds) -> None:
 
 
 def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     for chosen in ("acme/lorra", ["acme/full", "acme/lorra"]):
         with pytest.raises(UnknownSkillError, match="`acme/lorra` is not installed") as caught:
-            model.skill(chosen)
+            model.use_skill(chosen)
         assert caught.value.hint == "did you mean `acme/lora`?"
     with pytest.raises(UsageError, match="empty list"):
-        model.skill([])
+        model.use_skill([])
     with pytest.raises(UsageError, match="5 is no skill"):
-        model.skill(5)
+        model.use_skill(5)
 
 
 def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
     with pytest.raises(GraftError, match="cannot run on the device 'banana'") as caught:
-        live("llama").load(device="banana")
+        live("llama").load_model(device="banana")
     assert caught.value.hint == "the device `cpu` is always there"
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4])
 def test_a_list_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) -> None:
-    model = live("llama").load()
-    with model.skill(["acme/lora", None]):
+    model = live("llama").load_model()
+    with model.use_skill(["acme/lora", None]):
         with pytest.raises(GraftError, match=f"2 skills were named for a batch of {rows} rows"):
             model(input_ids=IDS.repeat(rows, 1))
         if rows % 2:
@@ -76,16 +76,16 @@ def test_a_list_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) 
 
 
 def test_threads_have_skills_of_their_own(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     names = ["acme/full", "acme/norms", "acme/lora", None]
     expected = {}
     for name in names:
-        with model.skill(name):
+        with model.use_skill(name):
             expected[name] = says(model)
     wrong: list[str | None] = []
 
     def run(name: str | None) -> None:
-        with model.skill(name):
+        with model.use_skill(name):
             wrong.extend(name for _ in range(20) if not torch.equal(says(model), expected[name]))
 
     threads = [threading.Thread(target=run, args=(name,)) for name in names]
@@ -97,13 +97,13 @@ def test_threads_have_skills_of_their_own(live: Worlds) -> None:
 
 
 def test_a_thread_begins_with_the_base_unless_the_choice_is_bound(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     found = []
 
     def look() -> None:
         found.append(model.active)
 
-    with model.skill("acme/lora") as block:
+    with model.use_skill("acme/lora") as block:
         context = copy_context()
         targets = [look, block.bind(look), lambda: context.run(look)]
         for target in targets:
@@ -114,26 +114,26 @@ def test_a_thread_begins_with_the_base_unless_the_choice_is_bound(live: Worlds) 
 
 
 def test_gradients_flow_through_a_skill_to_the_input(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     vectors = model.get_input_embeddings()(torch.stack([IDS[0]] * 2)).detach().requires_grad_()
-    with model.skill(["acme/lora", "acme/full"]):
+    with model.use_skill(["acme/lora", "acme/full"]):
         model(inputs_embeds=vectors).logits.sum().backward()
     assert vectors.grad is not None
     assert (vectors.grad[0] != vectors.grad[1]).any()
 
 
 def test_another_dtype_makes_what_was_ready_anew(live: Worlds) -> None:
-    model = live("llama").load()
+    model = live("llama").load_model()
     model.warm()
     assert model.warm("acme/lora")
     model.to(torch.bfloat16)
     assert all(ready == 0 for _, ready in model.skill_bytes().values())
-    with model.skill(["acme/lora", "acme/full", "acme/paper", None]):
+    with model.use_skill(["acme/lora", "acme/full", "acme/paper", None]):
         found = says(model, IDS.repeat(4, 1))
     assert found.dtype == torch.bfloat16
     assert found.isfinite().all()
 
 
 def test_a_live_model_is_not_copied(live: Worlds) -> None:
-    with pytest.raises(GraftError, match="is not copied"):
-        copy.deepcopy(live("llama").load())
+    with pytest.raises(GraftError, match="cannot be copied"):
+        copy.deepcopy(live("llama").load_model())

@@ -32,15 +32,15 @@ def small(world: World) -> LiveWorld:
     return LiveWorld(World(made.world.folder), made.base)
 
 
-def opened(world: World, project: LiveWorld) -> "skillpm.Workspace":
-    return skillpm.open(project.world.project, home=world.home)
+def opened(world: World, project: LiveWorld) -> "skillpm.Project":
+    return skillpm.open_project(project.world.project, home=world.home)
 
 
 def test_opening_and_loading_writes_nothing_in_the_project(world: World, small: LiveWorld) -> None:
     before = snapshot(small.world.project)
-    workspace = opened(world, small)
-    assert workspace.skills == {"acme/math": "1.0.0"}
-    with workspace.load().skill("acme/math"):
+    project = opened(world, small)
+    assert [(skill.name, skill.version) for skill in project.skills] == [("acme/math", "1.0.0")]
+    with project.load_model().use_skill("acme/math"):
         pass
     assert snapshot(small.world.project) == before
 
@@ -53,19 +53,19 @@ def test_a_damaged_payload_is_refused_before_anything_runs(world: World, small: 
             path.chmod(0o644)
             path.write_bytes(data)
     with pytest.raises(IntegrityError, match="should be `sha256:"):
-        opened(world, small).load()
+        opened(world, small).load_model()
 
 
 def test_another_base_is_refused(world: World, small: LiveWorld) -> None:
     other = save(nudge(llama(), only="mlp", seed=9), world.folder / "other")
     with pytest.raises(IntegrityError, match=r"the project's base should be `sha256:.*all tensors"):
-        skillpm.open(small.world.project, home=world.home, base=other).load()
+        skillpm.open_project(small.world.project, home=world.home, base=other).load_model()
 
 
 def test_a_base_that_changes_after_loading_is_found_when_a_skill_is_made(
     world: World, small: LiveWorld
 ) -> None:
-    model = opened(world, small).load()
+    model = opened(world, small).load_model()
 
     def change(tensors: dict[str, torch.Tensor]) -> None:
         tensors["model.norm.weight"] += 1
@@ -80,13 +80,13 @@ def test_a_base_that_changes_after_loading_is_found_when_a_skill_is_made(
 
 def test_a_folder_that_is_no_project_is_said_at_once(world: World) -> None:
     with pytest.raises(NotFoundError, match="is not a project"):
-        skillpm.open(world.folder, home=world.home)
+        skillpm.open_project(world.folder, home=world.home)
 
 
 def test_a_base_without_a_config_cannot_run(world: World, small: LiveWorld) -> None:
     (small.base / "config.json").unlink()
     with pytest.raises(GraftError, match="cannot be run by transformers"):
-        opened(world, small).load()
+        opened(world, small).load_model()
 
 
 @pytest.mark.parametrize(("kind", "what"), [("grown", "is resized"), ("head", "is added")])
@@ -97,11 +97,11 @@ def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
     world.init(base)
     world.ask("install", world.pack((base, tuned), "acme/grown", "1.0.0"))
     with pytest.warns(UserWarning, match="`acme/grown` cannot run live"):
-        model = skillpm.open(".").load()
+        model = skillpm.open_project(".").load_model()
     assert model.skills == ()
     assert set(model.refused) == {"acme/grown"}
     with pytest.raises(GraftError, match="cannot run live") as caught:
-        model.skill("acme/grown")
+        model.use_skill("acme/grown")
     assert caught.value.hint == "`skillpm graft --only acme/grown` writes it as a model"
     assert says(model).isfinite().all()
     assert what in model.refused["acme/grown"] or "config.json" in model.refused["acme/grown"]
@@ -112,8 +112,8 @@ def test_a_head_of_its_own_beside_a_tied_base_runs(world: World) -> None:
     tuned = llama(tied=False)
     tuned.load_state_dict(llama(tied=True).state_dict())
     made.install("acme/head", save(nudge(tuned), world.folder / "tuned"))
-    model = made.load()
-    with model.skill("acme/head"):
+    model = made.load_model()
+    with model.use_skill("acme/head"):
         found = says(model)
     assert torch.equal(found, says(made.graft("acme/head")))
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
@@ -130,8 +130,8 @@ def test_a_weight_scales_and_a_pack_over_others_brings_them_along(world: World) 
     file = made.world.project / "skillpm.toml"
     text = file.read_text().replace('"^1.0.0"', '{ version = "^1.0.0", weight = 0.5 }', 1)
     file.write_text(text)
-    model = made.load()
-    with model.skill("acme/high"):
+    model = made.load_model()
+    with model.use_skill("acme/high"):
         assert torch.equal(says(model), says(made.graft("acme/high")))
     assert set(model.skill_forms("acme/high")) > set(model.skill_forms("acme/low"))
 
@@ -143,7 +143,7 @@ def test_side_files_that_only_matter_outside_the_tensors_are_told(
     (tuned / "chat_template.jinja").write_text("{{ messages }}")
     small.install("acme/talks", tuned)
     with pytest.warns(UserWarning, match="without its `chat_template.jinja`"):
-        model = opened(world, small).load()
+        model = opened(world, small).load_model()
     assert model.skills == ("acme/math", "acme/talks")
 
 
@@ -152,7 +152,7 @@ def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWo
     tuned.config.rms_norm_eps = 0.5
     small.install("acme/other", save(tuned, Path(world.folder / "other")))
     with pytest.warns(UserWarning, match="it changes `rms_norm_eps` in config.json"):
-        model = opened(world, small).load()
+        model = opened(world, small).load_model()
     assert model.skills == ("acme/math",)
 
 
@@ -168,11 +168,11 @@ def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) 
     made = start(world.folder / "deberta", base, DebertaV2Model)
     for skill, part in (("acme/table", "rel_embeddings"), ("acme/mlp", "intermediate.dense")):
         made.install(skill, save(nudge(deepcopy(base), only=part), world.folder / skill[5:]))
-    model = opened(world, made).load()
-    with model.skill("acme/mlp"):
+    model = opened(world, made).load_model()
+    with model.use_skill("acme/mlp"):
         assert not torch.equal(says(model), says(base))
     with pytest.raises(GraftError, match=r"reads the weight of `encoder\.rel_embeddings` past"):
-        model.skill("acme/table").__enter__()
+        model.use_skill("acme/table").__enter__()
     assert all(not weight.requires_grad for weight in model.parameters())
 
 
@@ -187,9 +187,9 @@ def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
     assert "output_attentions" not in told
     config.write_text(json.dumps({**told, "output_attentions": False}))
     made.install("acme/math", tuned)
-    model = opened(world, made).load()
+    model = opened(world, made).load_model()
     assert model.refused == {}
-    with model.skill("acme/math"):
+    with model.use_skill("acme/math"):
         assert not torch.equal(says(model), says(llama()))
 
 
@@ -202,9 +202,9 @@ def test_a_buffer_of_old_that_a_tuned_model_lost_keeps_no_skill_from_running(wor
     world.init(base)
     made = LiveWorld(world, base, AutoModel)
     made.install("acme/full", tuned)
-    model = made.load()
+    model = made.load_model()
     assert model.refused == {}
-    with model.skill("acme/full"):
+    with model.use_skill("acme/full"):
         assert torch.equal(says(model), says(made.graft("acme/full")))
     stand = Stand(
         Runner(AutoModel.from_pretrained(base), None, causal=False, device="cpu"), open_model(base)

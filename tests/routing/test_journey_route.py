@@ -194,7 +194,7 @@ def test_an_unsound_signature_that_is_installed_is_left_out_and_named(
     lie = scaled_backgrounds(packs["sums"], packs["words"])
     with monkeypatch.context() as patch:  # as a skillpm that did not look would have installed it
         patch.setattr("skillpm.flows.change.plan.check_sound", lambda *_: None)
-        patch.setattr("skillpm.cli.state._verify_packs", None)
+        patch.setattr("skillpm.api.session._verify_packs", None)
         world.ask("install", packs["words"], lie)
     found = world.ask("route", "select table where from join", "--explain")
     assert found["skill"] == "acme/words"

@@ -1,4 +1,4 @@
-"""`Workspace.route`: the running base of a live model says which skill a text is for."""
+"""`Project.route`: the running base of a live model says which skill a text is for."""
 
 import json
 import re
@@ -14,12 +14,10 @@ from transformers import AutoModelForCausalLM
 import skillpm
 from skillpm.errors import UsageError
 from skillpm.routing.features import features
-from skillpm.routing.router import Decision
 from skillpm.running.runner import Runner
-from skillpm.spec.names import SkillName
 
 ASKED = ["812 + 1904 = 2716", "select table where from join", "zzz zzzz. qqqq xx"]
-RIGHT = [SkillName("acme", "sums"), SkillName("acme", "words"), None]
+RIGHT = ["acme/sums", "acme/words", None]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,7 @@ def _refuse(*_: object, **__: object) -> None:
     raise AssertionError("the base was loaded again")
 
 
-def _scores(decisions: list[Decision]) -> list[float]:
+def _scores(decisions: list[skillpm.RouteDecision]) -> list[float]:
     return [score for one in decisions for score in one.scores.values()]
 
 
@@ -57,54 +55,54 @@ def test_the_model_that_is_loaded_routes_and_answers(
     routed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = routed.ask("route", ASKED[0])
-    with skillpm.open(routed.project) as workspace:
-        model = workspace.load()
+    with skillpm.open_project(routed.project) as project:
+        model = project.load_model()
         monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", _refuse)
-        decision = workspace.route(ASKED[0])
+        (decision,) = project.route(ASKED[:1])
         assert decision.skill == RIGHT[0]
         assert decision.score == pytest.approx(told["score"], abs=1e-6)
-        decisions = workspace.route(ASKED)
+        decisions = project.route(ASKED)
         assert [one.skill for one in decisions] == RIGHT
         ids = torch.arange(6).repeat(3, 1)
-        with model.skill([one.skill for one in decisions]):
+        with model.use_skill([one.skill for one in decisions]):
             assert model.active == ["acme/sums", "acme/words", None]
             mixed = model(ids).logits
         for row, one in enumerate(decisions):
-            with model.skill(one.skill):
+            with model.use_skill(one.skill):
                 assert torch.allclose(model(ids[:1]).logits[0], mixed[row], atol=1e-5)
 
 
 def test_what_is_read_is_the_base_whatever_skill_is_active(routed: World) -> None:
-    with skillpm.open(routed.project) as workspace:
-        model = workspace.load()
-        before = _scores(workspace.route(ASKED))
-        runner = Runner(model, workspace.tokenizer(), causal=True, device="cpu")
+    with skillpm.open_project(routed.project) as project:
+        model = project.load_model()
+        before = _scores(project.route(ASKED))
+        runner = Runner(model, project.load_tokenizer(), causal=True, device="cpu")
         plain = features(runner, ASKED)
         for chosen in ("acme/sums", ["acme/words", None, "acme/sums"]):
-            with model.skill(chosen):
-                assert _scores(workspace.route(ASKED)) == before
+            with model.use_skill(chosen):
+                assert _scores(project.route(ASKED)) == before
                 assert model.active == chosen
-        with model.skill("acme/sums"):
+        with model.use_skill("acme/sums"):
             assert (features(runner, ASKED) != plain).any()
 
 
 def test_without_a_loaded_model_the_base_is_loaded_once(
     routed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace = skillpm.open(routed.project)
-    assert workspace.route([]) == []
-    first = workspace.route(ASKED)
+    project = skillpm.open_project(routed.project)
+    assert project.route([]) == []
+    first = project.route(ASKED)
     assert [one.skill for one in first] == RIGHT
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", _refuse)
-    assert _scores(workspace.route(ASKED)) == _scores(first)
-    workspace.load()
-    assert _scores(workspace.route(ASKED)) == pytest.approx(_scores(first), abs=1e-6)
+    assert _scores(project.route(ASKED)) == _scores(first)
+    project.load_model()
+    assert _scores(project.route(ASKED)) == pytest.approx(_scores(first), abs=1e-6)
     routed.ask("uninstall", "acme/sums")
-    assert workspace.route(ASKED[0]).skill is None
+    assert project.route(ASKED[:1])[0].skill is None
     routed.ask("uninstall", "acme/words")
-    assert workspace.route(ASKED[0]).scores == {}
+    assert project.route(ASKED[:1])[0].scores == {}
     with pytest.raises(UsageError, match="blank"):
-        workspace.route(["12 + 12", " "])
+        project.route(["12 + 12", " "])
 
 
 def test_what_the_document_shows_runs(routed: World) -> None:

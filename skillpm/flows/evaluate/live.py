@@ -1,11 +1,9 @@
-"""A project as Python holds it: its base as a running model, every installed skill beside it."""
+"""The live model of a project: its base, running, with every installed skill attached."""
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any
 
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.apply.compose import Applied
@@ -37,93 +35,68 @@ HARMLESS = INERT | {"architectures", "pad_token_id", "tie_word_embeddings"}
 """Keys of a config that do not change what the weights of a running model compute: what it was
 built by stays."""
 
-WARM_FLOOR = 1 << 28
-"""Bytes for skills that are ready, where the base is smaller than that."""
+CACHE_FLOOR = 1 << 28
+"""Bytes for skills that are ready to run, where the base is smaller than that."""
 
 
-class Workspace:
-    """A project that is open: what is installed in it, to be run. Writes nothing in the project.
+def load_live_model(
+    setting: Setting,
+    project: Project,
+    *,
+    device: str = "cpu",
+    dtype: str = "auto",
+    cache_bytes: int | None = None,
+) -> Any:
+    """The base as transformers' own model, every installed skill attached, nothing merged.
 
-    While it or a model from it is there, `gc` waits for it.
+    Base, packs and payloads are verified first (law 5). Skills that are ready to run take at most
+    `cache_bytes` of memory: by default as much as the base, at least 256 MiB. Raises
+    `IntegrityError` for another base or a damaged blob, `GraftError` for a base that transformers
+    cannot run.
+    """
+    current = project.generation()
+    base = open_base(setting, project)
+    if base.folder is None:
+        raise GraftError(f"`{base.path}` is a file: a live model needs the folder around it")
+    keys = file_keys(base)
+    identity = setting.identify(base, "hashing base")
+    check_project_base(setting, current, base, identity)
+    stacks = dict(_stacks(setting, base, identity, current.lockfile))
+    model = load_base(base.folder, device, dtype)
+    check_unmoved(base, keys)
+    places = Places(model, base.specs)
+    limit = max(CACHE_FLOOR, sum(spec.nbytes for spec in base.specs.values()))
+    checked = {name: _placed(stack, places) for name, stack in stacks.items()}
+    for stack in checked.values():
+        _warn(stack)
+    return attach(model, checked, places, limit if cache_bytes is None else cache_bytes)
+
+
+def base_tokenizer(setting: Setting, project: Project) -> Any:
+    """The tokenizer of the project's base. Raises `GraftError` where it has none."""
+    return load_tokenizer(open_base(setting, project).path)
+
+
+class LiveRouter:
+    """Routes texts by a live model that is loaded already, or by a base that is loaded for it.
+
+    The router is built once for each generation of the project.
     """
 
-    def __init__(self, setting: Setting, closing: ExitStack) -> None:
+    def __init__(self, setting: Setting, project: Project, model: Any = None) -> None:
         self._setting = setting
-        self._project = Project(setting.project)
-        self._project.require()
-        self._closing = closing
-        self._model: Any = None
+        self._project = project
+        self._model = model
         self._routes: tuple[int, Routes] | None = None
 
-    @property
-    def folder(self) -> Path:
-        """The project's folder."""
-        return self._setting.project
+    def route(self, texts: Sequence[str]) -> list[Decision]:
+        """One decision for each text. Costs one pass of the base over all of them.
 
-    @property
-    def skills(self) -> dict[str, str]:
-        """What is installed: skills and versions."""
-        return {str(s): str(one.version) for s, one in self._lock.skills.items()}
-
-    @property
-    def _lock(self) -> Lockfile:
-        return self._project.generation().lockfile
-
-    def load(
-        self, *, device: str = "cpu", dtype: str = "auto", warm_bytes: int | None = None
-    ) -> Any:
-        """The base as transformers' own model, every installed skill attached, nothing merged.
-
-        Base, packs and payloads are verified first (law 5). Skills that are ready to run take
-        `warm_bytes` of memory at most: as much as the base by default, or 256 MiB. Raises
-        `IntegrityError` for another base or a damaged blob, `GraftError` for a base that
-        transformers cannot run. The workspace holds what it loaded last, to route by it.
+        Raises `UsageError` for a blank text, `IntegrityError` where the base or a signature is
+        not sound, `GraftError` for a base that cannot run.
         """
-        self._model = self._routes = None
-        self._model = self._load(device, dtype, warm_bytes)
-        return self._model
-
-    def _load(self, device: str, dtype: str, warm_bytes: int | None) -> Any:
-        setting, current = self._setting, self._project.generation()
-        base = open_base(setting, self._project)
-        if base.folder is None:
-            raise GraftError(f"`{base.path}` is a file: a live model needs the folder around it")
-        keys = file_keys(base)
-        identity = setting.identify(base, "hashing base")
-        check_project_base(setting, current, base, identity)
-        stacks = dict(_stacks(setting, base, identity, current.lockfile))
-        model = load_base(base.folder, device, dtype)
-        check_unmoved(base, keys)
-        places = Places(model, base.specs)
-        limit = max(WARM_FLOOR, sum(spec.nbytes for spec in base.specs.values()))
-        checked = {name: _placed(stack, places) for name, stack in stacks.items()}
-        for stack in checked.values():
-            _tell(stack)
-        return attach(model, checked, places, limit if warm_bytes is None else warm_bytes)
-
-    def tokenizer(self) -> Any:
-        """The base's tokenizer."""
-        return load_tokenizer(open_base(self._setting, self._project).path)
-
-    @overload
-    def route(self, texts: str) -> Decision: ...
-
-    @overload
-    def route(self, texts: list[str] | tuple[str, ...]) -> list[Decision]: ...
-
-    def route(self, texts: str | list[str] | tuple[str, ...]) -> Decision | list[Decision]:
-        """Which installed skill a text is for: `model.skill(decision.skill)`; None is the base.
-
-        One text has one decision, a list of n a list of n. Costs one pass of the base over them: of
-        the model that `load` gave, whatever skill is active in it, else of one that is loaded now,
-        as `skillpm route` does. Raises `UsageError` for a blank text, `IntegrityError` where base
-        or a signature is not sound, `GraftError` for a base that cannot run.
-        """
-        some = [texts] if isinstance(texts, str) else list(texts)
-        decisions = self._decide(some) if some else []
-        return decisions[0] if isinstance(texts, str) else decisions
-
-    def _decide(self, texts: list[str]) -> list[Decision]:
+        if not texts:
+            return []
         model, number = self._model, self._project.generation().number
         if self._routes is None or self._routes[0] != number:
             runner = None if model is None else self._runner
@@ -131,25 +104,13 @@ class Workspace:
         routes = self._routes[1]
         if model is None or routes.runner is None:
             return list(routes.route(texts).decisions)
-        routes.runner.device = str(model.device)  # people move it
-        with model.skill(None):
+        routes.runner.device = str(model.device)  # callers may have moved the model
+        with model.use_skill(None):
             return list(routes.route(texts).decisions)
 
     def _runner(self) -> Runner:
-        """The live model, to be read from."""
-        model = self._model
-        return Runner(model, self.tokenizer(), is_causal(model.config), str(model.device))
-
-    def close(self) -> None:
-        """Let go of the store, and of the model that `load` gave."""
-        self._model = self._routes = None
-        self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        model, tokenizer = self._model, base_tokenizer(self._setting, self._project)
+        return Runner(model, tokenizer, is_causal(model.config), str(model.device))
 
 
 def _stacks(
@@ -199,11 +160,11 @@ def _placed(stack: Stack, places: Places) -> Stack:
     return stack
 
 
-def _tell(stack: Stack) -> None:
+def _warn(stack: Stack) -> None:
     if stack.refusal is not None:
-        told = f"`{stack.skill}` cannot run live: {stack.refusal}"
+        text = f"`{stack.skill}` cannot run live: {stack.refusal}"
     elif stack.note is not None:
-        told = f"`{stack.skill}` runs with the base's files, without {stack.note}"
+        text = f"`{stack.skill}` runs with the base's files, without {stack.note}"
     else:
         return
-    warnings.warn(told.encode("unicode_escape").decode(), stacklevel=3)  # names come from packs
+    warnings.warn(text.encode("unicode_escape").decode(), stacklevel=3)  # names come from packs

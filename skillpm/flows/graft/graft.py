@@ -141,7 +141,7 @@ def _check_part(setting: Setting, lock: Lockfile, only: Sequence[SkillName]) -> 
         raise GraftError(
             "`[graft]` is routed: each answer is by one skill, and no one folder holds them all",
             hint=f"`skillpm graft --only {min(lock.skills)}` writes one skill's model; in Python, "
-            'skillpm.open(".").load() has them all',
+            '`skillpm.open_project(".").load_model()` has them all',
         )
     graft = lock.graft.model_copy(update={"mode": MERGED})
     packs = {skill: load_pack(setting.store, one.digest) for skill, one in lock.skills.items()}

@@ -1,12 +1,12 @@
-"""What flags, environment, project and user say of the keys of `skillpm.spec.config`."""
+"""Options of a session: arguments first, then environment, project and user configuration."""
 
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skillpm.cli.state import State
 from skillpm.environment.linked import real_file
 from skillpm.errors import NotFoundError, SpecError, StateError, UsageError
 from skillpm.files.folder import Folder
@@ -16,6 +16,36 @@ from skillpm.spec.location import RegistryLocation
 
 _WORKERS = 2
 _LOCK_TIMEOUT = 600.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller decides. `None` leaves a value to the environment and config files.
+
+    `home` holds store, caches and the embedded registry; `color` is `auto`, `always` or `never`;
+    `lock_timeout` is in seconds.
+    """
+
+    folder: Path
+    home: Path | None = None
+    registry: str | None = None
+    base: Path | None = None
+    offline: bool = False
+    color: str | None = None
+    workers: int | None = None
+    lock_timeout: float | None = None
+
+    @property
+    def home_folder(self) -> Path:
+        """`home`, else `SKILLPM_HOME`, else the platform's data folder."""
+        if self.home is not None:
+            return self.home.expanduser().absolute()
+        named = os.environ.get("SKILLPM_HOME")
+        if named:
+            return Path(named).expanduser().absolute()
+        import platformdirs
+
+        return platformdirs.user_data_path("skillpm").absolute()
 
 
 def user_file() -> Path:
@@ -28,8 +58,8 @@ def user_file() -> Path:
     return platformdirs.user_config_path("skillpm") / "config.toml"
 
 
-def resolve(state: State) -> dict[str, Chosen]:
-    """Every key with its value and source; defaults filled in.
+def resolve(options: Options) -> dict[str, Chosen]:
+    """Each key of `skillpm.spec.config` with its value and where it comes from.
 
     Raises `UsageError` for a bad variable, `SpecError` for a bad file.
     """
@@ -37,7 +67,7 @@ def resolve(state: State) -> dict[str, Chosen]:
         environment = config.from_environment(os.environ)
     except SpecError as problem:
         raise UsageError(problem.message) from problem
-    chosen = config.choose([_flags(state), environment, _project(state.folder), _user()])
+    chosen = config.choose([_arguments(options), environment, _project(options.folder), _user()])
     defaults: dict[str, config.Value] = {
         "offline": False,
         "color": "auto",
@@ -50,12 +80,12 @@ def resolve(state: State) -> dict[str, Chosen]:
     return chosen
 
 
-def color_of(state: State) -> bool | None:
+def color_of(options: Options) -> bool | None:
     """Whether to print colours; None leaves it to the terminal."""
     try:
-        return color_by(resolve(state))
+        return color_by(resolve(options))
     except (SpecError, UsageError, StateError, OSError):
-        never = state.color == "never" or os.environ.get("NO_COLOR")
+        never = options.color == "never" or os.environ.get("NO_COLOR")
         return _color("never" if never else "auto")
 
 
@@ -70,17 +100,17 @@ def _color(wanted: config.Value | None) -> bool | None:
     return wanted == "always"
 
 
-def _flags(state: State) -> dict[str, Chosen]:
+def _arguments(options: Options) -> dict[str, Chosen]:
     given: dict[str, config.Value | None] = {
-        "registry": _location(state.registry),
-        "base": None if state.base is None else str(state.base),
-        "offline": state.offline or None,
-        "color": state.color,
-        "workers": state.workers,
-        "lock-timeout": state.lock_timeout,
+        "registry": _location(options.registry),
+        "base": None if options.base is None else str(options.base),
+        "offline": options.offline or None,
+        "color": options.color,
+        "workers": options.workers,
+        "lock-timeout": options.lock_timeout,
     }
     named = {"color": "--no-color", "lock-timeout": "--no-wait"}
-    plain = {"color": state.color == "never", "lock-timeout": state.lock_timeout == 0}
+    plain = {"color": options.color == "never", "lock-timeout": options.lock_timeout == 0}
     return {
         key: Chosen(value, named[key] if plain.get(key) else f"--{key}")
         for key, value in given.items()

@@ -1,0 +1,21 @@
+"""The guard of a change, as a value that flows take; models are imported only when it runs."""
+
+from typing import TYPE_CHECKING, Any
+
+from skillpm.api.extras import needs_hf
+
+if TYPE_CHECKING:
+    from skillpm.flows.change.plan import Guard
+
+
+def probe_guard(*, enabled: bool, device: str = "cpu") -> "Guard | None":
+    """The guard that runs the probes of all planned skills on `device`; None where it is off."""
+    if not enabled:
+        return None
+
+    def guard(*plan: Any) -> tuple[str, ...]:
+        with needs_hf("`--guard` runs the model"):  # by now the skills exist, and a set of them fits
+            from skillpm.flows.guard.guard import guard as check
+        return check(*plan, device=device)
+
+    return guard

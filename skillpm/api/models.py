@@ -1,0 +1,128 @@
+"""Functions that need no project: build, read and verify a pack; identify a model."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.api.options import Options
+from skillpm.api.session import open_session
+from skillpm.api.values import ModelIdentity, Pack, VerifiedPack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def pack(  # noqa: PLR0913 - keyword options, as the command's
+    base: str | Path,
+    tuned: str | Path,
+    *,
+    name: str,
+    version: str,
+    output: str | Path | None = None,
+    scheme: str | None = None,
+    budget: str | int | None = None,
+    keep: float | None = None,
+    calibration: str | Path | None = None,
+    device: str | None = None,
+    requires: "Iterable[str]" = (),
+    conflicts: "Iterable[str]" = (),
+    over: "Iterable[str]" = (),
+    probes: str | Path | None = None,
+    router: str | Path | None = None,
+    router_background: str | Path | None = None,
+    summary: str = "",
+    license: str | None = None,  # noqa: A002 - the manifest's key
+    authors: "Iterable[str]" = (),
+    card: str | Path | None = None,
+    cast: bool = False,
+) -> Pack:
+    """Write the difference between a tuned model and its base as a SkillPack file.
+
+    `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. Without `budget` and `keep`
+    the pack is lossless: base + pack has the tuned model's root, proven before the file is written.
+    `budget` is the largest file, `"5%"` of the dense delta, `"80MB"`, or a number of bytes; `keep`
+    is a share of the delta, `0.99`; `calibration` is a file of text that says which errors matter.
+    `output` is by default `NAMESPACE-NAME-VERSION.skillpack` in the working folder. Raises
+    `SpecError` for a bad name, version or budget, `UsageError` for options that contradict each
+    other, `GraftError` where there is nothing to pack, `IntegrityError` for damaged input.
+    """
+    from skillpm.api.packing import PackOptions, build_pack
+    from skillpm.spec.budget import Budget
+    from skillpm.spec.names import SkillName
+    from skillpm.spec.requirements import Requirement
+    from skillpm.spec.versions import Version
+
+    limit = f"{budget}B" if isinstance(budget, int) else budget
+    options = PackOptions(
+        base=Path(base),
+        tuned=Path(tuned),
+        skill=SkillName.parse(name),
+        version=Version.parse(version),
+        output=_path(output),
+        scheme=scheme,
+        budget=None if limit is None else Budget.parse(limit),
+        keep=keep,
+        calibration=_path(calibration),
+        device=device,
+        requires=tuple(map(Requirement.parse, requires)),
+        conflicts=tuple(map(Requirement.parse, conflicts)),
+        over=tuple(over),
+        probes=_path(probes),
+        router=_path(router),
+        router_background=_path(router_background),
+        summary=summary,
+        license=license,
+        authors=tuple(authors),
+        card=_path(card),
+        cast=cast,
+    )
+    with ExitStack() as closing:
+        session = open_session(Options(folder=Path.cwd()), closing.callback)
+        written = build_pack(session, options)
+    return inspect(written.path)
+
+
+def inspect(path: str | Path) -> Pack:
+    """Read a pack file; every digest in it is verified.
+
+    Raises `IntegrityError` for a damaged file, `SpecError` for one that is no pack of a format
+    that this version reads.
+    """
+    from skillpm.archive.reader import open_pack
+
+    return Pack.of(open_pack(Path(path)))
+
+
+def verify(
+    path: str | Path, base: str | Path | None = None, *, accept_footprint: bool = False
+) -> VerifiedPack:
+    """Hash everything in a pack file; with `base`, decode it and recompute what its manifest says.
+
+    `accept_footprint` allows a base of another root whose tensors that the pack touches are the
+    same. Raises `IntegrityError` for the first statement that does not hold.
+    """
+    from skillpm.flows.inspect.verify import verify_pack
+
+    with ExitStack() as closing:
+        session = open_session(Options(folder=Path.cwd()), closing.callback)
+        verified = verify_pack(session, Path(path), _path(base), accept_footprint=accept_footprint)
+    root = None if verified.root is None else str(verified.root)
+    claims = tuple(claim.path for claim in verified.claims)
+    return VerifiedPack(Pack.of(verified.pack), root, claims)
+
+
+def identify(path: str | Path) -> ModelIdentity:
+    """Hash a model: its root, and how many tensors and parameters it has.
+
+    Reads every byte. Raises `NotFoundError` where there is no model, `IntegrityError` for a
+    damaged one.
+    """
+    from skillpm.flows.inspect.identify import identify_model
+
+    with ExitStack() as closing:
+        session = open_session(Options(folder=Path.cwd()), closing.callback)
+        return ModelIdentity.of(identify_model(session, Path(path), None))
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)

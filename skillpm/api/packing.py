@@ -1,0 +1,199 @@
+"""Building a pack: the options of `pack`, and what each of them needs to be imported."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.api.extras import needs_hf
+from skillpm.errors import UsageError
+from skillpm.spec.budget import Budget
+from skillpm.spec.names import SkillName
+from skillpm.spec.requirements import Requirement
+from skillpm.spec.versions import Version
+
+if TYPE_CHECKING:
+    from skillpm.delta.encode.schemes import Scheme
+    from skillpm.flows.pack.manifest import Attach, Request
+    from skillpm.flows.pack.pack import Packed
+    from skillpm.flows.pack.target import Calibrate, Wish
+    from skillpm.flows.session.session import Setting
+
+DEFAULT_KEEP = 0.99
+"""The share of the delta that `auto` keeps by default."""
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """What to pack and how. Defaults are those of `skillpm pack`.
+
+    `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. `budget` bounds the size of
+    the whole file, `keep` is a share of the delta: either selects the scheme `auto`. `alpha`,
+    `energy` and `columns` belong to the scheme `graftllm`. `calibration`, `probes`, `router` and
+    `router_background` are files; `device` is where models run for them.
+    """
+
+    base: Path
+    tuned: Path
+    skill: SkillName
+    version: Version
+    output: Path | None = None
+    scheme: str | None = None
+    budget: Budget | None = None
+    keep: float | None = None
+    calibration: Path | None = None
+    device: str | None = None
+    alpha: float | None = None
+    energy: float | None = None
+    columns: str | None = None
+    requires: tuple[Requirement, ...] = ()
+    conflicts: tuple[Requirement, ...] = ()
+    over: tuple[str, ...] = ()
+    tuned_is: str | None = None
+    cast: bool = False
+    summary: str = ""
+    license: str | None = None
+    authors: tuple[str, ...] = ()
+    method: str | None = None
+    data: tuple[str, ...] = ()
+    card: Path | None = None
+    probes: Path | None = None
+    router: Path | None = None
+    router_background: Path | None = None
+
+
+def build_pack(session: "Setting", options: PackOptions) -> "Packed":
+    """Encode, measure, prove and write a pack; nothing is left behind where a step fails.
+
+    Raises `UsageError` for options that contradict each other, `GraftError` where there is nothing
+    to pack or a tensor cannot be packed, `IntegrityError` for damaged input.
+    """
+    scheme = _scheme(options)
+    from skillpm.flows.pack.pack import pack
+
+    return pack(session, _request(options), scheme)
+
+
+def _request(options: PackOptions) -> "Request":
+    from skillpm.flows.pack.manifest import Request
+
+    if options.version.build:
+        raise UsageError(
+            f"version `{options.version}` has build metadata: OCI tags have no `+`",
+            hint=f"--version {str(options.version).partition('+')[0]}",
+        )
+    return Request(
+        base=options.base,
+        tuned=options.tuned,
+        skill=options.skill,
+        version=options.version,
+        output=options.output,
+        summary=options.summary,
+        license=options.license,
+        authors=options.authors,
+        requires=options.requires,
+        conflicts=options.conflicts,
+        over=options.over,
+        card=options.card.read_bytes() if options.card else None,
+        attach=_attachments(options),
+        cast=options.cast,
+        tuned_is=options.tuned_is,
+        method=options.method,
+        data=options.data,
+    )
+
+
+def _attachments(options: PackOptions) -> "tuple[Attach, ...]":
+    """What is measured on base and tuned model, and travels beside the delta."""
+    attachments: list[Attach] = []
+    if options.probes:
+        attachments.append(_probes(options.probes, options.device))
+    if options.router:
+        attachments.append(_router(options.router, options))
+    elif options.router_background:
+        raise UsageError("`--router-background` goes with `--router FILE`")
+    return tuple(attachments)
+
+
+def _probes(path: Path, device: str | None) -> "Attach":
+    """Reads the file at once: an error in it must not wait until the delta is encoded."""
+    from skillpm.spec.probes import FILE_LIMIT, parse_probes
+
+    with path.open("rb") as file:
+        data = file.read(FILE_LIMIT + 1)
+    probes = parse_probes(data, f"`{path}`")
+    with needs_hf("`--probes` runs the model"):
+        from skillpm.flows.evaluate.attach_probes import examine
+    return partial(examine, probes=probes, data=data, device=device or "cpu")
+
+
+def _router(examples: Path, options: PackOptions) -> "Attach":
+    with needs_hf("`--router` runs the base"):
+        from skillpm.flows.evaluate.attach_router import attach_signature
+    return partial(
+        attach_signature,
+        examples=examples,
+        background=options.router_background,
+        device=options.device or "cpu",
+    )
+
+
+def _scheme(options: PackOptions) -> "Scheme | Wish":
+    graftllm = {
+        name: value
+        for name in ("alpha", "energy", "columns")
+        if (value := getattr(options, name)) is not None
+    }
+    is_auto = options.scheme == "auto" or options.budget is not None or options.keep is not None
+    if graftllm and (is_auto or options.scheme != "graftllm"):
+        raise UsageError(f"`--{min(graftllm)}` goes with `--scheme graftllm` only")
+    if is_auto:
+        return _auto(options)
+    _check_no_calibration(options)
+    if options.scheme == "graftllm":
+        from skillpm.delta.encode.schemes import GraftLLM
+        from skillpm.delta.encode.torch_svd import decompose
+
+        return GraftLLM(decompose, **graftllm)
+    from skillpm.delta.encode.schemes import Lossless
+
+    return Lossless()
+
+
+def _check_no_calibration(options: PackOptions) -> None:
+    """Raise `UsageError` for options that only `auto` reads."""
+    runs_model = options.probes is not None or options.router is not None
+    unused = [
+        name
+        for name, value in (("calibration", options.calibration), ("device", options.device))
+        if value is not None and not (name == "device" and runs_model)
+    ]
+    if unused:
+        raise UsageError(
+            f"`--{unused[0]}` goes with the scheme `auto`",
+            hint="add `--budget 5%`, or `--keep 0.99`",
+        )
+
+
+def _auto(options: PackOptions) -> "Wish":
+    if options.scheme not in (None, "auto"):
+        flag = "budget" if options.budget is not None else "keep"
+        raise UsageError(
+            f"`--{flag}` goes with the scheme `auto`, not with `{options.scheme}`",
+            hint="leave out --scheme",
+        )
+    if options.budget is not None and options.keep is not None:
+        raise UsageError("`--budget` and `--keep` contradict each other", hint="choose one")
+    keep = options.keep if options.budget or options.keep is not None else DEFAULT_KEEP
+    from skillpm.flows.pack.fit_auto import fit
+    from skillpm.flows.pack.target import Wish
+
+    return Wish(fit, options.budget, keep, _calibration(options))
+
+
+def _calibration(options: PackOptions) -> "Calibrate | None":
+    if options.calibration is None:
+        return None
+    with needs_hf("`--calibration` runs the model"):
+        from skillpm.flows.pack.calibrate import calibrate
+    return partial(calibrate, path=options.calibration, device=options.device or "cpu")

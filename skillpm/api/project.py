@@ -1,0 +1,228 @@
+"""A project as Python holds it: what is installed, how to change it, and its live model."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from skillpm.api.extras import needs_hf
+from skillpm.api.guarding import probe_guard
+from skillpm.api.options import Options
+from skillpm.api.session import open_session
+from skillpm.api.values import AuditReport, Change, GraftResult, InstalledSkill, RouteDecision
+
+if TYPE_CHECKING:
+    from skillpm.flows.evaluate.live import LiveRouter
+    from skillpm.live.model import Live
+
+
+def open_project(
+    folder: str | Path = ".",
+    *,
+    home: str | Path | None = None,
+    base: str | Path | None = None,
+    workers: int | None = None,
+) -> "Project":
+    """Open the project in a folder; use it as a context manager, or call `close`.
+
+    `home` is the folder of store, caches and embedded registry, `base` another place of the base
+    model, `workers` the number of threads. Environment variables and config files decide what is
+    `None`, as for the command line. Raises `NotFoundError` where there is no project.
+    """
+    return Project(
+        Options(
+            folder=Path(folder).expanduser().absolute(),
+            home=None if home is None else Path(home),
+            base=None if base is None else Path(base).expanduser(),
+            workers=workers,
+        )
+    )
+
+
+class Project:
+    """A project that is open. Every change is a new generation; a failed one changes nothing.
+
+    While it is open, `gc` of other processes waits for it. Methods raise `SkillpmError`.
+    """
+
+    def __init__(self, options: Options) -> None:
+        from skillpm.environment.project import Project as ProjectFolder
+
+        self._options = options
+        self._closing = ExitStack()
+        self._session = open_session(options, self._closing.callback)
+        self._folder: ProjectFolder = ProjectFolder(options.folder)
+        self._model: Live | None = None
+        self._router: LiveRouter | None = None
+        self._folder.require()
+
+    def __repr__(self) -> str:
+        return f"<skillpm.Project {str(self.folder)!r}, {len(self.skills)} skills>"
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder, absolute."""
+        return self._options.folder
+
+    @property
+    def generation(self) -> int:
+        """The number of the current generation."""
+        return self._folder.current()
+
+    @property
+    def skills(self) -> tuple[InstalledSkill, ...]:
+        """What the current generation has installed, sorted by name."""
+        installed = self._folder.generation().installed
+        return tuple(InstalledSkill.of(skill) for skill in installed.values())
+
+    def install(
+        self,
+        *wanted: str | Path,
+        dry_run: bool = False,
+        frozen: bool = False,
+        guard: bool = False,
+        allow_yanked: bool = False,
+        accept_footprint: bool = False,
+    ) -> Change:
+        """Install requirements and pack files; without any, what the lock says.
+
+        A requirement is text such as `acme/math ^1.2`, a pack file a path that ends in
+        `.skillpack`. With `guard`, the probes of all installed skills must hold afterwards, or
+        nothing changes. `frozen` raises `StateError` where the lock would change. Raises
+        `ResolutionError` where no set of releases satisfies all requirements.
+        """
+        from skillpm.api.requests import install_request
+        from skillpm.flows.change.install import install
+
+        request = install_request(
+            wanted,
+            dry_run=dry_run,
+            frozen=frozen,
+            guard=probe_guard(enabled=guard),
+            allow_yanked=allow_yanked,
+            accept_footprint=accept_footprint,
+        )
+        return Change.of(install(self._session, request))
+
+    def uninstall(self, *skills: str, dry_run: bool = False) -> Change:
+        """Remove skills, and what only they required. Needs no registry."""
+        from skillpm.flows.change.uninstall import uninstall
+        from skillpm.spec.names import SkillName
+
+        names = tuple(map(SkillName.parse, skills))
+        return Change.of(uninstall(self._session, names, dry_run=dry_run))
+
+    def upgrade(
+        self, *skills: str, dry_run: bool = False, guard: bool = False, allow_yanked: bool = False
+    ) -> Change:
+        """Move skills to the newest releases that skillpm.toml admits; all without arguments.
+
+        A skill may carry a range, `acme/math@~1.2`.
+        """
+        from skillpm.flows.change.install import upgrade
+        from skillpm.flows.change.request import InstallRequest
+        from skillpm.spec.requirements import Requirement
+
+        request = InstallRequest(
+            upgrade=tuple(map(Requirement.parse, skills)),
+            dry_run=dry_run,
+            guard=probe_guard(enabled=guard),
+            allow_yanked=allow_yanked,
+        )
+        return Change.of(upgrade(self._session, request))
+
+    def rollback(
+        self, n: int | None = None, *, dry_run: bool = False, guard: bool = False
+    ) -> Change:
+        """Go back to generation `n`, by default the one before the current."""
+        from skillpm.flows.change.rollback import rollback
+
+        checked = probe_guard(enabled=guard)
+        return Change.of(rollback(self._session, n, dry_run=dry_run, guard=checked))
+
+    def audit(self, *, advisories: Iterable[str | Path] = ()) -> AuditReport:
+        """Check everything that is installed and grafted; reads every byte again.
+
+        `advisories` are files or folders of OSV documents, beside those of the registries.
+        """
+        from skillpm.flows.audit.audit import audit
+
+        report = audit(self._session, (), [Path(path) for path in advisories])
+        return AuditReport.of(report.audited, report.fail_on)
+
+    def graft(
+        self,
+        target: str | Path | None = None,
+        *,
+        only: Iterable[str] = (),
+        link: bool = False,
+        fresh: bool = False,
+    ) -> GraftResult:
+        """Write base and installed skills as a model directory that transformers loads.
+
+        `target` is absent, empty or an earlier graft; by default `graft` in the project. With
+        `link`, files that no skill touches are hard links to the base's, read-only. `fresh` reuses
+        nothing of the graft that is there.
+        """
+        from skillpm.flows.graft.graft import graft
+        from skillpm.spec.names import SkillName
+
+        names = tuple(map(SkillName.parse, only))
+        path = None if target is None else Path(target)
+        return GraftResult.of(graft(self._session, path, names, link=link, fresh=fresh))
+
+    def load_model(
+        self, *, device: str = "cpu", dtype: str = "auto", cache_bytes: int | None = None
+    ) -> "Live":
+        """The base as transformers' own model, every installed skill attached, nothing merged.
+
+        `with model.use_skill("acme/math"):` activates a skill. Skills that are ready to run take at
+        most `cache_bytes` of memory: by default as much as the base, at least 256 MiB. Raises
+        `IntegrityError` for another base or a damaged blob, `GraftError` for a base that
+        transformers cannot run. Needs the extra `hf`.
+        """
+        with needs_hf("a live model is transformers' own"):
+            from skillpm.flows.evaluate.live import load_live_model
+        self._model = self._router = None
+        model: Live = load_live_model(
+            self._session, self._folder, device=device, dtype=dtype, cache_bytes=cache_bytes
+        )
+        self._model = model
+        return model
+
+    def load_tokenizer(self) -> object:
+        """The base's tokenizer, as transformers loads it. Needs the extra `hf`."""
+        with needs_hf("a tokenizer is transformers' own"):
+            from skillpm.flows.evaluate.live import base_tokenizer
+        return base_tokenizer(self._session, self._folder)
+
+    def route(self, texts: Sequence[str]) -> list[RouteDecision]:
+        """Which installed skill each text is for: `model.use_skill(decision.skill)`.
+
+        Costs one pass of the base over all texts: of the model that `load_model` gave, else of one
+        that is loaded now. Raises `UsageError` for a blank text. Needs the extra `hf`.
+        """
+        if isinstance(texts, str):
+            texts = [texts]
+        if self._router is None:
+            with needs_hf("routing runs the base"):
+                from skillpm.flows.evaluate.live import LiveRouter
+            self._router = LiveRouter(self._session, self._folder, self._model)
+        return [RouteDecision.of(decision) for decision in self._router.route(texts)]
+
+    def close(self) -> None:
+        """Release the store and the model that `load_model` gave."""
+        self._model = self._router = None
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _problem: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,58 @@
+"""What a caller wants installed, as text and paths, turned into a request."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.errors import SpecError, UsageError
+from skillpm.spec.location import is_url
+
+if TYPE_CHECKING:
+    from skillpm.flows.change.plan import Guard
+    from skillpm.flows.change.request import InstallRequest
+
+
+def install_request(  # noqa: PLR0913 - the options of `install`
+    wanted: Sequence[str | Path],
+    *,
+    dry_run: bool = False,
+    frozen: bool = False,
+    guard: "Guard | None" = None,
+    allow_yanked: bool = False,
+    accept_footprint: bool = False,
+    lowest: bool = False,
+) -> "InstallRequest":
+    """Requirements and pack files, told apart.
+
+    A pack file is a `Path`, an existing file, or text that ends in `.skillpack`. Raises
+    `UsageError` for a URL and for text that is no requirement, and as `open_pack` for a bad pack.
+    """
+    from skillpm.archive.reader import open_pack
+    from skillpm.flows.change.request import InstallRequest
+    from skillpm.spec.requirements import Requirement
+
+    requirements: list[Requirement] = []
+    files: list[Path] = []
+    for item in wanted:
+        if isinstance(item, Path) or item.endswith(".skillpack") or Path(item).is_file():
+            files.append(Path(item))
+            continue
+        if is_url(item):
+            raise UsageError(
+                "expected a skill or a pack file, found a URL",
+                hint="download the file first, or name a registry with `--registry URL`",
+            )
+        try:
+            requirements.append(Requirement.parse(item))
+        except SpecError as problem:
+            raise UsageError(problem.message, hint=problem.hint) from problem
+    return InstallRequest(
+        tuple(requirements),
+        tuple(map(open_pack, files)),
+        dry_run=dry_run,
+        frozen=frozen,
+        guard=guard,
+        allow_yanked=allow_yanked,
+        accept_footprint=accept_footprint,
+        lowest=lowest,
+    )

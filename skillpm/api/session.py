@@ -1,0 +1,123 @@
+"""Opening a session: the composition of everything a flow takes from outside."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillpm.api.options import Options, resolve
+from skillpm.api.registries import connector, tidy_registry
+from skillpm.errors import UsageError
+from skillpm.spec.config import Chosen
+
+if TYPE_CHECKING:
+    from skillpm.environment.project import Project
+    from skillpm.flows.session.session import Advance, Setting
+    from skillpm.spec.location import RegistryLocation
+    from skillpm.spec.lockfile import LockedSkill, Lockfile
+    from skillpm.spec.nearness import SignatureSurvey
+    from skillpm.store.blobs import Store
+
+OnClose = Callable[[Callable[[], object]], object]
+"""Takes what is to be called when the session ends, as `ExitStack.callback` does."""
+
+
+def ignore_progress(_label: str, _total: int) -> "Advance":
+    """A progress callback that shows nothing."""
+    return lambda _count: None
+
+
+def open_session(
+    options: Options,
+    on_close: OnClose,
+    *,
+    say: Callable[[str], None] = lambda _text: None,
+    progress: "Callable[[str, int], Advance]" = ignore_progress,
+    confirm: Callable[[str], bool | None] = lambda _question: None,
+    timeout: float = inf,
+) -> "Setting":
+    """A session for these options.
+
+    `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
+    asks a person and returns None where no person can be asked. `timeout` is in seconds, for one
+    dependency resolution. Raises `UsageError` and `SpecError` for bad options and config files.
+    """
+    from skillpm.flows.session.session import Setting
+    from skillpm.resolver.patience import Patience
+
+    now = datetime.now(UTC)
+    chosen = resolve(options)
+    home = options.home_folder
+    base = chosen["base"].value if _overrides_project(chosen["base"]) else None
+    registry = _located(chosen["registry"], options.folder)
+    offline = bool(chosen["offline"].value)
+    session = Setting(
+        home=home,
+        project=options.folder,
+        registry=registry if _overrides_project(chosen["registry"]) else None,
+        base=Path(str(base)) if base else None,
+        offline=offline,
+        now=now,
+        created=_source_date() or now,
+        workers=int(str(chosen["workers"].value or 1)),
+        lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
+        say=say,
+        progress=progress,
+        connect=connector(on_close, home, offline=offline),
+        fallback=registry,
+        tidy_registry=partial(tidy_registry, home / "registry"),
+        patience=lambda: Patience.starting(time.monotonic, timeout),
+        verify_packs=_verify_packs,
+        survey=_survey,
+        confirm=confirm,
+    )
+    on_close(session.close)
+    return session
+
+
+def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
+    """Imports numpy, so it is called only where signatures have to be compared."""
+    from skillpm.flows.packs.nearness import survey_signatures
+
+    return survey_signatures(store, lock)
+
+
+def _verify_packs(
+    setting: "Setting", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
+) -> tuple[str, ...]:
+    """Imports torch, so it is called only for packs that were never verified here."""
+    from skillpm.flows.inspect.verify_installed import verify_packs
+
+    return verify_packs(setting, project, lock, waiting)
+
+
+def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
+    """A registry's location; a path in the project file is relative to the project."""
+    from skillpm.flows.session.bindings import resolved
+    from skillpm.spec.location import RegistryLocation
+
+    if not isinstance(chosen.value, RegistryLocation):
+        return None
+    outside = _overrides_project(chosen) or not chosen.source.startswith(str(project))
+    return resolved(chosen.value, Path.cwd() if outside else project)
+
+
+def _overrides_project(chosen: Chosen) -> bool:
+    """Whether an argument or a variable gave the value."""
+    return chosen.source.startswith(("--", "SKILLPM_"))
+
+
+def _source_date() -> datetime | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    try:
+        return datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError) as problem:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH should be seconds since 1970, is {text!r}"
+        ) from problem
