@@ -18,6 +18,8 @@ from cut_packs import CutPacks
 from skillpm.cli import main
 
 REPOSITORY = Path(__file__).parents[1]
+PACKAGES = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "registry")])
+"""`PYTHONPATH` of the two packages under test."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[s
     """Start a command in a process of its own, which answers Ctrl-C even where we do not."""
     return subprocess.Popen(
         [sys.executable, "-m", "skillpm", *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        env={**os.environ, "PYTHONPATH": PACKAGES, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

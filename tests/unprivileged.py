@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from skillpm_world import REPOSITORY, Outcome
+from skillpm_world import PACKAGES, Outcome
 
 _POWERS = "-dac_override,-dac_read_search,-fowner,-chown"
 
@@ -37,7 +37,7 @@ def run_bound(*arguments: object, umask: int = 0o022, **environment: str) -> Out
     """Run a command in a process of its own that permissions bind."""
     done = subprocess.run(
         [*bound_command(), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        env={**os.environ, "PYTHONPATH": PACKAGES, **environment},
         capture_output=True,
         text=True,
         timeout=120,

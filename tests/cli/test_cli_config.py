@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import pytest
-from skillpm_world import REPOSITORY, World, run_here, snapshot
+from skillpm_world import PACKAGES, World, run_here, snapshot
 from tiny_models import Pair
 
 
@@ -168,7 +168,7 @@ def test_doctor_imports_neither_torch_nor_transformers(installed: World) -> None
     )
     ran = subprocess.run(
         [sys.executable, "-c", probe],
-        env={"PYTHONPATH": str(REPOSITORY), "SKILLPM_HOME": str(installed.home)},
+        env={"PYTHONPATH": PACKAGES, "SKILLPM_HOME": str(installed.home)},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ran.stdout.endswith("set()\n")

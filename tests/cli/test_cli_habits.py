@@ -12,7 +12,14 @@ from pathlib import Path
 
 import click
 import pytest
-from skillpm_world import REPOSITORY, World, run_here, run_process, snapshot, start_process
+from skillpm_world import (
+    PACKAGES,
+    World,
+    run_here,
+    run_process,
+    snapshot,
+    start_process,
+)
 
 from skillpm.cli.app import app
 from skillpm.cli.progress import Bars
@@ -116,7 +123,7 @@ def _on_a_terminal(*command: str, **environment: str) -> str:
     clean = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR"}}
     subprocess.run(
         [sys.executable, "-m", "skillpm", *command],
-        env={**clean, "PYTHONPATH": str(REPOSITORY), **environment},
+        env={**clean, "PYTHONPATH": PACKAGES, **environment},
         stdout=writing, stderr=writing, stdin=writing, check=False,
     )  # fmt: skip
     os.close(writing)
@@ -153,7 +160,7 @@ def test_a_closed_pipe_is_silent(installed: World, command: tuple[str, ...]) -> 
     line = shlex.join([sys.executable, "-m", "skillpm", *command])
     ran = subprocess.run(
         ["bash", "-c", f"{line} | head -0; echo ${{PIPESTATUS[0]}}"],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": PACKAGES},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ran.stderr == ""

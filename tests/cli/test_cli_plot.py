@@ -12,7 +12,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from safetensors.numpy import load_file
-from skillpm_world import REPOSITORY, World
+from skillpm_world import PACKAGES, World
 from tiny_models import Models, Pair
 
 from skillpm.archive.reader import PackFile, open_pack
@@ -214,7 +214,7 @@ def test_without_matplotlib_the_error_says_how_to_get_it(world: World, pair: Pai
     )
     ran = subprocess.run(
         [sys.executable, "-c", code, str(path)],
-        env={"PYTHONPATH": str(REPOSITORY), "SKILLPM_HOME": str(world.home)},
+        env={"PYTHONPATH": PACKAGES, "SKILLPM_HOME": str(world.home)},
         capture_output=True,
         text=True,
         check=False,

@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from skillpm_world import REPOSITORY, World
+from skillpm_world import PACKAGES, World
 
 SKILLPM = f"{sys.executable} -m skillpm"
 
 
 def shell(line: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
     command = ["bash", "-c", line]
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from plain_models import plain_tensors, write_plain, write_tuned
-from skillpm_world import World
+from skillpm_world import PACKAGES, World
 
 from skillpm.spec.digests import Digest
 from skillpm.store.scratch import staged_beside, sweep_scratch
@@ -74,7 +74,7 @@ def test_what_waits_for_a_registry_that_is_being_written_stays(made: World) -> N
         [sys.executable, "-c", holding, str(made.home / "registry")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": PACKAGES},
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
