@@ -22,7 +22,7 @@ def open(  # noqa: A001 - the name of version 0.1
     warnings.warn("`skillpm.open` is now `skillpm.open_project`", DeprecationWarning, stacklevel=2)
     return Workspace(
         Options(
-            folder=Path(folder).expanduser().absolute(),
+            folder=Path(folder),
             home=None if home is None else Path(home),
             base=None if base is None else Path(base).expanduser(),
             workers=workers,

@@ -36,6 +36,11 @@ class Options:
     lock_timeout: float | None = None
 
     @property
+    def project_folder(self) -> Path:
+        """The project's folder, absolute. Raises `OSError` where the working folder is gone."""
+        return self.folder.expanduser().absolute()
+
+    @property
     def home_folder(self) -> Path:
         """`home`, else `SKILLPM_HOME`, else the platform's data folder."""
         if self.home is not None:
@@ -67,7 +72,7 @@ def resolve(options: Options) -> dict[str, Chosen]:
         environment = config.from_environment(os.environ)
     except SpecError as problem:
         raise UsageError(problem.message) from problem
-    chosen = config.choose([_arguments(options), environment, _project(options.folder), _user()])
+    chosen = config.choose([_arguments(options), environment, _project(options.project_folder), _user()])
     defaults: dict[str, config.Value] = {
         "offline": False,
         "color": "auto",

@@ -32,7 +32,7 @@ def open_project(
     """
     return Project(
         Options(
-            folder=Path(folder).expanduser().absolute(),
+            folder=Path(folder),
             home=None if home is None else Path(home),
             base=None if base is None else Path(base).expanduser(),
             workers=workers,
@@ -52,7 +52,7 @@ class Project:
         self._options = options
         self._closing = ExitStack()
         self._session = open_session(options, self._closing.callback)
-        self._folder: ProjectFolder = ProjectFolder(options.folder)
+        self._folder: ProjectFolder = ProjectFolder(options.project_folder)
         self._model: Live | None = None
         self._router: LiveRouter | None = None
         self._folder.require()
@@ -63,7 +63,7 @@ class Project:
     @property
     def folder(self) -> Path:
         """The project's folder, absolute."""
-        return self._options.folder
+        return self._options.project_folder
 
     @property
     def generation(self) -> int:

@@ -53,11 +53,11 @@ def open_session(
     chosen = resolve(options)
     home = options.home_folder
     base = chosen["base"].value if _overrides_project(chosen["base"]) else None
-    registry = _located(chosen["registry"], options.folder)
+    registry = _located(chosen["registry"], options.project_folder)
     offline = bool(chosen["offline"].value)
     session = Setting(
         home=home,
-        project=options.folder,
+        project=options.project_folder,
         registry=registry if _overrides_project(chosen["registry"]) else None,
         base=Path(str(base)) if base else None,
         offline=offline,

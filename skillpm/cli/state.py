@@ -46,7 +46,7 @@ class State:
     def options(self) -> Options:
         """The options of a session, as the flags say them."""
         return Options(
-            folder=self.folder,
+            folder=self.project,
             registry=self.registry,
             base=self.base,
             offline=self.offline,
