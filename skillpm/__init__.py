@@ -12,7 +12,7 @@ from skillpm.version import __version__
 if TYPE_CHECKING:
     from skillpm.api.deprecated import Workspace, open  # noqa: A004 - the name of version 0.1
     from skillpm.api.models import identify, inspect, pack, verify
-    from skillpm.api.project import Project, open_project
+    from skillpm.api.project import Project, init_project, open_project
     from skillpm.api.values import (
         AuditFinding,
         AuditReport,
@@ -59,6 +59,7 @@ __all__ = [
     "Workspace",
     "__version__",
     "identify",
+    "init_project",
     "inspect",
     "open",
     "open_project",
@@ -69,7 +70,7 @@ __all__ = [
 _MODULES = {
     "skillpm.api.deprecated": ("Workspace", "open"),
     "skillpm.api.models": ("identify", "inspect", "pack", "verify"),
-    "skillpm.api.project": ("Project", "open_project"),
+    "skillpm.api.project": ("Project", "init_project", "open_project"),
     "skillpm.api.values": (
         "AuditFinding", "AuditReport", "Change", "GraftResult", "InstalledSkill", "ModelIdentity",
         "Pack", "RouteDecision", "VerifiedPack",

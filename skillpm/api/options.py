@@ -72,7 +72,9 @@ def resolve(options: Options) -> dict[str, Chosen]:
         environment = config.from_environment(os.environ)
     except SpecError as problem:
         raise UsageError(problem.message) from problem
-    chosen = config.choose([_arguments(options), environment, _project(options.project_folder), _user()])
+    chosen = config.choose(
+        [_arguments(options), environment, _project(options.project_folder), _user()]
+    )
     defaults: dict[str, config.Value] = {
         "offline": False,
         "color": "auto",

@@ -40,6 +40,24 @@ def open_project(
     )
 
 
+def init_project(
+    folder: str | Path, base: str | Path, *, home: str | Path | None = None
+) -> "Project":
+    """Make a folder a project of a base model, as `skillpm init` does, and open it.
+
+    The folder is made where there is none. Raises `StateError` where the folder is a project of another base, `NotFoundError` where there
+    is no model at `base`.
+    """
+    from skillpm.flows.change.init import init_project as make_project
+
+    options = Options(folder=Path(folder), home=None if home is None else Path(home))
+    options.project_folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as closing:
+        session = open_session(options, closing.callback)
+        make_project(session, Path(base).expanduser().absolute())
+    return Project(options)
+
+
 class Project:
     """A project that is open. Every change is a new generation; a failed one changes nothing.
 

@@ -34,14 +34,14 @@ def install_request(  # noqa: PLR0913 - the options of `install`
     requirements: list[Requirement] = []
     files: list[Path] = []
     for item in wanted:
-        if isinstance(item, Path) or item.endswith(".skillpack") or Path(item).is_file():
-            files.append(Path(item))
-            continue
-        if is_url(item):
+        if is_url(str(item)):
             raise UsageError(
                 "expected a skill or a pack file, found a URL",
                 hint="download the file first, or name a registry with `--registry URL`",
             )
+        if isinstance(item, Path) or item.endswith(".skillpack") or Path(item).is_file():
+            files.append(Path(item))
+            continue
         try:
             requirements.append(Requirement.parse(item))
         except SpecError as problem:
