@@ -45,8 +45,8 @@ def init_project(
 ) -> "Project":
     """Make a folder a project of a base model, as `skillpm init` does, and open it.
 
-    The folder is made where there is none. Raises `StateError` where the folder is a project of another base, `NotFoundError` where there
-    is no model at `base`.
+    The folder is made where there is none. Raises `StateError` where it is a project of another
+    base, `NotFoundError` where there is no model at `base`.
     """
     from skillpm.flows.change.init import init_project as make_project
 
