@@ -26,7 +26,7 @@ from benchmarks.commands.resolvers import FAILURES, ask_resolvelib  # noqa: E402
 from benchmarks.tools.table import Table, add_output, publish  # noqa: E402
 from skillpm.errors import SkillpmError  # noqa: E402
 from skillpm.resolver.errors import GaveUpError  # noqa: E402
-from skillpm.resolver.patience import Patience  # noqa: E402
+from skillpm.resolver.patience import Deadline  # noqa: E402
 from skillpm.resolver.solve import solve  # noqa: E402
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def judge(seed: int) -> Counter[str]:
 
 
 def ask_ours(question: Question, releases: list[Release]) -> Mapping[SkillName, Release] | None:
-    patience = Patience.starting(time.monotonic, SECONDS)
+    patience = Deadline.starting(time.monotonic, SECONDS)
     try:
         return solve(question, Shop(releases), patience).releases
     except GaveUpError:

@@ -30,8 +30,8 @@ from benchmarks.commands.resolvers import FAILURES, ask_resolvelib
 from benchmarks.tools.running import run
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Patience
-from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.patience import Deadline
+from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.solve import solve
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
@@ -149,7 +149,7 @@ def measure(folder: Path, skills: int, wanted: int, limit: int, since: float) ->
     event.listen(Engine, "before_cursor_execute", note)
     started = time.perf_counter()
     try:
-        answer = solve(question, catalogue, Patience.starting(time.monotonic, limit)).releases
+        answer = solve(question, catalogue, Deadline.starting(time.monotonic, limit)).releases
     except GaveUpError:
         answer = {}
     solved = time.perf_counter() - started - catalogue.seconds
@@ -169,7 +169,7 @@ def question_of(skills: int, wanted: int) -> Question:
     chance = random.Random(7)
     numbers = sorted(chance.sample(range(skills), min(wanted, skills)))
     needs = (Requirement.parse(f"bench/s{number}") for number in numbers)
-    return Question(tuple(Wanted(need, "the benchmark") for need in needs), base=ROOT)
+    return Question(tuple(RootRequirement(need, "the benchmark") for need in needs), base=ROOT)
 
 
 def ask_peer(question: Question, known: list[Release], limit: int) -> tuple[float | None, int]:

@@ -21,7 +21,7 @@ from skillpm.api.options import Options
 from skillpm.api.session import open_session
 from skillpm.cli.app import main
 from skillpm.environment.project import Project
-from skillpm.flows.evaluate.stage import open_stage
+from skillpm.flows.evaluate.stage import open_candidate
 from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.packs.signatures import signature_of
 from skillpm.routing.features import features, width_of
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from benchmarks.continual.chains import Chains
     from benchmarks.continual.subject import Answers, Subject
     from benchmarks.finetunes.cache import Made
-    from skillpm.flows.evaluate.stage import Stage
+    from skillpm.flows.evaluate.stage import CandidateEnvironment
 
 VERSION = "1.0.0"
 TIMED = 16
@@ -111,7 +111,7 @@ class Installed:
         options = Options(folder=folder / "project", home=folder / "home")
         self._setting = open_session(options, self._closing.callback)
         self._project = Project(self._setting.project)
-        self._stage: Stage | None = None
+        self._stage: CandidateEnvironment | None = None
         self._lock = self._project.generation().lockfile
 
     def __enter__(self) -> Self:
@@ -133,7 +133,7 @@ class Installed:
         graft = self._lock.graft.model_copy(update=asked)
         lock = prune(self._lock, names).model_copy(update={"graft": graft})
         if self._stage is None:
-            self._stage = open_stage(self._setting, self._project, "cpu")
+            self._stage = open_candidate(self._setting, self._project, "cpu")
         model = self._stage.runner(lock).model
         return {task: self._subject.answers(model, task) for task in tasks}
 

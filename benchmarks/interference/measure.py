@@ -17,9 +17,9 @@ from benchmarks.tools.offline import setting_at
 from examples.continual import model as lm
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.encode.schemes import Lossless
-from skillpm.flows.pack.manifest import Request
+from skillpm.flows.pack.manifest import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import opened
 from skillpm.spec.forecast import forecast
@@ -102,7 +102,7 @@ def _packed(cache: Path, start: Path, folder: Path, skill: Skill) -> Path:
     if not path.exists():
         setting = setting_at(cache / "home", cache)
         name, version = SkillName.parse(f"acme/{skill.slug}"), Version.parse("1.0.0")
-        request = Request(start, folder, name, version, output=path)
+        request = PackRequest(start, folder, name, version, output=path)
         pack(setting, request, Lossless())
     return path
 
@@ -137,7 +137,7 @@ class Losses:
     def fill(self, together: Sequence[str], weight: float = 1.0) -> None:
         """Put every tensor of the composition into the model."""
         packs = opened([self._world.packs[name] for name in together])
-        composition = Composition(self._base, [Applied(pack, weight) for pack in packs])
+        composition = Composition(self._base, [WeightedPack(pack, weight) for pack in packs])
         state: dict[str, Any] = {
             name: tensor_of(b"".join(composition.chunks(name)), spec).float()
             for name, spec in composition.specs.items()

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.peers import codecs
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs.table import CODECS
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
 from skillpm.delta.tensors.streams import pair_chunks, reference_chunks
@@ -129,7 +129,7 @@ def _decoded(reader: PayloadReader, base: Source, spec: TensorSpec) -> Iterator[
 def read_skillpack(path: Path, base: Path) -> dict[str, torch.Tensor]:
     """Base + `.skillpack`, as our own graft composes them. Refuses a set that lies over another."""
     before = open_checkpoint(base)
-    composition = Composition(before, [Applied(one) for one in opened([open_pack(path)])])
+    composition = Composition(before, [WeightedPack(one) for one in opened([open_pack(path)])])
     return {
         name: tensor_of(b"".join(composition.chunks(name)), spec)
         for name, spec in composition.specs.items()

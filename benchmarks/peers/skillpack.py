@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.peers.auto import weights_alone
 from benchmarks.tools.offline import setting_at
-from skillpm.flows.pack.manifest import Request
+from skillpm.flows.pack.manifest import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.spec.names import SkillName
 from skillpm.spec.versions import Version
@@ -23,4 +23,6 @@ def write_skillpack(task: Task, peer: Peer, path: Path) -> int:
     setting = setting_at(task.folder / "home", task.folder)
     tuned = weights_alone(task, task.folder / "weights")
     skill, version = SkillName.parse("acme/bench"), Version.parse("1.0.0")
-    return pack(setting, Request(task.base, tuned, skill, version, output=path), peer).file_bytes
+    return pack(
+        setting, PackRequest(task.base, tuned, skill, version, output=path), peer
+    ).file_bytes

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from skillpm.delta.auto.candidates import Candidates, Point, write
+from skillpm.delta.auto.candidates import CandidatePoint, Candidates, write
 from skillpm.delta.auto.deadzone import dead_zone
 from skillpm.delta.auto.plan import MARGIN
 from skillpm.delta.auto.scheme import PER_OCTAVE, rung_for, survey
@@ -179,7 +179,7 @@ def _bits(spread: float) -> float:
     return float(-(counts * counts.log2()).sum())
 
 
-def _best(points: list[Point], rung: int) -> Point:
+def _best(points: list[CandidatePoint], rung: int) -> CandidatePoint:
     """The point at about the allocator's price: of Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 a byte."""
     step = 2.0 ** (rung / PER_OCTAVE)
     return min(points, key=lambda point: point.distortion + 0.92 * step**2 * point.size)

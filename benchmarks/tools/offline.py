@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.index.empty import EmptyIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def setting_at(home: Path, project: Path) -> Setting:
+def setting_at(home: Path, project: Path) -> Session:
     """One worker, so that memory and bytes are the same everywhere."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Setting(
+    return Session(
         home=home,
         project=project,
         registry=None,

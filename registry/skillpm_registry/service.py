@@ -40,7 +40,7 @@ PATIENCE = 600.0  # A large pack takes minutes to publish; another one waits for
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishResult:
     """What became of a publication; not `created` where the same digest was here already."""
 
     release: Release
@@ -69,7 +69,7 @@ class Registry:
         """The names of all skills, sorted."""
         return self._catalog.skills()
 
-    def publish(self, image: bytes, open_blob: OpenBlob, *, now: datetime) -> Published:
+    def publish(self, image: bytes, open_blob: OpenBlob, *, now: datetime) -> PublishResult:
         """Take in the release whose OCI manifest is `image`, with every blob that it names.
 
         Blobs come first, each verified, then one transaction: killed anywhere, the registry is as
@@ -92,7 +92,7 @@ class Registry:
             )
             if known is None:
                 self._catalog.add(pack, now=now)
-        return Published(self._release(skill, version), created=known is None)
+        return PublishResult(self._release(skill, version), created=known is None)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
         """The bytes of a blob or an OCI manifest, for the caller to verify and close."""

@@ -16,7 +16,7 @@ from skillpm.adapters.ties import separate_ties
 from skillpm.adapters.vocabulary import complete_vocabulary, resized_count, vocabulary_keys
 from skillpm.architecture.layout import WEIGHT, ModelLayout, ParameterTarget
 from skillpm.architecture.renaming import OlderNames
-from skillpm.delta.encode.lora_source import Adapted, Pending, Stored
+from skillpm.delta.encode.lora_source import Adapted, PendingUpdate, SourceTensor
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
@@ -28,7 +28,7 @@ _WHOLE = ("id2label", "label2id")
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedAdapter:
     """An adapter on a base: the source that it makes, keys of config.json, notes for people."""
 
     adapted: Adapted
@@ -51,8 +51,8 @@ class _Fitting:
     config: Mapping[str, Any]
     layout: ModelLayout | None
     names: BaseNames
-    dense: dict[str, Stored] = field(default_factory=dict)
-    updates: dict[str, Pending] = field(default_factory=dict)
+    dense: dict[str, SourceTensor] = field(default_factory=dict)
+    updates: dict[str, PendingUpdate] = field(default_factory=dict)
 
 
 def fit(
@@ -61,7 +61,7 @@ def fit(
     config: Mapping[str, Any],
     *,
     known: ModelLayout | KnownNames,
-) -> Fitted:
+) -> FittedAdapter:
     """Put an adapter on a base whose config.json is `config`.
 
     `known` is what the model's class says of it, or what is known of the architecture. Raises
@@ -93,7 +93,7 @@ def fit(
         complete_vocabulary(names, fitting.dense, axes, count)
     keys = _config_of(fitting, count)
     keys = merge_keys(keys, names.untied) if separated else keys
-    return Fitted(Adapted(base, fitting.dense, fitting.updates), keys, notes)
+    return FittedAdapter(Adapted(base, fitting.dense, fitting.updates), keys, notes)
 
 
 def _names(
@@ -122,9 +122,9 @@ def _wanted(adapter: Adapter) -> dict[str, TensorSpec]:
 def _place_dense(fitting: _Fitting, target: str, key: str) -> None:
     adapter = fitting.adapter
     name = fitting.names.of(target)
-    stored = Stored(adapter.tensors, key)
+    stored = SourceTensor(adapter.tensors, key)
     if name in fitting.base.specs:
-        if not stored.is_like(Stored(fitting.base, name)):
+        if not stored.is_like(SourceTensor(fitting.base, name)):
             fitting.dense[name] = stored
         return
     saved = adapter.config.modules_to_save or []
@@ -150,7 +150,7 @@ def _place_module(fitting: _Fitting, module: str) -> None:
     a, b = adapter.factors(module)
     anchor = fitting.names.anchor(target)
     if name not in fitting.base.specs and name not in fitting.dense and anchor is not None:
-        fitting.dense[name] = Stored(fitting.base, anchor)
+        fitting.dense[name] = SourceTensor(fitting.base, anchor)
     stored = fitting.dense.get(name)
     spec = stored.spec if stored else fitting.base.specs.get(name)
     if spec is None:
@@ -158,13 +158,13 @@ def _place_module(fitting: _Fitting, module: str) -> None:
     embedding = adapter.module(module).embedding
     transposed = _is_transposed(fitting, module, spec, (b.shape[0], a.shape[1]))
     magnitude = adapter.module(module).magnitude
-    fitting.updates[name] = Pending(
-        Stored(adapter.tensors, a.name),
-        Stored(adapter.tensors, b.name),
+    fitting.updates[name] = PendingUpdate(
+        SourceTensor(adapter.tensors, a.name),
+        SourceTensor(adapter.tensors, b.name),
         adapter.config.scale_of(module, a.shape[0]),
         transposed or embedding,
         axis=None if magnitude is None else int(transposed or embedding),
-        magnitude=None if magnitude is None else Stored(adapter.tensors, magnitude),
+        magnitude=None if magnitude is None else SourceTensor(adapter.tensors, magnitude),
     )
 
 
@@ -190,11 +190,11 @@ def _place_parameter(fitting: _Fitting, module: str, target: ParameterTarget) ->
     adapter, layout = fitting.adapter, fitting.layout
     a, b = adapter.factors(module)
     if target.experts == 1:
-        sides = Stored(adapter.tensors, a.name), Stored(adapter.tensors, b.name)
+        sides = SourceTensor(adapter.tensors, a.name), SourceTensor(adapter.tensors, b.name)
         name = fitting.names.of(target.tensor)
         if name not in fitting.base.specs:
             raise fitting.names.missing(f"the adapter targets `{target.tensor}`", target.tensor)
-        fitting.updates[name] = Pending(*sides, target.scale, transposed=False)
+        fitting.updates[name] = PendingUpdate(*sides, target.scale, transposed=False)
         return
     factors = ExpertFactors(adapter.tensors, a, b, target)
     parts = layout.fused.get(target.tensor) if layout else None
@@ -202,7 +202,7 @@ def _place_parameter(fitting: _Fitting, module: str, target: ParameterTarget) ->
         name = fitting.names.of(target.tensor)
         if name not in fitting.base.specs:
             raise fitting.names.missing(f"the adapter targets `{target.tensor}`", target.tensor)
-        fitting.dense[name] = Stored(ExpertSum(fitting.base, name, factors), name)
+        fitting.dense[name] = SourceTensor(ExpertSum(fitting.base, name, factors), name)
         return
     _place_experts(fitting, factors, parts)
 
@@ -220,8 +220,8 @@ def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[s
         rows = fitting.base.specs[part[0]].shape[0]
         for expert, name in enumerate(part):
             sides = factors.side_a(expert), factors.side_b(expert, (row, row + rows))
-            first, second = (Stored(factors, side) for side in sides)
-            fitting.updates[name] = Pending(first, second, target.scale, transposed=False)
+            first, second = (SourceTensor(factors, side) for side in sides)
+            fitting.updates[name] = PendingUpdate(first, second, target.scale, transposed=False)
         row += rows
     if row != factors.b.shape[0]:
         raise GraftError(f"{factors.b.name!r} has {factors.b.shape[0]} rows, and the base {row}")

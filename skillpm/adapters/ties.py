@@ -8,11 +8,11 @@ from collections.abc import MutableMapping
 
 from skillpm.adapters.names import BaseNames
 from skillpm.adapters.vocabulary import SAVE_WHOLE
-from skillpm.delta.encode.lora_source import Pending, Stored
+from skillpm.delta.encode.lora_source import PendingUpdate, SourceTensor
 from skillpm.errors import GraftError
 
-Dense = MutableMapping[str, Stored]
-Updates = MutableMapping[str, Pending]
+Dense = MutableMapping[str, SourceTensor]
+Updates = MutableMapping[str, PendingUpdate]
 
 
 def separate_ties(
@@ -58,13 +58,13 @@ def _separate(
     return {name: anchor for name in stored if name != anchor and name in apart}
 
 
-def _kept(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> Stored:
+def _kept(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> SourceTensor:
     """What the tied tensors were before training, resized where one of them is.
 
     PEFT saves the rows of those that it wraps alone. Raises `GraftError` where the adapter resizes
     one, trains it whole, and another one's new rows are nowhere.
     """
-    base = Stored(names.base, anchor)
+    base = SourceTensor(names.base, anchor)
     wrapped = [name for name in stored if name in dense]
     resized = [name for name in wrapped if dense[name].spec.shape != base.spec.shape]
     if not resized:
@@ -101,9 +101,9 @@ def _all_alike(
     if any(name in updates for name in stored):
         return False
 
-    def value(name: str) -> Stored:
+    def value(name: str) -> SourceTensor:
         known = name if name in names.base.specs else anchor
-        return dense.get(name) or Stored(names.base, known)
+        return dense.get(name) or SourceTensor(names.base, known)
 
     return all(value(name).is_like(value(anchor)) for name in stored if name != anchor)
 
@@ -120,4 +120,4 @@ def _store_all(names: BaseNames, group: list[str], dense: Dense) -> None:
     for target in group if anchor is not None else ():
         name = names.of(target)
         if name not in names.base.specs and name not in dense:
-            dense[name] = Stored(names.base, anchor or name)
+            dense[name] = SourceTensor(names.base, anchor or name)

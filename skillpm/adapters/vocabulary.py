@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from skillpm.adapters.names import BaseNames
-from skillpm.delta.encode.lora_source import Stored
+from skillpm.delta.encode.lora_source import SourceTensor
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
@@ -25,7 +25,7 @@ SAVE_WHOLE = (
 class Resized:
     """One tensor of a single axis, cut off or filled up with zeros to `count` elements."""
 
-    stored: Stored
+    stored: SourceTensor
     axis: int
     count: int
 
@@ -45,7 +45,7 @@ class Resized:
 
 
 def resized_count(
-    names: BaseNames, dense: Mapping[str, Stored], axes: Mapping[str, int]
+    names: BaseNames, dense: Mapping[str, SourceTensor], axes: Mapping[str, int]
 ) -> int | None:
     """The words after the adapter, None where it leaves their number.
 
@@ -67,7 +67,7 @@ def resized_count(
 
 
 def complete_vocabulary(
-    names: BaseNames, dense: MutableMapping[str, Stored], axes: Mapping[str, int], count: int
+    names: BaseNames, dense: MutableMapping[str, SourceTensor], axes: Mapping[str, int], count: int
 ) -> None:
     """Resize what counts the words and is not in the adapter, once ties are separated.
 
@@ -77,7 +77,7 @@ def complete_vocabulary(
         name = names.of(target)
         if name not in dense and name not in names.base.specs:
             continue
-        stored = dense.get(name) or Stored(names.base, name)
+        stored = dense.get(name) or SourceTensor(names.base, name)
         spec = stored.spec
         if spec.shape[axis] == count:
             continue
@@ -87,7 +87,7 @@ def complete_vocabulary(
                 f"{spec.shape[axis]} rows, and PEFT saved no others",
                 hint=SAVE_WHOLE,
             )
-        dense[name] = Stored(Resized(stored, axis, count), spec.name)
+        dense[name] = SourceTensor(Resized(stored, axis, count), spec.name)
 
 
 def vocabulary_keys(paths: list[list[str]], count: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from skillpm.api.options import Options
 from skillpm.api.project import Project
 
 if TYPE_CHECKING:
-    from skillpm.live.model import Live
+    from skillpm.live.model import LiveModel
 
 
 def open(  # noqa: A001 - the name of version 0.1
@@ -35,7 +35,7 @@ class Workspace(Project):
 
     def load(
         self, *, device: str = "cpu", dtype: str = "auto", warm_bytes: int | None = None
-    ) -> "Live":
+    ) -> "LiveModel":
         """Deprecated: use `Project.load_model`."""
         warnings.warn(
             "`Workspace.load` is now `Project.load_model`", DeprecationWarning, stacklevel=2

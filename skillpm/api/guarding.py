@@ -14,9 +14,7 @@ def probe_guard(*, enabled: bool, device: str = "cpu") -> "Guard | None":
         return None
 
     def guard(*plan: Any) -> tuple[str, ...]:
-        with needs_hf(
-            "`--guard` runs the model"
-        ):  # the set is resolved by now
+        with needs_hf("`--guard` runs the model"):  # the set is resolved by now
             from skillpm.flows.guard.guard import guard as check
         return check(*plan, device=device)
 

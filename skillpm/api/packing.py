@@ -14,10 +14,10 @@ from skillpm.spec.versions import Version
 
 if TYPE_CHECKING:
     from skillpm.delta.encode.schemes import Scheme
-    from skillpm.flows.pack.manifest import Attach, Request
+    from skillpm.flows.pack.manifest import Attach, PackRequest
     from skillpm.flows.pack.pack import Packed
-    from skillpm.flows.pack.target import Calibrate, Wish
-    from skillpm.flows.session.session import Setting
+    from skillpm.flows.pack.target import Calibrator, EncodingTarget
+    from skillpm.flows.session.session import Session
 
 DEFAULT_KEEP = 0.99
 """The share of the delta that `auto` keeps by default."""
@@ -62,7 +62,7 @@ class PackOptions:
     router_background: Path | None = None
 
 
-def build_pack(session: "Setting", options: PackOptions) -> "Packed":
+def build_pack(session: "Session", options: PackOptions) -> "Packed":
     """Encode, measure, prove and write a pack; nothing is left behind where a step fails.
 
     Raises `UsageError` for options that contradict each other, `GraftError` where there is nothing
@@ -74,15 +74,15 @@ def build_pack(session: "Setting", options: PackOptions) -> "Packed":
     return pack(session, _request(options), scheme)
 
 
-def _request(options: PackOptions) -> "Request":
-    from skillpm.flows.pack.manifest import Request
+def _request(options: PackOptions) -> "PackRequest":
+    from skillpm.flows.pack.manifest import PackRequest
 
     if options.version.build:
         raise UsageError(
             f"version `{options.version}` has build metadata: OCI tags have no `+`",
             hint=f"--version {str(options.version).partition('+')[0]}",
         )
-    return Request(
+    return PackRequest(
         base=options.base,
         tuned=options.tuned,
         skill=options.skill,
@@ -138,7 +138,7 @@ def _router(examples: Path, options: PackOptions) -> "Attach":
     )
 
 
-def _scheme(options: PackOptions) -> "Scheme | Wish":
+def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
     graftllm = {
         name: value
         for name in ("alpha", "energy", "columns")
@@ -175,7 +175,7 @@ def _check_no_calibration(options: PackOptions) -> None:
         )
 
 
-def _auto(options: PackOptions) -> "Wish":
+def _auto(options: PackOptions) -> "EncodingTarget":
     if options.scheme not in (None, "auto"):
         flag = "budget" if options.budget is not None else "keep"
         raise UsageError(
@@ -186,12 +186,12 @@ def _auto(options: PackOptions) -> "Wish":
         raise UsageError("`--budget` and `--keep` contradict each other", hint="choose one")
     keep = options.keep if options.budget or options.keep is not None else DEFAULT_KEEP
     from skillpm.flows.pack.fit_auto import fit
-    from skillpm.flows.pack.target import Wish
+    from skillpm.flows.pack.target import EncodingTarget
 
-    return Wish(fit, options.budget, keep, _calibration(options))
+    return EncodingTarget(fit, options.budget, keep, _calibration(options))
 
 
-def _calibration(options: PackOptions) -> "Calibrate | None":
+def _calibration(options: PackOptions) -> "Calibrator | None":
     if options.calibration is None:
         return None
     with needs_hf("`--calibration` runs the model"):

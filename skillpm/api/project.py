@@ -14,7 +14,7 @@ from skillpm.api.values import AuditReport, Change, GraftResult, InstalledSkill,
 
 if TYPE_CHECKING:
     from skillpm.flows.evaluate.live import LiveRouter
-    from skillpm.live.model import Live
+    from skillpm.live.model import LiveModel
 
 
 def open_project(
@@ -71,7 +71,7 @@ class Project:
         self._closing = ExitStack()
         self._session = open_session(options, self._closing.callback)
         self._folder: ProjectFolder = ProjectFolder(options.project_folder)
-        self._model: Live | None = None
+        self._model: LiveModel | None = None
         self._router: LiveRouter | None = None
         self._folder.require()
 
@@ -192,7 +192,7 @@ class Project:
 
     def load_model(
         self, *, device: str = "cpu", dtype: str = "auto", cache_bytes: int | None = None
-    ) -> "Live":
+    ) -> "LiveModel":
         """The base as transformers' own model, every installed skill attached, nothing merged.
 
         `with model.use_skill("acme/math"):` activates a skill. Skills that are ready to run take at
@@ -203,7 +203,7 @@ class Project:
         with needs_hf("a live model is transformers' own"):
             from skillpm.flows.evaluate.live import load_live_model
         self._model = self._router = None
-        model: Live = load_live_model(
+        model: LiveModel = load_live_model(
             self._session, self._folder, device=device, dtype=dtype, cache_bytes=cache_bytes
         )
         self._model = model

@@ -16,7 +16,7 @@ from skillpm.spec.config import Chosen
 
 if TYPE_CHECKING:
     from skillpm.environment.project import Project
-    from skillpm.flows.session.session import Advance, Setting
+    from skillpm.flows.session.session import Advance, Session
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
     from skillpm.spec.nearness import SignatureSurvey
@@ -39,15 +39,15 @@ def open_session(
     progress: "Callable[[str, int], Advance]" = ignore_progress,
     confirm: Callable[[str], bool | None] = lambda _question: None,
     timeout: float = inf,
-) -> "Setting":
+) -> "Session":
     """A session for these options.
 
     `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
     asks a person and returns None where no person can be asked. `timeout` is in seconds, for one
     dependency resolution. Raises `UsageError` and `SpecError` for bad options and config files.
     """
-    from skillpm.flows.session.session import Setting
-    from skillpm.resolver.patience import Patience
+    from skillpm.flows.session.session import Session
+    from skillpm.resolver.patience import Deadline
 
     now = datetime.now(UTC)
     chosen = resolve(options)
@@ -55,7 +55,7 @@ def open_session(
     base = chosen["base"].value if _overrides_project(chosen["base"]) else None
     registry = _located(chosen["registry"], options.project_folder)
     offline = bool(chosen["offline"].value)
-    session = Setting(
+    session = Session(
         home=home,
         project=options.project_folder,
         registry=registry if _overrides_project(chosen["registry"]) else None,
@@ -70,7 +70,7 @@ def open_session(
         connect=connector(on_close, home, offline=offline),
         fallback=registry,
         tidy_registry=partial(tidy_registry, home / "registry"),
-        patience=lambda: Patience.starting(time.monotonic, timeout),
+        patience=lambda: Deadline.starting(time.monotonic, timeout),
         verify_packs=_verify_packs,
         survey=_survey,
         confirm=confirm,
@@ -87,7 +87,7 @@ def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
 
 
 def _verify_packs(
-    setting: "Setting", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
+    setting: "Session", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
 ) -> tuple[str, ...]:
     """Imports torch, so it is called only for packs that were never verified here."""
     from skillpm.flows.inspect.verify_installed import verify_packs

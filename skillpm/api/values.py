@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from skillpm.archive.reader import PackFile
     from skillpm.audit.findings import Audited
     from skillpm.environment.generation import Installed
-    from skillpm.flows.change.plan import Changed
+    from skillpm.flows.change.plan import ChangeResult
     from skillpm.flows.graft.graft import Grafted
     from skillpm.flows.inspect.identify import Identified
     from skillpm.routing.router import Decision
@@ -61,7 +61,7 @@ class Change:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, changed: "Changed") -> Self:
+    def of(cls, changed: "ChangeResult") -> Self:
         """The public form of a flow's result."""
         return cls(
             added=_installed(changed.added),

@@ -15,7 +15,7 @@ from skillpm.spec.words import counted
 if TYPE_CHECKING:
     from skillpm.audit.findings import Audited, Finding
     from skillpm.flows.audit.audit import Report
-    from skillpm.flows.session.session import Setting
+    from skillpm.flows.session.session import Session
     from skillpm.spec.advisory import Level
 
 _LEVELS = ["low", "medium", "high", "critical"]
@@ -78,7 +78,7 @@ def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked
 
 def _emit(
     state: State,
-    setting: "Setting",
+    setting: "Session",
     report: "Report",
     how: "tuple[str | None, Path | None, Level]",
 ) -> None:
@@ -97,7 +97,7 @@ def _emit(
         _show(report.audited, level)
 
 
-def _document(setting: "Setting", report: "Report", format_: str) -> dict[str, Any]:
+def _document(setting: "Session", report: "Report", format_: str) -> dict[str, Any]:
     if format_ == "sarif":
         from skillpm.audit.sarif import sarif
 

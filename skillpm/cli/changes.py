@@ -8,10 +8,10 @@ from skillpm.cli.state import State
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
-    from skillpm.flows.change.plan import Changed
+    from skillpm.flows.change.plan import ChangeResult
 
 
-def show_change(state: State, done: "Changed", *, explain: bool = False) -> None:
+def show_change(state: State, done: "ChangeResult", *, explain: bool = False) -> None:
     """Say what changed, or would: as a document, or as lines of `+`, `-` and `~`.
 
     What would change comes with a forecast: of every pair of skills, where one is to `explain`.

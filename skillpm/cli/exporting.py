@@ -14,7 +14,7 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.flows.graft.export import Exported
-    from skillpm.flows.graft.peft import Lowered
+    from skillpm.flows.graft.peft import LowRankResult
 
 _RANKS = ["best", "8", "16", "32", "64", "128", "256", "320", "512"]
 _RESIDUAL = 0.01
@@ -49,7 +49,7 @@ def export(state: State, /, **asked: Any) -> None:
     skillpm export acme/math --format merged ./math-model
     """
     from skillpm.flows.graft.export import export as flow
-    from skillpm.flows.graft.peft import Wanted
+    from skillpm.flows.graft.peft import LoraRequest
 
     given = {key: asked[key] for key in ("rank", "residual", "partial") if asked[key]}
     merged = asked["format_"] == "merged"
@@ -59,7 +59,7 @@ def export(state: State, /, **asked: Any) -> None:
         raise UsageError("`--residual` chooses the best rank, and `--rank` names one: give one")
     rank = None if asked["rank"] in (None, "best") else int(asked["rank"])
     residual = _RESIDUAL if asked["residual"] is None else asked["residual"]
-    wanted = None if merged else Wanted(rank, residual, asked["partial"])
+    wanted = None if merged else LoraRequest(rank, residual, asked["partial"])
     done = flow(make_setting(state), asked["skill"], asked["target"], wanted)
     if state.json:
         emit_json(_document(done, asked["format_"]))
@@ -95,7 +95,7 @@ def _document(done: "Exported", format_: str) -> dict[str, Any]:
     return document
 
 
-def _show(state: State, lowered: "Lowered") -> None:
+def _show(state: State, lowered: "LowRankResult") -> None:
     emit_lines(f"  rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries\n")
     rows = [(one.kind, one.tensors, f"{one.residual:.3g}") for one in lowered.kinds]
     emit_table(rows, ("module", "tensors", "residual"))

@@ -12,7 +12,7 @@ from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.change.plan import Changed
+    from skillpm.flows.change.plan import ChangeResult
     from skillpm.spec.forecast import Forecast, PairForecast
     from skillpm.spec.names import SkillName
 
@@ -31,13 +31,13 @@ def check_explain(flags: dict[str, bool]) -> bool:
     return explain
 
 
-def _forecast(done: "Changed", *, explain: bool) -> "Forecast | None":
+def _forecast(done: "ChangeResult", *, explain: bool) -> "Forecast | None":
     if done.forecast is None:
         return None
     return done.forecast(None if explain else [one.skill for one in (*done.added, *done.changed)])
 
 
-def forecast_plain(done: "Changed", *, explain: bool) -> dict[str, Any]:
+def forecast_plain(done: "ChangeResult", *, explain: bool) -> dict[str, Any]:
     """The forecast as documents hold it; nothing where the change was carried out."""
     found = _forecast(done, explain=explain)
     if found is None:
@@ -50,7 +50,7 @@ def forecast_plain(done: "Changed", *, explain: bool) -> dict[str, Any]:
     return {"forecast": pairs, "forecast_skills": skills, "forecast_unverified": unverified, **told}
 
 
-def show_forecast(state: State, done: "Changed", *, explain: bool) -> None:
+def show_forecast(state: State, done: "ChangeResult", *, explain: bool) -> None:
     """A table of the pairs, the worst first, and a line for each skill that would be hurt."""
     found = _forecast(done, explain=explain)
     if found is None:
@@ -98,7 +98,7 @@ def _percent(share: float | None) -> str:
     return f"{100 * share:.0f}%" if share <= 1 else ">100%"
 
 
-def _show_hurt(state: State, done: "Changed", found: "Forecast") -> None:
+def _show_hurt(state: State, done: "ChangeResult", found: "Forecast") -> None:
     """The skills that would lose much to all others together, and the ways out."""
     from skillpm.spec.forecast import WAYS_OUT, share_text
 

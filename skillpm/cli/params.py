@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 
-class Word(click.ParamType[Any]):
+class ParsedParam(click.ParamType[Any]):
     """A parameter that a `parse` of the vocabulary reads."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
@@ -35,7 +35,7 @@ class Word(click.ParamType[Any]):
             self.fail(problem.message, param, ctx)
 
 
-class Skill(Word):
+class SkillParam(ParsedParam):
     """The name of a skill; a shell completes those that are installed."""
 
     def shell_complete(
@@ -48,7 +48,7 @@ class Skill(Word):
         return [CompletionItem(name) for name in _installed(ctx) if name.startswith(incomplete)]
 
 
-class Wanted(click.ParamType[Any]):
+class WantedParam(click.ParamType[Any]):
     """A requirement or a pack file; a shell completes both."""
 
     name = "REQ|FILE"
@@ -71,12 +71,12 @@ def _installed(ctx: click.Context) -> list[str]:
     return installed_names(ctx.find_root().ensure_object(State).folder)
 
 
-SKILL = Skill("SKILL", SkillName.parse)
-VERSION = Word("VERSION", Version.parse)
-REQUIREMENT = Word("REQ", Requirement.parse)
-MOVED = Skill("REQ", Requirement.parse)
-BUDGET = Word("SIZE", Budget.parse)
-WANTED = Wanted()
+SKILL = SkillParam("SKILL", SkillName.parse)
+VERSION = ParsedParam("VERSION", Version.parse)
+REQUIREMENT = ParsedParam("REQ", Requirement.parse)
+MOVED = SkillParam("REQ", Requirement.parse)
+BUDGET = ParsedParam("SIZE", Budget.parse)
+WANTED = WantedParam()
 
 SOLVE_TIMEOUT = 60.0
 TIMEOUT = click.option(

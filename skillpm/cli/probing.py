@@ -16,7 +16,7 @@ from skillpm.flows.session.words import distinct
 
 if TYPE_CHECKING:
     from skillpm.flows.change.plan import Guard
-    from skillpm.flows.evaluate.carried import Result
+    from skillpm.flows.evaluate.carried import ProbeResult
     from skillpm.flows.evaluate.probe_report import Probed
     from skillpm.spec.manifest import Manifest
     from skillpm.spec.names import SkillName
@@ -174,7 +174,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def plain(one: "Result") -> dict[str, Any]:
+def plain(one: "ProbeResult") -> dict[str, Any]:
     """A result as documents list it; what is no number is null."""
     from math import isfinite
 

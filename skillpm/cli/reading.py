@@ -143,10 +143,10 @@ def resolve(state: State, /, index: Path, timeout: float, **asked: Any) -> None:
     import time
 
     from skillpm.flows.locking.resolve_index import SavedRequest, resolve_saved
-    from skillpm.resolver.patience import Patience
+    from skillpm.resolver.patience import Deadline
 
     request = SavedRequest(root=_root(state), **asked)
-    found = resolve_saved(index, request, Patience.starting(time.monotonic, timeout))
+    found = resolve_saved(index, request, Deadline.starting(time.monotonic, timeout))
     if state.json:
         emit_json({"resolved": {str(skill): str(version) for skill, version in found.items()}})
         return

@@ -198,10 +198,10 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
     skillpm registry init ./team-registry
     skillpm registry init /srv/skills --shared
     """
-    from skillpm.flows.session.cleanup import tidy
+    from skillpm.flows.session.cleanup import clean_up
     from skillpm.index.open import make_registry
 
-    tidy(make_setting(state))
+    clean_up(make_setting(state))
     make_registry(path.expanduser().absolute(), shared=shared)
     if state.json:
         emit_json({"registry": str(path)})

@@ -19,7 +19,7 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
-    from skillpm.flows.inspect.listing import Side
+    from skillpm.flows.inspect.listing import ComparedSet
     from skillpm.flows.inspect.outdated import Outdated
     from skillpm.flows.inspect.relations import Edges, Relations
     from skillpm.spec.names import SkillName
@@ -234,7 +234,7 @@ def diff(state: State, before: str, after: str | None) -> None:
         emit_line("the same set")
 
 
-def _side(state: State, text: str | None) -> "Side":
+def _side(state: State, text: str | None) -> "ComparedSet":
     """A set that the person names."""
     from skillpm.flows.inspect.listing import generation_side, lock_side
 

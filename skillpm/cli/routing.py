@@ -14,8 +14,8 @@ from skillpm.errors import UsageError
 from skillpm.spec.nearness import near_warning
 
 if TYPE_CHECKING:
-    from skillpm.flows.evaluate.routed_texts import Routed, Routes
-    from skillpm.routing.router import Decision, Fit
+    from skillpm.flows.evaluate.routed_texts import ProjectRouter, RoutedTexts
+    from skillpm.routing.router import Decision, SkillFit
     from skillpm.spec.nearness import NearPair
 
 _FILE = LocalPath(exists=True, dir_okay=False)
@@ -65,7 +65,7 @@ def route(state: State, /, text: str | None, **asked: Any) -> None:
         emit_lines(f"\n{done.features_ms:.1f} ms for features, {done.decision_ms:.2f} ms to decide")
 
 
-def _say_left_out(state: State, routes: "Routes") -> None:
+def _say_left_out(state: State, routes: "ProjectRouter") -> None:
     for skill, reason in routes.left_out.items():
         if skill in routes.left_out.unsound:
             continue
@@ -90,7 +90,7 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
     return [sys.stdin.read() if text == "-" else text or ""]
 
 
-def _routed(state: State, texts: list[str], device: str) -> "tuple[Routes, Routed]":
+def _routed(state: State, texts: list[str], device: str) -> "tuple[ProjectRouter, RoutedTexts]":
     from skillpm.flows.evaluate.routed_texts import nothing_to_route
 
     setting = make_setting(state)
@@ -102,15 +102,15 @@ def _routed(state: State, texts: list[str], device: str) -> "tuple[Routes, Route
     return routes, routes.route(texts)
 
 
-def _timed(done: "Routed") -> dict[str, Any]:
+def _timed(done: "RoutedTexts") -> dict[str, Any]:
     return {"features_ms": round(done.features_ms, 3), "decision_ms": round(done.decision_ms, 3)}
 
 
-def _warned(routes: "Routes") -> dict[str, Any]:
+def _warned(routes: "ProjectRouter") -> dict[str, Any]:
     return {"warnings": list(routes.warnings)} if routes.warnings else {}
 
 
-def _document(decision: "Decision", routes: "Routes", *, explain: bool) -> dict[str, Any]:
+def _document(decision: "Decision", routes: "ProjectRouter", *, explain: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "skill": None if decision.skill is None else str(decision.skill),
         "score": _number(decision.score),
@@ -128,7 +128,7 @@ def _document(decision: "Decision", routes: "Routes", *, explain: bool) -> dict[
     return document
 
 
-def _near(pair: "NearPair", routes: "Routes") -> dict[str, Any]:
+def _near(pair: "NearPair", routes: "ProjectRouter") -> dict[str, Any]:
     first = next((skill for skill in routes.listed if skill in pair.skills), None)
     return {
         "skills": list(map(str, pair.skills)),
@@ -137,7 +137,7 @@ def _near(pair: "NearPair", routes: "Routes") -> dict[str, Any]:
     }
 
 
-def _fit(fit: "Fit") -> dict[str, Any]:
+def _fit(fit: "SkillFit") -> dict[str, Any]:
     return {key: _number(value) for key, value in vars(fit).items()} | {"score": _number(fit.score)}
 
 
@@ -145,7 +145,7 @@ def _number(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _show(routes: "Routes", decision: "Decision") -> None:
+def _show(routes: "ProjectRouter", decision: "Decision") -> None:
     emit_lines(f"\n{clean(decision.reason)}\n")
     ranked = sorted(decision.fits.items(), key=lambda one: (-one[1].score, one[0]))
     rows = [

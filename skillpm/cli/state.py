@@ -17,7 +17,7 @@ from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.spec.config import COLORS, WORKER_LIMIT
 
 if TYPE_CHECKING:
-    from skillpm.flows.session.session import Setting
+    from skillpm.flows.session.session import Session
     from skillpm.store.verified import VerifiedPacks
 
 
@@ -148,7 +148,7 @@ def verified_packs(state: State) -> "VerifiedPacks":
     return VerifiedPacks(state.options.home_folder)
 
 
-def make_setting(state: State, *, timeout: float = inf) -> "Setting":
+def make_setting(state: State, *, timeout: float = inf) -> "Session":
     """The session of this command; `timeout` is in seconds, for one dependency resolution."""
     from skillpm.cli.progress import Bars
 

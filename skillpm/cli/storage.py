@@ -12,7 +12,7 @@ from skillpm.errors import UsageError
 from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
-    from skillpm.flows.session.session import Setting
+    from skillpm.flows.session.session import Session
     from skillpm.flows.upkeep.gc import Collected, GcRequest
 
 _PATH = LocalPath()
@@ -97,7 +97,7 @@ def _show_collected(done: "Collected", verb: str) -> None:
     )
 
 
-def _agree(state: State, setting: "Setting", request: "GcRequest") -> None:
+def _agree(state: State, setting: "Session", request: "GcRequest") -> None:
     """Ask before more generations are pruned than by default. Raises `UsageError` without a yes."""
     from dataclasses import replace
 

@@ -18,7 +18,7 @@ from skillpm.spec.fields import (
 )
 from skillpm.spec.lockfile import Lockfile, parse_lockfile
 from skillpm.spec.names import SkillName
-from skillpm.spec.project import Wish
+from skillpm.spec.project import ProjectRequirement
 from skillpm.spec.versions import Version
 
 LAST_NUMBER = 999_999_999
@@ -33,7 +33,7 @@ def _sound_requirements(plain: dict[str, Any]) -> dict[str, Any]:
             SkillName.parse(name)
         except SpecError as problem:
             problems.add("", problem.message)
-        collect(Wish, wish, problems)
+        collect(ProjectRequirement, wish, problems)
     if problems.found:
         raise ValueError("; ".join(problems.found[:5]))
     return plain

@@ -11,7 +11,7 @@ from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
 
 
-class Published(Protocol):
+class PublishedRelease(Protocol):
     """What publishing gave: the release, and whether it is new."""
 
     @property
@@ -38,7 +38,7 @@ class Index(Protocol):
 
     def publish(
         self, image: bytes, open_blob: Callable[[Digest], BinaryIO], *, now: datetime
-    ) -> Published:
+    ) -> PublishedRelease:
         """Publish a pack, whole or not at all."""
         ...
 

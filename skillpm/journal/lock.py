@@ -13,7 +13,7 @@ from skillpm.errors import SkillpmError, StateError
 from skillpm.files.errors import write_error
 from skillpm.files.folder import Folder
 from skillpm.files.locking import open_lock_file
-from skillpm.journal.owner import Life, Owner, age, read_owner, this_process
+from skillpm.journal.owner import Owner, ProcessState, age, read_owner, this_process
 
 LOCK = "lock"
 HOLDER = "holder.json"
@@ -54,7 +54,7 @@ def held(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[
 def abandoned(folder: Folder) -> bool:
     """Whether the lock of `folder` still bears the name of a process that died holding it."""
     owner = read_owner(folder, HOLDER)
-    return owner is not None and owner.life() is Life.DEAD
+    return owner is not None and owner.life() is ProcessState.DEAD
 
 
 def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
@@ -126,7 +126,7 @@ class _Attempt:
             self.claimed = True
             return True
         owner = read_owner(self.folder, CLAIM)
-        if owner is not None and owner.life() is Life.DEAD:
+        if owner is not None and owner.life() is ProcessState.DEAD:
             self._bury(owner)
         return False
 
@@ -142,7 +142,7 @@ class _Attempt:
     def sign(self, say: Say) -> None:
         """Say who holds the lock; and whose it was, where that process did not end well."""
         before = read_owner(self.folder, HOLDER)
-        if before is not None and before.life() is not Life.ALIVE:
+        if before is not None and before.life() is not ProcessState.ALIVE:
             say(f"took over from {before.told(self.me.since)}, which was cut off")
         self.folder.write(HOLDER, self.me.dumps())
         self.signed = True
@@ -150,11 +150,11 @@ class _Attempt:
     def owner(self) -> Owner | None:
         """Who holds the lock; None while it is unsigned, or still bears a dead process's name."""
         owner = read_owner(self.folder, HOLDER) or read_owner(self.folder, CLAIM)
-        return None if owner is None or owner.life() is Life.DEAD else owner
+        return None if owner is None or owner.life() is ProcessState.DEAD else owner
 
     def advice(self) -> str:
         owner = read_owner(self.folder, CLAIM)
-        if owner is not None and owner.life() is Life.ELSEWHERE:
+        if owner is not None and owner.life() is ProcessState.ELSEWHERE:
             place = shlex.quote(str(self.folder.path / CLAIM))
             return f"wait for it; if that machine is gone for good, `rm {place}`"
         return "wait for it to end, or end it, then run the command again"

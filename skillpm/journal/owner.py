@@ -22,7 +22,7 @@ _NUMBER_LIMIT = 1 << 40
 """No process number and no time in seconds is larger."""
 
 
-class Life(Enum):
+class ProcessState(Enum):
     """What can be told of a process."""
 
     ALIVE = "alive"
@@ -46,23 +46,23 @@ class Owner:
     space: str = ""
     start: str = ""
 
-    def life(self) -> Life:
+    def life(self) -> ProcessState:
         """Whether the process runs; `ELSEWHERE` where its number cannot be looked up from here."""
         host, boot, space = _here()
         if self.host and self.host != host:
-            return Life.ELSEWHERE
+            return ProcessState.ELSEWHERE
         if self.boot and boot and self.boot != boot:
-            return Life.DEAD
+            return ProcessState.DEAD
         if self.space != space:
-            return Life.ELSEWHERE
+            return ProcessState.ELSEWHERE
         if not is_alive(self.pid):
-            return Life.DEAD
+            return ProcessState.DEAD
         now = _start(self.pid)
-        return Life.DEAD if self.start and now and self.start != now else Life.ALIVE
+        return ProcessState.DEAD if self.start and now and self.start != now else ProcessState.ALIVE
 
     def told(self, now: float) -> str:
         """As messages name it, with its age."""
-        where = f" on `{self.host}`" if self.life() is Life.ELSEWHERE else ""
+        where = f" on `{self.host}`" if self.life() is ProcessState.ELSEWHERE else ""
         return f"`skillpm {self.command}` (process {self.pid}{where}, for {age(now - self.since)})"
 
     def dumps(self) -> bytes:

@@ -18,8 +18,8 @@ from skillpm.delta.codecs.shared.forms import LiveForm, SparseEntries
 from skillpm.errors import IntegrityError
 from skillpm.live.factors import LowRankUpdate, factors_of
 from skillpm.live.patches import Addition, Low, Patch, Rows, Sparse, twin
-from skillpm.live.places import Place, Places
-from skillpm.live.stack import Stack
+from skillpm.live.places import ParameterMap, ParameterPlace
+from skillpm.live.stack import SkillLayers
 from skillpm.spec.merkle import leaf_of_chunks
 
 _KINDS = {nn.Linear: "linear", Conv1D: "conv1d", nn.Embedding: "embedding"}
@@ -51,7 +51,7 @@ class Ready:
 class _Tensor:
     """One tensor that a skill touches, in each form that it can run in; made at first use."""
 
-    stack: Stack
+    stack: SkillLayers
     name: str
     value: torch.Tensor
     """The base's tensor, in the running model."""
@@ -142,7 +142,7 @@ class _Parts:
     added: dict[str, list[Addition]] = field(default_factory=dict)
     forms: dict[str, str] = field(default_factory=dict)
 
-    def take(self, tensor: _Tensor, place: Place, kind: str | None) -> str:
+    def take(self, tensor: _Tensor, place: ParameterPlace, kind: str | None) -> str:
         """Add a tensor at a place in the smallest form that runs there; return the form's name."""
         added = self.added.setdefault(place.path, [])
         if kind is not None and tensor.factors is not None:
@@ -166,7 +166,7 @@ class _Parts:
         return sum(sizes.values())
 
 
-def make_ready(stack: Stack, places: Places) -> Ready:
+def make_ready(stack: SkillLayers, places: ParameterMap) -> Ready:
     """Decode a skill into patches. For all that is not factors, it costs what `graft` costs.
 
     Raises `IntegrityError` where base or payload have changed.
@@ -188,6 +188,6 @@ def _patch(module: nn.Module, path: str, parts: _Parts) -> Patch:
     return Patch(twin(module, tensors) if tensors else None, tuple(parts.added.get(path, ())))
 
 
-def _kind(module: nn.Module, place: Place) -> str | None:
+def _kind(module: nn.Module, place: ParameterPlace) -> str | None:
     """The kind of product that may run beside this weight; None for modules of other classes."""
     return _KINDS.get(type(module)) if place.attribute == "weight" else None

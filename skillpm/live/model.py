@@ -12,12 +12,12 @@ from torch import nn
 
 from skillpm.errors import GraftError, UsageError
 from skillpm.live.bypassed import Bypassed
-from skillpm.live.order import Order
-from skillpm.live.places import Places
-from skillpm.live.selection import Mixed, One, Selection, groups_of
-from skillpm.live.shelf import Shelf
-from skillpm.live.stack import Stack
-from skillpm.live.touched import Touched
+from skillpm.live.order import BatchLayout
+from skillpm.live.places import ParameterMap
+from skillpm.live.selection import MixedSkills, Selection, SingleSkill, groups_of
+from skillpm.live.shelf import SkillCache
+from skillpm.live.stack import SkillLayers
+from skillpm.live.touched import ForwardHook
 from skillpm.spec.names import SkillName
 
 Named = str | SkillName | None
@@ -31,10 +31,10 @@ _INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values", "input_featur
 class Switch:
     """What is attached to one model, and what is active in this thread or task."""
 
-    def __init__(self, shelf: Shelf, active: ContextVar[Selection | None]) -> None:
+    def __init__(self, shelf: SkillCache, active: ContextVar[Selection | None]) -> None:
         self.shelf = shelf
         self.active = active
-        self.order = Order(shelf.places.model, self.active)
+        self.order = BatchLayout(shelf.places.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
     def select(self, chosen: _Chosen) -> Selection | None:
@@ -42,16 +42,16 @@ class Switch:
         if chosen is None:
             return None
         if isinstance(chosen, str):
-            return One(self.shelf.get(chosen))
+            return SingleSkill(self.shelf.get(chosen))
         groups = tuple(groups_of(chosen, self.shelf.get))
         ready = [group.ready for group in groups if group.ready is not None]
         layouts = self.order.layouts(ready) if len(groups) > 1 else {}
-        return Mixed(len(chosen), groups, layouts)
+        return MixedSkills(len(chosen), groups, layouts)
 
     def check_rows(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A list of skills fits the batch that a model is called with, or `GraftError`."""
         selection = self.active.get()
-        if not isinstance(selection, Mixed):
+        if not isinstance(selection, MixedSkills):
             return
         rows, tokens = _shape_of(args, kwargs)
         wide = self.generates.get() and rows and not rows % selection.batch
@@ -103,7 +103,7 @@ def _plain(chosen: Chosen) -> _Chosen:
     return [None if one is None else str(one) for one in chosen]
 
 
-class Block:
+class SkillContext:
     """The context manager of `use_skill`: the choice holds in this thread or task."""
 
     def __init__(self, switch: Switch, chosen: Chosen) -> None:
@@ -128,27 +128,27 @@ class Block:
 
         @functools.wraps(function)
         def bound(*args: Any, **kwargs: Any) -> _Returned:
-            with Block(self._switch, self._chosen):
+            with SkillContext(self._switch, self._chosen):
                 return function(*args, **kwargs)
 
         return bound
 
 
-class Live(nn.Module):
+class LiveModel(nn.Module):
     """What a live model has beside what transformers gave it."""
 
     _switch: Switch
 
-    def use_skill(self, chosen: Chosen) -> Block:
+    def use_skill(self, chosen: Chosen) -> SkillContext:
         """A context manager in which a skill is active: one name, or one for each row of a batch.
 
         `None` is the base. Costs microseconds for a skill that is ready. The choice holds in this
         thread or task. Raises `UnknownSkillError` for a skill that is not installed, `GraftError`
         for one that cannot run live, `UsageError` for an empty list.
         """
-        return Block(self._switch, chosen)
+        return SkillContext(self._switch, chosen)
 
-    def skill(self, chosen: Chosen) -> Block:
+    def skill(self, chosen: Chosen) -> SkillContext:
         """Deprecated: the name of `use_skill` in version 0.1."""
         warnings.warn("`model.skill` is now `model.use_skill`", DeprecationWarning, stacklevel=2)
         return self.use_skill(chosen)
@@ -204,7 +204,7 @@ class Live(nn.Module):
         )
 
 
-class Generating(Live):
+class GeneratingLiveModel(LiveModel):
     """A live model that generates."""
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
@@ -213,10 +213,10 @@ class Generating(Live):
             return super().generate(*args, **kwargs)  # type: ignore[misc]
 
 
-def attach(model: Any, stacks: Mapping[str, Stack], places: Places, limit: int) -> Any:
+def attach(model: Any, stacks: Mapping[str, SkillLayers], places: ParameterMap, limit: int) -> Any:
     """Put skills beside a model, nothing merged; it stays an instance of its own class."""
     kind = type(model)
-    extra = Generating if hasattr(kind, "generate") else Live
+    extra = GeneratingLiveModel if hasattr(kind, "generate") else LiveModel
     named = {
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
@@ -232,10 +232,10 @@ def attach(model: Any, stacks: Mapping[str, Stack], places: Places, limit: int) 
     }
     active: ContextVar[Selection | None] = ContextVar("skill", default=None)
     check = Bypassed(model, active, touched).check
-    switch = Switch(Shelf(stacks, places, limit, check), active)
+    switch = Switch(SkillCache(stacks, places, limit, check), active)
     object.__setattr__(model, "_switch", switch)
     for path in touched:
         module = model.get_submodule(path)
-        module.forward = Touched(module, path, switch.active)
+        module.forward = ForwardHook(module, path, switch.active)
     model.register_forward_pre_hook(switch, with_kwargs=True)
     return model

@@ -30,7 +30,7 @@ Layouts = Mapping[str, bool]
 """Modules in order; true where each token is an entry [rows · tokens, …], else [rows, …]."""
 
 
-class Order:
+class BatchLayout:
     """What the batches of one model keep in order; tried once, when the first mixed one comes."""
 
     def __init__(self, model: Any, active: ContextVar[Selection | None]) -> None:

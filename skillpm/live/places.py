@@ -20,7 +20,7 @@ from skillpm.spec.manifest import FootprintEntry
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class ParameterPlace:
     """A parameter or buffer of one module: the module's path, and its name there."""
 
     path: str
@@ -32,7 +32,7 @@ class Place:
         return f"{self.path}.{self.attribute}" if self.path else self.attribute
 
 
-class Places:
+class ParameterMap:
     """The places of every tensor that a base has."""
 
     def __init__(self, model: Any, specs: Mapping[str, TensorSpec]) -> None:
@@ -40,19 +40,19 @@ class Places:
         self._specs = specs
         self._held = dict(_held(model))
         named = checkpoint_names((place.name for place in self._held), specs)
-        self._of: dict[str, list[Place]] = {}
+        self._of: dict[str, list[ParameterPlace]] = {}
         for place, value in self._held.items():
             tensor = named.get(place.name)
             if tensor is not None and value.shape == specs[tensor].shape:
                 tied = [other for other, same in self._held.items() if same is value]
                 self._of.setdefault(tensor, tied)
 
-    def value(self, place: Place) -> torch.Tensor:
+    def value(self, place: ParameterPlace) -> torch.Tensor:
         """The base's own tensor there."""
         found: torch.Tensor = getattr(self.module(place), place.attribute)
         return found
 
-    def module(self, place: Place) -> nn.Module:
+    def module(self, place: ParameterPlace) -> nn.Module:
         """The module of a place."""
         module: nn.Module = self.model.get_submodule(place.path)
         return module
@@ -63,13 +63,13 @@ class Places:
         patterns = getattr(self.model, "_keys_to_ignore_on_load_unexpected", None) or ()
         return [re.compile(pattern) for pattern in patterns]
 
-    def of(self, entries: Mapping[str, FootprintEntry]) -> dict[str, tuple[Place, ...]]:
+    def of(self, entries: Mapping[str, FootprintEntry]) -> dict[str, tuple[ParameterPlace, ...]]:
         """The places of each tensor that a set touches.
 
         Raises `GraftError` with the first tensor that cannot be put beside the base's.
         """
-        own: dict[str, tuple[Place, ...]] = {}
-        shared: dict[str, tuple[Place, ...]] = {}
+        own: dict[str, tuple[ParameterPlace, ...]] = {}
+        shared: dict[str, tuple[ParameterPlace, ...]] = {}
         for tensor, entry in entries.items():
             if entry.change == "changed":
                 shared[tensor] = self._changed(tensor)
@@ -81,7 +81,7 @@ class Places:
         left = {t: tuple(p for p in places if p not in taken) for t, places in shared.items()}
         return {**left, **own}
 
-    def _changed(self, tensor: str) -> tuple[Place, ...]:
+    def _changed(self, tensor: str) -> tuple[ParameterPlace, ...]:
         found = self._of.get(tensor, [])
         ignored = any(pattern.search(tensor) for pattern in self._unread)
         if not found and not ignored and tensor not in dict(self.model.named_buffers()):
@@ -90,7 +90,7 @@ class Places:
             )
         return tuple(found)
 
-    def _added(self, entry: FootprintEntry) -> tuple[Place, ...]:
+    def _added(self, entry: FootprintEntry) -> tuple[ParameterPlace, ...]:
         """A head of its own where the base ties it: the one thing that may be added."""
         for place, value in self._held.items():
             tied = sum(other is value for other in self._held.values()) > 1
@@ -103,12 +103,12 @@ class Places:
         )
 
 
-def _held(model: nn.Module) -> Iterator[tuple[Place, torch.Tensor]]:
+def _held(model: nn.Module) -> Iterator[tuple[ParameterPlace, torch.Tensor]]:
     """Every parameter and persistent buffer, as often as a module holds it."""
     for path, module in model.named_modules(remove_duplicate=False):
         for name, value in module.named_parameters(recurse=False, remove_duplicate=False):
-            yield Place(path, name), value
+            yield ParameterPlace(path, name), value
         fleeting = module._non_persistent_buffers_set  # noqa: SLF001 - torch has no other way
         for name, value in module.named_buffers(recurse=False, remove_duplicate=False):
             if name not in fleeting:
-                yield Place(path, name), value
+                yield ParameterPlace(path, name), value

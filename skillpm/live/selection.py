@@ -28,7 +28,7 @@ class Selection(Protocol):
 
 
 @dataclass(frozen=True)
-class One:
+class SingleSkill:
     """One skill for whatever comes."""
 
     ready: Ready
@@ -47,7 +47,7 @@ class One:
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """The rows of a batch that one skill answers; None: the base."""
 
     ready: Ready | None
@@ -55,7 +55,7 @@ class Group:
 
 
 @dataclass
-class Mixed:
+class MixedSkills:
     """A skill for each row. `width` is the rows that the model was called with: beams, too.
 
     `tokens` is how many each had, None where the call does not tell; `by_token` says of the modules
@@ -65,7 +65,7 @@ class Mixed:
     """
 
     batch: int
-    groups: tuple[Group, ...]
+    groups: tuple[RowGroup, ...]
     by_token: Mapping[str, bool]
     width: int = 0
     tokens: int | None = None
@@ -172,8 +172,8 @@ def _apart(
     return out
 
 
-def groups_of(skills: Sequence[str | None], ready: Callable[[str], Ready]) -> Iterator[Group]:
+def groups_of(skills: Sequence[str | None], ready: Callable[[str], Ready]) -> Iterator[RowGroup]:
     """The rows of each skill, and those of the base."""
     for skill in dict.fromkeys(skills):
         rows = tuple(row for row, other in enumerate(skills) if other == skill)
-        yield Group(None if skill is None else ready(skill), rows)
+        yield RowGroup(None if skill is None else ready(skill), rows)

@@ -6,12 +6,12 @@ from itertools import count
 
 from skillpm.errors import GraftError, UnknownSkillError
 from skillpm.live.making import Ready, make_ready
-from skillpm.live.places import Places
-from skillpm.live.stack import Stack
+from skillpm.live.places import ParameterMap
+from skillpm.live.stack import SkillLayers
 from skillpm.spec.nearest import did_you_mean
 
 
-class Shelf:
+class SkillCache:
     """Every attached skill by name. What is ready takes `limit` bytes at most; the last made stays.
 
     An attached skill costs what its manifest takes; its payload stays in the store. Any thread may
@@ -20,8 +20,8 @@ class Shelf:
 
     def __init__(
         self,
-        stacks: Mapping[str, Stack],
-        places: Places,
+        stacks: Mapping[str, SkillLayers],
+        places: ParameterMap,
         limit: int,
         check: Callable[[Ready], None],
     ) -> None:
@@ -34,7 +34,7 @@ class Shelf:
         self._clock = count()
         self._lock = threading.Lock()
 
-    def known(self, skill: str) -> Stack:
+    def known(self, skill: str) -> SkillLayers:
         """An attached skill.
 
         Raises `UnknownSkillError` with the nearest, `GraftError` for one that cannot run live.
@@ -60,7 +60,7 @@ class Shelf:
         self._used[skill] = next(self._clock)
         return ready
 
-    def _make(self, stack: Stack) -> Ready:
+    def _make(self, stack: SkillLayers) -> Ready:
         made = make_ready(stack, self.places)
         self._check(made)
         others = sorted(self._ready, key=lambda skill: self._used.get(skill, 0))

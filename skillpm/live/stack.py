@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.tensors.ports import Source
 from skillpm.spec.manifest import FootprintEntry
@@ -12,7 +12,7 @@ from skillpm.spec.merging import Merging
 
 
 @dataclass(frozen=True)
-class Stack:
+class SkillLayers:
     """What `graft --only SKILL` would graft. Its payload stays where it is, verified.
 
     `refusal` says why it cannot run live, `note` what a person should know who runs it; `merging`
@@ -21,7 +21,7 @@ class Stack:
 
     skill: str
     base: Source
-    applied: tuple[Applied, ...]
+    applied: tuple[WeightedPack, ...]
     payload_bytes: int
     refusal: str | None = None
     note: str | None = None

@@ -12,7 +12,7 @@ from skillpm.live.selection import Selection
 Active = ContextVar[Selection | None]
 
 
-class Touched:
+class ForwardHook:
     """A module's forward: its own while no skill is active, else the selection's.
 
     It is an attribute of the module, so class, parameters and `state_dict` are what they were.

@@ -16,7 +16,13 @@ from skillpm.probing.tokens import Row, ending, foresee, vectors, whole
 from skillpm.running.folder import is_foreign, why
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
-from skillpm.spec.probe_items import Asked, Choice, Labelled, Sought, Spoken
+from skillpm.spec.probe_items import (
+    ExactMatchItem,
+    LabelItem,
+    MultipleChoiceItem,
+    RetrievalItem,
+    TokenLossItem,
+)
 from skillpm.spec.probes import METRICS
 
 
@@ -75,7 +81,7 @@ def _needs(runner: Runner, metric: str, *, causal: bool) -> None:
 def token_loss(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
     """Mean negative log-likelihood in nats a token, over all tokens of all texts."""
     _needs(runner, "token_loss", causal=True)
-    texts = cast("Sequence[Spoken]", items)
+    texts = cast("Sequence[TokenLossItem]", items)
     found = foresee(runner, [whole(runner, texts[place].text) for place in asked])
     return [Score(-one.nats, one.tokens) for one in found]
 
@@ -83,7 +89,7 @@ def token_loss(runner: Runner, items: Sequence[Document], asked: Sequence[int]) 
 def exact_match(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
     """The share of items whose answer is what the model would say greedily, token by token."""
     _needs(runner, "exact_match", causal=True)
-    asks = cast("Sequence[Asked]", items)
+    asks = cast("Sequence[ExactMatchItem]", items)
     rows = [ending(runner, asks[place].prompt, asks[place].answer) for place in asked]
     return [Score(float(one.exact)) for one in foresee(runner, rows)]
 
@@ -93,7 +99,7 @@ def multiple_choice(runner: Runner, items: Sequence[Document], asked: Sequence[i
 
     By byte, as `acc_norm` of lm-evaluation-harness, so that long answers are not at a loss.
     """
-    asks = [cast("Choice", items[place]) for place in asked]
+    asks = [cast("MultipleChoiceItem", items[place]) for place in asked]
     picked = _picked(runner, [(one.question, one.choices) for one in asks])
     return [Score(float(at == one.right)) for at, one in zip(picked, asks, strict=True)]
 
@@ -104,7 +110,7 @@ def accuracy(runner: Runner, items: Sequence[Document], asked: Sequence[int]) ->
     A causal LM takes the label that is the likeliest by byte after the text; for an encoder it is
     the label with the nearest centroid, the text itself left out of its own.
     """
-    texts = cast("Sequence[Labelled]", items)
+    texts = cast("Sequence[LabelItem]", items)
     labels = sorted({one.label for one in texts})
     if runner.causal:
         picked = _picked(runner, [(texts[place].text, labels) for place in asked])
@@ -119,7 +125,7 @@ def accuracy(runner: Runner, items: Sequence[Document], asked: Sequence[int]) ->
 def mrr(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
     """Mean reciprocal rank of each query's document by cosine; a tie counts against it."""
     _needs(runner, "mrr", causal=False)
-    pairs = cast("Sequence[Sought]", items)
+    pairs = cast("Sequence[RetrievalItem]", items)
     candidates = list(dict.fromkeys(one.document for one in pairs))
     queries = vectors(runner, [pairs[place].query for place in asked])
     near = queries @ vectors(runner, candidates).T  # [asked, candidates]
@@ -171,7 +177,7 @@ def _most(values: Sequence[float]) -> int:
 
 
 def _nearest(
-    found: torch.Tensor, texts: Sequence[Labelled], labels: Sequence[str], asked: Sequence[int]
+    found: torch.Tensor, texts: Sequence[LabelItem], labels: Sequence[str], asked: Sequence[int]
 ) -> list[int]:
     member = torch.tensor([[one.label == label for label in labels] for one in texts]).float()
     sums, counts = member.T @ found, member.sum(0)  # [labels, width], [labels]

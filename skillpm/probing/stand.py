@@ -7,7 +7,7 @@ from skillpm.delta.tensors.ports import Source
 from skillpm.running.runner import Runner, checkpoint_names
 
 
-class Stand:
+class ModelHost:
     """A running base, and which of its tensors another set has taken the place of.
 
     Costs the decode of what a set touches, and the base's bytes of what the last one touched and

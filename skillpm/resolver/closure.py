@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from skillpm.resolver.errors import GaveUpError, UnknownWantedError
-from skillpm.resolver.patience import Patience
+from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Catalogue, Question
-from skillpm.resolver.shelf import Shelf, shelve
+from skillpm.resolver.shelf import ReleaseSet, shelve
 from skillpm.spec.names import SkillName
 
-Shelves = Mapping[SkillName, Shelf]
+Shelves = Mapping[SkillName, ReleaseSet]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Reader:
 
     question: Question
     catalogue: Catalogue
-    patience: Patience
+    patience: Deadline
 
     def read(self, *, any_base: bool = False) -> Shelves:
         """The shelves of all skills that usable releases lead to.
@@ -27,7 +27,7 @@ class Reader:
         `UnknownWantedError` for a wanted skill that has no release, `GaveUpError` when out of
         time.
         """
-        shelves: dict[SkillName, Shelf] = {}
+        shelves: dict[SkillName, ReleaseSet] = {}
         ask = {wanted.requirement.skill for wanted in self.question.wanted}
         while ask:
             if self.patience.expired():
@@ -49,7 +49,7 @@ class Reader:
                 raise UnknownWantedError(wanted)
 
 
-def _required(shelf: Shelf) -> Iterator[SkillName]:
+def _required(shelf: ReleaseSet) -> Iterator[SkillName]:
     for release in shelf.of(shelf.usable):
         for requirement in release.requires:
             yield requirement.skill

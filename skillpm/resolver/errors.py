@@ -1,7 +1,7 @@
 """How a resolution fails: no answer, a wrong base, an unknown skill, or out of patience."""
 
 from skillpm.errors import ResolutionError, StateError, UnknownSkillError
-from skillpm.resolver.question import Wanted
+from skillpm.resolver.question import RootRequirement
 from skillpm.spec.release import Release
 
 
@@ -22,7 +22,7 @@ class WrongBaseError(ResolutionError):
 class UnknownWantedError(UnknownSkillError):
     """A skill that is asked for, and that the catalogue has no release of; `skill` names it."""
 
-    def __init__(self, wanted: Wanted, *, hint: str | None = None) -> None:
+    def __init__(self, wanted: RootRequirement, *, hint: str | None = None) -> None:
         self.wanted = wanted
         self.skill = wanted.requirement.skill
         super().__init__(

@@ -4,14 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from skillpm.resolver.facts import Asked, Cut, Fact, Missing, Needs, facts_of, requirements_of
+from skillpm.resolver.facts import (
+    BaseFact,
+    Fact,
+    MissingFact,
+    RequestedFact,
+    RequirementFact,
+    facts_of,
+    requirements_of,
+)
 from skillpm.resolver.fold import Chain, folded
 from skillpm.resolver.order import arranged
-from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.resolver.patience import ENDLESS, Deadline
 from skillpm.resolver.positions import places
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof
-from skillpm.resolver.shelf import Shelf
+from skillpm.resolver.shelf import ReleaseSet
 from skillpm.spec.digests import Digest
 from skillpm.spec.release import Release
 from skillpm.spec.words import counted
@@ -33,7 +41,7 @@ class Explanation:
     facts: tuple[Fact, ...]
 
     @classmethod
-    def of(cls, proof: Proof, rules: Rules, patience: Patience = ENDLESS) -> "Explanation":
+    def of(cls, proof: Proof, rules: Rules, patience: Deadline = ENDLESS) -> "Explanation":
         """Read a proof; when the time is up, as much of it as was read by then."""
         return cls(rules, arranged(facts_of(proof, rules, patience), rules))
 
@@ -59,12 +67,12 @@ class Explanation:
     def hint(self) -> str:
         """A command that helps with the first fact that something can be done about."""
         for fact in self.facts:
-            if isinstance(fact, Missing):
+            if isinstance(fact, MissingFact):
                 return self._way_out(self.rules.shelves[fact.skill], fact.bits)
         for fact in self.facts:
-            if isinstance(fact, Needs):
+            if isinstance(fact, RequirementFact):
                 return f"`skillpm show {fact.others[0].skill}` lists its releases"
-        if any(isinstance(fact, Cut) for fact in self.facts):
+        if any(isinstance(fact, BaseFact) for fact in self.facts):
             return "all releases that are installed together are cut from one base"
         return "there is one version of each skill: ask for versions that have one in common"
 
@@ -73,7 +81,7 @@ class Explanation:
         """The releases that the proof is about and that are left out for their base alone."""
         found: list[Release] = []
         for fact in self.facts:
-            if isinstance(fact, Missing):
+            if isinstance(fact, MissingFact):
                 shelf = self.rules.shelves[fact.skill]
                 found.extend(reversed(shelf.of(fact.bits & shelf.foreign)))
         return tuple(sorted(found, key=lambda release: release.skill))
@@ -81,18 +89,18 @@ class Explanation:
     def _condensed(self) -> list[Fact | Chain]:
         """The first asks, what decides, the further asks, and the rest with its chains folded."""
         shown = folded(self.facts, LEAD)
-        asks = [fact for fact in shown if isinstance(fact, Asked)]
-        rest = [fact for fact in shown if not isinstance(fact, Asked)]
+        asks = [fact for fact in shown if isinstance(fact, RequestedFact)]
+        rest = [fact for fact in shown if not isinstance(fact, RequestedFact)]
         return [*asks[:ASKS], *rest[:LEAD], *asks[ASKS:], *rest[LEAD:]]
 
     def _reasons(self, fact: Fact | Chain) -> Iterator[str]:
         if isinstance(fact, Chain):
             yield f"`{fact.first}` → … → `{fact.last}`: each requires the next, {fact.links} times"
-        elif isinstance(fact, Asked):
+        elif isinstance(fact, RequestedFact):
             yield f"`{fact.wanted.requirement}` is asked for by {fact.wanted.origin}"
-        elif isinstance(fact, Missing):
+        elif isinstance(fact, MissingFact):
             yield from self._missing(self.rules.shelves[fact.skill], fact.bits)
-        elif isinstance(fact, Cut):
+        elif isinstance(fact, BaseFact):
             shelf = self.rules.shelves[fact.skill]
             yield f"{_subject(shelf, fact.bits, 'is cut', 'are cut')} from base {fact.root.short}"
         else:
@@ -106,7 +114,7 @@ class Explanation:
 
     def _count(self, fact: Fact | Chain) -> int:
         """How many reasons `_reasons` gives for a fact, without making their sentences."""
-        if not isinstance(fact, Missing):
+        if not isinstance(fact, MissingFact):
             return 1
         shelf = self.rules.shelves[fact.skill]
         if not shelf.releases:
@@ -114,7 +122,7 @@ class Explanation:
         roots = {release.base for release in shelf.of(fact.bits & shelf.foreign)}
         return bool(fact.bits & shelf.nowhere) + len(roots) + bool(fact.bits & shelf.hidden)
 
-    def _missing(self, shelf: Shelf, bits: int) -> Iterator[str]:
+    def _missing(self, shelf: ReleaseSet, bits: int) -> Iterator[str]:
         if not shelf.releases:
             yield f"there is no skill `{shelf.skill}`"
         elif bits & shelf.nowhere:
@@ -128,7 +136,7 @@ class Explanation:
             why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
             yield f"{_subject(shelf, bits & shelf.hidden, 'is yanked', 'are yanked')}{why}"
 
-    def _foreign(self, shelf: Shelf, bits: int) -> Iterator[str]:
+    def _foreign(self, shelf: ReleaseSet, bits: int) -> Iterator[str]:
         by_root: dict[str, int] = {}
         for place in places(bits):
             root = _short(shelf.releases[place].base)
@@ -138,7 +146,7 @@ class Explanation:
             has = _short(self.rules.question.base)
             yield f"{subject} from base {root}, this project has {has}"
 
-    def _prereleases(self, shelf: Shelf) -> int:
+    def _prereleases(self, shelf: ReleaseSet) -> int:
         """The usable prereleases within the ranges that admit nothing else."""
         bits = 0
         for fact in self.facts:
@@ -147,7 +155,7 @@ class Explanation:
                     bits |= shelf.within(wanted.range) & shelf.usable
         return bits
 
-    def _way_out(self, shelf: Shelf, bits: int) -> str:
+    def _way_out(self, shelf: ReleaseSet, bits: int) -> str:
         name = shelf.skill
         fitting, early = shelf.best(shelf.usable), self._prereleases(shelf)
         if not shelf.releases:
@@ -171,7 +179,7 @@ def _short(root: Digest | None) -> str:
     return root.short if root else "unknown"
 
 
-def _subject(shelf: Shelf, bits: int, one: str, many: str) -> str:
+def _subject(shelf: ReleaseSet, bits: int, one: str, many: str) -> str:
     """The releases at `bits` as the subject of a sentence, with the verb that goes with them."""
     count = len(places(bits & shelf.everything))
     if count > 1 and bits & shelf.everything == shelf.everything:
@@ -179,7 +187,7 @@ def _subject(shelf: Shelf, bits: int, one: str, many: str) -> str:
     return f"`{shelf.skill}` {_listed(shelf, bits)} {one if count == 1 else many}"
 
 
-def _listed(shelf: Shelf, bits: int) -> str:
+def _listed(shelf: ReleaseSet, bits: int) -> str:
     """Versions, ascending; many are shown by the first and the last ones."""
     versions = [str(release.version) for release in shelf.of(bits)]
     if len(versions) > VERSIONS:

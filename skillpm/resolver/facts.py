@@ -8,9 +8,9 @@ from operator import or_
 from nab_resolver.types import IncompatibilityCause
 
 from skillpm.resolver.engine import Clause
-from skillpm.resolver.patience import Patience
+from skillpm.resolver.patience import Deadline
 from skillpm.resolver.positions import bits_of, places
-from skillpm.resolver.question import Wanted
+from skillpm.resolver.question import RootRequirement
 from skillpm.resolver.rules import BaseSlot, Clash, Rules
 from skillpm.resolver.search import Proof
 from skillpm.spec.digests import Digest
@@ -23,14 +23,14 @@ ALWAYS_READ = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedFact:
     """Someone asks for it."""
 
-    wanted: Wanted
+    wanted: RootRequirement
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class RequirementFact:
     """Releases of `skill` require (or, with `conflict`, exclude) all of `others`.
 
     All `others` are of one skill. So many as `likewise` says further releases of `skill` do the
@@ -45,7 +45,7 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class BaseFact:
     """Releases of `skill` were cut from the base `root`."""
 
     skill: SkillName
@@ -54,17 +54,17 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingFact:
     """None of the releases of `skill` at `bits` may be chosen, or no release is there at all."""
 
     skill: SkillName
     bits: int
 
 
-Fact = Asked | Needs | Cut | Missing
+Fact = RequestedFact | RequirementFact | BaseFact | MissingFact
 
 
-def facts_of(proof: Proof, rules: Rules, patience: Patience) -> list[Fact]:
+def facts_of(proof: Proof, rules: Rules, patience: Deadline) -> list[Fact]:
     """The facts of a proof in the order in which it uses them, each once.
 
     Facts that say the same of several releases are one, and so are more than two that differ in
@@ -74,7 +74,7 @@ def facts_of(proof: Proof, rules: Rules, patience: Patience) -> list[Fact]:
     return _collapsed(_merged(_until(patience, facts)))
 
 
-def _until(patience: Patience, facts: Iterable[Fact]) -> Iterator[Fact]:
+def _until(patience: Deadline, facts: Iterable[Fact]) -> Iterator[Fact]:
     for count, fact in enumerate(facts):
         if count >= ALWAYS_READ and patience.expired():
             return
@@ -83,30 +83,30 @@ def _until(patience: Patience, facts: Iterable[Fact]) -> Iterator[Fact]:
 
 def requirements_of(fact: Fact) -> tuple[Requirement, ...]:
     """What a fact asks for."""
-    if isinstance(fact, Asked):
+    if isinstance(fact, RequestedFact):
         return (fact.wanted.requirement,)
-    return fact.others if isinstance(fact, Needs) and not fact.conflict else ()
+    return fact.others if isinstance(fact, RequirementFact) and not fact.conflict else ()
 
 
 def _merged(facts: Iterable[Fact]) -> list[Fact]:
     merged: dict[Fact, Fact] = {}
     for fact in facts:
-        key = fact if isinstance(fact, Asked) else replace(fact, bits=0)
+        key = fact if isinstance(fact, RequestedFact) else replace(fact, bits=0)
         known = merged.setdefault(key, fact)
-        if not isinstance(fact, Asked) and not isinstance(known, Asked):
+        if not isinstance(fact, RequestedFact) and not isinstance(known, RequestedFact):
             merged[key] = replace(known, bits=known.bits | fact.bits)
     return list(merged.values())
 
 
 def _collapsed(facts: list[Fact]) -> list[Fact]:
     """Of many needs of one skill for another, that of the newest release stands for all."""
-    families: dict[object, list[Needs]] = {}
+    families: dict[object, list[RequirementFact]] = {}
     for fact in facts:
-        if isinstance(fact, Needs):
+        if isinstance(fact, RequirementFact):
             families.setdefault(_family(fact), []).append(fact)
     shown: dict[object, Fact] = {}
     for fact in facts:
-        family = _family(fact) if isinstance(fact, Needs) else None
+        family = _family(fact) if isinstance(fact, RequirementFact) else None
         alike = families[family] if family else []
         if len(alike) <= FEW:
             shown[fact] = fact
@@ -115,11 +115,11 @@ def _collapsed(facts: list[Fact]) -> list[Fact]:
     return list(shown.values())
 
 
-def _family(needs: Needs) -> object:
+def _family(needs: RequirementFact) -> object:
     return (needs.skill, needs.others[0].skill, needs.conflict)
 
 
-def _spokesman(alike: list[Needs]) -> Needs:
+def _spokesman(alike: list[RequirementFact]) -> RequirementFact:
     newest = max(alike, key=lambda needs: needs.bits)
     together = reduce(or_, (needs.bits for needs in alike))
     return replace(newest, likewise=len(places(together & ~newest.bits)))
@@ -141,16 +141,16 @@ def _leaves(conclusion: Clause) -> Iterator[Clause]:
 
 def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
     if leaf.cause is IncompatibilityCause.ROOT:
-        yield Asked(leaf.origin)
+        yield RequestedFact(leaf.origin)
         return
     subject, other = leaf.terms[0], leaf.terms[-1]
     bits, other_bits = bits_of(subject.constraint), bits_of(other.constraint)
     if isinstance(subject.package, BaseSlot):
         raise AssertionError(leaf)  # noqa: TRY004 - a base can always be chosen
     if leaf.cause is IncompatibilityCause.NO_VERSIONS:
-        yield Missing(subject.package, bits)
+        yield MissingFact(subject.package, bits)
     elif isinstance(other.package, BaseSlot):
-        yield Cut(subject.package, bits, rules.roots[other_bits.bit_length() - 1])
+        yield BaseFact(subject.package, bits, rules.roots[other_bits.bit_length() - 1])
     elif subject is not other and other.is_positive():
         yield from _stated(rules, Clash(subject.package, bits, other.package, other_bits))
     else:
@@ -161,7 +161,7 @@ def _required(rules: Rules, skill: SkillName, bits: int, *, other: SkillName) ->
     shelf = rules.shelves[skill]
     for place in places(bits & shelf.usable):
         requires = shelf.releases[place].requires
-        yield Needs(skill, 1 << place, tuple(r for r in requires if r.skill == other))
+        yield RequirementFact(skill, 1 << place, tuple(r for r in requires if r.skill == other))
 
 
 def _stated(rules: Rules, clash: Clash) -> Iterator[Fact]:
@@ -170,4 +170,4 @@ def _stated(rules: Rules, clash: Clash) -> Iterator[Fact]:
         for conflict in shelf.releases[place].conflicts:
             same = conflict.skill == clash.other
             if same and other.admitted(conflict.range) & other.usable == clash.other_bits:
-                yield Needs(clash.skill, 1 << place, (conflict,), conflict=True)
+                yield RequirementFact(clash.skill, 1 << place, (conflict,), conflict=True)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from skillpm.resolver.facts import Fact, Needs
+from skillpm.resolver.facts import Fact, RequirementFact
 from skillpm.spec.names import SkillName
 
 LINKS = 3
@@ -28,13 +28,13 @@ def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
     links = [
         fact
         for fact in facts[lead:]
-        if isinstance(fact, Needs) and not fact.conflict and not fact.likewise
+        if isinstance(fact, RequirementFact) and not fact.conflict and not fact.likewise
     ]
     chains = {chain[0]: chain for chain in _chains(links)}
     within = {link for chain in chains.values() for link in chain}
     shown: list[Fact | Chain] = list(facts[:lead])
     for fact in facts[lead:]:
-        if isinstance(fact, Needs) and fact in chains:
+        if isinstance(fact, RequirementFact) and fact in chains:
             chain = chains[fact]
             shown.append(Chain(fact.skill, chain[-1].others[0].skill, len(chain)))
         elif fact not in within:
@@ -42,9 +42,9 @@ def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
     return shown
 
 
-def _chains(links: Sequence[Needs]) -> Iterator[list[Needs]]:
+def _chains(links: Sequence[RequirementFact]) -> Iterator[list[RequirementFact]]:
     """Every maximal chain of `LINKS` or more; a ring has no first link, and is none."""
-    leaving: dict[SkillName, list[Needs]] = defaultdict(list)
+    leaving: dict[SkillName, list[RequirementFact]] = defaultdict(list)
     arriving: dict[SkillName, int] = defaultdict(int)
     for link in links:
         leaving[link.skill].append(link)

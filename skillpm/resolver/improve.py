@@ -10,7 +10,7 @@ on the speed of the machine.
 from collections.abc import Iterator, Mapping
 
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Patience
+from skillpm.resolver.patience import Deadline
 from skillpm.resolver.rules import BaseSlot, Rules
 from skillpm.resolver.search import Answer, Proof, bounded_search
 from skillpm.spec.names import SkillName
@@ -36,7 +36,7 @@ def staleness(rules: Rules, answer: Answer) -> Staleness:
     return sum(n for skill, n in counts.items() if skill in rules.wanted), sum(counts.values())
 
 
-def improve(rules: Rules, answer: Answer, patience: Patience) -> Answer:
+def improve(rules: Rules, answer: Answer, patience: Deadline) -> Answer:
     """An answer whose staleness is at most that of `answer`, found within fixed bounds.
 
     What is locked and what is to move stays as it is.
@@ -57,7 +57,7 @@ def improve(rules: Rules, answer: Answer, patience: Patience) -> Answer:
 
 
 def _trial(
-    rules: Rules, answer: Answer, stale: SkillName, best: Staleness, patience: Patience
+    rules: Rules, answer: Answer, stale: SkillName, best: Staleness, patience: Deadline
 ) -> Answer | None:
     """The first answer with `stale` newer and all that must stay in place; None without one."""
     usable = dict(_promising(rules, best))

@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
-from skillpm.resolver.facts import Asked, Fact, Missing, Needs, requirements_of
+from skillpm.resolver.facts import (
+    Fact,
+    MissingFact,
+    RequestedFact,
+    RequirementFact,
+    requirements_of,
+)
 from skillpm.resolver.rules import Rules
 from skillpm.spec.names import SkillName
 
@@ -17,13 +23,13 @@ def arranged(facts: Iterable[Fact], rules: Rules) -> tuple[Fact, ...]:
     one skill, the first `COMPARED` are looked at for a pair that clashes.
     """
     given = list(facts)
-    asked = sorted((fact for fact in given if isinstance(fact, Asked)), key=_asked_key)
-    rest = [fact for fact in given if not isinstance(fact, Asked)] + asked
+    asked = sorted((fact for fact in given if isinstance(fact, RequestedFact)), key=_asked_key)
+    rest = [fact for fact in given if not isinstance(fact, RequestedFact)] + asked
     lead = list(_missing(rest)) or _clash(rest, rules)
     return tuple(dict.fromkeys([*lead, *rest]))
 
 
-def _asked_key(fact: Asked) -> tuple[str, str]:
+def _asked_key(fact: RequestedFact) -> tuple[str, str]:
     return (str(fact.wanted.requirement), fact.wanted.origin)
 
 
@@ -33,7 +39,7 @@ def _missing(facts: Sequence[Fact]) -> Iterator[Fact]:
         for requirement in requirements_of(fact):
             asks.setdefault(requirement.skill, fact)
     for fact in facts:
-        if isinstance(fact, Missing):
+        if isinstance(fact, MissingFact):
             yield asks.get(fact.skill, fact)
             yield fact
 
@@ -57,9 +63,9 @@ def _clash(facts: Sequence[Fact], rules: Rules) -> Sequence[Fact]:
 
 
 def _about(fact: Fact) -> SkillName | None:
-    if isinstance(fact, Asked):
+    if isinstance(fact, RequestedFact):
         return fact.wanted.requirement.skill
-    return fact.others[0].skill if isinstance(fact, Needs) else None
+    return fact.others[0].skill if isinstance(fact, RequirementFact) else None
 
 
 def _leaves_over(fact: Fact, skill: SkillName, rules: Rules) -> int:
@@ -67,6 +73,6 @@ def _leaves_over(fact: Fact, skill: SkillName, rules: Rules) -> int:
     bits = shelf.everything
     for requirement in requirements_of(fact):
         bits &= shelf.admitted(requirement.range)
-    for conflict in fact.others if isinstance(fact, Needs) and fact.conflict else ():
+    for conflict in fact.others if isinstance(fact, RequirementFact) and fact.conflict else ():
         bits &= ~shelf.admitted(conflict.range)
     return bits

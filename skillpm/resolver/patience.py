@@ -6,7 +6,7 @@ from math import inf
 
 
 @dataclass(frozen=True)
-class Patience:
+class Deadline:
     """`seconds` by `clock`, which counts from `started`."""
 
     clock: Callable[[], float]
@@ -14,7 +14,7 @@ class Patience:
     started: float
 
     @classmethod
-    def starting(cls, clock: Callable[[], float], seconds: float) -> "Patience":
+    def starting(cls, clock: Callable[[], float], seconds: float) -> "Deadline":
         """So many seconds from now on."""
         return cls(clock, seconds, clock())
 
@@ -23,5 +23,5 @@ class Patience:
         return not self.clock() - self.started <= self.seconds
 
 
-ENDLESS = Patience(lambda: 0.0, inf, 0.0)
+ENDLESS = Deadline(lambda: 0.0, inf, 0.0)
 """For whom no time passes."""

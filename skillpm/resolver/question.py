@@ -23,7 +23,7 @@ class Catalogue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RootRequirement:
     """A requirement, and who asks: `skillpm.toml:7`, or `the command line`."""
 
     requirement: Requirement
@@ -44,7 +44,7 @@ class Question:
     where releases are looked for, in messages.
     """
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[RootRequirement, ...]
     base: Digest | None = None
     locked: Mapping[SkillName, Version] = field(default_factory=dict)
     accepted: frozenset[Digest] = frozenset()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from skillpm.resolver.closure import Shelves
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
-from skillpm.resolver.shelf import Shelf
+from skillpm.resolver.shelf import ReleaseSet
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -147,7 +147,7 @@ class Rules:
                 yield Clash(skill, 1 << place, conflict.skill, bits)
 
 
-def _same(shelf: Shelf, place: int, other: int) -> bool:
+def _same(shelf: ReleaseSet, place: int, other: int) -> bool:
     mine, its = shelf.releases[place], shelf.releases[other]
     usable = bool(shelf.usable >> other & 1)
     return usable and mine.requires == its.requires and mine.base == its.base

@@ -24,7 +24,7 @@ from nab_resolver.types import (
 
 from skillpm.resolver.engine import Clause, Engine, Watch
 from skillpm.resolver.errors import GaveUpError
-from skillpm.resolver.patience import Patience
+from skillpm.resolver.patience import Deadline
 from skillpm.resolver.positions import Positions, bits_of
 from skillpm.resolver.rules import BaseSlot, Clash, Package, Rank, Rules
 from skillpm.spec.names import SkillName
@@ -43,7 +43,7 @@ class Proof:
 class Provider(BaseProvider[Package, int]):
     """Answers PubGrub's questions out of `Rules`; cut off as soon as time is up."""
 
-    def __init__(self, rules: Rules, patience: Patience) -> None:
+    def __init__(self, rules: Rules, patience: Deadline) -> None:
         self.rules = rules
         self.patience = patience
         self._chosen: Mapping[Package, int] = {}
@@ -105,7 +105,7 @@ class Provider(BaseProvider[Package, int]):
         return clauses
 
 
-def search(rules: Rules, patience: Patience) -> Answer | Proof:
+def search(rules: Rules, patience: Deadline) -> Answer | Proof:
     """The first answer in the fixed order, or the proof that there is none.
 
     Only time limits it. Raises `GaveUpError` when that is up.
@@ -116,7 +116,7 @@ def search(rules: Rules, patience: Patience) -> Answer | Proof:
     return found
 
 
-def bounded_search(rules: Rules, patience: Patience, *, rounds: int) -> Answer | Proof | None:
+def bounded_search(rules: Rules, patience: Deadline, *, rounds: int) -> Answer | Proof | None:
     """As `search`; None where `rounds` of PubGrub's loop do not settle it."""
     provider = Provider(rules, patience)
     engine = Engine(provider, Watch(provider.step), max_iterations=rounds)

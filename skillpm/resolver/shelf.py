@@ -13,7 +13,7 @@ from skillpm.spec.versions import Key
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ReleaseSet:
     """All releases of one skill, ascending; sets of them are bits by position.
 
     `usable` may be chosen; `foreign` are left out for their base alone, `hidden` for a yank.
@@ -96,7 +96,7 @@ class Shelf:
 
 def shelve(
     question: Question, skill: SkillName, releases: Iterable[Release], *, any_base: bool
-) -> Shelf:
+) -> ReleaseSet:
     """Sort a skill's releases and set apart those that the question leaves out.
 
     With `any_base`, none is left out for its base. The order in which releases come, and build
@@ -106,7 +106,7 @@ def shelve(
     hidden = _bits(question.hides(release) for release in ordered)
     foreign = 0 if any_base else _bits(question.excludes_base_of(release) for release in ordered)
     below = _bits(question.goes_back(release) for release in ordered)
-    return Shelf(
+    return ReleaseSet(
         skill,
         ordered,
         usable=(1 << len(ordered)) - 1 & ~hidden & ~foreign & ~below,

@@ -8,7 +8,7 @@ from skillpm.resolver.closure import Reader
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
 from skillpm.resolver.explain import Explanation
 from skillpm.resolver.improve import improve
-from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.resolver.patience import ENDLESS, Deadline
 from skillpm.resolver.question import Catalogue, Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search
@@ -23,7 +23,7 @@ class Resolution:
     releases: Mapping[SkillName, Release]
 
 
-def solve(question: Question, catalogue: Catalogue, patience: Patience = ENDLESS) -> Resolution:
+def solve(question: Question, catalogue: Catalogue, patience: Deadline = ENDLESS) -> Resolution:
     """Choose one release for each skill that is wanted or needed.
 
     1. Read the closure: all that the wanted skills lead to, in one query for each depth.
@@ -54,7 +54,7 @@ def solve(question: Question, catalogue: Catalogue, patience: Patience = ENDLESS
     return _resolution(rules, found, patience)
 
 
-def _resolution(rules: Rules, found: Answer, patience: Patience) -> Resolution:
+def _resolution(rules: Rules, found: Answer, patience: Deadline) -> Resolution:
     return Resolution(found if rules.question.lowest else improve(rules, found, patience))
 
 

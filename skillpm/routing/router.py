@@ -30,7 +30,7 @@ from skillpm.spec.nearness import NearPair
 
 
 @dataclass(frozen=True)
-class Fit:
+class SkillFit:
     """What one text says for one skill.
 
     `evidence` is the log-likelihood ratio, in nats, of this skill against none, less the skill's
@@ -65,7 +65,7 @@ class Decision:
 
     skill: SkillName | None
     score: float | None
-    fits: Mapping[SkillName, Fit]
+    fits: Mapping[SkillName, SkillFit]
     best: SkillName | None = None
     runner_up: SkillName | None = None
     over: SkillName | None = None
@@ -212,7 +212,7 @@ class Router:
         known, rules = self._candidates, self._rules
         columns = zip(known.skills, found, known.against, away, strict=True)
         fits = {
-            skill: Fit(
+            skill: SkillFit(
                 float(one), rules.threshold, None if against < 0 else float(base[against]),
                 float(distance),
             )
@@ -232,7 +232,7 @@ class Router:
 
 
 def _preferred(
-    ranked: Sequence[SkillName], fits: Mapping[SkillName, Fit], rules: _Rules
+    ranked: Sequence[SkillName], fits: Mapping[SkillName, SkillFit], rules: _Rules
 ) -> SkillName:
     """The best skill; or one that fits too, is near-equal to it, and has precedence over it."""
     best = ranked[0]

@@ -72,7 +72,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return _layout(config, specs, request["layout"])
     model = _build(_classes(config, None, None)[0], config, specs)
     if "targets" in request:
-        stored = Stored(model, specs)
+        stored = CheckpointNames(model, specs)
         found = peft_targets.adaptable(model, stored.of_checkpoint(request["targets"]), _kind)
         modules = [module for module, _ in found["modules"].values()]
         left = [name for name in found["refused"] if name in specs]
@@ -115,7 +115,7 @@ def _layout(config: Any, specs: Mapping[str, TensorSpec], asked: dict[str, Any])
     assert best is not None  # noqa: S101 - there is one class at least
     model = best[1]
     tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
-    stored = Stored(model, specs)
+    stored = CheckpointNames(model, specs)
     wanted = {*asked["tensors"], *tied, *tied.values()}
     found: dict[str, Any] = {
         "model_class": type(model).__name__,
@@ -204,7 +204,7 @@ def _labels(model: Any, specs: Mapping[str, TensorSpec]) -> dict[str, int]:
     }
 
 
-class Stored:
+class CheckpointNames:
     """The names of a model's tensors in a checkpoint, by the rules that transformers loads with."""
 
     def __init__(self, model: Any, specs: Mapping[str, TensorSpec]) -> None:

@@ -8,7 +8,7 @@ from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.fields import WHOLE, DigestField, Document, read_document
 from skillpm.spec.lockfile import Lockfile, check_lockfile
-from skillpm.spec.project import SkillKey, Wish
+from skillpm.spec.project import ProjectRequirement, SkillKey
 
 _ACTION_LIMIT = 2000
 
@@ -63,7 +63,7 @@ class SavedPlan(Document):
     action: Annotated[str, AfterValidator(_shown)]
     basis: Basis
     lock: Lockfile
-    wishes: dict[SkillKey, Wish] | None = None
+    wishes: dict[SkillKey, ProjectRequirement] | None = None
     files: list[PlannedFile] = Field(default_factory=list)
     frozen: bool = False
 

@@ -23,7 +23,7 @@ Short = Annotated[str, Field(max_length=256), AfterValidator(_spoken)]
 Share = Annotated[float, Field(strict=False, ge=0, le=1)]
 
 
-class Head(Document):
+class ProbesHeader(Document):
     """The optional first line: the format, and the tolerances."""
 
     probes: Annotated[Literal[1], WHOLE]
@@ -31,20 +31,20 @@ class Head(Document):
     tolerances: dict[str, Share] = Field(default_factory=dict)
 
 
-class Spoken(Document):
+class TokenLossItem(Document):
     """A text whose tokens the model is to foresee."""
 
     text: Text
 
 
-class Asked(Document):
+class ExactMatchItem(Document):
     """A prompt, and exactly what is to follow it."""
 
     prompt: Text
     answer: Short
 
 
-class Choice(Document):
+class MultipleChoiceItem(Document):
     """A question and the answers to choose from; `answer` is the right one, or its number."""
 
     question: Text
@@ -59,14 +59,14 @@ class Choice(Document):
         return self.choices.index(self.answer) if self.answer in self.choices else -1
 
 
-class Sought(Document):
+class RetrievalItem(Document):
     """A query, and the document that answers it; the others' documents are the other candidates."""
 
     query: Text
     document: Text
 
 
-class Labelled(Document):
+class LabelItem(Document):
     """A text and its label."""
 
     text: Text

@@ -14,12 +14,12 @@ from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
 from skillpm.spec.fields import Document, collect
 from skillpm.spec.probe_items import (
-    Asked,
-    Choice,
-    Head,
-    Labelled,
-    Sought,
-    Spoken,
+    ExactMatchItem,
+    LabelItem,
+    MultipleChoiceItem,
+    ProbesHeader,
+    RetrievalItem,
+    TokenLossItem,
 )
 
 FILE_LIMIT = 8_000_000
@@ -36,7 +36,7 @@ LOSS_LIMIT = 1000.0
 
 
 @dataclass(frozen=True)
-class Metric:
+class ProbeMetric:
     """What a kind of item is scored by: its fields, which way is better, and what is noise.
 
     `floor` is the least allowance; with `per_item` it is a share of one item's weight.
@@ -80,14 +80,14 @@ class Metric:
         return isfinite(now) and (now >= bound if self.higher_is_better else now <= bound)
 
 
-METRICS: Mapping[str, Metric] = {
+METRICS: Mapping[str, ProbeMetric] = {
     metric.name: metric
     for metric in (
-        Metric("mrr", Sought, frozenset({"query", "document"}), True, 0.5, per_item=True),
-        Metric("multiple_choice", Choice, frozenset({"choices"}), True, 1.0, per_item=True),
-        Metric("accuracy", Labelled, frozenset({"text", "label"}), True, 1.0, per_item=True),
-        Metric("exact_match", Asked, frozenset({"prompt", "answer"}), True, 1.0, per_item=True),
-        Metric("token_loss", Spoken, frozenset({"text"}), False, 1e-3, largest=1e3),
+        ProbeMetric("mrr", RetrievalItem, frozenset({"query", "document"}), True, 0.5, per_item=True),
+        ProbeMetric("multiple_choice", MultipleChoiceItem, frozenset({"choices"}), True, 1.0, per_item=True),
+        ProbeMetric("accuracy", LabelItem, frozenset({"text", "label"}), True, 1.0, per_item=True),
+        ProbeMetric("exact_match", ExactMatchItem, frozenset({"prompt", "answer"}), True, 1.0, per_item=True),
+        ProbeMetric("token_loss", TokenLossItem, frozenset({"text"}), False, 1e-3, largest=1e3),
     )
 }  # fmt: skip
 """Every metric; the first whose fields an item has is the one that it is taken for."""
@@ -119,7 +119,7 @@ def work(items: Mapping[str, Sequence[Document]]) -> int:
 
     No token is shorter than a byte, and no more count of a text than `LONGEST`.
     """
-    labels = sorted({one.label for one in items.get("accuracy", ()) if isinstance(one, Labelled)})
+    labels = sorted({one.label for one in items.get("accuracy", ()) if isinstance(one, LabelItem)})
     shown = (text for found in items.values() for one in found for text in _shown(one, labels))
     return sum(min(LONGEST, len(text.encode())) for text in shown)
 
@@ -127,15 +127,15 @@ def work(items: Mapping[str, Sequence[Document]]) -> int:
 def _shown(item: Document, labels: Sequence[str]) -> Iterator[str]:
     """The texts that a model is shown for an item."""
     match item:
-        case Choice():
+        case MultipleChoiceItem():
             yield from (item.question + choice for choice in item.choices)
-        case Labelled():
+        case LabelItem():
             yield from (item.text + label for label in labels)
-        case Asked():
+        case ExactMatchItem():
             yield item.prompt + item.answer
-        case Sought():
+        case RetrievalItem():
             yield from (item.query, item.document)
-        case Spoken():
+        case TokenLossItem():
             yield item.text
 
 
@@ -147,7 +147,7 @@ def parse_probes(data: bytes, what: str = "the probe file") -> Probes:
     if len(lines) > ITEM_LIMIT + 1:
         raise SpecError(f"{what} has {len(lines)} lines; at most {ITEM_LIMIT} items are read")
     problems = Problems(what)
-    head, items = Head(probes=1), dict[str, list[tuple[int, Document]]]()
+    head, items = ProbesHeader(probes=1), dict[str, list[tuple[int, Document]]]()
     for number, line in lines:
         plain = _object(line, number, problems)
         if plain is None:
@@ -182,13 +182,13 @@ def _document(
     return found
 
 
-def _head(plain: dict[str, Any], number: int, problems: Problems) -> Head | None:
+def _head(plain: dict[str, Any], number: int, problems: Problems) -> ProbesHeader | None:
     version = plain["probes"]
     if type(version) is int and version > 1:
         problems.add(f"line {number}", f"it is of format {version}; this skillpm reads 1")
         return None
-    head = _document(Head, plain, number, problems)
-    if not isinstance(head, Head):
+    head = _document(ProbesHeader, plain, number, problems)
+    if not isinstance(head, ProbesHeader):
         return None
     for name in sorted(head.tolerances.keys() - METRICS.keys()):
         problems.add(f"line {number}", f"tolerances: {_unknown(name)}")
@@ -215,16 +215,16 @@ def _item(
     if metric is None:
         problems.add(f"line {number}", _unknown(name))
         return
-    if metric.item is Choice and "question" not in plain and "prompt" in plain:
+    if metric.item is MultipleChoiceItem and "question" not in plain and "prompt" in plain:
         plain = {**plain, "question": plain["prompt"]}
     found = _document(metric.item, plain, number, problems)
-    if isinstance(found, Choice):
+    if isinstance(found, MultipleChoiceItem):
         problems.extend((f"line {number}", problem) for problem in _choice(found))
     if found is not None:
         items.setdefault(metric.name, []).append((number, found))
 
 
-def _choice(item: Choice) -> Iterator[str]:
+def _choice(item: MultipleChoiceItem) -> Iterator[str]:
     if item.right < 0:
         yield "answer: it is none of the choices (a number counts from 0)"
     if len(set(item.choices)) < len(item.choices):
@@ -235,10 +235,10 @@ def _wholes(items: Mapping[str, list[tuple[int, Document]]]) -> Iterator[tuple[s
     """What must hold between the items of one metric."""
     if sum(map(len, items.values())) > ITEM_LIMIT:
         yield "", f"there are more than {ITEM_LIMIT} items"
-    labels = {one.label for _, one in items.get("accuracy", ()) if isinstance(one, Labelled)}
+    labels = {one.label for _, one in items.get("accuracy", ()) if isinstance(one, LabelItem)}
     if labels and not 2 <= len(labels) <= LABEL_LIMIT:  # noqa: PLR2004 - a choice needs two
         yield "", f"accuracy has {len(labels)} labels; it needs 2 to {LABEL_LIMIT}"
-    found = {one.document for _, one in items.get("mrr", ()) if isinstance(one, Sought)}
+    found = {one.document for _, one in items.get("mrr", ()) if isinstance(one, RetrievalItem)}
     if len(found) == 1:
         yield "", "mrr has one document only; it needs others to tell it from"
     tokens = work({name: [one for _, one in found] for name, found in items.items()})

@@ -93,7 +93,7 @@ def _bounded(weight: float) -> float:
 SkillKey = Annotated[str, _spoken(SkillName.parse)]
 
 
-class Wish(Document):
+class ProjectRequirement(Document):
     """What `[skills]` says of one skill: a version requirement, or a table."""
 
     version: Annotated[str, _spoken(VersionRange.parse)] = "*"
@@ -153,7 +153,9 @@ class ProjectFile(Document):
     """The whole file. Who reads `[config]` and `[trust]` checks what is in them."""
 
     project: ProjectTable
-    skills: dict[SkillKey, Annotated[Wish, _as_table("version")]] = Field(default_factory=dict)
+    skills: dict[SkillKey, Annotated[ProjectRequirement, _as_table("version")]] = Field(
+        default_factory=dict
+    )
     graft: GraftTable = GraftTable()
     registries: dict[str, Annotated[RegistryEntry, _as_table("url")]] = Field(default_factory=dict)
     audit: AuditTable = AuditTable()
@@ -164,7 +166,7 @@ class ProjectFile(Document):
         return self.project.root
 
     @property
-    def wishes(self) -> dict[SkillName, Wish]:
+    def wishes(self) -> dict[SkillName, ProjectRequirement]:
         """`[skills]` by name, sorted."""
         return dict(sorted((SkillName.parse(name), wish) for name, wish in self.skills.items()))
 
@@ -215,7 +217,7 @@ def _registry_problems(project: ProjectFile) -> list[tuple[str, str]]:
     return problems
 
 
-def plain_wish(wish: Wish) -> Any:
+def plain_wish(wish: ProjectRequirement) -> Any:
     """How a wish stands in `[skills]`: a string where the version says all."""
     table = wish.model_dump(exclude_defaults=True)
     table.setdefault("version", wish.version)

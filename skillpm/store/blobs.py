@@ -16,7 +16,7 @@ from skillpm.journal.atomic import was_left
 from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
 from skillpm.store.errors import DamagedBlobError, MissingBlobError, WrongBlobError
-from skillpm.store.presence import Presence, silent
+from skillpm.store.presence import StoreLock, silent
 
 _PIECE = 1 << 20
 _STAGING = "tmp"
@@ -64,11 +64,11 @@ class Store:
     def __init__(self, folder: Path, say: Callable[[str], None] = silent, wait: float = 0) -> None:
         self.folder = folder
         self.taken: dict[Digest, int] = {}
-        self._presence = Presence(folder, say, wait)
+        self._presence = StoreLock(folder, say, wait)
         self._verified: dict[Digest, OpenFile] = {}
 
     def alone(self) -> AbstractContextManager[None]:
-        """Nobody else uses the store while the block runs; see `Presence.alone`."""
+        """Nobody else uses the store while the block runs; see `StoreLock.alone`."""
         return self._presence.alone()
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ def silent(_text: str) -> None:
     """Say nothing."""
 
 
-class Presence:
+class StoreLock:
     """One process's hold on a store's lock, from its first use of a blob to its end."""
 
     def __init__(self, folder: Path, say: Callable[[str], None] = silent, wait: float = 0) -> None:

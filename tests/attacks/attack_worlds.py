@@ -16,16 +16,16 @@ from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.encode.schemes import GraftLLM, Lossless
 from skillpm.delta.encode.torch_svd import decompose
 from skillpm.errors import IntegrityError, RegistryError, SkillpmError
 from skillpm.flows.inspect.verify import verify_pack
-from skillpm.flows.pack.manifest import Request
+from skillpm.flows.pack.manifest import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import composed_identity
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
@@ -47,8 +47,8 @@ def _no_progress(_label: str, _total: int) -> Callable[[int], None]:
     return lambda _bytes: None
 
 
-def setting_in(folder: Path) -> Setting:
-    return Setting(
+def setting_in(folder: Path) -> Session:
+    return Session(
         home=folder / "home", project=folder, registry=None, base=None, offline=True, now=NOW,
         created=NOW, workers=1, lock_timeout=1.0, say=lambda _text: None, progress=_no_progress,
         connect=_no_registry,
@@ -197,7 +197,7 @@ class World:
         if opened.manifest.base.root != identity.root:
             raise IntegrityError("another base")
         one = OpenPack.of(opened.manifest, opened.open_layer)
-        composition = Composition(model, [Applied(one)])
+        composition = Composition(model, [WeightedPack(one)])
         found = composed_identity(composition, identity, workers=1, advance=lambda _n: None)
         return str(found.root)
 
@@ -209,7 +209,7 @@ def make_world(folder: Path) -> World:
     for name, scheme in (("lossless", Lossless()), ("graftllm", GraftLLM(decompose, alpha=0.5))):
         packs[name] = folder / f"{name}.skillpack"
         skill, version = SkillName.parse(f"acme/{name}"), Version.parse("1.0.0")
-        request = Request(base, tuned, skill, version, output=packs[name], card=b"# card")
+        request = PackRequest(base, tuned, skill, version, output=packs[name], card=b"# card")
         pack(setting_in(folder), request, scheme)
     return World(folder, base, packs)
 

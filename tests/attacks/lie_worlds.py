@@ -13,16 +13,16 @@ from attack_worlds import Forge, forge_of, setting_in
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
 from skillpm.delta.encode.torch_svd import decompose
 from skillpm.flows.inspect.verify import Verified, verify_pack
 from skillpm.flows.pack.fit_auto import fit
-from skillpm.flows.pack.manifest import Against, Attached, Request
+from skillpm.flows.pack.manifest import Attachment, ModelPair, PackRequest
 from skillpm.flows.pack.pack import pack
-from skillpm.flows.pack.target import Wish
+from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.packs.composition import opened
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.routing.signature import Signature
 from skillpm.spec import oci
 from skillpm.spec.budget import Budget
@@ -89,7 +89,7 @@ def _adapter(folder: Path) -> Path:
     return folder
 
 
-def _attach(_setting: Setting, against: Against) -> Attached:
+def _attach(_setting: Session, against: ModelPair) -> Attachment:
     """Probes and a router signature as `pack` makes them, of models that cannot be run here."""
     probes = b"\n".join(json.dumps(item).encode() for item in ITEMS)
     random = np.random.default_rng(7)
@@ -109,7 +109,7 @@ def _attach(_setting: Setting, against: Against) -> Attached:
         (oci.PROBES_TYPE, probes, "probes.jsonl"),
         (oci.ROUTER_TYPE, signature.dumps(), "router.safetensors"),
     )
-    return Attached(layers, (recorded, measured))
+    return Attachment(layers, (recorded, measured))
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class LieWorld:
     """A base, and an honest pack of each kind."""
 
     folder: Path
-    setting: Setting
+    setting: Session
     base: Path
     packs: dict[str, Path]
 
@@ -162,9 +162,9 @@ def make_lie_world(folder: Path) -> LieWorld:
     tuned = _write(folder / "tuned", after)
     setting, packs = setting_in(folder), dict[str, Path]()
 
-    def cut(name: str, model: Path, scheme: Scheme | Wish, **more: Any) -> None:
+    def cut(name: str, model: Path, scheme: Scheme | EncodingTarget, **more: Any) -> None:
         packs[name] = folder / f"{name}.skillpack"
-        request = Request(
+        request = PackRequest(
             base, model, SkillName.parse(f"acme/{name}"), Version.parse("1.0.0"),
             output=packs[name], summary="adds up", license="MIT", authors=("A. Author",),
             sources=("a/model",), data=("some text",), method="sft", **more,
@@ -173,8 +173,8 @@ def make_lie_world(folder: Path) -> LieWorld:
 
     cut("lossless", tuned, Lossless(), attach=(_attach,))
     cut("graftllm", tuned, GraftLLM(decompose, alpha=0.5))
-    cut("keep", tuned, Wish(fit, keep=0.9))
-    cut("budget", tuned, Wish(fit, budget=Budget.parse("24kB")))
+    cut("keep", tuned, EncodingTarget(fit, keep=0.9))
+    cut("budget", tuned, EncodingTarget(fit, budget=Budget.parse("24kB")))
     cut("lora", _adapter(folder / "adapter"), Lossless())
     lower = open_pack(packs["lossless"])
     fetch_pack(setting.store, lower.digest, lower)
@@ -185,7 +185,7 @@ def make_lie_world(folder: Path) -> LieWorld:
 
 
 def _graft(base: Path, path: Path) -> Tensors:
-    found = Composition(open_checkpoint(base), [Applied(opened([open_pack(path)])[0])])
+    found = Composition(open_checkpoint(base), [WeightedPack(opened([open_pack(path)])[0])])
     return {
         name: np.frombuffer(b"".join(found.chunks(name)), "<f4").reshape(spec.shape).copy()
         for name, spec in found.specs.items()

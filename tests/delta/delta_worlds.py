@@ -10,7 +10,7 @@ import numpy as np
 
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadReader, PayloadWriter
-from skillpm.delta.encode.encode import Work, encode_blocks
+from skillpm.delta.encode.encode import EncodingJob, encode_blocks
 from skillpm.delta.encode.schemes import GraftLLM, Lossless, Scheme
 from skillpm.delta.encode.torch_svd import decompose
 from skillpm.delta.tensors.pairing import pair_up
@@ -117,7 +117,7 @@ def cut(
     ]
     layers: dict[Digest, bytes] = {}
     where: dict[str, tuple[str, Digest]] = {}
-    work = Work(base, tuned, 2, lambda _bytes: None)
+    work = EncodingJob(base, tuned, 2, lambda _bytes: None)
     for block in encode_blocks(work, differing, scheme or Lossless(), io.BytesIO):
         data = layer_of(block.writer)
         digest = Digest.of(data)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thoroughness import examples
 
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import CodedGrid
 from skillpm.delta.codecs.shared import coded
@@ -120,7 +120,7 @@ def test_zero_leaves_every_bit_pattern_as_it_is(dtype: str) -> None:
     words = random.integers(0, 256, spec.nbytes, dtype=np.uint8).tobytes()
     base = Model({"t": (dtype, spec.shape, words)})
     pack = opened(spec, _zero(spec), "zero")
-    assert read_all(Composition(base, [Applied(pack)]), "t") == words
+    assert read_all(Composition(base, [WeightedPack(pack)]), "t") == words
     deltas = [delta for _, _, delta in pack.decode("t", base)]
     assert all(delta is not None and not delta.any() for delta in deltas)
 
@@ -145,7 +145,7 @@ def test_a_pack_adds_the_delta_to_its_base(family: str) -> None:
     writer.put_plain("t", "d", one.data)
     writer.describe("t", one.record)
     base = Model({"t": numbers("F64", spec.shape, values)})
-    grafted = Composition(base, [Applied(opened(spec, writer, family))])
+    grafted = Composition(base, [WeightedPack(opened(spec, writer, family))])
     assert read_all(grafted, "t") == (values + one.expected).tobytes()
 
 

@@ -9,7 +9,7 @@ import pytest
 from coded_worlds import FAMILIES, case, opened
 from delta_worlds import Model, new_writer, numbers, read_all, reader_of
 
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs import lossless, lowrank, svd, topk, whole, zero
 from skillpm.delta.codecs.lowrank import Update, factor_of
 from skillpm.delta.codecs.shared.delta_decoder import DeltaDecoder
@@ -292,7 +292,7 @@ def test_a_new_codec_needs_a_decoder_and_an_entry_alone(monkeypatch: pytest.Monk
     writer = new_writer()
     writer.describe(SPEC.name, Record(entry.name, {"value": 0.5}))
     base = Model({SPEC.name: numbers("F32", SPEC.shape, 1.0)})
-    made = Composition(base, [Applied(opened(SPEC, writer, entry.name))])
+    made = Composition(base, [WeightedPack(opened(SPEC, writer, entry.name))])
     assert read_all(made, SPEC.name) == np.full(SPEC.elements, 1.5, dtype="<f4").tobytes()
-    tripled = Composition(base, [Applied(opened(SPEC, writer, entry.name), weight=3.0)])
+    tripled = Composition(base, [WeightedPack(opened(SPEC, writer, entry.name), weight=3.0)])
     assert read_all(tripled, SPEC.name) == np.full(SPEC.elements, 2.5, dtype="<f4").tobytes()

@@ -6,7 +6,7 @@ from delta_worlds import Model, cut, graftllm, numbers, read_all
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.tensors.differences import measure_difference
 from skillpm.delta.tensors.rounding import from_float64, to_float64
 from skillpm.delta.tensors.words import word_dtype
@@ -24,7 +24,7 @@ def _model(dtype: str, seed: int) -> Model:
     return Model({ATTENTION: numbers(dtype, (4, 6), _values(dtype, seed)), "k": ("U8", (1,), b"k")})
 
 
-def _result(base: Model, applied: list[Applied], name: str = ATTENTION) -> np.ndarray:
+def _result(base: Model, applied: list[WeightedPack], name: str = ATTENTION) -> np.ndarray:
     data = read_all(Composition(base, applied), name)
     spec = base.specs[name]
     return to_float64(np.frombuffer(data, word_dtype(spec.itemsize)), spec.dtype)
@@ -40,7 +40,7 @@ def test_the_order_of_packs_changes_nothing(
 ) -> None:
     base = _model(dtype, 0)
     packs = [cut(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(3)]
-    applied = [Applied(pack, weight) for pack, weight in zip(packs, weights, strict=True)]
+    applied = [WeightedPack(pack, weight) for pack, weight in zip(packs, weights, strict=True)]
     shuffled = [applied[n] for n in order]
     one = read_all(Composition(base, applied), ATTENTION)
     assert read_all(Composition(base, shuffled), ATTENTION) == one
@@ -51,7 +51,7 @@ def test_weighted_packs_add_up_in_the_order_of_their_names_and_are_rounded_once(
     base = _model(dtype, 0)
     applied, total = [], _values(dtype, 0)
     for seed, skill, weight in ((1, "acme/a", 0.5), (2, "acme/b", 1.0), (3, "zoo/a", -0.25)):
-        applied.append(Applied(cut(base, _model(dtype, seed), skill), weight))
+        applied.append(WeightedPack(cut(base, _model(dtype, seed), skill), weight))
         total = total + (_values(dtype, seed) - _values(dtype, 0)) * weight
     expected = to_float64(from_float64(total, dtype)[0], dtype)
     assert (_result(base, applied[::-1]) == expected).all()
@@ -66,17 +66,17 @@ def test_lossy_packs_add_up_by_their_own_deltas() -> None:
     ]
     total = _values("F32", 0) + deltas[0] + deltas[1]
     expected = to_float64(from_float64(total, "F32")[0], "F32")
-    assert (_result(base, [Applied(pack) for pack in packs]) == expected).all()
+    assert (_result(base, [WeightedPack(pack) for pack in packs]) == expected).all()
 
 
 def test_one_pack_at_weight_one_gives_its_own_decode() -> None:
     base, tuned = _model("F16", 0), _model("F16", 1)
     pack = cut(base, tuned)
-    whole = Composition(base, [Applied(pack)])
+    whole = Composition(base, [WeightedPack(pack)])
     assert whole.sole(ATTENTION) is pack.entries[ATTENTION]
     assert whole.sole("k") is None
     assert read_all(whole, ATTENTION) == tuned.tensors[ATTENTION][2]
-    assert Composition(base, [Applied(pack, 0.5)]).sole(ATTENTION) is None
+    assert Composition(base, [WeightedPack(pack, 0.5)]).sole(ATTENTION) is None
 
 
 def test_nothing_applied_is_the_base() -> None:
@@ -90,13 +90,13 @@ def test_nothing_applied_is_the_base() -> None:
 def test_a_pack_on_top_of_packs_gives_its_own_decode() -> None:
     base, middle, top = (_model("F32", n) for n in range(3))
     lower = cut(base, middle, "acme/low")
-    composed = Composition(base, [Applied(lower)])
+    composed = Composition(base, [WeightedPack(lower)])
     upper = cut(composed, top, "acme/up", over=(lower,))
     highest = cut(top, _model("F32", 3), "acme/a-top", over=(upper,))
-    whole = Composition(base, [Applied(upper), Applied(lower)])
+    whole = Composition(base, [WeightedPack(upper), WeightedPack(lower)])
     assert read_all(whole, ATTENTION) == top.tensors[ATTENTION][2]
     assert whole.sole(ATTENTION) is upper.entries[ATTENTION]
-    three = Composition(base, [Applied(highest), Applied(upper), Applied(lower)])
+    three = Composition(base, [WeightedPack(highest), WeightedPack(upper), WeightedPack(lower)])
     assert read_all(three, ATTENTION) == _model("F32", 3).tensors[ATTENTION][2]
 
 
@@ -105,7 +105,7 @@ def test_a_pack_without_what_it_lies_over_is_refused() -> None:
     lower = cut(base, middle, "acme/low")
     upper = cut(middle, _model("F32", 2), "acme/up", over=(lower,))
     with pytest.raises(GraftError, match="`acme/up` lies over `acme/low`, which is not in the set"):
-        Composition(base, [Applied(upper)])
+        Composition(base, [WeightedPack(upper)])
 
 
 def test_an_added_a_removed_and_a_grown_tensor_are_decided_by_their_pack() -> None:
@@ -115,7 +115,7 @@ def test_an_added_a_removed_and_a_grown_tensor_are_decided_by_their_pack() -> No
     tuned = Model(
         {"k": ("U8", (2,), b"ac"), "new": ("U8", (1,), b"y"), "e": numbers("F32", (3, 2), 2.0)}
     )
-    whole = Composition(base, [Applied(cut(base, tuned))])
+    whole = Composition(base, [WeightedPack(cut(base, tuned))])
     assert whole.specs == tuned.specs
     assert all(read_all(whole, name) == tuned.tensors[name][2] for name in tuned.specs)
 
@@ -125,7 +125,7 @@ def test_a_sum_that_overflows_or_meets_infinities_is_told() -> None:
     high = Model({"w": numbers("F32", (3,), [3e38, 2.0, 3.0])})
     packs = [cut(base, high, f"acme/p{n}") for n in range(2)]
     with pytest.raises(GraftError, match="`w` overflows F32"):
-        _result(base, [Applied(pack) for pack in packs], "w")
+        _result(base, [WeightedPack(pack) for pack in packs], "w")
 
 
 def test_elements_of_the_base_that_are_no_numbers_stay_in_a_sum() -> None:
@@ -136,7 +136,7 @@ def test_elements_of_the_base_that_are_no_numbers_stay_in_a_sum() -> None:
         moved = words.copy()
         moved[2] += number + 1
         packs.append(cut(base, Model({"w": ("F32", (3,), moved.tobytes())}), f"acme/p{number}"))
-    data = read_all(Composition(base, [Applied(pack) for pack in packs]), "w")
+    data = read_all(Composition(base, [WeightedPack(pack) for pack in packs]), "w")
     words[2] = 4.0
     assert data == words.tobytes()
 
@@ -145,7 +145,7 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_added_up() -> None:
     base = Model({"w": numbers("F32", (2,), 1.0)})
     bad = Model({"w": ("F32", (2,), np.array([np.nan, 1.0], dtype="<f4").tobytes())})
     good = Model({"w": numbers("F32", (2,), 2.0)})
-    packs = [Applied(cut(base, bad, "acme/a")), Applied(cut(base, good, "acme/b"))]
+    packs = [WeightedPack(cut(base, bad, "acme/a")), WeightedPack(cut(base, good, "acme/b"))]
     with pytest.raises(GraftError, match="becomes NaN"):
         _result(base, packs, "w")
 
@@ -186,7 +186,7 @@ def test_the_difference_of_two_models_is_measured() -> None:
 
 def test_every_order_of_three_packs_touches_the_same_tensors() -> None:
     base = _model("F32", 0)
-    packs = [Applied(cut(base, _model("F32", n + 1), f"acme/p{n}")) for n in range(3)]
+    packs = [WeightedPack(cut(base, _model("F32", n + 1), f"acme/p{n}")) for n in range(3)]
     found = {
         tuple(Composition(base, list(o)).touched[ATTENTION]) for o in itertools.permutations(packs)
     }

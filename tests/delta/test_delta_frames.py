@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skillpm.delta.codecs.shared.sparse import gap_planes, positions_from
 from skillpm.delta.coding.payload import PayloadReader, Record
 from skillpm.delta.coding.zstd_frames import PROBE, WINDOW_LIMIT, compress, decompress
-from skillpm.delta.encode.encode import Work, cast_leaf, measure_pack
+from skillpm.delta.encode.encode import EncodingJob, cast_leaf, measure_pack
 from skillpm.delta.tensors.pairing import pair_up
 from skillpm.errors import GraftError, IntegrityError, SpecError
 
@@ -82,8 +82,8 @@ def test_a_part_that_is_asked_for_by_another_size_is_refused() -> None:
             reader.part("a", part, 4)
 
 
-def _work(base: Model, tuned: Model) -> Work:
-    return Work(base, tuned, 2, lambda _bytes: None)
+def _work(base: Model, tuned: Model) -> EncodingJob:
+    return EncodingJob(base, tuned, 2, lambda _bytes: None)
 
 
 def test_a_pack_is_measured_against_the_tuned_model() -> None:

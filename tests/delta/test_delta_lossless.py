@@ -4,7 +4,7 @@ from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, cut, new_writer, read_al
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.codecs import lossless
 from skillpm.delta.codecs.lossless_contexts import (
     Span,
@@ -24,7 +24,7 @@ dtypes = st.sampled_from(FLOATS + INTS)
 
 
 def _graft(base: Model, tuned: Model, scheme: Scheme | None = None) -> dict[str, bytes]:
-    grafted = Composition(base, [Applied(cut(base, tuned, scheme=scheme))])
+    grafted = Composition(base, [WeightedPack(cut(base, tuned, scheme=scheme))])
     assert grafted.specs == tuned.specs
     return {name: read_all(grafted, name) for name in grafted.specs}
 

@@ -1,7 +1,7 @@
 import pytest
 from delta_worlds import Model, cut, numbers, read_all
 
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.tensors.pairing import Pair, Renaming, pair_up
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
@@ -50,7 +50,7 @@ def test_a_renamed_tensor_is_read_under_its_own_name() -> None:
     tuned = Model({"m.w": numbers("F32", (2,), 2.0), "m.v": numbers("F32", (2,), 1.0)})
     pack = cut(base, tuned)
     assert {name: entry.source for name, entry in pack.entries.items()} == {"w": "m.w"}
-    assert read_all(Composition(base, [Applied(pack)]), "w") == tuned.tensors["m.w"][2]
+    assert read_all(Composition(base, [WeightedPack(pack)]), "w") == tuned.tensors["m.w"][2]
 
 
 @pytest.mark.parametrize(("tuned", "message"), [
@@ -89,7 +89,7 @@ def test_another_dtype_is_refused_with_both_named() -> None:
 def test_a_cast_rounds_the_tuned_model_to_the_base_dtype() -> None:
     base = Model({"w": numbers("BF16", (2,), [1.0, 2.0])})
     tuned = Model({"w": numbers("F32", (2,), [1.0 + 2.0**-8, 2.0 + 2.0**-6 + 2.0**-9])})
-    grafted = Composition(base, [Applied(cut(base, tuned, cast=True))])
+    grafted = Composition(base, [WeightedPack(cut(base, tuned, cast=True))])
     assert read_all(grafted, "w") == numbers("BF16", (2,), [1.0, 2.0 + 2.0**-6])[2]
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from skillpm.delta.auto import striped
-from skillpm.delta.auto.candidates import Choice
+from skillpm.delta.auto.candidates import EncodingChoice
 from skillpm.delta.auto.dense import code_grid
-from skillpm.delta.auto.metric import Metric, Side
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.auto.striped import code_large, delta_of, every_for, sampled
 from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
@@ -36,15 +36,16 @@ def chunks(delta: np.ndarray) -> Iterator[Chunk]:
         yield np.zeros_like(some), some
 
 
-def metric() -> Metric:
-    return Metric(
-        Side(torch.linspace(0.5, 2.0, SHAPE[0])), Side.of(torch.linspace(1.0, 3.0, SHAPE[1]))
+def metric() -> ErrorMetric:
+    return ErrorMetric(
+        MetricFactor(torch.linspace(0.5, 2.0, SHAPE[0])),
+        MetricFactor.of(torch.linspace(1.0, 3.0, SHAPE[1])),
     )
 
 
 def test_a_large_tensor_coded_in_stripes_is_what_it_is_at_once(delta: np.ndarray) -> None:
     at_once = code_grid(torch.from_numpy(delta), metric(), 0.5, feedback=False)
-    found = code_large(SPEC, chunks(delta), metric(), Choice("grid", 0.5))
+    found = code_large(SPEC, chunks(delta), metric(), EncodingChoice("grid", 0.5))
     assert found is not None
     assert at_once is not None
     assert np.array_equal(found.codes, at_once.codes)
@@ -66,8 +67,10 @@ def test_some_rows_tell_about_what_all_would(
     assert everything is not None
     whole = sampled(SPEC, everything, metric())
     assert some.energy == pytest.approx(whole.energy, rel=0.3)
-    near = next(point for point in some.points(0.5) if point.choice == Choice("grid", 0.5))
-    exact = next(point for point in whole.points(0.5) if point.choice == Choice("grid", 0.5))
+    near = next(point for point in some.points(0.5) if point.choice == EncodingChoice("grid", 0.5))
+    exact = next(
+        point for point in whole.points(0.5) if point.choice == EncodingChoice("grid", 0.5)
+    )
     assert near.size == pytest.approx(exact.size, rel=0.1)
     assert near.distortion == pytest.approx(exact.distortion, rel=0.1)
 
@@ -78,4 +81,4 @@ def test_a_large_tensor_with_one_entry_that_is_no_number_has_no_delta(delta: np.
 
 
 def test_nothing_is_left_of_a_large_tensor_at_a_wide_step(delta: np.ndarray) -> None:
-    assert code_large(SPEC, chunks(delta), metric(), Choice("grid", 1e6)) is None
+    assert code_large(SPEC, chunks(delta), metric(), EncodingChoice("grid", 1e6)) is None

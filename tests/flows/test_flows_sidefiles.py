@@ -8,7 +8,7 @@ import pytest
 
 from skillpm.errors import ResolutionError, SpecError
 from skillpm.flows.pack.encode_files import cut_side_files
-from skillpm.flows.packs.side_files import SidePack, apply_side_files, clashing_key
+from skillpm.flows.packs.side_files import PackSideFiles, apply_side_files, clashing_key
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import ArchitectureFacts, SideFile
 from skillpm.spec.names import SkillName
@@ -20,14 +20,14 @@ FACTS = ArchitectureFacts(
 BASE = {"config.json": b'{"labels": 1, "rope": {"theta": 1, "kind": "plain"}}'}
 
 
-def _pack(name: str, files: dict[str, Any], *below: str) -> SidePack:
+def _pack(name: str, files: dict[str, Any], *below: str) -> PackSideFiles:
     found = []
     for path, content in files.items():
         kinds = {dict: "patch", bytes: "file", type(None): "removed"}
         kind = kinds[type(content)]
         found.append((SideFile(path=path, digest=Digest.of(b""), kind=kind), content))
     lower = frozenset(SkillName.parse(f"acme/{one}") for one in below)
-    return SidePack(SkillName.parse(f"acme/{name}"), tuple(found), lower)
+    return PackSideFiles(SkillName.parse(f"acme/{name}"), tuple(found), lower)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
     ((file, data),) = cut_side_files(before, after, FACTS)
     assert file.kind == kind
     content = read_side_file(file, data, FACTS)
-    pack = SidePack(SkillName.parse("acme/one"), ((file, content),))
+    pack = PackSideFiles(SkillName.parse("acme/one"), ((file, content),))
     graft = apply_side_files({"tokenizer.json": old}.get, [pack])["tokenizer.json"]
     assert json.loads(graft) == json.loads(new)
     assert list(json.loads(graft)["model"]["vocab"])[:2] == ["b", "a"]

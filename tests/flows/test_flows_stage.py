@@ -23,17 +23,17 @@ from skillpm.flows.change.install import install
 from skillpm.flows.change.request import InstallRequest
 from skillpm.flows.evaluate.carried import carried_by
 from skillpm.flows.evaluate.probe import probe
-from skillpm.flows.evaluate.stage import open_stage
+from skillpm.flows.evaluate.stage import open_candidate
 from skillpm.flows.evaluate.trials import Trials
 from skillpm.flows.evaluate.tune import tune
 from skillpm.flows.guard.guard import guard
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.running.runner import Runner
 from skillpm.spec.names import SkillName
 
 
 @pytest.fixture
-def setting(world: World) -> Iterator[Setting]:
+def setting(world: World) -> Iterator[Session]:
     """Where a command runs in this project."""
     with ExitStack() as closing:
         yield open_session(
@@ -52,7 +52,7 @@ def setting(world: World) -> Iterator[Setting]:
     ids=str,
 )
 def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
-    world: World, learners: Learners, setting: Setting, change: dict[str, Any], *, in_place: bool
+    world: World, learners: Learners, setting: Session, change: dict[str, Any], *, in_place: bool
 ) -> None:
     tuned = copy_model(learners.base, world.folder / "tuned")
     rewrite(tuned, lambda tensors: tensors["model.norm.weight"].add_(0.5))
@@ -62,7 +62,7 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
     world.publish((learners.base, tuned), "acme/shift", "1.0.0")
     world.ask("install", "acme/shift")
     project = Project(world.project)
-    stage = open_stage(setting, project, "cpu")
+    stage = open_candidate(setting, project, "cpu")
     shown = stage.runner(project.generation().lockfile)
     assert (shown is stage.stand.runner) is in_place
     world.ask("graft")
@@ -72,7 +72,7 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
 
 
 def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
-    world: World, learners: Learners, setting: Setting
+    world: World, learners: Learners, setting: Session
 ) -> None:
     base = copy_model(learners.base, world.folder / "tied")
     config = json.loads((base / "config.json").read_text())
@@ -89,13 +89,13 @@ def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
     alone = Runner.load(world.project / "graft", "cpu")
     assert alone.model.lm_head.weight is not alone.model.model.embed_tokens.weight
     project = Project(world.project)
-    shown = open_stage(setting, project, "cpu").runner(project.generation().lockfile)
+    shown = open_candidate(setting, project, "cpu").runner(project.generation().lockfile)
     batch = alone.batches(["the cat sat on the mat. "])[0]
     assert torch.equal(shown.answer(batch), alone.answer(batch))
 
 
 def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
-    world: World, learners: Learners, setting: Setting
+    world: World, learners: Learners, setting: Session
 ) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     world.init(learners.base)
@@ -106,17 +106,17 @@ def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
     project = Project(world.project)
     lock, more = project.generation().lockfile, SkillName.parse("acme/more")
     carried = carried_by(setting, lock, [more])
-    trials = Trials(open_stage(setting, project, "cpu"), lock, carried)
+    trials = Trials(open_candidate(setting, project, "cpu"), lock, carried)
     assert not trials.fails(more, {more})
     assert trials.fails(more, lock.skills)
 
 
 def test_a_base_that_changes_before_it_is_loaded_is_an_error(
-    world: World, learners: Learners, setting: Setting
+    world: World, learners: Learners, setting: Session
 ) -> None:
     base = copy_model(learners.base, world.folder / "base")
     world.init(base)
-    stage = open_stage(setting, Project(world.project), "cpu")
+    stage = open_candidate(setting, Project(world.project), "cpu")
     rewrite(base, lambda tensors: tensors["model.norm.weight"].add_(1))
     with pytest.raises(IntegrityError, match="changed while it was loaded"):
         stage.check_runs()
@@ -145,7 +145,7 @@ def test_whoever_waits_for_probes_is_told_how_far_they_are(
     math = learners.pack(world, "math", "--probes", probes)
     world.init(learners.base)
 
-    def told(run: Callable[[Setting], object]) -> list[list[Any]]:
+    def told(run: Callable[[Session], object]) -> list[list[Any]]:
         watched, options = Watched(), Options(folder=world.project)
         with ExitStack() as closing:
             run(open_session(options, closing.callback, progress=watched.start))

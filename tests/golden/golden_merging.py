@@ -12,7 +12,7 @@ from golden_worlds import HERE, WIDE, write_model
 from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.flows.packs.composition import composed_identity
 from skillpm.spec.merging import METHODS, Merging
@@ -27,7 +27,7 @@ def merged_roots(folder: Path, workers: int) -> dict[str, str]:
     applied = []
     for name, weight in PACKS.items():
         opened = open_pack(HERE / f"{name}.skillpack")
-        applied.append(Applied(OpenPack.of(opened.manifest, opened.open_layer), weight))
+        applied.append(WeightedPack(OpenPack.of(opened.manifest, opened.open_layer), weight))
     found = {}
     for method in METHODS:
         composition = Composition(model, applied, merging=Merging(method))

@@ -17,13 +17,13 @@ from skillpm.archive.reader import open_pack
 from skillpm.checkpoint.leaves import identify
 from skillpm.checkpoint.model import open_checkpoint
 from skillpm.checkpoint.write import write_all
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.tensors.rounding import from_float64, to_float64
-from skillpm.flows.pack.manifest import Request
+from skillpm.flows.pack.manifest import PackRequest
 from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import composed_identity
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.dtypes import TensorSpec, is_float
 from skillpm.spec.names import SkillName
 from skillpm.spec.safetensors import dump_header, layout
@@ -102,9 +102,9 @@ def _no_progress(_label: str, _total: int) -> Callable[[int], None]:
     return lambda _bytes: None
 
 
-def setting_in(folder: Path) -> Setting:
+def setting_in(folder: Path) -> Session:
     """A setting that has only files, and two workers."""
-    return Setting(
+    return Session(
         home=folder / "home",
         project=folder,
         registry=None,
@@ -134,7 +134,7 @@ def cut_pack(folder: Path, name: str, output: Path) -> None:
     columns = "8/3/2" if name.endswith("832") else "8/4/2"
     lossless = name == "lossless" or name in ADAPTERS
     scheme = Lossless() if lossless else GraftLLM(decompose, columns=columns)
-    pack(setting_in(folder), Request(base, tuned, skill, version, output=output), scheme)
+    pack(setting_in(folder), PackRequest(base, tuned, skill, version, output=output), scheme)
 
 
 def decoded_root(folder: Path, path: Path, workers: int) -> str:
@@ -144,9 +144,9 @@ def decoded_root(folder: Path, path: Path, workers: int) -> str:
     model = open_checkpoint(write_model(folder / "base.safetensors", WORLDS[name], tuned=False))
     identity = identify(model, workers=workers)
     one = OpenPack.of(opened.manifest, opened.open_layer)
-    composition = Composition(model, [Applied(one)])
+    composition = Composition(model, [WeightedPack(one)])
     found = composed_identity(composition, identity, workers=workers, advance=lambda _n: None)
-    half = Composition(model, [Applied(one, 0.5)])
+    half = Composition(model, [WeightedPack(one, 0.5)])
     weighted = composed_identity(half, identity, workers=workers, advance=lambda _n: None)
     return f"{identity.root} {found.root} {weighted.root}"
 

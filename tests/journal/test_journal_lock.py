@@ -18,7 +18,7 @@ from skillpm.files.folder import Folder
 from skillpm.journal import lock
 from skillpm.journal.atomic import remove_strays, write_atomic
 from skillpm.journal.lock import held
-from skillpm.journal.owner import Life, Owner, age, is_alive, read_owner, this_process
+from skillpm.journal.owner import Owner, ProcessState, age, is_alive, read_owner, this_process
 
 
 def _open(folder: Path) -> Folder:
@@ -181,7 +181,7 @@ def test_what_a_cut_off_command_left_is_taken_over_and_said(tmp_path: Path, why:
         "another host": replace(me, host="far"),
         "container": replace(me, space="pid:[1]"),
     }[why]
-    expected = Life.ELSEWHERE if why in {"another host", "container"} else Life.DEAD
+    expected = ProcessState.ELSEWHERE if why in {"another host", "container"} else ProcessState.DEAD
     assert owner.life() is expected
     (tmp_path / "holder.json").write_bytes(owner.dumps())
     said: list[str] = []
@@ -193,8 +193,8 @@ def test_what_a_cut_off_command_left_is_taken_over_and_said(tmp_path: Path, why:
 
 
 def test_a_live_process_is_alive_and_ages_are_said_as_people_do() -> None:
-    assert this_process("install", 0).life() is Life.ALIVE
-    assert replace(this_process("install", 0), start="").life() is Life.ALIVE
+    assert this_process("install", 0).life() is ProcessState.ALIVE
+    assert replace(this_process("install", 0), start="").life() is ProcessState.ALIVE
     assert not is_alive(2**80)
     assert [age(s) for s in (-1, 119, 121, 7300)] == ["0 s", "119 s", "2 min", "2 h"]
 

@@ -18,7 +18,7 @@ from transformers import AutoModel, DebertaV2Config, DebertaV2Model
 import skillpm
 from skillpm.errors import GraftError, IntegrityError, NotFoundError
 from skillpm.flows.session.session import open_model
-from skillpm.probing.stand import Stand
+from skillpm.probing.stand import ModelHost
 from skillpm.running.runner import Runner
 
 Worlds = Callable[[str], LiveWorld]
@@ -206,7 +206,7 @@ def test_a_buffer_of_old_that_a_tuned_model_lost_keeps_no_skill_from_running(wor
     assert model.refused == {}
     with model.use_skill("acme/full"):
         assert torch.equal(says(model), says(made.graft("acme/full")))
-    stand = Stand(
+    stand = ModelHost(
         Runner(AutoModel.from_pretrained(base), None, causal=False, device="cpu"), open_model(base)
     )
     assert stand.fits(open_model(tuned), old)

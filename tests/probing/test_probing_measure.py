@@ -14,17 +14,25 @@ from skillpm.probing.measure import MEASURES, Score, figure, mean, measure
 from skillpm.probing.tokens import ending, foresee, vectors, whole
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
-from skillpm.spec.probe_items import Asked, Choice, Labelled, Sought, Spoken
+from skillpm.spec.probe_items import (
+    ExactMatchItem,
+    LabelItem,
+    MultipleChoiceItem,
+    RetrievalItem,
+    TokenLossItem,
+)
 from skillpm.spec.probes import METRICS
 
 ITEMS: dict[str, list[Document]] = {
-    "token_loss": [Spoken(text=line * 2) for line in MATH],
-    "exact_match": [Asked(prompt=line + line[:4], answer=line[4]) for line in MATH],
+    "token_loss": [TokenLossItem(text=line * 2) for line in MATH],
+    "exact_match": [ExactMatchItem(prompt=line + line[:4], answer=line[4]) for line in MATH],
     "multiple_choice": [
-        Choice(question=line + line[:4].rstrip("="), choices=["=9", line[3:5]], answer=1)
+        MultipleChoiceItem(
+            question=line + line[:4].rstrip("="), choices=["=9", line[3:5]], answer=1
+        )
         for line in MATH
     ],
-    "accuracy": [Labelled(text=line[:3], label=line[3:6]) for line in MATH[:2]],
+    "accuracy": [LabelItem(text=line[:3], label=line[3:6]) for line in MATH[:2]],
 }
 
 
@@ -47,13 +55,15 @@ def test_token_loss_is_transformers_own_loss(runner: Runner) -> None:
     ids = torch.tensor([runner.tokenizer(text)["input_ids"]])
     with torch.no_grad():
         loss = float(runner.model(input_ids=ids, labels=ids).loss)
-    assert mean(measure(runner, "token_loss", [Spoken(text=text)])) == pytest.approx(loss, rel=1e-5)
+    assert mean(measure(runner, "token_loss", [TokenLossItem(text=text)])) == pytest.approx(
+        loss, rel=1e-5
+    )
 
 
 def test_token_loss_is_a_mean_over_tokens_whatever_the_batches(runner: Runner) -> None:
     texts = ["1+2=3. ", "the cat sat on the mat. " * 2, "ab"]
-    together = measure(runner, "token_loss", [Spoken(text=text) for text in texts])
-    alone = [measure(runner, "token_loss", [Spoken(text=text)])[0] for text in texts]
+    together = measure(runner, "token_loss", [TokenLossItem(text=text) for text in texts])
+    alone = [measure(runner, "token_loss", [TokenLossItem(text=text)])[0] for text in texts]
     for one, other in zip(together, alone, strict=True):
         assert one.weight == other.weight
         assert one.total == pytest.approx(other.total, rel=1e-4)
@@ -62,7 +72,7 @@ def test_token_loss_is_a_mean_over_tokens_whatever_the_batches(runner: Runner) -
 
 def test_exact_match_is_what_greedy_generation_says(runner: Runner) -> None:
     for item in ITEMS["exact_match"]:
-        assert isinstance(item, Asked)
+        assert isinstance(item, ExactMatchItem)
         ids = torch.tensor([runner.tokenizer(item.prompt)["input_ids"]])
         with torch.no_grad():
             said = runner.tokenizer.decode(
@@ -74,8 +84,8 @@ def test_exact_match_is_what_greedy_generation_says(runner: Runner) -> None:
 
 
 def test_an_answer_of_several_tokens_matches_only_as_a_whole(runner: Runner) -> None:
-    right = Asked(prompt="1+2=3. 1+2", answer="=3. ")
-    wrong = Asked(prompt="1+2=3. 1+2", answer="=4. ")
+    right = ExactMatchItem(prompt="1+2=3. 1+2", answer="=3. ")
+    wrong = ExactMatchItem(prompt="1+2=3. 1+2", answer="=4. ")
     assert [one.total for one in measure(runner, "exact_match", [right, wrong])] == [1.0, 0.0]
 
 
@@ -110,14 +120,14 @@ def test_a_prompt_too_long_loses_its_beginning_and_no_answer(runner: Runner) -> 
 def test_a_text_of_one_token_has_nothing_to_foresee(runner: Runner) -> None:
     assert foresee(runner, [whole(runner, "a")])[0].tokens == 0
     with pytest.raises(GraftError, match="nothing that can be scored"):
-        mean(measure(runner, "token_loss", [Spoken(text="a")]))
+        mean(measure(runner, "token_loss", [TokenLossItem(text="a")]))
 
 
 def test_mrr_ranks_by_cosine_and_counts_a_document_once(encoder: Runner) -> None:
     items = [
-        Sought(query="the cat", document="the cat"),
-        Sought(query="the cat", document="the cat"),
-        Sought(query="zzzz", document="1+2=3"),
+        RetrievalItem(query="the cat", document="the cat"),
+        RetrievalItem(query="the cat", document="the cat"),
+        RetrievalItem(query="zzzz", document="1+2=3"),
     ]
     found = measure(encoder, "mrr", items)
     assert [one.total for one in found[:2]] == [1.0, 1.0]
@@ -127,12 +137,12 @@ def test_mrr_ranks_by_cosine_and_counts_a_document_once(encoder: Runner) -> None
 
 def test_accuracy_of_an_encoder_leaves_the_text_out_of_its_own_centroid(encoder: Runner) -> None:
     texts = [("the cat", "a"), ("the cat", "a"), ("9999", "b"), ("9999", "b"), ("9999", "a")]
-    found = measure(encoder, "accuracy", [Labelled(text=t, label=label) for t, label in texts])
+    found = measure(encoder, "accuracy", [LabelItem(text=t, label=label) for t, label in texts])
     assert [one.total for one in found] == [1.0, 1.0, 1.0, 1.0, 0.0]
 
 
 def test_an_encoder_chooses_the_nearest_answer(encoder: Runner) -> None:
-    items = [Choice(question="the cat", choices=["9+9=8", "the cat"], answer=1)]
+    items = [MultipleChoiceItem(question="the cat", choices=["9+9=8", "the cat"], answer=1)]
     assert mean(measure(encoder, "multiple_choice", items)) == 1.0
 
 
@@ -165,7 +175,7 @@ def test_a_value_has_six_digits() -> None:
 
 
 def test_colours_are_no_sums(runner: Runner) -> None:
-    colours: list[Any] = [Spoken(text=line) for line in COLORS]
+    colours: list[Any] = [TokenLossItem(text=line) for line in COLORS]
     assert mean(measure(runner, "token_loss", colours)) > mean(
         measure(runner, "token_loss", ITEMS["token_loss"])
     )

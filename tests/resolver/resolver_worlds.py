@@ -8,7 +8,7 @@ from typing import Any
 
 from pysat.solvers import Cadical153
 
-from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.question import Question, RootRequirement
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -43,9 +43,9 @@ def skill(text: str) -> SkillName:
     return SkillName.parse(f"acme/{text}")
 
 
-def wanted(*texts: str) -> tuple[Wanted, ...]:
+def wanted(*texts: str) -> tuple[RootRequirement, ...]:
     return tuple(
-        Wanted(Requirement.parse(f"acme/{text}"), f"skillpm.toml:{line}")
+        RootRequirement(Requirement.parse(f"acme/{text}"), f"skillpm.toml:{line}")
         for line, text in enumerate(texts, start=7)
     )
 
@@ -84,7 +84,9 @@ def make_world(pick: Pick, *, skills: int) -> tuple[Question, list[Release]]:
         return Question(()), []
     locks = [r for r in releases if pick((False, False, False, True))]
     question = Question(
-        tuple(Wanted(_requirement(pick, known), "the test") for _ in range(pick((1, 2, 3)))),
+        tuple(
+            RootRequirement(_requirement(pick, known), "the test") for _ in range(pick((1, 2, 3)))
+        ),
         base=pick((None, None, BASES[0])),
         locked={r.skill: r.version for r in locks},
         accepted=frozenset(r.digest for r in releases if r.digest and pick((False,) * 5 + (True,))),

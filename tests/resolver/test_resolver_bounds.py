@@ -7,13 +7,13 @@ from resolver_worlds import Shop, release, wanted
 
 from skillpm.errors import ResolutionError
 from skillpm.resolver.explain import LENGTH, SENTENCES
-from skillpm.resolver.patience import Patience
+from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
 from skillpm.spec.release import Release
 
 
-def failure(releases: list[Release], patience: Patience) -> ResolutionError:
+def failure(releases: list[Release], patience: Deadline) -> ResolutionError:
     with pytest.raises(ResolutionError) as caught:
         solve(Question(wanted("a")), Shop(releases), patience)
     return caught.value
@@ -30,7 +30,7 @@ def cost_of(count: int) -> float:
     releases, costs = many_versions(count), []
     for _ in range(3):
         start = time.process_time()
-        failure(releases, Patience.starting(time.monotonic, 600))
+        failure(releases, Deadline.starting(time.monotonic, 600))
         costs.append(time.process_time() - start)
     return min(costs)
 
@@ -42,7 +42,7 @@ def test_four_times_as_many_versions_take_no_sixteen_times_as_long() -> None:
 
 def test_an_explanation_ends_with_the_time_of_its_search_and_still_names_the_reason() -> None:
     ticks = iter(range(10**9))
-    problem = failure(many_versions(3000), Patience.starting(lambda: float(next(ticks)), 13_000))
+    problem = failure(many_versions(3000), Deadline.starting(lambda: float(next(ticks)), 13_000))
     assert "`a` " in problem.message.replace("acme/", "")
     assert "`acme/b` has no such release; it has 0.1.0" in problem.message
     assert "is asked for by" in problem.message
@@ -67,7 +67,7 @@ def one_skill_many_times(count: int) -> list[Release]:
     many_versions(400), chain(1000), pairs_about_one_skill(400), one_skill_many_times(2000),
 ])  # fmt: skip
 def test_an_explanation_is_capped_whatever_the_world(world: list[Release]) -> None:
-    lines = failure(world, Patience.starting(time.monotonic, 600)).message.splitlines()
+    lines = failure(world, Deadline.starting(time.monotonic, 600)).message.splitlines()
     assert len(lines) <= SENTENCES + 2
     assert all(len(line) <= LENGTH + 2 for line in lines)
     assert any("requires" in line for line in lines)

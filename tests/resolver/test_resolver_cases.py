@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.solve import solve
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
@@ -23,7 +23,9 @@ def root(name: str) -> Digest:
 
 def question_of(case: dict[str, Any]) -> Question:
     return Question(
-        tuple(Wanted(Requirement.parse(text), "the command line") for text in case["wanted"]),
+        tuple(
+            RootRequirement(Requirement.parse(text), "the command line") for text in case["wanted"]
+        ),
         base=root(case["base"]) if "base" in case else None,
         locked={
             SkillName.parse(skill): Version.parse(version)

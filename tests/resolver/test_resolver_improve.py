@@ -5,7 +5,7 @@ from resolver_worlds import Shop, random_world, release, wanted
 from skillpm.errors import SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.improve import improve, staleness
-from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.resolver.patience import ENDLESS, Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search
@@ -53,7 +53,7 @@ def test_a_trade_that_what_is_asked_for_rules_out_is_not_searched() -> None:
     def clock() -> float:
         raise AssertionError
 
-    assert improve(rules, answer, Patience(clock, 0.0, 1.0)) == answer
+    assert improve(rules, answer, Deadline(clock, 0.0, 1.0)) == answer
 
 
 def test_the_newest_of_a_skill_are_counted_from_the_top_of_what_may_be_used() -> None:

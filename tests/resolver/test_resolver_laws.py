@@ -14,7 +14,7 @@ from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.improve import improve, staleness
 from skillpm.resolver.patience import ENDLESS
-from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof, search
 from skillpm.resolver.solve import solve
@@ -168,7 +168,9 @@ def test_long_searches_that_stop_on_their_way_back_agree_to_the_very_release() -
     for seed in range(60):
         question, releases = random_world(seed, skills=26)
         known = sorted({r.skill for r in releases})
-        many = [Wanted(Requirement(name), "the test") for name in letters.sample(known, 18)]
+        many = [
+            RootRequirement(Requirement(name), "the test") for name in letters.sample(known, 18)
+        ]
         tame = [replace(r, base=None, conflicts=r.conflicts[:1]) for r in releases]
         world = (replace(question, wanted=tuple(many)), tame)
         expected = Oracle(*world).first_answer()

@@ -16,7 +16,7 @@ import pytest
 from resolver_worlds import Oracle, Shop, problems, release, skill, wanted
 
 from skillpm.errors import ResolutionError, UnknownSkillError
-from skillpm.resolver.question import Question, Wanted
+from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.solve import solve
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
@@ -33,7 +33,7 @@ def question_of(case: dict[str, Any]) -> Question:
         return {SkillName.parse(name): Version.parse(version) for name, version in listed}
 
     return Question(
-        tuple(Wanted(Requirement.parse(text), "the case") for text in case["wanted"]),
+        tuple(RootRequirement(Requirement.parse(text), "the case") for text in case["wanted"]),
         locked=pairs("locked"),
         admitted=frozenset(pairs("admitted").items()),
         lowest=case.get("lowest", False),

@@ -10,7 +10,7 @@ from resolver_worlds import BASES, Shop, release, skill, wanted
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
-from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.resolver.patience import ENDLESS, Deadline
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
@@ -21,9 +21,9 @@ from skillpm.spec.release import Release
 ONE, TWO, _ = BASES
 
 
-def after(looks: int) -> Patience:
+def after(looks: int) -> Deadline:
     """Patience that is at its end when the clock was looked at so many times."""
-    return Patience(count().__next__, looks - 1, 0)
+    return Deadline(count().__next__, looks - 1, 0)
 
 
 def dense_and_hopeless() -> list[Release]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from skillpm.errors import SpecError
-from skillpm.spec.probe_items import TEXT_LIMIT, Choice, Sought
+from skillpm.spec.probe_items import TEXT_LIMIT, MultipleChoiceItem, RetrievalItem
 from skillpm.spec.probes import ITEM_LIMIT, LONGEST, METRICS, parse_probes, work
 
 LONG = 2000
@@ -43,7 +43,7 @@ def test_the_right_answer_is_a_number_or_the_text_itself() -> None:
     asked = {"question": "q", "choices": ["a", "b"]}
     found = parse_probes(lines({**asked, "answer": 1}, {**asked, "answer": "a"}))
     items = found.items["multiple_choice"]
-    assert [item.right for item in items if isinstance(item, Choice)] == [1, 0]
+    assert [item.right for item in items if isinstance(item, MultipleChoiceItem)] == [1, 0]
 
 
 def test_the_head_gives_tolerances_for_all_and_for_one() -> None:
@@ -115,7 +115,7 @@ def test_unknown_keys_are_ignored_and_nothing_of_a_file_is_run() -> None:
     found = parse_probes(lines({"query": "q", "document": "__import__('os')", "code": "1/0"},
                                {"query": "r", "document": "e", "metric": "mrr"}))  # fmt: skip
     first = found.items["mrr"][0]
-    assert isinstance(first, Sought)
+    assert isinstance(first, RetrievalItem)
     assert first.document == "__import__('os')"
 
 

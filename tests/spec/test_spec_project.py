@@ -12,7 +12,7 @@ from spec_strategies import altered, names, range_texts
 from skillpm.errors import SpecError
 from skillpm.spec import toml
 from skillpm.spec.names import SkillName
-from skillpm.spec.project import ProjectFile, Wish, parse_project, plain_wish
+from skillpm.spec.project import ProjectFile, ProjectRequirement, parse_project, plain_wish
 from skillpm.spec.requirements import Requirement, VersionRange
 
 GREEDY = 'outer = {url = "x", namespaces = ["acme"]}'
@@ -130,7 +130,7 @@ def test_several_mistakes_are_named_at_once() -> None:
 def test_a_wish_is_written_so_that_it_reads_back(
     name: SkillName, text: str, weight: float, registry: str | None
 ) -> None:
-    wish = Wish(version=text, weight=weight, registry=registry)
+    wish = ProjectRequirement(version=text, weight=weight, registry=registry)
     head = PROJECT.split("[skills]", maxsplit=1)[0]
     line = f"{toml.string(str(name))} = {toml.value(plain_wish(wish))}"
     project = parse_project(f"{head}[skills]\n{line}\n")

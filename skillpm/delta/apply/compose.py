@@ -34,7 +34,7 @@ _SUMMED = Merging()
 
 
 @dataclass(frozen=True)
-class Applied:
+class WeightedPack:
     """A pack at a weight."""
 
     pack: OpenPack
@@ -44,7 +44,9 @@ class Applied:
 class Composition:
     """Base + set, as a source. The set holds every pack that another of it lies over."""
 
-    def __init__(self, base: Source, applied: list[Applied], merging: Merging = _SUMMED) -> None:
+    def __init__(
+        self, base: Source, applied: list[WeightedPack], merging: Merging = _SUMMED
+    ) -> None:
         self._base = base
         self.merging = merging
         self._applied = {
@@ -162,7 +164,7 @@ class Composition:
         if not below:
             return self._base
         if skill not in self._references:
-            lower = [Applied(self._applied[name].pack) for name in below]
+            lower = [WeightedPack(self._applied[name].pack) for name in below]
             self._references[skill] = Composition(self._base, lower)
         return self._references[skill]
 

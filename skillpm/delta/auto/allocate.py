@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from skillpm.delta.auto.candidates import Choice, Point
+from skillpm.delta.auto.candidates import CandidatePoint, EncodingChoice
 
-Points = Mapping[str, list[Point]]
+Points = Mapping[str, list[CandidatePoint]]
 _HALVINGS = 80
 _WIDEST = 120.0
 """λ is sought between 2^±120."""
@@ -15,7 +15,7 @@ _WIDEST = 120.0
 class Allocation:
     """A choice for each tensor, what they cost together in bytes, and their distortion."""
 
-    choices: Mapping[str, Choice]
+    choices: Mapping[str, EncodingChoice]
     size: float
     distortion: float
 

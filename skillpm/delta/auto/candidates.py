@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 
 from skillpm.delta.auto.dense import code_grid, code_signs
-from skillpm.delta.auto.factored import Whitened, code_factors, fit_factors
-from skillpm.delta.auto.metric import Metric, Side
+from skillpm.delta.auto.factored import WhitenedDelta, code_factors, fit_factors
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs import zero
 from skillpm.delta.codecs.grid import rows_of
 from skillpm.delta.codecs.shared.protocol import CodedTensor
@@ -36,7 +36,7 @@ RECORD_BYTES = 130
 
 
 @dataclass(frozen=True)
-class Choice:
+class EncodingChoice:
     """A way to encode a tensor; the step is 0 for families without one."""
 
     family: Family
@@ -44,10 +44,10 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Point:
+class CandidatePoint:
     """The bytes of a choice, and its distortion."""
 
-    choice: Choice
+    choice: EncodingChoice
     size: float
     distortion: float
 
@@ -63,14 +63,16 @@ class Candidates:
     `times` is more than 1; a sample is not decomposed.
     """
 
-    def __init__(self, spec: TensorSpec, delta: Floats, metric: Metric, *, times: int = 1) -> None:
+    def __init__(
+        self, spec: TensorSpec, delta: Floats, metric: ErrorMetric, *, times: int = 1
+    ) -> None:
         self.spec = spec
         self.times = times
         self.metric = metric
         self.delta = torch.from_numpy(delta.reshape(rows_of(spec))).float()
         self.energy = times * metric.distortion(self.delta)
         vector = times > 1 or min(self.delta.shape) < 2  # noqa: PLR2004 - a matrix has two
-        self.whitened = None if vector else Whitened.of(self.delta, metric)
+        self.whitened = None if vector else WhitenedDelta.of(self.delta, metric)
 
     def top(self) -> float:
         """A step at which nearly all entries round to zero."""
@@ -78,7 +80,7 @@ class Candidates:
             return 2 * float(self.whitened.sigma[0])
         return 2 * sqrt(self.energy)
 
-    def points(self, step: float) -> list[Point]:
+    def points(self, step: float) -> list[CandidatePoint]:
         """The points at one step; `svd-ec+grid` only where `grid` is about as good as `svd-ec`."""
         factored, dense = self._factored(step), self._dense(step)
         found = [factored, dense]
@@ -87,25 +89,27 @@ class Candidates:
             found.append(self._both(step))
         return [point for point in found if point]
 
-    def _factored(self, step: float) -> Point | None:
+    def _factored(self, step: float) -> CandidatePoint | None:
         fitted = self.whitened and fit_factors(self.whitened, step, feedback=False)
         if not fitted:
             return None
-        choice, distortion = Choice("svd-ec", step), self.energy - fitted.explained
+        choice, distortion = EncodingChoice("svd-ec", step), self.energy - fitted.explained
         if distortion < _EXACTLY * self.energy:  # little is left of a difference of such sums
             return self.point(choice, fitted.coded)
-        return Point(choice, fitted.coded.estimate() + RECORD_BYTES, distortion)
+        return CandidatePoint(choice, fitted.coded.estimate() + RECORD_BYTES, distortion)
 
-    def _dense(self, step: float) -> Point | None:
+    def _dense(self, step: float) -> CandidatePoint | None:
         few, metric = self._few
         coded = code_grid(few, metric, step, feedback=False)
         if coded is None:
             return None
         error = few - torch.from_numpy(coded.decoded_delta()).float()
         size = self._share * coded.estimate() + RECORD_BYTES
-        return Point(Choice("grid", step), size, self._share * metric.distortion(error))
+        return CandidatePoint(
+            EncodingChoice("grid", step), size, self._share * metric.distortion(error)
+        )
 
-    def _both(self, step: float) -> Point | None:
+    def _both(self, step: float) -> CandidatePoint | None:
         above = self.whitened and self.whitened.above(_HYBRID_CUT * step)
         low = fit_factors(above, step, feedback=False) if above else None
         if low is None:
@@ -117,7 +121,9 @@ class Candidates:
             return None
         error = left - torch.from_numpy(rest.decoded_delta()).float()
         size = low.coded.estimate() + self._share * rest.estimate() + RECORD_BYTES
-        return Point(Choice("svd-ec+grid", step), size, self._share * metric.distortion(error))
+        return CandidatePoint(
+            EncodingChoice("svd-ec+grid", step), size, self._share * metric.distortion(error)
+        )
 
     @cached_property
     def _every(self) -> int:
@@ -136,29 +142,29 @@ class Candidates:
         return self.times * self.delta.shape[0] / len(self._few[0])
 
     @cached_property
-    def _few(self) -> tuple[torch.Tensor, Metric]:
+    def _few(self) -> tuple[torch.Tensor, ErrorMetric]:
         """The rows that a survey rounds, and their metric."""
         if self._every == 1:
             return self.delta, self.metric
         weights = self.metric.rows.diagonal
         rows = weights if len(weights) == 1 else weights[:: self._every]
         few = self.delta[:: self._every].contiguous()
-        return few, Metric(Side(rows), self.metric.columns)
+        return few, ErrorMetric(MetricFactor(rows), self.metric.columns)
 
-    def fixed(self) -> Iterator[Point]:
+    def fixed(self) -> Iterator[CandidatePoint]:
         """The points without a step: `zero` and `sign`."""
-        yield Point(Choice("zero"), RECORD_BYTES / 2, self.energy)
-        coded = self.code(Choice("sign"))
+        yield CandidatePoint(EncodingChoice("zero"), RECORD_BYTES / 2, self.energy)
+        coded = self.code(EncodingChoice("sign"))
         if coded is not None:
-            yield self.point(Choice("sign"), coded)
+            yield self.point(EncodingChoice("sign"), coded)
 
-    def point(self, choice: Choice, coded: CodedTensor) -> Point:
+    def point(self, choice: EncodingChoice, coded: CodedTensor) -> CandidatePoint:
         """Cost in bytes and distortion of a coded tensor."""
         error = self.delta - torch.from_numpy(coded.decoded_delta()).float()
         size = self.times * coded.estimate() + RECORD_BYTES
-        return Point(choice, size, self.times * self.metric.distortion(error))
+        return CandidatePoint(choice, size, self.times * self.metric.distortion(error))
 
-    def code(self, choice: Choice, *, final: bool = True) -> CodedTensor | None:
+    def code(self, choice: EncodingChoice, *, final: bool = True) -> CodedTensor | None:
         """The tensor, coded by a choice; None where all of it would round to zero.
 
         Rounding feeds its errors back where it is `final`.

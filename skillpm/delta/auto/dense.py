@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
-from skillpm.delta.auto.metric import Metric, Side
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs.grid import LEVELS, CodedGrid
 from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.sign import CodedSigns
@@ -16,7 +16,7 @@ _TOP = 1 << 20
 
 
 def code_grid(
-    delta: torch.Tensor, metric: Metric, step: float, *, feedback: bool
+    delta: torch.Tensor, metric: ErrorMetric, step: float, *, feedback: bool
 ) -> CodedGrid | None:
     """Round [m, n] so that every entry's error weighs the same; None where nothing is left.
 
@@ -31,7 +31,7 @@ class GridCoder:
     """Rounds a matrix [m, n] some rows at a time; no more than its integers are held."""
 
     def __init__(
-        self, shape: tuple[int, int], metric: Metric, step: float, *, feedback: bool = False
+        self, shape: tuple[int, int], metric: ErrorMetric, step: float, *, feedback: bool = False
     ) -> None:
         self._metric = metric
         self._feedback = feedback and metric.columns.factor.ndim > 1
@@ -81,11 +81,11 @@ class GridCoder:
         return CodedGrid(self._codes, np.array([self._unit, *levels]), *scales, SCALE_FINE)
 
 
-def _flat_unit(side: Side) -> float:
+def _flat_unit(side: MetricFactor) -> float:
     return float(side.diagonal[0]) ** -0.5 if side.is_flat else 1.0
 
 
-def _scales(side: Side, *, feedback: bool) -> Logs | None:
+def _scales(side: MetricFactor, *, feedback: bool) -> Logs | None:
     """1 / √weight of each coordinate; what is left of it once the others make its error good."""
     if side.is_flat:
         return None
@@ -117,7 +117,7 @@ def _centroids(sums: torch.Tensor) -> list[float]:
     return found
 
 
-def code_signs(delta: torch.Tensor, metric: Metric) -> CodedSigns | None:
+def code_signs(delta: torch.Tensor, metric: ErrorMetric) -> CodedSigns | None:
     """Signs, with the row scales that are nearest under the weights of the columns."""
     weights = metric.columns.diagonal
     means = (delta.abs() * weights).sum(1) / weights.sum()

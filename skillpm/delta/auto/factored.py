@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
-from skillpm.delta.auto.metric import Metric, Side, from_left, from_right
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor, from_left, from_right
 from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.svd_ec import CodedFactors
 
@@ -26,17 +26,17 @@ _LEAST = 0.5
 
 
 @dataclass(frozen=True)
-class Whitened:
+class WhitenedDelta:
     """A delta [m, n] under its metric, decomposed: R⁻½U [m, r], S [r], C⁻½V [n, r]."""
 
     delta: torch.Tensor
-    metric: Metric
+    metric: ErrorMetric
     left: torch.Tensor
     sigma: torch.Tensor
     right: torch.Tensor
 
     @classmethod
-    def of(cls, delta: torch.Tensor, metric: Metric) -> "Whitened":
+    def of(cls, delta: torch.Tensor, metric: ErrorMetric) -> "WhitenedDelta":
         """Decompose. Costs O(m·n·min(m, n))."""
         whitened = from_right(from_left(metric.rows.root, delta), metric.columns.root)
         left, sigma, right = decompose(whitened)
@@ -48,12 +48,12 @@ class Whitened:
             from_left(metric.columns.inverse_root, right),
         )
 
-    def above(self, least: float) -> "Whitened | None":
+    def above(self, least: float) -> "WhitenedDelta | None":
         """The part whose singular values are larger; None where there is none."""
         kept = self.sigma > least
         if not bool(kept.any()):
             return None
-        return Whitened(
+        return WhitenedDelta(
             self.delta, self.metric, self.left[:, kept], self.sigma[kept], self.right[:, kept]
         )
 
@@ -83,7 +83,7 @@ class _Rounded(NamedTuple):
     scales: Logs | None
 
 
-class Fitted(NamedTuple):
+class FittedFactors(NamedTuple):
     """Coded factors; what they stand for, as left [m, r] · rightᵀ [r, n]; and what they explain.
 
     `explained` is how much of the distortion of nothing at all they take away: the refit is by
@@ -96,13 +96,13 @@ class Fitted(NamedTuple):
     explained: float
 
 
-def code_factors(whitened: Whitened, step: float, *, feedback: bool) -> CodedFactors | None:
+def code_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedFactors | None:
     """Round the factors with one step; None where nothing is left."""
     found = fit_factors(whitened, step, feedback=feedback)
     return found and found.coded
 
 
-def fit_factors(whitened: Whitened, step: float, *, feedback: bool) -> Fitted | None:
+def fit_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> FittedFactors | None:
     """As `code_factors`, with what a survey asks of the result."""
     kept = whitened.sigma > step * _LEAST
     if not bool(kept.any()):
@@ -122,14 +122,16 @@ def fit_factors(whitened: Whitened, step: float, *, feedback: bool) -> Fitted | 
     coded = CodedFactors(
         codes[0] * signs[order], codes[1], logs[order], left.scales, right.scales, RANK_FINE
     )
-    return Fitted(coded, values[0] * coefficients.float(), values[1], explained)
+    return FittedFactors(coded, values[0] * coefficients.float(), values[1], explained)
 
 
 def _integers(codes: torch.Tensor) -> npt.NDArray[np.int32]:
     return codes.to(torch.int32).numpy()
 
 
-def _round(factor: torch.Tensor, steps: torch.Tensor, side: Side, *, feedback: bool) -> _Rounded:
+def _round(
+    factor: torch.Tensor, steps: torch.Tensor, side: MetricFactor, *, feedback: bool
+) -> _Rounded:
     """Round columns k of a factor [d, r], each on a grid of steps[k] in the metric's unit."""
     if side.factor.ndim == 1 and not side.is_flat:
         logs = to_logs(side.inverse_root.double().numpy(), SCALE_FINE)
@@ -148,7 +150,7 @@ def _round(factor: torch.Tensor, steps: torch.Tensor, side: Side, *, feedback: b
 
 
 def _refit(
-    whitened: Whitened, left: torch.Tensor, right: torch.Tensor
+    whitened: WhitenedDelta, left: torch.Tensor, right: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
     """The coefficients c of min D(Δ - Σ cₖ leftₖ rightₖᵀ), and D(Δ) less that minimum."""
     rows, columns = whitened.metric.rows.factor, whitened.metric.columns.factor

@@ -16,13 +16,13 @@ DAMPING = 0.003
 
 
 @dataclass(frozen=True)
-class Side:
+class MetricFactor:
     """One factor of the metric: a diagonal [d], or a symmetric matrix [d, d], damped."""
 
     factor: torch.Tensor
 
     @classmethod
-    def of(cls, factor: torch.Tensor) -> "Side":
+    def of(cls, factor: torch.Tensor) -> "MetricFactor":
         """A factor, damped by its mean diagonal."""
         diagonal = factor if factor.ndim == 1 else factor.diagonal()
         extra = DAMPING * diagonal.mean().clamp_min(torch.finfo(torch.float32).tiny)
@@ -83,17 +83,17 @@ def from_right(matrix: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Metric:
+class ErrorMetric:
     """The two factors for a tensor [m, n]."""
 
-    rows: Side
-    columns: Side
+    rows: MetricFactor
+    columns: MetricFactor
 
     @classmethod
-    def flat(cls, shape: tuple[int, int], weight: float) -> "Metric":
+    def flat(cls, shape: tuple[int, int], weight: float) -> "ErrorMetric":
         """Every entry counts `weight`."""
         rows = torch.full((shape[0],), weight)
-        return cls(Side(rows), Side(torch.ones(shape[1])))
+        return cls(MetricFactor(rows), MetricFactor(torch.ones(shape[1])))
 
     def distortion(self, error: torch.Tensor) -> float:
         """D(E)."""
@@ -109,6 +109,6 @@ class Weighting(Protocol):
         """As the manifest records it."""
         ...
 
-    def metric(self, tensor: str, shape: tuple[int, int]) -> Metric:
+    def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
         """The metric for a delta [m, n]; a vector is one row."""
         ...

@@ -10,10 +10,10 @@ from typing import TypeVar
 import torch
 
 from skillpm.delta.auto.allocate import Allocation, within_bytes, within_distortion
-from skillpm.delta.auto.candidates import Candidates, Point
+from skillpm.delta.auto.candidates import CandidatePoint, Candidates
 from skillpm.delta.auto.scheme import (
     PER_OCTAVE,
-    Workshop,
+    CandidateCache,
     encodable,
     exact_point,
     predicted_bytes,
@@ -22,7 +22,7 @@ from skillpm.delta.auto.scheme import (
     survey,
 )
 from skillpm.delta.auto.striped import delta_of
-from skillpm.delta.encode.encode import Advance, Work
+from skillpm.delta.encode.encode import Advance, EncodingJob
 from skillpm.delta.tensors.pairing import Pair
 from skillpm.delta.tensors.streams import pair_chunks
 
@@ -32,13 +32,13 @@ _EDGE = 0.2
 _WINDOWS = 6
 _EXACT = 1 << 20
 """Stands for the rung of no error at all."""
-Saved = Callable[[str, int], list[Point] | None]
-Save = Callable[[str, int, list[Point]], None]
+Saved = Callable[[str, int], list[CandidatePoint] | None]
+Save = Callable[[str, int, list[CandidatePoint]], None]
 T = TypeVar("T")
 
 
 @dataclass
-class Survey:
+class CandidateSurvey:
     """The points of every tensor that can be rounded, as far as rungs were surveyed.
 
     `saved` and `save` keep the points of a tensor at a rung, so that a killed command need not
@@ -46,14 +46,14 @@ class Survey:
     passes is not known before.
     """
 
-    work: Work
+    work: EncodingJob
     pairs: list[Pair]
-    workshop: Workshop
+    workshop: CandidateCache
     saved: Saved
     save: Save
     progress: Callable[[int], Advance] = lambda _total: lambda _bytes: None
     rungs: set[int] = field(default_factory=set)
-    points: dict[str, list[Point]] = field(default_factory=dict)
+    points: dict[str, list[CandidatePoint]] = field(default_factory=dict)
     energy: float = 0.0
     dense: float = 0.0
 
@@ -116,7 +116,7 @@ class Survey:
 
     def _points(
         self, pair: Pair, candidates: Candidates, rungs: list[int]
-    ) -> tuple[str, list[Point]]:
+    ) -> tuple[str, list[CandidatePoint]]:
         found = [] if pair.tensor in self.points else list(candidates.fixed())
         if found:
             found += self._kept(pair, _EXACT, partial(self._exact, pair))
@@ -124,11 +124,13 @@ class Survey:
             found.extend(self._kept(pair, rung, partial(survey, candidates, rung)))
         return pair.tensor, found
 
-    def _exact(self, pair: Pair) -> list[Point]:
+    def _exact(self, pair: Pair) -> list[CandidatePoint]:
         chunks = pair_chunks(self.work.base, self.work.tuned, pair)
         return [exact_point(pair, chunks)]
 
-    def _kept(self, pair: Pair, rung: int, find: Callable[[], list[Point]]) -> list[Point]:
+    def _kept(
+        self, pair: Pair, rung: int, find: Callable[[], list[CandidatePoint]]
+    ) -> list[CandidatePoint]:
         """The points of a tensor at a rung: those of an earlier survey, or found now and kept."""
         points = self.saved(pair.tensor, rung)
         if points is None:

@@ -11,7 +11,13 @@ import numpy as np
 import torch
 
 from skillpm.delta.auto.allocate import Allocation
-from skillpm.delta.auto.candidates import RECORD_BYTES, Candidates, Choice, Point, write
+from skillpm.delta.auto.candidates import (
+    RECORD_BYTES,
+    CandidatePoint,
+    Candidates,
+    EncodingChoice,
+    write,
+)
 from skillpm.delta.auto.metric import Weighting
 from skillpm.delta.auto.striped import code_large, delta_of, is_large, sampled
 from skillpm.delta.codecs.grid import rows_of
@@ -41,7 +47,7 @@ def encodable(pair: Pair) -> bool:
 
 
 @dataclass
-class Workshop:
+class CandidateCache:
     """Makes candidates of tensors, and holds the last ones while they fit in memory."""
 
     weighting: Weighting
@@ -74,14 +80,14 @@ class Workshop:
         return (sampled if is_large(spec) else Candidates)(spec, rows, metric)
 
 
-def exact_point(pair: Pair, chunks: Iterable[Chunk]) -> Point:
+def exact_point(pair: Pair, chunks: Iterable[Chunk]) -> CandidatePoint:
     """What a tensor costs without any error. Encodes it to a scratch file."""
     with TemporaryFile() as spool:
         Lossless().encode(pair, chunks, PayloadWriter(spool))
-        return Point(Choice("lossless"), spool.tell() + RECORD_BYTES, 0.0)
+        return CandidatePoint(EncodingChoice("lossless"), spool.tell() + RECORD_BYTES, 0.0)
 
 
-def survey(candidates: Candidates, rung: int) -> list[Point]:
+def survey(candidates: Candidates, rung: int) -> list[CandidatePoint]:
     """The points of one tensor at the step 2^(rung / PER_OCTAVE), where that makes sense."""
     step, top = 2.0 ** (rung / PER_OCTAVE), candidates.top()
     return list(candidates.points(step)) if _FINEST * top <= step <= top else []
@@ -120,7 +126,7 @@ def rung_for(sizes: Callable[[float], float], budget: float) -> int:
 class Auto:
     """Encodes each tensor as it was chosen; `scale` refines all steps together."""
 
-    workshop: Workshop
+    workshop: CandidateCache
     allocation: Allocation
     wish: Mapping[str, Any]
     scale: float = 1.0
@@ -150,7 +156,7 @@ class Auto:
         """All steps multiplied."""
         return replace(self, scale=self.scale * by)
 
-    def choice(self, tensor: str) -> Choice | None:
+    def choice(self, tensor: str) -> EncodingChoice | None:
         """What a tensor becomes; None where it is carried exactly."""
         found = self.allocation.choices.get(tensor)
         return found and replace(found, step=found.step * self.scale)

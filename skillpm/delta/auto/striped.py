@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from skillpm.delta.auto.candidates import Candidates, Choice
+from skillpm.delta.auto.candidates import Candidates, EncodingChoice
 from skillpm.delta.auto.dense import GridCoder
-from skillpm.delta.auto.metric import Metric, Side
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.codecs.grid import CodedGrid, rows_of
 from skillpm.delta.tensors.rounding import Floats, to_float64
 from skillpm.delta.tensors.streams import Chunk
@@ -60,21 +60,21 @@ def delta_of(spec: TensorSpec, chunks: Iterable[Chunk]) -> Floats | None:
     return np.concatenate(parts) if parts else None
 
 
-def sampled(spec: TensorSpec, delta: Floats, metric: Metric) -> Candidates:
+def sampled(spec: TensorSpec, delta: Floats, metric: ErrorMetric) -> Candidates:
     """The candidates of a large tensor, from some of its rows [k, n]."""
     every = every_for(spec)
     weights = metric.rows.diagonal
     rows = weights if len(weights) == 1 else weights[::every]
     part = TensorSpec(spec.name, spec.dtype, (delta.shape[0], delta.shape[1]))
-    return Candidates(part, delta, Metric(Side(rows), metric.columns), times=every)
+    return Candidates(part, delta, ErrorMetric(MetricFactor(rows), metric.columns), times=every)
 
 
 def code_large(
-    spec: TensorSpec, chunks: Iterable[Chunk], metric: Metric, choice: Choice
+    spec: TensorSpec, chunks: Iterable[Chunk], metric: ErrorMetric, choice: EncodingChoice
 ) -> CodedGrid | None:
     """A large tensor on a grid; None where nothing of it would be left. Holds its integers."""
     coder = GridCoder(
-        rows_of(spec), Metric(Side(metric.rows.diagonal), metric.columns), choice.step
+        rows_of(spec), ErrorMetric(MetricFactor(metric.rows.diagonal), metric.columns), choice.step
     )
     for first, rows in delta_rows(spec, chunks):
         coder.add(first, torch.from_numpy(rows).float())

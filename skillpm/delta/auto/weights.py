@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from skillpm.delta.auto.metric import Metric, Side
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.tensors.module_kinds import kind_of
 
 VECTOR_WEIGHT = 16.0
@@ -25,10 +25,10 @@ class Unweighted:
         """Nothing to say."""
         return {}
 
-    def metric(self, tensor: str, shape: tuple[int, int]) -> Metric:
+    def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
         """The identity."""
         vector = shape[0] == 1 or kind_of(tensor) == "norm"
-        return Metric.flat(shape, VECTOR_WEIGHT if vector else 1.0)
+        return ErrorMetric.flat(shape, VECTOR_WEIGHT if vector else 1.0)
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Calibrated:
         """What it was measured on."""
         return dict(self.facts)
 
-    def metric(self, tensor: str, shape: tuple[int, int]) -> Metric:
+    def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
         """The factors, damped; next to nothing where the calibration never met the tensor."""
         found = self.load(tensor)
         if found is None or not float(
             found.columns.diagonal().sum() if found.columns.ndim > 1 else found.columns.sum()
         ):
-            return Metric.flat(shape, torch.finfo(torch.float32).tiny * 2**20)
+            return ErrorMetric.flat(shape, torch.finfo(torch.float32).tiny * 2**20)
         rows = torch.ones(1) if found.rows is None else found.rows
-        return Metric(Side.of(rows), Side.of(found.columns))
+        return ErrorMetric(MetricFactor.of(rows), MetricFactor.of(found.columns))

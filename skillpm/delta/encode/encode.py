@@ -29,7 +29,7 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Work:
+class EncodingJob:
     """What a cut reads, and how many tensors it works on at once."""
 
     base: Source
@@ -39,7 +39,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Block:
+class EncodedBlock:
     """The encoded tensors of one block, whose layer can now be written."""
 
     name: str
@@ -48,8 +48,8 @@ class Block:
 
 
 def encode_blocks(
-    work: Work, pairs: list[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
-) -> Iterator[Block]:
+    work: EncodingJob, pairs: list[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
+) -> Iterator[EncodedBlock]:
     """Encode all pairs that have a tuned tensor, block by block in a stable order.
 
     Tensors of one block and of the next run at once; a block's spool is closed when the caller
@@ -66,14 +66,14 @@ def encode_blocks(
         try:
             for name, spooled, writer, futures in submitted:
                 codecs = {tensor: future.result() for tensor, future in futures.items()}
-                yield Block(name, codecs, writer)
+                yield EncodedBlock(name, codecs, writer)
                 spooled.close()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _encode(work: Work, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
+def _encode(work: EncodingJob, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
     record = scheme.encode(pair, pair_chunks(work.base, work.tuned, pair), writer)
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     work.advance(pair.tuned.nbytes)
@@ -81,7 +81,7 @@ def _encode(work: Work, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> st
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredTensor:
     """One tensor, decoded from what was written: its leaf, ‖Δ-Δ̂‖², ‖Δ‖², and Δ̂'s sketch."""
 
     leaf: Digest
@@ -90,13 +90,13 @@ class Measured:
     sketch: np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-def unmeasured(tensor: str) -> Measured:
+def unmeasured(tensor: str) -> MeasuredTensor:
     """A stand-in before anything is decoded: as long in a manifest as what will be measured."""
     leaf = Digest.of(f"unmeasured {tensor}".encode())
-    return Measured(leaf, 0.123456789012345678, 1.0, np.zeros(BUCKETS))
+    return MeasuredTensor(leaf, 0.123456789012345678, 1.0, np.zeros(BUCKETS))
 
 
-def measure_pack(work: Work, pairs: list[Pair], pack: OpenPack) -> dict[str, Measured]:
+def measure_pack(work: EncodingJob, pairs: list[Pair], pack: OpenPack) -> dict[str, MeasuredTensor]:
     """Decode every tensor of the pack against its base and compare with the tuned model."""
     kept = [pair for pair in pairs if pair.tuned]
     with ThreadPoolExecutor(work.workers) as pool:
@@ -108,7 +108,7 @@ def measure_pack(work: Work, pairs: list[Pair], pack: OpenPack) -> dict[str, Mea
             raise
 
 
-def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
+def _measure(work: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     dtype = pair.tuned.dtype
     hasher = LeafHasher(dtype, pair.tuned.shape)
@@ -130,7 +130,7 @@ def _measure(work: Work, pair: Pair, pack: OpenPack) -> Measured:
             error += _square(target - result)
     work.advance(pair.tuned.nbytes)
     sketch = sketcher.buckets if sketcher else np.zeros(BUCKETS)
-    return Measured(hasher.digest(), error, norm, sketch)
+    return MeasuredTensor(hasher.digest(), error, norm, sketch)
 
 
 def cast_leaf(tuned: Source, pair: Pair) -> Digest:

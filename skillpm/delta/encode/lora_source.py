@@ -27,7 +27,7 @@ from skillpm.spec.dtypes import TensorSpec, is_float
 
 
 @dataclass(frozen=True)
-class Stored:
+class SourceTensor:
     """A tensor of some source, by the name that it has there."""
 
     source: Source
@@ -42,7 +42,7 @@ class Stored:
         """All its bytes."""
         return b"".join(self.source.chunks(self.name))
 
-    def is_like(self, other: "Stored") -> bool:
+    def is_like(self, other: "SourceTensor") -> bool:
         """Whether this is the other tensor, or rounds to it. Reads both, as far as they agree."""
         here, there = self.spec, other.spec
         if here.shape != there.shape:
@@ -52,7 +52,7 @@ class Stored:
             return False
         return self._agrees(other, cast=cast)
 
-    def starts_like(self, other: "Stored") -> bool:
+    def starts_like(self, other: "SourceTensor") -> bool:
         """Whether the rows that both have are the other's, or round to them. Reads these rows."""
         here, there = self.spec, other.spec
         cast = here.dtype != there.dtype
@@ -62,7 +62,7 @@ class Stored:
             return False
         return self._agrees(other, cast=cast)
 
-    def _agrees(self, other: "Stored", *, cast: bool) -> bool:
+    def _agrees(self, other: "SourceTensor", *, cast: bool) -> bool:
         """Whether the words agree, as far as both go."""
         here, there = self.spec, other.spec
         for mine, theirs in zip(
@@ -79,15 +79,15 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingUpdate:
     """A low-rank update that has not been read yet; `axis` is that of DoRA's magnitudes."""
 
-    a: Stored
-    b: Stored
+    a: SourceTensor
+    b: SourceTensor
     scale: float
     transposed: bool
     axis: int | None = None
-    magnitude: Stored | None = None
+    magnitude: SourceTensor | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -112,8 +112,8 @@ class Adapted:
     """
 
     base: Source
-    dense: Mapping[str, Stored]
-    updates: Mapping[str, Pending]
+    dense: Mapping[str, SourceTensor]
+    updates: Mapping[str, PendingUpdate]
     _factors: dict[str, Floats] = field(init=False, default_factory=dict)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock)
 
@@ -134,9 +134,9 @@ class Adapted:
         placed = {name: replace(stored.spec, name=name) for name, stored in self.dense.items()}
         return {**self.base.specs, **placed}
 
-    def origin(self, name: str) -> Stored:
+    def origin(self, name: str) -> SourceTensor:
         """What a tensor is before its update."""
-        return self.dense.get(name) or Stored(self.base, name)
+        return self.dense.get(name) or SourceTensor(self.base, name)
 
     @property
     def touched(self) -> list[str]:
@@ -158,7 +158,7 @@ class Adapted:
                 self._factors[name] = self._measure(name, pending.magnitude, update)
             return replace(update, magnitudes=self._factors[name])
 
-    def _measure(self, name: str, magnitude: Stored, update: Update) -> Floats:
+    def _measure(self, name: str, magnitude: SourceTensor, update: Update) -> Floats:
         """DoRA's d = m / ‖W + scale · B·A‖, by the norms of rows (axis 0) or columns (axis 1)."""
         spec = self.specs[name]
         applied = AppliedUpdate.fitting(spec, update)

@@ -6,8 +6,8 @@ from pathlib import Path
 from skillpm.errors import UsageError
 from skillpm.flows.audit.registries import read_advisories
 from skillpm.flows.session.bindings import registry_for
-from skillpm.flows.session.cleanup import tidy
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import clean_up
+from skillpm.flows.session.session import Session
 from skillpm.spec.advisory import Advisory
 from skillpm.spec.location import RegistryLocation
 
@@ -21,12 +21,12 @@ class Advised:
     changed: bool
 
 
-def add(setting: Setting, paths: list[Path]) -> list[Advised]:
+def add(setting: Session, paths: list[Path]) -> list[Advised]:
     """Publish the advisories in files, each in the registry that its skills are bound to.
 
     All are read, and their registries found, before the first is published.
     """
-    tidy(setting)
+    clean_up(setting)
     found = [(advisory, _registry_of(setting, advisory)) for advisory in read_advisories(paths)]
     return [
         Advised(one, url, setting.connect(url, False).advise(one, now=setting.now))
@@ -34,7 +34,7 @@ def add(setting: Setting, paths: list[Path]) -> list[Advised]:
     ]
 
 
-def _registry_of(setting: Setting, advisory: Advisory) -> RegistryLocation:
+def _registry_of(setting: Session, advisory: Advisory) -> RegistryLocation:
     urls = {registry_for(setting, entry.name) for entry in advisory.skills()}
     if len(urls) > 1:
         raise UsageError(
@@ -44,13 +44,13 @@ def _registry_of(setting: Setting, advisory: Advisory) -> RegistryLocation:
     return next(iter(urls), registry_for(setting, None))
 
 
-def listed(setting: Setting) -> list[Advisory]:
+def listed(setting: Session) -> list[Advisory]:
     """Every advisory of the default registry."""
     return list(setting.connect(registry_for(setting, None), False).advisories())
 
 
-def withdraw(setting: Setting, identifier: str) -> Advisory:
+def withdraw(setting: Session, identifier: str) -> Advisory:
     """Withdraw an advisory of the default registry: it stays listed, and affects nothing."""
-    tidy(setting)
+    clean_up(setting)
     index = setting.connect(registry_for(setting, None), False)
     return index.withdraw(identifier, now=setting.now)

@@ -10,15 +10,15 @@ from skillpm.audit.licences import Policy
 from skillpm.checkpoint.folder import is_graft
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
-from skillpm.flows.audit.graft import Based, Grafted, graft_findings
+from skillpm.flows.audit.graft import AuditedBase, AuditedGraft, graft_findings
 from skillpm.flows.audit.packs import Audit, look_at, stray_damage
 from skillpm.flows.audit.registries import listed_findings, read_advisories
 from skillpm.flows.audit.router import router_findings
 from skillpm.flows.audit.verify_missing import verification_findings
 from skillpm.flows.graft.graft import DEFAULT_TARGET
-from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.session.base_model import check_base, open_base
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.advisory import Level
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import Lockfile
@@ -39,7 +39,7 @@ class Report:
     inventory: Inventory
 
 
-def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Path] = ()) -> Report:
+def audit(setting: Session, grafts: Iterable[Path] = (), advisories: Iterable[Path] = ()) -> Report:
     """Check blobs, base, grafts, yanks, advisories, licences, and what packs say of themselves.
 
     Without `grafts`, the project's own, where it is there. Reads every byte again: no cache is
@@ -67,7 +67,7 @@ def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Pa
     findings += listed_findings(setting, file, installed, known)
     for place in places:
         findings += graft_findings(
-            setting, Grafted(place, installed, _root_of(lock, installed)), based
+            setting, AuditedGraft(place, installed, _root_of(lock, installed)), based
         )
     checked = 3 + len(installed.skills) + len(places)
     return Report(
@@ -78,7 +78,7 @@ def audit(setting: Setting, grafts: Iterable[Path] = (), advisories: Iterable[Pa
     )
 
 
-def _places(setting: Setting, grafts: Iterable[Path]) -> list[Path]:
+def _places(setting: Session, grafts: Iterable[Path]) -> list[Path]:
     named = [path.expanduser() for path in grafts]
     for path in named:
         if not is_graft(path):
@@ -98,7 +98,7 @@ def _lock(
 
 
 def _drift(file: ProjectFile, lock: Lockfile | None, installed: Lockfile) -> Iterator[Finding]:
-    reason = misfit(file, lock)
+    reason = stale_reason(file, lock)
     if reason is not None:
         yield Finding("medium", "lock-drift", None, f"skillpm.lock does not fit: {reason}")
     if lock is not None and not lock.same_set(installed):
@@ -111,7 +111,7 @@ def _root_of(lock: Lockfile | None, installed: Lockfile) -> Digest | None:
     return lock.graft.root if lock is not None and lock.same_set(installed) else None
 
 
-def _base(setting: Setting, project: Project) -> tuple[Based | None, list[Finding]]:
+def _base(setting: Session, project: Project) -> tuple[AuditedBase | None, list[Finding]]:
     try:
         base = open_base(setting, project)
         found = setting.identify(base, "hashing base", cached=False)
@@ -121,11 +121,11 @@ def _base(setting: Setting, project: Project) -> tuple[Based | None, list[Findin
     except SkillpmError as problem:
         return None, [Finding("medium", "base-missing", None, problem.message)]
     base.expected = found.leaves
-    return Based(base, found), []
+    return AuditedBase(base, found), []
 
 
 def _inventory(
-    setting: Setting,
+    setting: Session,
     installed: Lockfile,
     root: Digest | None,
     packs: dict[SkillName, StoredPack],

@@ -14,7 +14,7 @@ from typing import Any
 from skillpm.audit.findings import Finding
 from skillpm.checkpoint.folder import STAMP, foreign_entries
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.errors import SkillpmError
 from skillpm.files.errors import DeniedError
 from skillpm.files.folder import Folder
@@ -23,7 +23,7 @@ from skillpm.flows.graft.assemble import header_of
 from skillpm.flows.graft.graft import stamp_of
 from skillpm.flows.graft.graft_record import read_stamp, wrong_files
 from skillpm.flows.packs.composition import opened
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedGraft, Lockfile
 from skillpm.spec.merging import Merging
@@ -35,7 +35,7 @@ CAP = 100
 
 
 @dataclass(frozen=True)
-class Based:
+class AuditedBase:
     """The project's base, hashed in this audit."""
 
     model: Checkpoint
@@ -43,7 +43,7 @@ class Based:
 
 
 @dataclass(frozen=True)
-class Grafted:
+class AuditedGraft:
     """A graft's folder, what is installed, and the root that the lock has for that."""
 
     folder: Path
@@ -60,7 +60,9 @@ class Read:
     identity: Identity
 
 
-def graft_findings(setting: Setting, graft: Grafted, based: Based | None) -> Iterator[Finding]:
+def graft_findings(
+    setting: Session, graft: AuditedGraft, based: AuditedBase | None
+) -> Iterator[Finding]:
     """All that is wrong with a graft."""
     try:
         stamp = read_stamp(graft.folder)
@@ -108,7 +110,7 @@ def _capped(findings: Iterator[Finding]) -> Iterator[Finding]:
         yield Finding(more[0].level, more[0].code, None, f"… and {len(more)} more of this kind")
 
 
-def _is_current(graft: Grafted, stamp: Mapping[str, Any]) -> bool:
+def _is_current(graft: AuditedGraft, stamp: Mapping[str, Any]) -> bool:
     wanted = stamp_of(graft.installed, graft.installed.base.root)
     found = {**stamp, "graft": _manner(stamp)}
     return all(found.get(key) == wanted[key] for key in ("base_root", "skills", "graft"))
@@ -148,7 +150,7 @@ def _strays(folder: Path, read: Read) -> Iterator[Finding]:
 
 
 def _composition(
-    setting: Setting, stamp: Mapping[str, Any], based: Based | None
+    setting: Session, stamp: Mapping[str, Any], based: AuditedBase | None
 ) -> Composition | None:
     """Base + the set that the stamp names; None where not all of it is at hand and whole."""
     if based is None or stamp.get("base_root") != str(based.identity.root):
@@ -157,14 +159,14 @@ def _composition(
         listed = [(Digest(one["digest"]), float(one["weight"])) for one in stamp["skills"]]
         packs = [load_pack(setting.store, digest) for digest, _ in listed]
         weights = [weight for _, weight in listed]
-        applied = [Applied(p, w) for p, w in zip(opened(packs), weights, strict=True)]
+        applied = [WeightedPack(p, w) for p, w in zip(opened(packs), weights, strict=True)]
         manner = _manner(stamp)
         return Composition(based.model, applied, Merging(manner["method"], manner["settings"]))
     except (SkillpmError, KeyError, TypeError, ValueError, AttributeError):
         return None  # a pack that is missing or damaged is a finding of its own
 
 
-def _tensors(read: Read, composition: Composition, based: Based) -> Iterator[Finding]:
+def _tensors(read: Read, composition: Composition, based: AuditedBase) -> Iterator[Finding]:
     """The tensors that are not what the base or the one pack that decides them has."""
     found = read.identity.leaves
     for name in sorted(composition.specs.keys() | found.keys()):
@@ -206,7 +208,7 @@ def _sums(read: Read, composition: Composition) -> Iterator[Finding]:
                 yield _not_it(where, leaf, read.identity.leaves[name], None, name)
 
 
-def _headers(read: Read, composition: Composition, based: Based) -> Iterator[Finding]:
+def _headers(read: Read, composition: Composition, based: AuditedBase) -> Iterator[Finding]:
     """The bytes before the tensors: no leaf covers metadata, padding and order."""
     for name, shard in read.model.shards.items():
         source = based.model.shards.get(name)

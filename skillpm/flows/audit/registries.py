@@ -7,7 +7,7 @@ from skillpm.audit.findings import Finding
 from skillpm.checkpoint.model import read_small
 from skillpm.errors import NotFoundError, RegistryError
 from skillpm.flows.packs.registries import Registries
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.advisory import Advisory, parse_advisories
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.project import ProjectFile
@@ -30,7 +30,7 @@ def read_advisories(paths: Iterable[Path]) -> list[Advisory]:
 
 
 def listed_findings(
-    setting: Setting, file: ProjectFile, lock: Lockfile, known: Sequence[Advisory]
+    setting: Session, file: ProjectFile, lock: Lockfile, known: Sequence[Advisory]
 ) -> Iterator[Finding]:
     """Yanks and advisories. A registry speaks only of the namespaces that are bound to it."""
     registries, by_registry = Registries(setting, file), dict[str, list[LockedSkill]]()

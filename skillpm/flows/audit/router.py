@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterator
 from skillpm.audit.findings import Finding
 from skillpm.errors import SkillpmError
 from skillpm.flows.packs.nearness import survey_signatures
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearness import near_warning
 
 
 def router_findings(
-    setting: Setting, installed: Lockfile, readable: Collection[SkillName]
+    setting: Session, installed: Lockfile, readable: Collection[SkillName]
 ) -> Iterator[Finding]:
     """Findings on the signatures of the packs that can be read; the others are found elsewhere.
 

@@ -4,20 +4,20 @@ from collections.abc import Iterator, Mapping
 
 from skillpm.audit.findings import Finding
 from skillpm.errors import IntegrityError, SkillpmError
-from skillpm.flows.audit.graft import Based
+from skillpm.flows.audit.graft import AuditedBase
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.protocol import side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.packs.unverified import unverified_packs
 from skillpm.flows.packs.verify_on_base import HashedBase, verify_on_base
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import StoredPack
 
 
 def _parts(
-    lock: Lockfile, packs: Mapping[SkillName, StoredPack], based: Based | None
+    lock: Lockfile, packs: Mapping[SkillName, StoredPack], based: AuditedBase | None
 ) -> Iterator[Finding]:
     """Packs whose base had other parts beside its tensors than the project's: no root says so."""
     if based is None or len(packs) < len(lock.skills):
@@ -32,7 +32,10 @@ def _parts(
 
 
 def verification_findings(
-    setting: Setting, lock: Lockfile, packs: Mapping[SkillName, StoredPack], based: Based | None
+    setting: Session,
+    lock: Lockfile,
+    packs: Mapping[SkillName, StoredPack],
+    based: AuditedBase | None,
 ) -> Iterator[Finding]:
     """Manifests that do not hold and packs that cannot be grafted; without a base, what is open.
 

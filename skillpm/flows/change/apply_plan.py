@@ -7,7 +7,7 @@ from skillpm.archive.reader import PackFile, open_pack
 from skillpm.environment.project import Project, basis_of
 from skillpm.errors import DigestMismatchError, StateError
 from skillpm.flows.change.plan import (
-    Changed,
+    ChangeResult,
     Guard,
     Plan,
     apply_plan,
@@ -18,12 +18,12 @@ from skillpm.flows.change.plan import (
     publish_files,
 )
 from skillpm.flows.change.verify_plan import verify_plan
-from skillpm.flows.locking.verify_lock import Claim, checked_lock
+from skillpm.flows.locking.verify_lock import UntrustedLock, checked_lock
 from skillpm.flows.packs.protocol import AnyPack, check_is
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import SavedPlan, parse_plan
@@ -33,8 +33,8 @@ _VERBS = ("install", "uninstall", "upgrade", "rollback")
 
 
 def apply_saved(
-    setting: Setting, data: bytes, what: str, *, dry_run: bool = False, guard: Guard | None = None
-) -> Changed:
+    setting: Session, data: bytes, what: str, *, dry_run: bool = False, guard: Guard | None = None
+) -> ChangeResult:
     """Make the environment what the plan says.
 
     Raises `StateError` where generation, lock, project file or base changed since it was made. The
@@ -48,7 +48,7 @@ def apply_saved(
         return preview(
             project, registries, lambda: _plan(setting, project, registries, saved, guard)
         )
-    with changing(setting, project, saved.action) as cut_off:
+    with project_transaction(setting, project, saved.action) as cut_off:
         after = saved.basis.generation + 1
         if cut_off and (cut_off.action, cut_off.number) == (saved.action, after):
             return completed(project, cut_off)
@@ -70,7 +70,7 @@ def _check_fresh(project: Project, saved: SavedPlan) -> None:
         )
 
 
-def _registries(setting: Setting, project: Project, saved: SavedPlan) -> Registries:
+def _registries(setting: Session, project: Project, saved: SavedPlan) -> Registries:
     packs: list[PackFile] = []
     for file in saved.files:
         pack = open_pack(Path(file.path))
@@ -85,7 +85,7 @@ def _registries(setting: Setting, project: Project, saved: SavedPlan) -> Registr
 
 
 def _plan(
-    setting: Setting,
+    setting: Session,
     project: Project,
     registries: Registries,
     saved: SavedPlan,
@@ -100,12 +100,12 @@ def _plan(
     if saved.frozen and (before is None or not before.same_set(saved.lock)):
         raise StateError("the plan is frozen, but its set is not the one in skillpm.lock")
     packs = _packs(setting, registries, saved.lock)
-    lock = checked_lock(setting, project, Claim("the plan", file, saved.lock, packs))
+    lock = checked_lock(setting, project, UntrustedLock("the plan", file, saved.lock, packs))
     plan = Plan(saved.action, lock, packs, wishes, frozen=saved.frozen, fixed=True)
     return guarded(setting, project, registries, plan, guard)
 
 
-def _packs(setting: Setting, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:
+def _packs(setting: Session, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:
     """The documents of the set: from the plan's pack files, else the store or a registry."""
     files = {pack.digest: pack for pack in registries.files}
     here = {s: files[one.digest] for s, one in lock.skills.items() if one.digest in files}

@@ -11,12 +11,12 @@ from skillpm.environment.project import Project
 from skillpm.errors import StateError, UsageError
 from skillpm.files.output import check_output, staged_path
 from skillpm.flows.change.plan import asking
-from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.packs.protocol import check_is
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
-from skillpm.flows.session.cleanup import changing, tidy
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import clean_up, project_transaction
+from skillpm.flows.session.session import Session
 from skillpm.spec.bundle import BundledBase, BundleDocuments
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
@@ -36,14 +36,14 @@ class Bundled:
     skills: tuple[LockedSkill, ...]
 
 
-def write_environment(setting: Setting, path: Path, generation: int | None = None) -> Bundled:
+def write_environment(setting: Session, path: Path, generation: int | None = None) -> Bundled:
     """Write the lock's environment, or that of a generation, to `path`.
 
     The same environment gives the same bytes; where the base lies is left out. What the store lacks
     is fetched. Raises `StateError` where the lock does not fit the project file, or where `path` is
     a file of another kind.
     """
-    tidy(setting)
+    clean_up(setting)
     project = Project(setting.project)
     text, lock = _settled(setting, project, generation)
     _check_target(path)
@@ -65,7 +65,7 @@ def write_environment(setting: Setting, path: Path, generation: int | None = Non
     return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
 
 
-def _settled(setting: Setting, project: Project, generation: int | None) -> tuple[str, Lockfile]:
+def _settled(setting: Session, project: Project, generation: int | None) -> tuple[str, Lockfile]:
     """As `_chosen`; where that does not fit, once more with the project to itself.
 
     An install may be between the two files just now, or was cut off there.
@@ -75,7 +75,7 @@ def _settled(setting: Setting, project: Project, generation: int | None) -> tupl
     except StateError:
         if not project.is_writable:
             raise
-    with changing(setting, project, "bundle"):
+    with project_transaction(setting, project, "bundle"):
         return _chosen(project, generation)
 
 
@@ -87,7 +87,7 @@ def _chosen(project: Project, generation: int | None) -> tuple[str, Lockfile]:
         chosen = project.generation(generation)
         return asking(text, chosen.wishes, chosen.lockfile), chosen.lockfile
     lock = project.read_lock()
-    reason = misfit(file, lock)
+    reason = stale_reason(file, lock)
     if lock is None or reason is not None:
         raise StateError(
             f"there is no environment to bundle: {reason}",
@@ -112,7 +112,7 @@ def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
     return BundledBase.model_validate({**(known[0].plain() if known else {}), **named})
 
 
-def _files(setting: Setting, packs: list[StoredPack]) -> dict[Digest, Path]:
+def _files(setting: Session, packs: list[StoredPack]) -> dict[Digest, Path]:
     """Where every blob of the packs lies; the writer hashes each as it goes into the file."""
     blobs = {digest for pack in packs for digest in pack.image.blobs}
     return {digest: setting.store.path_of(digest) for digest in blobs}

@@ -11,8 +11,8 @@ from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
 from skillpm.files.output import check_output_folder
 from skillpm.flows.session.base_model import check_base
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.project import parse_project
 
@@ -26,7 +26,7 @@ class Initialised:
     root: Digest
 
 
-def init_project(setting: Setting, base: Path, like: str | None = None) -> Initialised:
+def init_project(setting: Session, base: Path, like: str | None = None) -> Initialised:
     """Write project file, lock and generation 0; in a clone, generation 0 alone.
 
     `like` is the text of a project file of this base that the new one begins as. Refuses where
@@ -40,7 +40,7 @@ def init_project(setting: Setting, base: Path, like: str | None = None) -> Initi
     model = open_model(base)
     root = setting.identify(model, "hashing base", cached=False).root
     shown = _relative(base, project.folder)
-    with changing(setting, project, "init") as completed:
+    with project_transaction(setting, project, "init") as completed:
         made_meanwhile = project.has_file and project.has_environment and completed is None
         if made_meanwhile and not whole and like is None:
             raise _exists(project)
@@ -57,7 +57,7 @@ def _exists(project: Project) -> StateError:
     )
 
 
-def _commit_first(setting: Setting, project: Project, text: str, root: Digest) -> None:
+def _commit_first(setting: Session, project: Project, text: str, root: Digest) -> None:
     created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if project.has_file:  # a clone: what it asks for is kept
         file = project.read_file()

@@ -7,7 +7,7 @@ from skillpm.environment.edit import set_skills
 from skillpm.environment.project import Project
 from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.change.plan import (
-    Changed,
+    ChangeResult,
     Plan,
     apply_plan,
     guarded,
@@ -17,23 +17,23 @@ from skillpm.flows.change.plan import (
 from skillpm.flows.change.request import InstallRequest, ask_for, asked_wishes, settled_wishes
 from skillpm.flows.change.verify_plan import verify_plan
 from skillpm.flows.locking.held_back import held_notes
-from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.locking.solve import check_together, solve_project
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session
 from skillpm.spec.project import parse_project
 
 
-def install(setting: Setting, request: InstallRequest) -> Changed:
+def install(setting: Session, request: InstallRequest) -> ChangeResult:
     """Make the environment what is asked for, or leave it as it is."""
     project = Project(setting.project).require()
     if request.dry_run:
         registries = Registries(setting, project.read_file(), request.files)
         make = partial(_plan, setting, project, registries, request)
         return preview(project, registries, make)
-    with changing(setting, project, request.action):
+    with project_transaction(setting, project, request.action):
         registries = Registries(setting, project.read_file(), request.files)
         plan = _plan(setting, project, registries, request)
         plan = verify_plan(setting, project, registries, plan)
@@ -42,7 +42,7 @@ def install(setting: Setting, request: InstallRequest) -> Changed:
 
 
 def _plan(
-    setting: Setting, project: Project, registries: Registries, request: InstallRequest
+    setting: Session, project: Project, registries: Registries, request: InstallRequest
 ) -> Plan:
     """The plan, which the guard has passed where one is asked for: before a file is published."""
     plan = _resolved(setting, project, registries, request)
@@ -50,12 +50,12 @@ def _plan(
 
 
 def _resolved(
-    setting: Setting, project: Project, registries: Registries, request: InstallRequest
+    setting: Session, project: Project, registries: Registries, request: InstallRequest
 ) -> Plan:
     registries.check_files()
     file, asks = project.read_file(), request.resolves
     lock = project.read_lock()
-    reason = misfit(file, lock)
+    reason = stale_reason(file, lock)
     if not asks and lock is not None and reason is None:
         packs_here = stored_packs(setting, registries, lock)
         check_together(lock, packs_here)
@@ -84,7 +84,7 @@ def _frozen(reason: str | None) -> StateError:
     )
 
 
-def upgrade(setting: Setting, request: InstallRequest) -> Changed:
+def upgrade(setting: Session, request: InstallRequest) -> ChangeResult:
     """As `install`, with the named skills free to move; all of them where none is named."""
     if Project(setting.project).read_lock() is None:
         raise NotFoundError("there is no skillpm.lock to upgrade", hint="`skillpm install`")

@@ -9,26 +9,26 @@ from skillpm.environment.edit import set_base, set_graft, set_skills
 from skillpm.environment.project import Project, wishes_of
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.change.init import init_project
-from skillpm.flows.change.plan import Changed, Guard, Plan, apply_plan, guarded, preview
+from skillpm.flows.change.plan import ChangeResult, Guard, Plan, apply_plan, guarded, preview
 from skillpm.flows.change.verify_plan import verify_plan
-from skillpm.flows.locking.verify_lock import Claim, checked_lock
+from skillpm.flows.locking.verify_lock import UntrustedLock, checked_lock
 from skillpm.flows.packs.protocol import check_is
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.base_model import check_base
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.project import parse_project
 from skillpm.store.packs import fetch_pack
 
 
 def install_bundle(
-    setting: Setting,
+    setting: Session,
     path: Path,
     *,
     frozen: bool = False,
     dry_run: bool = False,
     guard: Guard | None = None,
-) -> Changed:
+) -> ChangeResult:
     """Install exactly what a bundle holds: its lock, its `[skills]` and `[graft]`, its packs.
 
     In a folder that is no project, one is made of the base that the person names, with the rest of
@@ -46,7 +46,7 @@ def install_bundle(
         registries = Registries(setting, project.read_file())
         make = partial(_guarded, setting, project, bundle, frozen=frozen, guard=guard)
         return preview(project, registries, make)
-    with changing(setting, project, _action(path)):
+    with project_transaction(setting, project, _action(path)):
         plan = _guarded(setting, project, bundle, frozen=frozen, guard=guard)
         plan = replace(plan, text=text)
         _fetch(setting, bundle)
@@ -59,7 +59,7 @@ def _action(path: Path) -> str:
     return f"install --from {path.name}"
 
 
-def _make_project(setting: Setting, bundle: BundleFile) -> str:
+def _make_project(setting: Session, bundle: BundleFile) -> str:
     """Begin with the bundle's project file, but for its `[skills]`; give all of it, for later.
 
     So what a kill leaves in between is an empty environment, and not one that asks for skills.
@@ -76,13 +76,13 @@ def _make_project(setting: Setting, bundle: BundleFile) -> str:
     return set_base(bundle.project_text, made.base)
 
 
-def _fetch(setting: Setting, bundle: BundleFile) -> None:
+def _fetch(setting: Session, bundle: BundleFile) -> None:
     for digest, pack in bundle.packs.items():
         fetch_pack(setting.store, digest, pack)
 
 
 def _guarded(
-    setting: Setting, project: Project, bundle: BundleFile, *, frozen: bool, guard: Guard | None
+    setting: Session, project: Project, bundle: BundleFile, *, frozen: bool, guard: Guard | None
 ) -> Plan:
     """The plan, which the guard has passed where one is asked for: on the bundle's own packs."""
     plan = _plan(setting, project, bundle, frozen=frozen)
@@ -92,7 +92,7 @@ def _guarded(
     return guarded(setting, project, Registries(setting, project.read_file()), plan, guard)
 
 
-def _plan(setting: Setting, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
+def _plan(setting: Session, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
     text, before = project.read_text(project.file), project.read_lock()
     check_base(project.read_file().root, bundle.base.root, project.file)
     if frozen and (before is None or not before.same_set(bundle.lock)):
@@ -107,7 +107,7 @@ def _plan(setting: Setting, project: Project, bundle: BundleFile, *, frozen: boo
         skill: check_is(bundle.packs[one.digest], skill, one.version)
         for skill, one in bundle.lock.skills.items()
     }
-    claim = Claim("the bundle", file, bundle.lock, packs, promises_root=True)
+    claim = UntrustedLock("the bundle", file, bundle.lock, packs, promises_root=True)
     lock = checked_lock(setting, project, claim)
     wanted = None if frozen else wishes
     return Plan(_action(bundle.path), lock, packs, wanted, frozen=frozen, fixed=True)

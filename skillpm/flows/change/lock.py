@@ -8,12 +8,12 @@ from skillpm.flows.change.request import InstallRequest, ask_for
 from skillpm.flows.locking.lock_merge import read_or_merge
 from skillpm.flows.locking.solve import solve_project
 from skillpm.flows.packs.registries import Registries
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session
 
 
 @dataclass(frozen=True)
-class Locked:
+class LockResult:
     """What `lock` did, or found with `--check`."""
 
     fresh: bool
@@ -21,7 +21,7 @@ class Locked:
     reason: str | None
 
 
-def lock_project(setting: Setting, request: InstallRequest, *, check: bool) -> Locked:
+def lock_project(setting: Session, request: InstallRequest, *, check: bool) -> LockResult:
     """Re-lock with as little change as will do; with `check`, only say whether that is needed.
 
     A request that resolves anew (`upgrade`, `lowest`, `allow_yanked`) does so for a lock that fits.
@@ -29,15 +29,15 @@ def lock_project(setting: Setting, request: InstallRequest, *, check: bool) -> L
     project = Project(setting.project)
     if check:
         _, reason = read_or_merge(project, project.read_file())
-        return Locked(reason is None, changed=False, reason=reason)
+        return LockResult(reason is None, changed=False, reason=reason)
     project.require()
-    with changing(setting, project, "lock"):
+    with project_transaction(setting, project, "lock"):
         file = project.read_file()
         lock, reason = read_or_merge(project, file)
         if reason is None and not request.resolves:
-            return Locked(fresh=True, changed=False, reason=None)
+            return LockResult(fresh=True, changed=False, reason=None)
         registries = Registries(setting, file)
         solved = solve_project(setting, registries, ask_for(project, file, lock, request))
         keep_root(project, solved.lock, lock)
         changed = reason is not None or lock is None or not lock.same_set(solved.lock)
-        return Locked(fresh=True, changed=changed, reason=reason)
+        return LockResult(fresh=True, changed=changed, reason=reason)

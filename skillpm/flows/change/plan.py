@@ -23,7 +23,7 @@ from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.packs.unverified import unverified_packs
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
@@ -35,7 +35,7 @@ from skillpm.store.packs import load_pack
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangeResult:
     """The outcome of a change, or of a plan that was not carried out: `saved` then holds it.
 
     `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
@@ -81,12 +81,12 @@ class Plan:
     is_guarded: bool = False
 
 
-Guard = Callable[[Setting, Project, Registries, Plan], tuple[str, ...]]
+Guard = Callable[[Session, Project, Registries, Plan], tuple[str, ...]]
 """Looks at a plan before anything is switched: gives notes, or raises. It may fetch the blobs."""
 
 
 def guarded(
-    setting: Setting, project: Project, registries: Registries, plan: Plan, guard: Guard | None
+    setting: Session, project: Project, registries: Registries, plan: Plan, guard: Guard | None
 ) -> Plan:
     """The plan with what the guard notes of it, if there is one. Raises what it raises."""
     if guard is None:
@@ -129,7 +129,7 @@ def installed_of(plan: Plan) -> list[Installed]:
     ]
 
 
-def preview(project: Project, registries: Registries, make: Callable[[], Plan]) -> Changed:
+def preview(project: Project, registries: Registries, make: Callable[[], Plan]) -> ChangeResult:
     """What `apply_plan` would do, with all that `apply` needs to do it later.
 
     Nobody waits for a preview, so the project may change under it: that is an error.
@@ -147,7 +147,7 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
     check_unchanged(project, basis)
     saved = _saved(plan, basis, registries)
     unverified = unverified_packs(registries.setting.verified, plan.lock)
-    return Changed(
+    return ChangeResult(
         number,
         *parts,
         kept,
@@ -200,7 +200,9 @@ def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
     return edited, wishes_of(parse_project(edited))
 
 
-def apply_plan(setting: Setting, project: Project, registries: Registries, plan: Plan) -> Changed:
+def apply_plan(
+    setting: Session, project: Project, registries: Registries, plan: Plan
+) -> ChangeResult:
     """Fetch, then switch. Nothing changes where a blob cannot be had or is not what it should be.
 
     A plan that changes nothing uses no generation number.
@@ -225,7 +227,7 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
         update_file(project, project.file, edited)
         if not plan.frozen:
             keep_root(project, plan.lock, project.read_lock())
-        return Changed(current.number, *parts, kept, notes=plan.notes, fetched=fetched)
+        return ChangeResult(current.number, *parts, kept, notes=plan.notes, fetched=fetched)
     generation = Generation(
         number=current.number + 1,
         created=created,
@@ -238,12 +240,14 @@ def apply_plan(setting: Setting, project: Project, registries: Registries, plan:
     locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
     commit(project, generation, {project.file: edited, **locked})
     size = sum(plan.lock.skills[one.skill].size for one in (*parts[0], *parts[2]))
-    done = Changed(generation.number, *parts, kept, notes=plan.notes, fetched=fetched, size=size)
+    done = ChangeResult(
+        generation.number, *parts, kept, notes=plan.notes, fetched=fetched, size=size
+    )
     return replace(done, before=current.installed, moved=True)
 
 
 def _with_precedence(
-    setting: Setting, project: Project, plan: Plan, new: dict[SkillName, Digest]
+    setting: Session, project: Project, plan: Plan, new: dict[SkillName, Digest]
 ) -> Plan:
     """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
 
@@ -266,7 +270,7 @@ def _with_precedence(
     return replace(plan, lock=lock, wishes=wishes, notes=(*plan.notes, *notes))
 
 
-def _with_forecast(setting: Setting, plan: Plan, new: dict[SkillName, Digest]) -> Plan:
+def _with_forecast(setting: Session, plan: Plan, new: dict[SkillName, Digest]) -> Plan:
     """The plan, with a warning for each skill that a merge is forecast to hurt.
 
     A guard that has passed the plan has measured it. Raises `StateError` where a person does not
@@ -278,19 +282,19 @@ def _with_forecast(setting: Setting, plan: Plan, new: dict[SkillName, Digest]) -
     return replace(plan, notes=(*plan.notes, *notes))
 
 
-def remember_project(setting: Setting, project: Project, lock: Lockfile) -> None:
+def remember_project(setting: Session, project: Project, lock: Lockfile) -> None:
     """Have `gc` keep what a project is about to need."""
     packs = [one.digest for one in lock.skill]
     KnownProjects(setting.home).remember(project.folder, packs)
 
 
-def completed(project: Project, generation: Generation) -> Changed:
+def completed(project: Project, generation: Generation) -> ChangeResult:
     """What a generation changed that recovery completed, as the killed command would have told."""
     after = generation.installed
     before = project.generation(generation.number - 1).installed
     parts = differences(before, after)
     kept = len(after) - len(parts[0]) - len(parts[2])
-    return Changed(generation.number, *parts, kept, before=before)
+    return ChangeResult(generation.number, *parts, kept, before=before)
 
 
 def keep_root(project: Project, lock: Lockfile, before: Lockfile | None) -> None:

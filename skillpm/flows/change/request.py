@@ -9,8 +9,8 @@ from skillpm.environment.project import Project
 from skillpm.errors import UsageError
 from skillpm.flows.change.plan import Guard
 from skillpm.flows.locking.lock_check import not_installed
-from skillpm.flows.locking.solve import Ask
-from skillpm.resolver.question import COMMAND_LINE, Question, Wanted
+from skillpm.flows.locking.solve import ResolutionRequest
+from skillpm.resolver.question import COMMAND_LINE, Question, RootRequirement
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
@@ -106,7 +106,7 @@ def settled_wishes(
 
 def ask_for(
     project: Project, file: ProjectFile, lock: Lockfile | None, request: InstallRequest
-) -> Ask:
+) -> ResolutionRequest:
     """The question for the resolver: `file`'s wishes with their origins, the lock preferred."""
     known = (lock or project.generation().lockfile).skills
     moving = _moving(request, known.keys())
@@ -115,12 +115,12 @@ def ask_for(
     asked |= {pack.manifest.skill for pack in request.files}
     lines = _lines(project.read_text(project.file))
     wanted = tuple(
-        Wanted(need, COMMAND_LINE if need.skill in asked else _origin(lines, need))
+        RootRequirement(need, COMMAND_LINE if need.skill in asked else _origin(lines, need))
         for need in file.requirements
     )
     limits = [need for need in request.upgrade or () if need.range != ANY]
     question = Question(
-        (*wanted, *(Wanted(need, COMMAND_LINE) for need in limits)),
+        (*wanted, *(RootRequirement(need, COMMAND_LINE) for need in limits)),
         base=file.root,
         locked=locked,
         accepted=frozenset(one.digest for one in known.values() if one.accept_footprint),
@@ -132,7 +132,7 @@ def ask_for(
     )
     name = lock.base.name if lock else Path(file.project.base).name
     digests = {skill: known[skill].digest for skill in locked}
-    return Ask(file, name, question, request.accept_footprint, digests)
+    return ResolutionRequest(file, name, question, request.accept_footprint, digests)
 
 
 def _moving(request: InstallRequest, locked: Collection[SkillName]) -> frozenset[SkillName]:

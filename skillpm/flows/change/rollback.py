@@ -6,7 +6,7 @@ from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, NotFoundError
 from skillpm.flows.change.plan import (
-    Changed,
+    ChangeResult,
     Guard,
     Plan,
     apply_plan,
@@ -18,20 +18,20 @@ from skillpm.flows.change.verify_plan import verify_plan
 from skillpm.flows.locking.solve import known_root
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session
 
 
 def rollback(
-    setting: Setting, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
-) -> Changed:
+    setting: Session, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
+) -> ChangeResult:
     """Go back to generation `number`, by default the one before the current."""
     project = Project(setting.project).require()
     if dry_run:
         registries = Registries(setting, project.read_file())
         make = partial(_plan, setting, project, registries, number, guard)
         return preview(project, registries, make)
-    with changing(setting, project, "rollback") as cut_off:
+    with project_transaction(setting, project, "rollback") as cut_off:
         if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
             return completed(project, cut_off)
         registries = Registries(setting, project.read_file())
@@ -45,7 +45,7 @@ def _action(number: int) -> str:
 
 
 def _plan(
-    setting: Setting,
+    setting: Session,
     project: Project,
     registries: Registries,
     number: int | None,

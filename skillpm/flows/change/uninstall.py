@@ -4,19 +4,21 @@ from functools import partial
 
 from skillpm.environment.project import Project, wishes_of
 from skillpm.errors import StateError
-from skillpm.flows.change.plan import Changed, Plan, apply_plan, completed, preview
-from skillpm.flows.locking.lock_check import misfit, not_installed, prune
+from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, completed, preview
+from skillpm.flows.locking.lock_check import not_installed, prune, stale_reason
 from skillpm.flows.locking.solve import known_root
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
 
 
-def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool = False) -> Changed:
+def uninstall(
+    setting: Session, skills: tuple[SkillName, ...], *, dry_run: bool = False
+) -> ChangeResult:
     """Remove skills from project file, lock and environment."""
     project = Project(setting.project).require()
     action = " ".join(["uninstall", *map(str, skills)])
@@ -24,7 +26,7 @@ def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool 
         registries = Registries(setting, project.read_file())
         make = partial(_plan, setting, project, registries, skills, action)
         return preview(project, registries, make)
-    with changing(setting, project, action) as cut_off:
+    with project_transaction(setting, project, action) as cut_off:
         registries = Registries(setting, project.read_file())
         if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:
             return completed(project, cut_off)
@@ -33,14 +35,14 @@ def uninstall(setting: Setting, skills: tuple[SkillName, ...], *, dry_run: bool 
 
 
 def _plan(
-    setting: Setting,
+    setting: Session,
     project: Project,
     registries: Registries,
     skills: tuple[SkillName, ...],
     action: str,
 ) -> Plan:
     file, lock = project.read_file(), project.read_lock()
-    reason = misfit(file, lock)
+    reason = stale_reason(file, lock)
     if lock is None or reason is not None:
         raise StateError(
             f"the lock does not fit skillpm.toml: {reason}",

@@ -11,11 +11,11 @@ from skillpm.flows.change.plan import Plan
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.packs.unverified import unverified_packs
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.store.packs import fetch_pack
 
 
-def verify_plan(setting: Setting, project: Project, registries: Registries, plan: Plan) -> Plan:
+def verify_plan(setting: Session, project: Project, registries: Registries, plan: Plan) -> Plan:
     """The plan, with notes on what could not be verified. Brings its blobs into the store.
 
     Raises `IntegrityError` for a pack whose manifest does not hold, and what `graft` raises of one

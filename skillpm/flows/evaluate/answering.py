@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from skillpm.flows.evaluate.stage import Stage
+from skillpm.flows.evaluate.stage import CandidateEnvironment
 from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.packs.signatures import drop_other_widths, signatures_of
 from skillpm.probing.measure import Score, measure
@@ -27,7 +27,7 @@ class Answers(Protocol):
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergedAnswers:
     """One model answers all."""
 
     runner: Runner
@@ -38,13 +38,13 @@ class Merged:
 
 
 @dataclass(frozen=True)
-class Routed:
+class RoutedAnswers:
     """Each item is answered by the skill that the router picks, or by the base.
 
     A skill stands on the base with what it requires. Costs a decode for each skill that is picked.
     """
 
-    stage: Stage
+    stage: CandidateEnvironment
     lock: Lockfile
     router: Router
 
@@ -67,12 +67,12 @@ class Routed:
         return groups
 
 
-def answers_of(stage: Stage, lock: Lockfile) -> Answers:
+def answers_of(stage: CandidateEnvironment, lock: Lockfile) -> Answers:
     """Who answers for a lock: the one model that its set makes, or its skills one by one."""
     if not lock.graft.routed:
-        return Merged(stage.runner(lock))
+        return MergedAnswers(stage.runner(lock))
     signatures, left_out = signatures_of(stage.setting.store, lock.skills, lock.base.root)
     width = width_of(stage.runner(prune(lock, []))) if signatures else 0
     drop_other_widths(signatures, left_out, width)
     order = precedence_order(signatures, lock.graft.precedence)
-    return Routed(stage, lock, Router.of(signatures, width, order))
+    return RoutedAnswers(stage, lock, Router.of(signatures, width, order))

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.stage import running
-from skillpm.flows.pack.manifest import Against, Attached
+from skillpm.flows.pack.manifest import Attachment, ModelPair
 from skillpm.flows.pack.side_files import side_files
-from skillpm.flows.session.session import Advance, Setting
+from skillpm.flows.session.session import Advance, Session
 from skillpm.probing.measure import figure, mean, measure
-from skillpm.probing.stand import Stand
+from skillpm.probing.stand import ModelHost
 from skillpm.running.runner import Runner
 from skillpm.spec.capabilities import CAPABILITY
 from skillpm.spec.digests import Digest
@@ -21,15 +21,15 @@ FILE = "probes.jsonl"
 
 
 def examine(
-    setting: Setting, against: Against, /, *, probes: Probes, data: bytes, device: str
-) -> Attached:
+    setting: Session, against: ModelPair, /, *, probes: Probes, data: bytes, device: str
+) -> Attachment:
     """Measure what the delta is against, and the tuned model; `data` is the file that was read.
 
     Costs two passes over the items. Raises `GraftError` where either cannot be run. A tuned model
     that is no better than its base is told of, and packed.
     """
     reference = against.reference
-    stand = Stand(running(reference.base, device), reference.base)
+    stand = ModelHost(running(reference.base, device), reference.base)
     below = {
         name
         for pack in reference.lower
@@ -50,7 +50,7 @@ def examine(
                 f"note: the probes see no gain: {name} is {value:g}, and {before[name]:g} without"
             )
         found.append(_capability(name, value, before[name], len(probes.items[name]), data))
-    return Attached(((PROBES_TYPE, data, FILE),), tuple(found))
+    return Attachment(((PROBES_TYPE, data, FILE),), tuple(found))
 
 
 def _capability(metric: str, value: float, base: float, samples: int, data: bytes) -> Capability:
@@ -72,7 +72,7 @@ def _values(runner: Runner, probes: Probes, advance: Advance) -> Mapping[str, fl
     return found
 
 
-def _tuned(against: Against, stand: Stand, below: set[str], device: str) -> Runner:
+def _tuned(against: ModelPair, stand: ModelHost, below: set[str], device: str) -> Runner:
     """The tuned model: on the running base where it fits there, else from its own folder."""
     renamed = any(pair.tuned and pair.read_name != pair.tensor for pair in against.pairs)
     touched = below | {pair.tensor for pair in against.differing}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from skillpm.calibration.texts import read_texts
 from skillpm.errors import GraftError, SpecError
-from skillpm.flows.pack.manifest import Against, Attached
-from skillpm.flows.session.session import Setting
+from skillpm.flows.pack.manifest import Attachment, ModelPair
+from skillpm.flows.session.session import Session
 from skillpm.routing.features import IMAGINED, features, own_background
 from skillpm.routing.signature import FEWEST, MOST, MOST_BACKGROUND, Array, Signature
 from skillpm.running.runner import Runner
@@ -18,8 +18,8 @@ TITLE = "router.safetensors"
 
 
 def attach_signature(
-    setting: Setting, against: Against, /, *, examples: Path, background: Path | None, device: str
-) -> Attached:
+    setting: Session, against: ModelPair, /, *, examples: Path, background: Path | None, device: str
+) -> Attachment:
     """Make the layer. The features are those of the original base, also for a pack over others.
 
     Raises `SpecError` where there are too few examples, `GraftError` where the base cannot be run.
@@ -41,7 +41,7 @@ def attach_signature(
     advance = setting.progress("router examples", len(texts))
     signature = sign(runner, texts, general, against.reference.base_identity.root)
     advance(len(texts))
-    return Attached(((ROUTER_TYPE, signature.dumps(), TITLE),))
+    return Attachment(((ROUTER_TYPE, signature.dumps(), TITLE),))
 
 
 def sign(

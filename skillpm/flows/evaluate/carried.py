@@ -8,7 +8,7 @@ from math import isfinite
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.answering import Answers
 from skillpm.flows.packs.probe_files import probes_of
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.probing.measure import figure, mean
 from skillpm.spec.capabilities import recorded_values, without_pack
 from skillpm.spec.lockfile import Lockfile
@@ -22,7 +22,7 @@ _NOTHING = -1e9
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricMeasurement:
     """A metric on this base: of a pack on exactly what it was cut from, and of that without it."""
 
     value: float
@@ -30,7 +30,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Carried:
+class CarriedProbes:
     """The probes of a pack, what it recorded of each metric, and what was measured here of each."""
 
     skill: SkillName
@@ -38,19 +38,19 @@ class Carried:
     probes: Probes
     recorded: Mapping[str, Capability]
     hint: str
-    measured: Mapping[str, Measured] = field(default_factory=dict)
+    measured: Mapping[str, MetricMeasurement] = field(default_factory=dict)
 
     @property
     def items(self) -> int:
         """The items that are asked, over all recorded metrics."""
         return sum(len(self.probes.items[metric]) for metric in self.recorded)
 
-    def claim(self, metric: str) -> "Result":
+    def claim(self, metric: str) -> "ProbeResult":
         """The recorded value, judged by what was measured here of the pack alone."""
         recorded, found = self.recorded[metric].value, self.measured[metric]
         return self._result(metric, recorded, found.base, found.value)
 
-    def judge(self, metric: str, now: float) -> "Result":
+    def judge(self, metric: str, now: float) -> "ProbeResult":
         """A value of now, judged by what was measured of the pack alone, else by what it records.
 
         So neither a recorded value nor a recorded base value decides what may be lost, where both
@@ -63,16 +63,18 @@ class Carried:
         found = self.measured[metric]
         return self._result(metric, found.value, found.base, now)
 
-    def _result(self, metric: str, reference: float, base: float, now: float) -> "Result":
+    def _result(self, metric: str, reference: float, base: float, now: float) -> "ProbeResult":
         samples, tolerance = len(self.probes.items[metric]), self.probes.tolerances[metric]
         kind = METRICS[metric]
         leeway = kind.allowance(reference, base, samples=samples, tolerance=tolerance)
         bound, recorded = figure(kind.bound(reference, leeway)), self.recorded[metric].value
-        return Result(self.skill, metric, base, recorded, now, samples, tolerance, bound, reference)
+        return ProbeResult(
+            self.skill, metric, base, recorded, now, samples, tolerance, bound, reference
+        )
 
 
 @dataclass(frozen=True)
-class Result:
+class ProbeResult:
     """One metric of one skill. `bound` is the worst value that holds; `now` may be no number.
 
     `reference` is what `bound` follows from: `recorded`, or what was measured on this base.
@@ -109,13 +111,13 @@ class Result:
         return max(_NOTHING, share)
 
 
-def evaluate(setting: Setting, answers: Answers, carried: Carried) -> list[Result]:
+def evaluate(setting: Session, answers: Answers, carried: CarriedProbes) -> list[ProbeResult]:
     """Every recorded metric of one pack, as it is answered now."""
     values = measure_all(setting, answers, carried)
     return [carried.judge(metric, now) for metric, now in values.items()]
 
 
-def measure_all(setting: Setting, answers: Answers, carried: Carried) -> dict[str, float]:
+def measure_all(setting: Session, answers: Answers, carried: CarriedProbes) -> dict[str, float]:
     """The value of every recorded metric of one pack now, with progress by items."""
     advance = setting.progress("probe items", carried.items)
     values = {}
@@ -125,7 +127,7 @@ def measure_all(setting: Setting, answers: Answers, carried: Carried) -> dict[st
     return values
 
 
-def _measure(answers: Answers, carried: Carried, metric: str) -> float:
+def _measure(answers: Answers, carried: CarriedProbes, metric: str) -> float:
     """The value of one metric now. Raises `GraftError` that says whose probe it was."""
     try:
         return figure(mean(answers.scores(metric, carried.probes.items[metric])))
@@ -137,8 +139,8 @@ def _measure(answers: Answers, carried: Carried, metric: str) -> float:
 
 
 def carried_by(
-    setting: Setting, lock: Lockfile, skills: Sequence[SkillName]
-) -> dict[SkillName, Carried]:
+    setting: Session, lock: Lockfile, skills: Sequence[SkillName]
+) -> dict[SkillName, CarriedProbes]:
     """The probes of those of these skills that carry any, with recorded values.
 
     Raises `SpecError` where a pack's probes cannot be read.
@@ -151,9 +153,9 @@ def carried_by(
     return found
 
 
-def _carried(pack: StoredPack) -> Carried | None:
+def _carried(pack: StoredPack) -> CarriedProbes | None:
     manifest, probes = pack.manifest, probes_of(pack)
     recorded = {} if probes is None else recorded_values(manifest, probes)
     if probes is None or not recorded:
         return None
-    return Carried(manifest.skill, manifest.ref, probes, recorded, without_pack(manifest))
+    return CarriedProbes(manifest.skill, manifest.ref, probes, recorded, without_pack(manifest))

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from skillpm.checkpoint.model import CONFIG, Checkpoint
-from skillpm.delta.apply.compose import Applied
+from skillpm.delta.apply.compose import WeightedPack
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.route import open_routes
-from skillpm.flows.evaluate.routed_texts import Routes
+from skillpm.flows.evaluate.routed_texts import ProjectRouter
 from skillpm.flows.graft.graft import check_project_base, compose
 from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.packs.composition import opened
@@ -18,11 +18,11 @@ from skillpm.flows.packs.config_diff import changed_settings
 from skillpm.flows.packs.protocol import side_packs
 from skillpm.flows.packs.side_files import INERT, apply_side_files, files_of
 from skillpm.flows.session.base_model import check_unmoved, file_keys, open_base
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.live.loading import load_base, load_tokenizer
 from skillpm.live.model import attach
-from skillpm.live.places import Places
-from skillpm.live.stack import Stack
+from skillpm.live.places import ParameterMap
+from skillpm.live.stack import SkillLayers
 from skillpm.routing.router import Decision
 from skillpm.running.folder import is_causal
 from skillpm.running.foreign import ForeignModelFiles
@@ -40,7 +40,7 @@ CACHE_FLOOR = 1 << 28
 
 
 def load_live_model(
-    setting: Setting,
+    setting: Session,
     project: Project,
     *,
     device: str = "cpu",
@@ -64,7 +64,7 @@ def load_live_model(
     stacks = dict(_stacks(setting, base, identity, current.lockfile))
     model = load_base(base.folder, device, dtype)
     check_unmoved(base, keys)
-    places = Places(model, base.specs)
+    places = ParameterMap(model, base.specs)
     limit = max(CACHE_FLOOR, sum(spec.nbytes for spec in base.specs.values()))
     checked = {name: _placed(stack, places) for name, stack in stacks.items()}
     for stack in checked.values():
@@ -72,7 +72,7 @@ def load_live_model(
     return attach(model, checked, places, limit if cache_bytes is None else cache_bytes)
 
 
-def base_tokenizer(setting: Setting, project: Project) -> Any:
+def base_tokenizer(setting: Session, project: Project) -> Any:
     """The tokenizer of the project's base. Raises `GraftError` where it has none."""
     return load_tokenizer(open_base(setting, project).path)
 
@@ -83,11 +83,11 @@ class LiveRouter:
     The router is built once for each generation of the project.
     """
 
-    def __init__(self, setting: Setting, project: Project, model: Any = None) -> None:
+    def __init__(self, setting: Session, project: Project, model: Any = None) -> None:
         self._setting = setting
         self._project = project
         self._model = model
-        self._routes: tuple[int, Routes] | None = None
+        self._routes: tuple[int, ProjectRouter] | None = None
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
         """One decision for each text. Costs one pass of the base over all of them.
@@ -114,8 +114,8 @@ class LiveRouter:
 
 
 def _stacks(
-    setting: Setting, base: Checkpoint, identity: Identity, lock: Lockfile
-) -> Iterator[tuple[str, Stack]]:
+    setting: Session, base: Checkpoint, identity: Identity, lock: Lockfile
+) -> Iterator[tuple[str, SkillLayers]]:
     """Every skill with what it needs, all blobs hashed."""
     _, packs = compose(setting, base, identity, lock)
     by_skill = {pack.manifest.skill: pack for pack in packs}
@@ -124,11 +124,11 @@ def _stacks(
         pack.hash_layers()
     for skill in lock.skills:
         some = prune(lock, [skill]).skills
-        applied = tuple(Applied(open_packs[one], some[one].weight) for one in some)
+        applied = tuple(WeightedPack(open_packs[one], some[one].weight) for one in some)
         payload = sum(by_skill[one].manifest.compression.payload_bytes for one in some)
         refusal, note = _side_effects(base, [by_skill[one] for one in some])
         merging = lock.graft.merging
-        yield str(skill), Stack(str(skill), base, applied, payload, refusal, note, merging)
+        yield str(skill), SkillLayers(str(skill), base, applied, payload, refusal, note, merging)
 
 
 def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | None, str | None]:
@@ -150,7 +150,7 @@ def _changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
     return changed_settings(ForeignModelFiles(), old, new, ignored=HARMLESS)
 
 
-def _placed(stack: Stack, places: Places) -> Stack:
+def _placed(stack: SkillLayers, places: ParameterMap) -> SkillLayers:
     """The stack, refused where a tensor of it has no place beside the base's."""
     try:
         if stack.refusal is None:
@@ -160,7 +160,7 @@ def _placed(stack: Stack, places: Places) -> Stack:
     return stack
 
 
-def _warn(stack: Stack) -> None:
+def _warn(stack: SkillLayers) -> None:
     if stack.refusal is not None:
         text = f"`{stack.skill}` cannot run live: {stack.refusal}"
     elif stack.note is not None:

@@ -8,10 +8,15 @@ from pathlib import Path
 from skillpm.errors import GraftError, SkillpmError
 from skillpm.files.access import open_below
 from skillpm.files.ownership import is_owner_only
-from skillpm.flows.evaluate.answering import Merged
-from skillpm.flows.evaluate.carried import Carried, Measured, Result, measure_all
-from skillpm.flows.evaluate.stage import Stage
-from skillpm.flows.session.session import Setting
+from skillpm.flows.evaluate.answering import MergedAnswers
+from skillpm.flows.evaluate.carried import (
+    CarriedProbes,
+    MetricMeasurement,
+    ProbeResult,
+    measure_all,
+)
+from skillpm.flows.evaluate.stage import CandidateEnvironment
+from skillpm.flows.session.session import Session
 from skillpm.flows.session.words import distinct
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -35,13 +40,16 @@ class Claims:
     `notes` report what else is not as recorded, and the packs whose probes cannot be asked.
     """
 
-    carried: Mapping[SkillName, Carried]
-    false: Mapping[SkillName, tuple[Result, ...]]
+    carried: Mapping[SkillName, CarriedProbes]
+    false: Mapping[SkillName, tuple[ProbeResult, ...]]
     notes: tuple[str, ...]
 
 
 def check_claims(
-    stage: Stage, lock: Lockfile, carried: Mapping[SkillName, Carried], new: frozenset[SkillName]
+    stage: CandidateEnvironment,
+    lock: Lockfile,
+    carried: Mapping[SkillName, CarriedProbes],
+    new: frozenset[SkillName],
 ) -> Claims:
     """Hold what each pack records against a measurement on this base.
 
@@ -50,8 +58,8 @@ def check_claims(
     decodes of a pack that was not measured before, and its probes twice. Raises `GraftError` where
     the probes of a new pack cannot be asked.
     """
-    known: dict[SkillName, Carried] = {}
-    false: dict[SkillName, tuple[Result, ...]] = {}
+    known: dict[SkillName, CarriedProbes] = {}
+    false: dict[SkillName, tuple[ProbeResult, ...]] = {}
     notes: list[str] = []
     for skill, each in carried.items():
         try:
@@ -70,7 +78,7 @@ def check_claims(
     return Claims(known, false, tuple(notes))
 
 
-def _differences(carried: Carried, lies: Mapping[str, Result]) -> list[str]:
+def _differences(carried: CarriedProbes, lies: Mapping[str, ProbeResult]) -> list[str]:
     """What a pack records otherwise than it was measured, where that is not noise."""
     notes = []
     for metric, recorded in carried.recorded.items():
@@ -109,8 +117,8 @@ def part_of(lock: Lockfile, skills: frozenset[SkillName]) -> Lockfile:
 
 
 def with_measurements(
-    setting: Setting, lock: Lockfile, carried: Mapping[SkillName, Carried], device: str
-) -> dict[SkillName, Carried]:
+    setting: Session, lock: Lockfile, carried: Mapping[SkillName, CarriedProbes], device: str
+) -> dict[SkillName, CarriedProbes]:
     """The packs with what was measured of them on the lock's base before, where anything was."""
     return {
         skill: replace(each, measured=_place(setting, lock, each, device).get(each.recorded) or {})
@@ -126,7 +134,9 @@ def _parts(store: Store, lock: Lockfile, skill: SkillName) -> tuple[Lockfile, Lo
     return part_of(plain, below), part_of(plain, below | {skill})
 
 
-def _place(setting: Setting, lock: Lockfile, carried: Carried, device: str) -> "_Measurements":
+def _place(
+    setting: Session, lock: Lockfile, carried: CarriedProbes, device: str
+) -> "_Measurements":
     """A measurement follows from the base's and the packs' bytes, device and version."""
     _, part = _parts(setting.store, lock, carried.skill)
     key = {
@@ -139,16 +149,18 @@ def _place(setting: Setting, lock: Lockfile, carried: Carried, device: str) -> "
     return _Measurements(setting.home, f"{Digest.of(json.canonical(key)).hex}.json")
 
 
-def _measured(stage: Stage, lock: Lockfile, carried: Carried) -> Mapping[str, Measured]:
+def _measured(
+    stage: CandidateEnvironment, lock: Lockfile, carried: CarriedProbes
+) -> Mapping[str, MetricMeasurement]:
     place = _place(stage.setting, lock, carried, stage.device)
     known = place.get(carried.recorded)
     if known is not None:
         return known
     base, whole = (
-        measure_all(stage.setting, Merged(stage.runner(part)), carried)
+        measure_all(stage.setting, MergedAnswers(stage.runner(part)), carried)
         for part in _parts(stage.setting.store, lock, carried.skill)
     )
-    found = {metric: Measured(whole[metric], base[metric]) for metric in carried.recorded}
+    found = {metric: MetricMeasurement(whole[metric], base[metric]) for metric in carried.recorded}
     place.put(found)
     return found
 
@@ -163,7 +175,7 @@ class _Measurements:
     home: Path
     name: str
 
-    def get(self, metrics: Iterable[str]) -> Mapping[str, Measured] | None:
+    def get(self, metrics: Iterable[str]) -> Mapping[str, MetricMeasurement] | None:
         """What was measured before of all these metrics; None where anything is amiss."""
         try:
             if not is_owner_only(self.home / "cache" / FOLDER / self.name):
@@ -171,13 +183,14 @@ class _Measurements:
             with open_below(self.home, "cache", FOLDER) as records:
                 plain = json.parse_object(records.read(self.name, limit=_LIMIT), "a measurement")
             found = {
-                m: Measured(float(plain[m]["value"]), float(plain[m]["base"])) for m in metrics
+                m: MetricMeasurement(float(plain[m]["value"]), float(plain[m]["base"]))
+                for m in metrics
             }
         except (SkillpmError, KeyError, TypeError, ValueError):
             return None
         return found
 
-    def put(self, found: Mapping[str, Measured]) -> None:
+    def put(self, found: Mapping[str, MetricMeasurement]) -> None:
         """Remember; a cache that cannot be written costs time, not more."""
         plain = {metric: asdict(each) for metric, each in found.items()}
         with (

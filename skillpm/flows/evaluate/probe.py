@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skillpm.environment.project import Project
-from skillpm.flows.evaluate.answering import Answers, Merged, answers_of
+from skillpm.flows.evaluate.answering import Answers, MergedAnswers, answers_of
 from skillpm.flows.evaluate.carried import carried_by, evaluate
 from skillpm.flows.evaluate.measured import with_measurements
 from skillpm.flows.evaluate.probe_report import Probed, check_installed
-from skillpm.flows.evaluate.stage import open_stage, told_for_probes
-from skillpm.flows.session.session import Setting
+from skillpm.flows.evaluate.stage import open_candidate, told_for_probes
+from skillpm.flows.session.session import Session
 from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
@@ -18,7 +18,7 @@ from skillpm.store.packs import load_pack
 
 
 def probe(
-    setting: Setting, skills: Sequence[SkillName], *, device: str, graft: Path | None = None
+    setting: Session, skills: Sequence[SkillName], *, device: str, graft: Path | None = None
 ) -> Probed:
     """Evaluate the probes of these skills, of all where none is named, on what is installed.
 
@@ -37,13 +37,13 @@ def probe(
     if graft is not None:
         with told_for_probes():
             foreign = ForeignModelFiles() if _brings_files(setting, lock) else None
-            answers: Answers = Merged(Runner.load(graft, device, foreign))
+            answers: Answers = MergedAnswers(Runner.load(graft, device, foreign))
     else:
-        answers = answers_of(open_stage(setting, project, device), lock)
+        answers = answers_of(open_candidate(setting, project, device), lock)
     results = tuple(r for one in carried.values() for r in evaluate(setting, answers, one))
     return Probed(current.number, lock.graft.mode, results, without)
 
 
-def _brings_files(setting: Setting, lock: Lockfile) -> bool:
+def _brings_files(setting: Session, lock: Lockfile) -> bool:
     """Whether a pack of the set has side files, which transformers would read in a graft."""
     return any(load_pack(setting.store, one.digest).manifest.files for one in lock.skills.values())

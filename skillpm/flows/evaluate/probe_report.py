@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from skillpm.environment.project import Project
 from skillpm.flows.locking.lock_check import not_installed
 from skillpm.flows.packs.probe_files import probes_of
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
 
 if TYPE_CHECKING:
-    from skillpm.flows.evaluate.carried import Result
+    from skillpm.flows.evaluate.carried import ProbeResult
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Probed:
 
     generation: int
     mode: str
-    results: "tuple[Result, ...]"
+    results: "tuple[ProbeResult, ...]"
     without: tuple[SkillName, ...]
 
     @property
@@ -38,7 +38,7 @@ def check_installed(lock: Lockfile, skills: Sequence[SkillName]) -> None:
             raise not_installed(skill, lock.skills)
 
 
-def nothing_to_probe(setting: Setting, skills: Sequence[SkillName]) -> Probed | None:
+def nothing_to_probe(setting: Session, skills: Sequence[SkillName]) -> Probed | None:
     """The outcome where none of these skills, or of all, carries probes; None where one does.
 
     Raises `NotFoundError` for a skill that is not installed, and `SpecError` where a pack's probes

@@ -7,10 +7,10 @@ from pathlib import Path
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError
-from skillpm.flows.evaluate.routed_texts import Routes
+from skillpm.flows.evaluate.routed_texts import ProjectRouter
 from skillpm.flows.packs.signatures import drop_other_widths, signatures_of
 from skillpm.flows.session.base_model import check_base, check_unmoved, file_keys, open_base
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.routing.features import features, width_of
 from skillpm.routing.router import Router
 from skillpm.running.runner import Runner
@@ -20,8 +20,8 @@ from skillpm.spec.nearness import precedence_order
 
 
 def open_routes(
-    setting: Setting, *, device: str = "cpu", runner: Callable[[], Runner] | None = None
-) -> Routes:
+    setting: Session, *, device: str = "cpu", runner: Callable[[], Runner] | None = None
+) -> ProjectRouter:
     """The router of what is installed. The base is loaded where a skill has a signature.
 
     Or `runner` gives the project's base as it runs already; who gives it answers for its root.
@@ -32,7 +32,7 @@ def open_routes(
     current = project.generation()
     signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
     if not signatures:
-        return Routes(Router.of({}, 0), None, left_out)
+        return ProjectRouter(Router.of({}, 0), None, left_out)
     running = runner() if runner else _base_runner(setting, project, current.base_root, device)
     width = width_of(running)
     drop_other_widths(signatures, left_out, width)
@@ -40,10 +40,10 @@ def open_routes(
     direct = map(SkillName.parse, current.wishes)
     order = precedence_order(signatures, listed, direct)
     see = partial(features, running)
-    return Routes(Router.of(signatures, width, order), running, left_out, listed, see)
+    return ProjectRouter(Router.of(signatures, width, order), running, left_out, listed, see)
 
 
-def _base_runner(setting: Setting, project: Project, root: Digest, device: str) -> Runner:
+def _base_runner(setting: Session, project: Project, root: Digest, device: str) -> Runner:
     base = open_base(setting, project)
     keys = file_keys(base)
     check_base(setting.identify(base, "hashing base").root, root, base.path)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from skillpm.environment.project import Project
 from skillpm.errors import UsageError
-from skillpm.flows.packs.signatures import LeftOut, signatures_of
-from skillpm.flows.session.session import Setting
+from skillpm.flows.packs.signatures import SkippedSignatures, signatures_of
+from skillpm.flows.session.session import Session
 from skillpm.routing.router import NOTHING, Decision, Router
 from skillpm.routing.signature import Array
 from skillpm.spec.names import SkillName
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Routed:
+class RoutedTexts:
     """Decisions, one for each text, and what each took on average, in milliseconds."""
 
     decisions: tuple[Decision, ...]
@@ -28,7 +28,7 @@ class Routed:
 
 
 @dataclass(frozen=True)
-class Routes:
+class ProjectRouter:
     """A project's router over its running base; `left_out` says why a skill is no candidate.
 
     `listed` is the order that `[graft] precedence` gives, `see` gives the features of texts.
@@ -36,7 +36,7 @@ class Routes:
 
     router: Router
     runner: "Runner | None"
-    left_out: LeftOut
+    left_out: SkippedSignatures
     listed: tuple[SkillName, ...] = field(default=())
     see: Callable[[Sequence[str]], Array] | None = None
 
@@ -55,7 +55,7 @@ class Routes:
         listed = frozenset(self.listed)
         return tuple(pair for pair in self.router.near if not listed & {*pair.skills})
 
-    def route(self, texts: Sequence[str]) -> Routed:
+    def route(self, texts: Sequence[str]) -> RoutedTexts:
         """Decide for texts, run together. Raises `UsageError` for one that is blank."""
         if any(not text.strip() for text in texts):
             raise UsageError("a text to route is blank", hint='`skillpm route "what is 2 + 2?"`')
@@ -65,14 +65,14 @@ class Routes:
         decisions = [NOTHING] * len(texts) if seen is None else self.router.decide(seen)
         done = time.perf_counter()
         each = 1000 / max(1, len(texts))
-        return Routed(tuple(decisions), (between - started) * each, (done - between) * each)
+        return RoutedTexts(tuple(decisions), (between - started) * each, (done - between) * each)
 
 
-def nothing_to_route(setting: Setting) -> Routes | None:
+def nothing_to_route(setting: Session) -> ProjectRouter | None:
     """The routes of a project of which no skill is a candidate; None where one is.
 
     Raises `IntegrityError` where a blob is damaged.
     """
     current = Project(setting.project).require().generation()
     signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
-    return None if signatures else Routes(Router.of({}, 0), None, left_out)
+    return None if signatures else ProjectRouter(Router.of({}, 0), None, left_out)

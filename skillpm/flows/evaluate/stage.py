@@ -19,8 +19,8 @@ from skillpm.flows.packs.config_diff import changed_settings
 from skillpm.flows.packs.protocol import side_packs
 from skillpm.flows.packs.side_files import INERT, apply_side_files, files_of, tokenizes
 from skillpm.flows.session.base_model import check_base, check_unmoved, file_keys, open_base
-from skillpm.flows.session.session import Setting
-from skillpm.probing.stand import Stand
+from skillpm.flows.session.session import Session
+from skillpm.probing.stand import ModelHost
 from skillpm.running.folder import NotRunnableError
 from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
@@ -32,7 +32,7 @@ _PAD = "pad_token_id"
 
 
 @dataclass
-class Stage:
+class CandidateEnvironment:
     """The project's base, running, and whatever set was put on it last.
 
     The base is loaded once; a set with tensors of another shape, a config that computes otherwise
@@ -40,22 +40,22 @@ class Stage:
     of packs are read in a sandbox.
     """
 
-    setting: Setting
+    setting: Session
     base: Checkpoint
     identity: Identity
     device: str
     keys: Mapping[str, FileKey]
-    _stand: Stand | None = None
+    _stand: ModelHost | None = None
     _other: tuple[str, Runner] | None = field(default=None, repr=False)
     _foreign: ForeignModelFiles = field(default_factory=ForeignModelFiles, repr=False)
 
     @property
-    def stand(self) -> Stand:
+    def stand(self) -> ModelHost:
         """The running base, loaded when it is first needed."""
         if self._stand is None:
             runner = running(self.base, self.device)
             check_unmoved(self.base, self.keys)
-            self._stand = Stand(runner, self.base)
+            self._stand = ModelHost(runner, self.base)
         return self._stand
 
     def check_runs(self) -> None:
@@ -132,14 +132,14 @@ class Stage:
             ) from problem
 
 
-def open_stage(setting: Setting, project: Project, device: str) -> Stage:
+def open_candidate(setting: Session, project: Project, device: str) -> CandidateEnvironment:
     """The stage of a project. Raises `IntegrityError` where the base is not the project's."""
     base = open_base(setting, project)
     keys = file_keys(base)
     identity = setting.identify(base, "hashing base")
     check_base(identity.root, project.read_file().root, base.path)
     base.expected = identity.leaves
-    return Stage(setting, base, identity, device, keys)
+    return CandidateEnvironment(setting, base, identity, device, keys)
 
 
 def running(model: Checkpoint, device: str) -> Runner:

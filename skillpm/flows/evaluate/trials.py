@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from skillpm.errors import GraftError, ResolutionError
 from skillpm.flows.evaluate.answering import Answers, answers_of
-from skillpm.flows.evaluate.carried import Carried, Result, evaluate
+from skillpm.flows.evaluate.carried import CarriedProbes, ProbeResult, evaluate
 from skillpm.flows.evaluate.measured import part_of
-from skillpm.flows.evaluate.stage import Stage
+from skillpm.flows.evaluate.stage import CandidateEnvironment
 from skillpm.flows.locking.lock_check import prune, reachable
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -33,19 +33,19 @@ def without(lock: Lockfile, left_out: Iterable[SkillName]) -> frozenset[SkillNam
 class Trials:
     """Parts of a set, each tried once. Every trial is a decode of what the part touches."""
 
-    stage: Stage
+    stage: CandidateEnvironment
     lock: Lockfile
-    carried: Mapping[SkillName, Carried]
+    carried: Mapping[SkillName, CarriedProbes]
     count: int = 0
     _standing: tuple[str, Answers] | None = None
-    _known: dict[tuple[str, SkillName], list[Result]] = field(default_factory=dict)
+    _known: dict[tuple[str, SkillName], list[ProbeResult]] = field(default_factory=dict)
 
     def results(
         self,
         skills: Iterable[SkillName],
         of: Sequence[SkillName] | None = None,
         weights: Weights | None = None,
-    ) -> list[Result]:
+    ) -> list[ProbeResult]:
         """The results of these skills' probes, of all by default, in the part with these skills."""
         part = self._part(skills, weights)
         asked = [s for s in self.carried if s in part.skills and (of is None or s in of)]
@@ -97,7 +97,7 @@ class Trials:
         part = prune(self.lock, skills)
         return weighed(part, weights) if weights else part
 
-    def _of(self, part: Lockfile, skill: SkillName) -> list[Result]:
+    def _of(self, part: Lockfile, skill: SkillName) -> list[ProbeResult]:
         key = part.dumps()
         if (key, skill) not in self._known:
             if self._standing is None or self._standing[0] != key:

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 
 from skillpm.environment.project import Project, basis_of
 from skillpm.errors import GraftError, NotFoundError, StateError
-from skillpm.flows.change.plan import Changed, Plan, apply_plan, check_unchanged
-from skillpm.flows.evaluate.carried import Result, carried_by
+from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, check_unchanged
+from skillpm.flows.evaluate.carried import ProbeResult, carried_by
 from skillpm.flows.evaluate.measured import with_measurements
-from skillpm.flows.evaluate.stage import open_stage
+from skillpm.flows.evaluate.stage import open_candidate
 from skillpm.flows.evaluate.trials import Trials, weighed
-from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.locking.solve import check_together
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session
 from skillpm.spec.compat import can_be_weighed
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -36,7 +36,7 @@ _NOTHING: Worth = (float("-inf"), float("-inf"))
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedWeights:
     """What was found: weights before and after, and the worst and mean share of gain kept.
 
     `change` is the generation that it made, where it was carried out.
@@ -47,10 +47,10 @@ class Tuned:
     kept_before: Worth
     kept_after: Worth
     trials: int
-    change: Changed | None = None
+    change: ChangeResult | None = None
 
 
-def tune(setting: Setting, *, budget: int, device: str, write: bool) -> Tuned:
+def tune(setting: Session, *, budget: int, device: str, write: bool) -> TunedWeights:
     """Search; where `write`, make the weights a new generation, in `skillpm.toml` and lock too.
 
     Only skills that skillpm.toml names have a weight there. Raises `GraftError` where no installed
@@ -59,7 +59,7 @@ def tune(setting: Setting, *, budget: int, device: str, write: bool) -> Tuned:
     project = Project(setting.project).require()
     if not write:
         return _search(setting, project, budget, device)
-    with changing(setting, project, "tune"):
+    with project_transaction(setting, project, "tune"):
         basis = basis_of(project)
         found = _search(setting, project, budget, device)
         check_unchanged(project, basis)
@@ -70,7 +70,7 @@ def tune(setting: Setting, *, budget: int, device: str, write: bool) -> Tuned:
         return replace(found, change=apply_plan(setting, project, registries, plan))
 
 
-def _search(setting: Setting, project: Project, budget: int, device: str) -> Tuned:
+def _search(setting: Session, project: Project, budget: int, device: str) -> TunedWeights:
     lock = _installed(project)
     carried = with_measurements(setting, lock, carried_by(setting, lock, list(lock.skills)), device)
     if not carried:
@@ -84,7 +84,7 @@ def _search(setting: Setting, project: Project, budget: int, device: str) -> Tun
         if skill in named and can_be_weighed(load_pack(setting.store, one.digest).manifest)
     }
     advance = setting.progress("trials", budget)
-    trials = Trials(open_stage(setting, project, device), lock, carried)
+    trials = Trials(open_candidate(setting, project, device), lock, carried)
     known: dict[tuple[float, ...], Worth] = {}
 
     def worth(weights: Weights) -> Worth:
@@ -100,7 +100,7 @@ def _search(setting: Setting, project: Project, budget: int, device: str) -> Tun
         return known[key]
 
     after = _climb(before, worth, lambda: len(known) >= budget)
-    return Tuned(before, after, known[tuple(before.values())], worth(after), len(known))
+    return TunedWeights(before, after, known[tuple(before.values())], worth(after), len(known))
 
 
 def _climb(start: Weights, worth: Callable[[Weights], Worth], spent: Callable[[], bool]) -> Weights:
@@ -121,7 +121,7 @@ def _climb(start: Weights, worth: Callable[[Weights], Worth], spent: Callable[[]
     return best
 
 
-def _worth(results: list[Result]) -> Worth:
+def _worth(results: list[ProbeResult]) -> Worth:
     """The least share of gain kept, then the mean; four digits, so that noise decides nothing."""
     kept = [min(1.0, one.kept) for one in results]
     return round(min(kept), 4), round(sum(kept) / len(kept), 4)
@@ -135,7 +135,7 @@ def _installed(project: Project) -> Lockfile:
         raise StateError(
             "skillpm.lock runs ahead of what is installed", hint="`skillpm install` applies it"
         )
-    reason = misfit(project.read_file(), lock)
+    reason = stale_reason(project.read_file(), lock)
     if reason is not None:
         raise StateError(
             f"skillpm.toml asks for something else than is installed: {reason}",
@@ -149,7 +149,7 @@ def _installed(project: Project) -> Lockfile:
     return lock
 
 
-def _plan(setting: Setting, project: Project, weights: Mapping[SkillName, float]) -> Plan:
+def _plan(setting: Session, project: Project, weights: Mapping[SkillName, float]) -> Plan:
     file, lock = project.read_file(), weighed(_installed(project), weights)
     wishes: dict[str, object] = {}
     for skill, wish in file.wishes.items():

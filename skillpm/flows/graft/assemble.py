@@ -13,7 +13,7 @@ from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.apply.compose import Composition
 from skillpm.flows.packs.composition import check_composed
-from skillpm.flows.session.session import Advance, Setting
+from skillpm.flows.session.session import Advance, Session
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -34,10 +34,10 @@ class Assembly:
     side: Mapping[str, bytes | None]
     link: bool
     stamp: Mapping[str, Any]
-    old: "Old | None" = None
+    old: "ReusableGraft | None" = None
 
 
-class Old(Protocol):
+class ReusableGraft(Protocol):
     """A graft that is there already, and is whole: what of it the new one may take over."""
 
     def take(self, shard: str, target: Path) -> bool:
@@ -54,7 +54,7 @@ class Old(Protocol):
 
 
 @dataclass(frozen=True)
-class Written:
+class AssembledGraft:
     """A folder that was assembled: its root and leaves; the bytes written, shared and taken over.
 
     Every leaf was hashed from the bytes that are in the folder. `shared` is with the base, `reused`
@@ -70,7 +70,7 @@ class Written:
     linked: tuple[str, ...] = ()
 
 
-def assemble(setting: Setting, assembly: Assembly, folder: Path) -> Written:
+def assemble(setting: Session, assembly: Assembly, folder: Path) -> AssembledGraft:
     """Write everything into an empty folder, fsynced. The caller removes it where this raises."""
     shards = shards_of(assembly)
     leaves, total = _write_shards(setting, assembly, folder, shards)
@@ -83,7 +83,7 @@ def assemble(setting: Setting, assembly: Assembly, folder: Path) -> Written:
     _sync_tree(folder)
     written = total.written + sum(map(len, small.values()))
     root = merkle_root(leaves)
-    return Written(root, leaves, written, total.shared, total.reused, linked=total.linked)
+    return AssembledGraft(root, leaves, written, total.shared, total.reused, linked=total.linked)
 
 
 def stamp_bytes(
@@ -123,7 +123,7 @@ class _Total:
 
 
 def _write_shards(
-    setting: Setting, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
+    setting: Session, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
 ) -> tuple[dict[str, Digest], _Total]:
     """Leaves, and bytes. While one file is synced, the next is computed."""
     specs = assembly.composition.specs

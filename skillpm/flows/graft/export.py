@@ -10,13 +10,13 @@ from pathlib import Path
 
 from skillpm.checkpoint.folder import STAMP
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.project import Project
 from skillpm.environment.swap import check_apart
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.output import check_output_folder
 from skillpm.flows.graft.assemble import Assembly, assemble
-from skillpm.flows.graft.peft import Lowered, Sum, Wanted, lower
+from skillpm.flows.graft.peft import LayeredDelta, LoraRequest, LowRankResult, lower
 from skillpm.flows.graft.write_peft import write_peft
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import opened
@@ -24,8 +24,8 @@ from skillpm.flows.packs.find import find_pack, with_lower
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_footprint, footprint_fits, open_base
-from skillpm.flows.session.cleanup import tidy
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.cleanup import clean_up
+from skillpm.flows.session.session import Session, open_model
 from skillpm.journal.atomic import sync_folder
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity
@@ -40,19 +40,19 @@ class Exported:
 
     pack: AnyPack
     path: Path
-    lowered: Lowered | None
+    lowered: LowRankResult | None
     root: Digest | None
     side_files: tuple[str, ...]
     seconds: float
 
 
-def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> Exported:
+def export(setting: Session, ref: str, target: Path, wanted: LoraRequest | None) -> Exported:
     """Write a skill, with all that it lies over, to a folder that is absent or empty.
 
     As an adapter where `wanted` says how, else merged. Nothing is there where any step fails.
     """
     started = time.monotonic()
-    tidy(setting)
+    clean_up(setting)
     target = target.expanduser()
     _check_target(target)
     check_output_folder(target)
@@ -64,10 +64,10 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
     _check_base(pack, base, identity)
     base.expected = identity.leaves
     decoders = opened(packs)
-    composition = Composition(base, [Applied(each) for each in decoders])
+    composition = Composition(base, [WeightedPack(each) for each in decoders])
     lowered, root = None, None
     if wanted is not None:
-        whole = Sum(base, decoders, composition)
+        whole = LayeredDelta(base, decoders, composition)
         lowered = lower(setting, whole, wanted)
         with _staged(setting, target) as staged:
             write_peft(staged, whole, lowered, setting.workers)
@@ -83,7 +83,7 @@ def export(setting: Setting, ref: str, target: Path, wanted: Wanted | None) -> E
     return Exported(pack, target, lowered, root, files, time.monotonic() - started)
 
 
-def _find(setting: Setting, ref: str) -> AnyPack:
+def _find(setting: Session, ref: str) -> AnyPack:
     """The release that is installed here, where there is one of that name; else as `find_pack`."""
     project = Project(setting.project)
     if project.has_environment:
@@ -97,7 +97,7 @@ def _find(setting: Setting, ref: str) -> AnyPack:
     return find_pack(setting, ref)
 
 
-def _base(setting: Setting, pack: AnyPack) -> Checkpoint:
+def _base(setting: Session, pack: AnyPack) -> Checkpoint:
     if setting.base is not None:
         return open_model(setting.base)
     project = Project(setting.project)
@@ -130,13 +130,13 @@ def _check_target(target: Path) -> None:
         )
 
 
-def _check_outside(setting: Setting, target: Path, base: Checkpoint) -> None:
+def _check_outside(setting: Session, target: Path, base: Checkpoint) -> None:
     state = setting.project / ".skillpm"
     check_apart(target, {"base": base.path, "project's state": state, "home": setting.home})
 
 
 @contextmanager
-def _staged(setting: Setting, target: Path) -> Iterator[Path]:
+def _staged(setting: Session, target: Path) -> Iterator[Path]:
     """A folder beside the target that takes its place in one rename, or leaves nothing."""
     target = target.absolute()
     staged = target.with_name(f".{target.name}.{os.getpid()}.skillpm-new")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import Project
 from skillpm.environment.swap import GraftPlace, Swap, check_target
@@ -21,7 +21,7 @@ from skillpm.errors import (
 )
 from skillpm.files.errors import write_error
 from skillpm.flows.change.plan import remember_project
-from skillpm.flows.graft.assemble import Assembly, Written, assemble
+from skillpm.flows.graft.assemble import AssembledGraft, Assembly, assemble
 from skillpm.flows.graft.linked_files import say_linked, seal_links
 from skillpm.flows.graft.reuse import SUMS, Reuse, open_old, remember_leaves, sums_of
 from skillpm.flows.locking.lock_check import prune
@@ -32,8 +32,8 @@ from skillpm.flows.packs.protocol import check_is, side_packs
 from skillpm.flows.packs.restore import restoring
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_base, check_footprint, footprint_fits, open_base
-from skillpm.flows.session.cleanup import changing
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import project_transaction
+from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merging import MERGED
@@ -60,7 +60,7 @@ class Grafted:
 
 
 def graft(
-    setting: Setting,
+    setting: Session,
     target: Path | None,
     only: Sequence[SkillName],
     *,
@@ -76,7 +76,7 @@ def graft(
     started = time.monotonic()
     project = Project(setting.project).require()
     path = (target or setting.project / DEFAULT_TARGET).expanduser()
-    with changing(setting, project, "graft"):
+    with project_transaction(setting, project, "graft"):
         if not project.has_environment:
             raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
         current = project.generation()
@@ -88,7 +88,7 @@ def graft(
         lock = _selected(_with_known_root(project, current.lockfile), only)
         order = _Order(project, lock, path, place, link, fresh, verify)
 
-        def write() -> Written:
+        def write() -> AssembledGraft:
             if lock.graft.routed:
                 _check_part(setting, lock, only)
             return _write(setting, order, base, identity)
@@ -102,7 +102,7 @@ def graft(
 
 
 def check_project_base(
-    setting: Setting, current: Generation, base: Checkpoint, identity: Identity
+    setting: Session, current: Generation, base: Checkpoint, identity: Identity
 ) -> None:
     """`check_base`, which also says where a base that is nearly right would do (law 8)."""
     try:
@@ -135,7 +135,7 @@ def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
     return prune(lock, only).with_root(None)
 
 
-def _check_part(setting: Setting, lock: Lockfile, only: Sequence[SkillName]) -> None:
+def _check_part(setting: Session, lock: Lockfile, only: Sequence[SkillName]) -> None:
     """Raise `GraftError` for the whole of a routed set, `ResolutionError` for parts that clash."""
     if lock.skill and not only:
         raise GraftError(
@@ -149,7 +149,7 @@ def _check_part(setting: Setting, lock: Lockfile, only: Sequence[SkillName]) -> 
 
 
 def compose(
-    setting: Setting, base: Checkpoint, identity: Identity, lock: Lockfile
+    setting: Session, base: Checkpoint, identity: Identity, lock: Lockfile
 ) -> tuple[Composition, list[StoredPack]]:
     """Base + the packs of a lock, from the store, to be merged as the lock says.
 
@@ -165,7 +165,7 @@ def compose(
             raise IntegrityError(f"`{locked.ref}` was cut from `{pack.manifest.base.root}`")
     check_facts_of(lock, dict(zip(lock.skills, packs, strict=True)))
     weights = [locked.weight for locked in lock.skills.values()]
-    applied = [Applied(p, w) for p, w in zip(opened(packs), weights, strict=True)]
+    applied = [WeightedPack(p, w) for p, w in zip(opened(packs), weights, strict=True)]
     return Composition(base, applied, lock.graft.merging), packs
 
 
@@ -182,7 +182,7 @@ class _Order:
     verify: bool
 
 
-def _write(setting: Setting, order: _Order, base: Checkpoint, identity: Identity) -> Written:
+def _write(setting: Session, order: _Order, base: Checkpoint, identity: Identity) -> AssembledGraft:
     """Write what differs from the graft that is there; leave that alone where nothing does."""
     composition, packs = compose(setting, base, identity, order.lock)
     side = apply_side_files(files_of(base), side_packs(packs))
@@ -217,8 +217,8 @@ def check_root(lock: Lockfile, found: Digest) -> None:
 
 
 def _swap_in(
-    setting: Setting, order: _Order, assembly: Assembly, reuse: Reuse | None = None
-) -> Written:
+    setting: Session, order: _Order, assembly: Assembly, reuse: Reuse | None = None
+) -> AssembledGraft:
     target = order.target
     record = SwapRecord(order.project, setting.home, order.place)
     with order.place.open(create=True) as folder:

@@ -4,18 +4,18 @@ from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.place import make_read_only, why_not_linked
-from skillpm.flows.graft.assemble import Written
-from skillpm.flows.session.session import Setting
+from skillpm.flows.graft.assemble import AssembledGraft
+from skillpm.flows.session.session import Session
 from skillpm.spec.words import counted
 
 
-def seal_links(folder: Path, written: Written) -> None:
+def seal_links(folder: Path, written: AssembledGraft) -> None:
     """Take the write permission from the files that are the base's own, in the base as well."""
     for name in written.linked:
         make_read_only(folder / name)
 
 
-def say_linked(setting: Setting, target: Path, base: Checkpoint, written: Written) -> None:
+def say_linked(setting: Session, target: Path, base: Checkpoint, written: AssembledGraft) -> None:
     """Say what a graft shares with its base, and which files were copied after all, and why."""
     if written.linked:
         setting.say(

@@ -24,12 +24,12 @@ from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.rounding import Floats
 from skillpm.errors import GraftError
 from skillpm.flows.graft.peft_targets import PeftTargets, find_targets
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.dtypes import is_float
 
 
 @dataclass(frozen=True)
-class Sum:
+class LayeredDelta:
     """A skill with all that it lies over, on its base."""
 
     base: Checkpoint
@@ -38,7 +38,7 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class UncarriedTensor:
     """A tensor that no LoRA carries; its share of ‖Δ‖², where it has a delta in numbers."""
 
     tensor: str
@@ -56,7 +56,7 @@ class KindLoss:
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LowRankResult:
     """The low-rank form of a skill at one rank, and what it loses."""
 
     forms: dict[str, LowForm]
@@ -65,12 +65,12 @@ class Lowered:
     residual: float
     total_residual: float | None
     kinds: tuple[KindLoss, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[UncarriedTensor, ...]
     targets: PeftTargets
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LoraRequest:
     """The rank, or None for the least that leaves `residual`; whether tensors may be left out."""
 
     rank: int | None
@@ -78,7 +78,7 @@ class Wanted:
     partial: bool
 
 
-def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
+def lower(setting: Session, whole: LayeredDelta, wanted: LoraRequest) -> LowRankResult:
     """Find the form. Raises `GraftError` where a LoRA cannot carry it, or no rank is enough.
 
     Holds the factors of all tensors at the rank, or at the largest where the best is asked for.
@@ -107,11 +107,11 @@ def lower(setting: Setting, whole: Sum, wanted: Wanted) -> Lowered:
     rank = wanted.rank or best_rank(list(every.values()), wanted.residual)
     left = _left_out(whole, rest, every)
     residual, total, losses = _measured(every, rank, left, experts)
-    return Lowered(forms, experts, rank, residual, total, losses, left, targets)
+    return LowRankResult(forms, experts, rank, residual, total, losses, left, targets)
 
 
 def _factored(
-    setting: Setting, whole: Sum, carried: list[str], targets: PeftTargets, limit: int
+    setting: Session, whole: LayeredDelta, carried: list[str], targets: PeftTargets, limit: int
 ) -> tuple[dict[str, LowForm], tuple[ExpertForms, ...]]:
     """The factors of each linear layer, and of each expert of a parameter."""
     parts = [name for name in targets.parts if name in whole.composition.touched]
@@ -138,7 +138,7 @@ def _first_reason(rest: dict[str, str]) -> str:
     return "".join(f"; `{name}`: {reason}" for name, reason in list(rest.items())[:1])
 
 
-def _split(whole: Sum) -> tuple[list[str], dict[str, str]]:
+def _split(whole: LayeredDelta) -> tuple[list[str], dict[str, str]]:
     """The tensors that a LoRA can carry, and why it cannot carry the others."""
     carried: list[str] = []
     rest: dict[str, str] = {}
@@ -161,7 +161,7 @@ def _shown_kind(name: str) -> str:
     return "bias" if name.endswith(".bias") else kind_of(name)
 
 
-def _form(whole: Sum, name: str, limit: int) -> LowForm:
+def _form(whole: LayeredDelta, name: str, limit: int) -> LowForm:
     exact = exact_form(whole.packs, whole.base, name)
     if exact is not None:
         return exact if exact.left.shape[1] <= limit else cut_form(exact, limit)
@@ -169,7 +169,9 @@ def _form(whole: Sum, name: str, limit: int) -> LowForm:
     return svd_form(whole.base.specs[name], delta, limit)
 
 
-def _left_out(whole: Sum, rest: dict[str, str], forms: dict[str, LowForm]) -> tuple[LeftOut, ...]:
+def _left_out(
+    whole: LayeredDelta, rest: dict[str, str], forms: dict[str, LowForm]
+) -> tuple[UncarriedTensor, ...]:
     norms: dict[str, float | None] = {}
     for name in rest:
         before, after = whole.base.specs.get(name), whole.composition.specs.get(name)
@@ -178,7 +180,7 @@ def _left_out(whole: Sum, rest: dict[str, str], forms: dict[str, LowForm]) -> tu
         norms[name] = None if found is None else energy(found)
     total = sum(form.norm for form in forms.values()) + sum(norm or 0.0 for norm in norms.values())
     return tuple(
-        LeftOut(name, rest[name], None if norm is None else norm / total if total else 0.0)
+        UncarriedTensor(name, rest[name], None if norm is None else norm / total if total else 0.0)
         for name, norm in norms.items()
     )
 
@@ -186,7 +188,7 @@ def _left_out(whole: Sum, rest: dict[str, str], forms: dict[str, LowForm]) -> tu
 def _measured(
     forms: dict[str, LowForm],
     rank: int,
-    left_out: tuple[LeftOut, ...],
+    left_out: tuple[UncarriedTensor, ...],
     experts: tuple[ExpertForms, ...],
 ) -> tuple[float, float | None, tuple[KindLoss, ...]]:
     """What the rank loses of what is carried, of all that is changed, and by kind of tensor."""

@@ -17,8 +17,8 @@ from skillpm.checkpoint.place import is_read_only, take
 from skillpm.delta.apply.compose import Composition
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.graft.assemble import (
+    AssembledGraft,
     Assembly,
-    Written,
     header_of,
     is_untouched,
     shards_of,
@@ -27,7 +27,7 @@ from skillpm.flows.graft.assemble import (
 )
 from skillpm.flows.graft.graft_record import check_graft, read_stamp
 from skillpm.flows.packs.composition import check_effect
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill
@@ -81,7 +81,7 @@ class OldGraft:
 
 
 def open_old(
-    setting: Setting, folder: Path, base: Digest, *, cached: bool = True
+    setting: Session, folder: Path, base: Digest, *, cached: bool = True
 ) -> OldGraft | None:
     """The graft in a folder; None where there is none of this base, or it is damaged."""
     if not is_graft(folder):
@@ -173,7 +173,7 @@ class Reuse:
             if self.old.model.shards[name].file.key()[:4] != seen:
                 raise IntegrityError(f"`{self.old.folder / name}` was changed meanwhile")
 
-    def as_it_is(self, setting: Setting) -> Written | None:
+    def as_it_is(self, setting: Session) -> AssembledGraft | None:
         """The old graft, where the new one would be the same in every byte of every file.
 
         Costs one read and SHA-256 of the graft where it looks the same.
@@ -193,7 +193,7 @@ class Reuse:
             return None
         check_effect(self.assembly.composition, self.assembly.identity, leaves)
         size = sum(shard.file.size for shard in self.old.model.shards.values())
-        return Written(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
+        return AssembledGraft(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
 
     def _in_place(self, name: str) -> bool:
         """Whether a file is what it should be, and linked to the base only where that is asked."""
@@ -208,7 +208,7 @@ class Reuse:
         return path.stat().st_nlink == 1
 
 
-def remember_leaves(setting: Setting, folder: Path, leaves: Mapping[str, Digest]) -> None:
+def remember_leaves(setting: Session, folder: Path, leaves: Mapping[str, Digest]) -> None:
     """Have the next graft trust what was hashed as it was written, where the files have settled.
 
     The stamp is written last, so its time is the file system's own "now". Links made and removed

@@ -12,7 +12,7 @@ from skillpm.adapters.keys import PREFIX
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.encode.low_rank_form import LowForm, pad_bytes
-from skillpm.flows.graft.peft import Lowered, Sum
+from skillpm.flows.graft.peft import LayeredDelta, LowRankResult
 from skillpm.flows.graft.peft_targets import check_loads
 from skillpm.spec import json
 from skillpm.spec.dtypes import TensorSpec
@@ -22,7 +22,7 @@ Factor = tuple[TensorSpec, Callable[[], bytes]]
 """A factor of an adapter, and its bytes."""
 
 
-def write_peft(folder: Path, whole: Sum, lowered: Lowered, workers: int) -> None:
+def write_peft(folder: Path, whole: LayeredDelta, lowered: LowRankResult, workers: int) -> None:
     """Write the adapter's two files into an empty folder.
 
     Raises `GraftError` where PEFT would not load what is to be written.
@@ -48,7 +48,7 @@ def write_peft(folder: Path, whole: Sum, lowered: Lowered, workers: int) -> None
     (folder / CONFIG).write_bytes(json.pretty(config))
 
 
-def _of_layers(whole: Sum, lowered: Lowered) -> Iterator[Factor]:
+def _of_layers(whole: LayeredDelta, lowered: LowRankResult) -> Iterator[Factor]:
     """A [rank, in] and B [out, rank] of each layer; of one that stores [in, out], turned."""
     for name, form in lowered.forms.items():
         flip = name in lowered.targets.conv1d
@@ -67,7 +67,7 @@ def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
     return pad_bytes(form, rank, side=side, flip=flip)[1]
 
 
-def _of_experts(lowered: Lowered) -> Iterator[Factor]:
+def _of_experts(lowered: LowRankResult) -> Iterator[Factor]:
     """A [experts · rank, in] and B [out, rank · experts] of each parameter of experts."""
     for each in lowered.experts:
         shapes = each.shapes(lowered.rank)
@@ -80,7 +80,7 @@ def _of_expert(forms: ExpertForms, rank: int, place: int) -> bytes:
     return forms.factors(rank)[place].astype("<f4").tobytes()
 
 
-def _config(base: Checkpoint, lowered: Lowered) -> dict[str, Any]:
+def _config(base: Checkpoint, lowered: LowRankResult) -> dict[str, Any]:
     """As PEFT writes it, within what vLLM serves: one rank, α = r, no more than factors.
 
     PEFT decides `fan_in_fan_out` by each module's class; the one flag is for other readers.

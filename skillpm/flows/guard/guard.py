@@ -10,18 +10,18 @@ from skillpm.environment.generation import differences, new_packs
 from skillpm.environment.project import Project
 from skillpm.errors import GraftError, ResolutionError, SpecError
 from skillpm.flows.change.plan import Plan
-from skillpm.flows.evaluate.carried import Carried, Result, carried_by
+from skillpm.flows.evaluate.carried import CarriedProbes, ProbeResult, carried_by
 from skillpm.flows.evaluate.measured import check_claims, lower_of
-from skillpm.flows.evaluate.stage import open_stage
+from skillpm.flows.evaluate.stage import open_candidate
 from skillpm.flows.evaluate.trials import Trials, without
 from skillpm.flows.guard.quickxplain import smallest_culprits
-from skillpm.flows.guard.remedies import Way, way_out
-from skillpm.flows.guard.removals import Taken
-from skillpm.flows.guard.report import Blame, GuardError
+from skillpm.flows.guard.remedies import Remedy, way_out
+from skillpm.flows.guard.removals import RemovedReleases
+from skillpm.flows.guard.report import GuardError, ProbeFailure
 from skillpm.flows.locking.lock_check import reachable
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.flows.session.words import distinct
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -30,7 +30,7 @@ from skillpm.store.packs import fetch_pack, is_complete
 
 
 def guard(
-    setting: Setting, project: Project, registries: Registries, plan: Plan, /, *, device: str
+    setting: Session, project: Project, registries: Registries, plan: Plan, /, *, device: str
 ) -> tuple[str, ...]:
     """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
 
@@ -47,7 +47,7 @@ def guard(
         fetch_pack(setting.store, pack.digest, pack)
     fetch_all(setting, registries, lock)
     carried, notes = _carried(setting, before, lock)
-    stage = open_stage(setting, project, device)
+    stage = open_candidate(setting, project, device)
     if lock.graft.routed or not carried:
         stage.check(lock)
     if not carried:
@@ -58,17 +58,19 @@ def guard(
     trials, results, old = _without_old_failures(trials, before, results)
     notes = (*notes, *claims.notes, *old)
     if claims.false or not all(one.passed for one in results):
-        case = Case(trials, Taken.of(trials, before), _moved(before, lock), claims.false)
+        case = FailedPlan(
+            trials, RemovedReleases.of(trials, before), _moved(before, lock), claims.false
+        )
         wishes = project.read_file().skills if plan.wishes is None else plan.wishes
         raise _refusal(case, plan, results, wishes, notes)
     return (*_held(results), *notes)
 
 
 def _carried(
-    setting: Setting, before: Lockfile, lock: Lockfile
-) -> tuple[dict[SkillName, Carried], tuple[str, ...]]:
+    setting: Session, before: Lockfile, lock: Lockfile
+) -> tuple[dict[SkillName, CarriedProbes], tuple[str, ...]]:
     """The probes of a planned set. Probes of a new pack must be readable; else a note says why."""
-    found: dict[SkillName, Carried] = {}
+    found: dict[SkillName, CarriedProbes] = {}
     notes: list[str] = []
     new, unguarded = new_packs(before.skills, lock.skills), list[SkillName]()
     for skill in lock.skills:
@@ -87,7 +89,7 @@ def _carried(
     return found, tuple(notes)
 
 
-def _held(results: Sequence[Result]) -> tuple[str, ...]:
+def _held(results: Sequence[ProbeResult]) -> tuple[str, ...]:
     if not results:
         return ()
     items = counted(sum(one.samples for one in results), "item")
@@ -96,8 +98,8 @@ def _held(results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def _without_old_failures(
-    trials: Trials, before: Lockfile, results: list[Result]
-) -> tuple[Trials, list[Result], tuple[str, ...]]:
+    trials: Trials, before: Lockfile, results: list[ProbeResult]
+) -> tuple[Trials, list[ProbeResult], tuple[str, ...]]:
     """Trials and results without the probes that fail in the installed set too, and notes of these.
 
     Costs one composition of the installed set, where a probe of an installed pack fails.
@@ -124,7 +126,7 @@ def _without_old_failures(
     return trials.ignoring(old.keys()), kept, notes
 
 
-def _old_failure(failed: Result, before: Result | None) -> str:
+def _old_failure(failed: ProbeResult, before: ProbeResult | None) -> str:
     was = failed.now if before is None else before.now
     old, now, bound = distinct(was, failed.now, failed.bound)
     return (
@@ -134,9 +136,9 @@ def _old_failure(failed: Result, before: Result | None) -> str:
 
 
 def _refusal(
-    case: "Case",
+    case: "FailedPlan",
     plan: Plan,
-    results: Sequence[Result],
+    results: Sequence[ProbeResult],
     wishes: Iterable[str],
     notes: Sequence[str],
 ) -> GuardError:
@@ -149,16 +151,16 @@ def _refusal(
 
 
 @dataclass(frozen=True)
-class Case:
+class FailedPlan:
     """A planned set that fails; what the change moves and takes away; what packs falsely say."""
 
     trials: Trials
-    taken: Taken
+    taken: RemovedReleases
     moved: frozenset[SkillName]
-    false: Mapping[SkillName, tuple[Result, ...]]
+    false: Mapping[SkillName, tuple[ProbeResult, ...]]
 
 
-def _keeping(way: Way, taken: Taken, blames: Sequence[Blame]) -> Way:
+def _keeping(way: Remedy, taken: RemovedReleases, blames: Sequence[ProbeFailure]) -> Remedy:
     """The way out where a change is stopped for what it takes away: that stays."""
     skills = sorted({skill for blame in blames if blame.taken for skill in blame.culprits})
     if not skills:
@@ -178,8 +180,8 @@ def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
 
 
 def _blames(
-    case: Case, results: Sequence[Result]
-) -> tuple[tuple[Blame, ...], frozenset[SkillName]]:
+    case: FailedPlan, results: Sequence[ProbeResult]
+) -> tuple[tuple[ProbeFailure, ...], frozenset[SkillName]]:
     """Blames for what fails, and the skills without which all that is left holds.
 
     The causes of one failing skill are searched at a time and left out; each skill that holds then
@@ -188,7 +190,7 @@ def _blames(
     """
     trials, moved = case.trials, case.moved
     failed = {**_failed(results), **case.false}
-    blames: list[Blame] = []
+    blames: list[ProbeFailure] = []
     left_out, wanting = set[SkillName](), set[SkillName]()
     waiting, rest = sorted(failed), frozenset(trials.lock.skills)
     while waiting:
@@ -203,7 +205,7 @@ def _blames(
         still = _failed([one for one in trials.results(rest) if one.skill not in wanting])
         mended = {blame.victim, *(skill for skill in waiting if skill in rest - still.keys())}
         blames += [
-            Blame(
+            ProbeFailure(
                 skill,
                 failed[skill],
                 blame.culprits if skill == blame.victim else tuple(sorted(gone)),
@@ -220,8 +222,8 @@ def _blames(
 
 
 def _unnamed(
-    case: Case, failed: Mapping[SkillName, tuple[Result, ...]], named: set[SkillName]
-) -> list[Blame]:
+    case: FailedPlan, failed: Mapping[SkillName, tuple[ProbeResult, ...]], named: set[SkillName]
+) -> list[ProbeFailure]:
     """Blames for the skills that were left out as culprits before their own failure was named."""
     every = frozenset(case.trials.lock.skills)
     return [
@@ -230,7 +232,7 @@ def _unnamed(
     ]
 
 
-def _failed(results: Sequence[Result]) -> dict[SkillName, tuple[Result, ...]]:
+def _failed(results: Sequence[ProbeResult]) -> dict[SkillName, tuple[ProbeResult, ...]]:
     bad = [one for one in results if not one.passed]
     return {skill: tuple(o for o in bad if o.skill == skill) for skill in {o.skill for o in bad}}
 
@@ -241,12 +243,12 @@ def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
 
 
 def _blame(
-    case: Case, victim: SkillName, rest: frozenset[SkillName], moved: frozenset[SkillName]
-) -> Blame:
+    case: FailedPlan, victim: SkillName, rest: frozenset[SkillName], moved: frozenset[SkillName]
+) -> ProbeFailure:
     """The cause of one skill's failure in `rest`: all that has not been left out so far."""
     trials, taken, own = case.trials, case.taken, frozenset({victim})
     if victim in case.false:
-        return Blame(victim, (), (victim,), claim=True, alone=True)
+        return ProbeFailure(victim, (), (victim,), claim=True, alone=True)
     if trials.fails(victim, own):
         return _blame_required(trials, victim)
     new, old = _in_order(trials.lock, moved - own), _in_order(trials.lock, rest - moved - own)
@@ -258,13 +260,13 @@ def _blame(
     if not new or (old and fails(settled)):
         lost = taken.culprits(victim, settled)
         if lost:
-            return Blame(victim, (), lost, taken=taken.refs(lost))
+            return ProbeFailure(victim, (), lost, taken=taken.refs(lost))
         culprits = smallest_culprits(fails, own, old)
-        return Blame(victim, (), culprits, installed=victim not in moved)
-    return Blame(victim, (), smallest_culprits(fails, settled, new))
+        return ProbeFailure(victim, (), culprits, installed=victim not in moved)
+    return ProbeFailure(victim, (), smallest_culprits(fails, settled, new))
 
 
-def _blame_required(trials: Trials, victim: SkillName) -> Blame:
+def _blame_required(trials: Trials, victim: SkillName) -> ProbeFailure:
     """The cause where a skill fails with nothing but what it requires: itself, or some of that."""
     store = trials.stage.setting.store
     below = lower_of(store, trials.lock, victim) | {victim}
@@ -275,5 +277,5 @@ def _blame_required(trials: Trials, victim: SkillName) -> Blame:
 
     required = _in_order(trials.lock, reachable(trials.lock.skills, [victim]) - below)
     if not required or fails(below):
-        return Blame(victim, (), (victim,), alone=True)
-    return Blame(victim, (), smallest_culprits(fails, below, required))
+        return ProbeFailure(victim, (), (victim,), alone=True)
+    return ProbeFailure(victim, (), smallest_culprits(fails, below, required))

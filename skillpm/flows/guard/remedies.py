@@ -17,7 +17,7 @@ _AFTER = "after the same command without `--guard`, then `skillpm install --guar
 
 
 @dataclass(frozen=True)
-class Way:
+class Remedy:
     """What a person can do: the weights at which all holds, and who had better be left out.
 
     `mended` says whether all others hold without them.
@@ -36,7 +36,7 @@ def way_out(
     *,
     alone: bool,
     fixed: bool = False,
-) -> Way:
+) -> Remedy:
     """Lower weights, routing, leaving out. `alone`: a suspect fails by itself, so weights are vain.
 
     A `fixed` change comes with its own weights: skillpm.toml is asked only once it is made. Costs
@@ -52,7 +52,7 @@ def way_out(
     route, again = not (alone or routed), _AFTER if fixed else _AGAIN
     told = _sentences(trials, suspects, weights, mended=mended, route=route, again=again)
     hint = "; or ".join(told)
-    return Way(hint, weights, suspects, mended)
+    return Remedy(hint, weights, suspects, mended)
 
 
 def _weights(trials: Trials, suspects: frozenset[SkillName]) -> dict[SkillName, float]:

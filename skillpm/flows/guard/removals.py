@@ -14,14 +14,14 @@ from skillpm.store.packs import is_complete
 
 
 @dataclass(frozen=True)
-class Taken:
+class RemovedReleases:
     """The releases that a change removes or puts others in the place of, as they were."""
 
     trials: Trials
     gone: Mapping[SkillName, LockedSkill]
 
     @classmethod
-    def of(cls, trials: Trials, before: Lockfile) -> "Taken":
+    def of(cls, trials: Trials, before: Lockfile) -> "RemovedReleases":
         """What a planned set lacks of the one before it, as far as the store still has it."""
         store, skills = trials.stage.setting.store, before.skills
         _, removed, changed = differences(skills, trials.lock.skills)

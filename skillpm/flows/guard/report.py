@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from skillpm.errors import GraftError
-from skillpm.flows.evaluate.carried import Result
-from skillpm.flows.guard.remedies import Way
+from skillpm.flows.evaluate.carried import ProbeResult
+from skillpm.flows.guard.remedies import Remedy
 from skillpm.flows.session.words import distinct
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -16,7 +16,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Blame:
+class ProbeFailure:
     """Probes of one skill that fail, and the skills that cause it.
 
     `claim`: the pack records what it does not have on this base. `alone`: it fails with nothing
@@ -25,7 +25,7 @@ class Blame:
     """
 
     victim: SkillName
-    failed: tuple[Result, ...]
+    failed: tuple[ProbeResult, ...]
     culprits: tuple[SkillName, ...]
     claim: bool = False
     alone: bool = False
@@ -36,7 +36,9 @@ class Blame:
 class GuardError(GraftError):
     """A change that would take a capability away: each failure with its culprits, and a remedy."""
 
-    def __init__(self, action: str, blames: Sequence[Blame], lock: Lockfile, way: Way) -> None:
+    def __init__(
+        self, action: str, blames: Sequence[ProbeFailure], lock: Lockfile, way: Remedy
+    ) -> None:
         self.action = action
         self.blames = tuple(blames)
         self.way = way
@@ -64,7 +66,7 @@ class GuardError(GraftError):
             yield f"  … and {counted(len(self.blames) - _SHOWN, 'more skill')}"
 
 
-def _failure(failed: Result, *, claim: bool) -> str:
+def _failure(failed: ProbeResult, *, claim: bool) -> str:
     """One failed probe, its values with as many digits as tell them apart."""
     values = (failed.recorded, failed.reference, failed.now, failed.bound)
     recorded, reference, now, bound = distinct(*values)
@@ -77,7 +79,7 @@ def _failure(failed: Result, *, claim: bool) -> str:
     return f"  `{failed.skill}` {failed.metric}: recorded {held}, {verb} {now}, {limit}"
 
 
-def _why(blame: Blame) -> str:
+def _why(blame: ProbeFailure) -> str:
     if blame.claim:
         return "which does not hold on the base alone: it is lossy, or not what it says"
     if blame.alone:

@@ -6,7 +6,7 @@ from pathlib import Path
 from skillpm.checkpoint.parts import module_folders
 from skillpm.delta.tensors.differences import Difference, measure_difference
 from skillpm.flows.packs.base_parts import differing_parts
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.merkle import Identity
 
 
@@ -26,7 +26,7 @@ class Identified:
     differing_files: tuple[str, ...] = ()
 
 
-def identify_model(setting: Setting, path: Path, against: Path | None) -> Identified:
+def identify_model(setting: Session, path: Path, against: Path | None) -> Identified:
     """Hash the model at `path`; compare it, tensor by tensor, with the one at `against`."""
     model = open_model(path)
     identity = setting.identify(model, "hashing", cached=False)

@@ -54,7 +54,7 @@ def history(folder: Path) -> History:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedSet:
     """One of two sets to compare: its base's root, its releases, and how they are grafted."""
 
     base_root: Digest
@@ -76,23 +76,23 @@ class Diff:
     changed: tuple[tuple[Entry, Entry], ...]
 
 
-def generation_side(folder: Path, number: int | None) -> Side:
+def generation_side(folder: Path, number: int | None) -> ComparedSet:
     """What a generation has installed; the current one without a number."""
     found = Project(folder).generation(number)
     manner = None if found.pruned else found.lockfile.graft.manner
-    return Side(found.base_root, found.installed, manner)
+    return ComparedSet(found.base_root, found.installed, manner)
 
 
-def lock_side(data: bytes, what: str) -> Side:
+def lock_side(data: bytes, what: str) -> ComparedSet:
     """What a lock names. Raises `SpecError` with every problem."""
     try:
         lock = parse_lockfile(data.decode(), what)
     except UnicodeDecodeError as problem:
         raise SpecError(f"{what} is not UTF-8") from problem
-    return Side(lock.base.root, lock.skills, lock.graft.manner)
+    return ComparedSet(lock.base.root, lock.skills, lock.graft.manner)
 
 
-def diff(before: Side, after: Side) -> Diff:
+def diff(before: ComparedSet, after: ComparedSet) -> Diff:
     """Compare two sets."""
     old = before.releases
     added, removed, changed = differences(old, after.releases)

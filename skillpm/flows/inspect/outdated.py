@@ -16,8 +16,8 @@ from skillpm.flows.locking.held_back import (
     skipped_of,
 )
 from skillpm.flows.packs.registries import Registries
-from skillpm.flows.session.session import Setting
-from skillpm.resolver.question import Question, Wanted
+from skillpm.flows.session.session import Session
+from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.solve import solve
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.spec.names import SkillName
@@ -48,7 +48,7 @@ class Outdated:
 
 
 @dataclass(frozen=True)
-class Survey:
+class OutdatedReport:
     """What is outdated, of so many as were `checked`; `unlisted` are in no registry in reach."""
 
     outdated: tuple[Outdated, ...]
@@ -58,7 +58,7 @@ class Survey:
     skipped: tuple[SkippedRelease, ...] = ()
 
 
-def survey(setting: Setting) -> Survey:
+def survey(setting: Session) -> OutdatedReport:
     """Compare the lock with the registries. Writes nothing.
 
     Raises `NotFoundError` where there is no lock, `RegistryError` where a registry is out of reach.
@@ -97,18 +97,20 @@ def survey(setting: Setting) -> Survey:
         for skill, one in lock.skills.items()
         for each in skipped_of(known.get(skill, ()), one.version)
     )
-    return Survey(tuple(row for row in rows if row), len(lock.skill), unlisted, notes, skipped)
+    return OutdatedReport(
+        tuple(row for row in rows if row), len(lock.skill), unlisted, notes, skipped
+    )
 
 
 def _costs(
-    setting: Setting,
+    setting: Session,
     question: Question,
     registries: Registries,
     newest: Release,
     wanted: Mapping[SkillName, Version],
 ) -> tuple[Hold, ...]:
     """What the newest release would cost, where no single statement speaks against it."""
-    asked = Wanted(Requirement.exact(newest.skill, newest.version), "outdated")
+    asked = RootRequirement(Requirement.exact(newest.skill, newest.version), "outdated")
     whole = replace(question, wanted=(*question.wanted, asked))
     try:
         found = solve(whole, registries, setting.patience()).releases

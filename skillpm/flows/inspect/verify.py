@@ -12,7 +12,7 @@ from skillpm.flows.packs.verify_on_base import (
     verify_on_base,
     warn_of_parts,
 )
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.verification.check import check_documents
 from skillpm.verification.claims import Claim, claims_of
@@ -33,7 +33,7 @@ def inspect_pack(path: Path) -> PackFile:
 
 
 def verify_pack(
-    setting: Setting, path: Path, base: Path | None, *, accept_footprint: bool = False
+    setting: Session, path: Path, base: Path | None, *, accept_footprint: bool = False
 ) -> Verified:
     """Re-hash everything; with a base, recompute all that the manifest says of the pack.
 

@@ -6,14 +6,14 @@ from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
 from skillpm.flows.packs.verify_on_base import HashedBase, verify_on_base, warn_of_parts
 from skillpm.flows.session.base_model import open_base
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.words import counted
 from skillpm.store.packs import load_pack
 
 
 def verify_packs(
-    setting: Setting, project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
+    setting: Session, project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
 ) -> tuple[str, ...]:
     """Verify stored packs and remember those that hold; a note where there is no base to do it on.
 
@@ -40,7 +40,7 @@ def verify_packs(
     return ()
 
 
-def _project_base(setting: Setting, project: Project, lock: Lockfile) -> HashedBase | str:
+def _project_base(setting: Session, project: Project, lock: Lockfile) -> HashedBase | str:
     """The project's base, or why nothing can be verified on it."""
     try:
         model = open_base(setting, project)

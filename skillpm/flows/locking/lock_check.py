@@ -10,7 +10,7 @@ from skillpm.spec.project import ProjectFile
 from skillpm.spec.requirements import Requirement
 
 
-def misfit(file: ProjectFile, lock: Lockfile | None) -> str | None:
+def stale_reason(file: ProjectFile, lock: Lockfile | None) -> str | None:
     """Why the lock does not fit what the project file asks for; None where it does."""
     if lock is None:
         return "there is no skillpm.lock"

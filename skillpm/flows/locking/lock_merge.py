@@ -5,7 +5,7 @@ from pathlib import Path
 
 from skillpm.environment.project import LOCK_FILE, Project
 from skillpm.errors import SpecError
-from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.spec import toml
 from skillpm.spec.conflict import ConflictMarkerError, sides
 from skillpm.spec.fields import read_document
@@ -23,7 +23,7 @@ def read_or_merge(project: Project, file: ProjectFile) -> tuple[Lockfile | None,
     """
     try:
         lock = project.read_lock()
-        return lock, misfit(file, lock)
+        return lock, stale_reason(file, lock)
     except ConflictMarkerError as problem:
         return merged(project.read_text(project.lock_file), file), problem.message
     except SpecError as problem:

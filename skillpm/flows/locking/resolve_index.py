@@ -5,8 +5,8 @@ from pathlib import Path
 
 from skillpm.checkpoint.model import read_small
 from skillpm.errors import ResolutionError, UnknownSkillError
-from skillpm.resolver.patience import Patience
-from skillpm.resolver.question import COMMAND_LINE, Question, Wanted
+from skillpm.resolver.patience import Deadline
+from skillpm.resolver.question import COMMAND_LINE, Question, RootRequirement
 from skillpm.resolver.solve import solve
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
@@ -26,12 +26,12 @@ class SavedRequest:
 
 
 def resolve_saved(
-    index: Path, request: SavedRequest, patience: Patience
+    index: Path, request: SavedRequest, patience: Deadline
 ) -> dict[SkillName, Version]:
     """The versions that would be installed."""
     saved = parse_index(read_small(index))
     question = Question(
-        tuple(Wanted(need, COMMAND_LINE) for need in request.requirements),
+        tuple(RootRequirement(need, COMMAND_LINE) for need in request.requirements),
         base=request.root,
         allow_yanked=request.allow_yanked,
         lowest=request.lowest,

@@ -10,9 +10,9 @@ from skillpm.flows.packs.protocol import AnyPack, check_is, side_packs
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.side_files import check_clashes
 from skillpm.flows.session.base_model import footprint_fits, open_named_base
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.resolver.errors import UnknownWantedError, WrongBaseError
-from skillpm.resolver.patience import Patience
+from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.solve import solve
 from skillpm.spec.agreement import fact_differences
@@ -31,7 +31,7 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Solved:
+class SolvedLock:
     """A lock, and the documents of every pack in it."""
 
     lock: Lockfile
@@ -39,7 +39,7 @@ class Solved:
 
 
 @dataclass(frozen=True)
-class Ask:
+class ResolutionRequest:
     """What a lock is to satisfy: wishes with their origins, and what should not move.
 
     `digests` are of the locked packs that should not move.
@@ -52,7 +52,7 @@ class Ask:
     digests: Mapping[SkillName, Digest] = field(default_factory=dict)
 
 
-def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
+def solve_project(setting: Session, registries: Registries, ask: ResolutionRequest) -> SolvedLock:
     """Resolve, read the manifests, and refuse packs that cannot be grafted together (exit 4)."""
     registries = replace(registries, stored=_stored(setting, ask))
     accepted, releases = ask.question.accepted, None
@@ -66,10 +66,10 @@ def solve_project(setting: Setting, registries: Registries, ask: Ask) -> Solved:
     packs = {skill: _documents(setting, registries, release) for skill, release in releases.items()}
     lock = _lock(ask, releases, packs)
     check_together(lock, packs)
-    return Solved(lock, packs)
+    return SolvedLock(lock, packs)
 
 
-def _stored(setting: Setting, ask: Ask) -> dict[SkillName, AnyPack]:
+def _stored(setting: Session, ask: ResolutionRequest) -> dict[SkillName, AnyPack]:
     """The locked packs whose documents are in the store, whole."""
     found: dict[SkillName, AnyPack] = {}
     for skill, digest in ask.digests.items():
@@ -82,7 +82,7 @@ def _stored(setting: Setting, ask: Ask) -> dict[SkillName, AnyPack]:
 
 
 def _solve(
-    registries: Registries, question: Question, patience: Patience
+    registries: Registries, question: Question, patience: Deadline
 ) -> Mapping[SkillName, Release]:
     try:
         return solve(question, registries, patience).releases
@@ -91,7 +91,7 @@ def _solve(
         raise
 
 
-def _documents(setting: Setting, registries: Registries, release: Release) -> AnyPack:
+def _documents(setting: Session, registries: Registries, release: Release) -> AnyPack:
     for pack in registries.files:
         if pack.digest == release.digest:
             return pack
@@ -105,7 +105,7 @@ def _documents(setting: Setting, registries: Registries, release: Release) -> An
 
 
 def _accept(
-    setting: Setting, registries: Registries, ask: Ask, problem: WrongBaseError
+    setting: Session, registries: Registries, ask: ResolutionRequest, problem: WrongBaseError
 ) -> frozenset[Digest]:
     """The releases whose footprint this base has all the same (law 8); else the error again."""
     try:
@@ -131,7 +131,9 @@ def _accept(
 
 
 def _lock(
-    ask: Ask, releases: Mapping[SkillName, Release], packs: Mapping[SkillName, AnyPack]
+    ask: ResolutionRequest,
+    releases: Mapping[SkillName, Release],
+    packs: Mapping[SkillName, AnyPack],
 ) -> Lockfile:
     lock = Lockfile(
         base=LockedBase(name=ask.base_name, root=ask.file.root),
@@ -141,7 +143,7 @@ def _lock(
     return lock.with_root(known_root(lock, {s: pack.manifest for s, pack in packs.items()}))
 
 
-def _graft(ask: Ask, releases: Mapping[SkillName, Release]) -> LockedGraft:
+def _graft(ask: ResolutionRequest, releases: Mapping[SkillName, Release]) -> LockedGraft:
     """`[graft]`, its precedence without the skills that leave the lock.
 
     Raises `SpecError` where it names a skill that neither was locked before nor is now.
@@ -161,7 +163,7 @@ def _graft(ask: Ask, releases: Mapping[SkillName, Release]) -> LockedGraft:
     return asked.with_precedence(releases)
 
 
-def _locked(ask: Ask, release: Release, pack: AnyPack) -> LockedSkill:
+def _locked(ask: ResolutionRequest, release: Release, pack: AnyPack) -> LockedSkill:
     wish = ask.file.skills.get(str(release.skill))
     return LockedSkill(
         skill=release.skill,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, ResolutionError
-from skillpm.flows.locking.lock_check import misfit
+from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.locking.solve import check_together, known_root
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.session.base_model import check_base, footprint_fits, open_base
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.manifest import Manifest
@@ -18,7 +18,7 @@ from skillpm.spec.project import ProjectFile
 
 
 @dataclass(frozen=True)
-class Claim:
+class UntrustedLock:
     """A lock, the project file that goes with it and the packs that it names, as `what` tells.
 
     A claim that `promises_root` may name the graft's root before anyone here can know it.
@@ -31,14 +31,14 @@ class Claim:
     promises_root: bool = False
 
 
-def checked_lock(setting: Setting, project: Project, claim: Claim) -> Lockfile:
+def checked_lock(setting: Session, project: Project, claim: UntrustedLock) -> Lockfile:
     """The lock, verified against the project file and the packs' own manifests.
 
     Its graft's root is set where it follows; one that is promised is kept, and a graft that gets
     another is an error. Raises `ResolutionError` or `IntegrityError`.
     """
     what, lock, packs = claim.what, claim.lock, claim.packs
-    reason = misfit(claim.file, lock)
+    reason = stale_reason(claim.file, lock)
     if reason is not None:
         raise ResolutionError(f"{what}'s set is not what its `[skills]` asks for: {reason}")
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
@@ -66,7 +66,7 @@ def _check_stanza(locked: LockedSkill, pack: AnyPack, lock: Lockfile, what: str)
 
 
 def _check_bases(
-    setting: Setting, project: Project, lock: Lockfile, manifests: Mapping[SkillName, Manifest]
+    setting: Session, project: Project, lock: Lockfile, manifests: Mapping[SkillName, Manifest]
 ) -> None:
     """Every pack was cut from the base, or its footprint fits and the lock says so (law 8)."""
     others = [skill for skill, one in manifests.items() if one.base.root != lock.base.root]

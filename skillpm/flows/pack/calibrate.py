@@ -11,8 +11,8 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.auto.decoded import tensors_of
 from skillpm.delta.auto.weights import Calibrated
 from skillpm.errors import GraftError
-from skillpm.flows.pack.manifest import Against
-from skillpm.flows.session.session import Setting
+from skillpm.flows.pack.manifest import ModelPair
+from skillpm.flows.session.session import Session
 from skillpm.running.runner import Batch, Runner, answers_of, divergence
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Calibration:
     """A runner of the tuned model, the weighting it gave, and batches held out."""
 
     runner: Runner
-    against: Against
+    against: ModelPair
     weighting: Calibrated
     held_out: list[Batch]
 
@@ -45,7 +45,7 @@ class Calibration:
 
 
 def calibrate(
-    setting: Setting, against: Against, folder: Path, /, *, path: Path, device: str
+    setting: Session, against: ModelPair, folder: Path, /, *, path: Path, device: str
 ) -> Calibration:
     """Run the tuned model over the text. Raises `GraftError`, `SpecError` or `UsageError`."""
     texts = read_texts(path)
@@ -65,7 +65,7 @@ def calibrate(
     return Calibration(runner, against, Calibrated(fisher.load, facts), held_out)
 
 
-def _folder(against: Against) -> Path:
+def _folder(against: ModelPair) -> Path:
     tuned = against.tuned
     if not isinstance(tuned, Checkpoint) or tuned.folder is None:
         raise GraftError(

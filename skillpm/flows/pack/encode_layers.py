@@ -11,11 +11,17 @@ from typing import BinaryIO, cast
 from skillpm.checkpoint.files import OpenFile
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.coding.payload import PayloadReader
-from skillpm.delta.encode.encode import Block, Work, encode_blocks, measure_pack
+from skillpm.delta.encode.encode import EncodedBlock, EncodingJob, encode_blocks, measure_pack
 from skillpm.delta.encode.schemes import Scheme
-from skillpm.flows.pack.manifest import Against, Cut, EncodedTensor, Request, draft_entries
+from skillpm.flows.pack.manifest import (
+    EncodedDelta,
+    EncodedTensor,
+    ModelPair,
+    PackRequest,
+    draft_entries,
+)
 from skillpm.flows.pack.side_files import side_files
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import FootprintEntry
 from skillpm.store.blobs import HashingSink
@@ -36,25 +42,25 @@ class Layers:
         """Bytes of all layers."""
         return sum(path.stat().st_size for path in self.files.values())
 
-    def open(self, request: Request, against: Against) -> OpenPack:
+    def open(self, request: PackRequest, against: ModelPair) -> OpenPack:
         """The layers as a pack that decodes."""
         below = tuple(each.manifest.skill for each in against.reference.lower)
         name = str(request.skill)
         return OpenPack(request.skill, name, self.draft, below, lambda d: OpenFile(self.files[d]))
 
 
-def delta_bytes(against: Against) -> int:
+def delta_bytes(against: ModelPair) -> int:
     """The footprint, dense, in the dtype that is stored."""
     return sum(pair.tuned.nbytes for pair in against.differing if pair.tuned)
 
 
-def work_on(setting: Setting, against: Against, label: str) -> Work:
+def work_on(setting: Session, against: ModelPair, label: str) -> EncodingJob:
     """Both sides, and a progress bar over the tensors that differ."""
     advance = setting.progress(label, delta_bytes(against))
-    return Work(against.reference.source, against.tuned, setting.workers, advance)
+    return EncodingJob(against.reference.source, against.tuned, setting.workers, advance)
 
 
-def encode_layers(setting: Setting, against: Against, scheme: Scheme, folder: Path) -> Layers:
+def encode_layers(setting: Session, against: ModelPair, scheme: Scheme, folder: Path) -> Layers:
     """Encode into layer files under `folder`, which is made."""
     folder.mkdir()
     work = work_on(setting, against, "encoding")
@@ -73,12 +79,14 @@ def encode_layers(setting: Setting, against: Against, scheme: Scheme, folder: Pa
     return Layers(files, encoded, draft)
 
 
-def measure(setting: Setting, request: Request, against: Against, layers: Layers) -> Cut:
+def measure(
+    setting: Session, request: PackRequest, against: ModelPair, layers: Layers
+) -> EncodedDelta:
     """Decode the layers again; measure what came out."""
     checking = work_on(setting, against, "checking")
     measured = measure_pack(checking, against.differing, layers.open(request, against))
     side = side_files(against)
-    return Cut(layers.draft, layers.encoded, layers.files, measured, side)
+    return EncodedDelta(layers.draft, layers.encoded, layers.files, measured, side)
 
 
 def _spool(folder: Path, spools: ExitStack) -> BinaryIO:
@@ -86,7 +94,7 @@ def _spool(folder: Path, spools: ExitStack) -> BinaryIO:
     return cast("BinaryIO", spools.enter_context(file))
 
 
-def _write_layer(path: Path, block: Block) -> Digest:
+def _write_layer(path: Path, block: EncodedBlock) -> Digest:
     with path.open("xb") as file:
         sink = HashingSink(file)
         block.writer.write_to(sink)

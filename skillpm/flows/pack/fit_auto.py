@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from skillpm.checkpoint.leaves import no_advance
 from skillpm.delta.auto.allocate import Allocation
 from skillpm.delta.auto.metric import Weighting
-from skillpm.delta.auto.plan import Survey
-from skillpm.delta.auto.scheme import Auto, Workshop
+from skillpm.delta.auto.plan import CandidateSurvey
+from skillpm.delta.auto.scheme import Auto, CandidateCache
 from skillpm.delta.auto.weights import Unweighted
-from skillpm.delta.encode.encode import Work
+from skillpm.delta.encode.encode import EncodingJob
 from skillpm.errors import GraftError
 from skillpm.flows.pack.encode_layers import Layers, delta_bytes, encode_layers
 from skillpm.flows.pack.file_size import file_size
-from skillpm.flows.pack.manifest import Against, Request
+from skillpm.flows.pack.manifest import ModelPair, PackRequest
 from skillpm.flows.pack.survey_cache import SurveyCache
-from skillpm.flows.pack.target import Wish
-from skillpm.flows.session.session import Setting
+from skillpm.flows.pack.target import EncodingTarget
+from skillpm.flows.session.session import Session
 
 if TYPE_CHECKING:
     from skillpm.flows.pack.calibrate import Calibration
@@ -39,12 +39,12 @@ _CLOSE = 0.93
 class _Fitter:
     """Makes trials of one pack, each in a folder of its own; the last good one is kept."""
 
-    setting: Setting
-    request: Request
-    against: Against
+    setting: Session
+    request: PackRequest
+    against: ModelPair
     folder: Path
     facts: dict[str, Any]
-    survey: Survey
+    survey: CandidateSurvey
     trials: int = 0
 
     def scheme(self, allocation: Allocation, scale: float = 1.0) -> Auto:
@@ -72,7 +72,7 @@ class _Fitter:
 
 
 def fit(
-    setting: Setting, request: Request, against: Against, wish: Wish, folder: Path
+    setting: Session, request: PackRequest, against: ModelPair, wish: EncodingTarget, folder: Path
 ) -> tuple[Auto, Layers]:
     """The scheme and the layers that meet a wish. Raises `GraftError` where none can."""
     dense = delta_bytes(against)
@@ -81,10 +81,10 @@ def fit(
     weighting: Weighting = calibration.weighting if calibration else Unweighted()
     cache = SurveyCache.of(setting, against, weighting.settings)
     cache.sweep(setting.now.timestamp())
-    survey = Survey(
-        Work(against.reference.source, against.tuned, setting.workers, no_advance),
+    survey = CandidateSurvey(
+        EncodingJob(against.reference.source, against.tuned, setting.workers, no_advance),
         against.differing,
-        Workshop(weighting),
+        CandidateCache(weighting),
         cache.saved,
         cache.save,
         partial(setting.progress, "surveying"),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from skillpm.flows.pack.manifest import Cut, Request
+from skillpm.flows.pack.manifest import EncodedDelta, PackRequest
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
@@ -10,7 +10,7 @@ from skillpm.spec.pack import annotations_of
 
 
 def build_image(
-    request: Request, manifest: Manifest, cut: Cut
+    request: PackRequest, manifest: Manifest, cut: EncodedDelta
 ) -> tuple[oci.PackImage, dict[Digest, Path | bytes]]:
     """The OCI manifest and every blob that it names."""
     config = manifest.canonical()

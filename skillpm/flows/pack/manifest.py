@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.encode.encode import Measured
+from skillpm.delta.encode.encode import MeasuredTensor
 from skillpm.delta.encode.schemes import Scheme
 from skillpm.delta.tensors.countsketch import encode_sketch, sum_sketches
 from skillpm.delta.tensors.module_kinds import KINDS, kind_of
@@ -17,7 +17,7 @@ from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError
 from skillpm.flows.packs.base_parts import base_parts
 from skillpm.flows.packs.protocol import AnyPack
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import (
     ArchitectureFacts,
@@ -42,7 +42,7 @@ REMOVED = "none"
 
 
 @dataclass(frozen=True)
-class Request:
+class PackRequest:
     """What a person asks `pack` for; `attached` is what `attach` made, once it has run."""
 
     base: Path
@@ -58,7 +58,7 @@ class Request:
     over: tuple[str, ...] = ()
     card: bytes | None = None
     attach: tuple["Attach", ...] = ()
-    attached: tuple["Attached", ...] = ()
+    attached: tuple["Attachment", ...] = ()
     cast: bool = False
     tuned_is: str | None = None
     method: str | None = None
@@ -67,7 +67,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Attached:
+class Attachment:
     """What goes into a pack beside its delta: layers as (media type, data, title), and figures."""
 
     layers: tuple[tuple[str, bytes, str], ...] = ()
@@ -87,7 +87,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Against:
+class ModelPair:
     """Reference and tuned model, matched tensor by tensor; `folder` is where the tuned one is."""
 
     reference: Reference
@@ -101,7 +101,7 @@ class Against:
     folder: Path | None = None
 
 
-Attach = Callable[[Setting, Against], Attached]
+Attach = Callable[[Session, ModelPair], Attachment]
 """Makes what goes into a pack of base and tuned model; runs before anything is encoded."""
 
 
@@ -115,13 +115,13 @@ class EncodedTensor:
 
 
 @dataclass(frozen=True)
-class Cut:
+class EncodedDelta:
     """What was encoded and measured: all that a manifest says of it."""
 
     draft: Mapping[str, FootprintEntry]
     encoded: Mapping[str, EncodedTensor]
     layers: Mapping[Digest, Path]
-    measured: Mapping[str, Measured]
+    measured: Mapping[str, MeasuredTensor]
     side: tuple[tuple[SideFile, bytes | None], ...]
 
 
@@ -149,7 +149,7 @@ def _entry(pair: Pair, base: Identity, encoded: EncodedTensor | None) -> Footpri
 
 
 def build_manifest(
-    request: Request, against: Against, cut: Cut, scheme: Scheme, created: datetime
+    request: PackRequest, against: ModelPair, cut: EncodedDelta, scheme: Scheme, created: datetime
 ) -> Manifest:
     """The manifest. Raises `GraftError` where the decoded pack changes no tensor (law 6)."""
     reference = against.reference
@@ -186,7 +186,7 @@ def build_manifest(
     return parse_manifest(manifest.canonical())
 
 
-def _provenance(request: Request) -> Provenance:
+def _provenance(request: PackRequest) -> Provenance:
     return Provenance(
         method=request.method,
         sources=list(request.sources),
@@ -195,7 +195,9 @@ def _provenance(request: Request) -> Provenance:
     )
 
 
-def _results(reference: Reference, cut: Cut) -> tuple[list[FootprintEntry], dict[str, Digest]]:
+def _results(
+    reference: Reference, cut: EncodedDelta
+) -> tuple[list[FootprintEntry], dict[str, Digest]]:
     """The footprint with its results, and the leaves of the whole model that it gives."""
     leaves = dict(reference.identity.leaves)
     footprint: list[FootprintEntry] = []
@@ -230,7 +232,7 @@ def _required(lower: tuple[AnyPack, ...]) -> list[Requirement]:
 
 
 def _compression(
-    against: Against, cut: Cut, scheme: Scheme, footprint: list[FootprintEntry]
+    against: ModelPair, cut: EncodedDelta, scheme: Scheme, footprint: list[FootprintEntry]
 ) -> Compression:
     payload = sum(path.stat().st_size for path in cut.layers.values())
     dense = sum(entry.spec.nbytes for entry in footprint if entry.change != "removed")
@@ -251,7 +253,7 @@ def _compression(
     )
 
 
-def _modules(cut: Cut) -> dict[Any, ModuleSummary]:
+def _modules(cut: EncodedDelta) -> dict[Any, ModuleSummary]:
     modules: dict[Any, ModuleSummary] = {}
     for kind in KINDS:
         names = [name for name in sorted(cut.encoded) if kind_of(name) == kind]
@@ -264,7 +266,7 @@ def _modules(cut: Cut) -> dict[Any, ModuleSummary]:
     return modules
 
 
-def _relative(measured: list[Measured]) -> float | None:
+def _relative(measured: list[MeasuredTensor]) -> float | None:
     """‖Δ-Δ̂‖/‖Δ‖ over these tensors; what is no delta in numbers is carried exactly."""
     norm = sum(one.norm for one in measured)
     error = sum(one.error for one in measured)

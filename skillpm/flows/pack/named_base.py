@@ -8,11 +8,11 @@ from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.delta.encode.lora_source import Adapted
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.flows.pack.manifest import Reference
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 
 
 def check_named_base(
-    setting: Setting, adapter: Adapter, reference: Reference, adapted: Adapted
+    setting: Session, adapter: Adapter, reference: Reference, adapted: Adapted
 ) -> str | None:
     """The name of the adapter's base; where that model is here, it must be this one by content.
 
@@ -38,7 +38,7 @@ def check_named_base(
 
 
 def _check_same(
-    setting: Setting, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
+    setting: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
 ) -> None:
     found = setting.identify(model, "hashing the adapter's base", cached=False)
     if found.root == reference.identity.root:

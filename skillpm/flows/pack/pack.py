@@ -9,7 +9,7 @@ from skillpm.archive.writer import write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.encode.encode import cast_leaf, rounding_share
 from skillpm.delta.encode.schemes import Scheme
 from skillpm.delta.tensors.pairing import Pair, pair_up
@@ -20,22 +20,22 @@ from skillpm.flows.locking.solve import check_facts, check_set
 from skillpm.flows.pack.encode_layers import encode_layers, measure
 from skillpm.flows.pack.image import build_image
 from skillpm.flows.pack.manifest import (
-    Against,
-    Cut,
+    EncodedDelta,
+    ModelPair,
+    PackRequest,
     Reference,
-    Request,
     build_manifest,
 )
-from skillpm.flows.pack.side_files import LeftOut, left_out
-from skillpm.flows.pack.target import Wish
+from skillpm.flows.pack.side_files import OmittedFile, left_out
+from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.pack.tuned_side import find_tuned, tuned_side
 from skillpm.flows.packs.base_parts import differing_parts
 from skillpm.flows.packs.composition import composed_identity, opened, total_bytes
 from skillpm.flows.packs.find import find_pack, with_lower
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
-from skillpm.flows.session.cleanup import tidy
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.cleanup import clean_up
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.merkle import Identity, merkle_root
@@ -54,16 +54,16 @@ class Packed:
     path: Path
     digest: Digest
     file_bytes: int
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[OmittedFile, ...] = ()
     rounding: float | None = None
 
 
-def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
+def pack(setting: Session, request: PackRequest, scheme: Scheme | EncodingTarget) -> Packed:
     """Cut, measure, prove, write. Nothing is left behind where any step fails.
 
     Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
     """
-    tidy(setting)
+    clean_up(setting)
     check_output(_output(request))
     if request.license is not None:
         request = replace(request, license=normal_licence(request.license))
@@ -77,7 +77,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     if not differing:
         raise _nothing(request, base, found)
     facts = ask_facts(base.config or {})
-    against = Against(
+    against = ModelPair(
         reference,
         tuned,
         tuned_identity,
@@ -91,7 +91,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     made = tuple(attach(setting, against) for attach in request.attach)
     request = replace(request, attached=made)
     with scratch(setting.home, "pack") as folder, disk_errors(folder):
-        if isinstance(scheme, Wish):
+        if isinstance(scheme, EncodingTarget):
             scheme, layers = scheme.fit(setting, request, against, scheme, folder)
         else:
             layers = encode_layers(setting, against, scheme, folder / "layers")
@@ -105,7 +105,7 @@ def pack(setting: Setting, request: Request, scheme: Scheme | Wish) -> Packed:
     return replace(done, left_out=omitted, rounding=rounding_share(reference.source, tuned, pairs))
 
 
-def _nothing(request: Request, base: Checkpoint, found: Checkpoint | Adapter) -> GraftError:
+def _nothing(request: PackRequest, base: Checkpoint, found: Checkpoint | Adapter) -> GraftError:
     parts = differing_parts(base, found) if isinstance(found, Checkpoint) else []
     if parts:
         listed = ", ".join(f"`{path}`" for path in parts)
@@ -121,7 +121,7 @@ def _nothing(request: Request, base: Checkpoint, found: Checkpoint | Adapter) ->
     )
 
 
-def _lower(setting: Setting, request: Request, base: Checkpoint) -> list[AnyPack]:
+def _lower(setting: Session, request: PackRequest, base: Checkpoint) -> list[AnyPack]:
     if is_graft(base.folder or base.path.parent):
         raise GraftError(
             f"`{request.base}` is a graft: a pack is cut from the original base",
@@ -130,7 +130,7 @@ def _lower(setting: Setting, request: Request, base: Checkpoint) -> list[AnyPack
     return with_lower(setting, [find_pack(setting, ref) for ref in request.over])
 
 
-def _reference(setting: Setting, base: Checkpoint, lower: list[AnyPack]) -> Reference:
+def _reference(setting: Session, base: Checkpoint, lower: list[AnyPack]) -> Reference:
     """What the delta is against: the base, or its graft with the set that the pack lies over."""
     identity = setting.identify(base, "hashing base", cached=False)
     base.expected = identity.leaves
@@ -143,7 +143,7 @@ def _reference(setting: Setting, base: Checkpoint, lower: list[AnyPack]) -> Refe
                 f"but `{base.path}` is `{identity.root}`"
             )
     check_set([each.manifest for each in lower], {})
-    composition = Composition(base, [Applied(each) for each in opened(lower)])
+    composition = Composition(base, [WeightedPack(each) for each in opened(lower)])
     advance = setting.progress("grafting the set below", total_bytes(composition))
     composed = composed_identity(composition, identity, workers=setting.workers, advance=advance)
     before = files_of(base)
@@ -165,7 +165,7 @@ def _differs(pair: Pair, base: Identity, tuned: Source, theirs: Identity) -> boo
     return base.leaves[pair.tensor] != leaf
 
 
-def _prove(against: Against, cut: Cut, result_root: Digest) -> None:
+def _prove(against: ModelPair, cut: EncodedDelta, result_root: Digest) -> None:
     """A lossless pack gives the tuned model's root, or there is no pack (law 2)."""
     theirs = against.tuned_identity.leaves
     leaves = {
@@ -179,7 +179,7 @@ def _prove(against: Against, cut: Cut, result_root: Digest) -> None:
         raise IntegrityError(f"`{name}` does not decode to the tuned model's: no pack was written")
 
 
-def _write(setting: Setting, request: Request, manifest: Manifest, cut: Cut) -> Packed:
+def _write(setting: Session, request: PackRequest, manifest: Manifest, cut: EncodedDelta) -> Packed:
     image, blobs = build_image(request, manifest, cut)
     path = _output(request)
     with staged_beside(setting.home, staged_path(path)):
@@ -187,7 +187,7 @@ def _write(setting: Setting, request: Request, manifest: Manifest, cut: Cut) -> 
     return Packed(manifest, path, digest, path.stat().st_size)
 
 
-def _output(request: Request) -> Path:
+def _output(request: PackRequest) -> Path:
     skill = request.skill
     name = f"{skill.namespace}-{skill.name}-{request.version}.skillpack"
     return request.output or Path(name)

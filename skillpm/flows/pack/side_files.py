@@ -19,9 +19,9 @@ from skillpm.flows.pack.encode_files import (
     without_spelling,
 )
 from skillpm.flows.pack.encode_parts import cut_parts
-from skillpm.flows.pack.manifest import Against, Request
+from skillpm.flows.pack.manifest import ModelPair, PackRequest
 from skillpm.flows.packs.config_diff import needed_patch
-from skillpm.flows.packs.side_files import SidePack, apply_side_files
+from skillpm.flows.packs.side_files import PackSideFiles, apply_side_files
 from skillpm.spec import json
 from skillpm.spec.pack import read_side_file
 from skillpm.spec.parts import PICKLE, WEIGHTS
@@ -43,7 +43,7 @@ _FEW = 10
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class OmittedFile:
     """A file that the graft will have otherwise than the tuned folder has it.
 
     `is_read` where a library may read the file when it loads the model.
@@ -54,7 +54,7 @@ class LeftOut:
     is_read: bool
 
 
-def side_files(against: Against) -> tuple[SidePart, ...]:
+def side_files(against: ModelPair) -> tuple[SidePart, ...]:
     """What the tuned model's small files differ in, as a pack carries it."""
     names = None
     if isinstance(against.tuned, Checkpoint) and against.tuned.folder is not None:
@@ -67,7 +67,7 @@ def side_files(against: Against) -> tuple[SidePart, ...]:
     return (*plain, *cut_parts(before, after, _all_paths(against)))
 
 
-def _all_paths(against: Against) -> set[str]:
+def _all_paths(against: ModelPair) -> set[str]:
     """The paths of all small files that either side has, or the set below the pack."""
     paths = {path.as_posix() for path in small_files(against.reference.base)}
     paths |= {file.path for pack in against.reference.lower for file in pack.manifest.files}
@@ -83,7 +83,9 @@ def _is_small(model: Checkpoint, path: Path) -> bool:
     return plain and (model.folder / path).stat().st_size <= json.SIZE_LIMIT
 
 
-def left_out(request: Request, against: Against, side: tuple[SidePart, ...]) -> tuple[LeftOut, ...]:
+def left_out(
+    request: PackRequest, against: ModelPair, side: tuple[SidePart, ...]
+) -> tuple[OmittedFile, ...]:
     """Every file that the graft will have otherwise than the tuned folder, by path.
 
     Compares what the graft will have with what the tuned folder has. Reads both folders once.
@@ -93,7 +95,7 @@ def left_out(request: Request, against: Against, side: tuple[SidePart, ...]) -> 
         return ()
     facts = against.facts
     parsed = ((f, None if data is None else read_side_file(f, data, facts)) for f, data in side)
-    pack = SidePack(request.skill, tuple(parsed))
+    pack = PackSideFiles(request.skill, tuple(parsed))
     before = against.reference.files
     base = set(small_files(against.reference.base))
     tuned = set(small_files_in(folder))
@@ -125,14 +127,14 @@ class _Folders:
     graft: Mapping[str, bytes | None]
     keys: Collection[str]
 
-    def compare(self, path: Path) -> LeftOut | None:
+    def compare(self, path: Path) -> OmittedFile | None:
         """What the graft has otherwise than the tuned folder at this path, if anything."""
         name, is_read = path.as_posix(), _DOCUMENTS.fullmatch(path.name) is None
         if not (self.tuned / path).is_file():
             if name in self.graft and self.graft[name] is None:
                 return None
             is_read = is_read and has_tokenizer(self.after)
-            return LeftOut(name, "only the base has it, and the graft keeps it", is_read)
+            return OmittedFile(name, "only the base has it, and the graft keeps it", is_read)
         if name in PATCHED:
             return self._compare_settings(name)
         if name in self.graft or self._is_same(path):
@@ -142,9 +144,9 @@ class _Folders:
         reason = "differs from the base's" if self._is_known(path) else "the base does not have it"
         if path.suffix == ".safetensors":
             reason += "; no pack carries the weights of a further module"
-        return LeftOut(name, reason, is_read)
+        return OmittedFile(name, reason, is_read)
 
-    def exported(self, path: Path) -> LeftOut | None:
+    def exported(self, path: Path) -> OmittedFile | None:
         """Weights in another form, unless the base has the very same: then they are not tuned."""
         if _DOCUMENTS.fullmatch(path.name) is not None:
             return None
@@ -153,14 +155,14 @@ class _Folders:
         if alike and (not nested or filecmp.cmp(ours, theirs, shallow=False)):
             return None
         is_read = nested and path.suffix.lower() not in _STATES
-        return LeftOut(path.as_posix(), "weights in another form; the graft has none", is_read)
+        return OmittedFile(path.as_posix(), "weights in another form; the graft has none", is_read)
 
-    def _compare_settings(self, name: str) -> LeftOut | None:
+    def _compare_settings(self, name: str) -> OmittedFile | None:
         """The keys of a config that stay as the base has them."""
         ours = self.graft[name] if name in self.graft else self.before(name)
         theirs = self.after(name)
         if ours is None and theirs is not None and read_settings(name, theirs):
-            return LeftOut(name, "the base does not have it", is_read=True)
+            return OmittedFile(name, "the base does not have it", is_read=True)
         if ours is None or theirs is None:
             return None
         mine, tuned = read_settings(name, ours), read_settings(name, theirs)
@@ -170,7 +172,7 @@ class _Folders:
         if not kept:
             return None
         keys = ", ".join(f"`{key}`" for key in sorted(kept))
-        return LeftOut(name, f"the graft keeps the base's {keys}", name != CONFIG)
+        return OmittedFile(name, f"the graft keeps the base's {keys}", name != CONFIG)
 
     def _is_known(self, path: Path) -> bool:
         return (self.base / path).is_file()
@@ -189,7 +191,7 @@ class _Folders:
             return False
 
 
-def _folded(found: Iterable[LeftOut]) -> Iterable[LeftOut]:
+def _folded(found: Iterable[OmittedFile]) -> Iterable[OmittedFile]:
     """The same, a subfolder with many files as one entry."""
     found = list(found)
     counts = Counter(each.path.rpartition("/")[0] for each in found)
@@ -202,6 +204,6 @@ def _folded(found: Iterable[LeftOut]) -> Iterable[LeftOut]:
             told.add(folder)
             within = [one for one in found if one.path.rpartition("/")[0] == folder]
             is_read = any(one.is_read for one in within)
-            yield LeftOut(
+            yield OmittedFile(
                 f"{folder}/", f"{counted(len(within), 'file differs', 'files differ')}", is_read
             )

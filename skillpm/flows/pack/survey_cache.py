@@ -6,11 +6,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
-from skillpm.delta.auto.candidates import Choice, Family, Point
+from skillpm.delta.auto.candidates import CandidatePoint, EncodingChoice, Family
 from skillpm.errors import SkillpmError
 from skillpm.files.access import open_below
-from skillpm.flows.pack.manifest import Against
-from skillpm.flows.session.session import Setting
+from skillpm.flows.pack.manifest import ModelPair
+from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import age_out
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
@@ -29,7 +29,9 @@ class SurveyCache:
     name: str
 
     @classmethod
-    def of(cls, setting: Setting, against: Against, weighting: dict[str, object]) -> "SurveyCache":
+    def of(
+        cls, setting: Session, against: ModelPair, weighting: dict[str, object]
+    ) -> "SurveyCache":
         """The cache of one pair of models under one weighting."""
         key = {
             "base": str(against.reference.identity.root),
@@ -40,7 +42,7 @@ class SurveyCache:
         name = Digest.of(json.canonical(key)).hex[:32]
         return cls(setting.home, name)
 
-    def saved(self, tensor: str, rung: int) -> list[Point] | None:
+    def saved(self, tensor: str, rung: int) -> list[CandidatePoint] | None:
         """The points that were found before; None where there are none, or they are damaged."""
         try:
             with open_below(self.home, *_SURVEYS, self.name) as folder:
@@ -49,7 +51,7 @@ class SurveyCache:
         except (SkillpmError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
-    def save(self, tensor: str, rung: int, points: list[Point]) -> None:
+    def save(self, tensor: str, rung: int, points: list[CandidatePoint]) -> None:
         """Keep the points of one tensor at one rung; `cache clean` may take the folder away."""
         data = json.canonical({"points": [asdict(point) for point in points]})
         names = (*_SURVEYS, self.name)
@@ -65,10 +67,10 @@ def _file(tensor: str, rung: int) -> str:
     return f"{Digest.of(tensor.encode()).hex[:24]}.{rung}.json"
 
 
-def _point(plain: dict[str, Any]) -> Point:
+def _point(plain: dict[str, Any]) -> CandidatePoint:
     """Raises `KeyError`, `TypeError` or `ValueError` for what is no point."""
     family, numbers = plain["choice"]["family"], (plain["choice"]["step"], plain["size"])
     step, size, distortion = (float(number) for number in (*numbers, plain["distortion"]))
     if family not in get_args(Family) or not all(map(isfinite, (step, size, distortion))):
         raise ValueError(family)
-    return Point(Choice(family, step), size, distortion)
+    return CandidatePoint(EncodingChoice(family, step), size, distortion)

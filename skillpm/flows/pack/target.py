@@ -11,35 +11,41 @@ if TYPE_CHECKING:
     from skillpm.delta.encode.schemes import Scheme
     from skillpm.flows.pack.calibrate import Calibration
     from skillpm.flows.pack.encode_layers import Layers
-    from skillpm.flows.pack.manifest import Against, Request
-    from skillpm.flows.session.session import Setting
+    from skillpm.flows.pack.manifest import ModelPair, PackRequest
+    from skillpm.flows.session.session import Session
     from skillpm.spec.budget import Budget
 
 
-class Fit(Protocol):
+class TargetFitter(Protocol):
     """Finds the scheme and the layers that meet a wish; `flows.auto.fit`, which needs torch."""
 
     def __call__(
-        self, setting: Setting, request: Request, against: Against, wish: Wish, folder: Path, /
+        self,
+        setting: Session,
+        request: PackRequest,
+        against: ModelPair,
+        wish: EncodingTarget,
+        folder: Path,
+        /,
     ) -> tuple[Scheme, Layers]:
         """The scheme, and the layers it gave."""
         ...
 
 
-class Calibrate(Protocol):
+class Calibrator(Protocol):
     """Runs the tuned model over text; `flows.calibrate.calibrate`, which needs transformers."""
 
-    def __call__(self, setting: Setting, against: Against, folder: Path, /) -> Calibration:
+    def __call__(self, setting: Session, against: ModelPair, folder: Path, /) -> Calibration:
         """What the text says of the weights."""
         ...
 
 
 @dataclass(frozen=True)
-class Wish:
+class EncodingTarget:
     """A budget, or a share of the delta to keep; and who is to see to it."""
 
-    fit: Fit
+    fit: TargetFitter
     budget: Budget | None = None
     keep: float | None = None
-    calibrate: Calibrate | None = None
+    calibrate: Calibrator | None = None
     name: str = "auto"

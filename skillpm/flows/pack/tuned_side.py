@@ -17,12 +17,12 @@ from skillpm.delta.encode.lora_source import Adapted, Factored
 from skillpm.delta.encode.schemes import Scheme
 from skillpm.delta.tensors.ports import Source
 from skillpm.errors import GraftError, SpecError
-from skillpm.flows.pack.manifest import Reference, Request
+from skillpm.flows.pack.manifest import PackRequest, Reference
 from skillpm.flows.pack.named_base import check_named_base
-from skillpm.flows.pack.target import Wish
+from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.packs.module_layout import ask_layout
 from skillpm.flows.packs.side_files import files_in, files_of
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import Identity, leaf_of_chunks
@@ -32,14 +32,14 @@ _METHODS = {False: "lora", True: "dora"}
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedSide:
     """The tuned side: its tensors and who they are, its small files, how it is encoded."""
 
     source: Source
     identity: Identity
     files: Files
-    request: Request
-    scheme: Scheme | Wish
+    request: PackRequest
+    scheme: Scheme | EncodingTarget
 
 
 def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
@@ -68,27 +68,27 @@ def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
 
 
 def tuned_side(
-    setting: Setting,
-    request: Request,
+    setting: Session,
+    request: PackRequest,
     found: Checkpoint | Adapter,
     reference: Reference,
-    scheme: Scheme | Wish,
-) -> Tuned:
+    scheme: Scheme | EncodingTarget,
+) -> TunedSide:
     """Make the tuned side; an adapter is put on what the delta is against."""
     if isinstance(found, Adapter):
         return _adapted_side(setting, request, found, reference, scheme)
     identity = setting.identify(found, "hashing tuned", cached=False)
     found.expected = identity.leaves
-    return Tuned(found, identity, files_of(found), request, scheme)
+    return TunedSide(found, identity, files_of(found), request, scheme)
 
 
 def _adapted_side(
-    setting: Setting,
-    request: Request,
+    setting: Session,
+    request: PackRequest,
     adapter: Adapter,
     reference: Reference,
-    scheme: Scheme | Wish,
-) -> Tuned:
+    scheme: Scheme | EncodingTarget,
+) -> TunedSide:
     text = reference.files(CONFIG)
     config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}
     if config.get("quantization_config"):
@@ -114,9 +114,9 @@ def _adapted_side(
         sources=(*request.sources, *([named] if named else [])),
         method=request.method or _METHODS[adapter.config.use_dora],
     )
-    if not isinstance(scheme, Wish) and scheme.name == "lossless":
+    if not isinstance(scheme, EncodingTarget) and scheme.name == "lossless":
         scheme = Factored(scheme, fitted.adapted, _facts(adapter, fitted.adapted))
-    return Tuned(fitted.adapted, identity, files, request, scheme)
+    return TunedSide(fitted.adapted, identity, files, request, scheme)
 
 
 def _known_names(adapter: Adapter, config: Mapping[str, Any]) -> KnownNames:
@@ -150,7 +150,7 @@ def _says_ties(part: Any) -> bool:
     return isinstance(part, dict) and TIE in part
 
 
-def _identify(setting: Setting, base: Identity, adapted: Adapted) -> Identity:
+def _identify(setting: Session, base: Identity, adapted: Adapted) -> Identity:
     """Base + adapter by content: only what the adapter touches is computed."""
     todo = adapted.touched
     specs = adapted.specs

@@ -7,14 +7,14 @@ from skillpm.archive.reader import open_pack
 from skillpm.errors import NotFoundError, UnknownSkillError
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.session.bindings import registry_for
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 from skillpm.store.packs import fetch_pack, load_pack
 
 
-def find_pack(setting: Setting, ref: str) -> AnyPack:
+def find_pack(setting: Session, ref: str) -> AnyPack:
     """The pack that a person names: a file, or the newest release that a requirement admits."""
     path = Path(ref)
     if path.suffix == ".skillpack" or path.is_file():
@@ -52,7 +52,7 @@ def parse_ref(ref: str) -> Requirement:
     return Requirement.parse(f"{need.skill} ={need.range}") if bare else need
 
 
-def with_lower(setting: Setting, packs: Iterable[AnyPack]) -> list[AnyPack]:
+def with_lower(setting: Session, packs: Iterable[AnyPack]) -> list[AnyPack]:
     """These packs and all that they lie over, each once, sorted by skill."""
     found = {pack.manifest.skill: pack for pack in packs}
     queue = list(found.values())
@@ -65,7 +65,7 @@ def with_lower(setting: Setting, packs: Iterable[AnyPack]) -> list[AnyPack]:
     return [found[skill] for skill in sorted(found)]
 
 
-def _by_digest(setting: Setting, digest: Digest, skill: SkillName) -> AnyPack:
+def _by_digest(setting: Session, digest: Digest, skill: SkillName) -> AnyPack:
     try:
         return load_pack(setting.store, digest)
     except NotFoundError:

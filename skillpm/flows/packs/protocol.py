@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from skillpm.delta.tensors.ports import ReadAt
 from skillpm.errors import IntegrityError
-from skillpm.flows.packs.side_files import SidePack
+from skillpm.flows.packs.side_files import PackSideFiles
 from skillpm.spec.compat import lower_closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
@@ -49,11 +49,11 @@ class AnyPack(Protocol):
         ...
 
 
-def side_packs(packs: Iterable[AnyPack]) -> list[SidePack]:
+def side_packs(packs: Iterable[AnyPack]) -> list[PackSideFiles]:
     """The parsed side files of packs."""
     packs = list(packs)
     below = lower_closure({p.manifest.skill: [o.skill for o in p.manifest.over] for p in packs})
-    return [SidePack(p.manifest.skill, _side_files(p), below[p.manifest.skill]) for p in packs]
+    return [PackSideFiles(p.manifest.skill, _side_files(p), below[p.manifest.skill]) for p in packs]
 
 
 def _side_files(pack: AnyPack) -> tuple[Any, ...]:

@@ -8,8 +8,8 @@ from skillpm.errors import UnknownSkillError, UsageError
 from skillpm.flows.packs.find import parse_ref
 from skillpm.flows.packs.registries import nearest_skill
 from skillpm.flows.session.bindings import registry_for
-from skillpm.flows.session.cleanup import tidy
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import clean_up
+from skillpm.flows.session.session import Session
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -24,9 +24,9 @@ class PublishedPack:
     created: bool
 
 
-def publish(setting: Setting, path: Path) -> PublishedPack:
+def publish(setting: Session, path: Path) -> PublishedPack:
     """Verify a pack file and publish it, whole or not at all."""
-    tidy(setting)
+    clean_up(setting)
     pack = open_pack(path)
     url = registry_for(setting, pack.manifest.skill, makes=True)
     index = setting.connect(url, True)
@@ -34,23 +34,23 @@ def publish(setting: Setting, path: Path) -> PublishedPack:
     return PublishedPack(published.release, url, published.created)
 
 
-def yank(setting: Setting, ref: str, reason: str) -> Release:
+def yank(setting: Session, ref: str, reason: str) -> Release:
     """Hide a release from new resolutions; locks keep it."""
-    tidy(setting)
+    clean_up(setting)
     release = _one_release(setting, ref)
     index = setting.connect(registry_for(setting, release.skill), False)
     return index.yank(release.skill, release.version, reason=reason, now=setting.now)
 
 
-def unyank(setting: Setting, ref: str) -> Release:
+def unyank(setting: Session, ref: str) -> Release:
     """Show a release again."""
-    tidy(setting)
+    clean_up(setting)
     release = _one_release(setting, ref)
     index = setting.connect(registry_for(setting, release.skill), False)
     return index.unyank(release.skill, release.version)
 
 
-def _one_release(setting: Setting, ref: str) -> Release:
+def _one_release(setting: Session, ref: str) -> Release:
     """The release that `acme/math@1.0.0` names."""
     need = parse_ref(ref)
     fitting = [one for one in show(setting, need.skill) if one.version in need.range]
@@ -66,12 +66,12 @@ def _one_release(setting: Setting, ref: str) -> Release:
     return fitting[0]
 
 
-def search(setting: Setting, text: str) -> list[Release]:
+def search(setting: Session, text: str) -> list[Release]:
     """The latest release of each skill that matches all words."""
     return setting.connect(registry_for(setting, None), False).search(text)
 
 
-def show(setting: Setting, skill: SkillName) -> list[Release]:
+def show(setting: Session, skill: SkillName) -> list[Release]:
     """All releases of a skill, oldest first."""
     url = registry_for(setting, skill)
     index = setting.connect(url, False)

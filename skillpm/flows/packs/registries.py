@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from skillpm.errors import SkillpmError, StateError, UsageError
 from skillpm.flows.packs.protocol import AnyPack, release_of
 from skillpm.flows.session.bindings import check_can_be_made, location_of
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.index.empty import EmptyIndex, is_unmade
 from skillpm.index.ports import Index
 from skillpm.spec.location import RegistryLocation
@@ -33,7 +33,7 @@ class Registries:
     version or cannot be reached. So a project that came without a registry can be added to.
     """
 
-    setting: Setting
+    setting: Session
     file: ProjectFile
     files: "tuple[PackFile, ...]" = ()
     stored: Mapping[SkillName, AnyPack] = field(default_factory=dict)

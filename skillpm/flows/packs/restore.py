@@ -8,7 +8,7 @@ from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.packs.protocol import AnyPack, check_is
 from skillpm.flows.packs.registries import Registries
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.index.ports import Index
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.names import SkillName
@@ -38,7 +38,7 @@ class LostPackError(SkillpmError):
         self.exit_code = cause.exit_code  # type: ignore[misc]
 
 
-def fetch_all(setting: Setting, registries: Registries, lock: Lockfile) -> int:
+def fetch_all(setting: Session, registries: Registries, lock: Lockfile) -> int:
     """Bring in every blob of the lock that the store lacks or has damaged; the bytes fetched.
 
     Costs one SHA-256 of all blobs of the lock that are here. Raises what the registry that the lock
@@ -68,7 +68,7 @@ def unrepaired(damage: DamagedBlobError | MissingBlobError) -> Iterator[None]:
 
 
 def stored_packs(
-    setting: Setting, registries: Registries, lock: Lockfile
+    setting: Session, registries: Registries, lock: Lockfile
 ) -> dict[SkillName, AnyPack]:
     """The documents of every pack of a lock, fetched where the store lacks them."""
     packs: dict[SkillName, AnyPack] = {}
@@ -83,7 +83,7 @@ def stored_packs(
     return packs
 
 
-def _fetch(setting: Setting, registries: Registries, locked: LockedSkill) -> int:
+def _fetch(setting: Session, registries: Registries, locked: LockedSkill) -> int:
     first: SkillpmError | None = None
     for connect in _sources(registries, locked):
         try:
@@ -114,7 +114,7 @@ def _sources(registries: Registries, locked: LockedSkill) -> Iterator[Callable[[
         yield lambda: registries.index(DEFAULT_REGISTRY)
 
 
-def restoring(setting: Setting, project: Project, lock: Lockfile, action: Callable[[], T]) -> T:
+def restoring(setting: Session, project: Project, lock: Lockfile, action: Callable[[], T]) -> T:
     """What `action` gives; where a blob of the lock is damaged or missing, after fetching it again.
 
     Raises the damage, where it cannot be repaired.

@@ -42,7 +42,7 @@ def tokenizes(names: Iterable[str]) -> bool:
 
 
 @dataclass(frozen=True)
-class SidePack:
+class PackSideFiles:
     """The side files of one pack, parsed, and the skills that it is layered on.
 
     A patch is a dict, a file its bytes, and a removed file None.
@@ -69,7 +69,7 @@ def files_in(folder: Path | None) -> Callable[[str], bytes | None]:
 
 
 def apply_side_files(
-    before: Callable[[str], bytes | None], packs: Iterable[SidePack]
+    before: Callable[[str], bytes | None], packs: Iterable[PackSideFiles]
 ) -> dict[str, bytes | None]:
     """The side files of a graft: the base's with every pack's patches and files laid on.
 
@@ -104,7 +104,7 @@ def changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
     return frozenset((before.keys() | after.keys()) - both)
 
 
-def check_clashes(packs: Sequence[SidePack]) -> None:
+def check_clashes(packs: Sequence[PackSideFiles]) -> None:
     """Raise `ResolutionError` where two packs change the same key or file differently."""
     for one, other in combinations(packs, 2):
         if one.skill in other.below or other.skill in one.below:

@@ -19,7 +19,7 @@ from skillpm.store.blobs import Store
 from skillpm.store.packs import StoredPack, load_pack
 
 
-class LeftOut(dict[SkillName, str]):
+class SkippedSignatures(dict[SkillName, str]):
     """Why skills are no candidates; those whose signature is unsound are in `unsound` too."""
 
     def __init__(self) -> None:
@@ -33,13 +33,13 @@ class LeftOut(dict[SkillName, str]):
 
 def signatures_of(
     store: Store, entries: Mapping[SkillName, Entry], root: Digest
-) -> tuple[dict[SkillName, Signature], LeftOut]:
+) -> tuple[dict[SkillName, Signature], SkippedSignatures]:
     """The signatures of a set that are of this base, and why the other skills are no candidates.
 
     Raises `IntegrityError` where a blob is damaged; an unsound signature is left out.
     """
     signatures: dict[SkillName, Signature] = {}
-    left_out = LeftOut()
+    left_out = SkippedSignatures()
     for skill, one in entries.items():
         try:
             signature = signature_of(load_pack(store, one.digest))
@@ -67,7 +67,7 @@ def signature_of(pack: StoredPack) -> Signature | None:
 
 
 def drop_other_widths(
-    signatures: dict[SkillName, Signature], left_out: LeftOut, width: int
+    signatures: dict[SkillName, Signature], left_out: SkippedSignatures, width: int
 ) -> None:
     """Leave out the signatures that have not the base's number of features."""
     for skill, one in list(signatures.items()):

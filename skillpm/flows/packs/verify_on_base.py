@@ -9,7 +9,7 @@ from functools import cached_property
 
 from skillpm.architecture.ask import ask_facts
 from skillpm.checkpoint.model import CONFIG, Checkpoint
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.apply.recompute import DecodedTensor, decode_all
 from skillpm.errors import IntegrityError, SkillpmError
@@ -19,7 +19,7 @@ from skillpm.flows.packs.find import with_lower
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_footprint, footprint_fits
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec import json
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.digests import Digest
@@ -81,7 +81,7 @@ def _check_part_configs(
         ) from problem
 
 
-def warn_of_parts(setting: Setting, pack: AnyPack, base: Checkpoint) -> tuple[str, ...]:
+def warn_of_parts(setting: Session, pack: AnyPack, base: Checkpoint) -> tuple[str, ...]:
     """A sentence where the base has other parts than the pack, or the set below, was cut from."""
     packs = with_lower(setting, [pack])
     side = apply_side_files(files_of(base), side_packs(packs))
@@ -89,7 +89,7 @@ def warn_of_parts(setting: Setting, pack: AnyPack, base: Checkpoint) -> tuple[st
 
 
 def verify_on_base(
-    setting: Setting,
+    setting: Session,
     pack: AnyPack,
     base: HashedBase,
     *,
@@ -115,7 +115,7 @@ def verify_on_base(
 
 
 def _recompute(
-    setting: Setting,
+    setting: Session,
     pack: AnyPack,
     base: HashedBase,
     earlier: Iterable[Discrepancy],
@@ -130,7 +130,7 @@ def _recompute(
     packs = with_lower(setting, [pack])
     side = apply_side_files(files_of(base.model), side_packs(packs))
     layered = opened(packs)
-    composition = Composition(base.model, [Applied(each) for each in layered])
+    composition = Composition(base.model, [WeightedPack(each) for each in layered])
     top = next(each for each in layered if each.skill == pack.manifest.skill)
     _check_config(pack.manifest, side.get(CONFIG), composition.specs)
     _check_part_configs(pack.manifest, base.model, side)
@@ -163,7 +163,7 @@ def _check_nearly(pack: AnyPack, base: HashedBase, *, accept_footprint: bool) ->
 
 
 def _decode(
-    setting: Setting, composition: Composition, top: OpenPack, base: Identity
+    setting: Session, composition: Composition, top: OpenPack, base: Identity
 ) -> tuple[Mapping[str, DecodedTensor], dict[str, Digest]]:
     """The tensors of the pack on top, and every leaf of base + all packs."""
     advance = setting.progress("verifying", total_bytes(composition))

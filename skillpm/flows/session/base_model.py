@@ -8,12 +8,12 @@ from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.environment.project import Project
 from skillpm.errors import IntegrityError, SpecError
-from skillpm.flows.session.session import Setting, open_model
+from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 
 
-def open_base(setting: Setting, project: Project) -> Checkpoint:
+def open_base(setting: Session, project: Project) -> Checkpoint:
     """The project's base: where the person says that it is, else where the project file does.
 
     Raises as `open_named_base` does.
@@ -21,7 +21,7 @@ def open_base(setting: Setting, project: Project) -> Checkpoint:
     return open_named_base(setting, project.read_file().project.base)
 
 
-def open_named_base(setting: Setting, named: str) -> Checkpoint:
+def open_named_base(setting: Session, named: str) -> Checkpoint:
     """As `open_base`, with `named` from a project file that was read already.
 
     Raises `SpecError` where a base that came with the project has a link that leads out of it: a

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skillpm.environment.project import Project
 from skillpm.errors import UsageError
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.index.empty import is_unmade
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
@@ -25,7 +25,7 @@ def resolved(location: RegistryLocation, folder: Path) -> RegistryLocation:
     return replace(location, folder=str(folder.absolute() / expanded))
 
 
-def location_of(setting: Setting, file: ProjectFile, name: str) -> RegistryLocation:
+def location_of(setting: Session, file: ProjectFile, name: str) -> RegistryLocation:
     """Where a named registry is. Raises `UsageError` for a name that the project file lacks."""
     if name == DEFAULT_REGISTRY and (setting.registry or name not in file.registries):
         return setting.default_registry
@@ -41,7 +41,7 @@ def location_of(setting: Setting, file: ProjectFile, name: str) -> RegistryLocat
     return RegistryLocation.of_folder(found.folder or "") if own else found
 
 
-def check_can_be_made(setting: Setting, file: ProjectFile, name: str) -> None:
+def check_can_be_made(setting: Session, file: ProjectFile, name: str) -> None:
     """Raise `UsageError` where a project alone says that a registry be made outside of it.
 
     A project may come from a stranger, and its paths may lead anywhere (law 5). What the person
@@ -62,7 +62,7 @@ def check_can_be_made(setting: Setting, file: ProjectFile, name: str) -> None:
 
 
 def registry_for(
-    setting: Setting, skill: SkillName | None, *, makes: bool = False
+    setting: Session, skill: SkillName | None, *, makes: bool = False
 ) -> RegistryLocation:
     """The location of the registry that a skill is bound to; without one, of the default.
 

@@ -11,22 +11,24 @@ from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder
 from skillpm.flows.session.permissions import REMEDY, exposed_places
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.journal.atomic import sweep_strays
 from skillpm.store.scratch import sweep_scratch
 
 
 @contextmanager
-def changing(setting: Setting, project: Project, command: str) -> Iterator[Generation | None]:
+def project_transaction(
+    setting: Session, project: Project, command: str
+) -> Iterator[Generation | None]:
     """Hold the project's lock, with nothing left of what was cut off; see `writing`."""
-    tidy(setting)
+    clean_up(setting)
     with writing(
         project, command, timeout=setting.lock_timeout, say=setting.say, home=setting.home
     ) as cut_off:
         yield cut_off
 
 
-def tidy(setting: Setting) -> None:
+def clean_up(setting: Session) -> None:
     """Remove what killed commands left in home and registry, and beside the files they wrote.
 
     Warns of places that someone else may write. Costs the listing of a few folders. Never fails:

@@ -8,14 +8,14 @@ from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
 from skillpm.files.ownership import Exposure, exposures
 from skillpm.flows.session.bindings import location_of
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.project import DEFAULT_REGISTRY
 
 REMEDY = "`skillpm doctor` lists all such places"
 
 
-def exposed_places(setting: Setting) -> list[Exposure]:
+def exposed_places(setting: Session) -> list[Exposure]:
     """Home, store, project and registries that someone else may write, or a folder above them.
 
     What is shared with a group on purpose (ADR 20) is not among them. Costs one `lstat` for each
@@ -24,7 +24,7 @@ def exposed_places(setting: Setting) -> list[Exposure]:
     return exposures(written_places(setting), shared=True)
 
 
-def written_places(setting: Setting) -> Iterator[Path]:
+def written_places(setting: Session) -> Iterator[Path]:
     """What commands write here: home, store, the project's files and state, its registries."""
     yield from (setting.home, setting.store.folder, setting.store.folder / "sha256")
     project = Project(setting.project)

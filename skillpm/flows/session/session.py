@@ -12,7 +12,7 @@ from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.environment.project import Project
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.ports import Index
-from skillpm.resolver.patience import ENDLESS, Patience
+from skillpm.resolver.patience import ENDLESS, Deadline
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
@@ -27,14 +27,14 @@ class PackVerifier(Protocol):
     """Verifies packs of a lock on the project's base: `flows.verify_installed.verify_packs`."""
 
     def __call__(
-        self, setting: "Setting", project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
+        self, setting: "Session", project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
     ) -> tuple[str, ...]:
         """Notes on what could not be verified. Raises what refuses a pack."""
         ...
 
 
 @dataclass(frozen=True)
-class Setting:
+class Session:
     """Everything that a flow takes from outside. The clock is read once, by the caller.
 
     `registry` and `base` win over the project file; `fallback` is the registry where it names none.
@@ -59,7 +59,7 @@ class Setting:
     connect: Callable[[RegistryLocation, bool], Index]
     fallback: RegistryLocation | None = None
     tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None
-    patience: Callable[[], Patience] = lambda: ENDLESS
+    patience: Callable[[], Deadline] = lambda: ENDLESS
     verify_packs: "PackVerifier | None" = None
     survey: Callable[[Store, Lockfile], SignatureSurvey] = lambda _store, _lock: SignatureSurvey()
     confirm: Callable[[str], bool | None] = lambda _question: None

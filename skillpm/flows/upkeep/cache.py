@@ -10,10 +10,10 @@ from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import Project
 from skillpm.errors import SkillpmError
 from skillpm.flows.packs.registries import Registries
-from skillpm.flows.session.cleanup import tidy
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import clean_up
+from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import age_out, size_of
-from skillpm.flows.upkeep.reachability import Reached, Root, needs_of, reach
+from skillpm.flows.upkeep.reachability import NeededPack, Reached, needs_of, reach
 from skillpm.spec.digests import Digest
 from skillpm.store.packs import fetch_pack
 
@@ -41,7 +41,7 @@ class CacheInfo:
     skills: tuple[SkillSize, ...]
 
 
-def cache_info(setting: Setting) -> CacheInfo:
+def cache_info(setting: Session) -> CacheInfo:
     """Measure the home. Writes nothing; hashes documents alone."""
     home, store = setting.home, setting.store
     sizes = {
@@ -64,9 +64,9 @@ def _skill_size(pack: Digest, ref: str, reached: Reached, held: Mapping[Digest, 
     return SkillSize(ref, pack, sum(held.get(blob, 0) for blob in mine), own)
 
 
-def _reached(setting: Setting) -> tuple[dict[Root, Path], Reached]:
+def _reached(setting: Session) -> tuple[dict[NeededPack, Path], Reached]:
     """The packs of all known projects, with a project that needs each; and their blobs."""
-    roots: dict[Root, Path] = {}
+    roots: dict[NeededPack, Path] = {}
     packs: set[Digest] = set()
     for one in KnownProjects(setting.home):
         needs = needs_of(one)
@@ -74,7 +74,9 @@ def _reached(setting: Setting) -> tuple[dict[Root, Path], Reached]:
         roots |= dict.fromkeys(needs.roots, one.folder)
     with suppress(SkillpmError):  # where gc was never told of this project
         here = Project(setting.project)
-        roots |= {Root(s.digest, s.ref, s.registry): here.folder for s in here.generation().skills}
+        roots |= {
+            NeededPack(s.digest, s.ref, s.registry): here.folder for s in here.generation().skills
+        }
     return roots, reach(setting.store, packs | {root.digest for root in roots})
 
 
@@ -102,14 +104,14 @@ class CacheVerified:
         return all(one.repaired for one in self.damage)
 
 
-def cache_verify(setting: Setting, *, repair: bool) -> CacheVerified:
+def cache_verify(setting: Session, *, repair: bool) -> CacheVerified:
     """Hash every blob of the store, whatever was hashed before; with `repair`, mend it.
 
     A damaged blob that a project needs is fetched again, from the registry that its lock names, and
     replaced in one step; one that nothing needs is removed.
     """
     if repair:
-        tidy(setting)
+        clean_up(setting)
     store = setting.store
     sizes = {digest: store.size_of(digest) for digest in store.blobs()}
     advance = setting.progress("hashing blobs", sum(sizes.values()))
@@ -133,7 +135,7 @@ def cache_verify(setting: Setting, *, repair: bool) -> CacheVerified:
 
 
 def _damage(
-    setting: Setting,
+    setting: Session,
     digest: Digest,
     needed: tuple[Reached, Mapping[Digest, str]],
     problems: Mapping[Digest, str],
@@ -148,7 +150,7 @@ def _damage(
 
 
 def _fetch_again(
-    setting: Setting, roots: Mapping[Root, Path], bad: list[Digest]
+    setting: Session, roots: Mapping[NeededPack, Path], bad: list[Digest]
 ) -> dict[Digest, str]:
     """Replace damaged blobs, each from the registry of its pack; say what could not be had."""
     store, problems = setting.store, dict[Digest, str]()
@@ -165,8 +167,8 @@ def _fetch_again(
     return problems
 
 
-def cache_clean(setting: Setting) -> int:
+def cache_clean(setting: Session) -> int:
     """Remove what can be computed again: leaves, surveys, measurements; return their bytes."""
-    tidy(setting)
+    clean_up(setting)
     home = setting.home
     return sum(age_out(home, "cache", name, before=inf, now=inf, dry_run=False) for name in _CACHES)

@@ -23,9 +23,9 @@ from skillpm.flows.packs.protocol import check_is
 from skillpm.flows.session.base_model import check_base, open_base
 from skillpm.flows.session.bindings import location_of
 from skillpm.flows.session.permissions import exposed_places, written_places
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.session import Session
 from skillpm.journal.atomic import sync_file, sync_folder
-from skillpm.journal.owner import Life
+from skillpm.journal.owner import ProcessState
 from skillpm.spec.project import DEFAULT_REGISTRY
 from skillpm.spec.words import counted
 from skillpm.store.packs import is_complete, load_pack
@@ -37,7 +37,7 @@ _FULL = 50_000_000
 
 
 @dataclass(frozen=True)
-class Check:
+class DoctorCheck:
     """One line: `ok`, `warn` or `fail`, what was found, and what to do about it."""
 
     name: str
@@ -46,15 +46,15 @@ class Check:
     hint: str | None = None
 
 
-def examine(setting: Setting) -> list[Check]:
+def examine(setting: Session) -> list[DoctorCheck]:
     """Every check, in the order in which they build on each other."""
     project = Project(setting.project)
     checks = [_python(), *_extras(), _folder(setting.home, "home"), _space(setting.home, "home")]
     checks += _access(setting)
     if not project.has_file:
-        return [*checks, Check("project", WARN, "there is no skillpm.toml here", _INIT)]
+        return [*checks, DoctorCheck("project", WARN, "there is no skillpm.toml here", _INIT)]
     checks += [_folder(project.folder, "project"), _space(project.folder, "project")]
-    steps: list[tuple[str, Callable[[Setting, Project], Iterator[Check]]]] = [
+    steps: list[tuple[str, Callable[[Session, Project], Iterator[DoctorCheck]]]] = [
         ("files", _features),
         ("project", _project),
         ("lock", _leftovers),
@@ -66,33 +66,35 @@ def examine(setting: Setting) -> list[Check]:
         try:
             checks.extend(step(setting, project))
         except SkillpmError as problem:
-            checks.append(Check(name, FAIL, problem.message, problem.hint))
+            checks.append(DoctorCheck(name, FAIL, problem.message, problem.hint))
         except OSError as problem:
-            checks.append(Check(name, FAIL, f"`{problem.filename}`: {problem.strerror}"))
+            checks.append(DoctorCheck(name, FAIL, f"`{problem.filename}`: {problem.strerror}"))
     return checks
 
 
 _INIT = "`skillpm init --base PATH` makes a project"
 
 
-def _python() -> Check:
+def _python() -> DoctorCheck:
     found = ".".join(map(str, sys.version_info[:3]))
-    return Check("python", OK, f"Python {found}, skillpm {__version__}")
+    return DoctorCheck("python", OK, f"Python {found}, skillpm {__version__}")
 
 
-def _extras() -> Iterator[Check]:
+def _extras() -> Iterator[DoctorCheck]:
     """What is installed is read from its metadata: importing it takes seconds."""
     for name, why in (
         ("torch", "lossy schemes need it"),
         ("transformers", "`pack --calibration` and `probe` need it"),
     ):
         try:
-            yield Check(name, OK, f"{name} {version(name)}")
+            yield DoctorCheck(name, OK, f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Check(name, WARN, f"{name} is not installed: {why}", f"`pip install {name}`")
+            yield DoctorCheck(
+                name, WARN, f"{name} is not installed: {why}", f"`pip install {name}`"
+            )
 
 
-def _folder(folder: Path, name: str) -> Check:
+def _folder(folder: Path, name: str) -> DoctorCheck:
     nearest = _existing(folder)
     try:
         with _probe(nearest) as path:
@@ -101,16 +103,16 @@ def _folder(folder: Path, name: str) -> Check:
             sync_folder(path)
     except OSError as problem:
         hint = "set SKILLPM_HOME to a folder that can" if name == "home" else None
-        return Check(name, FAIL, f"`{folder}` cannot be written: {problem.strerror}", hint)
+        return DoctorCheck(name, FAIL, f"`{folder}` cannot be written: {problem.strerror}", hint)
     made = "" if nearest == folder else ", which is not there yet"
-    return Check(name, OK, f"`{folder}`{made} can be written")
+    return DoctorCheck(name, OK, f"`{folder}`{made} can be written")
 
 
-def _space(folder: Path, name: str) -> Check:
+def _space(folder: Path, name: str) -> DoctorCheck:
     free = shutil.disk_usage(_existing(folder)).free
     status = FAIL if free < _FULL else WARN if free < _LOW else OK
     hint = None if status == OK else "make room: a graft takes as much as its base"
-    return Check("disk", status, f"{free / 1e9:.2f} GB free for the {name}", hint)
+    return DoctorCheck("disk", status, f"{free / 1e9:.2f} GB free for the {name}", hint)
 
 
 def _existing(folder: Path) -> Path:
@@ -127,7 +129,7 @@ def _probe(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _features(_setting: Setting, project: Project) -> Iterator[Check]:
+def _features(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
     """How a graft can share the files that it does not change."""
     with _probe(project.folder) as path:
         (path / "one").write_bytes(b"skillpm")
@@ -141,76 +143,78 @@ def _features(_setting: Setting, project: Project) -> Iterator[Check]:
             links = False
     parts = [f"{'can' if clones else 'cannot'} clone", f"{'can' if links else 'cannot'} hard-link"]
     hint = None if clones else "untouched shards are copied; `graft --link` links them"
-    yield Check("files", OK, f"the project's file system {' and '.join(parts)} files", hint)
+    yield DoctorCheck("files", OK, f"the project's file system {' and '.join(parts)} files", hint)
 
 
-def _project(_setting: Setting, project: Project) -> Iterator[Check]:
+def _project(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
     notes = drift(project)
     for note in notes:
-        yield Check("project", WARN, note)
+        yield DoctorCheck("project", WARN, note)
     if not notes:
         current = project.generation()
         skills = counted(len(current.skills), "skill")
-        yield Check("project", OK, f"generation {current.number}, {skills}")
+        yield DoctorCheck("project", OK, f"generation {current.number}, {skills}")
 
 
-def _access(setting: Setting) -> Iterator[Check]:
+def _access(setting: Session) -> Iterator[DoctorCheck]:
     """Who besides this user may write what skillpm rests on."""
     places = exposed_places(setting)
     for place in places:
         hint = f"`chmod go-w {shlex.quote(str(place.path))}`"
         if place.is_foreign:
             hint = "use folders of your own: what is in them may be changed at any time"
-        yield Check("access", WARN, f"{place}: nothing there is trusted", hint)
+        yield DoctorCheck("access", WARN, f"{place}: nothing there is trusted", hint)
     if not places:
-        yield Check("access", OK, "only you may write home, store, project and registries")
+        yield DoctorCheck("access", OK, "only you may write home, store, project and registries")
     for folder in filter(is_shared_folder, written_places(setting)):
-        yield Check("access", OK, f"`{folder}` is shared with its group")
+        yield DoctorCheck("access", OK, f"`{folder}` is shared with its group")
 
 
-def _leftovers(_setting: Setting, project: Project) -> Iterator[Check]:
+def _leftovers(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
     owner = project.holder()
     now = _setting.now.timestamp()
     if owner is None:
-        yield Check("lock", OK, "no command holds the project")
-    elif owner.life() is Life.ALIVE:
-        yield Check("lock", OK, f"in use by {owner.told(now)}")
+        yield DoctorCheck("lock", OK, "no command holds the project")
+    elif owner.life() is ProcessState.ALIVE:
+        yield DoctorCheck("lock", OK, f"in use by {owner.told(now)}")
     else:
         dead = (
-            "which was cut off" if owner.life() is Life.DEAD else "which cannot be seen from here"
+            "which was cut off"
+            if owner.life() is ProcessState.DEAD
+            else "which cannot be seen from here"
         )
         hint = "the next writing command takes over"
-        yield Check("lock", WARN, f"held by {owner.told(now)}, {dead}", hint)
+        yield DoctorCheck("lock", WARN, f"held by {owner.told(now)}, {dead}", hint)
     if project.was_cut_off:
         try:
             check_journal(project)
         except SkillpmError as problem:
-            yield Check("journal", FAIL, problem.message, problem.hint)
+            yield DoctorCheck("journal", FAIL, problem.message, problem.hint)
         else:
             hint = "`skillpm install` completes or undoes it"
-            yield Check("journal", WARN, "a command was cut off", hint)
+            yield DoctorCheck("journal", WARN, "a command was cut off", hint)
 
 
-def _base(setting: Setting, project: Project) -> Iterator[Check]:
+def _base(setting: Session, project: Project) -> Iterator[DoctorCheck]:
     base = open_base(setting, project)
     found = setting.identify(base, "hashing base").root
     check_base(found, project.read_file().root, base.path)
-    yield Check("base", OK, f"`{base.path}` is {found.short}")
+    yield DoctorCheck("base", OK, f"`{base.path}` is {found.short}")
 
 
-def _registries(setting: Setting, project: Project) -> Iterator[Check]:
+def _registries(setting: Session, project: Project) -> Iterator[DoctorCheck]:
     file = project.read_file()
     for name in sorted({DEFAULT_REGISTRY, *file.registries}):
         try:
             location = location_of(setting, file, name)
             count = len(setting.connect(location, False).skills())
         except SkillpmError as problem:
-            yield Check("registry", FAIL, f"`{name}`: {problem.message}", problem.hint)
+            yield DoctorCheck("registry", FAIL, f"`{name}`: {problem.message}", problem.hint)
         else:
-            yield Check("registry", OK, f"`{name}`: {counted(count, 'skill')} in {location}")
+            yield DoctorCheck("registry", OK, f"`{name}`: {counted(count, 'skill')} in {location}")
 
 
-def _store(setting: Setting, project: Project) -> Iterator[Check]:
+def _store(setting: Session, project: Project) -> Iterator[DoctorCheck]:
     """Every installed pack is there, and its documents are what they should be."""
     store = setting.store
     missing = []
@@ -224,10 +228,10 @@ def _store(setting: Setting, project: Project) -> Iterator[Check]:
             missing.append(one.ref)
     if missing:
         named = ", ".join(missing)
-        yield Check(
+        yield DoctorCheck(
             "store", FAIL, f"blobs of {named} are missing", "`skillpm install` fetches them"
         )
     else:
-        yield Check(
+        yield DoctorCheck(
             "store", OK, f"{counted(len(installed), 'pack')} whole in `{setting.home / 'store'}`"
         )

@@ -16,8 +16,8 @@ from skillpm.environment.project import Project
 from skillpm.environment.prune import Keeping, prune
 from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError
-from skillpm.flows.session.cleanup import tidy
-from skillpm.flows.session.session import Setting
+from skillpm.flows.session.cleanup import clean_up
+from skillpm.flows.session.session import Session
 from skillpm.flows.upkeep.expiry import age_out
 from skillpm.flows.upkeep.reachability import needs_of, reach
 from skillpm.journal.lock import abandoned
@@ -50,13 +50,13 @@ class Pruned:
 
 
 @dataclass(frozen=True)
-class Tally:
+class BlobTotals:
     """Blobs, and their bytes."""
 
     blobs: int = 0
     size: int = 0
 
-    def plus(self, size: int) -> "Tally":
+    def plus(self, size: int) -> "BlobTotals":
         """With one more."""
         return replace(self, blobs=self.blobs + 1, size=self.size + size)
 
@@ -65,19 +65,19 @@ class Tally:
 class Collected:
     """What went, or would go: blobs and cached files; what stayed, and what stayed for its age."""
 
-    freed: Tally = field(default_factory=Tally)
-    kept: Tally = field(default_factory=Tally)
-    young: Tally = field(default_factory=Tally)
+    freed: BlobTotals = field(default_factory=BlobTotals)
+    kept: BlobTotals = field(default_factory=BlobTotals)
+    young: BlobTotals = field(default_factory=BlobTotals)
     cache_bytes: int = 0
     pruned: list[Pruned] = field(default_factory=list)
     projects: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def collect(setting: Setting, request: GcRequest) -> Collected:
+def collect(setting: Session, request: GcRequest) -> Collected:
     """Remove what no kept generation and no lock of any known project needs."""
     if not request.dry_run:
-        tidy(setting)
+        clean_up(setting)
     done, known = Collected(), KnownProjects(setting.home)
     _know(setting, known, request, done)
     going: dict[Path, list[int]] = {}
@@ -90,7 +90,7 @@ def collect(setting: Setting, request: GcRequest) -> Collected:
     return done
 
 
-def _know(setting: Setting, known: KnownProjects, request: GcRequest, done: Collected) -> None:
+def _know(setting: Session, known: KnownProjects, request: GcRequest, done: Collected) -> None:
     """The project that gc runs in is known from now on; projects that are gone are not."""
     if request.dry_run:
         return
@@ -106,7 +106,7 @@ def _know(setting: Setting, known: KnownProjects, request: GcRequest, done: Coll
             known.forget(one.folder)
 
 
-def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collected) -> list[int]:
+def _prune(setting: Session, one: KnownProject, request: GcRequest, done: Collected) -> list[int]:
     """Prune the old generations of one project; one that is in use keeps them all.
 
     Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
@@ -133,7 +133,7 @@ def _prune(setting: Setting, one: KnownProject, request: GcRequest, done: Collec
     return found
 
 
-def _ahead(setting: Setting, project: Project, request: GcRequest) -> Iterator[str]:
+def _ahead(setting: Session, project: Project, request: GcRequest) -> Iterator[str]:
     """A note on each generation that is kept because its time is still to come."""
     for generation in request.keeping.ahead(project, setting.now):
         yield (
@@ -143,7 +143,7 @@ def _ahead(setting: Setting, project: Project, request: GcRequest) -> Iterator[s
         )
 
 
-def _has_work(setting: Setting, project: Project, request: GcRequest) -> bool:
+def _has_work(setting: Session, project: Project, request: GcRequest) -> bool:
     if not project.has_environment:
         return False
     with project.open_state() as state:
@@ -175,7 +175,7 @@ def _needed(
     return packs
 
 
-def _sweep(setting: Setting, request: GcRequest, packs: set[Digest], done: Collected) -> None:
+def _sweep(setting: Session, request: GcRequest, packs: set[Digest], done: Collected) -> None:
     store = setting.store
     reached = reach(store, packs)
     for digest, why in reached.damaged.items():
@@ -220,7 +220,7 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
         yield digest, *((status.st_size, status.st_mtime) if status else (0, 0.0))
 
 
-def _clean(setting: Setting, request: GcRequest, done: Collected) -> None:
+def _clean(setting: Session, request: GcRequest, done: Collected) -> None:
     """Cached leaves, surveys and measurements that were long not used."""
     now = setting.now.timestamp()
     for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS), ("measures", LEAF_DAYS)):

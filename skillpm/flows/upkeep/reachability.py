@@ -13,7 +13,7 @@ from skillpm.store.blobs import Store
 
 
 @dataclass(frozen=True, order=True)
-class Root:
+class NeededPack:
     """A pack that a project needs, by generation or lock; and the registry that it came from."""
 
     digest: Digest
@@ -22,23 +22,23 @@ class Root:
 
 
 @dataclass(frozen=True)
-class Needs:
+class ProjectNeeds:
     """What one project needs, and what of it could not be read."""
 
     packs: frozenset[Digest]
-    roots: frozenset[Root]
+    roots: frozenset[NeededPack]
     notes: tuple[str, ...]
 
 
-def needs_of(known: KnownProject, without: Collection[int] = ()) -> Needs:
+def needs_of(known: KnownProject, without: Collection[int] = ()) -> ProjectNeeds:
     """The packs of every generation but those `without`, and of the lock.
 
     Where a project is away, or a part of it cannot be read, all that it was ever known to need is
     kept too.
     """
     if known.presence() != "here":
-        return Needs(known.packs, frozenset(), ())
-    project, roots, notes = Project(known.folder), set[Root](), []
+        return ProjectNeeds(known.packs, frozenset(), ())
+    project, roots, notes = Project(known.folder), set[NeededPack](), []
     for reading in (_generations(project, without), _locked(project)):
         try:
             roots.update(reading)
@@ -46,21 +46,21 @@ def needs_of(known: KnownProject, without: Collection[int] = ()) -> Needs:
             notes.append(f"`{known.folder}` cannot be read: all that it ever needed is kept "
                          f"({str(problem).splitlines()[0]})")  # fmt: skip
     packs = {root.digest for root in roots} | (known.packs if notes else frozenset())
-    return Needs(frozenset(packs), frozenset(roots), tuple(notes))
+    return ProjectNeeds(frozenset(packs), frozenset(roots), tuple(notes))
 
 
-def _generations(project: Project, without: Collection[int]) -> Iterator[Root]:
+def _generations(project: Project, without: Collection[int]) -> Iterator[NeededPack]:
     """All that are on disk, one that a cut-off command was about to switch to as well."""
     for generation in project.all_generations():
         if generation.pruned is None and generation.number not in without:
             for one in generation.skills:
-                yield Root(one.digest, one.ref, one.registry)
+                yield NeededPack(one.digest, one.ref, one.registry)
 
 
-def _locked(project: Project) -> Iterator[Root]:
+def _locked(project: Project) -> Iterator[NeededPack]:
     lock = project.read_lock()
     for one in lock.skill if lock else ():
-        yield Root(one.digest, one.ref, one.registry)
+        yield NeededPack(one.digest, one.ref, one.registry)
 
 
 @dataclass

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from delta_worlds import Model, cut, graftllm, numbers, read_all
 
-from skillpm.delta.apply.compose import Applied, Composition
+from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.codecs import lossless
 from skillpm.delta.merging import dare
@@ -38,7 +38,7 @@ def _packs(dtype: str, count: int = 3) -> tuple[Model, list[OpenPack]]:
     return base, [cut(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(count)]
 
 
-def _read(base: Model, applied: list[Applied], merging: Merging) -> bytes:
+def _read(base: Model, applied: list[WeightedPack], merging: Merging) -> bytes:
     return read_all(Composition(base, applied, merging=merging), ATTENTION)
 
 
@@ -53,14 +53,16 @@ def test_a_merged_tensor_is_base_and_merged_deltas_rounded_once(method: str, dty
         for n, weight in enumerate(weights)
     ]
     expected = from_float64(start + merge(vectors, merging, ATTENTION), dtype)[0]
-    applied = [Applied(pack, weight) for pack, weight in zip(packs, weights, strict=True)]
+    applied = [WeightedPack(pack, weight) for pack, weight in zip(packs, weights, strict=True)]
     assert _read(base, applied, merging) == expected.tobytes()
 
 
 @pytest.mark.parametrize("method", BOTH)
 def test_the_order_of_packs_changes_nothing(method: str) -> None:
     base, packs = _packs("BF16")
-    applied = [Applied(pack, weight) for pack, weight in zip(packs, (1.0, 0.5, 2.0), strict=True)]
+    applied = [
+        WeightedPack(pack, weight) for pack, weight in zip(packs, (1.0, 0.5, 2.0), strict=True)
+    ]
     orders = itertools.permutations(applied)
     assert len({_read(base, list(order), Merging(method)) for order in orders}) == 1
 
@@ -70,7 +72,7 @@ def test_where_a_tensor_is_cut_into_chunks_changes_nothing(
 ) -> None:
     def found() -> dict[str, bytes]:
         base, packs = _packs("F32", 2)
-        applied = [Applied(packs[0]), Applied(packs[1], 0.5)]
+        applied = [WeightedPack(packs[0]), WeightedPack(packs[1], 0.5)]
         return {method: _read(base, applied, Merging(method)) for method in BOTH}
 
     whole = found()
@@ -83,7 +85,7 @@ def test_where_a_tensor_is_cut_into_chunks_changes_nothing(
 @pytest.mark.parametrize("method", METHODS)
 def test_one_pack_alone_gives_its_own_decode_whatever_the_method(method: str) -> None:
     base, packs = _packs("F16")
-    whole = Composition(base, [Applied(packs[0])], merging=Merging(method))
+    whole = Composition(base, [WeightedPack(packs[0])], merging=Merging(method))
     assert whole.sole(ATTENTION) is packs[0].entries[ATTENTION]
     assert not whole.merges(ATTENTION)
     assert read_all(whole, ATTENTION) == _model("F16", 1).tensors[ATTENTION][2]
@@ -92,7 +94,7 @@ def test_one_pack_alone_gives_its_own_decode_whatever_the_method(method: str) ->
 @pytest.mark.parametrize("method", METHODS)
 def test_one_pack_at_a_weight_is_weighed_and_not_merged(method: str) -> None:
     base, packs = _packs("F32")
-    half = [Applied(packs[0], 0.5)]
+    half = [WeightedPack(packs[0], 0.5)]
     assert _read(base, half, Merging(method)) == _read(base, half, Merging())
 
 
@@ -104,13 +106,15 @@ def test_a_stack_is_one_task_vector(method: str) -> None:
     flat = cut(base, _model("F32", 2), "acme/up")
     other = cut(base, _model("F32", 3), "acme/zoo")
     merging = Merging(method, {"density": 0.5})
-    stack = Composition(base, [Applied(low), Applied(up), Applied(other)], merging=merging)
+    stack = Composition(
+        base, [WeightedPack(low), WeightedPack(up), WeightedPack(other)], merging=merging
+    )
     found = {str(top): [*map(str, under)] for top, under in stack.vectors(ATTENTION).items()}
     assert found == {"acme/up": ["acme/low", "acme/up"], "acme/zoo": ["acme/zoo"]}
-    alone = Composition(base, [Applied(low), Applied(up)], merging=merging)
+    alone = Composition(base, [WeightedPack(low), WeightedPack(up)], merging=merging)
     assert read_all(alone, ATTENTION) == _model("F32", 2).tensors[ATTENTION][2]
     together = np.frombuffer(read_all(stack, ATTENTION), "<f4")
-    plain = np.frombuffer(_read(base, [Applied(flat), Applied(other)], merging), "<f4")
+    plain = np.frombuffer(_read(base, [WeightedPack(flat), WeightedPack(other)], merging), "<f4")
     assert np.allclose(together, plain, atol=1e-6)
 
 
@@ -120,14 +124,14 @@ def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> No
         cut(base, Model({**base.tensors, "shared": numbers("F32", (4,), v)}), f"acme/low{v}")
         for v in (1, 2)
     ]
-    set_of_lows = Composition(base, [Applied(low) for low in lows])
+    set_of_lows = Composition(base, [WeightedPack(low) for low in lows])
     tuned = {"shared": numbers("F32", (4,), 3.0), "own": numbers("F32", (4,), 9.0)}
     top = cut(set_of_lows, Model(tuned), "acme/top", over=tuple(lows))
     assert list(top.entries) == ["own"]
-    ties = Composition(base, [Applied(one) for one in (*lows, top)], merging=Merging("ties"))
+    ties = Composition(base, [WeightedPack(one) for one in (*lows, top)], merging=Merging("ties"))
     assert not ties.merges("shared")
     assert read_all(ties, "shared") == tuned["shared"][2]
-    loose = Composition(base, [Applied(low) for low in lows], merging=Merging("ties"))
+    loose = Composition(base, [WeightedPack(low) for low in lows], merging=Merging("ties"))
     assert loose.merges("shared")
 
 
@@ -135,7 +139,7 @@ def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
     base = _model("F32", 0)
     low = cut(base, _model("F32", 1), "acme/low")
     tops = [cut(_model("F32", 1), _model("F32", n), f"acme/top{n}", over=(low,)) for n in (2, 3)]
-    whole = Composition(base, [Applied(one) for one in (low, *tops)], merging=Merging("ties"))
+    whole = Composition(base, [WeightedPack(one) for one in (low, *tops)], merging=Merging("ties"))
     assert all(len(under) == 1 for under in whole.vectors(ATTENTION).values())
     assert len(whole.vectors(ATTENTION)) == 3
 
@@ -143,9 +147,9 @@ def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_pack_was_cut_from_is_a_sum_whatever_the_method(method: str) -> None:
     base, lows = _packs("F32", 2)
-    below = Composition(base, [Applied(low) for low in lows])
+    below = Composition(base, [WeightedPack(low) for low in lows])
     top = cut(below, _model("F32", 7), "acme/top", over=tuple(lows))
-    whole = Composition(base, [Applied(one) for one in (*lows, top)], merging=Merging(method))
+    whole = Composition(base, [WeightedPack(one) for one in (*lows, top)], merging=Merging(method))
     assert read_all(whole, ATTENTION) == _model("F32", 7).tensors[ATTENTION][2]
 
 
@@ -162,13 +166,13 @@ def test_lossy_packs_are_merged_by_their_own_deltas(method: str) -> None:
     ]
     total = _values("F32", 0) + merge(vectors, Merging(method), ATTENTION)
     expected = from_float64(total, "F32")[0].tobytes()
-    assert _read(base, [Applied(pack) for pack in packs], Merging(method)) == expected
+    assert _read(base, [WeightedPack(pack) for pack in packs], Merging(method)) == expected
 
 
 def test_a_merge_that_overflows_is_an_error() -> None:
     base = Model({ATTENTION: numbers("F32", (3,), [1.0, 2.0, 3.0])})
     high = Model({ATTENTION: numbers("F32", (3,), [3e38, 2e38, 3e38])})
-    applied = [Applied(cut(base, high, f"acme/p{n}")) for n in range(2)]
+    applied = [WeightedPack(cut(base, high, f"acme/p{n}")) for n in range(2)]
     with pytest.raises(GraftError, match="overflows F32"):
         _read(base, applied, Merging("dare", {"density": 1.0}))
 
@@ -178,7 +182,7 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_merged(method: str) -> No
     base = Model({ATTENTION: numbers("F32", (2,), 1.0)})
     bad = Model({ATTENTION: ("F32", (2,), np.array([np.nan, 1.0], dtype="<f4").tobytes())})
     good = Model({ATTENTION: numbers("F32", (2,), 2.0)})
-    packs = [Applied(cut(base, bad, "acme/a")), Applied(cut(base, good, "acme/b"))]
+    packs = [WeightedPack(cut(base, bad, "acme/a")), WeightedPack(cut(base, good, "acme/b"))]
     with pytest.raises(GraftError, match="becomes NaN"):
         _read(base, packs, Merging(method))
 
@@ -192,7 +196,7 @@ def test_elements_of_the_base_that_are_no_numbers_stay(method: str) -> None:
         moved = words.copy()
         moved[2] += number + 1
         tuned = Model({ATTENTION: ("F32", (4,), moved.tobytes())})
-        packs.append(Applied(cut(base, tuned, f"acme/p{number}")))
+        packs.append(WeightedPack(cut(base, tuned, f"acme/p{number}")))
     found = _read(base, packs, Merging(method, {"density": 1.0}))
     assert found[:8] == words.tobytes()[:8]
     assert found[12:] == words.tobytes()[12:]
