@@ -109,8 +109,8 @@ class Installed:
         self._closing = ExitStack()
         self._folder, self._subject = folder, subject
         options = Options(folder=folder / "project", home=folder / "home")
-        self._setting = open_session(options, self._closing.callback)
-        self._project = Project(self._setting.project)
+        self._session = open_session(options, self._closing.callback)
+        self._project = Project(self._session.project)
         self._stage: CandidateEnvironment | None = None
         self._lock = self._project.generation().lockfile
 
@@ -133,7 +133,7 @@ class Installed:
         graft = self._lock.graft.model_copy(update=asked)
         lock = prune(self._lock, names).model_copy(update={"graft": graft})
         if self._stage is None:
-            self._stage = open_candidate(self._setting, self._project, "cpu")
+            self._stage = open_candidate(self._session, self._project, "cpu")
         model = self._stage.runner(lock).model
         return {task: self._subject.answers(model, task) for task in tasks}
 
@@ -145,7 +145,7 @@ class Installed:
         stages = []
         for task in self._subject.tasks:
             name = SkillName.parse(skill_of(task))
-            found = signature_of(load_pack(self._setting.store, self._lock.skills[name].digest))
+            found = signature_of(load_pack(self._session.store, self._lock.skills[name].digest))
             assert found is not None
             signatures[name] = found
             router = Router.of(signatures, width_of(base))
@@ -161,7 +161,7 @@ class Installed:
         """Median seconds a query, one at a time: a forward; a switch and it; routed, and all."""
         base = Runner.load(self._subject.base, "cpu")
         signatures = {
-            name: signature_of(load_pack(self._setting.store, one.digest))
+            name: signature_of(load_pack(self._session.store, one.digest))
             for name, one in self._lock.skills.items()
         }
         known = {name: one for name, one in signatures.items() if one is not None}

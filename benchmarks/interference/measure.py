@@ -100,10 +100,10 @@ def _probed(manifest: Manifest, start: Path, folder: Path, probes: torch.Tensor)
 def _packed(cache: Path, start: Path, folder: Path, skill: Skill) -> Path:
     path = folder.parent / f"{sha256(folder / 'model.safetensors')[7:19]}.skillpack"
     if not path.exists():
-        setting = setting_at(cache / "home", cache)
+        session = setting_at(cache / "home", cache)
         name, version = SkillName.parse(f"acme/{skill.slug}"), Version.parse("1.0.0")
         request = PackRequest(start, folder, name, version, output=path)
-        pack(setting, request, Lossless())
+        pack(session, request, Lossless())
     return path
 
 

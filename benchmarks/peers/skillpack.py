@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def write_skillpack(task: Task, peer: Peer, path: Path) -> int:
     """Write `path`, which must be absent; return the bytes of the whole `.skillpack`."""
-    setting = setting_at(task.folder / "home", task.folder)
+    session = setting_at(task.folder / "home", task.folder)
     tuned = weights_alone(task, task.folder / "weights")
     skill, version = SkillName.parse("acme/bench"), Version.parse("1.0.0")
     return pack(
-        setting, PackRequest(task.base, tuned, skill, version, output=path), peer
+        session, PackRequest(task.base, tuned, skill, version, output=path), peer
     ).file_bytes

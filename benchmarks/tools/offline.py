@@ -1,4 +1,4 @@
-"""A setting with files alone: no registry, nobody to tell, the same time always."""
+"""A session with files alone: no registry, no progress, a fixed clock."""
 
 from __future__ import annotations
 

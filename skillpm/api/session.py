@@ -87,12 +87,12 @@ def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
 
 
 def _verify_packs(
-    setting: "Session", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
+    session: "Session", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
 ) -> tuple[str, ...]:
     """Imports torch, so it is called only for packs that were never verified here."""
     from skillpm.flows.inspect.verify_installed import verify_packs
 
-    return verify_packs(setting, project, lock, waiting)
+    return verify_packs(session, project, lock, waiting)
 
 
 def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":

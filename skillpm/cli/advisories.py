@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import emit_json, emit_line, emit_table
-from skillpm.cli.state import Command, State, global_params, make_setting
+from skillpm.cli.state import Command, State, command_session, global_params
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add(state: State, paths: tuple[Path, ...]) -> None:
     """
     from skillpm.flows.audit.advisories import add as flow
 
-    done = flow(make_setting(state), list(paths))
+    done = flow(command_session(state), list(paths))
     if state.json:
         rows = [{**_row(one.advisory), "changed": one.changed} for one in done]
         emit_json({"advisories": rows})
@@ -48,7 +48,7 @@ def list_(state: State) -> None:
     """
     from skillpm.flows.audit.advisories import listed
 
-    rows = [_row(one) for one in listed(make_setting(state))]
+    rows = [_row(one) for one in listed(command_session(state))]
     if state.json:
         emit_json({"advisories": rows})
     elif rows:
@@ -69,7 +69,7 @@ def withdraw(state: State, identifier: str) -> None:
     """
     from skillpm.flows.audit.advisories import withdraw as flow
 
-    done = flow(make_setting(state), identifier)
+    done = flow(command_session(state), identifier)
     if state.json:
         emit_json(_row(done))
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import clean, emit_document, emit_json, emit_line, emit_table
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
@@ -68,17 +68,17 @@ def audit(state: State, /, fail_on: "Level | None", format_: str | None, **asked
     if asked["output"] is not None:
         asked["output"] = asked["output"].expanduser()
         check_output(asked["output"])
-    setting = make_setting(state)
-    report = flow(setting, asked["grafts"], asked["advisories"])
+    session = command_session(state)
+    report = flow(session, asked["grafts"], asked["advisories"])
     level = fail_on or report.fail_on
-    _emit(state, setting, report, (format_, asked["output"], level))
+    _emit(state, session, report, (format_, asked["output"], level))
     if report.audited.fails(level):
         raise click.exceptions.Exit(3)
 
 
 def _emit(
     state: State,
-    setting: "Session",
+    session: "Session",
     report: "Report",
     how: "tuple[str | None, Path | None, Level]",
 ) -> None:
@@ -86,18 +86,18 @@ def _emit(
     if output is not None:
         from skillpm.journal.atomic import write_atomic
 
-        text = json.dumps(_document(setting, report, format_ or "json"), indent=2, sort_keys=True)
+        text = json.dumps(_document(session, report, format_ or "json"), indent=2, sort_keys=True)
         write_atomic(output, f"{text}\n".encode())
         state.say(f"wrote {output}")
     if state.json or (format_ == "json" and output is None):
         emit_json(_plain(report.audited))
     elif format_ in ("sarif", "cyclonedx") and output is None:
-        emit_document(_document(setting, report, format_), pretty=True)
+        emit_document(_document(session, report, format_), pretty=True)
     else:
         _show(report.audited, level)
 
 
-def _document(setting: "Session", report: "Report", format_: str) -> dict[str, Any]:
+def _document(session: "Session", report: "Report", format_: str) -> dict[str, Any]:
     if format_ == "sarif":
         from skillpm.audit.sarif import sarif
 
@@ -106,7 +106,7 @@ def _document(setting: "Session", report: "Report", format_: str) -> dict[str, A
         from skillpm.audit.cyclonedx import cyclonedx
 
         # A time stands in it only where SOURCE_DATE_EPOCH gave one: equal locks, equal documents.
-        given = setting.created if setting.created != setting.now else None
+        given = session.created if session.created != session.now else None
         return cyclonedx(report.inventory, report.audited, given)
     return {"schema_version": 1, **_plain(report.audited)}
 

@@ -15,7 +15,7 @@ from skillpm.cli.output import (
 )
 from skillpm.cli.packed import packed_plain, show_packed
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.spec.words import counted
 
@@ -39,7 +39,7 @@ def identify(state: State, path: Path, against: Path | None) -> None:
     """
     from skillpm.flows.inspect.identify import identify_model
 
-    found = identify_model(make_setting(state), path, against)
+    found = identify_model(command_session(state), path, against)
     identity = found.identity
     document: dict[str, Any] = {
         "root": str(identity.root),
@@ -166,7 +166,7 @@ def pack(state: State, /, **asked: Any) -> None:
         authors=asked.pop("author"),
         **asked,
     )
-    done = build_pack(make_setting(state), options)
+    done = build_pack(command_session(state), options)
     if state.json:
         emit_json(packed_plain(done) | {"seconds": round(time.monotonic() - started, 3)})
         return

@@ -7,7 +7,7 @@ import click
 
 from skillpm.cli.changes import plain
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
@@ -60,7 +60,7 @@ def export(state: State, /, **asked: Any) -> None:
     rank = None if asked["rank"] in (None, "best") else int(asked["rank"])
     residual = _RESIDUAL if asked["residual"] is None else asked["residual"]
     wanted = None if merged else LoraRequest(rank, residual, asked["partial"])
-    done = flow(make_setting(state), asked["skill"], asked["target"], wanted)
+    done = flow(command_session(state), asked["skill"], asked["target"], wanted)
     if state.json:
         emit_json(_document(done, asked["format_"]))
         return
@@ -134,7 +134,7 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
     """
     from skillpm.flows.change.bundle import write_environment
 
-    done = write_environment(make_setting(state), target, generation)
+    done = write_environment(command_session(state), target, generation)
     if state.json:
         skills = [plain(one) for one in done.skills]
         facts = {"path": str(done.path), "digest": str(done.digest), "bytes": done.size}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skillpm.cli.output import clean, emit_json, emit_line, emit_script, emit_table, say
-from skillpm.cli.state import Command, State, global_params, make_setting
+from skillpm.cli.state import Command, State, command_session, global_params
 
 if TYPE_CHECKING:
     from click.shell_completion import ShellComplete
@@ -110,7 +110,7 @@ def doctor(state: State) -> None:
     from skillpm.flows.upkeep.doctor_sandbox import examine_sandbox
 
     sandbox, report = examine_sandbox()
-    checks = [*examine(make_setting(state)), sandbox]
+    checks = [*examine(command_session(state)), sandbox]
     failed = any(check.status == "fail" for check in checks)
     if state.json:
         rows = [

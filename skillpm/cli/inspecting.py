@@ -16,7 +16,7 @@ from skillpm.cli.output import (
     error_text,
 )
 from skillpm.cli.probing import show_capabilities
-from skillpm.cli.state import Command, State, make_setting, verified_packs
+from skillpm.cli.state import Command, State, command_session, verified_packs
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 
@@ -155,8 +155,8 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     """
     from skillpm.flows.inspect.verify import verify_pack
 
-    setting = make_setting(state)
-    found = verify_pack(setting, path, setting.base, accept_footprint=accept_footprint)
+    session = command_session(state)
+    found = verify_pack(session, path, session.base, accept_footprint=accept_footprint)
     root = str(found.root) if found.root else None
     if state.json:
         claims = [claim.to_dict() for claim in found.claims]

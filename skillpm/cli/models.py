@@ -16,7 +16,7 @@ from skillpm.cli.probing import (
     device_of,
     tune_weights,
 )
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def graft(
     from skillpm.flows.graft.graft import graft as flow
 
     how = {name: flags[name] for name in ("link", "fresh", "verify")}
-    _show(state, flow(make_setting(state), output, only, **how))
+    _show(state, flow(command_session(state), output, only, **how))
 
 
 def _show(state: State, done: "Grafted") -> None:

@@ -9,7 +9,7 @@ from skillpm.api.extras import needs_hf
 from skillpm.api.guarding import probe_guard
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.flows.session.words import distinct
@@ -77,12 +77,12 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
     """
     from skillpm.flows.evaluate.probe_report import nothing_to_probe
 
-    setting = make_setting(state)
-    found = nothing_to_probe(setting, skills)
+    session = command_session(state)
+    found = nothing_to_probe(session, skills)
     if found is None:
         with needs_hf("`probe` runs the model"):
             from skillpm.flows.evaluate.probe import probe as flow
-        found = flow(setting, skills, device=device, graft=graft)
+        found = flow(session, skills, device=device, graft=graft)
     _show(state, found)
     if not found.passed:
         raise click.exceptions.Exit(1)
@@ -117,7 +117,7 @@ def tune_weights(state: State, budget: int, device: str) -> None:
     """Search weights and show them; make them a new generation where the person said yes."""
     with needs_hf("`--tune` runs the model"):
         from skillpm.flows.evaluate.tune import tune
-    found = tune(make_setting(state), budget=budget, device=device, write=state.yes)
+    found = tune(command_session(state), budget=budget, device=device, write=state.yes)
     generation = None if found.change is None else found.change.generation
     if state.json:
         weights = {str(skill): weight for skill, weight in found.after.items()}

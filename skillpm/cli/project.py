@@ -20,7 +20,7 @@ from skillpm.cli.params import (
     refuse_together,
 )
 from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.files.named import read_named_file
@@ -54,7 +54,7 @@ def init(state: State) -> None:
         raise UsageError("`init` needs the base", hint="`skillpm init --base PATH`")
     # In a clone the project file names the base, from where the file lies.
     here = state.folder if base.source.endswith("[project]") else Path()
-    done = init_project(make_setting(state), here / str(base.value))
+    done = init_project(command_session(state), here / str(base.value))
     if state.json:
         facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
         emit_json({**facts, "generation": 0})
@@ -104,7 +104,7 @@ def install(
         _install_bundle(state, bundle, wanted, flags, explain=explain)
         return
     request = install_request(wanted, **flags)
-    show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
+    show_change(state, flow(command_session(state, timeout=timeout), request), explain=explain)
 
 
 def _install_bundle(
@@ -120,7 +120,7 @@ def _install_bundle(
     asked = {"from": True, **flags}
     refuse_together(asked, "from", "lowest", "allow_yanked", "accept_footprint")
     kept = {name: flags[name] for name in ("frozen", "dry_run", "guard")}
-    done = install_bundle(make_setting(state), bundle, **kept)
+    done = install_bundle(command_session(state), bundle, **kept)
     show_change(state, done, explain=explain)
 
 
@@ -158,7 +158,7 @@ def upgrade(
     asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
     flags |= guard_of(flags)
     request = InstallRequest(upgrade=asked, **flags)
-    show_change(state, flow(make_setting(state, timeout=timeout), request), explain=explain)
+    show_change(state, flow(command_session(state, timeout=timeout), request), explain=explain)
 
 
 def _moved(
@@ -189,7 +189,7 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
     """
     from skillpm.flows.change.uninstall import uninstall as flow
 
-    show_change(state, flow(make_setting(state), skills, dry_run=dry_run))
+    show_change(state, flow(command_session(state), skills, dry_run=dry_run))
 
 
 @click.command(cls=Command)
@@ -208,7 +208,7 @@ def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
     from skillpm.flows.change.rollback import rollback as flow
 
     flags |= guard_of(flags)
-    show_change(state, flow(make_setting(state), generation, **flags))
+    show_change(state, flow(command_session(state), generation, **flags))
 
 
 @click.command(cls=Command)
@@ -231,7 +231,7 @@ def apply(state: State, /, plan: Path, **flags: Any) -> None:
 
     flags |= guard_of(flags)
     data, what = _plan_bytes(plan)
-    show_change(state, apply_saved(make_setting(state), data, what, **flags))
+    show_change(state, apply_saved(command_session(state), data, what, **flags))
 
 
 def _plan_bytes(path: Path) -> tuple[bytes, str]:
@@ -266,7 +266,7 @@ def lock(state: State, /, timeout: float, **flags: Any) -> None:
     refuse_together(flags, "upgrade", "lowest")
     check = flags.pop("check")
     request = InstallRequest(upgrade=() if flags.pop("upgrade") else None, **flags)
-    done = lock_project(make_setting(state, timeout=timeout), request, check=check)
+    done = lock_project(command_session(state, timeout=timeout), request, check=check)
     if state.json:
         emit_json({"fresh": done.fresh, "changed": done.changed, "reason": done.reason})
     elif done.changed:

@@ -15,7 +15,7 @@ from skillpm.cli.output import (
     verified_text,
 )
 from skillpm.cli.params import SKILL
-from skillpm.cli.state import Command, State, global_params, make_setting, verified_packs
+from skillpm.cli.state import Command, State, command_session, global_params, verified_packs
 from skillpm.cli.types import LocalPath
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def publish(state: State, path: Path) -> None:
     """
     from skillpm.flows.packs.publish import publish as flow
 
-    done = flow(make_setting(state), path)
+    done = flow(command_session(state), path)
     if state.json:
         emit_json(
             {**_release(done.release), "registry": str(done.registry), "created": done.created}
@@ -68,7 +68,7 @@ def yank(state: State, ref: str, reason: str) -> None:
     """
     from skillpm.flows.packs.publish import yank as flow
 
-    release = flow(make_setting(state), ref, reason)
+    release = flow(command_session(state), ref, reason)
     _show_yank(state, release)
 
 
@@ -83,7 +83,7 @@ def unyank(state: State, ref: str) -> None:
     """
     from skillpm.flows.packs.publish import unyank as flow
 
-    _show_yank(state, flow(make_setting(state), ref))
+    _show_yank(state, flow(command_session(state), ref))
 
 
 def _show_yank(state: State, release: "Release") -> None:
@@ -104,7 +104,7 @@ def search(state: State, text: str) -> None:
     """
     from skillpm.flows.packs.publish import search as flow
 
-    found = flow(make_setting(state), text)
+    found = flow(command_session(state), text)
     if state.json:
         rows = [
             {**_release(one), "summary": one.summary, "verified": _is_verified(state, one)}
@@ -133,7 +133,7 @@ def show(state: State, skill: "SkillName") -> None:
     """
     from skillpm.flows.packs.publish import show as flow
 
-    releases = flow(make_setting(state), skill)
+    releases = flow(command_session(state), skill)
     if state.json:
         emit_json({"skill": str(skill), "releases": [_full(state, one) for one in releases]})
         return
@@ -201,7 +201,7 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
     from skillpm.flows.session.cleanup import clean_up
     from skillpm.index.open import make_registry
 
-    clean_up(make_setting(state))
+    clean_up(command_session(state))
     make_registry(path.expanduser().absolute(), shared=shared)
     if state.json:
         emit_json({"registry": str(path)})

@@ -11,7 +11,7 @@ import click
 from skillpm.cli.changes import moves, plain
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, TIMEOUT
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.errors import NotFoundError, UsageError
 from skillpm.files.errors import MissingFileError, WrongKindError
 from skillpm.files.named import read_named_file
@@ -149,7 +149,7 @@ def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
     """
     from skillpm.flows.inspect.outdated import survey
 
-    found = survey(make_setting(state, timeout=timeout))
+    found = survey(command_session(state, timeout=timeout))
     for note in found.notes:
         state.say(note)
     for one in found.skipped:

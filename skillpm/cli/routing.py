@@ -8,7 +8,7 @@ import click
 
 from skillpm.api.extras import needs_hf
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
-from skillpm.cli.state import Command, State, make_setting
+from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.nearness import near_warning
@@ -93,12 +93,12 @@ def _texts(text: str | None, file: Path | None) -> list[str]:
 def _routed(state: State, texts: list[str], device: str) -> "tuple[ProjectRouter, RoutedTexts]":
     from skillpm.flows.evaluate.routed_texts import nothing_to_route
 
-    setting = make_setting(state)
-    routes = nothing_to_route(setting)
+    session = command_session(state)
+    routes = nothing_to_route(session)
     if routes is None:
         with needs_hf("`route` runs the base"):
             from skillpm.flows.evaluate.route import open_routes
-        routes = open_routes(setting, device=device)
+        routes = open_routes(session, device=device)
     return routes, routes.route(texts)
 
 

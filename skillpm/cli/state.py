@@ -148,7 +148,7 @@ def verified_packs(state: State) -> "VerifiedPacks":
     return VerifiedPacks(state.options.home_folder)
 
 
-def make_setting(state: State, *, timeout: float = inf) -> "Session":
+def command_session(state: State, *, timeout: float = inf) -> "Session":
     """The session of this command; `timeout` is in seconds, for one dependency resolution."""
     from skillpm.cli.progress import Bars
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skillpm.cli.output import clean, confirm, emit_json, emit_line, emit_table, size_text
-from skillpm.cli.state import Command, State, global_params, make_setting
+from skillpm.cli.state import Command, State, command_session, global_params
 from skillpm.cli.types import FiniteRange, LocalPath
 from skillpm.errors import UsageError
 from skillpm.spec.words import counted
@@ -74,10 +74,10 @@ def gc(
     from skillpm.flows.upkeep.gc import GcRequest, collect
 
     request = GcRequest(Keeping(keep, older_than), grace, dry_run, forget)
-    setting = make_setting(state)
+    session = command_session(state)
     if not dry_run and (keep is not None or older_than is not None):
-        _agree(state, setting, request)
-    done = collect(setting, request)
+        _agree(state, session, request)
+    done = collect(session, request)
     for note in done.notes:
         state.say(note)
     if state.json:
@@ -97,7 +97,7 @@ def _show_collected(done: "Collected", verb: str) -> None:
     )
 
 
-def _agree(state: State, setting: "Session", request: "GcRequest") -> None:
+def _agree(state: State, session: "Session", request: "GcRequest") -> None:
     """Ask before more generations are pruned than by default. Raises `UsageError` without a yes."""
     from dataclasses import replace
 
@@ -105,8 +105,8 @@ def _agree(state: State, setting: "Session", request: "GcRequest") -> None:
     from skillpm.flows.upkeep.gc import collect
 
     usual = replace(request, keeping=Keeping(None, None), dry_run=True)
-    beyond = set(collect(setting, replace(request, dry_run=True)).pruned)
-    beyond -= set(collect(setting, usual).pruned)
+    beyond = set(collect(session, replace(request, dry_run=True)).pruned)
+    beyond -= set(collect(session, usual).pruned)
     if not beyond or state.yes:
         return
     listed = ", ".join(str(one.number) for one in sorted(beyond, key=lambda one: one.number))
@@ -149,7 +149,7 @@ def cache_info(state: State) -> None:
     """
     from skillpm.flows.upkeep.cache import cache_info as flow
 
-    found = flow(make_setting(state))
+    found = flow(command_session(state))
     if state.json:
         skills = [
             {"release": s.ref, "digest": str(s.digest), "bytes": s.size, "own_bytes": s.own}
@@ -179,7 +179,7 @@ def cache_verify(state: State, *, repair: bool) -> None:
     """
     from skillpm.flows.upkeep.cache import cache_verify as flow
 
-    found = flow(make_setting(state), repair=repair)
+    found = flow(command_session(state), repair=repair)
     if state.json:
         damaged = [
             {
@@ -215,7 +215,7 @@ def cache_clean(state: State) -> None:
     """
     from skillpm.flows.upkeep.cache import cache_clean as flow
 
-    freed = flow(make_setting(state))
+    freed = flow(command_session(state))
     if state.json:
         emit_json({"freed_bytes": freed})
     else:

@@ -83,10 +83,16 @@ class ProbeMetric:
 METRICS: Mapping[str, ProbeMetric] = {
     metric.name: metric
     for metric in (
-        ProbeMetric("mrr", RetrievalItem, frozenset({"query", "document"}), True, 0.5, per_item=True),
-        ProbeMetric("multiple_choice", MultipleChoiceItem, frozenset({"choices"}), True, 1.0, per_item=True),
+        ProbeMetric(
+            "mrr", RetrievalItem, frozenset({"query", "document"}), True, 0.5, per_item=True
+        ),
+        ProbeMetric(
+            "multiple_choice", MultipleChoiceItem, frozenset({"choices"}), True, 1.0, per_item=True
+        ),
         ProbeMetric("accuracy", LabelItem, frozenset({"text", "label"}), True, 1.0, per_item=True),
-        ProbeMetric("exact_match", ExactMatchItem, frozenset({"prompt", "answer"}), True, 1.0, per_item=True),
+        ProbeMetric(
+            "exact_match", ExactMatchItem, frozenset({"prompt", "answer"}), True, 1.0, per_item=True
+        ),
         ProbeMetric("token_loss", TokenLossItem, frozenset({"text"}), False, 1e-3, largest=1e3),
     )
 }  # fmt: skip

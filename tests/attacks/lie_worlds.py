@@ -89,7 +89,7 @@ def _adapter(folder: Path) -> Path:
     return folder
 
 
-def _attach(_setting: Session, against: ModelPair) -> Attachment:
+def _attach(_session: Session, against: ModelPair) -> Attachment:
     """Probes and a router signature as `pack` makes them, of models that cannot be run here."""
     probes = b"\n".join(json.dumps(item).encode() for item in ITEMS)
     random = np.random.default_rng(7)
@@ -117,13 +117,13 @@ class LieWorld:
     """A base, and an honest pack of each kind."""
 
     folder: Path
-    setting: Session
+    session: Session
     base: Path
     packs: dict[str, Path]
 
     def verify(self, path: Path) -> Verified:
         """As `skillpm verify --base`."""
-        return verify_pack(self.setting, path, self.base)
+        return verify_pack(self.session, path, self.base)
 
     def forge(self, name: str) -> Forge:
         """A pack taken apart."""
@@ -160,7 +160,7 @@ def make_lie_world(folder: Path) -> LieWorld:
     del after[BUFFER]
     after["score.weight"] = np.full((2, 2), 7, dtype="<f4")
     tuned = _write(folder / "tuned", after)
-    setting, packs = setting_in(folder), dict[str, Path]()
+    session, packs = setting_in(folder), dict[str, Path]()
 
     def cut(name: str, model: Path, scheme: Scheme | EncodingTarget, **more: Any) -> None:
         packs[name] = folder / f"{name}.skillpack"
@@ -169,7 +169,7 @@ def make_lie_world(folder: Path) -> LieWorld:
             output=packs[name], summary="adds up", license="MIT", authors=("A. Author",),
             sources=("a/model",), data=("some text",), method="sft", **more,
         )  # fmt: skip
-        pack(setting, request, scheme)
+        pack(session, request, scheme)
 
     cut("lossless", tuned, Lossless(), attach=(_attach,))
     cut("graftllm", tuned, GraftLLM(decompose, alpha=0.5))
@@ -177,11 +177,11 @@ def make_lie_world(folder: Path) -> LieWorld:
     cut("budget", tuned, EncodingTarget(fit, budget=Budget.parse("24kB")))
     cut("lora", _adapter(folder / "adapter"), Lossless())
     lower = open_pack(packs["lossless"])
-    fetch_pack(setting.store, lower.digest, lower)
+    fetch_pack(session.store, lower.digest, lower)
     grafted = _graft(base, packs["lossless"])
     above = _write(folder / "above", _nudged(grafted, 3, QUERY, NORM))
     cut("layered", above, Lossless(), over=(str(packs["lossless"]),))
-    return LieWorld(folder, setting, base, packs)
+    return LieWorld(folder, session, base, packs)
 
 
 def _graft(base: Path, path: Path) -> Tensors:

@@ -154,7 +154,7 @@ def test_statements_that_need_no_base_are_checked_without_one(
         manifest["compression"] |= change
         path = liars.lie("lossless", manifest, tmp_path / "lie.skillpack")
         with pytest.raises(SkillpmError, match=f"compression.{next(iter(change))}"):
-            verify_pack(liars.setting, path, None)
+            verify_pack(liars.session, path, None)
 
 
 def test_an_annotation_that_is_not_what_the_manifest_says_is_refused(

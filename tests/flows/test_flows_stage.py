@@ -33,7 +33,7 @@ from skillpm.spec.names import SkillName
 
 
 @pytest.fixture
-def setting(world: World) -> Iterator[Session]:
+def session(world: World) -> Iterator[Session]:
     """Where a command runs in this project."""
     with ExitStack() as closing:
         yield open_session(
@@ -52,7 +52,7 @@ def setting(world: World) -> Iterator[Session]:
     ids=str,
 )
 def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
-    world: World, learners: Learners, setting: Session, change: dict[str, Any], *, in_place: bool
+    world: World, learners: Learners, session: Session, change: dict[str, Any], *, in_place: bool
 ) -> None:
     tuned = copy_model(learners.base, world.folder / "tuned")
     rewrite(tuned, lambda tensors: tensors["model.norm.weight"].add_(0.5))
@@ -62,7 +62,7 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
     world.publish((learners.base, tuned), "acme/shift", "1.0.0")
     world.ask("install", "acme/shift")
     project = Project(world.project)
-    stage = open_candidate(setting, project, "cpu")
+    stage = open_candidate(session, project, "cpu")
     shown = stage.runner(project.generation().lockfile)
     assert (shown is stage.stand.runner) is in_place
     world.ask("graft")
@@ -72,7 +72,7 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
 
 
 def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
-    world: World, learners: Learners, setting: Session
+    world: World, learners: Learners, session: Session
 ) -> None:
     base = copy_model(learners.base, world.folder / "tied")
     config = json.loads((base / "config.json").read_text())
@@ -89,13 +89,13 @@ def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
     alone = Runner.load(world.project / "graft", "cpu")
     assert alone.model.lm_head.weight is not alone.model.model.embed_tokens.weight
     project = Project(world.project)
-    shown = open_candidate(setting, project, "cpu").runner(project.generation().lockfile)
+    shown = open_candidate(session, project, "cpu").runner(project.generation().lockfile)
     batch = alone.batches(["the cat sat on the mat. "])[0]
     assert torch.equal(shown.answer(batch), alone.answer(batch))
 
 
 def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
-    world: World, learners: Learners, setting: Session
+    world: World, learners: Learners, session: Session
 ) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     world.init(learners.base)
@@ -105,18 +105,18 @@ def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
         world.ask("install", world.pack((learners.base, tuned), f"acme/{name}", "1.0.0", *more))
     project = Project(world.project)
     lock, more = project.generation().lockfile, SkillName.parse("acme/more")
-    carried = carried_by(setting, lock, [more])
-    trials = Trials(open_candidate(setting, project, "cpu"), lock, carried)
+    carried = carried_by(session, lock, [more])
+    trials = Trials(open_candidate(session, project, "cpu"), lock, carried)
     assert not trials.fails(more, {more})
     assert trials.fails(more, lock.skills)
 
 
 def test_a_base_that_changes_before_it_is_loaded_is_an_error(
-    world: World, learners: Learners, setting: Session
+    world: World, learners: Learners, session: Session
 ) -> None:
     base = copy_model(learners.base, world.folder / "base")
     world.init(base)
-    stage = open_candidate(setting, Project(world.project), "cpu")
+    stage = open_candidate(session, Project(world.project), "cpu")
     rewrite(base, lambda tensors: tensors["model.norm.weight"].add_(1))
     with pytest.raises(IntegrityError, match="changed while it was loaded"):
         stage.check_runs()
@@ -153,9 +153,9 @@ def test_whoever_waits_for_probes_is_told_how_far_they_are(
 
     request = InstallRequest(files=(open_pack(math),), guard=partial(guard, device="cpu"))
     runs = [
-        told(lambda setting: install(setting, request)),
-        told(lambda setting: probe(setting, (), device="cpu")),
-        told(lambda setting: tune(setting, budget=2, device="cpu", write=False)),
+        told(lambda session: install(session, request)),
+        told(lambda session: probe(session, (), device="cpu")),
+        told(lambda session: tune(session, budget=2, device="cpu", write=False)),
     ]
     items = len(MATH_PROBES) - 1
     for stages in runs:

@@ -21,36 +21,36 @@ class Advised:
     changed: bool
 
 
-def add(setting: Session, paths: list[Path]) -> list[Advised]:
+def add(session: Session, paths: list[Path]) -> list[Advised]:
     """Publish the advisories in files, each in the registry that its skills are bound to.
 
     All are read, and their registries found, before the first is published.
     """
-    clean_up(setting)
-    found = [(advisory, _registry_of(setting, advisory)) for advisory in read_advisories(paths)]
+    clean_up(session)
+    found = [(advisory, _registry_of(session, advisory)) for advisory in read_advisories(paths)]
     return [
-        Advised(one, url, setting.connect(url, False).advise(one, now=setting.now))
+        Advised(one, url, session.connect(url, False).advise(one, now=session.now))
         for one, url in found
     ]
 
 
-def _registry_of(setting: Session, advisory: Advisory) -> RegistryLocation:
-    urls = {registry_for(setting, entry.name) for entry in advisory.skills()}
+def _registry_of(session: Session, advisory: Advisory) -> RegistryLocation:
+    urls = {registry_for(session, entry.name) for entry in advisory.skills()}
     if len(urls) > 1:
         raise UsageError(
             f"advisory `{advisory.id}` is about skills of {len(urls)} registries",
             hint="name one with `--registry URL`",
         )
-    return next(iter(urls), registry_for(setting, None))
+    return next(iter(urls), registry_for(session, None))
 
 
-def listed(setting: Session) -> list[Advisory]:
+def listed(session: Session) -> list[Advisory]:
     """Every advisory of the default registry."""
-    return list(setting.connect(registry_for(setting, None), False).advisories())
+    return list(session.connect(registry_for(session, None), False).advisories())
 
 
-def withdraw(setting: Session, identifier: str) -> Advisory:
+def withdraw(session: Session, identifier: str) -> Advisory:
     """Withdraw an advisory of the default registry: it stays listed, and affects nothing."""
-    clean_up(setting)
-    index = setting.connect(registry_for(setting, None), False)
-    return index.withdraw(identifier, now=setting.now)
+    clean_up(session)
+    index = session.connect(registry_for(session, None), False)
+    return index.withdraw(identifier, now=session.now)

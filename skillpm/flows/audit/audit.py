@@ -39,51 +39,51 @@ class Report:
     inventory: Inventory
 
 
-def audit(setting: Session, grafts: Iterable[Path] = (), advisories: Iterable[Path] = ()) -> Report:
+def audit(session: Session, grafts: Iterable[Path] = (), advisories: Iterable[Path] = ()) -> Report:
     """Check blobs, base, grafts, yanks, advisories, licences, and what packs say of themselves.
 
     Without `grafts`, the project's own, where it is there. Reads every byte again: no cache is
     believed. Writes nothing. Raises `SpecError` where project file, policy or a given advisory
     cannot be read: an audit that leaves out what it was asked for must not pass.
     """
-    project = Project(setting.project)
+    project = Project(session.project)
     file, installed = project.read_file(), project.generation().lockfile
     policy, known = Policy(file.audit.licenses), read_advisories(advisories)
-    places = _places(setting, grafts)
+    places = _places(session, grafts)
     lock, findings = _lock(project, file, installed)
-    based, found = _base(setting, project)
+    based, found = _base(session, project)
     findings += found
     packs: dict[SkillName, StoredPack] = {}
-    checks = Audit(setting.store, policy)
+    checks = Audit(session.store, policy)
     for locked in installed.skills.values():
         pack, found = look_at(checks, locked)
         findings += found
         if pack is not None:
             packs[locked.skill] = pack
     if len(packs) < len(installed.skills):
-        findings += stray_damage(setting.store, findings)
-    findings += verification_findings(setting, installed, packs, based)
-    findings += router_findings(setting, installed, packs)
-    findings += listed_findings(setting, file, installed, known)
+        findings += stray_damage(session.store, findings)
+    findings += verification_findings(session, installed, packs, based)
+    findings += router_findings(session, installed, packs)
+    findings += listed_findings(session, file, installed, known)
     for place in places:
         findings += graft_findings(
-            setting, AuditedGraft(place, installed, _root_of(lock, installed)), based
+            session, AuditedGraft(place, installed, _root_of(lock, installed)), based
         )
     checked = 3 + len(installed.skills) + len(places)
     return Report(
-        settle(findings, file.audit.ignore, setting.now.date(), checked),
+        settle(findings, file.audit.ignore, session.now.date(), checked),
         file.audit.fail_on or FAIL_ON,
         project.read_text(project.lock_file) if project.has_lock else "",
-        _inventory(setting, installed, _root_of(lock, installed), packs),
+        _inventory(session, installed, _root_of(lock, installed), packs),
     )
 
 
-def _places(setting: Session, grafts: Iterable[Path]) -> list[Path]:
+def _places(session: Session, grafts: Iterable[Path]) -> list[Path]:
     named = [path.expanduser() for path in grafts]
     for path in named:
         if not is_graft(path):
             raise NotFoundError(f"there is no graft in `{path}`", hint=f"`skillpm graft -o {path}`")
-    own = setting.project / DEFAULT_TARGET
+    own = session.project / DEFAULT_TARGET
     return named or [own] * is_graft(own)
 
 
@@ -111,10 +111,10 @@ def _root_of(lock: Lockfile | None, installed: Lockfile) -> Digest | None:
     return lock.graft.root if lock is not None and lock.same_set(installed) else None
 
 
-def _base(setting: Session, project: Project) -> tuple[AuditedBase | None, list[Finding]]:
+def _base(session: Session, project: Project) -> tuple[AuditedBase | None, list[Finding]]:
     try:
-        base = open_base(setting, project)
-        found = setting.identify(base, "hashing base", cached=False)
+        base = open_base(session, project)
+        found = session.identify(base, "hashing base", cached=False)
         check_base(found.root, project.generation().base_root, base.path)
     except IntegrityError as problem:
         return None, [Finding("critical", "base-mismatch", None, problem.message)]
@@ -125,10 +125,10 @@ def _base(setting: Session, project: Project) -> tuple[AuditedBase | None, list[
 
 
 def _inventory(
-    setting: Session,
+    session: Session,
     installed: Lockfile,
     root: Digest | None,
     packs: dict[SkillName, StoredPack],
 ) -> Inventory:
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
-    return Inventory(setting.project.resolve().name, installed.with_root(root), manifests)
+    return Inventory(session.project.resolve().name, installed.with_root(root), manifests)

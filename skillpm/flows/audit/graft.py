@@ -61,7 +61,7 @@ class Read:
 
 
 def graft_findings(
-    setting: Session, graft: AuditedGraft, based: AuditedBase | None
+    session: Session, graft: AuditedGraft, based: AuditedBase | None
 ) -> Iterator[Finding]:
     """All that is wrong with a graft."""
     try:
@@ -79,7 +79,7 @@ def graft_findings(
         return
     try:
         model = open_model(graft.folder)
-        read = Read(stamp, model, setting.identify(model, "hashing graft", cached=False))
+        read = Read(stamp, model, session.identify(model, "hashing graft", cached=False))
     except SkillpmError as problem:
         yield _damaged(problem.message)
         return
@@ -90,7 +90,7 @@ def graft_findings(
             "low", "graft-stale", None, f"the graft in `{graft.folder}` is of another set"
         )
     known = graft.root if current else None
-    composition = _composition(setting, stamp, based)
+    composition = _composition(session, stamp, based)
     found: list[Finding] = []
     if composition is not None and based is not None:
         found = [*_tensors(read, composition, based), *_headers(read, composition, based)]
@@ -150,14 +150,14 @@ def _strays(folder: Path, read: Read) -> Iterator[Finding]:
 
 
 def _composition(
-    setting: Session, stamp: Mapping[str, Any], based: AuditedBase | None
+    session: Session, stamp: Mapping[str, Any], based: AuditedBase | None
 ) -> Composition | None:
     """Base + the set that the stamp names; None where not all of it is at hand and whole."""
     if based is None or stamp.get("base_root") != str(based.identity.root):
         return None
     try:
         listed = [(Digest(one["digest"]), float(one["weight"])) for one in stamp["skills"]]
-        packs = [load_pack(setting.store, digest) for digest, _ in listed]
+        packs = [load_pack(session.store, digest) for digest, _ in listed]
         weights = [weight for _, weight in listed]
         applied = [WeightedPack(p, w) for p, w in zip(opened(packs), weights, strict=True)]
         manner = _manner(stamp)

@@ -30,10 +30,10 @@ def read_advisories(paths: Iterable[Path]) -> list[Advisory]:
 
 
 def listed_findings(
-    setting: Session, file: ProjectFile, lock: Lockfile, known: Sequence[Advisory]
+    session: Session, file: ProjectFile, lock: Lockfile, known: Sequence[Advisory]
 ) -> Iterator[Finding]:
     """Yanks and advisories. A registry speaks only of the namespaces that are bound to it."""
-    registries, by_registry = Registries(setting, file), dict[str, list[LockedSkill]]()
+    registries, by_registry = Registries(session, file), dict[str, list[LockedSkill]]()
     for locked in lock.skills.values():
         by_registry.setdefault(file.registry_of(locked.skill), []).append(locked)
     for name, skills in by_registry.items():

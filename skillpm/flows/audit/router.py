@@ -12,7 +12,7 @@ from skillpm.spec.nearness import near_warning
 
 
 def router_findings(
-    setting: Session, installed: Lockfile, readable: Collection[SkillName]
+    session: Session, installed: Lockfile, readable: Collection[SkillName]
 ) -> Iterator[Finding]:
     """Findings on the signatures of the packs that can be read; the others are found elsewhere.
 
@@ -20,7 +20,7 @@ def router_findings(
     """
     kept = [one for one in installed.skill if one.skill in readable]
     try:
-        survey = survey_signatures(setting.store, installed.model_copy(update={"skill": kept}))
+        survey = survey_signatures(session.store, installed.model_copy(update={"skill": kept}))
     except SkillpmError:
         return  # a damaged blob, which is a finding of its own
     for skill, reason in survey.unsound.items():

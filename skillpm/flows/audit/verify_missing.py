@@ -32,7 +32,7 @@ def _parts(
 
 
 def verification_findings(
-    setting: Session,
+    session: Session,
     lock: Lockfile,
     packs: Mapping[SkillName, StoredPack],
     based: AuditedBase | None,
@@ -43,7 +43,7 @@ def verification_findings(
     just been hashed, and what they give follows. Writes nothing.
     """
     yield from _parts(lock, packs, based)
-    for locked in unverified_packs(setting.verified, lock):
+    for locked in unverified_packs(session.verified, lock):
         name, pack = str(locked.skill), packs.get(locked.skill)
         if pack is None:
             continue  # found already: its blobs are missing or damaged
@@ -53,7 +53,7 @@ def verification_findings(
             continue
         base = HashedBase(based.model, based.identity)
         try:
-            verify_on_base(setting, pack, base, accept_footprint=locked.accept_footprint)
+            verify_on_base(session, pack, base, accept_footprint=locked.accept_footprint)
         except IntegrityError as problem:
             yield Finding("critical", "manifest-false", name, problem.message)
         except SkillpmError as problem:

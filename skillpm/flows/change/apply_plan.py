@@ -33,7 +33,7 @@ _VERBS = ("install", "uninstall", "upgrade", "rollback")
 
 
 def apply_saved(
-    setting: Session, data: bytes, what: str, *, dry_run: bool = False, guard: Guard | None = None
+    session: Session, data: bytes, what: str, *, dry_run: bool = False, guard: Guard | None = None
 ) -> ChangeResult:
     """Make the environment what the plan says.
 
@@ -41,23 +41,23 @@ def apply_saved(
     plan may come from anyone: its set is verified against the packs' own manifests.
     """
     saved = parse_plan(data, what)
-    project = Project(setting.project).require()
+    project = Project(session.project).require()
     if dry_run:
         _check_fresh(project, saved)
-        registries = _registries(setting, project, saved)
+        registries = _registries(session, project, saved)
         return preview(
-            project, registries, lambda: _plan(setting, project, registries, saved, guard)
+            project, registries, lambda: _plan(session, project, registries, saved, guard)
         )
-    with project_transaction(setting, project, saved.action) as cut_off:
+    with project_transaction(session, project, saved.action) as cut_off:
         after = saved.basis.generation + 1
         if cut_off and (cut_off.action, cut_off.number) == (saved.action, after):
             return completed(project, cut_off)
         _check_fresh(project, saved)
-        registries = _registries(setting, project, saved)
-        plan = _plan(setting, project, registries, saved, guard)
-        plan = verify_plan(setting, project, registries, plan)
+        registries = _registries(session, project, saved)
+        plan = _plan(session, project, registries, saved, guard)
+        plan = verify_plan(session, project, registries, plan)
         publish_files(registries)
-        return apply_plan(setting, project, registries, plan)
+        return apply_plan(session, project, registries, plan)
 
 
 def _check_fresh(project: Project, saved: SavedPlan) -> None:
@@ -70,7 +70,7 @@ def _check_fresh(project: Project, saved: SavedPlan) -> None:
         )
 
 
-def _registries(setting: Session, project: Project, saved: SavedPlan) -> Registries:
+def _registries(session: Session, project: Project, saved: SavedPlan) -> Registries:
     packs: list[PackFile] = []
     for file in saved.files:
         pack = open_pack(Path(file.path))
@@ -79,13 +79,13 @@ def _registries(setting: Session, project: Project, saved: SavedPlan) -> Registr
                 f"`{file.path}`", expected=str(file.digest), found=str(pack.digest)
             )
         packs.append(pack)
-    registries = Registries(setting, project.read_file(), tuple(packs))
+    registries = Registries(session, project.read_file(), tuple(packs))
     registries.check_files()
     return registries
 
 
 def _plan(
-    setting: Session,
+    session: Session,
     project: Project,
     registries: Registries,
     saved: SavedPlan,
@@ -99,13 +99,13 @@ def _plan(
     before = project.read_lock()
     if saved.frozen and (before is None or not before.same_set(saved.lock)):
         raise StateError("the plan is frozen, but its set is not the one in skillpm.lock")
-    packs = _packs(setting, registries, saved.lock)
-    lock = checked_lock(setting, project, UntrustedLock("the plan", file, saved.lock, packs))
+    packs = _packs(session, registries, saved.lock)
+    lock = checked_lock(session, project, UntrustedLock("the plan", file, saved.lock, packs))
     plan = Plan(saved.action, lock, packs, wishes, frozen=saved.frozen, fixed=True)
-    return guarded(setting, project, registries, plan, guard)
+    return guarded(session, project, registries, plan, guard)
 
 
-def _packs(setting: Session, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:
+def _packs(session: Session, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:
     """The documents of the set: from the plan's pack files, else the store or a registry."""
     files = {pack.digest: pack for pack in registries.files}
     here = {s: files[one.digest] for s, one in lock.skills.items() if one.digest in files}
@@ -114,5 +114,5 @@ def _packs(setting: Session, registries: Registries, lock: Lockfile) -> dict[Ski
     others = [one for one in lock.skill if one.skill not in here]
     return {
         **here,
-        **stored_packs(setting, registries, lock.model_copy(update={"skill": others})),
+        **stored_packs(session, registries, lock.model_copy(update={"skill": others})),
     }

@@ -36,36 +36,36 @@ class Bundled:
     skills: tuple[LockedSkill, ...]
 
 
-def write_environment(setting: Session, path: Path, generation: int | None = None) -> Bundled:
+def write_environment(session: Session, path: Path, generation: int | None = None) -> Bundled:
     """Write the lock's environment, or that of a generation, to `path`.
 
     The same environment gives the same bytes; where the base lies is left out. What the store lacks
     is fetched. Raises `StateError` where the lock does not fit the project file, or where `path` is
     a file of another kind.
     """
-    clean_up(setting)
-    project = Project(setting.project)
-    text, lock = _settled(setting, project, generation)
+    clean_up(session)
+    project = Project(session.project)
+    text, lock = _settled(session, project, generation)
     _check_target(path)
     check_output(path)
-    fetch_all(setting, Registries(setting, parse_project(text)), lock)
-    packs = [load_pack(setting.store, one.digest) for one in lock.skills.values()]
+    fetch_all(session, Registries(session, parse_project(text)), lock)
+    packs = [load_pack(session.store, one.digest) for one in lock.skills.values()]
     for pack, one in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, one.skill, one.version)
     base = _base_of(lock, packs)
     bare = without_credentials(set_base(text, lock.base.name)).encode()
     documents = BundleDocuments(base.canonical(), lock.dumps().encode(), bare)
-    blobs: Mapping[Digest, Path | bytes] = {**_files(setting, packs), **documents.blobs}
+    blobs: Mapping[Digest, Path | bytes] = {**_files(session, packs), **documents.blobs}
     images = {
-        f"{pack.manifest.skill}:{pack.manifest.version}": setting.store.read(pack.digest)
+        f"{pack.manifest.skill}:{pack.manifest.version}": session.store.read(pack.digest)
         for pack in packs
     }
-    with staged_beside(setting.home, staged_path(path)):
+    with staged_beside(session.home, staged_path(path)):
         digest = write_bundle(path, documents.image(), images, blobs)
     return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
 
 
-def _settled(setting: Session, project: Project, generation: int | None) -> tuple[str, Lockfile]:
+def _settled(session: Session, project: Project, generation: int | None) -> tuple[str, Lockfile]:
     """As `_chosen`; where that does not fit, once more with the project to itself.
 
     An install may be between the two files just now, or was cut off there.
@@ -75,7 +75,7 @@ def _settled(setting: Session, project: Project, generation: int | None) -> tupl
     except StateError:
         if not project.is_writable:
             raise
-    with project_transaction(setting, project, "bundle"):
+    with project_transaction(session, project, "bundle"):
         return _chosen(project, generation)
 
 
@@ -112,7 +112,7 @@ def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
     return BundledBase.model_validate({**(known[0].plain() if known else {}), **named})
 
 
-def _files(setting: Session, packs: list[StoredPack]) -> dict[Digest, Path]:
+def _files(session: Session, packs: list[StoredPack]) -> dict[Digest, Path]:
     """Where every blob of the packs lies; the writer hashes each as it goes into the file."""
     blobs = {digest for pack in packs for digest in pack.image.blobs}
-    return {digest: setting.store.path_of(digest) for digest in blobs}
+    return {digest: session.store.path_of(digest) for digest in blobs}

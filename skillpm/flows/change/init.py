@@ -26,27 +26,27 @@ class Initialised:
     root: Digest
 
 
-def init_project(setting: Session, base: Path, like: str | None = None) -> Initialised:
+def init_project(session: Session, base: Path, like: str | None = None) -> Initialised:
     """Write project file, lock and generation 0; in a clone, generation 0 alone.
 
     `like` is the text of a project file of this base that the new one begins as. Refuses where
     there is an environment already, and in a clone of another base.
     """
-    project = Project(setting.project)
+    project = Project(session.project)
     whole = project.has_file and project.has_environment
     if whole and not project.was_cut_off:
         raise _exists(project)
     check_output_folder(project.folder / STATE)
     model = open_model(base)
-    root = setting.identify(model, "hashing base", cached=False).root
+    root = session.identify(model, "hashing base", cached=False).root
     shown = _relative(base, project.folder)
-    with project_transaction(setting, project, "init") as completed:
+    with project_transaction(session, project, "init") as completed:
         made_meanwhile = project.has_file and project.has_environment and completed is None
         if made_meanwhile and not whole and like is None:
             raise _exists(project)
-        KnownProjects(setting.home).remember(project.folder, ())
+        KnownProjects(session.home).remember(project.folder, ())
         text = new_project_file(shown, root) if like is None else set_base(like, shown)
-        _commit_first(setting, project, text, root)
+        _commit_first(session, project, text, root)
     return Initialised(project.folder, shown, root)
 
 
@@ -57,8 +57,8 @@ def _exists(project: Project) -> StateError:
     )
 
 
-def _commit_first(setting: Session, project: Project, text: str, root: Digest) -> None:
-    created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _commit_first(session: Session, project: Project, text: str, root: Digest) -> None:
+    created = session.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if project.has_file:  # a clone: what it asks for is kept
         file = project.read_file()
         check_base(root, file.root, Path(parse_project(text).project.base))

@@ -26,38 +26,38 @@ from skillpm.flows.session.session import Session
 from skillpm.spec.project import parse_project
 
 
-def install(setting: Session, request: InstallRequest) -> ChangeResult:
+def install(session: Session, request: InstallRequest) -> ChangeResult:
     """Make the environment what is asked for, or leave it as it is."""
-    project = Project(setting.project).require()
+    project = Project(session.project).require()
     if request.dry_run:
-        registries = Registries(setting, project.read_file(), request.files)
-        make = partial(_plan, setting, project, registries, request)
+        registries = Registries(session, project.read_file(), request.files)
+        make = partial(_plan, session, project, registries, request)
         return preview(project, registries, make)
-    with project_transaction(setting, project, request.action):
-        registries = Registries(setting, project.read_file(), request.files)
-        plan = _plan(setting, project, registries, request)
-        plan = verify_plan(setting, project, registries, plan)
+    with project_transaction(session, project, request.action):
+        registries = Registries(session, project.read_file(), request.files)
+        plan = _plan(session, project, registries, request)
+        plan = verify_plan(session, project, registries, plan)
         publish_files(registries)
-        return apply_plan(setting, project, registries, plan)
+        return apply_plan(session, project, registries, plan)
 
 
 def _plan(
-    setting: Session, project: Project, registries: Registries, request: InstallRequest
+    session: Session, project: Project, registries: Registries, request: InstallRequest
 ) -> Plan:
     """The plan, which the guard has passed where one is asked for: before a file is published."""
-    plan = _resolved(setting, project, registries, request)
-    return guarded(setting, project, registries, plan, request.guard)
+    plan = _resolved(session, project, registries, request)
+    return guarded(session, project, registries, plan, request.guard)
 
 
 def _resolved(
-    setting: Session, project: Project, registries: Registries, request: InstallRequest
+    session: Session, project: Project, registries: Registries, request: InstallRequest
 ) -> Plan:
     registries.check_files()
     file, asks = project.read_file(), request.resolves
     lock = project.read_lock()
     reason = stale_reason(file, lock)
     if not asks and lock is not None and reason is None:
-        packs_here = stored_packs(setting, registries, lock)
+        packs_here = stored_packs(session, registries, lock)
         check_together(lock, packs_here)
         return Plan(request.action, lock, packs_here, frozen=request.frozen)
     if request.frozen and not asks:
@@ -65,7 +65,7 @@ def _resolved(
     wishes = asked_wishes(file, request, registries.files)
     edited = parse_project(set_skills(project.read_text(project.file), wishes))
     ask = ask_for(project, edited, lock, request)
-    solved = solve_project(setting, replace(registries, file=edited), ask)
+    solved = solve_project(session, replace(registries, file=edited), ask)
     if request.frozen and (lock is None or not solved.lock.same_set(lock)):
         raise _frozen(reason)
     final = settled_wishes(wishes, solved.lock, request, file)
@@ -84,8 +84,8 @@ def _frozen(reason: str | None) -> StateError:
     )
 
 
-def upgrade(setting: Session, request: InstallRequest) -> ChangeResult:
+def upgrade(session: Session, request: InstallRequest) -> ChangeResult:
     """As `install`, with the named skills free to move; all of them where none is named."""
-    if Project(setting.project).read_lock() is None:
+    if Project(session.project).read_lock() is None:
         raise NotFoundError("there is no skillpm.lock to upgrade", hint="`skillpm install`")
-    return install(setting, request)
+    return install(session, request)

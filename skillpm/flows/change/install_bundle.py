@@ -22,7 +22,7 @@ from skillpm.store.packs import fetch_pack
 
 
 def install_bundle(
-    setting: Session,
+    session: Session,
     path: Path,
     *,
     frozen: bool = False,
@@ -37,62 +37,62 @@ def install_bundle(
     a project that is there: what it stops has made none.
     """
     bundle = open_bundle(path)
-    project, text = Project(setting.project), None
+    project, text = Project(session.project), None
     if not project.has_file:  # also where a cut-off `init` was about to write one
         if dry_run or frozen or guard is not None:
             project.read_file()
-        text = _make_project(setting, bundle)
+        text = _make_project(session, bundle)
     if dry_run:
-        registries = Registries(setting, project.read_file())
-        make = partial(_guarded, setting, project, bundle, frozen=frozen, guard=guard)
+        registries = Registries(session, project.read_file())
+        make = partial(_guarded, session, project, bundle, frozen=frozen, guard=guard)
         return preview(project, registries, make)
-    with project_transaction(setting, project, _action(path)):
-        plan = _guarded(setting, project, bundle, frozen=frozen, guard=guard)
+    with project_transaction(session, project, _action(path)):
+        plan = _guarded(session, project, bundle, frozen=frozen, guard=guard)
         plan = replace(plan, text=text)
-        _fetch(setting, bundle)
-        registries = Registries(setting, project.read_file())
-        plan = verify_plan(setting, project, registries, plan)
-        return apply_plan(setting, project, registries, plan)
+        _fetch(session, bundle)
+        registries = Registries(session, project.read_file())
+        plan = verify_plan(session, project, registries, plan)
+        return apply_plan(session, project, registries, plan)
 
 
 def _action(path: Path) -> str:
     return f"install --from {path.name}"
 
 
-def _make_project(setting: Session, bundle: BundleFile) -> str:
+def _make_project(session: Session, bundle: BundleFile) -> str:
     """Begin with the bundle's project file, but for its `[skills]`; give all of it, for later.
 
     So what a kill leaves in between is an empty environment, and not one that asks for skills.
     """
-    if setting.base is None:
+    if session.base is None:
         raise UsageError(
-            f"there is no project in `{setting.project}`, and the bundle does not hold the base",
+            f"there is no project in `{session.project}`, and the bundle does not hold the base",
             hint=f"`skillpm install --from {bundle.path} --base PATH`, where PATH is "
             f"{bundle.base.name}, {bundle.base.root}",
         )
-    found = setting.identify(open_model(setting.base), "hashing base").root
-    check_base(found, bundle.base.root, setting.base)
-    made = init_project(setting, setting.base, set_skills(bundle.project_text, {}))
+    found = session.identify(open_model(session.base), "hashing base").root
+    check_base(found, bundle.base.root, session.base)
+    made = init_project(session, session.base, set_skills(bundle.project_text, {}))
     return set_base(bundle.project_text, made.base)
 
 
-def _fetch(setting: Session, bundle: BundleFile) -> None:
+def _fetch(session: Session, bundle: BundleFile) -> None:
     for digest, pack in bundle.packs.items():
-        fetch_pack(setting.store, digest, pack)
+        fetch_pack(session.store, digest, pack)
 
 
 def _guarded(
-    setting: Session, project: Project, bundle: BundleFile, *, frozen: bool, guard: Guard | None
+    session: Session, project: Project, bundle: BundleFile, *, frozen: bool, guard: Guard | None
 ) -> Plan:
     """The plan, which the guard has passed where one is asked for: on the bundle's own packs."""
-    plan = _plan(setting, project, bundle, frozen=frozen)
+    plan = _plan(session, project, bundle, frozen=frozen)
     if guard is None:
         return plan
-    _fetch(setting, bundle)
-    return guarded(setting, project, Registries(setting, project.read_file()), plan, guard)
+    _fetch(session, bundle)
+    return guarded(session, project, Registries(session, project.read_file()), plan, guard)
 
 
-def _plan(setting: Session, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
+def _plan(session: Session, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
     text, before = project.read_text(project.file), project.read_lock()
     check_base(project.read_file().root, bundle.base.root, project.file)
     if frozen and (before is None or not before.same_set(bundle.lock)):
@@ -108,6 +108,6 @@ def _plan(setting: Session, project: Project, bundle: BundleFile, *, frozen: boo
         for skill, one in bundle.lock.skills.items()
     }
     claim = UntrustedLock("the bundle", file, bundle.lock, packs, promises_root=True)
-    lock = checked_lock(setting, project, claim)
+    lock = checked_lock(session, project, claim)
     wanted = None if frozen else wishes
     return Plan(_action(bundle.path), lock, packs, wanted, frozen=frozen, fixed=True)

@@ -21,23 +21,23 @@ class LockResult:
     reason: str | None
 
 
-def lock_project(setting: Session, request: InstallRequest, *, check: bool) -> LockResult:
+def lock_project(session: Session, request: InstallRequest, *, check: bool) -> LockResult:
     """Re-lock with as little change as will do; with `check`, only say whether that is needed.
 
     A request that resolves anew (`upgrade`, `lowest`, `allow_yanked`) does so for a lock that fits.
     """
-    project = Project(setting.project)
+    project = Project(session.project)
     if check:
         _, reason = read_or_merge(project, project.read_file())
         return LockResult(reason is None, changed=False, reason=reason)
     project.require()
-    with project_transaction(setting, project, "lock"):
+    with project_transaction(session, project, "lock"):
         file = project.read_file()
         lock, reason = read_or_merge(project, file)
         if reason is None and not request.resolves:
             return LockResult(fresh=True, changed=False, reason=None)
-        registries = Registries(setting, file)
-        solved = solve_project(setting, registries, ask_for(project, file, lock, request))
+        registries = Registries(session, file)
+        solved = solve_project(session, registries, ask_for(project, file, lock, request))
         keep_root(project, solved.lock, lock)
         changed = reason is not None or lock is None or not lock.same_set(solved.lock)
         return LockResult(fresh=True, changed=changed, reason=reason)

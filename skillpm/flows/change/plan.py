@@ -86,13 +86,13 @@ Guard = Callable[[Session, Project, Registries, Plan], tuple[str, ...]]
 
 
 def guarded(
-    setting: Session, project: Project, registries: Registries, plan: Plan, guard: Guard | None
+    session: Session, project: Project, registries: Registries, plan: Plan, guard: Guard | None
 ) -> Plan:
     """The plan with what the guard notes of it, if there is one. Raises what it raises."""
     if guard is None:
         return plan
     basis = basis_of(project)
-    notes = guard(setting, project, registries, plan)
+    notes = guard(session, project, registries, plan)
     check_unchanged(project, basis)
     return replace(plan, notes=(*plan.notes, *notes), is_guarded=True)
 
@@ -146,7 +146,7 @@ def preview(project: Project, registries: Registries, make: Callable[[], Plan]) 
     number = current.number + (1 if moves else 0)
     check_unchanged(project, basis)
     saved = _saved(plan, basis, registries)
-    unverified = unverified_packs(registries.setting.verified, plan.lock)
+    unverified = unverified_packs(registries.session.verified, plan.lock)
     return ChangeResult(
         number,
         *parts,
@@ -201,7 +201,7 @@ def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
 
 
 def apply_plan(
-    setting: Session, project: Project, registries: Registries, plan: Plan
+    session: Session, project: Project, registries: Registries, plan: Plan
 ) -> ChangeResult:
     """Fetch, then switch. Nothing changes where a blob cannot be had or is not what it should be.
 
@@ -209,12 +209,12 @@ def apply_plan(
     """
     current = project.generation()
     new = new_packs(current.installed, plan.lock.skills)
-    plan = _with_forecast(setting, plan, new)
-    fetch_all(setting, registries, plan.lock)
-    check_probes(setting.store, new.values())
-    plan = _with_precedence(setting, project, plan, new)
-    remember_project(setting, project, plan.lock)
-    created = setting.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    plan = _with_forecast(session, plan, new)
+    fetch_all(session, registries, plan.lock)
+    check_probes(session.store, new.values())
+    plan = _with_precedence(session, project, plan, new)
+    remember_project(session, project, plan.lock)
+    created = session.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if not project.has_environment:
         commit(project, current.model_copy(update={"created": created}), {})
     skills = installed_of(plan)
@@ -222,7 +222,7 @@ def apply_plan(
     kept = len(skills) - len(parts[0]) - len(parts[2])
     edited, wishes = _edited(project, plan)
     same = plan.lock.same_set(current.lockfile)
-    fetched = sum(setting.store.taken.values())
+    fetched = sum(session.store.taken.values())
     if not any(parts) and wishes == current.wishes and same:
         update_file(project, project.file, edited)
         if not plan.frozen:
@@ -247,22 +247,22 @@ def apply_plan(
 
 
 def _with_precedence(
-    setting: Session, project: Project, plan: Plan, new: dict[SkillName, Digest]
+    session: Session, project: Project, plan: Plan, new: dict[SkillName, Digest]
 ) -> Plan:
     """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
 
     Raises as `check_sound` and `check_confirmed`. A frozen plan records nothing.
     """
-    if not has_signature(load_pack(setting.store, digest) for digest in new.values()):
+    if not has_signature(load_pack(session.store, digest) for digest in new.values()):
         return plan
-    survey = setting.survey(setting.store, plan.lock)
+    survey = session.survey(session.store, plan.lock)
     check_sound(survey, new, plan.action)
     file = project.read_file()
     wishes = wishes_of(file) if plan.wishes is None else dict(plan.wishes)
     asked = [SkillName.parse(n) for n in dict.fromkeys((*file.skills, *wishes)) if n in wishes]
     before = project.generation().lockfile.skills
     order = settled_order(survey.pairs, plan.lock, before, asked)
-    notes = check_confirmed(survey, order, new, setting.confirm)
+    notes = check_confirmed(survey, order, new, session.confirm)
     if plan.frozen or order == tuple(plan.lock.graft.precedence):
         return replace(plan, notes=(*plan.notes, *notes))
     graft = plan.lock.graft.model_copy(update={"precedence": list(order)})
@@ -270,7 +270,7 @@ def _with_precedence(
     return replace(plan, lock=lock, wishes=wishes, notes=(*plan.notes, *notes))
 
 
-def _with_forecast(setting: Session, plan: Plan, new: dict[SkillName, Digest]) -> Plan:
+def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -> Plan:
     """The plan, with a warning for each skill that a merge is forecast to hurt.
 
     A guard that has passed the plan has measured it. Raises `StateError` where a person does not
@@ -278,14 +278,14 @@ def _with_forecast(setting: Session, plan: Plan, new: dict[SkillName, Digest]) -
     """
     if plan.is_guarded or not new:
         return plan
-    notes = accept_forecast(plan.lock, plan.packs, new, setting.confirm)
+    notes = accept_forecast(plan.lock, plan.packs, new, session.confirm)
     return replace(plan, notes=(*plan.notes, *notes))
 
 
-def remember_project(setting: Session, project: Project, lock: Lockfile) -> None:
+def remember_project(session: Session, project: Project, lock: Lockfile) -> None:
     """Have `gc` keep what a project is about to need."""
     packs = [one.digest for one in lock.skill]
-    KnownProjects(setting.home).remember(project.folder, packs)
+    KnownProjects(session.home).remember(project.folder, packs)
 
 
 def completed(project: Project, generation: Generation) -> ChangeResult:

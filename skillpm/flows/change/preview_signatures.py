@@ -26,8 +26,8 @@ def preview_signatures(
     signed = [skill for skill in lock.skills if _fetch(registries, lock.skills[skill])]
     if not set(signed) & set(moved):
         return ()
-    setting = registries.setting
-    survey = setting.survey(setting.store, lock)
+    session = registries.session
+    survey = session.survey(session.store, lock)
     check_sound(survey, moved, action)
     order = settled_order(survey.pairs, lock, before, list(asked))
     return check_confirmed(survey, order, moved, lambda _question: None)
@@ -35,7 +35,7 @@ def preview_signatures(
 
 def _fetch(registries: Registries, locked: LockedSkill) -> bool:
     """Have the store hold a pack's documents and router signature; whether it has one."""
-    store = registries.setting.store
+    store = registries.session.store
     file = next((pack for pack in registries.files if pack.digest == locked.digest), None)
     source = file or registries.index(locked.registry)
     pack = fetch_documents(store, locked.digest, source)[0]

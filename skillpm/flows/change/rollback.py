@@ -23,21 +23,21 @@ from skillpm.flows.session.session import Session
 
 
 def rollback(
-    setting: Session, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
+    session: Session, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
 ) -> ChangeResult:
     """Go back to generation `number`, by default the one before the current."""
-    project = Project(setting.project).require()
+    project = Project(session.project).require()
     if dry_run:
-        registries = Registries(setting, project.read_file())
-        make = partial(_plan, setting, project, registries, number, guard)
+        registries = Registries(session, project.read_file())
+        make = partial(_plan, session, project, registries, number, guard)
         return preview(project, registries, make)
-    with project_transaction(setting, project, "rollback") as cut_off:
+    with project_transaction(session, project, "rollback") as cut_off:
         if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
             return completed(project, cut_off)
-        registries = Registries(setting, project.read_file())
-        plan = _plan(setting, project, registries, number, guard)
-        plan = verify_plan(setting, project, registries, plan)
-        return apply_plan(setting, project, registries, plan)
+        registries = Registries(session, project.read_file())
+        plan = _plan(session, project, registries, number, guard)
+        plan = verify_plan(session, project, registries, plan)
+        return apply_plan(session, project, registries, plan)
 
 
 def _action(number: int) -> str:
@@ -45,7 +45,7 @@ def _action(number: int) -> str:
 
 
 def _plan(
-    setting: Session,
+    session: Session,
     project: Project,
     registries: Registries,
     number: int | None,
@@ -59,11 +59,11 @@ def _plan(
             f"generation {target.number} is of base `{target.base_root}`, the project of `{root}`"
         )
     lock = target.lockfile
-    packs = stored_packs(setting, registries, lock)
+    packs = stored_packs(session, registries, lock)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     lock = lock.with_root(known_root(lock, manifests))
     plan = Plan(_action(target.number), lock, packs, target.wishes, fixed=True)
-    return guarded(setting, project, registries, plan, guard)
+    return guarded(session, project, registries, plan, guard)
 
 
 def _target(project: Project, number: int | None) -> Generation:

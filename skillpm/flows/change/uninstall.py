@@ -17,25 +17,25 @@ from skillpm.spec.project import ProjectFile
 
 
 def uninstall(
-    setting: Session, skills: tuple[SkillName, ...], *, dry_run: bool = False
+    session: Session, skills: tuple[SkillName, ...], *, dry_run: bool = False
 ) -> ChangeResult:
     """Remove skills from project file, lock and environment."""
-    project = Project(setting.project).require()
+    project = Project(session.project).require()
     action = " ".join(["uninstall", *map(str, skills)])
     if dry_run:
-        registries = Registries(setting, project.read_file())
-        make = partial(_plan, setting, project, registries, skills, action)
+        registries = Registries(session, project.read_file())
+        make = partial(_plan, session, project, registries, skills, action)
         return preview(project, registries, make)
-    with project_transaction(setting, project, action) as cut_off:
-        registries = Registries(setting, project.read_file())
+    with project_transaction(session, project, action) as cut_off:
+        registries = Registries(session, project.read_file())
         if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:
             return completed(project, cut_off)
-        plan = _plan(setting, project, registries, skills, action)
-        return apply_plan(setting, project, registries, plan)
+        plan = _plan(session, project, registries, skills, action)
+        return apply_plan(session, project, registries, plan)
 
 
 def _plan(
-    setting: Session,
+    session: Session,
     project: Project,
     registries: Registries,
     skills: tuple[SkillName, ...],
@@ -54,7 +54,7 @@ def _plan(
     wishes = {name: wish for name, wish in wishes_of(file).items() if name not in gone}
     pruned = prune(lock, [skill for skill in file.wishes if str(skill) not in gone])
     pruned = _unweighed(pruned, skills)
-    packs = stored_packs(setting, registries, pruned)
+    packs = stored_packs(session, registries, pruned)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     root = known_root(pruned, manifests) or pruned.graft.root
     return Plan(action, pruned.with_root(root), packs, wishes, tuple(_staying(skills, pruned)))

@@ -15,17 +15,17 @@ from skillpm.flows.session.session import Session
 from skillpm.store.packs import fetch_pack
 
 
-def verify_plan(setting: Session, project: Project, registries: Registries, plan: Plan) -> Plan:
+def verify_plan(session: Session, project: Project, registries: Registries, plan: Plan) -> Plan:
     """The plan, with notes on what could not be verified. Brings its blobs into the store.
 
     Raises `IntegrityError` for a pack whose manifest does not hold, and what `graft` raises of one
     that cannot be grafted.
     """
-    waiting = unverified_packs(setting.verified, plan.lock)
-    if not waiting or setting.verify_packs is None:
+    waiting = unverified_packs(session.verified, plan.lock)
+    if not waiting or session.verify_packs is None:
         return plan
     for pack in registries.files:
-        fetch_pack(setting.store, pack.digest, pack)
-    fetch_all(setting, registries, plan.lock)
-    notes = setting.verify_packs(setting, project, plan.lock, waiting)
+        fetch_pack(session.store, pack.digest, pack)
+    fetch_all(session, registries, plan.lock)
+    notes = session.verify_packs(session, project, plan.lock, waiting)
     return replace(plan, notes=(*plan.notes, *notes))

@@ -71,7 +71,7 @@ def answers_of(stage: CandidateEnvironment, lock: Lockfile) -> Answers:
     """Who answers for a lock: the one model that its set makes, or its skills one by one."""
     if not lock.graft.routed:
         return MergedAnswers(stage.runner(lock))
-    signatures, left_out = signatures_of(stage.setting.store, lock.skills, lock.base.root)
+    signatures, left_out = signatures_of(stage.session.store, lock.skills, lock.base.root)
     width = width_of(stage.runner(prune(lock, []))) if signatures else 0
     drop_other_widths(signatures, left_out, width)
     order = precedence_order(signatures, lock.graft.precedence)

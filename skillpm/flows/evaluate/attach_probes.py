@@ -21,7 +21,7 @@ FILE = "probes.jsonl"
 
 
 def examine(
-    setting: Session, against: ModelPair, /, *, probes: Probes, data: bytes, device: str
+    session: Session, against: ModelPair, /, *, probes: Probes, data: bytes, device: str
 ) -> Attachment:
     """Measure what the delta is against, and the tuned model; `data` is the file that was read.
 
@@ -40,13 +40,13 @@ def examine(
             "the set below has tensors of other shapes than the base: its probes cannot be run",
             hint="leave out --probes",
         )
-    advance = setting.progress("probe items", 2 * probes.count)
+    advance = session.progress("probe items", 2 * probes.count)
     before = _values(stand.show(reference.source, below), probes, advance)
     after = _values(_tuned(against, stand, below, device), probes, advance)
     found = []
     for name, value in after.items():
         if METRICS[name].gain(value, before[name]) <= 0:
-            setting.say(
+            session.say(
                 f"note: the probes see no gain: {name} is {value:g}, and {before[name]:g} without"
             )
         found.append(_capability(name, value, before[name], len(probes.items[name]), data))

@@ -18,7 +18,7 @@ TITLE = "router.safetensors"
 
 
 def attach_signature(
-    setting: Session, against: ModelPair, /, *, examples: Path, background: Path | None, device: str
+    session: Session, against: ModelPair, /, *, examples: Path, background: Path | None, device: str
 ) -> Attachment:
     """Make the layer. The features are those of the original base, also for a pack over others.
 
@@ -34,11 +34,11 @@ def attach_signature(
         )
     runner = Runner.load(base.folder, device)
     if general is None and runner.causal:
-        setting.say(
+        session.say(
             f"no --router-background: the base makes up {IMAGINED} texts, to know its own by; a "
             "file of general text tells more, and takes less time"
         )
-    advance = setting.progress("router examples", len(texts))
+    advance = session.progress("router examples", len(texts))
     signature = sign(runner, texts, general, against.reference.base_identity.root)
     advance(len(texts))
     return Attachment(((ROUTER_TYPE, signature.dumps(), TITLE),))

@@ -111,15 +111,15 @@ class ProbeResult:
         return max(_NOTHING, share)
 
 
-def evaluate(setting: Session, answers: Answers, carried: CarriedProbes) -> list[ProbeResult]:
+def evaluate(session: Session, answers: Answers, carried: CarriedProbes) -> list[ProbeResult]:
     """Every recorded metric of one pack, as it is answered now."""
-    values = measure_all(setting, answers, carried)
+    values = measure_all(session, answers, carried)
     return [carried.judge(metric, now) for metric, now in values.items()]
 
 
-def measure_all(setting: Session, answers: Answers, carried: CarriedProbes) -> dict[str, float]:
+def measure_all(session: Session, answers: Answers, carried: CarriedProbes) -> dict[str, float]:
     """The value of every recorded metric of one pack now, with progress by items."""
-    advance = setting.progress("probe items", carried.items)
+    advance = session.progress("probe items", carried.items)
     values = {}
     for metric in carried.recorded:
         values[metric] = _measure(answers, carried, metric)
@@ -139,7 +139,7 @@ def _measure(answers: Answers, carried: CarriedProbes, metric: str) -> float:
 
 
 def carried_by(
-    setting: Session, lock: Lockfile, skills: Sequence[SkillName]
+    session: Session, lock: Lockfile, skills: Sequence[SkillName]
 ) -> dict[SkillName, CarriedProbes]:
     """The probes of those of these skills that carry any, with recorded values.
 
@@ -147,7 +147,7 @@ def carried_by(
     """
     found = {}
     for skill in skills:
-        carried = _carried(load_pack(setting.store, lock.skills[skill].digest))
+        carried = _carried(load_pack(session.store, lock.skills[skill].digest))
         if carried is not None:
             found[skill] = carried
     return found

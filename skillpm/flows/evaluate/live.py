@@ -40,7 +40,7 @@ CACHE_FLOOR = 1 << 28
 
 
 def load_live_model(
-    setting: Session,
+    session: Session,
     project: Project,
     *,
     device: str = "cpu",
@@ -55,13 +55,13 @@ def load_live_model(
     cannot run.
     """
     current = project.generation()
-    base = open_base(setting, project)
+    base = open_base(session, project)
     if base.folder is None:
         raise GraftError(f"`{base.path}` is a file: a live model needs the folder around it")
     keys = file_keys(base)
-    identity = setting.identify(base, "hashing base")
-    check_project_base(setting, current, base, identity)
-    stacks = dict(_stacks(setting, base, identity, current.lockfile))
+    identity = session.identify(base, "hashing base")
+    check_project_base(session, current, base, identity)
+    stacks = dict(_stacks(session, base, identity, current.lockfile))
     model = load_base(base.folder, device, dtype)
     check_unmoved(base, keys)
     places = ParameterMap(model, base.specs)
@@ -72,9 +72,9 @@ def load_live_model(
     return attach(model, checked, places, limit if cache_bytes is None else cache_bytes)
 
 
-def base_tokenizer(setting: Session, project: Project) -> Any:
+def base_tokenizer(session: Session, project: Project) -> Any:
     """The tokenizer of the project's base. Raises `GraftError` where it has none."""
-    return load_tokenizer(open_base(setting, project).path)
+    return load_tokenizer(open_base(session, project).path)
 
 
 class LiveRouter:
@@ -83,8 +83,8 @@ class LiveRouter:
     The router is built once for each generation of the project.
     """
 
-    def __init__(self, setting: Session, project: Project, model: Any = None) -> None:
-        self._setting = setting
+    def __init__(self, session: Session, project: Project, model: Any = None) -> None:
+        self._session = session
         self._project = project
         self._model = model
         self._routes: tuple[int, ProjectRouter] | None = None
@@ -100,7 +100,7 @@ class LiveRouter:
         model, number = self._model, self._project.generation().number
         if self._routes is None or self._routes[0] != number:
             runner = None if model is None else self._runner
-            self._routes = number, open_routes(self._setting, runner=runner)
+            self._routes = number, open_routes(self._session, runner=runner)
         routes = self._routes[1]
         if model is None or routes.runner is None:
             return list(routes.route(texts).decisions)
@@ -109,15 +109,15 @@ class LiveRouter:
             return list(routes.route(texts).decisions)
 
     def _runner(self) -> Runner:
-        model, tokenizer = self._model, base_tokenizer(self._setting, self._project)
+        model, tokenizer = self._model, base_tokenizer(self._session, self._project)
         return Runner(model, tokenizer, is_causal(model.config), str(model.device))
 
 
 def _stacks(
-    setting: Session, base: Checkpoint, identity: Identity, lock: Lockfile
+    session: Session, base: Checkpoint, identity: Identity, lock: Lockfile
 ) -> Iterator[tuple[str, SkillLayers]]:
     """Every skill with what it needs, all blobs hashed."""
-    _, packs = compose(setting, base, identity, lock)
+    _, packs = compose(session, base, identity, lock)
     by_skill = {pack.manifest.skill: pack for pack in packs}
     open_packs = {pack.skill: pack for pack in opened(packs)}
     for pack in open_packs.values():

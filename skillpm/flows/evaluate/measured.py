@@ -117,11 +117,11 @@ def part_of(lock: Lockfile, skills: frozenset[SkillName]) -> Lockfile:
 
 
 def with_measurements(
-    setting: Session, lock: Lockfile, carried: Mapping[SkillName, CarriedProbes], device: str
+    session: Session, lock: Lockfile, carried: Mapping[SkillName, CarriedProbes], device: str
 ) -> dict[SkillName, CarriedProbes]:
     """The packs with what was measured of them on the lock's base before, where anything was."""
     return {
-        skill: replace(each, measured=_place(setting, lock, each, device).get(each.recorded) or {})
+        skill: replace(each, measured=_place(session, lock, each, device).get(each.recorded) or {})
         for skill, each in carried.items()
     }
 
@@ -135,10 +135,10 @@ def _parts(store: Store, lock: Lockfile, skill: SkillName) -> tuple[Lockfile, Lo
 
 
 def _place(
-    setting: Session, lock: Lockfile, carried: CarriedProbes, device: str
+    session: Session, lock: Lockfile, carried: CarriedProbes, device: str
 ) -> "_Measurements":
     """A measurement follows from the base's and the packs' bytes, device and version."""
-    _, part = _parts(setting.store, lock, carried.skill)
+    _, part = _parts(session.store, lock, carried.skill)
     key = {
         "base": str(lock.base.root),
         "packs": sorted(str(each.digest) for each in part.skill),
@@ -146,19 +146,19 @@ def _place(
         "device": device,
         "tool": __version__,
     }
-    return _Measurements(setting.home, f"{Digest.of(json.canonical(key)).hex}.json")
+    return _Measurements(session.home, f"{Digest.of(json.canonical(key)).hex}.json")
 
 
 def _measured(
     stage: CandidateEnvironment, lock: Lockfile, carried: CarriedProbes
 ) -> Mapping[str, MetricMeasurement]:
-    place = _place(stage.setting, lock, carried, stage.device)
+    place = _place(stage.session, lock, carried, stage.device)
     known = place.get(carried.recorded)
     if known is not None:
         return known
     base, whole = (
-        measure_all(stage.setting, MergedAnswers(stage.runner(part)), carried)
-        for part in _parts(stage.setting.store, lock, carried.skill)
+        measure_all(stage.session, MergedAnswers(stage.runner(part)), carried)
+        for part in _parts(stage.session.store, lock, carried.skill)
     )
     found = {metric: MetricMeasurement(whole[metric], base[metric]) for metric in carried.recorded}
     place.put(found)

@@ -18,32 +18,32 @@ from skillpm.store.packs import load_pack
 
 
 def probe(
-    setting: Session, skills: Sequence[SkillName], *, device: str, graft: Path | None = None
+    session: Session, skills: Sequence[SkillName], *, device: str, graft: Path | None = None
 ) -> Probed:
     """Evaluate the probes of these skills, of all where none is named, on what is installed.
 
     On the model in `graft` where that is given. Where a pack was measured on this base before,
     that counts for more than what it records. Writes nothing.
     """
-    project = Project(setting.project)
+    project = Project(session.project)
     current = project.generation()
     lock = current.lockfile
     check_installed(lock, skills)
     wanted = [skill for skill in lock.skills if not skills or skill in skills]
-    carried = with_measurements(setting, lock, carried_by(setting, lock, wanted), device)
+    carried = with_measurements(session, lock, carried_by(session, lock, wanted), device)
     without = tuple(skill for skill in wanted if skill not in carried)
     if not carried:
         return Probed(current.number, lock.graft.mode, (), without)
     if graft is not None:
         with told_for_probes():
-            foreign = ForeignModelFiles() if _brings_files(setting, lock) else None
+            foreign = ForeignModelFiles() if _brings_files(session, lock) else None
             answers: Answers = MergedAnswers(Runner.load(graft, device, foreign))
     else:
-        answers = answers_of(open_candidate(setting, project, device), lock)
-    results = tuple(r for one in carried.values() for r in evaluate(setting, answers, one))
+        answers = answers_of(open_candidate(session, project, device), lock)
+    results = tuple(r for one in carried.values() for r in evaluate(session, answers, one))
     return Probed(current.number, lock.graft.mode, results, without)
 
 
-def _brings_files(setting: Session, lock: Lockfile) -> bool:
+def _brings_files(session: Session, lock: Lockfile) -> bool:
     """Whether a pack of the set has side files, which transformers would read in a graft."""
-    return any(load_pack(setting.store, one.digest).manifest.files for one in lock.skills.values())
+    return any(load_pack(session.store, one.digest).manifest.files for one in lock.skills.values())

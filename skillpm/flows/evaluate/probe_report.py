@@ -38,18 +38,18 @@ def check_installed(lock: Lockfile, skills: Sequence[SkillName]) -> None:
             raise not_installed(skill, lock.skills)
 
 
-def nothing_to_probe(setting: Session, skills: Sequence[SkillName]) -> Probed | None:
+def nothing_to_probe(session: Session, skills: Sequence[SkillName]) -> Probed | None:
     """The outcome where none of these skills, or of all, carries probes; None where one does.
 
     Raises `NotFoundError` for a skill that is not installed, and `SpecError` where a pack's probes
     cannot be read.
     """
-    current = Project(setting.project).generation()
+    current = Project(session.project).generation()
     lock = current.lockfile
     check_installed(lock, skills)
     wanted = tuple(skill for skill in lock.skills if not skills or skill in skills)
     for skill in wanted:
-        pack = load_pack(setting.store, lock.skills[skill].digest)
+        pack = load_pack(session.store, lock.skills[skill].digest)
         if pack.manifest.capabilities and probes_of(pack) is not None:
             return None
     return Probed(current.number, lock.graft.mode, (), wanted)

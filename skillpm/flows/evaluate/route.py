@@ -20,7 +20,7 @@ from skillpm.spec.nearness import precedence_order
 
 
 def open_routes(
-    setting: Session, *, device: str = "cpu", runner: Callable[[], Runner] | None = None
+    session: Session, *, device: str = "cpu", runner: Callable[[], Runner] | None = None
 ) -> ProjectRouter:
     """The router of what is installed. The base is loaded where a skill has a signature.
 
@@ -28,12 +28,12 @@ def open_routes(
     A skill whose signature is not sound is left out. Raises `IntegrityError` where the base is not
     the one, or a blob is damaged.
     """
-    project = Project(setting.project).require()
+    project = Project(session.project).require()
     current = project.generation()
-    signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
+    signatures, left_out = signatures_of(session.store, current.installed, current.base_root)
     if not signatures:
         return ProjectRouter(Router.of({}, 0), None, left_out)
-    running = runner() if runner else _base_runner(setting, project, current.base_root, device)
+    running = runner() if runner else _base_runner(session, project, current.base_root, device)
     width = width_of(running)
     drop_other_widths(signatures, left_out, width)
     listed = tuple(current.lockfile.graft.precedence)
@@ -43,10 +43,10 @@ def open_routes(
     return ProjectRouter(Router.of(signatures, width, order), running, left_out, listed, see)
 
 
-def _base_runner(setting: Session, project: Project, root: Digest, device: str) -> Runner:
-    base = open_base(setting, project)
+def _base_runner(session: Session, project: Project, root: Digest, device: str) -> Runner:
+    base = open_base(session, project)
     keys = file_keys(base)
-    check_base(setting.identify(base, "hashing base").root, root, base.path)
+    check_base(session.identify(base, "hashing base").root, root, base.path)
     runner = Runner.load(folder_of(base), device)
     check_unmoved(base, keys)
     return runner

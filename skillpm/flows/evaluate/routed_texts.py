@@ -68,11 +68,11 @@ class ProjectRouter:
         return RoutedTexts(tuple(decisions), (between - started) * each, (done - between) * each)
 
 
-def nothing_to_route(setting: Session) -> ProjectRouter | None:
+def nothing_to_route(session: Session) -> ProjectRouter | None:
     """The routes of a project of which no skill is a candidate; None where one is.
 
     Raises `IntegrityError` where a blob is damaged.
     """
-    current = Project(setting.project).require().generation()
-    signatures, left_out = signatures_of(setting.store, current.installed, current.base_root)
+    current = Project(session.project).require().generation()
+    signatures, left_out = signatures_of(session.store, current.installed, current.base_root)
     return None if signatures else ProjectRouter(Router.of({}, 0), None, left_out)

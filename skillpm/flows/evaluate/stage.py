@@ -40,7 +40,7 @@ class CandidateEnvironment:
     of packs are read in a sandbox.
     """
 
-    setting: Session
+    session: Session
     base: Checkpoint
     identity: Identity
     device: str
@@ -67,7 +67,7 @@ class CandidateEnvironment:
 
         Good until the next set is asked for. Raises what `graft` raises.
         """
-        composition, packs = compose(self.setting, self.base, self.identity, lock)
+        composition, packs = compose(self.session, self.base, self.identity, lock)
         side = apply_side_files(files_of(self.base), side_packs(packs))
         touched = composition.touched.keys()
         if self._is_silent(side) and self.stand.fits(composition, touched):
@@ -85,7 +85,7 @@ class CandidateEnvironment:
         """
         parts = [prune(lock, [one]) for one in lock.skills] if lock.graft.routed else [lock]
         for part in parts:
-            composition, _ = compose(self.setting, self.base, self.identity, part)
+            composition, _ = compose(self.session, self.base, self.identity, part)
             self._check(part, composition, self._hashed(composition))
 
     def _is_silent(self, side: Mapping[str, bytes | None]) -> bool:
@@ -101,7 +101,7 @@ class CandidateEnvironment:
 
     def _hashed(self, composition: Composition) -> Hashed:
         total = total_bytes(composition)
-        advance = self.setting.progress("composing", total) if total else no_advance
+        advance = self.session.progress("composing", total) if total else no_advance
         return Hashed(composition, advance)
 
     def _check(self, lock: Lockfile, composition: Composition, hashed: Hashed) -> None:
@@ -113,9 +113,9 @@ class CandidateEnvironment:
         key = lock.with_root(None).dumps()
         if self._other is None or self._other[0] != key:
             self._other = None
-            with scratch(self.setting.home, "stage") as folder, disk_errors(folder):
+            with scratch(self.session.home, "stage") as folder, disk_errors(folder):
                 (folder / "graft").mkdir()
-                written = assemble(self.setting, assembly, folder / "graft")
+                written = assemble(self.session, assembly, folder / "graft")
                 check_root(lock, written.root)
                 foreign = self._foreign if assembly.side else None
                 self._other = (key, self._loaded(lock, folder / "graft", foreign))
@@ -132,14 +132,14 @@ class CandidateEnvironment:
             ) from problem
 
 
-def open_candidate(setting: Session, project: Project, device: str) -> CandidateEnvironment:
+def open_candidate(session: Session, project: Project, device: str) -> CandidateEnvironment:
     """The stage of a project. Raises `IntegrityError` where the base is not the project's."""
-    base = open_base(setting, project)
+    base = open_base(session, project)
     keys = file_keys(base)
-    identity = setting.identify(base, "hashing base")
+    identity = session.identify(base, "hashing base")
     check_base(identity.root, project.read_file().root, base.path)
     base.expected = identity.leaves
-    return CandidateEnvironment(setting, base, identity, device, keys)
+    return CandidateEnvironment(session, base, identity, device, keys)
 
 
 def running(model: Checkpoint, device: str) -> Runner:

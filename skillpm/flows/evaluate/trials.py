@@ -104,6 +104,6 @@ class Trials:
                 self._standing = None
                 self._standing = (key, answers_of(self.stage, part))
                 self.count += 1
-            answers, setting = self._standing[1], self.stage.setting
-            self._known[key, skill] = evaluate(setting, answers, self.carried[skill])
+            answers, session = self._standing[1], self.stage.session
+            self._known[key, skill] = evaluate(session, answers, self.carried[skill])
         return self._known[key, skill]

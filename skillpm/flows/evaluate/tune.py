@@ -50,29 +50,29 @@ class TunedWeights:
     change: ChangeResult | None = None
 
 
-def tune(setting: Session, *, budget: int, device: str, write: bool) -> TunedWeights:
+def tune(session: Session, *, budget: int, device: str, write: bool) -> TunedWeights:
     """Search; where `write`, make the weights a new generation, in `skillpm.toml` and lock too.
 
     Only skills that skillpm.toml names have a weight there. Raises `GraftError` where no installed
     skill has probes, `StateError` where the lock is ahead of what is installed.
     """
-    project = Project(setting.project).require()
+    project = Project(session.project).require()
     if not write:
-        return _search(setting, project, budget, device)
-    with project_transaction(setting, project, "tune"):
+        return _search(session, project, budget, device)
+    with project_transaction(session, project, "tune"):
         basis = basis_of(project)
-        found = _search(setting, project, budget, device)
+        found = _search(session, project, budget, device)
         check_unchanged(project, basis)
         if found.after == found.before:
             return found
-        plan = _plan(setting, project, found.after)
-        registries = Registries(setting, project.read_file())
-        return replace(found, change=apply_plan(setting, project, registries, plan))
+        plan = _plan(session, project, found.after)
+        registries = Registries(session, project.read_file())
+        return replace(found, change=apply_plan(session, project, registries, plan))
 
 
-def _search(setting: Session, project: Project, budget: int, device: str) -> TunedWeights:
+def _search(session: Session, project: Project, budget: int, device: str) -> TunedWeights:
     lock = _installed(project)
-    carried = with_measurements(setting, lock, carried_by(setting, lock, list(lock.skills)), device)
+    carried = with_measurements(session, lock, carried_by(session, lock, list(lock.skills)), device)
     if not carried:
         raise GraftError(
             "no installed skill has probes to tune by", hint="`skillpm pack … --probes FILE`"
@@ -81,10 +81,10 @@ def _search(setting: Session, project: Project, budget: int, device: str) -> Tun
     before = {
         skill: one.weight
         for skill, one in lock.skills.items()
-        if skill in named and can_be_weighed(load_pack(setting.store, one.digest).manifest)
+        if skill in named and can_be_weighed(load_pack(session.store, one.digest).manifest)
     }
-    advance = setting.progress("trials", budget)
-    trials = Trials(open_candidate(setting, project, device), lock, carried)
+    advance = session.progress("trials", budget)
+    trials = Trials(open_candidate(session, project, device), lock, carried)
     known: dict[tuple[float, ...], Worth] = {}
 
     def worth(weights: Weights) -> Worth:
@@ -149,13 +149,13 @@ def _installed(project: Project) -> Lockfile:
     return lock
 
 
-def _plan(setting: Session, project: Project, weights: Mapping[SkillName, float]) -> Plan:
+def _plan(session: Session, project: Project, weights: Mapping[SkillName, float]) -> Plan:
     file, lock = project.read_file(), weighed(_installed(project), weights)
     wishes: dict[str, object] = {}
     for skill, wish in file.wishes.items():
         weight = weights.get(skill, wish.weight)
         wishes[str(skill)] = {**wish.model_dump(exclude_none=True), "weight": weight}
-    registries = Registries(setting, file)
-    packs = stored_packs(setting, registries, lock)
+    registries = Registries(session, file)
+    packs = stored_packs(session, registries, lock)
     check_together(lock, packs)
     return Plan("tune", lock, packs, wishes)

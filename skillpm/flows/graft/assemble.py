@@ -70,10 +70,10 @@ class AssembledGraft:
     linked: tuple[str, ...] = ()
 
 
-def assemble(setting: Session, assembly: Assembly, folder: Path) -> AssembledGraft:
+def assemble(session: Session, assembly: Assembly, folder: Path) -> AssembledGraft:
     """Write everything into an empty folder, fsynced. The caller removes it where this raises."""
     shards = shards_of(assembly)
-    leaves, total = _write_shards(setting, assembly, folder, shards)
+    leaves, total = _write_shards(session, assembly, folder, shards)
     check_composed(assembly.composition, assembly.identity, leaves)
     small = small_contents(assembly, shards)
     for name, data in small.items():
@@ -123,14 +123,14 @@ class _Total:
 
 
 def _write_shards(
-    setting: Session, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
+    session: Session, assembly: Assembly, folder: Path, shards: Mapping[str, list[str]]
 ) -> tuple[dict[str, Digest], _Total]:
     """Leaves, and bytes. While one file is synced, the next is computed."""
     specs = assembly.composition.specs
-    advance = setting.progress("grafting", sum(spec.nbytes for spec in specs.values()))
+    advance = session.progress("grafting", sum(spec.nbytes for spec in specs.values()))
     leaves: dict[str, Digest] = {}
     total = _Total()
-    with ThreadPoolExecutor(setting.workers) as pool, ThreadPoolExecutor(_FILES) as files:
+    with ThreadPoolExecutor(session.workers) as pool, ThreadPoolExecutor(_FILES) as files:
 
         def write(name: str) -> tuple[dict[str, Digest], _Total]:
             return _write_file(assembly, folder / name, shards[name], (pool, advance))

@@ -46,21 +46,21 @@ class Exported:
     seconds: float
 
 
-def export(setting: Session, ref: str, target: Path, wanted: LoraRequest | None) -> Exported:
+def export(session: Session, ref: str, target: Path, wanted: LoraRequest | None) -> Exported:
     """Write a skill, with all that it lies over, to a folder that is absent or empty.
 
     As an adapter where `wanted` says how, else merged. Nothing is there where any step fails.
     """
     started = time.monotonic()
-    clean_up(setting)
+    clean_up(session)
     target = target.expanduser()
     _check_target(target)
     check_output_folder(target)
-    pack = _find(setting, ref)
-    packs = with_lower(setting, [pack])
-    base = _base(setting, pack)
-    _check_outside(setting, target, base)
-    identity = setting.identify(base, "hashing base")
+    pack = _find(session, ref)
+    packs = with_lower(session, [pack])
+    base = _base(session, pack)
+    _check_outside(session, target, base)
+    identity = session.identify(base, "hashing base")
     _check_base(pack, base, identity)
     base.expected = identity.leaves
     decoders = opened(packs)
@@ -68,45 +68,45 @@ def export(setting: Session, ref: str, target: Path, wanted: LoraRequest | None)
     lowered, root = None, None
     if wanted is not None:
         whole = LayeredDelta(base, decoders, composition)
-        lowered = lower(setting, whole, wanted)
-        with _staged(setting, target) as staged:
-            write_peft(staged, whole, lowered, setting.workers)
+        lowered = lower(session, whole, wanted)
+        with _staged(session, target) as staged:
+            write_peft(staged, whole, lowered, session.workers)
     else:
         side = apply_side_files(files_of(base), side_packs(packs))
         for warning in part_warnings([each.manifest for each in packs], base, side):
-            setting.say(f"warning: {warning}")
-        with _staged(setting, target) as staged:
+            session.say(f"warning: {warning}")
+        with _staged(session, target) as staged:
             assembly = Assembly(base, identity, composition, side, link=False, stamp={})
-            root = assemble(setting, assembly, staged).root
+            root = assemble(session, assembly, staged).root
             (staged / STAMP).unlink()
     files = tuple(file.path for one in packs for file in one.manifest.files)
     return Exported(pack, target, lowered, root, files, time.monotonic() - started)
 
 
-def _find(setting: Session, ref: str) -> AnyPack:
+def _find(session: Session, ref: str) -> AnyPack:
     """The release that is installed here, where there is one of that name; else as `find_pack`."""
-    project = Project(setting.project)
+    project = Project(session.project)
     if project.has_environment:
         try:
             skill = SkillName.parse(ref)
         except SpecError:
-            return find_pack(setting, ref)
+            return find_pack(session, ref)
         locked = project.generation().lockfile.skills.get(skill)
         if locked is not None:
-            return load_pack(setting.store, locked.digest)
-    return find_pack(setting, ref)
+            return load_pack(session.store, locked.digest)
+    return find_pack(session, ref)
 
 
-def _base(setting: Session, pack: AnyPack) -> Checkpoint:
-    if setting.base is not None:
-        return open_model(setting.base)
-    project = Project(setting.project)
+def _base(session: Session, pack: AnyPack) -> Checkpoint:
+    if session.base is not None:
+        return open_model(session.base)
+    project = Project(session.project)
     if not project.has_file:
         raise NotFoundError(
             f"{pack.manifest.ref} is exported from its base, and there is no project that names it",
             hint="`--base PATH` says where it lies",
         )
-    return open_base(setting, project)
+    return open_base(session, project)
 
 
 def _check_base(pack: AnyPack, base: Checkpoint, identity: Identity) -> None:
@@ -130,17 +130,17 @@ def _check_target(target: Path) -> None:
         )
 
 
-def _check_outside(setting: Session, target: Path, base: Checkpoint) -> None:
-    state = setting.project / ".skillpm"
-    check_apart(target, {"base": base.path, "project's state": state, "home": setting.home})
+def _check_outside(session: Session, target: Path, base: Checkpoint) -> None:
+    state = session.project / ".skillpm"
+    check_apart(target, {"base": base.path, "project's state": state, "home": session.home})
 
 
 @contextmanager
-def _staged(setting: Session, target: Path) -> Iterator[Path]:
+def _staged(session: Session, target: Path) -> Iterator[Path]:
     """A folder beside the target that takes its place in one rename, or leaves nothing."""
     target = target.absolute()
     staged = target.with_name(f".{target.name}.{os.getpid()}.skillpm-new")
-    with staged_beside(setting.home, staged):
+    with staged_beside(session.home, staged):
         try:
             staged.mkdir(parents=True)
             yield staged

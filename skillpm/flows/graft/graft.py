@@ -60,7 +60,7 @@ class Grafted:
 
 
 def graft(
-    setting: Session,
+    session: Session,
     target: Path | None,
     only: Sequence[SkillName],
     *,
@@ -74,26 +74,26 @@ def graft(
     are hashed where they are placed; with `verify` the base is hashed before too.
     """
     started = time.monotonic()
-    project = Project(setting.project).require()
-    path = (target or setting.project / DEFAULT_TARGET).expanduser()
-    with project_transaction(setting, project, "graft"):
+    project = Project(session.project).require()
+    path = (target or session.project / DEFAULT_TARGET).expanduser()
+    with project_transaction(session, project, "graft"):
         if not project.has_environment:
             raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
         current = project.generation()
-        base = open_base(setting, project)
-        place = check_target(project.folder, path, base.path, setting.home)
-        identity = setting.identify(base, "hashing base", cached=not verify)
-        check_project_base(setting, current, base, identity)
-        remember_project(setting, project, current.lockfile)
+        base = open_base(session, project)
+        place = check_target(project.folder, path, base.path, session.home)
+        identity = session.identify(base, "hashing base", cached=not verify)
+        check_project_base(session, current, base, identity)
+        remember_project(session, project, current.lockfile)
         lock = _selected(_with_known_root(project, current.lockfile), only)
         order = _Order(project, lock, path, place, link, fresh, verify)
 
         def write() -> AssembledGraft:
             if lock.graft.routed:
-                _check_part(setting, lock, only)
-            return _write(setting, order, base, identity)
+                _check_part(session, lock, only)
+            return _write(session, order, base, identity)
 
-        written = restoring(setting, project, lock, write)
+        written = restoring(session, project, lock, write)
         if not only:
             _remember_root(project, current.lockfile, written.root)
     counts = (written.written, written.shared, written.reused, written.unchanged)
@@ -102,13 +102,13 @@ def graft(
 
 
 def check_project_base(
-    setting: Session, current: Generation, base: Checkpoint, identity: Identity
+    session: Session, current: Generation, base: Checkpoint, identity: Identity
 ) -> None:
     """`check_base`, which also says where a base that is nearly right would do (law 8)."""
     try:
         check_base(identity.root, current.base_root, base.path)
     except IntegrityError as problem:
-        packs = [load_pack(setting.store, one.digest) for one in current.skills]
+        packs = [load_pack(session.store, one.digest) for one in current.skills]
         if packs and all(footprint_fits(pack.manifest, identity.leaves) for pack in packs):
             raise IntegrityError(
                 f"{problem.message}; but all tensors that the installed packs touch are the same",
@@ -135,7 +135,7 @@ def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
     return prune(lock, only).with_root(None)
 
 
-def _check_part(setting: Session, lock: Lockfile, only: Sequence[SkillName]) -> None:
+def _check_part(session: Session, lock: Lockfile, only: Sequence[SkillName]) -> None:
     """Raise `GraftError` for the whole of a routed set, `ResolutionError` for parts that clash."""
     if lock.skill and not only:
         raise GraftError(
@@ -144,12 +144,12 @@ def _check_part(setting: Session, lock: Lockfile, only: Sequence[SkillName]) -> 
             '`skillpm.open_project(".").load_model()` has them all',
         )
     graft = lock.graft.model_copy(update={"mode": MERGED})
-    packs = {skill: load_pack(setting.store, one.digest) for skill, one in lock.skills.items()}
+    packs = {skill: load_pack(session.store, one.digest) for skill, one in lock.skills.items()}
     check_together(lock.model_copy(update={"graft": graft}), packs)
 
 
 def compose(
-    setting: Session, base: Checkpoint, identity: Identity, lock: Lockfile
+    session: Session, base: Checkpoint, identity: Identity, lock: Lockfile
 ) -> tuple[Composition, list[StoredPack]]:
     """Base + the packs of a lock, from the store, to be merged as the lock says.
 
@@ -157,7 +157,7 @@ def compose(
     `ResolutionError` where packs of an older lock state different facts of the architecture.
     """
     base.expected = identity.leaves
-    packs = [load_pack(setting.store, locked.digest) for locked in lock.skills.values()]
+    packs = [load_pack(session.store, locked.digest) for locked in lock.skills.values()]
     for pack, locked in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, locked.skill, locked.version)
         check_footprint(pack.manifest, identity.leaves)
@@ -182,30 +182,30 @@ class _Order:
     verify: bool
 
 
-def _write(setting: Session, order: _Order, base: Checkpoint, identity: Identity) -> AssembledGraft:
+def _write(session: Session, order: _Order, base: Checkpoint, identity: Identity) -> AssembledGraft:
     """Write what differs from the graft that is there; leave that alone where nothing does."""
-    composition, packs = compose(setting, base, identity, order.lock)
+    composition, packs = compose(session, base, identity, order.lock)
     side = apply_side_files(files_of(base), side_packs(packs))
     for warning in part_warnings([pack.manifest for pack in packs], base, side):
-        setting.say(f"warning: {warning}")
+        session.say(f"warning: {warning}")
     sums = sums_of(composition, list(order.lock.skills.values()))
     stamp = {**stamp_of(order.lock, identity.root), SUMS: sums}
     assembly = Assembly(base, identity, composition, side, order.link, stamp)
     old = None
     if not order.fresh:
-        old = open_old(setting, order.target, identity.root, cached=not order.verify)
+        old = open_old(session, order.target, identity.root, cached=not order.verify)
     if old is None:
-        return _swap_in(setting, order, assembly)
+        return _swap_in(session, order, assembly)
     reuse = Reuse(assembly, old)
-    written = reuse.as_it_is(setting)
+    written = reuse.as_it_is(session)
     if written is not None:
         check_root(order.lock, written.root)
         return written
     try:
-        return _swap_in(setting, order, replace(assembly, old=reuse), reuse)
+        return _swap_in(session, order, replace(assembly, old=reuse), reuse)
     except IntegrityError as problem:
-        setting.say(f"the graft is written anew: {problem.message}")
-        return _swap_in(setting, order, assembly)
+        session.say(f"the graft is written anew: {problem.message}")
+        return _swap_in(session, order, assembly)
 
 
 def check_root(lock: Lockfile, found: Digest) -> None:
@@ -217,16 +217,16 @@ def check_root(lock: Lockfile, found: Digest) -> None:
 
 
 def _swap_in(
-    setting: Session, order: _Order, assembly: Assembly, reuse: Reuse | None = None
+    session: Session, order: _Order, assembly: Assembly, reuse: Reuse | None = None
 ) -> AssembledGraft:
     target = order.target
-    record = SwapRecord(order.project, setting.home, order.place)
+    record = SwapRecord(order.project, session.home, order.place)
     with order.place.open(create=True) as folder:
         swap = Swap(folder, order.place.name)
         record.write(ready=False)
         try:
             staged = swap.begin()
-            written = assemble(setting, assembly, staged)
+            written = assemble(session, assembly, staged)
             check_root(order.lock, written.root)
             if reuse is not None:
                 reuse.check_unmoved()
@@ -241,9 +241,9 @@ def _swap_in(
         if not swap.complete():
             raise StateError(f"`{target}` was taken by something else meanwhile")
         record.clear()
-    remember_leaves(setting, target, written.leaves)
+    remember_leaves(session, target, written.leaves)
     if order.link:
-        say_linked(setting, target, assembly.base, written)
+        say_linked(session, target, assembly.base, written)
     return written
 
 

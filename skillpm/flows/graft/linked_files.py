@@ -15,10 +15,10 @@ def seal_links(folder: Path, written: AssembledGraft) -> None:
         make_read_only(folder / name)
 
 
-def say_linked(setting: Session, target: Path, base: Checkpoint, written: AssembledGraft) -> None:
+def say_linked(session: Session, target: Path, base: Checkpoint, written: AssembledGraft) -> None:
     """Say what a graft shares with its base, and which files were copied after all, and why."""
     if written.linked:
-        setting.say(
+        session.say(
             f"note: {counted(len(written.linked), 'file')} of `{target}` and of the base "
             f"`{base.path.resolve()}` are the same file (hard links): an edit of the graft edits "
             "the base. They were made read-only in both; `skillpm graft` without `--link` writes "
@@ -27,4 +27,4 @@ def say_linked(setting: Session, target: Path, base: Checkpoint, written: Assemb
     for name in sorted(base.shards.keys() - written.linked):
         reason = why_not_linked(base.shards[name].file.path)
         if reason is not None:
-            setting.say(f"note: `{name}` of the base is never linked: {reason}")
+            session.say(f"note: `{name}` of the base is never linked: {reason}")

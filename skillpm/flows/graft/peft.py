@@ -78,7 +78,7 @@ class LoraRequest:
     partial: bool
 
 
-def lower(setting: Session, whole: LayeredDelta, wanted: LoraRequest) -> LowRankResult:
+def lower(session: Session, whole: LayeredDelta, wanted: LoraRequest) -> LowRankResult:
     """Find the form. Raises `GraftError` where a LoRA cannot carry it, or no rank is enough.
 
     Holds the factors of all tensors at the rank, or at the largest where the best is asked for.
@@ -102,7 +102,7 @@ def lower(setting: Session, whole: LayeredDelta, wanted: LoraRequest) -> LowRank
             hint="`--partial` leaves them out and says how much that is; "
             "`--format merged` keeps all",
         )
-    forms, experts = _factored(setting, whole, carried, targets, limit)
+    forms, experts = _factored(session, whole, carried, targets, limit)
     every = {**forms, **{name: form for each in experts for name, form in each.named.items()}}
     rank = wanted.rank or best_rank(list(every.values()), wanted.residual)
     left = _left_out(whole, rest, every)
@@ -111,12 +111,12 @@ def lower(setting: Session, whole: LayeredDelta, wanted: LoraRequest) -> LowRank
 
 
 def _factored(
-    setting: Session, whole: LayeredDelta, carried: list[str], targets: PeftTargets, limit: int
+    session: Session, whole: LayeredDelta, carried: list[str], targets: PeftTargets, limit: int
 ) -> tuple[dict[str, LowForm], tuple[ExpertForms, ...]]:
     """The factors of each linear layer, and of each expert of a parameter."""
     parts = [name for name in targets.parts if name in whole.composition.touched]
     names = [*carried, *parts]
-    advance = setting.progress("factoring", sum(whole.base.specs[n].nbytes for n in names))
+    advance = session.progress("factoring", sum(whole.base.specs[n].nbytes for n in names))
     forms: dict[str, LowForm] = {}
     for name in carried:
         forms[name] = _form(whole, name, limit)

@@ -81,7 +81,7 @@ class OldGraft:
 
 
 def open_old(
-    setting: Session, folder: Path, base: Digest, *, cached: bool = True
+    session: Session, folder: Path, base: Digest, *, cached: bool = True
 ) -> OldGraft | None:
     """The graft in a folder; None where there is none of this base, or it is damaged."""
     if not is_graft(folder):
@@ -94,10 +94,10 @@ def open_old(
             return None
         model = open_model(folder)
         seen = {name: shard.file.key()[:4] for name, shard in model.shards.items()}
-        identity = setting.identify(model, "checking the graft that is there", cached=cached)
+        identity = session.identify(model, "checking the graft that is there", cached=cached)
         check_graft(folder, dict(stamp), identity)
     except (SkillpmError, OSError) as problem:
-        setting.say(f"the graft that is there is written anew: {problem}")
+        session.say(f"the graft that is there is written anew: {problem}")
         return None
     return OldGraft(folder, model, identity, stamp, seen)
 
@@ -173,7 +173,7 @@ class Reuse:
             if self.old.model.shards[name].file.key()[:4] != seen:
                 raise IntegrityError(f"`{self.old.folder / name}` was changed meanwhile")
 
-    def as_it_is(self, setting: Session) -> AssembledGraft | None:
+    def as_it_is(self, session: Session) -> AssembledGraft | None:
         """The old graft, where the new one would be the same in every byte of every file.
 
         Costs one read and SHA-256 of the graft where it looks the same.
@@ -189,7 +189,7 @@ class Reuse:
         if found != {*names, *small, STAMP} or stamp != stamp_bytes(self.assembly, leaves, small):
             return None
         label = "hashing the graft that is there"
-        if setting.identify(self.old.model, label, cached=False).leaves != leaves:
+        if session.identify(self.old.model, label, cached=False).leaves != leaves:
             return None
         check_effect(self.assembly.composition, self.assembly.identity, leaves)
         size = sum(shard.file.size for shard in self.old.model.shards.values())
@@ -208,7 +208,7 @@ class Reuse:
         return path.stat().st_nlink == 1
 
 
-def remember_leaves(setting: Session, folder: Path, leaves: Mapping[str, Digest]) -> None:
+def remember_leaves(session: Session, folder: Path, leaves: Mapping[str, Digest]) -> None:
     """Have the next graft trust what was hashed as it was written, where the files have settled.
 
     The stamp is written last, so its time is the file system's own "now". Links made and removed
@@ -218,4 +218,4 @@ def remember_leaves(setting: Session, folder: Path, leaves: Mapping[str, Digest]
     for shard in open_model(folder).shards.values():
         key = shard.file.key()
         if now - key[3] > SETTLED_NS:
-            setting.cache.put(key, {p.spec.name: leaves[p.spec.name] for p in shard.header.tensors})
+            session.cache.put(key, {p.spec.name: leaves[p.spec.name] for p in shard.header.tensors})

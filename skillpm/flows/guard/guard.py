@@ -30,7 +30,7 @@ from skillpm.store.packs import fetch_pack, is_complete
 
 
 def guard(
-    setting: Session, project: Project, registries: Registries, plan: Plan, /, *, device: str
+    session: Session, project: Project, registries: Registries, plan: Plan, /, *, device: str
 ) -> tuple[str, ...]:
     """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
 
@@ -44,10 +44,10 @@ def guard(
     if lock.same_set(before) or not lock.skill:
         return ()
     for pack in registries.files:
-        fetch_pack(setting.store, pack.digest, pack)
-    fetch_all(setting, registries, lock)
-    carried, notes = _carried(setting, before, lock)
-    stage = open_candidate(setting, project, device)
+        fetch_pack(session.store, pack.digest, pack)
+    fetch_all(session, registries, lock)
+    carried, notes = _carried(session, before, lock)
+    stage = open_candidate(session, project, device)
     if lock.graft.routed or not carried:
         stage.check(lock)
     if not carried:
@@ -67,7 +67,7 @@ def guard(
 
 
 def _carried(
-    setting: Session, before: Lockfile, lock: Lockfile
+    session: Session, before: Lockfile, lock: Lockfile
 ) -> tuple[dict[SkillName, CarriedProbes], tuple[str, ...]]:
     """The probes of a planned set. Probes of a new pack must be readable; else a note says why."""
     found: dict[SkillName, CarriedProbes] = {}
@@ -75,7 +75,7 @@ def _carried(
     new, unguarded = new_packs(before.skills, lock.skills), list[SkillName]()
     for skill in lock.skills:
         try:
-            carried = carried_by(setting, lock, [skill])
+            carried = carried_by(session, lock, [skill])
         except SpecError as problem:
             if skill in new:
                 raise
@@ -107,7 +107,7 @@ def _without_old_failures(
     failed = [one for one in results if not one.passed]
     stay = {one.skill for one in failed} - new_packs(before.skills, trials.lock.skills).keys()
     if not stay or not all(
-        is_complete(trials.stage.setting.store, one.digest) for one in before.skill
+        is_complete(trials.stage.session.store, one.digest) for one in before.skill
     ):
         return trials, results, ()
     earlier = Trials(trials.stage, before, {s: trials.carried[s] for s in sorted(stay)})
@@ -144,7 +144,7 @@ def _refusal(
 ) -> GuardError:
     blames, leave = _blames(case, results)
     for note in notes:
-        case.trials.stage.setting.say(note)
+        case.trials.stage.session.say(note)
     alone = any(blame.alone for blame in blames)
     way = way_out(case.trials, leave, wishes, alone=alone, fixed=plan.fixed)
     return GuardError(plan.action, blames, plan.lock, _keeping(way, case.taken, blames))
@@ -268,7 +268,7 @@ def _blame(
 
 def _blame_required(trials: Trials, victim: SkillName) -> ProbeFailure:
     """The cause where a skill fails with nothing but what it requires: itself, or some of that."""
-    store = trials.stage.setting.store
+    store = trials.stage.session.store
     below = lower_of(store, trials.lock, victim) | {victim}
 
     def fails(skills: frozenset[SkillName]) -> bool:

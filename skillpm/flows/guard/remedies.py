@@ -57,7 +57,7 @@ def way_out(
 
 def _weights(trials: Trials, suspects: frozenset[SkillName]) -> dict[SkillName, float]:
     """The largest of the weights at which every probe holds, the suspects' own too."""
-    store = trials.stage.setting.store
+    store = trials.stage.session.store
     packs = [load_pack(store, trials.lock.skills[skill].digest) for skill in suspects]
     if not all(can_be_weighed(pack.manifest) for pack in packs):
         return {}

@@ -23,7 +23,7 @@ class RemovedReleases:
     @classmethod
     def of(cls, trials: Trials, before: Lockfile) -> "RemovedReleases":
         """What a planned set lacks of the one before it, as far as the store still has it."""
-        store, skills = trials.stage.setting.store, before.skills
+        store, skills = trials.stage.session.store, before.skills
         _, removed, changed = differences(skills, trials.lock.skills)
         gone = {one.skill: skills[one.skill] for one in (*removed, *changed)}
         return cls(trials, {s: one for s, one in gone.items() if is_complete(store, one.digest)})

@@ -26,15 +26,15 @@ class Identified:
     differing_files: tuple[str, ...] = ()
 
 
-def identify_model(setting: Session, path: Path, against: Path | None) -> Identified:
+def identify_model(session: Session, path: Path, against: Path | None) -> Identified:
     """Hash the model at `path`; compare it, tensor by tensor, with the one at `against`."""
     model = open_model(path)
-    identity = setting.identify(model, "hashing", cached=False)
+    identity = session.identify(model, "hashing", cached=False)
     parts = module_folders(model.folder) if model.folder is not None else ()
     if against is None:
         return Identified(identity, model.architecture, parts=parts)
     other = open_model(against)
-    theirs = setting.identify(other, "hashing the other", cached=False)
+    theirs = session.identify(other, "hashing the other", cached=False)
     names = identity.leaves.keys() | theirs.leaves.keys()
     differ = sorted(n for n in names if identity.leaves.get(n) != theirs.leaves.get(n))
     found = tuple(measure_difference(name, before=other, after=model) for name in differ)

@@ -58,21 +58,21 @@ class OutdatedReport:
     skipped: tuple[SkippedRelease, ...] = ()
 
 
-def survey(setting: Session) -> OutdatedReport:
+def survey(session: Session) -> OutdatedReport:
     """Compare the lock with the registries. Writes nothing.
 
     Raises `NotFoundError` where there is no lock, `RegistryError` where a registry is out of reach.
     """
-    project = Project(setting.project)
+    project = Project(session.project)
     file, lock = project.read_file(), project.read_lock()
     if lock is None:
         raise NotFoundError("there is no skillpm.lock to compare", hint="`skillpm install`")
-    registries, notes = Registries(setting, file), tuple[str, ...]()
+    registries, notes = Registries(session, file), tuple[str, ...]()
     known = registries.releases(lock.skills.keys())
     question = ask_for(project, file, lock, InstallRequest(upgrade=())).question
     wanted: Mapping[SkillName, Version]
     try:
-        found = solve(question, registries, setting.patience()).releases
+        found = solve(question, registries, session.patience()).releases
         wanted = {skill: release.version for skill, release in found.items()}
         chosen = {
             skill: ChosenRelease(one.ref, one.version, one.requires, one.conflicts)
@@ -85,7 +85,7 @@ def survey(setting: Session) -> OutdatedReport:
 
     def holds(newest: Release) -> tuple[Hold, ...]:
         stated = tuple(holds_on(newest, file, lock.base.root, chosen))
-        return stated or _costs(setting, question, registries, newest, wanted)
+        return stated or _costs(session, question, registries, newest, wanted)
 
     rows = (
         _row(one, known.get(skill, ()), wanted.get(skill), holds)
@@ -103,7 +103,7 @@ def survey(setting: Session) -> OutdatedReport:
 
 
 def _costs(
-    setting: Session,
+    session: Session,
     question: Question,
     registries: Registries,
     newest: Release,
@@ -113,7 +113,7 @@ def _costs(
     asked = RootRequirement(Requirement.exact(newest.skill, newest.version), "outdated")
     whole = replace(question, wanted=(*question.wanted, asked))
     try:
-        found = solve(whole, registries, setting.patience()).releases
+        found = solve(whole, registries, session.patience()).releases
     except SkillpmError as problem:
         return (Hold(newest.ref, problem.message.splitlines()[0]),)
     older = [

@@ -33,7 +33,7 @@ def inspect_pack(path: Path) -> PackFile:
 
 
 def verify_pack(
-    setting: Session, path: Path, base: Path | None, *, accept_footprint: bool = False
+    session: Session, path: Path, base: Path | None, *, accept_footprint: bool = False
 ) -> Verified:
     """Re-hash everything; with a base, recompute all that the manifest says of the pack.
 
@@ -48,16 +48,16 @@ def verify_pack(
         check_documents(documents_of(pack), shown=True)
         return Verified(pack, None, claims)
     model = open_model(base)
-    hashed = HashedBase(model, setting.identify(model, "hashing base", cached=False))
-    root = verify_on_base(setting, pack, hashed, accept_footprint=accept_footprint, shown=True)
-    warnings = warn_of_parts(setting, pack, model)
+    hashed = HashedBase(model, session.identify(model, "hashing base", cached=False))
+    root = verify_on_base(session, pack, hashed, accept_footprint=accept_footprint, shown=True)
+    warnings = warn_of_parts(session, pack, model)
     for warning in warnings:
         if not accept_footprint:
             raise IntegrityError(
                 warning,
                 hint="name the base that the pack was cut from; `--accept-footprint` goes on",
             )
-        setting.say(f"warning: {warning}")
+        session.say(f"warning: {warning}")
     if not warnings:
-        setting.verified.remember(pack.digest, hashed.identity.root)
+        session.verified.remember(pack.digest, hashed.identity.root)
     return Verified(pack, root, claims)

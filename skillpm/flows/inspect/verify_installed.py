@@ -13,38 +13,38 @@ from skillpm.store.packs import load_pack
 
 
 def verify_packs(
-    setting: Session, project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
+    session: Session, project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
 ) -> tuple[str, ...]:
     """Verify stored packs and remember those that hold; a note where there is no base to do it on.
 
     Leaves of the base that were hashed before are believed for its root: what a pack is decoded
     against is hashed again. Raises what `verify_on_base` raises, with a way out.
     """
-    base = _project_base(setting, project, lock)
+    base = _project_base(session, project, lock)
     if isinstance(base, str):
         several = counted(len(waiting), "pack")
         return (
             f"{several} not verified: {base}; `skillpm install` verifies once the base is there",
         )
     for locked in waiting:
-        setting.say(f"verifying {locked.ref} on the base")
-        pack = load_pack(setting.store, locked.digest)
+        session.say(f"verifying {locked.ref} on the base")
+        pack = load_pack(session.store, locked.digest)
         try:
-            verify_on_base(setting, pack, base, accept_footprint=locked.accept_footprint)
+            verify_on_base(session, pack, base, accept_footprint=locked.accept_footprint)
         except SkillpmError as problem:
             problem.hint = problem.hint or f"install the others without `{locked.skill}`"
             raise
-        for warning in warn_of_parts(setting, pack, base.model):
-            setting.say(f"warning: {warning}")
-        setting.verified.remember(locked.digest, lock.base.root)
+        for warning in warn_of_parts(session, pack, base.model):
+            session.say(f"warning: {warning}")
+        session.verified.remember(locked.digest, lock.base.root)
     return ()
 
 
-def _project_base(setting: Session, project: Project, lock: Lockfile) -> HashedBase | str:
+def _project_base(session: Session, project: Project, lock: Lockfile) -> HashedBase | str:
     """The project's base, or why nothing can be verified on it."""
     try:
-        model = open_base(setting, project)
-        identity = setting.identify(model, "hashing base")
+        model = open_base(session, project)
+        identity = session.identify(model, "hashing base")
     except SkillpmError as problem:
         return problem.message
     if identity.root != lock.base.root:

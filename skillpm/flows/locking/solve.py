@@ -52,29 +52,29 @@ class ResolutionRequest:
     digests: Mapping[SkillName, Digest] = field(default_factory=dict)
 
 
-def solve_project(setting: Session, registries: Registries, ask: ResolutionRequest) -> SolvedLock:
+def solve_project(session: Session, registries: Registries, ask: ResolutionRequest) -> SolvedLock:
     """Resolve, read the manifests, and refuse packs that cannot be grafted together (exit 4)."""
-    registries = replace(registries, stored=_stored(setting, ask))
+    registries = replace(registries, stored=_stored(session, ask))
     accepted, releases = ask.question.accepted, None
-    patience = setting.patience()
+    patience = session.patience()
     while releases is None:
         try:
             question = replace(ask.question, accepted=accepted)
             releases = _solve(registries, question, patience)
         except WrongBaseError as problem:
-            accepted |= _accept(setting, registries, ask, problem)
-    packs = {skill: _documents(setting, registries, release) for skill, release in releases.items()}
+            accepted |= _accept(session, registries, ask, problem)
+    packs = {skill: _documents(session, registries, release) for skill, release in releases.items()}
     lock = _lock(ask, releases, packs)
     check_together(lock, packs)
     return SolvedLock(lock, packs)
 
 
-def _stored(setting: Session, ask: ResolutionRequest) -> dict[SkillName, AnyPack]:
+def _stored(session: Session, ask: ResolutionRequest) -> dict[SkillName, AnyPack]:
     """The locked packs whose documents are in the store, whole."""
     found: dict[SkillName, AnyPack] = {}
     for skill, digest in ask.digests.items():
         with suppress(MissingBlobError, DamagedBlobError):
-            pack = check_is(load_pack(setting.store, digest), skill, ask.question.locked[skill])
+            pack = check_is(load_pack(session.store, digest), skill, ask.question.locked[skill])
             for file in pack.manifest.carried:
                 pack.read(file.digest)
             found[skill] = pack
@@ -91,7 +91,7 @@ def _solve(
         raise
 
 
-def _documents(setting: Session, registries: Registries, release: Release) -> AnyPack:
+def _documents(session: Session, registries: Registries, release: Release) -> AnyPack:
     for pack in registries.files:
         if pack.digest == release.digest:
             return pack
@@ -100,23 +100,23 @@ def _documents(setting: Session, registries: Registries, release: Release) -> An
         return stored
     assert release.digest is not None  # noqa: S101 - a registry's releases have one
     index = registries.index(registries.file.registry_of(release.skill))
-    fetched = fetch_documents(setting.store, release.digest, index)[0]
+    fetched = fetch_documents(session.store, release.digest, index)[0]
     return check_is(fetched, release.skill, release.version)
 
 
 def _accept(
-    setting: Session, registries: Registries, ask: ResolutionRequest, problem: WrongBaseError
+    session: Session, registries: Registries, ask: ResolutionRequest, problem: WrongBaseError
 ) -> frozenset[Digest]:
     """The releases whose footprint this base has all the same (law 8); else the error again."""
     try:
-        base = open_named_base(setting, ask.file.project.base)
+        base = open_named_base(session, ask.file.project.base)
     except NotFoundError:
         raise problem from None
-    leaves = setting.identify(base, "hashing base").leaves
+    leaves = session.identify(base, "hashing base").leaves
     fitting = [
         release
         for release in problem.wrong_base
-        if footprint_fits(_documents(setting, registries, release).manifest, leaves)
+        if footprint_fits(_documents(session, registries, release).manifest, leaves)
     ]
     if not fitting:
         raise problem

@@ -31,7 +31,7 @@ class UntrustedLock:
     promises_root: bool = False
 
 
-def checked_lock(setting: Session, project: Project, claim: UntrustedLock) -> Lockfile:
+def checked_lock(session: Session, project: Project, claim: UntrustedLock) -> Lockfile:
     """The lock, verified against the project file and the packs' own manifests.
 
     Its graft's root is set where it follows; one that is promised is kept, and a graft that gets
@@ -44,7 +44,7 @@ def checked_lock(setting: Session, project: Project, claim: UntrustedLock) -> Lo
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     for skill, locked in lock.skills.items():
         _check_stanza(locked, packs[skill], lock, what)
-    _check_bases(setting, project, lock, manifests)
+    _check_bases(session, project, lock, manifests)
     check_together(lock, packs)
     known = known_root(lock, manifests)
     if known is None and claim.promises_root:
@@ -66,7 +66,7 @@ def _check_stanza(locked: LockedSkill, pack: AnyPack, lock: Lockfile, what: str)
 
 
 def _check_bases(
-    setting: Session, project: Project, lock: Lockfile, manifests: Mapping[SkillName, Manifest]
+    session: Session, project: Project, lock: Lockfile, manifests: Mapping[SkillName, Manifest]
 ) -> None:
     """Every pack was cut from the base, or its footprint fits and the lock says so (law 8)."""
     others = [skill for skill, one in manifests.items() if one.base.root != lock.base.root]
@@ -74,8 +74,8 @@ def _check_bases(
         return
     refused = [skill for skill in others if not lock.skills[skill].accept_footprint]
     if not refused:
-        base = open_base(setting, project)
-        identity = setting.identify(base, "hashing base")
+        base = open_base(session, project)
+        identity = session.identify(base, "hashing base")
         check_base(identity.root, lock.base.root, base.path)
         refused = [s for s in others if not footprint_fits(manifests[s], identity.leaves)]
     if refused:

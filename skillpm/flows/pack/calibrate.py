@@ -45,7 +45,7 @@ class Calibration:
 
 
 def calibrate(
-    setting: Session, against: ModelPair, folder: Path, /, *, path: Path, device: str
+    session: Session, against: ModelPair, folder: Path, /, *, path: Path, device: str
 ) -> Calibration:
     """Run the tuned model over the text. Raises `GraftError`, `SpecError` or `UsageError`."""
     texts = read_texts(path)
@@ -54,7 +54,7 @@ def calibrate(
     held_out = _within(batches[::HELD_OUT], MOST_HELD_OUT)
     seen = [batch for number, batch in enumerate(batches) if number % HELD_OUT] or batches
     wanted = {pair.tensor for pair in against.differing if pair.change == "changed"}
-    advance = setting.progress("calibrating", sum(batch.ids.numel() for batch in seen))
+    advance = session.progress("calibrating", sum(batch.ids.numel() for batch in seen))
     place = folder / "fisher"
     place.mkdir()
     fisher = gather(runner, seen, wanted, place, advance)

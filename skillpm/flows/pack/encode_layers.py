@@ -54,16 +54,16 @@ def delta_bytes(against: ModelPair) -> int:
     return sum(pair.tuned.nbytes for pair in against.differing if pair.tuned)
 
 
-def work_on(setting: Session, against: ModelPair, label: str) -> EncodingJob:
+def work_on(session: Session, against: ModelPair, label: str) -> EncodingJob:
     """Both sides, and a progress bar over the tensors that differ."""
-    advance = setting.progress(label, delta_bytes(against))
-    return EncodingJob(against.reference.source, against.tuned, setting.workers, advance)
+    advance = session.progress(label, delta_bytes(against))
+    return EncodingJob(against.reference.source, against.tuned, session.workers, advance)
 
 
-def encode_layers(setting: Session, against: ModelPair, scheme: Scheme, folder: Path) -> Layers:
+def encode_layers(session: Session, against: ModelPair, scheme: Scheme, folder: Path) -> Layers:
     """Encode into layer files under `folder`, which is made."""
     folder.mkdir()
-    work = work_on(setting, against, "encoding")
+    work = work_on(session, against, "encoding")
     files: dict[Digest, Path] = {}
     encoded: dict[str, EncodedTensor] = {}
     with ExitStack() as spools:  # an error between two blocks leaves some open
@@ -80,10 +80,10 @@ def encode_layers(setting: Session, against: ModelPair, scheme: Scheme, folder: 
 
 
 def measure(
-    setting: Session, request: PackRequest, against: ModelPair, layers: Layers
+    session: Session, request: PackRequest, against: ModelPair, layers: Layers
 ) -> EncodedDelta:
     """Decode the layers again; measure what came out."""
-    checking = work_on(setting, against, "checking")
+    checking = work_on(session, against, "checking")
     measured = measure_pack(checking, against.differing, layers.open(request, against))
     side = side_files(against)
     return EncodedDelta(layers.draft, layers.encoded, layers.files, measured, side)

@@ -14,12 +14,12 @@ SLACK = 192
 
 
 def file_size(
-    setting: Session, request: PackRequest, against: ModelPair, scheme: Auto, layers: Layers
+    session: Session, request: PackRequest, against: ModelPair, scheme: Auto, layers: Layers
 ) -> int:
     """The bytes of the file that these layers would give, at most. Decodes nothing."""
     side = side_files(against)
     measured = {pair.tensor: unmeasured(pair.tensor) for pair in against.differing if pair.tuned}
     cut = EncodedDelta(layers.draft, layers.encoded, layers.files, measured, side)
-    manifest = build_manifest(request, against, cut, scheme, setting.created)
+    manifest = build_manifest(request, against, cut, scheme, session.created)
     image, blobs = build_image(request, manifest, cut)
     return archive_size(image.canonical(), str(manifest.version), blobs) + SLACK

@@ -39,7 +39,7 @@ _CLOSE = 0.93
 class _Fitter:
     """Makes trials of one pack, each in a folder of its own; the last good one is kept."""
 
-    setting: Session
+    session: Session
     request: PackRequest
     against: ModelPair
     folder: Path
@@ -54,7 +54,7 @@ class _Fitter:
     def trial(self, scheme: Auto) -> Layers:
         self.trials += 1
         folder = self.folder / f"trial-{self.trials}"
-        return encode_layers(self.setting, self.against, scheme, folder)
+        return encode_layers(self.session, self.against, scheme, folder)
 
     def again(self, scheme: Auto, aim: float) -> Auto | None:
         """The set for another number of bytes, where a step alone would not do; else None.
@@ -68,33 +68,33 @@ class _Fitter:
         return None if same else self.scheme(allocation)
 
     def size(self, scheme: Auto, layers: Layers) -> int:
-        return file_size(self.setting, self.request, self.against, scheme, layers)
+        return file_size(self.session, self.request, self.against, scheme, layers)
 
 
 def fit(
-    setting: Session, request: PackRequest, against: ModelPair, wish: EncodingTarget, folder: Path
+    session: Session, request: PackRequest, against: ModelPair, wish: EncodingTarget, folder: Path
 ) -> tuple[Auto, Layers]:
     """The scheme and the layers that meet a wish. Raises `GraftError` where none can."""
     dense = delta_bytes(against)
     budget = wish.budget.bytes_of(dense) if wish.budget else None
-    calibration = wish.calibrate(setting, against, folder) if wish.calibrate else None
+    calibration = wish.calibrate(session, against, folder) if wish.calibrate else None
     weighting: Weighting = calibration.weighting if calibration else Unweighted()
-    cache = SurveyCache.of(setting, against, weighting.settings)
-    cache.sweep(setting.now.timestamp())
+    cache = SurveyCache.of(session, against, weighting.settings)
+    cache.sweep(session.now.timestamp())
     survey = CandidateSurvey(
-        EncodingJob(against.reference.source, against.tuned, setting.workers, no_advance),
+        EncodingJob(against.reference.source, against.tuned, session.workers, no_advance),
         against.differing,
         CandidateCache(weighting),
         cache.saved,
         cache.save,
-        partial(setting.progress, "surveying"),
+        partial(session.progress, "surveying"),
     )
     share = None if wish.keep is None else 1.0 - wish.keep
     survey.begin(share, budget)
     facts: dict[str, Any] = {"budget": wish.budget.text} if wish.budget else {}
     if wish.keep is not None:
         facts["keep"] = wish.keep
-    fitter = _Fitter(setting, request, against, folder, facts, survey)
+    fitter = _Fitter(session, request, against, folder, facts, survey)
     if budget is not None:
         return _fit_bytes(fitter, budget)
     if calibration is None:
@@ -174,7 +174,7 @@ def _fit_divergence(
         layers = fitter.trial(scheme)
         found = calibration.divergence(layers.open(fitter.request, fitter.against))
         reached = min(reached, found)
-        fitter.setting.say(f"divergence {found:.4g} of at most {cap:.4g}, {layers.size} bytes")
+        fitter.session.say(f"divergence {found:.4g} of at most {cap:.4g}, {layers.size} bytes")
         if found <= cap and (best is None or aim > low):
             best, low = (_noting(scheme, found, whole), layers), aim
         if found > cap:

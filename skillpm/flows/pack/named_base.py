@@ -12,7 +12,7 @@ from skillpm.flows.session.session import Session
 
 
 def check_named_base(
-    setting: Session, adapter: Adapter, reference: Reference, adapted: Adapted
+    session: Session, adapter: Adapter, reference: Reference, adapted: Adapted
 ) -> str | None:
     """The name of the adapter's base; where that model is here, it must be this one by content.
 
@@ -21,26 +21,26 @@ def check_named_base(
     """
     name = adapter.config.base_model_name_or_path
     if not name:
-        setting.say(
+        session.say(
             "note: the adapter names no base: that it was trained on this one is not checked"
         )
         return None
     path = Path(name).expanduser()
     model = _model_at(path) or _cached(name, adapter.config.revision)
     if model is None:
-        setting.say(
+        session.say(
             f"note: the adapter names the base `{name}`, which is not on this machine: that "
             f"`{reference.base.path}` is the same model is not checked"
         )
         return path.name if path.is_absolute() or name.startswith((".", "~")) else name
-    _check_same(setting, adapter, reference, adapted, model)
+    _check_same(session, adapter, reference, adapted, model)
     return name if model.path != path else path.name
 
 
 def _check_same(
-    setting: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
+    session: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
 ) -> None:
-    found = setting.identify(model, "hashing the adapter's base", cached=False)
+    found = session.identify(model, "hashing the adapter's base", cached=False)
     if found.root == reference.identity.root:
         return
     touched = [name for name in adapted.touched if name in reference.identity.leaves]

@@ -58,19 +58,19 @@ class Packed:
     rounding: float | None = None
 
 
-def pack(setting: Session, request: PackRequest, scheme: Scheme | EncodingTarget) -> Packed:
+def pack(session: Session, request: PackRequest, scheme: Scheme | EncodingTarget) -> Packed:
     """Cut, measure, prove, write. Nothing is left behind where any step fails.
 
     Streams tensor by tensor. Raises `GraftError` where there is nothing to pack or it cannot be.
     """
-    clean_up(setting)
+    clean_up(session)
     check_output(_output(request))
     if request.license is not None:
         request = replace(request, license=normal_licence(request.license))
     base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
-    lower = _lower(setting, request, base)
-    reference = _reference(setting, base, lower)
-    side = tuned_side(setting, request, found, reference, scheme)
+    lower = _lower(session, request, base)
+    reference = _reference(session, base, lower)
+    side = tuned_side(session, request, found, reference, scheme)
     tuned, tuned_identity, request, scheme = side.source, side.identity, side.request, side.scheme
     pairs, renaming = pair_up(reference.source.specs, tuned.specs, cast=request.cast)
     differing = [p for p in pairs if _differs(p, reference.identity, tuned, tuned_identity)]
@@ -88,20 +88,20 @@ def pack(setting: Session, request: PackRequest, scheme: Scheme | EncodingTarget
         facts,
         found.folder if isinstance(found, Checkpoint) else found.path,
     )
-    made = tuple(attach(setting, against) for attach in request.attach)
+    made = tuple(attach(session, against) for attach in request.attach)
     request = replace(request, attached=made)
-    with scratch(setting.home, "pack") as folder, disk_errors(folder):
+    with scratch(session.home, "pack") as folder, disk_errors(folder):
         if isinstance(scheme, EncodingTarget):
-            scheme, layers = scheme.fit(setting, request, against, scheme, folder)
+            scheme, layers = scheme.fit(session, request, against, scheme, folder)
         else:
-            layers = encode_layers(setting, against, scheme, folder / "layers")
-        cut = measure(setting, request, against, layers)
-        manifest = build_manifest(request, against, cut, scheme, setting.created)
+            layers = encode_layers(session, against, scheme, folder / "layers")
+        cut = measure(session, request, against, layers)
+        manifest = build_manifest(request, against, cut, scheme, session.created)
         check_facts([*(each.manifest for each in lower), manifest])
         if scheme.name == "lossless":
             _prove(against, cut, manifest.result_root)
         omitted = left_out(request, against, cut.side)
-        done = _write(setting, request, manifest, cut)
+        done = _write(session, request, manifest, cut)
     return replace(done, left_out=omitted, rounding=rounding_share(reference.source, tuned, pairs))
 
 
@@ -121,18 +121,18 @@ def _nothing(request: PackRequest, base: Checkpoint, found: Checkpoint | Adapter
     )
 
 
-def _lower(setting: Session, request: PackRequest, base: Checkpoint) -> list[AnyPack]:
+def _lower(session: Session, request: PackRequest, base: Checkpoint) -> list[AnyPack]:
     if is_graft(base.folder or base.path.parent):
         raise GraftError(
             f"`{request.base}` is a graft: a pack is cut from the original base",
             hint="name the original base, and the installed set with `--over REF…`",
         )
-    return with_lower(setting, [find_pack(setting, ref) for ref in request.over])
+    return with_lower(session, [find_pack(session, ref) for ref in request.over])
 
 
-def _reference(setting: Session, base: Checkpoint, lower: list[AnyPack]) -> Reference:
+def _reference(session: Session, base: Checkpoint, lower: list[AnyPack]) -> Reference:
     """What the delta is against: the base, or its graft with the set that the pack lies over."""
-    identity = setting.identify(base, "hashing base", cached=False)
+    identity = session.identify(base, "hashing base", cached=False)
     base.expected = identity.leaves
     if not lower:
         return Reference(base, base, identity, identity, (), files_of(base))
@@ -144,8 +144,8 @@ def _reference(setting: Session, base: Checkpoint, lower: list[AnyPack]) -> Refe
             )
     check_set([each.manifest for each in lower], {})
     composition = Composition(base, [WeightedPack(each) for each in opened(lower)])
-    advance = setting.progress("grafting the set below", total_bytes(composition))
-    composed = composed_identity(composition, identity, workers=setting.workers, advance=advance)
+    advance = session.progress("grafting the set below", total_bytes(composition))
+    composed = composed_identity(composition, identity, workers=session.workers, advance=advance)
     before = files_of(base)
     side = apply_side_files(before, side_packs(lower))
     return Reference(
@@ -179,10 +179,10 @@ def _prove(against: ModelPair, cut: EncodedDelta, result_root: Digest) -> None:
         raise IntegrityError(f"`{name}` does not decode to the tuned model's: no pack was written")
 
 
-def _write(setting: Session, request: PackRequest, manifest: Manifest, cut: EncodedDelta) -> Packed:
+def _write(session: Session, request: PackRequest, manifest: Manifest, cut: EncodedDelta) -> Packed:
     image, blobs = build_image(request, manifest, cut)
     path = _output(request)
-    with staged_beside(setting.home, staged_path(path)):
+    with staged_beside(session.home, staged_path(path)):
         digest = write_archive(path, image.canonical(), str(manifest.version), blobs)
     return Packed(manifest, path, digest, path.stat().st_size)
 

@@ -30,7 +30,7 @@ class SurveyCache:
 
     @classmethod
     def of(
-        cls, setting: Session, against: ModelPair, weighting: dict[str, object]
+        cls, session: Session, against: ModelPair, weighting: dict[str, object]
     ) -> "SurveyCache":
         """The cache of one pair of models under one weighting."""
         key = {
@@ -40,7 +40,7 @@ class SurveyCache:
             "tool": __version__,
         }
         name = Digest.of(json.canonical(key)).hex[:32]
-        return cls(setting.home, name)
+        return cls(session.home, name)
 
     def saved(self, tensor: str, rung: int) -> list[CandidatePoint] | None:
         """The points that were found before; None where there are none, or they are damaged."""

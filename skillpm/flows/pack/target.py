@@ -21,7 +21,7 @@ class TargetFitter(Protocol):
 
     def __call__(
         self,
-        setting: Session,
+        session: Session,
         request: PackRequest,
         against: ModelPair,
         wish: EncodingTarget,
@@ -35,7 +35,7 @@ class TargetFitter(Protocol):
 class Calibrator(Protocol):
     """Runs the tuned model over text; `flows.calibrate.calibrate`, which needs transformers."""
 
-    def __call__(self, setting: Session, against: ModelPair, folder: Path, /) -> Calibration:
+    def __call__(self, session: Session, against: ModelPair, folder: Path, /) -> Calibration:
         """What the text says of the weights."""
         ...
 

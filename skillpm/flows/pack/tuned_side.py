@@ -68,7 +68,7 @@ def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
 
 
 def tuned_side(
-    setting: Session,
+    session: Session,
     request: PackRequest,
     found: Checkpoint | Adapter,
     reference: Reference,
@@ -76,14 +76,14 @@ def tuned_side(
 ) -> TunedSide:
     """Make the tuned side; an adapter is put on what the delta is against."""
     if isinstance(found, Adapter):
-        return _adapted_side(setting, request, found, reference, scheme)
-    identity = setting.identify(found, "hashing tuned", cached=False)
+        return _adapted_side(session, request, found, reference, scheme)
+    identity = session.identify(found, "hashing tuned", cached=False)
     found.expected = identity.leaves
     return TunedSide(found, identity, files_of(found), request, scheme)
 
 
 def _adapted_side(
-    setting: Session,
+    session: Session,
     request: PackRequest,
     adapter: Adapter,
     reference: Reference,
@@ -99,10 +99,10 @@ def _adapted_side(
         )
     layout = ask_layout(adapter, reference.source, text)
     fitted = fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
-    named = check_named_base(setting, adapter, reference, fitted.adapted)
+    named = check_named_base(session, adapter, reference, fitted.adapted)
     for note in fitted.notes:
-        setting.say(f"note: {note}")
-    identity = _identify(setting, reference.identity, fitted.adapted)
+        session.say(f"note: {note}")
+    identity = _identify(session, reference.identity, fitted.adapted)
     if identity.leaves == reference.identity.leaves:
         raise GraftError(
             f"`{request.tuned}` changes no tensor of its base: there is nothing to pack",
@@ -150,18 +150,18 @@ def _says_ties(part: Any) -> bool:
     return isinstance(part, dict) and TIE in part
 
 
-def _identify(setting: Session, base: Identity, adapted: Adapted) -> Identity:
+def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
     """Base + adapter by content: only what the adapter touches is computed."""
     todo = adapted.touched
     specs = adapted.specs
-    advance = setting.progress("applying the adapter", sum(specs[n].nbytes for n in todo))
+    advance = session.progress("applying the adapter", sum(specs[n].nbytes for n in todo))
 
     def leaf(name: str) -> Digest:
         found = leaf_of_chunks(specs[name], adapted.chunks(name))
         advance(specs[name].nbytes)
         return found
 
-    with ThreadPoolExecutor(setting.workers) as pool:
+    with ThreadPoolExecutor(session.workers) as pool:
         try:
             fresh = dict(zip(todo, pool.map(leaf, todo), strict=True))
         except BaseException:

@@ -14,7 +14,7 @@ from skillpm.spec.requirements import Requirement
 from skillpm.store.packs import fetch_pack, load_pack
 
 
-def find_pack(setting: Session, ref: str) -> AnyPack:
+def find_pack(session: Session, ref: str) -> AnyPack:
     """The pack that a person names: a file, or the newest release that a requirement admits."""
     path = Path(ref)
     if path.suffix == ".skillpack" or path.is_file():
@@ -25,7 +25,7 @@ def find_pack(setting: Session, ref: str) -> AnyPack:
             hint="name a release, `acme/math@1.0.0`, or a file, `./acme-math-1.0.0.skillpack`",
         )
     need = parse_ref(ref)
-    index = setting.connect(registry_for(setting, need.skill), False)
+    index = session.connect(registry_for(session, need.skill), False)
     releases = index.releases([need.skill]).get(need.skill, ())
     exact = need.range.text.startswith("=")
     fitting = [r for r in releases if r.version in need.range and (exact or not r.yanked)]
@@ -42,7 +42,7 @@ def find_pack(setting: Session, ref: str) -> AnyPack:
         )
     digest = max(fitting, key=lambda release: release.version).digest
     assert digest is not None  # noqa: S101 - a registry's releases have one
-    return fetch_pack(setting.store, digest, index)[0]
+    return fetch_pack(session.store, digest, index)[0]
 
 
 def parse_ref(ref: str) -> Requirement:
@@ -52,26 +52,26 @@ def parse_ref(ref: str) -> Requirement:
     return Requirement.parse(f"{need.skill} ={need.range}") if bare else need
 
 
-def with_lower(setting: Session, packs: Iterable[AnyPack]) -> list[AnyPack]:
+def with_lower(session: Session, packs: Iterable[AnyPack]) -> list[AnyPack]:
     """These packs and all that they lie over, each once, sorted by skill."""
     found = {pack.manifest.skill: pack for pack in packs}
     queue = list(found.values())
     while queue:
         for lower in queue.pop().manifest.over:
             if lower.skill not in found:
-                pack = _by_digest(setting, lower.digest, lower.skill)
+                pack = _by_digest(session, lower.digest, lower.skill)
                 found[lower.skill] = pack
                 queue.append(pack)
     return [found[skill] for skill in sorted(found)]
 
 
-def _by_digest(setting: Session, digest: Digest, skill: SkillName) -> AnyPack:
+def _by_digest(session: Session, digest: Digest, skill: SkillName) -> AnyPack:
     try:
-        return load_pack(setting.store, digest)
+        return load_pack(session.store, digest)
     except NotFoundError:
-        index = setting.connect(registry_for(setting, skill), False)
+        index = session.connect(registry_for(session, skill), False)
     try:
-        return fetch_pack(setting.store, digest, index)[0]
+        return fetch_pack(session.store, digest, index)[0]
     except NotFoundError as problem:
         raise UnknownSkillError(
             f"the pack lies over `{skill}` `{digest}`, which no registry in reach has",

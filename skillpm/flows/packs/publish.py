@@ -24,36 +24,36 @@ class PublishedPack:
     created: bool
 
 
-def publish(setting: Session, path: Path) -> PublishedPack:
+def publish(session: Session, path: Path) -> PublishedPack:
     """Verify a pack file and publish it, whole or not at all."""
-    clean_up(setting)
+    clean_up(session)
     pack = open_pack(path)
-    url = registry_for(setting, pack.manifest.skill, makes=True)
-    index = setting.connect(url, True)
-    published = index.publish(pack.image_bytes, pack.open_blob, now=setting.now)
+    url = registry_for(session, pack.manifest.skill, makes=True)
+    index = session.connect(url, True)
+    published = index.publish(pack.image_bytes, pack.open_blob, now=session.now)
     return PublishedPack(published.release, url, published.created)
 
 
-def yank(setting: Session, ref: str, reason: str) -> Release:
+def yank(session: Session, ref: str, reason: str) -> Release:
     """Hide a release from new resolutions; locks keep it."""
-    clean_up(setting)
-    release = _one_release(setting, ref)
-    index = setting.connect(registry_for(setting, release.skill), False)
-    return index.yank(release.skill, release.version, reason=reason, now=setting.now)
+    clean_up(session)
+    release = _one_release(session, ref)
+    index = session.connect(registry_for(session, release.skill), False)
+    return index.yank(release.skill, release.version, reason=reason, now=session.now)
 
 
-def unyank(setting: Session, ref: str) -> Release:
+def unyank(session: Session, ref: str) -> Release:
     """Show a release again."""
-    clean_up(setting)
-    release = _one_release(setting, ref)
-    index = setting.connect(registry_for(setting, release.skill), False)
+    clean_up(session)
+    release = _one_release(session, ref)
+    index = session.connect(registry_for(session, release.skill), False)
     return index.unyank(release.skill, release.version)
 
 
-def _one_release(setting: Session, ref: str) -> Release:
+def _one_release(session: Session, ref: str) -> Release:
     """The release that `acme/math@1.0.0` names."""
     need = parse_ref(ref)
-    fitting = [one for one in show(setting, need.skill) if one.version in need.range]
+    fitting = [one for one in show(session, need.skill) if one.version in need.range]
     if len(fitting) > 1:
         raise UsageError(
             f"`{ref}` names {len(fitting)} releases of `{need.skill}`; expected exactly one",
@@ -66,15 +66,15 @@ def _one_release(setting: Session, ref: str) -> Release:
     return fitting[0]
 
 
-def search(setting: Session, text: str) -> list[Release]:
+def search(session: Session, text: str) -> list[Release]:
     """The latest release of each skill that matches all words."""
-    return setting.connect(registry_for(setting, None), False).search(text)
+    return session.connect(registry_for(session, None), False).search(text)
 
 
-def show(setting: Session, skill: SkillName) -> list[Release]:
+def show(session: Session, skill: SkillName) -> list[Release]:
     """All releases of a skill, oldest first."""
-    url = registry_for(setting, skill)
-    index = setting.connect(url, False)
+    url = registry_for(session, skill)
+    index = session.connect(url, False)
     releases = index.releases([skill]).get(skill)
     if not releases:
         raise UnknownSkillError(

@@ -33,7 +33,7 @@ class Registries:
     version or cannot be reached. So a project that came without a registry can be added to.
     """
 
-    setting: Session
+    session: Session
     file: ProjectFile
     files: "tuple[PackFile, ...]" = ()
     stored: Mapping[SkillName, AnyPack] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Registries:
 
     def location(self, name: str) -> RegistryLocation:
         """Where a registry is. Raises `UsageError` for a name that the project file lacks."""
-        return location_of(self.setting, self.file, name)
+        return location_of(self.session, self.file, name)
 
     def index(self, name: str) -> Index:
         """The index of a registry. Raises `RegistryError` where it cannot be reached."""
@@ -49,7 +49,7 @@ class Registries:
         if self.files and location.folder is not None and is_unmade(Path(location.folder)):
             return EmptyIndex()  # publishing the files makes it
         if name not in self._open:
-            self._open[name] = self.setting.connect(location, False)
+            self._open[name] = self.session.connect(location, False)
         return self._open[name]
 
     def check_files(self) -> None:
@@ -63,7 +63,7 @@ class Registries:
                     "there alone",
                     hint=f"`skillpm publish {pack.path}`, then install it by name",
                 )
-            check_can_be_made(self.setting, self.file, name)
+            check_can_be_made(self.session, self.file, name)
             for release in self.index(name).releases([skill]).get(skill, ()):
                 if release.version == version and release.digest != pack.digest:
                     raise StateError(
@@ -74,8 +74,8 @@ class Registries:
 
     def publish(self, name: str, pack: "PackFile") -> None:
         """Publish a pack file to a registry, which is made where there is none yet."""
-        self._open[name] = self.setting.connect(self.location(name), True)
-        self._open[name].publish(pack.image_bytes, pack.open_blob, now=self.setting.now)
+        self._open[name] = self.session.connect(self.location(name), True)
+        self._open[name].publish(pack.image_bytes, pack.open_blob, now=self.session.now)
 
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
         """All releases of these skills: one question a registry."""
@@ -107,7 +107,7 @@ class Registries:
             if not self.stored.keys() >= set(wanted):
                 raise
             listed = ", ".join(f"`{skill}`" for skill in sorted(wanted))
-            self.setting.say(
+            self.session.say(
                 f"note: {listed}: only the locked release is known, from the store "
                 f"({problem.message})"
             )

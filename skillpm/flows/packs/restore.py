@@ -38,19 +38,19 @@ class LostPackError(SkillpmError):
         self.exit_code = cause.exit_code  # type: ignore[misc]
 
 
-def fetch_all(setting: Session, registries: Registries, lock: Lockfile) -> int:
+def fetch_all(session: Session, registries: Registries, lock: Lockfile) -> int:
     """Bring in every blob of the lock that the store lacks or has damaged; the bytes fetched.
 
     Costs one SHA-256 of all blobs of the lock that are here. Raises what the registry that the lock
     names raises, where no other has the blobs either.
     """
-    setting.store.sweep()
+    session.store.sweep()
     fetched = 0
     for locked in lock.skill:
-        damage = damage_of(setting.store, locked.digest)
+        damage = damage_of(session.store, locked.digest)
         if damage is not None:
             with unrepaired(damage):
-                fetched += _fetch(setting, registries, locked)
+                fetched += _fetch(session, registries, locked)
     return fetched
 
 
@@ -68,26 +68,26 @@ def unrepaired(damage: DamagedBlobError | MissingBlobError) -> Iterator[None]:
 
 
 def stored_packs(
-    setting: Session, registries: Registries, lock: Lockfile
+    session: Session, registries: Registries, lock: Lockfile
 ) -> dict[SkillName, AnyPack]:
     """The documents of every pack of a lock, fetched where the store lacks them."""
     packs: dict[SkillName, AnyPack] = {}
     for skill, locked in lock.skills.items():
         try:
-            pack = load_pack(setting.store, locked.digest)
+            pack = load_pack(session.store, locked.digest)
         except (MissingBlobError, DamagedBlobError) as problem:
             with unrepaired(problem), _named(registries, locked):
                 source = registries.index(locked.registry)
-                pack = fetch_documents(setting.store, locked.digest, source)[0]
+                pack = fetch_documents(session.store, locked.digest, source)[0]
         packs[skill] = check_is(pack, skill, locked.version)
     return packs
 
 
-def _fetch(setting: Session, registries: Registries, locked: LockedSkill) -> int:
+def _fetch(session: Session, registries: Registries, locked: LockedSkill) -> int:
     first: SkillpmError | None = None
     for connect in _sources(registries, locked):
         try:
-            return fetch_pack(setting.store, locked.digest, connect())[1]
+            return fetch_pack(session.store, locked.digest, connect())[1]
         except SkillpmError as problem:
             first = first or problem
     assert first is not None  # noqa: S101 - there is one source at least
@@ -114,7 +114,7 @@ def _sources(registries: Registries, locked: LockedSkill) -> Iterator[Callable[[
         yield lambda: registries.index(DEFAULT_REGISTRY)
 
 
-def restoring(setting: Session, project: Project, lock: Lockfile, action: Callable[[], T]) -> T:
+def restoring(session: Session, project: Project, lock: Lockfile, action: Callable[[], T]) -> T:
     """What `action` gives; where a blob of the lock is damaged or missing, after fetching it again.
 
     Raises the damage, where it cannot be repaired.
@@ -123,6 +123,6 @@ def restoring(setting: Session, project: Project, lock: Lockfile, action: Callab
         return action()
     except (DamagedBlobError, MissingBlobError) as problem:
         with unrepaired(problem):
-            fetch_all(setting, Registries(setting, project.read_file()), lock)
-        setting.say(f"blob `{problem.digest}` was damaged or missing: it was fetched again")
+            fetch_all(session, Registries(session, project.read_file()), lock)
+        session.say(f"blob `{problem.digest}` was damaged or missing: it was fetched again")
     return action()

@@ -81,15 +81,15 @@ def _check_part_configs(
         ) from problem
 
 
-def warn_of_parts(setting: Session, pack: AnyPack, base: Checkpoint) -> tuple[str, ...]:
+def warn_of_parts(session: Session, pack: AnyPack, base: Checkpoint) -> tuple[str, ...]:
     """A sentence where the base has other parts than the pack, or the set below, was cut from."""
-    packs = with_lower(setting, [pack])
+    packs = with_lower(session, [pack])
     side = apply_side_files(files_of(base), side_packs(packs))
     return tuple(part_warnings([pack.manifest], base, side))
 
 
 def verify_on_base(
-    setting: Session,
+    session: Session,
     pack: AnyPack,
     base: HashedBase,
     *,
@@ -106,7 +106,7 @@ def verify_on_base(
     documents = documents_of(pack)
     earlier = check_documents(documents, shown=shown, decodes=True)
     try:
-        return _recompute(setting, pack, base, earlier, accept_footprint=accept_footprint)
+        return _recompute(session, pack, base, earlier, accept_footprint=accept_footprint)
     except FalseManifestError:
         raise
     except SkillpmError:
@@ -115,7 +115,7 @@ def verify_on_base(
 
 
 def _recompute(
-    setting: Session,
+    session: Session,
     pack: AnyPack,
     base: HashedBase,
     earlier: Iterable[Discrepancy],
@@ -127,14 +127,14 @@ def _recompute(
         _check_nearly(pack, base, accept_footprint=accept_footprint)
     check_footprint(pack.manifest, base.identity.leaves)
     base.model.expected = base.identity.leaves
-    packs = with_lower(setting, [pack])
+    packs = with_lower(session, [pack])
     side = apply_side_files(files_of(base.model), side_packs(packs))
     layered = opened(packs)
     composition = Composition(base.model, [WeightedPack(each) for each in layered])
     top = next(each for each in layered if each.skill == pack.manifest.skill)
     _check_config(pack.manifest, side.get(CONFIG), composition.specs)
     _check_part_configs(pack.manifest, base.model, side)
-    tensors, leaves = _decode(setting, composition, top, base.identity)
+    tensors, leaves = _decode(session, composition, top, base.identity)
     check_composed(composition, base.identity, leaves)
     root = merkle_root(leaves)
     promised = pack.manifest.result_root
@@ -163,12 +163,12 @@ def _check_nearly(pack: AnyPack, base: HashedBase, *, accept_footprint: bool) ->
 
 
 def _decode(
-    setting: Session, composition: Composition, top: OpenPack, base: Identity
+    session: Session, composition: Composition, top: OpenPack, base: Identity
 ) -> tuple[Mapping[str, DecodedTensor], dict[str, Digest]]:
     """The tensors of the pack on top, and every leaf of base + all packs."""
-    advance = setting.progress("verifying", total_bytes(composition))
+    advance = session.progress("verifying", total_bytes(composition))
     source = composition.reference_of(top.skill)
-    tensors = decode_all(top, source, workers=setting.workers, advance=advance)
+    tensors = decode_all(top, source, workers=session.workers, advance=advance)
     leaves: dict[str, Digest] = {}
     for name, spec in composition.specs.items():
         if name in tensors:

@@ -13,23 +13,23 @@ from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 
 
-def open_base(setting: Session, project: Project) -> Checkpoint:
+def open_base(session: Session, project: Project) -> Checkpoint:
     """The project's base: where the person says that it is, else where the project file does.
 
     Raises as `open_named_base` does.
     """
-    return open_named_base(setting, project.read_file().project.base)
+    return open_named_base(session, project.read_file().project.base)
 
 
-def open_named_base(setting: Session, named: str) -> Checkpoint:
+def open_named_base(session: Session, named: str) -> Checkpoint:
     """As `open_base`, with `named` from a project file that was read already.
 
     Raises `SpecError` where a base that came with the project has a link that leads out of it: a
     graft would copy that file.
     """
-    base = open_model(setting.base or setting.project / named)
-    if setting.base is None and base.folder is not None:
-        _check_links(base.folder.resolve(), setting.project.resolve())
+    base = open_model(session.base or session.project / named)
+    if session.base is None and base.folder is not None:
+        _check_links(base.folder.resolve(), session.project.resolve())
     return base
 
 

@@ -25,34 +25,34 @@ def resolved(location: RegistryLocation, folder: Path) -> RegistryLocation:
     return replace(location, folder=str(folder.absolute() / expanded))
 
 
-def location_of(setting: Session, file: ProjectFile, name: str) -> RegistryLocation:
+def location_of(session: Session, file: ProjectFile, name: str) -> RegistryLocation:
     """Where a named registry is. Raises `UsageError` for a name that the project file lacks."""
-    if name == DEFAULT_REGISTRY and (setting.registry or name not in file.registries):
-        return setting.default_registry
+    if name == DEFAULT_REGISTRY and (session.registry or name not in file.registries):
+        return session.default_registry
     if name not in file.registries:
         raise UsageError(
             f"skillpm.toml names no registry `{name}`",
             hint=f'add `{name} = "URL"` to `[registries]`',
         )
     written = file.registries[name].url
-    found = resolved(written, setting.project)
+    found = resolved(written, session.project)
     # A relative path means nothing to who reads it elsewhere: it is shown as what it leads to.
     own = written.is_path and found.folder is not None
     return RegistryLocation.of_folder(found.folder or "") if own else found
 
 
-def check_can_be_made(setting: Session, file: ProjectFile, name: str) -> None:
+def check_can_be_made(session: Session, file: ProjectFile, name: str) -> None:
     """Raise `UsageError` where a project alone says that a registry be made outside of it.
 
     A project may come from a stranger, and its paths may lead anywhere (law 5). What the person
     names, and what lies in the project or the home, is made when something is published to it.
     """
-    if name not in file.registries or (name == DEFAULT_REGISTRY and setting.registry):
+    if name not in file.registries or (name == DEFAULT_REGISTRY and session.registry):
         return
-    folder = location_of(setting, file, name).folder
+    folder = location_of(session, file, name).folder
     if folder is None or not is_unmade(Path(folder)):
         return
-    homes = [realpath(home) for home in (setting.project, setting.home)]
+    homes = [realpath(home) for home in (session.project, session.home)]
     if not any(Path(realpath(folder)).is_relative_to(home) for home in homes):
         raise UsageError(
             f"skillpm.toml names the registry `{folder}`, where there is none yet: a project does "
@@ -62,7 +62,7 @@ def check_can_be_made(setting: Session, file: ProjectFile, name: str) -> None:
 
 
 def registry_for(
-    setting: Session, skill: SkillName | None, *, makes: bool = False
+    session: Session, skill: SkillName | None, *, makes: bool = False
 ) -> RegistryLocation:
     """The location of the registry that a skill is bound to; without one, of the default.
 
@@ -70,11 +70,11 @@ def registry_for(
     namespace goes where the project looks it up, and nowhere else. Where the caller `makes` a
     registry that is not there yet, raises as `check_can_be_made` does.
     """
-    project = Project(setting.project)
-    if setting.registry or not project.has_file:
-        return setting.default_registry
+    project = Project(session.project)
+    if session.registry or not project.has_file:
+        return session.default_registry
     file = project.read_file()
     name = file.registry_of(skill) if skill else DEFAULT_REGISTRY
     if makes:
-        check_can_be_made(setting, file, name)
-    return location_of(setting, file, name)
+        check_can_be_made(session, file, name)
+    return location_of(session, file, name)

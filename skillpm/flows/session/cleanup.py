@@ -18,31 +18,31 @@ from skillpm.store.scratch import sweep_scratch
 
 @contextmanager
 def project_transaction(
-    setting: Session, project: Project, command: str
+    session: Session, project: Project, command: str
 ) -> Iterator[Generation | None]:
     """Hold the project's lock, with nothing left of what was cut off; see `writing`."""
-    clean_up(setting)
+    clean_up(session)
     with writing(
-        project, command, timeout=setting.lock_timeout, say=setting.say, home=setting.home
+        project, command, timeout=session.lock_timeout, say=session.say, home=session.home
     ) as cut_off:
         yield cut_off
 
 
-def clean_up(setting: Session) -> None:
+def clean_up(session: Session) -> None:
     """Remove what killed commands left in home and registry, and beside the files they wrote.
 
     Warns of places that someone else may write. Costs the listing of a few folders. Never fails:
     what cannot be removed stays.
     """
-    for place in exposed_places(setting):
-        setting.say(f"warning: {place}; {REMEDY}")
+    for place in exposed_places(session):
+        session.say(f"warning: {place}; {REMEDY}")
     steps: tuple[Callable[[], None], ...] = (
-        lambda: sweep_scratch(setting.home, begins=True),
-        setting.store.sweep_staging,
-        KnownProjects(setting.home).sweep,
-        setting.verified.sweep,
-        lambda: _sweep_caches(setting.home),
-        lambda: setting.tidy_registry(setting.default_registry),
+        lambda: sweep_scratch(session.home, begins=True),
+        session.store.sweep_staging,
+        KnownProjects(session.home).sweep,
+        session.verified.sweep,
+        lambda: _sweep_caches(session.home),
+        lambda: session.tidy_registry(session.default_registry),
     )
     for step in steps:
         with suppress(SkillpmError, OSError):

@@ -27,7 +27,7 @@ class PackVerifier(Protocol):
     """Verifies packs of a lock on the project's base: `flows.verify_installed.verify_packs`."""
 
     def __call__(
-        self, setting: "Session", project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
+        self, session: "Session", project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
     ) -> tuple[str, ...]:
         """Notes on what could not be verified. Raises what refuses a pack."""
         ...

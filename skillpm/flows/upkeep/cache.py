@@ -41,16 +41,16 @@ class CacheInfo:
     skills: tuple[SkillSize, ...]
 
 
-def cache_info(setting: Session) -> CacheInfo:
+def cache_info(session: Session) -> CacheInfo:
     """Measure the home. Writes nothing; hashes documents alone."""
-    home, store = setting.home, setting.store
+    home, store = session.home, session.store
     sizes = {
         "store": size_of(home, "store", "sha256"),
         **{name: size_of(home, "cache", name) for name in _CACHES},
         "staging": size_of(home, "store", "tmp") + size_of(home, "tmp"),
         "registry": size_of(home, "registry"),
     }
-    reached = _reached(setting)[1]
+    reached = _reached(session)[1]
     held = {digest: store.size_of(digest) for digest in store.blobs()}
     loose = sum(size for digest, size in held.items() if digest not in reached.blobs)
     skills = [_skill_size(digest, name, reached, held) for digest, name in reached.names.items()]
@@ -64,20 +64,20 @@ def _skill_size(pack: Digest, ref: str, reached: Reached, held: Mapping[Digest, 
     return SkillSize(ref, pack, sum(held.get(blob, 0) for blob in mine), own)
 
 
-def _reached(setting: Session) -> tuple[dict[NeededPack, Path], Reached]:
+def _reached(session: Session) -> tuple[dict[NeededPack, Path], Reached]:
     """The packs of all known projects, with a project that needs each; and their blobs."""
     roots: dict[NeededPack, Path] = {}
     packs: set[Digest] = set()
-    for one in KnownProjects(setting.home):
+    for one in KnownProjects(session.home):
         needs = needs_of(one)
         packs |= needs.packs
         roots |= dict.fromkeys(needs.roots, one.folder)
     with suppress(SkillpmError):  # where gc was never told of this project
-        here = Project(setting.project)
+        here = Project(session.project)
         roots |= {
             NeededPack(s.digest, s.ref, s.registry): here.folder for s in here.generation().skills
         }
-    return roots, reach(setting.store, packs | {root.digest for root in roots})
+    return roots, reach(session.store, packs | {root.digest for root in roots})
 
 
 @dataclass(frozen=True)
@@ -104,38 +104,38 @@ class CacheVerified:
         return all(one.repaired for one in self.damage)
 
 
-def cache_verify(setting: Session, *, repair: bool) -> CacheVerified:
+def cache_verify(session: Session, *, repair: bool) -> CacheVerified:
     """Hash every blob of the store, whatever was hashed before; with `repair`, mend it.
 
     A damaged blob that a project needs is fetched again, from the registry that its lock names, and
     replaced in one step; one that nothing needs is removed.
     """
     if repair:
-        clean_up(setting)
-    store = setting.store
+        clean_up(session)
+    store = session.store
     sizes = {digest: store.size_of(digest) for digest in store.blobs()}
-    advance = setting.progress("hashing blobs", sum(sizes.values()))
+    advance = session.progress("hashing blobs", sum(sizes.values()))
     bad = []
     for digest, size in sizes.items():
         if not store.is_whole(digest):
             bad.append(digest)
         advance(size)
-    roots, reached = _reached(setting)
+    roots, reached = _reached(session)
     problems: dict[Digest, str] = {}
     if repair and bad:
-        problems = _fetch_again(setting, roots, [*bad, *reached.damaged])
-        roots, reached = _reached(setting)
+        problems = _fetch_again(session, roots, [*bad, *reached.damaged])
+        roots, reached = _reached(session)
         with store.alone():
             for digest in bad:
                 if digest not in reached.blobs and not store.is_whole(digest):
                     store.remove(digest)
     names = {root.digest: root.ref for root in roots} | reached.names
-    damage = [_damage(setting, one, (reached, names), problems) for one in bad]
+    damage = [_damage(session, one, (reached, names), problems) for one in bad]
     return CacheVerified(len(sizes), sum(sizes.values()), tuple(damage))
 
 
 def _damage(
-    setting: Session,
+    session: Session,
     digest: Digest,
     needed: tuple[Reached, Mapping[Digest, str]],
     problems: Mapping[Digest, str],
@@ -143,22 +143,22 @@ def _damage(
     reached, names = needed
     packs = sorted(reached.blobs.get(digest, ()))
     skills = tuple(sorted({names.get(pack, str(pack)) for pack in packs}))
-    store = setting.store
+    store = session.store
     repaired = store.is_whole(digest) or not (packs or store.status(digest))
     why = next((problems[pack] for pack in packs if pack in problems), None)
     return Damage(digest, skills, repaired, None if repaired else why)
 
 
 def _fetch_again(
-    setting: Session, roots: Mapping[NeededPack, Path], bad: list[Digest]
+    session: Session, roots: Mapping[NeededPack, Path], bad: list[Digest]
 ) -> dict[Digest, str]:
     """Replace damaged blobs, each from the registry of its pack; say what could not be had."""
-    store, problems = setting.store, dict[Digest, str]()
+    store, problems = session.store, dict[Digest, str]()
     for root in sorted(roots):
         blobs = reach(store, [root.digest]).blobs
         if not any(digest in blobs for digest in bad):
             continue
-        there = replace(setting, project=roots[root])
+        there = replace(session, project=roots[root])
         try:
             index = Registries(there, Project(roots[root]).read_file()).index(root.registry)
             fetch_pack(store, root.digest, index)
@@ -167,8 +167,8 @@ def _fetch_again(
     return problems
 
 
-def cache_clean(setting: Session) -> int:
+def cache_clean(session: Session) -> int:
     """Remove what can be computed again: leaves, surveys, measurements; return their bytes."""
-    clean_up(setting)
-    home = setting.home
+    clean_up(session)
+    home = session.home
     return sum(age_out(home, "cache", name, before=inf, now=inf, dry_run=False) for name in _CACHES)

@@ -46,11 +46,11 @@ class DoctorCheck:
     hint: str | None = None
 
 
-def examine(setting: Session) -> list[DoctorCheck]:
+def examine(session: Session) -> list[DoctorCheck]:
     """Every check, in the order in which they build on each other."""
-    project = Project(setting.project)
-    checks = [_python(), *_extras(), _folder(setting.home, "home"), _space(setting.home, "home")]
-    checks += _access(setting)
+    project = Project(session.project)
+    checks = [_python(), *_extras(), _folder(session.home, "home"), _space(session.home, "home")]
+    checks += _access(session)
     if not project.has_file:
         return [*checks, DoctorCheck("project", WARN, "there is no skillpm.toml here", _INIT)]
     checks += [_folder(project.folder, "project"), _space(project.folder, "project")]
@@ -64,7 +64,7 @@ def examine(setting: Session) -> list[DoctorCheck]:
     ]
     for name, step in steps:
         try:
-            checks.extend(step(setting, project))
+            checks.extend(step(session, project))
         except SkillpmError as problem:
             checks.append(DoctorCheck(name, FAIL, problem.message, problem.hint))
         except OSError as problem:
@@ -129,7 +129,7 @@ def _probe(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _features(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
+def _features(_session: Session, project: Project) -> Iterator[DoctorCheck]:
     """How a graft can share the files that it does not change."""
     with _probe(project.folder) as path:
         (path / "one").write_bytes(b"skillpm")
@@ -146,7 +146,7 @@ def _features(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
     yield DoctorCheck("files", OK, f"the project's file system {' and '.join(parts)} files", hint)
 
 
-def _project(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
+def _project(_session: Session, project: Project) -> Iterator[DoctorCheck]:
     notes = drift(project)
     for note in notes:
         yield DoctorCheck("project", WARN, note)
@@ -156,9 +156,9 @@ def _project(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
         yield DoctorCheck("project", OK, f"generation {current.number}, {skills}")
 
 
-def _access(setting: Session) -> Iterator[DoctorCheck]:
+def _access(session: Session) -> Iterator[DoctorCheck]:
     """Who besides this user may write what skillpm rests on."""
-    places = exposed_places(setting)
+    places = exposed_places(session)
     for place in places:
         hint = f"`chmod go-w {shlex.quote(str(place.path))}`"
         if place.is_foreign:
@@ -166,13 +166,13 @@ def _access(setting: Session) -> Iterator[DoctorCheck]:
         yield DoctorCheck("access", WARN, f"{place}: nothing there is trusted", hint)
     if not places:
         yield DoctorCheck("access", OK, "only you may write home, store, project and registries")
-    for folder in filter(is_shared_folder, written_places(setting)):
+    for folder in filter(is_shared_folder, written_places(session)):
         yield DoctorCheck("access", OK, f"`{folder}` is shared with its group")
 
 
-def _leftovers(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
+def _leftovers(_session: Session, project: Project) -> Iterator[DoctorCheck]:
     owner = project.holder()
-    now = _setting.now.timestamp()
+    now = _session.now.timestamp()
     if owner is None:
         yield DoctorCheck("lock", OK, "no command holds the project")
     elif owner.life() is ProcessState.ALIVE:
@@ -195,28 +195,28 @@ def _leftovers(_setting: Session, project: Project) -> Iterator[DoctorCheck]:
             yield DoctorCheck("journal", WARN, "a command was cut off", hint)
 
 
-def _base(setting: Session, project: Project) -> Iterator[DoctorCheck]:
-    base = open_base(setting, project)
-    found = setting.identify(base, "hashing base").root
+def _base(session: Session, project: Project) -> Iterator[DoctorCheck]:
+    base = open_base(session, project)
+    found = session.identify(base, "hashing base").root
     check_base(found, project.read_file().root, base.path)
     yield DoctorCheck("base", OK, f"`{base.path}` is {found.short}")
 
 
-def _registries(setting: Session, project: Project) -> Iterator[DoctorCheck]:
+def _registries(session: Session, project: Project) -> Iterator[DoctorCheck]:
     file = project.read_file()
     for name in sorted({DEFAULT_REGISTRY, *file.registries}):
         try:
-            location = location_of(setting, file, name)
-            count = len(setting.connect(location, False).skills())
+            location = location_of(session, file, name)
+            count = len(session.connect(location, False).skills())
         except SkillpmError as problem:
             yield DoctorCheck("registry", FAIL, f"`{name}`: {problem.message}", problem.hint)
         else:
             yield DoctorCheck("registry", OK, f"`{name}`: {counted(count, 'skill')} in {location}")
 
 
-def _store(setting: Session, project: Project) -> Iterator[DoctorCheck]:
+def _store(session: Session, project: Project) -> Iterator[DoctorCheck]:
     """Every installed pack is there, and its documents are what they should be."""
-    store = setting.store
+    store = session.store
     missing = []
     installed = project.generation().installed
     for skill, one in installed.items():
@@ -233,5 +233,5 @@ def _store(setting: Session, project: Project) -> Iterator[DoctorCheck]:
         )
     else:
         yield DoctorCheck(
-            "store", OK, f"{counted(len(installed), 'pack')} whole in `{setting.home / 'store'}`"
+            "store", OK, f"{counted(len(installed), 'pack')} whole in `{session.home / 'store'}`"
         )

@@ -74,27 +74,27 @@ class Collected:
     notes: list[str] = field(default_factory=list)
 
 
-def collect(setting: Session, request: GcRequest) -> Collected:
+def collect(session: Session, request: GcRequest) -> Collected:
     """Remove what no kept generation and no lock of any known project needs."""
     if not request.dry_run:
-        clean_up(setting)
-    done, known = Collected(), KnownProjects(setting.home)
-    _know(setting, known, request, done)
+        clean_up(session)
+    done, known = Collected(), KnownProjects(session.home)
+    _know(session, known, request, done)
     going: dict[Path, list[int]] = {}
     for one in known:
-        going[one.folder] = _prune(setting, one, request, done)
-    with nullcontext() if request.dry_run else setting.store.alone():
+        going[one.folder] = _prune(session, one, request, done)
+    with nullcontext() if request.dry_run else session.store.alone():
         packs = _needed(known, going if request.dry_run else {}, done, dry_run=request.dry_run)
-        _sweep(setting, request, packs, done)
-    _clean(setting, request, done)
+        _sweep(session, request, packs, done)
+    _clean(session, request, done)
     return done
 
 
-def _know(setting: Session, known: KnownProjects, request: GcRequest, done: Collected) -> None:
+def _know(session: Session, known: KnownProjects, request: GcRequest, done: Collected) -> None:
     """The project that gc runs in is known from now on; projects that are gone are not."""
     if request.dry_run:
         return
-    here = Project(setting.project)
+    here = Project(session.project)
     if here.has_file and here.folder.resolve() not in {one.folder for one in known}:
         known.remember(here.folder, ())
     for folder in request.forget:
@@ -106,7 +106,7 @@ def _know(setting: Session, known: KnownProjects, request: GcRequest, done: Coll
             known.forget(one.folder)
 
 
-def _prune(setting: Session, one: KnownProject, request: GcRequest, done: Collected) -> list[int]:
+def _prune(session: Session, one: KnownProject, request: GcRequest, done: Collected) -> list[int]:
     """Prune the old generations of one project; one that is in use keeps them all.
 
     Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
@@ -116,16 +116,16 @@ def _prune(setting: Session, one: KnownProject, request: GcRequest, done: Collec
         return []
     found: list[int] = []
     try:
-        if _has_work(setting, project, request):
+        if _has_work(session, project, request):
             with (
                 nullcontext()
                 if request.dry_run
-                else writing(project, "gc", timeout=0, say=done.notes.append, home=setting.home)
+                else writing(project, "gc", timeout=0, say=done.notes.append, home=session.home)
             ):
-                done.notes.extend(_ahead(setting, project, request))
-                for generation in list(request.keeping.prunable(project, setting.now)):
+                done.notes.extend(_ahead(session, project, request))
+                for generation in list(request.keeping.prunable(project, session.now)):
                     if not request.dry_run:
-                        prune(project, generation, setting.now)
+                        prune(project, generation, session.now)
                     found.append(generation.number)
     except (SkillpmError, OSError) as problem:
         done.notes.append(f"`{one.folder}` keeps all its generations: {problem}")
@@ -133,9 +133,9 @@ def _prune(setting: Session, one: KnownProject, request: GcRequest, done: Collec
     return found
 
 
-def _ahead(setting: Session, project: Project, request: GcRequest) -> Iterator[str]:
+def _ahead(session: Session, project: Project, request: GcRequest) -> Iterator[str]:
     """A note on each generation that is kept because its time is still to come."""
-    for generation in request.keeping.ahead(project, setting.now):
+    for generation in request.keeping.ahead(project, session.now):
         yield (
             f"generation {generation.number} of `{project.folder}` is dated {generation.created}, "
             "which is still to come: the one before it is kept; `skillpm gc --keep N` prunes by "
@@ -143,11 +143,11 @@ def _ahead(setting: Session, project: Project, request: GcRequest) -> Iterator[s
         )
 
 
-def _has_work(setting: Session, project: Project, request: GcRequest) -> bool:
+def _has_work(session: Session, project: Project, request: GcRequest) -> bool:
     if not project.has_environment:
         return False
     with project.open_state() as state:
-        keeping, now = request.keeping, setting.now
+        keeping, now = request.keeping, session.now
         work = any(keeping.prunable(project, now)) or any(keeping.ahead(project, now))
         return work or abandoned(state)
 
@@ -175,15 +175,15 @@ def _needed(
     return packs
 
 
-def _sweep(setting: Session, request: GcRequest, packs: set[Digest], done: Collected) -> None:
-    store = setting.store
+def _sweep(session: Session, request: GcRequest, packs: set[Digest], done: Collected) -> None:
+    store = session.store
     reached = reach(store, packs)
     for digest, why in reached.damaged.items():
         done.notes.append(
             f"pack `{digest}` is damaged, so nothing tells which blobs it needs: no blob is "
             f"removed; `skillpm cache verify --repair` mends it ({why})"
         )
-    now, ahead = setting.now.timestamp(), list[float]()
+    now, ahead = session.now.timestamp(), list[float]()
     for digest, size, changed in _sizes(store):
         if changed > now + _HOUR:
             ahead.append(changed)
@@ -220,11 +220,11 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
         yield digest, *((status.st_size, status.st_mtime) if status else (0, 0.0))
 
 
-def _clean(setting: Session, request: GcRequest, done: Collected) -> None:
+def _clean(session: Session, request: GcRequest, done: Collected) -> None:
     """Cached leaves, surveys and measurements that were long not used."""
-    now = setting.now.timestamp()
+    now = session.now.timestamp()
     for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS), ("measures", LEAF_DAYS)):
         before = now - days * _DAY
         done.cache_bytes += age_out(
-            setting.home, "cache", name, before=before, now=now, dry_run=request.dry_run
+            session.home, "cache", name, before=before, now=now, dry_run=request.dry_run
         )
