@@ -20,7 +20,7 @@ from benchmarks.finetunes.cache import made
 from skillpm.api.options import Options
 from skillpm.api.session import open_session
 from skillpm.cli.app import main
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.flows.evaluate.stage import open_candidate
 from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.packs.signatures import signature_of
@@ -110,7 +110,7 @@ class Installed:
         self._folder, self._subject = folder, subject
         options = Options(folder=folder / "project", home=folder / "home")
         self._session = open_session(options, self._closing.callback)
-        self._project = Project(self._session.project)
+        self._project = ProjectFolder(self._session.project)
         self._stage: CandidateEnvironment | None = None
         self._lock = self._project.generation().lockfile
 

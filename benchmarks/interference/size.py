@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skillpm.spec.harm import Calibration
+from skillpm.spec.harm import HarmCurve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Kind:
     lost: Sequence[float]
 
 
-def fitted(kinds: Sequence[Kind], law: Calibration) -> Calibration:
+def fitted(kinds: Sequence[Kind], law: HarmCurve) -> HarmCurve:
     """The power law that fits these merges, by least squares of the logarithms.
 
     Each kind weighs as much as the next, whatever its rows. Forecasts were calibrated by `law`,
@@ -71,4 +71,4 @@ def fitted(kinds: Sequence[Kind], law: Calibration) -> Calibration:
         points += found
         weights += [len(found) ** -0.5] * len(found)
     power, factor = np.polyfit(*zip(*points, strict=True), 1, w=weights)
-    return Calibration(math.exp(factor), float(power))
+    return HarmCurve(math.exp(factor), float(power))

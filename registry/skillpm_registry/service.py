@@ -21,7 +21,7 @@ from skillpm.spec.versions import Version
 from skillpm_registry.blobs import Blobs, OpenBlob, verified
 from skillpm_registry.catalog.advisories import Advisories
 from skillpm_registry.catalog.queries import Catalog
-from skillpm_registry.catalog.rows import Pack
+from skillpm_registry.catalog.rows import PackRow
 from skillpm_registry.db.create import create_database
 from skillpm_registry.db.disk import locked
 from skillpm_registry.db.schema import open_database
@@ -157,11 +157,11 @@ class Registry:
         return found
 
 
-def _read_pack(image: bytes, open_blob: OpenBlob) -> Pack:
+def _read_pack(image: bytes, open_blob: OpenBlob) -> PackRow:
     parsed, digest = parse_image(image), Digest.of(image)
     manifest = parse_manifest(_document(parsed.config, open_blob))
     check_pack(parsed, manifest)
-    return Pack(digest, parsed, manifest, {digest: len(image), **parsed.blobs})
+    return PackRow(digest, parsed, manifest, {digest: len(image), **parsed.blobs})
 
 
 def _document(config: Descriptor, open_blob: OpenBlob) -> bytes:

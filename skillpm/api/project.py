@@ -65,7 +65,7 @@ class Project:
     """
 
     def __init__(self, options: Options) -> None:
-        from skillpm.environment.project import Project as ProjectFolder
+        from skillpm.environment.project import ProjectFolder
 
         self._options = options
         self._closing = ExitStack()

@@ -15,7 +15,7 @@ from skillpm.errors import UsageError
 from skillpm.spec.config import Chosen
 
 if TYPE_CHECKING:
-    from skillpm.environment.project import Project
+    from skillpm.environment.project import ProjectFolder
     from skillpm.flows.session.session import Advance, Session
     from skillpm.spec.location import RegistryLocation
     from skillpm.spec.lockfile import LockedSkill, Lockfile
@@ -87,7 +87,7 @@ def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
 
 
 def _verify_packs(
-    session: "Session", project: "Project", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
+    session: "Session", project: "ProjectFolder", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
 ) -> tuple[str, ...]:
     """Imports torch, so it is called only for packs that were never verified here."""
     from skillpm.flows.inspect.verify_installed import verify_packs

@@ -1,10 +1,10 @@
 """How project file and lock have run ahead of the environment."""
 
-from skillpm.environment.project import LOCK_FILE, PROJECT_FILE, Project, wishes_of
+from skillpm.environment.project import LOCK_FILE, PROJECT_FILE, ProjectFolder, wishes_of
 from skillpm.errors import NotFoundError, SpecError, StateError
 
 
-def drift(project: Project) -> list[str]:
+def drift(project: ProjectFolder) -> list[str]:
     """How project file and lock have run ahead of the environment, in sentences."""
     current = project.generation()
     notes: list[str] = []

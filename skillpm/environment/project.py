@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Project:
+class ProjectFolder:
     """A folder with `skillpm.toml`, `skillpm.lock` and `.skillpm/`."""
 
     folder: Path
@@ -271,7 +271,7 @@ def wishes_of(file: ProjectFile) -> dict[str, object]:
     return {name: wish.model_dump(exclude_none=True) for name, wish in sorted(file.skills.items())}
 
 
-def basis_of(project: Project) -> Basis:
+def basis_of(project: ProjectFolder) -> Basis:
     """The state that a plan made now is made from."""
     text = project.read_text(project.file)
     lock = project.read_text(project.lock_file) if project.has_lock else None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from skillpm.environment.generation import Generation
-from skillpm.environment.project import GENERATIONS, Project
+from skillpm.environment.project import GENERATIONS, ProjectFolder
 
 KEEP = 10
 OLDER_THAN_DAYS = 30.0
@@ -24,7 +24,7 @@ class Keeping:
     keep: int | None
     older_than: float | None
 
-    def prunable(self, project: Project, now: datetime) -> Iterator[Generation]:
+    def prunable(self, project: ProjectFolder, now: datetime) -> Iterator[Generation]:
         """The generations that go, oldest first. One without skills holds nothing: it stays."""
         both = self.keep is None and self.older_than is None
         keep = KEEP if both else max(self.keep or 1, 1)
@@ -37,7 +37,7 @@ class Keeping:
             if held and beyond and aged:
                 yield one
 
-    def ahead(self, project: Project, now: datetime) -> Iterator[Generation]:
+    def ahead(self, project: ProjectFolder, now: datetime) -> Iterator[Generation]:
         """The generations dated more than a day after `now`, where age decides what is kept."""
         if self.keep is not None and self.older_than is None:
             return
@@ -55,7 +55,7 @@ def _age(following: Generation, now: datetime) -> timedelta:
     return now - made
 
 
-def prune(project: Project, generation: Generation, now: datetime) -> None:
+def prune(project: ProjectFolder, generation: Generation, now: datetime) -> None:
     """Leave number, time, cause and skills of a generation. Call it under the project's lock."""
     pruned = generation.as_pruned(now.strftime(TIME))
     with project.open_state() as state, state.subfolder(GENERATIONS) as generations:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.intents import DamagedJournalError, OutsideSwapIntent, SwapIntent
-from skillpm.environment.project import JOURNAL, Project
+from skillpm.environment.project import JOURNAL, ProjectFolder
 from skillpm.environment.swap import GraftPlace, recover_swap
 from skillpm.errors import NotFoundError, SpecError
 from skillpm.files.access import open_below
@@ -26,7 +26,7 @@ RECORDS = "grafts"
 class SwapRecord:
     """The note of one swap. Write it and clear it under the project's lock."""
 
-    project: Project
+    project: ProjectFolder
     home: Path
     place: GraftPlace
 
@@ -52,14 +52,14 @@ class SwapRecord:
             _forget(self.home, self.place.project)
 
 
-def clear_journal(project: Project) -> None:
+def clear_journal(project: ProjectFolder) -> None:
     """Remove the project's journal; that is on disk when this returns."""
     with project.open_state() as state:
         state.remove(JOURNAL)
         state.sync()
 
 
-def recover_inside(project: Project, intent: SwapIntent) -> list[str]:
+def recover_inside(project: ProjectFolder, intent: SwapIntent) -> list[str]:
     """Complete or undo a swap below the project; sentences on what was done."""
     folder = Path(*intent.folder) if intent.folder else Path()
     home = Path(os.path.realpath(project.folder))
@@ -67,7 +67,7 @@ def recover_inside(project: Project, intent: SwapIntent) -> list[str]:
     return recover_swap(place, ready=intent.ready)
 
 
-def recover_outside(project: Project, home: Path) -> list[str]:
+def recover_outside(project: ProjectFolder, home: Path) -> list[str]:
     """Complete or undo a swap outside the project that this home has a record of."""
     owner = Path(os.path.realpath(project.folder))
     name = _record_name(owner)

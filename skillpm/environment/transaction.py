@@ -21,7 +21,7 @@ from skillpm.environment.intents import (
     SwitchIntent,
     parse_intent,
 )
-from skillpm.environment.project import GENERATIONS, JOURNAL, POINTER, Project
+from skillpm.environment.project import GENERATIONS, JOURNAL, POINTER, ProjectFolder
 from skillpm.environment.swaps import clear_journal, recover_inside, recover_outside
 from skillpm.errors import StateError
 from skillpm.files.folder import Folder
@@ -36,7 +36,7 @@ IGNORE = ".gitignore"
 
 @contextmanager
 def writing(
-    project: Project, command: str, *, timeout: float, say: Say, home: Path | None = None
+    project: ProjectFolder, command: str, *, timeout: float, say: Say, home: Path | None = None
 ) -> Iterator[Generation | None]:
     """Hold the project's lock, after completing or undoing what was cut off.
 
@@ -49,7 +49,7 @@ def writing(
             yield recover(project, say, home)
 
 
-def commit(project: Project, generation: Generation, files: Mapping[Path, str]) -> None:
+def commit(project: ProjectFolder, generation: Generation, files: Mapping[Path, str]) -> None:
     """Switch to a new generation, and let project file and lock follow."""
     if generation.number > LAST_NUMBER:
         raise StateError(f"`{project.pointer}` has the last number that a generation can have")
@@ -76,13 +76,13 @@ def commit(project: Project, generation: Generation, files: Mapping[Path, str]) 
         clear_journal(project)
 
 
-def update_file(project: Project, path: Path, text: str) -> None:
+def update_file(project: ProjectFolder, path: Path, text: str) -> None:
     """Replace one project file alone, where no generation changes with it."""
     if _digest(project, path) != _of(text):
         project.write_file(path.name, text)
 
 
-def recover(project: Project, say: Say, home: Path | None = None) -> Generation | None:
+def recover(project: ProjectFolder, say: Say, home: Path | None = None) -> Generation | None:
     """Complete or undo what a killed command left; give the generation that was completed.
 
     Call it under the lock. Raises `StateError` where the journal is none of skillpm's: nothing is
@@ -106,7 +106,7 @@ def recover(project: Project, say: Say, home: Path | None = None) -> Generation 
     return project.generation() if done and switched else None
 
 
-def check_journal(project: Project) -> None:
+def check_journal(project: ProjectFolder) -> None:
     """Raise `StateError` where the next command could not complete or undo what was cut off."""
     data = project.find_state(JOURNAL)
     if data is None:
@@ -120,7 +120,7 @@ _OUTPUTS = (".skillpack", ".skillbundle")
 """Files that commands write into a project's folder, where other programs' files lie too."""
 
 
-def _sweep(project: Project) -> None:
+def _sweep(project: ProjectFolder) -> None:
     with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
         sweep_strays(state, (POINTER, JOURNAL, HOLDER, IGNORE))
         sweep_strays(generations)
@@ -128,7 +128,7 @@ def _sweep(project: Project) -> None:
         sweep_strays(folder, (project.file.name, project.lock_file.name), suffixes=_OUTPUTS)
 
 
-def _recover_switch(project: Project, intent: SwitchIntent) -> list[str]:
+def _recover_switch(project: ProjectFolder, intent: SwitchIntent) -> list[str]:
     current = _check_number(project, intent)
     if intent.number == current + 1:
         with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
@@ -145,7 +145,7 @@ def _recover_switch(project: Project, intent: SwitchIntent) -> list[str]:
     return notes
 
 
-def _check_number(project: Project, intent: SwitchIntent) -> int:
+def _check_number(project: ProjectFolder, intent: SwitchIntent) -> int:
     """The current generation, -1 without one. Raises `StateError` for a switch to another."""
     current = project.current() if project.has_environment else -1
     if intent.number not in (current, current + 1):
@@ -156,7 +156,7 @@ def _check_number(project: Project, intent: SwitchIntent) -> int:
     return current
 
 
-def _digest(project: Project, path: Path) -> str | None:
+def _digest(project: ProjectFolder, path: Path) -> str | None:
     data = project.find_file(path.name)
     return None if data is None else str(Digest.of(data))
 

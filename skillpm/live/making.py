@@ -18,7 +18,7 @@ from skillpm.delta.codecs.shared.forms import LiveForm, SparseEntries
 from skillpm.errors import IntegrityError
 from skillpm.live.factors import LowRankUpdate, factors_of
 from skillpm.live.patches import Addition, Low, Patch, Rows, Sparse, twin
-from skillpm.live.places import ParameterMap, ParameterPlace
+from skillpm.live.places import ModuleTensor, ParameterMap
 from skillpm.live.stack import SkillLayers
 from skillpm.spec.merkle import leaf_of_chunks
 
@@ -142,7 +142,7 @@ class _Parts:
     added: dict[str, list[Addition]] = field(default_factory=dict)
     forms: dict[str, str] = field(default_factory=dict)
 
-    def take(self, tensor: _Tensor, place: ParameterPlace, kind: str | None) -> str:
+    def take(self, tensor: _Tensor, place: ModuleTensor, kind: str | None) -> str:
         """Add a tensor at a place in the smallest form that runs there; return the form's name."""
         added = self.added.setdefault(place.path, [])
         if kind is not None and tensor.factors is not None:
@@ -188,6 +188,6 @@ def _patch(module: nn.Module, path: str, parts: _Parts) -> Patch:
     return Patch(twin(module, tensors) if tensors else None, tuple(parts.added.get(path, ())))
 
 
-def _kind(module: nn.Module, place: ParameterPlace) -> str | None:
+def _kind(module: nn.Module, place: ModuleTensor) -> str | None:
     """The kind of product that may run beside this weight; None for modules of other classes."""
     return _KINDS.get(type(module)) if place.attribute == "weight" else None

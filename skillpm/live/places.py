@@ -20,7 +20,7 @@ from skillpm.spec.manifest import FootprintEntry
 
 
 @dataclass(frozen=True, order=True)
-class ParameterPlace:
+class ModuleTensor:
     """A parameter or buffer of one module: the module's path, and its name there."""
 
     path: str
@@ -40,19 +40,19 @@ class ParameterMap:
         self._specs = specs
         self._held = dict(_held(model))
         named = checkpoint_names((place.name for place in self._held), specs)
-        self._of: dict[str, list[ParameterPlace]] = {}
+        self._of: dict[str, list[ModuleTensor]] = {}
         for place, value in self._held.items():
             tensor = named.get(place.name)
             if tensor is not None and value.shape == specs[tensor].shape:
                 tied = [other for other, same in self._held.items() if same is value]
                 self._of.setdefault(tensor, tied)
 
-    def value(self, place: ParameterPlace) -> torch.Tensor:
+    def value(self, place: ModuleTensor) -> torch.Tensor:
         """The base's own tensor there."""
         found: torch.Tensor = getattr(self.module(place), place.attribute)
         return found
 
-    def module(self, place: ParameterPlace) -> nn.Module:
+    def module(self, place: ModuleTensor) -> nn.Module:
         """The module of a place."""
         module: nn.Module = self.model.get_submodule(place.path)
         return module
@@ -63,13 +63,13 @@ class ParameterMap:
         patterns = getattr(self.model, "_keys_to_ignore_on_load_unexpected", None) or ()
         return [re.compile(pattern) for pattern in patterns]
 
-    def of(self, entries: Mapping[str, FootprintEntry]) -> dict[str, tuple[ParameterPlace, ...]]:
+    def of(self, entries: Mapping[str, FootprintEntry]) -> dict[str, tuple[ModuleTensor, ...]]:
         """The places of each tensor that a set touches.
 
         Raises `GraftError` with the first tensor that cannot be put beside the base's.
         """
-        own: dict[str, tuple[ParameterPlace, ...]] = {}
-        shared: dict[str, tuple[ParameterPlace, ...]] = {}
+        own: dict[str, tuple[ModuleTensor, ...]] = {}
+        shared: dict[str, tuple[ModuleTensor, ...]] = {}
         for tensor, entry in entries.items():
             if entry.change == "changed":
                 shared[tensor] = self._changed(tensor)
@@ -81,7 +81,7 @@ class ParameterMap:
         left = {t: tuple(p for p in places if p not in taken) for t, places in shared.items()}
         return {**left, **own}
 
-    def _changed(self, tensor: str) -> tuple[ParameterPlace, ...]:
+    def _changed(self, tensor: str) -> tuple[ModuleTensor, ...]:
         found = self._of.get(tensor, [])
         ignored = any(pattern.search(tensor) for pattern in self._unread)
         if not found and not ignored and tensor not in dict(self.model.named_buffers()):
@@ -90,7 +90,7 @@ class ParameterMap:
             )
         return tuple(found)
 
-    def _added(self, entry: FootprintEntry) -> tuple[ParameterPlace, ...]:
+    def _added(self, entry: FootprintEntry) -> tuple[ModuleTensor, ...]:
         """A head of its own where the base ties it: the one thing that may be added."""
         for place, value in self._held.items():
             tied = sum(other is value for other in self._held.values()) > 1
@@ -103,12 +103,12 @@ class ParameterMap:
         )
 
 
-def _held(model: nn.Module) -> Iterator[tuple[ParameterPlace, torch.Tensor]]:
+def _held(model: nn.Module) -> Iterator[tuple[ModuleTensor, torch.Tensor]]:
     """Every parameter and persistent buffer, as often as a module holds it."""
     for path, module in model.named_modules(remove_duplicate=False):
         for name, value in module.named_parameters(recurse=False, remove_duplicate=False):
-            yield ParameterPlace(path, name), value
+            yield ModuleTensor(path, name), value
         fleeting = module._non_persistent_buffers_set  # noqa: SLF001 - torch has no other way
         for name, value in module.named_buffers(recurse=False, remove_duplicate=False):
             if name not in fleeting:
-                yield ParameterPlace(path, name), value
+                yield ModuleTensor(path, name), value

@@ -22,7 +22,7 @@ Chosen on seed 0 at weight 0.5: with all of it forecasts are too small, without 
 
 
 @dataclass(frozen=True)
-class Calibration:
+class HarmCurve:
     """A power law from the second-order share to the share of the gain that merging takes.
 
     A loss grows more slowly than a square. The law keeps the order of what it maps; 0 stays 0.
@@ -36,9 +36,9 @@ class Calibration:
         return self.factor * float(share**self.power)
 
 
-BY_GAIN = Calibration(0.58, 0.88)
+BY_GAIN = HarmCurve(0.58, 0.88)
 """Least squares of the logarithms over seed 0 of `benchmarks.interference`, by kind of merge."""
-BY_LENGTH = Calibration(0.80, 0.56)
+BY_LENGTH = HarmCurve(0.80, 0.56)
 """The same without gains: lengths alone say less, and the forecast stays nearer to the middle."""
 
 

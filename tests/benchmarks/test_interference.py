@@ -9,7 +9,7 @@ from benchmarks.interference.predictors import PREDICTORS, Exact, meeting, spear
 from benchmarks.interference.size import Kind, fitted, ratios
 from benchmarks.interference.skills import ALL
 from skillpm.archive.reader import open_pack
-from skillpm.spec.harm import BY_GAIN, BY_LENGTH, Calibration
+from skillpm.spec.harm import BY_GAIN, BY_LENGTH, HarmCurve
 from skillpm.spec.manifest import Capability
 
 
@@ -89,7 +89,7 @@ def test_ratios_leave_out_what_has_no_ratio_and_count_it() -> None:
 
 def test_a_fit_finds_the_power_law_that_the_losses_follow() -> None:
     shares = [0.1, 0.4, 1.0, 3.0, 9.0]
-    true, used = Calibration(0.6, 0.8), Calibration(0.9, 0.5)
+    true, used = HarmCurve(0.6, 0.8), HarmCurve(0.9, 0.5)
     lost = [*map(true.lost, shares), -0.2]
     kind = Kind([*map(used.lost, shares), 1.0], lost)
     found = fitted([kind, kind], used)

@@ -15,7 +15,7 @@ from skillpm.checkpoint.folder import STAMP
 from skillpm.environment.drift import drift
 from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import Generation
-from skillpm.environment.project import Project, first_generation
+from skillpm.environment.project import ProjectFolder, first_generation
 from skillpm.environment.swap import locate
 from skillpm.environment.swaps import SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing
@@ -32,9 +32,9 @@ def _quiet(_text: str) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> ProjectFolder:
     """A project at generation 0."""
-    made = Project(tmp_path)
+    made = ProjectFolder(tmp_path)
     made.file.write_text(new_project_file("model", Digest.of(b"base")))
     with writing(made, "init", timeout=1, say=_quiet):
         first = first_generation(made.read_file(), CREATED)
@@ -42,21 +42,21 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def _next(project: Project) -> Generation:
+def _next(project: ProjectFolder) -> Generation:
     return project.generation().model_copy(update={"number": 1, "action": "install"})
 
 
-def _journal(project: Project, **more: Any) -> dict[str, Any]:
+def _journal(project: ProjectFolder, **more: Any) -> dict[str, Any]:
     before = str(Digest.of(project.file.read_bytes()))
     files = [{"name": "skillpm.toml", "before": before, "after": "# new\n"}]
     return {"kind": "switch", "number": 1, "files": files, **more}
 
 
-def _write_journal(project: Project, plain: dict[str, Any]) -> None:
+def _write_journal(project: ProjectFolder, plain: dict[str, Any]) -> None:
     project.journal.write_text(json.dumps(plain))
 
 
-def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: Project) -> None:
+def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: ProjectFolder) -> None:
     text = project.file.read_text()
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
@@ -68,14 +68,14 @@ def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: Project)
     assert not project.journal.exists()
 
 
-def test_a_first_generation_that_was_cut_off_is_undone(project: Project) -> None:
+def test_a_first_generation_that_was_cut_off_is_undone(project: ProjectFolder) -> None:
     _write_journal(project, _journal(project, number=0))
     project.pointer.unlink()
     assert recover(project, _quiet) is None
     assert not project.generation_file(0).exists()
 
 
-def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: Project) -> None:
+def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: ProjectFolder) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -92,7 +92,7 @@ def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: Projec
 
 
 @pytest.mark.parametrize("again", ["# mine\n", "# new\n"])
-def test_a_file_that_was_edited_since_is_left_as_it_is(project: Project, again: str) -> None:
+def test_a_file_that_was_edited_since_is_left_as_it_is(project: ProjectFolder, again: str) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -104,7 +104,7 @@ def test_a_file_that_was_edited_since_is_left_as_it_is(project: Project, again: 
 
 
 @pytest.mark.parametrize("text", ["[", "{}", '{"kind":"switch"}', '{"kind":"graft","ready":1}'])
-def test_a_damaged_journal_is_an_error_that_names_it(project: Project, text: str) -> None:
+def test_a_damaged_journal_is_an_error_that_names_it(project: ProjectFolder, text: str) -> None:
     project.journal.write_text(text)
     with pytest.raises(StateError, match=r"journal\.json"):
         recover(project, _quiet)
@@ -120,7 +120,7 @@ class _CutOff:
     old: Path
 
 
-def _swap(project: Project, *, ready: bool) -> _CutOff:
+def _swap(project: ProjectFolder, *, ready: bool) -> _CutOff:
     folder = project.folder / "below"
     swap = _CutOff(folder / "out", folder / ".out.skillpm-new", folder / ".out.skillpm-old")
     swap.staged.mkdir(parents=True)
@@ -132,7 +132,7 @@ def _swap(project: Project, *, ready: bool) -> _CutOff:
     return swap
 
 
-def test_a_graft_that_was_cut_off_while_it_was_made_goes(project: Project) -> None:
+def test_a_graft_that_was_cut_off_while_it_was_made_goes(project: ProjectFolder) -> None:
     swap = _swap(project, ready=False)
     assert recover(project, _quiet) is None
     assert not swap.staged.exists()
@@ -159,7 +159,7 @@ def _switched(swap: _CutOff) -> None:
 
 @pytest.mark.parametrize("state", [_nothing, _older, _moved, _switched])
 def test_a_graft_that_was_whole_takes_its_place(
-    project: Project, state: Callable[[_CutOff], None]
+    project: ProjectFolder, state: Callable[[_CutOff], None]
 ) -> None:
     swap = _swap(project, ready=True)
     state(swap)
@@ -171,7 +171,7 @@ def test_a_graft_that_was_whole_takes_its_place(
     assert "completed the graft" in said[0]
 
 
-def test_what_took_the_place_of_a_graft_meanwhile_stays(project: Project) -> None:
+def test_what_took_the_place_of_a_graft_meanwhile_stays(project: ProjectFolder) -> None:
     swap = _swap(project, ready=True)
     swap.target.mkdir()
     (swap.target / "thesis.txt").write_text("mine")
@@ -182,20 +182,22 @@ def test_what_took_the_place_of_a_graft_meanwhile_stays(project: Project) -> Non
     assert not swap.staged.exists()
 
 
-def test_a_file_that_is_the_same_is_not_written_again(project: Project) -> None:
+def test_a_file_that_is_the_same_is_not_written_again(project: ProjectFolder) -> None:
     before = project.file.stat().st_mtime_ns, project.file.stat().st_ino
     update_file(project, project.file, project.file.read_text())
     assert (project.file.stat().st_mtime_ns, project.file.stat().st_ino) == before
 
 
 @pytest.mark.parametrize("text", ["abc", "-1", "", "1.0", "²"])
-def test_a_pointer_that_holds_no_number_is_an_integrity_error(project: Project, text: str) -> None:
+def test_a_pointer_that_holds_no_number_is_an_integrity_error(
+    project: ProjectFolder, text: str
+) -> None:
     project.pointer.write_text(text)
     with pytest.raises(IntegrityError, match="should hold a number"):
         project.current()
 
 
-def test_what_cannot_be_read_is_told_by_its_name(project: Project) -> None:
+def test_what_cannot_be_read_is_told_by_its_name(project: ProjectFolder) -> None:
     with pytest.raises(NotFoundError, match="no generation 7"):
         project.generation(7)
     project.file.write_bytes(b"\xff")
@@ -213,14 +215,14 @@ def test_what_cannot_be_read_is_told_by_its_name(project: Project) -> None:
     (project.folder / "other").write_text("a file")
     with (
         pytest.raises(StateError, match="should be a folder, is a regular file"),
-        writing(Project(project.folder / "other"), "x", timeout=1, say=_quiet),
+        writing(ProjectFolder(project.folder / "other"), "x", timeout=1, say=_quiet),
     ):
         raise AssertionError
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_during_the_switch_is_passed_over(
-    project: Project, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+    project: ProjectFolder, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
 ) -> None:
     handler, write = signal.getsignal(sent), Folder.write
 

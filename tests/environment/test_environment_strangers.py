@@ -14,7 +14,7 @@ from skillpm.environment.drift import drift
 from skillpm.environment.edit import new_project_file
 from skillpm.environment.generation import LAST_NUMBER, Generation, parse_generation
 from skillpm.environment.linked import OutsideLinkError
-from skillpm.environment.project import Project, first_generation
+from skillpm.environment.project import ProjectFolder, first_generation
 from skillpm.environment.swap import check_target, locate
 from skillpm.environment.swaps import RECORDS, SwapRecord
 from skillpm.environment.transaction import commit, recover, update_file, writing
@@ -39,9 +39,9 @@ def outside(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> ProjectFolder:
     """A project at generation 0."""
-    made = Project(tmp_path / "project")
+    made = ProjectFolder(tmp_path / "project")
     made.folder.mkdir()
     made.file.write_text(new_project_file("model", Digest.of(b"base")))
     with writing(made, "init", timeout=1, say=_quiet):
@@ -58,7 +58,7 @@ def unharmed(outside: Path) -> Iterator[None]:
     assert sorted(outside.rglob("*")) == before
 
 
-def _journal(project: Project, **plain: Any) -> None:
+def _journal(project: ProjectFolder, **plain: Any) -> None:
     project.journal.write_text(json.dumps(plain))
 
 
@@ -74,7 +74,7 @@ def _journal(project: Project, **plain: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_journal_that_leads_out_of_the_project_is_refused_with_its_path(
-    project: Project, *, ready: bool, folder: object, name: object
+    project: ProjectFolder, *, ready: bool, folder: object, name: object
 ) -> None:
     _journal(project, kind="graft", ready=ready, folder=folder, name=name)
     with pytest.raises(StateError, match=r"\.skillpm/journal\.json` is damaged") as caught:
@@ -87,7 +87,7 @@ def test_a_journal_that_leads_out_of_the_project_is_refused_with_its_path(
 @pytest.mark.usefixtures("unharmed")
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_journal_does_not_follow_a_link_that_leads_out(
-    project: Project, outside: Path, *, ready: bool
+    project: ProjectFolder, outside: Path, *, ready: bool
 ) -> None:
     (project.folder / "sub").symlink_to(outside)
     _journal(project, kind="graft", ready=ready, folder=["sub"], name="thesis")
@@ -96,7 +96,7 @@ def test_a_journal_does_not_follow_a_link_that_leads_out(
 
 
 @pytest.mark.usefixtures("unharmed")
-def test_a_journal_of_paths_is_refused(project: Project, outside: Path) -> None:
+def test_a_journal_of_paths_is_refused(project: ProjectFolder, outside: Path) -> None:
     paths = {key: str(outside / "thesis") for key in ("target", "staged", "old")}
     _journal(project, kind="graft", ready=True, **paths)
     with pytest.raises(StateError, match="folder: missing"):
@@ -104,7 +104,9 @@ def test_a_journal_of_paths_is_refused(project: Project, outside: Path) -> None:
 
 
 @pytest.mark.usefixtures("unharmed")
-def test_what_is_swapped_in_is_a_graft_and_no_link_to_one(project: Project, outside: Path) -> None:
+def test_what_is_swapped_in_is_a_graft_and_no_link_to_one(
+    project: ProjectFolder, outside: Path
+) -> None:
     staged = project.folder / ".graft.skillpm-new"
     staged.symlink_to(outside / "thesis")
     _journal(project, kind="graft", ready=True, folder=[], name="graft")
@@ -123,7 +125,7 @@ def test_what_is_swapped_in_is_a_graft_and_no_link_to_one(project: Project, outs
     "number", [-1, 2, 10**9, 10**30, "1", "../../outside/1", 1.0, True, None, [1]]
 )
 def test_a_journal_of_another_number_than_the_next_is_refused(
-    project: Project, number: object
+    project: ProjectFolder, number: object
 ) -> None:
     _journal(project, kind="switch", number=number, files=[])
     with pytest.raises(StateError, match=r"(?s)journal\.json` is damaged.*number"):
@@ -133,7 +135,7 @@ def test_a_journal_of_another_number_than_the_next_is_refused(
 
 @pytest.mark.parametrize("name", ["../x", ".skillpm/current", "", 7, None, "skillpm.toml\0"])
 def test_a_journal_writes_the_two_project_files_and_no_other(
-    project: Project, name: object
+    project: ProjectFolder, name: object
 ) -> None:
     file = {"name": name, "before": None, "after": "x"}
     _journal(project, kind="switch", number=0, files=[file])
@@ -142,7 +144,9 @@ def test_a_journal_writes_the_two_project_files_and_no_other(
 
 
 @pytest.mark.usefixtures("unharmed")
-def test_a_state_folder_that_is_a_link_is_refused_by_name(project: Project, outside: Path) -> None:
+def test_a_state_folder_that_is_a_link_is_refused_by_name(
+    project: ProjectFolder, outside: Path
+) -> None:
     project.state.rename(outside.parent / "moved")
     project.state.symlink_to(outside.parent / "moved")
     for use in (project.current, project.generation, lambda: project.was_cut_off):
@@ -156,7 +160,7 @@ def test_a_state_folder_that_is_a_link_is_refused_by_name(project: Project, outs
         raise AssertionError
 
 
-def test_the_state_is_left_out_of_git(project: Project) -> None:
+def test_the_state_is_left_out_of_git(project: ProjectFolder) -> None:
     ignored = project.state / ".gitignore"
     assert ignored.read_text() == "*\n"
     ignored.write_text("# mine\n")
@@ -167,7 +171,7 @@ def test_the_state_is_left_out_of_git(project: Project) -> None:
 @pytest.mark.parametrize("name", ["skillpm.toml", "skillpm.lock"])
 @pytest.mark.parametrize("target", ["../theirs", "{tmp}/theirs", "kept/../../theirs", "again", "."])
 def test_a_project_file_that_links_out_is_neither_read_nor_written(
-    project: Project, tmp_path: Path, name: str, target: str
+    project: ProjectFolder, tmp_path: Path, name: str, target: str
 ) -> None:
     theirs = (project.folder / name).rename(tmp_path / "theirs")
     text = theirs.read_text()
@@ -183,7 +187,7 @@ def test_a_project_file_that_links_out_is_neither_read_nor_written(
 
 @pytest.mark.parametrize("absolute", [True, False])
 def test_a_project_file_may_link_to_a_file_of_the_project(
-    project: Project, *, absolute: bool
+    project: ProjectFolder, *, absolute: bool
 ) -> None:
     kept = project.folder / "kept" / "project.toml"
     kept.parent.mkdir()
@@ -196,7 +200,9 @@ def test_a_project_file_may_link_to_a_file_of_the_project(
     assert project.read_file().root == Digest.of(b"base")
 
 
-def test_numbers_and_requirements_that_skillpm_cannot_write_are_refused(project: Project) -> None:
+def test_numbers_and_requirements_that_skillpm_cannot_write_are_refused(
+    project: ProjectFolder,
+) -> None:
     plain = json.loads(project.generation_file(0).read_text())
     for change in ({"number": -1}, {"number": LAST_NUMBER + 1}, {"wishes": {"acme/x": 5}},
                    {"wishes": {"../x": {"version": "^1"}}}):  # fmt: skip
@@ -215,7 +221,7 @@ def test_numbers_and_requirements_that_skillpm_cannot_write_are_refused(project:
         commit(project, Generation.model_construct(number=LAST_NUMBER + 1), {})
 
 
-def _outside_swap(project: Project, home: Path, target: Path, *, ready: bool) -> Path:
+def _outside_swap(project: ProjectFolder, home: Path, target: Path, *, ready: bool) -> Path:
     place = locate(project.folder, target)
     assert place.below is None
     staged = target.with_name(f".{target.name}.skillpm-new")
@@ -228,7 +234,7 @@ def _outside_swap(project: Project, home: Path, target: Path, *, ready: bool) ->
 
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_graft_outside_is_completed_or_undone_by_its_own_home(
-    project: Project, tmp_path: Path, *, ready: bool
+    project: ProjectFolder, tmp_path: Path, *, ready: bool
 ) -> None:
     home, target = tmp_path / "home", tmp_path / "served" / "model"
     staged = _outside_swap(project, home, target, ready=ready)
@@ -240,7 +246,7 @@ def test_a_graft_outside_is_completed_or_undone_by_its_own_home(
     assert list((home / RECORDS).iterdir()) == []
 
 
-def test_a_record_in_the_home_is_checked_too(project: Project, tmp_path: Path) -> None:
+def test_a_record_in_the_home_is_checked_too(project: ProjectFolder, tmp_path: Path) -> None:
     home, target = tmp_path / "home", tmp_path / "served" / "model"
     staged = _outside_swap(project, home, target, ready=True)
     (record,) = (home / RECORDS).iterdir()
@@ -252,7 +258,7 @@ def test_a_record_in_the_home_is_checked_too(project: Project, tmp_path: Path) -
     assert staged.exists()
 
 
-def test_a_target_in_the_project_stays_in_it(project: Project, outside: Path) -> None:
+def test_a_target_in_the_project_stays_in_it(project: ProjectFolder, outside: Path) -> None:
     (project.folder / "sub").symlink_to(outside)
     with pytest.raises(StateError, match="should lie in the project, but a link leads to"):
         locate(project.folder, project.folder / "sub" / "graft")
@@ -272,7 +278,9 @@ def test_a_target_in_the_project_stays_in_it(project: Project, outside: Path) ->
             check_target(project.folder, project.folder / name, base, outside / "home")
 
 
-def test_whose_name_the_lock_bears_is_read_as_a_strangers(project: Project, outside: Path) -> None:
+def test_whose_name_the_lock_bears_is_read_as_a_strangers(
+    project: ProjectFolder, outside: Path
+) -> None:
     assert project.holder() is None
     holder = project.state / "holder.json"
     for text in ('{"pid": -1, "command": "x", "since": 1}', "[" * 9000, '{"pid": true}',
@@ -288,4 +296,4 @@ def test_whose_name_the_lock_bears_is_read_as_a_strangers(project: Project, outs
     ):
         raise AssertionError
     assert holder.is_symlink()
-    assert Project(outside / "nowhere").holder() is None
+    assert ProjectFolder(outside / "nowhere").holder() is None

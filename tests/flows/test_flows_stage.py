@@ -17,7 +17,7 @@ from transformers import AutoModel, LlamaConfig, RobertaConfig, XGLMConfig
 from skillpm.api.options import Options
 from skillpm.api.session import open_session
 from skillpm.archive.reader import open_pack
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError
 from skillpm.flows.change.install import install
 from skillpm.flows.change.request import InstallRequest
@@ -61,7 +61,7 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
     world.init(learners.base)
     world.publish((learners.base, tuned), "acme/shift", "1.0.0")
     world.ask("install", "acme/shift")
-    project = Project(world.project)
+    project = ProjectFolder(world.project)
     stage = open_candidate(session, project, "cpu")
     shown = stage.runner(project.generation().lockfile)
     assert (shown is stage.stand.runner) is in_place
@@ -88,7 +88,7 @@ def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
     world.ask("graft")
     alone = Runner.load(world.project / "graft", "cpu")
     assert alone.model.lm_head.weight is not alone.model.model.embed_tokens.weight
-    project = Project(world.project)
+    project = ProjectFolder(world.project)
     shown = open_candidate(session, project, "cpu").runner(project.generation().lockfile)
     batch = alone.batches(["the cat sat on the mat. "])[0]
     assert torch.equal(shown.answer(batch), alone.answer(batch))
@@ -103,7 +103,7 @@ def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
         tuned = copy_model(learners.base, world.folder / name)
         rewrite(tuned, lambda tensors, step=step: tensors["model.norm.weight"].add_(step))
         world.ask("install", world.pack((learners.base, tuned), f"acme/{name}", "1.0.0", *more))
-    project = Project(world.project)
+    project = ProjectFolder(world.project)
     lock, more = project.generation().lockfile, SkillName.parse("acme/more")
     carried = carried_by(session, lock, [more])
     trials = Trials(open_candidate(session, project, "cpu"), lock, carried)
@@ -116,7 +116,7 @@ def test_a_base_that_changes_before_it_is_loaded_is_an_error(
 ) -> None:
     base = copy_model(learners.base, world.folder / "base")
     world.init(base)
-    stage = open_candidate(session, Project(world.project), "cpu")
+    stage = open_candidate(session, ProjectFolder(world.project), "cpu")
     rewrite(base, lambda tensors: tensors["model.norm.weight"].add_(1))
     with pytest.raises(IntegrityError, match="changed while it was loaded"):
         stage.check_runs()

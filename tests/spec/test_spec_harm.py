@@ -15,7 +15,7 @@ from skillpm.spec.harm import (
     BY_LENGTH,
     FARTHEST,
     GAINS,
-    Calibration,
+    HarmCurve,
     curvature,
     recorded_gain,
     second_order,
@@ -60,16 +60,14 @@ def test_nothing_added_has_a_share_of_zero() -> None:
 
 @pytest.mark.parametrize("law", [BY_GAIN, BY_LENGTH])
 @given(one=shares, other=shares)
-def test_the_calibration_keeps_the_order_and_zero(
-    law: Calibration, one: float, other: float
-) -> None:
+def test_the_calibration_keeps_the_order_and_zero(law: HarmCurve, one: float, other: float) -> None:
     assert law.lost(0.0) == 0.0
     low, high = sorted((one, other))
     assert law.lost(low) <= law.lost(high)
 
 
 @pytest.mark.parametrize("law", [BY_GAIN, BY_LENGTH])
-def test_a_loss_saturates_where_a_square_does_not(law: Calibration) -> None:
+def test_a_loss_saturates_where_a_square_does_not(law: HarmCurve) -> None:
     assert law.lost(4.0) < 4 * law.lost(1.0)
     assert law.lost(1.0) < 1.0
 

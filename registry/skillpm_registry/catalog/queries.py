@@ -26,7 +26,7 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
 from skillpm_registry.catalog.rows import (
-    Pack,
+    PackRow,
     Words,
     folded,
     listed,
@@ -105,7 +105,7 @@ class Catalog:
         with self.database.reading() as connection:
             return bool(connection.scalar(select(exists().where(blob.c.digest == str(digest)))))
 
-    def add(self, pack: Pack, *, now: datetime) -> None:
+    def add(self, pack: PackRow, *, now: datetime) -> None:
         """Enter a release with all that belongs to it, in one transaction."""
         with self.database.writing() as connection:
             _add_blobs(connection, pack.sizes)

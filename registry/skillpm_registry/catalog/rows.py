@@ -29,7 +29,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
+class PackRow:
     """What is published: a pack's digest, its two documents, and the size of every blob."""
 
     digest: Digest
@@ -108,7 +108,7 @@ def release_of(row: Sequence[Any], words: Words) -> Release:
     )
 
 
-def values_of(pack: Pack) -> dict[str, Any]:
+def values_of(pack: PackRow) -> dict[str, Any]:
     """The columns of `release` that a pack decides."""
     manifest = pack.manifest
     capabilities = [capability.name for capability in manifest.capabilities]

@@ -8,7 +8,7 @@ from skillpm.audit.cyclonedx import Inventory
 from skillpm.audit.findings import Audited, Finding, settle
 from skillpm.audit.licences import Policy
 from skillpm.checkpoint.folder import is_graft
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.flows.audit.graft import AuditedBase, AuditedGraft, graft_findings
 from skillpm.flows.audit.packs import Audit, look_at, stray_damage
@@ -46,7 +46,7 @@ def audit(session: Session, grafts: Iterable[Path] = (), advisories: Iterable[Pa
     believed. Writes nothing. Raises `SpecError` where project file, policy or a given advisory
     cannot be read: an audit that leaves out what it was asked for must not pass.
     """
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     file, installed = project.read_file(), project.generation().lockfile
     policy, known = Policy(file.audit.licenses), read_advisories(advisories)
     places = _places(session, grafts)
@@ -88,7 +88,7 @@ def _places(session: Session, grafts: Iterable[Path]) -> list[Path]:
 
 
 def _lock(
-    project: Project, file: ProjectFile, installed: Lockfile
+    project: ProjectFolder, file: ProjectFile, installed: Lockfile
 ) -> tuple[Lockfile | None, list[Finding]]:
     try:
         lock = project.read_lock()
@@ -111,7 +111,7 @@ def _root_of(lock: Lockfile | None, installed: Lockfile) -> Digest | None:
     return lock.graft.root if lock is not None and lock.same_set(installed) else None
 
 
-def _base(session: Session, project: Project) -> tuple[AuditedBase | None, list[Finding]]:
+def _base(session: Session, project: ProjectFolder) -> tuple[AuditedBase | None, list[Finding]]:
     try:
         base = open_base(session, project)
         found = session.identify(base, "hashing base", cached=False)

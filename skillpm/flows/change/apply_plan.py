@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile, open_pack
-from skillpm.environment.project import Project, basis_of
+from skillpm.environment.project import ProjectFolder, basis_of
 from skillpm.errors import DigestMismatchError, StateError
 from skillpm.flows.change.plan import (
     ChangeResult,
@@ -41,7 +41,7 @@ def apply_saved(
     plan may come from anyone: its set is verified against the packs' own manifests.
     """
     saved = parse_plan(data, what)
-    project = Project(session.project).require()
+    project = ProjectFolder(session.project).require()
     if dry_run:
         _check_fresh(project, saved)
         registries = _registries(session, project, saved)
@@ -60,7 +60,7 @@ def apply_saved(
         return apply_plan(session, project, registries, plan)
 
 
-def _check_fresh(project: Project, saved: SavedPlan) -> None:
+def _check_fresh(project: ProjectFolder, saved: SavedPlan) -> None:
     changes = saved.basis.changes(basis_of(project))
     if changes:
         verb = saved.action.partition(" ")[0]
@@ -70,7 +70,7 @@ def _check_fresh(project: Project, saved: SavedPlan) -> None:
         )
 
 
-def _registries(session: Session, project: Project, saved: SavedPlan) -> Registries:
+def _registries(session: Session, project: ProjectFolder, saved: SavedPlan) -> Registries:
     packs: list[PackFile] = []
     for file in saved.files:
         pack = open_pack(Path(file.path))
@@ -86,7 +86,7 @@ def _registries(session: Session, project: Project, saved: SavedPlan) -> Registr
 
 def _plan(
     session: Session,
-    project: Project,
+    project: ProjectFolder,
     registries: Registries,
     saved: SavedPlan,
     guard: Guard | None,

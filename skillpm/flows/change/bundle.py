@@ -7,7 +7,7 @@ from pathlib import Path
 from skillpm.archive.bundle import is_bundle
 from skillpm.archive.writer import write_bundle
 from skillpm.environment.edit import set_base, without_credentials
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import StateError, UsageError
 from skillpm.files.output import check_output, staged_path
 from skillpm.flows.change.plan import asking
@@ -44,7 +44,7 @@ def write_environment(session: Session, path: Path, generation: int | None = Non
     a file of another kind.
     """
     clean_up(session)
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     text, lock = _settled(session, project, generation)
     _check_target(path)
     check_output(path)
@@ -65,7 +65,9 @@ def write_environment(session: Session, path: Path, generation: int | None = Non
     return Bundled(path, digest, path.stat().st_size, base, tuple(lock.skills.values()))
 
 
-def _settled(session: Session, project: Project, generation: int | None) -> tuple[str, Lockfile]:
+def _settled(
+    session: Session, project: ProjectFolder, generation: int | None
+) -> tuple[str, Lockfile]:
     """As `_chosen`; where that does not fit, once more with the project to itself.
 
     An install may be between the two files just now, or was cut off there.
@@ -79,7 +81,7 @@ def _settled(session: Session, project: Project, generation: int | None) -> tupl
         return _chosen(project, generation)
 
 
-def _chosen(project: Project, generation: int | None) -> tuple[str, Lockfile]:
+def _chosen(project: ProjectFolder, generation: int | None) -> tuple[str, Lockfile]:
     """The text of the project file, and the lock that goes with it."""
     file: ProjectFile = project.read_file()
     text = project.read_text(project.file)

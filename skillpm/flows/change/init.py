@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.environment.edit import new_project_file, set_base
 from skillpm.environment.known import KnownProjects
-from skillpm.environment.project import STATE, Project, first_generation
+from skillpm.environment.project import STATE, ProjectFolder, first_generation
 from skillpm.environment.transaction import commit
 from skillpm.errors import StateError
 from skillpm.files.output import check_output_folder
@@ -32,7 +32,7 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
     `like` is the text of a project file of this base that the new one begins as. Refuses where
     there is an environment already, and in a clone of another base.
     """
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     whole = project.has_file and project.has_environment
     if whole and not project.was_cut_off:
         raise _exists(project)
@@ -50,14 +50,14 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
     return Initialised(project.folder, shown, root)
 
 
-def _exists(project: Project) -> StateError:
+def _exists(project: ProjectFolder) -> StateError:
     return StateError(
         f"`{project.folder}` is a project already",
         hint="`skillpm list` shows what is installed",
     )
 
 
-def _commit_first(session: Session, project: Project, text: str, root: Digest) -> None:
+def _commit_first(session: Session, project: ProjectFolder, text: str, root: Digest) -> None:
     created = session.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if project.has_file:  # a clone: what it asks for is kept
         file = project.read_file()

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from skillpm.environment.edit import set_skills
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.change.plan import (
     ChangeResult,
@@ -28,7 +28,7 @@ from skillpm.spec.project import parse_project
 
 def install(session: Session, request: InstallRequest) -> ChangeResult:
     """Make the environment what is asked for, or leave it as it is."""
-    project = Project(session.project).require()
+    project = ProjectFolder(session.project).require()
     if request.dry_run:
         registries = Registries(session, project.read_file(), request.files)
         make = partial(_plan, session, project, registries, request)
@@ -42,7 +42,7 @@ def install(session: Session, request: InstallRequest) -> ChangeResult:
 
 
 def _plan(
-    session: Session, project: Project, registries: Registries, request: InstallRequest
+    session: Session, project: ProjectFolder, registries: Registries, request: InstallRequest
 ) -> Plan:
     """The plan, which the guard has passed where one is asked for: before a file is published."""
     plan = _resolved(session, project, registries, request)
@@ -50,7 +50,7 @@ def _plan(
 
 
 def _resolved(
-    session: Session, project: Project, registries: Registries, request: InstallRequest
+    session: Session, project: ProjectFolder, registries: Registries, request: InstallRequest
 ) -> Plan:
     registries.check_files()
     file, asks = project.read_file(), request.resolves
@@ -86,6 +86,6 @@ def _frozen(reason: str | None) -> StateError:
 
 def upgrade(session: Session, request: InstallRequest) -> ChangeResult:
     """As `install`, with the named skills free to move; all of them where none is named."""
-    if Project(session.project).read_lock() is None:
+    if ProjectFolder(session.project).read_lock() is None:
         raise NotFoundError("there is no skillpm.lock to upgrade", hint="`skillpm install`")
     return install(session, request)

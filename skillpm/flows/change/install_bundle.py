@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.archive.bundle import BundleFile, open_bundle
 from skillpm.environment.edit import set_base, set_graft, set_skills
-from skillpm.environment.project import Project, wishes_of
+from skillpm.environment.project import ProjectFolder, wishes_of
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.change.init import init_project
 from skillpm.flows.change.plan import ChangeResult, Guard, Plan, apply_plan, guarded, preview
@@ -37,7 +37,7 @@ def install_bundle(
     a project that is there: what it stops has made none.
     """
     bundle = open_bundle(path)
-    project, text = Project(session.project), None
+    project, text = ProjectFolder(session.project), None
     if not project.has_file:  # also where a cut-off `init` was about to write one
         if dry_run or frozen or guard is not None:
             project.read_file()
@@ -82,7 +82,12 @@ def _fetch(session: Session, bundle: BundleFile) -> None:
 
 
 def _guarded(
-    session: Session, project: Project, bundle: BundleFile, *, frozen: bool, guard: Guard | None
+    session: Session,
+    project: ProjectFolder,
+    bundle: BundleFile,
+    *,
+    frozen: bool,
+    guard: Guard | None,
 ) -> Plan:
     """The plan, which the guard has passed where one is asked for: on the bundle's own packs."""
     plan = _plan(session, project, bundle, frozen=frozen)
@@ -92,7 +97,7 @@ def _guarded(
     return guarded(session, project, Registries(session, project.read_file()), plan, guard)
 
 
-def _plan(session: Session, project: Project, bundle: BundleFile, *, frozen: bool) -> Plan:
+def _plan(session: Session, project: ProjectFolder, bundle: BundleFile, *, frozen: bool) -> Plan:
     text, before = project.read_text(project.file), project.read_lock()
     check_base(project.read_file().root, bundle.base.root, project.file)
     if frozen and (before is None or not before.same_set(bundle.lock)):

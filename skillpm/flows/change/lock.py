@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.flows.change.plan import keep_root
 from skillpm.flows.change.request import InstallRequest, ask_for
 from skillpm.flows.locking.lock_merge import read_or_merge
@@ -26,7 +26,7 @@ def lock_project(session: Session, request: InstallRequest, *, check: bool) -> L
 
     A request that resolves anew (`upgrade`, `lowest`, `allow_yanked`) does so for a lock that fits.
     """
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     if check:
         _, reason = read_or_merge(project, project.read_file())
         return LockResult(reason is None, changed=False, reason=reason)

@@ -7,7 +7,7 @@ from functools import partial
 from skillpm.environment.edit import set_graft, set_skills
 from skillpm.environment.generation import Generation, Installed, differences, new_packs
 from skillpm.environment.known import KnownProjects
-from skillpm.environment.project import Project, basis_of, wishes_of
+from skillpm.environment.project import ProjectFolder, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import StateError
 from skillpm.flows.change.forecast import accept_forecast, forecast_lock
@@ -81,12 +81,16 @@ class Plan:
     is_guarded: bool = False
 
 
-Guard = Callable[[Session, Project, Registries, Plan], tuple[str, ...]]
+Guard = Callable[[Session, ProjectFolder, Registries, Plan], tuple[str, ...]]
 """Looks at a plan before anything is switched: gives notes, or raises. It may fetch the blobs."""
 
 
 def guarded(
-    session: Session, project: Project, registries: Registries, plan: Plan, guard: Guard | None
+    session: Session,
+    project: ProjectFolder,
+    registries: Registries,
+    plan: Plan,
+    guard: Guard | None,
 ) -> Plan:
     """The plan with what the guard notes of it, if there is one. Raises what it raises."""
     if guard is None:
@@ -97,7 +101,7 @@ def guarded(
     return replace(plan, notes=(*plan.notes, *notes), is_guarded=True)
 
 
-def check_unchanged(project: Project, basis: Basis) -> None:
+def check_unchanged(project: ProjectFolder, basis: Basis) -> None:
     """Raise `StateError` where the project is no more what a plan was made from (law 4)."""
     changes = basis.changes(basis_of(project))
     if changes:
@@ -129,7 +133,9 @@ def installed_of(plan: Plan) -> list[Installed]:
     ]
 
 
-def preview(project: Project, registries: Registries, make: Callable[[], Plan]) -> ChangeResult:
+def preview(
+    project: ProjectFolder, registries: Registries, make: Callable[[], Plan]
+) -> ChangeResult:
     """What `apply_plan` would do, with all that `apply` needs to do it later.
 
     Nobody waits for a preview, so the project may change under it: that is an error.
@@ -193,7 +199,7 @@ def asking(text: str, wishes: Mapping[str, object], lock: Lockfile) -> str:
     return set_graft(set_skills(text, wishes), lock.graft.table)
 
 
-def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
+def _edited(project: ProjectFolder, plan: Plan) -> tuple[str, dict[str, object]]:
     """The project file as the plan leaves it, and what it then asks for."""
     text = plan.text or project.read_text(project.file)
     edited = text if plan.wishes is None else asking(text, plan.wishes, plan.lock)
@@ -201,7 +207,7 @@ def _edited(project: Project, plan: Plan) -> tuple[str, dict[str, object]]:
 
 
 def apply_plan(
-    session: Session, project: Project, registries: Registries, plan: Plan
+    session: Session, project: ProjectFolder, registries: Registries, plan: Plan
 ) -> ChangeResult:
     """Fetch, then switch. Nothing changes where a blob cannot be had or is not what it should be.
 
@@ -247,7 +253,7 @@ def apply_plan(
 
 
 def _with_precedence(
-    session: Session, project: Project, plan: Plan, new: dict[SkillName, Digest]
+    session: Session, project: ProjectFolder, plan: Plan, new: dict[SkillName, Digest]
 ) -> Plan:
     """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
 
@@ -282,13 +288,13 @@ def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -
     return replace(plan, notes=(*plan.notes, *notes))
 
 
-def remember_project(session: Session, project: Project, lock: Lockfile) -> None:
+def remember_project(session: Session, project: ProjectFolder, lock: Lockfile) -> None:
     """Have `gc` keep what a project is about to need."""
     packs = [one.digest for one in lock.skill]
     KnownProjects(session.home).remember(project.folder, packs)
 
 
-def completed(project: Project, generation: Generation) -> ChangeResult:
+def completed(project: ProjectFolder, generation: Generation) -> ChangeResult:
     """What a generation changed that recovery completed, as the killed command would have told."""
     after = generation.installed
     before = project.generation(generation.number - 1).installed
@@ -297,7 +303,7 @@ def completed(project: Project, generation: Generation) -> ChangeResult:
     return ChangeResult(generation.number, *parts, kept, before=before)
 
 
-def keep_root(project: Project, lock: Lockfile, before: Lockfile | None) -> None:
+def keep_root(project: ProjectFolder, lock: Lockfile, before: Lockfile | None) -> None:
     """Write the lock alone; a root that an earlier graft of the same set found stays."""
     if before is not None and before.same_set(lock):
         lock = lock.with_root(lock.graft.root or before.graft.root)

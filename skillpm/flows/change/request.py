@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import UsageError
 from skillpm.flows.change.plan import Guard
 from skillpm.flows.locking.lock_check import not_installed
@@ -105,7 +105,7 @@ def settled_wishes(
 
 
 def ask_for(
-    project: Project, file: ProjectFile, lock: Lockfile | None, request: InstallRequest
+    project: ProjectFolder, file: ProjectFile, lock: Lockfile | None, request: InstallRequest
 ) -> ResolutionRequest:
     """The question for the resolver: `file`'s wishes with their origins, the lock preferred."""
     known = (lock or project.generation().lockfile).skills

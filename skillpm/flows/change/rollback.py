@@ -3,7 +3,7 @@
 from functools import partial
 
 from skillpm.environment.generation import Generation
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError
 from skillpm.flows.change.plan import (
     ChangeResult,
@@ -26,7 +26,7 @@ def rollback(
     session: Session, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
 ) -> ChangeResult:
     """Go back to generation `number`, by default the one before the current."""
-    project = Project(session.project).require()
+    project = ProjectFolder(session.project).require()
     if dry_run:
         registries = Registries(session, project.read_file())
         make = partial(_plan, session, project, registries, number, guard)
@@ -46,7 +46,7 @@ def _action(number: int) -> str:
 
 def _plan(
     session: Session,
-    project: Project,
+    project: ProjectFolder,
     registries: Registries,
     number: int | None,
     guard: Guard | None,
@@ -66,7 +66,7 @@ def _plan(
     return guarded(session, project, registries, plan, guard)
 
 
-def _target(project: Project, number: int | None) -> Generation:
+def _target(project: ProjectFolder, number: int | None) -> Generation:
     current = project.current()
     if number is None and current == 0:
         raise NotFoundError(

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from skillpm.environment.project import Project, wishes_of
+from skillpm.environment.project import ProjectFolder, wishes_of
 from skillpm.errors import StateError
 from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, completed, preview
 from skillpm.flows.locking.lock_check import not_installed, prune, stale_reason
@@ -20,7 +20,7 @@ def uninstall(
     session: Session, skills: tuple[SkillName, ...], *, dry_run: bool = False
 ) -> ChangeResult:
     """Remove skills from project file, lock and environment."""
-    project = Project(session.project).require()
+    project = ProjectFolder(session.project).require()
     action = " ".join(["uninstall", *map(str, skills)])
     if dry_run:
         registries = Registries(session, project.read_file())
@@ -36,7 +36,7 @@ def uninstall(
 
 def _plan(
     session: Session,
-    project: Project,
+    project: ProjectFolder,
     registries: Registries,
     skills: tuple[SkillName, ...],
     action: str,

@@ -6,7 +6,7 @@ fetched and decoded, which takes the tensor libraries.
 
 from dataclasses import replace
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.flows.change.plan import Plan
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
@@ -15,7 +15,9 @@ from skillpm.flows.session.session import Session
 from skillpm.store.packs import fetch_pack
 
 
-def verify_plan(session: Session, project: Project, registries: Registries, plan: Plan) -> Plan:
+def verify_plan(
+    session: Session, project: ProjectFolder, registries: Registries, plan: Plan
+) -> Plan:
     """The plan, with notes on what could not be verified. Brings its blobs into the store.
 
     Raises `IntegrityError` for a pack whose manifest does not hold, and what `graft` raises of one

@@ -7,7 +7,7 @@ from typing import Any
 
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.apply.compose import WeightedPack
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.route import open_routes
 from skillpm.flows.evaluate.routed_texts import ProjectRouter
@@ -41,7 +41,7 @@ CACHE_FLOOR = 1 << 28
 
 def load_live_model(
     session: Session,
-    project: Project,
+    project: ProjectFolder,
     *,
     device: str = "cpu",
     dtype: str = "auto",
@@ -72,7 +72,7 @@ def load_live_model(
     return attach(model, checked, places, limit if cache_bytes is None else cache_bytes)
 
 
-def base_tokenizer(session: Session, project: Project) -> Any:
+def base_tokenizer(session: Session, project: ProjectFolder) -> Any:
     """The tokenizer of the project's base. Raises `GraftError` where it has none."""
     return load_tokenizer(open_base(session, project).path)
 
@@ -83,7 +83,7 @@ class LiveRouter:
     The router is built once for each generation of the project.
     """
 
-    def __init__(self, session: Session, project: Project, model: Any = None) -> None:
+    def __init__(self, session: Session, project: ProjectFolder, model: Any = None) -> None:
         self._session = session
         self._project = project
         self._model = model

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.flows.evaluate.answering import Answers, MergedAnswers, answers_of
 from skillpm.flows.evaluate.carried import carried_by, evaluate
 from skillpm.flows.evaluate.measured import with_measurements
@@ -25,7 +25,7 @@ def probe(
     On the model in `graft` where that is given. Where a pack was measured on this base before,
     that counts for more than what it records. Writes nothing.
     """
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     current = project.generation()
     lock = current.lockfile
     check_installed(lock, skills)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.flows.locking.lock_check import not_installed
 from skillpm.flows.packs.probe_files import probes_of
 from skillpm.flows.session.session import Session
@@ -44,7 +44,7 @@ def nothing_to_probe(session: Session, skills: Sequence[SkillName]) -> Probed | 
     Raises `NotFoundError` for a skill that is not installed, and `SpecError` where a pack's probes
     cannot be read.
     """
-    current = Project(session.project).generation()
+    current = ProjectFolder(session.project).generation()
     lock = current.lockfile
     check_installed(lock, skills)
     wanted = tuple(skill for skill in lock.skills if not skills or skill in skills)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
 from skillpm.flows.evaluate.routed_texts import ProjectRouter
 from skillpm.flows.packs.signatures import drop_other_widths, signatures_of
@@ -28,7 +28,7 @@ def open_routes(
     A skill whose signature is not sound is left out. Raises `IntegrityError` where the base is not
     the one, or a blob is damaged.
     """
-    project = Project(session.project).require()
+    project = ProjectFolder(session.project).require()
     current = project.generation()
     signatures, left_out = signatures_of(session.store, current.installed, current.base_root)
     if not signatures:
@@ -43,7 +43,7 @@ def open_routes(
     return ProjectRouter(Router.of(signatures, width, order), running, left_out, listed, see)
 
 
-def _base_runner(session: Session, project: Project, root: Digest, device: str) -> Runner:
+def _base_runner(session: Session, project: ProjectFolder, root: Digest, device: str) -> Runner:
     base = open_base(session, project)
     keys = file_keys(base)
     check_base(session.identify(base, "hashing base").root, root, base.path)

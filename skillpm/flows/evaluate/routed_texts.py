@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import UsageError
 from skillpm.flows.packs.signatures import SkippedSignatures, signatures_of
 from skillpm.flows.session.session import Session
@@ -73,6 +73,6 @@ def nothing_to_route(session: Session) -> ProjectRouter | None:
 
     Raises `IntegrityError` where a blob is damaged.
     """
-    current = Project(session.project).require().generation()
+    current = ProjectFolder(session.project).require().generation()
     signatures, left_out = signatures_of(session.store, current.installed, current.base_root)
     return None if signatures else ProjectRouter(Router.of({}, 0), None, left_out)

@@ -9,7 +9,7 @@ from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.leaves import no_advance
 from skillpm.checkpoint.model import CONFIG, Checkpoint
 from skillpm.delta.apply.compose import Composition
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
 from skillpm.flows.graft.assemble import Assembly, assemble
 from skillpm.flows.graft.graft import check_root, compose
@@ -132,7 +132,7 @@ class CandidateEnvironment:
             ) from problem
 
 
-def open_candidate(session: Session, project: Project, device: str) -> CandidateEnvironment:
+def open_candidate(session: Session, project: ProjectFolder, device: str) -> CandidateEnvironment:
     """The stage of a project. Raises `IntegrityError` where the base is not the project's."""
     base = open_base(session, project)
     keys = file_keys(base)

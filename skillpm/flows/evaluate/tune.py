@@ -7,7 +7,7 @@ where none is better. Deterministic, and bounded by the trials that it may take.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from skillpm.environment.project import Project, basis_of
+from skillpm.environment.project import ProjectFolder, basis_of
 from skillpm.errors import GraftError, NotFoundError, StateError
 from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, check_unchanged
 from skillpm.flows.evaluate.carried import ProbeResult, carried_by
@@ -56,7 +56,7 @@ def tune(session: Session, *, budget: int, device: str, write: bool) -> TunedWei
     Only skills that skillpm.toml names have a weight there. Raises `GraftError` where no installed
     skill has probes, `StateError` where the lock is ahead of what is installed.
     """
-    project = Project(session.project).require()
+    project = ProjectFolder(session.project).require()
     if not write:
         return _search(session, project, budget, device)
     with project_transaction(session, project, "tune"):
@@ -70,7 +70,7 @@ def tune(session: Session, *, budget: int, device: str, write: bool) -> TunedWei
         return replace(found, change=apply_plan(session, project, registries, plan))
 
 
-def _search(session: Session, project: Project, budget: int, device: str) -> TunedWeights:
+def _search(session: Session, project: ProjectFolder, budget: int, device: str) -> TunedWeights:
     lock = _installed(project)
     carried = with_measurements(session, lock, carried_by(session, lock, list(lock.skills)), device)
     if not carried:
@@ -127,7 +127,7 @@ def _worth(results: list[ProbeResult]) -> Worth:
     return round(min(kept), 4), round(sum(kept) / len(kept), 4)
 
 
-def _installed(project: Project) -> Lockfile:
+def _installed(project: ProjectFolder) -> Lockfile:
     current, lock = project.generation(), project.read_lock()
     if not current.skills or lock is None:
         raise NotFoundError("nothing is installed here to tune", hint="`skillpm install`")
@@ -149,7 +149,7 @@ def _installed(project: Project) -> Lockfile:
     return lock
 
 
-def _plan(session: Session, project: Project, weights: Mapping[SkillName, float]) -> Plan:
+def _plan(session: Session, project: ProjectFolder, weights: Mapping[SkillName, float]) -> Plan:
     file, lock = project.read_file(), weighed(_installed(project), weights)
     wishes: dict[str, object] = {}
     for skill, wish in file.wishes.items():

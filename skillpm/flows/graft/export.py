@@ -11,7 +11,7 @@ from pathlib import Path
 from skillpm.checkpoint.folder import STAMP
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import check_apart
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.output import check_output_folder
@@ -85,7 +85,7 @@ def export(session: Session, ref: str, target: Path, wanted: LoraRequest | None)
 
 def _find(session: Session, ref: str) -> AnyPack:
     """The release that is installed here, where there is one of that name; else as `find_pack`."""
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     if project.has_environment:
         try:
             skill = SkillName.parse(ref)
@@ -100,7 +100,7 @@ def _find(session: Session, ref: str) -> AnyPack:
 def _base(session: Session, pack: AnyPack) -> Checkpoint:
     if session.base is not None:
         return open_model(session.base)
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     if not project.has_file:
         raise NotFoundError(
             f"{pack.manifest.ref} is exported from its base, and there is no project that names it",

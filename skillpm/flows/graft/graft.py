@@ -8,7 +8,7 @@ from pathlib import Path
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.generation import Generation
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import GraftPlace, Swap, check_target
 from skillpm.environment.swaps import SwapRecord
 from skillpm.environment.transaction import update_file
@@ -74,7 +74,7 @@ def graft(
     are hashed where they are placed; with `verify` the base is hashed before too.
     """
     started = time.monotonic()
-    project = Project(session.project).require()
+    project = ProjectFolder(session.project).require()
     path = (target or session.project / DEFAULT_TARGET).expanduser()
     with project_transaction(session, project, "graft"):
         if not project.has_environment:
@@ -118,7 +118,7 @@ def check_project_base(
         raise
 
 
-def _with_known_root(project: Project, installed: Lockfile) -> Lockfile:
+def _with_known_root(project: ProjectFolder, installed: Lockfile) -> Lockfile:
     """What is installed, with the root that skillpm.lock has for the same set."""
     lock = project.read_lock()
     known = lock.graft.root if lock is not None and lock.same_set(installed) else None
@@ -173,7 +173,7 @@ def compose(
 class _Order:
     """A graft that is to be written."""
 
-    project: Project
+    project: ProjectFolder
     lock: Lockfile
     target: Path
     place: GraftPlace
@@ -265,7 +265,7 @@ def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:
     }
 
 
-def _remember_root(project: Project, installed: Lockfile, root: Digest) -> None:
+def _remember_root(project: ProjectFolder, installed: Lockfile, root: Digest) -> None:
     """Write the root into the lock, unless the lock has run ahead of the environment."""
     lock = project.read_lock()
     if lock is None or not lock.same_set(installed):

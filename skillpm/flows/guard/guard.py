@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from skillpm.environment.generation import differences, new_packs
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError, ResolutionError, SpecError
 from skillpm.flows.change.plan import Plan
 from skillpm.flows.evaluate.carried import CarriedProbes, ProbeResult, carried_by
@@ -30,7 +30,7 @@ from skillpm.store.packs import fetch_pack, is_complete
 
 
 def guard(
-    session: Session, project: Project, registries: Registries, plan: Plan, /, *, device: str
+    session: Session, project: ProjectFolder, registries: Registries, plan: Plan, /, *, device: str
 ) -> tuple[str, ...]:
     """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from skillpm.environment.drift import drift
 from skillpm.environment.generation import Entry, Generation, differences
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError, SpecError
 from skillpm.spec.digests import Digest
 from skillpm.spec.lockfile import parse_lockfile
@@ -27,14 +27,14 @@ class Listing:
 
 def list_installed(folder: Path) -> Listing:
     """What is installed now."""
-    project = Project(folder)
+    project = ProjectFolder(folder)
     return Listing(project.generation(), tuple(drift(project)))
 
 
 def installed_names(folder: Path) -> list[str]:
     """The installed skills by name; none where that cannot be told."""
     try:
-        return [str(skill) for skill in Project(folder).generation().installed]
+        return [str(skill) for skill in ProjectFolder(folder).generation().installed]
     except SkillpmError:
         return []
 
@@ -49,7 +49,7 @@ class History:
 
 def history(folder: Path) -> History:
     """How the environment came to be what it is."""
-    project = Project(folder)
+    project = ProjectFolder(folder)
     return History(project.current(), tuple(project.generations()))
 
 
@@ -78,7 +78,7 @@ class Diff:
 
 def generation_side(folder: Path, number: int | None) -> ComparedSet:
     """What a generation has installed; the current one without a number."""
-    found = Project(folder).generation(number)
+    found = ProjectFolder(folder).generation(number)
     manner = None if found.pruned else found.lockfile.graft.manner
     return ComparedSet(found.base_root, found.installed, manner)
 

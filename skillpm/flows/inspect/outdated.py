@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import NotFoundError, ResolutionError, SkillpmError, UnknownSkillError
 from skillpm.flows.change.request import InstallRequest, ask_for
 from skillpm.flows.locking.held_back import (
@@ -63,7 +63,7 @@ def survey(session: Session) -> OutdatedReport:
 
     Raises `NotFoundError` where there is no lock, `RegistryError` where a registry is out of reach.
     """
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     file, lock = project.read_file(), project.read_lock()
     if lock is None:
         raise NotFoundError("there is no skillpm.lock to compare", hint="`skillpm install`")

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from skillpm.environment.drift import drift
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.flows.locking.lock_check import not_installed
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.spec.names import SkillName
@@ -64,7 +64,7 @@ class Relations:
 
 def relations_of(folder: Path) -> Relations:
     """The relations of what is installed now; reads no registry."""
-    project = Project(folder)
+    project = ProjectFolder(folder)
     generation = project.generation()
     plain = {"project": {"base": "-", "root": str(generation.base_root)}}
     wished = ProjectFile.model_validate({**plain, "skills": generation.wishes}).wishes

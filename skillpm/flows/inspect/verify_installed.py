@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
 from skillpm.flows.packs.verify_on_base import HashedBase, verify_on_base, warn_of_parts
 from skillpm.flows.session.base_model import open_base
@@ -13,7 +13,7 @@ from skillpm.store.packs import load_pack
 
 
 def verify_packs(
-    session: Session, project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
+    session: Session, project: ProjectFolder, lock: Lockfile, waiting: Sequence[LockedSkill]
 ) -> tuple[str, ...]:
     """Verify stored packs and remember those that hold; a note where there is no base to do it on.
 
@@ -40,7 +40,7 @@ def verify_packs(
     return ()
 
 
-def _project_base(session: Session, project: Project, lock: Lockfile) -> HashedBase | str:
+def _project_base(session: Session, project: ProjectFolder, lock: Lockfile) -> HashedBase | str:
     """The project's base, or why nothing can be verified on it."""
     try:
         model = open_base(session, project)

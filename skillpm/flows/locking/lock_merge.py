@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from skillpm.environment.project import LOCK_FILE, Project
+from skillpm.environment.project import LOCK_FILE, ProjectFolder
 from skillpm.errors import SpecError
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.spec import toml
@@ -15,7 +15,7 @@ from skillpm.spec.project import ProjectFile
 from skillpm.spec.requirements import ANY, VersionRange
 
 
-def read_or_merge(project: Project, file: ProjectFile) -> tuple[Lockfile | None, str | None]:
+def read_or_merge(project: ProjectFolder, file: ProjectFile) -> tuple[Lockfile | None, str | None]:
     """The lock to start from, and why it must be written anew; None where it fits.
 
     A lock with conflict markers gives what both sides of the merge name; one that is damaged in

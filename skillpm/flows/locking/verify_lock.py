@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, ResolutionError
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.locking.solve import check_together, known_root
@@ -31,7 +31,7 @@ class UntrustedLock:
     promises_root: bool = False
 
 
-def checked_lock(session: Session, project: Project, claim: UntrustedLock) -> Lockfile:
+def checked_lock(session: Session, project: ProjectFolder, claim: UntrustedLock) -> Lockfile:
     """The lock, verified against the project file and the packs' own manifests.
 
     Its graft's root is set where it follows; one that is promised is kept, and a graft that gets
@@ -66,7 +66,10 @@ def _check_stanza(locked: LockedSkill, pack: AnyPack, lock: Lockfile, what: str)
 
 
 def _check_bases(
-    session: Session, project: Project, lock: Lockfile, manifests: Mapping[SkillName, Manifest]
+    session: Session,
+    project: ProjectFolder,
+    lock: Lockfile,
+    manifests: Mapping[SkillName, Manifest],
 ) -> None:
     """Every pack was cut from the base, or its footprint fits and the lock says so (law 8)."""
     others = [skill for skill, one in manifests.items() if one.base.root != lock.base.root]

@@ -23,7 +23,7 @@ def cut_parts(before: Files, after: Files, paths: Collection[str]) -> Iterator[S
     Nothing where the tuned side has no `modules.json`: then no library loads its parts, and the
     base's stay. Raises `SpecError` for a file of a part that differs and that no pack can carry.
     """
-    parts = _Parts.of(before, after)
+    parts = _PartsToEncode.of(before, after)
     if parts is None:
         return
     yield from parts.cut(MODULES)
@@ -34,7 +34,7 @@ def cut_parts(before: Files, after: Files, paths: Collection[str]) -> Iterator[S
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _PartsToEncode:
     """Both sides' files, the folders that the tuned side loads, and those that either side does."""
 
     before: Files

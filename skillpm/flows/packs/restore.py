@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.packs.protocol import AnyPack, check_is
 from skillpm.flows.packs.registries import Registries
@@ -114,7 +114,9 @@ def _sources(registries: Registries, locked: LockedSkill) -> Iterator[Callable[[
         yield lambda: registries.index(DEFAULT_REGISTRY)
 
 
-def restoring(session: Session, project: Project, lock: Lockfile, action: Callable[[], T]) -> T:
+def restoring(
+    session: Session, project: ProjectFolder, lock: Lockfile, action: Callable[[], T]
+) -> T:
     """What `action` gives; where a blob of the lock is damaged or missing, after fetching it again.
 
     Raises the damage, where it cannot be repaired.

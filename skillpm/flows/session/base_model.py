@@ -6,14 +6,14 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, SpecError
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 
 
-def open_base(session: Session, project: Project) -> Checkpoint:
+def open_base(session: Session, project: ProjectFolder) -> Checkpoint:
     """The project's base: where the person says that it is, else where the project file does.
 
     Raises as `open_named_base` does.

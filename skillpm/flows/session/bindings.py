@@ -5,7 +5,7 @@ from dataclasses import replace
 from os.path import expanduser, realpath
 from pathlib import Path
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import UsageError
 from skillpm.flows.session.session import Session
 from skillpm.index.empty import is_unmade
@@ -70,7 +70,7 @@ def registry_for(
     namespace goes where the project looks it up, and nowhere else. Where the caller `makes` a
     registry that is not there yet, raises as `check_can_be_made` does.
     """
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     if session.registry or not project.has_file:
         return session.default_registry
     file = project.read_file()

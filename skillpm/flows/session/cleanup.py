@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.environment.generation import Generation
 from skillpm.environment.known import KnownProjects
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError
 from skillpm.files.access import HomeFolder
@@ -18,7 +18,7 @@ from skillpm.store.scratch import sweep_scratch
 
 @contextmanager
 def project_transaction(
-    session: Session, project: Project, command: str
+    session: Session, project: ProjectFolder, command: str
 ) -> Iterator[Generation | None]:
     """Hold the project's lock, with nothing left of what was cut off; see `writing`."""
     clean_up(session)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
 from skillpm.files.ownership import Exposure, exposures
 from skillpm.flows.session.bindings import location_of
@@ -27,7 +27,7 @@ def exposed_places(session: Session) -> list[Exposure]:
 def written_places(session: Session) -> Iterator[Path]:
     """What commands write here: home, store, the project's files and state, its registries."""
     yield from (session.home, session.store.folder, session.store.folder / "sha256")
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     yield from (project.folder, project.file, project.lock_file, project.state)
     yield from (project.pointer, project.state / "generations")
     with suppress(SkillpmError, OSError):

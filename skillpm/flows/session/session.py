@@ -9,7 +9,7 @@ from typing import Protocol
 
 from skillpm.checkpoint.leaves import LeafCache, identify
 from skillpm.checkpoint.model import Checkpoint, open_checkpoint
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.ports import Index
 from skillpm.resolver.patience import ENDLESS, Deadline
@@ -27,7 +27,11 @@ class PackVerifier(Protocol):
     """Verifies packs of a lock on the project's base: `flows.verify_installed.verify_packs`."""
 
     def __call__(
-        self, session: "Session", project: Project, lock: Lockfile, waiting: Sequence[LockedSkill]
+        self,
+        session: "Session",
+        project: ProjectFolder,
+        lock: Lockfile,
+        waiting: Sequence[LockedSkill],
     ) -> tuple[str, ...]:
         """Notes on what could not be verified. Raises what refuses a pack."""
         ...

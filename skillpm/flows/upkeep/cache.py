@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path
 
 from skillpm.environment.known import KnownProjects
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.cleanup import clean_up
@@ -73,7 +73,7 @@ def _reached(session: Session) -> tuple[dict[NeededPack, Path], Reached]:
         packs |= needs.packs
         roots |= dict.fromkeys(needs.roots, one.folder)
     with suppress(SkillpmError):  # where gc was never told of this project
-        here = Project(session.project)
+        here = ProjectFolder(session.project)
         roots |= {
             NeededPack(s.digest, s.ref, s.registry): here.folder for s in here.generation().skills
         }
@@ -160,7 +160,7 @@ def _fetch_again(
             continue
         there = replace(session, project=roots[root])
         try:
-            index = Registries(there, Project(roots[root]).read_file()).index(root.registry)
+            index = Registries(there, ProjectFolder(roots[root]).read_file()).index(root.registry)
             fetch_pack(store, root.digest, index)
         except SkillpmError as problem:
             problems[root.digest] = problem.message

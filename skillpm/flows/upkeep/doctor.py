@@ -15,7 +15,7 @@ from pathlib import Path
 from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.place import clone
 from skillpm.environment.drift import drift
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.environment.transaction import check_journal
 from skillpm.errors import NotFoundError, SkillpmError
 from skillpm.files.access import is_shared_folder
@@ -48,13 +48,13 @@ class DoctorCheck:
 
 def examine(session: Session) -> list[DoctorCheck]:
     """Every check, in the order in which they build on each other."""
-    project = Project(session.project)
+    project = ProjectFolder(session.project)
     checks = [_python(), *_extras(), _folder(session.home, "home"), _space(session.home, "home")]
     checks += _access(session)
     if not project.has_file:
         return [*checks, DoctorCheck("project", WARN, "there is no skillpm.toml here", _INIT)]
     checks += [_folder(project.folder, "project"), _space(project.folder, "project")]
-    steps: list[tuple[str, Callable[[Session, Project], Iterator[DoctorCheck]]]] = [
+    steps: list[tuple[str, Callable[[Session, ProjectFolder], Iterator[DoctorCheck]]]] = [
         ("files", _features),
         ("project", _project),
         ("lock", _leftovers),
@@ -129,7 +129,7 @@ def _probe(folder: Path) -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _features(_session: Session, project: Project) -> Iterator[DoctorCheck]:
+def _features(_session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
     """How a graft can share the files that it does not change."""
     with _probe(project.folder) as path:
         (path / "one").write_bytes(b"skillpm")
@@ -146,7 +146,7 @@ def _features(_session: Session, project: Project) -> Iterator[DoctorCheck]:
     yield DoctorCheck("files", OK, f"the project's file system {' and '.join(parts)} files", hint)
 
 
-def _project(_session: Session, project: Project) -> Iterator[DoctorCheck]:
+def _project(_session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
     notes = drift(project)
     for note in notes:
         yield DoctorCheck("project", WARN, note)
@@ -170,7 +170,7 @@ def _access(session: Session) -> Iterator[DoctorCheck]:
         yield DoctorCheck("access", OK, f"`{folder}` is shared with its group")
 
 
-def _leftovers(_session: Session, project: Project) -> Iterator[DoctorCheck]:
+def _leftovers(_session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
     owner = project.holder()
     now = _session.now.timestamp()
     if owner is None:
@@ -195,14 +195,14 @@ def _leftovers(_session: Session, project: Project) -> Iterator[DoctorCheck]:
             yield DoctorCheck("journal", WARN, "a command was cut off", hint)
 
 
-def _base(session: Session, project: Project) -> Iterator[DoctorCheck]:
+def _base(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
     base = open_base(session, project)
     found = session.identify(base, "hashing base").root
     check_base(found, project.read_file().root, base.path)
     yield DoctorCheck("base", OK, f"`{base.path}` is {found.short}")
 
 
-def _registries(session: Session, project: Project) -> Iterator[DoctorCheck]:
+def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
     file = project.read_file()
     for name in sorted({DEFAULT_REGISTRY, *file.registries}):
         try:
@@ -214,7 +214,7 @@ def _registries(session: Session, project: Project) -> Iterator[DoctorCheck]:
             yield DoctorCheck("registry", OK, f"`{name}`: {counted(count, 'skill')} in {location}")
 
 
-def _store(session: Session, project: Project) -> Iterator[DoctorCheck]:
+def _store(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
     """Every installed pack is there, and its documents are what they should be."""
     store = session.store
     missing = []

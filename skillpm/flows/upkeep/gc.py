@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from skillpm.environment.known import KnownProject, KnownProjects
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.environment.prune import Keeping, prune
 from skillpm.environment.transaction import writing
 from skillpm.errors import SkillpmError
@@ -94,7 +94,7 @@ def _know(session: Session, known: KnownProjects, request: GcRequest, done: Coll
     """The project that gc runs in is known from now on; projects that are gone are not."""
     if request.dry_run:
         return
-    here = Project(session.project)
+    here = ProjectFolder(session.project)
     if here.has_file and here.folder.resolve() not in {one.folder for one in known}:
         known.remember(here.folder, ())
     for folder in request.forget:
@@ -111,7 +111,7 @@ def _prune(session: Session, one: KnownProject, request: GcRequest, done: Collec
 
     Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
     """
-    project = Project(one.folder)
+    project = ProjectFolder(one.folder)
     if not one.own or one.presence() != "here":
         return []
     found: list[int] = []
@@ -133,7 +133,7 @@ def _prune(session: Session, one: KnownProject, request: GcRequest, done: Collec
     return found
 
 
-def _ahead(session: Session, project: Project, request: GcRequest) -> Iterator[str]:
+def _ahead(session: Session, project: ProjectFolder, request: GcRequest) -> Iterator[str]:
     """A note on each generation that is kept because its time is still to come."""
     for generation in request.keeping.ahead(project, session.now):
         yield (
@@ -143,7 +143,7 @@ def _ahead(session: Session, project: Project, request: GcRequest) -> Iterator[s
         )
 
 
-def _has_work(session: Session, project: Project, request: GcRequest) -> bool:
+def _has_work(session: Session, project: ProjectFolder, request: GcRequest) -> bool:
     if not project.has_environment:
         return False
     with project.open_state() as state:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from skillpm.environment.known import KnownProject
-from skillpm.environment.project import Project
+from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import parse_manifest
@@ -38,7 +38,7 @@ def needs_of(known: KnownProject, without: Collection[int] = ()) -> ProjectNeeds
     """
     if known.presence() != "here":
         return ProjectNeeds(known.packs, frozenset(), ())
-    project, roots, notes = Project(known.folder), set[NeededPack](), []
+    project, roots, notes = ProjectFolder(known.folder), set[NeededPack](), []
     for reading in (_generations(project, without), _locked(project)):
         try:
             roots.update(reading)
@@ -49,7 +49,7 @@ def needs_of(known: KnownProject, without: Collection[int] = ()) -> ProjectNeeds
     return ProjectNeeds(frozenset(packs), frozenset(roots), tuple(notes))
 
 
-def _generations(project: Project, without: Collection[int]) -> Iterator[NeededPack]:
+def _generations(project: ProjectFolder, without: Collection[int]) -> Iterator[NeededPack]:
     """All that are on disk, one that a cut-off command was about to switch to as well."""
     for generation in project.all_generations():
         if generation.pruned is None and generation.number not in without:
@@ -57,7 +57,7 @@ def _generations(project: Project, without: Collection[int]) -> Iterator[NeededP
                 yield NeededPack(one.digest, one.ref, one.registry)
 
 
-def _locked(project: Project) -> Iterator[NeededPack]:
+def _locked(project: ProjectFolder) -> Iterator[NeededPack]:
     lock = project.read_lock()
     for one in lock.skill if lock else ():
         yield NeededPack(one.digest, one.ref, one.registry)
