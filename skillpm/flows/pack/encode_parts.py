@@ -43,7 +43,7 @@ class _PartsToEncode:
     known: Collection[str]
 
     @classmethod
-    def of(cls, before: Files, after: Files) -> "_Parts | None":
+    def of(cls, before: Files, after: Files) -> "_PartsToEncode | None":
         loaded = _folders(after(MODULES))
         if loaded is None:
             return None
