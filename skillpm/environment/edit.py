@@ -48,41 +48,55 @@ def without_credentials(text: str) -> str:
     return _dumped(document, text)
 
 
-def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
-    """The text with `[skills]` holding exactly `wishes`; what is the same is not touched."""
+def set_skills(text: str, skills: Mapping[str, Any]) -> str:
+    """The text with `[skills]` holding exactly these; what is the same is not touched."""
     document = _parsed(text)
+    _edit_skills(document, skills)
+    return _dumped(document, text)
+
+
+def edit_project(
+    text: str, skills: Mapping[str, Any], *, before: GraftTable, after: GraftTable
+) -> str:
+    """The text with these `[skills]`, and a `[graft]` that asks for `after`.
+
+    `before` is `[graft]` as the text has it. Costs one parse; what is the same is not touched.
+    """
+    document = _parsed(text)
+    _edit_skills(document, skills)
+    _edit_graft(document, before, after)
+    return _dumped(document, text)
+
+
+def _edit_skills(document: tomlkit.TOMLDocument, skills: Mapping[str, Any]) -> None:
     if "skills" not in document:
         document["skills"] = tomlkit.table()
     table = cast("Table", document["skills"])
-    for name in [name for name in table if name not in wishes]:
+    for name in [name for name in table if name not in skills]:
         del table[name]
-    for name, wish in wishes.items():
-        plain = _plain(wish)
+    for name, requirement in skills.items():
+        plain = _plain(requirement)
         if name not in table:
             table[name] = _item(plain)
         elif _plain(table[name].unwrap()) != plain:
             _update(table, name, plain)
-    return _dumped(document, text)
 
 
-def set_graft(text: str, graft: GraftTable) -> str:
-    """The text with a `[graft]` that asks for the same as this one; what does is not touched."""
-    now = parse_project(text).graft
-    if (now.mode, now.merging, now.precedence) == (graft.mode, graft.merging, graft.precedence):
-        return text
-    document = _parsed(text)
+def _edit_graft(document: tomlkit.TOMLDocument, before: GraftTable, after: GraftTable) -> None:
+    settled = (after.mode, after.merging, after.precedence)
+    if (before.mode, before.merging, before.precedence) == settled:
+        return
     if "graft" not in document:
         document["graft"] = tomlkit.table()
     table = cast("Table", document["graft"])
-    if now.mode != graft.mode:
-        _put(table, "mode", graft.mode)
-    if now.method != graft.method:
-        _put(table, "method", graft.method)
-    if now.merging.asked != graft.merging.asked or not graft.merging.asked:
-        _put_settings(table, graft.merging.asked)
-    if now.precedence != graft.precedence:
-        _put(table, "precedence", list(map(str, graft.precedence)))
-    return _dumped(document, text)
+    if before.mode != after.mode:
+        _put(table, "mode", after.mode)
+    if before.method != after.method:
+        _put(table, "method", after.method)
+    if before.merging.asked != after.merging.asked or not after.merging.asked:
+        _put_settings(table, after.merging.asked)
+    if before.precedence != after.precedence:
+        _put(table, "precedence", list(map(str, after.precedence)))
 
 
 def _put_settings(table: Table, settings: Mapping[str, Any]) -> None:

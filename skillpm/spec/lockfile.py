@@ -18,6 +18,7 @@ from skillpm.spec.fields import (
     VersionField,
     read_document,
 )
+from skillpm.spec.memo import parse_once
 from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, method_named, mode_named
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import GraftTable
@@ -141,6 +142,7 @@ class Lockfile(Document):
         return "\n".join(_lines(self))
 
 
+@parse_once
 def parse_lockfile(text: str, what: str = "skillpm.lock") -> Lockfile:
     """Read a lock; raise `SpecError` with every problem and its path."""
     return check_lockfile(read_document(Lockfile, toml.parse(text, what), what), what)

@@ -36,6 +36,7 @@ from skillpm.spec.manifest_parts import (
     RequiredCapability,
     SideFile,
 )
+from skillpm.spec.memo import parse_once
 from skillpm.spec.parts import split_part
 from skillpm.spec.safetensors import METADATA
 from skillpm.spec.sidefiles import REMOVED, check_side_file
@@ -93,6 +94,7 @@ class Manifest(Document):
         return f"{self.skill} {self.version}"
 
 
+@parse_once
 def parse_manifest(data: bytes) -> Manifest:
     """Read a manifest; raise `SpecError` with every problem, each with its path."""
     plain = json.parse_object(data, "the manifest")

@@ -1,6 +1,6 @@
 """The project file, `skillpm.toml`: what the person asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -23,6 +23,7 @@ from skillpm.spec.fields import (
     unknown_keys,
     unknown_names,
 )
+from skillpm.spec.memo import parse_once
 from skillpm.spec.merging import (
     MERGED,
     SUM,
@@ -176,6 +177,20 @@ class ProjectFile(Document):
         ranges = ((skill, VersionRange.parse(wish.version)) for skill, wish in self.wishes.items())
         return tuple(Requirement(skill, range_) for skill, range_ in ranges)
 
+    def with_skills(self, skills: Mapping[str, Any]) -> "ProjectFile":
+        """The file with exactly these `[skills]`, each a version or a table."""
+        tables = {
+            name: ProjectRequirement.model_validate(
+                {"version": table} if isinstance(table, str) else table
+            )
+            for name, table in skills.items()
+        }
+        return self.model_copy(update={"skills": tables})
+
+    def with_graft(self, graft: GraftTable) -> "ProjectFile":
+        """The file with this `[graft]`."""
+        return self.model_copy(update={"graft": graft})
+
     def registry_of(self, skill: SkillName) -> str:
         """The one registry that a skill is looked up in: its own, its namespace's, the default."""
         wish = self.skills.get(str(skill))
@@ -187,6 +202,7 @@ class ProjectFile(Document):
         return DEFAULT_REGISTRY
 
 
+@parse_once
 def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
     """Read a project file; raise `SpecError` with every problem and its path."""
     plain, problems = toml.parse(text, what), Problems(what)

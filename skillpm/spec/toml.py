@@ -8,6 +8,7 @@ from typing import Any
 from skillpm.errors import SpecError
 from skillpm.spec.conflict import ConflictMarkerError, marker_line
 from skillpm.spec.json import DEPTH_LIMIT, check_depth
+from skillpm.spec.memo import parse_once
 
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors of Windows begin a file of UTF-8 with; it is no part of the document."""
@@ -15,6 +16,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SIZE_LIMIT = 64_000_000
 
 
+@parse_once
 def parse(text: str, what: str) -> dict[str, Any]:
     """Read a TOML document of `what`, at most 64 levels deep; a byte order mark is skipped.
 

@@ -1,33 +1,24 @@
 """`apply`: carry out a saved plan, exactly, or refuse it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile, open_pack
+from skillpm.environment.generation import Generation
 from skillpm.environment.project import ProjectFolder, basis_of
 from skillpm.errors import DigestMismatchError, StateError
-from skillpm.flows.change.plan import (
-    ChangeResult,
-    Guard,
-    Plan,
-    apply_plan,
-    asking,
-    completed,
-    guarded,
-    preview,
-    publish_files,
-)
-from skillpm.flows.change.verify_plan import verify_plan
+from skillpm.flows.change.plan import ChangeResult, Guard, Plan
+from skillpm.flows.change.run import ChangeCommand, run_change
 from skillpm.flows.locking.verify_lock import UntrustedLock, checked_lock
+from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.protocol import AnyPack, check_is
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.plan import SavedPlan, parse_plan
-from skillpm.spec.project import parse_project
 
 _VERBS = ("install", "uninstall", "upgrade", "rollback")
 
@@ -41,23 +32,20 @@ def apply_saved(
     plan may come from anyone: its set is verified against the packs' own manifests.
     """
     saved = parse_plan(data, what)
-    project = ProjectFolder(session.project).require()
-    if dry_run:
-        _check_fresh(project, saved)
-        registries = _registries(session, project, saved)
-        return preview(
-            project, registries, lambda: _plan(session, project, registries, saved, guard)
-        )
-    with project_transaction(session, project, saved.action) as cut_off:
-        after = saved.basis.generation + 1
-        if cut_off and (cut_off.action, cut_off.number) == (saved.action, after):
-            return completed(project, cut_off)
-        _check_fresh(project, saved)
-        registries = _registries(session, project, saved)
-        plan = _plan(session, project, registries, saved, guard)
-        plan = verify_plan(session, project, registries, plan)
-        publish_files(registries)
-        return apply_plan(session, project, registries, plan)
+
+    def completed_by(generation: Generation) -> bool:
+        made = (saved.action, saved.basis.generation + 1)
+        return (generation.action, generation.number) == made
+
+    command = ChangeCommand(
+        saved.action,
+        partial(_plan, saved=saved),
+        dry_run=dry_run,
+        guard=guard,
+        open_files=partial(_open_files, saved=saved),
+        completed_by=completed_by,
+    )
+    return run_change(session, command)
 
 
 def _check_fresh(project: ProjectFolder, saved: SavedPlan) -> None:
@@ -70,7 +58,9 @@ def _check_fresh(project: ProjectFolder, saved: SavedPlan) -> None:
         )
 
 
-def _registries(session: Session, project: ProjectFolder, saved: SavedPlan) -> Registries:
+def _open_files(folder: ProjectFolder, saved: SavedPlan) -> tuple[PackFile, ...]:
+    """The plan's pack files, after checking that the project is still what it was made from."""
+    _check_fresh(folder, saved)
     packs: list[PackFile] = []
     for file in saved.files:
         pack = open_pack(Path(file.path))
@@ -79,30 +69,23 @@ def _registries(session: Session, project: ProjectFolder, saved: SavedPlan) -> R
                 f"`{file.path}`", expected=str(file.digest), found=str(pack.digest)
             )
         packs.append(pack)
-    registries = Registries(session, project.read_file(), tuple(packs))
-    registries.check_files()
-    return registries
+    return tuple(packs)
 
 
-def _plan(
-    session: Session,
-    project: ProjectFolder,
-    registries: Registries,
-    saved: SavedPlan,
-    guard: Guard | None,
-) -> Plan:
-    """The plan, after checking that it is one that skillpm could have made, and any guard."""
-    text = project.read_text(project.file)
-    wishes = saved.plain_wishes
-    file = parse_project(text if wishes is None else asking(text, wishes, saved.lock))
-    registries = replace(registries, file=file)
-    before = project.read_lock()
+def _plan(project: OpenProject, saved: SavedPlan) -> Plan:
+    """The plan, after checking that it is one that skillpm could have made."""
+    project.registries.check_files()
+    requirements, file = saved.plain_wishes, project.file
+    if requirements is not None:
+        file = file.with_skills(requirements).with_graft(saved.lock.graft.table)
+    before = project.folder.read_lock()
     if saved.frozen and (before is None or not before.same_set(saved.lock)):
         raise StateError("the plan is frozen, but its set is not the one in skillpm.lock")
-    packs = _packs(session, registries, saved.lock)
-    lock = checked_lock(session, project, UntrustedLock("the plan", file, saved.lock, packs))
-    plan = Plan(saved.action, lock, packs, wishes, frozen=saved.frozen, fixed=True)
-    return guarded(session, project, registries, plan, guard)
+    session = project.session
+    packs = _packs(session, replace(project.registries, file=file), saved.lock)
+    claim = UntrustedLock("the plan", file, saved.lock, packs)
+    lock = checked_lock(session, project.folder, claim)
+    return Plan(saved.action, lock, packs, requirements, frozen=saved.frozen, fixed=True)
 
 
 def _packs(session: Session, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from skillpm.archive.bundle import is_bundle
 from skillpm.archive.writer import write_bundle
-from skillpm.environment.edit import set_base, without_credentials
+from skillpm.environment.edit import edit_project, set_base, without_credentials
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import StateError, UsageError
 from skillpm.files.output import check_output, staged_path
-from skillpm.flows.change.plan import asking
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.packs.protocol import check_is
 from skillpm.flows.packs.registries import Registries
@@ -87,7 +86,8 @@ def _chosen(project: ProjectFolder, generation: int | None) -> tuple[str, Lockfi
     text = project.read_text(project.file)
     if generation is not None:
         chosen = project.generation(generation)
-        return asking(text, chosen.wishes, chosen.lockfile), chosen.lockfile
+        graft = chosen.lockfile.graft.table
+        return edit_project(text, chosen.wishes, before=file.graft, after=graft), chosen.lockfile
     lock = project.read_lock()
     reason = stale_reason(file, lock)
     if lock is None or reason is not None:

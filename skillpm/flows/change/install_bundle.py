@@ -1,23 +1,20 @@
 """`install --from FILE`: make the environment what a bundle says, without any registry."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from skillpm.archive.bundle import BundleFile, open_bundle
-from skillpm.environment.edit import set_base, set_graft, set_skills
+from skillpm.environment.edit import set_base, set_skills
 from skillpm.environment.project import ProjectFolder, wishes_of
 from skillpm.errors import StateError, UsageError
 from skillpm.flows.change.init import init_project
-from skillpm.flows.change.plan import ChangeResult, Guard, Plan, apply_plan, guarded, preview
-from skillpm.flows.change.verify_plan import verify_plan
+from skillpm.flows.change.plan import ChangeResult, Guard, Plan
+from skillpm.flows.change.run import ChangeCommand, run_change
 from skillpm.flows.locking.verify_lock import UntrustedLock, checked_lock
+from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.protocol import check_is
-from skillpm.flows.packs.registries import Registries
 from skillpm.flows.session.base_model import check_base
-from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session, open_model
-from skillpm.spec.project import parse_project
 from skillpm.store.packs import fetch_pack
 
 
@@ -37,22 +34,19 @@ def install_bundle(
     a project that is there: what it stops has made none.
     """
     bundle = open_bundle(path)
-    project, text = ProjectFolder(session.project), None
-    if not project.has_file:  # also where a cut-off `init` was about to write one
+    folder, text = ProjectFolder(session.project), None
+    if not folder.has_file:  # also where a cut-off `init` was about to write one
         if dry_run or frozen or guard is not None:
-            project.read_file()
+            folder.read_file()
         text = _make_project(session, bundle)
-    if dry_run:
-        registries = Registries(session, project.read_file())
-        make = partial(_guarded, session, project, bundle, frozen=frozen, guard=guard)
-        return preview(project, registries, make)
-    with project_transaction(session, project, _action(path)):
-        plan = _guarded(session, project, bundle, frozen=frozen, guard=guard)
-        plan = replace(plan, text=text)
-        _fetch(session, bundle)
-        registries = Registries(session, project.read_file())
-        plan = verify_plan(session, project, registries, plan)
-        return apply_plan(session, project, registries, plan)
+    command = ChangeCommand(
+        _action(path),
+        partial(_plan, bundle=bundle, frozen=frozen, text=text),
+        dry_run=dry_run,
+        guard=guard,
+        fetch=partial(_fetch, session, bundle),
+    )
+    return run_change(session, command)
 
 
 def _action(path: Path) -> str:
@@ -81,38 +75,24 @@ def _fetch(session: Session, bundle: BundleFile) -> None:
         fetch_pack(session.store, digest, pack)
 
 
-def _guarded(
-    session: Session,
-    project: ProjectFolder,
-    bundle: BundleFile,
-    *,
-    frozen: bool,
-    guard: Guard | None,
-) -> Plan:
-    """The plan, which the guard has passed where one is asked for: on the bundle's own packs."""
-    plan = _plan(session, project, bundle, frozen=frozen)
-    if guard is None:
-        return plan
-    _fetch(session, bundle)
-    return guarded(session, project, Registries(session, project.read_file()), plan, guard)
-
-
-def _plan(session: Session, project: ProjectFolder, bundle: BundleFile, *, frozen: bool) -> Plan:
-    text, before = project.read_text(project.file), project.read_lock()
-    check_base(project.read_file().root, bundle.base.root, project.file)
+def _plan(project: OpenProject, bundle: BundleFile, *, frozen: bool, text: str | None) -> Plan:
+    """The bundle's set, verified; a new project's file becomes `text`."""
+    file, before = project.file, project.folder.read_lock()
+    check_base(file.root, bundle.base.root, project.folder.file)
     if frozen and (before is None or not before.same_set(bundle.lock)):
         raise StateError(
             "`--frozen` keeps the lock as it is, but the bundle holds another set",
             hint=f"`skillpm install --from {bundle.path}` takes the bundle's",
         )
-    wishes = wishes_of(bundle.project)
-    asked = text if frozen else set_graft(set_skills(text, wishes), bundle.project.graft)
-    file = parse_project(asked)
+    requirements = wishes_of(bundle.project)
+    if not frozen:
+        file = file.with_skills(requirements).with_graft(bundle.project.graft)
     packs = {
-        skill: check_is(bundle.packs[one.digest], skill, one.version)
-        for skill, one in bundle.lock.skills.items()
+        skill: check_is(bundle.packs[locked.digest], skill, locked.version)
+        for skill, locked in bundle.lock.skills.items()
     }
     claim = UntrustedLock("the bundle", file, bundle.lock, packs, promises_root=True)
-    lock = checked_lock(session, project, claim)
-    wanted = None if frozen else wishes
-    return Plan(_action(bundle.path), lock, packs, wanted, frozen=frozen, fixed=True)
+    lock = checked_lock(project.session, project.folder, claim)
+    wanted = None if frozen else requirements
+    action = _action(bundle.path)
+    return Plan(action, lock, packs, wanted, frozen=frozen, fixed=True, text=text)

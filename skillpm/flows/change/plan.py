@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from skillpm.environment.edit import set_graft, set_skills
+from skillpm.environment.edit import edit_project
 from skillpm.environment.generation import Generation, Installed, differences, new_packs
 from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import ProjectFolder, basis_of, wishes_of
@@ -18,6 +18,7 @@ from skillpm.flows.change.precedence import (
     settled_order,
 )
 from skillpm.flows.change.preview_signatures import preview_signatures
+from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.probe_files import check_probes
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.registries import Registries
@@ -81,23 +82,15 @@ class Plan:
     is_guarded: bool = False
 
 
-Guard = Callable[[Session, ProjectFolder, Registries, Plan], tuple[str, ...]]
+Guard = Callable[[OpenProject, Plan], tuple[str, ...]]
 """Looks at a plan before anything is switched: gives notes, or raises. It may fetch the blobs."""
 
 
-def guarded(
-    session: Session,
-    project: ProjectFolder,
-    registries: Registries,
-    plan: Plan,
-    guard: Guard | None,
-) -> Plan:
-    """The plan with what the guard notes of it, if there is one. Raises what it raises."""
-    if guard is None:
-        return plan
-    basis = basis_of(project)
-    notes = guard(session, project, registries, plan)
-    check_unchanged(project, basis)
+def guarded(project: OpenProject, plan: Plan, guard: Guard) -> Plan:
+    """The plan with the notes of the guard. Raises what the guard raises."""
+    basis = basis_of(project.folder)
+    notes = guard(project, plan)
+    check_unchanged(project.folder, basis)
     return replace(plan, notes=(*plan.notes, *notes), is_guarded=True)
 
 
@@ -133,37 +126,35 @@ def installed_of(plan: Plan) -> list[Installed]:
     ]
 
 
-def preview(
-    project: ProjectFolder, registries: Registries, make: Callable[[], Plan]
-) -> ChangeResult:
-    """What `apply_plan` would do, with all that `apply` needs to do it later.
+def preview(project: OpenProject, make: Callable[[], Plan]) -> ChangeResult:
+    """What `apply_plan` would do, with everything that `apply` needs to do it later.
 
-    Nobody waits for a preview, so the project may change under it: that is an error.
+    A preview holds no lock, so the project may change meanwhile: that is a `StateError`.
     """
-    basis = basis_of(project)
+    registries, folder = project.registries, project.folder
+    basis = basis_of(folder)
     plan = make()
-    current = project.generation()
+    current = folder.generation()
     plan = _with_signatures(registries, current, plan)
-    after = {one.skill: one for one in installed_of(plan)}
+    after = {skill.skill: skill for skill in installed_of(plan)}
     parts = differences(current.installed, after)
     kept = len(after) - len(parts[0]) - len(parts[2])
-    rewished = _edited(project, plan)[1] != current.wishes
-    moves = any(parts) or rewished or not plan.lock.same_set(current.lockfile)
+    moves = any(parts) or _requirements(project, plan) != current.wishes
+    moves = moves or not plan.lock.same_set(current.lockfile)
     number = current.number + (1 if moves else 0)
-    check_unchanged(project, basis)
-    saved = _saved(plan, basis, registries)
-    unverified = unverified_packs(registries.session.verified, plan.lock)
+    check_unchanged(folder, basis)
+    unverified = unverified_packs(project.session.verified, plan.lock)
     return ChangeResult(
         number,
         *parts,
         kept,
         dry_run=True,
         notes=plan.notes,
-        saved=saved,
+        saved=_saved(plan, basis, registries),
         before=current.installed,
         forecast=partial(forecast_lock, plan.lock, plan.packs),
         moved=moves,
-        unverified=frozenset(one.skill for one in unverified),
+        unverified=frozenset(locked.skill for locked in unverified),
     )
 
 
@@ -194,79 +185,98 @@ def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
     )
 
 
-def asking(text: str, wishes: Mapping[str, object], lock: Lockfile) -> str:
-    """A project file that asks for these wishes, and for the lock's way of grafting."""
-    return set_graft(set_skills(text, wishes), lock.graft.table)
+def _requirements(project: OpenProject, plan: Plan) -> dict[str, object]:
+    """`[skills]` as the plan leaves it."""
+    if plan.wishes is None:
+        return wishes_of(project.file)
+    return wishes_of(project.file.with_skills(plan.wishes))
 
 
-def _edited(project: ProjectFolder, plan: Plan) -> tuple[str, dict[str, object]]:
-    """The project file as the plan leaves it, and what it then asks for."""
-    text = plan.text or project.read_text(project.file)
-    edited = text if plan.wishes is None else asking(text, plan.wishes, plan.lock)
-    return edited, wishes_of(parse_project(edited))
+def _edited_text(project: OpenProject, plan: Plan) -> str:
+    """The project file as the plan leaves it: comments and order stay."""
+    text = plan.text or project.folder.read_text(project.folder.file)
+    if plan.wishes is None:
+        return text
+    graft = parse_project(plan.text).graft if plan.text else project.file.graft
+    return edit_project(text, plan.wishes, before=graft, after=plan.lock.graft.table)
 
 
-def apply_plan(
-    session: Session, project: ProjectFolder, registries: Registries, plan: Plan
-) -> ChangeResult:
-    """Fetch, then switch. Nothing changes where a blob cannot be had or is not what it should be.
+def apply_plan(project: OpenProject, plan: Plan) -> ChangeResult:
+    """Fetch, then switch. Nothing changes where a blob cannot be had or is damaged.
 
     A plan that changes nothing uses no generation number.
     """
-    current = project.generation()
+    session, folder = project.session, project.folder
+    current = folder.generation()
     new = new_packs(current.installed, plan.lock.skills)
     plan = _with_forecast(session, plan, new)
-    fetch_all(session, registries, plan.lock)
+    fetch_all(session, project.registries, plan.lock)
     check_probes(session.store, new.values())
-    plan = _with_precedence(session, project, plan, new)
-    remember_project(session, project, plan.lock)
-    created = session.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if not project.has_environment:
-        commit(project, current.model_copy(update={"created": created}), {})
+    plan = _with_precedence(project, current, plan, new)
+    remember_project(session, folder, plan.lock)
+    if not folder.has_environment:
+        commit(folder, current.model_copy(update={"created": _created(session)}), {})
+    return _switch(project, current, plan)
+
+
+def _created(session: Session) -> str:
+    return session.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _switch(project: OpenProject, current: Generation, plan: Plan) -> ChangeResult:
+    """Make the new generation current; project file and lock follow under the journal."""
+    session, folder = project.session, project.folder
     skills = installed_of(plan)
-    parts = differences(current.installed, {one.skill: one for one in skills})
+    parts = differences(current.installed, {skill.skill: skill for skill in skills})
     kept = len(skills) - len(parts[0]) - len(parts[2])
-    edited, wishes = _edited(project, plan)
-    same = plan.lock.same_set(current.lockfile)
+    text, requirements = _edited_text(project, plan), _requirements(project, plan)
     fetched = sum(session.store.taken.values())
-    if not any(parts) and wishes == current.wishes and same:
-        update_file(project, project.file, edited)
+    same = plan.lock.same_set(current.lockfile)
+    if not any(parts) and requirements == current.wishes and same:
+        update_file(folder, folder.file, text)
         if not plan.frozen:
-            keep_root(project, plan.lock, project.read_lock())
+            keep_root(folder, plan.lock, folder.read_lock())
         return ChangeResult(current.number, *parts, kept, notes=plan.notes, fetched=fetched)
     generation = Generation(
         number=current.number + 1,
-        created=created,
+        created=_created(session),
         action=plan.action,
         base_root=plan.lock.base.root,
         skills=skills,
-        wishes=wishes,
+        wishes=requirements,
         lock=plan.lock.with_root(None).dumps(),
     )
-    locked = {} if plan.frozen else {project.lock_file: plan.lock.dumps()}
-    commit(project, generation, {project.file: edited, **locked})
-    size = sum(plan.lock.skills[one.skill].size for one in (*parts[0], *parts[2]))
-    done = ChangeResult(
-        generation.number, *parts, kept, notes=plan.notes, fetched=fetched, size=size
+    locked = {} if plan.frozen else {folder.lock_file: plan.lock.dumps()}
+    commit(folder, generation, {folder.file: text, **locked})
+    size = sum(plan.lock.skills[skill.skill].size for skill in (*parts[0], *parts[2]))
+    return ChangeResult(
+        generation.number,
+        *parts,
+        kept,
+        notes=plan.notes,
+        fetched=fetched,
+        size=size,
+        before=current.installed,
+        moved=True,
     )
-    return replace(done, before=current.installed, moved=True)
 
 
 def _with_precedence(
-    session: Session, project: ProjectFolder, plan: Plan, new: dict[SkillName, Digest]
+    project: OpenProject, current: Generation, plan: Plan, new: dict[SkillName, Digest]
 ) -> Plan:
     """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
 
     Raises as `check_sound` and `check_confirmed`. A frozen plan records nothing.
     """
+    session = project.session
     if not has_signature(load_pack(session.store, digest) for digest in new.values()):
         return plan
     survey = session.survey(session.store, plan.lock)
     check_sound(survey, new, plan.action)
-    file = project.read_file()
+    file = project.file
     wishes = wishes_of(file) if plan.wishes is None else dict(plan.wishes)
     asked = [SkillName.parse(n) for n in dict.fromkeys((*file.skills, *wishes)) if n in wishes]
-    before = project.generation().lockfile.skills
+    before = current.lockfile.skills
     order = settled_order(survey.pairs, plan.lock, before, asked)
     notes = check_confirmed(survey, order, new, session.confirm)
     if plan.frozen or order == tuple(plan.lock.graft.precedence):

@@ -5,20 +5,11 @@ from functools import partial
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError
-from skillpm.flows.change.plan import (
-    ChangeResult,
-    Guard,
-    Plan,
-    apply_plan,
-    completed,
-    guarded,
-    preview,
-)
-from skillpm.flows.change.verify_plan import verify_plan
+from skillpm.flows.change.plan import ChangeResult, Guard, Plan
+from skillpm.flows.change.run import ChangeCommand, run_change
 from skillpm.flows.locking.solve import known_root
-from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session
 
 
@@ -26,44 +17,37 @@ def rollback(
     session: Session, number: int | None, *, dry_run: bool = False, guard: Guard | None = None
 ) -> ChangeResult:
     """Go back to generation `number`, by default the one before the current."""
-    project = ProjectFolder(session.project).require()
-    if dry_run:
-        registries = Registries(session, project.read_file())
-        make = partial(_plan, session, project, registries, number, guard)
-        return preview(project, registries, make)
-    with project_transaction(session, project, "rollback") as cut_off:
-        if cut_off and cut_off.action == _action(cut_off.number - 2 if number is None else number):
-            return completed(project, cut_off)
-        registries = Registries(session, project.read_file())
-        plan = _plan(session, project, registries, number, guard)
-        plan = verify_plan(session, project, registries, plan)
-        return apply_plan(session, project, registries, plan)
+
+    def completed_by(generation: Generation) -> bool:
+        target = generation.number - 2 if number is None else number
+        return generation.action == _action(target)
+
+    command = ChangeCommand(
+        "rollback",
+        partial(_plan, number=number),
+        dry_run=dry_run,
+        guard=guard,
+        completed_by=completed_by,
+    )
+    return run_change(session, command)
 
 
 def _action(number: int) -> str:
     return f"rollback {number}"
 
 
-def _plan(
-    session: Session,
-    project: ProjectFolder,
-    registries: Registries,
-    number: int | None,
-    guard: Guard | None,
-) -> Plan:
-    """The plan, which the guard has passed where one is asked for."""
-    target = _target(project, number)
-    root = project.read_file().root
+def _plan(project: OpenProject, number: int | None) -> Plan:
+    target = _target(project.folder, number)
+    root = project.file.root
     if target.base_root != root:
         raise IntegrityError(
             f"generation {target.number} is of base `{target.base_root}`, the project of `{root}`"
         )
     lock = target.lockfile
-    packs = stored_packs(session, registries, lock)
+    packs = stored_packs(project.session, project.registries, lock)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     lock = lock.with_root(known_root(lock, manifests))
-    plan = Plan(_action(target.number), lock, packs, target.wishes, fixed=True)
-    return guarded(session, project, registries, plan, guard)
+    return Plan(_action(target.number), lock, packs, target.wishes, fixed=True)
 
 
 def _target(project: ProjectFolder, number: int | None) -> Generation:

@@ -2,14 +2,15 @@
 
 from functools import partial
 
+from skillpm.environment.generation import Generation
 from skillpm.environment.project import ProjectFolder, wishes_of
 from skillpm.errors import StateError
-from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, completed, preview
+from skillpm.flows.change.plan import ChangeResult, Plan
+from skillpm.flows.change.run import ChangeCommand, run_change
 from skillpm.flows.locking.lock_check import not_installed, prune, stale_reason
 from skillpm.flows.locking.solve import known_root
-from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.restore import stored_packs
-from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
@@ -20,28 +21,24 @@ def uninstall(
     session: Session, skills: tuple[SkillName, ...], *, dry_run: bool = False
 ) -> ChangeResult:
     """Remove skills from project file, lock and environment."""
-    project = ProjectFolder(session.project).require()
     action = " ".join(["uninstall", *map(str, skills)])
-    if dry_run:
-        registries = Registries(session, project.read_file())
-        make = partial(_plan, session, project, registries, skills, action)
-        return preview(project, registries, make)
-    with project_transaction(session, project, action) as cut_off:
-        registries = Registries(session, project.read_file())
-        if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:
-            return completed(project, cut_off)
-        plan = _plan(session, project, registries, skills, action)
-        return apply_plan(session, project, registries, plan)
+
+    def completed_by(generation: Generation) -> bool:
+        file = ProjectFolder(session.project).read_file()
+        return generation.action == action and not file.wishes.keys() & {*skills}
+
+    command = ChangeCommand(
+        action,
+        partial(_plan, skills=skills, action=action),
+        dry_run=dry_run,
+        completed_by=completed_by,
+        verify=False,
+    )
+    return run_change(session, command)
 
 
-def _plan(
-    session: Session,
-    project: ProjectFolder,
-    registries: Registries,
-    skills: tuple[SkillName, ...],
-    action: str,
-) -> Plan:
-    file, lock = project.read_file(), project.read_lock()
+def _plan(project: OpenProject, skills: tuple[SkillName, ...], action: str) -> Plan:
+    file, lock = project.file, project.folder.read_lock()
     reason = stale_reason(file, lock)
     if lock is None or reason is not None:
         raise StateError(
@@ -51,13 +48,14 @@ def _plan(
     for skill in skills:
         _check_removable(file, lock, skill)
     gone = {str(skill) for skill in skills}
-    wishes = {name: wish for name, wish in wishes_of(file).items() if name not in gone}
+    requirements = {name: table for name, table in wishes_of(file).items() if name not in gone}
     pruned = prune(lock, [skill for skill in file.wishes if str(skill) not in gone])
     pruned = _unweighed(pruned, skills)
-    packs = stored_packs(session, registries, pruned)
+    packs = stored_packs(project.session, project.registries, pruned)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     root = known_root(pruned, manifests) or pruned.graft.root
-    return Plan(action, pruned.with_root(root), packs, wishes, tuple(_staying(skills, pruned)))
+    notes = tuple(_staying(skills, pruned))
+    return Plan(action, pruned.with_root(root), packs, requirements, notes)
 
 
 def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> None:

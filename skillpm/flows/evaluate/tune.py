@@ -16,6 +16,7 @@ from skillpm.flows.evaluate.stage import open_candidate
 from skillpm.flows.evaluate.trials import Trials, weighed
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.locking.solve import check_together
+from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
 from skillpm.flows.session.cleanup import project_transaction
@@ -66,8 +67,7 @@ def tune(session: Session, *, budget: int, device: str, write: bool) -> TunedWei
         if found.after == found.before:
             return found
         plan = _plan(session, project, found.after)
-        registries = Registries(session, project.read_file())
-        return replace(found, change=apply_plan(session, project, registries, plan))
+        return replace(found, change=apply_plan(OpenProject.open(session, project), plan))
 
 
 def _search(session: Session, project: ProjectFolder, budget: int, device: str) -> TunedWeights:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from skillpm.environment.generation import differences, new_packs
-from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError, ResolutionError, SpecError
 from skillpm.flows.change.plan import Plan
 from skillpm.flows.evaluate.carried import CarriedProbes, ProbeResult, carried_by
@@ -19,7 +18,7 @@ from skillpm.flows.guard.remedies import Remedy, way_out
 from skillpm.flows.guard.removals import RemovedReleases
 from skillpm.flows.guard.report import GuardError, ProbeFailure
 from skillpm.flows.locking.lock_check import reachable
-from skillpm.flows.packs.registries import Registries
+from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.session.session import Session
 from skillpm.flows.session.words import distinct
@@ -29,9 +28,7 @@ from skillpm.spec.words import counted
 from skillpm.store.packs import fetch_pack, is_complete
 
 
-def guard(
-    session: Session, project: ProjectFolder, registries: Registries, plan: Plan, /, *, device: str
-) -> tuple[str, ...]:
+def guard(project: OpenProject, plan: Plan, /, *, device: str) -> tuple[str, ...]:
     """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
 
     A probe that fails without the change too does not stop it; a note reports it. What `graft`
@@ -40,14 +37,15 @@ def guard(
     measured on this base before; where a probe fails, the installed set and another few of parts.
     Brings the set's blobs into the store.
     """
-    before, lock = project.generation().lockfile, plan.lock
+    session, registries = project.session, project.registries
+    before, lock = project.folder.generation().lockfile, plan.lock
     if lock.same_set(before) or not lock.skill:
         return ()
     for pack in registries.files:
         fetch_pack(session.store, pack.digest, pack)
     fetch_all(session, registries, lock)
     carried, notes = _carried(session, before, lock)
-    stage = open_candidate(session, project, device)
+    stage = open_candidate(session, project.folder, device)
     if lock.graft.routed or not carried:
         stage.check(lock)
     if not carried:
@@ -61,7 +59,7 @@ def guard(
         case = FailedPlan(
             trials, RemovedReleases.of(trials, before), _moved(before, lock), claims.false
         )
-        wishes = project.read_file().skills if plan.wishes is None else plan.wishes
+        wishes = project.file.skills if plan.wishes is None else plan.wishes
         raise _refusal(case, plan, results, wishes, notes)
     return (*_held(results), *notes)
 
