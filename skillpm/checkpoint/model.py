@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from skillpm.checkpoint.damage import POINTER_BYTES, check_no_broken_links, check_no_pointer
 from skillpm.checkpoint.files import OpenFile, ShardFile
@@ -13,7 +13,7 @@ from skillpm.errors import IntegrityError, NotFoundError, SpecError
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
-from skillpm.spec.merkle import LeafHasher
+from skillpm.spec.merkle import Identity, LeafHasher
 from skillpm.spec.safetensors import (
     LENGTH_BYTES,
     Header,
@@ -57,7 +57,7 @@ class Shard:
 
 @dataclass
 class Checkpoint:
-    """A model's tensors by name. Where `expected` is set, what is read is hashed against it.
+    """A model's tensors by name. What is read is not checked: see `VerifiedCheckpoint`.
 
     `index` is the document of the file `index_name` that maps tensors to shards, if there is one.
     """
@@ -68,7 +68,6 @@ class Checkpoint:
     index: Mapping[str, Any] | None
     index_name: str = INDEX
     specs: Mapping[str, TensorSpec] = field(init=False)
-    expected: Mapping[str, Digest] | None = None
     _where: dict[str, tuple[Shard, Placed]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -111,17 +110,8 @@ class Checkpoint:
         return self._where[tensor][0]
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The tensor's bytes in pieces of 2^20 words; hashed on the way where that is asked."""
-        expected = (self.expected or {}).get(name)
-        if expected is None:
-            yield from self.raw_chunks(name)
-            return
-        spec = self.specs[name]
-        hasher = LeafHasher(spec.dtype, spec.shape)
-        for data in self.raw_chunks(name):
-            hasher.update(data)
-            yield data
-        self.check_leaf(name, expected, hasher.digest())
+        """The tensor's bytes in pieces of 2^20 words."""
+        return self.raw_chunks(name)
 
     def raw_chunks(self, name: str) -> Iterator[bytes]:
         """The tensor's bytes in the same pieces, for a caller that hashes them itself."""
@@ -136,6 +126,32 @@ class Checkpoint:
                 f"is `{actual}`",
                 hint=f"`skillpm identify {self.path}` hashes the model again",
             )
+
+
+@dataclass
+class VerifiedCheckpoint(Checkpoint):
+    """A model whose leaves are known: each tensor is hashed as it is read (law 5).
+
+    Reading raises `IntegrityError` after the last bytes of a tensor that has changed since.
+    """
+
+    identity: Identity = field(kw_only=True)
+
+    @classmethod
+    def of(cls, model: Checkpoint, identity: Identity) -> Self:
+        """The model, held to this identity."""
+        return cls(
+            model.path, model.folder, model.shards, model.index, model.index_name, identity=identity
+        )
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The tensor's bytes in pieces of 2^20 words, hashed on the way."""
+        spec = self.specs[name]
+        hasher = LeafHasher(spec.dtype, spec.shape)
+        for data in self.raw_chunks(name):
+            hasher.update(data)
+            yield data
+        self.check_leaf(name, self.identity.leaves[name], hasher.digest())
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

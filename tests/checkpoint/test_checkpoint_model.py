@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from skillpm.checkpoint.files import OpenFile
 from skillpm.checkpoint.folder import is_graft, small_files
 from skillpm.checkpoint.leaves import identify
-from skillpm.checkpoint.model import open_checkpoint, read_small
+from skillpm.checkpoint.model import VerifiedCheckpoint, open_checkpoint, read_small
 from skillpm.delta.tensors.ports import CHUNK
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
-from skillpm.spec.digests import Digest
 
 A: Tensors = {"a": ("F32", [2], b"abcdefgh")}
 B: Tensors = {"b": ("U8", [3], b"xyz")}
@@ -216,13 +215,15 @@ def test_the_architecture_is_the_configs(config: Any, architecture: str, tmp_pat
     assert (model.architecture, model.name) == (architecture, tmp_path.name)
 
 
-def test_a_base_that_changed_since_it_was_identified_is_told(tmp_path: Path) -> None:
+def test_a_model_that_changed_since_it_was_identified_cannot_be_read(tmp_path: Path) -> None:
     model = open_checkpoint(write_file(tmp_path / "m.safetensors", A))
-    model.expected = identify(model).leaves
-    assert b"".join(model.chunks("a")) == A["a"][2]
-    model.expected = {"a": Digest.of(b"other")}
+    identity = identify(model)
+    assert b"".join(VerifiedCheckpoint.of(model, identity).chunks("a")) == A["a"][2]
+    other = open_checkpoint(
+        write_file(tmp_path / "other.safetensors", {"a": ("F32", [2], b"abcdefgX")})
+    )
     with pytest.raises(IntegrityError, match="is not what it was"):
-        list(model.chunks("a"))
+        list(VerifiedCheckpoint.of(other, identity).chunks("a"))
 
 
 def test_small_files_come_along_without_weights_and_hidden_ones(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from skillpm.audit.cyclonedx import Inventory
 from skillpm.audit.findings import Audited, Finding, settle
 from skillpm.audit.licences import Policy
 from skillpm.checkpoint.folder import is_graft
+from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.flows.audit.graft import AuditedBase, AuditedGraft, graft_findings
@@ -120,8 +121,7 @@ def _base(session: Session, project: ProjectFolder) -> tuple[AuditedBase | None,
         return None, [Finding("critical", "base-mismatch", None, problem.message)]
     except SkillpmError as problem:
         return None, [Finding("medium", "base-missing", None, problem.message)]
-    base.expected = found.leaves
-    return AuditedBase(base, found), []
+    return AuditedBase(VerifiedCheckpoint.of(base, found), found), []
 
 
 def _inventory(

@@ -13,7 +13,7 @@ from typing import Any
 
 from skillpm.audit.findings import Finding
 from skillpm.checkpoint.folder import STAMP, foreign_entries
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.errors import SkillpmError
 from skillpm.files.errors import DeniedError
@@ -38,7 +38,7 @@ CAP = 100
 class AuditedBase:
     """The project's base, hashed in this audit."""
 
-    model: Checkpoint
+    model: VerifiedCheckpoint
     identity: Identity
 
 

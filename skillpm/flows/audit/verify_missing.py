@@ -51,7 +51,7 @@ def verification_findings(
             text = f"{locked.ref} was never verified on the base: its figures are its author's"
             yield Finding("low", "unverified", name, text)
             continue
-        base = HashedBase(based.model, based.identity)
+        base = HashedBase(based.model)
         try:
             verify_on_base(session, pack, base, accept_footprint=locked.accept_footprint)
         except IntegrityError as problem:

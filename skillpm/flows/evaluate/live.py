@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import WeightedPack
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
@@ -28,7 +28,6 @@ from skillpm.running.folder import is_causal
 from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
-from skillpm.spec.merkle import Identity
 from skillpm.store.packs import StoredPack
 
 HARMLESS = INERT | {"architectures", "pad_token_id", "tie_word_embeddings"}
@@ -61,7 +60,8 @@ def load_live_model(
     keys = file_keys(base)
     identity = session.identify(base, "hashing base")
     check_project_base(session, current, base, identity)
-    stacks = dict(_stacks(session, base, identity, current.lockfile))
+    verified = VerifiedCheckpoint.of(base, identity)
+    stacks = dict(_stacks(session, verified, current.lockfile))
     model = load_base(base.folder, device, dtype)
     check_unmoved(base, keys)
     places = ParameterMap(model, base.specs)
@@ -114,10 +114,10 @@ class LiveRouter:
 
 
 def _stacks(
-    session: Session, base: Checkpoint, identity: Identity, lock: Lockfile
+    session: Session, base: VerifiedCheckpoint, lock: Lockfile
 ) -> Iterator[tuple[str, SkillLayers]]:
     """Every skill with what it needs, all blobs hashed."""
-    _, packs = compose(session, base, identity, lock)
+    _, packs = compose(session, base, lock)
     by_skill = {pack.manifest.skill: pack for pack in packs}
     open_packs = {pack.skill: pack for pack in opened(packs)}
     for pack in open_packs.values():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skillpm.checkpoint.files import FileKey
 from skillpm.checkpoint.leaves import no_advance
-from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import GraftError
@@ -25,7 +25,7 @@ from skillpm.running.folder import NotRunnableError
 from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
 from skillpm.spec.lockfile import Lockfile
-from skillpm.spec.merkle import Identity, merkle_root
+from skillpm.spec.merkle import merkle_root
 from skillpm.store.scratch import disk_errors, scratch
 
 _PAD = "pad_token_id"
@@ -41,8 +41,7 @@ class CandidateEnvironment:
     """
 
     session: Session
-    base: Checkpoint
-    identity: Identity
+    base: VerifiedCheckpoint
     device: str
     keys: Mapping[str, FileKey]
     _stand: ModelHost | None = None
@@ -67,7 +66,7 @@ class CandidateEnvironment:
 
         Good until the next set is asked for. Raises what `graft` raises.
         """
-        composition, packs = compose(self.session, self.base, self.identity, lock)
+        composition, packs = compose(self.session, self.base, lock)
         side = apply_side_files(files_of(self.base), side_packs(packs))
         touched = composition.touched.keys()
         if self._is_silent(side) and self.stand.fits(composition, touched):
@@ -75,7 +74,7 @@ class CandidateEnvironment:
             shown = self.stand.show(hashed, touched)
             self._check(lock, composition, hashed)
             return shown
-        assembly = Assembly(self.base, self.identity, composition, side, link=False, stamp={})
+        assembly = Assembly(self.base, composition, side, link=False, stamp={})
         return self._whole(lock, assembly)
 
     def check(self, lock: Lockfile) -> None:
@@ -85,7 +84,7 @@ class CandidateEnvironment:
         """
         parts = [prune(lock, [one]) for one in lock.skills] if lock.graft.routed else [lock]
         for part in parts:
-            composition, _ = compose(self.session, self.base, self.identity, part)
+            composition, _ = compose(self.session, self.base, part)
             self._check(part, composition, self._hashed(composition))
 
     def _is_silent(self, side: Mapping[str, bytes | None]) -> bool:
@@ -105,8 +104,8 @@ class CandidateEnvironment:
         return Hashed(composition, advance)
 
     def _check(self, lock: Lockfile, composition: Composition, hashed: Hashed) -> None:
-        leaves = hashed.leaves(self.identity)
-        check_composed(composition, self.identity, leaves)
+        leaves = hashed.leaves(self.base.identity)
+        check_composed(composition, self.base.identity, leaves)
         check_root(lock, merkle_root(leaves))
 
     def _whole(self, lock: Lockfile, assembly: Assembly) -> Runner:
@@ -138,8 +137,7 @@ def open_candidate(session: Session, project: ProjectFolder, device: str) -> Can
     keys = file_keys(base)
     identity = session.identify(base, "hashing base")
     check_base(identity.root, project.read_file().root, base.path)
-    base.expected = identity.leaves
-    return CandidateEnvironment(session, base, identity, device, keys)
+    return CandidateEnvironment(session, VerifiedCheckpoint.of(base, identity), device, keys)
 
 
 def running(model: Checkpoint, device: str) -> Runner:

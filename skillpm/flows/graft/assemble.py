@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skillpm.checkpoint.folder import STAMP, small_files
-from skillpm.checkpoint.model import Checkpoint, Shard, open_shard
+from skillpm.checkpoint.model import Shard, VerifiedCheckpoint, open_shard
 from skillpm.checkpoint.place import hash_shard, place_shard
 from skillpm.checkpoint.write import write_shard
 from skillpm.delta.apply.compose import Composition
@@ -17,7 +17,7 @@ from skillpm.flows.session.session import Advance, Session
 from skillpm.journal.atomic import sync_file, sync_folder
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
-from skillpm.spec.merkle import Identity, merkle_root
+from skillpm.spec.merkle import merkle_root
 from skillpm.spec.safetensors import dump_header, layout
 
 _FILES = 2
@@ -28,8 +28,7 @@ _FILES = 2
 class Assembly:
     """What a graft is made of."""
 
-    base: Checkpoint
-    identity: Identity
+    base: VerifiedCheckpoint
     composition: Composition
     side: Mapping[str, bytes | None]
     link: bool
@@ -74,7 +73,7 @@ def assemble(session: Session, assembly: Assembly, folder: Path) -> AssembledGra
     """Write everything into an empty folder, fsynced. The caller removes it where this raises."""
     shards = shards_of(assembly)
     leaves, total = _write_shards(session, assembly, folder, shards)
-    check_composed(assembly.composition, assembly.identity, leaves)
+    check_composed(assembly.composition, assembly.base.identity, leaves)
     small = small_contents(assembly, shards)
     for name, data in small.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +158,7 @@ def _write_file(
     if is_untouched(assembly.composition, source, tensors):
         placed = place_shard(source, path, link=assembly.link, pool=by[0], advance=by[1])
         for tensor, leaf in placed.leaves.items():
-            assembly.base.check_leaf(tensor, assembly.identity.leaves[tensor], leaf)
+            assembly.base.check_leaf(tensor, assembly.base.identity.leaves[tensor], leaf)
         sync_file(path)
         names = (path.name,) if placed.linked else ()
         return placed.leaves, _Total(placed.written, placed.shared, linked=names)
@@ -189,7 +188,7 @@ def _rewrite(
     leaves = write_shard(path, specs, chunks, metadata=metadata, pool=by[0], advance=by[1])
     for tensor, leaf in leaves.items():
         if tensor not in composition.touched:
-            base.check_leaf(tensor, assembly.identity.leaves[tensor], leaf)
+            base.check_leaf(tensor, assembly.base.identity.leaves[tensor], leaf)
         elif old is not None and tensor in taken:
             old.check_leaf(tensor, leaf)
     return leaves

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.checkpoint.folder import STAMP
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.project import ProjectFolder
 from skillpm.environment.swap import check_apart
@@ -62,12 +62,12 @@ def export(session: Session, ref: str, target: Path, wanted: LoraRequest | None)
     _check_outside(session, target, base)
     identity = session.identify(base, "hashing base")
     _check_base(pack, base, identity)
-    base.expected = identity.leaves
+    verified = VerifiedCheckpoint.of(base, identity)
     decoders = opened(packs)
-    composition = Composition(base, [WeightedPack(each) for each in decoders])
+    composition = Composition(verified, [WeightedPack(each) for each in decoders])
     lowered, root = None, None
     if wanted is not None:
-        whole = LayeredDelta(base, decoders, composition)
+        whole = LayeredDelta(verified, decoders, composition)
         lowered = lower(session, whole, wanted)
         with _staged(session, target) as staged:
             write_peft(staged, whole, lowered, session.workers)
@@ -76,7 +76,7 @@ def export(session: Session, ref: str, target: Path, wanted: LoraRequest | None)
         for warning in part_warnings([each.manifest for each in packs], base, side):
             session.say(f"warning: {warning}")
         with _staged(session, target) as staged:
-            assembly = Assembly(base, identity, composition, side, link=False, stamp={})
+            assembly = Assembly(verified, composition, side, link=False, stamp={})
             root = assemble(session, assembly, staged).root
             (staged / STAMP).unlink()
     files = tuple(file.path for one in packs for file in one.manifest.files)

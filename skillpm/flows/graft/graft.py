@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.environment.generation import Generation
 from skillpm.environment.project import ProjectFolder
@@ -91,7 +91,7 @@ def graft(
         def write() -> AssembledGraft:
             if lock.graft.routed:
                 _check_part(session, lock, only)
-            return _write(session, order, base, identity)
+            return _write(session, order, VerifiedCheckpoint.of(base, identity))
 
         written = restoring(session, project, lock, write)
         if not only:
@@ -149,14 +149,14 @@ def _check_part(session: Session, lock: Lockfile, only: Sequence[SkillName]) -> 
 
 
 def compose(
-    session: Session, base: Checkpoint, identity: Identity, lock: Lockfile
+    session: Session, base: VerifiedCheckpoint, lock: Lockfile
 ) -> tuple[Composition, list[StoredPack]]:
     """Base + the packs of a lock, from the store, to be merged as the lock says.
 
     Of a routed lock this is the merger of what may well be no one model: prune it first. Raises
     `ResolutionError` where packs of an older lock state different facts of the architecture.
     """
-    base.expected = identity.leaves
+    identity = base.identity
     packs = [load_pack(session.store, locked.digest) for locked in lock.skills.values()]
     for pack, locked in zip(packs, lock.skills.values(), strict=True):
         check_is(pack, locked.skill, locked.version)
@@ -182,18 +182,18 @@ class _Order:
     verify: bool
 
 
-def _write(session: Session, order: _Order, base: Checkpoint, identity: Identity) -> AssembledGraft:
+def _write(session: Session, order: _Order, base: VerifiedCheckpoint) -> AssembledGraft:
     """Write what differs from the graft that is there; leave that alone where nothing does."""
-    composition, packs = compose(session, base, identity, order.lock)
+    composition, packs = compose(session, base, order.lock)
     side = apply_side_files(files_of(base), side_packs(packs))
     for warning in part_warnings([pack.manifest for pack in packs], base, side):
         session.say(f"warning: {warning}")
     sums = sums_of(composition, list(order.lock.skills.values()))
-    stamp = {**stamp_of(order.lock, identity.root), SUMS: sums}
-    assembly = Assembly(base, identity, composition, side, order.link, stamp)
+    stamp = {**stamp_of(order.lock, base.identity.root), SUMS: sums}
+    assembly = Assembly(base, composition, side, order.link, stamp)
     old = None
     if not order.fresh:
-        old = open_old(session, order.target, identity.root, cached=not order.verify)
+        old = open_old(session, order.target, base.identity.root, cached=not order.verify)
     if old is None:
         return _swap_in(session, order, assembly)
     reuse = Reuse(assembly, old)

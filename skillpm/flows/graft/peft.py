@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from skillpm.adapters.expert_forms import ExpertForms, expert_forms
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.encode.low_rank_form import (
@@ -32,7 +32,7 @@ from skillpm.spec.dtypes import is_float
 class LayeredDelta:
     """A skill with all that it lies over, on its base."""
 
-    base: Checkpoint
+    base: VerifiedCheckpoint
     packs: Sequence[OpenPack]
     composition: Composition
 

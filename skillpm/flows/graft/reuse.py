@@ -117,7 +117,7 @@ class Reuse:
         before = before if isinstance(before, dict) else {}
         for tensor in composition.specs:
             if tensor not in composition.touched:
-                found[tensor] = self.assembly.identity.leaves[tensor]
+                found[tensor] = self.assembly.base.identity.leaves[tensor]
             elif tensor not in now:
                 found[tensor] = _promised(composition, tensor)
             else:
@@ -191,7 +191,7 @@ class Reuse:
         label = "hashing the graft that is there"
         if session.identify(self.old.model, label, cached=False).leaves != leaves:
             return None
-        check_effect(self.assembly.composition, self.assembly.identity, leaves)
+        check_effect(self.assembly.composition, self.assembly.base.identity, leaves)
         size = sum(shard.file.size for shard in self.old.model.shards.values())
         return AssembledGraft(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
 

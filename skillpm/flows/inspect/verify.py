@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.archive.reader import PackFile, open_pack
+from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.errors import IntegrityError
 from skillpm.flows.packs.composition import opened
 from skillpm.flows.packs.verify_on_base import (
@@ -48,7 +49,8 @@ def verify_pack(
         check_documents(documents_of(pack), shown=True)
         return Verified(pack, None, claims)
     model = open_model(base)
-    hashed = HashedBase(model, session.identify(model, "hashing base", cached=False))
+    identity = session.identify(model, "hashing base", cached=False)
+    hashed = HashedBase(VerifiedCheckpoint.of(model, identity))
     root = verify_on_base(session, pack, hashed, accept_footprint=accept_footprint, shown=True)
     warnings = warn_of_parts(session, pack, model)
     for warning in warnings:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import SkillpmError
 from skillpm.flows.packs.verify_on_base import HashedBase, verify_on_base, warn_of_parts
@@ -49,4 +50,4 @@ def _project_base(session: Session, project: ProjectFolder, lock: Lockfile) -> H
         return problem.message
     if identity.root != lock.base.root:
         return f"`{model.path}` is `{identity.root}`, and not the project's base"
-    return HashedBase(model, identity)
+    return HashedBase(VerifiedCheckpoint.of(model, identity))

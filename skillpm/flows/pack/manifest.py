@@ -7,7 +7,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.delta.encode.encode import MeasuredTensor
 from skillpm.delta.encode.schemes import Scheme
 from skillpm.delta.tensors.countsketch import encode_sketch, sum_sketches
@@ -78,7 +78,7 @@ class Attachment:
 class Reference:
     """What the delta is against: the base itself, or its graft with the set below."""
 
-    base: Checkpoint
+    base: VerifiedCheckpoint
     source: Source
     base_identity: Identity
     identity: Identity

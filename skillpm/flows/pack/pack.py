@@ -8,7 +8,7 @@ from skillpm.architecture.ask import ask_facts
 from skillpm.archive.writer import write_archive
 from skillpm.audit.licences import normal_licence
 from skillpm.checkpoint.folder import is_graft
-from skillpm.checkpoint.model import Checkpoint
+from skillpm.checkpoint.model import Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.encode.encode import cast_leaf, rounding_share
 from skillpm.delta.encode.schemes import Scheme
@@ -133,9 +133,9 @@ def _lower(session: Session, request: PackRequest, base: Checkpoint) -> list[Any
 def _reference(session: Session, base: Checkpoint, lower: list[AnyPack]) -> Reference:
     """What the delta is against: the base, or its graft with the set that the pack lies over."""
     identity = session.identify(base, "hashing base", cached=False)
-    base.expected = identity.leaves
+    verified = VerifiedCheckpoint.of(base, identity)
     if not lower:
-        return Reference(base, base, identity, identity, (), files_of(base))
+        return Reference(verified, verified, identity, identity, (), files_of(base))
     for pack_ in lower:
         if pack_.manifest.base.root != identity.root:
             raise IntegrityError(
@@ -143,13 +143,13 @@ def _reference(session: Session, base: Checkpoint, lower: list[AnyPack]) -> Refe
                 f"but `{base.path}` is `{identity.root}`"
             )
     check_set([each.manifest for each in lower], {})
-    composition = Composition(base, [WeightedPack(each) for each in opened(lower)])
+    composition = Composition(verified, [WeightedPack(each) for each in opened(lower)])
     advance = session.progress("grafting the set below", total_bytes(composition))
     composed = composed_identity(composition, identity, workers=session.workers, advance=advance)
     before = files_of(base)
     side = apply_side_files(before, side_packs(lower))
     return Reference(
-        base,
+        verified,
         composition,
         identity,
         composed,

@@ -12,7 +12,7 @@ from skillpm.adapters.experts import ExpertSum
 from skillpm.adapters.fit import KnownNames, fit, merge_keys
 from skillpm.architecture.ask import ask_facts
 from skillpm.architecture.entries import TIE
-from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.encode.lora_source import Adapted, Factored
 from skillpm.delta.encode.schemes import Scheme
 from skillpm.delta.tensors.ports import Source
@@ -78,8 +78,8 @@ def tuned_side(
     if isinstance(found, Adapter):
         return _adapted_side(session, request, found, reference, scheme)
     identity = session.identify(found, "hashing tuned", cached=False)
-    found.expected = identity.leaves
-    return TunedSide(found, identity, files_of(found), request, scheme)
+    tuned = VerifiedCheckpoint.of(found, identity)
+    return TunedSide(tuned, identity, files_of(tuned), request, scheme)
 
 
 def _adapted_side(

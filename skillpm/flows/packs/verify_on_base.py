@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from skillpm.architecture.ask import ask_facts
-from skillpm.checkpoint.model import CONFIG, Checkpoint
+from skillpm.checkpoint.model import CONFIG, Checkpoint, VerifiedCheckpoint
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.apply.recompute import DecodedTensor, decode_all
@@ -39,8 +39,12 @@ from skillpm.verification.evidence import BaseFacts, Decoded, Discrepancy, PackD
 class HashedBase:
     """A base whose tensors have been hashed."""
 
-    model: Checkpoint
-    identity: Identity
+    model: VerifiedCheckpoint
+
+    @property
+    def identity(self) -> Identity:
+        """The base's leaves, and the root over them."""
+        return self.model.identity
 
     @cached_property
     def facts(self) -> ArchitectureFacts:
@@ -126,7 +130,6 @@ def _recompute(
     if not exact:
         _check_nearly(pack, base, accept_footprint=accept_footprint)
     check_footprint(pack.manifest, base.identity.leaves)
-    base.model.expected = base.identity.leaves
     packs = with_lower(session, [pack])
     side = apply_side_files(files_of(base.model), side_packs(packs))
     layered = opened(packs)
