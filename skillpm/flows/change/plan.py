@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from skillpm.environment.edit import edit_project
 from skillpm.environment.generation import Generation, Installed, differences, new_packs
@@ -10,27 +9,24 @@ from skillpm.environment.known import KnownProjects
 from skillpm.environment.project import ProjectFolder, basis_of, wishes_of
 from skillpm.environment.transaction import commit, update_file
 from skillpm.errors import StateError
-from skillpm.flows.change.forecast import accept_forecast, forecast_lock
+from skillpm.flows.change.forecast import accept_forecast
 from skillpm.flows.change.precedence import (
     check_confirmed,
     check_sound,
     has_signature,
     settled_order,
 )
-from skillpm.flows.change.preview_signatures import preview_signatures
 from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.probe_files import check_probes
 from skillpm.flows.packs.protocol import AnyPack
 from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import fetch_all
-from skillpm.flows.packs.unverified import unverified_packs
 from skillpm.flows.session.session import Session
 from skillpm.spec.digests import Digest
 from skillpm.spec.forecast import Forecast
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
-from skillpm.spec.oci import ROUTER_TYPE
-from skillpm.spec.plan import Basis, PlannedFile, SavedPlan
+from skillpm.spec.plan import Basis, SavedPlan
 from skillpm.spec.project import parse_project
 from skillpm.store.packs import load_pack
 
@@ -126,66 +122,7 @@ def installed_of(plan: Plan) -> list[Installed]:
     ]
 
 
-def preview(project: OpenProject, make: Callable[[], Plan]) -> ChangeResult:
-    """What `apply_plan` would do, with everything that `apply` needs to do it later.
-
-    A preview holds no lock, so the project may change meanwhile: that is a `StateError`.
-    """
-    registries, folder = project.registries, project.folder
-    basis = basis_of(folder)
-    plan = make()
-    current = folder.generation()
-    plan = _with_signatures(registries, current, plan)
-    after = {skill.skill: skill for skill in installed_of(plan)}
-    parts = differences(current.installed, after)
-    kept = len(after) - len(parts[0]) - len(parts[2])
-    moves = any(parts) or _requirements(project, plan) != current.wishes
-    moves = moves or not plan.lock.same_set(current.lockfile)
-    number = current.number + (1 if moves else 0)
-    check_unchanged(folder, basis)
-    unverified = unverified_packs(project.session.verified, plan.lock)
-    return ChangeResult(
-        number,
-        *parts,
-        kept,
-        dry_run=True,
-        notes=plan.notes,
-        saved=_saved(plan, basis, registries),
-        before=current.installed,
-        forecast=partial(forecast_lock, plan.lock, plan.packs),
-        moved=moves,
-        unverified=frozenset(locked.skill for locked in unverified),
-    )
-
-
-def _with_signatures(registries: Registries, current: Generation, plan: Plan) -> Plan:
-    """The plan, with a note on each pair of near-equal signatures that comes of it."""
-    new = new_packs(current.installed, plan.lock.skills)
-    if not any(plan.packs[skill].image.layer(ROUTER_TYPE) for skill in new):
-        return plan
-    asked = [SkillName.parse(name) for name in plan.wishes or registries.file.skills]
-    before = current.lockfile.skills
-    notes = preview_signatures(registries, plan.lock, new, before, asked, plan.action)
-    return replace(plan, notes=(*plan.notes, *notes))
-
-
-def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
-    files = [
-        PlannedFile(path=str(pack.path.absolute()), digest=pack.digest) for pack in registries.files
-    ]
-    return SavedPlan.model_validate(
-        {
-            "action": plan.action,
-            "basis": basis,
-            "lock": plan.lock,
-            "wishes": None if plan.wishes is None else dict(plan.wishes),
-            "files": files,
-            "frozen": plan.frozen,
-        }
-    )
-
-
-def _requirements(project: OpenProject, plan: Plan) -> dict[str, object]:
+def planned_requirements(project: OpenProject, plan: Plan) -> dict[str, object]:
     """`[skills]` as the plan leaves it."""
     if plan.wishes is None:
         return wishes_of(project.file)
@@ -229,7 +166,7 @@ def _switch(project: OpenProject, current: Generation, plan: Plan) -> ChangeResu
     skills = installed_of(plan)
     parts = differences(current.installed, {skill.skill: skill for skill in skills})
     kept = len(skills) - len(parts[0]) - len(parts[2])
-    text, requirements = _edited_text(project, plan), _requirements(project, plan)
+    text, requirements = _edited_text(project, plan), planned_requirements(project, plan)
     fetched = sum(session.store.taken.values())
     same = plan.lock.same_set(current.lockfile)
     if not any(parts) and requirements == current.wishes and same:

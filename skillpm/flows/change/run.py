@@ -17,9 +17,9 @@ from skillpm.flows.change.plan import (
     apply_plan,
     completed,
     guarded,
-    preview,
     publish_files,
 )
+from skillpm.flows.change.preview import preview
 from skillpm.flows.change.verify_plan import verify_plan
 from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.session.cleanup import project_transaction
