@@ -95,7 +95,7 @@ def test_of_two_inits_at_once_one_makes_the_project_and_the_other_says_so(
         both = [start_process("-C", folder, "init", "--base", base, **home) for _ in range(2)]
         said = [process.communicate(timeout=120) for process in both]
         assert sorted(process.returncode for process in both) == [0, 1], said
-        assert any("is a project already" in err for _, err in said)
+        assert any("is already a project" in err for _, err in said)
 
 
 def test_pack_bundle_and_plot_refuse_a_bad_place_before_they_begin(

@@ -14,7 +14,7 @@ def test_two_files_of_one_skill_cannot_both_be_installed(
     world.init(math[0])
     one = world.pack(math, "acme/math", "1.0.0")
     two = world.pack(models.tuned("mlp", seed=3), "acme/math", "1.1.0")
-    assert "two files hold" in world.fail("install", one, two, code=2, kind="usage")
+    assert "two pack files contain" in world.fail("install", one, two, code=2, kind="usage")
     assert world.ask("search")["results"] == []
 
 
@@ -76,7 +76,7 @@ def test_rolling_back_from_the_first_generation_says_that_there_is_none(
     world: World, math: Pair
 ) -> None:
     world.init(math[0])
-    assert "nothing before it" in world.fail("rollback", code=1, kind="not_found")
+    assert "there is no earlier one" in world.fail("rollback", code=1, kind="not_found")
     world.fail("rollback", 5, code=1, kind="not_found")
 
 

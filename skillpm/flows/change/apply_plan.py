@@ -1,4 +1,4 @@
-"""`apply`: carry out a saved plan, exactly, or refuse it."""
+"""`apply`: carry out a saved plan exactly, or refuse it."""
 
 from dataclasses import replace
 from functools import partial
@@ -26,10 +26,10 @@ _VERBS = ("install", "uninstall", "upgrade", "rollback")
 def apply_saved(
     session: Session, data: bytes, what: str, *, dry_run: bool = False, guard: Guard | None = None
 ) -> ChangeResult:
-    """Make the environment what the plan says.
+    """Carry out the plan in `data`; `what` names it in messages.
 
-    Raises `StateError` where generation, lock, project file or base changed since it was made. The
-    plan may come from anyone: its set is verified against the packs' own manifests.
+    Raises `StateError` if generation, lock, project file or base changed since it was made. The
+    plan is untrusted: its set is verified against the packs' manifests.
     """
     saved = parse_plan(data, what)
 
@@ -54,12 +54,13 @@ def _check_fresh(project: ProjectFolder, saved: SavedPlan) -> None:
         verb = saved.action.partition(" ")[0]
         again = f"skillpm {verb if verb in _VERBS else 'install'} … --dry-run --json > plan.json"
         raise StateError(
-            f"the plan is stale: {'; '.join(changes)}", hint=f"make it again: `{again}`"
+            f"the plan is out of date: {'; '.join(changes)}",
+            hint=f"make a new one: `{again}`",
         )
 
 
 def _open_files(folder: ProjectFolder, saved: SavedPlan) -> tuple[PackFile, ...]:
-    """The plan's pack files, after checking that the project is still what it was made from."""
+    """The plan's pack files, if the project is unchanged since the plan was made."""
     _check_fresh(folder, saved)
     packs: list[PackFile] = []
     for file in saved.files:
@@ -80,7 +81,9 @@ def _plan(project: OpenProject, saved: SavedPlan) -> Plan:
         file = file.with_skills(requirements).with_graft(saved.lock.graft.table)
     before = project.folder.read_lock()
     if saved.frozen and (before is None or not before.same_set(saved.lock)):
-        raise StateError("the plan is frozen, but its set is not the one in skillpm.lock")
+        raise StateError(
+            "the plan was made with `--frozen`, but its skills differ from skillpm.lock"
+        )
     session = project.session
     packs = _packs(session, replace(project.registries, file=file), saved.lock)
     claim = UntrustedLock("the plan", file, saved.lock, packs)
@@ -89,7 +92,7 @@ def _plan(project: OpenProject, saved: SavedPlan) -> Plan:
 
 
 def _packs(session: Session, registries: Registries, lock: Lockfile) -> dict[SkillName, AnyPack]:
-    """The documents of the set: from the plan's pack files, else the store or a registry."""
+    """The documents of each pack: from the plan's pack files, else the store or a registry."""
     files = {pack.digest: pack for pack in registries.files}
     here = {s: files[one.digest] for s, one in lock.skills.items() if one.digest in files}
     for skill, pack in here.items():

@@ -1,4 +1,4 @@
-"""`bundle`: an environment as one file: lock, project file, the base's identity, every pack."""
+"""`bundle`: write an environment into one file: lock, project file, base identity, all packs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,9 +38,8 @@ class Bundled:
 def write_environment(session: Session, path: Path, generation: int | None = None) -> Bundled:
     """Write the lock's environment, or that of a generation, to `path`.
 
-    The same environment gives the same bytes; where the base lies is left out. What the store lacks
-    is fetched. Raises `StateError` where the lock does not fit the project file, or where `path` is
-    a file of another kind.
+    The same environment gives the same bytes: the base's path is left out. Missing blobs are
+    fetched. Raises `StateError` if the lock is out of date, or if `path` is a file of another kind.
     """
     clean_up(session)
     project = ProjectFolder(session.project)
@@ -67,9 +66,9 @@ def write_environment(session: Session, path: Path, generation: int | None = Non
 def _settled(
     session: Session, project: ProjectFolder, generation: int | None
 ) -> tuple[str, Lockfile]:
-    """As `_chosen`; where that does not fit, once more with the project to itself.
+    """As `_chosen`; if the lock is out of date, once more while holding the project's lock.
 
-    An install may be between the two files just now, or was cut off there.
+    Another command may be between writing the two files, or was killed there.
     """
     try:
         return _chosen(project, generation)
@@ -81,7 +80,7 @@ def _settled(
 
 
 def _chosen(project: ProjectFolder, generation: int | None) -> tuple[str, Lockfile]:
-    """The text of the project file, and the lock that goes with it."""
+    """The text of the project file and the lock, or those of a generation."""
     file: ProjectFile = project.read_file()
     text = project.read_text(project.file)
     if generation is not None:
@@ -92,19 +91,19 @@ def _chosen(project: ProjectFolder, generation: int | None) -> tuple[str, Lockfi
     reason = stale_reason(file, lock)
     if lock is None or reason is not None:
         raise StateError(
-            f"there is no environment to bundle: {reason}",
-            hint="`skillpm lock` first brings lock and project file together",
+            f"the environment cannot be bundled: {reason}",
+            hint="run `skillpm lock` first",
         )
     return text, lock
 
 
 def _check_target(path: Path) -> None:
     if path.is_dir():
-        raise UsageError(f"`{path}` is a folder; expected the name of a file")
+        raise UsageError(f"`{path}` is a folder; expected a file name")
     if path.exists() and not is_bundle(path):
         raise StateError(
-            f"`{path}` is there already, and is no bundle: it is left as it is",
-            hint="name another file, or remove it first",
+            f"`{path}` already exists and is not a bundle; it is not overwritten",
+            hint="choose another name, or remove the file",
         )
 
 
@@ -115,6 +114,6 @@ def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
 
 
 def _files(session: Session, packs: list[StoredPack]) -> dict[Digest, Path]:
-    """Where every blob of the packs lies; the writer hashes each as it goes into the file."""
+    """The path of each blob of the packs; the writer hashes them again."""
     blobs = {digest for pack in packs for digest in pack.image.blobs}
     return {digest: session.store.path_of(digest) for digest in blobs}

@@ -1,4 +1,4 @@
-"""The forecast of a plan: which skills a merge of its set would hurt, before any download."""
+"""The forecast of a plan: which skills a merge would harm, before anything is downloaded."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -12,7 +12,7 @@ from skillpm.spec.names import SkillName
 def forecast_lock(
     lock: Lockfile, packs: Mapping[SkillName, AnyPack], about: Collection[SkillName] | None
 ) -> Forecast:
-    """The pairs of a lock that `about` names a skill of, from the manifests alone."""
+    """The forecast for every pair with a skill of `about` (None: all pairs), from manifests."""
     manifests = [packs[skill].manifest for skill in lock.skills]
     weights = {skill: locked.weight for skill, locked in lock.skills.items()}
     return forecast(manifests, weights, lock.graft.mode, about, method=lock.graft.method)
@@ -24,10 +24,10 @@ def accept_forecast(
     moved: Collection[SkillName],
     confirm: Callable[[str], bool | None],
 ) -> tuple[str, ...]:
-    """A warning for each skill that what moved is forecast to hurt, once a person agrees to it.
+    """A warning for each skill that the new skills are forecast to harm, after the user agreed.
 
-    None where no pair with a skill of `moved` is forecast to cost a medium share or more. Raises
-    `StateError` where the person does not agree.
+    Empty if no pair with a skill of `moved` is forecast to lose a medium share or more. Raises
+    `StateError` if the user declines.
     """
     found = forecast_lock(lock, packs, moved)
     if not any(pair.is_severe for pair in found.pairs):
@@ -43,7 +43,7 @@ def accept_forecast(
     notes = (*notes, f"ways out: {WAYS_OUT}")
     if confirm("\n".join((*notes, "Go on?"))) is False:
         raise StateError(
-            "the forecast of what merging costs was not accepted, and nothing was changed",
-            hint=f"{WAYS_OUT}; `-y` goes on",
+            "the merge was declined because of its forecast; nothing was changed",
+            hint=f"{WAYS_OUT}; or use `-y` to go on",
         )
     return notes

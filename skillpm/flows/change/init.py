@@ -1,4 +1,4 @@
-"""`init`: make a folder a project of one base."""
+"""`init`: make a folder a project for one base."""
 
 import os
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from skillpm.spec.project import parse_project
 
 @dataclass(frozen=True)
 class Initialised:
-    """A new project."""
+    """A new project: its folder, its base as skillpm.toml names it, and the base's root."""
 
     folder: Path
     base: str
@@ -29,8 +29,8 @@ class Initialised:
 def init_project(session: Session, base: Path, like: str | None = None) -> Initialised:
     """Write project file, lock and generation 0; in a clone, generation 0 alone.
 
-    `like` is the text of a project file of this base that the new one begins as. Refuses where
-    there is an environment already, and in a clone of another base.
+    `like` is the text of a project file that the new one starts from. Raises `StateError` if there
+    is an environment already, `IntegrityError` in a clone of a project for another base.
     """
     project = ProjectFolder(session.project)
     whole = project.has_file and project.has_environment
@@ -52,17 +52,17 @@ def init_project(session: Session, base: Path, like: str | None = None) -> Initi
 
 def _exists(project: ProjectFolder) -> StateError:
     return StateError(
-        f"`{project.folder}` is a project already",
+        f"`{project.folder}` is already a project",
         hint="`skillpm list` shows what is installed",
     )
 
 
 def _commit_first(session: Session, project: ProjectFolder, text: str, root: Digest) -> None:
     created = session.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if project.has_file:  # a clone: what it asks for is kept
+    if project.has_file:  # a clone: keep its requirements
         file = project.read_file()
         check_base(root, file.root, Path(parse_project(text).project.base))
-        if not project.has_environment:  # else another init was faster, or completed just now
+        if not project.has_environment:  # else another `init` was faster, or recovery completed one
             commit(project, first_generation(file, created), {})
         return
     first = first_generation(parse_project(text), created)
@@ -71,7 +71,7 @@ def _commit_first(session: Session, project: ProjectFolder, text: str, root: Dig
 
 
 def _relative(base: Path, folder: Path) -> str:
-    """The base's path as the project file names it: relative where it lies near, else absolute."""
+    """The base's path for the project file: relative if it is up to three folders away."""
     absolute = base.expanduser().resolve()
     shown = os.path.relpath(absolute, folder.resolve())
     return str(absolute) if shown.count("..") > 3 else shown  # noqa: PLR2004 - near is up to three

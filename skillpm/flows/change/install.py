@@ -1,4 +1,4 @@
-"""`install` and `upgrade`: resolve with as little change as will do, fetch, switch."""
+"""`install` and `upgrade`: resolve with the smallest change, fetch, switch."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,7 +6,12 @@ from functools import partial
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import NotFoundError, StateError
 from skillpm.flows.change.plan import ChangeResult, Plan
-from skillpm.flows.change.request import InstallRequest, ask_for, asked_wishes, settled_wishes
+from skillpm.flows.change.request import (
+    InstallRequest,
+    requested_skills,
+    resolution_request,
+    settled_skills,
+)
 from skillpm.flows.change.run import ChangeCommand, run_change
 from skillpm.flows.locking.held_back import held_notes
 from skillpm.flows.locking.lock_check import stale_reason
@@ -18,7 +23,7 @@ from skillpm.spec.lockfile import Lockfile
 
 
 def install(session: Session, request: InstallRequest) -> ChangeResult:
-    """Make the environment what is asked for, or leave it as it is."""
+    """Install what is requested; without a request, what the lock says."""
     command = ChangeCommand(
         request.action,
         partial(_plan, request=request),
@@ -30,7 +35,7 @@ def install(session: Session, request: InstallRequest) -> ChangeResult:
 
 
 def _plan(project: OpenProject, request: InstallRequest) -> Plan:
-    """The lock as it is, where it answers the request; else a new one that moves little."""
+    """The lock as it is if it satisfies the request, else a new one that changes little."""
     project.registries.check_files()
     lock = project.folder.read_lock()
     reason = stale_reason(project.file, lock)
@@ -48,9 +53,9 @@ def _resolved(
     project: OpenProject, request: InstallRequest, lock: Lockfile | None, reason: str | None
 ) -> Plan:
     file, registries = project.file, project.registries
-    requirements = asked_wishes(file, request, registries.files)
+    requirements = requested_skills(file, request, registries.files)
     edited = file.with_skills(requirements)
-    question = ask_for(project.folder, edited, lock, request)
+    question = resolution_request(project.folder, edited, lock, request)
     solved = solve_project(project.session, replace(registries, file=edited), question)
     if request.frozen and (lock is None or not solved.lock.same_set(lock)):
         raise _frozen(reason)
@@ -59,19 +64,21 @@ def _resolved(
         locked = solved.lock.skills
         known = registries.releases(locked.keys())
         notes += held_notes(edited, solved.lock.base.root, locked, known)
-    final = settled_wishes(requirements, solved.lock, request, file)
+    final = settled_skills(requirements, solved.lock, request, file)
     return Plan(request.action, solved.lock, solved.packs, final, notes, request.frozen)
 
 
 def _frozen(reason: str | None) -> StateError:
     return StateError(
-        f"`--frozen` keeps the lock as it is, but {reason or 'this would change it'}",
-        hint="`skillpm lock`, then commit skillpm.lock",
+        f"the lock would change, and `--frozen` forbids it: {reason or 'the requirements differ'}",
+        hint="run `skillpm lock` and commit skillpm.lock",
     )
 
 
 def upgrade(session: Session, request: InstallRequest) -> ChangeResult:
-    """As `install`, with the named skills free to move; all of them where none is named."""
+    """As `install`, with the requested skills free to move; all of them if none is named."""
     if ProjectFolder(session.project).read_lock() is None:
-        raise NotFoundError("there is no skillpm.lock to upgrade", hint="`skillpm install`")
+        raise NotFoundError(
+            "there is no skillpm.lock, so there is nothing to upgrade", hint="`skillpm install`"
+        )
     return install(session, request)

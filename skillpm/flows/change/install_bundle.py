@@ -1,4 +1,4 @@
-"""`install --from FILE`: make the environment what a bundle says, without any registry."""
+"""`install --from FILE`: install exactly what a bundle contains, without a registry."""
 
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,12 @@ def install_bundle(
     dry_run: bool = False,
     guard: Guard | None = None,
 ) -> ChangeResult:
-    """Install exactly what a bundle holds: its lock, its `[skills]` and `[graft]`, its packs.
+    """Install a bundle: its lock, its `[skills]` and `[graft]`, and its packs.
 
-    In a folder that is no project, one is made of the base that the person names, with the rest of
-    the bundle's project file. The bundle may come from anyone: its lock is verified against the
-    packs' own manifests. With `frozen` the lock that is there must be the bundle's. A `guard` needs
-    a project that is there: what it stops has made none.
+    In a folder without a project, a project is made for the session's base, from the bundle's
+    project file. The bundle is untrusted: its lock is verified against the packs' manifests. With
+    `frozen`, the project's lock must equal the bundle's. `dry_run`, `frozen` and `guard` need an
+    existing project.
     """
     bundle = open_bundle(path)
     folder, text = ProjectFolder(session.project), None
@@ -54,13 +54,13 @@ def _action(path: Path) -> str:
 
 
 def _make_project(session: Session, bundle: BundleFile) -> str:
-    """Begin with the bundle's project file, but for its `[skills]`; give all of it, for later.
+    """Make a project from the bundle's file without its `[skills]`; return the whole file's text.
 
-    So what a kill leaves in between is an empty environment, and not one that asks for skills.
+    If the command is killed in between, an empty environment is left, with no pending skills.
     """
     if session.base is None:
         raise UsageError(
-            f"there is no project in `{session.project}`, and the bundle does not hold the base",
+            f"there is no project in `{session.project}`, and a bundle does not contain the base",
             hint=f"`skillpm install --from {bundle.path} --base PATH`, where PATH is "
             f"{bundle.base.name}, {bundle.base.root}",
         )
@@ -81,8 +81,8 @@ def _plan(project: OpenProject, bundle: BundleFile, *, frozen: bool, text: str |
     check_base(file.root, bundle.base.root, project.folder.file)
     if frozen and (before is None or not before.same_set(bundle.lock)):
         raise StateError(
-            "`--frozen` keeps the lock as it is, but the bundle holds another set",
-            hint=f"`skillpm install --from {bundle.path}` takes the bundle's",
+            "the lock would change, and `--frozen` forbids it: the bundle contains other skills",
+            hint=f"without `--frozen`: `skillpm install --from {bundle.path}`",
         )
     requirements = wishes_of(bundle.project)
     if not frozen:

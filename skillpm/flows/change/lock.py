@@ -1,10 +1,10 @@
-"""`lock`: write what `install` would install, and install nothing."""
+"""`lock`: resolve and write skillpm.lock; install nothing."""
 
 from dataclasses import dataclass
 
 from skillpm.environment.project import ProjectFolder
 from skillpm.flows.change.plan import keep_root
-from skillpm.flows.change.request import InstallRequest, ask_for
+from skillpm.flows.change.request import InstallRequest, resolution_request
 from skillpm.flows.locking.lock_merge import read_or_merge
 from skillpm.flows.locking.solve import solve_project
 from skillpm.flows.packs.registries import Registries
@@ -14,7 +14,7 @@ from skillpm.flows.session.session import Session
 
 @dataclass(frozen=True)
 class LockResult:
-    """What `lock` did, or found with `--check`."""
+    """What `lock` did, or what `lock --check` found. `reason` says why the lock is out of date."""
 
     fresh: bool
     changed: bool
@@ -22,9 +22,9 @@ class LockResult:
 
 
 def lock_project(session: Session, request: InstallRequest, *, check: bool) -> LockResult:
-    """Re-lock with as little change as will do; with `check`, only say whether that is needed.
+    """Lock again with the smallest change; with `check`, only say whether that is needed.
 
-    A request that resolves anew (`upgrade`, `lowest`, `allow_yanked`) does so for a lock that fits.
+    A request for `upgrade`, `lowest` or `allow_yanked` resolves even if the lock is up to date.
     """
     project = ProjectFolder(session.project)
     if check:
@@ -37,7 +37,9 @@ def lock_project(session: Session, request: InstallRequest, *, check: bool) -> L
         if reason is None and not request.resolves:
             return LockResult(fresh=True, changed=False, reason=None)
         registries = Registries(session, file)
-        solved = solve_project(session, registries, ask_for(project, file, lock, request))
+        solved = solve_project(
+            session, registries, resolution_request(project, file, lock, request)
+        )
         keep_root(project, solved.lock, lock)
         changed = reason is not None or lock is None or not lock.same_set(solved.lock)
         return LockResult(fresh=True, changed=changed, reason=reason)

@@ -1,4 +1,4 @@
-"""A change of an environment: what it adds, removes and changes; fetching; switching."""
+"""A change of an environment: the plan, and carrying it out."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -33,12 +33,12 @@ from skillpm.store.packs import load_pack
 
 @dataclass(frozen=True)
 class ChangeResult:
-    """The outcome of a change, or of a plan that was not carried out: `saved` then holds it.
+    """The result of a change, or with `dry_run` of a plan, which is then in `saved`.
 
-    `fetched` are the bytes that came into the store, of `size` bytes of packs added or changed;
-    `before` is what was installed. `forecast` tells what a merge of the plan's set would cost.
-    `unverified` are skills of the plan of which nothing but their authors' words is known here.
-    `moved` says that there is a new generation, if only the way of grafting is new.
+    `fetched` is the number of bytes that were downloaded, `size` that of all packs added or changed
+    and `before` what was installed. `forecast` computes what a merge of the set would cost.
+    `unverified` are the skills whose manifests were never checked on this base. `moved` is true if
+    there is a new generation, even if only `[graft]` changed.
     """
 
     generation: int
@@ -59,12 +59,12 @@ class ChangeResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the environment is to become. `wishes` is the `[skills]` table, None to leave it.
+    """What the environment becomes.
 
-    Where `[skills]` is set, `[graft]` is too: to what the lock has.
-    A `frozen` plan has the lock as it is on disk, and does not write it. A `fixed` one comes from a
-    generation, a plan or a bundle: an edit of skillpm.toml makes it no other. A new project's file
-    is to be `text`, comments and all, where that is given.
+    `wishes` is the new `[skills]` table; None keeps the table. With it, `[graft]` becomes what the
+    lock says. A `frozen` plan does not write the lock. A `fixed` plan comes from a generation, a
+    saved plan or a bundle, so no edit of skillpm.toml can change it. `text` is the whole project
+    file of a new project.
     """
 
     action: str
@@ -79,7 +79,7 @@ class Plan:
 
 
 Guard = Callable[[OpenProject, Plan], tuple[str, ...]]
-"""Looks at a plan before anything is switched: gives notes, or raises. It may fetch the blobs."""
+"""Checks a plan before the switch: returns notes, or raises. It may fetch blobs."""
 
 
 def guarded(project: OpenProject, plan: Plan, guard: Guard) -> Plan:
@@ -91,23 +91,23 @@ def guarded(project: OpenProject, plan: Plan, guard: Guard) -> Plan:
 
 
 def check_unchanged(project: ProjectFolder, basis: Basis) -> None:
-    """Raise `StateError` where the project is no more what a plan was made from (law 4)."""
+    """Raise `StateError` if the project changed since a plan was made from it (law 4)."""
     changes = basis.changes(basis_of(project))
     if changes:
         raise StateError(
-            f"the project was changed while this was planned: {'; '.join(changes)}",
+            f"the project changed while the command was running: {'; '.join(changes)}",
             hint="run the command again",
         )
 
 
 def publish_files(registries: Registries) -> None:
-    """Pack files go into the embedded registry first, so that the lock can name where they are."""
+    """Publish the pack files to the embedded registry, so that the lock can refer to it."""
     for pack in registries.files:
         registries.publish(registries.file.registry_of(pack.manifest.skill), pack)
 
 
 def installed_of(plan: Plan) -> list[Installed]:
-    """What a plan installs."""
+    """The entries of the generation that a plan makes."""
     return [
         Installed(
             skill=skill,
@@ -201,9 +201,9 @@ def _switch(project: OpenProject, current: Generation, plan: Plan) -> ChangeResu
 def _with_precedence(
     project: OpenProject, current: Generation, plan: Plan, new: dict[SkillName, Digest]
 ) -> Plan:
-    """The plan, with the precedence of near-equal skills recorded, and a note on each pair.
+    """The plan with the precedence of near-equal skills, and a warning for each pair.
 
-    Raises as `check_sound` and `check_confirmed`. A frozen plan records nothing.
+    Raises as `check_sound` and `check_confirmed` do. A frozen plan records nothing.
     """
     session = project.session
     if not has_signature(load_pack(session.store, digest) for digest in new.values()):
@@ -224,10 +224,9 @@ def _with_precedence(
 
 
 def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -> Plan:
-    """The plan, with a warning for each skill that a merge is forecast to hurt.
+    """The plan with a warning for each skill that the merge is forecast to harm.
 
-    A guard that has passed the plan has measured it. Raises `StateError` where a person does not
-    go on.
+    Skipped after the guard, which has measured the merge. Raises `StateError` if the user declines.
     """
     if plan.is_guarded or not new:
         return plan
@@ -236,13 +235,13 @@ def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -
 
 
 def remember_project(session: Session, project: ProjectFolder, lock: Lockfile) -> None:
-    """Have `gc` keep what a project is about to need."""
+    """Tell `gc` to keep the packs of this lock."""
     packs = [one.digest for one in lock.skill]
     KnownProjects(session.home).remember(project.folder, packs)
 
 
 def completed(project: ProjectFolder, generation: Generation) -> ChangeResult:
-    """What a generation changed that recovery completed, as the killed command would have told."""
+    """The result of a killed command whose generation recovery has completed."""
     after = generation.installed
     before = project.generation(generation.number - 1).installed
     parts = differences(before, after)
@@ -251,7 +250,7 @@ def completed(project: ProjectFolder, generation: Generation) -> ChangeResult:
 
 
 def keep_root(project: ProjectFolder, lock: Lockfile, before: Lockfile | None) -> None:
-    """Write the lock alone; a root that an earlier graft of the same set found stays."""
+    """Write only the lock; if the set is the same, keep the root that a graft recorded."""
     if before is not None and before.same_set(lock):
         lock = lock.with_root(lock.graft.root or before.graft.root)
     update_file(project, project.lock_file, lock.dumps())

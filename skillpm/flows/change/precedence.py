@@ -1,4 +1,4 @@
-"""Which of near-equal skills wins: recorded when they are installed, and asked about."""
+"""Precedence of near-equal skills: recorded at install time, after asking the user."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -18,13 +18,12 @@ def has_signature(packs: Iterable[StoredPack]) -> bool:
 
 
 def check_sound(survey: SignatureSurvey, moved: Collection[SkillName], action: str) -> None:
-    """Raise `IntegrityError` where a signature that comes in cannot be used."""
+    """Raise `IntegrityError` if a new router signature is malformed."""
     refused = [skill for skill in survey.unsound if skill in moved]
     if refused:
         listed = "\n".join(f"  `{skill}`: {survey.unsound[skill]}" for skill in refused)
         raise IntegrityError(
-            f"`{action}` would install router signatures that are not sound, and nothing was "
-            f"changed:\n{listed}",
+            f"`{action}` would install malformed router signatures; nothing was changed:\n{listed}",
             hint=f"leave out `{refused[0]}`, or ask its author for a pack that "
             "`skillpm pack --router` wrote",
         )
@@ -36,10 +35,10 @@ def settled_order(
     before: Collection[SkillName],
     direct: Sequence[SkillName],
 ) -> tuple[SkillName, ...]:
-    """The order of precedence with every skill of a near-equal pair in it.
+    """The order of precedence, with every skill of a near-equal pair in it.
 
-    What it lists already stays as it is. The others follow: first those that the project asks for
-    directly, of these first those that were installed before, then in the order of `[skills]`.
+    Listed skills stay where they are. The others are appended: first those that the project
+    requires directly, among these first those that were installed before, then by `[skills]`.
     """
     listed = tuple(lock.graft.precedence)
     asked = {skill: place for place, skill in enumerate(direct)}
@@ -57,15 +56,15 @@ def check_confirmed(
     moved: Collection[SkillName],
     confirm: Confirm,
 ) -> tuple[str, ...]:
-    """A note on each near-equal pair of which a skill comes in, once a person agrees to it.
+    """A warning for each near-equal pair with a new skill, after the user has agreed.
 
-    Raises `StateError` where the person does not.
+    Raises `StateError` if the user declines.
     """
     new = [pair for pair in survey.pairs if any(skill in moved for skill in pair.skills)]
     notes = tuple(f"warning: {near_warning(pair, order)}" for pair in new)
     if new and confirm("\n".join((*notes, "Go on?"))) is False:
         raise StateError(
-            "near-equal router signatures were not accepted, and nothing was changed",
-            hint="`precedence` in `[graft]` of skillpm.toml says which skill wins; `-y` goes on",
+            "the near-equal skills were declined; nothing was changed",
+            hint="list the winner first in `precedence` in `[graft]` of skillpm.toml, or use `-y`",
         )
     return notes

@@ -1,4 +1,4 @@
-"""Router signatures of a dry run: compared as the install compares them, without a question."""
+"""Router signatures in a dry run: compared as `install` does, without asking the user."""
 
 from collections.abc import Collection
 
@@ -18,10 +18,10 @@ def preview_signatures(
     asked: Collection[SkillName],
     action: str,
 ) -> tuple[str, ...]:
-    """A note on each near-equal pair that the install would ask about.
+    """A warning for each near-equal pair that `install` would ask about.
 
-    Brings the documents and signatures that the store lacks into it, a few kB a skill. Raises
-    `IntegrityError` where a signature that comes in is not sound, and what the registry raises.
+    Fetches missing documents and signatures, a few kB for each skill. Raises `IntegrityError` for a
+    malformed signature, and what the registry raises.
     """
     signed = [skill for skill in lock.skills if _fetch(registries, lock.skills[skill])]
     if not set(signed) & set(moved):
@@ -34,7 +34,7 @@ def preview_signatures(
 
 
 def _fetch(registries: Registries, locked: LockedSkill) -> bool:
-    """Have the store hold a pack's documents and router signature; whether it has one."""
+    """Fetch a pack's documents and router signature; return whether it has one."""
     store = registries.session.store
     file = next((pack for pack in registries.files if pack.digest == locked.digest), None)
     source = file or registries.index(locked.registry)

@@ -1,4 +1,4 @@
-"""What an install asks of the resolver, and what then stands in `[skills]`."""
+"""What `install` asks the resolver for, and what it then writes into `[skills]`."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InstallRequest:
-    """What a person asks for: requirements and pack files to add, and how far to go.
+    """Requirements and pack files to add, and options.
 
-    `upgrade` names the skills that are to move, all where it is empty; a range says how far, and
-    skillpm.toml keeps its own. `lowest` prefers the lowest versions, and no locked ones.
+    `upgrade` lists the skills to upgrade, each with a limit on its version; an empty tuple means
+    all, None means that this is no upgrade. `lowest` prefers the lowest versions to locked ones.
     """
 
     requirements: tuple[Requirement, ...] = ()
@@ -41,53 +41,57 @@ class InstallRequest:
 
     @property
     def resolves(self) -> bool:
-        """Whether a lock that fits is no answer yet."""
+        """Whether the request needs the resolver even if the lock is up to date."""
         asks = self.requirements or self.files or self.upgrade is not None
         return bool(asks or self.lowest or self.allow_yanked)
 
     @property
     def action(self) -> str:
-        """How `history` names it."""
+        """The command as `history` shows it."""
         if self.upgrade is not None:
             return " ".join(["upgrade", *map(str, self.upgrade)])
         asked = [*map(str, self.requirements), *(pack.path.name for pack in self.files)]
         return " ".join(["install", *asked])
 
 
-def asked_wishes(
+def requested_skills(
     file: ProjectFile, request: InstallRequest, packs: "tuple[PackFile, ...]"
 ) -> dict[str, dict[str, object]]:
-    """`[skills]` with what is asked for; a pack file asks for exactly its version.
+    """`[skills]` with the requested skills; a pack file requests exactly its version.
 
-    What is new stands in the order of the command: of near-equal skills the first wins.
+    New skills keep the order of the command: of near-equal skills, the router prefers the first.
     """
-    wishes = {str(skill): _plain(file, skill) for skill in file.wishes}
+    requirements = {str(skill): _plain(file, skill) for skill in file.wishes}
     for need in request.requirements:
-        if str(need.skill) not in wishes or need.range != ANY:
-            wishes[str(need.skill)] = {**_plain(file, need.skill), "version": str(need.range)}
+        if str(need.skill) not in requirements or need.range != ANY:
+            requirements[str(need.skill)] = {**_plain(file, need.skill), "version": str(need.range)}
     pinned: dict[SkillName, Version] = {}
     for pack in packs:
         skill, version = pack.manifest.skill, pack.manifest.version
         if pinned.setdefault(skill, version) != version:
-            raise UsageError(f"two files hold `{skill}`: {pinned[skill]} and {version}")
-        wishes[str(skill)] = {**_plain(file, skill), "version": f"={version}"}
-    return wishes
+            raise UsageError(f"two pack files contain `{skill}`: {pinned[skill]} and {version}")
+        requirements[str(skill)] = {**_plain(file, skill), "version": f"={version}"}
+    return requirements
 
 
 def _plain(file: ProjectFile, skill: SkillName) -> dict[str, object]:
-    wish = file.skills.get(str(skill))
-    return wish.model_dump(exclude_none=True) if wish else {"version": "*", "weight": 1.0}
+    requirement = file.skills.get(str(skill))
+    return (
+        requirement.model_dump(exclude_none=True)
+        if requirement
+        else {"version": "*", "weight": 1.0}
+    )
 
 
-def settled_wishes(
-    wishes: Mapping[str, dict[str, object]],
+def settled_skills(
+    requirements: Mapping[str, dict[str, object]],
     lock: Lockfile,
     request: InstallRequest,
     before: ProjectFile,
 ) -> dict[str, dict[str, object]]:
-    """What stays in `[skills]`: a wish that named no version, or a file, becomes `^` what came.
+    """What stays in `[skills]`: a request without a version, or for a file, becomes `^VERSION`.
 
-    An older wish that admits what came is kept as it was.
+    VERSION is what was resolved. An earlier requirement that admits it is kept as it was.
     """
     named = {
         n.skill
@@ -95,7 +99,7 @@ def settled_wishes(
         if n.range == ANY and str(n.skill) not in before.skills
     }
     named |= {pack.manifest.skill for pack in request.files}
-    settled = dict(wishes)
+    settled = dict(requirements)
     for skill in named:
         old, found = before.skills.get(str(skill)), lock.skills[skill].version
         kept = old is not None and found in VersionRange.parse(old.version)
@@ -104,13 +108,13 @@ def settled_wishes(
     return settled
 
 
-def ask_for(
+def resolution_request(
     project: ProjectFolder, file: ProjectFile, lock: Lockfile | None, request: InstallRequest
 ) -> ResolutionRequest:
-    """The question for the resolver: `file`'s wishes with their origins, the lock preferred."""
+    """The question for the resolver: requirements with their origins, locked versions preferred."""
     known = (lock or project.generation().lockfile).skills
     moving = _moving(request, known.keys())
-    locked = {s: one.version for s, one in known.items() if s not in moving}
+    locked = {skill: release.version for skill, release in known.items() if skill not in moving}
     asked = {need.skill for need in request.requirements}
     asked |= {pack.manifest.skill for pack in request.files}
     lines = _lines(project.read_text(project.file))
@@ -123,8 +127,12 @@ def ask_for(
         (*wanted, *(RootRequirement(need, COMMAND_LINE) for need in limits)),
         base=file.root,
         locked=locked,
-        accepted=frozenset(one.digest for one in known.values() if one.accept_footprint),
-        admitted=frozenset((s, one.version) for s, one in known.items() if one.allow_yanked),
+        accepted=frozenset(
+            release.digest for release in known.values() if release.accept_footprint
+        ),
+        admitted=frozenset(
+            (skill, release.version) for skill, release in known.items() if release.allow_yanked
+        ),
         allow_yanked=request.allow_yanked,
         moving=moving if request.upgrade else frozenset(),
         floors=bool(request.upgrade),
@@ -136,7 +144,7 @@ def ask_for(
 
 
 def _moving(request: InstallRequest, locked: Collection[SkillName]) -> frozenset[SkillName]:
-    """The skills whose locked version is not preferred; all, where `upgrade` names none."""
+    """The skills whose locked version is not preferred. Raises `UnknownSkillError`."""
     if not request.upgrade:
         return frozenset(locked) if request.lowest or request.upgrade is not None else frozenset()
     unknown = [need.skill for need in request.upgrade if need.skill not in locked]
@@ -151,7 +159,7 @@ def _origin(lines: Mapping[str, int], need: Requirement) -> str:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """The line of the project file that each skill stands in."""
+    """The line number of each skill in the project file."""
     found: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         key = line.partition("=")[0].strip().strip("\"'")

@@ -1,4 +1,4 @@
-"""`rollback`: a new generation with an old one's set, requirements and weights."""
+"""`rollback`: make a new generation with the skills, requirements and weights of an old one."""
 
 from functools import partial
 
@@ -41,7 +41,8 @@ def _plan(project: OpenProject, number: int | None) -> Plan:
     root = project.file.root
     if target.base_root != root:
         raise IntegrityError(
-            f"generation {target.number} is of base `{target.base_root}`, the project of `{root}`"
+            f"generation {target.number} is for base `{target.base_root}`; expected the project's "
+            f"base, `{root}`"
         )
     lock = target.lockfile
     packs = stored_packs(project.session, project.registries, lock)
@@ -54,7 +55,7 @@ def _target(project: ProjectFolder, number: int | None) -> Generation:
     current = project.current()
     if number is None and current == 0:
         raise NotFoundError(
-            "the current generation is 0: there is nothing before it",
+            "the current generation is 0; there is no earlier one",
             hint="`skillpm history` lists the generations",
         )
     return project.generation(current - 1 if number is None else number)

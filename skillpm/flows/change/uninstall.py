@@ -1,4 +1,4 @@
-"""`uninstall`: take skills off; what nothing else needs goes with them. Needs no registry."""
+"""`uninstall`: remove skills, and what only they required. Needs no registry."""
 
 from functools import partial
 
@@ -42,8 +42,8 @@ def _plan(project: OpenProject, skills: tuple[SkillName, ...], action: str) -> P
     reason = stale_reason(file, lock)
     if lock is None or reason is not None:
         raise StateError(
-            f"the lock does not fit skillpm.toml: {reason}",
-            hint="`skillpm install` first brings them together",
+            f"skillpm.lock is out of date: {reason}",
+            hint="run `skillpm install` first",
         )
     for skill in skills:
         _check_removable(file, lock, skill)
@@ -64,29 +64,35 @@ def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> Non
     if skill not in lock.skills:
         raise not_installed(skill, lock.skills)
     raise StateError(
-        f"skillpm.toml does not ask for `{skill}`: it is there because {_who(lock, skill)} "
+        f"`{skill}` is not in skillpm.toml; it is installed because {_dependents(lock, skill)} "
         "requires it",
-        hint=f"uninstall what requires it, and `{skill}` goes too",
+        hint=f"uninstall what requires it; `{skill}` is then removed too",
     )
 
 
 def _unweighed(lock: Lockfile, skills: tuple[SkillName, ...]) -> Lockfile:
-    """What stays for others stays as they require it: the weight was that of the wish."""
+    """A skill that stays because others require it loses the weight that skillpm.toml gave it."""
     kept = [
-        one.model_copy(update={"weight": 1.0}) if one.skill in skills else one for one in lock.skill
+        locked.model_copy(update={"weight": 1.0}) if locked.skill in skills else locked
+        for locked in lock.skill
     ]
-    same = kept == lock.skill
-    return lock if same else lock.model_copy(update={"skill": kept}).with_root(None)
+    if kept == lock.skill:
+        return lock
+    return lock.model_copy(update={"skill": kept}).with_root(None)
 
 
 def _staying(skills: tuple[SkillName, ...], pruned: Lockfile) -> list[str]:
     return [
-        f"`{skill}` stays installed, because {_who(pruned, skill)} requires it"
+        f"`{skill}` stays installed, because {_dependents(pruned, skill)} requires it"
         for skill in skills
         if skill in pruned.skills
     ]
 
 
-def _who(lock: Lockfile, skill: SkillName) -> str:
-    needing = [one.skill for one in lock.skill if any(n.skill == skill for n in one.requires)]
-    return " and ".join(f"`{name}`" for name in sorted(needing))
+def _dependents(lock: Lockfile, skill: SkillName) -> str:
+    dependents = [
+        locked.skill
+        for locked in lock.skill
+        if any(requirement.skill == skill for requirement in locked.requires)
+    ]
+    return " and ".join(f"`{name}`" for name in sorted(dependents))

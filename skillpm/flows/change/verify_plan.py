@@ -1,7 +1,7 @@
-"""Every pack of a plan is verified on the base before there is a generation of it.
+"""Packs of a plan are verified on the base before a generation is made of them.
 
-Costs a look at one small file a pack where this home verified them before; else their blobs are
-fetched and decoded, which takes the tensor libraries.
+Packs that this home verified before cost one small file each. Others are fetched and decoded, which
+imports the tensor libraries.
 """
 
 from dataclasses import replace
@@ -14,10 +14,10 @@ from skillpm.store.packs import fetch_pack
 
 
 def verify_plan(project: OpenProject, plan: Plan) -> Plan:
-    """The plan, with notes on what could not be verified. Brings its blobs into the store.
+    """The plan with notes on packs that could not be verified. Fetches the blobs it needs.
 
-    Raises `IntegrityError` for a pack whose manifest does not hold, and what `graft` raises of one
-    that cannot be grafted.
+    Raises `IntegrityError` for a false manifest, and what `graft` raises for a pack that cannot be
+    grafted.
     """
     session, registries = project.session, project.registries
     waiting = unverified_packs(session.verified, plan.lock)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import NotFoundError, ResolutionError, SkillpmError, UnknownSkillError
-from skillpm.flows.change.request import InstallRequest, ask_for
+from skillpm.flows.change.request import InstallRequest, resolution_request
 from skillpm.flows.locking.held_back import (
     ChosenRelease,
     Hold,
@@ -69,7 +69,7 @@ def survey(session: Session) -> OutdatedReport:
         raise NotFoundError("there is no skillpm.lock to compare", hint="`skillpm install`")
     registries, notes = Registries(session, file), tuple[str, ...]()
     known = registries.releases(lock.skills.keys())
-    question = ask_for(project, file, lock, InstallRequest(upgrade=())).question
+    question = resolution_request(project, file, lock, InstallRequest(upgrade=())).question
     wanted: Mapping[SkillName, Version]
     try:
         found = solve(question, registries, session.patience()).releases
