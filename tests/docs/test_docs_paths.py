@@ -31,7 +31,8 @@ _TARGET = re.compile(r"`make ([\w-]+)`")
 def _files() -> tuple[str, ...]:
     """All Python files of the repository."""
     trees = [REPOSITORY / tree for tree in _TREES.split("|")]
-    return tuple(str(path) for tree in trees for path in tree.rglob("*.py"))
+    below = [path for tree in trees for path in tree.rglob("*.py")]
+    return tuple(map(str, [*REPOSITORY.glob("*.py"), *below]))
 
 
 def runs(module: str) -> bool:
