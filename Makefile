@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := skillpm registry migrations tests benchmarks examples
+SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
 TYPED := -p skillpm -p skillpm_registry -p examples
 
 .PHONY: demo test test-all check format lint types contracts bench conformance clean

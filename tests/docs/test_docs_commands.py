@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parents[2]
 ELISION = "…"
 PAGES = (
     "README.md", "docs/continual-learning.md", "docs/access.md", "docs/configs.md",
-    "docs/security.md", "docs/verify.md",
+    "docs/security.md", "docs/verify.md", "docs/live.md", "docs/python.md",
 )  # fmt: skip
 LINKED = (
     "README.md", *(str(page.relative_to(REPOSITORY)) for page in REPOSITORY.glob("docs/**/*.md")),
