@@ -65,6 +65,6 @@ def test_no_command_imports_torch_before_it_knows_that_a_model_has_to_run(
     (tmp_path / "torch.py").write_text("raise AssertionError('torch was imported')\n")
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})")
     found = run_process("-C", world.project, *command, "--json", SKILLPM_HOME=str(world.home),
-                        PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")  # fmt: skip
+                        PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[3]}")  # fmt: skip
     assert "torch was imported" not in found.out + found.err
     assert json.loads(found.out)["schema_version"] == 1
