@@ -1,10 +1,11 @@
 """Where a graft may be written, and what it shares with its base (law 1)."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 from skillpm_world import World, root_of, snapshot
-from tiny_models import Models, copy_model, rewrite
+from tiny_models import Models, Pair, copy_model, rewrite
 
 
 @pytest.fixture
@@ -167,3 +168,25 @@ def test_files_of_other_programs_in_a_project_stay(world: World, base: Path) -> 
     world.ask("uninstall", "acme/math")
     assert all((world.project / name).read_text() == "keep" for name in names)
     assert not (world.project / ".skillpm.toml.999999.tmp").exists()
+
+
+def test_a_base_in_one_file_is_grafted_beside_itself(
+    world: World, math: Pair, tmp_path: Path
+) -> None:
+    base = world.project / "model.safetensors"
+    base.write_bytes((math[0] / "model.safetensors").read_bytes())
+    digest = hashlib.sha256(base.read_bytes()).hexdigest()
+    world.init(base)
+    world.ask("install", world.pack((base, math[1]), "acme/math", "1.0.0"))
+    done = world.ask("graft")
+    assert done["root"] == root_of(math[1]) == root_of(world.project / "graft")
+    assert Path(done["path"]) == world.project / "graft"
+    assert hashlib.sha256(base.read_bytes()).hexdigest() == digest
+    for place in (base, world.project):
+        world.fail("graft", "-o", place, code=2, kind="usage")
+
+
+def test_a_target_that_cannot_be_made_is_a_state_error(installed: World) -> None:
+    (installed.project / "file").write_text("in the way")
+    installed.fail("graft", "-o", "file/graft", code=1, kind="state")
+    assert not (installed.project / ".skillpm" / "journal.json").exists()

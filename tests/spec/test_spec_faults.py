@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from spec_documents import manifest_plain
 
-from skillpm.errors import SpecError
+from skillpm.errors import Problems, SpecError
 from skillpm.spec import json
 from skillpm.spec.bundle import BundledBase
 from skillpm.spec.fields import read_document
@@ -16,6 +16,8 @@ from skillpm.spec.project import parse_project
 from skillpm.spec.savedindex import parse_index
 
 FOREIGN = ("Input should", "Field required", "valid ", "pydantic", "instance of", "dictionary")
+
+
 BAD: tuple[Any, ...] = (None, True, 3, -1, 2.5, "", "x", [], [1], {}, {"a": 1}, 10**30)
 
 
@@ -69,3 +71,12 @@ def test_project_files_and_saved_indexes_speak_so_too() -> None:
     for message in (said(lambda: parse_project(text)), said(lambda: parse_index(index, "x"))):
         assert "expected" in message
         assert not any(word in message for word in FOREIGN), message
+
+
+def test_very_many_problems_are_counted_and_the_first_fifty_shown() -> None:
+    problems = Problems("it")
+    problems.extend((f"a[{n}]", "is wrong") for n in range(60))
+    with pytest.raises(SpecError) as found:
+        problems.raise_if_any()
+    assert "60 problems" in found.value.message
+    assert found.value.message.endswith("… and 10 more")
