@@ -33,7 +33,7 @@ def prepare(folder: Path, gb: float) -> Path:
 
 
 def flipped(project: Path) -> tuple[str, str]:
-    """Flip a bit in the middle of a shard; return the tensor it belongs to and `audit`'s findings."""
+    """Flip a bit in the middle of a shard; return its tensor and `audit`'s findings."""
     path = sorted((project / "graft").glob("*.safetensors"))[3]
     with path.open("r+b") as file:
         length = 8 + int.from_bytes(file.read(8), "little")

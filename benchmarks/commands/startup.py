@@ -69,7 +69,7 @@ def measure(project: Path, home: Path, runs: int) -> tuple[Table, bool]:
 
 
 def import_costs(project: Path, home: Path, command: str) -> list[tuple[int, int, str]]:
-    """Every imported module of a command: microseconds with and without its own imports, and name."""
+    """Each imported module of a command: microseconds with and without its own imports, name."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "skillpm", command],
         cwd=project, env={"SKILLPM_HOME": str(home), "PYTHONPATH": str(Path.cwd())},

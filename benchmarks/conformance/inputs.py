@@ -39,7 +39,7 @@ class Architecture:
     inputs: dict[str, torch.Tensor]
 
     def make(self, seed: int = 0) -> Any:
-        """Create a model; every parameter is perturbed, because some are initialised to zero or one."""
+        """Create a model; noise is added to all parameters, as some start at zero or one."""
         torch.manual_seed(seed)
         model = self.kind(self.config()).eval()
         return moved(model, seed + 7, 0.02)

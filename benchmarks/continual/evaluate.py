@@ -132,7 +132,7 @@ class Evaluation:
         return found
 
     def alone(self, *, small: bool) -> dict[str, dict[str, Answers]]:
-        """Answers of each skill and of the base to every query; `live` shows that packs give the same."""
+        """Answers of each skill and the base to every query; `live` shows that packs agree."""
         if small:
             found = {skill: read(one) for skill, one in self.result(SMALL_ANSWERS).items()}
         else:
@@ -153,7 +153,7 @@ class Evaluation:
             return installed.routed({task: self._subject.queries(task) for task in tasks})
 
     def _merged(self, method: str, count: int) -> dict[str, Any]:
-        """Answers after all packs; earlier stages only for the tasks learnt so far, to save time."""
+        """Answers after all packs; earlier stages only for tasks learnt so far, to save time."""
         tasks = self._subject.tasks
         asked = (*tasks, GENERAL) if count == len(tasks) else tasks[:count]
         with self._open(LOSSLESS) as installed:

@@ -133,7 +133,7 @@ READERS = {"search": search, "package": package, "signature": signature, GENERAL
 
 
 def _of_part(line: list[Any], part: int) -> list[Any]:
-    """Items at equal distances, as many as are held out; `UNSEEN` takes items between the table's."""
+    """Held-out items at equal distances; `UNSEEN` takes items between the table's."""
     step = max(1, len(line) // Sentences().held_out)
     return line[part * step // 2 :: step][: Sentences().held_out]
 

@@ -127,7 +127,7 @@ class Installed:
         return opened.load_model(dtype="float32")
 
     def merged(self, method: str, count: int, tasks: Sequence[str]) -> dict[str, Answers]:
-        """Answers of base + the first `count` packs, merged by a method with its default settings."""
+        """Answers of base + the first `count` packs, merged with a method's default settings."""
         names = [SkillName.parse(skill_of(task)) for task in self._subject.tasks[:count]]
         asked = {"mode": MERGED, "method": method, "settings": Merging(method).plain, "root": None}
         graft = self._lock.graft.model_copy(update=asked)
@@ -158,7 +158,7 @@ class Installed:
         return stages
 
     def seconds(self, live: Any, texts: Sequence[str]) -> dict[str, float]:
-        """Median seconds per query: a forward pass; a switch and a pass; routing, switch and pass."""
+        """Median seconds per query: a forward pass; switch and pass; routing, switch and pass."""
         base = Runner.load(self._subject.base, "cpu")
         signatures = {
             name: signature_of(load_pack(self._session.store, one.digest))

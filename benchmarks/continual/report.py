@@ -61,7 +61,7 @@ def _pace(row: Row) -> str:
 
 
 def routing(subject: Subject, evaluations: list[Evaluation]) -> Table | None:
-    """Shares of queries routed to their own skill, to the base, to another skill; None without data."""
+    """Shares of queries routed to their own skill, the base, another; None without data."""
     known = [one.result("routed") for one in evaluations]
     routed = [one[-1] for one in known if one is not None]
     if not routed:

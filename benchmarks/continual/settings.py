@@ -46,7 +46,7 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One task's training: AdamW without decay, linear warm-up over `warmup`, then linear to zero."""
+    """One task's training: AdamW without decay, linear warm-up, then linear to zero."""
 
     steps: int
     learning_rate: float

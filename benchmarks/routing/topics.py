@@ -1,8 +1,7 @@
 """Texts of subjects, and general text, that every machine with the project's environment has.
 
-A subject is what one part of a library writes about itself: the docstrings of its functions and
-classes. General text is prose about everything: Python's reference topics, and what installed
-packages say of themselves.
+A subject is a part of a library, with the docstrings of its functions and classes. General text is
+prose about various topics: Python's reference topics, and descriptions of installed packages.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SKIPPED = frozenset({"test", "tests", "testing", "_vendor", "idle_test", "__pyca
 def texts_of(subject: str) -> list[str]:
     """Up to `MOST` different texts of a subject, in the order of their SHA-256.
 
-    Raises `FileNotFoundError` where the environment lacks the library.
+    Raises `FileNotFoundError` if the library is not installed.
     """
     found = {text for part in PARTS[subject] for text in _passages(part)}
     return sorted(found, key=_draw)[:MOST]
@@ -49,7 +48,7 @@ def general_texts() -> list[str]:
 
 
 def _passages(part: str) -> Iterator[str]:
-    """Docstrings of one file, in its order, joined to passages; no text is in two of them."""
+    """Docstrings of one file in order, joined to passages; no text is in two of them."""
     root = _place(part)
     for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
         if SKIPPED & set(path.relative_to(root).parts):

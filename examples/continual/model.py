@@ -1,4 +1,4 @@
-"""A byte-level language model of 0.1M parameters: made, tuned, saved, measured."""
+"""A byte-level language model of 0.1M parameters: initialise, tune, save, measure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """`steps` batches of `rows` rows; only parameters whose name holds one of `only`, if any."""
+    """`steps` batches of `rows` rows; `only` restricts training to parameters with such names."""
 
     steps: int
     learning_rate: float
@@ -44,7 +44,7 @@ SKILL = Lesson(steps=60, learning_rate=2e-3)
 
 
 def tokenizer() -> Any:
-    """One token a byte, and one for the end: no text is unknown."""
+    """One token per byte and an end token; no text has unknown tokens."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {letter: place for place, letter in enumerate([END, *letters])}
     found = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -56,7 +56,7 @@ def tokenizer() -> Any:
 
 
 def fresh(seed: int) -> Any:
-    """A Llama with random weights that no one has trained."""
+    """A Llama with random, untrained weights."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=257,
@@ -75,7 +75,7 @@ def fresh(seed: int) -> Any:
 
 
 def load(folder: Path) -> Any:
-    """A model directory in float32."""
+    """Load a model directory in float32."""
     found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return found.eval()
 
@@ -88,7 +88,7 @@ def save(model: Any, folder: Path) -> Path:
 
 
 def rows(texts: Iterable[str]) -> torch.Tensor:
-    """Texts one after the other, each after an end token, [rows, CONTEXT]; the rest is dropped."""
+    """Texts concatenated, each after an end token, [rows, CONTEXT]; the remainder is dropped."""
     spell = tokenizer()
     line = torch.tensor([token for text in texts for token in (0, *spell(text)["input_ids"])])
     count = len(line) // CONTEXT
