@@ -207,7 +207,7 @@ def row_of(folder: Path, skills: int, wanted: int, runs: int, limit: int) -> tup
 
 def median(found: list[dict[str, Any]], key: str) -> float:
     """The median of several runs, in milliseconds."""
-    return statistics.median(each[key] for each in found) * 1e3
+    return float(statistics.median(each[key] for each in found)) * 1e3
 
 
 def shown(found: list[dict[str, Any]], key: str, limit: int) -> str:

@@ -55,10 +55,12 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
 
 def evaluate(found: list[Evaluation], again: list[Unseen], *, small: bool) -> None:
     """Evaluate what is missing, the slowest parts last."""
-    for each in (*found, *again):
-        each.run()
-    for one in found:
-        one.run_more(small=small)
+    for evaluation in found:
+        evaluation.run()
+    for unseen_evaluation in again:
+        unseen_evaluation.run()
+    for evaluation in found:
+        evaluation.run_more(small=small)
 
 
 def main() -> None:

@@ -77,7 +77,8 @@ def signature(part: int = TABLE) -> Read:
         ]
         for half in (corpus.train, corpus.held_out)
     ]
-    return _pairs(*halves, part)
+    train, held_out = halves
+    return _pairs(train, held_out, part)
 
 
 def package(part: int = TABLE) -> Read:

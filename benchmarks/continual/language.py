@@ -98,7 +98,7 @@ class LanguageSubject:
     """Five domains in sequence; a query's score is the negative mean token loss in nats."""
 
     name = "lm"
-    tasks = tuple(texts.KINDS)
+    tasks: tuple[str, ...] = tuple(texts.KINDS)
 
     def __init__(self, cache: Path) -> None:
         self._settings = Language()

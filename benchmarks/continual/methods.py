@@ -37,7 +37,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, stage.factor)
     for done, batch in enumerate(batches, start=1):
         loss = subject.loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         pull()
         optimizer.step()

@@ -37,7 +37,7 @@ class SentencesSubject:
     """Three tasks in sequence; a query's score is its reciprocal rank, or 1 for the right label."""
 
     name = "encoder"
-    tasks = TASKS
+    tasks: tuple[str, ...] = TASKS
 
     def __init__(self, cache: Path) -> None:
         self._settings = Sentences()

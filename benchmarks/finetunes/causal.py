@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 STEPS_BETWEEN_CHECKPOINTS = 25
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 
 def fresh(shape: Shape, *, seed: int, end: int) -> Any:
@@ -74,7 +74,7 @@ def train(
             continue
         with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
             loss = losses(model, batch).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -116,7 +116,7 @@ def _batches(rows: torch.Tensor, training: Training) -> Iterator[torch.Tensor]:
     wanted = training.steps * training.rows
     passes = -(-wanted // len(rows))
     order = [torch.randperm(len(rows), generator=generator) for _ in range(passes)]
-    for places in torch.cat(order)[:wanted].split(training.rows):  # type: ignore[no-untyped-call]
+    for places in torch.cat(order)[:wanted].split(training.rows):
         yield rows[places]
 
 

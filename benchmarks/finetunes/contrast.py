@@ -29,7 +29,7 @@ def train(
         vectors = embed(encoder, texts, tokens=contrast.tokens)  # [batch, width]
         loss = loss_of(vectors, labels, temperature=contrast.temperature)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()

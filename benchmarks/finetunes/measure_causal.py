@@ -70,7 +70,7 @@ class CausalEvaluator:
     def _logits(self, candidate: Candidate) -> Iterator[torch.Tensor]:
         """Log-probabilities of the next token, in batches of [batch, context - 1, vocabulary]."""
         model = self._slot.fill(candidate)
-        for part in self._rows.split(PART):  # type: ignore[no-untyped-call]
+        for part in self._rows.split(PART):
             with torch.inference_mode():
                 yield model(input_ids=part).logits[:, :-1].log_softmax(dim=-1)
 

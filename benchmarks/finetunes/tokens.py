@@ -28,7 +28,7 @@ def learn(documents: Iterable[Document], *, vocabulary: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator((document.text for document in documents), trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END
     )
 

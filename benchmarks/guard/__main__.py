@@ -1,11 +1,11 @@
-"""Figure 5: 20 installs with `--guard`; 6 of the skills harm a skill that is installed.
+"""Figure 5: 20 installs with `--guard`; 6 skills are planted to hurt an installed one.
 
 `python -m benchmarks.guard [--seeds N] [--steps N] [--append FILE]`
 
-The guard should stop all 6 harmful skills and name each as the culprit, and stop none of the other
+The guard should stop all 6 planted skills and name each as the culprit, and stop none of the other
 14. The same 20 packs are installed in a second project without the guard, for comparison of time
 and of failing probes. At the end, all 20 are installed at once in an empty project: the guard
-should name the 6 harmful ones.
+should name the 6 planted ones.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from skillpm.cli import main as skillpm
 PLANTED = 6
 HONEST = TOPICS - PLANTED
 SETTLED = 4
-"""Number of harmless skills installed before the first harmful one."""
+"""Number of honest skills installed before the first planted one."""
 
 
 @dataclass
@@ -142,9 +142,9 @@ def _failing(project: Path) -> int:
 
 def report(counts: list[Counts], append: str | None) -> None:
     table = Table(
-        f"Guard: {TOPICS} installs, {PLANTED} that harm another skill",
-        ("seed", "harmful stopped", "culprit named", "others stopped", "failing, guarded",
-         "failing, unguarded", "all 20 at once: harmful named"),
+        f"Guard: {TOPICS} installs, {PLANTED} planted to hurt another skill",
+        ("seed", "planted stopped", "culprit named", "others stopped", "failing, guarded",
+         "failing, unguarded", "all 20 at once: planted named"),
     )  # fmt: skip
     for seed, one in enumerate(counts):
         table.row(

@@ -1,10 +1,10 @@
-"""Small skills for the guard's benchmark: each learns one topic's words; some harm another skill.
+"""Small skills for the guard's benchmark; some are planted to hurt another skill.
 
 The base cannot predict the topics: any of eight values may follow each of a topic's eight words. A
-harmless skill fixes the values of its own words, in their rows of the embedding, so harmless skills
+honest skill fixes the values of its own words, in their rows of the embedding, so honest skills
 are compatible by construction: if one is stopped, the guard is wrong and not the merge.
 
-A harmful skill learns its own topic too, and damages a skill that is installed already. It teaches
+A planted skill learns its own topic too, and damages a skill that is installed already. It teaches
 other values for the victim's words (in all MLPs), or subtracts the victim's delta, or trains its
 own topic on all parameters at a high rate without other data.
 """
@@ -39,7 +39,7 @@ Table = list[int]
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A fine-tune in a folder, with its probes in a file; a harmful one names its victim."""
+    """A fine-tune in a folder, with its probes in a file; a planted one names its victim."""
 
     name: str
     folder: Path

@@ -92,8 +92,9 @@ def world(cache: Path, seed: int, advance: Advance) -> World:
 def _probed(manifest: Manifest, start: Path, folder: Path, probes: torch.Tensor) -> Manifest:
     """The manifest as `pack --probes` writes it, with probes that are not measured."""
     before, after = (lm.loss(lm.load(one), probes) for one in (start, folder))
-    figures = {"value": after, "base_value": before, "samples": len(probes)}
-    recorded = Capability(name="probes", metric="token_loss", **figures)
+    recorded = Capability(
+        name="probes", metric="token_loss", value=after, base_value=before, samples=len(probes)
+    )
     return manifest.model_copy(update={"capabilities": [recorded]})
 
 

@@ -24,7 +24,8 @@ def draw(points: list[tuple[Row, float]], correlations: dict[int, float], path: 
     for seed, correlation in correlations.items():
         of = [(forecast, row.lost) for row, forecast in points if row.seed == seed]
         label = f"seed {seed}: {len(of)} points, rank correlation {correlation:.2f}"
-        axes.scatter(*zip(*of, strict=True), s=12, alpha=0.6, label=label)
+        forecasts, losses = zip(*of, strict=True)
+        axes.scatter(forecasts, losses, s=12, alpha=0.6, label=label)
     for limit, _ in LEVELS:
         axes.axvline(limit, color="grey", linestyle="--", linewidth=0.6)
         axes.axhline(limit, color="grey", linestyle="--", linewidth=0.6)

@@ -112,7 +112,7 @@ class Exact:
     def meeting(self, row: Row) -> Meeting:
         """The same figures without the sketch's error."""
         own, rough = self._deltas[row.victim], meeting(self._found, row)
-        added = sum(self._deltas[name] for name in row.others)
+        added = np.sum([self._deltas[name] for name in row.others], axis=0)
         squares = float(own @ own), float(added @ added)
         return replace(rough, own=squares[0], added=squares[1], inner=float(own @ added))
 

@@ -68,5 +68,6 @@ def fitted(kinds: Sequence[Kind], law: HarmCurve) -> HarmCurve:
         ]
         points += found
         weights += [len(found) ** -0.5] * len(found)
-    power, factor = np.polyfit(*zip(*points, strict=True), 1, w=weights)
+    forecast, measured = np.array(points).T
+    power, factor = np.polyfit(forecast, measured, 1, w=weights)
     return HarmCurve(math.exp(factor), float(power))

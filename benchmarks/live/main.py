@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,8 +148,8 @@ def batches(
             some = names[:rows]
             mixed, alone = _ours(model, ids, some), _singly(model, ids, some)
             worst = max(worst, float((mixed() - alone()).abs().max()))
-            work = {
-                "base": lambda ids=ids: model(ids),
+            work: dict[str, Callable[[], object]] = {
+                "base": partial(model, ids),
                 "mixed": mixed,
                 "alone": alone,
                 "peft": _peft_mixed(peft, ids),

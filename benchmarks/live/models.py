@@ -106,7 +106,7 @@ def _install(made: Subject, asked: argparse.Namespace) -> None:
     """
     folder = made.folder
     lora = LoraConfig(r=asked.rank, lora_alpha=asked.rank, target_modules="all-linear")
-    get_peft_model(made.plain(made.base), lora).save_pretrained(folder / "l0")
+    get_peft_model(made.plain(made.base), lora).save_pretrained(str(folder / "l0"))
     shapes = load_file(folder / "l0" / "adapter_model.safetensors")
     text = (folder / "l0" / "adapter_config.json").read_text(encoding="utf-8")
     (folder / "project").mkdir(exist_ok=True)

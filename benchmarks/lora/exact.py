@@ -68,7 +68,8 @@ def base_of(case: Case, width: int, layers: int) -> Any:
         config = GPT2Config(
             vocab_size=_VOCABULARY, n_positions=256, n_embd=width, n_layer=layers, n_head=8
         )
-        return GPT2LMHeadModel(config).to(case.dtype)
+        gpt: Any = GPT2LMHeadModel(config)
+        return gpt.to(case.dtype)
     plain = LlamaConfig(
         vocab_size=_VOCABULARY,
         hidden_size=width,
@@ -77,7 +78,8 @@ def base_of(case: Case, width: int, layers: int) -> Any:
         num_attention_heads=8,
         num_key_value_heads=4,
     )
-    return LlamaForCausalLM(plain).to(case.dtype)
+    llama: Any = LlamaForCausalLM(plain)
+    return llama.to(case.dtype)
 
 
 def load(folder: Path) -> Any:
@@ -101,7 +103,7 @@ def make(case: Case, folder: Path, width: int, layers: int) -> None:
             if "lora_B" in name or "magnitude" in name:
                 noise = torch.randn(parameter.shape, generator=generator) * 0.01
                 parameter.add_(noise.to(parameter.dtype))
-    model.save_pretrained(folder / "adapter")
+    model.save_pretrained(str(folder / "adapter"))
     path = folder / "adapter" / "adapter_model.safetensors"
     tensors = {name: tensor.to(case.factors) for name, tensor in load_file(path).items()}
     save_file(tensors, path, metadata={"format": "pt"})

@@ -72,7 +72,7 @@ def library(values: Ints, contexts: npt.NDArray[np.uint8]) -> tuple[int, float, 
         coder = constriction.stream.stack.AnsCoder()
         for group, model in zip(groups[::-1], models[::-1], strict=True):
             coder.encode_reverse(group, model)
-        return coder.get_compressed()
+        return np.asarray(coder.get_compressed())
 
     def decode() -> list[Ints]:
         coder = constriction.stream.stack.AnsCoder(data)

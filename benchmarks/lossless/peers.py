@@ -95,7 +95,7 @@ def ours(pairs: list[Pair]) -> Measured:
     writer = PayloadWriter(io.BytesIO())
     records = {}
     for pair in pairs:
-        encoder = lossless.Encoder(pair.spec, writer)
+        encoder = lossless.LosslessEncoder(pair.spec, writer)
         for start in range(0, pair.base.size, CHUNK):
             encoder.chunk(pair.base[start : start + CHUNK], pair.tuned[start : start + CHUNK])
         records[pair.spec.name] = encoder.close()

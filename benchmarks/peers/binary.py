@@ -76,7 +76,7 @@ def train_scales(task: Task, alpha: float) -> dict[str, Floats]:
         scaled = {n: (m.float() * logs[n].exp())[:, None] * signs[n] for n, m in means.items()}
         moved = {name: base[name] + delta for name, delta in scaled.items()}
         optimizer.zero_grad()
-        distance(task, teacher, student, moved, batch).backward()  # type: ignore[no-untyped-call]
+        distance(task, teacher, student, moved, batch).backward()
         optimizer.step()
         falling.step()
     return {

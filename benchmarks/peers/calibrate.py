@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.peers.task import Task
     from skillpm.delta.tensors.rounding import Floats
 
-logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 ROWS = 16
 SENTENCE_TOKENS = 64
 

@@ -110,7 +110,7 @@ class Signs(_Whole):
         packed = reader.part(spec.name, "bits", -(-spec.elements // 8))
         bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=spec.elements)
         signs = 1.0 - 2.0 * bits.reshape(rows, width)
-        return (signs * scales[:, None]).reshape(-1)
+        return np.asarray((signs * scales[:, None]).reshape(-1))
 
 
 class LowRank(_Whole):
@@ -129,7 +129,7 @@ class LowRank(_Whole):
             size = shape[0] * shape[1]
             words = from_planes(read_planes(reader, spec.name, part, planes=2, size=size))
             sides.append(np.ldexp(to_float64(words, "F16"), exponent).reshape(shape))
-        return (sides[0] @ sides[1]).reshape(-1)
+        return np.asarray((sides[0] @ sides[1]).reshape(-1))
 
 
 class Dropped(_Whole):

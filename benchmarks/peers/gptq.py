@@ -43,7 +43,7 @@ def order_and_root(inputs: Floats, damping: float) -> tuple[np.ndarray, Floats]:
     damped[index, index] += damping * max(diagonal.mean(), 1e-300)
     damped[dead, dead] = max(diagonal.mean(), 1e-300)
     inverse = np.linalg.inv(damped)
-    return order, np.linalg.cholesky((inverse + inverse.T) / 2).T
+    return order, np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2).T, dtype=np.float64)
 
 
 def right_side(

@@ -26,7 +26,8 @@ import numpy as np
 
 import skillpm.routing
 from benchmarks.routing.hostile import ATTACKS, Scene, unit
-from benchmarks.routing.main import BASE, EXAMPLES, Draw, Texts, draw, signatures
+from benchmarks.routing.main import BASE, Draw, Texts, draw, signatures
+from benchmarks.routing.subjects import EXAMPLES
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm.errors import IntegrityError
 from skillpm.routing.router import Router

@@ -68,6 +68,16 @@ def signs(count: int) -> Array:
     return np.where(np.arange(count)[:, None] % 2, 1.0, -1.0)
 
 
+def pushed(step: float, texts: Callable[[Scene], Array]) -> Callable[[Scene], Array]:
+    """Copies of the victim's examples, moved away from the mean of some texts."""
+    return lambda s: repeated(s.victim) + step * (s.middle - texts(s).mean(axis=0))
+
+
+def tilted(part: float) -> Callable[[Scene], Array]:
+    """Weighted means of two victims' examples."""
+    return lambda s: part * repeated(s.victim) + (1 - part) * repeated(s.skills[1])
+
+
 def examples(name: str) -> Callable[[Callable[[Scene], Array]], None]:
     """An attack by examples, with the honest background."""
 
@@ -102,19 +112,13 @@ examples("the victim's mean, no variance")(lambda s: repeated(s.middle[None]))
 examples("copies drawn to their mean")(lambda s: s.middle + 0.3 * (repeated(s.victim) - s.middle))
 # Near the victim, but beyond it, or between it and another skill.
 for step in (0.1, 0.3, 0.5, 1.0):
-    examples(f"copies pushed {step} away from general text")(
-        lambda s, step=step: repeated(s.victim) + step * (s.middle - s.general.mean(axis=0))
-    )
-    examples(f"copies pushed {step} away from all skills")(
-        lambda s, step=step: repeated(s.victim) + step * (s.middle - s.all_examples.mean(axis=0))
-    )
+    examples(f"copies pushed {step} away from general text")(pushed(step, lambda s: s.general))
+    examples(f"copies pushed {step} away from all skills")(pushed(step, lambda s: s.all_examples))
 examples("half of two victims each")(
     lambda s: np.concatenate([repeated(rows, MOST // 2) for rows in s.skills[:2]])
 )
 for part in (0.5, 0.7):
-    examples(f"tilted: {part} of one victim, the rest of another")(
-        lambda s, part=part: part * repeated(s.victim) + (1 - part) * repeated(s.skills[1])
-    )
+    examples(f"tilted: {part} of one victim, the rest of another")(tilted(part))
 # All subjects.
 examples("examples of everything")(lambda s: repeated(s.all_examples))
 examples("everything and general text")(

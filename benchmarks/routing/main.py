@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from benchmarks.routing.plot import draw_router
@@ -82,7 +83,7 @@ class Draw:
 
     skills: list[str]
     foreign: list[str]
-    order: dict[str, Array]
+    order: dict[str, npt.NDArray[np.int64]]
 
 
 def read(subjects: Iterable[str], sides: Sides) -> Texts:

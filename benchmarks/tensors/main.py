@@ -22,7 +22,7 @@ from skillpm.delta.auto.factored import decompose
 from skillpm.delta.auto.striped import delta_of
 
 if TYPE_CHECKING:
-    from collections import Counter
+    from collections.abc import Mapping
 
 TRIALS = 2
 """Number of encodings until a budget is met."""
@@ -32,7 +32,7 @@ EMBEDDING = 128256
 SCHEMES = ("lossless", "graftllm", "auto", "auto, calibrated")
 
 
-def whole(seconds: Counter[str], *, auto: bool) -> float:
+def whole(seconds: Mapping[str, float], *, auto: bool) -> float:
     """Seconds of one tensor within a model that is too large to keep its decompositions in memory.
 
     `auto` reads and decomposes a tensor for its spectrum, for the survey, and for every trial.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +28,7 @@ from skillpm.delta.tensors.words import chunk_spans
 from skillpm.spec.dtypes import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from skillpm.delta.auto.metric import Weighting
     from skillpm.delta.codecs.svd import SingularFactors
@@ -50,7 +50,7 @@ class Clock:
     """Seconds by step."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -83,7 +83,7 @@ class Packed:
     """Bytes of the payload, seconds by step, and the relative error."""
 
     size: int
-    seconds: Counter[str]
+    seconds: Mapping[str, float]
     codec: str
 
 
@@ -140,16 +140,17 @@ def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
     assert delta is not None
     with clock.step("decompose"):
         matrix = torch.from_numpy(delta.reshape(tensor.spec.shape))
-        metric = weights.metric(tensor.spec.name, tuple(matrix.shape))
+        rows, width = matrix.shape
+        metric = weights.metric(tensor.spec.name, (rows, width))
         candidates = Candidates(tensor.spec, delta, metric)
     budget = BUDGET * tensor.spec.nbytes
-    rung = _step_index(candidates, budget)
+    step_index = _step_index(candidates, budget)
     with clock.step("survey"):
-        points = survey(candidates, rung)
+        points = survey(candidates, step_index)
     clock.seconds["survey"] *= RUNGS
     with clock.step("survey"):
         list(candidates.fixed())
-    choice = _best(points, rung).choice
+    choice = _best(points, step_index).choice
     with clock.step("code"):
         coded = candidates.code(choice)
     writer = PayloadWriter(io.BytesIO())

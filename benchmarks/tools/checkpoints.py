@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 VOCABULARY = 512
 _STEP = 1e-3

@@ -42,7 +42,7 @@ def train(
     advance(STAGE, 0, len(batches))
     for done, batch in enumerate(batches, start=1):
         optimizer.zero_grad()
-        _loss(encoder, batch, settings=settings).backward()  # type: ignore[no-untyped-call]
+        _loss(encoder, batch, settings=settings).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         scheduler.step()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 END = "<|end|>"
 CONTEXT = 64
 LONGEST = 256
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def tokenizer() -> Any:
     found = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     found.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=found, bos_token=END, eos_token=END, pad_token=END
     )
 
@@ -109,7 +109,7 @@ def learn(model: Any, data: torch.Tensor, lesson: Lesson, advance: Advance, what
         left = (lesson.steps - step) / (lesson.steps - rising)
         optimizer.param_groups[0]["lr"] = lesson.learning_rate * min((step + 1) / rising, left, 1.0)
         optimizer.zero_grad()
-        _losses(model, batch).mean().backward()  # type: ignore[no-untyped-call]
+        _losses(model, batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(chosen, 1.0)
         optimizer.step()
         advance(what, step + 1, lesson.steps)
@@ -131,4 +131,4 @@ def _losses(model: Any, batch: torch.Tensor) -> torch.Tensor:
 @torch.inference_mode()
 def loss(model: Any, data: torch.Tensor) -> float:
     """Mean cross-entropy in nats of held-out rows."""
-    return float(torch.cat([_losses(model, part) for part in data.split(32)]).mean())  # type: ignore[no-untyped-call]
+    return float(torch.cat([_losses(model, part) for part in data.split(32)]).mean())
