@@ -107,7 +107,7 @@ def test_a_fine_tune_of_t5_keeps_the_scale_that_its_config_asks_for(
 
 
 @pytest.mark.parametrize("name", RENAMED)
-def test_an_adapter_goes_in_and_comes_out_where_a_checkpoint_has_other_names(
+def test_an_adapter_round_trips_where_a_checkpoint_uses_other_names(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -167,7 +167,7 @@ def test_a_skill_that_peft_does_not_take_is_not_exported(world: World, tmp_path:
     assert not target.exists()
 
 
-def test_an_adapter_that_brings_a_classifier_says_so_in_the_config(
+def test_an_adapter_with_a_classifier_records_it_in_the_config(
     world: World, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
@@ -194,9 +194,7 @@ def test_an_adapter_that_brings_a_classifier_says_so_in_the_config(
     assert (given - wanted).abs().max() < 1e-5
 
 
-def test_a_folder_with_a_model_and_an_adapter_needs_to_say_which_is_meant(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_folder_with_a_model_and_an_adapter_needs_tuned_is(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     both = made.merged(tmp_path / "both")
     for file in made.adapter.glob("adapter_*"):
@@ -216,7 +214,7 @@ def _footprint(world: World, pack: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_adapter_beside_the_base_is_no_part_of_a_graft(world: World, tmp_path: Path) -> None:
+def test_an_adapter_beside_the_base_is_not_part_of_a_graft(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     tuned = made.merged(tmp_path / "tuned")
     for file in made.adapter.glob("adapter_*"):

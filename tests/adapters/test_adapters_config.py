@@ -49,7 +49,7 @@ def test_what_cannot_be_packed_right_is_refused_by_name(key: str, value: object)
     assert found.value.hint
 
 
-def test_a_key_that_nobody_knew_is_refused_where_it_says_something() -> None:
+def test_an_unknown_key_with_a_value_is_refused() -> None:
     assert config(brand_new=None, another=False, third={}).r == 4
     with pytest.raises(SpecError, match="sets `brand_new`, which this skillpm does not know"):
         config(brand_new=0.5)

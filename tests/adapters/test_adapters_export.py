@@ -52,9 +52,7 @@ EXACT = ["plain", "bf16", "bf16 factors", "f16 factors", "patterns", "rslora", "
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_a_lora_goes_in_and_comes_out_as_its_factors(
-    world: World, tmp_path: Path, name: str
-) -> None:
+def test_a_lora_is_exported_with_its_own_factors(world: World, tmp_path: Path, name: str) -> None:
     case = CASES[name]
     made = make(tmp_path / "made", case)
     kind = type(case.make())
@@ -93,7 +91,7 @@ def test_factors_whose_scale_is_a_power_of_two_keep_their_dtype(
         assert after[name].equal(2 * tensor if "lora_B" in name else tensor)
 
 
-def test_a_full_fine_tune_is_cut_to_a_rank_and_says_what_it_loses(
+def test_a_full_fine_tune_is_truncated_to_a_rank_and_reports_the_loss(
     world: World, tmp_path: Path
 ) -> None:
     made = make(tmp_path / "made", CASES["plain"])
@@ -167,7 +165,7 @@ def test_what_a_lora_cannot_carry_is_left_out_only_when_asked(
     check_within_limits(tmp_path / "out")
 
 
-def test_a_skill_that_changes_no_matrix_is_no_lora(
+def test_a_skill_that_changes_no_matrix_cannot_be_exported_as_lora(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     installed(world, models.tuned("norm"))

@@ -71,7 +71,7 @@ def test_every_grafted_weight_is_at_least_as_near_the_float64_result_as_pefts(
     assert says(load(grafted, kind)).sub(says(made.peft(kind))).abs().max() < tolerance
 
 
-def test_a_pack_is_about_as_large_as_its_adapter_and_says_where_it_came_from(
+def test_a_pack_is_about_as_large_as_its_adapter_and_records_its_origin(
     world: World, tmp_path: Path
 ) -> None:
     case = Case({"target_modules": "all-linear", "r": 16}, dtype=torch.bfloat16)

@@ -30,9 +30,7 @@ NAMES = st.lists(
 
 
 @given(st.lists(PATTERNS, max_size=3, unique=True), NAMES)
-def test_the_pattern_that_decides_is_the_one_that_peft_takes(
-    patterns: list[str], name: str
-) -> None:
+def test_the_pattern_that_decides_is_the_one_that_peft_uses(patterns: list[str], name: str) -> None:
     expected = get_pattern_key(patterns, name)
     assert ModulePatterns(patterns).first(name) == (expected if expected in patterns else None)
 

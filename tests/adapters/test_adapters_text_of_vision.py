@@ -47,7 +47,7 @@ def text_of(architecture: Architecture, whole: Any, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_adapter_of_the_text_model_goes_onto_the_whole(
+def test_an_adapter_of_the_text_model_applies_to_the_whole_model(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]

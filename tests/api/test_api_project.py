@@ -62,7 +62,7 @@ def test_a_graft_has_the_tuned_models_root(
     assert project.graft("out").unchanged
 
 
-def test_an_audit_says_what_it_found(
+def test_an_audit_returns_its_findings(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     project.install(world.pack(models.pair("fp32"), "acme/math", "1.0.0"))
@@ -97,7 +97,7 @@ def test_every_failure_is_a_skillpm_error(project: skillpm.Project) -> None:
     assert issubclass(skillpm.IntegrityError, skillpm.SkillpmError)
 
 
-def test_a_folder_that_is_no_project_is_refused(world: World) -> None:
+def test_a_folder_that_is_not_a_project_is_refused(world: World) -> None:
     with pytest.raises(skillpm.NotFoundError, match=r"skillpm\.toml"):
         skillpm.open_project(world.folder)
 

@@ -87,7 +87,9 @@ def test_a_disk_that_refuses_leaves_the_path_as_it_was(tmp_path: Path) -> None:
         write_archive(tmp_path / "no" / "x", opened.image_bytes, "1.0.0", {})
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_and_a_live_one_stays(tmp_path: Path) -> None:
+def test_the_next_writer_removes_files_of_a_killed_writer_but_not_of_a_live_one(
+    tmp_path: Path,
+) -> None:
     dead = tmp_path / f".out.skillpack.{2**22 + 1}.tmp"
     alive = tmp_path / ".out.skillpack.1.tmp"
     for stray in (dead, alive):
@@ -97,7 +99,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_and_a_live_one_stays(tmp_p
     assert alive.exists()
 
 
-def test_a_blob_that_is_not_what_its_name_says_is_written_nowhere(tmp_path: Path) -> None:
+def test_a_blob_that_does_not_match_its_digest_is_not_written(tmp_path: Path) -> None:
     opened, path = open_pack(GOLDEN), tmp_path / "again.skillpack"
     blobs: dict[Digest, Path | bytes] = {d: opened.read(d) for d in opened.image.blobs}
     wrong = max(opened.image.blobs)

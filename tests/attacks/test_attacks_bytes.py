@@ -63,7 +63,7 @@ def test_a_pack_cut_off_anywhere_is_refused_or_whole(
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 512, b"\0" * 1024, b"PK\x03\x04" + bytes(600), b"x"])
-def test_what_is_no_tar_at_all_is_refused(data: bytes, world: World, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tar_is_refused(data: bytes, world: World, tmp_path: Path) -> None:
     path = tmp_path / "none.skillpack"
     path.write_bytes(data)
     with pytest.raises(SkillpmError):

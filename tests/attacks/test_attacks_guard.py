@@ -63,7 +63,7 @@ def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) 
         ("token_loss", [{"text": "a"}], "nothing that can be scored"),
     ],
 )
-def test_probes_that_cannot_be_asked_are_told_with_whose_they_are(
+def test_probes_that_cannot_run_are_reported_with_their_skill(
     world: World, learners: Learners, metric: str, items: list[dict[str, Any]], reason: str
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
@@ -126,7 +126,7 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
         {"layers": 0},
     ],
 )
-def test_files_of_strangers_that_libraries_choke_on_end_in_an_error_of_ours(
+def test_untrusted_files_that_crash_libraries_give_a_skillpm_error(
     world: World, learners: Learners, told: dict[str, Any]
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))

@@ -54,7 +54,9 @@ def refused(world: World, *command: object, kind: str = "graft") -> str:
     return said
 
 
-def test_a_skill_that_never_held_stops_nobody_else(world: World, learners: Learners) -> None:
+def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
+    world: World, learners: Learners
+) -> None:
     world.ask("install", forged(world, learners, value=0.0).write(world.folder / "lie.skillpack"))
     done = world.ask("install", learners.pack(world, "gentle"), "--guard")
     assert any("`acme/colors 1.0.0` records token_loss 0, but has " in n for n in done["notes"])
@@ -118,7 +120,7 @@ def test_a_value_that_no_measurement_bears_out_is_refused_by_name(
 
 
 @pytest.mark.parametrize("lie", [{"value": 900.0}, {"base_value": 1000.0}])
-def test_a_lie_does_not_let_a_capability_be_taken_away(
+def test_a_false_probe_value_does_not_let_a_change_remove_a_capability(
     world: World, learners: Learners, lie: dict[str, float]
 ) -> None:
     path = forged(world, learners, **lie).write(world.folder / "lie.skillpack")
@@ -165,7 +167,7 @@ def test_a_required_skill_that_hurts_is_named_and_not_what_requires_it(
     assert "acme/mid" not in said
 
 
-def test_a_skill_that_its_own_requirement_hurts_is_no_liar(
+def test_a_skill_that_its_own_requirement_hurts_is_not_reported_as_false(
     world: World, learners: Learners
 ) -> None:
     world.ask("publish", learners.pack(world, "noise"))
@@ -189,7 +191,7 @@ def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
     assert "without which `acme/math` holds" in said
 
 
-def test_probes_of_an_installed_pack_that_cannot_be_asked_stop_nobody_else(
+def test_probes_of_an_installed_pack_that_cannot_run_do_not_stop_other_skills(
     world: World, learners: Learners
 ) -> None:
     forge = forged(world, learners)

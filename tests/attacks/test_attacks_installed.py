@@ -72,7 +72,7 @@ def test_what_was_verified_is_installed_without_the_tensor_libraries(
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_pack_that_lies_is_no_generation(
+def test_a_pack_with_a_false_statement_makes_no_generation(
     lie: str, world: World, math: Pair, tmp_path: Path
 ) -> None:
     world.init(math[0])
@@ -86,7 +86,7 @@ def test_a_pack_that_lies_is_no_generation(
     assert world.ask("search")["results"] == [], "nothing was published either"
 
 
-def test_a_published_lie_is_refused_and_its_sound_neighbour_is_not_taken(
+def test_a_false_published_pack_is_refused_and_its_valid_sibling_is_not_installed(
     world: World, math: Pair, models: Models, liar: Path
 ) -> None:
     world.init(math[0])
@@ -98,7 +98,7 @@ def test_a_published_lie_is_refused_and_its_sound_neighbour_is_not_taken(
     world.ask("install", "acme/sql")
 
 
-def test_without_the_base_install_says_that_it_verified_nothing(
+def test_without_the_base_install_reports_that_nothing_was_verified(
     world: World, math: Pair, liar: Path
 ) -> None:
     base = Path(shutil.copytree(math[0], world.folder / "base"))

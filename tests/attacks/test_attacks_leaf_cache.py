@@ -78,7 +78,7 @@ def flip_and_plant(world: World, path: Path) -> str:
 
 
 @pytest.mark.parametrize("flags", [(), ("--link",), ("--verify",), ("--fresh", "--link")])
-def test_a_graft_of_a_changed_base_is_refused_whatever_the_cache_says(
+def test_a_graft_of_a_changed_base_is_refused_despite_a_planted_cache(
     sharded: Sharded, flags: tuple[str, ...]
 ) -> None:
     world = sharded.world
@@ -144,7 +144,7 @@ def test_what_is_taken_over_of_the_old_graft_is_hashed_when_it_is_taken(
     assert done["root"] == root_of(sharded.base if changed_set else sharded.tuned)
 
 
-def test_a_graft_that_nobody_changed_is_left_alone_and_was_hashed(sharded: Sharded) -> None:
+def test_an_unchanged_graft_is_hashed_and_kept(sharded: Sharded) -> None:
     world = sharded.world
     world.graft_root()
     before = snapshot(sharded.graft)
@@ -153,7 +153,7 @@ def test_a_graft_that_nobody_changed_is_left_alone_and_was_hashed(sharded: Shard
     assert snapshot(sharded.graft) == before
 
 
-def test_linked_files_are_read_only_and_the_person_is_told_whose_they_are(
+def test_linked_files_are_read_only_and_their_owner_is_reported(
     sharded: Sharded,
 ) -> None:
     world = sharded.world
@@ -177,7 +177,7 @@ def test_linked_files_are_read_only_and_the_person_is_told_whose_they_are(
     assert not is_read_only(linked)
 
 
-def test_a_link_that_cannot_be_safe_is_a_copy_and_says_why(sharded: Sharded) -> None:
+def test_an_unsafe_link_becomes_a_copy_with_a_reason(sharded: Sharded) -> None:
     sharded.untouched.chmod(0o664)
     outcome = sharded.world.run("graft", "--link")
     assert "is never linked: other users may write it (mode 0664)" in outcome.err

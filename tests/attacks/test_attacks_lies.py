@@ -157,7 +157,7 @@ def test_statements_that_need_no_base_are_checked_without_one(
             verify_pack(liars.session, path, None)
 
 
-def test_an_annotation_that_is_not_what_the_manifest_says_is_refused(
+def test_an_annotation_that_differs_from_the_manifest_is_refused(
     liars: LieWorld, tmp_path: Path
 ) -> None:
     forge = liars.forge("lossless")

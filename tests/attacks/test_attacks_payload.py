@@ -119,7 +119,7 @@ RECORDS: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("scheme", "change"), [(scheme, one) for scheme, all_ in RECORDS.items() for one in all_]
 )
-def test_records_that_lie_are_refused(
+def test_inconsistent_records_are_refused(
     scheme: str, change: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
     forge = world.forge(scheme)
@@ -136,7 +136,7 @@ def test_records_that_lie_are_refused(
     {"counts": None}, {"counts": []}, {"counts": [-1]}, {"counts": [25]}, {"counts": [1.0]},
     {"counts": [0]}, {"exponent": 1001}, {"exponent": None}, {"exponent": 1000}, {"codec": "magic"},
 ])  # fmt: skip
-def test_records_of_pruned_tensors_that_lie_are_refused(
+def test_inconsistent_records_of_pruned_tensors_are_refused(
     change: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
     forge = world.forge("graftllm")
@@ -148,7 +148,7 @@ def test_records_of_pruned_tensors_that_lie_are_refused(
     refuse(world, forge, tmp_path)
 
 
-def test_a_kept_value_that_is_no_number_is_refused(world: World, tmp_path: Path) -> None:
+def test_a_stored_value_that_is_nan_or_inf_is_refused(world: World, tmp_path: Path) -> None:
     forge = world.forge("graftllm")
     number = forge.layer_of(EMBED)
     parts, records = read_layer(forge.layers[number][1])
@@ -174,7 +174,7 @@ def test_a_lossy_codec_for_an_added_tensor_is_refused(
 
 
 @pytest.mark.parametrize("record", ["", "[]", "{", '{"codec":"whole","codec":"whole"}', "[" * 9999])
-def test_records_that_are_no_document_are_refused(
+def test_records_that_are_not_json_objects_are_refused(
     record: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()
@@ -186,7 +186,7 @@ def test_records_that_are_no_document_are_refused(
 
 @pytest.mark.parametrize("scales", [b"\x00\x7c", b"\x00\x7e", b"\xff\x7b"])
 @pytest.mark.parametrize("part", ["sigma", "s"])
-def test_scales_that_are_no_numbers_are_refused(
+def test_scales_that_are_nan_or_inf_are_refused(
     scales: bytes, part: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge("graftllm")
@@ -203,7 +203,7 @@ def test_scales_that_are_no_numbers_are_refused(
 @pytest.mark.parametrize("header", [
     b"\xff" * 8, b"\0" * 8, b"\x02" + bytes(7) + b"{}", b"\x02" + bytes(7) + b"[]", b"short", b"",
 ])  # fmt: skip
-def test_a_layer_that_is_no_safetensors_file_is_refused(
+def test_a_layer_that_is_not_a_safetensors_file_is_refused(
     header: bytes, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()

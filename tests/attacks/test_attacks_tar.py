@@ -56,7 +56,7 @@ def test_entries_of_any_other_name_are_refused(
 
 
 @pytest.mark.parametrize("name", ["index.json", "oci-layout", "blob"])
-def test_no_entry_stands_twice(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_no_entry_occurs_twice(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
     known = next(n for n in files if n.startswith("blobs")) if name == "blob" else name
     path = write_tar(tmp_path / "a", [*files.items(), (known, files[known])])
     with pytest.raises(SpecError, match="twice"):
@@ -104,7 +104,7 @@ def test_extended_headers_cannot_mislead(
     b"\x80" + b"\xff" * 11, b"99999999999\0", b"-0000000512\0", b"-0000001000\0", b"\0" * 12,
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", [b"0", b"5", b"x", b"g", b"L", b"K", b"S", b"1"])
-def test_sizes_that_lie_end_in_an_error(
+def test_false_sizes_are_an_error(
     size: bytes, kind: bytes, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     first = bytearray(tarfile.TarInfo("blobs").tobuf(tarfile.USTAR_FORMAT))
@@ -143,7 +143,7 @@ def test_a_layout_of_another_form_is_refused(layout: bytes, world: World, tmp_pa
 
 
 @pytest.mark.parametrize("missing", ["index.json", "oci-layout", "blob"])
-def test_a_missing_part_is_told(missing: str, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_missing_part_is_reported(missing: str, files: dict[str, bytes], tmp_path: Path) -> None:
     name = next(n for n in files if n.startswith("blobs")) if missing == "blob" else missing
     del files[name]
     with pytest.raises(SkillpmError):

@@ -39,7 +39,7 @@ def test_a_rule_puts_aside_what_it_names(what: dict[str, str], left: list[Findin
     assert all(one.reason == "we know" for one in audited.ignored)
 
 
-def test_a_rule_that_has_expired_puts_nothing_aside_and_is_told() -> None:
+def test_an_expired_ignore_rule_has_no_effect_and_is_reported() -> None:
     audited = settle([YANK], [rule("2030-01-30", code="yanked")], TODAY, 1)
     assert [one.code for one in audited.findings] == ["yanked", "ignore-expired"]
     assert audited.ignored == ()
@@ -55,7 +55,7 @@ def test_the_worst_comes_first_and_fails_at_its_level_and_below() -> None:
     assert not settle([YANK], [], TODAY, 1).fails("critical")
 
 
-def test_the_project_file_says_what_is_put_aside() -> None:
+def test_the_project_file_lists_ignored_findings() -> None:
     text = """[audit]
 fail-on = "medium"
 [audit.licenses]

@@ -54,7 +54,7 @@ def test_the_quadratics_of_two_tasks_pull_with_the_gradient_of_their_sum() -> No
     assert float(model.weight.grad) == pytest.approx(expected)
 
 
-def test_a_method_of_its_own_settings_leaves_the_others_records_as_they_are() -> None:
+def test_settings_of_one_method_do_not_change_records_of_others() -> None:
     for settings in (Language(), Sentences()):
         assert plain(settings)["stage"].keys() & {"ewc", "lora", "replay"} == set()
         assert settings.stage.own("ewc") != settings.stage.own("lora")

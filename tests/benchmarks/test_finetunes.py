@@ -44,7 +44,7 @@ def evaluator(tmp_path: Path) -> CausalEvaluator:
     return CausalEvaluator(base=base, tuned=tuned, rows=rows())
 
 
-def test_no_text_stands_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_text_is_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [Document(f"{place}.txt", f"text {place}") for place in range(100)]
     monkeypatch.setitem(corpora.KINDS, "many", lambda: iter([*documents, documents[0]]))
     split = corpora.split("many")
@@ -78,7 +78,7 @@ def test_what_was_made_is_not_made_again_unless_something_else_is_wanted(tmp_pat
     assert record(tmp_path / "one")["from"] == {"seed": 1}
 
 
-def test_what_was_cut_off_is_not_there_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+def test_an_interrupted_training_continues_to_the_same_weights(tmp_path: Path) -> None:
     def tune(folder: Path, advance: Advance) -> None:
         model = llama(tied=True)
         causal.train(model, rows(), TRAINING, scratch=folder, advance=advance)

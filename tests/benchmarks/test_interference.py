@@ -37,14 +37,14 @@ def test_the_share_that_is_lost_is_of_the_gain() -> None:
     assert Row(0, "a", ("b",), base=3.0, alone=2.0, merged=1.5).lost == -0.5
 
 
-def test_ranks_correlate_as_spearman_says() -> None:
+def test_rank_correlation_is_spearmans() -> None:
     assert spearman([1, 2, 3, 4], [10, 20, 25, 900]) == pytest.approx(1.0)
     assert spearman([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1.0)
     assert spearman([1, 2, 3, 4, 5], [2, 1, 4, 3, 5]) == pytest.approx(0.8)
     assert spearman([1, 1, 2, 2], [1, 1, 2, 2]) == pytest.approx(1.0)
 
 
-def test_a_manifest_and_the_deltas_themselves_tell_nearly_the_same(found: World) -> None:
+def test_figures_from_manifests_and_from_deltas_nearly_agree(found: World) -> None:
     rough, exact = meeting(found, ROW), Exact(found).meeting(ROW)
     assert rough.own == pytest.approx(exact.own, rel=0.35)
     assert rough.added == pytest.approx(exact.added, rel=0.35)

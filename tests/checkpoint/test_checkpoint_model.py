@@ -62,7 +62,7 @@ def models(draw: st.DrawFn) -> Tensors:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(models())
-def test_a_root_is_what_the_contract_says(tmp_path: Path, tensors: Tensors) -> None:
+def test_a_root_follows_the_contract(tmp_path: Path, tensors: Tensors) -> None:
     path = write_file(tmp_path / "m.safetensors", tensors)
     assert str(identify(open_checkpoint(path)).root) == _root(tensors)
 
@@ -119,7 +119,7 @@ def _tensor(start: Any, stop: Any, dtype: Any = "U8", shape: Any = None) -> dict
     (b"[]", b"", "not a JSON object"),
     (b"{", b"", "not JSON"),
 ])  # fmt: skip
-def test_a_header_that_lies_is_refused(
+def test_an_inconsistent_header_is_refused(
     header: Any, data: bytes, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.safetensors"
@@ -197,7 +197,7 @@ def test_pickles_are_refused_with_a_hint(name: str, tmp_path: Path) -> None:
         assert "save_pretrained" in str(problem.value.hint)
 
 
-def test_where_there_is_no_model_it_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no safetensors model"):
         open_checkpoint(tmp_path)
     with pytest.raises(NotFoundError, match="no model at"):
@@ -216,7 +216,7 @@ def test_the_architecture_is_the_configs(config: Any, architecture: str, tmp_pat
     assert (model.architecture, model.name) == (architecture, tmp_path.name)
 
 
-def test_a_base_that_changed_since_it_was_identified_is_told(tmp_path: Path) -> None:
+def test_a_base_that_changed_since_it_was_identified_is_an_error(tmp_path: Path) -> None:
     model = open_checkpoint(write_file(tmp_path / "m.safetensors", A))
     model.expected = identify(model).leaves
     assert b"".join(model.chunks("a")) == A["a"][2]
@@ -252,7 +252,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         OpenFile(tmp_path / "file" / "inside")
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
+def test_a_model_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     file = OpenFile(path)

@@ -79,7 +79,7 @@ def test_a_file_that_others_may_write_is_not_taken_over(source: Path, tmp_path: 
     assert take(source, tmp_path / "target")
 
 
-def test_a_symbolic_link_is_placed_as_what_it_names(source: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_placed_as_its_target(source: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source)
     for link in (True, False):
         target = tmp_path / f"{link}.safetensors"

@@ -161,7 +161,7 @@ def test_the_installed_command_is_the_same_as_the_module(world: World) -> None:
     assert outcome.error["kind"] == "not_found"
 
 
-def test_a_closed_pipe_is_no_traceback(world: World, models: Models) -> None:
+def test_a_closed_pipe_gives_no_traceback(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     reading, writing = os.pipe()

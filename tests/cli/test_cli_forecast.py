@@ -80,7 +80,7 @@ def test_a_plan_with_a_forecast_can_be_carried_out(market: World) -> None:
     assert market.installed() == {"acme/math": "1.0.0", "acme/sql": "1.0.0"}
 
 
-def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
+def test_the_text_output_is_a_table_and_the_affected_skills(market: World) -> None:
     shown = market.run("install", "acme/tone", "--dry-run")
     assert shown.code == 0
     assert "forecast from the manifests alone" in shown.out
@@ -93,7 +93,7 @@ def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
     assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""
 
 
-def test_a_forecast_says_where_the_project_merges_otherwise_or_not_at_all(market: World) -> None:
+def test_a_forecast_notes_another_merge_method_or_routed_mode(market: World) -> None:
     text = market.file.read_text()
     asked = ("install", "acme/tone", "--dry-run")
     market.file.write_text(text + '\n[graft]\nmethod = "ties"\n')
@@ -111,7 +111,7 @@ def test_a_forecast_says_where_the_project_merges_otherwise_or_not_at_all(market
     assert "lose" not in shown.out
 
 
-def test_a_cosine_within_its_error_says_that_it_may_be_zero(market: World) -> None:
+def test_a_cosine_within_its_error_is_reported_as_possibly_zero(market: World) -> None:
     found = market.ask("install", "acme/sql", "--dry-run")["forecast"][0]
     assert abs(found["cosine"]) < 2 * found["cosine_error"]
     assert "(0?)" in market.run("install", "acme/sql", "--dry-run").out
@@ -131,7 +131,7 @@ def test_many_pairs_are_cut_to_the_worst(market: World, models: Models) -> None:
     assert "and 2 pairs with no more harm: `--explain` shows all" in shown
 
 
-def test_an_install_that_is_forecast_to_hurt_says_so_with_the_ways_out(market: World) -> None:
+def test_an_install_with_forecast_harm_reports_it_with_remedies(market: World) -> None:
     shown = market.run("install", "acme/tone", "-y")
     assert shown.code == 0
     assert "warning: `acme/math` is forecast to lose" in shown.err
@@ -140,7 +140,7 @@ def test_an_install_that_is_forecast_to_hurt_says_so_with_the_ways_out(market: W
     assert set(market.installed()) == {"acme/math", "acme/tone"}
 
 
-def test_a_person_who_does_not_go_on_has_changed_nothing(
+def test_declining_to_continue_changes_nothing(
     market: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

@@ -231,7 +231,7 @@ def test_a_signal_ends_a_waiting_command_at_once_with_nothing_broken(
     assert installed.ask("uninstall", "acme/math")["generation"] == 2
 
 
-def test_a_signal_at_any_moment_is_no_traceback(installed: World) -> None:
+def test_a_signal_at_any_moment_gives_no_traceback(installed: World) -> None:
     before = snapshot(installed.project)
     for delay in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3):
         with start_process("install", "--dry-run") as process:

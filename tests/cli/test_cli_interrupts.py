@@ -35,9 +35,7 @@ def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int
 @pytest.mark.parametrize(
     "module", ["skillpm.cli.app", "skillpm.cli.project", "skillpm.flows.inspect.verify"]
 )
-def test_a_command_that_is_interrupted_while_it_is_imported_says_so(
-    module: str, tmp_path: Path
-) -> None:
+def test_a_command_interrupted_during_imports_reports_it(module: str, tmp_path: Path) -> None:
     command = ["-m", "skillpm", "verify", "x.skillpack"]
     code, _, err = interrupted_at(module, command, tmp_path)
     assert (code, err) == (130, "error: interrupted; nothing is half done\n")
@@ -55,7 +53,7 @@ def test_a_command_that_is_interrupted_while_it_is_imported_says_so(
         ("benchmarks.tools.table", "benchmarks.commands.startup"),
     ],
 )
-def test_a_script_that_is_interrupted_while_it_is_imported_says_so(
+def test_a_script_interrupted_during_imports_reports_it(
     module: str, script: str, tmp_path: Path
 ) -> None:
     code, _, err = interrupted_at(module, ["-m", script], tmp_path)

@@ -84,7 +84,7 @@ def test_a_shared_registry_gives_its_group_all_that_is_published_to_it(
     assert "warning" not in world.run("publish", pack, "--registry", folder).err
 
 
-def test_a_new_registry_is_for_its_owner_alone_unless_its_folder_says_else(
+def test_a_new_registry_is_private_unless_its_folder_is_shared(
     world: World, math: tuple[Path, Path]
 ) -> None:
     pack, private, readable = (
@@ -99,7 +99,7 @@ def test_a_new_registry_is_for_its_owner_alone_unless_its_folder_says_else(
     assert set(modes(readable).values()) == {0o755, 0o644}
 
 
-def test_a_registry_that_is_there_is_not_shared_unasked(world: World) -> None:
+def test_the_mode_of_an_existing_registry_is_kept(world: World) -> None:
     folder = world.folder / "ours"
     world.ask("registry", "init", folder)
     hint = world.fail("registry", "init", folder, "--shared", code=1, kind="state")
@@ -146,9 +146,7 @@ def test_a_home_of_another_user_is_named(installed: World) -> None:
 
 
 @pytest.mark.parametrize("place", ["home", "registry"])
-def test_what_may_not_be_written_says_so(
-    installed: World, math: tuple[Path, Path], place: str
-) -> None:
+def test_a_denied_write_is_reported(installed: World, math: tuple[Path, Path], place: str) -> None:
     pack = installed.pack(math, "acme/math", "1.0.1")
     folder = _exposed(installed, place)
     places = (folder, *(path for path in folder.rglob("*") if path.is_dir()))

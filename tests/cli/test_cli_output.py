@@ -82,7 +82,7 @@ def test_a_line_is_one_printable_line(text: str) -> None:
     assert json.loads(json.dumps(text)) == text
 
 
-def test_a_line_end_of_a_stranger_makes_no_line_of_ours(
+def test_a_line_end_in_untrusted_text_starts_no_new_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output.emit_line("a\nhint: `rm -rf /`")

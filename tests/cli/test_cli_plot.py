@@ -107,9 +107,7 @@ def test_errors_of_tensors_are_drawn_where_the_pack_records_them(
     assert row[2] == pytest.approx(kind)
 
 
-def test_the_curve_is_the_one_that_the_pack_records(
-    world: World, pair: Pair, tmp_path: Path
-) -> None:
+def test_the_curve_is_recorded_in_the_pack(world: World, pair: Pair, tmp_path: Path) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     own = plain.manifest.compression.payload_bytes
     curve = [[own * 100, 0.0001], [own / 4, 0.4], [own * 4, 0.1]]
@@ -131,7 +129,7 @@ def test_the_curve_is_the_one_that_the_pack_records(
     [{"curve": [[1, 2], [3]]}, {"curve": []}, {"curve": [[1, -1]]}, {"curve": [[True, 0.5]]},
      {"errors": [0.5]}, {"errors": {"a": "b"}}],
 )  # fmt: skip
-def test_tables_that_are_no_tables_are_refused_by_name(
+def test_invalid_tables_are_refused_by_name(
     world: World, pair: Pair, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
@@ -206,7 +204,9 @@ def test_other_names_damaged_packs_and_missing_folders_are_explained(
     assert list(world.project.iterdir()) == []
 
 
-def test_without_matplotlib_the_error_says_how_to_get_it(world: World, pair: Pair) -> None:
+def test_without_matplotlib_the_error_suggests_the_install_command(
+    world: World, pair: Pair
+) -> None:
     path = world.pack(pair, "acme/math", "1.0.0")
     code = (
         "import sys; sys.modules['matplotlib'] = None; from skillpm.cli import main; "

@@ -56,7 +56,7 @@ def parse(line: str) -> click.Command:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_is_one_that_the_command_line_takes(page: str) -> None:
+def test_the_command_line_accepts_every_command_of_a_page(page: str) -> None:
     lines = commands((REPOSITORY / page).read_text(encoding="utf-8"))
     assert lines
     for line in lines:

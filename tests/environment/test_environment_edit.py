@@ -30,7 +30,7 @@ def test_what_is_the_same_is_not_touched() -> None:
     assert set_skills(text, wishes) == text
 
 
-def test_a_wish_changes_in_its_own_form_and_keeps_its_comment() -> None:
+def test_an_edited_requirement_keeps_its_form_and_its_comment() -> None:
     text = FIRST + '"acme/math" = "^1"  # why\n[skills."acme/sql"]  # table\nversion = "1"\n'
     text += 'registry = "team"  # there\n'
     edited = set_skills(text, {"acme/math": "^2", "acme/sql": {"version": "^3", "weight": 0.5}})
@@ -40,7 +40,7 @@ def test_a_wish_changes_in_its_own_form_and_keeps_its_comment() -> None:
     assert "registry" not in edited
 
 
-def test_a_wish_with_more_than_a_version_is_written_in_one_line() -> None:
+def test_a_requirement_with_further_keys_is_written_in_one_line() -> None:
     edited = set_skills(FIRST, {"acme/math": {"version": "^1", "weight": 0.5}})
     assert '"acme/math" = {version = "^1", weight = 0.5}' in edited
     assert set_skills(edited, {}) == FIRST
@@ -83,7 +83,7 @@ def test_another_spelling_of_the_same_way_of_grafting_is_not_touched() -> None:
     assert 'mode = "merge"\n' in set_graft(text, TIES)
 
 
-def test_an_order_of_precedence_is_set_and_taken_away() -> None:
+def test_an_order_of_precedence_is_set_and_removed() -> None:
     order = [SkillName.parse("acme/sql"), SkillName.parse("acme/math")]
     edited = set_graft(FIRST, GraftTable(precedence=order))
     assert 'precedence = ["acme/sql", "acme/math"]' in edited

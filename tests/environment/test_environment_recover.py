@@ -132,7 +132,7 @@ def _swap(project: ProjectFolder, *, ready: bool) -> _CutOff:
     return swap
 
 
-def test_a_graft_that_was_cut_off_while_it_was_made_goes(project: ProjectFolder) -> None:
+def test_an_unfinished_graft_is_removed(project: ProjectFolder) -> None:
     swap = _swap(project, ready=False)
     assert recover(project, _quiet) is None
     assert not swap.staged.exists()
@@ -197,7 +197,7 @@ def test_a_pointer_that_holds_no_number_is_an_integrity_error(
         project.current()
 
 
-def test_what_cannot_be_read_is_told_by_its_name(project: ProjectFolder) -> None:
+def test_an_unreadable_file_is_reported_by_name(project: ProjectFolder) -> None:
     with pytest.raises(NotFoundError, match="no generation 7"):
         project.generation(7)
     project.file.write_bytes(b"\xff")

@@ -89,7 +89,7 @@ def test_only_a_regular_file_is_read(folder: Folder, outside: Path, make: Make, 
 
 
 @pytest.mark.parametrize(("make", "kind"), CASES)
-def test_a_write_replaces_what_is_there_and_never_goes_through_it(
+def test_a_write_replaces_an_existing_entry_and_does_not_follow_it(
     folder: Folder, outside: Path, make: Make, kind: str
 ) -> None:
     make(folder.path / "record", outside)
@@ -168,7 +168,7 @@ def test_of_two_that_create_a_file_the_first_has(folder: Folder) -> None:
     assert (folder.read("record"), folder.names()) == (b"first", ["record"])
 
 
-def test_a_tree_goes_and_what_its_links_name_stays(folder: Folder, outside: Path) -> None:
+def test_removing_a_tree_keeps_the_targets_of_its_links(folder: Folder, outside: Path) -> None:
     below = folder.path / "tree" / "a" / "b"
     below.mkdir(parents=True)
     for place in (folder.path / "tree", below):
@@ -182,13 +182,13 @@ def test_a_tree_goes_and_what_its_links_name_stays(folder: Folder, outside: Path
     assert (outside / "secret").read_bytes() == SECRET
 
 
-def test_a_tree_of_any_depth_goes(folder: Folder) -> None:
+def test_a_tree_of_any_depth_is_removed(folder: Folder) -> None:
     deepen(os.dup(folder.fd), 3000)
     folder.remove_tree("deeper")
     assert folder.names() == []
 
 
-def test_a_folder_that_is_moved_is_still_the_one_that_was_opened(
+def test_an_open_folder_stays_the_same_folder_when_it_is_moved(
     folder: Folder, outside: Path
 ) -> None:
     folder.path.rename(folder.path.with_name("moved"))

@@ -22,7 +22,7 @@ def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["old.skillpack"]
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_cannot_be_an_output_file(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="is a folder"):
         check_output(tmp_path)
 
@@ -34,7 +34,7 @@ def test_an_absent_folder_is_named_with_the_command_that_makes_it(tmp_path: Path
 
 
 @pytest.mark.parametrize("check", [check_output, check_output_folder])
-def test_a_file_is_no_folder_to_write_in(tmp_path: Path, check: Check) -> None:
+def test_a_file_cannot_be_an_output_folder(tmp_path: Path, check: Check) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StateError, match="should be a folder, is a regular file"):
         check(tmp_path / "file" / "x")
@@ -55,7 +55,7 @@ def test_devices_and_pipes_are_not_replaced_by_a_result(tmp_path: Path) -> None:
         check_output(Path(os.devnull))
 
 
-def test_missing_folders_above_a_folder_are_no_hindrance(tmp_path: Path) -> None:
+def test_missing_parent_folders_are_allowed(tmp_path: Path) -> None:
     check_output_folder(tmp_path / "a" / "b" / "c")
     assert not list(tmp_path.iterdir())
 
@@ -84,7 +84,7 @@ def test_graft_export_init_and_audit_refuse_a_bad_place_before_they_begin(
     assert expected in world.fail("-C", file, "init", "--base", base, code=1, kind="state")
 
 
-def test_of_two_inits_at_once_one_makes_the_project_and_the_other_says_so(
+def test_of_two_concurrent_inits_one_succeeds_and_the_other_reports_it(
     world: World, tmp_path: Path
 ) -> None:
     base = write_plain(tmp_path / "b", plain_tensors())

@@ -63,7 +63,7 @@ def test_a_lock_file_gets_the_mode_that_is_asked_for_whatever_the_umask(folder: 
 
 
 @pytest.mark.parametrize("path", ["../outside/secret", "/etc/passwd", "", "a//b", "a/./b", "\0"])
-def test_a_path_that_leads_elsewhere_is_no_path_below(folder: Folder, path: str) -> None:
+def test_a_path_that_leaves_the_folder_is_refused(folder: Folder, path: str) -> None:
     with pytest.raises(SpecError, match="plain file name"):
         hash_below(folder, path, limit=100)
 

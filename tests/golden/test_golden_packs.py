@@ -68,7 +68,7 @@ def test_golden_packs_decode_alike_on_every_machine(
         assert done.stdout == recorded[name], name
 
 
-def test_a_golden_root_is_the_one_that_its_manifest_promises(recorded: dict[str, str]) -> None:
+def test_a_golden_root_equals_the_root_in_its_manifest(recorded: dict[str, str]) -> None:
     for name, roots in recorded.items():
         manifest = open_pack(HERE / f"{name}.skillpack").manifest
         assert roots.split()[:2] == [str(manifest.base.root), str(manifest.result_root)]

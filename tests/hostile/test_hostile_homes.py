@@ -91,7 +91,7 @@ CASES = [(name, plant) for name in PLACES for plant in PLANTS]
         for number, case in enumerate(CASES)
     ],
 )
-def test_no_command_leaves_a_home_by_what_lies_in_it(
+def test_no_command_leaves_the_home_because_of_its_contents(
     installed: World, outside: Path, name: str, plant: Callable[[Path, Path], None]
 ) -> None:
     installed.run("graft")

@@ -39,7 +39,7 @@ def test_the_holder_is_named_while_it_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
-def test_a_holder_that_does_not_say_who_it_is_is_another_command(
+def test_a_lock_holder_without_a_record_is_called_another_command(
     tmp_path: Path, text: str | None
 ) -> None:
     with held(_open(tmp_path), "install", timeout=1, say=print):
@@ -101,7 +101,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_strays_go_and_nothing_else(tmp_path: Path) -> None:
+def test_only_stray_files_are_removed(tmp_path: Path) -> None:
     alive = os.getppid()
     kept = {".file.tmp", "file.7.tmp", ".tmp", ".file.x.tmp", "file", f".pack.{alive}.tmp"}
     dead, here = _dead_owner().pid, os.getpid()
@@ -158,7 +158,7 @@ def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
         signing.result()
 
 
-def test_no_patience_asks_once_and_says_nothing(tmp_path: Path) -> None:
+def test_without_patience_the_lock_is_tried_once_and_nothing_is_printed(tmp_path: Path) -> None:
     said: list[str] = []
     with held(_open(tmp_path), "install", timeout=1, say=print):
         started = time.monotonic()
@@ -263,7 +263,7 @@ def test_of_many_that_ask_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
         list(pool.map(work, range(12)))
 
 
-def test_who_is_told_of_is_who_was_waited_for(
+def test_the_reported_holder_is_the_process_that_was_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A holder that ends while it is told of may be followed by one that has not signed yet."""

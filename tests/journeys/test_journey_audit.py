@@ -33,7 +33,9 @@ def test_a_project_in_order_has_nothing_but_a_missing_signature(audited: World) 
     assert audited.run("audit", "--format", "json").json["findings"]
 
 
-def test_a_skill_that_says_nothing_of_itself(world: World, math: Pair) -> None:
+def test_a_skill_without_licence_summary_and_provenance_is_reported(
+    world: World, math: Pair
+) -> None:
     world.init(math[0])
     world.ask("install", world.pack(math, "acme/math", "1.0.0"))
     assert _codes(world, code=0) == [("low", "no-license"), ("low", "no-provenance")]
@@ -89,7 +91,7 @@ def test_a_generation_whose_blobs_are_of_another_release(audited: World, math: P
     assert ("medium", "unlisted") in codes
 
 
-def test_a_registry_that_has_another_release_or_is_away(
+def test_a_registry_with_another_release_or_out_of_reach_is_reported(
     audited: World, models: Models, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"

@@ -83,7 +83,7 @@ def test_several_tensors_and_files_are_each_named(grafted: World) -> None:
     assert sum("is missing" in one["message"] for one in found) == 1
 
 
-def test_a_file_that_no_graft_wrote_is_told(grafted: World) -> None:
+def test_a_file_that_no_graft_wrote_is_reported(grafted: World) -> None:
     (grafted.project / "graft" / "modeling_llama.py").write_text("import os")
     (found,) = findings(grafted, code=0)
     assert (found["level"], found["code"]) == ("medium", "graft-extra")
@@ -117,7 +117,7 @@ def test_a_sharded_graft_names_the_file_too(world: World, models: Models) -> Non
     assert shard.name in found["message"]
 
 
-def test_without_the_base_the_root_alone_tells(grafted: World, tmp_path: Path) -> None:
+def test_without_the_base_only_the_root_is_checked(grafted: World, tmp_path: Path) -> None:
     path = grafted.project / "graft" / "model.safetensors"
     flip(path, path.stat().st_size - 1)
     found = findings(grafted, "--base", tmp_path / "nowhere", code=3)

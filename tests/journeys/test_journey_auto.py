@@ -72,7 +72,7 @@ def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any)
         assert one["relative_error"] ** 2 <= 1.2 * (1 - keep) + 0.002  # norms weigh more than here
 
 
-def test_the_same_wish_gives_the_same_digest(
+def test_the_same_request_gives_the_same_digest(
     world: World, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -101,7 +101,7 @@ def test_calibration_keeps_the_divergence_under_its_cap(
     assert settings["tokens"] > 0
 
 
-def test_calibration_text_that_is_no_text_is_refused_and_named(
+def test_invalid_calibration_text_is_refused_with_its_place(
     world: World, models: Any, tmp_path: Path
 ) -> None:
     base, tuned = models.tuned("mlp")
@@ -116,7 +116,7 @@ def test_calibration_text_that_is_no_text_is_refused_and_named(
 
 
 @pytest.mark.parametrize("asked", [("--budget", "300%"), ("--keep", "0.99999999999")])
-def test_where_all_may_be_kept_nothing_is_rounded(
+def test_a_budget_for_everything_rounds_nothing(
     world: World, models: Any, asked: tuple[str, str]
 ) -> None:
     base, tuned = models.tuned("mlp")
@@ -148,9 +148,7 @@ def test_flags_that_contradict_each_other_are_usage_errors(
     assert says in world.fail(*asked, code=2, kind="usage")
 
 
-def test_a_budget_that_no_pack_meets_says_what_the_smallest_takes(
-    world: World, models: Any
-) -> None:
+def test_a_budget_that_no_pack_meets_reports_the_smallest_size(world: World, models: Any) -> None:
     base, tuned = models.tuned("mlp")
     asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "1000B")
     assert "too small" in world.fail(*asked, code=1, kind="graft")

@@ -24,7 +24,7 @@ def near(models: Models, tmp_path: Path) -> tuple[Path, Path, Path]:
     return base, tuned, resaved
 
 
-def test_verify_tells_a_base_that_is_nearly_right_apart(
+def test_verify_recognises_a_base_that_is_nearly_right(
     world: World, models: Models, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -41,7 +41,7 @@ def test_verify_tells_a_base_that_is_nearly_right_apart(
         assert "all tensors" not in text
 
 
-def test_graft_tells_a_base_that_is_nearly_right_apart(
+def test_graft_recognises_a_base_that_is_nearly_right(
     world: World, models: Models, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -110,7 +110,7 @@ def test_a_graft_of_an_older_set_is_a_small_finding(world: World, math: Pair) ->
     assert [(one["level"], one["code"]) for one in found] == [("low", "graft-stale")]
 
 
-def test_a_registry_named_by_a_relative_path_lies_beside_the_project_file(
+def test_a_relative_registry_path_is_relative_to_the_project_file(
     world: World, math: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.init(math[0])
@@ -165,7 +165,7 @@ sys.exit(os.waitstatus_to_exitcode(code))
     [((), "", True), (("--no-color",), "", False), ((), "1", False)],
     ids=["plain", "--no-color", "NO_COLOR"],
 )
-def test_errors_on_a_terminal_have_colours_unless_nobody_wants_them(
+def test_errors_on_a_terminal_have_colours_unless_disabled(
     world: World, more: tuple[str, ...], variable: str, *, colored: bool
 ) -> None:
     source = str(Path(__file__).parents[2])

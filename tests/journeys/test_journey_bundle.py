@@ -168,7 +168,9 @@ def test_flags_that_a_bundle_leaves_no_room_for_are_usage_errors(
     assert said in team.fail("install", "--from", bundle, *more, code=2, kind="usage")
 
 
-def test_a_pack_is_no_bundle_and_a_bundle_no_pack(team: World, bundle: Path, math: Pair) -> None:
+def test_a_pack_is_not_accepted_as_a_bundle_nor_a_bundle_as_a_pack(
+    team: World, bundle: Path, math: Pair
+) -> None:
     pack = team.pack(math, "acme/math", "1.0.0")
     assert "install FILE.skillpack" in team.fail("install", "--from", pack, code=1, kind="spec")
     assert "install --from" in team.fail("install", bundle, code=1, kind="spec")
@@ -228,7 +230,7 @@ def test_a_project_from_a_bundle_can_be_added_to(bundle: Path, away: Away, model
     assert world.installed()["acme/math"] == "1.0.0"
 
 
-def test_what_is_locked_is_known_though_its_registry_is_away(
+def test_locked_skills_are_known_even_if_their_registry_is_unreachable(
     bundle: Path, away: Away, models: Models
 ) -> None:
     world = away.world

@@ -143,7 +143,7 @@ def test_a_forged_bundle_is_refused_and_changes_nothing(
     assert snapshot(team.folder) == before
 
 
-def test_a_damaged_bundle_is_refused_wherever_the_bit_lies(team: World) -> None:
+def test_a_bundle_with_any_flipped_bit_is_refused(team: World) -> None:
     whole = (team.folder / "honest.skillbundle").read_bytes()
     path = team.folder / "damaged.skillbundle"
     before = {k: v for k, v in snapshot(team.folder).items() if "damaged" not in k}

@@ -46,7 +46,7 @@ def test_install_and_lock_refuse_them_by_name(
     assert world.installed() == {"acme/first": "1.0.0"}
 
 
-def test_another_version_with_the_same_answer_is_no_conflict(
+def test_another_library_version_with_the_same_facts_is_not_a_conflict(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     world.ask("install", pair[0], changed(world, pair[1]))
@@ -77,7 +77,7 @@ def test_a_graft_of_an_older_lock_takes_neither_side(
     assert set(world.installed()) == {"acme/first", "acme/second"}
 
 
-def test_a_pack_is_not_cut_on_top_of_one_that_states_other_facts(
+def test_a_pack_cannot_be_layered_on_one_with_other_facts(
     world: World, models: Models, pair: tuple[Path, Path]
 ) -> None:
     lower = changed(world, pair[0], tied=TIED)

@@ -86,9 +86,7 @@ def test_added_tokens_and_tied_weights_are_packed_and_grafted(
     assert logits(world.project / "graft").equal(logits(tuned))
 
 
-def test_a_tune_in_another_dtype_is_refused_until_somebody_says_cast(
-    world: World, math: Pair
-) -> None:
+def test_a_tuned_model_in_another_dtype_is_refused_without_cast(world: World, math: Pair) -> None:
     """A quantised base is trained on, and the result merged in full precision (qlora 254)."""
     tuned = copy_model(math[1], world.folder / "half")
     rewrite(tuned, lambda tensors: tensors.update({n: t.half() for n, t in tensors.items()}))
@@ -149,7 +147,7 @@ def test_flags_that_contradict_each_other_are_an_error(
     installed.fail(*command, code=2, kind="usage")
 
 
-def test_what_lies_damaged_in_the_store_is_never_grafted(installed: World) -> None:
+def test_a_damaged_blob_of_the_store_is_never_grafted(installed: World) -> None:
     """Modified content of the store is linked, even by force (pnpm 14173)."""
     blob = max(_stored(installed), key=lambda path: path.stat().st_size)
     data = bytearray(blob.read_bytes())
@@ -171,7 +169,7 @@ def test_nothing_of_a_graft_is_linked_to_the_store(installed: World) -> None:
     assert not inodes & {path.stat().st_ino for path in files}
 
 
-def test_the_store_says_how_large_it_is_and_gives_back_what_nobody_needs(
+def test_the_store_reports_its_size_and_gc_frees_unreferenced_blobs(
     installed: World, models: Models
 ) -> None:
     """Caches of 20 to 500 GB (uv 5731)."""
@@ -240,7 +238,7 @@ def test_a_ref_installs_exactly_that_release(world: World, math: Pair) -> None:
     assert '"acme/sums" = "=1.0.0"' in world.file.read_text()
 
 
-def test_history_says_how_each_generation_is_grafted(installed: World) -> None:
+def test_history_shows_the_merge_method_of_each_generation(installed: World) -> None:
     text = installed.file.read_text()
     for method in ("ties", "dare"):
         installed.file.write_text(f'{text}\n[graft]\nmethod = "{method}"\n')

@@ -50,7 +50,7 @@ def test_frozen_never_writes_the_lock(installed: World, edit: str) -> None:
 
 @pytest.mark.parametrize("wish", ['"acme/sql" = "*"', '"nobody/knows" = "^3"'])
 @pytest.mark.parametrize("away", [False, True])
-def test_frozen_says_why_the_lock_would_change(installed: World, wish: str, away: bool) -> None:  # noqa: FBT001 - a case
+def test_frozen_explains_why_the_lock_would_change(installed: World, wish: str, away: bool) -> None:  # noqa: FBT001 - a case
     installed.file.write_text(installed.file.read_text() + wish + "\n")
     if away:
         (installed.home / "registry").rename(installed.home / "gone")

@@ -33,7 +33,9 @@ def refused(world: World, *command: object) -> str:
     return said
 
 
-def test_a_skill_that_hurts_nobody_is_installed(world: World, packs: dict[str, Path]) -> None:
+def test_a_skill_that_hurts_no_other_skill_is_installed(
+    world: World, packs: dict[str, Path]
+) -> None:
     found = world.ask("install", packs["gentle"], "--guard")
     assert found["generation"] == 2
     assert any("the guard holds" in note for note in found["notes"])
@@ -67,7 +69,7 @@ def test_a_file_that_was_stopped_was_not_published(world: World, packs: dict[str
     assert world.ask("search", "noise")["results"] == []
 
 
-def test_a_dry_run_under_guard_says_the_same_and_changes_nothing(
+def test_a_dry_run_with_guard_reports_the_same_and_changes_nothing(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["noise"], "--dry-run")
@@ -141,7 +143,7 @@ def test_nothing_to_change_is_nothing_to_guard(world: World, packs: dict[str, Pa
     assert (found["generation"], found["notes"]) == (1, [])
 
 
-def test_a_set_without_probes_is_installed_and_told_of(
+def test_a_set_without_probes_is_installed_with_a_note(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("uninstall", "acme/math")

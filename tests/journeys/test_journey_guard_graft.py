@@ -59,14 +59,16 @@ def test_a_removal_that_hurts_is_the_culprit(world: World) -> None:
 
 
 @pytest.mark.usefixtures("mended")
-def test_so_is_one_that_moves_on_and_helps_no_more(world: World, learners: Learners) -> None:
+def test_an_upgrade_that_no_longer_compensates_is_stopped_too(
+    world: World, learners: Learners
+) -> None:
     world.publish(learners.gentle, "acme/anti", "1.1.0")
     said = world.fail("upgrade", "acme/anti", "--guard", code=1, kind="graft")
     assert "culprit: the removal of `acme/anti 1.0.0`, with which `acme/math` holds" in said
 
 
 @pytest.mark.usefixtures("mended")
-def test_what_fails_with_or_without_the_removal_is_told_apart(world: World) -> None:
+def test_a_probe_that_fails_with_and_without_the_removal_is_distinguished(world: World) -> None:
     world.ask("uninstall", "acme/anti")
     plan = world.folder / "plan.json"
     plan.write_text(world.run("uninstall", "acme/gentle", "--dry-run", "--json").out)

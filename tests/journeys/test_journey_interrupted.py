@@ -27,7 +27,7 @@ def _cut_off(world: World, number: int) -> None:
     (world.project / ".skillpm" / "journal.json").write_text(json.dumps(plain))
 
 
-def test_a_command_repeated_after_a_kill_tells_what_the_killed_one_did(installed: World) -> None:
+def test_a_command_repeated_after_a_kill_reports_what_the_killed_one_did(installed: World) -> None:
     for command in (("uninstall", "acme/math"), ("rollback",)):
         done = installed.ask(*command)
         _cut_off(installed, done["generation"])

@@ -7,7 +7,7 @@ from skillpm_world import World, root_of
 from tiny_models import Models, Pair, copy_model, llama, nudge, rewrite, save
 
 
-def test_a_bare_version_after_over_means_that_one_also_where_it_was_yanked(
+def test_a_full_version_after_over_selects_it_even_if_yanked(
     world: World, models: Models, math: Pair, tmp_path: Path
 ) -> None:
     world.publish(math, "acme/math", "1.0.0")
@@ -73,7 +73,7 @@ def test_a_skill_on_top_of_a_skill_brings_it_by_its_exact_version(
     assert world.graft_root() == root_of(math[0])
 
 
-def test_the_lower_skill_stays_where_the_upper_needs_it(
+def test_a_lower_skill_stays_while_a_layered_skill_needs_it(
     world: World, models: Models, math: Pair, tmp_path: Path
 ) -> None:
     tuned = _over(world, math, models, tmp_path)
@@ -88,7 +88,7 @@ def test_the_lower_skill_stays_where_the_upper_needs_it(
     assert world.graft_root("-o", "only", "--only", "acme/math") == root_of(math[1])
 
 
-def test_packing_over_a_skill_that_is_in_reach_of_nobody_is_refused(
+def test_packing_over_an_unreachable_skill_is_refused(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     world.publish(math, "acme/math", "1.0.0")

@@ -67,7 +67,7 @@ def test_a_project_file_that_asks_otherwise_is_locked_again_and_that_is_said(
     assert published.file.read_text() == text
 
 
-def test_lock_runs_ahead_of_the_environment_and_list_says_so(published: World) -> None:
+def test_list_reports_a_lock_that_is_ahead_of_the_environment(published: World) -> None:
     published.file.write_text(published.file.read_text() + '"acme/math" = "1.0.0"\n')
     assert published.ask("lock")["changed"]
     assert "acme/math" in published.lock

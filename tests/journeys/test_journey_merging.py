@@ -174,7 +174,7 @@ def test_the_old_spelling_is_read_as_the_new_one(two: World) -> None:
     ('method = "sce"\nsettings = { density = 2 }', "`density` of `sce` cannot be 2"),
     ("settings = { density = 0.5 }", "`sum` has no setting 'density'; it knows none"),
 ])  # fmt: skip
-def test_what_graft_does_not_know_is_told_with_what_it_does(
+def test_unknown_graft_settings_are_refused_with_the_known_ones(
     two: World, table: str, problem: str
 ) -> None:
     _graft(two, table)
@@ -270,7 +270,7 @@ def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     assert "changes no tensor of this graft" in world.fail("graft", code=1, kind="graft")
 
 
-def test_another_method_is_not_told_as_nothing_to_change(two: World) -> None:
+def test_a_changed_method_is_not_reported_as_nothing_to_change(two: World) -> None:
     _graft(two, 'method = "ties"')
     assert "no skill changes; generation 2 would be current" in two.run("install", "--dry-run").out
     assert two.run("install").out == "no skill changes; generation 2 current\n"

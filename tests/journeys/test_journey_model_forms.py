@@ -63,14 +63,14 @@ def test_a_lossy_pack_that_keeps_nothing_of_the_delta_is_refused(
     assert "lossless" in text
 
 
-def test_an_adapter_is_named_for_what_it_is(world: World, math: Pair, tmp_path: Path) -> None:
+def test_an_adapter_is_recognised_by_identify(world: World, math: Pair, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
     assert "PEFT" in world.fail("identify", adapter, code=1, kind="spec")
 
 
-def test_a_tokenizer_that_was_only_written_otherwise_does_not_travel(
+def test_a_tokenizer_that_differs_only_in_formatting_is_not_packed(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     base, tuned = (copy_model(one, tmp_path / f"t{n}") for n, one in enumerate(math))

@@ -20,7 +20,7 @@ def test_a_base_of_another_root_has_no_resolution(
     assert world.ask("list")["generation"] == 0
 
 
-def test_a_base_saved_again_without_a_buffer_is_told_apart_and_may_be_accepted(
+def test_a_base_saved_again_without_a_buffer_is_recognised_and_can_be_accepted(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     base, _ = models.pair("buffer")
@@ -49,7 +49,7 @@ def test_a_base_saved_again_without_a_buffer_is_told_apart_and_may_be_accepted(
 BUFFER = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 
-def test_another_base_is_no_resolution_also_where_the_projects_own_is_away(
+def test_another_base_has_no_resolution_even_if_the_projects_base_is_missing(
     world: World, math: Pair, tmp_path: Path
 ) -> None:
     other = save(nudge(llama(seed=9)), tmp_path / "other")

@@ -103,7 +103,7 @@ def _base(world: World) -> None:
         (lambda world: world.ask("install", "acme/sql"), "the generation was 0 and is 1"),
     ],
 )
-def test_a_stale_plan_is_refused_and_says_what_changed(
+def test_a_stale_plan_is_refused_with_what_changed(
     published: World, change: Callable[[World], Any], said: str
 ) -> None:
     plan = _saved(published, "install", "acme/math")
@@ -202,7 +202,7 @@ def test_a_plan_that_drops_a_conflict_or_a_foreign_base_is_refused(
     assert published.installed() == {}
 
 
-def test_what_is_no_plan_is_said_so(published: World) -> None:
+def test_a_file_that_is_not_a_plan_is_refused(published: World) -> None:
     published.fail("apply", "nowhere.json", code=1, kind="not_found")
     path = published.folder / "plan.json"
     for text in ("", "[]", "{", json.dumps(published.ask("list"))):

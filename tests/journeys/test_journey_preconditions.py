@@ -18,9 +18,7 @@ def test_uninstalling_what_is_not_there_or_with_a_lock_that_does_not_fit(install
     assert installed.ask("list")["generation"] == 1
 
 
-def test_rolling_back_from_the_first_generation_says_that_there_is_none(
-    world: World, math: Pair
-) -> None:
+def test_rolling_back_from_the_first_generation_is_an_error(world: World, math: Pair) -> None:
     world.init(math[0])
     assert "nothing before it" in world.fail("rollback", code=1, kind="not_found")
     world.fail("rollback", 5, code=1, kind="not_found")
@@ -32,7 +30,7 @@ def test_initialising_twice_is_refused_and_changes_nothing(installed: World, mat
     assert snapshot(installed.project) == before
 
 
-def test_a_dry_run_counts_as_the_run_does_where_only_a_requirement_changes(
+def test_a_dry_run_reports_the_same_generation_if_only_a_requirement_changes(
     installed: World,
 ) -> None:
     installed.file.write_text(installed.file.read_text().replace("^1.0.0", "^1"))

@@ -105,7 +105,7 @@ def test_probes_of_a_pack_over_others_are_measured_against_that_set(
     assert all(one["passed"] for one in world.ask("probe", "acme/colors")["results"])
 
 
-def test_a_bad_probe_file_is_told_before_anything_is_packed(
+def test_a_bad_probe_file_is_reported_before_anything_is_packed(
     world: World, learners: Learners
 ) -> None:
     probes = world.folder / "bad.jsonl"
@@ -131,7 +131,7 @@ def test_a_metric_of_encoders_is_refused_for_a_causal_model(
     assert "mrr needs an encoder" in said
 
 
-def test_a_base_without_tokenizer_is_told_of_with_a_hint(world: World, models: Any) -> None:
+def test_a_base_without_tokenizer_is_reported_with_a_hint(world: World, models: Any) -> None:
     probes = write_probes(world.folder / "p.jsonl", [{"text": "a text"}])
     said = world.fail(
         "pack", *models.pair("fp32"), "--name", "a/b", "--version", "1.0.0", "--probes", probes,
@@ -140,7 +140,7 @@ def test_a_base_without_tokenizer_is_told_of_with_a_hint(world: World, models: A
     assert "tokenizer" in said
 
 
-def test_probes_that_see_no_gain_are_told_of_and_packed(world: World, learners: Learners) -> None:
+def test_probes_without_a_gain_are_packed_with_a_note(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "m.jsonl", MATH_PROBES)
     outcome = world.run(
         "pack", *learners.colors, "--name", "a/b", "--version", "1.0.0", "--probes", probes

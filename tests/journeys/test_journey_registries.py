@@ -15,7 +15,9 @@ def bound(world: World, math: Pair) -> World:
     return world
 
 
-def test_a_private_pack_goes_to_the_registry_of_its_namespace(bound: World, math: Pair) -> None:
+def test_a_private_pack_is_published_to_the_registry_of_its_namespace(
+    bound: World, math: Pair
+) -> None:
     pack = bound.pack(math, "corp/math", "1.0.0")
     published = bound.ask("publish", pack, "-C", bound.project)
     assert published["registry"] == str(bound.project / "inner")
@@ -125,7 +127,9 @@ def test_a_file_of_a_namespace_that_is_bound_elsewhere_is_not_installed(
     assert after == before
 
 
-def test_a_wish_names_a_registry_that_the_file_must_have(world: World, math: Pair) -> None:
+def test_a_requirement_may_only_name_a_registry_of_the_project_file(
+    world: World, math: Pair
+) -> None:
     world.init(math[0])
     wish = '"acme/math" = { version = "*", registry = "team" }\n'
     world.file.write_text(world.file.read_text() + wish)

@@ -43,7 +43,7 @@ def test_a_damaged_graft_is_not_taken_over(grafted: World, place: int) -> None:
     assert snapshot(grafted.project / "graft") == whole
 
 
-def test_a_file_that_is_none_of_ours_does_not_stay(grafted: World) -> None:
+def test_an_unknown_file_in_a_graft_is_removed(grafted: World) -> None:
     whole = snapshot(grafted.project / "graft")
     (grafted.project / "graft" / "extra.json").write_text("{}")
     assert not grafted.ask("graft")["unchanged"]

@@ -45,7 +45,7 @@ def test_a_release_is_immutable(world: World, math: Pair, both: Pair) -> None:
     assert world.ask("show", "acme/math")["releases"][0]["digest"] == first["digest"]
 
 
-def test_an_unknown_skill_is_told_with_the_nearest_name(world: World, math: Pair) -> None:
+def test_an_unknown_skill_is_reported_with_the_nearest_name(world: World, math: Pair) -> None:
     world.init(math[0])
     world.fail("install", "acme/math", code=4, kind="not_found")
     world.publish(math, "acme/math", "1.0.0")

@@ -34,7 +34,9 @@ def test_the_order_of_installation_changes_nothing(
     assert len(seen) == 1
 
 
-def test_what_a_skill_requires_comes_and_goes_with_it(world: World, math: Pair, sql: Pair) -> None:
+def test_requirements_are_installed_and_removed_with_their_skill(
+    world: World, math: Pair, sql: Pair
+) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.2.0")
     world.publish(sql, "acme/sql", "1.0.0", "--requires", "acme/math ^1.1")

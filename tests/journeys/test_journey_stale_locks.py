@@ -34,7 +34,7 @@ def test_a_missing_lock_is_written_with_the_versions_that_are_installed(
     assert installed.lock == lock
 
 
-def test_a_lock_of_another_base_mode_or_registry_does_not_fit(installed: World) -> None:
+def test_a_lock_of_another_base_mode_or_registry_is_stale(installed: World) -> None:
     text = installed.file.read_text()
     zero = f"sha256:{'0' * 64}"
     root = installed.ask("list")["base_root"]
@@ -51,7 +51,7 @@ def test_a_lock_of_another_base_mode_or_registry_does_not_fit(installed: World) 
     installed.fail("rollback", code=3, kind="integrity")
 
 
-def test_what_a_lock_requires_must_be_in_it(installed: World) -> None:
+def test_requirements_of_locked_skills_must_be_in_the_lock(installed: World) -> None:
     path = installed.project / "skillpm.lock"
     path.write_text(installed.lock.replace("requires = []", 'requires = ["acme/sql ^1"]'))
     checked = installed.ask("lock", "--check", code=1)
@@ -74,7 +74,7 @@ def test_a_lock_that_ran_ahead_is_not_given_the_roots_of_older_grafts(
     assert not (installed.project / "skillpm.lock").exists()
 
 
-def test_people_are_told_when_the_lock_runs_ahead(installed: World) -> None:
+def test_text_output_reports_a_lock_that_is_ahead(installed: World) -> None:
     installed.file.write_text(installed.file.read_text().replace("^1.0.0", "^2"))
     assert "skillpm install" in installed.run("list").err
     assert installed.run("list", "-q").err == ""

@@ -28,7 +28,7 @@ def test_the_base_is_never_the_target_nor_inside_nor_above_it(world: World, base
     assert snapshot(base) == before
 
 
-def test_a_foreign_folder_is_left_alone_and_an_empty_one_or_ours_is_taken(
+def test_a_foreign_folder_is_kept_and_an_empty_folder_or_a_graft_is_replaced(
     world: World, base: Path
 ) -> None:
     foreign = world.project / "foreign"
@@ -83,7 +83,7 @@ def test_a_base_that_changed_is_an_integrity_error(world: World, base: Path) -> 
     assert codes[0] == "base-mismatch"
 
 
-def test_a_colleagues_base_lies_elsewhere_and_its_root_guards_it(
+def test_a_base_at_another_path_is_checked_by_its_root(
     world: World, models: Models, base: Path
 ) -> None:
     moved = base.rename(world.folder / "moved")
@@ -123,7 +123,7 @@ def test_a_lock_is_enough_to_rebuild_without_registry(world: World, base: Path) 
 
 
 @pytest.mark.parametrize("stamp", ["", "{}", "[]", '{"format": 1}'])
-def test_a_folder_with_a_record_that_is_no_grafts_is_never_replaced(
+def test_a_folder_with_an_invalid_graft_record_is_never_replaced(
     world: World, base: Path, stamp: str
 ) -> None:
     theirs = world.project / "models"

@@ -22,7 +22,7 @@ def both(models: Models) -> Pair:
     return models.tuned("mlp", seed=3)
 
 
-def test_weights_of_the_project_file_count(world: World, math: Pair, both: Pair) -> None:
+def test_weights_of_the_project_file_are_applied(world: World, math: Pair, both: Pair) -> None:
     base_root = world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.publish(both, "acme/both", "1.0.0")

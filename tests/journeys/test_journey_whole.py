@@ -7,7 +7,7 @@ from skillpm_world import World, root_of, run_here, snapshot
 from tiny_models import MAKERS, Models, logits, nudge, rewrite, save
 
 
-def test_a_skill_goes_on_and_comes_off_bit_for_bit(world: World, models: Models) -> None:
+def test_a_skill_is_grafted_and_removed_bit_for_bit(world: World, models: Models) -> None:
     base, tuned = models.pair("fp32")
     before = snapshot(base)
     base_root = world.init(base)

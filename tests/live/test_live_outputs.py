@@ -12,7 +12,7 @@ KINDS = ["llama", "tied", "bert", "gpt2"]
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "bf16"])
-def test_each_skill_says_what_its_graft_says_and_lossless_ones_the_same_bits(
+def test_each_skill_answers_as_its_graft_and_lossless_skills_bit_for_bit(
     live: Worlds, kind: str
 ) -> None:
     world = live(kind)
@@ -30,7 +30,7 @@ def test_each_skill_says_what_its_graft_says_and_lossless_ones_the_same_bits(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_switching_back_gives_the_bits_of_the_base_and_writes_none_of_its_files(
+def test_switching_back_restores_the_bits_of_the_base_and_writes_no_base_file(
     live: Worlds, kind: str
 ) -> None:
     world = live(kind)
@@ -129,7 +129,7 @@ def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_device_says_what_the_processor_says(live: Worlds, kind: str) -> None:
+def test_a_device_gives_the_same_answers_as_the_processor(live: Worlds, kind: str) -> None:
     world = live(kind)
     here, there = world.load_model(), world.load_model(device="cuda")
     skills = [*here.skills, None]

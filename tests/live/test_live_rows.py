@@ -151,7 +151,7 @@ def test_only_rows_in_the_order_of_the_batch_are_taken_for_its_rows(
     assert _layout([values[places]], path, runs) == found
 
 
-def test_what_no_row_moves_is_the_same_for_all_or_lies_as_the_batch_does() -> None:
+def test_tensors_that_no_row_changes_are_shared_or_batched() -> None:
     for shape, found in [((1, TOKENS), 1), ((ROWS, TOKENS), 1), ((TOKENS, TOKENS), 0), ((5,), 0)]:
         ids = torch.zeros(shape, dtype=torch.int64)
         assert _layout([ids], "a.up", [(1, _seen(ids)), (3, _seen(ids))]) == found, shape

@@ -58,7 +58,7 @@ def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: W
         model.use_skill(5)
 
 
-def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
+def test_a_missing_device_is_an_error(live: Worlds) -> None:
     with pytest.raises(GraftError, match="cannot run on the device 'banana'") as caught:
         live("llama").load_model(device="banana")
     assert caught.value.hint == "the device `cpu` is always there"

@@ -78,7 +78,7 @@ def test_a_base_that_changes_after_loading_is_found_when_a_skill_is_made(
         model.warm("acme/math")
 
 
-def test_a_folder_that_is_no_project_is_said_at_once(world: World) -> None:
+def test_a_folder_that_is_not_a_project_is_refused_at_once(world: World) -> None:
     with pytest.raises(NotFoundError, match="is not a project"):
         skillpm.open_project(world.folder, home=world.home)
 
@@ -107,7 +107,7 @@ def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
     assert what in model.refused["acme/grown"] or "config.json" in model.refused["acme/grown"]
 
 
-def test_a_head_of_its_own_beside_a_tied_base_runs(world: World) -> None:
+def test_a_separate_head_on_a_tied_base_runs(world: World) -> None:
     made = start(world.folder / "tied", llama(tied=True))
     tuned = llama(tied=False)
     tuned.load_state_dict(llama(tied=True).state_dict())
@@ -136,9 +136,7 @@ def test_a_weight_scales_and_a_pack_over_others_brings_them_along(world: World) 
     assert set(model.skill_forms("acme/high")) > set(model.skill_forms("acme/low"))
 
 
-def test_side_files_that_only_matter_outside_the_tensors_are_told(
-    world: World, small: LiveWorld
-) -> None:
+def test_side_files_without_effect_on_tensors_are_reported(world: World, small: LiveWorld) -> None:
     tuned = save(nudge(llama(), only="norm", seed=4), world.folder / "talks")
     (tuned / "chat_template.jinja").write_text("{{ messages }}")
     small.install("acme/talks", tuned)

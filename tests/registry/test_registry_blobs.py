@@ -117,7 +117,7 @@ def test_a_blob_whose_file_is_gone_is_an_integrity_error(
     assert refused.value.exit_code == 3
 
 
-def test_publishing_again_mends_lost_and_damaged_blobs(
+def test_publishing_again_restores_lost_and_damaged_blobs(
     registry: Registry, make_pack: MakePack, folder: Path, contents: Contents
 ) -> None:
     pack = make_pack()

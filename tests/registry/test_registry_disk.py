@@ -69,7 +69,7 @@ def test_a_read_only_registry_can_be_read(shelf: Path) -> None:
     assert [list(group) for group in listed.values()] == [found]
 
 
-def test_a_read_only_registry_says_so_when_it_should_be_written(
+def test_writing_to_a_read_only_registry_is_a_clear_error(
     shelf: Path, make_pack: MakePack, now: Any
 ) -> None:
     with without_rights():
@@ -142,7 +142,7 @@ def test_a_full_disk_changes_nothing_and_leaves_nothing(
     assert pack.publish(registry).created
 
 
-def test_a_full_disk_under_the_database_is_told_as_one(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_database_is_reported_as_such(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'small.db'}")
     with engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 2")

@@ -175,7 +175,7 @@ def test_a_journal_that_names_a_file_of_the_user_removes_nothing(
 
 
 @pytest.mark.parametrize("kind", ["text", "another program's"])
-def test_a_file_that_is_no_catalogue_is_never_replaced(folder: Path, kind: str) -> None:
+def test_a_file_that_is_not_a_catalogue_is_never_replaced(folder: Path, kind: str) -> None:
     folder.mkdir()
     path = folder / "registry.db"
     if kind == "text":

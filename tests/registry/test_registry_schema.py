@@ -57,9 +57,7 @@ def test_the_tables_are_those_that_the_migrations_make(folder: Path, registry: R
         assert compare_metadata(context, metadata) == []
 
 
-def test_every_constraint_is_the_one_that_the_migrations_make(
-    folder: Path, registry: Registry
-) -> None:
+def test_constraints_equal_those_of_the_migrations(folder: Path, registry: Registry) -> None:
     engine = create_engine("sqlite://")
     with engine.connect() as model:
         metadata.create_all(model)
@@ -72,7 +70,7 @@ def test_every_constraint_is_the_one_that_the_migrations_make(
     assert {name: made.get(name) for name in wanted} == wanted
 
 
-def test_the_newest_migration_is_the_one_that_is_checked_for(registry: Registry) -> None:
+def test_the_checked_migration_is_the_newest(registry: Registry) -> None:
     with registry._catalog.database.reading() as connection:
         scripts = ScriptDirectory.from_config(alembic_config(connection))
 
@@ -99,7 +97,7 @@ def test_a_new_registry_is_durable_and_holds_only_its_own(folder: Path) -> None:
     assert values == ["wal", 1, 2, 30_000]
 
 
-def test_a_registry_may_lie_under_an_odd_name(tmp_path: Path, make_pack: MakePack) -> None:
+def test_a_registry_folder_may_have_an_unusual_name(tmp_path: Path, make_pack: MakePack) -> None:
     folder = tmp_path / "new ones" / "50% #1?mode=ro"
 
     make_pack().publish(open_registry(folder, create=True))
@@ -107,7 +105,7 @@ def test_a_registry_may_lie_under_an_odd_name(tmp_path: Path, make_pack: MakePac
     assert len(open_registry(folder).skills()) == 1
 
 
-def test_creating_a_registry_that_is_there_keeps_it(
+def test_creating_an_existing_registry_keeps_it(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     make_pack().publish(registry)
@@ -152,7 +150,7 @@ def test_a_folder_with_other_things_does_not_become_a_registry(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["absent", "folder", "file", "inside a file"])
-def test_where_there_is_no_registry_the_hint_makes_one(tmp_path: Path, kind: str) -> None:
+def test_without_a_registry_the_hint_creates_one(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "registry"
     if kind == "folder":
         path.mkdir()
@@ -201,7 +199,7 @@ def test_a_catalogue_that_vanishes_while_in_use_is_not_made_anew(
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 999, b"SQLite format 3\0"])
-def test_a_file_that_is_no_catalogue_is_called_corrupt(
+def test_a_file_that_is_not_a_catalogue_is_called_corrupt(
     registry: Registry, folder: Path, content: bytes
 ) -> None:
     (folder / "registry.db").write_bytes(content)

@@ -119,7 +119,7 @@ def test_a_conflict_takes_back_few_decisions_and_not_all_since_the_other_party()
     assert str(found.releases[skill("z")].version) == "0.1.0"
 
 
-def test_the_provider_says_whether_anything_in_range_may_be_chosen() -> None:
+def test_the_provider_reports_whether_a_range_has_candidates() -> None:
     question = Question(wanted("a"))
     shop = Shop([release("a 1.0.0"), release("a 2.0.0", yanked=True)])
     provider = Provider(Rules(question, Reader(question, shop, ENDLESS).read()), ENDLESS)

@@ -52,7 +52,7 @@ def packs(world: World, base: Path, made: dict[str, Path]) -> dict[str, Path]:
     return made
 
 
-def test_texts_go_to_their_skills_and_after_an_uninstall_to_the_base(
+def test_texts_are_routed_to_their_skills_and_after_an_uninstall_to_the_base(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
@@ -80,7 +80,7 @@ def test_many_texts_are_routed_in_the_order_of_their_file(
     assert sum(one["skill"] == skill for one, skill in zip(found, right, strict=True)) >= 10
 
 
-def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
+def test_an_explanation_names_runner_up_reason_and_skills_without_a_signature(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
@@ -118,7 +118,7 @@ def test_the_same_examples_in_any_order_give_the_same_digest(
     assert len(digests) == 1
 
 
-def test_a_background_of_ones_own_is_kept_in_the_signature(
+def test_a_custom_background_is_stored_in_the_signature(
     world: World, models: Any, base: Path
 ) -> None:
     router, general = lines(world.folder / "r", sums(20)), lines(world.folder / "g", words(12))
@@ -130,7 +130,7 @@ def test_a_background_of_ones_own_is_kept_in_the_signature(
 
 
 @pytest.mark.parametrize("texts", [sums(5), sums(5) * 4])
-def test_fewer_than_eight_different_examples_are_no_signature(
+def test_fewer_than_eight_different_examples_are_refused(
     world: World, models: Any, base: Path, texts: list[str]
 ) -> None:
     router = lines(world.folder / "r", texts)
@@ -139,7 +139,7 @@ def test_fewer_than_eight_different_examples_are_no_signature(
     assert "5 different examples" in said
 
 
-def test_a_background_goes_with_a_router(world: World, models: Any) -> None:
+def test_a_background_needs_a_router(world: World, models: Any) -> None:
     general = lines(world.project / "g", words(12))
     command = ("pack", *models.tuned("mlp"), "--name", "a/b", "--version", "1.0.0")
     world.fail(*command, "--router-background", general, code=2, kind="usage")
@@ -239,7 +239,7 @@ def test_a_copied_signature_wins_nothing_from_the_skill_that_was_there_before(
     assert codes["router-near"] == "low"
 
 
-def test_precedence_can_be_set_by_hand_and_goes_with_the_skill(
+def test_precedence_can_be_set_by_hand_and_is_removed_with_the_skill(
     world: World, packs: dict[str, Path], copied: Path
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], copied)
@@ -272,7 +272,7 @@ def test_an_order_of_precedence_names_known_skills_once(
     assert said in world.fail("install", code=1, kind="spec")
 
 
-def test_a_person_who_does_not_agree_to_a_near_equal_skill_has_nothing_changed(
+def test_declining_a_near_equal_skill_changes_nothing(
     world: World, packs: dict[str, Path], copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ask("install", packs["sums"])

@@ -36,7 +36,7 @@ def test_white_space_around_a_text_changes_nothing(runner: Runner) -> None:
     assert np.array_equal(features(runner, texts), features(runner, [f" {t} \n" for t in texts]))
 
 
-def test_what_lies_beyond_the_models_sight_changes_nothing(runner: Runner) -> None:
+def test_text_beyond_the_models_context_changes_nothing(runner: Runner) -> None:
     long = "a few words. " * 10
     assert length_of(runner) == 64
     assert np.array_equal(features(runner, [long]), features(runner, [long + " and more"]))

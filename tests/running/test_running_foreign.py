@@ -99,7 +99,7 @@ def test_modules_of_the_folder_that_a_command_runs_in_are_not_imported(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_folder_without_one_is_told_as_the_library_tells_it(
+def test_a_missing_tokenizer_is_reported_with_the_librarys_message(
     foreign: ForeignModelFiles, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"\w"):

@@ -76,7 +76,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-6}
         (LLAMA | {"rms_norm_eps": float("inf")}, {"rms_norm_eps"}),
     ],
 )
-def test_settings_that_change_are_named_by_what_transformers_reads(
+def test_changed_settings_are_named_as_transformers_reads_them(
     new: dict[str, Any], expected: set[str], foreign: ForeignModelFiles
 ) -> None:
     old, data = (json.dumps(one).encode() for one in (LLAMA, new))

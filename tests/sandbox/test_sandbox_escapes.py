@@ -166,7 +166,7 @@ def test_without_namespaces_and_landlock_only_what_anyone_may_read_is_read(
     assert result["untouched"]
 
 
-def test_with_every_layer_left_out_the_attempts_succeed_and_the_report_says_so(
+def test_without_any_layer_the_attempts_succeed_and_the_report_shows_it(
     tmp_path: Path,
 ) -> None:
     """So the attempts are real: it is the layers that stop them."""

@@ -103,7 +103,7 @@ def test_seatbelt_is_of_macos() -> None:
         enter_seatbelt([], "/folder", writable=False)
 
 
-def test_of_the_users_variables_only_where_libraries_are_is_kept(tmp_path: Path) -> None:
+def test_only_library_paths_of_the_users_environment_are_kept(tmp_path: Path) -> None:
     given = {
         "HF_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret", "HOME": "/home/u",
         "SSH_AUTH_SOCK": "/run/agent", "PYTHONSTARTUP": "/evil.py", "LD_PRELOAD": "/evil.so",

@@ -43,7 +43,7 @@ def check_works(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("attempt", ["allocate", "map"])
-def test_eight_gigabytes_are_refused_and_the_session_goes_on(
+def test_eight_gigabytes_are_refused_and_the_session_continues(
     sandbox: Sandbox, attempt: str
 ) -> None:
     session = sandbox.open({}, 30.0)

@@ -93,7 +93,9 @@ def test_the_nearest_fix_above_is_named() -> None:
         ({"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}]}, "high"),
     ],
 )
-def test_how_bad_it_is_and_what_does_not_say_is_bad(more: dict[str, Any], level: str) -> None:
+def test_severity_is_read_and_a_missing_severity_counts_as_high(
+    more: dict[str, Any], level: str
+) -> None:
     assert one(osv({"introduced": "0"}, **more)).level == level
 
 
@@ -105,7 +107,7 @@ def test_packages_of_other_ecosystems_and_other_kinds_of_range_are_left_alone() 
     assert affected(one({**plain, "affected": [other, *plain["affected"]]}), "1.0.0")
 
 
-def test_every_problem_of_every_document_is_told_with_its_path() -> None:
+def test_every_problem_of_every_document_is_reported_with_its_path() -> None:
     bad = osv({"introduced": "1"}, {"introduced": "1.0.0", "fixed": "2.0.0"}, versions=["x"])
     with pytest.raises(SpecError) as refused:
         parse_advisories(json.dumps([osv(), {"id": ""}, bad]).encode(), "a.json")

@@ -59,7 +59,7 @@ def test_no_wrong_value_of_a_manifest_is_described_in_foreign_words(key: str) ->
         (Lockfile, {"version": 1}, "base: missing"),
     ],
 )
-def test_a_fault_says_its_path_what_was_expected_and_what_was_found(
+def test_a_fault_names_its_path_the_expected_and_the_found_value(
     kind: Any, plain: Any, expected: str
 ) -> None:
     assert expected in said(lambda: read_document(kind, plain, "the document"))

@@ -65,7 +65,7 @@ def gained(gain: float, metric: str = "token_loss", **more: Any) -> dict[str, An
     return {"capabilities": [figures], **more}
 
 
-def test_of_two_equal_deltas_the_one_that_gained_less_has_less_to_lose() -> None:
+def test_of_two_equal_deltas_the_one_with_less_gain_loses_less() -> None:
     (pair,) = told(skill("much", EAST, **gained(2.0)), skill("little", NORTH, **gained(0.5))).pairs
     assert (str(pair.a), str(pair.b)) == ("acme/little", "acme/much")
     # The gains are as 1 to 4. Along the delta that gained less, the curvature is half as large.
@@ -77,7 +77,7 @@ def test_of_two_equal_deltas_the_one_that_gained_less_has_less_to_lose() -> None
     {"capabilities": [{"name": "probes", "metric": "mrr", "value": 0.5, "base_value": 1.0}]},
     {"capabilities": [{"name": "probes", "metric": "token_loss", "value": 2.0}]},
 ])  # fmt: skip
-def test_what_is_no_gain_in_loss_leaves_the_length_to_tell(recorded: dict[str, Any]) -> None:
+def test_without_a_gain_in_loss_the_norm_of_the_delta_decides(recorded: dict[str, Any]) -> None:
     bare = told(skill("a", EAST, capabilities=[]), skill("b", 2 * NORTH, capabilities=[]))
     assert told(skill("a", EAST, **recorded), skill("b", 2 * NORTH, **recorded)) == bare
 
@@ -89,7 +89,7 @@ def test_a_gain_over_other_skills_is_not_one_over_the_base() -> None:
     assert told(lower, upper, rival) == told(lower, bare, rival)
 
 
-def test_pairs_that_nobody_asked_about_are_left_out_but_their_skills_are_not() -> None:
+def test_pairs_that_were_not_requested_are_left_out_but_their_skills_are_not() -> None:
     found = told(*(skill(one, EAST + NORTH) for one in "abcd"), about=["c"])
     assert {(str(p.a), str(p.b)) for p in found.pairs} == {
         ("acme/a", "acme/c"), ("acme/b", "acme/c"), ("acme/c", "acme/d")
@@ -104,14 +104,14 @@ def test_the_worst_pair_comes_first_and_order_of_the_set_changes_nothing() -> No
     assert found == told(*reversed(manifests))
 
 
-def test_what_a_skill_lies_over_is_no_rival() -> None:
+def test_packs_below_a_layered_skill_do_not_count_as_interference() -> None:
     lower, upper = skill("lower", EAST), skill("upper", NORTH, **over("lower"))
     found = told(lower, upper)
     assert found.pairs == ()
     assert [one.harm for one in found.skills] == [0.0, 0.0]
 
 
-def test_a_skill_on_top_is_as_strong_as_all_that_it_lies_over() -> None:
+def test_a_layered_skill_includes_the_norms_of_the_packs_below() -> None:
     rival, lower = skill("rival", NORTH), skill("lower", 3 * EAST)
     pairs = told(lower, skill("upper", EAST, **over("lower")), rival).pairs
     stacked = next(pair for pair in pairs if str(pair.b) == "acme/upper")
@@ -135,7 +135,7 @@ def test_where_answers_are_routed_nothing_is_forecast() -> None:
     assert told(skill("big", 9 * EAST), mode="routed").notes == ()
 
 
-def test_a_forecast_for_another_method_says_that_it_is_of_a_sum() -> None:
+def test_a_forecast_for_another_method_notes_that_it_is_for_a_sum() -> None:
     both = [skill("big", 3 * EAST), skill("small", NORTH)]
     found, summed = forecast(both, {}, "merged", method="ties"), told(*both)
     assert (found.pairs, found.skills, found.method) == (summed.pairs, summed.skills, "sum")
@@ -145,7 +145,7 @@ def test_a_forecast_for_another_method_says_that_it_is_of_a_sum() -> None:
     assert forecast(both[:1], {}, "merged", method="ties").notes == ()
 
 
-def test_a_sketch_that_cannot_be_used_is_told_and_leaves_the_others_as_they_were() -> None:
+def test_an_unusable_sketch_is_reported_and_does_not_affect_others() -> None:
     sound = [skill("a", EAST), skill("b", NORTH)]
     found = told(*sound, skill("evil", "AAAA"))
     assert [str(p.b) for p in found.pairs[:2]] == ["acme/evil"] * 2
@@ -205,7 +205,7 @@ def test_where_no_tensor_is_shared_the_gains_of_both_are_needed() -> None:
     assert pair.harm_to_a == pair.harm_to_b == pytest.approx(BY_GAIN.factor)
 
 
-def test_a_harm_that_misses_some_of_the_others_says_so() -> None:
+def test_a_forecast_without_some_of_the_other_skills_notes_it() -> None:
     bare = {"capabilities": []}
     one, other = skill("a", EAST, **bare), skill("b", 0.1 * NORTH, **bare)
     apart = skill("c", 9 * NORTH, **bare, **OTHER)

@@ -104,7 +104,7 @@ def test_the_unit_of_the_weights_changes_nothing(scale: float) -> None:
 
 
 @given(gain=st.floats(0.1, 5))
-def test_of_two_deltas_of_one_length_the_one_that_gained_more_costs_more(gain: float) -> None:
+def test_of_two_deltas_with_equal_norms_the_one_with_more_gain_costs_more(gain: float) -> None:
     mild, strong = (
         pair_of(merge(pack("a"), pack("b", 1.0, each), pack("c")), "a", "b").harm_to_a
         for each in (gain, 1.5 * gain)

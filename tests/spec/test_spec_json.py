@@ -28,7 +28,7 @@ def test_the_canonical_form_does_not_depend_on_the_order_of_keys(document: dict[
 
 
 @given(json_values)
-def test_the_form_for_people_says_the_same(document: Any) -> None:
+def test_the_indented_form_is_equivalent(document: Any) -> None:
     data = json.pretty(document)
     assert data.endswith(b"\n")
     assert json.canonical(json.parse(data, "it")) == json.canonical(document)

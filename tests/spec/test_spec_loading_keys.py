@@ -100,7 +100,7 @@ def test_a_declared_key_that_is_data_may_change_and_an_undeclared_one_may_not(ke
             check_config_patch(patch, keys, "it")
 
 
-def test_labels_that_are_no_plain_table_are_looked_into() -> None:
+def test_labels_that_are_not_a_plain_table_are_checked() -> None:
     with pytest.raises(SpecError, match="auto_map"):
         check_config_patch({"label2id": {"a": {"auto_map": "x"}}}, {"label2id"}, "it")
 
@@ -120,7 +120,7 @@ def test_a_part_of_a_config_is_changed_key_by_key_and_never_as_a_whole() -> None
             check_config_patch(patch, keys, "it")
 
 
-def test_a_patch_may_take_code_away() -> None:
+def test_a_patch_may_remove_code() -> None:
     for name in ("config.json", "tokenizer_config.json"):
         check_content(name, {"auto_map": None}, keys=(), patch=True)
     with pytest.raises(SpecError, match="auto_map"):
@@ -128,7 +128,7 @@ def test_a_patch_may_take_code_away() -> None:
 
 
 @pytest.mark.parametrize("key", ["transformers_weights", "quantization_config", "hidden_size"])
-def test_a_patch_takes_nothing_else_away_that_is_not_declared(key: str) -> None:
+def test_a_patch_removes_only_declared_keys(key: str) -> None:
     with pytest.raises(SpecError, match=key):
         check_content("config.json", {key: None}, keys=(), patch=True)
 

@@ -101,7 +101,7 @@ def test_sketches_are_a_linear_map_here_too() -> None:
 
 
 @pytest.mark.parametrize("true", [-0.7, 0.0, 0.3, 0.9])
-def test_the_error_of_a_cosine_is_what_it_says(true: float) -> None:
+def test_the_stated_error_of_a_cosine_holds(true: float) -> None:
     random = np.random.default_rng(11)
     off, claimed = [], []
     for _ in range(60):

@@ -18,7 +18,7 @@ from skillpm.spec.requirements import Requirement, VersionRange
 GREEDY = 'outer = {url = "x", namespaces = ["acme"]}'
 
 
-def test_a_project_reads_as_the_contract_says() -> None:
+def test_a_project_file_has_the_form_of_the_contract() -> None:
     project = parse_project(PROJECT)
     assert str(project.root) == A
     assert project.project.base == "../base"
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> Non
         ),
     ],
 )
-def test_graft_says_mode_method_and_settings(
+def test_the_graft_table_sets_mode_method_and_settings(
     table: str, mode: str, method: str, settings: dict[str, Any]
 ) -> None:
     project = parse_project(PROJECT.replace('mode = "merge"', table))
@@ -127,7 +127,7 @@ def test_several_mistakes_are_named_at_once() -> None:
 
 
 @given(names, range_texts, st.floats(-1e5, 1e5), st.sampled_from([None, "default"]))
-def test_a_wish_is_written_so_that_it_reads_back(
+def test_a_written_requirement_reads_back_equal(
     name: SkillName, text: str, weight: float, registry: str | None
 ) -> None:
     wish = ProjectRequirement(version=text, weight=weight, registry=registry)

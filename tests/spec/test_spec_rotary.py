@@ -31,7 +31,7 @@ SCALED = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}
         ({}, {}, True),
     ],
 )
-def test_spelling_is_no_difference(
+def test_different_spellings_are_equal(
     older: dict[str, Any],
     newer: dict[str, Any],
     same: bool,  # noqa: FBT001 - the expected answer

@@ -48,7 +48,7 @@ def test_dump_and_parse_are_inverse(many: list[Release]) -> None:
     assert dump_index(r for listed in found.values() for r in listed) == dump_index(many)
 
 
-def test_an_index_reads_as_the_contract_says() -> None:
+def test_an_index_has_the_form_of_the_contract() -> None:
     math, numbers, nobody = map(SkillName.parse, ("acme/math", "acme/numbers", "acme/nobody"))
     found = parse_index(json.dumps(index_plain()).encode()).releases([nobody, math, numbers])
     assert [release.ref for release in found[math]] == ["acme/math 1.0.0", "acme/math 1.1.0-rc.1"]

@@ -42,7 +42,7 @@ def test_nothing_changed_is_an_empty_patch(document: dict[str, Any]) -> None:
         ({"a": {"b": 0}}, {"a": {"b": False}}),
     ],
 )
-def test_numbers_and_booleans_that_python_takes_for_equal_are_told_apart(
+def test_numbers_and_booleans_that_are_equal_in_python_are_distinguished(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     assert repr(merge_patch(before, diff_patch(before, after))) == repr(after)

@@ -84,7 +84,7 @@ def test_versions_parse_and_print_are_inverse(version: Version) -> None:
 
 
 @given(versions, versions)
-def test_versions_are_ordered_as_semver_says(one: Version, other: Version) -> None:
+def test_versions_have_the_order_of_semver(one: Version, other: Version) -> None:
     expected = semver.Version.parse(str(one)).compare(str(other))
     assert (one > other) - (one < other) == expected
     assert (one == other) == (expected == 0)

@@ -74,9 +74,7 @@ def test_a_blob_that_the_source_lacks_is_not_found(store: Store) -> None:
     assert "skillpm install" in str(problem.value.hint)
 
 
-def test_a_blob_that_was_tampered_with_is_told_when_it_is_opened(
-    store: Store, tmp_path: Path
-) -> None:
+def test_a_modified_blob_is_an_error_when_it_is_opened(store: Store, tmp_path: Path) -> None:
     store.fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
     path = store.path_of(DIGEST)
     path.write_bytes(b"X" + DATA[1:])
@@ -94,7 +92,7 @@ def test_a_blob_that_was_tampered_with_is_fetched_again(store: Store, tmp_path: 
     assert again.read(DIGEST) == DATA
 
 
-def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_an_unwritable_store_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"a file")
     with pytest.raises(StateError, match="should be a folder, is a regular file"):
         Store(tmp_path / "store").fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
@@ -153,7 +151,7 @@ def test_a_process_of_someone_else_is_alive() -> None:
     assert not is_alive(_dead_pid())
 
 
-def test_a_home_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_an_unwritable_home_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "home").write_bytes(b"a file")
     with (
         pytest.raises(StateError, match="should be a folder, is a regular file") as problem,
@@ -163,6 +161,6 @@ def test_a_home_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     assert "SKILLPM_HOME" in str(problem.value.hint)
 
 
-def test_what_the_disk_refuses_becomes_an_error_of_ours(tmp_path: Path) -> None:
+def test_disk_errors_become_skillpm_errors(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot be written"), disk_errors(tmp_path):
         raise OSError(28, "No space left on device")

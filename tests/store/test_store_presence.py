@@ -57,7 +57,7 @@ def user(store: Store, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         process.kill()
 
 
-def test_nobody_has_the_store_alone_while_another_process_uses_it(
+def test_exclusive_use_of_the_store_fails_while_another_process_uses_it(
     store: Store, user: "subprocess.Popen[str]"
 ) -> None:
     with pytest.raises(StateError, match="in use by"), store.alone():
@@ -65,7 +65,9 @@ def test_nobody_has_the_store_alone_while_another_process_uses_it(
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell holders")
-def test_the_one_who_uses_the_store_is_named(store: Store, user: "subprocess.Popen[str]") -> None:
+def test_the_process_that_uses_the_store_is_named(
+    store: Store, user: "subprocess.Popen[str]"
+) -> None:
     said: list[str] = []
     waiting = Store(store.folder, said.append, wait=0.2)
     with pytest.raises(StateError, match="in use by") as problem, waiting.alone():
@@ -75,7 +77,7 @@ def test_the_one_who_uses_the_store_is_named(store: Store, user: "subprocess.Pop
     assert len(said) == 1
 
 
-def test_a_holder_that_is_not_told_may_be_one_that_is_just_dying(
+def test_an_unreported_holder_may_be_a_process_that_is_exiting(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")

@@ -80,7 +80,7 @@ def test_a_home_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
-def test_what_is_no_file_in_the_place_of_a_record_is_none(
+def test_an_entry_that_is_not_a_file_counts_as_no_record(
     packs: VerifiedPacks, planted: str, tmp_path: Path
 ) -> None:
     record = _record(packs)

@@ -100,7 +100,7 @@ def test_a_pack_on_top_of_packs_gives_its_own_decode() -> None:
     assert read_all(three, ATTENTION) == _model("F32", 3).tensors[ATTENTION][2]
 
 
-def test_a_pack_without_what_it_lies_over_is_refused() -> None:
+def test_a_layered_pack_without_its_lower_pack_is_refused() -> None:
     base, middle = _model("F32", 0), _model("F32", 1)
     lower = cut(base, middle, "acme/low")
     upper = cut(middle, _model("F32", 2), "acme/up", over=(lower,))
@@ -120,7 +120,7 @@ def test_an_added_a_removed_and_a_grown_tensor_are_decided_by_their_pack() -> No
     assert all(read_all(whole, name) == tuned.tensors[name][2] for name in tuned.specs)
 
 
-def test_a_sum_that_overflows_or_meets_infinities_is_told() -> None:
+def test_a_sum_that_overflows_or_has_infinities_is_an_error() -> None:
     base = Model({"w": numbers("F32", (3,), [1.0, 2.0, 3.0])})
     high = Model({"w": numbers("F32", (3,), [3e38, 2.0, 3.0])})
     packs = [cut(base, high, f"acme/p{n}") for n in range(2)]
@@ -128,7 +128,7 @@ def test_a_sum_that_overflows_or_meets_infinities_is_told() -> None:
         _result(base, [WeightedPack(pack) for pack in packs], "w")
 
 
-def test_elements_of_the_base_that_are_no_numbers_stay_in_a_sum() -> None:
+def test_nan_and_inf_of_the_base_stay_in_a_sum() -> None:
     words = np.array([np.inf, np.nan, 1.0], dtype="<f4")
     base = Model({"w": ("F32", (3,), words.tobytes())})
     packs = []

@@ -64,7 +64,7 @@ def test_asking_for_less_distortion_never_gives_a_smaller_set() -> None:
 
 
 @pytest.mark.parametrize("family", ["svd-ec", "grid", "svd-ec+grid", "sign"])
-def test_what_was_coded_errs_as_its_point_says(family: str) -> None:
+def test_the_error_of_a_coding_equals_the_error_of_its_point(family: str) -> None:
     made = candidates(ErrorMetric(correlated(SHAPE[0], 1), correlated(SHAPE[1], 2)))
     choice = EncodingChoice(family, made.top() / 40)
     coded = made.code(choice)
@@ -129,7 +129,7 @@ def test_rows_that_do_not_count_cost_next_to_nothing() -> None:
     assert magnitudes[:48].mean() > 5 * magnitudes[48:].mean()
 
 
-def test_a_survey_on_some_rows_says_about_what_all_rows_cost(
+def test_a_survey_of_sampled_rows_estimates_the_cost_of_all_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("skillpm.delta.auto.candidates._SAMPLE", 1 << 12)

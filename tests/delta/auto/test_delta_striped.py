@@ -54,7 +54,7 @@ def test_a_large_tensor_coded_in_stripes_is_what_it_is_at_once(delta: np.ndarray
     assert np.array_equal(found.rows, at_once.rows)
 
 
-def test_some_rows_tell_about_what_all_would(
+def test_sampled_rows_give_nearly_the_same_survey_as_all_rows(
     delta: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = delta_of(SPEC, chunks(delta))
@@ -75,7 +75,7 @@ def test_some_rows_tell_about_what_all_would(
     assert near.distortion == pytest.approx(exact.distortion, rel=0.1)
 
 
-def test_a_large_tensor_with_one_entry_that_is_no_number_has_no_delta(delta: np.ndarray) -> None:
+def test_a_large_tensor_with_one_nan_has_no_delta(delta: np.ndarray) -> None:
     delta[1, 5] = np.nan  # not among the rows that are surveyed
     assert delta_of(SPEC, chunks(delta)) is None
 

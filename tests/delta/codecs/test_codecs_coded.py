@@ -42,7 +42,7 @@ def test_sections_come_back(parts: list[bytes]) -> None:
         sections.next()
 
 
-def test_sections_that_lie_about_their_size_are_refused() -> None:
+def test_sections_with_a_false_size_are_refused() -> None:
     for data in (b"\x05abc", b"\xff\xff\xff\xff\x7f", b"\x80\x80\x80\x80\x80\x80", b"\x80"):
         with pytest.raises(IntegrityError, match="`t`"):
             Sections(data, "`t`").next()

@@ -109,7 +109,7 @@ def test_any_exponents_are_refused_or_give_numbers(side: str, exponent: int) -> 
 
 
 @pytest.mark.parametrize("level", [b"\0\0\xc0\x7f", b"\1\0\x80\x7f", b"\0\0\x80\xff"])
-def test_levels_that_are_no_numbers_are_refused(level: bytes) -> None:
+def test_levels_that_are_nan_or_inf_are_refused(level: bytes) -> None:
     one = WHOLE["grid"]
     place = one.data.index(np.array([0.1, 0.11], dtype="<f4").tobytes())
     for number in range(5):

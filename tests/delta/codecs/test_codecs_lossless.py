@@ -118,7 +118,7 @@ def test_modelled_words_of_any_bit_pattern_come_back(dtype: str) -> None:
     assert (back == tuned).all()
 
 
-def test_rows_that_go_on_in_the_next_chunk_come_back() -> None:
+def test_rows_that_cross_chunks_round_trip() -> None:
     spec = TensorSpec("t", "BF16", (1500, 1000))
     reference, tuned = _noisy("BF16", spec.shape, 0.03)
     modes, back = _encoded(spec, reference, tuned)

@@ -196,7 +196,7 @@ def test_norms_biases_and_integers_are_exact_in_graftllm() -> None:
     "name", ["embed.weight", "mlp.weight", "attn.q_proj.weight", "norm.weight", "mlp.bias"]
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_lossy_refuses_what_is_no_number_and_lossless_keeps_it(name: str, value: float) -> None:
+def test_lossy_refuses_nan_and_inf_and_lossless_keeps_them(name: str, value: float) -> None:
     base = Model({name: numbers("F32", (4, 4), 1.0)})
     words = np.ones(16, dtype="<f4")
     words[3] = value
@@ -209,7 +209,7 @@ def test_lossy_refuses_what_is_no_number_and_lossless_keeps_it(name: str, value:
 
 
 @pytest.mark.parametrize("name", ["mlp.weight", "attn.q_proj.weight"])
-def test_a_delta_too_large_for_the_scheme_is_an_error_of_ours(name: str) -> None:
+def test_a_delta_too_large_for_the_scheme_is_a_graft_error(name: str) -> None:
     base = Model({name: numbers("F32", (4, 4), -3e38)})
     tuned = Model({name: numbers("F32", (4, 4), 3e38)})
     with pytest.raises(GraftError, match=f"`{name}`"):

@@ -111,7 +111,7 @@ def test_factors_that_are_too_large_or_too_fine_are_refused(
         Product.of(side, right, exponents, "t")
 
 
-def test_what_is_no_number_is_refused() -> None:
+def test_nan_and_inf_are_refused() -> None:
     with pytest.raises(IntegrityError, match="do not multiply exactly"):
         Product.of(np.full((1, 2), np.nan), np.ones((1, 2)), (0, 0), "t")
 

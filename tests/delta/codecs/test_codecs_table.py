@@ -228,7 +228,7 @@ def _dense(form: LiveForm) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_live_form_stands_for_the_decoded_delta(name: str) -> None:
+def test_a_live_form_equals_the_decoded_delta(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     form, expected = decoder.live_form(), FORMS[name]

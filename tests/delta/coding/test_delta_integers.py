@@ -138,7 +138,7 @@ def test_a_stream_cut_short_or_drawn_out_is_an_error(kind: str) -> None:
     assert _read(data + b"\0", contexts) is None
 
 
-def test_other_contexts_than_the_encoders_are_no_crash() -> None:
+def test_decoding_with_other_contexts_does_not_crash() -> None:
     values, contexts = _sample("sixteen contexts", 600)
     data = encode_integers(values, contexts)
     assert _read(data, contexts[:500]) is None

@@ -135,7 +135,7 @@ def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> No
     assert loose.merges("shared")
 
 
-def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
+def test_a_pack_below_two_layered_packs_is_a_separate_vector() -> None:
     base = _model("F32", 0)
     low = cut(base, _model("F32", 1), "acme/low")
     tops = [cut(_model("F32", 1), _model("F32", n), f"acme/top{n}", over=(low,)) for n in (2, 3)]
@@ -188,7 +188,7 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_merged(method: str) -> No
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_elements_of_the_base_that_are_no_numbers_stay(method: str) -> None:
+def test_nan_and_inf_of_the_base_stay(method: str) -> None:
     words = np.array([np.inf, np.nan, 1.0, -0.0], dtype="<f4")
     base = Model({ATTENTION: ("F32", (4,), words.tobytes())})
     packs = []

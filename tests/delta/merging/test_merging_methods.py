@@ -49,7 +49,7 @@ def _paper(method: str, deltas: Numbers, density: float) -> torch.Tensor:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [2, 3, 7])
 @pytest.mark.parametrize("density", [0.07, 0.2, 0.5])
-def test_a_method_does_what_its_paper_says(method: str, count: int, density: float) -> None:
+def test_a_method_agrees_with_its_paper(method: str, count: int, density: float) -> None:
     deltas = _deltas(count, 30_011, seed=count)
     found = merge(_vectors(deltas), Merging(method, {"density": density}), TENSOR)
     assert papers.close(found, _paper(method, deltas, density))
@@ -190,14 +190,14 @@ def test_merging_gives_finite_numbers_below_the_sum_of_all_sizes(
     ({"scale": 10**400}, "`scale` of `ties` cannot be 1000"),
     ({"seed": 1}, r"`ties` has no setting 'seed'; it knows `density` \(0 < it <= 1"),
 ])  # fmt: skip
-def test_settings_that_ties_does_not_know_are_told_with_those_that_it_does(
+def test_unknown_settings_of_ties_are_refused_with_the_known_ones(
     settings: dict[str, float], problem: str
 ) -> None:
     with pytest.raises(SpecError, match=problem):
         Merging("ties", settings)
 
 
-def test_a_method_nobody_knows_is_told_with_those_that_there_are() -> None:
+def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match="knows `sum`, `ties`, `dare`, `pcb`, `sce`, found 'slerp'"):
         Merging("slerp")
     with pytest.raises(SpecError, match="`sum` has no setting 'density'; it knows none"):
@@ -206,7 +206,7 @@ def test_a_method_nobody_knows_is_told_with_those_that_there_are() -> None:
         Merging("dare", {"seed": 0.5})
 
 
-def test_a_merging_has_all_settings_and_says_which_are_its_own() -> None:
+def test_a_merging_has_all_settings_and_marks_those_of_its_method() -> None:
     some = Merging("dare", {"density": 1, "seed": 3})
     assert some.plain == {"density": 1.0, "scale": 1.0, "seed": 3}
     assert some.asked == {"density": 1.0, "seed": 3}

@@ -57,7 +57,7 @@ def test_every_number_of_a_dtype_comes_back_as_its_own_bits(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", SMALL)
-def test_midpoints_go_to_the_even_neighbour(dtype: str) -> None:
+def test_midpoints_round_to_the_even_neighbour(dtype: str) -> None:
     words = _all_words(dtype)[: 1 << (BITS[dtype] - 1)]
     words = words[is_finite(words, dtype)]
     values = to_float64(words, dtype)

@@ -138,9 +138,7 @@ class Watched:
         return advance
 
 
-def test_whoever_waits_for_probes_is_told_how_far_they_are(
-    world: World, learners: Learners
-) -> None:
+def test_probes_report_their_progress(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     math = learners.pack(world, "math", "--probes", probes)
     world.init(learners.base)

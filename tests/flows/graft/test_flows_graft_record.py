@@ -55,7 +55,7 @@ def test_a_graft_that_holds_anything_but_files_is_named_and_written_anew(
 
 
 @pytest.mark.parametrize("name", ["../../outside/secret", "sub/secret", "gone", "", "x" * 300])
-def test_what_a_graft_lists_is_looked_for_below_it_alone(grafted: World, name: str) -> None:
+def test_files_that_a_graft_lists_are_looked_up_only_inside_it(grafted: World, name: str) -> None:
     record = grafted.project / "graft" / ".skillpm-graft.json"
     plain = json.loads(record.read_text())
     plain["files"][name] = "sha256:" + "0" * 64
@@ -65,7 +65,7 @@ def test_what_a_graft_lists_is_looked_for_below_it_alone(grafted: World, name: s
     assert grafted.ask("graft")["unchanged"] is False
 
 
-def test_a_terabyte_of_holes_is_not_hashed(grafted: World) -> None:
+def test_a_sparse_terabyte_is_not_hashed(grafted: World) -> None:
     with (grafted.project / "graft" / "model.safetensors").open("r+b") as shard:
         shard.truncate(1 << 40)
     found = grafted.ask("audit", code=3)["findings"]

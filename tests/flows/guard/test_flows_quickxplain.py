@@ -11,7 +11,7 @@ SKILLS = [SkillName.parse(f"acme/s{number:02}") for number in range(16)]
 
 
 @pytest.mark.parametrize("pair", list(combinations(range(0, 16, 3), 2)), ids=str)
-def test_two_that_hurt_together_are_both_named(pair: tuple[int, int]) -> None:
+def test_two_skills_that_fail_only_together_are_both_named(pair: tuple[int, int]) -> None:
     guilty = {SKILLS[at] for at in pair}
     found = smallest_culprits(lambda s: guilty <= s, frozenset(), SKILLS)
     assert set(found) == guilty
@@ -36,7 +36,7 @@ def test_one_candidate_needs_no_trial() -> None:
     assert smallest_culprits(never, frozenset(SKILLS[1:]), SKILLS[:1]) == (SKILLS[0],)
 
 
-def test_where_skills_mend_each_other_and_no_part_fails_all_are_named() -> None:
+def test_where_only_the_whole_set_fails_all_skills_are_named() -> None:
     def fails(skills: frozenset[SkillName]) -> bool:
         return len(skills) in (1, 3)
 

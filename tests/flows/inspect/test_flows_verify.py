@@ -16,7 +16,7 @@ def made(world: World, tmp_path: Path) -> Path:
     return pack
 
 
-def test_verify_without_a_base_says_that_nothing_was_recomputed(
+def test_verify_without_a_base_reports_that_nothing_was_recomputed(
     world: World, made: Path, tmp_path: Path
 ) -> None:
     alone = world.ask("verify", made)

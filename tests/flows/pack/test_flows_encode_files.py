@@ -152,7 +152,7 @@ def test_a_config_with_a_byte_order_mark_is_read(world: World, plain: Pair) -> N
 
 
 @pytest.mark.parametrize(("step", "said"), [(0.0, "changed nothing"), (1e-3, "% of the delta")])
-def test_cast_says_how_much_of_the_delta_rounding_changed(
+def test_cast_reports_how_much_of_the_delta_rounding_changed(
     world: World, tmp_path: Path, step: float, said: str
 ) -> None:
     half = {n: t.astype(np.float16) for n, t in plain_tensors().items()}
@@ -218,7 +218,7 @@ def test_a_folder_of_parts_is_refused_by_their_names(
     assert f"{tmp_path}/all/{parts[0]}" in message
 
 
-def test_the_graft_has_the_tuned_tensors_all_the_same(world: World, plain: Pair) -> None:
+def test_the_graft_still_has_the_tuned_tensors(world: World, plain: Pair) -> None:
     put(plain[1], "modules.json", [])
     packed(world, plain)
     graft: Callable[[Path], Any] = lambda folder: {  # noqa: E731

@@ -26,7 +26,7 @@ def test_a_module_of_another_package_is_refused(
     assert "modules.json" in message
 
 
-def test_an_activation_that_is_no_class_of_torch_is_refused(
+def test_an_activation_that_is_not_a_torch_class_is_refused(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     edit(pair[1] / "2_Dense/config.json", lambda c: c.update(activation_function="torch.os.abort"))

@@ -35,7 +35,7 @@ def before() -> Callable[[str], bytes | None]:
     return BASE.get
 
 
-def test_patches_of_other_keys_go_together(before: Callable[[str], bytes | None]) -> None:
+def test_patches_of_different_keys_combine(before: Callable[[str], bytes | None]) -> None:
     one = _pack("one", {"config.json": {"labels": 2, "rope": {"theta": 5}}, "vocab.txt": b"a"})
     two = _pack("two", {"config.json": {"labels": 2, "rope": {"kind": "x"}}, "vocab.txt": b"a"})
     result = apply_side_files(before, [two, one])
@@ -75,7 +75,9 @@ def test_what_two_packs_change_differently_conflicts(
     assert what in problem.value.message
 
 
-def test_a_pack_may_change_what_it_lies_over(before: Callable[[str], bytes | None]) -> None:
+def test_a_layered_pack_may_change_files_of_the_packs_below(
+    before: Callable[[str], bytes | None],
+) -> None:
     lower = _pack("zero", {"config.json": {"labels": 2}, "vocab.txt": b"a"})
     upper = _pack("one", {"config.json": {"labels": 3}, "vocab.txt": b"b"}, "zero")
     result = apply_side_files(before, [upper, lower])
@@ -92,7 +94,7 @@ def test_packs_of_other_files_do_not_clash(before: Callable[[str], bytes | None]
     assert apply_side_files(before, [one, two]) == {"vocab.txt": b"a", "merges.txt": b"a"}
 
 
-def test_a_side_file_that_is_no_json_is_taken_as_it_is() -> None:
+def test_a_side_file_that_is_not_json_is_stored_whole() -> None:
     file = SideFile(path="vocab.txt", digest=Digest.of(b"{"), kind="file")
     assert read_side_file(file, b"{", FACTS) == b"{"
 

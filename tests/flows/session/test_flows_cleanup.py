@@ -46,7 +46,7 @@ def _left(world: World, pid: int) -> list[Path]:
 
 
 @pytest.mark.parametrize("command", ["lock", "install acme/math", "graft"])
-def test_any_writing_command_removes_what_a_dead_one_left_and_not_what_a_living_one_makes(
+def test_any_writing_command_removes_files_of_dead_commands_and_keeps_those_of_live_ones(
     made: World, command: str
 ) -> None:
     gone, kept = _left(made, _dead()), _left(made, os.getppid())
@@ -57,13 +57,15 @@ def test_any_writing_command_removes_what_a_dead_one_left_and_not_what_a_living_
     assert all(path.exists() for path in kept)
 
 
-def test_a_command_whose_number_was_an_earlier_ones_removes_what_that_left(made: World) -> None:
+def test_a_command_with_a_reused_process_id_removes_files_of_the_earlier_process(
+    made: World,
+) -> None:
     mine = _left(made, os.getpid())
     made.ask("lock")
     assert not [path for path in mine if path.exists()]
 
 
-def test_what_waits_for_a_registry_that_is_being_written_stays(made: World) -> None:
+def test_files_that_wait_for_a_registry_being_written_stay(made: World) -> None:
     aside = made.home / "registry" / "tmp" / "half"
     aside.write_text("half")
     holding = (
@@ -86,7 +88,9 @@ def test_what_waits_for_a_registry_that_is_being_written_stays(made: World) -> N
 
 
 @pytest.mark.parametrize("name", [".out.7.skillpm-new", ".out.7.tmp", "thesis"])
-def test_what_was_staged_beside_its_target_goes_with_its_note(tmp_path: Path, name: str) -> None:
+def test_files_staged_beside_their_target_are_removed_with_their_note(
+    tmp_path: Path, name: str
+) -> None:
     folder, staged = tmp_path / "home", tmp_path / name
     if name.endswith("new"):
         staged.mkdir()
@@ -100,7 +104,7 @@ def test_what_was_staged_beside_its_target_goes_with_its_note(tmp_path: Path, na
     assert not any((folder / "tmp").iterdir())
 
 
-def test_a_survey_that_cannot_be_kept_costs_nothing_but_time(made: World) -> None:
+def test_a_survey_that_cannot_be_cached_is_only_slower(made: World) -> None:
     surveys = made.home / "cache" / "surveys"
     surveys.parent.mkdir(parents=True, exist_ok=True)
     surveys.write_text("no folder")

@@ -17,5 +17,5 @@ def test_numbers_have_four_digits_where_that_is_enough() -> None:
     assert distinct(1e308, nan, inf, -inf) == ["1e+308", "nan", "inf", "-inf"]
 
 
-def test_a_count_goes_with_its_noun() -> None:
+def test_a_count_is_followed_by_its_noun() -> None:
     assert (counted(1, "skill"), counted(0, "skill")) == ("1 skill", "0 skills")
