@@ -17,7 +17,7 @@ WIDTH = 16
 
 
 def bert(folder: Path) -> Path:
-    """A transformers folder, without any part of sentence-transformers."""
+    """A transformers folder, without parts of sentence-transformers."""
     folder.mkdir(parents=True)
     letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
@@ -59,7 +59,7 @@ def load(folder: Path) -> Any:
 
 
 def tune(source: Path, folder: Path, *, only: str = "", pickled: bool = False) -> Path:
-    """Another model from a model: weights moved where `only` stands in their names."""
+    """Another model from a model: weights are perturbed whose names contain `only`."""
     model = nudge(load(source), only=only)
     model.max_seq_length = 7
     model.prompts = {"query": "q: "}
@@ -68,5 +68,5 @@ def tune(source: Path, folder: Path, *, only: str = "", pickled: bool = False) -
 
 
 def embeddings(folder: Path) -> Any:
-    """What a folder computes of `TEXTS`, [2, width]."""
+    """The embeddings of `TEXTS` by the model of a folder, [2, width]."""
     return load(folder).encode(TEXTS)

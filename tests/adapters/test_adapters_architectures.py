@@ -1,4 +1,4 @@
-"""Adapters on other architectures: each has names, ties and layers of its own."""
+"""Adapters on other architectures, with their own names, ties and layers."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ RENAMED = {"Llava": ["q_proj"], "Qwen2-VL": ["q_proj"], "ViT": ["q_proj", "v_pro
 
 
 def adapt(folder: Path, architecture: Architecture, **lora: Any) -> Made:
-    """A base of an architecture, and an adapter on it whose every trained tensor was moved."""
+    """A base of an architecture, and an adapter on it whose trained tensors are all nonzero."""
     base = save(architecture.make(), folder / "base")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -54,7 +54,7 @@ def grafted(world: World, base: Path, tuned: Path, *more: object) -> Path:
 
 
 def check_as_peft(world: World, architecture: Architecture, made: Made) -> Path:
-    """The graft computes what PEFT computes, which is not what the base does; its folder."""
+    """Check that the graft computes what PEFT does and differs from the base; return it."""
     before = architecture.compute(architecture.load(made.base))
     wanted = architecture.compute(put_on(architecture.load(made.base), made.adapter))
     graft = grafted(world, made.base, made.adapter)

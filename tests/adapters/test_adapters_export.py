@@ -1,4 +1,4 @@
-"""Skills for others: as adapters that PEFT loads, and as plain models."""
+"""Export of skills: as adapters that PEFT loads, and as plain models."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def installed(world: World, pair: tuple[Path, Path], *more: object) -> None:
 
 
 def check_within_limits(folder: Path) -> dict[str, Any]:
-    """What vLLM asks of an adapter."""
+    """The requirements of vLLM for an adapter."""
     config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
     assert config["peft_type"] == "LORA"
     assert config["r"] == config["lora_alpha"]

@@ -1,4 +1,4 @@
-"""Adapters that lie: each is named, and nothing is packed."""
+"""Inconsistent adapters are refused by name, and nothing is packed."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A LoRA from PEFT to a pack, onto the base, and out again, against PEFT's own arithmetic."""
+"""A LoRA from PEFT is packed, grafted and exported; PEFT's arithmetic is the oracle."""
 
 import warnings
 from pathlib import Path
@@ -35,7 +35,7 @@ def says(model: Any) -> torch.Tensor:
 
 
 def graft(world: World, made: Made, *more: object) -> Path:
-    """Pack, verify, install and graft; the graft's folder."""
+    """Pack, verify, install and graft; return the graft's folder."""
     path = world.pack(made.pair, "acme/lora", "1.0.0", *more)
     assert world.ask("verify", path, "--base", made.base)["verified"]
     world.init(made.base)
@@ -102,7 +102,7 @@ def test_no_path_of_this_machine_comes_into_a_manifest(world: World, tmp_path: P
 def test_an_adapter_of_a_model_with_a_head_fits_a_base_without(
     world: World, tmp_path: Path
 ) -> None:
-    """The adapter's names have the prefix `bert.`, and it brings a classifier."""
+    """The adapter's names have the prefix `bert.`, and it includes a classifier."""
     case = Case({"target_modules": ["query"], "task_type": "SEQ_CLS", "r": 4}, classifier)
     made = make(tmp_path / "made", case)
     bare = tmp_path / "bare"

@@ -1,4 +1,4 @@
-"""Adapters of a text model on a model that holds it, and the reverse."""
+"""Adapters of a text model on a model that contains it, and the reverse."""
 
 import warnings
 from pathlib import Path
@@ -33,7 +33,7 @@ def adapted(model: Any, folder: Path, *targets: str) -> Path:
 
 
 def text_of(architecture: Architecture, whole: Any, folder: Path) -> Path:
-    """The text part of a model as a model of its own."""
+    """The text part of a model as a separate model."""
     kind, part = TEXTS[architecture.name]
     keys = whole.config.text_config.to_dict()
     keys = {key: keys[key] for key in (

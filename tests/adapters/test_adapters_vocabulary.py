@@ -1,4 +1,4 @@
-"""Adapters on a model whose vocabulary was resized: what PEFT saves of it, and what it does not."""
+"""Adapters on a model with a resized vocabulary: what PEFT saves and what it does not."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Adapters where no class can be asked: the table that ships with skillpm knows the names."""
+"""Adapters without an installed transformers: names come from the table that ships with skillpm."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`skillpm.open_project`: what a program does with a project."""
+"""`skillpm.open_project`: the methods of a project."""
 
 import warnings
 from pathlib import Path
@@ -12,7 +12,7 @@ import skillpm
 
 @pytest.fixture
 def project(world: World, models: Models) -> skillpm.Project:
-    """A project of a base, in which nothing is installed."""
+    """A project with a base and no installed skill."""
     return skillpm.init_project(world.project, models.pair("fp32")[0])
 
 

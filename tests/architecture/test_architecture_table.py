@@ -1,4 +1,4 @@
-"""The table that ships with skillpm is what the library says, and answers where there is none."""
+"""The table that ships with skillpm equals the library's facts, and is used without the library."""
 
 import subprocess
 from typing import Any

@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "lossless.skillpack"
 
 
 def _again(path: Path, *, on_disk: bool, folder: Path) -> Digest:
-    """The golden pack written anew from its blobs."""
+    """The golden pack, written again from its blobs."""
     opened = open_pack(GOLDEN)
     blobs: dict[Digest, Path | bytes] = {}
     for digest in opened.image.blobs:
@@ -32,7 +32,7 @@ def _again(path: Path, *, on_disk: bool, folder: Path) -> Digest:
 def test_a_pack_written_anew_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
     path = tmp_path / "again.skillpack"
     assert _again(path, on_disk=on_disk, folder=tmp_path) == open_pack(GOLDEN).digest
-    # The golden pack is of a writer that padded to a tape's record.
+    # The golden pack was written with padding to a tape record.
     written, golden = path.read_bytes(), GOLDEN.read_bytes()
     assert golden.startswith(written)
     assert not golden[len(written) :].strip(b"\0")

@@ -1,4 +1,4 @@
-"""A small pack with each of its bytes flipped in turn, and cut off everywhere."""
+"""A small pack with each of its bytes flipped in turn, and truncated at every length."""
 
 import os
 import random
@@ -11,11 +11,11 @@ from thoroughness import stride
 from skillpm.errors import SkillpmError
 
 STRIDES = {"lossless": stride(7), "graftllm": stride(23, thorough=3)}
-"""Where there is time, every byte of one pack and every third of the other."""
+"""In thorough runs, every byte of one pack and every third byte of the other."""
 
 
 def _outcome(world: World, path: Path) -> str | None:
-    """The root that a graft gets, or None where an error of ours was raised."""
+    """The root that a graft gets, or None if a SkillpmError was raised."""
     try:
         return world.graft_root(path)
     except SkillpmError:
@@ -23,7 +23,7 @@ def _outcome(world: World, path: Path) -> str | None:
 
 
 def _meaning(data: bytes) -> range:
-    """The positions up to the end of the last entry; zeros follow."""
+    """The positions up to the end of the last entry; the rest is zeros."""
     return range(len(data.rstrip(b"\0")) + 1)
 
 

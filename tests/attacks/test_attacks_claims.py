@@ -1,4 +1,4 @@
-"""Packs whose digests hold and whose claims about the base do not, up to the graft."""
+"""Packs with valid digests and false statements about the base, from `verify` to the graft."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a hostile pack says of itself, under `--guard`."""
+"""Hostile probes in packs, with `--guard`."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ TENSOR = "model.layers.0.mlp.up_proj.weight"
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     found = World(tmp_path)
     found.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(found.home))
@@ -140,7 +140,7 @@ def test_untrusted_files_that_crash_libraries_give_a_skillpm_error(
     path = forge.write(world.folder / "odd.skillpack")
     said = world.fail("install", path, "--guard", code=1, kind="graft")
     assert "`acme/math 1.0.0`" in said
-    assert "stage-" not in said, "a folder that is gone already helps nobody"
+    assert "stage-" not in said, "a folder that was removed already"
     assert world.installed() == {}
 
 
@@ -162,7 +162,7 @@ def test_recorded_values_beyond_all_numbers_make_no_document_that_is_none(
 
 
 def forge_probes(forge: Forge, metric: str, items: list[dict[str, Any]]) -> Forge:
-    """Put probes into a pack that nobody has measured."""
+    """Add probes without measured values to a pack."""
     data = "".join(json.dumps(item) + "\n" for item in items).encode()
     forge.layers.append((oci.PROBES_TYPE, data))
     forge.manifest["capabilities"] = [

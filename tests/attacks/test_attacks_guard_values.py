@@ -1,4 +1,4 @@
-"""Packs that lie about what they can do: no value that one records decides about the others."""
+"""Packs with false probe values: a value recorded by one pack does not decide about others."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from skillpm.spec.location import RegistryLocation
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learners: Learners) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     made = World(tmp_path)
     made.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(made.home))
@@ -31,7 +31,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learners: Learners) -
 
 
 def forged(world: World, learners: Learners, **values: float) -> Forge:
-    """`acme/colors` with its probes, which records these values of them."""
+    """`acme/colors` with its probes and these recorded values."""
     lines = ({"probes": 1, "tolerance": 0.05}, *COLOR_PROBES)
     probes = write_probes(world.folder / "strict-colors.jsonl", lines)
     opened = open_pack(learners.pack(world, "colors", "--probes", probes))
@@ -47,7 +47,7 @@ def math(world: World, learners: Learners) -> Path:
 
 
 def refused(world: World, *command: object, kind: str = "graft") -> str:
-    """What a command says that must change nothing."""
+    """The message of a command that must fail without changing anything."""
     before = snapshot(world.project)
     said = world.fail(*command, code=1, kind=kind)
     assert snapshot(world.project) == before
@@ -71,7 +71,7 @@ def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
 def test_a_value_that_is_nearly_true_does_not_narrow_what_others_may_do(
     world: World, learners: Learners
 ) -> None:
-    """Recorded 0 is within the tolerance of what the skill has: it is held to what it has."""
+    """A recorded 0 is within the tolerance of the measured value, which then counts."""
     forge = forged(world, learners, value=0.0)
     items = b"".join(json.dumps(item).encode() + b"\n" for item in COLOR_PROBES)
     path = with_probes(forge, items).write(world.folder / "lie.skillpack")

@@ -1,4 +1,4 @@
-"""What is installed was verified on the base first, and is marked where it was not."""
+"""Installed packs were verified on the base, or are marked as unverified."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ LIES = {"ratio": 1e6, "delta_bytes": 7, "scheme": "graftllm"}
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     found = World(tmp_path, cut)
     found.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(found.home))
@@ -31,7 +31,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> Wor
 
 @pytest.fixture
 def liar(world: World, math: Pair) -> Path:
-    """A pack whose root is right and whose ratio is not."""
+    """A pack with a correct root and a wrong ratio."""
     forge = forge_of(world.pack(math, "acme/math", "1.0.0"))
     forge.manifest["compression"]["ratio"] = 1e6
     return forge.write(world.folder / "liar.skillpack")

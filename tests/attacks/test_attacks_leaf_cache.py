@@ -1,4 +1,4 @@
-"""A leaf cache that lies: planted entries never vouch for bytes that a command answers for."""
+"""A forged leaf cache: planted entries never replace hashing where the bytes matter."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from skillpm.checkpoint.place import is_read_only
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     made = World(tmp_path)
     made.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(made.home))
@@ -25,7 +25,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @dataclass(frozen=True)
 class Sharded:
-    """A base of several shards, a fine-tune of its first one, and its pack, which is installed."""
+    """A base of several shards, a fine-tune of its first shard, and its installed pack."""
 
     world: World
     base: Path
@@ -39,7 +39,7 @@ class Sharded:
 
     @property
     def graft(self) -> Path:
-        """Where the project's graft lies."""
+        """The path of the project's graft."""
         return self.world.project / "graft"
 
 
@@ -68,7 +68,7 @@ def flip(path: Path) -> None:
 
 
 def flip_and_plant(world: World, path: Path) -> str:
-    """Flip a bit; have the cache give the changed file its old leaves. The model's true root."""
+    """Flip a bit and make the cache return the old leaves; return the model's true root."""
     before = identify(open_checkpoint(path)).leaves
     flip(path)
     root = str(identify(open_checkpoint(path.parent)).root)

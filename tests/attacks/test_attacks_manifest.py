@@ -1,4 +1,4 @@
-"""Packs whose digests all hold, and whose documents lie."""
+"""Packs with valid digests and false documents."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Packs whose digests all hold, and whose payloads lie."""
+"""Packs with valid digests and false payloads."""
 
 import json
 import resource
@@ -22,7 +22,7 @@ from attack_worlds import (
 
 
 def _raw_frame(content: int, *, window_log: int | None = None) -> bytes:
-    """A zstd frame header that claims much, with one empty last block."""
+    """A zstd frame header with a large claimed size, and one empty last block."""
     magic = (0xFD2FB528).to_bytes(4, "little")
     last = (1).to_bytes(3, "little")
     if window_log is None:

@@ -1,4 +1,4 @@
-"""Packs whose sketch is not one: a plan tells of it, and goes on."""
+"""Packs with an invalid sketch: a plan reports it and continues."""
 
 import base64
 import struct

@@ -1,4 +1,4 @@
-"""Archives whose structure is a trick."""
+"""Archives with a deceptive structure."""
 
 import json
 import tarfile
@@ -112,7 +112,9 @@ def test_false_sizes_are_an_error(
     first[148:156] = b"%06o\0 " % sum(first)
     path = write_tar(tmp_path / "rest", list(files.items()))
     path.write_bytes(bytes(first) + path.read_bytes())
-    with suppress(SkillpmError):  # or its size comes to nothing, and the rest is an honest pack
+    with suppress(
+        SkillpmError
+    ):  # otherwise its size is read as zero, and the rest is an honest pack
         assert open_pack(path).manifest.skill.name == "lossless"
 
 

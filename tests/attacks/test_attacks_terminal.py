@@ -1,4 +1,4 @@
-"""Names that a terminal obeys, and passwords in URLs: no command prints either."""
+"""Names with terminal escapes, and passwords in URLs: no command prints either."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SECRET = "s3cr3t-tok"  # noqa: S105 - what must not be shown
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A project in a folder whose name a terminal would obey as well."""
+    """A project in a folder whose name contains terminal escapes."""
     folder = tmp_path / "a\x1b[31mb\u202e"
     found = World(folder)
     found.project.mkdir(parents=True)
@@ -27,7 +27,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def hostile(path: Path) -> Forge:
-    """A pack whose every text is hostile; all its digests hold."""
+    """A pack in which every text is hostile; all its digests are valid."""
     forge = claiming(path)
     for summary in forge.manifest["compression"]["modules"].values():
         summary["codec"] = ESCAPE
@@ -39,7 +39,7 @@ def hostile(path: Path) -> Forge:
 
 
 def claiming(path: Path) -> Forge:
-    """A pack whose every text that only its author can know is hostile: it can be installed."""
+    """A pack in which every text that only its author knows is hostile; it can be installed."""
     forge = forge_of(path)
     forge.manifest |= {ESCAPE: ESCAPE, "summary": ESCAPE, "license": ESCAPE, "authors": [ESCAPE]}
     forge.manifest["base"]["name"] = ESCAPE
@@ -60,7 +60,7 @@ def advisory(folder: Path) -> Path:
 
 
 def commands(world: World, pack: Path, base: Path) -> Iterator[tuple[object, ...]]:
-    """The walk; each command is run twice, for people and for programs."""
+    """The sequence of commands; each runs twice, with text and with JSON output."""
     yield ("inspect", pack)
     yield ("verify", pack)
     yield ("verify", pack, "--base", base)

@@ -1,4 +1,4 @@
-"""What of the findings is put aside, for how long, and what fails."""
+"""Ignored findings, their expiry, and the level at which an audit fails."""
 
 from datetime import date
 from typing import Any

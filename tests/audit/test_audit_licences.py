@@ -1,4 +1,4 @@
-"""Licences: what is an SPDX expression, and what a policy lets pass."""
+"""Licences: valid SPDX expressions, and what a policy accepts."""
 
 import pytest
 

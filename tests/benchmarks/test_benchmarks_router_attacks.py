@@ -1,4 +1,4 @@
-"""The benchmark of hostile router signatures, on a few made-up subjects."""
+"""The benchmark of hostile router signatures, on a few artificial subjects."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Texts:
-    """Features of made-up subjects; results go to a folder of this test."""
+    """Features of artificial subjects; results are written to a folder of this test."""
     monkeypatch.setattr(router_attacks, "CACHE", tmp_path)
     chance = np.random.default_rng(0)
 

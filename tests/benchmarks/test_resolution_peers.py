@@ -1,4 +1,4 @@
-"""The benchmarks of resolution, small: they run, and what they claim holds."""
+"""The benchmarks of resolution at small size: they run, and their claims hold."""
 
 import threading
 from pathlib import Path

@@ -23,7 +23,7 @@ INDEX = "model.safetensors.index.json"
 
 
 def _root(tensors: Tensors) -> str:
-    """Leaf and root as the contract words them, on their own."""
+    """Leaf and root by the contract, in an independent implementation."""
     entries = []
     for name, (dtype, shape, raw) in tensors.items():
         text = json.dumps(shape).replace(" ", "")

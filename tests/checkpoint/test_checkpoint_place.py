@@ -114,7 +114,7 @@ def test_leaves_are_of_what_was_placed_where_the_source_changes_after_it_was_ope
 def test_a_clone_is_hashed_as_it_is(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the file system cannot clone, one is played that copies: what it shares is its own."""
+    """Simulate a cloning file system by copies, where the real one cannot clone."""
 
     def ficlone(target: int, request: int, origin: int) -> int:
         assert request == 0x40049409

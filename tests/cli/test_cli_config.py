@@ -1,4 +1,4 @@
-"""Where settings come from, and what `doctor` finds."""
+"""Sources of settings, and the findings of `doctor`."""
 
 import json
 import subprocess
@@ -91,7 +91,9 @@ def test_a_bad_key_is_an_error_that_names_the_nearest(
 
 
 @pytest.mark.parametrize("line", ['registry = "./x"', 'base = "./x"'])
-def test_settings_with_their_own_project_key_are_written_there(installed: World, line: str) -> None:
+def test_settings_with_their_own_project_key_are_refused_with_that_key(
+    installed: World, line: str
+) -> None:
     installed.file.write_text(installed.file.read_text() + f"[config]\n{line}\n")
     assert "its place here is" in installed.fail("install", code=1, kind="spec")
     installed.file.write_text("config = 3\n")

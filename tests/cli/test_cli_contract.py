@@ -1,4 +1,4 @@
-"""What programs rely on: exit codes, error documents, helps, and what is not imported."""
+"""The interface for programs: exit codes, error documents, help pages, and lazy imports."""
 
 import ast
 import os
@@ -126,7 +126,7 @@ def test_commands_that_do_no_tensor_work_never_import_torch(world: World, models
 
 
 def test_only_the_command_line_and_the_python_api_import_inside_functions() -> None:
-    # `skillpm.api` is what the command line is built on: `import skillpm` must cost nothing.
+    # `skillpm.api` is loaded lazily: `import skillpm` must be fast.
     allowed = {Path("registry/skillpm_registry/db/migrate.py")}
     found = set()
     for top in ("skillpm", "registry"):

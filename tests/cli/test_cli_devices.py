@@ -1,4 +1,4 @@
-"""`--device`: where the models of guard and tuning run, and nowhere else."""
+"""`--device`: the device for the models of guard and tuning only."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_what_only_a_search_heeds_is_refused_without_one_and_the_other_way(
 
 @pytest.fixture
 def learnt(world: World, learners: Learners) -> Path:
-    """A pack with probes, installed; another one to come."""
+    """A pack with probes, installed; another pack to install."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     world.init(learners.base)
     world.ask("install", learners.pack(world, "math", "--probes", probes), "--guard")

@@ -1,4 +1,4 @@
-"""Interference before download: what a dry run says of the skills that a merge would hurt."""
+"""The forecast of a dry run: which skills a merge would harm."""
 
 import json
 
@@ -11,7 +11,7 @@ KEYS = {"a", "b", "overlap", "cosine", "cosine_error", "harm_to_a", "harm_to_b",
 
 @pytest.fixture
 def market(world: World, math: Pair, models: Models) -> World:
-    """`acme/math` is installed; `acme/sql` and `acme/tone` are published and not here."""
+    """`acme/math` is installed; `acme/sql` and `acme/tone` are published but not installed."""
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.ask("install", "acme/math")

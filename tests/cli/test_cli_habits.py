@@ -1,4 +1,4 @@
-"""What people expect of every command line: colours, completion, signals, configuration, doctor."""
+"""Conventions of command lines: colours, completion, signals, configuration, doctor."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def test_colours_follow_flag_then_variables(
 
 
 def _on_a_terminal(*command: str, **environment: str) -> str:
-    """What a command writes to a terminal."""
+    """The output of a command on a terminal."""
     import pty
 
     reading, writing = pty.openpty()
@@ -238,7 +238,7 @@ def test_a_signal_at_any_moment_gives_no_traceback(installed: World) -> None:
             time.sleep(delay)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=20)
-        # Before the interpreter has our first line it is Python's own to answer.
+        # Before the first line of skillpm runs, Python handles the signal.
         if "skillpm/cli" in err or process.returncode not in (1, -signal.SIGINT):
             assert process.returncode in (0, 130), err
             assert "Traceback" not in err

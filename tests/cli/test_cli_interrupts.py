@@ -1,4 +1,4 @@
-"""Ctrl-C at any time: one sentence, exit code 130, no traceback."""
+"""Ctrl-C at any time gives one sentence and exit code 130, without a traceback."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from skillpm_world import REPOSITORY, start_process
 
 
 def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int, str, str]:
-    """Run a command in which importing `module` is interrupted from the keyboard."""
+    """Run a command in which the import of `module` is interrupted from the keyboard."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "class Finder:\n"

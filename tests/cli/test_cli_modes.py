@@ -1,4 +1,4 @@
-"""Who may read and write what commands make; and the warnings where others may."""
+"""Modes of the files that commands create, and warnings about files that others can write."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ def _check_private(folder: Path) -> None:
 
 
 def _fill(world: World, base: Path, pack: Path) -> None:
-    """Run what makes every kind of file in a home."""
+    """Run commands that create every kind of file in a home."""
     world.ask("init", "--base", base)
     world.ask("publish", pack)
     world.ask("install", "acme/math")
@@ -99,7 +99,7 @@ def test_a_new_registry_is_private_unless_its_folder_is_shared(
     assert set(modes(readable).values()) == {0o755, 0o644}
 
 
-def test_the_mode_of_an_existing_registry_is_kept(world: World) -> None:
+def test_an_existing_registry_is_not_made_shared(world: World) -> None:
     folder = world.folder / "ours"
     world.ask("registry", "init", folder)
     hint = world.fail("registry", "init", folder, "--shared", code=1, kind="state")

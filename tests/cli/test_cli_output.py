@@ -1,4 +1,4 @@
-"""Text of strangers on a terminal: one module prints, and it escapes what a terminal obeys."""
+"""Untrusted text on a terminal: only one module prints, and it escapes terminal sequences."""
 
 import ast
 import io
@@ -30,7 +30,7 @@ HOSTILE = [
 
 
 def printing(tree: ast.AST) -> list[int]:
-    """The lines that print other than through `skillpm.cli.output`."""
+    """The lines that print without `skillpm.cli.output`."""
     found = []
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):

@@ -1,4 +1,4 @@
-"""`inspect --plot`: what the picture shows, and what is refused."""
+"""`inspect --plot`: contents of the picture, and refusals."""
 
 import subprocess
 import sys
@@ -107,7 +107,7 @@ def test_errors_of_tensors_are_drawn_where_the_pack_records_them(
     assert row[2] == pytest.approx(kind)
 
 
-def test_the_curve_is_recorded_in_the_pack(world: World, pair: Pair, tmp_path: Path) -> None:
+def test_the_picture_shows_the_curve_of_the_pack(world: World, pair: Pair, tmp_path: Path) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     own = plain.manifest.compression.payload_bytes
     curve = [[own * 100, 0.0001], [own / 4, 0.4], [own * 4, 0.1]]
@@ -147,7 +147,7 @@ def test_a_pack_without_a_curve_gives_its_own(world: World, pair: Pair) -> None:
     assert curve.points[0] == (0.0, 1.0)
     error = found.manifest.compression.relative_error
     assert curve.points[-1] == curve.own == (sizes[-1], pytest.approx(error))
-    # The energies that it sorts by are those of what the pack decodes to.
+    # The sort order is that of the decoded deltas' energies.
     base = load_file(pair[0] / "model.safetensors")
     opened = OpenPack.of(found.manifest, found.open_layer)
     deltas = {name: opened.decoder(name, found_spec(found, name)).delta_of(0) for name in base}

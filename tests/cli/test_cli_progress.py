@@ -1,4 +1,4 @@
-"""Progress: every stage of a command ends at exactly what it said that there is to do."""
+"""Progress: every stage of a command ends at exactly its total."""
 
 import threading
 from collections import defaultdict

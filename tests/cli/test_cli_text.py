@@ -1,4 +1,4 @@
-"""What people read: every command without `--json`, and how each kind of failure ends."""
+"""The text output of every command without `--json`, and the output of each kind of failure."""
 
 import io
 import runpy
@@ -151,7 +151,7 @@ def _disk() -> None:
 
 @pytest.fixture
 def failing() -> Iterator[None]:
-    """Commands that end in every way that a command of ours never should."""
+    """Commands with unexpected failures."""
     commands = {"x-interrupt": _interrupt, "x-abort": _abort, "x-bug": _bug, "x-disk": _disk}
     for name, callback in commands.items():
         app.add_command(click.Command(name, callback=callback))

@@ -1,4 +1,4 @@
-"""Law 4 for two commands at once, of which one or both are killed; and what such races found."""
+"""Law 4 for two concurrent commands, one or both killed; and regressions found by such races."""
 
 import random
 

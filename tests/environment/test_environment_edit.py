@@ -1,4 +1,4 @@
-"""Editing `skillpm.toml`: exactly what is asked for changes, and nothing else."""
+"""Editing `skillpm.toml` changes exactly the requested entries."""
 
 import pytest
 

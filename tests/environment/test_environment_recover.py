@@ -1,4 +1,4 @@
-"""What the next writing command finds after a kill, at each step of a change (law 4)."""
+"""State that the next writing command finds after a kill, at each step of a change (law 4)."""
 
 import json
 import os
@@ -113,7 +113,7 @@ def test_a_damaged_journal_is_an_error_that_names_it(project: ProjectFolder, tex
 
 @dataclass(frozen=True)
 class _CutOff:
-    """The paths of a swap that was cut off."""
+    """The paths of an interrupted swap."""
 
     target: Path
     staged: Path

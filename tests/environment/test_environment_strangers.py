@@ -1,4 +1,4 @@
-"""State that somebody else wrote: names are resolved in the project, and nothing else is obeyed."""
+"""Untrusted state: names are resolved inside the project, and nothing else is followed."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> ProjectFolder:
 
 @pytest.fixture
 def unharmed(outside: Path) -> Iterator[None]:
-    """Whatever the test does, the user's folder is as it was."""
+    """Check after each test that the user's folder is unchanged."""
     before = sorted(outside.rglob("*"))
     yield
     assert sorted(outside.rglob("*")) == before

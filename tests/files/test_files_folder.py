@@ -1,4 +1,4 @@
-"""A folder by its handle: plain names in it, no link followed, nothing that blocks."""
+"""A folder by its handle: plain names in it, no link followed, no call that blocks."""
 
 import os
 import socket
@@ -137,7 +137,7 @@ def test_a_file_that_hides_its_size_is_read_to_the_limit_at_most() -> None:
 def test_a_denied_file_is_said_to_be_denied(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if os.geteuid() == 0:  # root may read all: the system's answer is given for it
+    if os.geteuid() == 0:  # root can read all files, so the system's refusal is simulated
 
         def denied(*_arguments: object, **_options: object) -> int:
             raise PermissionError(13, "Permission denied")

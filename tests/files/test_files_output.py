@@ -1,4 +1,4 @@
-"""A place that cannot be written is found before the work."""
+"""An output path that cannot be written is reported before the work."""
 
 import os
 from collections.abc import Callable

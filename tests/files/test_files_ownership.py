@@ -1,4 +1,4 @@
-"""Who may write a file: owner and mode of the path, and of every folder above it."""
+"""Who may write to a file: owner and mode of the path, and of every folder above it."""
 
 import os
 from pathlib import Path

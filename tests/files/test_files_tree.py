@@ -1,4 +1,4 @@
-"""What lies below a folder: each entry itself, to a bounded depth, and no link out of it."""
+"""The entries below a folder, to a bounded depth, without following links out of it."""
 
 import hashlib
 import os
@@ -76,7 +76,7 @@ def test_only_a_regular_file_is_locked(folder: Folder, monkeypatch: pytest.Monke
     (folder.path / "link").symlink_to("lock")
     monkeypatch.setattr(Folder, "status", lambda _folder, _name: None)
     with pytest.raises(OSError, match="symbolic links"):
-        open_lock_file(folder, "link")  # it was put there after the look
+        open_lock_file(folder, "link")  # the entry is created after the listing
     with pytest.raises(WrongKindError):
         open_lock_file(folder, "pipe")
 

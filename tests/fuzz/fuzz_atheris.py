@@ -1,8 +1,8 @@
-"""One target under atheris: coverage of our code guides the inputs (extra `fuzz`).
+"""Fuzz one target with atheris, guided by coverage of skillpm's code (extra `fuzz`).
 
     python tests/fuzz/fuzz_atheris.py NAME [libFuzzer's options, as -max_total_time=60]
 
-A finding is printed and kept in the working folder, as libFuzzer does.
+A finding is printed and stored in the working folder, as libFuzzer does.
 """
 
 import sys
@@ -12,11 +12,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["skillpm", "skillpm_registry"]):
-    import fuzz_run  # it knows where the other test modules lie
+    import fuzz_run  # this import sets the path for the other test modules
 
 
 def main() -> None:
-    """Fuzz until libFuzzer's options say stop."""
+    """Fuzz until libFuzzer's options end the run."""
     name, *options = sys.argv[1:]
     target = next(each for each in fuzz_run.all_targets() if each.name == name)
     corpus = Path(tempfile.mkdtemp(prefix="skillpm-atheris-"))

@@ -1,4 +1,4 @@
-"""Every input of a parser is read, or refused with a `SkillpmError`, in bounded time and memory."""
+"""Every parser accepts input or refuses it with a `SkillpmError`, in bounded time and memory."""
 
 import importlib.util
 import subprocess

@@ -1,4 +1,4 @@
-"""Bases made of SHA-256 in counter mode, the packs that are cut from them, and their decoding.
+"""Bases made of SHA-256 in counter mode, packs made from them, and their decoding.
 
 Run as a script, it prints the root of a golden pack on its base: `golden_worlds.py PACK WORKERS`.
 """
@@ -103,7 +103,7 @@ def _no_progress(_label: str, _total: int) -> Callable[[int], None]:
 
 
 def setting_in(folder: Path) -> Session:
-    """A setting that has only files, and two workers."""
+    """A session with files only and two workers."""
     return Session(
         home=folder / "home",
         project=folder,
@@ -121,7 +121,7 @@ def setting_in(folder: Path) -> Session:
 
 
 def cut_pack(folder: Path, name: str, output: Path) -> None:
-    """Cut one golden pack anew."""
+    """Make one golden pack again."""
     from skillpm.delta.encode.schemes import GraftLLM, Lossless
     from skillpm.delta.encode.torch_svd import decompose
 

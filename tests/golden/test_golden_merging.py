@@ -1,4 +1,4 @@
-"""Merged sets have the same root on every machine (law 3); `sum` has that of skillpm 0.1."""
+"""Merged sets have the same root on every machine (law 3); `sum` has the root of skillpm 0.1."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""Packs that were cut once and are decoded on every machine alike (law 3).
+"""Stored packs decode to the same bytes on every machine (law 3).
 
-`SKILLPM_UPDATE_GOLDEN=1` cuts them anew and records what they decode to.
+`SKILLPM_UPDATE_GOLDEN=1` makes the packs again and records their roots.
 """
 
 import json

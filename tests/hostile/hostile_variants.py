@@ -1,4 +1,4 @@
-"""The attacks: each place of a project's state, with each thing that does not belong there."""
+"""The attacks: each file of a project's state, replaced by each kind of hostile entry."""
 
 import json
 import os
@@ -140,7 +140,7 @@ def _holders() -> Iterator[tuple[str, Any]]:
 
 
 def _projects() -> Iterator[tuple[str, str]]:
-    """Lines for skillpm.toml: bases and registries that a stranger would name."""
+    """Lines for skillpm.toml with bases and registries outside the project."""
     for base in ("/dev/zero", "/dev/null", "{elsewhere}/pipe", "{elsewhere}/huge", "{elsewhere}",
                  "{elsewhere}/precious", "a\\u0000b", "~nobody-here/x", "x" * 5000, ".skillpm",
                  "/proc/self/mem"):  # fmt: skip

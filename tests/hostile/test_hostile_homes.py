@@ -1,4 +1,4 @@
-"""A home that is not what it should be: nothing outside of it is opened, changed or removed."""
+"""A hostile home: nothing outside of it is opened, changed or removed."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def outside(tmp_path: Path) -> Path:
     (place / f".thesis.{os.getpid()}.tmp").write_text("not of skillpm")
     old = 1_000_000_000
     for path in (place, *place.rglob("*")):
-        os.utime(path, (old, old))  # old enough for every cache to let go of it
+        os.utime(path, (old, old))  # old enough for every cache to remove it
     return place
 
 

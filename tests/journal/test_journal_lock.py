@@ -1,4 +1,4 @@
-"""One writer at a time, and files that are the old ones or the new ones."""
+"""One writer at a time, and files that are either old or new."""
 
 import fcntl
 import json
@@ -266,7 +266,7 @@ def test_of_many_that_ask_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
 def test_the_reported_holder_is_the_process_that_was_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A holder that ends while it is told of may be followed by one that has not signed yet."""
+    """If a holder ends while it is reported, the next one may not have signed yet."""
     with held(_open(tmp_path), "install", timeout=1, say=print):
         told = iter([read_owner(_open(tmp_path), "holder.json")])
         monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(told, None))

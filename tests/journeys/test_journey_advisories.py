@@ -1,4 +1,4 @@
-"""Advisories, licences, ignores and the forms of an audit, from the command line."""
+"""Advisories, licences, ignore rules and the output formats of an audit."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every finding of `audit`, each made on purpose."""
+"""Every finding of `audit`, each caused on purpose."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from tiny_models import Models, Pair, copy_model, rewrite
 
 @pytest.fixture
 def audited(world: World, math: Pair) -> World:
-    """A project whose skill says all that `audit` asks for, but for a signature."""
+    """A project whose skill has all data that `audit` checks, except a signature."""
     base = copy_model(math[0], world.folder / "base")
     world.init(base)
     more = ("--license", "MIT", "--method", "sft", "--data", "sums")
@@ -33,9 +33,7 @@ def test_a_project_in_order_has_nothing_but_a_missing_signature(audited: World) 
     assert audited.run("audit", "--format", "json").json["findings"]
 
 
-def test_a_skill_without_licence_summary_and_provenance_is_reported(
-    world: World, math: Pair
-) -> None:
+def test_a_pack_without_licence_and_provenance_is_reported(world: World, math: Pair) -> None:
     world.init(math[0])
     world.ask("install", world.pack(math, "acme/math", "1.0.0"))
     assert _codes(world, code=0) == [("low", "no-license"), ("low", "no-provenance")]

@@ -1,4 +1,4 @@
-"""A graft on disk: one bit that flips, wherever it lies, is found, and named by tensor."""
+"""A graft on disk: a flipped bit in any place is found and reported by tensor."""
 
 import json
 import random
@@ -23,7 +23,7 @@ def flip(path: Path, position: int, bit: int = 0) -> None:
 
 
 def spans(path: Path) -> dict[str, tuple[int, int]]:
-    """Where the bytes of each tensor lie in a file."""
+    """The positions of each tensor's bytes in a file."""
     data = path.read_bytes()
     length = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:length])
@@ -33,7 +33,7 @@ def spans(path: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def grafted(world: World, models: Models) -> World:
-    """Base with a pack that touches the MLPs alone."""
+    """A base with a pack that changes only the MLPs."""
     pair = models.tuned("mlp")
     world.init(pair[0])
     world.ask("install", world.pack(pair, "acme/math", "1.0.0"))

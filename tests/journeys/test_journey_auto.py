@@ -1,4 +1,4 @@
-"""`pack --scheme auto`: budgets, fidelity, calibration, and what is refused."""
+"""`pack --scheme auto`: budgets, fidelity, calibration, and refusals."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 
 def with_tokenizer(model: Path, folder: Path) -> Path:
-    """A copy of a model that knows the letters."""
+    """A copy of a model with a tokenizer of letters."""
     copied = copy_model(model, folder)
     letters = {letter: place for place, letter in enumerate("?abcdefghijklmnopqrstuvwxyz .")}
     plain = Tokenizer(models.WordLevel(letters, unk_token="?"))  # noqa: S106
@@ -44,7 +44,7 @@ def test_a_budget_is_met_from_below_within_a_hundredth(
     size, budget = Path(found["path"]).stat().st_size, share / 100 * found["delta_bytes"]
     assert found["scheme"] == "auto"
     assert size <= budget
-    assert size >= 0.99 * budget - 10_240  # a tar is padded to whole records
+    assert size >= 0.99 * budget - 10_240  # a tar file is padded to whole records
 
 
 def test_a_pack_of_a_budget_installs_grafts_and_comes_off_again(world: World, models: Any) -> None:
@@ -69,7 +69,9 @@ def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any)
     sizes = [one["payload_bytes"] for one in found]
     assert sizes == sorted(sizes)
     for one, keep in zip(found, (0.5, 0.9, 0.99), strict=True):
-        assert one["relative_error"] ** 2 <= 1.2 * (1 - keep) + 0.002  # norms weigh more than here
+        assert (
+            one["relative_error"] ** 2 <= 1.2 * (1 - keep) + 0.002
+        )  # norms have a larger share than in real models
 
 
 def test_the_same_request_gives_the_same_digest(

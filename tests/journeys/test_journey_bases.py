@@ -1,4 +1,4 @@
-"""Bases that are nearly right, packs that lie about theirs, and grafts that were changed since."""
+"""Bases that are nearly right, packs with false bases, and grafts that were changed."""
 
 import json
 import os
@@ -15,7 +15,7 @@ BUFFER = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 @pytest.fixture
 def near(models: Models, tmp_path: Path) -> tuple[Path, Path, Path]:
-    """A base, its fine-tune, and the base saved again without a buffer that neither touches."""
+    """A base, its fine-tune, and the base saved again without a buffer that neither changes."""
     base, _ = models.pair("buffer")
     tuned = copy_model(base, tmp_path / "near-tuned")
     rewrite(tuned, lambda tensors: tensors["lm_head.weight"].add_(0.5))
@@ -198,7 +198,7 @@ def test_a_base_that_came_with_the_project_does_not_lead_out_of_it(
 
 
 def test_a_base_elsewhere_may_be_made_of_links(world: World, math: Pair, tmp_path: Path) -> None:
-    """As the snapshots of a hub cache are."""
+    """The layout of snapshots in a hub cache."""
     blobs, snapshot_ = copy_model(math[0], tmp_path / "blobs"), tmp_path / "snapshot"
     snapshot_.mkdir()
     for path in blobs.iterdir():

@@ -1,4 +1,4 @@
-"""`bundle` and `install --from`: an environment in one file, for where there is no network."""
+"""`bundle` and `install --from`: an environment in one file, for machines without a network."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from skillpm.spec.digests import Digest
 
 @dataclass
 class Away:
-    """Another machine: a home and a folder of its own, and a base that lies elsewhere."""
+    """Another machine: its own home and folder, and a base at another path."""
 
     world: World
     base: Path
@@ -126,7 +126,7 @@ def test_a_bundle_takes_the_place_of_another_set_and_rollback_brings_it_back(
 def test_a_frozen_lock_is_filled_from_a_bundle_or_left_alone(
     team: World, away: Away, bundle: Path
 ) -> None:
-    """A clone in CI: lock and project file are there, the packs come in the bundle."""
+    """A clone in CI: it has the lock and the project file, and the packs are in the bundle."""
     for name in ("skillpm.toml", "skillpm.lock"):
         shutil.copy(team.project / name, away.world.project)
     before = snapshot(away.world.project)

@@ -1,4 +1,4 @@
-"""Bundles come from strangers: whatever is wrong with one, nothing changes."""
+"""Untrusted bundles: whatever is wrong with one, nothing changes."""
 
 import re
 import tarfile
@@ -18,20 +18,20 @@ from skillpm.spec.digests import Digest
 
 @dataclass(frozen=True)
 class Forged:
-    """What a bundle is written from; every digest is made to hold again."""
+    """The contents of a bundle; all digests are recomputed."""
 
     documents: BundleDocuments
     images: Mapping[str, bytes]
     blobs: Mapping[Digest, bytes]
 
     def lock(self, old: str, new: str) -> "Forged":
-        """With another text in the lock."""
+        """The bundle with another text in the lock."""
         assert old.encode() in self.documents.lock, old
         lock = self.documents.lock.replace(old.encode(), new.encode())
         return replace(self, documents=replace(self.documents, lock=lock))
 
     def project(self, old: str, new: str) -> "Forged":
-        """With another text in the project file."""
+        """The bundle with another text in the project file."""
         assert old.encode() in self.documents.project, old
         text = self.documents.project.replace(old.encode(), new.encode())
         return replace(self, documents=replace(self.documents, project=text))

@@ -1,4 +1,4 @@
-"""A colleague's clone: project file and lock, without the environment that they came from."""
+"""A clone: project file and lock, without an environment."""
 
 import pytest
 from skillpm_world import World, root_of, snapshot
@@ -14,7 +14,7 @@ def pair(models: Models) -> Pair:
 
 @pytest.fixture
 def clone(world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A folder that holds only what is committed of a project with one skill."""
+    """A folder with only the committed files of a project with one skill."""
     world.init(pair[0])
     world.publish(pair, "acme/math", "1.0.0")
     world.ask("install", "acme/math")

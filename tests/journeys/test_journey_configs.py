@@ -1,4 +1,4 @@
-"""What a pack may change in configs, from `pack` to `probe`, and what no command obeys."""
+"""Changes that a pack may make to configs, from `pack` to `probe`, and changes that are refused."""
 
 import json
 import resource
@@ -44,7 +44,7 @@ def altered(source: Path, target: Path, name: str, **change: Any) -> Path:
 
 
 def forged(pack: Path, path: Path, name: str, patch: dict[str, Any], *more: str) -> Path:
-    """The pack with one side file more, and with `more` keys that its manifest claims."""
+    """The pack with an additional side file, and with the keys `more` in its manifest."""
     opened = open_pack(pack)
     manifest = json.loads(opened.read(opened.image.config.digest))
     data = json.dumps(patch).encode()
@@ -88,7 +88,7 @@ def test_verify_and_install_refuse_it_whatever_the_manifest_claims(
     if key == "my_key":
         opened = open_pack(path)
         assert "my_key" in opened.manifest.architecture_facts.config_keys
-        return  # a key that nothing reads is the author's claim: it chooses nothing
+        return  # a key that nothing reads is the author's claim and has no effect
     world.init(learners.base)
     before = snapshot(world.project)
     for command in (("verify", path), ("verify", path, "--base", learners.base), ("install", path)):

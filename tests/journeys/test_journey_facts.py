@@ -1,4 +1,4 @@
-"""Packs that state different facts of the architecture are never grafted together."""
+"""Packs with different architecture facts are never grafted together."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ TIED = {"lm_head.weight": "model.embed_tokens.weight"}
 
 @pytest.fixture
 def pair(world: World, models: Models) -> tuple[Path, Path]:
-    """Two packs of one base; the base's project is the current one."""
+    """Two packs of one base; the base's project is the current folder."""
     first, second = models.tuned("mlp"), models.tuned("attn", seed=2)
     world.init(first[0])
     return world.pack(first, "acme/first", "1.0.0"), world.pack(second, "acme/second", "1.0.0")

@@ -1,4 +1,4 @@
-"""What people complain of in the neighbours of this tool, one test a complaint."""
+"""Faults reported for other tools, one per test; the docstring names the issue."""
 
 import os
 import re
@@ -77,7 +77,7 @@ def test_packs_name_checkpoint_tensors_and_no_module_classes(world: World, math:
 def test_added_tokens_and_tied_weights_are_packed_and_grafted(
     world: World, models: Models, kind: str
 ) -> None:
-    """They break extraction (mergekit 328, 390; transformers 45127)."""
+    """Added tokens and tied weights break extraction (mergekit 328, 390; transformers 45127)."""
     base, tuned = models.pair(kind)
     world.init(base)
     world.publish((base, tuned), "acme/math", "1.0.0")
@@ -100,7 +100,7 @@ def test_a_tuned_model_in_another_dtype_is_refused_without_cast(world: World, ma
 def test_a_merge_of_two_locks_conflicts_in_few_lines_and_lock_resolves_it(
     world: World, models: Models
 ) -> None:
-    """Conflicts in locks cannot be merged (uv 5633)."""
+    """Conflicting locks cannot be merged (uv 5633)."""
     base = models.tuned("mlp")[0]
     world.init(base)
     for seed, name in enumerate(("a", "b", "c"), start=1):
@@ -123,7 +123,7 @@ def test_a_merge_of_two_locks_conflicts_in_few_lines_and_lock_resolves_it(
 
 
 def test_a_lock_names_no_host_and_no_path(installed: World) -> None:
-    """Hosts in locks (uv 6349)."""
+    """Locks contain hosts (uv 6349)."""
     assert "://" not in installed.lock
     assert str(installed.folder) not in installed.lock
     assert 'registry = "default"' in installed.lock
@@ -148,7 +148,7 @@ def test_flags_that_contradict_each_other_are_an_error(
 
 
 def test_a_damaged_blob_of_the_store_is_never_grafted(installed: World) -> None:
-    """Modified content of the store is linked, even by force (pnpm 14173)."""
+    """Modified content of the store is linked, even with force (pnpm 14173)."""
     blob = max(_stored(installed), key=lambda path: path.stat().st_size)
     data = bytearray(blob.read_bytes())
     data[-1] ^= 1
@@ -162,7 +162,7 @@ def test_a_damaged_blob_of_the_store_is_never_grafted(installed: World) -> None:
 
 
 def test_nothing_of_a_graft_is_linked_to_the_store(installed: World) -> None:
-    """Whoever may write one may not change the other."""
+    """Writing to a graft must not change the store."""
     installed.ask("graft", "--link")
     files = [path for path in (installed.project / "graft").rglob("*") if path.is_file()]
     inodes = {path.stat().st_ino for path in _stored(installed)}
@@ -172,7 +172,7 @@ def test_nothing_of_a_graft_is_linked_to_the_store(installed: World) -> None:
 def test_the_store_reports_its_size_and_gc_frees_unreferenced_blobs(
     installed: World, models: Models
 ) -> None:
-    """Caches of 20 to 500 GB (uv 5731)."""
+    """Caches grow to 20 to 500 GB (uv 5731)."""
     installed.publish(models.tuned("attn", seed=5), "acme/math", "1.1.0")
     installed.ask("upgrade")
     before = sum(path.stat().st_size for path in _stored(installed))
@@ -186,7 +186,7 @@ def test_the_store_reports_its_size_and_gc_frees_unreferenced_blobs(
 
 
 def test_audit_is_quiet_below_its_threshold_and_forgets_no_ignore(installed: World) -> None:
-    """Noise of audits (npm 1182): the threshold rules both output and exit code."""
+    """Audits are noisy (npm 1182): here the threshold applies to output and exit code."""
     assert "no-license" not in installed.run("audit").out
     assert installed.run("audit").code == 0
     outcome = installed.run("audit", "--fail-on", "low")
@@ -200,7 +200,7 @@ def test_audit_is_quiet_below_its_threshold_and_forgets_no_ignore(installed: Wor
 
 
 def test_an_upgrade_moves_what_is_named_and_nothing_else(world: World, models: Models) -> None:
-    """Upgrading one pulls the unrelated along (brew 6216)."""
+    """Upgrading one package upgrades unrelated ones (brew 6216)."""
     world.init(models.tuned("mlp")[0])
     for seed, name in enumerate(("a", "b"), start=1):
         world.publish(models.tuned("attn", seed=seed), f"acme/{name}", "1.0.0")
@@ -213,7 +213,7 @@ def test_an_upgrade_moves_what_is_named_and_nothing_else(world: World, models: M
 
 
 def test_a_lock_whose_owner_died_does_not_stop_the_next_command(installed: World) -> None:
-    """Stuck for good after an interruption (pixi 2738, helm 11863)."""
+    """A tool is blocked permanently after an interruption (pixi 2738, helm 11863)."""
     holder = installed.project / ".skillpm" / "holder.json"
     child = os.fork()
     if not child:
@@ -229,7 +229,7 @@ def test_a_lock_whose_owner_died_does_not_stop_the_next_command(installed: World
 
 
 def test_a_ref_installs_exactly_that_release(world: World, math: Pair) -> None:
-    """`install acme/sql@1.0.0` that installs 1.1.0."""
+    """`install acme/sql@1.0.0` installs 1.1.0."""
     world.init(math[0])
     for version in ("1.0.0", "1.1.0"):
         world.publish(math, "acme/sums", version)

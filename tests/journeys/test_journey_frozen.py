@@ -1,4 +1,4 @@
-"""What a reviewer found: locks that lie, flags that promise, bases that are nearly right."""
+"""`install --frozen`: the lock is never written, and the reason for a refusal is given."""
 
 import hashlib
 

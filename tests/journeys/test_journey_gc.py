@@ -1,4 +1,4 @@
-"""What gc takes and what it never takes; what the cache tells of itself and mends."""
+"""What `gc` removes and keeps, and what `cache` reports and repairs."""
 
 import json
 import os

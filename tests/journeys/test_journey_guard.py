@@ -1,4 +1,4 @@
-"""`--guard`: a change that takes a capability away is stopped, and its culprit named."""
+"""`--guard`: a change that removes a capability is stopped, and its culprit named."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tiny_learners import COLOR_PROBES, MATH_PROBES, Learners, write_probes
 
 @pytest.fixture
 def packs(world: World, learners: Learners) -> dict[str, Path]:
-    """Packs beside the project; `acme/math` is installed in it."""
+    """Packs beside the project, in which `acme/math` is installed."""
     math = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     colors = write_probes(world.folder / "colors.jsonl", COLOR_PROBES)
     made = {
@@ -25,7 +25,7 @@ def packs(world: World, learners: Learners) -> dict[str, Path]:
 
 
 def refused(world: World, *command: object) -> str:
-    """What a command says that the guard must stop, which leaves the project as it was."""
+    """The message of a command that the guard must stop; the project must stay unchanged."""
     before, listed = snapshot(world.project), world.ask("list")
     said = world.fail(*command, "--guard", code=1, kind="graft")
     assert snapshot(world.project) == before

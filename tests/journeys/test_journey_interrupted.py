@@ -22,7 +22,7 @@ def test_a_damaged_pointer_is_a_clean_error(installed: World, text: str) -> None
 
 
 def _cut_off(world: World, number: int) -> None:
-    """The journal of a change that was killed just before the journal went."""
+    """The journal of a change that was killed just before the journal was removed."""
     plain = {"kind": "switch", "number": number, "files": []}
     (world.project / ".skillpm" / "journal.json").write_text(json.dumps(plain))
 

@@ -41,7 +41,7 @@ def both(models: Models) -> Pair:
 
 
 def _over(world: World, math: Pair, models: Models, tmp_path: Path) -> Path:
-    """A skill tuned on top of math's graft; its tuned model."""
+    """The tuned model of a skill that is layered on the graft of `acme/math`."""
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.ask("install", "acme/math")

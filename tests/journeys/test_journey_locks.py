@@ -1,4 +1,4 @@
-"""Project file, lock and environment: which runs ahead of which, and what each command says."""
+"""Project file, lock and environment: which of them is newer, and what each command reports."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from skillpm.journal.lock import held
 
 @pytest.fixture
 def published(world: World, models: Models) -> World:
-    """A project, and two releases of one skill that it does not have yet."""
+    """A project, and two releases of one skill that is not installed."""
     first, second = models.tuned("mlp"), models.tuned("mlp", seed=3)
     world.init(first[0])
     world.publish(first, "acme/math", "1.0.0")

@@ -1,4 +1,4 @@
-"""`[graft]`: another method, other settings, another mode; and back."""
+"""The table `[graft]`: another method, other settings, another mode, and back."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tiny_models import Models, copy_model, rewrite
 
 @pytest.fixture
 def two(world: World, models: Models) -> World:
-    """A project with two skills that move the same tensors, and one that moves others."""
+    """A project with two skills that change the same tensors, and one that changes others."""
     base = models.pair("fp32")[0]
     world.init(base)
     for name, seed in (("math", 1), ("sql", 2)):
@@ -20,7 +20,7 @@ def two(world: World, models: Models) -> World:
 
 
 def _graft(world: World, table: str) -> None:
-    """Write `[graft]` of the project file anew."""
+    """Replace `[graft]` in the project file."""
     text = world.file.read_text().split("\n[graft]")[0].rstrip("\n")
     world.file.write_text(f"{text}\n\n[graft]\n{table}\n")
 

@@ -1,4 +1,4 @@
-"""What happens seldom: repeats after a kill, models of odd form, packs that leave nothing."""
+"""Models of unusual form: untied heads, emptied shards, reformatted tokenizers."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_lossy_pack_that_keeps_nothing_of_the_delta_is_refused(
     assert "lossless" in text
 
 
-def test_an_adapter_is_recognised_by_identify(world: World, math: Pair, tmp_path: Path) -> None:
+def test_identify_refuses_an_adapter_by_name(world: World, math: Pair, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")

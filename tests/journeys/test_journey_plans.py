@@ -1,4 +1,4 @@
-"""Saved plans: made by a dry run, carried out exactly, refused when stale or edited."""
+"""Saved plans: made by a dry run, applied exactly, refused when stale or edited."""
 
 import io
 import json

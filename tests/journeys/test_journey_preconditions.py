@@ -1,4 +1,4 @@
-"""Small promises of the commands that change a project, each tried at its edge."""
+"""Preconditions of `init`, `upgrade`, `uninstall` and `rollback`, and dry runs."""
 
 from skillpm_world import World, snapshot
 from tiny_models import Pair

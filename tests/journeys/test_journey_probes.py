@@ -1,4 +1,4 @@
-"""`pack --probes` and `probe`: measured when packed, and asked again of what is installed."""
+"""`pack --probes` and `probe`: measured when packed, and again when installed."""
 
 import json
 from pathlib import Path
@@ -170,8 +170,8 @@ def test_the_layer_of_a_pack_is_the_file_as_it_was(world: World, learners: Learn
 
 
 def routed(world: World, learners: Learners, *more: object) -> None:
-    """A routed project of `acme/math`, and of noise that would ruin it in a merge."""
-    # So small a base is a poor judge of texts: its router sends some of them to the base.
+    """A routed project with `acme/math`, and with noise that would ruin it in a merge."""
+    # The router of so small a base makes errors, and sends some texts to the base.
     lines = ({"probes": 1, "tolerance": 0.7}, *MATH_PROBES[1:])
     probes = write_probes(world.folder / "math.jsonl", lines)
     math = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes, *more)

@@ -1,4 +1,4 @@
-"""Several registries: a namespace is bound to one, whatever the command."""
+"""Several registries: a namespace is bound to one registry in every command."""
 
 import shutil
 

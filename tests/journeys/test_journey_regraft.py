@@ -1,4 +1,4 @@
-"""A graft that is there already: what comes out the same is taken over, never blindly."""
+"""Grafting over an existing graft: equal files are reused, but only after a check."""
 
 import pytest
 from skillpm_world import World, snapshot

@@ -1,4 +1,4 @@
-"""`tree`, `why`, `outdated`, `diff`: how a set hangs together, and what has moved."""
+"""`tree`, `why`, `outdated`, `diff`: dependencies of a set, and changes."""
 
 import io
 import sys
@@ -17,7 +17,7 @@ def pairs(models: Models) -> list[Pair]:
 
 @pytest.fixture
 def team(world: World, pairs: list[Pair]) -> World:
-    """`math` and `sql` require `numbers`; `math` is locked behind `^1`."""
+    """`math` and `sql` require `numbers`; `math` is held back by `^1`."""
     world.init(pairs[0][0])
     world.publish(pairs[0], "acme/numbers", "1.0.0")
     world.publish(pairs[1], "acme/math", "1.0.0", "--requires", "acme/numbers ^1")

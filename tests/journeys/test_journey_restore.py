@@ -1,4 +1,4 @@
-"""A blob that the store lost or has damaged is fetched again by the command that needs it."""
+"""A lost or damaged blob of the store is fetched again by the command that needs it."""
 
 import os
 from collections.abc import Callable

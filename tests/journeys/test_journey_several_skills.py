@@ -1,4 +1,4 @@
-"""Several skills in one project: adding up, needing, excluding, lying over each other."""
+"""Several skills in one project: sums, requirements and conflicts."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ def installed(world: World, math: Pair, sql: Pair) -> World:
 
 
 def _swap_digests(world: World, path: Path) -> None:
-    """Put the digest of acme/sql where that of acme/math stands."""
+    """Put the digest of acme/sql in the place of acme/math's."""
     ours = world.ask("show", "acme/math")["releases"][0]["digest"]
     theirs = world.ask("show", "acme/sql")["releases"][0]["digest"]
     path.write_text(path.read_text().replace(ours, theirs))

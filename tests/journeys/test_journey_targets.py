@@ -1,4 +1,4 @@
-"""Where a graft may be written, and what it shares with its base (law 1)."""
+"""Folders to which a graft may be written, and files that it shares with its base (law 1)."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from tiny_models import Models, Pair, copy_model, rewrite
 
 @pytest.fixture
 def base(world: World, models: Models) -> Path:
-    """A project with one skill on a base of its own."""
+    """A project with one skill and a separate copy of the base."""
     source, tuned = models.tuned("mlp")
     base = copy_model(source, world.folder / "models" / "base")
     world.init(base)

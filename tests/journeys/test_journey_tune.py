@@ -1,4 +1,4 @@
-"""`graft --tune`: weights searched by the probes, said first, and a new generation on `--yes`."""
+"""`graft --tune`: a search for weights by probes, a proposal, and a new generation with `--yes`."""
 
 import json
 
@@ -9,7 +9,7 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
 
 @pytest.fixture
 def hurt(world: World, learners: Learners) -> None:
-    """A project in which one skill hurts another, but less of it would not."""
+    """A project in which one skill hurts another, but would not at a lower weight."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     world.init(learners.base)
     world.ask(

@@ -1,4 +1,4 @@
-"""The main job, from a fine-tune to a graft and back, as a person types it."""
+"""The main sequence of commands, from a fine-tune to a graft and back."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Factors add what the decoded delta would, in the coordinates of every kind of module."""
+"""Factors add the same values as the decoded delta, in every kind of module."""
 
 from io import BytesIO
 from types import SimpleNamespace

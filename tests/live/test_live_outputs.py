@@ -1,4 +1,4 @@
-"""A live skill says what its graft says; the base says what it always said."""
+"""A live skill gives the outputs of its graft; the base's outputs never change."""
 
 from collections.abc import Callable
 

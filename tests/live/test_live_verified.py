@@ -1,4 +1,4 @@
-"""Nothing unverified runs, and what cannot run live says so and how to go on."""
+"""Nothing unverified runs, and a skill that cannot run live gives an error with a remedy."""
 
 import json
 import shutil
@@ -155,7 +155,7 @@ def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWo
 
 
 def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) -> None:
-    """As a graft it counts; live it would silently be the base's."""
+    """A graft applies this setting; a live model would silently use the base's."""
     torch.manual_seed(0)
     config = DebertaV2Config(
         vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
@@ -192,7 +192,7 @@ def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
 
 
 def test_a_buffer_of_old_that_a_tuned_model_lost_keeps_no_skill_from_running(world: World) -> None:
-    """Releases before 4.31 stored `position_ids`; what is saved today leaves it out."""
+    """Releases before 4.31 stored `position_ids`; current ones leave it out."""
     base, tuned = save(bert(), world.folder / "base"), save(nudge(bert()), world.folder / "tuned")
     stored = load_file(base / "model.safetensors")
     old = {**stored, "embeddings.position_ids": torch.arange(64)[None]}

@@ -124,7 +124,7 @@ def test_an_older_registry_that_may_only_be_read_lists_none(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    # Root may write anything, so the lock itself says no.
+    # Root may write anything, so the lock itself refuses.
     monkeypatch.setattr(disk, "_acquire", refuse)
     older = open_registry(folder)
     assert len(older.skills()) == 1

@@ -16,7 +16,7 @@ MakeWorker = Callable[[], Any]
 
 
 def check(folder: Path) -> list[str]:
-    """The releases there are, after proving that all that the catalogue promises is there."""
+    """The releases, after checking that every blob of the catalogue exists."""
     with closing(sqlite3.connect(folder / "registry.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -1,4 +1,4 @@
-"""A registry is made whole or not at all, however full the disk is and whenever it is killed."""
+"""A registry is created completely or not at all, on a full disk and after a kill."""
 
 import resource
 import sqlite3
@@ -21,7 +21,7 @@ PAGE = 4096
 
 @contextmanager
 def _limit(size: int) -> "Iterator[None]":
-    """Fail a write past `size` bytes of a file, as a full disk fails it: in the middle."""
+    """Fail a write past `size` bytes of a file, as on a full disk: in the middle."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
     try:
@@ -56,7 +56,7 @@ def _cut(path: Path) -> None:
 
 
 def _lost_log(path: Path) -> None:
-    """What skillpm 0.1 left on a full disk: an empty database, and its pages in a lost log."""
+    """The remains of skillpm 0.1 on a full disk: an empty database, and its pages in a lost log."""
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -31,7 +31,7 @@ NOBODY = 65534
 
 @contextmanager
 def without_rights() -> Iterator[None]:
-    """Root may write anywhere, so the body runs as somebody else."""
+    """Run the body as another user, because root may write anywhere."""
     if os.geteuid():
         yield
         return
@@ -44,7 +44,7 @@ def without_rights() -> Iterator[None]:
 
 @pytest.fixture
 def shelf(make_pack: MakePack) -> Iterator[Path]:
-    """A registry with one release, in a folder that others may read and nobody may write."""
+    """A registry with one release, in a folder that others can read but not write."""
     top = Path(tempfile.mkdtemp())
     folder = top / "registry"
     make_pack().publish(open_registry(folder, create=True))
@@ -204,7 +204,7 @@ def test_a_holder_whose_number_is_lost_is_another_process(folder: Path, registry
 
 
 def in_thread(action: Callable[[], Any]) -> None:
-    """Do it in another thread, so that it is not the lock's holder; raise what it raises."""
+    """Run it in another thread, which does not hold the lock; raise its exception."""
     raised: list[BaseException] = []
 
     def run() -> None:

@@ -30,11 +30,11 @@ MakePack = Callable[..., Any]
 
 
 def schema(connection: Connection) -> dict[str, set[str]]:
-    """Every table, index and trigger of ours, as the SQL that makes it, by name."""
+    """Every table, index and trigger of the schema by name, with its SQL."""
     rows = connection.exec_driver_sql(
         "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'"
     )
-    # Whether a constraint stands with its column or alone says nothing, nor does their order.
+    # The order of constraints, and whether one is at its column, make no difference.
     return {
         name: {part.strip(" \t,") for part in re.split(r"\n|\s(?=CONSTRAINT )", sql)}
         for name, sql in rows.all()
@@ -79,7 +79,7 @@ def test_the_checked_migration_is_the_newest(registry: Registry) -> None:
 
 
 def test_a_database_of_another_kind_has_no_triggers_yet() -> None:
-    # PostgreSQL gets its own in a migration of its own; until then it is refused, not unguarded.
+    # PostgreSQL will get its own migration; until then it is refused.
     migration = ScriptDirectory(str(Path(__file__).parents[2] / "migrations")).get_revision("0001")
     assert migration is not None
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - the statements stand in this file
-"""A registry's database is a stranger's: what it holds besides our tables is refused."""
+"""The database of an untrusted registry: anything besides the schema's own tables is refused."""
 
 import sqlite3
 import time

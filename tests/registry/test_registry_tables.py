@@ -13,7 +13,7 @@ GOOD = "sha256:" + "0" * 64
 
 @pytest.fixture
 def catalogue(registry: Registry, make_pack: MakePack, folder: Path) -> Any:
-    """The database itself, with one release in it and one blob that no release uses."""
+    """The database itself, with one release and one unreferenced blob."""
     make_pack().publish(registry)
     connection = sqlite3.connect(folder / "registry.db", isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")

@@ -1,4 +1,4 @@
-"""Worlds of a stranger: what an explanation costs, and that it stays short and useful."""
+"""Untrusted worlds: the cost of an explanation, and its length."""
 
 import time
 
@@ -20,13 +20,13 @@ def failure(releases: list[Release], patience: Deadline) -> ResolutionError:
 
 
 def many_versions(count: int) -> list[Release]:
-    """One skill, of which each version needs another missing version of one skill."""
+    """One skill whose versions each require a different missing version of one skill."""
     asks = [release(f"a 1.{n}.0", f"b ={n + 1}.0.0") for n in range(count)]
     return [*asks, release("b 0.1.0")]
 
 
 def cost_of(count: int) -> float:
-    """Processor seconds of the quickest of three runs."""
+    """Processor seconds of the fastest of three runs."""
     releases, costs = many_versions(count), []
     for _ in range(3):
         start = time.process_time()

@@ -1,4 +1,4 @@
-"""What a person reads when there is no answer, word for word."""
+"""The messages for unsatisfiable requirements, word for word."""
 
 from textwrap import dedent
 

@@ -1,4 +1,4 @@
-"""Trades: no answer becomes staler, and a trial looks only at what could pay."""
+"""The improvement step: no solution becomes staler, and only promising trades are tried."""
 
 from resolver_worlds import Shop, random_world, release, wanted
 

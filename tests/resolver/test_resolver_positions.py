@@ -1,4 +1,4 @@
-"""Sets of positions keep the laws that PubGrub counts on."""
+"""Sets of positions have the properties that PubGrub needs."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What solving costs, when it stops, and what it is told."""
+"""The cost of solving, when it stops, and its inputs."""
 
 import random
 from dataclasses import replace
@@ -22,12 +22,12 @@ ONE, TWO, _ = BASES
 
 
 def after(looks: int) -> Deadline:
-    """Patience that is at its end when the clock was looked at so many times."""
+    """A deadline that is reached after a number of looks at the clock."""
     return Deadline(count().__next__, looks - 1, 0)
 
 
 def dense_and_hopeless() -> list[Release]:
-    """Every pair of skills clashes somewhere: PubGrub works long on it."""
+    """Every pair of skills has a conflict somewhere: PubGrub needs long."""
     order = random.Random(7)
     names = [f"s{n}" for n in range(14)]
     releases = [release("root 1.0.0", *names)]

@@ -1,4 +1,4 @@
-"""Features are of the text alone: the same in any company, cut where the model's sight ends."""
+"""Features depend only on the text: not on its batch, and not on text beyond the context."""
 
 from hashlib import sha256
 from pathlib import Path

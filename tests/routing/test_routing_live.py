@@ -1,4 +1,4 @@
-"""`Project.route`: the running base of a live model says which skill a text is for."""
+"""`Project.route`: the base of a live model chooses the skill for a text."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The decision: right where skills are apart, the base's where nothing fits; of the set alone."""
+"""The router's decision: separate skills are recognised, other texts go to the base."""
 
 import numpy as np
 import pytest

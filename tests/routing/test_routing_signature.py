@@ -1,4 +1,4 @@
-"""Signatures are written the same for the same samples, and believed only where they are sound."""
+"""Signatures are deterministic, and invalid ones are refused."""
 
 from collections.abc import Callable
 from typing import Any

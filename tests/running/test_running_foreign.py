@@ -1,4 +1,4 @@
-"""Strangers' tokenizers in a process of their own: the same ids, and none that takes this one."""
+"""Untrusted tokenizers in a separate process: equal token ids, and no effect on this process."""
 
 import json
 import subprocess
@@ -133,7 +133,7 @@ def test_no_process_is_left_of_a_command_that_was_killed(tmp_path: Path) -> None
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process is gone, or waits for nothing but to be reaped."""
+    """Whether a process is gone or a zombie."""
     state = Path(f"/proc/{pid}/stat")
     return not is_alive(pid) or (state.exists() and ") Z " in state.read_text())
 

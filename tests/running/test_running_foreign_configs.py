@@ -1,4 +1,4 @@
-"""Strangers' configs: read in the sandbox first, so that none takes this process's memory."""
+"""Untrusted configs are read in the sandbox first, so that none exhausts this process's memory."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""What a worker answers is checked before it is used: it may be anything."""
+"""Answers of a worker are checked before use, because they may be anything."""
 
 import os
 from pathlib import Path

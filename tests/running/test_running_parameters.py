@@ -1,4 +1,4 @@
-"""A config whose parameters are not the tensors' is refused before memory is taken for it."""
+"""A config whose parameters differ from the tensors is refused before memory is allocated."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""Made-up `tokenizer.json` files: whatever their library does, this process gets an answer."""
+"""Random `tokenizer.json` files: whatever their library does, this process gets an answer."""
 
 import json
 import os

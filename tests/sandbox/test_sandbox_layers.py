@@ -1,4 +1,4 @@
-"""Layers by themselves: the program of seccomp, the profile of Seatbelt, the clean environment."""
+"""Single layers: the seccomp program, the Seatbelt profile, the clean environment."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ PROCESS = 77
 
 
 def decide(program: list[Instruction], machine: int, number: int, *arguments: int) -> int:
-    """What the kernel does with a call: classic BPF over `struct seccomp_data`, as documented."""
+    """The kernel's decision on a call: classic BPF over `struct seccomp_data`, as documented."""
     data = {0: number, 4: machine, **{16 + 8 * n: value for n, value in enumerate(arguments)}}
     place, loaded = 0, 0
     while True:

@@ -1,4 +1,4 @@
-"""What a worker may take: memory, time, files, answers; and what the user reads when it is more."""
+"""Limits of a worker: memory, time, files, answers; and the messages when they are exceeded."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ def fails(sandbox: Sandbox, seconds: float = 30.0, **request: Any) -> ForeignWor
 
 
 def check_works(sandbox: Sandbox) -> None:
-    """A new session answers, whatever became of the one before."""
+    """Check that a new session answers, whatever happened to the previous one."""
     session = sandbox.open({"a.txt": b"a"}, 30.0)
     assert session.ask({"attempt": "read", "path": "a.txt"}) == {"got": "a"}
 

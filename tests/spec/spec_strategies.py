@@ -1,4 +1,4 @@
-"""Strategies for the words of the vocabulary, and for JSON."""
+"""Hypothesis strategies for names, versions, requirements and JSON."""
 
 import json
 from typing import Any
@@ -64,7 +64,7 @@ json_objects = st.dictionaries(text, json_values, max_size=4)
 
 @st.composite
 def altered(draw: Any, document: Any) -> Any:
-    """The document with one value, anywhere in it, replaced by any JSON value or left out."""
+    """The document with one value, anywhere in it, replaced by any JSON value or removed."""
     copy = json.loads(json.dumps(document))
     node, steps = copy, draw(st.integers(1, 4))
     for step in range(steps):

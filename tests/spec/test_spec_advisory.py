@@ -1,4 +1,4 @@
-"""Advisories in OSV form: what they say of which release."""
+"""Advisories in OSV form: which releases they affect, and how severely."""
 
 import json
 from typing import Any
@@ -93,9 +93,7 @@ def test_the_nearest_fix_above_is_named() -> None:
         ({"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}]}, "high"),
     ],
 )
-def test_severity_is_read_and_a_missing_severity_counts_as_high(
-    more: dict[str, Any], level: str
-) -> None:
+def test_severity_gives_the_level_with_a_cautious_default(more: dict[str, Any], level: str) -> None:
     assert one(osv({"introduced": "0"}, **more)).level == level
 
 

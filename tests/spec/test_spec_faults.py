@@ -1,4 +1,4 @@
-"""A bad document is described in our words: path, expected, found; never a validator's."""
+"""A bad document is described by path, expected and found value, without a validator's message."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ BAD: tuple[Any, ...] = (None, True, 3, -1, 2.5, "", "x", [], [1], {}, {"a": 1}, 
 
 
 def said(read: Callable[[], object]) -> str:
-    """The message of a refusal; empty where the value will do."""
+    """The message of a refusal; empty if the value is accepted."""
     try:
         read()
     except SpecError as problem:

@@ -68,7 +68,7 @@ def gained(gain: float, metric: str = "token_loss", **more: Any) -> dict[str, An
 def test_of_two_equal_deltas_the_one_with_less_gain_loses_less() -> None:
     (pair,) = told(skill("much", EAST, **gained(2.0)), skill("little", NORTH, **gained(0.5))).pairs
     assert (str(pair.a), str(pair.b)) == ("acme/little", "acme/much")
-    # The gains are as 1 to 4. Along the delta that gained less, the curvature is half as large.
+    # The gains are 1 to 4. Along the delta with less gain, the curvature is half as large.
     assert pair.harm_to_a == pytest.approx(8**BY_GAIN.power * (pair.harm_to_b or 0))
 
 

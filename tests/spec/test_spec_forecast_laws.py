@@ -1,4 +1,4 @@
-"""Laws of the forecast that a user would believe, at any weights and gains."""
+"""Properties of the forecast that a user expects, at any weights and gains."""
 
 from itertools import permutations
 from typing import Any
@@ -21,7 +21,7 @@ gains = st.none() | st.floats(0.01, 5)
 
 
 def pack(letter: str, length: float = 1.0, gain: float | None = 1.0) -> Manifest:
-    """A pack whose delta has a direction of its own for each letter."""
+    """A pack whose delta has a separate direction for each letter."""
     delta = length * np.random.default_rng(ord(letter)).normal(size=BUCKETS)
     figures = {"name": "probes", "metric": "token_loss", "value": 2.0}
     listed = [] if gain is None else [{**figures, "base_value": 2.0 + gain}]

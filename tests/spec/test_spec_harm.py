@@ -1,4 +1,4 @@
-"""Laws of the size of a harm: second order, curvatures from gains, and the calibration."""
+"""Properties of the forecast harm: second order, curvatures from gains, and the calibration."""
 
 from typing import Any
 

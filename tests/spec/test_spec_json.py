@@ -1,4 +1,4 @@
-"""JSON from outside is read within limits; JSON of ours has one form."""
+"""Untrusted JSON is read within limits; canonical JSON has one form."""
 
 import json as plain_json
 from typing import Any

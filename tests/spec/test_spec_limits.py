@@ -1,4 +1,4 @@
-"""What a stranger writes at length: it is refused in a short sentence."""
+"""Overlong untrusted input is refused with a short message."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a pack may change in configs, and what it may not whatever its manifest claims."""
+"""Keys that a pack may change in configs, and keys that are refused despite its manifest."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ CHOOSES = {
     "Transformers_Weights": "x.safetensors",
     "QUANTIZATION_CONFIG": None,
 }
-"""Keys that choose what is loaded or run, with a value as a stranger would write it."""
+"""Keys that choose what is loaded or run, with an attacker's value."""
 PLAIN = {
     "hidden_size": 64, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
     "architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "file", "1": "kernel"},

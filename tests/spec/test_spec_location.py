@@ -1,4 +1,4 @@
-"""Where a registry is; messages never show its password."""
+"""The location of a registry; messages never show its password."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_credentials_are_never_shown(text: str) -> None:
 
 
 def said_of(text: str) -> str:
-    """All that is said of a location, or of why it is none."""
+    """All messages about a location, valid or invalid."""
     try:
         location = parse(text)
     except SpecError as problem:

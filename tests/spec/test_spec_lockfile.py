@@ -1,4 +1,4 @@
-"""The lock is written one way, and read back or refused with every problem."""
+"""The lock has one written form, and is read back or refused with every problem."""
 
 import random
 import tomllib

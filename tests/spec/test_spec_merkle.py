@@ -1,4 +1,4 @@
-"""Leaf and root, against the words of the contract and of RFC 6962."""
+"""Leaf and root, compared with the contract and RFC 6962."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ specs = st.builds(
 
 
 def rfc_6962(entries: list[bytes]) -> bytes:
-    """Section 2.1, word for word."""
+    """RFC 6962, section 2.1, implemented literally."""
     if not entries:
         return hashlib.sha256().digest()
     if len(entries) == 1:

@@ -1,4 +1,4 @@
-"""The OCI manifest of a pack is read strictly, and ours is written one way."""
+"""The OCI manifest of a pack is read strictly and has one written form."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Probes as strangers write them: what is read, what is bounded, and what a tolerance allows."""
+"""Untrusted probes: reading, limits and tolerances."""
 
 import json
 from math import inf, nan

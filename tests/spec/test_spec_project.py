@@ -1,4 +1,4 @@
-"""The project file says what the person asks for, and every mistake in it is named."""
+"""The project file holds the user's requirements, and every mistake in it is reported."""
 
 import tomllib
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cargo's grammar of requirements, by its own cases and by its laws."""
+"""Cargo's grammar of requirements: Cargo's own cases, and properties."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Rotary settings mean the same in the spelling of transformers 4 and in that of 5."""
+"""Rotary settings have the same meaning in the spellings of transformers 4 and 5."""
 
 from typing import Any
 

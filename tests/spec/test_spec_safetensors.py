@@ -1,4 +1,4 @@
-"""The header of a safetensors file: one way to write it, a strict way to read it."""
+"""The header of a safetensors file: one written form, and strict reading."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A saved index: strict on the way in, canonical on the way out, and a catalogue in between."""
+"""A saved index: strict reading, canonical writing, and use as a catalogue."""
 
 import json
 from typing import Any

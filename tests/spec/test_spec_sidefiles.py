@@ -13,7 +13,7 @@ from skillpm.spec.sidefiles import check_name, diff_patch, merge_patch, suffix_o
 
 
 def without_nulls(value: Any) -> Any:
-    """What a merge patch can say: objects lose their nulls, lists are taken whole."""
+    """Values that a merge patch can express: objects lose their nulls, lists are taken whole."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return value

@@ -18,7 +18,7 @@ DIGEST = Digest.of(DATA)
 
 
 class Shelf:
-    """A source of blobs that may give what it was not asked for."""
+    """A source of blobs that can return other bytes than requested."""
 
     def __init__(self, blobs: dict[Digest, bytes]) -> None:
         self.blobs = blobs

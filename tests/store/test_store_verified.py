@@ -1,4 +1,4 @@
-"""Records of what this home verified: found again, never believed of others."""
+"""Records of verification in this home: reused here, and not trusted from others."""
 
 import os
 from pathlib import Path

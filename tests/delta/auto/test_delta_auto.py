@@ -25,7 +25,7 @@ def decaying(seed: int = 0, power: float = 0.9) -> np.ndarray:
 
 
 def correlated(size: int, seed: int) -> MetricFactor:
-    """A metric in which few directions matter."""
+    """A metric in which few directions have weight."""
     draw = np.random.default_rng(seed)
     roots = draw.standard_normal((size, size)) * np.arange(1, size + 1) ** -0.7
     return MetricFactor.of(torch.from_numpy(roots @ roots.T / size).float())

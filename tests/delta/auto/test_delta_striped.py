@@ -1,4 +1,4 @@
-"""Large tensors of `auto`: surveyed on some rows, coded in stripes, as if they were held whole."""
+"""Large tensors of `auto`: surveyed on sampled rows, coded in stripes, with the same result."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from skillpm.spec.dtypes import TensorSpec
 SHAPE = (1000, 24)
 SPEC = TensorSpec("embed.weight", "F32", SHAPE)
 CHUNK = 1777
-"""No multiple of a row, so that rows lie across chunks."""
+"""Not a multiple of a row, so that rows cross chunks."""
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_sampled_rows_give_nearly_the_same_survey_as_all_rows(
 
 
 def test_a_large_tensor_with_one_nan_has_no_delta(delta: np.ndarray) -> None:
-    delta[1, 5] = np.nan  # not among the rows that are surveyed
+    delta[1, 5] = np.nan  # not among the sampled rows
     assert delta_of(SPEC, chunks(delta)) is None
 
 

@@ -1,4 +1,4 @@
-"""What a codec imports, and what the rest of the package may know of its classes."""
+"""Imports of codecs, and use of codec classes by the rest of the package."""
 
 import ast
 import subprocess

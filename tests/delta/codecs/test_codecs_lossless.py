@@ -58,7 +58,7 @@ def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str)
 def _encoded(
     spec: TensorSpec, reference: np.ndarray, tuned: np.ndarray, *, modelled: bool = True
 ) -> tuple[str, np.ndarray]:
-    """The modes that the encoder chose, and what the decoder makes of its parts."""
+    """The modes that the encoder chose, and the decoded words."""
     writer = new_writer()
     encoder = lossless.LosslessEncoder(spec, writer, modelled=modelled)
     pieces = [slice(n, n + CHUNK) for n in range(0, reference.size, CHUNK)]
@@ -87,7 +87,7 @@ def test_every_plain_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode
 
 
 def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Normal weights, and the same moved by about `share` of their size; every third row still."""
+    """Normal weights, and a copy perturbed by about `share`; every third row is equal."""
     random = np.random.default_rng(5)
     weights = random.normal(size=shape) * 0.02
     moved = random.normal(size=shape) * 0.02 * share

@@ -80,7 +80,7 @@ def test_topk_positions_span_chunks() -> None:
 def _unpacked(
     reader: PayloadReader, side: str, number: int, part: Columns, length: int, group: int
 ) -> np.ndarray:
-    """One column group as a plain reading of the format gives it, value by value."""
+    """One column group decoded value by value, as the format describes it."""
     groups = -(-length // group)
     plane = (part.count * length + 7) // 8
     bits = reader.part("t", f"{side}{number}q", part.bits * plane)

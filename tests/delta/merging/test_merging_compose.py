@@ -1,4 +1,4 @@
-"""Compositions by every method: what decides a tensor, and what changes nothing."""
+"""Compositions by every method: which packs determine a tensor, and what has no effect."""
 
 import itertools
 

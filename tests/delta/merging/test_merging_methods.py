@@ -20,7 +20,7 @@ Numbers = np.ndarray
 
 
 def _deltas(count: int, size: int, seed: int) -> Numbers:
-    """Deltas as fine-tunes make them: small, heavy-tailed, many zeros in one of them."""
+    """Deltas like those of fine-tunes: small, heavy-tailed, many zeros in one of them."""
     chance = np.random.default_rng(seed)
     deltas = chance.standard_t(3, size=(count, size)) * 0.01
     deltas[0, ::3] = 0.0

@@ -30,7 +30,7 @@ def _all_words(dtype: str) -> np.ndarray:
 
 
 def _nearest(value: float, dtype: str) -> Fraction:
-    """The nearest number of an unbounded format, ties to even: in exact fractions."""
+    """The nearest number of a format without bounds, ties to even, in exact fractions."""
     form, exact = FORMATS[dtype], Fraction(value)
     exponent = form.least_exponent
     while abs(exact) >= Fraction(2) ** (exponent + 1):

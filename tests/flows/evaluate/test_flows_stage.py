@@ -1,4 +1,4 @@
-"""The stage: what a set is shown on the running base, and what makes a model of its own."""
+"""The candidate environment: evaluation on the running base, and sets that need a new model."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ from skillpm.spec.names import SkillName
 
 @pytest.fixture
 def session(world: World) -> Iterator[Session]:
-    """Where a command runs in this project."""
+    """A session in this project."""
     with ExitStack() as closing:
         yield open_session(
             Options(folder=world.project), closing.callback, progress=lambda *_: lambda _: None
@@ -124,7 +124,7 @@ def test_a_base_that_changes_before_it_is_loaded_is_an_error(
 
 @dataclass
 class Watched:
-    """Who is told of progress, and keeps it: each stage with its total and what was done of it."""
+    """Records progress: each stage with its total and its counts."""
 
     stages: list[list[Any]] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""A graft that a stranger made: what it lists and links to is not read (law 5)."""
+"""An untrusted graft folder: files that it lists or links to are not read (law 5)."""
 
 import json
 import os

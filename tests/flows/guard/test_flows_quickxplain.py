@@ -1,4 +1,4 @@
-"""Bisection over a set: who brings a failure about, and how many trials that takes."""
+"""QuickXplain over a set: the minimal conflict set of a failure, and the number of trials."""
 
 from itertools import combinations
 

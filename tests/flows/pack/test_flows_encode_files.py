@@ -1,4 +1,4 @@
-"""Everything by which the tuned folder differs from the base's is carried, or listed by name."""
+"""Every difference of the tuned folder from the base's is packed, or listed by name."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def put(folder: Path, name: str, content: Any) -> None:
 
 
 def packed(world: World, pair: Pair, *more: object) -> tuple[dict[str, str], str]:
-    """What the pack leaves out, with the reasons, and what people read of it."""
+    """The files that the pack leaves out, with reasons, and the text output."""
     arguments = (*pair, "--name", "acme/x", "--version", "1.0.0", *more)
     document = world.ask("pack", *arguments, "-o", world.folder / "p.skillpack")
     shown = world.run("pack", *arguments, "-o", world.folder / "q.skillpack")
@@ -165,7 +165,7 @@ def test_cast_reports_how_much_of_the_delta_rounding_changed(
 
 
 def diffusers(folder: Path, seed: int) -> Path:
-    """A pipeline as diffusers saves it: components with weights of their own, and no model."""
+    """A pipeline in diffusers' layout: components with weights, and no model at the top."""
     put_all = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": f"0.3{seed}"}
     for name in ("unet", "vae"):
         write_plain(folder / name, nudged(plain_tensors(), "", seed) if seed else plain_tensors())

@@ -1,4 +1,4 @@
-"""A sentence-transformers model is carried whole, or the part that cannot be is refused by name."""
+"""A sentence-transformers model is packed with all its parts, or refused naming the part."""
 
 import json
 import shutil

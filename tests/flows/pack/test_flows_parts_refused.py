@@ -1,4 +1,4 @@
-"""Parts of a model that cannot be carried: refused by name, with the way out."""
+"""Parts of a model that cannot be packed are refused by name, with a remedy."""
 
 import json
 import shutil

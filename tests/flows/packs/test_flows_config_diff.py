@@ -1,4 +1,4 @@
-"""Two spellings of one config: what of a patch transformers needs."""
+"""Two spellings of one config: the keys that a patch needs for transformers."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Side files: what is cut, what is laid on, and what two packs may not both change."""
+"""Side files: encoding, applying, and conflicts between two packs."""
 
 import json
 from collections.abc import Callable

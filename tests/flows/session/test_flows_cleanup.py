@@ -1,4 +1,4 @@
-"""What killed commands left goes with the next one that writes; what living ones make stays."""
+"""The next writing command removes files of killed commands, and keeps those of live ones."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def _dead() -> int:
 
 
 def _left(world: World, pid: int) -> list[Path]:
-    """What a command of this number may have left all over the place."""
+    """Files that a command with this process id may have left."""
     digest = Digest.of(b"x").hex
     paths = [
         world.home / "tmp" / f"pack-{pid}-x" / "layer",

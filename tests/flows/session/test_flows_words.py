@@ -1,4 +1,4 @@
-"""Numbers in messages: as few digits as tell them apart."""
+"""Numbers in messages have as few digits as distinguish them."""
 
 from math import inf, nan
 
