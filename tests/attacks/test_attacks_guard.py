@@ -71,10 +71,10 @@ def test_probes_that_cannot_run_are_reported_with_their_skill(
     world.init(learners.base)
     said = world.fail("install", path, "--guard", code=1, kind="graft")
     world.ask("install", path)
-    for told in (said, world.fail("probe", code=1, kind="graft")):
-        assert "the probes of `acme/math 1.0.0`" in told
-        assert reason in told
-        assert "`skillpm uninstall acme/math`" in told
+    for tokenizer_parts in (said, world.fail("probe", code=1, kind="graft")):
+        assert "the probes of `acme/math 1.0.0`" in tokenizer_parts
+        assert reason in tokenizer_parts
+        assert "`skillpm uninstall acme/math`" in tokenizer_parts
 
 
 def test_probes_that_make_up_endless_work_are_not_asked(world: World, learners: Learners) -> None:
@@ -116,7 +116,7 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "tokenizer_parts",
     [
         {"post_processor": TEMPLATE},
         {"model": WORDS},
@@ -127,15 +127,15 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
     ],
 )
 def test_untrusted_files_that_crash_libraries_give_a_skillpm_error(
-    world: World, learners: Learners, told: dict[str, Any]
+    world: World, learners: Learners, tokenizer_parts: dict[str, Any]
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
     forge_probes(forge, "token_loss", [{"text": "1+2=3. "}])
-    if "layers" in told:
+    if "layers" in tokenizer_parts:
         _with_file(forge, "config.json", {"num_hidden_layers": 10**6}, "patch")
     else:
         plain = json.loads((learners.base / "tokenizer.json").read_text())
-        _with_file(forge, "tokenizer.json", plain | told, "file")
+        _with_file(forge, "tokenizer.json", plain | tokenizer_parts, "file")
     world.init(learners.base)
     path = forge.write(world.folder / "odd.skillpack")
     said = world.fail("install", path, "--guard", code=1, kind="graft")

@@ -73,8 +73,8 @@ def _with_parts(forge: Forge, tensor: str, how: str) -> None:
         del parts[first]
     elif how == "further":
         parts[f"{tensor}/99p9"] = b"x"
-    elif how == "of nobody":
-        parts["nobody/0p0"] = b"x"
+    elif how == "of an unknown tensor":
+        parts["unknown/0p0"] = b"x"
     elif how == "without a slash":
         parts["part"] = b"x"
     elif how == "longer":
@@ -90,7 +90,7 @@ def _with_parts(forge: Forge, tensor: str, how: str) -> None:
 @pytest.mark.parametrize("scheme", ["lossless", "graftllm"])
 @pytest.mark.parametrize("tensor", [EMBED, QUERY, NORM, NEW])
 @pytest.mark.parametrize("how", [
-    "missing", "further", "of nobody", "without a slash", "longer", "shorter", "plain and framed",
+    "missing", "further", "of an unknown tensor", "without a slash", "longer", "shorter", "plain and framed",
 ])  # fmt: skip
 def test_parts_that_do_not_fit_are_refused(
     how: str, tensor: str, scheme: str, world: World, tmp_path: Path

@@ -142,7 +142,7 @@ def _abort() -> None:
 
 
 def _bug() -> None:
-    raise LookupError("nobody thought of this")
+    raise LookupError("an unexpected failure")
 
 
 def _disk() -> None:

@@ -70,8 +70,8 @@ def published(killer: Killer, case: Path) -> list[Any]:
     names = [one["skill"] for one in killer.ask(case, "search")["results"]]
     shown = [killer.ask(case, "show", name)["releases"] for name in sorted(names)]
     advisories = killer.ask(case, "registry", "advisory", "list")["advisories"]
-    told = [{**one, "modified": "", "withdrawn": bool(one["withdrawn"])} for one in advisories]
-    return [*shown, *told]
+    document = [{**one, "modified": "", "withdrawn": bool(one["withdrawn"])} for one in advisories]
+    return [*shown, *document]
 
 
 def has_project(case: Path) -> bool:
@@ -92,19 +92,19 @@ def check_reading(killer: Killer, case: Path) -> None:
     if not has_project(case):
         return
     before = snapshot(case)
-    listed, told = killer.ask(case, "list"), killer.ask(case, "history")
+    listed, document = killer.ask(case, "list"), killer.ask(case, "history")
     if snapshot(case) != before:
         raise BrokenStateError("a reading command wrote")
-    check_numbers(told)
-    if listed["generation"] != told["current"]:
-        raise BrokenStateError((listed, told))
+    check_numbers(document)
+    if listed["generation"] != document["current"]:
+        raise BrokenStateError((listed, document))
 
 
-def check_numbers(told: dict[str, Any]) -> None:
+def check_numbers(document: dict[str, Any]) -> None:
     """Check that numbers are consecutive and the current one is the last."""
-    numbers = [one["number"] for one in told["generations"]]
-    if numbers != list(range(told["current"] + 1)):
-        raise LostGenerationError(told)
+    numbers = [one["number"] for one in document["generations"]]
+    if numbers != list(range(document["current"] + 1)):
+        raise LostGenerationError(document)
 
 
 def check_clean(case: Path, but: tuple[str, ...] = ()) -> None:

@@ -162,14 +162,14 @@ class Race:
         self, case: Path, before: list[Any], seen: list[Any], outcomes: list[Outcome]
     ) -> None:
         """Check that every earlier, visible or reported generation is in `history`."""
-        told = _bare(history(self.killer, case))
+        generations = _bare(history(self.killer, case))
         for known in (_bare(before), _bare(seen)):
-            if told[: len(known)] != known:
-                raise LostGenerationError((known, told))
+            if generations[: len(known)] != known:
+                raise LostGenerationError((known, generations))
         for outcome in outcomes:
             made = _made(outcome)
-            if made is not None and not _is_told(made, told):
-                raise LostGenerationError((made, told))
+            if made is not None and not _is_recorded(made, generations):
+                raise LostGenerationError((made, generations))
 
 
 def _bare(generations: list[Any]) -> list[Any]:
@@ -186,10 +186,10 @@ def _made(outcome: Outcome) -> dict[str, Any] | None:
     return document if moved and "generation" in document else None
 
 
-def _is_told(made: dict[str, Any], told: list[Any]) -> bool:
-    if made["generation"] >= len(told):
+def _is_recorded(made: dict[str, Any], generations: list[Any]) -> bool:
+    if made["generation"] >= len(generations):
         return False
-    skills = {one["skill"]: one["version"] for one in told[made["generation"]]["skills"]}
+    skills = {one["skill"]: one["version"] for one in generations[made["generation"]]["skills"]}
     added = [*made["added"], *made["changed"]]
     return all(skills.get(one["skill"]) == one["version"] for one in added) and not any(
         one["skill"] in skills for one in made["removed"]

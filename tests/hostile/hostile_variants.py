@@ -142,11 +142,11 @@ def _holders() -> Iterator[tuple[str, Any]]:
 def _projects() -> Iterator[tuple[str, str]]:
     """Lines for skillpm.toml with bases and registries outside the project."""
     for base in ("/dev/zero", "/dev/null", "{elsewhere}/pipe", "{elsewhere}/huge", "{elsewhere}",
-                 "{elsewhere}/precious", "a\\u0000b", "~nobody-here/x", "x" * 5000, ".skillpm",
+                 "{elsewhere}/precious", "a\\u0000b", "~no-such-user/x", "x" * 5000, ".skillpm",
                  "/proc/self/mem"):  # fmt: skip
         yield f"base {base[:30]}", f'[project]\nbase = "{base}"\nroot = "@root"\n[skills]\n'
     for url in ("/", "{elsewhere}", "{elsewhere}/empty", "{elsewhere}/new", "../../elsewhere/tmp",
-                "file://{elsewhere}/precious", "~nobody-here/x", ".skillpm", "{elsewhere}/pipe",
+                "file://{elsewhere}/precious", "~no-such-user/x", ".skillpm", "{elsewhere}/pipe",
                 "a\\u0000b", "https://u:p@[::1", "x" * 5000):  # fmt: skip
         yield (
             f"registry {url[:30]}",

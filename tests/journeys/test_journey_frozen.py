@@ -48,15 +48,17 @@ def test_frozen_never_writes_the_lock(installed: World, edit: str) -> None:
     assert _md5(installed) == before
 
 
-@pytest.mark.parametrize("wish", ['"acme/sql" = "*"', '"nobody/knows" = "^3"'])
+@pytest.mark.parametrize("requirement", ['"acme/sql" = "*"', '"acme/unknown" = "^3"'])
 @pytest.mark.parametrize("away", [False, True])
-def test_frozen_explains_why_the_lock_would_change(installed: World, wish: str, away: bool) -> None:  # noqa: FBT001 - a case
-    installed.file.write_text(installed.file.read_text() + wish + "\n")
+def test_frozen_explains_why_the_lock_would_change(
+    installed: World, requirement: str, away: bool
+) -> None:  # noqa: FBT001 - a case
+    installed.file.write_text(installed.file.read_text() + requirement + "\n")
     if away:
         (installed.home / "registry").rename(installed.home / "gone")
     before = snapshot(installed.project)
     text = installed.fail("install", "--frozen", code=1, kind="state")
-    assert wish.split('"')[1] in text
+    assert requirement.split('"')[1] in text
     assert "skillpm lock" in text
     assert snapshot(installed.project) == before
 

@@ -131,8 +131,8 @@ def test_a_requirement_may_only_name_a_registry_of_the_project_file(
     world: World, math: Pair
 ) -> None:
     world.init(math[0])
-    wish = '"acme/math" = { version = "*", registry = "team" }\n'
-    world.file.write_text(world.file.read_text() + wish)
+    requirement = '"acme/math" = { version = "*", registry = "team" }\n'
+    world.file.write_text(world.file.read_text() + requirement)
     outcome = world.run("install", "--json")
     assert outcome.code in (1, 2)
     assert "team" in outcome.error["message"]

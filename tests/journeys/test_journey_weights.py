@@ -8,8 +8,8 @@ from tiny_models import Models, Pair
 
 
 def test_a_weight_so_small_that_nothing_changes_is_refused_at_the_graft(installed: World) -> None:
-    wish = '"acme/math" = { version = "^1.0.0", weight = 1e-30 }'
-    text = installed.file.read_text().replace('"acme/math" = "^1.0.0"', wish)
+    requirement = '"acme/math" = { version = "^1.0.0", weight = 1e-30 }'
+    text = installed.file.read_text().replace('"acme/math" = "^1.0.0"', requirement)
     installed.file.write_text(text)
     installed.ask("install")
     assert "changes no tensor" in installed.fail("graft", code=1, kind="graft")
@@ -59,17 +59,17 @@ def test_a_skill_that_adds_tensors_cannot_be_scaled(world: World, models: Models
     pair = models.pair("head")
     world.init(pair[0])
     world.publish(pair, "acme/head", "1.0.0")
-    wish = '"acme/head" = { version = "*", weight = 0.5 }\n'
-    world.file.write_text(world.file.read_text() + wish)
+    requirement = '"acme/head" = { version = "*", weight = 0.5 }\n'
+    world.file.write_text(world.file.read_text() + requirement)
     text = world.fail("install", code=4, kind="resolution")
     assert "cannot be scaled" in text
     assert "weight = 1" in text
 
 
 def test_a_weight_of_zero_in_a_lock_is_refused_by_frozen_and_graft(installed: World) -> None:
-    wish = '"acme/math" = "^1.0.0"'
+    requirement = '"acme/math" = "^1.0.0"'
     zero = '"acme/math" = { version = "^1.0.0", weight = 0.0 }'
-    installed.file.write_text(installed.file.read_text().replace(wish, zero))
+    installed.file.write_text(installed.file.read_text().replace(requirement, zero))
     lock = installed.project / "skillpm.lock"
     lock.write_text(installed.lock.replace("weight = 1.0", "weight = 0.0"))
     installed.fail("install", "--frozen", code=4, kind="resolution")

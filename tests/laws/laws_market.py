@@ -76,10 +76,10 @@ class Market:
         if key not in self._known:
             made = self.project()
             weights = {name: wish.get("weight") for name, wish in wishes.items()}
-            made.wish({n: {"version": f"={v}", "weight": weights.get(n)}
+            made.set_requirements({n: {"version": f"={v}", "weight": weights.get(n)}
                        for n, v in versions.items()})  # fmt: skip
             made.ask("install")
-            made.wish(wishes)
+            made.set_requirements(wishes)
             made.ask("install")
             self._known[key] = made.final()
             made.leave()
@@ -121,7 +121,7 @@ class Shopper:
         """The requirements of the project file."""
         return wishes_of(parse_project(self.file.read_text()))
 
-    def wish(self, wishes: Mapping[str, object]) -> None:
+    def set_requirements(self, wishes: Mapping[str, object]) -> None:
         """Edit the text of the project file."""
         self.file.write_text(set_skills(self.file.read_text(), wishes))
 

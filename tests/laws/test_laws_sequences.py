@@ -67,7 +67,9 @@ def take(project: Shopper, step: Step | None) -> bool:
     text = project.file.read_text()
     if step[0] == "weigh":
         _, skill, weight = step
-        project.wish({**project.wishes, skill: {**project.wishes[skill], "weight": float(weight)}})
+        project.set_requirements(
+            {**project.wishes, skill: {**project.wishes[skill], "weight": float(weight)}}
+        )
         step = ("install",)
     before, outcome = project.seen(), project.run(*step)
     if outcome.code:
@@ -89,9 +91,9 @@ def walk(project: Shopper, steps: list[Step]) -> None:
         assert gained in ((0, 1) if taken else (0,)), step
         assert gained == 0 or moved, step
         assert gained == 1 or shown["skills"] == after["skills"], step
-    told = project.ask("history")
-    numbers = [one["number"] for one in told["generations"]]
-    assert numbers == list(range(told["current"] + 1))
+    document = project.ask("history")
+    numbers = [one["number"] for one in document["generations"]]
+    assert numbers == list(range(document["current"] + 1))
 
 
 def _asks(project: Shopper, place: int) -> Any:

@@ -60,7 +60,7 @@ def release(text: str, *requires: str, **more: Any) -> Release:
 def make_world(pick: Pick, *, skills: int) -> tuple[Question, list[Release]]:
     """A world of up to `skills` skills; `pick` makes every choice."""
     names = [skill(letter) for letter in ascii_lowercase[:skills]]
-    strangers = [*names * 5, skill("nobody")]
+    strangers = [*names * 5, skill("unknown")]
 
     def some(odds: Sequence[int]) -> tuple[Requirement, ...]:
         return tuple(_requirement(pick, strangers) for _ in range(pick(odds)))

@@ -84,12 +84,12 @@ def test_an_explanation_names_runner_up_reason_and_skills_without_a_signature(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
-    told = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
-    assert told["runner_up"] == "acme/words"
-    assert "`acme/sums` fits best" in told["reason"]
-    assert told["left_out"] == {"acme/plain": "its pack has no router signature"}
+    explanation = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
+    assert explanation["runner_up"] == "acme/words"
+    assert "`acme/sums` fits best" in explanation["reason"]
+    assert explanation["left_out"] == {"acme/plain": "its pack has no router signature"}
     parts = {"score", "evidence", "threshold", "base", "distance"}
-    assert set(told["fits"]["acme/sums"]) == parts
+    assert set(explanation["fits"]["acme/sums"]) == parts
     plain = world.run("route", "--explain", "1200 + 1233 = 2433")
     assert plain.out.startswith("acme/sums\n")
     assert "threshold" in plain.out

@@ -41,7 +41,7 @@ def _reader() -> str | None:
 
 
 def run_as_user(without: list[SandboxLayer]) -> dict[str, Any]:
-    """The attempts in a process of the user `nobody` if this one is root's; else in a child process."""
+    """The attempts, in a process of an unprivileged user if this one is root's."""
     if os.geteuid() != 0:
         return _run([sys.executable], without)
     return _run([_readable_python()], without, user=NOBODY, group=NOBODY, extra_groups=[])

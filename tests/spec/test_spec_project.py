@@ -130,13 +130,13 @@ def test_several_mistakes_are_named_at_once() -> None:
 def test_a_written_requirement_reads_back_equal(
     name: SkillName, text: str, weight: float, registry: str | None
 ) -> None:
-    wish = ProjectRequirement(version=text, weight=weight, registry=registry)
+    requirement = ProjectRequirement(version=text, weight=weight, registry=registry)
     head = PROJECT.split("[skills]", maxsplit=1)[0]
-    line = f"{toml.string(str(name))} = {toml.value(plain_wish(wish))}"
+    line = f"{toml.string(str(name))} = {toml.value(plain_wish(requirement))}"
     project = parse_project(f"{head}[skills]\n{line}\n")
-    assert project.wishes == {name: wish}
+    assert project.wishes == {name: requirement}
     assert project.requirements == (Requirement(name, VersionRange.parse(text)),)
-    assert isinstance(plain_wish(wish), str) == (weight == 1.0 and registry is None)
+    assert isinstance(plain_wish(requirement), str) == (weight == 1.0 and registry is None)
 
 
 @given(altered(tomllib.loads(PROJECT)))
