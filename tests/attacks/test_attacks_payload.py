@@ -90,7 +90,8 @@ def _with_parts(forge: Forge, tensor: str, how: str) -> None:
 @pytest.mark.parametrize("scheme", ["lossless", "graftllm"])
 @pytest.mark.parametrize("tensor", [EMBED, QUERY, NORM, NEW])
 @pytest.mark.parametrize("how", [
-    "missing", "further", "of an unknown tensor", "without a slash", "longer", "shorter", "plain and framed",
+    "missing", "further", "of an unknown tensor", "without a slash",
+    "longer", "shorter", "plain and framed",
 ])  # fmt: skip
 def test_parts_that_do_not_fit_are_refused(
     how: str, tensor: str, scheme: str, world: World, tmp_path: Path

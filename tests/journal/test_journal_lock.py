@@ -268,8 +268,8 @@ def test_the_reported_holder_is_the_process_that_was_waited_for(
 ) -> None:
     """If a holder ends while it is reported, the next one may not have signed yet."""
     with held(_open(tmp_path), "install", timeout=1, say=print):
-        told = iter([read_owner(_open(tmp_path), "holder.json")])
-        monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(told, None))
+        owners = iter([read_owner(_open(tmp_path), "holder.json")])
+        monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(owners, None))
         with (
             pytest.raises(StateError, match=rf"`skillpm install` \(process {os.getpid()}"),
             held(_open(tmp_path), "graft", timeout=0, say=print),

@@ -51,8 +51,10 @@ def test_frozen_never_writes_the_lock(installed: World, edit: str) -> None:
 @pytest.mark.parametrize("requirement", ['"acme/sql" = "*"', '"acme/unknown" = "^3"'])
 @pytest.mark.parametrize("away", [False, True])
 def test_frozen_explains_why_the_lock_would_change(
-    installed: World, requirement: str, away: bool
-) -> None:  # noqa: FBT001 - a case
+    installed: World,
+    requirement: str,
+    away: bool,  # noqa: FBT001 - a case
+) -> None:
     installed.file.write_text(installed.file.read_text() + requirement + "\n")
     if away:
         (installed.home / "registry").rename(installed.home / "gone")

@@ -70,16 +70,18 @@ class Market:
         made.ask("init", "--base", "../base")
         return made
 
-    def straight(self, wishes: Mapping[str, object], versions: Mapping[str, str]) -> Final:
+    def straight(self, requirements: Mapping[str, object], versions: Mapping[str, str]) -> Final:
         """The result of a new project that installs the same requirements at once."""
-        key = str((sorted(wishes.items()), sorted(versions.items())))
+        key = str((sorted(requirements.items()), sorted(versions.items())))
         if key not in self._known:
             made = self.project()
-            weights = {name: wish.get("weight") for name, wish in wishes.items()}
+            weights = {
+                name: requirement.get("weight") for name, requirement in requirements.items()
+            }
             made.set_requirements({n: {"version": f"={v}", "weight": weights.get(n)}
                        for n, v in versions.items()})  # fmt: skip
             made.ask("install")
-            made.set_requirements(wishes)
+            made.set_requirements(requirements)
             made.ask("install")
             self._known[key] = made.final()
             made.leave()
@@ -117,13 +119,13 @@ class Shopper:
         return {str(one.skill): str(one.version) for one in parse_lockfile(self.lock).skill}
 
     @property
-    def wishes(self) -> dict[str, Any]:
+    def requirements(self) -> dict[str, Any]:
         """The requirements of the project file."""
         return wishes_of(parse_project(self.file.read_text()))
 
-    def set_requirements(self, wishes: Mapping[str, object]) -> None:
+    def set_requirements(self, requirements: Mapping[str, object]) -> None:
         """Edit the text of the project file."""
-        self.file.write_text(set_skills(self.file.read_text(), wishes))
+        self.file.write_text(set_skills(self.file.read_text(), requirements))
 
     def final(self) -> Final:
         """Graft; return the lock, which then has the root, and the root."""

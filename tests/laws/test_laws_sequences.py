@@ -52,7 +52,7 @@ SEQUENCES = st.tuples(_installs(3), st.lists(STEPS, max_size=7)).map(lambda two:
 
 def _named(project: Shopper, step: Step) -> Step | None:
     """The step with the project's own skills in it; None if it has none."""
-    own = list(project.wishes)
+    own = list(project.requirements)
     if not {*NTH, ALL} & {*step}:
         return step
     named = [own[int(w.split()[1]) % len(own)] if own and w in NTH else w for w in step]
@@ -68,7 +68,10 @@ def take(project: Shopper, step: Step | None) -> bool:
     if step[0] == "weigh":
         _, skill, weight = step
         project.set_requirements(
-            {**project.wishes, skill: {**project.wishes[skill], "weight": float(weight)}}
+            {
+                **project.requirements,
+                skill: {**project.requirements[skill], "weight": float(weight)},
+            }
         )
         step = ("install",)
     before, outcome = project.seen(), project.run(*step)
@@ -109,7 +112,7 @@ def check_path_does_not_show(market: Market, steps: list[Step]) -> None:
     project = market.project()
     walk(project, steps)
     lock, root = project.final()
-    assert (lock, root) == market.straight(project.wishes, project.versions)
+    assert (lock, root) == market.straight(project.requirements, project.versions)
     assert f'root = "{root}"' in lock
     if not project.versions:
         assert root == market.base_root
@@ -162,10 +165,10 @@ def test_rollback_twice_is_redo(market: Market, steps: list[Step]) -> None:
     project = market.project()
     walk(project, steps)
     assume(project.ask("list")["generation"] > 0)  # the first may have an unsatisfiable requirement
-    before, wishes = project.final(), project.wishes
+    before, requirements = project.final(), project.requirements
     project.ask("rollback")
     assert project.ask("rollback")["generation"] == project.ask("list")["generation"]
-    assert (project.final(), project.wishes) == (before, wishes)
+    assert (project.final(), project.requirements) == (before, requirements)
     project.leave()
 
 
@@ -180,7 +183,7 @@ def test_the_order_of_installing_independent_skills_changes_nothing(
     other.ask("install", *sorted(order))
     assert project.versions == other.versions
     assert project.final() == other.final()
-    assert project.wishes == other.wishes
+    assert project.requirements == other.requirements
     for one in (project, other):
         one.leave()
 
