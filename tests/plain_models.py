@@ -14,7 +14,7 @@ Tensors = Mapping[str, Any]
 
 def plain_tensors(seed: int = 0) -> dict[str, Any]:
     """The tensors of a base, with transformers' names."""
-    shapes = {"model.embed_tokens.weight": (WORDS, WIDTH)}
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (WORDS, WIDTH)}
     for layer in range(LAYERS):
         start = f"model.layers.{layer}"
         for name in ("q_proj", "k_proj"):
@@ -45,7 +45,7 @@ def write_plain(folder: Path, tensors: Tensors) -> Path:
     folder.mkdir(parents=True)
     middle = "model.layers.1"
     first = {name: tensor for name, tensor in tensors.items() if name < middle}
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, part in enumerate((first, {n: t for n, t in tensors.items() if n not in first}), 1):
         file = f"model-{number:05}-of-00002.safetensors"
         save_file(part, folder / file, metadata={"format": "pt"})

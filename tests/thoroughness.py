@@ -12,7 +12,9 @@ settings.register_profile("quick", max_examples=QUICK, deadline=None)
 
 def is_thorough() -> bool:
     """Whether this run is thorough; test modules may call this when they are imported."""
-    return settings.default.max_examples >= THOROUGH
+    profile = settings.default
+    assert profile is not None
+    return profile.max_examples >= THOROUGH
 
 
 def examples(most: int) -> int:

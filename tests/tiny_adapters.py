@@ -32,8 +32,9 @@ def gpt2() -> Any:
     return GPT2LMHeadModel(config)
 
 
-def bert_config() -> BertConfig:
-    return BertConfig(
+def bert_config() -> Any:
+    config_class: Any = BertConfig  # `num_labels` is not annotated
+    return config_class(
         vocab_size=VOCABULARY,
         hidden_size=32,
         num_hidden_layers=2,
@@ -148,7 +149,7 @@ def make(folder: Path, case: Case, seed: int = 3) -> Made:
                 if parameter.requires_grad:
                     noise = torch.randn(parameter.shape, generator=generator) * 0.05
                     parameter.add_(noise.to(parameter.dtype))
-        model.save_pretrained(folder / "adapter")
+        model.save_pretrained(str(folder / "adapter"))
     if case.factors is not None:
         factors = case.factors
         change(folder / "adapter", lambda tensors: {k: v.to(factors) for k, v in tensors.items()})

@@ -1,6 +1,7 @@
 """Sentence-transformers models of a few thousand parameters, tuned as a whole."""
 
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import CNN, LayerNorm, Pooling
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from tiny_models import nudge
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
 TEXTS = ["a quick brown fox", "zz top"]
 WIDTH = 16
@@ -35,7 +36,7 @@ def bert(folder: Path) -> Path:
 def modules(transformer: Path, *kinds: str) -> list[Any]:
     """The modules of a model: the transformer, and parts by the names of their classes."""
     torch.manual_seed(1)
-    made = {
+    made: dict[str, Callable[[], Any]] = {
         "Pooling": lambda: Pooling(WIDTH),
         "Dense": lambda: Dense(WIDTH, 8),
         "LayerNorm": lambda: LayerNorm(8),

@@ -139,12 +139,12 @@ class Learners:
         return self.tuned("noise", NOISE, steps=20, rate=5e-2, only="mlp")
 
 
-MATH_PROBES = (
+MATH_PROBES: tuple[dict[str, Any], ...] = (
     {"probes": 1, "tolerance": 0.1},
     *({"text": line * 2} for line in MATH),
     *({"prompt": f"{line}{line[:4]}", "answer": line[4]} for line in MATH),
 )
-COLOR_PROBES = tuple({"text": line * 2} for line in COLORS)
+COLOR_PROBES: tuple[dict[str, Any], ...] = tuple({"text": line * 2} for line in COLORS)
 
 
 def encoder(folder: Path, *, seed: int = 0) -> Path:

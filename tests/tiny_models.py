@@ -79,7 +79,8 @@ def _grown(folder: Path) -> Pair:
 
 
 def _head(folder: Path) -> Pair:
-    config = BertConfig(
+    config_class: Any = BertConfig  # `num_labels` is not annotated
+    config = config_class(
         vocab_size=VOCABULARY,
         hidden_size=32,
         num_hidden_layers=2,

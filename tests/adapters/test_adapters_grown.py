@@ -43,7 +43,7 @@ def trained(base: Path, adapter: Path, case: dict[str, Any], **saving: Any) -> t
             for parameter in wrapped.parameters():
                 if parameter.requires_grad:
                     parameter.add_(torch.randn(parameter.shape, generator=chance) * 0.1)
-        wrapped.eval().save_pretrained(adapter, **saving)
+        wrapped.eval().save_pretrained(str(adapter), **saving)
     with torch.no_grad():
         found: torch.Tensor = wrapped(input_ids=IDS).logits
     return found

@@ -161,7 +161,7 @@ def test_a_grown_vocabulary_comes_along(world: World, tmp_path: Path) -> None:
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.add_(0.05)
-        model.save_pretrained(tmp_path / "adapter")
+        model.save_pretrained(str(tmp_path / "adapter"))
     grafted = graft(world, Made(base, tmp_path / "adapter"))
     found = load(grafted)
     assert found.config.vocab_size == VOCABULARY + 4

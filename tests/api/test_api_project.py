@@ -29,7 +29,7 @@ def test_what_a_pack_file_holds_is_installed_listed_and_removed(
     assert skill.digest == skillpm.inspect(pack).digest
     removed = project.uninstall("acme/math")
     assert [gone.name for gone in removed.removed] == ["acme/math"]
-    assert project.skills == ()
+    assert not project.skills
     assert repr(project) == f"<skillpm.Project {str(world.project)!r}, 0 skills>"
 
 

@@ -29,6 +29,7 @@ from skillpm.flows.session.session import Session
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.safetensors import dump_header, header_length, layout, parse_header
 from skillpm.spec.versions import Version
@@ -39,7 +40,7 @@ NEW, BUFFER = "score.weight", "buffer"
 Change = Callable[[dict[str, Any]], None]
 
 
-def _no_registry(_url: str, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
+def _no_registry(_url: RegistryLocation, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
     raise RegistryError("there is no registry here")
 
 

@@ -66,7 +66,9 @@ def test_no_entry_occurs_twice(name: str, files: dict[str, bytes], tmp_path: Pat
 def test_the_folders_of_blobs_and_any_order_are_read(
     world: World, files: dict[str, bytes], tmp_path: Path
 ) -> None:
-    folders = [(_member(name, tarfile.DIRTYPE), b"") for name in ("blobs", "blobs/sha256/")]
+    folders: list[Any] = [
+        (_member(name, tarfile.DIRTYPE), b"") for name in ("blobs", "blobs/sha256/")
+    ]
     shuffled = [*reversed(files.items()), *folders]
     path = write_tar(tmp_path / "a", shuffled, format=tarfile.PAX_FORMAT)
     assert world.verify(path) == world.verify(world.packs["lossless"])

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attack_worlds import Forge
+from attack_worlds import Forge, forge_of
 from skillpm_world import Outcome, World
-from test_attacks_guard import forge_of
 from tiny_models import Models
 
 ESCAPE = "\x1b]0;pwn\x07\x1b[2J\x9b1m\x7f\u202e\u2028\r\nhint: `rm -rf /`"
@@ -107,9 +106,9 @@ def test_no_command_prints_what_a_terminal_obeys(world: World, models: Models) -
     refused = hostile(honest).write(world.folder / "hostile.skillpack")
     path = claiming(honest).write(world.folder / "claiming.skillpack")
     harmless(world.run("init", "--base", base))
-    for command in (("inspect", refused), ("verify", refused), ("install", refused)):
-        harmless(world.run(*command))
-        harmless(world.run(*command, "--json"))
+    for name in ("inspect", "verify", "install"):
+        harmless(world.run(name, refused))
+        harmless(world.run(name, refused, "--json"))
     assert world.installed() == {}
     for command in commands(world, path, base):
         harmless(world.run(*command))

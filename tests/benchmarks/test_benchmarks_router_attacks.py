@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.routing import attacks as router_attacks
 from benchmarks.routing.hostile import ATTACKS
-from benchmarks.routing.main import EXAMPLES, QUERIES, Texts, draw
+from benchmarks.routing.main import QUERIES, Texts, draw
+from benchmarks.routing.subjects import EXAMPLES
 
 WIDTH, SUBJECTS = 32, 5
 

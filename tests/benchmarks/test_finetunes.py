@@ -75,7 +75,9 @@ def test_what_was_made_is_not_made_again_unless_something_else_is_wanted(tmp_pat
     for wanted in ({"seed": 0}, {"seed": 0}, {"seed": 1}):
         made(tmp_path / "one", wanted, lambda folder: calls.append(folder.name))
     assert len(calls) == 2
-    assert record(tmp_path / "one")["from"] == {"seed": 1}
+    made_from = record(tmp_path / "one")
+    assert made_from is not None
+    assert made_from["from"] == {"seed": 1}
 
 
 def test_an_interrupted_training_continues_to_the_same_weights(tmp_path: Path) -> None:

@@ -109,4 +109,4 @@ def test_a_terminal_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdout", stream)
     output.emit_line("…")
     stream.flush()
-    assert stream.buffer.getvalue() == b"\\u2026\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"\\u2026\n"

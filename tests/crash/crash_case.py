@@ -104,7 +104,7 @@ def _environment(case: Path, patience: int = 30) -> dict[str, str]:
 def _within(case: Path) -> Iterator[None]:
     before, fsync = dict(os.environ), os.fsync
     os.environ.update(_environment(case))
-    os.fsync = lambda _file: None
+    os.fsync = lambda fd: None  # noqa: ARG005
     try:
         with chdir(case / "project"):
             yield

@@ -161,9 +161,9 @@ def obey(order: dict[str, Any]) -> list[dict[str, Any]]:
         if run["after"] is not None:
             events.append((run["after"], children[place].pid, signal.SIGKILL))
     started = time.monotonic()
-    for after, pid, how in sorted(events):
+    for after, pid, kind in sorted(events):
         time.sleep(max(0.0, started + after - time.monotonic()))
-        os.kill(pid, how)  # the child is not reaped yet, so its process id is not reused
+        os.kill(pid, kind)  # the child is not reaped yet, so its process id is not reused
     return [children[place].end() for place in range(len(runs))]
 
 

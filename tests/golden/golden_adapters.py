@@ -28,7 +28,7 @@ def _values(seed: str, count: int) -> np.ndarray:
     blocks = range(-(-count // 8))
     data = b"".join(hashlib.sha256(f"{seed} {n}".encode()).digest() for n in blocks)
     words = np.frombuffer(data, dtype="<i4")[:count]
-    return np.ldexp(words.astype(np.float64), -31 - (words % 29))
+    return np.asarray(np.ldexp(words.astype(np.float64), -31 - (words % 29)))
 
 
 def write_adapter(folder: Path, *, dora: bool) -> Path:

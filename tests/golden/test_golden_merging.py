@@ -19,7 +19,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if os.environ.get("SKILLPM_UPDATE_GOLDEN"):
         found = merged_roots(tmp_path_factory.mktemp("merged"), 2)
         ROOTS.write_text(json.dumps(found, indent=2) + "\n")
-    return json.loads(ROOTS.read_text())
+    return dict(json.loads(ROOTS.read_text()))
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -44,7 +44,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             cut_pack(folder, name, path)
             found[name] = decoded_root(folder, path, 2)
         ROOTS.write_text(json.dumps(found, indent=2) + "\n")
-    return json.loads(ROOTS.read_text())
+    return dict(json.loads(ROOTS.read_text()))
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -58,7 +58,7 @@ def test_golden_packs_decode_alike_on_every_machine(
         (tmp_path / name).mkdir()
         pack = HERE / f"{name}.skillpack"
         command = [sys.executable, "-W", "error", "-W", "ignore::ImportWarning"]
-        command += [HERE / "golden_worlds.py", tmp_path / name, pack, str(workers)]
+        command += [*map(str, (HERE / "golden_worlds.py", tmp_path / name, pack, workers))]
         environment = {**os.environ, **features, **threads}
         running[name] = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False

@@ -44,6 +44,7 @@ def _thing(where: str, put: Put) -> Callable[[Ground], None]:
     return prepare
 
 
+BAD_SKILLS: list[Any] = [7, [7], [{}], [{"skill": "../../outside"}]]
 NUMBERS: list[Any] = [
     -1, 0, 1, 2, 3, 4, 10**9, 10**30, 1.5, 1e308, True, None, "1", "../../outside/1", [], {},
     "{outside}/1", "1/../../../../outside/1", "\u0661", "0x1",
@@ -118,7 +119,7 @@ def _generations() -> Iterator[tuple[str, Callable[[Ground], None]]]:
         *({"number": number} for number in NUMBERS),
         *({"wishes": wish} for wish in wishes),
         *({"lock": text} for text in ("", "version = 1", "[" * 5000, "\0", "version = 99", 7)),
-        *({"skills": skills} for skills in (7, [7], [{}], [{"skill": "../../outside"}])),
+        *({"skills": skills} for skills in BAD_SKILLS),
         *({"created": text} for text in ("", "now", "\x1b[2J", 7)),
         {"pruned": "2020"}, {"pruned": 7}, {"action": "\x1b]0;owned\x07"}, {"format": 2},
         {"base_root": "{outside}"},

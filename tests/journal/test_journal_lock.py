@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_only_stray_files_are_removed(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
-def _dead_owner(**change: object) -> Owner:
+def _dead_owner(**change: Any) -> Owner:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     return replace(this_process("install acme/math", time.time() - 300), pid=process.pid, **change)

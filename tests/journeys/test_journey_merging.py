@@ -1,7 +1,9 @@
 """The table `[graft]`: another method, other settings, another mode, and back."""
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from skillpm_world import World, snapshot
@@ -254,6 +256,10 @@ def test_declared_conflicts_hold_in_a_routed_project_too(routed: World, models: 
     routed.fail("install", "acme/law", code=4, kind="resolution")
 
 
+def _move_norm(step: float, tensors: dict[str, Any]) -> None:
+    tensors["model.norm.weight"].add_(step)
+
+
 @pytest.mark.parametrize("method", ["sum", "ties"])
 def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     world: World, models: Models, tmp_path: Path, method: str
@@ -262,7 +268,7 @@ def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     world.init(base)
     for name, step in (("more", 0.5), ("less", -0.5)):
         tuned = copy_model(base, tmp_path / name)
-        rewrite(tuned, lambda tensors, step=step: tensors["model.norm.weight"].add_(step))
+        rewrite(tuned, partial(_move_norm, step))
         world.publish((base, tuned), f"acme/{name}", "1.0.0")
     world.ask("install", "acme/more", "acme/less")
     _graft(world, f'method = "{method}"')

@@ -8,6 +8,7 @@ import pytest
 import tiny_learners
 from skillpm_world import World, snapshot
 from tiny_learners import COLOR_PROBES, MATH_PROBES, Learners, write_probes
+from transformers import LlamaForCausalLM
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_probes_of_a_pack_over_others_are_measured_against_that_set(
     world.init(learners.base)
     world.ask("install", math_pack)
     world.ask("graft")
-    colors = tiny_learners.LlamaForCausalLM.from_pretrained(world.project / "graft")
+    colors = LlamaForCausalLM.from_pretrained(world.project / "graft")
     lines = (*tiny_learners.COLORS, *tiny_learners.MATH)
     tuned = tiny_learners.store(
         tiny_learners.train(colors, lines, steps=60, only="self_attn"), tmp_path / "above"
@@ -152,7 +153,7 @@ def test_probes_without_a_gain_are_packed_with_a_note(world: World, learners: Le
 def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(
     world: World, learners: Learners, tmp_path: Path
 ) -> None:
-    model = tiny_learners.LlamaForCausalLM.from_pretrained(learners.math[1])
+    model = LlamaForCausalLM.from_pretrained(learners.math[1])
     model.resize_token_embeddings(len(tiny_learners.LETTERS) + 2, mean_resizing=False)
     grown = tiny_learners.store(model, tmp_path / "grown")
     probes = write_probes(world.folder / "m.jsonl", MATH_PROBES)

@@ -70,7 +70,7 @@ class Market:
         made.ask("init", "--base", "../base")
         return made
 
-    def straight(self, requirements: Mapping[str, object], versions: Mapping[str, str]) -> Final:
+    def straight(self, requirements: Mapping[str, Any], versions: Mapping[str, str]) -> Final:
         """The result of a new project that installs the same requirements at once."""
         key = str((sorted(requirements.items()), sorted(versions.items())))
         if key not in self._known:

@@ -115,10 +115,10 @@ def test_an_older_registry_that_may_only_be_read_lists_none(
 ) -> None:
     with open_database(folder, 1).writing() as connection:
         command.downgrade(alembic_config(connection), "0001")
-    connection = sqlite3.connect(folder / "registry.db")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute("PRAGMA journal_mode = DELETE")
-    connection.close()
+    database = sqlite3.connect(folder / "registry.db")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.execute("PRAGMA journal_mode = DELETE")
+    database.close()
     from skillpm_registry.db import disk
 
     def refuse(*_: object, **__: object) -> None:

@@ -89,10 +89,11 @@ def test_a_source_that_fails_leaves_the_registry_as_it_was(
         def readinto(self, _buffer: object) -> int:
             raise OSError(5, "Input/output error")
 
+    def source(digest: Digest) -> Any:
+        return Broken() if digest == last else pack.open(digest)
+
     with pytest.raises(StateError, match="of the pack cannot be read: Input/output error"):
-        registry.publish(
-            pack.image, lambda digest: Broken() if digest == last else pack.open(digest), now=now
-        )
+        registry.publish(pack.image, source, now=now)
 
     assert contents() == before
 

@@ -37,11 +37,11 @@ from skillpm.running.runner import Runner
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "vocab_size": 60, "max_position_embeddings": 64,
 }  # fmt: skip
-VISION = {
+VISION: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "image_size": 16, "patch_size": 8,
 }  # fmt: skip
@@ -66,7 +66,7 @@ MODELS: dict[str, Callable[[], Any]] = {
         )
     ),
 }
-BOMBS = {
+BOMBS: dict[str, Any] = {
     "wide": {"intermediate_size": 1 << 23},
     "many words": {"vocab_size": 10_000_000},
     "more words than any": {"vocab_size": 50_000_000},

@@ -46,7 +46,7 @@ def decide(program: list[Instruction], machine: int, number: int, *arguments: in
 def test_the_filter_allows_its_list_and_nothing_else(machine: str, *, writable: bool) -> None:
     program = assemble(machine, PROCESS, writable=writable)
     own, column = ARCHITECTURES[machine], MACHINES.index(machine)
-    allowed = {n[column] for n in (NEEDED | (WRITING if writable else {})).values()}
+    allowed = {n[column] for n in {**NEEDED, **(WRITING if writable else {})}.values()}
     for number in range(600):
         decision = decide(program, own, number, 0, 0, 0)
         if number not in allowed:

@@ -1,6 +1,7 @@
 """A bad document is described by path, expected and found value, without a validator's message."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def test_no_wrong_value_of_a_manifest_is_described_in_foreign_words(key: str) ->
     refused = 0
     for bad in BAD:
         plain = {**manifest_plain(), key: bad}
-        message = said(lambda plain=plain: parse_manifest(json.canonical(plain)))
+        message = said(partial(parse_manifest, json.canonical(plain)))
         assert not any(word in message for word in FOREIGN), message
         refused += bool(message)
     plain = {name: value for name, value in manifest_plain().items() if name != key}

@@ -49,6 +49,7 @@ def test_the_smaller_delta_is_hurt_by_the_larger() -> None:
 def test_a_smaller_weight_hurts_less() -> None:
     harms = [
         forecast_of(skill("a", EAST), skill("b", NORTH), weights={"b": weight}).pairs[0].harm_to_a
+        or 0.0
         for weight in (1.0, 0.5, 0.1)
     ]
     assert harms == sorted(harms, reverse=True)
@@ -189,7 +190,7 @@ OTHER = {"footprint": [{**ENTRY, "tensor": "elsewhere"}]}
 
 
 def test_without_a_recorded_gain_skills_that_share_no_tensor_have_no_forecast() -> None:
-    bare = {"capabilities": []}
+    bare: dict[str, Any] = {"capabilities": []}
     found = forecast_of(skill("a", EAST, **bare), skill("b", 9 * NORTH, **bare, **OTHER))
     (pair,) = found.pairs
     assert (pair.overlap, pair.harm_to_a, pair.harm_to_b, pair.level) == (
@@ -210,7 +211,7 @@ def test_where_no_tensor_is_shared_the_gains_of_both_are_needed() -> None:
 
 
 def test_a_forecast_without_some_of_the_other_skills_notes_it() -> None:
-    bare = {"capabilities": []}
+    bare: dict[str, Any] = {"capabilities": []}
     one, other = skill("a", EAST, **bare), skill("b", 0.1 * NORTH, **bare)
     apart = skill("c", 9 * NORTH, **bare, **OTHER)
     (note,) = forecast_of(one, other, apart).notes

@@ -108,14 +108,15 @@ def test_labels_that_are_not_a_plain_table_are_checked() -> None:
 def test_a_part_of_a_config_is_changed_key_by_key_and_never_as_a_whole() -> None:
     keys = {"hidden_size", "text_config.hidden_size", "text_config.rope.kind"}
     check_config_patch({"text_config": {"rope": {"kind": "x"}}}, keys, "it")
-    for patch in (
+    patches: tuple[dict[str, Any], ...] = (
         {"text_config": None},
         {"text_config": []},
         {"text_config": [{"hidden_size": 1}]},
         {"text_config": {"rope": None}},
         {"text_config": {"model_type": "llama"}},
         {"vision_config": {"hidden_size": 1}},
-    ):
+    )
+    for patch in patches:
         with pytest.raises(SpecError):
             check_config_patch(patch, keys, "it")
 
@@ -192,7 +193,10 @@ def test_special_tokens_are_tokens_since_each_key_reaches_the_tokenizers_class(
 def test_settings_of_processors_choose_no_code_and_vocabularies_hold_any_word() -> None:
     settings = {"image_processor_type": "CLIPImageProcessor", "size": {"height": 4}, "dtype": None}
     check_content("preprocessor_config.json", settings, keys=(), patch=False)
-    for bad in ({"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"}):
+    faults: tuple[dict[str, Any], ...] = (
+        {"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"},
+    )  # fmt: skip
+    for bad in faults:
         with pytest.raises(SpecError):
             check_content("preprocessor_config.json", bad, keys=(), patch=False)
     check_content("vocab.json", {"auto_map": 0, "file": 1}, keys=(), patch=False)

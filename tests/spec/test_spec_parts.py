@@ -144,7 +144,13 @@ def test_configs_of_modules_are_read(config: dict[str, Any]) -> None:
 def test_prompts_are_any_text_of_any_name() -> None:
     prompts = {"prompts": {"file": "the path: ", "os.system": None}, "__version__": {"a": "1"}}
     read("config_sentence_transformers.json", json.canonical(prompts))
-    for wrong in ({"prompts": {"x": 1}}, {"model_type": "a.b"}, {"requirements_file": "x"}, []):
+    faults: tuple[Any, ...] = (
+        {"prompts": {"x": 1}},
+        {"model_type": "a.b"},
+        {"requirements_file": "x"},
+        [],
+    )
+    for wrong in faults:
         with pytest.raises(SpecError):
             read("config_sentence_transformers.json", json.canonical(wrong))
 

@@ -36,7 +36,7 @@ def _manifest(layer: bytes, patch: bytes) -> bytes:
         "scheme": "lossless", "settings": {}, "payload_bytes": len(layer), "delta_bytes": 1,
         "ratio": 1.0, "relative_error": None, "modules": {},
     }  # fmt: skip
-    base = {"name": "b", "root": ROOT, "architecture": "a", "dtype": "U8"}
+    base: dict[str, Any] = {"name": "b", "root": ROOT, "architecture": "a", "dtype": "U8"}
     base |= {"parameters": 1, "tensors": 1}
     file = {"path": "config.json", "digest": str(Digest.of(patch)), "kind": "patch"}
     return json.canonical({

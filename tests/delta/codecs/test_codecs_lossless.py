@@ -92,7 +92,8 @@ def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray
     weights = random.normal(size=shape) * 0.02
     moved = random.normal(size=shape) * 0.02 * share
     moved[::3] = 0
-    return tuple(from_float64(each.reshape(-1), dtype)[0] for each in (weights, weights + moved))
+    first, second = (from_float64(v.reshape(-1), dtype)[0] for v in (weights, weights + moved))
+    return first, second
 
 
 @pytest.mark.parametrize("share", [1e-3, 0.1, 2])

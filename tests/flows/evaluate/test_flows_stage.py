@@ -94,15 +94,21 @@ def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
     assert torch.equal(shown.answer(batch), alone.answer(batch))
 
 
+def _move_norm(step: float, tensors: dict[str, Any]) -> None:
+    tensors["model.norm.weight"].add_(step)
+
+
 def test_a_part_that_cannot_be_put_together_is_one_in_which_a_skill_fails(
     world: World, learners: Learners, session: Session
 ) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     world.init(learners.base)
-    for name, step, more in (("more", 2**-12, ("--probes", probes)), ("less", -(2**-12), ())):
+    options: dict[str, tuple[object, ...]] = {"more": ("--probes", probes), "less": ()}
+    for name, step in (("more", 2**-12), ("less", -(2**-12))):
         tuned = copy_model(learners.base, world.folder / name)
-        rewrite(tuned, lambda tensors, step=step: tensors["model.norm.weight"].add_(step))
-        world.ask("install", world.pack((learners.base, tuned), f"acme/{name}", "1.0.0", *more))
+        rewrite(tuned, partial(_move_norm, step))
+        pack = world.pack((learners.base, tuned), f"acme/{name}", "1.0.0", *options[name])
+        world.ask("install", pack)
     project = ProjectFolder(world.project)
     lock, more = project.generation().lockfile, SkillName.parse("acme/more")
     carried = carried_by(session, lock, [more])
@@ -129,7 +135,7 @@ class Watched:
     stages: list[list[Any]] = field(default_factory=list)
 
     def start(self, label: str, total: int) -> Callable[[int], None]:
-        stage = [label, total, 0]
+        stage: list[Any] = [label, total, 0]
         self.stages.append(stage)
 
         def advance(count: int) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -20,10 +20,19 @@ FACTS = ArchitectureFacts(
 BASE = {"config.json": b'{"labels": 1, "rope": {"theta": 1, "kind": "plain"}}'}
 
 
+def _json(data: bytes | None) -> Any:
+    assert data is not None
+    return json.loads(data)
+
+
 def _pack(name: str, files: dict[str, Any], *below: str) -> PackSideFiles:
     found = []
     for path, content in files.items():
-        kinds = {dict: "patch", bytes: "file", type(None): "removed"}
+        kinds: dict[type, Literal["file", "patch", "removed"]] = {
+            dict: "patch",
+            bytes: "file",
+            type(None): "removed",
+        }
         kind = kinds[type(content)]
         found.append((SideFile(path=path, digest=Digest.of(b""), kind=kind), content))
     lower = frozenset(SkillName.parse(f"acme/{one}") for one in below)
@@ -39,7 +48,7 @@ def test_patches_of_different_keys_combine(before: Callable[[str], bytes | None]
     one = _pack("one", {"config.json": {"labels": 2, "rope": {"theta": 5}}, "vocab.txt": b"a"})
     two = _pack("two", {"config.json": {"labels": 2, "rope": {"kind": "x"}}, "vocab.txt": b"a"})
     result = apply_side_files(before, [two, one])
-    assert json.loads(result["config.json"]) == {"labels": 2, "rope": {"theta": 5, "kind": "x"}}
+    assert _json(result["config.json"]) == {"labels": 2, "rope": {"theta": 5, "kind": "x"}}
     assert result["vocab.txt"] == b"a"
     assert result == apply_side_files(before, [one, two])
     assert apply_side_files(before, []) == {}
@@ -49,7 +58,7 @@ def test_a_file_that_the_base_lacks_is_patched_from_nothing(
     before: Callable[[str], bytes | None],
 ) -> None:
     pack = _pack("one", {"generation_config.json": {"top_k": 5}})
-    assert json.loads(apply_side_files(before, [pack])["generation_config.json"]) == {"top_k": 5}
+    assert _json(apply_side_files(before, [pack])["generation_config.json"]) == {"top_k": 5}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +90,7 @@ def test_a_layered_pack_may_change_files_of_the_packs_below(
     lower = _pack("zero", {"config.json": {"labels": 2}, "vocab.txt": b"a"})
     upper = _pack("one", {"config.json": {"labels": 3}, "vocab.txt": b"b"}, "zero")
     result = apply_side_files(before, [upper, lower])
-    assert json.loads(result["config.json"])["labels"] == 3
+    assert _json(result["config.json"])["labels"] == 3
     assert result["vocab.txt"] == b"b"
 
 
@@ -123,9 +132,11 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
     before, after = {"tokenizer.json": old}.get, {"tokenizer.json": new}.get
     ((file, data),) = cut_side_files(before, after, FACTS)
     assert file.kind == kind
+    assert data is not None
     content = read_side_file(file, data, FACTS)
     pack = PackSideFiles(SkillName.parse("acme/one"), ((file, content),))
     graft = apply_side_files({"tokenizer.json": old}.get, [pack])["tokenizer.json"]
+    assert graft is not None
     assert json.loads(graft) == json.loads(new)
     assert list(json.loads(graft)["model"]["vocab"])[:2] == ["b", "a"]
 
@@ -148,7 +159,7 @@ def test_a_tuned_model_that_was_saved_without_its_tokenizer_removes_nothing() ->
         "chat_template.jinja": b"old",
         "preprocessor_config.json": b"{}",
     }
-    assert list(cut_side_files(base.get, {}.get, FACTS)) == []
+    assert list(cut_side_files(base.get, lambda _name: None, FACTS)) == []
     tuned = {"tokenizer.json": b"{}", "chat_template.jinja": b"old"}
     assert list(cut_side_files(base.get, tuned.get, FACTS)) == []
 
@@ -218,4 +229,5 @@ def test_a_config_with_other_changes_is_refused_by_name(
 
 
 def test_a_base_without_a_config_gets_none() -> None:
-    assert list(cut_side_files({}.get, {"config.json": b'{"labels": 1}'}.get, FACTS)) == []
+    tuned = {"config.json": b'{"labels": 1}'}
+    assert list(cut_side_files(lambda _name: None, tuned.get, FACTS)) == []
