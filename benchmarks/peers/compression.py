@@ -136,7 +136,8 @@ def next_size(rows: list[Row], dense: int) -> int | None:
         return None
     lost = [math.log(max(1e-9, 1 - kept)) for kept in (most.kept, least.kept, WANTED)]
     share = min(0.9, max(0.1, (lost[0] - lost[2]) / (lost[0] - lost[1])))
-    return round(most.bytes * float(least.bytes / most.bytes) ** share)
+    size: float = most.bytes * (least.bytes / most.bytes) ** share
+    return round(size)
 
 
 def _sha256(path: Path) -> str:

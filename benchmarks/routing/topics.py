@@ -42,7 +42,8 @@ def general_texts() -> list[str]:
     body = ast.parse(topics.read_text(encoding="utf-8")).body
     value = next(node.value for node in body if isinstance(node, ast.Assign))
     sources = [*ast.literal_eval(value).values()]
-    sources += [str(one.metadata.get_payload()) for one in distributions()]
+    descriptions: list[Any] = [one.metadata for one in distributions()]
+    sources += [str(message.get_payload()) for message in descriptions]
     found = {part for text in sources for part in _prose(text)}
     return sorted(found, key=_draw)[:MOST_GENERAL]
 

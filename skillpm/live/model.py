@@ -194,7 +194,7 @@ class LiveModel(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own
         """Another device or dtype: what was ready is made anew."""
         self._switch.shelf.forget()
-        moved: Self = super()._apply(fn, recurse)
+        moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
 
     def __deepcopy__(self, _memo: object) -> Self:
