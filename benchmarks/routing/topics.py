@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 from benchmarks.routing.subjects import FRESH, SUBJECTS
 

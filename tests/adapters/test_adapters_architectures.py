@@ -66,7 +66,7 @@ def check_as_peft(world: World, architecture: Architecture, made: Made) -> Path:
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_lora_on_a_tied_head_leaves_the_embedding_as_it_was(
+def test_a_lora_on_a_tied_head_does_not_change_the_embedding(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -74,7 +74,7 @@ def test_a_lora_on_a_tied_head_leaves_the_embedding_as_it_was(
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_a_lora_on_an_embedding_leaves_the_tied_head_as_it_was(
+def test_a_lora_on_an_embedding_does_not_change_the_tied_head(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -224,7 +224,7 @@ def test_an_adapter_beside_the_base_is_not_part_of_a_graft(world: World, tmp_pat
     assert root_of(graft) == root_of(tuned)
 
 
-def test_a_base_that_is_not_here_is_said_to_be_unchecked(world: World, tmp_path: Path) -> None:
+def test_a_missing_base_is_reported_as_unchecked(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     configure(made.adapter, base_model_name_or_path="acme/other-model")
     named = ("--name", "acme/skill", "--version", "1.0.0", "-o", tmp_path / "a.skillpack")

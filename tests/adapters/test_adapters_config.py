@@ -43,7 +43,7 @@ def test_other_kinds_of_adapters_are_refused_by_name(kind: str | None) -> None:
     ("use_qalora", True), ("use_bdlora", {"a": 1}),
     ("arrow_config", {"top_k": 1}), ("kasa_config", {"beta": 1}),
 ])  # fmt: skip
-def test_what_cannot_be_packed_right_is_refused_by_name(key: str, value: object) -> None:
+def test_unsupported_models_are_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"sets `{key}`") as found:
         config(**{key: value})
     assert found.value.hint
@@ -72,7 +72,7 @@ def test_a_start_that_is_unknown_is_refused() -> None:
     {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}, {"peft_type": "ADAPTION_PROMPT"},
     {"peft_type": "NEW_PROMPTS", "num_virtual_tokens": 4}, {"alora_invocation_tokens": [5]},
 ])  # fmt: skip
-def test_what_cannot_be_merged_gets_no_hint_to_merge_it(keys: dict[str, object]) -> None:
+def test_an_unmergeable_adapter_gets_no_hint_to_merge(keys: dict[str, object]) -> None:
     with pytest.raises(SpecError) as found:
         config(**keys)
     assert "merge" not in (found.value.hint or "")

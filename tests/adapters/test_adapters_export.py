@@ -141,7 +141,7 @@ def test_a_rank_below_the_loras_own_is_cut_from_its_factors(world: World, tmp_pa
     assert (whole["rank"], whole["residual"] < 1e-6) == (32, True)
 
 
-def test_what_a_lora_cannot_carry_is_left_out_only_when_asked(
+def test_tensors_that_a_lora_cannot_hold_are_left_out_only_on_request(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     pair = models.pair("fp32")
@@ -248,7 +248,7 @@ def test_flags_that_contradict_each_other_are_usage_errors(
     world.fail("export", "acme/skill", *wrong, tmp_path / "out", code=2, kind="usage")
 
 
-def test_people_read_what_is_lost(world: World, models: Models, tmp_path: Path) -> None:
+def test_the_text_output_shows_the_loss(world: World, models: Models, tmp_path: Path) -> None:
     installed(world, models.pair("grown"))
     out = world.run(
         "export", "acme/skill", "--format", "peft", "--rank", 8, "--partial", tmp_path / "out"

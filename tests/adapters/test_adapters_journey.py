@@ -89,7 +89,7 @@ def test_a_pack_is_about_as_large_as_its_adapter_and_records_its_origin(
     assert manifest["provenance"]["method"] == "lora"
 
 
-def test_no_path_of_this_machine_comes_into_a_manifest(world: World, tmp_path: Path) -> None:
+def test_a_manifest_has_no_path_of_this_machine(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     path = world.pack(made.pair, "acme/lora", "1.0.0")
     assert world.ask("inspect", path)["manifest"]["provenance"]["sources"] == ["base"]
@@ -149,7 +149,7 @@ def test_a_tie_that_the_adapter_keeps_stays(world: World, tmp_path: Path) -> Non
     assert "lm_head.weight" not in tensors_of(graft(world, made))
 
 
-def test_a_grown_vocabulary_comes_along(world: World, tmp_path: Path) -> None:
+def test_a_grown_vocabulary_is_packed(world: World, tmp_path: Path) -> None:
     base = tmp_path / "base"
     llama().save_pretrained(base)
     tuned = load(base)
@@ -198,7 +198,7 @@ def test_an_adapter_is_put_over_another(world: World, tmp_path: Path) -> None:
     assert "was trained on" in refused
 
 
-def test_two_adapters_add_up_and_come_off_again(world: World, tmp_path: Path) -> None:
+def test_two_adapters_are_added_and_removed_again(world: World, tmp_path: Path) -> None:
     one = make(tmp_path / "one", CASES["plain"])
     two = make(tmp_path / "two", CASES["rslora"], seed=9)
     root = world.init(one.base)

@@ -16,7 +16,7 @@ def project(world: World, models: Models) -> skillpm.Project:
     return skillpm.init_project(world.project, models.pair("fp32")[0])
 
 
-def test_what_a_pack_file_holds_is_installed_listed_and_removed(
+def test_the_skill_of_a_pack_file_is_installed_listed_and_removed(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     pack = world.pack(models.pair("fp32"), "acme/math", "1.0.0")
@@ -114,7 +114,7 @@ def test_the_names_of_version_0_1_still_work(
     workspace.close()
 
 
-def test_every_public_name_is_there_and_no_other() -> None:
+def test_the_public_names_are_exactly_the_documented_ones() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name in skillpm.__all__:

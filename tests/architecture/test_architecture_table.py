@@ -143,7 +143,7 @@ def test_an_invalid_architecture_name_is_unknown_and_imports_no_library(
     assert ask_facts(config) == UNKNOWN
 
 
-def test_an_architecture_beyond_the_table_is_asked_of_the_library_alone(
+def test_an_architecture_outside_the_table_is_taken_from_the_library(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"]}
@@ -155,7 +155,7 @@ def test_an_architecture_beyond_the_table_is_asked_of_the_library_alone(
     assert ask_facts(config) == UNKNOWN
 
 
-def test_a_library_that_cannot_be_asked_leaves_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_table_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "_installed", lambda: "transformers 99")
     monkeypatch.setattr(ask, "SECONDS", 0.01)
     assert ask_facts({"model_type": "llama"}).library == shipped_table().library

@@ -29,7 +29,7 @@ def _again(path: Path, *, on_disk: bool, folder: Path) -> Digest:
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
-def test_a_pack_written_anew_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
+def test_a_pack_written_again_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
     path = tmp_path / "again.skillpack"
     assert _again(path, on_disk=on_disk, folder=tmp_path) == open_pack(GOLDEN).digest
     # The golden pack was written with padding to a tape record.
@@ -74,7 +74,7 @@ def test_a_slice_ends_where_its_blob_ends(tmp_path: Path) -> None:
             part.read(start, stop)
 
 
-def test_a_disk_that_refuses_leaves_the_path_as_it_was(tmp_path: Path) -> None:
+def test_a_disk_error_leaves_the_path_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "old.skillpack"
     path.write_bytes(b"old")
     opened = open_pack(GOLDEN)

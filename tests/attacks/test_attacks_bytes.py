@@ -77,6 +77,8 @@ def test_bytes_after_the_end_are_refused(world: World, tmp_path: Path) -> None:
         world.verify(path)
 
 
-def test_an_honest_pack_forged_anew_is_the_same_pack(world: World, tmp_path: Path) -> None:
+def test_an_honest_pack_forged_without_changes_is_the_same_pack(
+    world: World, tmp_path: Path
+) -> None:
     forged = world.forge().write(tmp_path / "same.skillpack")
     assert world.verify(forged) == world.verify(world.packs["lossless"])

@@ -77,7 +77,7 @@ def test_probes_that_cannot_run_are_reported_with_their_skill(
         assert "`skillpm uninstall acme/math`" in tokenizer_parts
 
 
-def test_probes_that_make_up_endless_work_are_not_asked(world: World, learners: Learners) -> None:
+def test_probes_with_unbounded_work_are_refused(world: World, learners: Learners) -> None:
     item = {"question": "x" * 600, "choices": [f"{n}" for n in range(32)], "answer": 0}
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
     path = forge_probes(forge, "multiple_choice", [item] * 100).write(world.folder / "p.skillpack")

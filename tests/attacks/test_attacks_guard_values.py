@@ -68,7 +68,7 @@ def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
     assert "acme/colors" not in hint
 
 
-def test_a_value_that_is_nearly_true_does_not_narrow_what_others_may_do(
+def test_a_nearly_true_probe_value_does_not_restrict_other_skills(
     world: World, learners: Learners
 ) -> None:
     """A recorded 0 is within the tolerance of the measured value, which then counts."""
@@ -81,7 +81,7 @@ def test_a_value_that_is_nearly_true_does_not_narrow_what_others_may_do(
     assert result["bound"] > result["now"] * 1.5
 
 
-def test_what_failed_before_is_reported_and_the_hint_names_the_new_culprit_alone(
+def test_earlier_failures_are_reported_and_the_hint_names_only_the_new_culprit(
     world: World, learners: Learners
 ) -> None:
     world.ask("install", math(world, learners), learners.pack(world, "slight"))
@@ -105,7 +105,7 @@ def test_a_value_that_no_model_can_have_is_refused_before_it_is_measured(
 
 
 @pytest.mark.parametrize("value", [0.0])
-def test_a_value_that_no_measurement_bears_out_is_refused_by_name(
+def test_a_probe_value_that_no_measurement_confirms_is_refused_by_name(
     world: World, learners: Learners, value: float
 ) -> None:
     lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
@@ -147,7 +147,7 @@ def chain(world: World, learners: Learners, bad: Path) -> None:
         world.publish(tuned, f"acme/{name}", "1.0.0", "--requires", str(needs))
 
 
-def test_a_liar_three_levels_down_is_named_alone(world: World, learners: Learners) -> None:
+def test_a_false_pack_three_levels_down_is_named_alone(world: World, learners: Learners) -> None:
     chain(world, learners, forged(world, learners, value=0.0).write(world.folder / "l.skillpack"))
     said = refused(world, "install", "acme/top", "--guard")
     assert "culprit: `acme/colors 1.0.0`, which does not hold on the base alone" in said
@@ -156,7 +156,7 @@ def test_a_liar_three_levels_down_is_named_alone(world: World, learners: Learner
     assert "acme/mid" not in said
 
 
-def test_a_required_skill_that_hurts_is_named_and_not_what_requires_it(
+def test_a_harmful_requirement_is_named_and_not_its_dependant(
     world: World, learners: Learners
 ) -> None:
     world.ask("install", math(world, learners))

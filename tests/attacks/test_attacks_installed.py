@@ -49,9 +49,7 @@ def test_install_verifies_once_and_remembers(world: World, math: Pair) -> None:
     assert "verifying" not in world.run("install", "acme/math").err
 
 
-def test_what_was_verified_is_installed_without_the_tensor_libraries(
-    world: World, math: Pair
-) -> None:
+def test_verified_packs_are_installed_without_tensor_libraries(world: World, math: Pair) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
@@ -120,7 +118,7 @@ def test_without_the_base_install_reports_that_nothing_was_verified(
     assert "compression.ratio" in world.fail("install", code=3, kind="integrity")
 
 
-def test_another_base_in_its_place_is_said_and_verifies_nothing(
+def test_another_base_at_the_same_path_is_reported_and_verifies_nothing(
     world: World, math: Pair, models: Models
 ) -> None:
     base = Path(shutil.copytree(math[0], world.folder / "base"))
@@ -144,7 +142,7 @@ def test_a_strangers_project_cannot_vouch_for_a_pack(world: World, math: Pair, l
     world.fail("install", liar, code=3, kind="integrity")
 
 
-def test_what_was_never_verified_is_marked_before_it_is_installed(
+def test_unverified_packs_are_marked_before_they_are_installed(
     world: World, math: Pair, models: Models
 ) -> None:
     world.init(math[0])

@@ -129,7 +129,7 @@ def test_a_cache_or_a_base_that_others_may_write_is_hashed_again(
 
 @pytest.mark.parametrize("changed_set", [True, False])
 @pytest.mark.parametrize("touched", [True, False])
-def test_what_is_taken_over_of_the_old_graft_is_hashed_when_it_is_taken(
+def test_reused_files_of_the_old_graft_are_hashed(
     sharded: Sharded, *, touched: bool, changed_set: bool
 ) -> None:
     world = sharded.world

@@ -188,7 +188,9 @@ def _subject(files: dict[str, bytes]) -> dict[str, Any]:
     return {key: entry[key] for key in ("mediaType", "digest", "size")}
 
 
-def test_a_manifest_about_this_pack_may_come_along(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_an_archive_may_have_a_further_manifest_about_the_pack(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
     signature = b"signature"
     part = {"mediaType": "x", "digest": str(Digest.of(signature)), "size": 9}
     signed = _with_second(files, {"subject": _subject(files), "layers": [part]})

@@ -100,7 +100,7 @@ def harmless(outcome: Outcome) -> None:
     assert "a bug in skillpm" not in outcome.out + outcome.err, outcome
 
 
-def test_no_command_prints_what_a_terminal_obeys(world: World, models: Models) -> None:
+def test_no_command_prints_terminal_sequences(world: World, models: Models) -> None:
     base, tuned = models.tuned("mlp")
     honest = world.pack((base, tuned), "acme/math", "1.0.0")
     refused = hostile(honest).write(world.folder / "hostile.skillpack")

@@ -32,7 +32,9 @@ def rule(until: str = "2030-01-31", **what: Any) -> Ignore:
         ({"code": "advisory", "id": "ACME-1"}, [YANK]),
     ],
 )
-def test_a_rule_puts_aside_what_it_names(what: dict[str, str], left: list[Finding]) -> None:
+def test_an_ignore_rule_hides_the_findings_it_names(
+    what: dict[str, str], left: list[Finding]
+) -> None:
     audited = settle([YANK, BUG], [rule(**what)], TODAY, 2)
     assert list(audited.findings) == left
     assert {one.finding for one in audited.ignored} == {YANK, BUG} - set(left)
@@ -84,7 +86,7 @@ until = "2030-05-01"
         ('reason = "y"\nuntil = 2030-01-01', "audit.ignore"),
     ],
 )
-def test_a_rule_without_what_why_and_until_when_is_refused(line: str, path: str) -> None:
+def test_an_ignore_rule_without_code_reason_and_date_is_refused(line: str, path: str) -> None:
     with pytest.raises(SpecError, match=path):
         parse_project(f"{HEAD}[[audit.ignore]]\n{line}\n")
 

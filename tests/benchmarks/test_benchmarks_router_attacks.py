@@ -56,7 +56,7 @@ def test_every_attack_is_a_signature_that_the_reader_takes(seen: Texts) -> None:
         assert len(router_attacks._read(examples, background).examples) == len(examples)
 
 
-def test_what_no_honest_pack_has_is_refused_by_the_reader(seen: Texts) -> None:
+def test_signatures_that_no_honest_pack_has_are_refused(seen: Texts) -> None:
     said = router_attacks.refused(seen, draw(seen.subjects, 0), 3)
     assert len(said) == 7
     assert "read" not in said.values()

@@ -39,7 +39,7 @@ def test_a_peer_that_takes_too_long_is_stopped() -> None:
         threading.Event().wait(60)
 
 
-def test_an_upgrade_fetches_what_must_come_and_no_more(tmp_path: Path) -> None:
+def test_an_upgrade_fetches_only_missing_blobs(tmp_path: Path) -> None:
     found = upgrade.measure(tmp_path, 16, ())
     assert found.fetched == found.grown == found.bound
     assert found.fetched < found.after * 0.6

@@ -53,7 +53,7 @@ def _sharded(folder: Path, count: int) -> Path:
     return write_sharded(folder, parts)
 
 
-def test_a_model_of_more_files_than_a_process_may_open_is_read_whole(tmp_path: Path) -> None:
+def test_a_model_with_more_files_than_a_process_may_open_is_read(tmp_path: Path) -> None:
     folder = _sharded(tmp_path / "model", OPEN_LIMIT * 3)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_open_files() + OPEN_LIMIT + 20, before[1]))

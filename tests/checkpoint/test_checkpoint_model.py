@@ -225,7 +225,7 @@ def test_a_base_that_changed_since_it_was_identified_is_an_error(tmp_path: Path)
         list(model.chunks("a"))
 
 
-def test_small_files_come_along_without_weights_and_hidden_ones(tmp_path: Path) -> None:
+def test_small_files_are_copied_without_weights_and_hidden_files(tmp_path: Path) -> None:
     write_file(tmp_path / "model.safetensors", A)
     names = ["config.json", "pytorch_model.bin", ".hidden", "1_Pooling/config.json", ".git/x",
              "pytorch_model.bin.index.json", "onnx/model.onnx", "vocab.txt", INDEX,

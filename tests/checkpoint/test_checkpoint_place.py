@@ -97,7 +97,7 @@ def test_a_target_that_exists_is_not_overwritten(source: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("link", [True, False])
-def test_leaves_are_of_what_was_placed_where_the_source_changes_after_it_was_opened(
+def test_leaves_are_of_the_placed_bytes_even_if_the_source_changes(
     source: Path, tmp_path: Path, *, link: bool
 ) -> None:
     opened, before = open_shard(source), leaves_of(source)

@@ -100,7 +100,7 @@ def test_settings_with_their_own_project_key_are_refused_with_that_key(
     assert "should be a table" in installed.fail("config", "show", code=1, kind="spec")
 
 
-def test_a_users_file_that_cannot_be_read_is_said(
+def test_an_unreadable_user_config_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKILLPM_CONFIG", str(world.folder))

@@ -18,14 +18,14 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
         (("graft",), "--tune"),
     ],
 )
-def test_a_device_without_what_runs_on_it_is_refused(
+def test_a_device_without_its_runtime_is_refused(
     installed: World, command: tuple[str, ...], runs: str
 ) -> None:
     said = installed.fail(*command, "--device", "cpu", code=2, kind="usage")
     assert f"add `{runs}`" in said
 
 
-def test_what_only_a_search_heeds_is_refused_without_one_and_the_other_way(
+def test_options_of_a_search_are_refused_without_one_and_vice_versa(
     installed: World,
 ) -> None:
     said = installed.fail("graft", "--budget", "5", code=2, kind="usage")

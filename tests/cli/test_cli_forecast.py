@@ -47,7 +47,7 @@ def test_a_forecast_downloads_documents_and_no_payload(market: World) -> None:
     assert layers <= blobs()
 
 
-def test_what_cannot_be_compared_is_unknown_and_people_read_why(market: World) -> None:
+def test_incomparable_packs_have_an_unknown_forecast_with_a_reason(market: World) -> None:
     (pair,) = market.ask("install", "acme/sql", "--dry-run")["forecast"]
     assert (pair["harm_to_a"], pair["harm_to_b"], pair["level"]) == (None, None, "unknown")
     shown = market.run("install", "acme/sql", "--dry-run")
@@ -69,7 +69,7 @@ def test_explain_without_a_dry_run_is_refused(market: World) -> None:
         assert "--dry-run" in market.fail(*command, "--explain", code=2, kind="usage")
 
 
-def test_a_change_that_is_carried_out_has_no_forecast(market: World) -> None:
+def test_an_applied_change_has_no_forecast(market: World) -> None:
     assert not {key for key in market.ask("install", "acme/sql") if key.startswith("forecast")}
 
 

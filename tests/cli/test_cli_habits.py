@@ -197,7 +197,7 @@ def test_shells_complete_commands_options_skills_and_files(installed: World) -> 
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_what_the_shell_takes(world: World, shell: str) -> None:
+def test_completion_prints_a_script_for_the_shell(world: World, shell: str) -> None:
     script = world.run("completion", shell).out
     assert f"_SKILLPM_COMPLETE={shell}_complete" in script
     assert world.ask("completion", shell)["script"] + "\n" == script

@@ -41,9 +41,7 @@ def test_a_new_home_is_for_its_owner_alone_whatever_the_umask(
     _check_private(world.home)
 
 
-def test_what_is_made_in_a_home_that_others_may_read_is_private_still(
-    world: World, math: tuple[Path, Path]
-) -> None:
+def test_files_in_a_readable_home_are_still_private(world: World, math: tuple[Path, Path]) -> None:
     world.home.mkdir(exist_ok=True)
     world.home.chmod(0o755)
     _fill(world, math[0], world.pack(math, "acme/math", "1.0.0"))
@@ -52,7 +50,7 @@ def test_what_is_made_in_a_home_that_others_may_read_is_private_still(
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_a_shared_home_gives_its_group_all_that_is_made_in_it(
+def test_a_shared_home_gives_its_group_access_to_all_files(
     world: World, math: tuple[Path, Path], umask: int
 ) -> None:
     pack = world.pack(math, "acme/math", "1.0.0")
@@ -69,7 +67,7 @@ def test_a_shared_home_gives_its_group_all_that_is_made_in_it(
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_a_shared_registry_gives_its_group_all_that_is_published_to_it(
+def test_a_shared_registry_gives_its_group_access_to_all_releases(
     world: World, math: tuple[Path, Path], umask: int
 ) -> None:
     pack, folder = world.pack(math, "acme/math", "1.0.0"), world.folder / "team"

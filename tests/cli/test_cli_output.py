@@ -60,7 +60,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_everything_that_prints_escapes_what_a_terminal_obeys(
+def test_all_output_escapes_terminal_sequences(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output.emit_line(text)

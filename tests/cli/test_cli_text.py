@@ -183,7 +183,7 @@ def test_no_command_at_all_shows_the_help_as_a_usage_error() -> None:
         assert "Usage: skillpm" in outcome.err
 
 
-def test_a_word_that_was_parsed_already_stays_as_it_is() -> None:
+def test_a_parsed_value_is_returned_unchanged() -> None:
     name = SkillName.parse("acme/math")
     assert SKILL.convert(name, None, None) is name
 
@@ -202,7 +202,7 @@ def test_bars_are_drawn_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) 
     assert shown.err.strip() == ""
 
 
-def test_a_stage_that_comes_again_makes_its_bar_longer_and_counts_in_its_own_unit() -> None:
+def test_a_repeated_stage_extends_its_bar_in_its_own_unit() -> None:
     bars = Bars(shown=True)
     for total in (2_000_000, 4_000_000):
         bars.start("composing", total)(total)

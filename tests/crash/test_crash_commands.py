@@ -33,7 +33,7 @@ def test_every_command_that_writes_is_killed() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_kill_leaves_the_old_or_the_new_and_a_repeat_completes_it(
+def test_a_kill_leaves_the_old_or_the_new_state_and_a_repeat_completes_it(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     judge = Judge.of(killer, scenes[name])

@@ -12,7 +12,7 @@ EVERY = 1
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_race_comes_to_what_some_order_of_the_two_gives(
+def test_a_race_has_the_result_of_some_order_of_the_two(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     chance = random.Random(name)

@@ -24,7 +24,7 @@ def test_a_file_without_a_skills_table_gets_one() -> None:
     assert edited.endswith('[skills]\n"acme/math" = "^1"\n')
 
 
-def test_what_is_the_same_is_not_touched() -> None:
+def test_unchanged_requirements_are_not_rewritten() -> None:
     text = FIRST + '"acme/math" = {version="^1"}   # spaced so\n[skills."acme/sql"]\nweight = 1.0\n'
     wishes = {"acme/math": "^1", "acme/sql": {"version": "*", "weight": 1.0, "registry": None}}
     assert set_skills(text, wishes) == text
@@ -65,7 +65,7 @@ TIES = GraftTable(method="ties", settings={"density": 0.4})
         '[graft]\nmethod = "sce"  # as ever\nsettings = { density = 0.4 }  # much\n',
     ],
 )
-def test_a_way_of_grafting_is_set_whatever_stood_there_before(table: str) -> None:
+def test_the_graft_table_is_replaced_whatever_it_held(table: str) -> None:
     text = table + FIRST if table.startswith("graft") else f"{FIRST}\n{table}"
     there = parse_project(text).graft
     edited = set_graft(text, TIES)
@@ -77,7 +77,7 @@ def test_a_way_of_grafting_is_set_whatever_stood_there_before(table: str) -> Non
     assert set_graft(text, there) == text
 
 
-def test_another_spelling_of_the_same_way_of_grafting_is_not_touched() -> None:
+def test_an_equivalent_graft_table_is_not_rewritten() -> None:
     text = FIRST + '[graft]\nmode = "merge"\nmethod = "task_arithmetic"\n'
     assert set_graft(text, GraftTable()) == text
     assert 'mode = "merge"\n' in set_graft(text, TIES)

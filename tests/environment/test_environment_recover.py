@@ -56,7 +56,7 @@ def _write_journal(project: ProjectFolder, plain: dict[str, Any]) -> None:
     project.journal.write_text(json.dumps(plain))
 
 
-def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: ProjectFolder) -> None:
+def test_a_change_interrupted_before_the_switch_is_undone(project: ProjectFolder) -> None:
     text = project.file.read_text()
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
@@ -75,7 +75,7 @@ def test_a_first_generation_that_was_cut_off_is_undone(project: ProjectFolder) -
     assert not project.generation_file(0).exists()
 
 
-def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: ProjectFolder) -> None:
+def test_a_change_interrupted_after_the_switch_is_completed(project: ProjectFolder) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -92,7 +92,7 @@ def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: Projec
 
 
 @pytest.mark.parametrize("again", ["# mine\n", "# new\n"])
-def test_a_file_that_was_edited_since_is_left_as_it_is(project: ProjectFolder, again: str) -> None:
+def test_a_file_that_was_edited_since_is_kept(project: ProjectFolder, again: str) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -158,7 +158,7 @@ def _switched(swap: _CutOff) -> None:
 
 
 @pytest.mark.parametrize("state", [_nothing, _older, _moved, _switched])
-def test_a_graft_that_was_whole_takes_its_place(
+def test_a_complete_staged_graft_is_swapped_in(
     project: ProjectFolder, state: Callable[[_CutOff], None]
 ) -> None:
     swap = _swap(project, ready=True)
@@ -171,7 +171,7 @@ def test_a_graft_that_was_whole_takes_its_place(
     assert "completed the graft" in said[0]
 
 
-def test_what_took_the_place_of_a_graft_meanwhile_stays(project: ProjectFolder) -> None:
+def test_a_folder_that_replaced_the_graft_meanwhile_is_kept(project: ProjectFolder) -> None:
     swap = _swap(project, ready=True)
     swap.target.mkdir()
     (swap.target / "thesis.txt").write_text("mine")

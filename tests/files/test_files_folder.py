@@ -134,7 +134,7 @@ def test_a_file_that_hides_its_size_is_read_to_the_limit_at_most() -> None:
         process.read("maps", limit=100)
 
 
-def test_a_denied_file_is_said_to_be_denied(
+def test_a_denied_file_is_reported_as_denied(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if os.geteuid() == 0:  # root can read all files, so the system's refusal is simulated
@@ -150,7 +150,7 @@ def test_a_denied_file_is_said_to_be_denied(
         folder.read("record")
 
 
-def test_what_is_missing_is_missing(folder: Folder) -> None:
+def test_missing_entries_of_a_folder_are_reported_as_missing(folder: Folder) -> None:
     assert folder.find("record") is None
     assert not folder.remove("record")
     folder.remove_tree("record")
@@ -225,7 +225,7 @@ def test_a_file_that_a_person_named_ends_and_does_not_block(
     assert read_named_file(folder.path / "mine") == SECRET
 
 
-def test_a_file_where_a_folder_is_named_is_said_so(folder: Folder) -> None:
+def test_a_file_in_the_place_of_a_folder_is_reported(folder: Folder) -> None:
     folder.write("record", b"")
     for path in (folder.path / "record", folder.path / "record" / "below"):
         for create in (False, True):
@@ -233,7 +233,7 @@ def test_a_file_where_a_folder_is_named_is_said_so(folder: Folder) -> None:
                 Folder.open(path, create=create)
 
 
-def test_what_cannot_be_written_leaves_the_old(folder: Folder) -> None:
+def test_a_failed_write_keeps_the_old_file(folder: Folder) -> None:
     folder.write("record", b"old")
     folder.path.rename(folder.path.with_name("gone"))
     folder.path.with_name("gone").joinpath("record").unlink()

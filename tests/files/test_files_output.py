@@ -15,7 +15,7 @@ from skillpm.flows.pack.pack import pack as packing
 Check = Callable[[Path], None]
 
 
-def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_writable_path_is_not_changed_by_the_check(tmp_path: Path) -> None:
     check_output(tmp_path / "new.skillpack")
     (tmp_path / "old.skillpack").write_text("old")
     check_output(tmp_path / "old.skillpack")
@@ -42,7 +42,7 @@ def test_a_file_cannot_be_an_output_folder(tmp_path: Path, check: Check) -> None
 
 
 @pytest.mark.parametrize("check", [check_output, check_output_folder])
-def test_a_file_system_that_takes_nothing_is_found_before_the_work(check: Check) -> None:
+def test_an_unwritable_file_system_is_reported_before_the_work(check: Check) -> None:
     with pytest.raises(StateError, match="cannot be written"):
         check(Path("/proc/self/x"))
 

@@ -83,7 +83,7 @@ def test_a_link_is_as_exposed_as_its_target_and_as_its_folder(home: Path) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize("part", ["home", "."])
-def test_what_belongs_to_another_user_is_exposed(home: Path, part: str) -> None:
+def test_a_file_of_another_user_is_exposed(home: Path, part: str) -> None:
     os.chown(home.parent / part, STRANGER, -1)
     problem = exposure(home)
     assert problem is not None

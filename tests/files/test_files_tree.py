@@ -81,7 +81,7 @@ def test_only_a_regular_file_is_locked(folder: Folder, monkeypatch: pytest.Monke
         open_lock_file(folder, "pipe")
 
 
-def test_what_the_system_denies_is_said_so(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_denied_access_is_reported(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_arguments: object, **_options: object) -> int:
         raise PermissionError(13, "Permission denied")
 

@@ -23,7 +23,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_golden_sets_merge_alike_on_every_machine(
+def test_golden_sets_merge_to_the_same_bytes_on_every_machine(
     machine: str, recorded: dict[str, str], tmp_path: Path
 ) -> None:
     workers, features = MACHINES[machine]

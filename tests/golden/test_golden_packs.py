@@ -48,7 +48,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_golden_packs_decode_alike_on_every_machine(
+def test_golden_packs_decode_to_the_same_bytes_on_every_machine(
     machine: str, recorded: dict[str, str], tmp_path: Path
 ) -> None:
     workers, features = MACHINES[machine]

@@ -99,7 +99,7 @@ def test_no_command_leaves_the_home_because_of_its_contents(
 
 
 @pytest.mark.parametrize("named", ["thesis.txt", "left", "."])
-def test_a_note_of_what_was_staged_removes_nothing_of_another_name(
+def test_a_staging_note_removes_no_file_of_another_name(
     installed: World, outside: Path, named: str
 ) -> None:
     note = installed.home / "tmp" / f"beside-{_dead()}-x"

@@ -54,7 +54,7 @@ def test_a_lock_holder_without_a_record_is_called_another_command(
             raise AssertionError
 
 
-def test_who_waits_long_enough_gets_the_lock(tmp_path: Path) -> None:
+def test_waiting_long_enough_gets_the_lock(tmp_path: Path) -> None:
     inside, leave, said = threading.Event(), threading.Event(), list[str]()
 
     def hold() -> None:
@@ -173,7 +173,9 @@ def test_without_patience_the_lock_is_tried_once_and_nothing_is_printed(tmp_path
 
 
 @pytest.mark.parametrize("why", ["dead", "reused number", "reboot", "another host", "container"])
-def test_what_a_cut_off_command_left_is_taken_over_and_said(tmp_path: Path, why: str) -> None:
+def test_remains_of_an_interrupted_command_are_completed_and_reported(
+    tmp_path: Path, why: str
+) -> None:
     me = this_process("install acme/math", time.time() - 300)
     owner = {
         "dead": _dead_owner(),
@@ -193,7 +195,7 @@ def test_what_a_cut_off_command_left_is_taken_over_and_said(tmp_path: Path, why:
     assert (" on `far`" in said[0]) == (why == "another host")
 
 
-def test_a_live_process_is_alive_and_ages_are_said_as_people_do() -> None:
+def test_a_live_process_is_alive_and_ages_are_readable() -> None:
     assert this_process("install", 0).life() is ProcessState.ALIVE
     assert replace(this_process("install", 0), start="").life() is ProcessState.ALIVE
     assert not is_alive(2**80)
@@ -241,7 +243,7 @@ def test_a_claim_that_was_taken_meanwhile_is_given_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
 
 
-def test_a_lock_whose_file_was_replaced_is_taken_on_the_new_one(tmp_path: Path) -> None:
+def test_a_replaced_lock_file_is_locked_again(tmp_path: Path) -> None:
     old = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(old, fcntl.LOCK_EX)
     (tmp_path / "lock").unlink()
@@ -250,7 +252,7 @@ def test_a_lock_whose_file_was_replaced_is_taken_on_the_new_one(tmp_path: Path) 
     os.close(old)
 
 
-def test_of_many_that_ask_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
+def test_only_one_of_many_processes_has_the_lock(tmp_path: Path) -> None:
     inside: list[int] = []
 
     def work(number: int) -> None:

@@ -78,13 +78,13 @@ def test_a_registrys_advisory_is_published_listed_changed_and_withdrawn(audited:
     audited.fail("registry", "advisory", "withdraw", "ACME-2", code=1, kind="not_found")
 
 
-def test_an_advisory_about_a_skill_that_is_not_there_is_refused(audited: World) -> None:
+def test_an_advisory_about_an_unknown_skill_is_refused(audited: World) -> None:
     path = osv(audited.folder / "a.json", "acme/maths")
     text = audited.fail("registry", "advisory", "add", path, code=4, kind="not_found")
     assert "acme/maths" in text
 
 
-def test_before_anything_is_published_there_is_nothing_to_advise(world: World) -> None:
+def test_an_empty_registry_has_no_advisories(world: World) -> None:
     assert world.ask("registry", "advisory", "list")["advisories"] == []
     path = osv(world.folder / "a.json")
     world.fail("registry", "advisory", "add", path, code=4, kind="not_found")

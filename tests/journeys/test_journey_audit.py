@@ -101,7 +101,7 @@ def test_a_registry_with_another_release_or_out_of_reach_is_reported(
     assert "registry-unreachable" in {one["code"] for one in found}
 
 
-def test_a_graft_whose_stamp_cannot_be_read_or_has_another_root(audited: World) -> None:
+def test_a_graft_with_an_unreadable_record_or_another_root_is_reported(audited: World) -> None:
     audited.graft_root()
     lock = audited.project / "skillpm.lock"
     root = audited.ask("graft")["root"]
@@ -111,7 +111,7 @@ def test_a_graft_whose_stamp_cannot_be_read_or_has_another_root(audited: World) 
     assert (audited.project / "graft" / "config.json").exists()
 
 
-def test_what_cannot_be_done_yet_is_not_asked_for(audited: World) -> None:
+def test_the_unsigned_finding_notes_that_signing_is_not_supported_yet(audited: World) -> None:
     (finding,) = audited.ask("audit")["findings"]
     assert finding["code"] == "unsigned"
     assert "cannot make one yet" in finding["message"]

@@ -133,7 +133,7 @@ def test_another_graft_may_be_named(grafted: World) -> None:
     assert "graft" in grafted.fail("audit", "--graft", grafted.home, code=1, kind="not_found")
 
 
-def test_a_stale_graft_is_still_held_against_what_it_was_made_of(grafted: World) -> None:
+def test_a_stale_graft_is_still_compared_with_its_own_record(grafted: World) -> None:
     grafted.ask("uninstall", "acme/math")
     codes = {one["code"] for one in grafted.ask("audit")["findings"]}
     assert codes == {"graft-stale"}

@@ -47,7 +47,7 @@ def test_a_budget_is_met_from_below_within_a_hundredth(
     assert size >= 0.99 * budget - 10_240  # a tar file is padded to whole records
 
 
-def test_a_pack_of_a_budget_installs_grafts_and_comes_off_again(world: World, models: Any) -> None:
+def test_a_pack_with_a_budget_is_installed_grafted_and_removed(world: World, models: Any) -> None:
     base, tuned = models.pair("bf16")
     root = world.init(base)
     pack = world.ask("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--keep", "0.9")

@@ -55,7 +55,7 @@ def test_graft_recognises_a_base_that_is_nearly_right(
     assert not (world.project / "graft").exists()
 
 
-def test_an_accepted_base_is_still_accepted_when_the_lock_is_written_anew(
+def test_an_accepted_base_is_still_accepted_in_a_new_lock(
     world: World, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near

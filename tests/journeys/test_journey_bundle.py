@@ -51,7 +51,7 @@ def away(team: World, bundle: Path, math: Pair, monkeypatch: pytest.MonkeyPatch)
     return Away(there, Path(base))
 
 
-def test_a_bundle_makes_the_same_environment_where_there_is_nothing(
+def test_a_bundle_makes_the_same_environment_on_an_empty_machine(
     team: World, bundle: Path, away: Away
 ) -> None:
     done = away.world.ask("install", "--from", bundle, "--base", away.base)
@@ -71,7 +71,7 @@ def test_a_bundle_makes_the_same_environment_where_there_is_nothing(
                 if one["level"] in ("high", "critical")]  # fmt: skip
 
 
-def test_the_root_that_the_sender_grafted_is_what_the_receiver_must_get(
+def test_the_receiver_of_a_bundle_must_get_the_senders_root(
     team: World, math: Pair, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = team.graft_root()
@@ -105,9 +105,7 @@ def test_an_old_generation_can_be_bundled(team: World, math: Pair) -> None:
     assert team.ask("install", "--from", path)["generation"] == 3
 
 
-def test_a_bundle_takes_the_place_of_another_set_and_rollback_brings_it_back(
-    away: Away, bundle: Path
-) -> None:
+def test_a_bundle_replaces_another_set_and_rollback_restores_it(away: Away, bundle: Path) -> None:
     away.world.init(away.base)
     text = away.world.file.read_text()
     away.world.file.write_text("# a comment of theirs\n" + text)
@@ -162,7 +160,7 @@ def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
         (("--accept-footprint",), "contradict"),
     ],
 )
-def test_flags_that_a_bundle_leaves_no_room_for_are_usage_errors(
+def test_flags_that_conflict_with_a_bundle_are_usage_errors(
     team: World, bundle: Path, more: tuple[str, ...], said: str
 ) -> None:
     assert said in team.fail("install", "--from", bundle, *more, code=2, kind="usage")

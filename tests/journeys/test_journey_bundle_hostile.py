@@ -70,7 +70,7 @@ def taken_apart(bundle: BundleFile) -> Forged:
     )
 
 
-def test_what_was_taken_apart_and_put_together_is_the_same(team: World, honest: Forged) -> None:
+def test_a_bundle_unpacked_and_packed_again_is_the_same(team: World, honest: Forged) -> None:
     made = honest.write(team.folder / "made.skillbundle")
     assert made.read_bytes() == (team.folder / "honest.skillbundle").read_bytes()
 
@@ -170,9 +170,7 @@ def test_entries_that_no_bundle_has_are_refused(team: World) -> None:
         assert "which no bundle has" in team.fail("install", "--from", made, code=1, kind="spec")
 
 
-def test_a_root_that_was_promised_wrongly_is_found_by_the_graft(
-    team: World, honest: Forged
-) -> None:
+def test_a_wrong_root_in_the_lock_is_detected_by_the_graft(team: World, honest: Forged) -> None:
     root = "sha256:" + "1" * 64
     false = honest.lock("[graft]\n", f'[graft]\nroot = "{root}"\n')
     path = false.write(team.folder / "promise.skillbundle")

@@ -65,7 +65,7 @@ def test_a_routed_set_never_meets_and_a_graft_of_one_is_made(
     assert "architecture_facts.tied" in said
 
 
-def test_a_graft_of_an_older_lock_takes_neither_side(
+def test_graft_refuses_a_lock_with_conflicting_facts(
     world: World, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:

@@ -24,7 +24,7 @@ def test_a_skill_on_the_wrong_base_is_refused_and_never_served_as_the_base(
     assert world.ask("list")["generation"] == 0
 
 
-def test_taking_a_skill_off_gives_the_base_back_bit_for_bit(installed: World, math: Pair) -> None:
+def test_uninstalling_a_skill_restores_the_base_bit_for_bit(installed: World, math: Pair) -> None:
     """Unmerging leaves the base changed (peft 3498, 3650; diffusers 5313)."""
     before = snapshot(math[0])
     assert installed.graft_root() != root_of(math[0])
@@ -199,7 +199,7 @@ def test_audit_is_quiet_below_its_threshold_and_forgets_no_ignore(installed: Wor
     assert "until" in said
 
 
-def test_an_upgrade_moves_what_is_named_and_nothing_else(world: World, models: Models) -> None:
+def test_an_upgrade_changes_only_the_named_skills(world: World, models: Models) -> None:
     """Upgrading one package upgrades unrelated ones (brew 6216)."""
     world.init(models.tuned("mlp")[0])
     for seed, name in enumerate(("a", "b"), start=1):

@@ -110,7 +110,7 @@ def test_generations_are_pruned_by_the_time_since_they_were_replaced(upgraded: W
     assert len(_gc(upgraded, "--older-than", "1")["pruned"]) == 1
 
 
-def test_what_only_another_project_needs_is_kept(upgraded: World, pair: Pair) -> None:
+def test_blobs_of_another_project_are_kept(upgraded: World, pair: Pair) -> None:
     other = upgraded.folder / "other"
     other.mkdir()
     upgraded.ask("-C", other, "init", "--base", pair[0])
@@ -154,7 +154,7 @@ def test_a_lock_that_cannot_be_read_keeps_all_that_the_project_ever_needed(upgra
     assert _blobs(upgraded) == before
 
 
-def test_a_lock_alone_holds_its_packs(upgraded: World) -> None:
+def test_a_lock_alone_keeps_its_packs_in_the_store(upgraded: World) -> None:
     shutil.rmtree(upgraded.project / ".skillpm")
     _gc(upgraded)
     upgraded.ask("install", "--frozen", "--offline")

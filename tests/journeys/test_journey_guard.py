@@ -52,7 +52,7 @@ def test_a_skill_that_hurts_another_is_stopped_and_named(
     assert 'mode = "routed"' in said
 
 
-def test_the_culprit_is_found_among_several_that_come_together(
+def test_the_culprit_is_found_among_several_new_skills(
     world: World, learners: Learners, packs: dict[str, Path]
 ) -> None:
     more = []
@@ -117,7 +117,7 @@ def test_a_skill_that_failed_before_stops_nothing_and_is_reported(
     assert any(said in note for note in done["notes"])
 
 
-def test_a_pack_that_does_not_hold_alone_is_its_own_culprit(
+def test_a_pack_whose_probes_fail_alone_is_its_own_culprit(
     world: World, learners: Learners, packs: dict[str, Path]
 ) -> None:
     probes = write_probes(world.folder / "lossy.jsonl", COLOR_PROBES)
@@ -161,7 +161,7 @@ def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
     assert "`acme/gentle" not in said
 
 
-def test_of_two_that_hurt_each_other_none_is_blamed_for_its_own_loss(
+def test_two_skills_that_hurt_each_other_are_not_blamed_for_their_own_loss(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["colors"])

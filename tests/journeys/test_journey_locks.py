@@ -48,7 +48,7 @@ def test_a_dry_run_changes_nothing(published: World) -> None:
     assert snapshot(published.project) == before
 
 
-def test_a_project_file_that_asks_otherwise_is_locked_again_and_that_is_said(
+def test_a_changed_project_file_is_locked_again_with_a_note(
     published: World,
 ) -> None:
     published.ask("install", "acme/math@=1.0.0")

@@ -118,7 +118,7 @@ def test_the_number_of_workers_changes_no_method(
         assert two.graft_root("-o", f"two-{method}") == one
 
 
-def test_a_graft_over_one_by_another_method_takes_no_merged_tensor_over(two: World) -> None:
+def test_a_graft_over_one_by_another_method_reuses_no_merged_tensor(two: World) -> None:
     two.graft_root()
     target = two.project / "graft"
     for table in ('method = "ties"', 'method = "ties"\nsettings = { density = 0.9 }'):

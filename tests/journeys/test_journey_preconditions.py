@@ -11,7 +11,7 @@ def test_upgrading_needs_a_lock_and_an_installed_skill(installed: World) -> None
     installed.fail("upgrade", code=1, kind="not_found")
 
 
-def test_uninstalling_what_is_not_there_or_with_a_lock_that_does_not_fit(installed: World) -> None:
+def test_uninstalling_an_unknown_skill_or_with_a_stale_lock_is_an_error(installed: World) -> None:
     installed.fail("uninstall", "acme/sql", code=4, kind="not_found")
     installed.file.write_text(installed.file.read_text().replace("^1.0.0", "^2"))
     assert "skillpm install" in installed.fail("uninstall", "acme/math", code=1, kind="state")

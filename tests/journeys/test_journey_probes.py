@@ -17,7 +17,9 @@ def math_pack(world: World, learners: Learners) -> Path:
     return learners.pack(world, "math", "--probes", probes)
 
 
-def test_a_pack_records_what_base_and_tuned_model_reach(world: World, math_pack: Path) -> None:
+def test_a_pack_records_the_probe_values_of_base_and_tuned_model(
+    world: World, math_pack: Path
+) -> None:
     manifest = world.ask("inspect", math_pack)["manifest"]
     found = {one["metric"]: one for one in manifest["capabilities"]}
     assert set(found) == {"exact_match", "token_loss"}
@@ -28,7 +30,7 @@ def test_a_pack_records_what_base_and_tuned_model_reach(world: World, math_pack:
     assert "exact_match" in world.run("inspect", math_pack).out
 
 
-def test_what_is_installed_holds_what_was_recorded(
+def test_installed_skills_reach_their_recorded_probe_values(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     world.init(learners.base)
@@ -59,7 +61,7 @@ def test_a_skill_that_another_hurts_fails_with_exit_code_1_and_its_document(
     assert snapshot(world.project) == before
 
 
-def test_the_base_is_as_it_was_after_many_sets_stood_on_it(
+def test_the_base_is_unchanged_after_many_candidate_sets(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     before = snapshot(learners.base)
@@ -69,7 +71,7 @@ def test_the_base_is_as_it_was_after_many_sets_stood_on_it(
     assert snapshot(learners.base) == before
 
 
-def test_a_graft_folder_can_be_asked(world: World, learners: Learners, math_pack: Path) -> None:
+def test_a_graft_folder_can_be_probed(world: World, learners: Learners, math_pack: Path) -> None:
     world.init(learners.base)
     world.ask("install", math_pack)
     world.ask("graft")
@@ -163,7 +165,7 @@ def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(
     assert all(one["passed"] for one in world.ask("probe")["results"])
 
 
-def test_the_layer_of_a_pack_is_the_file_as_it_was(world: World, learners: Learners) -> None:
+def test_the_probe_layer_of_a_pack_is_the_unchanged_file(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     pack = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes)
     assert probes.read_bytes() in pack.read_bytes()
@@ -204,7 +206,7 @@ def test_routed_without_a_signature_the_base_answers(world: World, learners: Lea
         assert one["now"] == pytest.approx(one["base"], rel=1e-4)
 
 
-def test_where_nothing_is_installed_that_is_said(world: World, learners: Learners) -> None:
+def test_an_empty_environment_is_reported(world: World, learners: Learners) -> None:
     world.init(learners.base)
     found = world.run("probe")
     assert (found.code, found.out) == (0, "")

@@ -64,7 +64,7 @@ def test_a_pack_cannot_require_itself(bound: World, math: Pair) -> None:
     assert "requires[0]: a pack cannot name its own skill" in said
 
 
-def test_a_registry_whose_making_was_cut_off_is_made_by_the_next_command(
+def test_a_registry_whose_creation_was_interrupted_is_created_by_the_next_command(
     bound: World, math: Pair
 ) -> None:
     pack = bound.pack(math, "acme/math", "1.0.0")

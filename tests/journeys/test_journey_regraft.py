@@ -11,7 +11,7 @@ def grafted(installed: World) -> World:
     return installed
 
 
-def test_a_graft_that_is_right_is_left_alone(grafted: World) -> None:
+def test_a_correct_graft_is_not_rewritten(grafted: World) -> None:
     target = grafted.project / "graft"
     before = {p: p.stat().st_mtime_ns for p in target.rglob("*")}
     again = grafted.ask("graft")

@@ -43,7 +43,7 @@ def test_a_tree_shows_requirements_and_repeats_nothing(team: World) -> None:
     assert team.run("tree", "acme/sql").out.count("acme/numbers") == 2
 
 
-def test_a_tree_upside_down_shows_what_needs_a_skill(team: World) -> None:
+def test_an_inverted_tree_shows_the_dependants_of_a_skill(team: World) -> None:
     assert team.run("tree", "--invert").out == team.run("tree", "-i", "acme/numbers").out
     lines = team.run("tree", "-i", "acme/numbers").out.splitlines()
     assert lines[0] == "acme/numbers 1.0.0"
@@ -176,7 +176,7 @@ def test_outdated_without_a_lock_gives_a_hint(world: World, math: Pair) -> None:
     assert "skillpm install" in world.fail("outdated", code=1, kind="not_found")
 
 
-def test_two_locks_are_compared_wherever_they_lie(
+def test_locks_at_any_two_paths_are_compared(
     team: World, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = team.folder / "old.lock"

@@ -92,7 +92,7 @@ def test_damage_that_cannot_be_repaired_is_reported_with_the_reason(
     assert installed.ask("cache", "verify")["damaged"] == []
 
 
-def test_a_registry_that_has_the_blob_damaged_too_is_said_to(installed: World) -> None:
+def test_a_registry_with_the_same_damaged_blob_is_reported(installed: World) -> None:
     payload = max(_stored(installed), key=lambda path: path.stat().st_size)
     for path in (payload, *(installed.home / "registry").rglob(payload.name)):
         _flip(path)

@@ -46,7 +46,7 @@ def test_a_foreign_folder_is_kept_and_an_empty_folder_or_a_graft_is_replaced(
     assert not [path for path in world.project.iterdir() if "skillpm-" in path.name]
 
 
-def test_a_target_below_folders_that_are_not_there_yet(world: World, base: Path) -> None:
+def test_a_target_below_missing_folders_is_created(world: World, base: Path) -> None:
     root = world.graft_root("-o", "served/models/math")
     assert root_of(world.project / "served" / "models" / "math") == root
 
@@ -151,7 +151,7 @@ def test_nothing_is_written_into_state_home_or_base(
 
 
 @pytest.mark.parametrize("place", ["project", ""])
-def test_a_graft_never_takes_the_place_of_its_project(world: World, base: Path, place: str) -> None:
+def test_a_graft_never_replaces_its_project(world: World, base: Path, place: str) -> None:
     target = world.folder / place
     (target / ".skillpm-graft.json").write_text("{}")
     before = snapshot(world.folder)
@@ -160,7 +160,7 @@ def test_a_graft_never_takes_the_place_of_its_project(world: World, base: Path, 
     assert snapshot(world.folder) == before
 
 
-def test_files_of_other_programs_in_a_project_stay(world: World, base: Path) -> None:
+def test_files_of_other_programs_in_a_project_are_kept(world: World, base: Path) -> None:
     names = [".precious.999999.tmp", ".notes.4194304.tmp"]
     for name in names:
         (world.project / name).write_text("keep")

@@ -50,7 +50,7 @@ def test_a_budget_of_one_trial_changes_nothing(world: World, hurt: None) -> None
     assert (found["trials"], found["generation"]) == (1, None)
 
 
-def test_there_is_nothing_to_tune_by_without_probes(world: World, learners: Learners) -> None:
+def test_tuning_without_probes_is_an_error(world: World, learners: Learners) -> None:
     world.init(learners.base)
     world.fail("graft", "--tune", code=1, kind="not_found")
     world.ask("install", learners.pack(world, "slight"))

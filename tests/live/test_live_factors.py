@@ -99,7 +99,7 @@ def test_outputs_of_wider_factors_are_rounded_once() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["linear", "conv1d"])
-def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype) -> None:
+def test_adding_in_place_equals_adding_to_a_copy(kind: str, dtype: torch.dtype) -> None:
     chance = torch.Generator().manual_seed(0)
     sides = (torch.randn(size, generator=chance).to(dtype) for size in ((24, 3), (3, 10)))
     left, right = sides
@@ -114,7 +114,7 @@ def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype
     assert torch.allclose(out.double(), expected, rtol=near, atol=near)
 
 
-def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
+def test_only_a_single_product_in_one_dtype_is_added_in_place() -> None:
     plain, wide = LowRankUpdate(torch.ones(3, 1), torch.ones(1, 2), 1.0), torch.ones(4, 3)
     values = torch.ones(4, 2)
     assert plain.fits(wide, values, "linear")

@@ -33,7 +33,7 @@ def test_the_base_is_mapped_from_its_file_and_a_write_stays_private(live: Worlds
     assert (world.base / "model.safetensors").read_bytes() == before
 
 
-def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
+def test_an_attached_skill_takes_no_memory_until_it_is_used(live: Worlds) -> None:
     model = live("llama").load_model()
     sizes = model.skill_bytes()
     assert all(ready == 0 for _, ready in sizes.values())
@@ -44,7 +44,7 @@ def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
     assert model.skill_bytes()["acme/lora"][1] == 4 * 4 * (64 + 48 + 96) * 2
 
 
-def test_what_is_ready_stays_within_the_limit_and_the_last_used_stays_longest(
+def test_decoded_skills_stay_within_the_limit_and_the_last_used_stays_longest(
     live: Worlds,
 ) -> None:
     model = live("llama").load_model(cache_bytes=20_000)

@@ -104,7 +104,7 @@ def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
     assert len({tuple(row[5:]) for row in mixed.tolist()}) > 1
 
 
-def test_positions_that_come_once_for_all_rows_come_out_once_for_each_beam(live: Worlds) -> None:
+def test_shared_positions_are_repeated_for_each_beam(live: Worlds) -> None:
     model = live("gpt2").load_model()
     batch = torch.stack([IDS[0, :5]] * 2)
     options = {"max_new_tokens": 4, "num_beams": 2, "pad_token_id": 0, "do_sample": False}
@@ -116,7 +116,7 @@ def test_positions_that_come_once_for_all_rows_come_out_once_for_each_beam(live:
 
 
 @pytest.mark.slow
-def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
+def test_a_compiled_model_checks_the_active_skill_on_each_call(live: Worlds) -> None:
     model = live("llama").load_model()
     compiled = torch.compile(model, backend="eager")
     base = says(model)

@@ -27,7 +27,7 @@ def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
     assert not model.training
 
 
-def test_what_it_saves_is_the_base(live: Worlds) -> None:
+def test_saving_a_live_model_saves_the_base(live: Worlds) -> None:
     world = live("llama")
     model = world.load_model()
     with model.use_skill("acme/full"):
@@ -122,7 +122,7 @@ def test_gradients_flow_through_a_skill_to_the_input(live: Worlds) -> None:
     assert (vectors.grad[0] != vectors.grad[1]).any()
 
 
-def test_another_dtype_makes_what_was_ready_anew(live: Worlds) -> None:
+def test_another_dtype_rebuilds_decoded_skills(live: Worlds) -> None:
     model = live("llama").load_model()
     model.warm()
     assert model.warm("acme/lora")

@@ -91,7 +91,7 @@ def test_a_base_without_a_config_cannot_run(world: World, small: LiveWorld) -> N
 
 
 @pytest.mark.parametrize(("kind", "what"), [("grown", "is resized"), ("head", "is added")])
-def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
+def test_skills_that_change_shapes_are_refused_by_name_and_the_rest_runs(
     world: World, models: Models, kind: str, what: str
 ) -> None:
     base, tuned = models.pair(kind)
@@ -176,7 +176,7 @@ def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) 
     assert all(not weight.requires_grad for weight in model.parameters())
 
 
-def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
+def test_a_default_that_another_release_writes_out_does_not_stop_a_skill(
     world: World,
 ) -> None:
     made = start(world.folder / "spelt", llama())

@@ -100,7 +100,7 @@ def test_a_model_that_learnt_beats_its_base(
 
 
 @pytest.mark.parametrize("metric", sorted(ITEMS))
-def test_items_can_be_asked_in_parts(runner: Runner, metric: str) -> None:
+def test_items_can_be_measured_in_parts(runner: Runner, metric: str) -> None:
     items = ITEMS[metric]
     everything = measure(runner, metric, items)
     apart = [measure(runner, metric, items, [place])[0] for place in range(len(items))]
@@ -154,7 +154,7 @@ def test_vectors_come_in_the_order_of_their_texts(encoder: Runner) -> None:
 
 
 @pytest.mark.parametrize("metric", ["token_loss", "exact_match"])
-def test_what_needs_a_language_model_is_refused_for_an_encoder(
+def test_probes_for_a_language_model_are_refused_for_an_encoder(
     encoder: Runner, metric: str
 ) -> None:
     with pytest.raises(GraftError, match=f"{metric} needs a causal LM"):

@@ -34,14 +34,14 @@ def stocked(registry: Registry, make_pack: MakePack) -> Registry:
     return registry
 
 
-def test_an_advisory_comes_back_as_it_was_given(stocked: Registry, now: datetime) -> None:
+def test_an_advisory_round_trips(stocked: Registry, now: datetime) -> None:
     given = advisory(unknown={"key": [1]})
     assert stocked.advise(given, now=now)
     assert [one.canonical() for one in stocked.advisories()] == [given.canonical()]
     assert not stocked.advise(given, now=now)
 
 
-def test_a_newer_form_replaces_an_older_one_alone(stocked: Registry, now: datetime) -> None:
+def test_a_newer_form_replaces_only_an_older_one(stocked: Registry, now: datetime) -> None:
     stocked.advise(advisory(), now=now)
     newer = advisory("2026-01-01T01:00:00+00:30", summary="new")  # 00:30 in UTC
     assert stocked.advise(newer, now=now)

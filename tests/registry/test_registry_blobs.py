@@ -19,7 +19,7 @@ MakePack = Callable[..., Any]
 Contents = Callable[[], dict[Path, bytes]]
 
 
-def test_bytes_that_are_not_their_digest_change_nothing(
+def test_bytes_that_do_not_match_their_digest_change_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents
 ) -> None:
     make_pack().publish(registry)
@@ -36,7 +36,7 @@ def test_bytes_that_are_not_their_digest_change_nothing(
 
 
 @pytest.mark.parametrize(("lie", "found"), [(b"xy", "longer"), (b"", "4")])
-def test_blobs_that_are_longer_or_shorter_than_said_change_nothing(
+def test_blobs_with_a_wrong_size_change_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents, lie: bytes, found: str
 ) -> None:
     before = contents()

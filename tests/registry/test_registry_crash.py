@@ -34,7 +34,7 @@ def check(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_kill_anywhere_in_publish_leaves_a_whole_registry_and_a_repeat_completes_it(
+def test_a_kill_during_publish_leaves_a_valid_registry_and_a_repeat_completes_it(
     tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker, step: int
 ) -> None:
     empty, worker = tmp_path / "empty", make_worker()
@@ -59,7 +59,7 @@ def test_a_kill_anywhere_in_publish_leaves_a_whole_registry_and_a_repeat_complet
     assert outcomes == {(), ("acme/math 1.0.0",)}
 
 
-def test_a_kill_anywhere_in_creation_leaves_nothing_half_made(
+def test_a_kill_during_creation_leaves_no_partial_registry(
     tmp_path: Path, make_worker: MakeWorker
 ) -> None:
     worker = make_worker()

@@ -35,7 +35,7 @@ def _check_usable(folder: Path, pack: Any) -> None:
     assert len(open_registry(folder).skills()) == 1
 
 
-def test_a_creation_that_ran_out_of_room_anywhere_is_made_good_once_there_is_room(
+def test_an_unfinished_creation_on_a_full_disk_is_completed_later(
     tmp_path: Path, make_pack: "Callable[..., Any]"
 ) -> None:
     pack, outcomes = make_pack(), set()
@@ -76,7 +76,7 @@ def _first_page(path: Path) -> None:
 
 @pytest.mark.parametrize("ruin", [_cut, _lost_log, _empty, _zeros, _first_page])
 @pytest.mark.parametrize("beside", [(), ("registry.db-wal", "registry.db-shm")])
-def test_a_registry_that_was_never_whole_is_made_again(
+def test_an_incomplete_registry_is_created_again(
     folder: Path, make_pack: "Callable[..., Any]", ruin: "Callable[[Path], None]", beside: Any
 ) -> None:
     open_registry(folder, create=True)

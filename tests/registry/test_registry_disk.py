@@ -94,7 +94,7 @@ def test_a_read_only_registry_is_read_while_its_owner_has_it_open(shelf: Path) -
     owner.close()
 
 
-def test_unsettled_changes_are_not_overlooked_in_a_read_only_registry(shelf: Path) -> None:
+def test_uncommitted_changes_of_a_read_only_registry_are_reported(shelf: Path) -> None:
     owner = sqlite3.connect(shelf / "registry.db", isolation_level=None)
     owner.execute("UPDATE release SET yanked = 1, yanked_at = '2024-05-17'")
     kept = (shelf / "registry.db-wal").read_bytes()
@@ -184,7 +184,7 @@ def test_a_failed_transaction_leaves_nothing(registry: Registry) -> None:
     assert registry.skills() == []
 
 
-def test_who_holds_the_registry_is_named(
+def test_the_holder_of_the_registry_lock_is_named(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     with (
@@ -196,7 +196,9 @@ def test_who_holds_the_registry_is_named(
     assert refused.value.exit_code == 1
 
 
-def test_a_holder_whose_number_is_lost_is_another_process(folder: Path, registry: Registry) -> None:
+def test_a_lock_holder_without_a_process_id_is_called_another_process(
+    folder: Path, registry: Registry
+) -> None:
     with locked(folder, 1):
         (folder / "registry.lock").write_text("")
         with pytest.raises(RegistryBusyError, match="by another process"):

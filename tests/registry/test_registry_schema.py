@@ -41,7 +41,7 @@ def schema(connection: Connection) -> dict[str, set[str]]:
     }
 
 
-def test_migrations_go_up_and_down_and_up(folder: Path, registry: Registry) -> None:
+def test_migrations_upgrade_downgrade_and_upgrade(folder: Path, registry: Registry) -> None:
     database = open_database(folder, 1)
     with database.writing() as connection:
         made = schema(connection)
@@ -113,7 +113,7 @@ def test_creating_an_existing_registry_keeps_it(
     assert len(open_registry(folder, create=True).skills()) == 1
 
 
-def test_what_is_left_of_a_cut_off_creation_counts_as_empty(folder: Path) -> None:
+def test_remains_of_an_interrupted_creation_count_as_empty(folder: Path) -> None:
     (folder / "tmp").mkdir(parents=True)
     (folder / "tmp" / "registry.db").write_bytes(b"half")
     (folder / "tmp" / "registry.db-wal").write_bytes(b"half")
@@ -140,7 +140,7 @@ def test_a_creation_that_was_overtaken_keeps_the_faster_one(
     assert len(open_registry(slow).skills()) == 1
 
 
-def test_a_folder_with_other_things_does_not_become_a_registry(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_files_does_not_become_a_registry(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
 
     with pytest.raises(FolderNotEmptyError):
@@ -187,7 +187,7 @@ def test_no_empty_catalogue_is_put_over_existing_blobs(
     assert not (folder / "registry.db").exists()
 
 
-def test_a_catalogue_that_vanishes_while_in_use_is_not_made_anew(
+def test_a_catalogue_deleted_while_in_use_is_not_recreated(
     registry: Registry, folder: Path
 ) -> None:
     (folder / "registry.db").unlink()
@@ -231,7 +231,7 @@ def test_a_page_that_is_damaged_is_called_corrupt_when_it_is_read(
         damaged.search("")
 
 
-def test_a_schema_of_a_newer_skillpm_is_named_and_left_alone(
+def test_a_schema_of_a_newer_skillpm_is_named_and_not_changed(
     registry: Registry, folder: Path
 ) -> None:
     with registry._catalog.database.writing() as connection:

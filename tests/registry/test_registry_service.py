@@ -76,7 +76,7 @@ def test_publishing_the_same_digest_again_changes_nothing_and_reports_it(
     assert contents() == before
 
 
-def test_other_contents_under_a_taken_version_are_refused(
+def test_other_contents_under_an_existing_version_are_refused(
     registry: Registry, make_pack: MakePack, contents: Contents
 ) -> None:
     first, other = make_pack(), make_pack(b"other")

@@ -151,7 +151,7 @@ def test_no_column_of_a_release_changes_but_its_yank(catalogue: sqlite3.Connecti
         "INSERT OR REPLACE INTO blob SELECT digest, 1 FROM blob",
     ],
 )
-def test_the_database_keeps_what_is_published(
+def test_the_database_refuses_to_change_releases(
     catalogue: sqlite3.Connection, statement: str
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):

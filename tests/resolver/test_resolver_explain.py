@@ -40,7 +40,7 @@ def test_two_requirements_that_exclude_each_other_are_both_named() -> None:
     )
 
 
-def test_the_clash_of_dependencies_comes_first() -> None:
+def test_conflicts_of_dependencies_are_reported_first() -> None:
     check(
         failure(
             Question(wanted("a", "c")),
@@ -237,7 +237,7 @@ def test_many_versions_with_one_reason_are_summarised_by_the_newest() -> None:
     )
 
 
-def test_of_a_long_explanation_the_asks_come_first_and_the_chain_is_folded() -> None:
+def test_a_long_explanation_starts_with_the_requirements_and_folds_the_chain() -> None:
     chain = [release(f"s{n} 1.0.0", f"s{n + 1} ^1") for n in range(50)]
     check(
         failure(Question(wanted("s0")), *chain),

@@ -45,7 +45,7 @@ def settled(question: Question, releases: list[Release]) -> Any:
 
 @lawful
 @given(worlds())
-def test_an_answer_is_valid_and_there_is_one_exactly_if_a_sat_solver_finds_one(
+def test_a_solution_is_valid_and_exists_exactly_if_a_sat_solver_finds_one(
     world: World,
 ) -> None:
     found = outcome(*world)
@@ -64,7 +64,7 @@ def test_skills_are_settled_in_the_promised_order(world: World) -> None:
 
 @lawful
 @given(worlds())
-def test_a_trade_never_makes_an_answer_staler_nor_moves_what_is_locked(world: World) -> None:
+def test_a_trade_never_makes_a_solution_staler_or_changes_locked_skills(world: World) -> None:
     question, releases = replace(world[0], lowest=False), world[1]
     assume(not isinstance(outcome(question, releases), tuple))
     rules = Rules(question, Reader(question, Shop(releases), ENDLESS).read())
@@ -115,7 +115,7 @@ def test_an_answer_that_is_locked_is_the_answer_again(world: World) -> None:
 
 @lawful
 @given(worlds(), st.data())
-def test_what_is_locked_survives_a_newer_release(world: World, data: st.DataObject) -> None:
+def test_locked_versions_are_kept_after_a_newer_release(world: World, data: st.DataObject) -> None:
     question, releases = world
     found = outcome(question, releases)
     assume(not isinstance(found, tuple) and found)

@@ -41,7 +41,7 @@ def question_of(case: dict[str, Any]) -> Question:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['origin']}: {case['name']}")
-def test_a_published_case_comes_out_as_published(case: dict[str, Any]) -> None:
+def test_a_published_case_has_the_published_result(case: dict[str, Any]) -> None:
     index = parse_index(json.dumps({"skills": case["index"]}).encode())
     question = question_of(case)
     releases = [release for several in index.by_skill.values() for release in several]

@@ -214,7 +214,7 @@ def copied(packs: dict[str, Path], made: dict[str, Path]) -> Path:
     return forged(made["copy"], replace(signature, examples=rows).dumps())
 
 
-def test_a_copied_signature_wins_nothing_from_the_skill_that_was_there_before(
+def test_a_copied_signature_takes_no_texts_from_the_earlier_skill(
     world: World, packs: dict[str, Path], copied: Path
 ) -> None:
     world.ask("install", packs["sums"], packs["words"])

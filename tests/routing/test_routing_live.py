@@ -72,7 +72,7 @@ def test_the_model_that_is_loaded_routes_and_answers(
                 assert torch.allclose(model(ids[:1]).logits[0], mixed[row], atol=1e-5)
 
 
-def test_what_is_read_is_the_base_whatever_skill_is_active(routed: World) -> None:
+def test_routing_reads_the_base_whatever_skill_is_active(routed: World) -> None:
     with skillpm.open_project(routed.project) as project:
         model = project.load_model()
         before = _scores(project.route(ASKED))
@@ -105,7 +105,7 @@ def test_without_a_loaded_model_the_base_is_loaded_once(
         project.route(["12 + 12", " "])
 
 
-def test_what_the_document_shows_runs(routed: World) -> None:
+def test_the_documented_routing_example_runs(routed: World) -> None:
     page = (REPOSITORY / "docs" / "live.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (shown,) = (one for one in blocks if "route(" in one)

@@ -77,7 +77,7 @@ def test_adding_a_skill_and_taking_it_off_restores_every_decision(
     assert router_of(dict(reversed(installed.items()))).decide(texts) == before
 
 
-def test_a_skill_that_came_along_leaves_the_others_their_texts() -> None:
+def test_an_added_skill_does_not_take_texts_of_other_skills() -> None:
     five = {skill: one for skill, one in SIX.items() if skill != name("skill-5")}
     texts = np.concatenate([cloud(seed, 20) for seed in range(5)])
     before = [one.skill for one in router_of(five).decide(texts)]

@@ -24,7 +24,7 @@ from skillpm.spec.digests import Digest
 META = {"format": "1", "base": str(BASE), "background": "file"}
 
 
-def test_what_is_written_is_read_again_to_half_precision() -> None:
+def test_signatures_round_trip_at_half_precision() -> None:
     made = signature(3)
     found = parse_signature(made.dumps(), BASE, "it")
     assert np.abs(found.examples - made.examples).max() < 1e-3

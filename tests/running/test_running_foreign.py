@@ -71,7 +71,7 @@ SLOW = {
     ],
     ids=["grows", "aborts", "asks for memory", "takes for ever"],
 )
-def test_what_breaks_it_is_an_error_and_the_next_one_is_answered(
+def test_a_crash_of_the_worker_is_an_error_and_the_next_request_works(
     tmp_path: Path,
     changed: dict[str, Any],
     kind: FailureKind | None,

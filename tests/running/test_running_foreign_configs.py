@@ -44,7 +44,7 @@ def test_a_config_of_the_tensors_passes(model: Path, foreign: ForeignModelFiles)
         {"hidden_act": "os.system"},
     ],
 )
-def test_a_config_of_other_tensors_is_refused_and_takes_no_memory_here(
+def test_a_config_of_other_tensors_is_refused_before_memory_is_allocated(
     model: Path, keys: dict[str, Any], foreign: ForeignModelFiles
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -147,7 +147,7 @@ def test_nothing_gets_out_in_a_container(container: str, without: list[SandboxLa
 
 
 @pytest.mark.parametrize("user", ["this user", "an ordinary user"])
-def test_without_namespaces_and_landlock_only_what_anyone_may_read_is_read(
+def test_without_namespaces_and_landlock_only_world_readable_files_are_readable(
     tmp_path: Path, user: str
 ) -> None:
     without = [

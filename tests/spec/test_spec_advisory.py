@@ -97,7 +97,7 @@ def test_severity_gives_the_level_with_a_cautious_default(more: dict[str, Any], 
     assert one(osv({"introduced": "0"}, **more)).level == level
 
 
-def test_packages_of_other_ecosystems_and_other_kinds_of_range_are_left_alone() -> None:
+def test_other_ecosystems_and_range_types_are_ignored() -> None:
     plain = osv({"introduced": "0"})
     other = {"package": {"ecosystem": "PyPI", "name": "Not A Skill"}, "versions": ["1!0"]}
     git = {"type": "GIT", "repo": "x", "events": [{"introduced": "0"}, {"limit": "f00"}]}

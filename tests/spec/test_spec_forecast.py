@@ -122,7 +122,7 @@ def test_a_layered_skill_includes_the_norms_of_the_packs_below() -> None:
     assert (stacked.harm_to_b or 0) < (bare.harm_to_b or 0) / 3
 
 
-def test_what_several_add_costs_more_than_the_worst_and_less_than_all_one_by_one() -> None:
+def test_several_skills_cost_more_than_the_worst_and_less_than_their_sum() -> None:
     turns = [np.roll(np.repeat([1.0, 0.0], [32, 224]), 32 * turn) for turn in range(4)]
     found = forecast_of(*(skill(f"s{turn}", each) for turn, each in enumerate(turns)))
     single = [pair.harm_to_a for pair in found.pairs if str(pair.a) == "acme/s0"]
@@ -164,7 +164,7 @@ def test_a_skill_whose_rivals_are_all_unknown_has_an_unknown_forecast() -> None:
     assert [(one.harm, one.level) for one in found.skills] == [(None, "unknown")] * 2
 
 
-def test_a_pack_that_adds_to_no_tensor_hurts_no_skill_and_what_it_loses_is_unknown() -> None:
+def test_a_pack_without_changed_tensors_harms_no_skill_and_its_own_loss_is_unknown() -> None:
     added = {"footprint": [{**ENTRY, "tensor": "new", "change": "added", "leaf": None}]}
     (pair,) = forecast_of(skill("a", EAST), skill("adds", np.zeros(BUCKETS), **added)).pairs
     assert (pair.harm_to_a, pair.harm_to_b, pair.overlap) == (0.0, None, 0.0)

@@ -98,5 +98,5 @@ def test_a_gain_that_cannot_be_is_none(
     assert recorded_gain(recorded(value, base)) == gain
 
 
-def test_a_gain_in_another_metric_is_none_in_loss() -> None:
+def test_a_gain_in_another_metric_is_not_a_gain_in_loss() -> None:
     assert recorded_gain(recorded(0.5, 1.0, "mrr")) is None

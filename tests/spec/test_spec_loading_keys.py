@@ -141,7 +141,7 @@ def test_a_patch_removes_only_declared_keys(key: str) -> None:
     {"assistant_model": "evil/model"}, {"_from_model_config": True}, {"new_key": 1},
     {"sequence_bias": [{"auto_map": "x"}]}, {"transformers_weights": "x"},
 ])  # fmt: skip
-def test_a_generation_config_changes_decoding_alone(patch: dict[str, Any]) -> None:
+def test_a_generation_config_changes_only_decoding(patch: dict[str, Any]) -> None:
     check_content(
         "generation_config.json", {"top_k": 5, "stop_strings": ["a"]}, keys=(), patch=True
     )
@@ -167,7 +167,7 @@ def test_a_tokenizer_config_changes_tokens_alone(patch: dict[str, Any]) -> None:
     assert f"`{next(iter(patch))}" in caught.value.message or "auto_map" in caught.value.message
 
 
-def test_what_tokenizers_are_saved_with_is_carried() -> None:
+def test_the_files_of_tokenizers_are_packed() -> None:
     patch = {
         "chat_template": "{{ file }}{{ kernel }}", "backend": "tokenizers", "unk_token": "<unk>",
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 10**30,
@@ -202,7 +202,7 @@ def test_settings_of_processors_choose_no_code_and_vocabularies_hold_any_word() 
     check_content("vocab.json", {"auto_map": 0, "file": 1}, keys=(), patch=False)
 
 
-def test_a_very_wide_or_deep_patch_is_looked_at_in_linear_time() -> None:
+def test_a_very_wide_or_deep_patch_is_checked_in_linear_time() -> None:
     deep: Any = {"auto_map": "x"}
     for _ in range(60):
         deep = [{"a": deep}]

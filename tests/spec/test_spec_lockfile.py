@@ -92,7 +92,7 @@ def test_an_unknown_method_is_kept_in_a_lock_and_refused_by_graft() -> None:
         _ = parse_lockfile(LOCK).graft.table
 
 
-def test_a_lock_has_all_settings_and_the_project_file_those_that_are_its_own() -> None:
+def test_a_lock_has_all_settings_and_the_project_file_only_explicit_ones() -> None:
     asked = GraftTable(method="ties", settings={"density": 0.4})
     locked = LockedGraft.of(asked)
     assert locked.manner == {
@@ -143,7 +143,7 @@ def test_unknown_keys_are_kept() -> None:
         ('skill = "acme/b"', 'skill = "acme/math"', "skill[1].skill: `acme/math` stands twice"),
     ],
 )
-def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:
+def test_problems_are_named_by_path(old: str, new: str, problem: str) -> None:
     assert old in LOCK
     with pytest.raises(SpecError) as caught:
         parse_lockfile(LOCK.replace(old, new, 1))

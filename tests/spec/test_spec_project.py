@@ -66,7 +66,7 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ('mode = "merge"', 'mode = "ties"', "graft.mode: this skillpm knows `merged` and `routed`"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:
+def test_problems_are_named_by_path(old: str, new: str, problem: str) -> None:
     assert old in PROJECT
     with pytest.raises(SpecError) as caught:
         parse_project(PROJECT.replace(old, new, 1))

@@ -52,7 +52,7 @@ def test_the_order_of_tensors_changes_no_byte(specs: list[TensorSpec], order: An
     assert dump_header(layout(specs), {}) == data
 
 
-def test_what_the_library_writes_is_read_and_laid_out_alike() -> None:
+def test_files_of_the_safetensors_library_are_read_with_the_same_layout() -> None:
     data = save(
         {
             "z": torch.zeros(3, dtype=torch.float32),

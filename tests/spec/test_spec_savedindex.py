@@ -59,7 +59,7 @@ def test_an_index_has_the_form_of_the_contract() -> None:
     assert found[unknown] == ()
 
 
-def test_what_has_its_default_is_not_written() -> None:
+def test_default_settings_are_not_written() -> None:
     release = parse_index(json.dumps(index_plain()).encode()).by_skill[
         SkillName.parse("acme/numbers")
     ]
@@ -84,7 +84,7 @@ def test_versions_that_differ_in_build_metadata_alone_are_one_version_twice() ->
     ]
 
 
-def test_a_release_that_comes_twice_is_not_written() -> None:
+def test_a_duplicate_release_is_not_written() -> None:
     release = parse_index(json.dumps(index_plain()).encode()).by_skill[
         SkillName.parse("acme/numbers")
     ]

@@ -47,7 +47,7 @@ def test_names_are_ordered_by_namespace_then_name(many: list[SkillName]) -> None
 
 
 @given(st.binary())
-def test_a_digest_checks_what_it_was_made_of(data: bytes) -> None:
+def test_a_digest_accepts_its_own_data(data: bytes) -> None:
     digest = Digest.of(data)
     digest.check(data, "the blob")
     assert Digest(str(digest)) == digest == Digest.from_bytes(digest.raw)

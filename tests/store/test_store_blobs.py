@@ -53,7 +53,7 @@ def test_a_fetched_blob_is_here_and_is_not_fetched_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("given", [b"", DATA[:-1], DATA + b"x", b"X" + DATA[1:]])
-def test_other_bytes_than_asked_for_leave_the_store_as_it_was(given: bytes, store: Store) -> None:
+def test_wrong_bytes_from_a_source_do_not_change_the_store(given: bytes, store: Store) -> None:
     with pytest.raises(DigestMismatchError):
         store.fetch(DIGEST, len(DATA), Shelf({DIGEST: given}))
     assert not _files(store)
@@ -98,7 +98,7 @@ def test_an_unwritable_store_is_a_clear_error(tmp_path: Path) -> None:
         Store(tmp_path / "store").fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
 
 
-def test_a_sink_knows_the_digest_of_what_passed() -> None:
+def test_a_sink_knows_the_digest_of_its_bytes() -> None:
     file = io.BytesIO()
     sink = HashingSink(file)
     assert [sink.write(DATA[:10]), sink.write(DATA[10:])] == [10, len(DATA) - 10]
@@ -111,7 +111,7 @@ def _dead_pid() -> int:
     return done.pid
 
 
-def test_scratch_is_gone_afterwards_whatever_happens(tmp_path: Path) -> None:
+def test_scratch_files_are_always_removed(tmp_path: Path) -> None:
     with scratch(tmp_path, "pack") as folder:
         (folder / "file").write_bytes(b"x")
     assert not folder.exists()
@@ -120,7 +120,7 @@ def test_scratch_is_gone_afterwards_whatever_happens(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_scratch_sweeps_what_dead_commands_left_and_nothing_else(tmp_path: Path) -> None:
+def test_scratch_removes_only_files_of_dead_commands(tmp_path: Path) -> None:
     dead = tmp_path / "tmp" / f"pack-{_dead_pid()}-abc"
     alive = tmp_path / "tmp" / f"pack-{os.getpid()}-abc"
     others = tmp_path / "tmp" / "notes"
@@ -133,7 +133,7 @@ def test_scratch_sweeps_what_dead_commands_left_and_nothing_else(tmp_path: Path)
         assert others.exists()
 
 
-def test_a_sweep_removes_what_killed_commands_had_begun_to_bring_in(tmp_path: Path) -> None:
+def test_a_sweep_removes_unfinished_blobs_of_killed_commands(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
     staging = tmp_path / "store" / "tmp"

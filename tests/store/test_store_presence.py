@@ -86,7 +86,7 @@ def test_an_unreported_holder_may_be_a_process_that_is_exiting(
         assert user.wait() == -signal.SIGKILL
 
 
-def test_a_store_that_could_not_be_had_alone_is_asked_for_again(
+def test_exclusive_use_of_the_store_is_tried_again(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
@@ -109,7 +109,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(
         store.path_of(DIGEST).unlink()
 
 
-def test_who_has_the_store_alone_keeps_others_waiting(store: Store) -> None:
+def test_exclusive_use_of_the_store_makes_others_wait(store: Store) -> None:
     store.fetch(DIGEST, len(DATA), Shelf())
     other = Store(store.folder)
     with store.alone(), pytest.raises(StateError, match="in use by"):
@@ -117,12 +117,12 @@ def test_who_has_the_store_alone_keeps_others_waiting(store: Store) -> None:
     assert other.read(DIGEST) == DATA
 
 
-def test_a_reader_of_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
+def test_reading_a_missing_store_does_not_create_it(tmp_path: Path) -> None:
     assert not Store(tmp_path / "store").has(DIGEST, 1)
     assert not (tmp_path / "store").exists()
 
 
-def test_what_was_taken_in_is_counted_once(store: Store) -> None:
+def test_a_fetched_blob_is_counted_once(store: Store) -> None:
     for _ in range(2):
         store.fetch(DIGEST, len(DATA), Shelf())
     assert store.taken == {DIGEST: len(DATA)}

@@ -33,7 +33,7 @@ def test_a_pack_is_remembered_on_the_base_that_it_was_verified_on(packs: Verifie
     assert packs.bases(OTHER) == []
 
 
-def test_a_record_of_another_pack_under_this_name_is_none(packs: VerifiedPacks) -> None:
+def test_a_record_of_another_pack_under_this_name_is_ignored(packs: VerifiedPacks) -> None:
     name = _record(packs).name.replace(PACK.hex, OTHER.hex)
     (packs.home / "verified" / name).write_bytes(_record(packs).read_bytes())
     assert not packs.holds(OTHER, BASE)

@@ -88,7 +88,7 @@ def test_nothing_applied_is_the_base() -> None:
     assert read_all(empty, ATTENTION) == base.tensors[ATTENTION][2]
 
 
-def test_a_pack_on_top_of_packs_gives_its_own_decode() -> None:
+def test_a_layered_pack_decodes_exactly() -> None:
     base, middle, top = (_model("F32", n) for n in range(3))
     lower = cut(base, middle, "acme/low")
     composed = Composition(base, [WeightedPack(lower)])

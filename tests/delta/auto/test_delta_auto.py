@@ -79,7 +79,7 @@ def test_the_error_of_a_coding_equals_the_error_of_its_point(family: Any) -> Non
     assert coded.estimate() > 0
 
 
-def test_a_metric_that_knows_what_matters_errs_less_where_it_matters() -> None:
+def test_a_metric_reduces_the_error_in_directions_with_weight() -> None:
     metric = ErrorMetric(correlated(SHAPE[0], 1), correlated(SHAPE[1], 2))
     knowing, blind = candidates(metric), candidates(ErrorMetric.flat(SHAPE, 1.0))
     for share in (8, 20, 60):
@@ -114,7 +114,7 @@ def test_rounding_that_feeds_back_costs_less_for_the_same_error() -> None:
 
 
 @pytest.mark.parametrize("shape", [(40, 70), (70, 40), (50, 50)])
-def test_the_gram_way_gives_the_singular_values_that_svd_gives(shape: tuple[int, int]) -> None:
+def test_the_gram_method_gives_the_singular_values_of_svd(shape: tuple[int, int]) -> None:
     matrix = torch.from_numpy(np.random.default_rng(0).standard_normal(shape)).float()
     left, sigma, right = decompose(matrix)
     assert torch.allclose((left * sigma) @ right.T, matrix, atol=1e-4)

@@ -43,7 +43,7 @@ def metric() -> ErrorMetric:
     )
 
 
-def test_a_large_tensor_coded_in_stripes_is_what_it_is_at_once(delta: np.ndarray) -> None:
+def test_a_large_tensor_coded_in_stripes_equals_one_coded_at_once(delta: np.ndarray) -> None:
     at_once = code_grid(torch.from_numpy(delta), metric(), 0.5, feedback=False)
     found = code_large(SPEC, chunks(delta), metric(), EncodingChoice("grid", 0.5))
     assert found is not None

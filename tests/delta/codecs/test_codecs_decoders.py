@@ -54,12 +54,12 @@ def test_rows_and_stripes_may_straddle_chunks(
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("shape", [(3, 700_001), (700_001, 3), (2, CHUNK + 5)])
-def test_chunks_of_real_size_come_back(family: str, shape: tuple[int, int]) -> None:
+def test_chunks_of_real_size_round_trip(family: str, shape: tuple[int, int]) -> None:
     assert _same(case(family, shape))
 
 
 @pytest.mark.parametrize("shape", [(1, 5_000_000), (5_000_000,)])
-def test_a_row_wider_than_a_stripe_comes_back(shape: tuple[int, ...]) -> None:
+def test_a_row_wider_than_a_stripe_round_trips(shape: tuple[int, ...]) -> None:
     assert _same(case("grid", shape, scaled=False, spread=0.2))
 
 
@@ -114,7 +114,7 @@ def test_every_codec_of_auto_is_lossy_and_registered() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16", "F8_E5M2"])
-def test_zero_leaves_every_bit_pattern_as_it_is(dtype: str) -> None:
+def test_zero_keeps_every_bit_pattern(dtype: str) -> None:
     spec = TensorSpec("t", dtype, (1 << 16,))
     random = np.random.default_rng(6)
     words = random.integers(0, 256, spec.nbytes, dtype=np.uint8).tobytes()

@@ -102,7 +102,7 @@ def test_a_rank_that_is_not_the_factors_is_refused(rank: int) -> None:
 
 @pytest.mark.parametrize("exponent", [-1000, -30, 30, 1000])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_any_exponents_are_refused_or_give_numbers(side: str, exponent: int) -> None:
+def test_any_exponents_are_refused_or_give_finite_numbers(side: str, exponent: int) -> None:
     one = WHOLE["svd-ec"]
     _survives(one, one.data, **{side: exponent})
     _survives(one, one.data, left=exponent, right=exponent)

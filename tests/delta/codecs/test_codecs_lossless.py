@@ -34,7 +34,7 @@ def _whole(model: Model) -> dict[str, bytes]:
 
 
 @given(dtypes, st.integers(0, 40), st.data())
-def test_any_bit_patterns_of_any_dtype_come_back(
+def test_any_bit_patterns_of_any_dtype_round_trip(
     dtype: str, size: int, data: st.DataObject
 ) -> None:
     nbytes = size * BITS[dtype] // 8
@@ -46,7 +46,7 @@ def test_any_bit_patterns_of_any_dtype_come_back(
 
 
 @pytest.mark.parametrize("dtype", SUB_BYTE)
-def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str) -> None:
+def test_changed_or_grown_sub_byte_tensors_are_packed_whole(dtype: str) -> None:
     small = bytes(range(4 * BITS[dtype] // 4))
     base = Model({"t": (dtype, (2, 4), small), "g": (dtype, (2, 4), small)})
     tuned = Model({"t": (dtype, (2, 4), small[::-1]), "g": (dtype, (4, 4), small + small)})
@@ -98,7 +98,7 @@ def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray
 
 @pytest.mark.parametrize("share", [1e-3, 0.1, 2])
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"])
-def test_a_fine_tune_is_modelled_and_comes_back(dtype: str, share: float) -> None:
+def test_a_modelled_fine_tune_round_trips(dtype: str, share: float) -> None:
     spec = TensorSpec("t", dtype, (500, 100))
     reference, tuned = _noisy(dtype, spec.shape, share)
     modes, back = _encoded(spec, reference, tuned)
@@ -107,7 +107,7 @@ def test_a_fine_tune_is_modelled_and_comes_back(dtype: str, share: float) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "I32"])
-def test_modelled_words_of_any_bit_pattern_come_back(dtype: str) -> None:
+def test_modelled_words_of_any_bit_pattern_round_trip(dtype: str) -> None:
     spec = TensorSpec("t", dtype, (40, 50))
     random = np.random.default_rng(6)
     kind = word_dtype(spec.itemsize)
@@ -214,7 +214,7 @@ def test_the_first_and_the_last_word_of_a_chunk_can_change_alone() -> None:
     assert (back == tuned).all()
 
 
-def test_tensors_of_every_change_come_back() -> None:
+def test_tensors_of_every_kind_of_change_round_trip() -> None:
     random = np.random.default_rng(2)
 
     def bytes_of(count: int) -> bytes:

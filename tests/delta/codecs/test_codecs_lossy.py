@@ -26,7 +26,7 @@ from skillpm.spec.dtypes import TensorSpec
 
 
 @given(st.integers(1, 8), st.lists(st.integers(0, 255), max_size=80))
-def test_packed_bits_come_back(bits: int, values: list[int]) -> None:
+def test_packed_bits_round_trip(bits: int, values: list[int]) -> None:
     codes = np.array(values, dtype=np.uint8) & np.uint8((1 << bits) - 1)
     packed = pack_bits(codes, bits)
     assert len(packed) == packed_bytes(codes.size, bits)
@@ -164,7 +164,7 @@ def _pair(dtype: str, name: str, shape: tuple[int, ...], change: float) -> tuple
     "name",
     ["embed_tokens.weight", "layers.0.self_attn.q_proj.weight", "layers.0.mlp.up_proj.weight"],
 )
-def test_graftllm_comes_near_the_tuned_model(dtype: str, columns: str, name: str) -> None:
+def test_graftllm_approximates_the_tuned_model(dtype: str, columns: str, name: str) -> None:
     base, tuned = _pair(dtype, name, (24, 32), 0.25)
     pack = cut(base, tuned, scheme=graftllm(columns=columns, rank=1.0, mlp_rank=1.0, alpha=0.5))
     grafted = Composition(base, [WeightedPack(pack)])

@@ -67,7 +67,7 @@ def test_components_of_very_different_sizes_are_balanced_first() -> None:
     assert np.abs(made / exactly(left, right) - 1).max() < 2.0**-45
 
 
-def test_rows_come_out_the_same_however_they_are_asked_for() -> None:
+def test_rows_do_not_depend_on_the_requested_chunks() -> None:
     left = factor(spread((40, 8), 3, 1.0), "BF16")
     right = factor(spread((8, 30), 4, 2.0), "BF16")
     product = ExactProduct(left, right, "t", width=width_for(8), depth=1)
@@ -122,7 +122,7 @@ def decoded(spec: TensorSpec, made: Update, reference: Words) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", lowrank.DTYPES)
-def test_factors_come_back_bit_for_bit(dtype: str) -> None:
+def test_factors_round_trip_bit_for_bit(dtype: str) -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     made = update((30, 20), 3, dtype)
     found = lowrank.LowRankDecoder(spec, *written(spec, made)).update

@@ -116,7 +116,7 @@ def test_nan_and_inf_are_refused() -> None:
         Product.of(np.full((1, 2), np.nan), np.ones((1, 2)), (0, 0), "t")
 
 
-def test_tiny_factors_are_laid_on_the_finest_grid_there_is() -> None:
+def test_tiny_factors_use_the_finest_grid() -> None:
     tiny = np.full((1, 2), 2.0**-1020)
     assert fit_exponents(tiny, np.ones((1, 2)))[0] == -1000
 
@@ -132,7 +132,7 @@ print(hashlib.sha256(decoded.tobytes()).hexdigest())
 """
 
 
-def test_a_product_has_the_same_bits_under_any_number_of_threads() -> None:
+def test_a_product_has_the_same_bits_with_any_number_of_threads() -> None:
     found = set()
     for threads in "124":
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}

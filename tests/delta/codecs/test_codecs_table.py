@@ -189,7 +189,7 @@ def test_a_delta_that_needs_the_base_is_not_given_without_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_known_error_is_the_error_of_what_is_decoded(name: str) -> None:
+def test_a_known_error_equals_the_error_of_the_decoded_delta(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     known = CODECS[name].known_error
@@ -288,7 +288,7 @@ class ConstantDecoder(DeltaDecoder):
         return np.full(stop - start, self._value)
 
 
-def test_a_new_codec_needs_a_decoder_and_an_entry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_codec_needs_only_a_decoder_and_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bits, "CHUNK", CHUNK)
     entry = Codec("constant", ConstantDecoder)
     monkeypatch.setattr("skillpm.delta.apply.open_pack.CODECS", {**CODECS, entry.name: entry})

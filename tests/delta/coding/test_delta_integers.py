@@ -47,7 +47,7 @@ def _sample(kind: str, size: int) -> tuple[Ints, Bytes]:
 
 
 @given(st.lists(st.tuples(numbers, st.integers(0, 63)), max_size=300))
-def test_any_integers_under_any_contexts_come_back(pairs: list[tuple[int, int]]) -> None:
+def test_any_integers_under_any_contexts_round_trip(pairs: list[tuple[int, int]]) -> None:
     values = np.array([value for value, _ in pairs], dtype=np.int32)
     contexts = np.array([context for _, context in pairs], dtype=np.uint8)
     data = encode_integers(values, contexts)
@@ -57,7 +57,7 @@ def test_any_integers_under_any_contexts_come_back(pairs: list[tuple[int, int]])
 
 @pytest.mark.parametrize("size", [1, 2, 1000, 1 << 16, (1 << 18) + 7])
 @pytest.mark.parametrize("kind", ["0.2", "3", "2000", "sixteen contexts", "mostly zero"])
-def test_integers_of_every_size_and_kind_come_back(kind: str, size: int) -> None:
+def test_integers_of_every_size_and_kind_round_trip(kind: str, size: int) -> None:
     values, contexts = _sample(kind, size)
     assert (decode_integers(encode_integers(values, contexts), contexts) == values).all()
 
@@ -77,7 +77,7 @@ def test_the_same_integers_give_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 7, 100_000, -(2**31), 2**31 - 1])
-def test_a_stream_of_one_small_integer_takes_next_to_nothing(value: int) -> None:
+def test_a_stream_of_one_small_integer_takes_few_bytes(value: int) -> None:
     size = 1 << 16
     data = encode_integers(np.full(size, value, dtype=np.int32), _zeros(size))
     assert (decode_integers(data, _zeros(size)) == value).all()
@@ -200,12 +200,12 @@ def test_hostile_streams_are_named(data: bytes, message: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 29), st.integers(0, 2**29 - 1))))
-def test_raw_bits_of_mixed_widths_come_back(pairs: list[tuple[int, int]]) -> None:
+def test_raw_bits_of_mixed_widths_round_trip(pairs: list[tuple[int, int]]) -> None:
     widths = np.array([width for width, _ in pairs], dtype=np.uint8)
     values = np.array([value % (1 << width) for width, value in pairs], dtype=np.uint32)
     assert (unpack_raw(pack_raw(values, widths), widths) == values).all()
 
 
 @given(st.integers(0, 2**35 - 1))
-def test_lengths_come_back(value: int) -> None:
+def test_lengths_round_trip(value: int) -> None:
     assert read_varint(b"?" + varint(value), 1) == (value, 1 + len(varint(value)))

@@ -12,7 +12,7 @@ from skillpm.errors import IntegrityError, SpecError
 
 
 @given(st.binary(max_size=2000))
-def test_a_frame_gives_its_content_back(data: bytes) -> None:
+def test_a_frame_round_trips(data: bytes) -> None:
     frame = compress(data * 3)
     if frame is not None:
         assert len(frame) < 3 * len(data)
@@ -40,7 +40,7 @@ def test_an_empty_frame_is_nothing() -> None:
 
 
 @given(st.sets(st.integers(0, 2**20 - 1), min_size=1))
-def test_positions_come_back_from_their_gaps(found: set[int]) -> None:
+def test_positions_round_trip_through_their_gaps(found: set[int]) -> None:
     positions = np.array(sorted(found))
     assert (positions_from(gap_planes(positions), positions[-1] + 1, "t") == positions).all()
     with pytest.raises(IntegrityError, match="outside the tensor"):

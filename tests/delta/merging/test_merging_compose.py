@@ -145,7 +145,7 @@ def test_a_pack_below_two_layered_packs_is_a_separate_vector() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_a_pack_was_cut_from_is_a_sum_whatever_the_method(method: str) -> None:
+def test_the_packs_below_a_layered_pack_are_summed_with_any_method(method: str) -> None:
     base, lows = _packs("F32", 2)
     below = Composition(base, [WeightedPack(low) for low in lows])
     top = cut(below, _model("F32", 7), "acme/top", over=tuple(lows))

@@ -77,7 +77,7 @@ def test_a_weight_of_all_multiplies_what_is_merged(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_nothing_moves_is_a_zero_that_leaves_every_number_its_bits(method: str) -> None:
+def test_elements_without_a_delta_are_zeros_that_keep_every_bit(method: str) -> None:
     deltas = np.zeros((2, 64))
     deltas[:, :8] = [[0.5], [0.25]]
     found = merge(_vectors(deltas), Merging(method, {"density": 1.0}), TENSOR)
@@ -137,14 +137,14 @@ def test_sce_is_the_same_at_any_power_of_two(power: int) -> None:
     assert (np.ldexp(moved, -power) == plain).all()
 
 
-def test_pcb_gives_nothing_of_a_skill_at_what_it_dropped() -> None:
+def test_pcb_adds_nothing_of_a_skill_at_dropped_positions() -> None:
     chance = np.random.default_rng(3)
     deltas = chance.normal(size=(2, 1000)) * 0.01
     found = merge(_vectors(deltas), Merging("pcb", {"density": 0.05}), TENSOR)
     assert 50 <= np.count_nonzero(found) <= 100
 
 
-def test_dare_draws_by_seed_skill_tensor_and_position_alone() -> None:
+def test_dare_draws_only_by_seed_skill_tensor_and_position() -> None:
     size = 3 * 16 + 5
     one = draws(0, "acme/a", TENSOR, size)
     assert (draws(0, "acme/a", TENSOR, 7) == one[:7]).all()
@@ -152,7 +152,7 @@ def test_dare_draws_by_seed_skill_tensor_and_position_alone() -> None:
     assert all((draws(*other, size) != one).any() for other in others)
 
 
-def test_dare_draws_alike_across_the_chunks_of_a_large_tensor() -> None:
+def test_dare_draws_the_same_mask_across_chunks_of_a_large_tensor() -> None:
     size = (1 << 20) + 40
     found = draws(7, "acme/a", TENSOR, size)
     assert found[-40:].tolist() == draws(7, "acme/a", TENSOR, size + 100)[size - 40 : size].tolist()

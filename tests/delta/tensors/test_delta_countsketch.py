@@ -43,7 +43,7 @@ def test_inner_products_of_sketches_estimate_those_of_deltas() -> None:
     assert abs(_sketch(one, "other") @ a / (a @ a)) < 0.3
 
 
-def test_what_is_not_finite_counts_as_zero() -> None:
+def test_nan_and_inf_count_as_zero() -> None:
     assert (_sketch(np.array([1.0, np.nan, np.inf])) == _sketch(np.array([1.0, 0.0, 0.0]))).all()
 
 

@@ -18,7 +18,7 @@ def test_an_empty_tensor_in_the_place_of_a_full_one_is_a_placeholder() -> None:
     assert "zero_to_fp32" in (caught.value.hint or "")
 
 
-def test_what_is_empty_in_the_base_may_be_empty_in_the_tuned_model() -> None:
+def test_a_tensor_that_is_empty_in_the_base_may_be_empty_in_the_tuned_model() -> None:
     both = specs(*NAMES) | specs("mask", shape=(0,))
     assert len(pair_up(both, both, cast=False)[0]) == 4
 

@@ -48,7 +48,7 @@ def test_every_bit_pattern_has_the_value_that_torch_gives_it(dtype: str) -> None
 
 
 @pytest.mark.parametrize("dtype", SMALL)
-def test_every_number_of_a_dtype_comes_back_as_its_own_bits(dtype: str) -> None:
+def test_every_number_of_a_dtype_round_trips_bit_for_bit(dtype: str) -> None:
     words = _all_words(dtype)
     words = words[is_finite(words, dtype)]
     back, bad = from_float64(to_float64(words, dtype), dtype)

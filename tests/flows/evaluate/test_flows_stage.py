@@ -51,7 +51,7 @@ def session(world: World) -> Iterator[Session]:
     ],
     ids=str,
 )
-def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
+def test_an_equivalent_config_is_evaluated_on_the_running_base(
     world: World, learners: Learners, session: Session, change: dict[str, Any], *, in_place: bool
 ) -> None:
     tuned = copy_model(learners.base, world.folder / "tuned")
@@ -71,7 +71,7 @@ def test_a_config_that_computes_the_same_is_shown_on_the_running_base(
     assert torch.equal(*(one.answer(one.batches(texts)[0]) for one in (shown, alone)))
 
 
-def test_a_head_that_is_stored_apart_and_tied_stays_where_the_embedding_moves(
+def test_a_separately_stored_tied_head_stays_when_the_embedding_changes(
     world: World, learners: Learners, session: Session
 ) -> None:
     base = copy_model(learners.base, world.folder / "tied")

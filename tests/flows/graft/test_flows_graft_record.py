@@ -39,7 +39,7 @@ def _deep(graft: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [_link, _shard, _pipe, _deep])
-def test_a_graft_that_holds_anything_but_files_is_named_and_written_anew(
+def test_a_graft_with_entries_other_than_files_is_reported_and_rewritten(
     grafted: World, put: Callable[[Path], None]
 ) -> None:
     graft = grafted.project / "graft"

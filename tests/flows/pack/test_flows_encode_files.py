@@ -58,7 +58,7 @@ def test_a_changed_file_of_any_name_reaches_the_graft(world: World, plain: Pair,
     assert json.loads((grafted(world, plain[0]) / name).read_text()) == {"x": 2}
 
 
-def test_only_the_change_of_a_file_is_looked_at(world: World, plain: Pair) -> None:
+def test_only_changes_of_a_file_are_checked(world: World, plain: Pair) -> None:
     name = "config_sentence_transformers.json"
     for folder, prompts in zip(plain, ({}, {"query": "q: "}), strict=True):
         put(folder, name, {"__version__": {"transformers": "5"}, "prompts": prompts})
@@ -104,7 +104,7 @@ def test_a_removed_tokenizer_file_is_not_in_the_graft(world: World, plain: Pair)
     assert not (grafted(world, plain[0]) / "tokens.tiktoken").exists()
 
 
-def test_what_only_the_base_has_and_the_graft_keeps_is_listed(world: World, plain: Pair) -> None:
+def test_files_that_only_the_base_has_are_listed(world: World, plain: Pair) -> None:
     put(plain[0], "preprocessor_config.json", {"size": 1})
     left, shown = packed(world, plain)
     assert left == {"preprocessor_config.json": "only the base has it, and the graft keeps it"}

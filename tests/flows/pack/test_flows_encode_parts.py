@@ -146,7 +146,7 @@ def test_a_base_with_another_part_is_noticed(
     assert [(one["code"], one["level"]) for one in found] == [("base-part", "medium")]
 
 
-def test_a_base_whose_parts_are_only_spelled_otherwise_is_the_same(
+def test_a_base_with_another_spelling_of_its_parts_is_accepted(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     packed(world, pair)
@@ -174,7 +174,7 @@ def test_weights_in_another_form_are_listed_and_not_taken_from_the_base(
 
 
 @pytest.mark.parametrize("kinds", [("CNN", "Wide", "Normalize"), ("Pooling", "SparseAutoEncoder")])
-def test_other_modules_are_carried(
+def test_other_modules_are_packed(
     world: World, made: Path, tmp_path: Path, kinds: tuple[str, ...]
 ) -> None:
     base = embedder(tmp_path / "b", made / "bert", *kinds)
@@ -190,7 +190,7 @@ def test_identify_names_the_parts(world: World, pair: tuple[Path, Path]) -> None
     assert "1_Pooling, 2_Dense" in world.run("identify", pair[1]).out
 
 
-def test_a_layered_skill_changes_the_part_of_the_one_below(
+def test_a_layered_skill_changes_the_part_of_the_lower_skill(
     world: World, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     packed(world, pair)

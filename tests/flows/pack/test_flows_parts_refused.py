@@ -51,7 +51,7 @@ def test_a_part_within_a_part_is_refused_by_name(world: World, pair: tuple[Path,
     assert "2_Dense/query_0_Dense/model.safetensors" in message
 
 
-def test_a_tune_of_parts_alone_is_refused_by_their_names(
+def test_a_fine_tune_of_parts_only_is_refused_by_their_names(
     world: World, made: Path, pair: tuple[Path, Path]
 ) -> None:
     shutil.rmtree(pair[1])

@@ -58,7 +58,7 @@ def reading(config: Config) -> Config:
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen2", "Qwen2-VL", "Qwen2.5-VL", "Qwen3-MoE"])
-def test_what_two_versions_only_spell_otherwise_needs_no_patch(name: str) -> None:
+def test_different_spellings_of_two_versions_need_no_patch(name: str) -> None:
     newer = saved(name)
     older = as_version_4(newer)
     assert older != newer
@@ -68,7 +68,7 @@ def test_what_two_versions_only_spell_otherwise_needs_no_patch(name: str) -> Non
 
 @pytest.mark.parametrize("turn", [lambda a, b: (a, b), lambda a, b: (b, a)])
 @pytest.mark.parametrize("name", ["Qwen2-VL", "Llama"])
-def test_a_value_that_differs_beside_the_spelling_is_in_the_graft(
+def test_a_changed_value_beside_spelling_changes_reaches_the_graft(
     name: str, turn: Callable[[Config, Config], tuple[Config, Config]]
 ) -> None:
     newer = saved(name)
@@ -110,7 +110,7 @@ def test_one_meaning_in_two_spellings_needs_no_patch(before: Config, after: Conf
     {"my_key": 1}, {"transformers_weights": "x.safetensors"}, {"tie_word_embeddings": True},
     {"rope_theta": 5e5}, {"torch_dtype": "float16"},
 ])  # fmt: skip
-def test_a_change_or_a_key_that_no_pack_may_set_stays(change: Config) -> None:
+def test_a_changed_value_or_a_forbidden_key_stays_in_the_patch(change: Config) -> None:
     base = {"model_type": "llama", "hidden_size": 64}
     assert needed(base, {**base, **change}) == change
 

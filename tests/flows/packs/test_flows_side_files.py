@@ -76,7 +76,7 @@ def test_a_file_that_the_base_lacks_is_patched_from_nothing(
         ({"config.json": {"labels": 2}}, {"config.json": b"{}"}, "file `config.json`"),
     ],
 )
-def test_what_two_packs_change_differently_conflicts(
+def test_different_changes_of_two_packs_conflict(
     before: Callable[[str], bytes | None], one: dict[str, Any], two: dict[str, Any], what: str
 ) -> None:
     with pytest.raises(ResolutionError) as problem:
@@ -98,7 +98,9 @@ def test_nested_patches_that_agree_do_not_clash() -> None:
     assert clashing_key({"a": {"b": 1}, "c": 1}, {"a": {"b": 1}, "d": 1}) is None
 
 
-def test_packs_of_other_files_do_not_clash(before: Callable[[str], bytes | None]) -> None:
+def test_packs_that_change_different_files_do_not_conflict(
+    before: Callable[[str], bytes | None],
+) -> None:
     one, two = _pack("one", {"vocab.txt": b"a"}), _pack("two", {"merges.txt": b"a"})
     assert apply_side_files(before, [one, two]) == {"vocab.txt": b"a", "merges.txt": b"a"}
 
@@ -141,7 +143,7 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
     assert list(json.loads(graft)["model"]["vocab"])[:2] == ["b", "a"]
 
 
-def test_what_the_tuned_tokenizer_no_longer_has_is_removed() -> None:
+def test_entries_that_the_tuned_tokenizer_lacks_are_removed() -> None:
     base = {"tokenizer.json": b"{}", "chat_template.jinja": b"old", "vocab.txt": b"a"}
     tuned = {"tokenizer.json": b"{}", "vocab.txt": b"a"}
     ((file, data),) = cut_side_files(base.get, tuned.get, FACTS)
