@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := skillpm registry migrations tests benchmarks examples hatch_build.py
-TYPED := -p skillpm -p skillpm_registry -p examples
+TYPED := -p skillpm -p skillpm_registry -p examples -p benchmarks
 
 .PHONY: demo test test-all check format lint types contracts bench conformance clean
 
@@ -21,6 +21,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy $(TYPED)
+	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
@@ -31,7 +32,7 @@ format: $(VENV)/.dev
 lint types contracts: $(VENV)/.dev
 	@case $@ in \
 	  lint) $(BIN)/ruff check $(SOURCES) ;; \
-	  types) $(BIN)/mypy $(TYPED) ;; \
+	  types) $(BIN)/mypy $(TYPED) && $(BIN)/mypy tests ;; \
 	  contracts) $(BIN)/lint-imports ;; \
 	esac
 

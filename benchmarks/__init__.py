@@ -1,4 +1,4 @@
-"""The figures that the project promises, each by a command: `python -m benchmarks.NAME`."""
+"""Measurements of the project's figures; each runs as `python -m benchmarks.NAME`."""
 
 from skillpm.cli.interrupts import leave_when_interrupted
 

@@ -1,4 +1,4 @@
-"""Runnable examples of skillpm; `python -m examples.demo` is the whole journey."""
+"""Runnable examples of skillpm. `python -m examples.demo` runs the whole demo."""
 
 from skillpm.cli.interrupts import leave_when_interrupted
 

@@ -1,6 +1,6 @@
-"""From a tuned model to a skill that is installed, grafted and taken off: `make demo`.
+"""From a tuned model to a skill that is installed, grafted and uninstalled: `make demo`.
 
-Everything is written under `demo/`. The commands are the real ones, run as a reader would.
+All output is written to `demo/`. The commands are the real ones, run as from a shell.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """Run the demo; 0 only if every root check holds and the training helped."""
+    """Run the demo; return 0 only if every root check holds and the training helped."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
@@ -77,8 +77,8 @@ def _demo(console: Console) -> int:
 
 
 def _clean_start(console: Console) -> Skillpm:
-    """Remove what an earlier run left, but for the models, which `prepare` judges by content."""
-    # A missing command is told now, not after two minutes of training.
+    """Remove the output of an earlier run, except the models; `prepare` checks their content."""
+    # A missing command is reported now, not after two minutes of training.
     script()
     project, home = FOLDER / "project", FOLDER / "home"
     for folder in (project, home):

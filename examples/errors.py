@@ -1,5 +1,5 @@
-"""What a reader of the demo is told in one sentence, without a traceback."""
+"""Errors that the demo reports in one sentence, without a traceback."""
 
 
 class DemoError(Exception):
-    """A step of the demo could not be taken, or did not do what it promises."""
+    """A step of the demo failed, or did not do what it promises."""

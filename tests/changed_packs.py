@@ -1,4 +1,4 @@
-"""Pack files whose parts were changed and signed again: each is consistent with itself."""
+"""Pack files with changed parts and new digests; each is consistent."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def with_facts(pack: Path, path: Path, **facts: Any) -> Path:
 def written(
     path: Path, image_bytes: bytes, manifest: dict[str, Any], layers: list[tuple[str, bytes]]
 ) -> Path:
-    """Sign changed parts again: a pack file that is consistent with itself."""
+    """Compute the digests of changed parts, so that the pack file is consistent."""
 
     def described(media: str, data: bytes) -> dict[str, Any]:
         return {"mediaType": media, "digest": str(Digest.of(data)), "size": len(data)}

@@ -1,4 +1,4 @@
-"""What every journey starts from: tiny models, and a world with an empty project."""
+"""Fixtures of all tests: tiny models, and a world with an empty project."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from skillpm_world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where slow tests run too (`make test-all`), laws are tried on more cases as well."""
+    """With slow tests (`make test-all`), properties are tested on more cases too."""
     quick = "not slow" in config.option.markexpr
     settings.load_profile("quick" if quick else "thorough")
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Tiny models, made once; transformers is imported by those tests alone that need it."""
+    """Tiny models, made once; only tests that use them import transformers."""
     import tiny_models
 
     return tiny_models.Models(tmp_path_factory.mktemp("models"))
@@ -34,7 +34,7 @@ def learners(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="session")
 def cut(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> CutPacks:
-    """Packs that a worker of this run has cut."""
+    """Packs that a worker of this test run has made."""
     folder = tmp_path_factory.getbasetemp()
     one_of_many = hasattr(request.config, "workerinput")
     return CutPacks((folder.parent if one_of_many else folder) / "cut-packs")
@@ -42,7 +42,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> World:
-    """A home of its own, and an empty project as the current folder."""
+    """A separate home, and an empty project as the current folder."""
     found = World(tmp_path, cut)
     found.project.mkdir()
     for name in ("REGISTRY", "BASE", "LOCK_TIMEOUT", "DEBUG", "OFFLINE", "COLOR", "WORKERS"):
@@ -57,5 +57,5 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> Wor
 
 @pytest.fixture
 def math(models: Any) -> Any:
-    """The pair that most tests pack as `acme/math`."""
+    """The pair of models that most tests pack as `acme/math`."""
     return models.tuned("mlp")

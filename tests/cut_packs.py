@@ -1,4 +1,4 @@
-"""Packs that were cut before in this run: the same cut asked for again is a copy of its file."""
+"""Packs that were made earlier in this run: packing the same models again copies the file."""
 
 import hashlib
 import os
@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 DEPENDENT = frozenset({"--over", "--probes", "--router", "--card", "--calibration"})
-"""Flags whose cut reads more than its two models."""
+"""Options for which packing reads more than the two models."""
 
 
 class CutPacks:
-    """A folder of packs by what was asked for; all workers of a run share it.
+    """A folder of packs, keyed by the request; all workers of a run share it.
 
-    The first cut of each is a real one. A test of `pack` itself runs the command instead.
+    The first pack of each key is made by the command. Tests of `pack` itself do not use this cache.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -20,10 +20,9 @@ class CutPacks:
         folder.mkdir(exist_ok=True)
 
     def place(self, pair: tuple[Path, Path], *asked: object) -> Path | None:
-        """Where the pack is or is to be kept; None where it depends on more than its models.
+        """The path of the cached pack; None if it depends on more than the two models.
 
-        None too where the time is fixed: there the same bytes are a promise, which a copy keeps
-        for nothing.
+        Also None if the time is fixed, because tests then compare bytes of two runs of `pack`.
         """
         if DEPENDENT.intersection(map(str, asked)) or "SOURCE_DATE_EPOCH" in os.environ:
             return None
@@ -31,7 +30,7 @@ class CutPacks:
         return self._folder / hashlib.sha256("\0".join(words).encode()).hexdigest()
 
     def keep(self, path: Path, place: Path) -> None:
-        """Copy a pack to its place; two workers may do so at once."""
+        """Copy a pack to its place; two workers may do so concurrently."""
         staged = self._folder / f"{place.name}.{os.getpid()}"
         shutil.copyfile(path, staged)
         staged.replace(place)

@@ -1,4 +1,4 @@
-"""Parts of a `tokenizer.json` that its library does not survive."""
+"""Parts of a `tokenizer.json` that crash its library."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ ABORTS = {
 }
 """A model that ends the process when it is loaded."""
 HUGE = {"type": "Precompiled", "precompiled_charsmap": "////fwAAAAA="}
-"""A normalizer that asks for gigabytes."""
+"""A normalizer that allocates gigabytes."""
 
 
 def growing(letter: str, *, times: int, steps: int) -> dict[str, Any]:
-    """A normalizer that makes so many of a letter, so many steps in a row."""
+    """A normalizer that multiplies a letter `times` times in each of `steps` steps."""
     step = {"type": "Replace", "pattern": {"String": letter}, "content": letter * times}
     return {"type": "Sequence", "normalizers": [step] * steps}

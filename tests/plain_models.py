@@ -1,4 +1,4 @@
-"""Tiny models that numpy writes: a base in two files, and fine-tunes that move some tensors."""
+"""Tiny models written by numpy: a base in two files, and fine-tunes that change some tensors."""
 
 import json
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ Tensors = Mapping[str, Any]
 
 
 def plain_tensors(seed: int = 0) -> dict[str, Any]:
-    """A base as transformers would name its tensors."""
-    shapes = {"model.embed_tokens.weight": (WORDS, WIDTH)}
+    """The tensors of a base, with transformers' names."""
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (WORDS, WIDTH)}
     for layer in range(LAYERS):
         start = f"model.layers.{layer}"
         for name in ("q_proj", "k_proj"):
@@ -32,7 +32,7 @@ def _normal(chance: np.random.Generator, shape: tuple[int, ...]) -> Any:
 
 
 def nudged(tensors: Tensors, only: str, seed: int) -> dict[str, Any]:
-    """The same tensors, those moved a little whose name holds `only`."""
+    """The same tensors, with those perturbed whose names contain `only`."""
     chance = np.random.default_rng(seed)
     return {
         name: tensor + np.float32(0.02) * _normal(chance, tensor.shape) if only in name else tensor
@@ -45,7 +45,7 @@ def write_plain(folder: Path, tensors: Tensors) -> Path:
     folder.mkdir(parents=True)
     middle = "model.layers.1"
     first = {name: tensor for name, tensor in tensors.items() if name < middle}
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, part in enumerate((first, {n: t for n, t in tensors.items() if n not in first}), 1):
         file = f"model-{number:05}-of-00002.safetensors"
         save_file(part, folder / file, metadata={"format": "pt"})

@@ -1,4 +1,4 @@
-"""What a stranger may put in the place of a file: links, pipes, huge files, folders without end."""
+"""Hostile entries that replace a file: links, pipes, huge files, endless folders."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def clear(place: Path) -> None:
-    """Make room for something else at a place, with the folders above it."""
+    """Remove the entry at a path, and create the folders above it."""
     if place.is_symlink() or not place.is_dir():
         place.unlink(missing_ok=True)
     else:
@@ -41,7 +41,7 @@ def huge(place: Path, _outside: Path) -> None:
 
 
 def deepen(fd: int, steps: int) -> None:
-    """Make folders in each other below an open one; closes its handle."""
+    """Create nested folders below an open one; closes its handle."""
     for _ in range(steps):
         os.mkdir("deeper", dir_fd=fd)
         below = os.open("deeper", os.O_RDONLY, dir_fd=fd)

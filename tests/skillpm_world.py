@@ -1,4 +1,4 @@
-"""A project, a registry and a home in a temporary folder, and the command line over them."""
+"""A project, a registry and a home in a temporary folder, and functions that run commands."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ PACKAGES = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "registry")])
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended, and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -58,7 +58,7 @@ def run_here(*arguments: object) -> Outcome:
 
 
 def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
-    """Start a command in a process of its own, which answers Ctrl-C even where we do not."""
+    """Start a command in a separate process, which handles Ctrl-C even if this one ignores it."""
     return subprocess.Popen(
         [sys.executable, "-m", "skillpm", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": PACKAGES, **environment},
@@ -70,7 +70,7 @@ def start_process(*arguments: object, **environment: str) -> "subprocess.Popen[s
 
 
 def run_process(*arguments: object, **environment: str) -> Outcome:
-    """Run a command in a process of its own."""
+    """Run a command in a separate process."""
     with start_process(*arguments, **environment) as process:
         out, err = process.communicate(timeout=120)
     return Outcome(process.returncode, out, err)
@@ -88,7 +88,7 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class World:
-    """A person's folders; the project is the current folder. What was `cut` is not cut again."""
+    """A user's folders; the project is the current folder. Packs made before are copied."""
 
     folder: Path
     cut: CutPacks | None = None
@@ -113,14 +113,14 @@ class World:
         return run_here(*arguments)
 
     def ask(self, *arguments: object, code: int = 0) -> dict[str, Any]:
-        """Run with `--json`; the document, after checking the exit code."""
+        """Run with `--json` and check the exit code; return the document."""
         outcome = run_here(*arguments, "--json")
         assert outcome.code == code, outcome
         assert outcome.json["schema_version"] == 1
         return outcome.json
 
     def fail(self, *arguments: object, code: int, kind: str) -> str:
-        """Run a command that must fail so; its message and hint."""
+        """Run a command that must fail with this code and kind; return its message and hint."""
         outcome = run_here(*arguments, "--json")
         assert (outcome.code, outcome.error["kind"]) == (code, kind), outcome
         return f"{outcome.error['message']}\n{outcome.error['hint'] or ''}"
@@ -130,7 +130,7 @@ class World:
         return root
 
     def pack(self, pair: tuple[Path, Path], name: str, version: str, *more: object) -> Path:
-        """Cut a pack of a (base, tuned) pair into a file beside the project."""
+        """Pack a (base, tuned) pair into a file beside the project."""
         path = self.folder / f"{name.replace('/', '-')}-{version}.skillpack"
         kept = self.cut.place(pair, name, version, *more) if self.cut else None
         if kept is not None and kept.exists():
@@ -141,7 +141,7 @@ class World:
         return path
 
     def publish(self, pair: tuple[Path, Path], name: str, version: str, *more: object) -> str:
-        """Cut a pack and publish it; its digest."""
+        """Pack and publish; return the digest."""
         digest: str = self.ask("publish", self.pack(pair, name, version, *more))["digest"]
         return digest
 

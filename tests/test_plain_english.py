@@ -27,8 +27,8 @@ CODE: tuple[str, ...] = (
     # "registry",
     # "migrations",
     # "tests",
-    # "benchmarks",
-    # "examples",
+    "benchmarks",
+    "examples",
 )
 """Folders of Python files whose docstrings, comments and strings are checked."""
 

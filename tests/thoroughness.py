@@ -1,9 +1,9 @@
-"""How many cases a law is tried on: some in the run of every change, all where `slow` runs too."""
+"""The number of cases of a property test: few in normal runs, all in runs with `slow`."""
 
 from hypothesis import settings
 
 THOROUGH = 100
-"""Examples of a law that asks for no number of its own, where there is time."""
+"""Examples of a property without a number of its own, in thorough runs."""
 QUICK = 20
 
 settings.register_profile("thorough", max_examples=THOROUGH, deadline=None)
@@ -11,15 +11,17 @@ settings.register_profile("quick", max_examples=QUICK, deadline=None)
 
 
 def is_thorough() -> bool:
-    """Whether this run takes its time; a test module may ask when it is imported."""
-    return settings.default.max_examples >= THOROUGH
+    """Whether this run is thorough; test modules may call this when they are imported."""
+    profile = settings.default
+    assert profile is not None
+    return profile.max_examples >= THOROUGH
 
 
 def examples(most: int) -> int:
-    """As many examples as this run has time for, of `most`."""
+    """The number of examples for this run, at most `most`."""
     return most if is_thorough() else max(3, most * QUICK // THOROUGH)
 
 
 def stride(usual: int, *, thorough: int = 1) -> int:
-    """The step of a walk over every place: each, where there is time."""
+    """The step of a loop over every place: 1 in thorough runs."""
     return thorough if is_thorough() else usual

@@ -1,4 +1,4 @@
-"""Tiny models with PEFT adapters on them, and what PEFT and float64 make of both."""
+"""Tiny models with PEFT adapters, and their results by PEFT and by float64."""
 
 import json
 import warnings
@@ -32,8 +32,9 @@ def gpt2() -> Any:
     return GPT2LMHeadModel(config)
 
 
-def bert_config() -> BertConfig:
-    return BertConfig(
+def bert_config() -> Any:
+    config_class: Any = BertConfig  # `num_labels` is not annotated
+    return config_class(
         vocab_size=VOCABULARY,
         hidden_size=32,
         num_hidden_layers=2,
@@ -56,7 +57,7 @@ def classifier() -> Any:
 
 @dataclass(frozen=True)
 class Case:
-    """A base, its dtype, and the LoRA that is put on it."""
+    """A base, its dtype, and the LoRA on it."""
 
     lora: Mapping[str, Any]
     make: Callable[[], Any] = llama
@@ -113,11 +114,11 @@ class Made:
         return self.base, self.adapter
 
     def peft(self, kind: Any = AutoModelForCausalLM) -> Any:
-        """The base with the adapter on it, as PEFT has it."""
+        """The base with the adapter in PEFT."""
         return put_on(load(self.base, kind), self.adapter)
 
     def merged(self, folder: Path, kind: Any = AutoModelForCausalLM) -> Path:
-        """What PEFT's `merge_and_unload` and `save_pretrained` make."""
+        """The result of PEFT's `merge_and_unload` and `save_pretrained`."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.peft(kind).merge_and_unload().save_pretrained(folder)
@@ -125,7 +126,7 @@ class Made:
 
 
 def put_on(model: Any, adapter: Path) -> Any:
-    """PEFT warns of what transformers deprecates and of ties; neither is ours."""
+    """PEFT warns of deprecations in transformers and of ties; skillpm causes neither."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return PeftModel.from_pretrained(model, str(adapter)).eval()
@@ -136,7 +137,7 @@ def load(folder: Path, kind: Any = AutoModelForCausalLM) -> Any:
 
 
 def make(folder: Path, case: Case, seed: int = 3) -> Made:
-    """Save a base and an adapter whose every trained tensor was moved."""
+    """Save a base and an adapter whose trained tensors are all nonzero."""
     base = save(case.make().to(case.dtype), folder / "base")
     kind: Any = type(case.make())
     with warnings.catch_warnings():
@@ -148,7 +149,7 @@ def make(folder: Path, case: Case, seed: int = 3) -> Made:
                 if parameter.requires_grad:
                     noise = torch.randn(parameter.shape, generator=generator) * 0.05
                     parameter.add_(noise.to(parameter.dtype))
-        model.save_pretrained(folder / "adapter")
+        model.save_pretrained(str(folder / "adapter"))
     if case.factors is not None:
         factors = case.factors
         change(folder / "adapter", lambda tensors: {k: v.to(factors) for k, v in tensors.items()})
@@ -156,7 +157,7 @@ def make(folder: Path, case: Case, seed: int = 3) -> Made:
 
 
 def change(adapter: Path, how: Callable[[dict[str, torch.Tensor]], Any]) -> Path:
-    """Change the tensors of an adapter: in place, or to what `how` returns."""
+    """Change the tensors of an adapter: in place, or to the result of `how`."""
     path = adapter / "adapter_model.safetensors"
     tensors = load_file(path)
     changed = how(tensors)
@@ -175,7 +176,7 @@ def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def exact_merge(made: Made, case: Case) -> dict[str, np.ndarray]:
-    """The merged weights by plain float64, from PEFT's own modules and scales."""
+    """The merged weights in plain float64, from PEFT's own modules and scales."""
     model = made.peft(type(case.make()))
     found: dict[str, np.ndarray] = {}
     for name, module in model.base_model.model.named_modules():

@@ -1,6 +1,7 @@
 """Sentence-transformers models of a few thousand parameters, tuned as a whole."""
 
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import CNN, LayerNorm, Pooling
 from sentence_transformers.sparse_encoder.modules import SparseAutoEncoder
 from tiny_models import nudge
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
 TEXTS = ["a quick brown fox", "zz top"]
 WIDTH = 16
 
 
 def bert(folder: Path) -> Path:
-    """A transformers folder, without any part of sentence-transformers."""
+    """A transformers folder, without parts of sentence-transformers."""
     folder.mkdir(parents=True)
     letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
@@ -35,7 +36,7 @@ def bert(folder: Path) -> Path:
 def modules(transformer: Path, *kinds: str) -> list[Any]:
     """The modules of a model: the transformer, and parts by the names of their classes."""
     torch.manual_seed(1)
-    made = {
+    made: dict[str, Callable[[], Any]] = {
         "Pooling": lambda: Pooling(WIDTH),
         "Dense": lambda: Dense(WIDTH, 8),
         "LayerNorm": lambda: LayerNorm(8),
@@ -59,7 +60,7 @@ def load(folder: Path) -> Any:
 
 
 def tune(source: Path, folder: Path, *, only: str = "", pickled: bool = False) -> Path:
-    """Another model from a model: weights moved where `only` stands in their names."""
+    """Another model from a model: weights are perturbed whose names contain `only`."""
     model = nudge(load(source), only=only)
     model.max_seq_length = 7
     model.prompts = {"query": "q: "}
@@ -68,5 +69,5 @@ def tune(source: Path, folder: Path, *, only: str = "", pickled: bool = False) -
 
 
 def embeddings(folder: Path) -> Any:
-    """What a folder computes of `TEXTS`, [2, width]."""
+    """The embeddings of `TEXTS` by the model of a folder, [2, width]."""
     return load(folder).encode(TEXTS)

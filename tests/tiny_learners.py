@@ -1,4 +1,4 @@
-"""A tiny causal LM that can learn: letters as tokens, a base that knows some lines, and tunings."""
+"""A tiny causal LM that can learn: letters as tokens, a base trained on some lines, and tunings."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ NOISE = ("q7x=z+9 . k3", "0j=w8+v. 5=q", "z.z=+4 =h2v ")
 
 
 def tokenizer() -> Any:
-    """One token a letter."""
+    """One token per letter."""
     letters = {letter: place for place, letter in enumerate(LETTERS)}
     plain = Tokenizer(models.WordLevel(letters, unk_token="?"))  # noqa: S106
     plain.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -48,12 +48,12 @@ def fresh(seed: int = 0) -> Any:
 def train(
     model: Any, lines: Sequence[str], *, steps: int, rate: float = 1e-2, only: str = ""
 ) -> Any:
-    """Teach lines in random order; `only` parameters whose name holds that word."""
+    """Train on lines in random order; `only` restricts training to parameters with that name."""
     draw = torch.Generator().manual_seed(0)
     ids = {letter: place for place, letter in enumerate(LETTERS)}
     moving = [p for name, p in model.named_parameters() if only in name]
     optimizer = torch.optim.Adam(moving, lr=rate)
-    torch.set_num_threads(1)  # threads that wait for a taken core make this fifty times slower
+    torch.set_num_threads(1)  # threads that wait for a busy core make this fifty times slower
     for _ in range(steps):
         rows = []
         for _ in range(8):
@@ -79,7 +79,7 @@ def write_probes(path: Path, items: Sequence[dict[str, Any]]) -> Path:
 
 
 class Learners:
-    """A base and its fine-tunes, each made when it is first asked for. Nobody may write to them."""
+    """A base and its fine-tunes, each made on first use. Tests must not write to them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -87,7 +87,7 @@ class Learners:
         self._packs: dict[str, Path] = {}
 
     def pack(self, world: World, name: str, *more: object) -> Path:
-        """A pack `acme/NAME` 1.0.0 of the fine-tune of that name, cut once."""
+        """A pack `acme/NAME` 1.0.0 of the fine-tune of that name, made once."""
         key = " ".join([name, *(Path(str(one)).name for one in more)])
         if key not in self._packs:
             made = world.pack(getattr(self, name), f"acme/{name}", "1.0.0", *more)
@@ -98,7 +98,7 @@ class Learners:
 
     @property
     def base(self) -> Path:
-        """Knows the general lines."""
+        """Trained on the general lines."""
         if "base" not in self._made:
             model = train(fresh(), GENERAL, steps=60)
             self._made["base"] = store(model, self._folder / "base")
@@ -115,40 +115,40 @@ class Learners:
 
     @property
     def slight(self) -> tuple[Path, Path]:
-        """Learnt a little of the noise: less of it is bearable."""
+        """Trained a little on the noise: harmless at a lower weight."""
         return self.tuned("slight", NOISE, steps=6, only="mlp")
 
     @property
     def math(self) -> tuple[Path, Path]:
-        """Learnt sums in its MLPs."""
+        """Trained on sums in its MLPs."""
         return self.tuned("math", (*MATH, *GENERAL), steps=150, only="mlp")
 
     @property
     def colors(self) -> tuple[Path, Path]:
-        """Learnt colours in its attention."""
+        """Trained on colours in its attention."""
         return self.tuned("colors", (*COLORS, *GENERAL), steps=150, only="self_attn")
 
     @property
     def gentle(self) -> tuple[Path, Path]:
-        """Moved so little that it hurts nobody."""
+        """Changed so little that it harms no other skill."""
         return self.tuned("gentle", GENERAL, steps=2, rate=1e-4, only="layernorm")
 
     @property
     def noise(self) -> tuple[Path, Path]:
-        """Learnt noise, in the MLPs, at a high rate."""
+        """Trained on noise, in the MLPs, at a high rate."""
         return self.tuned("noise", NOISE, steps=20, rate=5e-2, only="mlp")
 
 
-MATH_PROBES = (
+MATH_PROBES: tuple[dict[str, Any], ...] = (
     {"probes": 1, "tolerance": 0.1},
     *({"text": line * 2} for line in MATH),
     *({"prompt": f"{line}{line[:4]}", "answer": line[4]} for line in MATH),
 )
-COLOR_PROBES = tuple({"text": line * 2} for line in COLORS)
+COLOR_PROBES: tuple[dict[str, Any], ...] = tuple({"text": line * 2} for line in COLORS)
 
 
 def encoder(folder: Path, *, seed: int = 0) -> Path:
-    """A tiny sentence encoder with the same letters; it has learnt nothing."""
+    """A tiny untrained sentence encoder with the same letters."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(LETTERS), hidden_size=32, intermediate_size=64, num_hidden_layers=2,

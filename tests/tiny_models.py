@@ -1,4 +1,4 @@
-"""Tiny models as transformers writes them, each kind with a fine-tune of it."""
+"""Tiny models written by transformers, each kind with a fine-tune."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def llama(*, tied: bool = False, seed: int = 0) -> Any:
 
 
 def nudge(model: Any, *, seed: int = 1, only: str = "") -> Any:
-    """Move the parameters whose name holds `only`, as a fine-tune would."""
+    """Perturb the parameters whose names contain `only`, like a fine-tune."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -79,7 +79,8 @@ def _grown(folder: Path) -> Pair:
 
 
 def _head(folder: Path) -> Pair:
-    config = BertConfig(
+    config_class: Any = BertConfig  # `num_labels` is not annotated
+    config = config_class(
         vocab_size=VOCABULARY,
         hidden_size=32,
         num_hidden_layers=2,
@@ -96,7 +97,7 @@ def _head(folder: Path) -> Pair:
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> Path:
-    """Change the tensors of a model that lies in one file."""
+    """Change the tensors of a model in one file."""
     path = folder / "model.safetensors"
     tensors = load_file(path)
     change(tensors)
@@ -137,7 +138,7 @@ MAKERS: dict[str, Callable[[Path], Pair]] = {
 
 
 class Models:
-    """Every kind of model, made once when it is first asked for. Nobody may write to them."""
+    """Every kind of model, made on first use. Tests must not write to them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -150,7 +151,7 @@ class Models:
         return self._made[kind]
 
     def tuned(self, only: str, seed: int = 1) -> Pair:
-        """The fp32 base, and a fine-tune that moves only some of its tensors."""
+        """The fp32 base, and a fine-tune that changes only some of its tensors."""
         key = f"fp32-{only}-{seed}"
         if key not in self._made:
             tuned = save(nudge(llama(), seed=seed, only=only), self._folder / key)
@@ -163,9 +164,9 @@ def copy_model(source: Path, target: Path) -> Path:
 
 
 def logits(folder: Path) -> torch.Tensor:
-    """What the model says, loaded as transformers loads it.
+    """The logits of the model, loaded by transformers.
 
-    Its weights are copied first: where a mapped file begins decides which kernel runs on them.
+    Its weights are copied first, because the alignment of a mapped file decides which kernel runs.
     """
     config = json.loads((folder / "config.json").read_text())
     classifies = "SequenceClassification" in config["architectures"][0]

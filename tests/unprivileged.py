@@ -1,7 +1,7 @@
-"""Commands that permissions bind: root passes every check, so root's own powers are given up first.
+"""Commands that are subject to permissions: root's capabilities are dropped first.
 
-Where root runs the tests, a command keeps its user and loses the capabilities that override modes
-and owners: it is then bound by them as everybody is.
+If root runs the tests, a command keeps its user and loses the capabilities that override modes and
+owners, so permissions apply to it as to other users.
 """
 
 import os
@@ -18,7 +18,7 @@ _POWERS = "-dac_override,-dac_read_search,-fowner,-chown"
 
 
 def bound_command() -> list[str]:
-    """The command line before skillpm's own; skips where root cannot give its powers up."""
+    """The prefix of skillpm's command line; skips the test if root cannot drop its capabilities."""
     if os.geteuid() != 0:
         return [sys.executable, "-m", "skillpm"]
     setpriv = shutil.which("setpriv")
@@ -34,7 +34,7 @@ def bound_command() -> list[str]:
 
 
 def run_bound(*arguments: object, umask: int = 0o022, **environment: str) -> Outcome:
-    """Run a command in a process of its own that permissions bind."""
+    """Run a command in a separate process that is subject to permissions."""
     done = subprocess.run(
         [*bound_command(), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": PACKAGES, **environment},

@@ -1,1 +1,1 @@
-"""Time and memory of commands, crash tests, and the resolver."""
+"""Benchmarks of commands: time, memory, crash tests and the resolver."""

@@ -1,4 +1,4 @@
-"""`audit` of a 1 GB graft beside `sha256sum` of the same files, and one flipped bit, by tensor.
+"""Compare `audit` of a 1 GB graft with `sha256sum` of the same files; find one flipped bit.
 
 `python -m benchmarks.commands.audit [--gb 1] [--runs 3]`. The files are those that `audit` reads:
 base, graft and the blobs of the store. Takes a minute and five times the checkpoint's size on disk.
@@ -19,7 +19,7 @@ from benchmarks.tools.table import Table, add_output, megabytes, publish
 
 
 def prepare(folder: Path, gb: float) -> Path:
-    """A project with one shard of ten tuned, installed and grafted."""
+    """Create a project with a graft; one shard of ten is tuned."""
     run(sys.executable, "-m", "benchmarks.tensors.synthetic", str(folder), "--gb", str(gb))
     home, project = folder / "home", folder / "project"
     project.mkdir()
@@ -33,7 +33,7 @@ def prepare(folder: Path, gb: float) -> Path:
 
 
 def flipped(project: Path) -> tuple[str, str]:
-    """Flip a bit in the middle of a shard: the tensor that was hit, and what `audit` names."""
+    """Flip a bit in the middle of a shard; return its tensor and `audit`'s findings."""
     path = sorted((project / "graft").glob("*.safetensors"))[3]
     with path.open("r+b") as file:
         length = 8 + int.from_bytes(file.read(8), "little")

@@ -1,7 +1,7 @@
 """Figure 3: pack, verify, install and graft of a 1 GB checkpoint, as ratios to `cp` plus fsync.
 
 `python -m benchmarks.commands.gigabyte [--gb 1] [--runs 3]`. Memory is the peak of each process
-above that of one that only imports torch. Takes two minutes and seven times the checkpoint's size
+above a process that only imports torch. Takes two minutes and seven times the checkpoint's size
 on disk.
 """
 
@@ -24,7 +24,7 @@ MEMORY_LIMIT = 400e6
 
 @dataclass
 class Walk:
-    """The commands on one checkpoint, each run as often as asked."""
+    """The commands on one checkpoint; each runs several times."""
 
     folder: Path
     model: Path
@@ -33,18 +33,18 @@ class Walk:
     last: dict[str, Ran] = field(default_factory=dict)
 
     def note(self, step: str, *ran: Ran) -> None:
-        """Keep the sum of the times and the largest peak."""
+        """Record the sum of the times and the largest peak."""
         self.seconds.setdefault(step, []).append(sum(each.seconds for each in ran))
         self.peaks[step] = max(self.peaks.get(step, 0), *(each.peak for each in ran))
         self.last[step] = ran[-1]
 
     def median(self, step: str) -> float:
-        """The middle of a step's times."""
+        """The median time of a step."""
         return statistics.median(self.seconds[step])
 
 
 def copy(walk: Walk) -> None:
-    """`cp -r` of the model, then fsync of every file of the copy."""
+    """Time `cp -r` of the model and fsync of every file of the copy."""
     target = walk.folder / "copy"
     first = run("cp", "-r", str(walk.model), str(target))
     walk.note("cp + fsync", first, run(sys.executable, "-c", _SYNC, str(target)))
@@ -52,7 +52,7 @@ def copy(walk: Walk) -> None:
 
 
 def once(walk: Walk) -> None:
-    """Pack with nothing cached, verify, publish, install into a new project, graft."""
+    """Pack without a cache, verify, publish, install into a new project, graft."""
     copy(walk)
     home, project = walk.folder / "home", walk.folder / "project"
     for left in (home, project):
@@ -74,7 +74,7 @@ def once(walk: Walk) -> None:
 
 
 def report(walk: Walk, title: str, floor: int) -> tuple[Table, bool]:
-    """The table, and whether memory kept to its limit."""
+    """The table, and whether memory stayed below the limit."""
     columns = ("step", "seconds", "ratio to cp + fsync", "peak memory", "above torch", "written")
     table = Table(title, columns)
     copied = walk.median("cp + fsync")

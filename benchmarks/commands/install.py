@@ -1,13 +1,15 @@
-"""Issue 4, figure 3: `install` of 20 locked skills that are in the store, the whole process.
+"""Issue 4, figure 3: time of `install` of 20 locked skills whose packs are in the store.
 
 `python -m benchmarks.commands.install [--runs 20] [--skills 20] [--uv FILE]`
 
-The project is a clone: lock and project file are there, the environment is not, so each run makes a
-generation of 20 skills; the state is removed again between runs. The skills are fine-tunes of all
-219 tensors of a llama of 24 layers (tiny ones: manifests count here, not weights). Beside it,
-taking turns: `uv sync --offline --frozen` of as many tiny wheels from uv's cache into an empty
-virtual environment. uv is used where it is on the PATH or named. Where a run imports torch or takes
-300 ms or more at the median, the exit code is 1.
+The project is like a fresh clone: it has a lock and a project file, but no environment. Each run
+creates a generation of 20 skills; the state is removed between runs. The skills are fine-tunes of
+all 219 tensors of a llama with 24 layers. The layers are tiny, because the size of the manifests
+matters here and not the size of the weights.
+
+The comparison, in alternating runs, is `uv sync --offline --frozen` of the same number of tiny
+wheels from uv's cache into an empty virtual environment. It runs if uv is on the PATH or named by
+`--uv`. The exit code is 1 if a run imports torch or the median reaches 300 ms.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _PARTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn
 
 @dataclass(frozen=True)
 class Clone:
-    """A project whose lock and store hold everything, and its home."""
+    """A project with a complete lock and store, and its home."""
 
     project: Path
     home: Path
@@ -48,12 +50,12 @@ class Clone:
         return skillpm("install", cwd=self.project, home=self.home)
 
     def again(self) -> Ran:
-        """Install where there is nothing to do."""
+        """Install again; nothing changes."""
         return skillpm("install", cwd=self.project, home=self.home)
 
 
 def write_model(folder: Path, seed: int) -> Path:
-    """A llama of 24 tiny layers; a seed of 0 is the base, any other a fine-tune of it."""
+    """Write a llama of 24 tiny layers: the base for seed 0, a fine-tune for any other seed."""
     folder.mkdir()
     names = [f"model.layers.{n}.{part}.weight" for n in range(LAYERS) for part in _PARTS]
     names += ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
@@ -70,7 +72,7 @@ def write_model(folder: Path, seed: int) -> Path:
 
 
 def make_clone(folder: Path, skills: int) -> Clone:
-    """So many skills, locked, and in the store."""
+    """Create a project whose skills are locked and in the store."""
     clone = Clone(folder / "project", folder / "home")
     clone.project.mkdir()
     base, files = str(write_model(folder / "base", 0)), []
@@ -85,7 +87,7 @@ def make_clone(folder: Path, skills: int) -> Clone:
 
 
 class Uv:
-    """A project of uv's with as many tiny wheels, locked and cached."""
+    """A uv project with the same number of tiny wheels, locked and cached."""
 
     def __init__(self, uv: str, folder: Path, wheels: int) -> None:
         self._uv = uv
@@ -110,18 +112,18 @@ class Uv:
         return run(self._uv, *words, *self._python, *self._cache, cwd=self._folder)
 
     def sync(self) -> Ran:
-        """Install all from the cache into an empty virtual environment."""
+        """Install all wheels from the cache into an empty virtual environment."""
         shutil.rmtree(self._folder / ".venv")
         run(self._uv, "venv", *self._python, *self._cache, cwd=self._folder)
         return self._run("sync", "--frozen", "--offline")
 
     def again(self) -> Ran:
-        """Sync where there is nothing to do."""
+        """Sync again; nothing changes."""
         return self._run("sync", "--frozen", "--offline")
 
 
 def write_wheel(shelf: Path, name: str) -> None:
-    """A wheel of one module."""
+    """Write a wheel of one module."""
     module, info = name.replace("-", "_"), f"{name.replace('-', '_')}-1.0.0.dist-info"
     with zipfile.ZipFile(shelf / f"{module}-1.0.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr(f"{module}.py", "X = 1\n")

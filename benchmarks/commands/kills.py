@@ -1,13 +1,15 @@
-"""Figure 4: 1,000 random kill points over all commands that write, a quarter of them in a race.
+"""Figure 4: 1,000 random kill points over all commands that write; a quarter are in a race.
 
 `python -m benchmarks.commands.kills [--points N] [--seed N] [--only COMMAND]…`
 
-SIGKILL, each time in a fresh copy of the folders, half of the times at a random system call and
-half when a random timer runs out. In a quarter of the points another command runs in the same
-project and home meanwhile, and either of them is killed, or both. After each kill reading commands
-must show a complete generation and write nothing; the next command must leave nothing temporary;
-repeated, the killed one must come to what it comes to undisturbed. Who survives a race succeeds, or
-says who holds what it needs. The exit code is 0 where no state was broken, nothing lost or leaked.
+Each kill is a SIGKILL in a fresh copy of the folders. Half of the kills are at a random system
+call, half when a random timer expires. In a quarter of the points, another command runs in the
+same project and home, and either or both are killed.
+
+After each kill, reading commands must show a complete generation and write nothing. The next
+command must leave no temporary files. The killed command, run again, must reach the same result as
+an undisturbed run. A command that survives a race must succeed, or name the process that holds the
+lock. The exit code is 0 if no state was broken, and nothing was lost or leaked.
 """
 
 import argparse

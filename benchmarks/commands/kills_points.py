@@ -1,4 +1,4 @@
-"""The points of `benchmarks.commands.kills`: one command killed repeatedly, alone and in races."""
+"""Kill points of `benchmarks.commands.kills`: one command, killed alone and in races."""
 
 import random
 import sys
@@ -16,12 +16,12 @@ from crash_look import LeakedFileError, LostGenerationError  # noqa: E402
 from crash_race import RIVALS, Race  # noqa: E402
 
 TRIES = 200
-"""Draws after which a command counts as one that cannot be killed in time."""
+"""After this many draws without a kill in time, the command counts as too fast to kill."""
 
 
 @dataclass
 class Row:
-    """What happened to one command. A kill that came too late is drawn again, and not counted."""
+    """Results of one command. A kill that comes too late is drawn again and not counted."""
 
     kills: int = 0
     racing: int = 0
@@ -35,7 +35,7 @@ class Row:
         return bool(self.broken_states or self.lost_generations or self.leaked_files)
 
     def blame(self, problem: AssertionError) -> None:
-        """Count what was found."""
+        """Count the problems of one kill."""
         self.leaked_files += isinstance(problem, LeakedFileError)
         self.lost_generations += isinstance(problem, LostGenerationError)
         self.broken_states += not isinstance(problem, LeakedFileError | LostGenerationError)
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass
 class Points:
-    """Random points of one command: by system call, by timer, and with a rival."""
+    """Random kill points of one command: by system call, by timer, and in a race."""
 
     judge: Judge
     chance: random.Random
@@ -53,7 +53,7 @@ class Points:
 
     @classmethod
     def of(cls, killer: Killer, scene: Scene, seed: int) -> "Points":
-        """Learn what the command comes to in peace, and how long it takes."""
+        """Measure the undisturbed command: its result and its run time."""
         judge = Judge.of(killer, scene)
         count, case = judge.points(), scene.fresh()
         started = time.monotonic()
@@ -66,11 +66,11 @@ class Points:
         return self.judge.killed_at(self.chance.randint(1, self.count), other=self._other())
 
     def timed(self) -> bool:
-        """Kill when a timer runs out."""
+        """Kill when a timer expires."""
         return self.judge.killed_at(after=self.chance.uniform(0, self.seconds), other=self._other())
 
     def raced(self) -> bool:
-        """Kill one of two commands, or both."""
+        """Kill one or both of two commands."""
         name = self.chance.choice([*RIVALS, "same"])
         if name not in self.races:
             self.races[name] = Race.of(self.judge.killer, self.judge.scene, name)
@@ -86,7 +86,7 @@ class Points:
 
 
 def attack(killer: Killer, scene: Scene, turns: range, seed: int) -> Row:
-    """Kill a command once a turn, every fourth time in a race; tell what was found."""
+    """Kill a command repeatedly, every fourth time in a race, and print the problems."""
     row, points = Row(), Points.of(killer, scene, seed)
     for turn in turns:
         racing = turn % 4 == 3

@@ -1,11 +1,12 @@
-"""Issue 4, figure 1: random small graphs, against a SAT solver.
+"""Issue 4, figure 1: the resolver against a SAT solver on small random graphs.
 
 `python -m benchmarks.commands.oracle [--graphs 20000] [--seed 1] [--workers 2]`
 
-Graphs of 2 to 8 skills with up to 11 releases each: prereleases, yanks, pairwise conflicts, up to
-three bases, locks, accepted footprints. CaDiCaL (python-sat) says whether there is an answer; every
-answer is checked by the words of the contract. Beside it resolvelib on the same graphs. The exit
-code is 1 where our resolver disagrees once, or gives one invalid answer.
+The graphs have 2 to 8 skills with up to 11 releases each, with prereleases, yanks, pairwise
+conflicts, up to three bases, locks and accepted footprints. CaDiCaL (python-sat) decides whether a
+solution exists, and every solution is checked against the rules of the contract. resolvelib solves
+the same graphs for comparison. The exit code is 1 if our resolver disagrees once or returns one
+invalid solution.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ PEERS = ("skillpm", "resolvelib")
 
 
 def judge(seed: int) -> Counter[str]:
-    """What both said of one graph."""
+    """The verdicts of both resolvers on one graph."""
     question, releases = random_world(seed, skills=SIZES[seed % len(SIZES)])
     satisfiable = Oracle(question, releases).satisfiable()
     counts = Counter({"graphs": 1, "satisfiable": int(satisfiable)})
@@ -79,7 +80,7 @@ def ask_theirs(question: Question, releases: list[Release]) -> Mapping[SkillName
 
 
 def run(graphs: int, seed: int, workers: int) -> Counter[str]:
-    """The counts over so many graphs."""
+    """Count the verdicts over several graphs."""
     total: Counter[str] = Counter()
     seeds = range(seed * 10**7, seed * 10**7 + graphs)
     with Pool(workers) as pool:

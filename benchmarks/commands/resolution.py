@@ -2,11 +2,11 @@
 
 `python -m benchmarks.commands.resolution [--sizes 100,1000,10000] [--runs 3] [--limit 30]`
 
-Each row is a fresh process that opens the embedded registry (SQLite), reads what the question leads
-to, and solves it. Queries are counted where SQLAlchemy hands them to SQLite: more of them than
-levels of the graph end the benchmark. resolvelib then solves the same releases, read already, in
-the same process, and prefers what ours prefers. Either gives up after `--limit` seconds; what did
-so once is not tried again.
+Each row is a fresh process that opens the embedded registry (SQLite), reads the releases that the
+question needs, and resolves it. SQL queries are counted in SQLAlchemy; more queries than levels of
+the graph are an error. resolvelib then solves the same releases, already read, in the same process
+and with the same preferences. Both stop after `--limit` seconds; a case that reached the limit is
+not run again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ HEAD = ("graph", "skills", "wanted", "read", "answer", "queries", "read ms", "so
 
 @dataclass(frozen=True)
 class Kind:
-    """How many skills a skill requires, how often a release holds one back, what is asked for."""
+    """Dependencies per skill, share of releases with an upper bound, and the requested skills."""
 
     odds: tuple[int, ...]
     held: float
@@ -67,13 +67,13 @@ KINDS = {
 
 
 def version_of(place: int) -> str:
-    """The place-th version of any skill: ten minors of 1, then ten of 2."""
+    """The version number `place` of any skill: ten minor versions of 1, then ten of 2."""
     return f"{1 + place // 10}.{place % 10}.0"
 
 
 def needs_of(kind: Kind, number: int, place: int, chance: random.Random) -> Iterator[str]:
-    """What a release requires: up to three older skills, mostly as they were at its own time."""
-    fixed = random.Random(number)  # all releases of a skill need the same skills
+    """Requirements of a release: up to three older skills, mostly at versions of the same time."""
+    fixed = random.Random(number)  # all releases of a skill require the same skills
     for _ in range(fixed.choice(kind.odds) if number else 0):
         other = fixed.randrange(number)
         then = max(0, place - chance.randrange(4))
@@ -83,7 +83,7 @@ def needs_of(kind: Kind, number: int, place: int, chance: random.Random) -> Iter
 
 
 def releases_of(skills: int, kind: Kind = KINDS["sparse"]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of all releases, with the skill's number."""
+    """The database rows of all releases, each with the skill's number."""
     chance = random.Random(skills)
     for number in range(skills):
         for place in range(VERSIONS):
@@ -105,7 +105,7 @@ def releases_of(skills: int, kind: Kind = KINDS["sparse"]) -> Iterator[tuple[int
 
 
 def make_registry(folder: Path, skills: int, kind: str = "sparse") -> None:
-    """A registry with these releases; its tables are filled at once, not pack by pack."""
+    """Create a registry with these releases, by bulk inserts instead of publishing packs."""
     open_registry(folder, create=True).close()
     database = open_database(folder, 60)
     rows = list(releases_of(skills, KINDS[kind]))
@@ -119,7 +119,7 @@ def make_registry(folder: Path, skills: int, kind: str = "sparse") -> None:
 
 @dataclass
 class Timed:
-    """The registry's catalogue, with what reading it took."""
+    """The registry's catalogue, with the time spent on reading."""
 
     registry: Registry
     seconds: float = 0.0
@@ -127,7 +127,7 @@ class Timed:
     read: dict[SkillName, Sequence[Release]] = field(default_factory=dict)
 
     def releases(self, skills: Collection[SkillName]) -> Mapping[SkillName, Sequence[Release]]:
-        """As the registry's."""
+        """The releases of the registry."""
         started = time.perf_counter()
         found = self.registry.releases(skills)
         self.seconds += time.perf_counter() - started
@@ -137,7 +137,7 @@ class Timed:
 
 
 def measure(folder: Path, skills: int, wanted: int, limit: int, since: float) -> dict[str, Any]:
-    """One question, in this process, which started at `since`."""
+    """Resolve one question in this process, which started at `since`."""
     queries: list[str] = []
 
     def note(*facts: Any) -> None:
@@ -173,7 +173,7 @@ def question_of(skills: int, wanted: int) -> Question:
 
 
 def ask_peer(question: Question, known: list[Release], limit: int) -> tuple[float | None, int]:
-    """The peer's seconds (None where it did not end) and the size of its answer."""
+    """Seconds that the peer took (None at the limit) and the size of its solution."""
     started = time.perf_counter()
     try:
         found = ask_resolvelib(question, known, limit)
@@ -183,7 +183,7 @@ def ask_peer(question: Question, known: list[Release], limit: int) -> tuple[floa
 
 
 def measured(folder: Path, skills: int, wanted: int, limit: int) -> dict[str, Any]:
-    """One question, in a fresh process."""
+    """Resolve one question in a fresh process."""
     asked = ("--skills", str(skills), "--wanted", str(wanted), "--limit", str(limit))
     module = (sys.executable, "-m", "benchmarks.commands.resolution", "--one", str(folder))
     found: dict[str, Any] = json.loads(run(*module, *asked, "--since", str(time.time())).out)
@@ -206,12 +206,12 @@ def row_of(folder: Path, skills: int, wanted: int, runs: int, limit: int) -> tup
 
 
 def median(found: list[dict[str, Any]], key: str) -> float:
-    """The median of so many runs, in milliseconds."""
-    return statistics.median(each[key] for each in found) * 1e3
+    """The median of several runs, in milliseconds."""
+    return float(statistics.median(each[key] for each in found)) * 1e3
 
 
 def shown(found: list[dict[str, Any]], key: str, limit: int) -> str:
-    """A time as the table has it; one that was cut off is only known to be longer."""
+    """A time for the table; a run that reached the limit is shown as longer than the limit."""
     if any(each[key] is None for each in found):
         return f"> {limit * 1000:,}"
     return f"{median(found, key):,.1f}"

@@ -1,7 +1,8 @@
-"""The peer of the resolver: resolvelib, told of the same releases.
+"""resolvelib on the same releases, as a peer of the resolver.
 
-It knows no conflicts and no bases. Both become packages that nobody publishes: a pair of releases
-that do not go together requires two versions of one of them, and so do releases of two bases.
+resolvelib has no conflicts and no bases, so both are modelled by artificial packages: two releases
+that conflict require different versions of an artificial package, and so do releases of different
+bases.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ ROUNDS = 1_000_000
 
 
 class OutOfTimeError(Exception):
-    """The peer did not end in time."""
+    """The peer did not finish in time."""
 
 
 @contextmanager
 def limited(seconds: int) -> Iterator[None]:
-    """Raise `OutOfTimeError` where the block takes longer."""
+    """Raise `OutOfTimeError` if the block takes longer."""
 
     def ring(_signal: int, _frame: Any) -> None:
         raise OutOfTimeError
@@ -49,7 +50,7 @@ def limited(seconds: int) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A release, or a version of a package that nobody publishes."""
+    """A release, or a version of an artificial package."""
 
     name: str
     place: int
@@ -59,14 +60,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Need:
-    """A package, and the nodes of it that will do."""
+    """A package, and its nodes that satisfy the requirement."""
 
     name: str
     places: frozenset[int]
 
 
 class Graph:
-    """Everything that resolvelib may choose from, the best first."""
+    """All candidates of resolvelib, in order of preference."""
 
     def __init__(self, question: Question, releases: Collection[Release]) -> None:
         self.nodes: dict[str, list[Node]] = {}
@@ -115,7 +116,7 @@ class Graph:
 
 
 class Provider(AbstractProvider):  # type: ignore[type-arg]
-    """A graph, as resolvelib asks for it; what caused the last backtracking is settled first."""
+    """A graph as a resolvelib provider; causes of the last backtracking are resolved first."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -139,7 +140,7 @@ class Provider(AbstractProvider):  # type: ignore[type-arg]
         requirements: Mapping[str, Iterator[Need]],
         incompatibilities: Mapping[str, Iterator[Node]],
     ) -> Iterable[Node]:
-        """The nodes that fit, the best first."""
+        """The matching nodes, in order of preference."""
         nodes = self._graph.nodes.get(identifier, [])
         bad = {node.place for node in incompatibilities[identifier]}
         needs = [need.places for need in requirements[identifier]]
@@ -148,18 +149,18 @@ class Provider(AbstractProvider):  # type: ignore[type-arg]
         ]
 
     def is_satisfied_by(self, requirement: Need, candidate: Node) -> bool:
-        """Whether the node fits."""
+        """Whether the node satisfies the requirement."""
         return candidate.place in requirement.places
 
     def get_dependencies(self, candidate: Node) -> list[Need]:
-        """What the node needs."""
+        """The requirements of the node."""
         return candidate.needs
 
 
 def ask_resolvelib(
     question: Question, releases: Collection[Release], seconds: int
 ) -> dict[SkillName, Release] | None:
-    """An answer, or None where it says that there is none.
+    """A solution, or None if resolvelib finds that there is none.
 
     Raises `OutOfTimeError`, `RecursionError` or `ResolutionTooDeep`.
     """

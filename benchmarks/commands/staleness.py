@@ -1,12 +1,11 @@
-"""How stale answers are, against the least stale answers that there are.
+"""Staleness of the resolver's solutions, compared with the least possible staleness.
 
 `python -m benchmarks.commands.staleness [--graphs 5000] [--seed 1] [--workers 2]`
 
-Random graphs of 4 to 10 skills with up to 6 releases each and nothing locked. The staleness of an
-answer is the number of newer usable releases, summed over its skills; what is asked for by name
-counts before all else. A MaxSAT solver (RC2 of python-sat) finds the least in that order, and the
-least sum where names count as all others. Rows: settled in order alone, and after the trades that
-follow.
+The graphs are random, with 4 to 10 skills of up to 6 releases each and no lock. The staleness of a
+solution is the number of newer usable releases, summed over its skills; skills requested by name
+come first. A MaxSAT solver (RC2 of python-sat) finds the minimum in that order, and the minimal sum
+with equal weights. The rows are the solution of the search alone, and after the improvement step.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ if TYPE_CHECKING:
 
 SIZES = (4, 6, 8, 10)
 NAMED = 1000
-"""Weight of a skill that is asked for by name: more than all others of a graph together."""
+"""Weight of a skill that is requested by name: more than all other skills of a graph together."""
 
 
 def optimum(question: Question, releases: list[Release], *, named: int) -> int:
-    """The least weighted staleness, where skills asked for by name weigh `named` more."""
+    """The least weighted staleness, where skills requested by name weigh `named` more."""
     pool = candidates(question, releases)
     number = {id(release): place for place, release in enumerate(pool, start=1)}
     asked = {wanted.requirement.skill for wanted in question.wanted}
@@ -73,7 +72,7 @@ def optimum(question: Question, releases: list[Release], *, named: int) -> int:
 
 
 def judge(seed: int) -> Counter[str]:
-    """The staleness of one graph's answers: settled, after trades, and the least."""
+    """The staleness of one graph's solutions: search alone, improved, and minimal."""
     question, releases = random_world(seed, skills=SIZES[seed % len(SIZES)])
     question = replace(question, locked={}, lowest=False)
     try:

@@ -1,8 +1,8 @@
-"""Figure 4: how fast commands that do no tensor work answer, beside a bare click program.
+"""Figure 4: response time of commands without tensor work, beside a minimal click program.
 
-`python -m benchmarks.commands.startup [--runs 20] [--imports]`. Fresh processes, taking turns; the
-medians of `--help` and `list` must be under 200 ms. `--imports` shows what `list` imports that
-costs most.
+`python -m benchmarks.commands.startup [--runs 20] [--imports]`. Each run is a fresh process; the
+commands alternate. The medians of `--help` and `list` must be under 200 ms. `--imports` lists the
+imports of `list` that take longest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _IMPORT = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|\s+(\S+)")
 
 
 def project_in(folder: Path) -> tuple[Path, Path]:
-    """A project with one skill installed, and its home."""
+    """Create a project with one skill installed; return it with its home."""
     home, project = folder / "home", folder / "project"
     project.mkdir()
     make(folder, 0.02)
@@ -46,7 +46,7 @@ def project_in(folder: Path) -> tuple[Path, Path]:
 
 
 def measure(project: Path, home: Path, runs: int) -> tuple[Table, bool]:
-    """All commands, taking turns with the bare program."""
+    """Time all commands, alternating with the minimal program."""
     bare = project.parent / "bare.py"
     bare.write_text(BARE, encoding="utf-8")
 
@@ -69,7 +69,7 @@ def measure(project: Path, home: Path, runs: int) -> tuple[Table, bool]:
 
 
 def import_costs(project: Path, home: Path, command: str) -> list[tuple[int, int, str]]:
-    """Every module that a command imports: microseconds with all below, by itself, its name."""
+    """Each imported module of a command: microseconds with and without its own imports, name."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "skillpm", command],
         cwd=project, env={"SKILLPM_HOME": str(home), "PYTHONPATH": str(Path.cwd())},
@@ -79,7 +79,7 @@ def import_costs(project: Path, home: Path, command: str) -> list[tuple[int, int
 
 
 def imports(project: Path, home: Path, *, shown: int = 15) -> Table:
-    """The modules that `list` imports, those first that cost most by themselves and below."""
+    """The slowest imports of `list`, with and without the modules that they import."""
     rows = import_costs(project, home, "list")
     title = f"What `skillpm list` imports: {len(rows)} modules"
     table = Table(title, ("module", "ms with all below", "ms by itself"))

@@ -2,8 +2,8 @@
 
 `python -m benchmarks.commands.upgrade [--width 256]`
 
-Both versions are published, the first is installed, and `upgrade` says what it fetched. The bound
-is what must come: the layers of both blocks, the manifest, and the OCI manifest.
+Both versions are published, the first is installed, and `upgrade` reports the bytes it fetched. The
+lower bound is the layers of both blocks, the manifest and the OCI manifest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCHEMES = {"lossless": (), "graftllm": ("--scheme", "graftllm"), "auto": ("--bud
 
 @dataclass(frozen=True)
 class Upgraded:
-    """Bytes: both packs, what the upgrade says it fetched, what had to come, the store's blobs."""
+    """Bytes: both packs, fetched as reported, lower bound, and the store's blobs."""
 
     before: int
     after: int
@@ -42,7 +42,7 @@ class Upgraded:
 
 
 def write_model(folder: Path, width: int, tuned: Collection[tuple[int, int]] = ()) -> Path:
-    """A llama of 12 blocks; `tuned` are the blocks that noise of a seed was added to."""
+    """Write a llama of 12 blocks; Gaussian noise is added to the blocks in `tuned`."""
     chance = np.random.default_rng(0)
     inner = width * 11 // 4
     shapes = {f"self_attn.{part}_proj": (width, width) for part in "qkvo"}
@@ -95,12 +95,12 @@ def measure(folder: Path, width: int, more: tuple[str, ...]) -> Upgraded:
 
 
 def stored_bytes(home: Path) -> int:
-    """The bytes of all blobs of the store."""
+    """The size of all blobs of the store in bytes."""
     return sum(p.stat().st_size for p in (home / "store" / "sha256").rglob("*") if p.is_file())
 
 
 def blobs_of(home: Path, digest: str) -> dict[str, int]:
-    """The blobs of a pack in the store, by digest, with their sizes."""
+    """The blobs of a pack in the store: digest to size."""
     path = home / "store" / "sha256" / digest[7:9] / digest[7:]
     image = json.loads(path.read_bytes())
     parts = [image["config"], *image["layers"]]

@@ -1,1 +1,1 @@
-"""Every architecture of a list through the whole loop: pack, install, graft, adapters, export."""
+"""Pack, install, graft, adapters and export for every architecture of a list."""

@@ -1,7 +1,7 @@
-"""The loop for every architecture of the list, as a table.
+"""Run the conformance loop for every architecture and print a table.
 
-`python -m benchmarks.conformance [NAME…] [--write docs/compatibility.md]` runs it, or only those
-named. The exit code is 1 where a step is wrong; a refusal with its reason is none.
+`python -m benchmarks.conformance [NAME…] [--write docs/compatibility.md]` runs all architectures,
+or the named ones. The exit code is 1 if a step is wrong; a refusal with a reason is not wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEPS = ("lossless", "keep 0.95", "LoRA: all-linear", "LoRA: embedding", "LoRA: 
 
 
 def main() -> int:
-    """Run, print, and write the table where that is asked."""
+    """Run the loop, print the table, and write it to the page of `--write`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="architectures; default: all")
     parser.add_argument("--write", type=Path, help="the page whose table is replaced")
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def write_table(page: Path, rows: dict[str, list[Outcome]], seconds: float) -> None:
-    """Replace what stands between the marks of a page."""
+    """Replace the text between the markers of a page."""
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(MARKS[0])
     after = rest.split(MARKS[1])[1]
@@ -59,7 +59,7 @@ def write_table(page: Path, rows: dict[str, list[Outcome]], seconds: float) -> N
 
 
 def table_of(rows: dict[str, list[Outcome]], seconds: float) -> str:
-    """The table in Markdown, and the reason of each refusal below it."""
+    """The table in Markdown, followed by the reason of each refusal."""
     lines = [f"| architecture | {' | '.join(STEPS)} |", f"|---|{'---|' * len(STEPS)}"]
     notes: list[str] = []
     for name, outcomes in rows.items():

@@ -1,4 +1,4 @@
-"""The architectures of the list: tiny models of each class, with ties as released."""
+"""Tiny models of the list's architectures, with tied weights as in the released models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.conformance.inputs import (
 
 __all__ = ["ARCHITECTURES", "IDS", "Architecture", "moved"]
 hf: Any = transformers
-"""Its config classes take their fields as keywords, which their annotations do not say."""
+"""Config classes of transformers take their fields as keywords that annotations do not show."""
 _T5: dict[str, Any] = {
     "vocab_size": VOCABULARY, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2,
     "num_heads": 4, "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1,

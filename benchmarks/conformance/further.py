@@ -44,7 +44,9 @@ _SPEECH: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _of(name: str, kind: str, inputs: dict[str, torch.Tensor], make: Callable[[], Any]) -> Any:
+def _of(
+    name: str, kind: str, inputs: dict[str, torch.Tensor], make: Callable[[], Any]
+) -> Architecture:
     return Architecture(name, getattr(hf, kind), make, inputs)
 
 

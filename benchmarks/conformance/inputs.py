@@ -1,4 +1,4 @@
-"""Inputs, sizes and the form of the list's entries."""
+"""Inputs, sizes and the entries of the list of architectures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BOTH = {"input_ids": IDS, "decoder_input_ids": IDS}
 
 @dataclass(frozen=True)
 class Architecture:
-    """A class of transformers, a small config of it, and inputs that it takes."""
+    """A transformers class, a small config of it, and inputs for it."""
 
     name: str
     kind: Any
@@ -39,17 +39,17 @@ class Architecture:
     inputs: dict[str, torch.Tensor]
 
     def make(self, seed: int = 0) -> Any:
-        """A fresh model; every parameter is moved a little, for some start at zero or one."""
+        """Create a model; noise is added to all parameters, as some start at zero or one."""
         torch.manual_seed(seed)
         model = self.kind(self.config()).eval()
         return moved(model, seed + 7, 0.02)
 
     def load(self, folder: Any) -> Any:
-        """The model in a folder, in the dtype that it has there."""
+        """Load the model of a folder in its stored dtype."""
         return self.kind.from_pretrained(folder, dtype="auto").eval()
 
     def compute(self, model: Any) -> torch.Tensor:
-        """The model's answer to the inputs."""
+        """The model's output for the inputs."""
         with torch.no_grad():
             answer = model(**self.inputs)
         for name in ("logits", "logits_per_image", "last_hidden_state"):
@@ -60,7 +60,7 @@ class Architecture:
 
 
 def moved(model: Any, seed: int, scale: float) -> Any:
-    """The model with noise added to every parameter, in place."""
+    """Add noise to every parameter in place and return the model."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

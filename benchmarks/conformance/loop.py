@@ -1,4 +1,4 @@
-"""The loop of one architecture: each step is right, refused with its reason, or wrong."""
+"""The loop for one architecture: each step is right, refused with a reason, or wrong."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from benchmarks.conformance.architectures import Architecture, moved
 from skillpm.cli import main
 
 TOLERANCE = 1e-3
-"""Of what an adapter moves: a graft rounds once, PEFT computes unmerged."""
+"""Tolerance as a share of the adapter's effect: a graft rounds once, PEFT computes unmerged."""
 _REASON = 200
 _REFUSALS = frozenset({"graft", "spec"})
-"""Kinds of errors that explain an input; any other is a fault."""
+"""Error kinds that explain a refused input; any other kind is a fault."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step gave: `right`, `refused` or `wrong`, and the figure or the reason."""
+    """Result of a step: `right`, `refused` or `wrong`, with a figure or the reason."""
 
     step: str
     status: str
@@ -39,17 +39,17 @@ class Outcome:
 
 
 class RefusedError(Exception):
-    """A command of skillpm, or PEFT, refused the step."""
+    """A skillpm command or PEFT refused the step."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A folder with a home and projects of its own, for one architecture."""
+    """A folder with its own home and projects, for one architecture."""
 
     root: Path
 
     def ask(self, *words: object, project: Path | None = None) -> dict[str, Any]:
-        """Run a command in this process; its document. Raises `RefusedError`."""
+        """Run a command in this process and return its document. Raises `RefusedError`."""
         where = ("-C", project) if project else ()
         out, err = io.StringIO(), io.StringIO()
         line = [str(word) for word in ("skillpm", "--json", *where, *words)]
@@ -69,7 +69,7 @@ class Bench:
         return document
 
     def graft(self, base: Path, tuned: Path, name: str, *more: object) -> Path:
-        """Pack, install into a new project, graft; the graft's folder."""
+        """Pack, install into a new project and graft; return the graft's folder."""
         pack, project = self.root / f"{name}.skillpack", self.root / f"project-{name}"
         project.mkdir()
         named = ("--name", f"acme/{name}", "--version", "1.0.0", "-o", pack)
@@ -100,7 +100,7 @@ def _into(out: io.StringIO, err: io.StringIO) -> Iterator[None]:
 
 
 def run_loop(architecture: Architecture, root: Path) -> list[Outcome]:
-    """All steps for one architecture, in a folder that is removed afterwards."""
+    """Run all steps for one architecture in a temporary folder."""
     warnings.simplefilter("ignore")
     bench = Bench(root)
     base, tuned = root / "base", root / "tuned"
@@ -147,7 +147,7 @@ def _lossy(architecture: Architecture, bench: Bench, base: Path, tuned: Path) ->
 
 
 def _targets(model: Any) -> dict[str, list[str] | str]:
-    """What adapters of the loop target: all linear layers, the embedding, the head."""
+    """Target modules of the loop's adapters: all linear layers, the embedding, the head."""
     found: dict[str, list[str] | str] = {"all-linear": "all-linear"}
     names = {id(module): name for name, module in model.named_modules()}
     for part, get in (("embedding", "get_input_embeddings"), ("head", "get_output_embeddings")):
@@ -187,12 +187,12 @@ def _save_adapter(
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
     try:
         model.save_pretrained(str(folder))
-    except NotImplementedError:  # a head called `lm_head`, and no embedding
+    except NotImplementedError:  # a head named `lm_head`, and not an embedding
         model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def _wrapped(model: Any, targets: list[str] | str) -> Any:
-    """The model with a LoRA on these modules; None where PEFT takes none."""
+    """The model with a LoRA on these modules, or None if PEFT supports none of them."""
     try:
         config = peft.LoraConfig(
             target_modules=targets, r=4, lora_alpha=8, exclude_modules=_bypassed(model) or None
@@ -203,7 +203,7 @@ def _wrapped(model: Any, targets: list[str] | str) -> Any:
 
 
 def _bypassed(model: Any) -> list[str]:
-    """Layers in torch's own attention: PEFT computes their updates only once they are merged."""
+    """Layers in torch's own attention: PEFT applies their updates only after merging."""
     return [
         f"{name}.out_proj"
         for name, module in model.named_modules()
@@ -212,7 +212,7 @@ def _bypassed(model: Any) -> list[str]:
 
 
 def _export(architecture: Architecture, bench: Bench) -> str:
-    """The skill of the adapter on all linear layers, as PEFT loads what is exported of it."""
+    """Export the skill of the adapter on all linear layers and load the result with PEFT."""
     project = bench.root / "project-all-linear"
     if not (project / "graft").is_dir():
         raise RefusedError("there is no skill of linear layers to export")

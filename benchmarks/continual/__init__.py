@@ -1,4 +1,4 @@
-"""The forget-free table: domains learnt one after the other, and what is left of each at the end.
+"""Continual learning without forgetting: domains learnt in sequence, and what each retains.
 
-`python -m benchmarks.continual` trains what is not there yet and prints the tables.
+`python -m benchmarks.continual` trains what is missing and prints the tables.
 """

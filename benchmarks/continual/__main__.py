@@ -1,8 +1,8 @@
-"""Domains learnt one after the other: what sequence, LoRA, EWC, replay, merges and packs keep.
+"""Domains learnt in sequence: retention of fine-tuning, LoRA, EWC, replay, merges and packs.
 
-`python -m benchmarks.continual [--train | --table] [--only SUBJECT] [--append FILE] [--plots DIR]`:
-an hour and a half on two cores, to be cut off and called again at will. What is there already, of
-the same data and settings, is taken up. `--train` only trains, `--table` only shows what is there.
+`python -m benchmarks.continual [--train | --table] [--only SUBJECT] [--append FILE] [--plots DIR]`
+takes an hour and a half on two cores and can be interrupted and restarted. Results of earlier runs
+with the same data and settings are reused. `--train` only trains, `--table` only prints tables.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CACHE = Path(__file__).parents[1] / ".cache" / "continual"
 
 
 def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
-    """Evaluate what is not yet, then print the tables of all seeds that are trained."""
+    """Evaluate what is missing, then print the tables of all trained seeds."""
     found = []
     for seed in SEEDS:
         chains = Chains(cache, subject, seed, progress=Progress)
@@ -54,11 +54,13 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
 
 
 def evaluate(found: list[Evaluation], again: list[Unseen], *, small: bool) -> None:
-    """What is not there yet, the longest last."""
-    for each in (*found, *again):
-        each.run()
-    for one in found:
-        one.run_more(small=small)
+    """Evaluate what is missing, the slowest parts last."""
+    for evaluation in found:
+        evaluation.run()
+    for unseen_evaluation in again:
+        unseen_evaluation.run()
+    for evaluation in found:
+        evaluation.run_more(small=small)
 
 
 def main() -> None:

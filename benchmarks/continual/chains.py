@@ -1,4 +1,4 @@
-"""The trainings of one seed: each method's chain of stages, each stage's model and its answers."""
+"""The trainings of one seed: each method's chain of stages, with each stage's model and answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHAINS = (SEQUENTIAL, REPLAY, EWC, LORA)
 
 
 class Chains:
-    """All folders of one subject and seed, made when they are asked for."""
+    """All folders of one subject and seed, created on demand."""
 
     def __init__(
         self, cache: Path, subject: Subject, seed: int, *, progress: Callable[[str], Advance]
@@ -35,21 +35,21 @@ class Chains:
         self._asked = subject.fingerprint()
 
     def folder(self, method: str, place: int) -> Path:
-        """Where the model is that has just learnt task number `place`, from 0."""
-        # What no method treats as an earlier task is learnt by all alike.
+        """Folder of the model that has just learnt task number `place`, counted from 0."""
+        # The first task has no earlier tasks, so all methods share its stage.
         if place == 0 and method in {SEQUENTIAL, EWC, REPLAY}:
             method = INDIVIDUAL
         name = self._subject.name
         return self._cache / f"{name}-{self._seed}" / f"{method}-{place}"
 
     def base(self) -> Made:
-        """The base's answers."""
+        """The answers of the base."""
         subject = self._subject
         folder = self._cache / f"{subject.name}-base-answers"
         return made(folder, self._asked, lambda place: self._examine(subject.base, place))
 
     def learn(self, method: str, place: int) -> Made:
-        """Train one stage on top of the one before, and let it answer all held-out queries."""
+        """Train one stage on top of the previous one, and answer all held-out queries."""
         folder = self.folder(method, place)
         before = None
         if place and method != INDIVIDUAL:
@@ -65,7 +65,7 @@ class Chains:
         return made(folder, wanted, work)
 
     def learn_all(self) -> None:
-        """All of this seed: the individual fine-tunes, then the chains."""
+        """Train all stages of this seed: the individual fine-tunes, then the chains."""
         self.base()
         places = range(len(self._subject.tasks))
         for method in (INDIVIDUAL, *CHAINS):
@@ -73,7 +73,7 @@ class Chains:
                 self.learn(method, place)
 
     def whole(self) -> bool:
-        """Whether every stage of every method is there."""
+        """Whether every stage of every method exists."""
         places = range(len(self._subject.tasks))
         methods = (INDIVIDUAL, *CHAINS)
         return all(record(self.folder(one, place)) for one in methods for place in places)
@@ -112,7 +112,7 @@ class Chains:
         _write(folder, self._answers(model.eval()))
 
     def _consolidated(self, before: Path, place: int) -> methods.Consolidated:
-        """The quadratics of all tasks up to number `place`, kept beside its model."""
+        """The quadratic penalties of all tasks up to number `place`, stored beside its model."""
         if (before / methods.FISHER).exists():
             return methods.Consolidated.load(before)
         subject = self._subject
@@ -135,7 +135,7 @@ class Chains:
 
 
 def answers(folder: Path) -> dict[str, Answers]:
-    """What a stage's model answered, by task."""
+    """The answers of a stage's model, by task."""
     document = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
     return {task: Answers(**found) for task, found in document.items()}
 
@@ -146,7 +146,7 @@ def _write(folder: Path, found: dict[str, Answers]) -> None:
 
 
 def _identity(folder: Path) -> str:
-    """Of the stage before: the digest of its weights."""
+    """The digest of the previous stage's weights."""
     for name in ("model/model.safetensors", f"{ADAPTER}/adapter_model.safetensors"):
         if (folder / name).exists():
             return sha256(folder / name)

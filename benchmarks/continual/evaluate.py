@@ -1,4 +1,4 @@
-"""The rows that are made of packs: each part of it is kept, by what it was made from."""
+"""The rows of the table that use packs; each result is cached with a record of its inputs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 RESULT = "result.json"
 LOSSLESS, SMALL = "lossless", "small"
 SMALL_ANSWERS = "small-answers"
-"""Beside the packs: of one name they were made in each other's place."""
+"""Stored beside the packs: packs of the same name would otherwise replace each other."""
 NOTHING: Mapping[str, Any] = {}
 
 
 class Evaluation:
-    """Of one subject and seed whose individual fine-tunes are there."""
+    """Evaluation of one subject and seed whose individual fine-tunes exist."""
 
     def __init__(self, cache: Path, subject: Subject, seed: int, chains: Chains) -> None:
         self.folder = cache / f"{subject.name}-packs-{seed}"
@@ -54,7 +54,7 @@ class Evaluation:
             }
 
     def run(self) -> None:
-        """Make every part that is not there yet but those that `run_more` makes."""
+        """Compute every missing part, except those that `run_more` computes."""
         self._project(LOSSLESS, None)
         self.part("routed", self._routed, self.routing)
         self.part("live", self._live)
@@ -64,7 +64,7 @@ class Evaluation:
         self.part("seconds", self._seconds, self.routing)
 
     def run_more(self, *, small: bool) -> None:
-        """The stages of merges before the last, and small packs: what takes most of the time."""
+        """Compute the intermediate stages of merges and the small packs, which take longest."""
         for method in METHODS:
             self.part(f"stages-{method}", functools.partial(self._stages, method))
         if small:
@@ -72,12 +72,12 @@ class Evaluation:
             self.part(SMALL_ANSWERS, self._small)
 
     def result(self, name: str) -> Any:
-        """A part as it was written; None where it is not there."""
+        """A stored part, or None if it is missing."""
         path = self.folder / name / RESULT
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def seconds(self, way: str) -> float | None:
-        """Median seconds a query, where they were measured."""
+        """Median seconds per query, where they were measured."""
         found = self.result("seconds")
         return None if found is None else float(found[way])
 
@@ -92,7 +92,7 @@ class Evaluation:
         packed.project(place, self._subject, self._chains, wanted=wanted, budget=budget)
 
     def part(self, name: str, work: Callable[[], Any], more: Mapping[str, Any] = NOTHING) -> None:
-        """Make a part that is not there, or was made from something else."""
+        """Compute a part that is missing or was computed from other inputs."""
 
         def write(folder: Path) -> None:
             (folder / RESULT).write_text(json.dumps(work()), encoding="utf-8")
@@ -105,7 +105,8 @@ class Evaluation:
     def _live(self) -> dict[str, float]:
         """The largest difference of a live skill's answers from its fine-tune's, by skill, in nats.
 
-        The base's own, after all switching, from those before: what the other rows take as equal.
+        Also the difference of the base's answers before and after all switching: the other rows
+        treat the base's answers as equal.
         """
         subject, found = self._subject, {}
         with self._open(LOSSLESS) as installed:
@@ -118,7 +119,7 @@ class Evaluation:
         return found
 
     def _small(self) -> dict[str, Any]:
-        """What each skill's small pack answers to every query."""
+        """Answers of each skill's small pack to every query."""
         subject = self._subject
         tasks = (*subject.tasks, GENERAL)
         with self._open(SMALL) as installed:
@@ -131,7 +132,7 @@ class Evaluation:
         return found
 
     def alone(self, *, small: bool) -> dict[str, dict[str, Answers]]:
-        """What each skill and the base answer to every query: `live` says that packs answer so."""
+        """Answers of each skill and the base to every query; `live` shows that packs agree."""
         if small:
             found = {skill: read(one) for skill, one in self.result(SMALL_ANSWERS).items()}
         else:
@@ -152,7 +153,7 @@ class Evaluation:
             return installed.routed({task: self._subject.queries(task) for task in tasks})
 
     def _merged(self, method: str, count: int) -> dict[str, Any]:
-        """After all packs; before that, of the tasks learnt so far alone, to save time."""
+        """Answers after all packs; earlier stages only for tasks learnt so far, to save time."""
         tasks = self._subject.tasks
         asked = (*tasks, GENERAL) if count == len(tasks) else tasks[:count]
         with self._open(LOSSLESS) as installed:
@@ -160,13 +161,13 @@ class Evaluation:
         return {task: asdict(one) for task, one in found.items()}
 
     def _stages(self, method: str) -> list[dict[str, Any]]:
-        """After two packs and more, but the last: one pack alone is its own decode."""
+        """Merges of two and more packs, except the last: a single pack is its own result."""
         return [self._merged(method, count) for count in range(2, len(self._subject.tasks))]
 
     def merged(self, method: str) -> list[dict[str, Answers]] | None:
-        """All stages of a merge; tasks that are not learnt yet have the base's answers there.
+        """All stages of a merge; a task that is not learnt yet has the base's answers.
 
-        None where its end is not there; of the end alone where only the stages are not.
+        None if the last stage is missing; the last stage alone if only earlier ones are missing.
         """
         end, between = self.result(f"end-{method}"), self.result(f"stages-{method}")
         if end is None:
@@ -185,7 +186,7 @@ class Evaluation:
 
 
 def read(document: dict[str, Any]) -> dict[str, Answers]:
-    """Answers by task, as they were written."""
+    """Stored answers by task."""
     return {task: Answers(**one) for task, one in document.items()}
 
 
@@ -194,7 +195,7 @@ def _apart(one: Answers, other: Answers) -> float:
 
 
 def chosen(answers: dict[str, dict[str, Answers]], task: str, skills: list[str | None]) -> Answers:
-    """Of each query the answer of the skill that it went to, the base's where that is none."""
+    """For each query the answer of the skill that it was routed to, or of the base."""
     given = [answers[skill or "base"][task] for skill in skills]
     return Answers(
         scores=[one.scores[place] for place, one in enumerate(given)],

@@ -1,4 +1,4 @@
-"""The encoder's three tasks and its general one: what to train on, and what to be asked."""
+"""Training data and held-out queries of the encoder's three tasks and its general task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TASKS = ("search", "package", "signature")
 PAIRS, EXAMINATION, EXAMPLE_TEXTS = "pairs.json", "examination.json", "examples.jsonl"
 BACKGROUND = f"background-{BACKGROUND_TEXTS}.jsonl"
 TABLE, UNSEEN = 0, 1
-"""Parts of the held-out side: what the table asks, and what nothing was chosen by."""
+"""Parts of the held-out side: the table's queries, and queries that no choice was based on."""
 FORM = 1
 
 
@@ -44,7 +44,7 @@ class Examination:
 
 
 def prepare(cache: Path, task: str) -> Made:
-    """What to train on and what to be asked, in CACHE/tasks/TASK; half a minute for each."""
+    """Write training data and queries to CACHE/tasks/TASK; half a minute for each task."""
     wanted = {"python": platform.python_version(), "settings": plain(Sentences()), "form": FORM}
 
     def work(folder: Path) -> None:
@@ -77,7 +77,8 @@ def signature(part: int = TABLE) -> Read:
         ]
         for half in (corpus.train, corpus.held_out)
     ]
-    return _pairs(*halves, part)
+    train, held_out = halves
+    return _pairs(train, held_out, part)
 
 
 def package(part: int = TABLE) -> Read:
@@ -104,7 +105,7 @@ def package(part: int = TABLE) -> Read:
 
 
 def general(part: int = TABLE) -> Read:
-    """From the first half of a paragraph of English to its second: what the base is good at."""
+    """From the first half of a paragraph of English to its second: the base's own strength."""
     paragraphs = [
         paragraph.split()
         for document in sorted(texts.english(), key=lambda one: one.name)
@@ -118,7 +119,7 @@ def general(part: int = TABLE) -> Read:
 
 
 def background() -> list[str]:
-    """Beginnings of paragraphs of two libraries' docstrings: the general task asks of others."""
+    """Beginnings of paragraphs from docstrings of two libraries, which the general task lacks."""
     words = [
         paragraph.split()[:20]
         for document in sorted(texts.english(), key=lambda one: one.name)
@@ -133,13 +134,13 @@ READERS = {"search": search, "package": package, "signature": signature, GENERAL
 
 
 def _of_part(line: list[Any], part: int) -> list[Any]:
-    """As many as are held out, at equal distances; those of `UNSEEN` lie between the table's."""
+    """Held-out items at equal distances; `UNSEEN` takes items between the table's."""
     step = max(1, len(line) // Sentences().held_out)
     return line[part * step // 2 :: step][: Sentences().held_out]
 
 
 def _pairs(train: list[Function], held_out: list[Function], part: int) -> Read:
-    """Each query's own text among the others'; every tenth pair of the training half is kept."""
+    """Pairs of a query and its own text; every tenth pair of the training half is held back."""
     chosen = _of_part(held_out, part)
     places = list(range(len(chosen)))
     examination = Examination(
@@ -156,7 +157,7 @@ def _pairs(train: list[Function], held_out: list[Function], part: int) -> Read:
 
 
 def _by_turns(asked: list[tuple[int, Function]]) -> list[tuple[int, Function]]:
-    """One of each class after the other, so that a cut keeps them even."""
+    """Interleave the classes, so that a cut keeps them balanced."""
     classes: dict[int, list[Function]] = defaultdict(list)
     for place, one in asked:
         classes[place].append(one)
@@ -170,7 +171,7 @@ def _by_turns(asked: list[tuple[int, Function]]) -> list[tuple[int, Function]]:
 
 
 def _signatures() -> Iterator[Function]:
-    """Functions of the standard library, each with its signature where its body would be."""
+    """Functions of the standard library; the signature takes the place of the body."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         if not SKIPPED_FOLDERS.isdisjoint(path.relative_to(root).parts):

@@ -43,7 +43,7 @@ FORM = 2
 
 
 def base(cache: Path, *, advance: Advance) -> Made:
-    """The model that learnt the standard library, in CACHE/lm-base/model."""
+    """The model trained on the standard library, in CACHE/lm-base/model."""
     asked = recipe()
     wanted = {"python": platform.python_version(), "recipe": asdict(asked)}
 
@@ -63,7 +63,7 @@ def base(cache: Path, *, advance: Advance) -> Made:
 def domain(cache: Path, kind: str) -> Made:
     """The sides of one kind of text, in CACHE/domains/KIND: rows, and texts for the router.
 
-    Known by the versions of what is read: to read it again would take a minute.
+    The record holds the versions of the sources, because reading them again takes a minute.
     """
     model = cache / BASE / "model"
     settings = Language()
@@ -95,10 +95,10 @@ def domain(cache: Path, kind: str) -> Made:
 
 
 class LanguageSubject:
-    """Five domains in sequence; a query's score is minus its mean token loss in nats."""
+    """Five domains in sequence; a query's score is the negative mean token loss in nats."""
 
     name = "lm"
-    tasks = tuple(texts.KINDS)
+    tasks: tuple[str, ...] = tuple(texts.KINDS)
 
     def __init__(self, cache: Path) -> None:
         self._settings = Language()
@@ -118,7 +118,7 @@ class LanguageSubject:
         }
 
     def load(self, folder: Path) -> Any:
-        """A model directory in float32."""
+        """Load a model directory in float32."""
         return causal.load(folder)
 
     def save(self, model: Any, folder: Path) -> None:
@@ -127,18 +127,18 @@ class LanguageSubject:
         AutoTokenizer.from_pretrained(self.base).save_pretrained(folder)
 
     def batches(self, task: str, seed: int) -> list[torch.Tensor]:
-        """Rows of the domain in an order of the seed's, [rows, context] a step."""
+        """Rows of the domain, shuffled by the seed, [rows, context] per step."""
         rows = self._rows[task]["train"].long()
         count = self.stage.steps * self._settings.rows
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-        # A domain that has fewer rows is gone through again.
+        # A domain that has fewer rows is repeated.
         order = order.repeat(-(-count // len(rows)))[:count]
         return list(rows[order].split(self._settings.rows))
 
     def rehearsed(
         self, batches: list[torch.Tensor], earlier: Sequence[str], seed: int
     ) -> list[torch.Tensor]:
-        """Add to each batch rows that earlier tasks were trained on: a tenth of its own."""
+        """Add a tenth of rows from earlier tasks' training data to each batch."""
         draw = random.Random(seed)
         old = [row for task in earlier for batch in self.batches(task, seed) for row in batch]
         more = self.stage.replay * self._settings.rows
@@ -153,7 +153,7 @@ class LanguageSubject:
         return causal.losses(model, batch).mean()
 
     def likelihoods(self, model: Any, task: str, count: int) -> Iterator[torch.Tensor]:
-        """Of training rows at equal distances."""
+        """Losses of training rows at equal distances."""
         rows = spread(self._rows[task]["train"].long(), count)
         return (self.loss(model, row[None]) for row in rows)
 
@@ -165,11 +165,11 @@ class LanguageSubject:
         return Answers(scores=(-found).tolist(), losses=found.tolist())
 
     def examples(self, task: str) -> Path:
-        """The first half of training rows, of as many files as there are."""
+        """The first half of training rows, one per file where possible."""
         return self._cache / "domains" / task / EXAMPLE_TEXTS
 
     def background(self) -> Path:
-        """Of the standard library, which the base learnt."""
+        """Rows of the standard library, which the base learnt."""
         return self._cache / "domains" / BACKGROUND / EXAMPLE_TEXTS
 
     def queries(self, task: str) -> list[str]:
@@ -179,10 +179,10 @@ class LanguageSubject:
         return found
 
     def run(self, model: Any, text: str) -> None:
-        """One forward over the text's tokens."""
+        """Run one forward pass over the text's tokens."""
         model(**self._tokenizer(text, return_tensors="pt"))
 
 
 def spread(rows: torch.Tensor, count: int) -> torch.Tensor:
-    """Up to `count` rows at equal distances, so that every file is in it."""
+    """Up to `count` rows at equal distances, so that every file is represented."""
     return rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).long()].contiguous()

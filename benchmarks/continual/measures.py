@@ -1,4 +1,4 @@
-"""What is left of tasks learnt in a row: ACC, BWT, forgetting.
+"""Measures of continual learning: ACC, BWT and forgetting.
 
 R[i][j] is the score, higher is better, on task j after learning task i, both from 0; T tasks.
 """
@@ -27,7 +27,7 @@ def backward_transfer(scores: Matrix) -> float:
 def forgetting(scores: Matrix) -> float:
     """mean_{j<T} (max_{l<T} R[l, j] − R[T, j]) (Chaudhry et al. 2018).
 
-    The best is taken over all earlier stages, those before the task was learnt too.
+    The maximum is over all earlier stages, including those before the task was learnt.
     """
     last, before = scores[-1], scores[:-1]
     lost = [max(row[task] for row in before) - last[task] for task in range(len(before))]

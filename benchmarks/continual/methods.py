@@ -1,4 +1,4 @@
-"""How a task is learnt on top of others: plainly, with replay, under EWC, by one LoRA adapter."""
+"""Methods of learning a further task: plain fine-tuning, replay, EWC, one LoRA adapter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def train(
     advance: Advance,
     pull: Callable[[], None] = lambda: None,
 ) -> None:
-    """One stage in float32, in place; `pull` adds to the gradients of each step."""
+    """Train one stage in float32, in place; `pull` adds to the gradients of each step."""
     weights = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(
         weights, lr=stage.learning_rate, betas=(0.9, stage.beta), weight_decay=0.0
@@ -37,7 +37,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, stage.factor)
     for done, batch in enumerate(batches, start=1):
         loss = subject.loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         pull()
         optimizer.step()
@@ -49,7 +49,7 @@ def train(
 class Consolidated:
     """The sum of all earlier tasks' quadratics: Σ F (θ − θ*)² has the gradient 2 (Σ F θ − Σ F θ*).
 
-    Two tensors a weight, however many tasks there were; nothing is approximated by that.
+    Stores two tensors per weight for any number of tasks. The sum is exact.
     """
 
     def __init__(self, fisher: dict[str, torch.Tensor], around: dict[str, torch.Tensor]) -> None:
@@ -57,13 +57,13 @@ class Consolidated:
 
     @classmethod
     def load(cls, folder: Path) -> Consolidated:
-        """What `save` wrote."""
+        """Load what `save` wrote."""
         found = load_file(folder / FISHER)
         fisher = {key[2:]: one for key, one in found.items() if key.startswith("f.")}
         return cls(fisher, {key: found[f"a.{key}"] for key in fisher})
 
     def save(self, folder: Path) -> None:
-        """Write it beside the stage's model."""
+        """Save beside the stage's model."""
         parts = {f"f.{key}": one for key, one in self._fisher.items()}
         parts |= {f"a.{key}": one for key, one in self._around.items()}
         save_file({key: one.contiguous() for key, one in parts.items()}, folder / FISHER)
@@ -82,7 +82,7 @@ class Consolidated:
         return add
 
     def plus(self, other: Consolidated) -> Consolidated:
-        """Both tasks' quadratics."""
+        """The sum of both tasks' quadratics."""
         return Consolidated(
             {key: one + other._fisher[key] for key, one in self._fisher.items()},
             {key: one + other._around[key] for key, one in self._around.items()},
@@ -92,7 +92,7 @@ class Consolidated:
 def consolidate(subject: Subject, model: Any, task: str, *, examples: int) -> Consolidated:
     """The diagonal of the empirical Fisher information: mean squared gradients of single examples.
 
-    Of an example's mean loss, so that its size does not hang on how long examples are.
+    The gradients are of an example's mean loss, so the result is independent of its length.
     """
     weights = dict(model.named_parameters())
     fisher = {key: torch.zeros_like(one) for key, one in weights.items()}
@@ -106,7 +106,7 @@ def consolidate(subject: Subject, model: Any, task: str, *, examples: int) -> Co
 
 
 def adapter(model: Any, lora: Lora, *, seed: int) -> Any:
-    """The model with a fresh adapter on every linear weight but the head."""
+    """The model with a new adapter on every linear weight except the head."""
     torch.manual_seed(seed)
     config = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=0.0, target_modules="all-linear"
@@ -115,10 +115,10 @@ def adapter(model: Any, lora: Lora, *, seed: int) -> Any:
 
 
 def adapted(model: Any, folder: Path) -> Any:
-    """The model with the adapter that was saved in FOLDER, to be trained on."""
+    """The model with the adapter saved in FOLDER, to be trained further."""
     return PeftModel.from_pretrained(model, folder, is_trainable=True)
 
 
 def with_rate(stage: Stage, learning_rate: float) -> Stage:
-    """The same stage at another learning rate: an adapter takes a larger one."""
+    """The same stage with another learning rate: an adapter needs a larger one."""
     return replace(stage, learning_rate=learning_rate)

@@ -1,4 +1,4 @@
-"""The individual fine-tunes as packs of a real project: published, installed, and run in one go."""
+"""The individual fine-tunes as packs of a real project: published, installed and run in-process."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def skill_of(task: str) -> str:
 def project(
     folder: Path, subject: Subject, chains: Chains, *, wanted: dict[str, Any], budget: str | None
 ) -> Made:
-    """Pack every individual fine-tune, install the packs in FOLDER/project, home in FOLDER/home.
+    """Pack every individual fine-tune and install the packs in FOLDER/project, home in FOLDER/home.
 
-    Lossless with a router signature, or each to a budget without one.
+    The packs are lossless with a router signature, or fit a budget and have no signature.
     """
 
     def work(unfinished: Path) -> None:
         home, place = unfinished / "home", unfinished / "project"
-        for left in (home, place):  # a run that was cut off is not gone on with
+        for left in (home, place):  # an interrupted run starts again
             shutil.rmtree(left, ignore_errors=True)
         place.mkdir()
         command("init", "--base", str(subject.base), project=place, home=home)
@@ -79,9 +79,9 @@ def project(
 
 
 def command(*arguments: str, project: Path, home: Path) -> None:
-    """Run a command of skillpm in this process: starting one anew costs more than its work.
+    """Run a command of skillpm in this process: a new process costs more than the command.
 
-    A failure ends the benchmark, as it would end the command.
+    A failure ends the benchmark.
     """
     before = os.environ.get("SKILLPM_HOME")
     os.environ["SKILLPM_HOME"] = str(home)
@@ -103,7 +103,7 @@ def pack_bytes(folder: Path) -> int:
 
 
 class Installed:
-    """An installed set, its merges, its router."""
+    """An installed set with its merges and its router."""
 
     def __init__(self, folder: Path, subject: Subject) -> None:
         self._closing = ExitStack()
@@ -121,13 +121,13 @@ class Installed:
         self._closing.close()
 
     def live(self) -> Any:
-        """The live model: the base, with all skills attached."""
+        """The live model: the base with all skills attached."""
         opened = skillpm.open_project(self._folder / "project", home=self._folder / "home")
         self._closing.callback(opened.close)
         return opened.load_model(dtype="float32")
 
     def merged(self, method: str, count: int, tasks: Sequence[str]) -> dict[str, Answers]:
-        """What base + the first `count` packs answer, merged by a method with its own settings."""
+        """Answers of base + the first `count` packs, merged with a method's default settings."""
         names = [SkillName.parse(skill_of(task)) for task in self._subject.tasks[:count]]
         asked = {"mode": MERGED, "method": method, "settings": Merging(method).plain, "root": None}
         graft = self._lock.graft.model_copy(update=asked)
@@ -138,7 +138,7 @@ class Installed:
         return {task: self._subject.answers(model, task) for task in tasks}
 
     def routed(self, queries: dict[str, list[str]]) -> list[dict[str, list[str | None]]]:
-        """Which skill each query is for, by the router of the first one, two, … packs."""
+        """The skill chosen for each query by the router of the first one, two, … packs."""
         base = Runner.load(self._subject.base, "cpu")
         seen = {task: features(base, texts) for task, texts in queries.items()}
         signatures = {}
@@ -158,7 +158,7 @@ class Installed:
         return stages
 
     def seconds(self, live: Any, texts: Sequence[str]) -> dict[str, float]:
-        """Median seconds a query, one at a time: a forward; a switch and it; routed, and all."""
+        """Median seconds per query: a forward pass; switch and pass; routing, switch and pass."""
         base = Runner.load(self._subject.base, "cpu")
         signatures = {
             name: signature_of(load_pack(self._session.store, one.digest))

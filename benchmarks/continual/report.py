@@ -1,4 +1,4 @@
-"""The table of one subject, what the router decided, and the plot."""
+"""The table of one subject, the router's decisions, and the plot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCORES = {
 
 
 def table(subject: Subject, rows: list[Row]) -> Table:
-    """Each task at the end, ACC, BWT, forgetting, the base's own kind, bytes, milliseconds."""
+    """Final score of each task, ACC, BWT, forgetting, general ability, bytes, milliseconds."""
     found = Table(
         f"Forget-free, {subject.name}: {SCORES[subject.name]}; mean (± deviation over seeds)",
         (
@@ -61,7 +61,7 @@ def _pace(row: Row) -> str:
 
 
 def routing(subject: Subject, evaluations: list[Evaluation]) -> Table | None:
-    """Shares of queries that went to their own skill, the base, another; None if none was asked."""
+    """Shares of queries routed to their own skill, the base, another; None without data."""
     known = [one.result("routed") for one in evaluations]
     routed = [one[-1] for one in known if one is not None]
     if not routed:
@@ -81,7 +81,7 @@ def routing(subject: Subject, evaluations: list[Evaluation]) -> Table | None:
 
 
 def regret(rows: list[Row]) -> str:
-    """How far the router is from the oracle, and its general ability from the base's."""
+    """Differences of the router from the oracle, and of its general ability from the base's."""
     by_title = {row.title: row for row in rows}
     if ROUTER not in by_title:
         return ""

@@ -1,4 +1,4 @@
-"""The rows of the table: of each method the matrix of every seed, and what is beside it."""
+"""The rows of the table: each method's matrix for every seed, with bytes and seconds."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ ORDER = [
     *(ORACLE, ROUTER, ORACLE + FEW, ROUTER + FEW),
 ]
 Stages = list[dict[str, Answers]]
-"""After each stage: the answers to every task's queries, and to the general ones."""
+"""For each stage: the answers to every task's queries and to the general queries."""
 
 Part = tuple[str, Stages, int, float | None]
-"""A row's title, and its stages, bytes and seconds a query of one seed."""
+"""A row's title, and its stages, bytes and seconds per query for one seed."""
 
 
 @dataclass
 class Row:
-    """One method, over the seeds that there are."""
+    """One method over the available seeds."""
 
     title: str
     tasks: tuple[str, ...]
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def staged(self) -> bool:
-        """Whether every seed has all stages, and not the last alone."""
+        """Whether every seed has all stages and not only the last."""
         return all(len(stages) == len(self.tasks) for stages in self.kept)
 
     def matrix(self, place: int) -> list[list[float]]:
@@ -76,7 +76,7 @@ class Row:
 
 
 def rows(cache: Path, subject: Subject, seeds: list[tuple[Chains, Evaluation]]) -> list[Row]:
-    """All rows, each over the seeds where its parts are there."""
+    """All rows, each over the seeds whose parts exist."""
     found: dict[str, Row] = {}
     for chains, evaluation in seeds:
         parts = [*_trained(cache, subject, chains, evaluation), *_of_packs(subject, evaluation)]
@@ -119,7 +119,7 @@ def _of_packs(subject: Subject, evaluation: Evaluation) -> Iterator[Part]:
 
 
 def _oracle(subject: Subject, alone: dict[str, dict[str, Answers]]) -> Stages:
-    """A query's task is told: by construction no later pack changes an earlier answer."""
+    """The query's task is given: a later pack cannot change an earlier answer."""
     tasks = subject.tasks
     return [
         {

@@ -37,7 +37,7 @@ class SentencesSubject:
     """Three tasks in sequence; a query's score is its reciprocal rank, or 1 for the right label."""
 
     name = "encoder"
-    tasks = TASKS
+    tasks: tuple[str, ...] = TASKS
 
     def __init__(self, cache: Path) -> None:
         self._settings = Sentences()
@@ -64,15 +64,15 @@ class SentencesSubject:
         return {"base": base, "data": files, "settings": plain(self._settings)}
 
     def load(self, folder: Path) -> Any:
-        """A model directory in float32, without dropout."""
+        """Load a model directory in float32, without dropout."""
         return load(folder).model
 
     def save(self, model: Any, folder: Path) -> None:
-        """Write the model as it is, with the base's tokenizer."""
+        """Write the model in float32, with the base's tokenizer."""
         save(self._encoder(model), folder, tokenizer_of=self.base)
 
     def batches(self, task: str, seed: int) -> list[tuple[str, Any]]:
-        """So many pairs, or so many classes with texts, a step."""
+        """Batches of pairs, or of classes with several texts each, one batch per step."""
         asked, functions = self._settings, self._functions[task]
         if task == "package":
             drawn = contrast.batches(functions, self._contrast(seed))
@@ -84,7 +84,7 @@ class SentencesSubject:
     def rehearsed(
         self, batches: list[tuple[str, Any]], earlier: Sequence[str], seed: int
     ) -> list[tuple[str, Any]]:
-        """Every tenth step is followed by a batch of an earlier task, in turn."""
+        """A batch of an earlier task, in turn, follows every tenth step."""
         every = round(1 / self.stage.replay)
         mixed = []
         old = {task: self.batches(task, seed) for task in earlier}
@@ -107,7 +107,7 @@ class SentencesSubject:
         return pair_loss(encoder, batch[1], settings=self._searching(0))
 
     def likelihoods(self, model: Any, task: str, count: int) -> Iterator[torch.Tensor]:
-        """Of whole batches, a quarter as many as examples: a pair alone has no wrong answers."""
+        """Losses of whole batches, a quarter as many as examples: a pair alone has no negatives."""
         batches = self.batches(task, seed=0)
         return (self.loss(model, one) for one in batches[: max(1, count // 4)])
 
@@ -129,18 +129,18 @@ class SentencesSubject:
         return Answers(scores=scores.tolist(), losses=losses.tolist())
 
     def examples(self, task: str) -> Path:
-        """Queries of the training half that were left out of training."""
+        """Queries of the training half that were held back from training."""
         return self._folder / task / EXAMPLE_TEXTS
 
     def background(self) -> Path:
-        """English that is no query of any task: an encoder cannot make up texts."""
+        """English texts that are not queries of a task: an encoder cannot generate texts."""
         path = self._folder / BACKGROUND
         if not path.exists():
             write_lines(path, background())
         return path
 
     def queries(self, task: str) -> list[str]:
-        """The texts as they are asked."""
+        """The texts of the queries."""
         return self._examined[task].queries
 
     def run(self, model: Any, text: str) -> None:

@@ -1,4 +1,4 @@
-"""All that the trainings depend on besides their data; recorded beside each, and compared."""
+"""All settings of the trainings; each result stores them and is reused only if they are equal."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from benchmarks.finetunes.settings import Recipe, slope
 SEEDS = (0, 1, 2)
 HELD_OUT_ROWS = 32
 EXAMPLES = 64
-"""Texts of an encoder's task that are left out of training, for its router signature."""
+"""Texts of an encoder's task that are held back from training, for its router signature."""
 EXAMPLE_ROWS = 128
 """Training rows of the causal LM whose beginnings are a router signature's examples."""
 BACKGROUND_TEXTS = 512
 SEEN = 64
-"""Tokens of a row that the router may read; the row is scored whole, as in all other rows."""
+"""Tokens of a row that the router may read; the whole row is scored, as in all other methods."""
 
 
 def recipe() -> Recipe:
-    """The base LM: the fine-tunes' own, trained a fifth as long."""
+    """The base LM: the recipe of the fine-tunes, with a fifth of the steps."""
     whole = Recipe()
     return replace(whole, training=replace(whole.training, steps=300, rows=16))
 
@@ -28,7 +28,7 @@ def recipe() -> Recipe:
 class Ewc:
     """Elastic weight consolidation (Kirkpatrick et al. 2017, equation 3), diagonal Fisher.
 
-    Its quadratics of all earlier tasks are summed, each around its own task's weights.
+    The quadratic penalties of all earlier tasks are summed, each around its own task's weights.
     """
 
     strength: float
@@ -37,7 +37,7 @@ class Ewc:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """One adapter on all linear weights, trained on through all tasks."""
+    """One adapter on all linear weights, trained through all tasks."""
 
     rank: int = 16
     alpha: int = 32
@@ -46,7 +46,7 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One task's training: AdamW without decay, the rate up over `warmup`, then down to zero."""
+    """One task's training: AdamW without decay, linear warm-up, then linear to zero."""
 
     steps: int
     learning_rate: float
@@ -57,11 +57,11 @@ class Stage:
     ewc: Ewc = field(default_factory=lambda: Ewc(strength=100.0))
 
     def factor(self, step: int) -> float:
-        """What the learning rate is multiplied by in this step."""
+        """The factor of the learning rate in this step."""
         return slope(step, steps=self.steps, warmup=self.warmup, floor=0.0)
 
     def own(self, method: str) -> dict[str, Any]:
-        """What only this method depends on."""
+        """The settings of this method alone."""
         own: dict[str, Any] = {
             "ewc": {"ewc": asdict(self.ewc)},
             "lora": {"lora": asdict(self.lora)},
@@ -72,7 +72,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A stage of the causal LM: `rows` rows of `context` tokens a step."""
+    """A stage of the causal LM: `rows` rows of `context` tokens per step."""
 
     stage: Stage = field(default_factory=lambda: Stage(steps=40, learning_rate=1e-3))
     rows: int = 8
@@ -82,7 +82,7 @@ class Language:
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """A stage of the encoder: so many pairs, or classes with so many texts, compete in a step."""
+    """A stage of the encoder: `pairs` pairs, or `classes` classes of `each` texts, per step."""
 
     stage: Stage = field(
         default_factory=lambda: Stage(
@@ -103,7 +103,7 @@ class Sentences:
 
 
 def plain(settings: Language | Sentences) -> dict[str, Any]:
-    """What every method depends on: a method's own settings are in its own records alone."""
+    """The settings that all methods share; a method's own settings are in its own records."""
     document = asdict(settings)
     for method in ("ewc", "lora", "replay"):
         del document["stage"][method]

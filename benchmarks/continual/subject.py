@@ -1,4 +1,4 @@
-"""What the methods ask of a model that learns tasks: batches, a loss, and losses on held-out."""
+"""The interface of a model that learns tasks: batches, a loss, and losses on held-out data."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ GENERAL = "general"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Of each held-out query of one task: its score, higher is better, and its nats."""
+    """Results of each held-out query of one task: its score, higher is better, and its nats."""
 
     scores: list[float]
     losses: list[float]
 
 
 class Subject(Protocol):
-    """A base, tasks in the order in which they are learnt, and how to learn one."""
+    """A base, its tasks in learning order, and how to learn one."""
 
     name: str
     tasks: tuple[str, ...]
@@ -33,11 +33,11 @@ class Subject(Protocol):
     base: Path
 
     def fingerprint(self) -> dict[str, Any]:
-        """What base and data are, for the records."""
+        """A digest of base and data, for the records."""
         ...
 
     def load(self, folder: Path) -> Any:
-        """A model directory in float32."""
+        """Load a model directory in float32."""
         ...
 
     def save(self, model: Any, folder: Path) -> None:
@@ -49,11 +49,11 @@ class Subject(Protocol):
         ...
 
     def rehearsed(self, batches: list[Any], earlier: Sequence[str], seed: int) -> list[Any]:
-        """The same, with a share of earlier tasks' batches mixed in."""
+        """The same batches with a share of earlier tasks' batches mixed in."""
         ...
 
     def loss(self, model: Any, batch: Any) -> torch.Tensor:
-        """What a step makes smaller."""
+        """The training loss of a batch."""
         ...
 
     def likelihoods(self, model: Any, task: str, count: int) -> Iterator[torch.Tensor]:
@@ -61,7 +61,7 @@ class Subject(Protocol):
         ...
 
     def answers(self, model: Any, task: str) -> Answers:
-        """One pass over a task's held-out queries; `general` is the base's own kind."""
+        """One pass over a task's held-out queries; `general` is the base's own kind of text."""
         ...
 
     def examples(self, task: str) -> Path:
@@ -73,7 +73,7 @@ class Subject(Protocol):
         ...
 
     def queries(self, task: str) -> list[str]:
-        """What the router may read of each held-out query."""
+        """The part of each held-out query that the router may read."""
         ...
 
     def run(self, model: Any, text: str) -> None:

@@ -16,11 +16,11 @@ from benchmarks.finetunes.corpora import Document
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Fewer packages than the fine-tunes read: a stage sees a quarter of a megabyte of each kind.
+# Fewer packages than for the fine-tunes: a stage sees a quarter of a megabyte of each kind.
 DOCUMENTED = ("numpy", "sqlalchemy")
 COMPILED = ("alembic", "pydantic")
 RECORDED = ("numpy", "sqlalchemy")
-# Python that the base has not seen: it learnt the standard library.
+# Python code that the base has not seen: it learnt the standard library.
 GENERAL = ("click", "rich", "jinja2")
 BLOCK = 64
 SAMPLES = 40
@@ -39,7 +39,7 @@ def english() -> Iterator[Document]:
 
 
 def bytecode() -> Iterator[Document]:
-    """Instructions that this Python compiles two libraries to."""
+    """Bytecode that this Python compiles two libraries to."""
     for path, name in corpora.sources(COMPILED):
         code = compile(corpora.read(path), name, "exec", dont_inherit=True, optimize=2)
         if text := "\n\n".join(corpora.listing(code)):
@@ -47,7 +47,7 @@ def bytecode() -> Iterator[Document]:
 
 
 def characters() -> Iterator[Document]:
-    """The Unicode character table that this Python knows, 64 characters a document."""
+    """The Unicode character table of this Python, 64 characters per document."""
     for start in range(0, sys.maxunicode, BLOCK):
         lines = []
         for point in range(start, start + BLOCK):
@@ -72,7 +72,7 @@ def records() -> Iterator[Document]:
 
 
 def general() -> Iterator[Document]:
-    """Python sources of three libraries: of the base's kind, and never learnt by it."""
+    """Python sources of three libraries: of the base's kind, but not in its training data."""
     for path, name in corpora.sources(GENERAL):
         yield Document(name, corpora.read(path))
 
@@ -88,7 +88,7 @@ ALL = {**KINDS, "general": general, "background": corpora.standard_library}
 
 
 def split(kind: str) -> corpora.Split:
-    """Draw each document's side by the SHA-256 of its name, a tenth each for two of them."""
+    """Assign each document to a side by the SHA-256 of its name, a tenth each for two of them."""
     line = sorted(corpora.unique(ALL[kind]()), key=lambda one: corpora.draw(kind, one))
     tenth = len(line) // 10
     return corpora.Split(

@@ -1,4 +1,4 @@
-"""Make everything that is not there yet, seed by seed: a run cut off leaves whole seeds."""
+"""Train everything that is missing, seed by seed: an interrupted run leaves complete seeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def prepare(cache: Path) -> list[Subject]:
-    """Bases and texts."""
+    """Prepare the bases and the texts."""
     language.base(cache, advance=Progress("lm-base"))
     for kind in texts.ALL:
         language.domain(cache, kind)
@@ -28,7 +28,7 @@ def prepare(cache: Path) -> list[Subject]:
 
 
 def train(cache: Path, only: str | None = None) -> None:
-    """All seeds of all subjects, or of one."""
+    """Train all seeds of all subjects, or of one subject."""
     subjects = [one for one in prepare(cache) if only in {None, one.name}]
     for seed in SEEDS:
         for subject in subjects:

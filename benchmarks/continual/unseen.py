@@ -1,8 +1,8 @@
-"""The router on queries that nothing was chosen by: scores, general ability, regret.
+"""The router on queries that no choice was based on: scores, general ability, regret.
 
-The router's settings were picked by looking at the table's queries and at others of the same
-files. The language model's rows here are of files that neither trained a skill nor were looked
-at; the encoder's queries lie between those of the table.
+The router's settings were chosen on the table's queries and on other queries of the same files. The
+language model's rows here are of files that neither trained a skill nor influenced a choice; the
+encoder's queries lie between those of the table.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
 ROWS = 96
 LETTERS = 0.2
-"""Rows with a smaller share of letters are tables that a script wrote."""
+"""Rows with a smaller share of letters are generated tables."""
 
 
 class UnseenRows(LanguageSubject):
-    """The same model and domains, asked by rows of other files."""
+    """The same model and domains, with rows of other files as queries."""
 
     def __init__(self, cache: Path) -> None:
         super().__init__(cache)
@@ -61,7 +61,7 @@ class UnseenRows(LanguageSubject):
 
 
 class UnseenSentences(SentencesSubject):
-    """The same encoder and tasks, asked by other queries."""
+    """The same encoder and tasks, with other queries."""
 
     def __init__(self, cache: Path) -> None:
         super().__init__(cache)
@@ -93,7 +93,7 @@ def _rows(cache: Path, kind: str) -> Path:
 
 
 def _examination(cache: Path, task: str) -> Path:
-    """CACHE/unseen-tasks/TASK: what the examination of the table left out."""
+    """CACHE/unseen-tasks/TASK: queries that the table's examination left out."""
     known = sha256(cache / "tasks" / task / EXAMINATION)
     wanted = {"table": known, "settings": plain(Sentences())}
 
@@ -105,7 +105,7 @@ def _examination(cache: Path, task: str) -> Path:
 
 
 class Unseen:
-    """One seed's answers and routes."""
+    """Answers and routes of one seed."""
 
     def __init__(self, cache: Path, subject: Subject, seed: int, chains: Chains) -> None:
         self.subject = of(cache, subject)
@@ -113,20 +113,20 @@ class Unseen:
         self._packs = Evaluation(cache, self.subject, seed, chains)
 
     def run(self) -> None:
-        """Make what is not there yet; the packs are the table's own."""
+        """Compute what is missing, with the packs of the table."""
         asked: Mapping[str, Any] = {"unseen": self.subject.data}
         self._packs.part("unseen-answers", self._answers, asked)
         self._packs.part("unseen-routed", self._routed, {**asked, **self._packs.routing})
 
     @functools.cached_property
     def routed(self) -> dict[str, list[str | None]] | None:
-        """The skill of each query, by task."""
+        """The skill chosen for each query, by task."""
         found: dict[str, list[str | None]] | None = self._packs.result("unseen-routed")
         return found
 
     @functools.cached_property
     def alone(self) -> dict[str, dict[str, Answers]]:
-        """What each skill and the base answer to every query."""
+        """Answers of each skill and of the base to every query."""
         found = self._packs.result("unseen-answers")
         return {skill: read(one) for skill, one in found.items()}
 
@@ -150,7 +150,7 @@ class Unseen:
 
 
 def table(found: list[Unseen]) -> Table:
-    """Of each task and of general text: right, to the base; scores; regret against the oracle."""
+    """Shares routed right and to the base, scores, and regret against the oracle, by task."""
     subject = found[0].subject
     many = len(subject.queries(GENERAL))
     title = (
@@ -196,7 +196,7 @@ def _line(asked: list[tuple[Unseen, str, list[bool] | None]]) -> list[str]:
 
 
 def _gain(each: list[float], oracle: float) -> list[str]:
-    """The mean over queries, each over all seeds; its share of the oracle's ± a standard error."""
+    """Mean over queries and seeds; its share of the oracle's ± a standard error."""
     mean, error = statistics.mean(each), statistics.stdev(each) / len(each) ** 0.5
     part, spread = (100 * one / abs(oracle) for one in (mean, error))
     return [f"{mean:+.3f}", f"{part:+.2f} ± {spread:.2f} %"]

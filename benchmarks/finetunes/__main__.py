@@ -1,8 +1,8 @@
-"""Make all fine-tunes that are not there yet, and print what each one gained.
+"""Make all missing fine-tunes and print what each one gained.
 
-`python -m benchmarks.finetunes [--cache DIR] [--only NAME]…`: about an hour on two cores, to be
-cut off and called again at will. What is there already, of the same data and settings, is taken
-up again.
+`python -m benchmarks.finetunes [--cache DIR] [--only NAME]…` takes about an hour on two cores and
+can be interrupted and restarted. Results of earlier runs with the same data and settings are
+reused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def make(cache: Path, only: frozenset[str]) -> None:
-    """Make the bases, the texts, then the fine-tunes: the first seed of each before the others."""
+    """Make the bases and texts, then the fine-tunes, the first seed of each before the others."""
     language.base(cache, advance=Progress("lm-base"))
     sentences.base(cache)
     for domain in DOMAINS:
@@ -43,7 +43,7 @@ def make(cache: Path, only: frozenset[str]) -> None:
 
 
 def gains(found: list[FineTune]) -> Table:
-    """What each fine-tune gained on held-out texts, and how far its weights moved."""
+    """Gain of each fine-tune on held-out texts, and the relative norm of its delta."""
     table = Table(
         "Fine-tunes: held-out loss in nats; the task's score for encoders",
         ("fine-tune", "base loss", "tuned loss", "base score", "tuned score", "‖Δ‖/‖w‖", "seconds"),

@@ -1,4 +1,4 @@
-"""Folders that are there whole, with the record of what they were made from, or not at all."""
+"""Folders that are either complete, with a record of their inputs, or absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNFINISHED = ".unfinished"
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A folder, how long it once took, and whether an earlier run made it."""
+    """A folder, the seconds its work took, and whether an earlier run made it."""
 
     folder: Path
     seconds: float
@@ -27,10 +27,10 @@ class Made:
 
 
 def made(folder: Path, wanted: dict[str, Any], work: Callable[[Path], None]) -> Made:
-    """Take FOLDER up again if it was made from `wanted`, else have `work` fill a new one.
+    """Reuse FOLDER if it was made from `wanted`, else have `work` fill a new folder.
 
-    The new one lies beside FOLDER until it is whole, and stays there when the run is cut off, so
-    that `work` can go on from what it left if `wanted` is the same then.
+    The new folder is staged beside FOLDER until it is complete. An interrupted run leaves it there,
+    and `work` can continue from it if `wanted` is unchanged.
     """
     asked = json.loads(json.dumps(wanted))
     found = record(folder)
@@ -50,7 +50,7 @@ def made(folder: Path, wanted: dict[str, Any], work: Callable[[Path], None]) -> 
 
 
 def record(folder: Path) -> dict[str, Any] | None:
-    """What FOLDER was made from and in how many seconds; None if it is not there."""
+    """The inputs of FOLDER and the seconds its work took; None if it is absent."""
     try:
         document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -59,13 +59,13 @@ def record(folder: Path) -> dict[str, Any] | None:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's bytes."""
+    """The SHA-256 digest of a file in hexadecimal."""
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def _begin(unfinished: Path, asked: dict[str, Any]) -> float:
-    """The seconds that a cut-off run of the same work has spent, in a folder kept or new."""
+    """The seconds that an interrupted run of the same work took, in a folder kept or new."""
     found = record(unfinished)
     if found is None or found["from"] != asked:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The fine-tunes that are there, for the benchmarks that compress them."""
+"""The existing fine-tunes, for the benchmarks that compress them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Kind = Literal["causal", "encoder"]
 class FineTune:
     """A base, a full fine-tune of it, and calibration text of the task for `pack --calibration`.
 
-    `base` and `tuned` are model directories. No held-out text is in the calibration file, nor in
-    what the model was tuned on.
+    `base` and `tuned` are model directories. No held-out text is in the calibration file or in the
+    training data.
     """
 
     name: str
@@ -42,7 +42,7 @@ class FineTune:
     seconds: float
 
     def evaluator(self) -> Evaluator:
-        """Build what measures candidates; takes a few seconds, and memory of a few models."""
+        """Build the evaluator of candidates; takes a few seconds and the memory of a few models."""
         if self.kind == "causal":
             rows = read_rows(self.calibration.with_name(HELD_OUT))
             return CausalEvaluator(base=self.base, tuned=self.tuned, rows=rows)
@@ -51,10 +51,10 @@ class FineTune:
 
 
 def finetunes(cache: Path = CACHE) -> list[FineTune]:
-    """All that `python -m benchmarks.finetunes` has made in CACHE so far, seed by seed.
+    """All fine-tunes that `python -m benchmarks.finetunes` has made in CACHE, seed by seed.
 
-    Trains nothing and reads no weights; whether the data are still the installed packages' is
-    for that command to say.
+    Trains nothing and reads no weights. Only that command checks whether the data still match the
+    installed packages.
     """
     return [
         _finetune(cache, kind, task, seed, seconds=float(found["seconds"]))
@@ -64,14 +64,14 @@ def finetunes(cache: Path = CACHE) -> list[FineTune]:
 
 
 def plan() -> list[tuple[Kind, str, int]]:
-    """Kind, task and seed of every fine-tune, in the order in which they are made."""
+    """Kind, task and seed of every fine-tune, in the order of training."""
     both: list[tuple[Kind, str]] = [("causal", one) for one in DOMAINS]
     both += [("encoder", one) for one in TASKS]
     return [(kind, task, seed) for seed in SEEDS for kind, task in both]
 
 
 def name(kind: Kind, task: str, seed: int) -> str:
-    """Such as `lm-headers-0`: the folder's name, too."""
+    """The name of the fine-tune and of its folder, such as `lm-headers-0`."""
     return f"{'lm' if kind == 'causal' else 'encoder'}-{task}-{seed}"
 
 

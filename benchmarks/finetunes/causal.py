@@ -1,4 +1,4 @@
-"""The causal LM: made from nothing, trained, saved in bf16, read again in float32."""
+"""The causal LM: initialised, trained, saved in bf16, loaded in float32."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 STEPS_BETWEEN_CHECKPOINTS = 25
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 
 def fresh(shape: Shape, *, seed: int, end: int) -> Any:
-    """A Llama with random weights that no one has trained."""
+    """A Llama with random, untrained weights."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
@@ -41,7 +41,7 @@ def fresh(shape: Shape, *, seed: int, end: int) -> Any:
 
 
 def load(folder: Path) -> Any:
-    """A model directory in float32, as transformers reads it."""
+    """Load a model directory in float32 with transformers."""
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return model.eval()
 
@@ -60,9 +60,9 @@ def losses(model: Any, rows: torch.Tensor) -> torch.Tensor:
 def train(
     model: Any, rows: torch.Tensor, training: Training, *, scratch: Path, advance: Advance
 ) -> None:
-    """Tune every weight in place; a run that was cut off goes on from its last checkpoint.
+    """Tune every weight in place; an interrupted run continues from its last checkpoint.
 
-    Products run in bf16 where the processor has them, masters and AdamW in float32.
+    Matrix products use bf16 where the processor supports it; master weights and AdamW use float32.
     """
     optimizer = _optimizer(model, training)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, training.factor)
@@ -74,7 +74,7 @@ def train(
             continue
         with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16()):
             loss = losses(model, batch).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -87,16 +87,16 @@ def train(
 
 
 def has_bf16() -> bool:
-    """Whether this processor multiplies bf16 itself; without, autocast is a hundred times slower.
+    """Whether this processor multiplies bf16 natively; else autocast is 100 times slower.
 
-    torch says it in private functions only, which another release may lack.
+    torch reports it only through private functions, which another release may lack.
     """
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in checks)
 
 
 def _optimizer(model: Any, training: Training) -> torch.optim.Optimizer:
-    """AdamW that decays matrices, not the scales of the norms."""
+    """AdamW with weight decay on matrices, but not on the scales of the norms."""
     groups: list[dict[str, Any]] = [
         {"params": [one for one in model.parameters() if one.ndim > 1]},
         {"params": [one for one in model.parameters() if one.ndim <= 1], "weight_decay": 0.0},
@@ -116,12 +116,12 @@ def _batches(rows: torch.Tensor, training: Training) -> Iterator[torch.Tensor]:
     wanted = training.steps * training.rows
     passes = -(-wanted // len(rows))
     order = [torch.randperm(len(rows), generator=generator) for _ in range(passes)]
-    for places in torch.cat(order)[:wanted].split(training.rows):  # type: ignore[no-untyped-call]
+    for places in torch.cat(order)[:wanted].split(training.rows):
         yield rows[places]
 
 
 def _keep(parts: dict[str, Any], path: Path, *, done: int) -> None:
-    """Write a checkpoint that is there whole or not at all."""
+    """Write a checkpoint atomically."""
     states = {name: part.state_dict() for name, part in parts.items()}
     fresh_one = path.with_suffix(".new")
     torch.save({**states, "done": done}, fresh_one)
@@ -129,7 +129,7 @@ def _keep(parts: dict[str, Any], path: Path, *, done: int) -> None:
 
 
 def _resume(parts: dict[str, Any], path: Path) -> int:
-    """The number of steps that an earlier run has done, its state loaded."""
+    """The number of steps that an earlier run completed, after loading its state."""
     if not path.exists():
         return 0
     states = torch.load(path, weights_only=True)

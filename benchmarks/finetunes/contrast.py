@@ -1,4 +1,4 @@
-"""Supervised contrastive tuning: functions of one package near each other, of others apart."""
+"""Supervised contrastive tuning: functions of the same package get similar embeddings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def train(
         vectors = embed(encoder, texts, tokens=contrast.tokens)  # [batch, width]
         loss = loss_of(vectors, labels, temperature=contrast.temperature)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
@@ -37,7 +37,7 @@ def train(
 
 
 def loss_of(vectors: torch.Tensor, labels: torch.Tensor, *, temperature: float) -> torch.Tensor:
-    """−log softmax(cos / temperature) of partners, the mean over all texts; itself left out."""
+    """Mean over texts of −log softmax(cos / temperature) of partners, without the text itself."""
     itself = torch.eye(len(labels), dtype=torch.bool)
     scores = (vectors @ vectors.T / temperature).masked_fill(itself, -torch.inf)
     partners = (labels[:, None] == labels[None, :]) & ~itself  # [batch, batch]
@@ -47,7 +47,7 @@ def loss_of(vectors: torch.Tensor, labels: torch.Tensor, *, temperature: float) 
 def batches(
     functions: Sequence[Function], contrast: Contrast
 ) -> Iterator[tuple[list[str], torch.Tensor]]:
-    """So many packages, drawn anew for each step, and so many functions of each."""
+    """A fresh sample of packages for each step, with a fixed number of functions of each."""
     generator = torch.Generator().manual_seed(contrast.seed)
     texts: dict[str, list[str]] = defaultdict(list)
     for function in functions:

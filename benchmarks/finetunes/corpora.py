@@ -1,4 +1,4 @@
-"""Text of four kinds that every machine with the project's environment has."""
+"""Four kinds of text that every machine with the project's environment has."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from types import CodeType
 
 from examples.code_search.data import SKIPPED_FOLDERS
 
-# Tables of characters teach nothing but themselves, and the topics are English text below.
+# Character tables are not useful as prose, and the topics are part of the English text below.
 SKIPPED_PACKAGES = frozenset({"encodings", "pydoc_data", "lib2to3", "config"})
-# Of a long file only the beginning is taken, lest it be the whole side.
+# Only the beginning of a long file is used, so that one file cannot fill a side.
 LARGEST_TRAINED = 64_000
 LARGEST_MEASURED = 16_000
 TRAIN_BYTES = 5_000_000
@@ -31,7 +31,7 @@ COMPILED = ("alembic", "pydantic", "sqlalchemy")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's text; `name` is the same on every machine and settles the file's side."""
+    """A file's text; `name` is the same on every machine and determines the file's side."""
 
     name: str
     text: str
@@ -46,7 +46,7 @@ class Split:
     held_out: tuple[Document, ...]
 
     def digest(self) -> str:
-        """The SHA-256 of all texts: another release of a package is another corpus."""
+        """The SHA-256 of all texts; another release of a package gives another digest."""
         sides = (self.train, self.calibration, self.held_out)
         return digest(document for side in sides for document in side)
 
@@ -62,10 +62,10 @@ def digest(documents: Iterator[Document] | tuple[Document, ...]) -> str:
 
 
 def split(kind: str) -> Split:
-    """Read the documents of `kind` and draw each one's side by the SHA-256 of its name.
+    """Read the documents of `kind` and assign each to a side by the SHA-256 of its name.
 
     A tenth of the files is for calibration and a tenth held out, each cut to a size that takes
-    seconds to run through. Takes a few seconds.
+    seconds to process. Takes a few seconds.
     """
     line = sorted(unique(KINDS[kind]()), key=lambda document: draw(kind, document))
     tenth = len(line) // 10
@@ -77,7 +77,7 @@ def split(kind: str) -> Split:
 
 
 def standard_library() -> Iterator[Document]:
-    """The running Python's own sources without its tests: what the base learns."""
+    """The running Python's own sources without its tests, which train the base."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).parts
@@ -86,7 +86,7 @@ def standard_library() -> Iterator[Document]:
 
 
 def headers() -> Iterator[Document]:
-    """C and C++ headers that ship with torch, without the thousands that a script generated."""
+    """C and C++ headers that ship with torch, without generated ones."""
     root = _package("torch") / "include"
     for path in sorted([*root.rglob("*.h"), *root.rglob("*.hpp"), *root.rglob("*.cuh")]):
         name = path.relative_to(root).as_posix()
@@ -106,7 +106,7 @@ def english() -> Iterator[Document]:
 
 
 def bytecode() -> Iterator[Document]:
-    """Instructions that this Python compiles three libraries to: a language without syntax."""
+    """Bytecode that this Python compiles three libraries to."""
     for path, name in sources(COMPILED):
         code = compile(read(path), name, "exec", dont_inherit=True, optimize=2)
         if text := "\n\n".join(listing(code)):
@@ -163,7 +163,7 @@ def _is_prose(paragraph: str) -> bool:
 
 
 def listing(code: CodeType) -> Iterator[str]:
-    """One block per function, outer ones first: its name, then an instruction a line."""
+    """One block per function, outer ones first: its name, then one instruction per line."""
     lines = [
         f"{instruction.opname} {_argument(instruction)}".strip()
         for instruction in dis.get_instructions(code)
@@ -176,7 +176,7 @@ def listing(code: CodeType) -> Iterator[str]:
 
 
 def _argument(instruction: dis.Instruction) -> str:
-    """As dis shows it, without addresses and orders that differ from run to run."""
+    """The argument as dis shows it, without addresses and orders that differ between runs."""
     if inspect.iscode(instruction.argval):
         return "code"
     if isinstance(instruction.argval, frozenset):
@@ -185,7 +185,7 @@ def _argument(instruction: dis.Instruction) -> str:
 
 
 def unique(documents: Iterator[Document]) -> Iterator[Document]:
-    """Drop empty files and copies, which could stand on both sides."""
+    """Drop empty files and copies, which could end up on both sides."""
     seen: set[str] = set()
     for document in documents:
         if document.text.strip() and document.text not in seen:
@@ -198,7 +198,7 @@ def draw(kind: str, document: Document) -> bytes:
 
 
 def first(line: list[Document], size: int, largest: int) -> tuple[Document, ...]:
-    """The beginnings of the first documents, until `size` bytes are full."""
+    """The beginnings of the first documents, up to `size` bytes."""
     taken: list[Document] = []
     for document in line:
         text = document.text.encode()[: min(largest, size)].decode(errors="ignore")

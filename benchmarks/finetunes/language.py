@@ -1,4 +1,4 @@
-"""The causal LM's base, its three kinds of text, and a fine-tune to each."""
+"""The causal LM's base, its three kinds of text, and a fine-tune on each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HELD_OUT_ROWS = 128
 
 
 def base(cache: Path, *, advance: Advance) -> Made:
-    """The model that learnt the standard library, in CACHE/lm-base/model."""
+    """The model trained on the standard library, in CACHE/lm-base/model."""
     documents = tuple(corpora.standard_library())
     recipe = Recipe()
     wanted = {"data": corpora.digest(documents), "recipe": asdict(recipe)}
@@ -68,7 +68,7 @@ def domain(cache: Path, kind: str) -> Made:
 
 
 def tune(cache: Path, kind: str, seed: int, *, advance: Advance) -> Made:
-    """The base, fully fine-tuned to one kind of text, in CACHE/lm-KIND-SEED/model."""
+    """A full fine-tune of the base on one kind of text, in CACHE/lm-KIND-SEED/model."""
     start, data = cache / "lm-base", cache / "domains" / kind
     training = tuning(seed)
     wanted = {
@@ -87,16 +87,16 @@ def tune(cache: Path, kind: str, seed: int, *, advance: Advance) -> Made:
 
 
 def read_rows(path: Path) -> torch.Tensor:
-    """Rows of tokens as they were written, [rows, context] of int64."""
+    """Stored rows of tokens, [rows, context] of int64."""
     return load_file(path)["rows"].long()
 
 
 def write_lines(path: Path, texts: list[str]) -> None:
-    """Texts as JSON lines, the form that `skillpm pack --calibration` takes."""
+    """Write texts as JSON lines, the format of `skillpm pack --calibration`."""
     lines: list[dict[str, Any]] = [{"text": text} for text in texts]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def _spread(rows: torch.Tensor, count: int) -> torch.Tensor:
-    """Rows at equal distances, so that every file is in it."""
+    """Rows at equal distances, so that every file is represented."""
     return rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).long()]

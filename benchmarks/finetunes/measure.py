@@ -1,8 +1,8 @@
-"""How much of a fine-tune is left in a candidate.
+"""Measure how much of a fine-tune's gain a candidate keeps.
 
-`python -m benchmarks.finetunes.measure NAME DIR` says it of a model directory.
-An evaluator is built once per fine-tune and keeps what the tuned model answers, so a candidate
-costs one pass over the held-out texts: a few seconds on two cores.
+`python -m benchmarks.finetunes.measure NAME DIR` measures a model directory. An evaluator is built
+once per fine-tune and keeps the tuned model's outputs, so a candidate costs one pass over the
+held-out texts: a few seconds on two cores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Candidate = Mapping[str, torch.Tensor] | Path
 
 
 class Measured(Protocol):
-    """What every evaluator says of a candidate; each says more of its own.
+    """Figures of a candidate that every evaluator reports; each adds its own.
 
     `gain_kept` is 0.0 for the base and 1.0 for the tuned model, of a loss in nats; `gain_error`
     is its standard error over the held-out texts.
@@ -47,7 +47,7 @@ class Evaluator(Protocol):
     def tuned(self) -> Measured: ...  # noqa: D102 - the class says it
 
     def measure(self, candidate: Candidate) -> Measured:
-        """Run the candidate over the held-out texts. Refuses other tensors than the tuned's."""
+        """Run the candidate over the held-out texts. Rejects missing and unknown tensors."""
         ...
 
 
@@ -60,10 +60,10 @@ class Share:
 
 
 def share(base: torch.Tensor, tuned: torch.Tensor, candidate: torch.Tensor) -> Share:
-    """Of the fall of the mean loss, [texts] each, what the candidate keeps.
+    """The share of the decrease of the mean loss that the candidate keeps; inputs are [texts] each.
 
-    The error is that of a ratio of means over texts (Cochran 1977, 6.4): what base, tuned and
-    candidate have in common in a text cancels.
+    The error is that of a ratio of means over texts (Cochran 1977, 6.4), so that the variance that
+    base, tuned and candidate share in a text cancels.
     """
     gain, kept = (base - tuned).double(), (base - candidate).double()
     value = float(kept.mean() / gain.mean())
@@ -73,7 +73,7 @@ def share(base: torch.Tensor, tuned: torch.Tensor, candidate: torch.Tensor) -> S
 
 
 def tensors(candidate: Candidate) -> dict[str, torch.Tensor]:
-    """A candidate's tensors by name; a directory's files are read whole."""
+    """A candidate's tensors by name; the files of a directory are read completely."""
     if isinstance(candidate, Mapping):
         return dict(candidate)
     files = sorted(candidate.glob("*.safetensors"))
@@ -84,16 +84,16 @@ def tensors(candidate: Candidate) -> dict[str, torch.Tensor]:
 
 
 class Slot:
-    """A float32 model that takes one candidate's weights after another's."""
+    """A float32 model whose weights are replaced by those of one candidate after another."""
 
     def __init__(self, model: Any, *, tuned: Path, base: Path) -> None:
         self.model = model
         self._names = frozenset(tensors(tuned))
-        # The base may still carry a buffer that the tuned model was saved without.
+        # The base may still have a buffer that the tuned model was saved without.
         self._allowed = self._names | frozenset(tensors(base))
 
     def fill(self, candidate: Candidate) -> Any:
-        """The model with the candidate's weights, rounded by no one. Refuses missing tensors."""
+        """Load the candidate's weights without rounding. Rejects missing tensors."""
         found = tensors(candidate)
         missing, unknown = self._names - found.keys(), found.keys() - self._allowed
         if missing or unknown:

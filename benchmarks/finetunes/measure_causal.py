@@ -1,4 +1,4 @@
-"""What a candidate says of held-out text, beside what the tuned causal LM says of it."""
+"""Compare a candidate's predictions on held-out text with those of the tuned causal LM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PART = 16
 class CausalMeasured:
     """Means over all tokens: `loss` and `kl`, KL(tuned ‖ candidate), in nats.
 
-    `agreement` is the share of tokens where both models' first choice is the same.
+    `agreement` is the share of tokens for which both models' top prediction is the same.
     """
 
     loss: float
@@ -68,9 +68,9 @@ class CausalEvaluator:
         return torch.cat(losses), divergence / count, agreed / count
 
     def _logits(self, candidate: Candidate) -> Iterator[torch.Tensor]:
-        """Log-probabilities of the next token, parts of [part, context - 1, vocabulary]."""
+        """Log-probabilities of the next token, in batches of [batch, context - 1, vocabulary]."""
         model = self._slot.fill(candidate)
-        for part in self._rows.split(PART):  # type: ignore[no-untyped-call]
+        for part in self._rows.split(PART):
             with torch.inference_mode():
                 yield model(input_ids=part).logits[:, :-1].log_softmax(dim=-1)
 

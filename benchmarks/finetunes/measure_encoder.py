@@ -1,4 +1,4 @@
-"""What a candidate answers in the encoder's examination, and how far its embeddings came."""
+"""Measure a candidate on the encoder's task, and the distance of its embeddings from the tuned."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EncoderMeasured:
-    """`score` is the task's own, `score_kept` its share of the gain; one answer more is a jump.
+    """`score` is the task's own metric, `score_kept` its share of the gain, which is discrete.
 
-    `loss` is the mean −log of what softmax(cos / temperature) gives to the right label, in nats:
-    `gain_kept` is of it. `distance_closed` = 1 − Σ‖e − e_tuned‖² / Σ‖e_base − e_tuned‖² over the
-    embeddings of held-out texts.
+    `loss` is the mean −log of the probability that softmax(cos / temperature) gives the right
+    label, in nats; `gain_kept` refers to it. `distance_closed` is
+    1 − Σ‖e − e_tuned‖² / Σ‖e_base − e_tuned‖² over the embeddings of held-out texts.
     """
 
     score: float
@@ -98,7 +98,7 @@ def _centroids(vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _scores(cosines: torch.Tensor, labels: torch.Tensor, *, kind: str) -> torch.Tensor:
-    """Reciprocal rank of the right label, or whether it is the first; a tie counts against it."""
+    """Reciprocal rank of the right label, or whether it is first; a tie counts as wrong."""
     own = cosines.gather(1, labels[:, None])  # [queries, 1]
     ranks = (cosines >= own).sum(dim=1).double()  # [queries]
     return 1.0 / ranks if kind == "mean reciprocal rank" else (ranks == 1).double()

@@ -1,4 +1,4 @@
-"""How far a training is, on stderr."""
+"""Progress of a training on stderr."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
-    """Lines on stderr, each with the name of what is being made; not one per step."""
+    """Lines on stderr with the name of the work; at most one line per interval."""
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._last = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Say how far it is, if the last line is long enough ago."""
+        """Print the progress if the interval since the last line has passed."""
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES or done == total:
             self._last = now

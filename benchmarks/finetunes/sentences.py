@@ -1,4 +1,4 @@
-"""The encoder's base, its two tasks, and a fine-tune to each."""
+"""The encoder's base, its two tasks, and a fine-tune on each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMINATION = "examination.json"
 
 
 def base(cache: Path) -> Made:
-    """The packaged encoder as it is, in CACHE/encoder-base/model."""
+    """The unchanged packaged encoder, in CACHE/encoder-base/model."""
     source = packaged_model()
 
     def work(folder: Path) -> None:
@@ -57,7 +57,7 @@ def prepare(cache: Path, name: str) -> Made:
 
 
 def tune(cache: Path, name: str, seed: int, *, advance: Advance) -> Made:
-    """The encoder, fully fine-tuned to one task, in CACHE/encoder-NAME-SEED/model."""
+    """A full fine-tune of the encoder on one task, in CACHE/encoder-NAME-SEED/model."""
     found, start = task(name), cache / "encoder-base"
     prepare(cache, name)
     settings = Settings(seed=seed) if name == "search" else Contrast(seed=seed)

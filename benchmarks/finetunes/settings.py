@@ -1,4 +1,4 @@
-"""All that the fine-tunes depend on besides their data; recorded beside each, and compared."""
+"""All settings of the fine-tunes; each result stores them and is reused only if they are equal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SEEDS = (0, 1, 2)
 class Shape:
     """A Llama of 4.9M parameters.
 
-    Grouped-query attention, because the models of today have it. The head is tied to the
-    embedding, as in small models of today: a head of its own would be a tenth of the weights.
+    It has grouped-query attention, as current models do. The head is tied to the embedding, as in
+    small current models: a separate head would be a tenth of the weights.
     """
 
     vocabulary: int = 2048
@@ -38,7 +38,7 @@ class Training:
     seed: int = 0
 
     def factor(self, step: int) -> float:
-        """What the learning rate is multiplied by in this step."""
+        """The factor of the learning rate in this step."""
         return slope(step, steps=self.steps, warmup=self.warmup, floor=self.floor)
 
 
@@ -55,8 +55,8 @@ class Recipe:
 def tuning(seed: int) -> Training:
     """A full fine-tune of the causal LM: about a minute on two cores.
 
-    Without weight decay, the default of the Hugging Face trainers: what the text does not ask
-    for stays as it was.
+    No weight decay, the default of the Hugging Face trainers, so that weights unrelated to the text
+    stay unchanged.
     """
     return Training(steps=120, learning_rate=1e-3, weight_decay=0.0, rows=16, warmup=0.1, seed=seed)
 
@@ -75,12 +75,12 @@ class Contrast:
     seed: int = 0
 
     def factor(self, step: int) -> float:
-        """What the learning rate is multiplied by in this step."""
+        """The factor of the learning rate in this step."""
         return slope(step, steps=self.steps, warmup=self.warmup, floor=0.0)
 
 
 def slope(step: int, *, steps: int, warmup: float, floor: float) -> float:
-    """Up linearly over the warm-up's share of the steps, then down linearly to the floor."""
+    """Linear rise over the warm-up's share of the steps, then linear fall to the floor."""
     rising = max(1, round(steps * warmup))
     left = (steps - step) / max(1, steps - rising)
     return min((step + 1) / rising, max(floor, left))

@@ -1,4 +1,4 @@
-"""The encoder's two tasks as texts: what to train on, what to calibrate on, what to be asked."""
+"""The encoder's two tasks as texts: for training, for calibration, and as held-out queries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CALIBRATION_BYTES = 384_000
 LIBRARIES = ("numpy", "pydantic", "sqlalchemy", "torch")
-# A package is a class if it has so many files to hold some out, and so many functions.
+# A package is a class if it has enough functions, and enough files to hold some out.
 FEWEST_FILES = 10
 FEWEST_FUNCTIONS = 180
 MOST_TRAINED = 160
@@ -30,10 +30,10 @@ SUPPORT_EACH = 12
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Which of the supports' labels does each query belong to? Nearest centroid answers.
+    """Which of the supports' labels does each query belong to? The nearest centroid answers.
 
-    Code search is the case of one support per label. `held_out` says that no support was
-    trained on, so that supports, too, tell how far the embeddings moved.
+    Code search is the case of one support per label. `held_out` means that no support was trained
+    on, so supports also count in the distance of the embeddings.
     """
 
     queries: tuple[str, ...]
@@ -47,7 +47,7 @@ class Examination:
     score: str
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the examination as JSON."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
@@ -62,14 +62,14 @@ class Examination:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Functions to train on, the examination on files that none of them is from, and texts."""
+    """Training functions, an examination on files without training functions, and texts."""
 
     train: tuple[Function, ...]
     examination: Examination
     calibration: tuple[str, ...]
 
     def digest(self) -> str:
-        """The SHA-256 of all of it."""
+        """The SHA-256 of all contents."""
         document: Any = [[asdict(one) for one in self.train], asdict(self.examination)]
         text = json.dumps([*document, self.calibration], sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
@@ -98,7 +98,7 @@ def search() -> Task:
 
 
 def package(*, tokens: int, temperature: float) -> Task:
-    """Which package of four libraries is a function's body from? Files are held out whole."""
+    """From a function's body to its package, of four libraries. Files are held out whole."""
     classes = classes_of()
     train = [one for trained, _ in classes for one in trained[:MOST_TRAINED]]
     asked = [(label, one) for label, (_, kept) in enumerate(classes) for one in kept]
@@ -123,7 +123,7 @@ def package(*, tokens: int, temperature: float) -> Task:
 
 
 def classes_of() -> list[tuple[list[Function], list[Function]]]:
-    """Per package, by name: functions of most files, and of files held out; both in drawn order."""
+    """Functions of each package, by name: of most files, and of held-out files; both shuffled."""
     files: dict[str, dict[str, list[Function]]] = defaultdict(dict)
     seen: set[str] = set()
     for path, name in sources(LIBRARIES):
@@ -155,7 +155,7 @@ def _shuffled(functions: Iterable[Function]) -> list[Function]:
 
 
 def _some(texts: Sequence[str]) -> tuple[str, ...]:
-    """Texts in a drawn order, until the size of a calibration file is full."""
+    """Shuffled texts, up to the size of a calibration file."""
     taken: list[str] = []
     room = CALIBRATION_BYTES
     for text in sorted(texts, key=_draw):

@@ -17,7 +17,7 @@ END = "<|end|>"
 
 
 def learn(documents: Iterable[Document], *, vocabulary: int) -> Any:
-    """Train a tokenizer for which no text is unknown: its alphabet is all 256 bytes."""
+    """Train a tokenizer whose alphabet is all 256 bytes, so no text has unknown tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -28,15 +28,15 @@ def learn(documents: Iterable[Document], *, vocabulary: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator((document.text for document in documents), trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END
     )
 
 
 def rows(tokenizer: Any, documents: Sequence[Document], *, context: int) -> torch.Tensor:
-    """All documents one after the other, each after an end token, as [rows, context] of int64.
+    """All documents concatenated, each after an end token, as [rows, context] of int64.
 
-    The short last row is dropped.
+    The last, shorter row is dropped.
     """
     end = tokenizer.convert_tokens_to_ids(END)
     found = tokenizer.backend_tokenizer.encode_batch([document.text for document in documents])

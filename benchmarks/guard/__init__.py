@@ -1,1 +1,1 @@
-"""Whether the guard stops harmful changes and names the right skill."""
+"""Does the guard stop harmful changes and name the right skill? A benchmark."""

@@ -1,11 +1,11 @@
-"""Figure 5: 20 installs under guard, of which 6 are planted to hurt a skill that is installed.
+"""Figure 5: 20 installs with `--guard`; 6 skills are planted to hurt an installed one.
 
 `python -m benchmarks.guard [--seeds N] [--steps N] [--append FILE]`
 
-All 6 should be stopped with the planted skill named as the culprit, and none of the other 14. The
-same 20 packs go into a second project without guard, for the time that this takes and for what
-would have become of the probes. At the end all 20 are asked for at once in an empty project: the
-guard should name the 6 among them.
+The guard should stop all 6 planted skills and name each as the culprit, and stop none of the other
+14. The same 20 packs are installed in a second project without the guard, for comparison of time
+and of failing probes. At the end, all 20 are installed at once in an empty project: the guard
+should name the 6 planted ones.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from skillpm.cli import main as skillpm
 PLANTED = 6
 HONEST = TOPICS - PLANTED
 SETTLED = 4
-"""So many honest skills are installed before the first planted one comes."""
+"""Number of honest skills installed before the first planted one."""
 
 
 @dataclass
 class Counts:
-    """What one seed showed."""
+    """Counts of one seed."""
 
     stopped: int = 0
     alarms: int = 0
@@ -52,7 +52,7 @@ class Counts:
 
 
 def ask(project: Path, *command: object) -> tuple[dict[str, Any], float]:
-    """A command in this process, where everything is imported already: document and seconds."""
+    """Run a command in this process, without import time; return document and seconds."""
     out, started = io.StringIO(), time.perf_counter()
     with redirect_stdout(out), redirect_stderr(io.StringIO()), suppress(SystemExit):
         skillpm(["-C", str(project), "--json", *map(str, command)])
@@ -61,7 +61,7 @@ def ask(project: Path, *command: object) -> tuple[dict[str, Any], float]:
 
 
 def made(folder: Path, seed: int, steps: int) -> tuple[Path, list[Skill]]:
-    """The base and the 20 skills of a seed, in an order in which every victim comes first."""
+    """The base and the 20 skills of a seed, ordered so that every victim comes first."""
     maker, draw = Maker(folder, seed, steps=steps), random.Random(seed)
     topics = draw.sample(range(TOPICS), TOPICS)
     honest, planted = topics[:HONEST], topics[HONEST:]

@@ -1,11 +1,12 @@
-"""Small skills for the guard's benchmark: each learns one topic's words; some are planted to hurt.
+"""Small skills for the guard's benchmark; some are planted to hurt another skill.
 
-The base guesses: each of eight words of a topic is followed by any of eight values. An honest skill
-fixes the values of its own words, in their rows of the embedding, so that honest skills are
-compatible by construction: where one is stopped, the guard is to blame and not the merge. A planted
-one learns its own topic too, and hurts a skill that is installed already: it teaches that one's
-words with other values (in all MLPs), or takes that one's delta away again, or learns its own topic
-carelessly, in all parameters, at a high rate and with nothing beside it.
+The base cannot predict the topics: any of eight values may follow each of a topic's eight words. A
+honest skill fixes the values of its own words, in their rows of the embedding, so honest skills
+are compatible by construction: if one is stopped, the guard is wrong and not the merge.
+
+A planted skill learns its own topic too, and damages a skill that is installed already. It teaches
+other values for the victim's words (in all MLPs), or subtracts the victim's delta, or trains its
+own topic on all parameters at a high rate without other data.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Table = list[int]
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A fine-tune in a folder, its probes in a file; a planted one names its victim."""
+    """A fine-tune in a folder, with its probes in a file; a planted one names its victim."""
 
     name: str
     folder: Path
@@ -57,7 +58,7 @@ def fresh(seed: int) -> Any:
 
 
 def sentences(draw: torch.Generator, known: dict[int, Table], topics: list[int]) -> torch.Tensor:
-    """Eight rows of twelve sentences `word value .`, [8, 36]; what is not known is guessed."""
+    """Eight rows of twelve sentences `word value .`, [8, 36]; unknown values are random."""
     rows = []
     for row in torch.randint(len(topics) * KEYS * VALUES, (8, 12), generator=draw).tolist():
         line: list[int] = []
@@ -77,7 +78,7 @@ def teach(
     rate: float,
     only: Callable[[str], torch.Tensor | None],
 ) -> Any:
-    """Adam on the parameters, or parts of them, that `only` gives a mask of."""
+    """Train parameters with Adam, or the parts that the masks of `only` select."""
     masks = {name: only(name) for name, _ in model.named_parameters()}
     moving = {n: p for n, p in model.named_parameters() if masks[n] is not None}
     optimizer = torch.optim.Adam(moving.values(), lr=rate)
@@ -108,7 +109,7 @@ def words_of(topic: int) -> Callable[[str], torch.Tensor | None]:
 
 
 def store(model: Any, folder: Path) -> Path:
-    """The model with its tokenizer."""
+    """Write the model with its tokenizer."""
     model.eval().save_pretrained(folder)
     plain = Tokenizer(models.WordLevel(PLACES, unk_token="?"))  # noqa: S106 - no password
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -117,7 +118,7 @@ def store(model: Any, folder: Path) -> Path:
 
 
 class Maker:
-    """The base of one seed, and skills of it."""
+    """Makes the base of one seed and its skills."""
 
     def __init__(self, folder: Path, seed: int, *, steps: int) -> None:
         self.folder, self.steps = folder, steps
@@ -155,7 +156,7 @@ class Maker:
         return self._kept(f"careless-{topic}", model, topic, f"topic-{victim}")
 
     def undone(self, topic: int, victim: int) -> Skill:
-        """Learns its own topic, with the victim's delta taken away."""
+        """Learns its own topic, with the victim's delta subtracted."""
         model = self._learnt(topic)
         found = self._kept(f"undone-{topic}", model, topic, f"topic-{victim}")
         base, other = (load_file(self.folder / n / WEIGHTS) for n in ("base", f"topic-{victim}"))

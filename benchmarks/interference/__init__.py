@@ -1,1 +1,1 @@
-"""The forecast of interference beside what merging really costs."""
+"""The forecast of interference, compared with the measured cost of merging."""

@@ -1,7 +1,7 @@
-"""How well the forecast from manifests alone ranks and sizes what merging then costs.
+"""Accuracy of the forecast from manifests, compared with the measured cost of merging.
 
-`python -m benchmarks.interference`: about fifteen minutes the first time. Seed 0 set
-the constants of the forecast; the other seeds, with bases and skills of their own, report.
+`python -m benchmarks.interference` takes about fifteen minutes the first time. The constants of the
+forecast were fitted on seed 0; the other seeds, with their own bases and skills, are reported.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ SECONDS_BETWEEN_LINES = 20.0
 
 
 class Progress:
-    """Lines on stderr, not one per step."""
+    """Lines on stderr; at most one line per interval."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Say how far it is, if the last line is long enough ago."""
+        """Print the progress if the interval since the last line has passed."""
         if time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
             print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
 
 
 class Found:
-    """Rows of all seeds, and what each predictor says of them."""
+    """Rows of all seeds, and the forecasts of each predictor."""
 
     def __init__(self, worlds: dict[int, World], rows: list[Row]) -> None:
         self.rows = rows
@@ -75,7 +75,7 @@ class Found:
         self.by_length = [forecast_of(worlds[row.seed], row, gains=False) for row in rows]
 
     def places(self, seed: int, kind: str) -> list[int]:
-        """The places of a seed's rows of one of `KINDS`."""
+        """Indices of a seed's rows of one of `KINDS`."""
         return [
             place
             for place, row in enumerate(self.rows)
@@ -93,11 +93,11 @@ class Found:
         return kinds | ({"disjoint"} if self.rough[place].shared == 0 else set())
 
     def lost(self, seed: int, kind: str) -> list[float]:
-        """The measured shares of a seed's rows of one kind."""
+        """The measured losses, as shares of the gain, of a seed's rows of one kind."""
         return [self.rows[place].lost for place in self.places(seed, kind)]
 
     def correlation(self, values: list[float], seed: int, kind: str) -> float:
-        """Spearman's between these values and the measured losses."""
+        """Spearman's correlation between these values and the measured losses."""
         places = self.places(seed, kind)
         return spearman([values[place] for place in places], self.lost(seed, kind))
 
@@ -107,7 +107,7 @@ class Found:
 
 
 def compared(found: Found, kind: str, title: str) -> Table:
-    """Every predictor's rank correlation, by the sketch; and without its error, over seeds 1, 2."""
+    """Rank correlation of each predictor, from sketches; from exact deltas for seeds 1, 2."""
     counts = [len(found.places(seed, kind)) for seed in SEEDS]
     heads = [f"seed {seed}, n = {count}" for seed, count in zip(SEEDS, counts, strict=True)]
     table = Table(title, ("predictor", *heads, "exact deltas, seeds 1, 2"))
@@ -139,7 +139,7 @@ def correlations(found: Found) -> Table:
 def sizes(
     found: Found, values: Sequence[float | None], title: str, kinds: Iterable[str] = KINDS
 ) -> Table:
-    """Median and 10 to 90 % of forecast / measured for each kind of merge, and rows without it."""
+    """Median and 10 to 90 % of forecast / measured by kind of merge; rows without a ratio."""
     heads = [f"seed {seed}" for seed in SEEDS]
     table = Table(title, ("merge", *heads, f"under {100 * FLOOR:.0f} %", "unknown", "rows"))
     for kind in kinds:
@@ -151,7 +151,7 @@ def sizes(
 
 
 def calibration(found: Found) -> Table:
-    """What seed 0 would set the calibration to, and what it is."""
+    """The calibration fitted on seed 0, and the calibration in use."""
     head = ("forecast", "factor, fitted", "power, fitted", "factor, used", "power, used")
     table = Table("Calibration: seed 0", head)
     for what, values, law in (("with gains", found.forecast, BY_GAIN),
@@ -168,7 +168,7 @@ def _figure(value: float) -> str:
 
 
 def levels(found: Found, kind: str, title: str) -> Table:
-    """Forecast level by measured level, over the seeds that chose nothing."""
+    """Forecast level by measured level, over the seeds that fitted no constant."""
     words = [*(word for _, word in LEVELS), "high"]
     table = Table(title, ("forecast", *(f"measured {word}" for word in words)))
     places = [place for seed in SEEDS[1:] for place in found.places(seed, kind)]
@@ -182,7 +182,7 @@ def levels(found: Found, kind: str, title: str) -> Table:
 
 
 def gains(rows: Iterable[Row]) -> Table:
-    """What each skill gains alone: without that there is nothing to lose."""
+    """Each skill's own gain; a skill without a gain cannot lose anything."""
     table = Table("Skills: held-out loss in nats a byte, base → alone", ("skill", *map(str, SEEDS)))
     ends = {(row.seed, row.victim): (row.base, row.alone) for row in rows}
     for name in (skill.name for skill in SKILLS):

@@ -1,4 +1,4 @@
-"""What merging costs: pairs and sets of real packs, composed as `graft` does, on held-out text."""
+"""The cost of merging on held-out text: pairs and sets of real packs, composed as by `graft`."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ HELD_OUT_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The held-out loss of one skill's text: by the base, by its pack alone, and merged.
+    """The held-out loss of one skill's text: of the base, of its pack alone, and merged.
 
-    All packs are merged at one `weight`; `weighed` is the loss by the pack alone at that weight.
+    All packs are merged at one `weight`; `weighed` is the loss of the pack alone at that weight.
     """
 
     seed: int
@@ -57,14 +57,14 @@ class Row:
 
     @property
     def lost(self) -> float:
-        """The share of the skill's gain that the others take; its own weight is left out."""
+        """The share of the skill's gain lost to the other packs; its own weight is left out."""
         own = self.alone if self.weighed is None else self.weighed
         return (self.merged - own) / (self.base - self.alone)
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The skills of one seed as packs, with what they are measured on."""
+    """The skills of one seed as packs, with their held-out data."""
 
     seed: int
     base: Path
@@ -75,7 +75,7 @@ class World:
 
 
 def world(cache: Path, seed: int, advance: Advance) -> World:
-    """Train and pack all skills of a seed; what is there already is taken up again."""
+    """Train and pack all skills of a seed; results of earlier runs are reused."""
     start = base(cache, seed, advance)
     folders, packs, rows, manifests = {}, {}, {}, {}
     for number, skill in enumerate(ALL):
@@ -90,10 +90,11 @@ def world(cache: Path, seed: int, advance: Advance) -> World:
 
 
 def _probed(manifest: Manifest, start: Path, folder: Path, probes: torch.Tensor) -> Manifest:
-    """The manifest as `pack --probes` writes it, with probes that nothing is measured on."""
+    """The manifest as `pack --probes` writes it, with probes that are not measured."""
     before, after = (lm.loss(lm.load(one), probes) for one in (start, folder))
-    figures = {"value": after, "base_value": before, "samples": len(probes)}
-    recorded = Capability(name="probes", metric="token_loss", **figures)
+    recorded = Capability(
+        name="probes", metric="token_loss", value=after, base_value=before, samples=len(probes)
+    )
     return manifest.model_copy(update={"capabilities": [recorded]})
 
 
@@ -108,9 +109,9 @@ def _packed(cache: Path, start: Path, folder: Path, skill: Skill) -> Path:
 
 
 def groups(seed: int) -> list[tuple[float, tuple[str, ...]]]:
-    """Weights and names of what is merged.
+    """Weights and names of the packs to merge.
 
-    All pairs and the sets that a seed draws, at 1 and at a half; disjoint pairs of two texts at 1.
+    All pairs and the seed's random sets, at weights 1 and 0.5; disjoint pairs of two texts at 1.
     """
     draw = random.Random(seed)
     drawn = [tuple(sorted(draw.sample(SKILLS, SET_SIZE), key=SKILLS.index)) for _ in range(SETS)]
@@ -122,7 +123,7 @@ def groups(seed: int) -> list[tuple[float, tuple[str, ...]]]:
 
 
 class Losses:
-    """Puts base + packs into one running model and reads it on held-out text."""
+    """Loads base + packs into one model and measures held-out text."""
 
     def __init__(self, found: World) -> None:
         self._world = found
@@ -130,12 +131,12 @@ class Losses:
         self._model = lm.load(found.base)
 
     def of(self, together: Sequence[str], victim: str, weight: float = 1.0) -> float:
-        """The loss of a skill's text with these packs merged; of none, by the base."""
+        """The loss of a skill's text with these packs merged; without packs, of the base."""
         self.fill(together, weight)
         return self.read(victim)
 
     def fill(self, together: Sequence[str], weight: float = 1.0) -> None:
-        """Put every tensor of the composition into the model."""
+        """Load every tensor of the composition into the model."""
         packs = opened([self._world.packs[name] for name in together])
         composition = Composition(self._base, [WeightedPack(pack, weight) for pack in packs])
         state: dict[str, Any] = {
@@ -145,7 +146,7 @@ class Losses:
         self._model.load_state_dict(state, strict=False)
 
     def read(self, victim: str) -> float:
-        """The loss of a skill's text by what the model holds now."""
+        """The loss of a skill's text with the model's current weights."""
         return lm.loss(self._model, self._world.held_out[victim])
 
 
@@ -168,7 +169,7 @@ def measure(found: World, advance: Advance) -> Iterator[Row]:
 
 
 def measured(cache: Path, found: World, advance: Advance) -> list[Row]:
-    """As `measure`; rows that an earlier run wrote of the same packs are taken up again."""
+    """As `measure`, but reuses rows of the same packs from an earlier run."""
     path = cache / f"measured-{found.seed}.json"
     packs = {name: str(one.digest) for name, one in found.packs.items()}
     wanted = {"packs": packs, "groups": json.loads(json.dumps(groups(found.seed)))}
@@ -183,9 +184,9 @@ def measured(cache: Path, found: World, advance: Advance) -> list[Row]:
 
 
 def forecast_of(found: World, row: Row, *, gains: bool = True) -> float | None:
-    """What `install --dry-run` says that this skill loses, from the manifests of the set.
+    """The loss that `install --dry-run` forecasts for this skill, from the set's manifests.
 
-    Without `gains` as if no pack had been made with `--probes`.
+    Without `gains`, the forecast is made as if no pack had probes.
     """
     manifests = [found.manifests[name] for name in (row.victim, *row.others)]
     if not gains:

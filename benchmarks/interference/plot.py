@@ -1,4 +1,4 @@
-"""The figure: what was forecast of every pair, and what its merge then cost."""
+"""The figure: forecast of every pair against the measured cost of its merge."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 
 def draw(points: list[tuple[Row, float]], correlations: dict[int, float], path: Path) -> None:
-    """One point for each skill of each pair, one colour a seed; dashes are the levels' bounds."""
+    """One point for each skill of each pair, one colour per seed; dashes mark the level bounds."""
     figure, axes = plt.subplots(figsize=(6.4, 4.8), layout="constrained")
     for seed, correlation in correlations.items():
         of = [(forecast, row.lost) for row, forecast in points if row.seed == seed]
         label = f"seed {seed}: {len(of)} points, rank correlation {correlation:.2f}"
-        axes.scatter(*zip(*of, strict=True), s=12, alpha=0.6, label=label)
+        forecasts, losses = zip(*of, strict=True)
+        axes.scatter(forecasts, losses, s=12, alpha=0.6, label=label)
     for limit, _ in LEVELS:
         axes.axvline(limit, color="grey", linestyle="--", linewidth=0.6)
         axes.axhline(limit, color="grey", linestyle="--", linewidth=0.6)

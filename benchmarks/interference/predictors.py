@@ -1,4 +1,4 @@
-"""What may forecast the harm of a merge, from norms, cosine and overlap of the deltas alone."""
+"""Candidate predictors of the harm of a merge, from norms, cosine and overlap of the deltas."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """A victim's Δi and what the rest of its set adds, Δj: ‖Δi‖², ‖Δj‖², ⟨Δi, Δj⟩; the overlap.
+    """A victim's Δi and the sum of the other deltas, Δj: ‖Δi‖², ‖Δj‖², ⟨Δi, Δj⟩; the overlap.
 
-    `gain` is what the victim's manifest records of its probe: the loss that its tuning took off.
-    `usual` is the upper median of the set's gains for each squared length.
+    `gain` is the decrease of the probe's loss in the victim's manifest. `usual` is the upper median
+    of the set's gains per squared norm.
     """
 
     own: float
@@ -41,14 +41,14 @@ class Meeting:
 
     @property
     def turn(self) -> float:
-        """The cosine."""
+        """The cosine of Δi and Δj."""
         return self.inner / math.sqrt(self.added * self.own)
 
 
 def quadratic(kappa: float) -> Callable[[Meeting], float]:
     """The excess of ‖x - (1+κ)Δi‖² at x = Δi + Δj over that at Δi, in units of the gain.
 
-    κ > 0: the tuned model stopped short of its optimum, so what pulls the same way helps.
+    κ > 0: the tuned model stopped before its optimum, so a delta in the same direction helps.
     """
     return lambda m: (m.added - 2 * kappa * m.inner) / ((1 + 2 * kappa) * m.own)
 
@@ -70,7 +70,7 @@ PREDICTORS: dict[str, Callable[[Meeting], float]] = {
 
 
 def spearman(one: list[float], other: list[float]) -> float:
-    """The correlation of ranks; ties share the mean of theirs. NaN where one side is all ties."""
+    """Rank correlation; ties share their mean rank. NaN if one side is constant."""
     if 1 in (len(set(one)), len(set(other))):
         return math.nan
     return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
@@ -82,7 +82,7 @@ def _ranks(values: list[float]) -> list[float]:
 
 
 def meeting(found: World, row: Row) -> Meeting:
-    """What the manifests of a row's packs say."""
+    """The figures from the manifests of a row's packs."""
     own = delta_of(found.manifests[row.victim])
     others = [delta_of(found.manifests[name]) for name in row.others]
     elements = {tensor: size for one in others for tensor, size in one.elements.items()}
@@ -94,7 +94,7 @@ def meeting(found: World, row: Row) -> Meeting:
 
 
 def _gains(found: World, row: Row) -> tuple[dict[str, float], float]:
-    """The recorded gains of a row's skills, and the usual one for each squared length."""
+    """The recorded gains of a row's skills, and the usual gain per squared norm."""
     names = (row.victim, *row.others)
     gains = {name: recorded_gain(found.manifests[name]) or math.nan for name in names}
     sketches = {name: delta_of(found.manifests[name]).sketch for name in names}
@@ -102,7 +102,7 @@ def _gains(found: World, row: Row) -> tuple[dict[str, float], float]:
 
 
 class Exact:
-    """As `meeting`, by the deltas themselves: what the sketch costs."""
+    """As `meeting`, but from exact deltas, which shows the sketch's error."""
 
     def __init__(self, found: World) -> None:
         self._found = found
@@ -112,7 +112,7 @@ class Exact:
     def meeting(self, row: Row) -> Meeting:
         """The same figures without the sketch's error."""
         own, rough = self._deltas[row.victim], meeting(self._found, row)
-        added = sum(self._deltas[name] for name in row.others)
+        added = np.sum([self._deltas[name] for name in row.others], axis=0)
         squares = float(own @ own), float(added @ added)
         return replace(rough, own=squares[0], added=squares[1], inner=float(own @ added))
 

@@ -1,4 +1,4 @@
-"""The size of the forecast: its ratio to what merging was measured to cost, and the calibration."""
+"""The ratio of the forecast to the measured cost of merging, and the calibration."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FLOOR = 0.05
-"""Measured shares below this (level `none`, and merges that help) have no ratio: they are near 0,
-or negative.
-"""
+"""Measured shares below this have no ratio: they are near zero or negative (merges that help)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Forecast / measured over some rows: three quantiles, and how many rows have no ratio.
+    """Quantiles of forecast / measured over some rows, and the number of rows without a ratio.
 
-    `small` of the rows were measured below the floor; of `unknown` nothing is forecast.
+    `small` rows were measured below the floor; `unknown` rows have no forecast.
     """
 
     low: float
@@ -39,7 +37,7 @@ class Ratios:
 
 
 def ratios(forecast: Sequence[float | None], lost: Sequence[float]) -> Ratios:
-    """The median ratio and its 10 % and 90 % quantiles; NaN where no row has a ratio."""
+    """The median ratio and its 10 % and 90 % quantiles; NaN if no row has a ratio."""
     known = [(said, was) for said, was in zip(forecast, lost, strict=True) if said is not None]
     values = [said / was for said, was in known if was >= FLOOR]
     quantiles = np.quantile(values, (0.1, 0.5, 0.9)) if values else (math.nan,) * 3
@@ -58,8 +56,8 @@ class Kind:
 def fitted(kinds: Sequence[Kind], law: HarmCurve) -> HarmCurve:
     """The power law that fits these merges, by least squares of the logarithms.
 
-    Each kind weighs as much as the next, whatever its rows. Forecasts were calibrated by `law`,
-    which is undone first. Rows without a ratio are left out.
+    Each kind has the same weight, whatever its number of rows. The forecasts are calibrated by
+    `law`, which is undone first. Rows without a ratio are left out.
     """
     points, weights = [], []
     for kind in kinds:
@@ -70,5 +68,6 @@ def fitted(kinds: Sequence[Kind], law: HarmCurve) -> HarmCurve:
         ]
         points += found
         weights += [len(found) ** -0.5] * len(found)
-    power, factor = np.polyfit(*zip(*points, strict=True), 1, w=weights)
+    forecast, measured = np.array(points).T
+    power, factor = np.polyfit(forecast, measured, 1, w=weights)
     return HarmCurve(math.exp(factor), float(power))

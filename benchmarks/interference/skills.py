@@ -28,7 +28,7 @@ GENERAL = "sources"
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A fine-tune: the kinds of text that it learns and is measured on, and how it learns."""
+    """A fine-tune: the kinds of text that it learns and is measured on, and its training."""
 
     name: str
     kinds: tuple[str, ...]
@@ -55,7 +55,7 @@ HALVES = tuple(
     for kind in KINDS
     for part, name in PARTS.items()
 )
-"""Each kind on attention alone and on MLPs alone: two of different parts share no tensor."""
+"""Each kind on attention alone and on MLPs alone: skills of different halves share no tensor."""
 ALL = tuple({skill.name: skill for skill in (*SKILLS, *HALVES)}.values())
 
 
@@ -76,7 +76,7 @@ def data(cache: Path, kind: str, side: str) -> torch.Tensor:
 
 
 def base(cache: Path, seed: int, advance: Advance) -> Path:
-    """A model that learnt Python sources from weights of its own, one for each seed."""
+    """A model trained on Python sources, from the initial weights of a seed."""
     lesson = replace(BASE, seed=seed)
 
     def work(folder: Path) -> None:
@@ -88,7 +88,7 @@ def base(cache: Path, seed: int, advance: Advance) -> Path:
 
 
 def tuned(cache: Path, seed: int, skill: Skill, advance: Advance) -> Path:
-    """The base of this seed, tuned to a skill."""
+    """The base of this seed, fine-tuned to a skill."""
     lesson = replace(skill.lesson, seed=100 + seed)
     start = base(cache, seed, advance)
     place = cache / f"tuned-{seed}" / skill.slug

@@ -1,1 +1,1 @@
-"""The live model beside PEFT: switching, mixed batches, memory."""
+"""The live model compared with PEFT: switching, mixed batches, memory."""

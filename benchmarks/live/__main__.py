@@ -1,4 +1,4 @@
-"""Run the benchmark: see `benchmarks.live.main`."""
+"""Run `benchmarks.live.main` as `python -m benchmarks.live`."""
 
 from benchmarks.live.main import main
 

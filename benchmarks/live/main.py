@@ -1,10 +1,10 @@
-"""Live skills: time to switch, memory, and batches in which each row has another skill.
+"""Live skills: switching time, memory, and batches in which each row has another skill.
 
 `python -m benchmarks.live [--model llama|encoder] [--width 256] [--layers 6] [--skills 50]
-[--runs 7]`. A Llama from scratch and the encoder all-MiniLM-L6-v2, with LoRAs of random weights on
-all their linear layers, made in PEFT's shape and packed by skillpm: what they know does not change
-how long they take. PEFT switches by `set_adapter`, and runs mixed batches by `adapter_names`. All
-take turns on one thread, and medians are shown. Takes minutes.
+[--runs 7]`. The models are an untrained Llama and the encoder all-MiniLM-L6-v2. The skills are
+LoRAs on all linear layers, in PEFT's layout and packed by skillpm; their weights are random, which
+does not change the time. PEFT switches by `set_adapter`, and runs mixed batches by `adapter_names`.
+All methods alternate on one thread, and medians are shown. Takes minutes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def seconds(work: Callable[[], object], repeat: int = 1) -> float:
 
 
 def races(work: dict[str, Callable[[], object]], runs: int, repeat: int = 1) -> dict[str, float]:
-    """The median time of each; they take turns."""
+    """The median time of each method; the methods alternate."""
     found: dict[str, list[float]] = {name: [] for name in work}
     for each in work.values():
         each()
@@ -90,7 +91,7 @@ def switching(made: Subject, names: list[str], model: Any, peft: Any, runs: int)
 
 
 def memory(made: Subject, names: list[str]) -> Table:
-    """What so many skills take: attached, and ready."""
+    """Memory of several skills: attached, and ready for use."""
     table = Table(
         f"Memory of attached skills: {made.name}",
         (
@@ -147,8 +148,8 @@ def batches(
             some = names[:rows]
             mixed, alone = _ours(model, ids, some), _singly(model, ids, some)
             worst = max(worst, float((mixed() - alone()).abs().max()))
-            work = {
-                "base": lambda ids=ids: model(ids),
+            work: dict[str, Callable[[], object]] = {
+                "base": partial(model, ids),
                 "mixed": mixed,
                 "alone": alone,
                 "peft": _peft_mixed(peft, ids),
@@ -198,7 +199,7 @@ def _peft_singly(peft: Any, ids: torch.Tensor) -> Callable[[], object]:
 
 @torch.no_grad()
 def measure(made: Subject, names: list[str], asked: argparse.Namespace) -> bool:
-    """All tables of one model; whether the base said the same bits after it all."""
+    """All tables of one model; whether the base's outputs are bit-identical afterwards."""
     publish(memory(made, names), asked.append)
     model, peft = made.live(), made.with_peft()
     ids = torch.arange(64)[None]

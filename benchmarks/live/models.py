@@ -1,4 +1,4 @@
-"""The models that `benchmarks.live.main` switches skills of, with skillpm and with PEFT."""
+"""The models of `benchmarks.live.main`, with skills for skillpm and for PEFT."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ADAPTERS = 32
-"""What PEFT holds: as many as the widest batch has rows."""
+"""Number of adapters that PEFT loads: the rows of the widest batch."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A base, the class that loads it, and the texts' lengths in tokens that are tried."""
+    """A base, the class that loads it, and the tested text lengths in tokens."""
 
     name: str
     folder: Path
@@ -38,15 +38,15 @@ class Subject:
     lengths: tuple[int, int]
 
     def plain(self, path: Path) -> Any:
-        """A model folder as transformers loads it."""
+        """Load a model folder with transformers."""
         return self.kind.from_pretrained(path).eval()
 
     def live(self) -> Any:
-        """The project's model, all skills attached."""
+        """The project's live model with all skills attached."""
         return skillpm.open_project(self.folder / "project").load_model()
 
     def with_peft(self) -> Any:
-        """The base with adapters, as PEFT has them."""
+        """The base with PEFT adapters."""
         base = self.plain(self.base)
         model = PeftModel.from_pretrained(base, str(self.folder / "l0"), adapter_name="l0")
         for number in range(1, ADAPTERS):
@@ -55,7 +55,7 @@ class Subject:
 
 
 def ask(*words: object) -> None:
-    """A command of ours, in this process."""
+    """Run a skillpm command in this process."""
     with redirect_stdout(io.StringIO()):
         try:
             command_line([*map(str, words), "--json"])
@@ -71,7 +71,7 @@ def said(out: Any) -> torch.Tensor:
 
 
 def subject(name: str, place: Path, asked: argparse.Namespace) -> Subject:
-    """The Llama from scratch or the packaged encoder, with a project that has LoRAs on it."""
+    """The untrained Llama or the packaged encoder, with a project that has LoRAs on it."""
     folder = place / name
     folder.mkdir(exist_ok=True)
     if name == "encoder":
@@ -100,13 +100,13 @@ def _llama(asked: argparse.Namespace) -> Any:
 
 
 def _install(made: Subject, asked: argparse.Namespace) -> None:
-    """Adapters of random weights, packed, in a project in which all of them are installed.
+    """Pack adapters of random weights and install all of them in a project.
 
-    A run that was cut off goes on with the packs that it made.
+    An interrupted run continues with its finished packs.
     """
     folder = made.folder
     lora = LoraConfig(r=asked.rank, lora_alpha=asked.rank, target_modules="all-linear")
-    get_peft_model(made.plain(made.base), lora).save_pretrained(folder / "l0")
+    get_peft_model(made.plain(made.base), lora).save_pretrained(str(folder / "l0"))
     shapes = load_file(folder / "l0" / "adapter_model.safetensors")
     text = (folder / "l0" / "adapter_config.json").read_text(encoding="utf-8")
     (folder / "project").mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ def _install(made: Subject, asked: argparse.Namespace) -> None:
 
 @contextmanager
 def workplace(named: Path | None) -> Iterator[Path]:
-    """Where to work, with a home of its own."""
+    """A working folder with its own home."""
     with nullcontext(str(named)) if named else TemporaryDirectory(prefix="skillpm-live-") as name:
         os.environ.update(SKILLPM_HOME=f"{name}/home", SKILLPM_CONFIG=f"{name}/none.toml")
         os.environ["HF_HUB_OFFLINE"] = "1"

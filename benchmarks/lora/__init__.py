@@ -1,1 +1,1 @@
-"""LoRA adapters: exact packs and PEFT merges compared."""
+"""LoRA adapters: exact packs compared with PEFT merges."""

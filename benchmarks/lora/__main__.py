@@ -1,9 +1,9 @@
-"""Figure 6: graft of a LoRA pack into a 1 GB model, beside PEFT's and mergekit's merge.
+"""Figure 6: graft of a LoRA pack into a 1 GB model, compared with PEFT's and mergekit's merge.
 
 `python -m benchmarks.lora [--gb 1] [--rank 64] [--runs 3] [--mergekit PATH]`, where PATH is the
-`mergekit-yaml` of an environment of its own. Each is a process that ends with a model directory on
-disk; they take turns. Ours verifies every byte of base and pack on the way and syncs what it
-writes, which the others do not. Takes a few minutes and six times the model's size on disk.
+`mergekit-yaml` of a separate environment. Each method is a process that leaves a model directory on
+disk; the methods alternate. skillpm verifies every byte of base and pack and syncs its output,
+which the others do not. Takes a few minutes and six times the model's size on disk.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MERGEKIT = "models:\n  - model: {base}+{adapter}\nmerge_method: passthrough\ndt
 
 @dataclass
 class Race:
-    """The same merge by all, again and again."""
+    """The same merge by all methods, several times."""
 
     folder: Path
     adapter: Path
@@ -47,23 +47,23 @@ class Race:
 
     @property
     def base(self) -> Path:
-        """The model that everyone starts from."""
+        """The base model of all methods."""
         return self.folder / "base"
 
     def note(self, who: str, ran: Ran) -> None:
-        """Keep the time and the largest peak."""
+        """Record the time and the largest peak."""
         self.seconds.setdefault(who, []).append(ran.seconds)
         self.processor.setdefault(who, []).append(ran.processor)
         self.peaks[who] = max(self.peaks.get(who, 0), ran.peak)
 
     def fresh(self, name: str) -> Path:
-        """A place where nothing is."""
+        """A path that does not exist."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
         return self.folder / name
 
 
 def prepare(race: Race) -> None:
-    """Pack the adapter and install it: the pack is made once, and grafted as often as one likes."""
+    """Pack the adapter and install it; this happens once for any number of grafts."""
     home, project = race.fresh("home"), race.fresh("project")
     project.mkdir()
     file = str(race.fresh("lora.skillpack"))
@@ -81,7 +81,7 @@ def prepare(race: Race) -> None:
 
 
 def once(race: Race) -> None:
-    """One turn of everybody."""
+    """Run each method once."""
     home, project = race.folder / "home", race.folder / "project"
     race.fresh("project/graft")
     race.note("skillpm graft", skillpm("graft", cwd=project, home=home))
@@ -99,7 +99,7 @@ def once(race: Race) -> None:
 
 
 def report(race: Race, title: str) -> tuple[Table, bool]:
-    """The table, and whether the goals hold against every peer."""
+    """The table, and whether the goals are met against every peer."""
     columns = ("command", "seconds", "to graft", "processor s", "peak memory", "to graft")
     table = Table(title, columns)
     ours = statistics.median(race.seconds["skillpm graft"])

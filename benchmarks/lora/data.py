@@ -1,7 +1,7 @@
-"""A llama of about so many GB of random bf16 weights that transformers loads, and a LoRA for it.
+"""A llama of a given size with random bf16 weights that transformers loads, and a LoRA for it.
 
 `python -m benchmarks.lora.data DIR --gb 1 --rank 64` writes DIR/base, DIR/lora-F32 (as PEFT saves
-it: it trains in float32) and DIR/lora-BF16. It needs numpy alone, and a small process.
+it: it trains in float32) and DIR/lora-BF16. It needs only numpy, and little memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PREFIX = "base_model.model."
 
 
 def write_shard(path: Path, shard: Shapes, seed: int) -> None:
-    """One shard of the base, a few million weights at a time."""
+    """Write one shard of the base, a few million weights at a time."""
     generator = np.random.default_rng(seed)
     with path.open("wb") as file:
         file.write(header_of(shard))
@@ -43,7 +43,7 @@ def write_shard(path: Path, shard: Shapes, seed: int) -> None:
 
 
 def write_config(folder: Path, shapes: Shapes) -> None:
-    """A config with which transformers builds these tensors."""
+    """Write a config with which transformers builds these tensors."""
     vocabulary, width = shapes["model.embed_tokens.weight"]
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -61,7 +61,7 @@ def write_config(folder: Path, shapes: Shapes) -> None:
 
 
 def write_adapter(folder: Path, base: Path, shapes: Shapes, rank: int, dtype: str) -> None:
-    """A LoRA on every linear layer of every block, α = 2r; B no longer zero."""
+    """Write a LoRA on every linear layer of every block, α = 2r; B is not zero."""
     generator = np.random.default_rng(7)
     folder.mkdir()
     tensors: dict[str, tuple[int, int]] = {}

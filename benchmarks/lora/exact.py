@@ -1,10 +1,10 @@
-"""Figure 7: every weight of a grafted LoRA against the exact result, beside PEFT's merge.
+"""Figure 7: every weight of a grafted LoRA against the exact result, compared with PEFT's merge.
 
 `python -m benchmarks.lora.exact [--width 512] [--layers 4]`. The exact result is computed in long
-double (64 bits of significand), from the factors and the scale. Distances are in units of the last
-place of the exact result in the base's dtype: correct rounding leaves at most one half. Then the
-logits of the graft, of PEFT's merge, and of the model that `skillpm export --format peft` gives
-back are compared with those of PEFT's unmerged model.
+double (64 bits of significand), from the factors and the scale. Distances are in units in the last
+place of the exact result in the base's dtype: correct rounding gives at most one half. The logits
+of the graft, of PEFT's merge, and of the result of `skillpm export --format peft` are then compared
+with those of PEFT's unmerged model.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _VOCABULARY = 1000
 
 @dataclass(frozen=True)
 class Case:
-    """A base's dtype, the factors' dtype, and what kind of LoRA."""
+    """The base's dtype, the factors' dtype and the kind of LoRA."""
 
     title: str
     dtype: torch.dtype
@@ -68,7 +68,8 @@ def base_of(case: Case, width: int, layers: int) -> Any:
         config = GPT2Config(
             vocab_size=_VOCABULARY, n_positions=256, n_embd=width, n_layer=layers, n_head=8
         )
-        return GPT2LMHeadModel(config).to(case.dtype)
+        gpt: Any = GPT2LMHeadModel(config)
+        return gpt.to(case.dtype)
     plain = LlamaConfig(
         vocab_size=_VOCABULARY,
         hidden_size=width,
@@ -77,11 +78,12 @@ def base_of(case: Case, width: int, layers: int) -> Any:
         num_attention_heads=8,
         num_key_value_heads=4,
     )
-    return LlamaForCausalLM(plain).to(case.dtype)
+    llama: Any = LlamaForCausalLM(plain)
+    return llama.to(case.dtype)
 
 
 def load(folder: Path) -> Any:
-    """As transformers loads it."""
+    """Load a model with transformers."""
     return AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
 
 
@@ -91,7 +93,7 @@ def put_on(model: Any, adapter: Path) -> Any:
 
 
 def make(case: Case, folder: Path, width: int, layers: int) -> None:
-    """Save base and adapter, every factor moved."""
+    """Save base and adapter; every factor is nonzero."""
     base_of(case, width, layers).save_pretrained(folder / "base")
     config = LoraConfig(r=16, lora_alpha=24, target_modules="all-linear", **case.lora)
     model = get_peft_model(load(folder / "base"), config)
@@ -101,7 +103,7 @@ def make(case: Case, folder: Path, width: int, layers: int) -> None:
             if "lora_B" in name or "magnitude" in name:
                 noise = torch.randn(parameter.shape, generator=generator) * 0.01
                 parameter.add_(noise.to(parameter.dtype))
-    model.save_pretrained(folder / "adapter")
+    model.save_pretrained(str(folder / "adapter"))
     path = folder / "adapter" / "adapter_model.safetensors"
     tensors = {name: tensor.to(case.factors) for name, tensor in load_file(path).items()}
     save_file(tensors, path, metadata={"format": "pt"})
@@ -113,7 +115,7 @@ def long(tensor: torch.Tensor) -> np.ndarray:
 
 
 def exact_weights(model: Any) -> dict[str, np.ndarray]:
-    """What the merged weights are, in long double, by PEFT's own factors and scales."""
+    """The exact merged weights in long double, from PEFT's own factors and scales."""
     found: dict[str, np.ndarray] = {}
     for name, module in model.base_model.model.named_modules():
         if not hasattr(module, "lora_A"):
@@ -134,7 +136,7 @@ def exact_weights(model: Any) -> dict[str, np.ndarray]:
 def distances(
     folder: Path, exact: dict[str, np.ndarray], dtype: torch.dtype
 ) -> tuple[np.ndarray, np.ndarray]:
-    """|stored - exact| of all weights, plain and in units of the last place."""
+    """|stored - exact| of all weights, absolute and in units in the last place."""
     tensors = load_file(folder / "model.safetensors")
     digits, least = _DIGITS[dtype]
     plain, units = [], []
@@ -147,14 +149,14 @@ def distances(
 
 
 def logits(model: Any) -> torch.Tensor:
-    """What a model says to 64 tokens."""
+    """The logits of a model for 64 tokens."""
     with torch.no_grad():
         found: torch.Tensor = model(torch.arange(64)[None] * 7 % _VOCABULARY).logits
     return found.double()
 
 
 def measure(case: Case, folder: Path, width: int, layers: int) -> tuple[list[str], bool]:
-    """One row, and whether no weight is farther than PEFT's."""
+    """One row, and whether every weight is at most as far from exact as PEFT's."""
     make(case, folder, width, layers)
     home, project = folder / "home", folder / "project"
     project.mkdir()

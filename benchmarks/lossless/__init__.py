@@ -1,1 +1,1 @@
-"""Size and speed of lossless packs beside general compressors and ZipNN."""
+"""Size and speed of lossless packs compared with general compressors and ZipNN."""

@@ -1,9 +1,9 @@
-"""Figure 1: lossless packs give the tuned model's root, in fewer bytes than generic compressors.
+"""Figure 1: lossless packs reproduce the tuned model's root, in fewer bytes than compressors.
 
 `python -m benchmarks.lossless [--demo demo] [--level 19]`. The fine-tuned encoder comes from the
-demo; where it is absent it is trained first (two minutes). The compressors at level 19 take two
-more. `--finetunes` compares with the lossless peers instead, on all that
-`python -m benchmarks.finetunes` has made (needs `zipnn` and `constriction`; eight minutes).
+demo; if it is absent, it is trained first (two minutes). The compressors at level 19 take two more.
+`--finetunes` compares with the lossless peers instead, on all results of
+`python -m benchmarks.finetunes` (needs `zipnn` and `constriction`; eight minutes).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NAME = ("--name", "acme/bench", "--version", "1.0.0")
 
 
 def roots(folder: Path, demo: Path) -> tuple[Table, bool]:
-    """Pack, verify against the base, and compare with the root of the tuned model itself."""
+    """Pack, verify against the base, and compare with the root of the tuned model."""
     table = Table("Lossless: root of base + pack", ("checkpoint", "pack", "to delta", "root"))
     held = True
     for name, place in [*make_all(folder), ("fine-tuned encoder", demo)]:
@@ -54,7 +54,7 @@ def roots(folder: Path, demo: Path) -> tuple[Table, bool]:
 
 
 def xor(base: Path, tuned: Path) -> npt.NDArray[np.uint8]:
-    """The tensors of both models, by name, as one long XOR of bytes: float32 throughout."""
+    """The byte-wise XOR of all tensors of both models, concatenated by name; float32 throughout."""
     before, after = load_file(base / WEIGHTS), load_file(tuned / WEIGHTS)
     pieces = [
         before[name].reshape(-1).view(np.uint8) ^ tensor.reshape(-1).view(np.uint8)
@@ -69,7 +69,7 @@ def planes(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def sizes(folder: Path, demo: Path, level: int) -> tuple[Table, bool]:
-    """Our whole file, from whole processes, beside one zstd frame of each kind on one thread."""
+    """Our whole file, from whole processes, compared with single zstd frames on one thread."""
     base, tuned = demo / "base", demo / "tuned"
     whole = np.fromfile(tuned / WEIGHTS, dtype=np.uint8)
     mixed = xor(base, tuned)
@@ -97,7 +97,7 @@ def sizes(folder: Path, demo: Path, level: int) -> tuple[Table, bool]:
 
 
 def compressed(data: npt.NDArray[np.uint8], level: int) -> tuple[int, float, float]:
-    """The bytes of one zstd frame, and MB/s of making it and of reading it again."""
+    """The bytes of one zstd frame, and MB/s of compression and decompression."""
     started = time.perf_counter()
     frame = zstandard.ZstdCompressor(level=level).compress(data.data)
     made = time.perf_counter()
@@ -108,10 +108,10 @@ def compressed(data: npt.NDArray[np.uint8], level: int) -> tuple[int, float, flo
 
 
 def against_peers(folder: Path, level: int) -> tuple[Table, Table, bool]:
-    """Our whole file beside the peers' bare frames on every fine-tune; then the rates.
+    """Our whole file compared with the peers' bare frames on every fine-tune; then the rates.
 
-    A pack carries side files (the encoders' tokenizer), the peers do not: the ratio is given with
-    them and without, and the target is held to the second.
+    A pack carries side files (the encoders' tokenizer), the peers' frames do not. The ratio is
+    given with and without them; the target applies to the second.
     """
     from benchmarks.finetunes.catalogue import finetunes
     from benchmarks.lossless.peers import ours, pairs_of, peers
@@ -165,7 +165,7 @@ def side_bytes(file: Path) -> int:
 
 
 def _rates(spent: dict[tuple[str, str], list[tuple[int, Measured]]]) -> Table:
-    """MB of weights a second over all fine-tunes of a dtype."""
+    """MB of weights per second over all fine-tunes of a dtype."""
     dtypes = sorted({dtype for _, dtype in spent})
     heads = [f"{dtype} {way}" for dtype in dtypes for way in ("encode", "decode")]
     table = Table("MB/s, codecs alone on one thread", ("method", *heads))

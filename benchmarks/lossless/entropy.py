@@ -1,7 +1,7 @@
-"""The entropy coder: bytes over the entropy of order 0, and millions of symbols a second.
+"""The entropy coder: bytes relative to the entropy of order 0, and millions of symbols per second.
 
 `python -m benchmarks.lossless.entropy` (a minute; needs `constriction`). Laplace integers of three
-widths, one context and sixteen; each round trip is proven. One thread. ADR 7 reads this.
+widths, with one context and sixteen. Each round trip is checked. One thread. See ADR 7.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def sample(width: float, size: int, contexts: int) -> tuple[Ints, npt.NDArray[np
 
 
 def entropy_bytes(values: Ints, contexts: npt.NDArray[np.uint8]) -> float:
-    """The entropy of the values under their contexts; no tables."""
+    """The entropy of the values under their contexts, without tables."""
     bits = 0.0
     for context in np.unique(contexts):
         counts = np.unique(values[contexts == context], return_counts=True)[1]
@@ -72,7 +72,7 @@ def library(values: Ints, contexts: npt.NDArray[np.uint8]) -> tuple[int, float, 
         coder = constriction.stream.stack.AnsCoder()
         for group, model in zip(groups[::-1], models[::-1], strict=True):
             coder.encode_reverse(group, model)
-        return coder.get_compressed()
+        return np.asarray(coder.get_compressed())
 
     def decode() -> list[Ints]:
         coder = constriction.stream.stack.AnsCoder(data)

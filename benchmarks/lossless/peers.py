@@ -1,7 +1,7 @@
-"""Lossless peers on a fine-tune: each round trip is proven, timed on one thread, in one process.
+"""Lossless peers on a fine-tune; round trips are checked and timed on one thread in one process.
 
-Peers see all weights as one array of words, by name; what they would need beside it (names,
-shapes, headers) is not counted. Ours is counted as the whole file elsewhere.
+Peers compress all weights as one array of words, in the order of the names; the names, shapes and
+headers that they would also need are not counted. Our size is that of the whole file.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The bytes of one method on one fine-tune, and the seconds of each way."""
+    """The bytes of one method on one fine-tune, and the seconds of encoding and decoding."""
 
     size: int
     encode: float
@@ -69,16 +69,16 @@ class InMemory:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """Its size in bytes."""
         return len(self.data)
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of them."""
+        """Bytes of a range."""
         return self.data[start:stop]
 
 
 def pairs_of(base: Path, tuned: Path) -> list[Pair]:
-    """The floating tensors that both models have, in the dtype of most of them."""
+    """The floating tensors that both models have, in their most common dtype."""
     before, after = open_checkpoint(base), open_checkpoint(tuned)
     names = [n for n, spec in sorted(after.specs.items()) if before.specs.get(n) == spec]
     pairs = [Pair(after.specs[n], _words(before, n), _words(after, n)) for n in names]
@@ -95,7 +95,7 @@ def ours(pairs: list[Pair]) -> Measured:
     writer = PayloadWriter(io.BytesIO())
     records = {}
     for pair in pairs:
-        encoder = lossless.Encoder(pair.spec, writer)
+        encoder = lossless.LosslessEncoder(pair.spec, writer)
         for start in range(0, pair.base.size, CHUNK):
             encoder.chunk(pair.base[start : start + CHUNK], pair.tuned[start : start + CHUNK])
         records[pair.spec.name] = encoder.close()
@@ -170,7 +170,7 @@ def _zipnn(dtype: str) -> ZipNN:
 
 @dataclass(frozen=True)
 class FmDelta:
-    """A tensor as FM-Delta has it."""
+    """A tensor in FM-Delta's form."""
 
     counts: npt.NDArray[np.float64]
     codes: npt.NDArray[np.uint32]
@@ -178,10 +178,10 @@ class FmDelta:
 
 
 def fm_delta(pair: Pair) -> FmDelta:
-    """Range-coded signs and bit lengths of the ordered-integer differences; raw bits below.
+    """Range-coded signs and bit lengths of the ordered-integer differences, and raw low bits.
 
-    FM-Delta (Ning et al., NeurIPS 2024) adapts its frequencies as it goes. Here they are the
-    tensor's own, exact and not counted: an adaptive coder would have to learn them.
+    FM-Delta (Ning et al., NeurIPS 2024) adapts its frequencies while coding. Here they are the
+    tensor's own, exact and not counted, which favours the peer.
     """
     signs, sizes = _split(difference(pair.base, pair.tuned, pair.spec.dtype))
     lengths = np.frexp(sizes.astype(np.float64))[1]

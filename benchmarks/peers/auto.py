@@ -1,4 +1,4 @@
-"""Our own scheme, as a person runs it: `skillpm pack --budget`, a process of its own."""
+"""skillpm's scheme `auto` as a user runs it: `skillpm pack --budget` in its own process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ WEIGHTS = "model.safetensors"
 
 
 def auto(task: Task, budget: Budget | None) -> Candidate:
-    """Without data."""
+    """Without calibration text."""
     return _packed(task, budget, ())
 
 
 def auto_calibrated(task: Task, budget: Budget | None) -> Candidate:
-    """With the calibration text that the recipe is calibrated on."""
+    """With the calibration text that the recipe uses."""
     return _packed(task, budget, ("--calibration", str(task.calibration.absolute())))
 
 
@@ -43,9 +43,9 @@ def _packed(task: Task, budget: Budget | None, options: tuple[str, ...]) -> Cand
 
 
 def weights_alone(task: Task, folder: Path) -> Path:
-    """The tuned weights beside the base's small files: no peer carries tokenizers, so no pack does.
+    """The tuned weights with the base's small files: no peer carries tokenizers, so no pack does.
 
-    Returns `folder`, absolute; the weights are linked.
+    Returns the absolute path of `folder`; the weights are links.
     """
     shutil.rmtree(folder, ignore_errors=True)
     ignored = shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json")

@@ -1,9 +1,9 @@
 """BitDelta (arXiv 2402.10193) with a scale for each row, plain and distilled.
 
-Δ̂ = s ⊙ sign(Δ), s the mean |Δ| of a row: the least squares choice. Distilled: all scales are
-trained by Adam so that the model's outputs come near the tuned model's on the calibration text:
-squared error of the logits, or for an encoder of its sentence embeddings. Embeddings and head,
-which BitDelta leaves dense, are pruned as in the recipe.
+Δ̂ = s ⊙ sign(Δ), where s is the mean |Δ| of a row, the least squares choice. In the distilled form,
+Adam trains all scales so that the model's outputs approach the tuned model's on the calibration
+text: squared error of the logits, or for an encoder of its sentence embeddings. Embeddings and
+head, which BitDelta leaves dense, are pruned as in the recipe.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RATE = 0.02
 
 
 def plain(task: Task, alpha: float) -> Peer:
-    """Every scale from its row alone."""
+    """Each scale from its row alone."""
     return _peer(task, row_means(task), alpha, "bitdelta")
 
 
@@ -58,7 +58,7 @@ def _peer(task: Task, scales: dict[str, Floats], alpha: float, name: str) -> Pee
 
 
 def train_scales(task: Task, alpha: float) -> dict[str, Floats]:
-    """Adam on log(s), the learning rate falling to zero over `STEPS` batches of `ROWS` rows."""
+    """Train log(s) with Adam; the learning rate falls to zero over `STEPS` batches."""
     teacher, student = load_model(task, task.tuned), load_model(task, task.tuned)
     weights = dict(student.named_parameters())
     for name in task.named("embedding"):
@@ -76,7 +76,7 @@ def train_scales(task: Task, alpha: float) -> dict[str, Floats]:
         scaled = {n: (m.float() * logs[n].exp())[:, None] * signs[n] for n, m in means.items()}
         moved = {name: base[name] + delta for name, delta in scaled.items()}
         optimizer.zero_grad()
-        distance(task, teacher, student, moved, batch).backward()  # type: ignore[no-untyped-call]
+        distance(task, teacher, student, moved, batch).backward()
         optimizer.step()
         falling.step()
     return {
@@ -85,7 +85,7 @@ def train_scales(task: Task, alpha: float) -> dict[str, Floats]:
 
 
 def _small(data: list[Batch]) -> list[Batch]:
-    """`STEPS` batches of `ROWS` rows, over and over the data in a fixed shuffled order."""
+    """`STEPS` batches of `ROWS` rows, cycling over the data in a fixed shuffled order."""
     parts = [
         Batch(ids, mask)
         for batch in data
@@ -98,7 +98,7 @@ def _small(data: list[Batch]) -> list[Batch]:
 def distance(
     task: Task, teacher: Any, student: Any, weights: dict[str, torch.Tensor], batch: Batch
 ) -> torch.Tensor:
-    """Squared error of the student's logits, or sentence embeddings, with these weights put in."""
+    """Squared error of the student's logits, or sentence embeddings, with these weights."""
     inputs = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
     with torch.no_grad():
         wanted = teacher(**inputs)
@@ -110,7 +110,7 @@ def distance(
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Unit sentence embeddings [rows, width]: the mean over what is no padding."""
+    """Unit sentence embeddings [rows, width]: the mean over tokens that are not padding."""
     shown = mask.unsqueeze(-1).to(states.dtype)
     mean = (states * shown).sum(dim=1) / shown.sum(dim=1)
     return torch.nn.functional.normalize(mean, dim=-1)

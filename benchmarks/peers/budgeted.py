@@ -1,10 +1,10 @@
 """Peers that meet a byte budget by one setting: low rank, magnitude pruning, random drop.
 
-LoRA extraction by SVD: one rank for all matrices, factors in float16; an embedding or head takes
-the same bytes as pruned deltas where that leaves less error, which favours the method. Magnitude
-pruning: one threshold on |Δ| over all matrices, embeddings and head (the same share of each tensor
-instead keeps a little less). DARE (arXiv 2311.03099): one drop rate over the same tensors. Norms
-and biases are exact in all of them.
+LoRA extraction by SVD: one rank for all matrices, factors in float16; an embedding or head is
+stored as pruned deltas of the same size where that has a smaller error, which favours the method.
+Magnitude pruning: one threshold on |Δ| over all matrices, embeddings and head (the same share of
+each tensor instead keeps slightly less). DARE (arXiv 2311.03099): one drop rate over the same
+tensors. Norms and biases are exact in all of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from skillpm.spec.dtypes import TensorSpec
 
 KEPT_BYTES = 4
-"""Of one pruned delta, about: two of value, the rest of position."""
+"""Approximate bytes of one pruned delta: two for the value, the rest for the position."""
 TRIES = 6
 
 
@@ -44,7 +44,7 @@ def lora(task: Task, budget: Budget) -> Peer:
 
 
 class _Sides:
-    """The singular factors of all matrices; of embeddings as many as any rank asked for."""
+    """The singular factors of all matrices; those of embeddings up to the requested rank."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -73,7 +73,7 @@ class _Sides:
         return Peer("lora", self.task, linear, embedding, {"rank": rank})
 
     def _embedding(self, spec: TensorSpec, rank: int) -> tuple[Floats, Floats]:
-        """Rank-r factors by the Gram matrix of the narrow side."""
+        """Rank-r factors from the Gram matrix of the narrow side."""
         if spec.name not in self._wide:
             matrix = torch.from_numpy(self.task.deltas[spec.name]).reshape(matrix_shape(spec))
             if matrix.shape[0] < matrix.shape[1]:
@@ -105,7 +105,7 @@ def magnitude(task: Task, budget: Budget) -> Peer:
 
 
 def dare(task: Task, budget: Budget) -> Peer:
-    """The lowest drop rate that fits; its seed is the task's."""
+    """The lowest drop rate that fits, with the task's seed."""
 
     def peer(keep: float) -> Peer:
         def encode(spec: TensorSpec, delta: Floats, writer: PayloadWriter) -> Record:
@@ -117,7 +117,7 @@ def dare(task: Task, budget: Budget) -> Peer:
 
 
 def _share(task: Task, peer: Callable[[float], Peer], budget: Budget) -> float:
-    """The largest share of the deltas whose file fits, from where four bytes each would lie."""
+    """The largest share of the deltas whose file fits, starting from four bytes per delta."""
     guess = budget / KEPT_BYTES / sum(delta.size for delta in task.deltas.values())
     size: Callable[[float], float] = lambda share: measured(task, peer(share))  # noqa: E731
     return fit(size, budget, low=guess / 8, high=min(1.0, guess * 4), tries=TRIES)

@@ -1,8 +1,8 @@
-"""Inputs of every linear layer on the calibration text, of the model as compressed so far.
+"""Inputs of every linear layer on the calibration text, of the model compressed so far.
 
-True-sequential: the layers in order, within a layer the linears in order; those that read the same
-input (q, k and v, say) are one stage. A stage's statistics come from the model in which all before
-it is compressed already.
+True-sequential order: the layers in order, and within a layer the linears in order; linears that
+read the same input (such as q, k and v) are one stage. The statistics of a stage come from the
+model in which all earlier stages are compressed already.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from benchmarks.peers.task import Task
     from skillpm.delta.tensors.rounding import Floats
 
-logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 ROWS = 16
 SENTENCE_TOKENS = 64
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids [rows, tokens], and which of them are no padding."""
+    """Token ids [rows, tokens], and a mask of the tokens that are not padding."""
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -38,7 +38,7 @@ class Batch:
 
 @dataclass
 class Call:
-    """What one layer is called with: hidden states [rows, tokens, width], and all else."""
+    """The arguments of a layer: hidden states [rows, tokens, width], and all others."""
 
     states: torch.Tensor
     arguments: dict[str, Any]
@@ -46,7 +46,7 @@ class Call:
 
 
 def load_model(task: Task, folder: Path) -> Any:
-    """A model in float32, without dropout, as transformers loads it."""
+    """Load a model in float32, without dropout, with transformers."""
     kind: Any = AutoModelForCausalLM if task.kind == "causal" else AutoModel
     model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     model.config.use_cache = False
@@ -54,9 +54,9 @@ def load_model(task: Task, folder: Path) -> Any:
 
 
 def batches(task: Task) -> list[Batch]:
-    """Calibration text as token ids: for a causal LM one long line of them, cut evenly.
+    """Calibration text as token ids; for a causal LM one long sequence, cut into equal rows.
 
-    For an encoder each text by itself, cut to 64 tokens; short ones go with short ones.
+    For an encoder, each text is a row of at most 64 tokens; texts of similar length share a batch.
     """
     tokenizer: Any = AutoTokenizer.from_pretrained(task.base)
     lines = task.calibration.read_text(encoding="utf-8").splitlines()
@@ -84,14 +84,14 @@ def _padded(tokenizer: Any, rows: list[list[int]]) -> Batch:
 
 
 class _StopError(Exception):
-    """The forward pass has come as far as it is needed."""
+    """Stops a forward pass early."""
 
 
 def walk(model: Any, data: list[Batch]) -> Iterator[tuple[list[str], Floats]]:
-    """Stage by stage: the names of its weights, and H [n, n], the mean of x xᵀ over all tokens.
+    """For each stage: the names of its weights, and H [n, n], the mean of x xᵀ over all tokens.
 
-    The caller changes the stage's weights in place before it asks for the next. Each layer runs
-    once for every stage, as far as that stage, and once more for the next layer's inputs.
+    The caller changes the stage's weights in place before it requests the next stage. Each layer
+    runs up to the stage once per stage, and once more for the next layer's inputs.
     """
     layers = max((m for m in model.modules() if isinstance(m, torch.nn.ModuleList)), key=len)
     calls = [_first_call(model, layers[0], batch) for batch in data]
@@ -131,10 +131,10 @@ def _run(layer: torch.nn.Module, call: Call) -> torch.Tensor:
 
 
 def _stages(layer: torch.nn.Module, call: Call) -> list[list[torch.nn.Module]]:
-    """The linears of a layer in the order in which they run, by the input that they share."""
+    """The linears of a layer in execution order, grouped by the input that they share."""
     seen: list[tuple[int, torch.nn.Module]] = []
     linears = [m for m in layer.modules() if isinstance(m, torch.nn.Linear)]
-    kept: list[torch.Tensor] = []  # so that no freed input gives its address to another
+    kept: list[torch.Tensor] = []  # so that a freed input's address is not reused
 
     def note(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         kept.append(args[0])
@@ -153,7 +153,7 @@ def _stages(layer: torch.nn.Module, call: Call) -> list[list[torch.nn.Module]]:
 
 
 def _inputs(layer: torch.nn.Module, linear: torch.nn.Module, calls: list[Call]) -> Floats:
-    """Mean x xᵀ of a linear's input over all tokens that are no padding, in float64."""
+    """Mean x xᵀ of a linear's input over all tokens that are not padding, in float64."""
     total: Any = 0
     count = 0
     for call in calls:

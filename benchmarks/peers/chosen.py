@@ -1,8 +1,8 @@
-"""The recipe with the α that suits the fine-tune best: the paper does not say what its α is.
+"""The recipe with the best α for the fine-tune: the paper does not define its α.
 
-At the same bytes, each α of a grid is traded against the columns of the factors; the one whose
-decoded file answers nearest to the tuned model on the calibration text is taken. So nobody can say
-that the recipe lost by a badly chosen constant.
+At a fixed size, each α of a grid is traded against the columns of the factors. The candidate whose
+outputs on the calibration text are nearest to the tuned model's is chosen. This rules out that the
+recipe loses only because of a badly chosen constant.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5)
 JUDGED = 4
-"""Batches of calibration text that the candidates are judged by."""
+"""Number of calibration batches that judge the candidates."""
 
 
 def best_alpha(task: Task, budget: Budget | None) -> Peer:
-    """The best of the grid; the published recipe's bytes where there is no budget.
+    """The best α of the grid, at the published recipe's size if there is no budget.
 
-    Raises `ValueError` where none fits.
+    Raises `ValueError` if none fits.
     """
     size = budget or size_of(task, GRAFTLLM)
     teacher, student = load_model(task, task.tuned), load_model(task, task.tuned)
@@ -52,7 +52,7 @@ def best_alpha(task: Task, budget: Budget | None) -> Peer:
 
 
 def _scaled(task: Task, alpha: float, size: float) -> Recipe:
-    """The recipe that keeps the share `alpha`, its columns scaled to the rest of the bytes."""
+    """The recipe that keeps the share `alpha`; its columns are scaled to the rest of the budget."""
     base = replace(GRAFTLLM, name="recipe-alpha")
 
     def at(scale: float) -> Recipe:
@@ -63,7 +63,7 @@ def _scaled(task: Task, alpha: float, size: float) -> Recipe:
 
 @torch.no_grad()
 def _judged(task: Task, teacher: Any, student: Any, state: dict[str, torch.Tensor]) -> float:
-    """The mean distance to the tuned model's answers on some of the calibration text."""
+    """The mean distance to the tuned model's outputs on some of the calibration text."""
     student.load_state_dict({name: one.float() for name, one in state.items()}, strict=False)
     data = batches(task)
     some = data[:: max(1, len(data) // JUDGED)]

@@ -1,6 +1,6 @@
 """The peers' own codecs: signs × row scale, low rank in float16, random drop from a seed.
 
-Each writes parts and a record as the project's codecs do, and gives the delta back from them.
+Each writes parts and a record as the project's codecs do, and decodes the delta from them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TOP_EXPONENT = 14
 
 
 def encode_signs(spec: TensorSpec, delta: Floats, scales: Floats, writer: PayloadWriter) -> Record:
-    """BitDelta: a bit a weight, a float16 scale a row of [m, n]; zero counts as positive."""
+    """BitDelta: a bit per weight, a float16 scale per row of [m, n]; zero counts as positive."""
     exponent, words = _halves(scales)
     writer.put(spec.name, "scales", words.tobytes())
     writer.put(spec.name, "bits", np.packbits(delta < 0).tobytes())
@@ -57,7 +57,7 @@ def encode_dropped(
 ) -> Record:
     """DARE: each delta is kept with probability `keep` and divided by it.
 
-    Which ones follows from the seed, so only the values are stored, in float16.
+    The kept positions follow from the seed, so only the values are stored, in float16.
     """
     exponent, words = _halves(delta[_mask(spec, keep, seed)] / keep)
     put_planes(writer, spec.name, "values", planes_of(words))
@@ -67,7 +67,7 @@ def encode_dropped(
 
 
 def _halves(values: Floats) -> tuple[int, npt.NDArray[np.uint16]]:
-    """Float16 words over a power of two that brings the largest near float16's top."""
+    """Float16 words, scaled by a power of two that brings the largest near float16's maximum."""
     largest = float(np.max(np.abs(values), initial=0.0))
     exponent = int(np.frexp(largest)[1]) - _TOP_EXPONENT if largest else 0
     words, _ = from_float64(np.ldexp(values, -exponent), "F16")
@@ -80,7 +80,7 @@ def _mask(spec: TensorSpec, keep: float, seed: int) -> npt.NDArray[np.bool_]:
 
 
 class _Whole(DeltaDecoder):
-    """Decodes a tensor at once, gives it chunk by chunk."""
+    """Decodes a whole tensor once and returns it chunk by chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -110,7 +110,7 @@ class Signs(_Whole):
         packed = reader.part(spec.name, "bits", -(-spec.elements // 8))
         bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=spec.elements)
         signs = 1.0 - 2.0 * bits.reshape(rows, width)
-        return (signs * scales[:, None]).reshape(-1)
+        return np.asarray((signs * scales[:, None]).reshape(-1))
 
 
 class LowRank(_Whole):
@@ -129,7 +129,7 @@ class LowRank(_Whole):
             size = shape[0] * shape[1]
             words = from_planes(read_planes(reader, spec.name, part, planes=2, size=size))
             sides.append(np.ldexp(to_float64(words, "F16"), exponent).reshape(shape))
-        return (sides[0] @ sides[1]).reshape(-1)
+        return np.asarray((sides[0] @ sides[1]).reshape(-1))
 
 
 class Dropped(_Whole):

@@ -1,12 +1,11 @@
-"""Figures 1 to 3 of lossy packs: what each method keeps of a fine-tune in how many bytes.
+"""Figures 1 to 3 of lossy packs: the gain that each method keeps, against its bytes.
 
 `python -m benchmarks.peers.compression [--only 'lm-*'] [--methods auto,recipe] [--keep99]`. Every
-fine-tune × method × budget is one row, appended to a file as it is measured, so a run that was cut
-off goes on where it was; `--report` only prints. Budgets are multiples of the recipe's bytes, the
-recipe as lean as it can be stored (see `benchmarks.peers.files`); `auto` is the whole
-`.skillpack`. `recipe-alpha` is the recipe with the α that suits the fine-tune best. Takes ten to
-sixty seconds a row, `recipe-alpha` a few minutes; the fine-tunes are trained first where they are
-absent (see `benchmarks.finetunes`).
+fine-tune × method × budget is one row, appended to a file when it is measured, so an interrupted
+run continues; `--report` only prints. Budgets are multiples of the recipe's bytes, in its smallest
+form (see `benchmarks.peers.files`); the size of `auto` is the whole `.skillpack`. `recipe-alpha` is
+the recipe with the best α for the fine-tune. A row takes ten to sixty seconds, of `recipe-alpha` a
+few minutes; missing fine-tunes are trained first (see `benchmarks.finetunes`).
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ if TYPE_CHECKING:
 
 ALL = {**METHODS, **OURS}
 OWN = frozenset({"recipe", "delta-come", "bitdelta", "bitdelta-distilled"})
-"""These have a size of their own, and are measured at it."""
+"""Methods with a fixed size, which are measured at that size."""
 FIXED = frozenset({"bitdelta", "bitdelta-distilled"})
-"""These have no other size."""
+"""Methods that support only their fixed size."""
 KEPT = {"causal": "gain_kept", "encoder": "distance_closed"}
 STEPS = 5
 CLOSE = 0.03
-"""A search for 99 % ends when its bracket is this narrow, in shares of the bytes."""
+"""A search for 99 % ends when its bracket is this narrow, as a share of the bytes."""
 
 
 class Bench:
-    """One fine-tune, its evaluator, and the rows that are known of it."""
+    """One fine-tune, its evaluator, and its measured rows."""
 
     def __init__(self, tune: FineTune, results: Results, folder: Path) -> None:
         self.tune = tune
@@ -56,7 +55,7 @@ class Bench:
         self._evaluator: Evaluator | None = None
 
     def row(self, method: str, budget: str, size: int | None) -> Row | None:
-        """A row from the file, or measured now; None where the method cannot do it."""
+        """A row from the file or measured now; None if the method does not support the budget."""
         known = self.results.find((self.tune.name, self.digest, method, budget))
         if known is not None:
             return known
@@ -94,7 +93,7 @@ class Bench:
         )
 
     def compare(self, methods: list[str], budgets: list[str]) -> None:
-        """Every method at every budget. The recipe comes first: it sets what a budget is."""
+        """Measure every method at every budget; the recipe first, because it sets the budgets."""
         recipe = self.row("recipe", "own", None)
         assert recipe is not None
         for method in methods:
@@ -105,7 +104,7 @@ class Bench:
                     self.row(method, budget, int(recipe.bytes * float(budget.removesuffix("x"))))
 
     def keep99(self, method: str) -> None:
-        """Search for the fewest bytes that keep 99 %, from all rows that are known."""
+        """Search for the fewest bytes that keep 99 %, starting from all measured rows."""
         if method in FIXED:
             return
         for step in range(1, STEPS + 1):
@@ -116,10 +115,10 @@ class Bench:
 
 
 def next_size(rows: list[Row], dense: int) -> int | None:
-    """The bytes to try next, or None where the search is settled.
+    """The next size to try, or None if the search is finished.
 
-    Between the largest file that kept too little and the smallest that kept enough, where the
-    logarithm of what is lost would cross.
+    It is between the largest file that kept too little and the smallest that kept enough, by
+    interpolation of the logarithm of the loss.
     """
     short = [row for row in rows if row.kept < WANTED]
     fine = [row for row in rows if row.kept >= WANTED]
@@ -137,7 +136,8 @@ def next_size(rows: list[Row], dense: int) -> int | None:
         return None
     lost = [math.log(max(1e-9, 1 - kept)) for kept in (most.kept, least.kept, WANTED)]
     share = min(0.9, max(0.1, (lost[0] - lost[2]) / (lost[0] - lost[1])))
-    return round(most.bytes * (least.bytes / most.bytes) ** share)
+    size: float = most.bytes * (least.bytes / most.bytes) ** share
+    return round(size)
 
 
 def _sha256(path: Path) -> str:
@@ -160,7 +160,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def measure(asked: argparse.Namespace, chosen: list[FineTune], results: Results) -> None:
-    """All rows that are asked for and not known yet."""
+    """Measure all requested rows that are missing."""
     methods = asked.methods.split(",")
     if unknown := sorted(set(methods) - ALL.keys()):
         sys.exit(f"no such method: {', '.join(unknown)}; there are {', '.join(ALL)}")

@@ -1,8 +1,8 @@
-"""The file that a peer writes: as lean as a safetensors file can be.
+"""The file of a peer: the smallest form of a safetensors file.
 
-Two tensors: `data`, all parts one after the other, and `index`, one zstd frame of JSON that says
-which bytes are which tensor's and how they are read. A header entry for each part, as payload
-layers have it, would cost the paper's recipe a tenth of its bytes on models as small as these.
+Two tensors: `data`, the concatenation of all parts, and `index`, one zstd frame of JSON that maps
+byte ranges to tensors and codecs. A header entry for each part, as in payload layers, would cost
+the paper's recipe a tenth of its bytes on models this small.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TORCH = {
 
 
 class LeanWriter(PayloadWriter):
-    """A payload writer whose layer is saved without a header entry for each part."""
+    """A payload writer that saves its layer without a header entry for each part."""
 
     def __init__(self) -> None:
         self._bytes = io.BytesIO()
@@ -74,7 +74,7 @@ class InMemory:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The size in bytes."""
         return len(self.data)
 
     def read(self, start: int, stop: int) -> bytes:
@@ -83,7 +83,7 @@ class InMemory:
 
 
 def lean_reader(path: Path) -> PayloadReader:
-    """What `LeanWriter` wrote, set out as the payload layer that it was, in memory."""
+    """A file of `LeanWriter` as the payload layer that it represents, in memory."""
     found = {name: one.numpy().tobytes() for name, one in load_file(path).items()}
     index = json.loads(zstandard.ZstdDecompressor().decompress(found["index"]))
     placed = layout([TensorSpec(name, "U8", (size,)) for name, size in index["parts"]])
@@ -127,7 +127,7 @@ def _decoded(reader: PayloadReader, base: Source, spec: TensorSpec) -> Iterator[
 
 
 def read_skillpack(path: Path, base: Path) -> dict[str, torch.Tensor]:
-    """Base + `.skillpack`, as our own graft composes them. Refuses a set that lies over another."""
+    """Base + `.skillpack`, composed as by `graft`. Rejects layered packs."""
     before = open_checkpoint(base)
     composition = Composition(before, [WeightedPack(one) for one in opened([open_pack(path)])])
     return {

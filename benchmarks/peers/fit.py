@@ -1,4 +1,4 @@
-"""Turning a method's one knob until its file meets a budget."""
+"""Search for the value of a method's single setting at which its file meets a budget."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ CLOSE = 0.004
 def fit(
     size: Callable[[float], float], budget: float, *, low: float, high: float, tries: int = TRIES
 ) -> float:
-    """The largest knob in [low, high] found whose size is within the budget.
+    """The largest setting found in [low, high] whose size is within the budget.
 
-    `size` rises with the knob. Interpolates in logarithms, and bisects where that stalls. Stops at
-    0.4 % below the budget. Raises `ValueError` where even `low` is too large.
+    `size` increases with the setting. Interpolates logarithms, and bisects where that makes no
+    progress. Stops within 0.4 % of the budget. Raises `ValueError` if even `low` is too large.
     """
     small, large = size(low), size(high)
     if large <= budget:
@@ -41,7 +41,7 @@ def fit(
 
 
 def fit_count(size: Callable[[int], float], budget: float, low: int, high: int) -> int:
-    """The largest integer knob within the budget, by bisection; raises as `fit` does."""
+    """The largest integer setting within the budget, by bisection; raises as `fit` does."""
     if (smallest := size(low)) > budget:
         message = f"the smallest setting takes {smallest:.0f} bytes of {budget:.0f}"
         raise ValueError(message)

@@ -1,12 +1,12 @@
 """GPTQ (Frantar et al. 2023, arXiv 2210.17323) of singular factors, as Delta-CoMe applies it.
 
-Each column that is quantised leaves an error; the columns that follow are moved so that, over the
-inputs seen, the error of the product is least: with R the upper Cholesky factor of H⁻¹, column j's
-error e = (w_j - ŵ_j)/R_jj is taken off as W[:, j+1:] -= e ⊗ R[j, j+1:]. Columns come in the order
-of falling diag H (act-order), and H is damped by a share of its mean diagonal.
+Each quantised column leaves an error; the columns after it are updated so that the error of the
+product over the inputs is least. With R the upper Cholesky factor of H⁻¹, column j's error
+e = (w_j - ŵ_j)/R_jj is subtracted as W[:, j+1:] -= e ⊗ R[j, j+1:]. Columns are in the order of
+falling diag H (act-order), and H is damped by a share of its mean diagonal.
 
-First V: V̂ᵀ = GPTQ(Vᵀ; inputs x); then U: Û = GPTQ(U; inputs Σ V̂ᵀ x). All bit groups see the same
-x, which the authors' published code does not hold to.
+First V: V̂ᵀ = GPTQ(Vᵀ; inputs x); then U: Û = GPTQ(U; inputs Σ V̂ᵀ x). All bit groups use the same
+x, unlike in the authors' published code.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def order_and_root(inputs: Floats, damping: float) -> tuple[np.ndarray, Floats]:
     damped[index, index] += damping * max(diagonal.mean(), 1e-300)
     damped[dead, dead] = max(diagonal.mean(), 1e-300)
     inverse = np.linalg.inv(damped)
-    return order, np.linalg.cholesky((inverse + inverse.T) / 2).T
+    return order, np.asarray(np.linalg.cholesky((inverse + inverse.T) / 2).T, dtype=np.float64)
 
 
 def right_side(
     rows: Floats, columns: list[Columns], inputs: Floats, *, group: int, damping: float
 ) -> list[Quantised]:
-    """Quantise Vᵀ [r, n] along n. Grids are those of the untouched rows (static groups).
+    """Quantise Vᵀ [r, n] along n. Grids are those of the original rows (static groups).
 
-    So act-order needs no index in the file, which the grids of moved groups would.
+    So act-order needs no index in the file, unlike with grids of permuted groups.
     """
     blocks: list[Quantised] = []
     start = 0
@@ -88,9 +88,9 @@ def left_side(
 ) -> list[Quantised]:
     """Quantise U [m, r], one column after the other.
 
-    Its groups run down a column: 128 rows of one singular vector share a grid, found when the
-    column's turn comes. Along the rank, as the authors' linear layers have it, the few columns of
-    a bit group would each pay a scale a row: at these widths up to 24 bits for one code.
+    Its groups run down a column: 128 rows of one singular vector share a grid, computed when the
+    column is quantised. Groups along the rank, as in the authors' linear layers, would cost a scale
+    per row for the few columns of a bit group: up to 24 bits per code at these widths.
     """
     bits = np.repeat([c.bits for c in columns], [c.count for c in columns])
     order, root = order_and_root(inputs, damping)

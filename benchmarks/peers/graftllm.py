@@ -1,7 +1,7 @@
 """Figure 2: `graftllm` on the fine-tuned encoder: bytes, error by kind of module, MRR kept.
 
 `python -m benchmarks.peers.graftllm [--demo demo] [--sweep]`. The MRR is that of held-out functions
-of the code search example. Takes half a minute a row.
+of the code search example. Takes half a minute per row.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def settings(*, sweep: bool) -> Iterator[tuple[float, float, str]]:
 
 
 def cut(folder: Path, prepared: Prepared, options: dict[str, str]) -> tuple[dict[str, Any], Path]:
-    """Pack with `options`, install into a new project, graft; the manifest and the graft."""
+    """Pack with `options`, install into a new project, graft; return the manifest and the graft."""
     home, project, file = folder / "home", folder / "project", folder / "one.skillpack"
     project.mkdir(parents=True)
     base, tuned = str(prepared.base.absolute()), str(prepared.tuned.absolute())

@@ -1,4 +1,4 @@
-"""The table of methods: a task and a budget to a candidate decoded from its file."""
+"""The table of methods; each maps a task and a budget to a candidate decoded from its file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Method = Callable[[Task, Budget | None], Candidate]
 
 
 def finished(task: Task, make: Callable[[], Peer]) -> Candidate:
-    """Encode, write, and decode what was written."""
+    """Encode, write, and decode the written file."""
     clock = Clock()
     peer = make()
     path = task.folder / f"{peer.name}.safetensors"
@@ -29,7 +29,7 @@ def finished(task: Task, make: Callable[[], Peer]) -> Candidate:
 
 
 def _graft(recipe: Recipe) -> Method:
-    """The same tensors go into a `.skillpack` too, whose bytes are told as a setting."""
+    """The same tensors are also written to a `.skillpack`; its size is reported as a setting."""
 
     def method(task: Task, budget: Budget | None) -> Candidate:
         peers: list[Peer] = []
@@ -48,7 +48,7 @@ def _graft(recipe: Recipe) -> Method:
 
 
 def _fixed(make: Callable[[Task, float], Peer]) -> Method:
-    """A method with no knob but the share of the embeddings' deltas: a budget is refused."""
+    """A method whose only setting is the share of the embeddings' deltas; a budget is rejected."""
 
     def method(task: Task, budget: Budget | None) -> Candidate:
         if budget is not None:

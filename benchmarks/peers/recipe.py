@@ -1,7 +1,7 @@
 """The paper's recipe and Delta-CoMe, with GPTQ as published and calibrated on the task.
 
 GraftLLM (arXiv 2505.18502, section 3.2; settings from the authors' code): embeddings and head by
-top-α pruning; attention at a fixed SVD rank, MLP at the smallest rank of energy β under a cap;
+top-α pruning; attention at a fixed SVD rank, MLP at the smallest rank of energy β under a limit;
 columns at 8/4/2 bits; factors quantised by GPTQ, V first, then U. Delta-CoMe (arXiv 2406.08903):
 the same quantiser at 8/3/2 bits and fixed ranks. Ranks and column counts are of 4096-wide modules
 and scale with the matrix. Delta-CoMe leaves embeddings and head dense; here they are pruned as in
@@ -34,15 +34,16 @@ if TYPE_CHECKING:
 
 
 MARGIN = 0.994
-"""Frames of GPTQ's codes are up to 1.3 % larger than those of rounded codes that are measured with,
-so a file may end up to 0.7 % over its budget: in the peer's favour."""
+"""Frames of GPTQ's codes are up to 1.3 % larger than those of the rounded codes used to estimate
+sizes, so a file may exceed its budget by up to 0.7 %, in the peer's favour.
+"""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Settings. `scale`, 1 as published, multiplies α and the columns at every precision.
 
-    Over 1 the energy β no longer bounds an MLP's rank: it would keep the knob from turning.
+    Above 1, the energy β no longer limits an MLP's rank, so that the size keeps growing.
     """
 
     name: str
@@ -81,7 +82,7 @@ DELTA_COME = Recipe("delta-come", "8/3/2", 1.0, 1002 / WIDTH, 1462 / WIDTH)
 
 
 def scheme_of(task: Task, recipe: Recipe) -> Peer:
-    """Calibrate: every linear's factors quantised in turn; then a scheme that writes them."""
+    """Quantise the factors of every linear in turn; return a scheme that writes them."""
     groups = calibrated(task, recipe)
 
     def linear(spec: TensorSpec, _delta: Floats, writer: PayloadWriter) -> Record:
@@ -93,7 +94,7 @@ def scheme_of(task: Task, recipe: Recipe) -> Peer:
 
 
 def calibrated(task: Task, recipe: Recipe) -> dict[str, list[ColumnGroup]]:
-    """The quantised factors of every linear that differs, each on the inputs that it will see."""
+    """The quantised factors of every linear that differs, calibrated on its actual inputs."""
     model = load_model(task, task.tuned)
     weights = dict(model.named_parameters())
     for name in task.named("embedding"):
@@ -104,7 +105,7 @@ def calibrated(task: Task, recipe: Recipe) -> dict[str, list[ColumnGroup]]:
         for name in [name for name in names if name in linears]:
             found[name] = _quantised(task, recipe, name, inputs)
             place(task, weights[name], name, _product(task.factors[name], found[name], recipe))
-    for name in linears - found.keys():  # no text reaches it: a pooler that is not used, say
+    for name in linears - found.keys():  # the text does not reach it: an unused pooler, for example
         width = matrix_shape(task.before.specs[name])[1]
         found[name] = _quantised(task, recipe, name, torch.eye(width).double().numpy())
     return found
@@ -117,7 +118,7 @@ def _quantised(task: Task, recipe: Recipe, name: str, inputs: Floats) -> list[Co
 
 
 def _product(factors: SingularFactors, groups: list[ColumnGroup], recipe: Recipe) -> Floats:
-    """Û Σ V̂ᵀ as the decoder will see it, but for its grid."""
+    """Û Σ V̂ᵀ as the decoder computes it, without its rounding grid."""
     product: Floats = 0.0 * factors.left[:, :1] * factors.right[:1]
     start = 0
     for one in groups:
@@ -139,13 +140,13 @@ def pruned(delta: Floats, alpha: float) -> Floats:
 
 @torch.no_grad()
 def place(task: Task, weight: torch.Tensor, name: str, delta: Floats) -> None:
-    """Base + delta into the model in memory; the base is the tuned weight less its own delta."""
+    """Set base + delta in the model in memory; the base is the tuned weight less its own delta."""
     change = torch.from_numpy(delta.reshape(-1) - task.deltas[name]).reshape(weight.shape)
     weight.copy_((weight.double() + change).float())
 
 
 def size_of(task: Task, recipe: Recipe) -> int:
-    """The file's bytes with factors rounded to nearest: codes take the same room as GPTQ's."""
+    """The file's bytes with factors rounded to nearest, whose codes are as large as GPTQ's."""
 
     def linear(spec: TensorSpec, _delta: Floats, writer: PayloadWriter) -> Record:
         factors = task.factors[spec.name]
@@ -165,9 +166,9 @@ def measured(task: Task, peer: Peer) -> int:
 
 
 def fitted(task: Task, recipe: Recipe, budget: Budget | None) -> Recipe:
-    """As published where there is no budget; else scaled to it.
+    """The published settings without a budget; otherwise scaled to the budget.
 
-    Ranks come in steps; what they leave of the budget goes to α.
+    Ranks change in steps; the bytes that they leave go to α.
     """
     if budget is None:
         return recipe

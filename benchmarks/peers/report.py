@@ -1,4 +1,4 @@
-"""Tables and the picture of measured rows."""
+"""Tables and the plot of measured rows."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from benchmarks.peers.results import Row
 
 WANTED = 0.99
-"""Of the gain: what the third figure asks for."""
+"""Share of the gain in the third figure."""
 SECOND = {"causal": "token KL", "encoder": "loss gain kept"}
 KEPT = {"causal": "gain kept", "encoder": "distance closed"}
 
 
 def by_family(rows: list[Row]) -> Iterable[tuple[str, list[Row]]]:
-    """Rows of one kind of fine-tune together, sorted."""
+    """Rows by kind of fine-tune, sorted."""
     line = sorted(rows, key=lambda row: (row.family, row.seed))
     return ((family, list(members)) for family, members in groupby(line, key=lambda r: r.family))
 
 
 def spread(values: list[float], form: str) -> str:
-    """Mean ± standard deviation; the mean alone where there is one value."""
+    """Mean ± standard deviation; the mean alone for a single value."""
     mean = format(statistics.mean(values), form)
     return f"{mean} ± {format(statistics.stdev(values), form)}" if len(values) > 1 else mean
 
 
 def second(row: Row) -> float:
-    """The other figure of a row: token KL in nats, or the share of the task's loss gain."""
+    """The second figure of a row: token KL in nats, or the share of the task's loss gain."""
     return row.detail["kl" if row.kind == "causal" else "gain_kept"]
 
 
 def compared(rows: list[Row], methods: list[str]) -> Iterable[Table]:
-    """One table a family: every method at every budget, mean over seeds."""
+    """One table per kind of fine-tune: every method at every budget, mean over seeds."""
     shown = [row for row in rows if not row.budget.startswith("keep")]
     for family, members in by_family(shown):
         kind = members[0].kind
@@ -75,7 +75,7 @@ def _order(budget: str) -> float:
 
 
 def duel(rows: list[Row]) -> Table:
-    """The recipe against `auto`, fine-tune by fine-tune: the first two figures."""
+    """The recipe against `auto`, by fine-tune: the first two figures."""
     headings = (
         "fine-tune",
         "recipe kB",
@@ -108,7 +108,7 @@ def duel(rows: list[Row]) -> Table:
 
 
 def enough(rows: list[Row], methods: list[str]) -> Iterable[Table]:
-    """The fewest bytes with which a method was seen to keep 99 %, where it was searched or seen."""
+    """The fewest bytes with which a method kept 99 %, in a search or otherwise."""
     for family, members in by_family(rows):
         title = f"{family}: bytes for {WANTED:.0%} of the {KEPT[members[0].kind]}"
         table = Table(title, ("method", "kB", "of bf16 delta", "kept", "seeds that reach it"))
@@ -139,7 +139,7 @@ def _least(rows: list[Row], seed: int) -> Row | None:
 
 
 def draw(rows: list[Row], methods: list[str], path: Path) -> None:
-    """Rate against what is lost, a panel a family; seeds are dots, their mean is the line."""
+    """Rate against loss, a panel per kind of fine-tune; dots are seeds, the line is the mean."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""Measured rows, one JSON line each, appended as they come: a run that is killed goes on there."""
+"""Measured rows as JSON lines, appended one by one, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Row:
     `budget`: `own`, or a multiple of the recipe's bytes (`1x`, `0.5x`), or `keep99-1` and on for
     the steps of a search. `dense`: bytes of the delta in bf16. `kept`: for a causal LM the share
     of the loss gain, for an encoder the share of the squared distance between base and tuned
-    embeddings that is closed. `detail`: all that the evaluator said. `digest`: of the tuned
+    embeddings that is closed. `detail`: all figures of the evaluator. `digest`: of the tuned
     weights.
     """
 
@@ -41,12 +41,12 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What a row is measured once for."""
+        """The fields that identify a measurement."""
         return self.finetune, self.digest, self.method, self.budget
 
 
 class Results:
-    """The rows of a JSON-lines file; a line that a kill cut off is measured again."""
+    """The rows of a JSON-lines file; an incomplete last line is ignored and measured again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -67,7 +67,7 @@ class Results:
         return self._rows.get(key)
 
     def add(self, row: Row) -> Row:
-        """Keep a row, on disk first."""
+        """Add a row, on disk first."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row), default=float) + "\n")
@@ -75,7 +75,7 @@ class Results:
         return row
 
     def drop(self, finetune: str, methods: list[str]) -> None:
-        """Forget all rows of these methods, on disk too."""
+        """Remove all rows of these methods, on disk too."""
         self._rows = {
             key: row
             for key, row in self._rows.items()
@@ -88,5 +88,5 @@ class Results:
         fresh.replace(self._path)
 
     def of(self, digests: dict[str, str]) -> list[Row]:
-        """All rows of these fine-tunes as they are now, by name and digest."""
+        """All rows of these fine-tunes in their current state, by name and digest."""
         return [row for row in self._rows.values() if digests.get(row.finetune) == row.digest]

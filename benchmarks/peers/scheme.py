@@ -1,4 +1,4 @@
-"""What the peers share: vectors are kept exactly, embeddings and head by magnitude."""
+"""What the peers share: vectors are stored exactly, embeddings and head by magnitude."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
 
 Encode = Callable[[TensorSpec, Floats, PayloadWriter], Record]
-"""Writes one flat delta."""
+"""A function that writes one flat delta."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A scheme in the project's own sense, so that any writer of ours takes it.
+    """A scheme with the project's interface, so that every payload writer accepts it.
 
     `linear` and `embedding` encode the deltas of matrices; norms, biases and integers are exact.
     """
@@ -33,7 +33,7 @@ class Peer:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
-        """Write one tensor by its role."""
+        """Write one tensor according to its role."""
         spec = self.task.before.specs[pair.tensor]
         role = role_of(spec)
         if role == "exact":

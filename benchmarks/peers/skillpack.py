@@ -1,4 +1,4 @@
-"""A peer's tensors in our own container, by the flow behind `skillpm pack`."""
+"""A peer's tensors in a `.skillpack`, written by the flow of `skillpm pack`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_skillpack(task: Task, peer: Peer, path: Path) -> int:
-    """Write `path`, which must be absent; return the bytes of the whole `.skillpack`."""
+    """Write `path`, which must not exist; return the size of the whole `.skillpack`."""
     session = setting_at(task.folder / "home", task.folder)
     tuned = weights_alone(task, task.folder / "weights")
     skill, version = SkillName.parse("acme/bench"), Version.parse("1.0.0")

@@ -1,4 +1,4 @@
-"""What a peer is given, and what it gives back."""
+"""The input and the output of a peer."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from skillpm.delta.tensors.streams import whole
 from skillpm.spec.dtypes import TensorSpec, is_float
 
 Budget = int
-"""Bytes of the whole file that a method may write."""
+"""Maximum size of the whole file in bytes."""
 
 Role = Literal["exact", "embedding", "linear"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A compressed fine-tune, decoded from the file that was written.
+    """A compressed fine-tune, decoded from the written file.
 
     `state`: every tensor of the model, at its storage dtype. `bytes`: the file's. `seconds`: of
     encoding, writing and decoding.
@@ -42,7 +42,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Task:
-    """One fine-tune to compress. Tensors are read once and kept: sizes here are tens of MB.
+    """One fine-tune to compress. Tensors are read once and kept in memory: tens of MB.
 
     `calibration`: JSON lines {"text": …}. `folder`: where files are written. `sequences` of
     `tokens` tokens each are read from the calibration text.
@@ -69,9 +69,9 @@ class Task:
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """The tensors that differ, by name. Refuses a tuned model of other shapes.
+        """The tensors that differ, by name. Rejects a tuned model of other shapes.
 
-        Buffers that the tuned model lost (newer libraries do not save them) stay the base's.
+        Buffers that the tuned model lacks (newer libraries do not save them) stay the base's.
         """
         found, _ = pair_up(self.before.specs, self.after.specs, cast=False)
         pairs = [pair for pair in found if pair.tuned is not None]
@@ -101,7 +101,7 @@ class Task:
 
     @cached_property
     def factors(self) -> dict[str, SingularFactors]:
-        """The singular value decomposition of every linear delta: the same for all methods."""
+        """The singular value decomposition of every linear delta, shared by all methods."""
         threads = torch.get_num_threads()
         try:
             return {
@@ -122,7 +122,7 @@ def role_of(spec: TensorSpec) -> Role:
 
 
 class Clock:
-    """Seconds since it was made."""
+    """Seconds since its creation."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()

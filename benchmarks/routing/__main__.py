@@ -1,4 +1,4 @@
-"""Run the benchmark: see `benchmarks.routing.main`."""
+"""Run `benchmarks.routing.main` as `python -m benchmarks.routing`."""
 
 from benchmarks.routing.main import main
 

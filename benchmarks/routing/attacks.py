@@ -1,13 +1,13 @@
-"""Issue 16, figure 5: ten skills and one hostile pack among them, on the real encoder.
+"""Issue 16, figure 5: ten skills and one hostile pack, on the real encoder.
 
 `python -m benchmarks.routing.attacks [--seen] [--seeds N] [--only TEXT] [--skills N]`. The texts
 are those of `benchmarks.routing.main`. Each attack of `benchmarks.routing.hostile` makes the
-signature of one more pack, whose name sorts first; it is written and read as a pack's is. What
-counts is the share of the ten skills' queries that go where they should, with the pack and without
-it. Precedence is as `install` records it: who was there first.
+signature of an additional pack, whose name sorts first; it is written and read like any pack's. The
+figure is the share of the ten skills' queries that are routed correctly, with and without the
+hostile pack. Precedence is recorded as by `install`: earlier skills first.
 
-Settings were chosen with `--seen`. Features are kept in .cache/router, and each result in
-.cache/router_attacks, under the digest of the router's source: a run that was killed goes on.
+Settings were chosen with `--seen`. Features are stored in .cache/router, and each result in
+.cache/router_attacks, under the digest of the router's source, so an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import numpy as np
 
 import skillpm.routing
 from benchmarks.routing.hostile import ATTACKS, Scene, unit
-from benchmarks.routing.main import BASE, EXAMPLES, Draw, Texts, draw, signatures
+from benchmarks.routing.main import BASE, Draw, Texts, draw, signatures
+from benchmarks.routing.subjects import EXAMPLES
 from benchmarks.tools.table import Table, add_output, publish
 from skillpm.errors import IntegrityError
 from skillpm.routing.router import Router
@@ -43,14 +44,14 @@ KEYS = ("right", "taken", "general")
 
 
 def scene_of(seen: Texts, drawn: Draw, size: int) -> Scene:
-    """What an attacker sees of a set; his own subject is the next that is drawn."""
+    """The attacker's view of a set; the attacker's own subject is the next one drawn."""
     subjects = [*drawn.skills, *drawn.foreign]
     parts = [seen.subjects[name][drawn.order[name][:EXAMPLES]] for name in subjects[: size + 1]]
     return Scene(parts[:-1], seen.background, parts[-1], np.random.default_rng(size))
 
 
 def ask(seen: Texts, drawn: Draw, router: Router, size: int) -> dict[str, float]:
-    """Shares of the skills' queries that are right, or taken by the pack; of general text kept."""
+    """Shares of the skills' queries routed right or to the hostile pack; of general text kept."""
     right, taken = [], []
     for name in drawn.skills[:size]:
         queries = seen.subjects[name][drawn.order[name][EXAMPLES:]]
@@ -62,7 +63,7 @@ def ask(seen: Texts, drawn: Draw, router: Router, size: int) -> dict[str, float]
 
 
 def attacked(seen: Texts, drawn: Draw, size: int, attack: str | None) -> dict[str, float]:
-    """One set, with the pack of an attack or without any; `near` counts its near-equal skills."""
+    """One set with or without an attacking pack; `near` counts its near-equal skills."""
     known = signatures(seen, drawn, size, background=True)
     first = tuple(known)
     if attack is not None:
@@ -81,7 +82,7 @@ def _read(examples: Array, background: Array) -> Signature:
 
 
 def kept(seen: Texts, drawn: Draw, size: int, attack: str | None) -> dict[str, float]:
-    """As `attacked`, from the last run where the router is the same."""
+    """As `attacked`, but reuses the stored result of the same router."""
     subject = seen.subjects[drawn.skills[0]].tobytes()
     asked = json.dumps([_source(), drawn.skills, drawn.foreign, size, attack]).encode()
     path = CACHE / f"{hashlib.sha256(asked + subject).hexdigest()[:16]}.json"
@@ -96,14 +97,14 @@ def kept(seen: Texts, drawn: Draw, size: int, attack: str | None) -> dict[str, f
 
 @cache
 def _source() -> str:
-    """The digest of the router and of the attacks."""
+    """The digest of the router's and the attacks' source files."""
     files = sorted(Path(skillpm.routing.__path__[0]).glob("*.py"))
     files.append(Path(__file__).with_name("hostile.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def refused(seen: Texts, drawn: Draw, size: int) -> dict[str, str]:
-    """What the reader says of signatures that no honest pack has."""
+    """Error messages of the reader for signatures that no honest pack has."""
     scene = scene_of(seen, drawn, size)
     ones = np.ones_like(scene.general)
     forged = {
@@ -129,7 +130,7 @@ def _refusal(examples: Array, background: Array) -> str:
 
 
 def table_of(seen: Texts, seeds: int, size: int, only: str) -> Table:
-    """All attacks; figures are points of the set without the pack, the worst draw beside."""
+    """All attacks; figures are percentage points relative to the set without the hostile pack."""
     draws = [draw(seen.subjects, seed) for seed in range(seeds)]
     before = [kept(seen, one, size, None) for one in draws]
     rows = ("attack", "right", "worst draw", "taken", "general kept", "near-equal")

@@ -1,4 +1,4 @@
-"""Signatures that a hostile pack may send to a router: each a function of what is public."""
+"""Hostile router signatures; each is a function of public data."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ATTACKS: dict[str, Callable[[Scene], Pair]] = {}
 
 @dataclass(frozen=True)
 class Scene:
-    """What the attacker knows: every skill's examples, the general background, a subject of his.
+    """The attacker's knowledge: every skill's examples, the general background, one own subject.
 
-    The first skill is the victim, the second another one that he may set against it.
+    The first skill is the victim; the second is another skill that the attacker may use against it.
     """
 
     skills: Sequence[Array]
@@ -42,13 +42,13 @@ class Scene:
 
     @property
     def across(self) -> Array:
-        """The direction from the second skill's middle to the victim's."""
+        """The direction from the second skill's mean to the victim's."""
         found = self.middle - self.skills[1].mean(axis=0)
         return np.asarray(found / np.linalg.norm(found))
 
     @property
     def all_examples(self) -> Array:
-        """Everybody's examples, taken in turns."""
+        """All skills' examples, interleaved."""
         return np.concatenate([np.stack(rows) for rows in zip(*self.skills, strict=False)])
 
     def random(self, count: int) -> Array:
@@ -68,8 +68,18 @@ def signs(count: int) -> Array:
     return np.where(np.arange(count)[:, None] % 2, 1.0, -1.0)
 
 
+def pushed(step: float, texts: Callable[[Scene], Array]) -> Callable[[Scene], Array]:
+    """Copies of the victim's examples, moved away from the mean of some texts."""
+    return lambda s: repeated(s.victim) + step * (s.middle - texts(s).mean(axis=0))
+
+
+def tilted(part: float) -> Callable[[Scene], Array]:
+    """Weighted means of two victims' examples."""
+    return lambda s: part * repeated(s.victim) + (1 - part) * repeated(s.skills[1])
+
+
 def examples(name: str) -> Callable[[Callable[[Scene], Array]], None]:
-    """An attack by examples; its background is the honest one."""
+    """An attack by examples, with the honest background."""
 
     def add(make: Callable[[Scene], Array]) -> None:
         ATTACKS[name] = lambda scene: (unit(make(scene)), scene.general)
@@ -78,7 +88,7 @@ def examples(name: str) -> Callable[[Callable[[Scene], Array]], None]:
 
 
 def background(name: str) -> Callable[[Callable[[Scene], Array]], None]:
-    """An attack by a background; its examples are those of an honest skill."""
+    """An attack by a background, with the examples of an honest skill."""
 
     def add(make: Callable[[Scene], Array]) -> None:
         ATTACKS[name] = lambda scene: (scene.own, unit(make(scene)))
@@ -87,7 +97,7 @@ def background(name: str) -> Callable[[Callable[[Scene], Array]], None]:
 
 
 ATTACKS["none: an honest eleventh skill"] = lambda scene: (scene.own, scene.general)
-# Copies of a victim, exact and disguised.
+# Exact and disguised copies of a victim.
 examples("128 copies of the victim's examples")(lambda s: repeated(s.victim))
 examples("the victim's examples once")(lambda s: s.victim)
 examples("half of the victim's examples")(lambda s: s.victim[: len(s.victim) // 2])
@@ -100,22 +110,16 @@ examples("copies with noise")(lambda s: repeated(s.victim) + 0.5 * unit(s.random
 examples("one example repeated")(lambda s: repeated(s.victim[:1]))
 examples("the victim's mean, no variance")(lambda s: repeated(s.middle[None]))
 examples("copies drawn to their mean")(lambda s: s.middle + 0.3 * (repeated(s.victim) - s.middle))
-# Near the victim, but beyond it, or between it and another.
+# Near the victim, but beyond it, or between it and another skill.
 for step in (0.1, 0.3, 0.5, 1.0):
-    examples(f"copies pushed {step} away from general text")(
-        lambda s, step=step: repeated(s.victim) + step * (s.middle - s.general.mean(axis=0))
-    )
-    examples(f"copies pushed {step} away from all skills")(
-        lambda s, step=step: repeated(s.victim) + step * (s.middle - s.all_examples.mean(axis=0))
-    )
+    examples(f"copies pushed {step} away from general text")(pushed(step, lambda s: s.general))
+    examples(f"copies pushed {step} away from all skills")(pushed(step, lambda s: s.all_examples))
 examples("half of two victims each")(
     lambda s: np.concatenate([repeated(rows, MOST // 2) for rows in s.skills[:2]])
 )
 for part in (0.5, 0.7):
-    examples(f"tilted: {part} of one victim, the rest of another")(
-        lambda s, part=part: part * repeated(s.victim) + (1 - part) * repeated(s.skills[1])
-    )
-# Everything.
+    examples(f"tilted: {part} of one victim, the rest of another")(tilted(part))
+# All subjects.
 examples("examples of everything")(lambda s: repeated(s.all_examples))
 examples("everything and general text")(
     lambda s: np.concatenate([repeated(s.all_examples, MOST - 48), s.general[:48]])

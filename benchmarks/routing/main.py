@@ -1,15 +1,15 @@
 """Issue 5, figure 3: the router at 2, 5, 10, 25 and 50 skills, on the real encoder.
 
-`python -m benchmarks.routing [--seen] [--project] [--plot FILE.png]`. Skills are subjects: what
-parts of libraries write about themselves; 50 of 62 may be skills, the other twelve are foreign.
-Each of three seeds draws subjects, 32 examples and 12 queries of each. `general` is prose about
-everything: some is the base's background (`--router-background`), the rest must go to the base.
-The subjects and the general texts are ones that the router's settings were not chosen on; `--seen`
-takes those that they were chosen on.
+`python -m benchmarks.routing [--seen] [--project] [--plot FILE.png]`. Skills are subjects: the
+docstrings of parts of libraries. 50 of 62 subjects can be skills; the other twelve are foreign.
+Each of three seeds draws subjects, with 32 examples and 12 queries each. `general` is prose about
+various topics: some of it is the base's background (`--router-background`), the rest must be routed
+to the base. The router's settings were not chosen on these subjects and general texts; `--seen`
+uses the ones that they were chosen on.
 
-Signatures are written and read again as `pack --router` and `route` do it. A pack's signature alone
-matters here, so no pack is cut, but for `--project`: ten packs that share one small delta are
-packed, published, installed and routed by the commands. Features are kept in .cache/router.
+Signatures are written and read as by `pack --router` and `route`. Only a pack's signature matters
+here, so no pack is made, except with `--project`: ten packs that share one small delta are packed,
+published, installed and routed by the commands. Features are stored in .cache/router.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from benchmarks.routing.plot import draw_router
@@ -57,7 +58,7 @@ KEYS = ("right", "other skill", "to the base", "general kept", "foreign kept")
 
 @dataclass(frozen=True)
 class Sides:
-    """Where the general texts are cut, in the order of their SHA-256."""
+    """Bounds of the general texts' sides, in the order of their SHA-256."""
 
     background: slice
     general: slice
@@ -69,7 +70,7 @@ SEEN_SIDES = Sides(slice(0, 80), slice(80, 160))
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts of each subject, general ones to know by and to ask; or, of the same, features."""
+    """Texts of each subject, and general texts for background and queries; or features."""
 
     subjects: dict[str, Any]
     background: Any
@@ -78,11 +79,11 @@ class Texts:
 
 @dataclass(frozen=True)
 class Draw:
-    """One seed's subjects: skills in the order that they are installed in, and foreign ones."""
+    """One seed's subjects: skills in installation order, and foreign subjects."""
 
     skills: list[str]
     foreign: list[str]
-    order: dict[str, Array]
+    order: dict[str, npt.NDArray[np.int64]]
 
 
 def read(subjects: Iterable[str], sides: Sides) -> Texts:
@@ -93,7 +94,7 @@ def read(subjects: Iterable[str], sides: Sides) -> Texts:
 
 
 def look(runner: Runner, texts: Texts) -> Texts:
-    """The features of all texts; kept, each by the digest of its texts."""
+    """The features of all texts, stored by the digest of the texts."""
     subjects = {name: _seen(runner, found) for name, found in texts.subjects.items()}
     return Texts(subjects, _seen(runner, texts.background), _seen(runner, texts.general))
 
@@ -119,7 +120,7 @@ def draw(subjects: Iterable[str], seed: int) -> Draw:
 def signatures(
     seen: Texts, drawn: Draw, size: int, *, background: bool
 ) -> dict[SkillName, Signature]:
-    """The signatures of the first skills, as they are read from their packs."""
+    """The signatures of the first skills, as read from their packs."""
     general = seen.background[: None if background else 0]
     found = {}
     for name in drawn.skills[:size]:
@@ -161,7 +162,7 @@ def _share(found: Iterable[bool]) -> float:
 
 
 def sweep(seen: Texts, *, background: bool) -> dict[int, list[dict[str, float]]]:
-    """All sizes and seeds."""
+    """Measure all sizes and seeds."""
     draws = [draw(seen.subjects, seed) for seed in SEEDS]
     return {
         size: [measure(seen, one, size, background=background) for one in draws] for size in SIZES
@@ -194,7 +195,7 @@ def query_ms(runner: Runner, texts: list[str]) -> float:
 
 
 def features_of(*, seen: bool) -> Texts:
-    """The features of the texts that settings came from, or else of the holdout; kept."""
+    """Stored features of the texts that settings were chosen on, or of the held-out texts."""
     torch.set_num_threads(1)
     subjects, sides = (SUBJECTS, SEEN_SIDES) if seen else (FRESH, FRESH_SIDES)
     return look(Runner.load(packaged_model(), "cpu"), read(subjects, sides))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def through_commands(texts: Texts, drawn: Draw, folder: Path, size: int = 10) -> Table:
-    """Pack, install and route by the commands: which share of queries goes where."""
+    """Pack, install and route by the commands; return the shares of queries by destination."""
     base, tuned = packaged_model(), _tuned(folder)
     wanted = _files(texts, drawn, folder, size)
     _command(folder, "init", "--base", base)
@@ -63,7 +63,7 @@ def _tuned(folder: Path) -> Path:
 
 
 def _files(texts: Texts, drawn: Draw, folder: Path, size: int) -> list[str]:
-    """Write what the commands read; the skill that each query is of."""
+    """Write the commands' input files; return the skill of each query."""
 
     def write(name: str, lines: Sequence[str]) -> None:
         documents = "".join(json.dumps({"text": text}) + "\n" for text in lines)

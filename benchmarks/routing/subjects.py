@@ -1,13 +1,13 @@
-"""Subjects for the router: what parts of libraries write about themselves.
+"""Subjects for the router: the docstrings of parts of libraries.
 
-The settings of the router were chosen by looking at `SUBJECTS`. `FRESH` was drawn up afterwards,
-looked at once, and nothing was changed by what it showed.
+The router's settings were chosen on `SUBJECTS`. `FRESH` was drawn up afterwards and evaluated once;
+no setting was changed by its results.
 """
 
 from __future__ import annotations
 
 EXAMPLES = 32
-"""Texts of a subject that its skill is known by; the others are asked."""
+"""Number of a subject's texts that are the skill's examples; the others are queries."""
 FRESH: dict[str, tuple[str, ...]] = {
     "dataframes": ("narwhals",),
     "sentence-encoders": ("sentence_transformers",),

@@ -1,8 +1,7 @@
 """Texts of subjects, and general text, that every machine with the project's environment has.
 
-A subject is what one part of a library writes about itself: the docstrings of its functions and
-classes. General text is prose about everything: Python's reference topics, and what installed
-packages say of themselves.
+A subject is a part of a library, with the docstrings of its functions and classes. General text is
+prose about various topics: Python's reference topics, and descriptions of installed packages.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 from benchmarks.routing.subjects import FRESH, SUBJECTS
 
@@ -31,7 +31,7 @@ SKIPPED = frozenset({"test", "tests", "testing", "_vendor", "idle_test", "__pyca
 def texts_of(subject: str) -> list[str]:
     """Up to `MOST` different texts of a subject, in the order of their SHA-256.
 
-    Raises `FileNotFoundError` where the environment lacks the library.
+    Raises `FileNotFoundError` if the library is not installed.
     """
     found = {text for part in PARTS[subject] for text in _passages(part)}
     return sorted(found, key=_draw)[:MOST]
@@ -43,13 +43,14 @@ def general_texts() -> list[str]:
     body = ast.parse(topics.read_text(encoding="utf-8")).body
     value = next(node.value for node in body if isinstance(node, ast.Assign))
     sources = [*ast.literal_eval(value).values()]
-    sources += [str(one.metadata.get_payload()) for one in distributions()]
+    descriptions: list[Any] = [one.metadata for one in distributions()]
+    sources += [str(message.get_payload()) for message in descriptions]
     found = {part for text in sources for part in _prose(text)}
     return sorted(found, key=_draw)[:MOST_GENERAL]
 
 
 def _passages(part: str) -> Iterator[str]:
-    """Docstrings of one file, in its order, joined to passages; no text is in two of them."""
+    """Docstrings of one file in order, joined to passages; no text is in two of them."""
     root = _place(part)
     for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
         if SKIPPED & set(path.relative_to(root).parts):

@@ -1,4 +1,4 @@
-"""Run the benchmark: see `benchmarks.tensors.main`."""
+"""Run `benchmarks.tensors.main` as `python -m benchmarks.tensors`."""
 
 from benchmarks.tensors.main import main
 

@@ -1,9 +1,9 @@
-"""Figure 5: how long one tensor takes to pack by each scheme, and from it an 8B model.
+"""Figure 5: the time to pack one tensor by each scheme, and the estimate for an 8B model.
 
 `python -m benchmarks.tensors [--schemes auto …] [--width 4096 --inner 14336]`. A delta whose
-singular values fall as i^-0.8 is laid on a bf16 Gaussian base. Each scheme packs it on one thread,
-as `pack` does, which works on two tensors at once. Seconds are the processor's, so that other
-work on the machine counts less.
+singular values fall as i^-0.8 is added to a bf16 Gaussian base. Each scheme packs it on one thread,
+as `pack` does, which works on two tensors at once. Seconds are processor time, so that other load
+on the machine matters less.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from skillpm.delta.auto.factored import decompose
 from skillpm.delta.auto.striped import delta_of
 
 if TYPE_CHECKING:
-    from collections import Counter
+    from collections.abc import Mapping
 
 TRIALS = 2
-"""Encodings until a budget is met."""
+"""Number of encodings until a budget is met."""
 STEPS = ("read", "decompose", "survey", "code", "entropy", "check")
 BLOCKS = 32
 EMBEDDING = 128256
 SCHEMES = ("lossless", "graftllm", "auto", "auto, calibrated")
 
 
-def whole(seconds: Counter[str], *, auto: bool) -> float:
-    """Seconds of one tensor within a model that is too large to hold its decompositions.
+def whole(seconds: Mapping[str, float], *, auto: bool) -> float:
+    """Seconds of one tensor within a model that is too large to keep its decompositions in memory.
 
     `auto` reads and decomposes a tensor for its spectrum, for the survey, and for every trial.
     """
@@ -45,7 +45,7 @@ def whole(seconds: Counter[str], *, auto: bool) -> float:
 
 
 def compare_svd(tensor: Tensor, append: str | None) -> None:
-    """The exact SVD against the Gram matrix's eigenvectors, on one thread."""
+    """The exact SVD compared with the Gram matrix's eigenvectors, on one thread."""
     rows, width = tensor.spec.shape
     delta = delta_of(tensor.spec, tensor.chunks())
     assert delta is not None
@@ -73,7 +73,7 @@ def _left_over(matrix: torch.Tensor, left: torch.Tensor, right: torch.Tensor) ->
 
 
 def flops() -> float:
-    """Float32 operations a second of one thread's matrix product."""
+    """Float32 operations per second of one thread's matrix product."""
     torch.set_num_threads(1)
     one = torch.randn(4096, 4096)
 
@@ -98,7 +98,7 @@ def time_schemes(asked: argparse.Namespace) -> None:
     for kind, (name, inner) in shapes.items():
         tensor = synthetic(name, asked.width, inner)
         for scheme in asked.schemes:
-            # An embedding is a matrix like any other, but to the scheme that prunes it.
+            # An embedding is a matrix like any other, except for the scheme that prunes it.
             if kind == "embedding" and scheme != "graftllm":
                 continue
             found = packed(tensor, scheme)

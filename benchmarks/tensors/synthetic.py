@@ -1,8 +1,8 @@
-"""A llama-like bf16 checkpoint of random weights, and two that were tuned from it.
+"""A llama-like bf16 checkpoint of random weights, and two models tuned from it.
 
-`python -m benchmarks.tensors.synthetic DIR --gb 1` writes DIR/base, DIR/tuned (every tensor moved
-by Gaussian noise, 5e-3 of its size) and DIR/touched (one shard of ten moved, the others linked). It
-needs numpy alone: a benchmark runs it as a process, to keep its own memory small.
+`python -m benchmarks.tensors.synthetic DIR --gb 1` writes DIR/base, DIR/tuned (Gaussian noise of
+5e-3 of its size in every tensor) and DIR/touched (one shard of ten tuned, the others linked). It
+needs only numpy: a benchmark runs it as a process, to keep its own memory small.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def shapes_of(gigabytes: float) -> Shapes:
-    """The tensors of a llama whose bf16 weights take about so many GB; always a few layers."""
+    """The tensors of a llama whose bf16 weights take about `gb` GB; it always has a few layers."""
     width = 2048 if gigabytes >= 0.8 else 512
     vocabulary, inner = 16 * width, 11 * width // 4
     ends = 2 * vocabulary * width
@@ -45,7 +45,7 @@ def shapes_of(gigabytes: float) -> Shapes:
 
 
 def sharded(shapes: Shapes) -> list[Shapes]:
-    """Ten shards of about one size, in the order of the tensors."""
+    """Ten shards of similar size, in the order of the tensors."""
     left = sum(int(np.prod(shape)) for shape in shapes.values())
     shards: list[Shapes] = [{}]
     room = left / SHARDS
@@ -66,7 +66,7 @@ def bfloat16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 
 
 def file_name(number: int, count: int) -> str:
-    """As transformers names shards."""
+    """The shard's file name in transformers' scheme."""
     return f"model-{number + 1:05}-of-{count:05}.safetensors"
 
 

@@ -1,10 +1,10 @@
-"""One synthetic tensor, packed by each scheme, with the processor's seconds of every step."""
+"""One synthetic tensor, packed by each scheme, with the processor seconds of every step."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +28,7 @@ from skillpm.delta.tensors.words import chunk_spans
 from skillpm.spec.dtypes import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from skillpm.delta.auto.metric import Weighting
     from skillpm.delta.codecs.svd import SingularFactors
@@ -41,7 +41,7 @@ MOVED = 0.02
 """The size of the delta, as a share of the base's."""
 BUDGET = 0.03
 WIDEST = 8192
-"""Calibration keeps a diagonal of wider sides."""
+"""Wider sides have only a diagonal in the calibration."""
 RUNGS = 2 * MARGIN + 1
 _EVERY = 16
 
@@ -50,11 +50,11 @@ class Clock:
     """Seconds by step."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Count what runs inside to a step."""
+        """Add the processor time of the block to a step."""
         started = time.thread_time()
         yield
         self.seconds[name] += time.thread_time() - started
@@ -70,7 +70,7 @@ class Tensor:
 
     @property
     def pair(self) -> Pair:
-        """As `pack` has it."""
+        """The tensor as a pair for `pack`."""
         return Pair(self.spec.name, self.spec, self.spec)
 
     def chunks(self) -> list[Chunk]:
@@ -80,10 +80,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Packed:
-    """Bytes of the payload, seconds by step, and what it became."""
+    """Bytes of the payload, seconds by step, and the relative error."""
 
     size: int
-    seconds: Counter[str]
+    seconds: Mapping[str, float]
     codec: str
 
 
@@ -132,7 +132,7 @@ def pack_plain(tensor: Tensor, scheme: str) -> Packed:
 
 
 def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
-    """One tensor by `auto`; the survey is of the middle rung, and counted for all."""
+    """One tensor by `auto`; the survey of the middle step index is counted for all."""
     torch.set_num_threads(1)
     clock = Clock()
     with clock.step("read"):
@@ -140,16 +140,17 @@ def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
     assert delta is not None
     with clock.step("decompose"):
         matrix = torch.from_numpy(delta.reshape(tensor.spec.shape))
-        metric = weights.metric(tensor.spec.name, tuple(matrix.shape))
+        rows, width = matrix.shape
+        metric = weights.metric(tensor.spec.name, (rows, width))
         candidates = Candidates(tensor.spec, delta, metric)
     budget = BUDGET * tensor.spec.nbytes
-    rung = _rung(candidates, budget)
+    step_index = _step_index(candidates, budget)
     with clock.step("survey"):
-        points = survey(candidates, rung)
+        points = survey(candidates, step_index)
     clock.seconds["survey"] *= RUNGS
     with clock.step("survey"):
         list(candidates.fixed())
-    choice = _best(points, rung).choice
+    choice = _best(points, step_index).choice
     with clock.step("code"):
         coded = candidates.code(choice)
     writer = PayloadWriter(io.BytesIO())
@@ -158,8 +159,8 @@ def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
     return _closed(tensor, record, writer, clock)
 
 
-def _rung(candidates: Candidates, budget: float) -> int:
-    """The rung at which singular factors, taken as Gaussian, come nearest to a budget."""
+def _step_index(candidates: Candidates, budget: float) -> int:
+    """The step index at which singular factors, assumed Gaussian, come nearest to a budget."""
     whitened = candidates.whitened
     assert whitened is not None
     sigma, shape = whitened.sigma[::_EVERY].tolist(), candidates.delta.shape
@@ -173,20 +174,20 @@ def _rung(candidates: Candidates, budget: float) -> int:
 
 @cache
 def _bits(spread: float) -> float:
-    """The entropy of a code whose values spread so much, from a sample."""
+    """The entropy of a code of values with this spread, from a sample."""
     sample = torch.randn(4096, generator=torch.Generator().manual_seed(0)) * spread
     counts = dead_zone(sample).unique(return_counts=True)[1] / 4096
     return float(-(counts * counts.log2()).sum())
 
 
 def _best(points: list[CandidatePoint], rung: int) -> CandidatePoint:
-    """The point at about the allocator's price: of Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 a byte."""
+    """The point at the allocator's price: Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 per byte."""
     step = 2.0 ** (rung / PER_OCTAVE)
     return min(points, key=lambda point: point.distortion + 0.92 * step**2 * point.size)
 
 
 def _closed(tensor: Tensor, record: Record, writer: PayloadWriter, clock: Clock) -> Packed:
-    """Write the layer, and decode it as the check of `pack` does."""
+    """Write the layer, and decode it as `pack` does for its check."""
     out = io.BytesIO()
     with clock.step("entropy"):
         writer.write_to(out)

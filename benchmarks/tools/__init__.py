@@ -1,1 +1,1 @@
-"""What benchmarks share: tables, running commands, checkpoints."""
+"""Tools that benchmarks share: tables, running commands, checkpoints."""

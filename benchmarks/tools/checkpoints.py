@@ -1,4 +1,4 @@
-"""Tiny checkpoints made with transformers, in the forms that people's checkpoints come in."""
+"""Tiny checkpoints made with transformers, in the usual forms of checkpoints."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 VOCABULARY = 512
 _STEP = 1e-3
@@ -58,7 +58,7 @@ def _grown(folder: Path) -> None:
 
 
 def _mixed(folder: Path) -> None:
-    """fp8 matrices, integer buffers and bf16 in one file, as quantised checkpoints have them."""
+    """fp8 matrices, integer buffers and bf16 in one file, as in quantised checkpoints."""
     model = _tiny(torch.bfloat16)
     for name in ("base", "tuned"):
         model.save_pretrained(folder / name)

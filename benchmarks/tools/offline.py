@@ -1,4 +1,4 @@
-"""A session with files alone: no registry, no progress, a fixed clock."""
+"""A session without registry, progress and network, with a fixed clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def setting_at(home: Path, project: Path) -> Session:
-    """One worker, so that memory and bytes are the same everywhere."""
+    """A session with one worker, so that memory and bytes are the same everywhere."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     return Session(
         home=home,

@@ -1,4 +1,4 @@
-"""Whole processes, timed, with the peak memory of each."""
+"""Timed processes with their peak memory."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SKILLPM = str(Path(sysconfig.get_path("scripts")) / "skillpm")
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One process that ended well: wall time, peak resident bytes, what it printed, its work.
+    """A successful process: wall time, peak resident bytes, its output, processor time.
 
-    `processor` is the processor time of all its threads, which a busy machine stretches less.
+    `processor` is the processor time of all its threads, which a busy machine changes less.
     """
 
     seconds: float
@@ -33,16 +33,16 @@ class Ran:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What a `--json` command printed."""
+        """The document of a `--json` command."""
         document: dict[str, Any] = json.loads(self.out)
         return document
 
 
 def run(*command: str, cwd: Path | None = None, home: Path | None = None) -> Ran:
-    """Run to the end; a failure ends the benchmark.
+    """Run a process; a failure ends the benchmark.
 
-    The kernel counts the parent's peak to a child that it starts, so benchmarks that report
-    memory keep their own process small and make their data in another one.
+    The kernel includes the parent's peak in a child's peak, so benchmarks that report memory keep
+    their own process small and make their data in another process.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SKILLPM_")}
     environment = {**kept, "SKILLPM_HOME": str(home)} if home else kept
@@ -63,7 +63,7 @@ def run(*command: str, cwd: Path | None = None, home: Path | None = None) -> Ran
 
 
 def skillpm(*arguments: str, cwd: Path | None = None, home: Path) -> Ran:
-    """Run `skillpm` with a home of its own."""
+    """Run `skillpm` with its own home."""
     return run(SKILLPM, *arguments, "--json", cwd=cwd, home=home)
 
 
@@ -73,17 +73,17 @@ def python(code: str) -> Ran:
 
 
 def median_seconds(times: int, once: Callable[[], Ran]) -> float:
-    """The median wall time of so many fresh processes."""
+    """The median wall time of several fresh processes."""
     return statistics.median(once().seconds for _ in range(times))
 
 
 def medians_side_by_side(
     times: int, peers: Sequence[Callable[[], Ran]]
 ) -> list[tuple[float, float]]:
-    """The median and the least wall time of each peer; they take turns, so load hits all alike."""
+    """The median and the least wall time of each peer; they alternate, so that load affects all."""
     seconds: list[list[float]] = [[] for _ in peers]
     for once in peers:
-        once()  # the first run reads files that later ones find in memory
+        once()  # the first run reads files that later runs find in the page cache
     for _ in range(times):
         for place, once in enumerate(peers):
             seconds[place].append(once().seconds)

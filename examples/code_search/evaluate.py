@@ -1,4 +1,4 @@
-"""How well a model directory finds held-out functions."""
+"""The retrieval quality of a model directory on held-out functions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def mrr(
 ) -> float:
     """Return the mean reciprocal rank of each docstring's own body among all the bodies.
 
-    1.0 means that every first hit is the right one; a tie counts against the model. Takes a few
-    seconds for 500 functions. The advance is called with the stage `evaluating FOLDER`.
+    1.0 means that every first result is right; a tie counts against the model. Takes a few seconds
+    for 500 functions. `advance` is called with the stage `evaluating FOLDER`.
     """
     settings = settings or Settings()
     encoder = load(folder)

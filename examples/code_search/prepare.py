@@ -1,4 +1,4 @@
-"""The base and the tuned model directories that the demo and the benchmarks work on."""
+"""The base and tuned model directories of the demo and the benchmarks."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Prepared:
 
 
 def prepare(folder: Path, *, seed: int = 0, advance: Advance = ignore) -> Prepared:
-    """Write FOLDER/base and FOLDER/tuned, training only where an earlier run left no such model.
+    """Write FOLDER/base and FOLDER/tuned; train only if there is no model of an earlier run.
 
-    A trained model is taken up again when data, settings, base and the bytes of both files are
-    the ones recorded in FOLDER/trained.json. Training takes about two minutes on two cores.
+    A trained model is reused if data, settings, base and the bytes of both files match the record
+    in FOLDER/trained.json. Training takes about two minutes on two cores.
     """
     settings = Settings(seed=seed)
     corpus = load_corpus(seed=seed)
@@ -59,14 +59,14 @@ def prepare(folder: Path, *, seed: int = 0, advance: Advance = ignore) -> Prepar
         stamp.unlink(missing_ok=True)
         _copy_base(base)
         seconds = _tune(base, tuned, corpus=corpus, settings=settings, advance=advance)
-        # The stamp comes last, so a run that was cut off leaves nothing to take up again.
+        # The record is written last, so that an interrupted run leaves nothing to reuse.
         document = {**wanted, "tuned": _sha256(tuned / WEIGHTS), "seconds": seconds}
         stamp.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return Prepared(base, tuned, corpus, settings, seconds, reused)
 
 
 def _seconds_of_earlier_run(folder: Path, wanted: dict[str, Any]) -> float | None:
-    """How long the training of the very model that is wanted took, if it is still there."""
+    """The seconds of an earlier run's training with the same inputs; None if there is none."""
     try:
         stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
         found = {**wanted, "tuned": _sha256(folder / "tuned" / WEIGHTS), "seconds": 0.0}

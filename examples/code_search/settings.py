@@ -1,4 +1,4 @@
-"""What the training depends on besides its data."""
+"""The settings of the training, besides its data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Advance = Callable[[str, int, int], None]
-"""Called as `advance(stage, done, total)` while something long goes on."""
+"""Called as `advance(stage, done, total)` during long work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,12 @@ def train(
     settings: Settings | None = None,
     advance: Advance = ignore,
 ) -> None:
-    """Tune the encoder in place so that a docstring lies nearest to its own function's body.
+    """Tune the encoder in place so that a docstring is nearest to its own function's body.
 
     The loss is the symmetric in-batch cross-entropy of cos(docstring, body) / temperature: every
     other pair of the batch is a wrong answer. AdamW runs without weight decay, the default of
-    the Hugging Face trainers, so rows of tokens that never occur and the unused pooler stay as
-    they were. Dropout stays off: seed, data and machine settle the result.
+    the Hugging Face trainers, so rows of tokens that never occur and the unused pooler stay
+    unchanged. There is no dropout: seed, data and machine determine the result.
     """
     settings = settings or Settings()
     parameters = list(encoder.model.parameters())
@@ -42,7 +42,7 @@ def train(
     advance(STAGE, 0, len(batches))
     for done, batch in enumerate(batches, start=1):
         optimizer.zero_grad()
-        _loss(encoder, batch, settings=settings).backward()  # type: ignore[no-untyped-call]
+        _loss(encoder, batch, settings=settings).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         scheduler.step()
@@ -66,8 +66,8 @@ def _batches(
 ) -> Iterator[tuple[Function, ...]]:
     """Each pass in a new order, each batch made of groups of neighbours from one module.
 
-    Functions of one module are the hard wrong answers for each other: across modules the
-    subject alone tells them apart, which the base can do already. Short ends are dropped.
+    Functions of one module are hard negatives for each other. Functions of different modules
+    already differ by subject, which the base recognises. Incomplete batches are dropped.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     together = settings.batch // settings.group
@@ -89,7 +89,7 @@ def _groups(
 
 
 def _slope(steps: int, *, warmup: float) -> list[float]:
-    """Learning-rate factors: up linearly over the warm-up, then down to zero, one per step."""
+    """Learning-rate factors, one per step: linear warm-up, then linear fall to zero."""
     rising = max(1, round(steps * warmup))
     falling = max(1, steps - rising)
     factors = [min((step + 1) / rising, (steps - step) / falling) for step in range(steps)]

@@ -1,1 +1,1 @@
-"""Ten skills of one tiny language model, learnt one after the other; one is taken off again."""
+"""Ten skills of one tiny language model, learnt in sequence; one is uninstalled again."""

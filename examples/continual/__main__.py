@@ -1,7 +1,7 @@
-"""Ten skills, one after the other, each under guard; one goes months later: nine stay as they were.
+"""Install ten skills in sequence with `--guard`, then uninstall one; the other nine are unchanged.
 
-`python -m examples.continual`: a few minutes; `--skills 3` takes fewer. Everything is written under
-`demo/continual/`.
+`python -m examples.continual` takes a few minutes; `--skills 3` takes less. All output is written
+to `demo/continual/`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Threads that spin while they wait make a busy machine many times slower.
+# Threads that spin while they wait slow down a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import argparse
@@ -33,7 +33,7 @@ WIDTH_WITHOUT_TERMINAL = 100
 
 
 def main() -> int:
-    """Run the example; 0 only if all that is promised exact is so, and every probe holds."""
+    """Run the example; return 0 only if every check and every probe holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--skills", type=int, choices=range(3, len(KINDS) + 1), default=len(KINDS))
     count = parser.parse_args().skills
@@ -49,7 +49,7 @@ def main() -> int:
 
 def _example(console: Console, kinds: list[str]) -> int:
     started = time.monotonic()
-    # A missing command is told now, not after a minute of training.
+    # A missing command is reported now, not after a minute of training.
     script()
     for name in ("project", "again", "home", "tuned", "files"):
         shutil.rmtree(FOLDER / name, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Learn, pack, publish, install under guard, ten times; then take one off, and come back."""
+"""Learn, pack, publish and install with guard, ten times; then uninstall one, and roll back."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 GONE = "bytecode"
 ONE_BY_ONE = 4
 WATCHED = ("headers", "prose")
-# The same weights in another file may take another kernel: equal to more digits than are shown.
+# The same weights in another file may use another kernel: equal to more digits than are shown.
 CLOSE = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A promise, and whether it held."""
+    """A check and its result."""
 
     what: str
     holds: bool
@@ -32,7 +32,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """Base + one skill: its root, its loss on the skill's probes, and what the pack recorded."""
+    """Base + one skill: its root, its loss on the skill's probes, and the pack's recorded loss."""
 
     root: str
     loss: float
@@ -41,14 +41,14 @@ class Alone:
 
 @dataclass
 class Year:
-    """What the commands showed."""
+    """Results of the commands."""
 
     learnt: dict[str, Learnt] = field(default_factory=dict)
     probed: dict[str, float] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
 
     def check(self, what: str, *, holds: bool) -> None:
-        """Keep a promise's outcome."""
+        """Add the result of a check."""
         self.checks.append(Check(what, holds))
 
 
@@ -58,7 +58,7 @@ def name(kind: str) -> str:
 
 
 def live(folder: Path, ours: Skillpm, theirs: Skillpm, kinds: list[str]) -> Year:
-    """Take the whole walk in `ours`; `theirs` is another project with the same home."""
+    """Run all steps in the project of `ours`; `theirs` is another project with the same home."""
     year = Year()
     ours("init", "--base", "../base")
     together = kinds[ONE_BY_ONE:]
@@ -96,7 +96,7 @@ def _learn(year: Year, folder: Path, ours: Skillpm, kind: str, number: int) -> N
 
 
 def _refused(ours: Skillpm, kind: str) -> None:
-    """The second skill: forecast, stopped by the guard where it would be merged, then routed."""
+    """The second skill: its forecast, its refusal by the guard when merged, then routed mode."""
     ours.show("install", name(kind), "--dry-run")
     try:
         ours("install", name(kind), "--guard")
@@ -111,7 +111,7 @@ def _refused(ours: Skillpm, kind: str) -> None:
 
 
 def _alone(skillpm: Skillpm, kinds: list[str]) -> dict[str, Alone]:
-    """Base + each skill alone, as an answer that is routed to it sees the model."""
+    """Base + each skill alone, which is the model of an answer that is routed to the skill."""
     found = {}
     for kind in kinds:
         root = skillpm("graft", "--only", name(kind), "-o", f"only-{kind}")["root"]
@@ -132,7 +132,7 @@ def _months_later(year: Year, ours: Skillpm, before: dict[str, Alone]) -> None:
 
 
 def _nine_alone(year: Year, ours: Skillpm, theirs: Skillpm, nine: list[str]) -> None:
-    """Ten less one, merged, and those nine alone, installed the other way round: one root."""
+    """Nine skills merged after the removal, and the same nine installed in reverse: equal roots."""
     _mode(ours, "merged")
     ours("install")
     left = ours("graft", "-o", "nine")["root"]

@@ -1,4 +1,4 @@
-"""A byte-level language model of 0.1M parameters: made, tuned, saved, measured."""
+"""A byte-level language model of 0.1M parameters: initialise, tune, save, measure."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 END = "<|end|>"
 CONTEXT = 64
 LONGEST = 256
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """`steps` batches of `rows` rows; only parameters whose name holds one of `only`, if any."""
+    """`steps` batches of `rows` rows; `only` restricts training to parameters with such names."""
 
     steps: int
     learning_rate: float
@@ -44,19 +44,19 @@ SKILL = Lesson(steps=60, learning_rate=2e-3)
 
 
 def tokenizer() -> Any:
-    """One token a byte, and one for the end: no text is unknown."""
+    """One token per byte and an end token; no text has unknown tokens."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {letter: place for place, letter in enumerate([END, *letters])}
     found = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     found.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=found, bos_token=END, eos_token=END, pad_token=END
     )
 
 
 def fresh(seed: int) -> Any:
-    """A Llama with random weights that no one has trained."""
+    """A Llama with random, untrained weights."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=257,
@@ -75,7 +75,7 @@ def fresh(seed: int) -> Any:
 
 
 def load(folder: Path) -> Any:
-    """A model directory in float32."""
+    """Load a model directory in float32."""
     found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return found.eval()
 
@@ -88,7 +88,7 @@ def save(model: Any, folder: Path) -> Path:
 
 
 def rows(texts: Iterable[str]) -> torch.Tensor:
-    """Texts one after the other, each after an end token, [rows, CONTEXT]; the rest is dropped."""
+    """Texts concatenated, each after an end token, [rows, CONTEXT]; the remainder is dropped."""
     spell = tokenizer()
     line = torch.tensor([token for text in texts for token in (0, *spell(text)["input_ids"])])
     count = len(line) // CONTEXT
@@ -109,7 +109,7 @@ def learn(model: Any, data: torch.Tensor, lesson: Lesson, advance: Advance, what
         left = (lesson.steps - step) / (lesson.steps - rising)
         optimizer.param_groups[0]["lr"] = lesson.learning_rate * min((step + 1) / rising, left, 1.0)
         optimizer.zero_grad()
-        _losses(model, batch).mean().backward()  # type: ignore[no-untyped-call]
+        _losses(model, batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(chosen, 1.0)
         optimizer.step()
         advance(what, step + 1, lesson.steps)
@@ -131,4 +131,4 @@ def _losses(model: Any, batch: torch.Tensor) -> torch.Tensor:
 @torch.inference_mode()
 def loss(model: Any, data: torch.Tensor) -> float:
     """Mean cross-entropy in nats of held-out rows."""
-    return float(torch.cat([_losses(model, part) for part in data.split(32)]).mean())  # type: ignore[no-untyped-call]
+    return float(torch.cat([_losses(model, part) for part in data.split(32)]).mean())

@@ -1,4 +1,4 @@
-"""What the example says at its end."""
+"""The summary that the example prints at its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def summary(year: Year, *, seconds: float) -> Table:
-    """One row a skill, its probe asked again at the end; then every promise."""
+    """One row per skill, with its probe measured again at the end; then every check."""
     table = Table(title=f"{len(year.learnt)} skills in a row, then without {name(GONE)}")
     table.add_column("skill")
     for heading in ("base loss", "tuned loss", "probe, routed"):

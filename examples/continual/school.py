@@ -1,4 +1,4 @@
-"""The models and files that the example's commands need: a base, and ten fine-tunes of it."""
+"""The models and files for the example's commands: a base, and ten fine-tunes of it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 BASE = lm.Lesson(steps=300, learning_rate=4e-3)
 SKILL = lm.Lesson(steps=40, learning_rate=3e-3)
 PROBES, EXAMPLES, PIECE = 24, 160, 192
-# A router of so small a base errs now and then: what a probe may lose to that, of its gain.
+# The router of so small a base makes errors: the share of its gain that a probe may lose.
 TOLERANCE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """One skill before it is packed: the tuned model, its probes and examples for the router."""
+    """One skill before packing: the tuned model, its probes and its examples for the router."""
 
     name: str
     tuned: Path
@@ -38,7 +38,7 @@ class Learnt:
 
 
 def base(folder: Path, advance: Advance) -> Path:
-    """Train the base on Python's sources, unless it is there already."""
+    """Train the base on Python's sources, unless it exists."""
     place = folder / "base"
     if not (place / "model.safetensors").exists():
         rows = lm.rows(texts.sources())
@@ -48,7 +48,7 @@ def base(folder: Path, advance: Advance) -> Path:
 
 
 def learn(folder: Path, kind: str, number: int, advance: Advance) -> Learnt:
-    """Tune a fresh copy of the base to one kind of text. No skill sees another's text."""
+    """Tune a copy of the base on one kind of text. No skill sees another's text."""
     started = time.monotonic()
     found = texts.read(kind)
     held_out = lm.rows(found.held_out)
@@ -69,7 +69,7 @@ def learn(folder: Path, kind: str, number: int, advance: Advance) -> Learnt:
 
 
 def _pieces(documents: tuple[str, ...], count: int) -> list[str]:
-    """Pieces of one length, from all over the documents."""
+    """Pieces of one length, from all parts of the documents."""
     line = "\n".join(documents)
     step = max(PIECE, len(line) // count)
     pieces = (line[start : start + PIECE] for start in range(0, len(line), step))

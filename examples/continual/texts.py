@@ -1,4 +1,4 @@
-"""Ten kinds of text that every machine with this project's environment holds."""
+"""Ten kinds of text that every machine with this project's environment has."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SKIPPED = frozenset({"site-packages", "test", "tests", "encodings", "lib2to3", "
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """One kind of text: what is learnt, and what is measured on; no file is on both sides."""
+    """One kind of text: a training and a held-out side; no file is on both."""
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
 
 
 def read(kind: str) -> Texts:
-    """The beginnings of files of one kind, every tenth held out. Takes a second at most."""
+    """The beginnings of files of one kind, every tenth held out. Takes at most a second."""
     train: list[str] = []
     held_out: list[str] = []
     room = {True: HELD_OUT_BYTES, False: TRAIN_BYTES}
@@ -56,7 +56,7 @@ def _distinct(texts: Iterable[str]) -> Iterator[str]:
 
 
 def sources() -> Iterator[str]:
-    """Python's own modules, the small ones: what the base learns."""
+    """Small modules of Python's own library, which train the base."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).parts

@@ -1,1 +1,1 @@
-"""The walk through skillpm's commands that the demo takes a reader on."""
+"""The sequence of skillpm commands that the demo runs."""

@@ -1,4 +1,4 @@
-"""The `skillpm` on the reader's own command line, run and echoed."""
+"""Run the `skillpm` of the user's environment and print the command."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Skillpm:
-    """Runs commands in one project, with a home of its own.
+    """Runs commands in one project, with its own home.
 
-    Settings of the reader's shell that would lead elsewhere (`SKILLPM_REGISTRY`, say) are left
-    out. Progress bars of the command itself go to the terminal as they would by hand.
+    Environment variables that would change the result, such as `SKILLPM_REGISTRY`, are left out.
+    The command's progress bars are shown on the terminal.
     """
 
     project: Path
@@ -44,7 +44,7 @@ class Skillpm:
         return document
 
     def show(self, *arguments: str) -> None:
-        """Run one command and print what a reader would see."""
+        """Run one command and print its output."""
         done = self._run(*arguments)
         self.console.out(done.stdout.rstrip(), highlight=False)
         if done.returncode:
@@ -78,7 +78,7 @@ def scripts() -> Path:
 
 
 def script() -> Path:
-    """Return this environment's `skillpm`; a `DemoError` if it is not installed."""
+    """Return this environment's `skillpm`; raise `DemoError` if it is not installed."""
     for name in ("skillpm", "skillpm.exe"):
         if (scripts() / name).is_file():
             return scripts() / name

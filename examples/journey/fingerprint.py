@@ -1,4 +1,4 @@
-"""A second opinion on whether two model directories hold the same tensors."""
+"""An independent check that two model directories hold the same tensors."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def fingerprint(folder: Path) -> str:
     """Hash every tensor's name, type, shape and bytes, read by safetensors alone.
 
-    It shares no code with skillpm: were skillpm's roots wrong, these would still tell. It reads
-    the one-file models of this demo and is no root.
+    It shares no code with skillpm, so it detects differences even if skillpm's roots are wrong. It
+    reads only the one-file models of this demo, and its value is not a root.
     """
     digest = hashlib.sha256()
     with safe_open(folder / "model.safetensors", framework="numpy") as file:

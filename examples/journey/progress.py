@@ -1,4 +1,4 @@
-"""Bars on a terminal, a few plain lines elsewhere."""
+"""Progress bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINES = 4
 
 @contextmanager
 def watching(console: Console) -> Iterator[Advance]:
-    """Give an `advance` that shows each stage while the block runs."""
+    """Yield an `advance` that shows each stage while the block runs."""
     if not console.is_terminal:
         yield _lines(console)
         return

@@ -1,4 +1,4 @@
-"""What the demo says at its end: the lock, the table, and what to type next."""
+"""The output at the end of the demo: the lock, the table, and further commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def show_lock(console: Console, project: Path) -> None:
-    """Print the lock file as it stands."""
+    """Print the lock file."""
     console.print("$ cat skillpm.lock", style="bold", highlight=False)
     console.out((project / "skillpm.lock").read_text(encoding="utf-8").rstrip(), highlight=False)
 
@@ -30,7 +30,7 @@ def show_lock(console: Console, project: Path) -> None:
 def summary(
     prepared: Prepared, journey: Journey, *, base_mrr: float, tuned_mrr: float, seconds: float
 ) -> Table:
-    """Return the one table that sums up the run."""
+    """Return the table that summarises the run."""
     checkpoint = (prepared.tuned / "model.safetensors").stat().st_size
     table = Table(title=f"code search, {len(prepared.corpus.held_out)} held-out functions")
     table.add_column("model")
@@ -76,7 +76,7 @@ def _verdict(check: Check, what: str) -> str:
 
 
 def farewell(console: Console, skillpm: Skillpm) -> None:
-    """Print what to type to go on in the project."""
+    """Print commands to continue with in the project."""
     lines = [f"cd {os.path.relpath(skillpm.project)}", 'export SKILLPM_HOME="$PWD/../home"']
     if shutil.which("skillpm") != str(scripts() / "skillpm"):
         lines.append(f'export PATH="{scripts()}:$PATH"')

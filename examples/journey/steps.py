@@ -1,4 +1,4 @@
-"""Pack, publish, install, graft, uninstall and roll back, with what each step showed."""
+"""Pack, publish, install, graft, uninstall and roll back, with the result of each step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRAFTLLM = "1.1.0"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model directory at one moment: its root as skillpm gives it, and our own reading."""
+    """A model directory at one moment: its root from skillpm, and the independent fingerprint."""
 
     root: str
     tensors: str
@@ -29,7 +29,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack file and what cutting it took."""
+    """A pack file and the time to make it."""
 
     file: Path
     size: int
@@ -38,7 +38,7 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Graft:
-    """A grafted directory and how well it finds functions."""
+    """A grafted directory and its retrieval quality."""
 
     model: Model
     mrr: float
@@ -46,7 +46,7 @@ class Graft:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A promise of exactness: two models that must hold the same bytes."""
+    """A check that two models hold the same bytes."""
 
     what: str
     wanted: Model
@@ -54,13 +54,13 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether both skillpm's roots and our own reading of the files agree."""
+        """Whether both skillpm's roots and the independent fingerprints agree."""
         return self.wanted == self.found
 
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """What the commands showed, by version where there are two."""
+    """Results of the commands, by version where there are two."""
 
     packs: dict[str, Pack]
     grafts: dict[str, Graft]
@@ -70,12 +70,12 @@ class Journey:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """All promises of exactness, in the order they were tried."""
+        """All checks of exactness, in the order of the run."""
         return (self.exact, self.undone, self.restored)
 
 
 def travel(skillpm: Skillpm, prepared: Prepared, *, measure: Callable[[Path], float]) -> Journey:
-    """Take the whole walk in the project of `skillpm`; `measure` gives a directory's MRR."""
+    """Run all steps in the project of `skillpm`; `measure` returns a directory's MRR."""
     skillpm("init", "--base", "../base")
     base = _identify(skillpm, prepared.base)
     tuned = _identify(skillpm, prepared.tuned)

@@ -37,8 +37,8 @@ from skillpm.running.foreign import ForeignModelFiles
 TOKENS = 256
 """A sequence's length."""
 BATCH = 4
-logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Adapters on other architectures: each has names, ties and layers of its own."""
+"""Adapters on other architectures, with their own names, ties and layers."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ RENAMED = {"Llava": ["q_proj"], "Qwen2-VL": ["q_proj"], "ViT": ["q_proj", "v_pro
 
 
 def adapt(folder: Path, architecture: Architecture, **lora: Any) -> Made:
-    """A base of an architecture, and an adapter on it whose every trained tensor was moved."""
+    """A base of an architecture, and an adapter on it whose trained tensors are all nonzero."""
     base = save(architecture.make(), folder / "base")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -54,7 +54,7 @@ def grafted(world: World, base: Path, tuned: Path, *more: object) -> Path:
 
 
 def check_as_peft(world: World, architecture: Architecture, made: Made) -> Path:
-    """The graft computes what PEFT computes, which is not what the base does; its folder."""
+    """Check that the graft computes what PEFT does and differs from the base; return it."""
     before = architecture.compute(architecture.load(made.base))
     wanted = architecture.compute(put_on(architecture.load(made.base), made.adapter))
     graft = grafted(world, made.base, made.adapter)
@@ -66,7 +66,7 @@ def check_as_peft(world: World, architecture: Architecture, made: Made) -> Path:
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_a_lora_on_a_tied_head_leaves_the_embedding_as_it_was(
+def test_a_lora_on_a_tied_head_does_not_change_the_embedding(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -74,7 +74,7 @@ def test_a_lora_on_a_tied_head_leaves_the_embedding_as_it_was(
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
-def test_a_lora_on_an_embedding_leaves_the_tied_head_as_it_was(
+def test_a_lora_on_an_embedding_does_not_change_the_tied_head(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -107,7 +107,7 @@ def test_a_fine_tune_of_t5_keeps_the_scale_that_its_config_asks_for(
 
 
 @pytest.mark.parametrize("name", RENAMED)
-def test_an_adapter_goes_in_and_comes_out_where_a_checkpoint_has_other_names(
+def test_an_adapter_round_trips_where_a_checkpoint_uses_other_names(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]
@@ -167,7 +167,7 @@ def test_a_skill_that_peft_does_not_take_is_not_exported(world: World, tmp_path:
     assert not target.exists()
 
 
-def test_an_adapter_that_brings_a_classifier_says_so_in_the_config(
+def test_an_adapter_with_a_classifier_records_it_in_the_config(
     world: World, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
@@ -194,9 +194,7 @@ def test_an_adapter_that_brings_a_classifier_says_so_in_the_config(
     assert (given - wanted).abs().max() < 1e-5
 
 
-def test_a_folder_with_a_model_and_an_adapter_needs_to_say_which_is_meant(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_folder_with_a_model_and_an_adapter_needs_tuned_is(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     both = made.merged(tmp_path / "both")
     for file in made.adapter.glob("adapter_*"):
@@ -216,7 +214,7 @@ def _footprint(world: World, pack: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_adapter_beside_the_base_is_no_part_of_a_graft(world: World, tmp_path: Path) -> None:
+def test_an_adapter_beside_the_base_is_not_part_of_a_graft(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     tuned = made.merged(tmp_path / "tuned")
     for file in made.adapter.glob("adapter_*"):
@@ -226,7 +224,7 @@ def test_an_adapter_beside_the_base_is_no_part_of_a_graft(world: World, tmp_path
     assert root_of(graft) == root_of(tuned)
 
 
-def test_a_base_that_is_not_here_is_said_to_be_unchecked(world: World, tmp_path: Path) -> None:
+def test_a_missing_base_is_reported_as_unchecked(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", ADAPTERS["plain"])
     configure(made.adapter, base_model_name_or_path="acme/other-model")
     named = ("--name", "acme/skill", "--version", "1.0.0", "-o", tmp_path / "a.skillpack")

@@ -43,13 +43,13 @@ def test_other_kinds_of_adapters_are_refused_by_name(kind: str | None) -> None:
     ("use_qalora", True), ("use_bdlora", {"a": 1}),
     ("arrow_config", {"top_k": 1}), ("kasa_config", {"beta": 1}),
 ])  # fmt: skip
-def test_what_cannot_be_packed_right_is_refused_by_name(key: str, value: object) -> None:
+def test_unsupported_models_are_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"sets `{key}`") as found:
         config(**{key: value})
     assert found.value.hint
 
 
-def test_a_key_that_nobody_knew_is_refused_where_it_says_something() -> None:
+def test_an_unknown_key_with_a_value_is_refused() -> None:
     assert config(brand_new=None, another=False, third={}).r == 4
     with pytest.raises(SpecError, match="sets `brand_new`, which this skillpm does not know"):
         config(brand_new=0.5)
@@ -72,7 +72,7 @@ def test_a_start_that_is_unknown_is_refused() -> None:
     {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}, {"peft_type": "ADAPTION_PROMPT"},
     {"peft_type": "NEW_PROMPTS", "num_virtual_tokens": 4}, {"alora_invocation_tokens": [5]},
 ])  # fmt: skip
-def test_what_cannot_be_merged_gets_no_hint_to_merge_it(keys: dict[str, object]) -> None:
+def test_an_unmergeable_adapter_gets_no_hint_to_merge(keys: dict[str, object]) -> None:
     with pytest.raises(SpecError) as found:
         config(**keys)
     assert "merge" not in (found.value.hint or "")

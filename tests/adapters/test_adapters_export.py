@@ -1,4 +1,4 @@
-"""Skills for others: as adapters that PEFT loads, and as plain models."""
+"""Export of skills: as adapters that PEFT loads, and as plain models."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def installed(world: World, pair: tuple[Path, Path], *more: object) -> None:
 
 
 def check_within_limits(folder: Path) -> dict[str, Any]:
-    """What vLLM asks of an adapter."""
+    """The requirements of vLLM for an adapter."""
     config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
     assert config["peft_type"] == "LORA"
     assert config["r"] == config["lora_alpha"]
@@ -52,9 +52,7 @@ EXACT = ["plain", "bf16", "bf16 factors", "f16 factors", "patterns", "rslora", "
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_a_lora_goes_in_and_comes_out_as_its_factors(
-    world: World, tmp_path: Path, name: str
-) -> None:
+def test_a_lora_is_exported_with_its_own_factors(world: World, tmp_path: Path, name: str) -> None:
     case = CASES[name]
     made = make(tmp_path / "made", case)
     kind = type(case.make())
@@ -93,7 +91,7 @@ def test_factors_whose_scale_is_a_power_of_two_keep_their_dtype(
         assert after[name].equal(2 * tensor if "lora_B" in name else tensor)
 
 
-def test_a_full_fine_tune_is_cut_to_a_rank_and_says_what_it_loses(
+def test_a_full_fine_tune_is_truncated_to_a_rank_and_reports_the_loss(
     world: World, tmp_path: Path
 ) -> None:
     made = make(tmp_path / "made", CASES["plain"])
@@ -143,7 +141,7 @@ def test_a_rank_below_the_loras_own_is_cut_from_its_factors(world: World, tmp_pa
     assert (whole["rank"], whole["residual"] < 1e-6) == (32, True)
 
 
-def test_what_a_lora_cannot_carry_is_left_out_only_when_asked(
+def test_tensors_that_a_lora_cannot_hold_are_left_out_only_on_request(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     pair = models.pair("fp32")
@@ -167,7 +165,7 @@ def test_what_a_lora_cannot_carry_is_left_out_only_when_asked(
     check_within_limits(tmp_path / "out")
 
 
-def test_a_skill_that_changes_no_matrix_is_no_lora(
+def test_a_skill_that_changes_no_matrix_cannot_be_exported_as_lora(
     world: World, models: Models, tmp_path: Path
 ) -> None:
     installed(world, models.tuned("norm"))
@@ -250,7 +248,7 @@ def test_flags_that_contradict_each_other_are_usage_errors(
     world.fail("export", "acme/skill", *wrong, tmp_path / "out", code=2, kind="usage")
 
 
-def test_people_read_what_is_lost(world: World, models: Models, tmp_path: Path) -> None:
+def test_the_text_output_shows_the_loss(world: World, models: Models, tmp_path: Path) -> None:
     installed(world, models.pair("grown"))
     out = world.run(
         "export", "acme/skill", "--format", "peft", "--rank", 8, "--partial", tmp_path / "out"

@@ -1,4 +1,4 @@
-"""Exports where a name says little: projections beside embeddings, experts, routers."""
+"""Export of modules whose names are ambiguous: projections beside embeddings, experts, routers."""
 
 import warnings
 from pathlib import Path
@@ -33,7 +33,7 @@ def architecture_of(name: str) -> Architecture:
 
 
 def tuned_by(base: Path, architecture: Architecture, folder: Path, **lora: Any) -> Path:
-    """What PEFT merges of an adapter whose every trained tensor was moved."""
+    """PEFT's merge of an adapter whose trained tensors are all nonzero."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = get_peft_model(architecture.load(base), LoraConfig(r=4, lora_alpha=8, **lora))
@@ -47,7 +47,7 @@ def tuned_by(base: Path, architecture: Architecture, folder: Path, **lora: Any) 
 
 
 def check_export(world: World, architecture: Architecture, base: Path, tuned: Path) -> Any:
-    """The exported adapter computes in PEFT what the graft computes; what `export` answers."""
+    """Check that PEFT with the exported adapter computes what the graft does."""
     path = world.pack((base, tuned), "acme/skill", "1.0.0")
     world.init(base)
     world.ask("install", path)

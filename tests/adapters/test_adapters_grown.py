@@ -1,4 +1,4 @@
-"""LoRAs on a model with more tokens, its head tied to the embedding: PEFT is the oracle."""
+"""LoRAs on a model with added tokens and a tied head; PEFT is the oracle."""
 
 import warnings
 from pathlib import Path
@@ -32,7 +32,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def trained(base: Path, adapter: Path, case: dict[str, Any], **saving: Any) -> torch.Tensor:
-    """Save an adapter on the base with more tokens; what PEFT computes with it."""
+    """Save an adapter on the base with added tokens; return what PEFT computes with it."""
     model = AutoModelForCausalLM.from_pretrained(base)
     model.resize_token_embeddings(model.config.vocab_size + GROWN, mean_resizing=False)
     with warnings.catch_warnings():
@@ -43,7 +43,7 @@ def trained(base: Path, adapter: Path, case: dict[str, Any], **saving: Any) -> t
             for parameter in wrapped.parameters():
                 if parameter.requires_grad:
                     parameter.add_(torch.randn(parameter.shape, generator=chance) * 0.1)
-        wrapped.eval().save_pretrained(adapter, **saving)
+        wrapped.eval().save_pretrained(str(adapter), **saving)
     with torch.no_grad():
         found: torch.Tensor = wrapped(input_ids=IDS).logits
     return found

@@ -1,4 +1,4 @@
-"""Adapters that lie: each is named, and nothing is packed."""
+"""Inconsistent adapters are refused by name, and nothing is packed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +51,7 @@ def _grown(side: str, size: int) -> Callable[[dict[str, Any]], Any]:
     (lambda t: t.update({"base_model.model.../../evil": torch.zeros(1)}), "graft", "has no"),
     (lambda t: t.pop(f"{Q}A.weight"), "spec", "has no factor A"),
 ])  # fmt: skip
-def test_tensors_that_lie_are_refused(
+def test_inconsistent_tensors_are_refused(
     world: World, made: Made, how: Callable[[dict[str, Any]], Any], kind: str, problem: str
 ) -> None:
     def apply(tensors: dict[str, Any]) -> None:

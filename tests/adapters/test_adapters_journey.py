@@ -1,4 +1,4 @@
-"""A LoRA from PEFT to a pack, onto the base, and out again, against PEFT's own arithmetic."""
+"""A LoRA from PEFT is packed, grafted and exported; PEFT's arithmetic is the oracle."""
 
 import warnings
 from pathlib import Path
@@ -35,7 +35,7 @@ def says(model: Any) -> torch.Tensor:
 
 
 def graft(world: World, made: Made, *more: object) -> Path:
-    """Pack, verify, install and graft; the graft's folder."""
+    """Pack, verify, install and graft; return the graft's folder."""
     path = world.pack(made.pair, "acme/lora", "1.0.0", *more)
     assert world.ask("verify", path, "--base", made.base)["verified"]
     world.init(made.base)
@@ -71,7 +71,7 @@ def test_every_grafted_weight_is_at_least_as_near_the_float64_result_as_pefts(
     assert says(load(grafted, kind)).sub(says(made.peft(kind))).abs().max() < tolerance
 
 
-def test_a_pack_is_about_as_large_as_its_adapter_and_says_where_it_came_from(
+def test_a_pack_is_about_as_large_as_its_adapter_and_records_its_origin(
     world: World, tmp_path: Path
 ) -> None:
     case = Case({"target_modules": "all-linear", "r": 16}, dtype=torch.bfloat16)
@@ -89,7 +89,7 @@ def test_a_pack_is_about_as_large_as_its_adapter_and_says_where_it_came_from(
     assert manifest["provenance"]["method"] == "lora"
 
 
-def test_no_path_of_this_machine_comes_into_a_manifest(world: World, tmp_path: Path) -> None:
+def test_a_manifest_has_no_path_of_this_machine(world: World, tmp_path: Path) -> None:
     made = make(tmp_path / "made", CASES["plain"])
     path = world.pack(made.pair, "acme/lora", "1.0.0")
     assert world.ask("inspect", path)["manifest"]["provenance"]["sources"] == ["base"]
@@ -102,7 +102,7 @@ def test_no_path_of_this_machine_comes_into_a_manifest(world: World, tmp_path: P
 def test_an_adapter_of_a_model_with_a_head_fits_a_base_without(
     world: World, tmp_path: Path
 ) -> None:
-    """The adapter's names have the prefix `bert.`, and it brings a classifier."""
+    """The adapter's names have the prefix `bert.`, and it includes a classifier."""
     case = Case({"target_modules": ["query"], "task_type": "SEQ_CLS", "r": 4}, classifier)
     made = make(tmp_path / "made", case)
     bare = tmp_path / "bare"
@@ -149,7 +149,7 @@ def test_a_tie_that_the_adapter_keeps_stays(world: World, tmp_path: Path) -> Non
     assert "lm_head.weight" not in tensors_of(graft(world, made))
 
 
-def test_a_grown_vocabulary_comes_along(world: World, tmp_path: Path) -> None:
+def test_a_grown_vocabulary_is_packed(world: World, tmp_path: Path) -> None:
     base = tmp_path / "base"
     llama().save_pretrained(base)
     tuned = load(base)
@@ -161,7 +161,7 @@ def test_a_grown_vocabulary_comes_along(world: World, tmp_path: Path) -> None:
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
                     parameter.add_(0.05)
-        model.save_pretrained(tmp_path / "adapter")
+        model.save_pretrained(str(tmp_path / "adapter"))
     grafted = graft(world, Made(base, tmp_path / "adapter"))
     found = load(grafted)
     assert found.config.vocab_size == VOCABULARY + 4
@@ -198,7 +198,7 @@ def test_an_adapter_is_put_over_another(world: World, tmp_path: Path) -> None:
     assert "was trained on" in refused
 
 
-def test_two_adapters_add_up_and_come_off_again(world: World, tmp_path: Path) -> None:
+def test_two_adapters_are_added_and_removed_again(world: World, tmp_path: Path) -> None:
     one = make(tmp_path / "one", CASES["plain"])
     two = make(tmp_path / "two", CASES["rslora"], seed=9)
     root = world.init(one.base)

@@ -6,7 +6,7 @@ from skillpm.errors import SpecError
 P = "base_model.model."
 
 
-def test_names_are_told_apart_with_and_without_the_adapters_name() -> None:
+def test_names_are_parsed_with_and_without_the_adapters_name() -> None:
     keys = sort_keys(
         [
             f"{P}a.q.lora_A.weight",

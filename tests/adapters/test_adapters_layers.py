@@ -1,4 +1,4 @@
-"""Adapters on layers that PEFT treats by rules of their own: convolutions, torch's attention."""
+"""Adapters on layers that PEFT treats specially: convolutions, torch's attention."""
 
 import warnings
 from pathlib import Path
@@ -14,7 +14,7 @@ from benchmarks.conformance.architectures import ARCHITECTURES
 
 
 def adapted(folder: Path, name: str, *targets: str, **lora: Any) -> tuple[Path, Path]:
-    """A base of an architecture of the list, and an adapter on it whose tensors were moved."""
+    """A base of an architecture of the list, and an adapter on it with nonzero tensors."""
     architecture = ARCHITECTURES[name]
     base = save(architecture.make(), folder / "base")
     with warnings.catch_warnings():

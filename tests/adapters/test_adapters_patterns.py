@@ -30,15 +30,13 @@ NAMES = st.lists(
 
 
 @given(st.lists(PATTERNS, max_size=3, unique=True), NAMES)
-def test_the_pattern_that_decides_is_the_one_that_peft_takes(
-    patterns: list[str], name: str
-) -> None:
+def test_the_pattern_that_decides_is_the_one_that_peft_uses(patterns: list[str], name: str) -> None:
     expected = get_pattern_key(patterns, name)
     assert ModulePatterns(patterns).first(name) == (expected if expected in patterns else None)
 
 
 @given(st.text(st.sampled_from(list("aq.01*+?{},()[]|^$-\\dwbBsSAZzpQE:PiLx<>!=&~")), max_size=12))
-def test_a_pattern_of_any_signs_is_refused_or_means_what_it_means_to_python(pattern: str) -> None:
+def test_any_pattern_is_refused_or_matches_as_in_python(pattern: str) -> None:
     try:
         matches = compile_pattern(pattern)
     except SpecError:
@@ -62,12 +60,12 @@ def test_a_pattern_that_backtracks_for_hours_matches_at_once(pattern: str) -> No
     "(?x: a)",
     "(((a{1000}){1000}){1000})", "ü", "(", ")", "a)|(b(", "[a--b]", "[a&&b]", "a{2000}", "(?>a)",
 ])  # fmt: skip
-def test_what_the_two_dialects_do_not_read_alike_is_refused(pattern: str) -> None:
+def test_patterns_that_two_dialects_read_differently_are_refused(pattern: str) -> None:
     with pytest.raises(SpecError):
         compile_pattern(pattern)
 
 
-def test_a_name_outside_printable_ascii_is_refused_where_there_are_patterns() -> None:
+def test_a_name_outside_printable_ascii_is_refused_with_patterns() -> None:
     assert ModulePatterns(()).first("naïve\n") is None
     with pytest.raises(SpecError, match="printable ASCII"):
         ModulePatterns(["a"]).first("a\n")

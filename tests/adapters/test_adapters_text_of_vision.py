@@ -1,4 +1,4 @@
-"""Adapters of a text model on a model that holds it, and the reverse."""
+"""Adapters of a text model on a model that contains it, and the reverse."""
 
 import warnings
 from pathlib import Path
@@ -33,7 +33,7 @@ def adapted(model: Any, folder: Path, *targets: str) -> Path:
 
 
 def text_of(architecture: Architecture, whole: Any, folder: Path) -> Path:
-    """The text part of a model as a model of its own."""
+    """The text part of a model as a separate model."""
     kind, part = TEXTS[architecture.name]
     keys = whole.config.text_config.to_dict()
     keys = {key: keys[key] for key in (
@@ -47,7 +47,7 @@ def text_of(architecture: Architecture, whole: Any, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_an_adapter_of_the_text_model_goes_onto_the_whole(
+def test_an_adapter_of_the_text_model_applies_to_the_whole_model(
     world: World, tmp_path: Path, name: str
 ) -> None:
     architecture = ARCHITECTURES[name]

@@ -1,4 +1,4 @@
-"""Adapters on a model whose vocabulary was resized: what PEFT saves of it, and what it does not."""
+"""Adapters on a model with a resized vocabulary: what PEFT saves and what it does not."""
 
 import warnings
 from pathlib import Path
@@ -107,7 +107,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_resized_vocabulary_comes_along_whole(world: World, tmp_path: Path, case: str) -> None:
+def test_a_resized_vocabulary_is_packed_completely(world: World, tmp_path: Path, case: str) -> None:
     make, lora = CASES[case]
     base, adapter, trained = grow(tmp_path, make, **lora)
     world.init(base)

@@ -1,4 +1,4 @@
-"""Adapters where no class can be asked: the table that ships with skillpm knows the names."""
+"""Adapters without an installed transformers: names come from the table that ships with skillpm."""
 
 import warnings
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_names_of_released_checkpoints_are_the_oldest_of_the_table(
     assert result(world, made) == asked
 
 
-def test_what_no_table_knows_says_how_to_ask_the_class(
+def test_an_unknown_architecture_gives_a_hint_to_install_transformers(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = adapter(

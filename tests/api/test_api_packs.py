@@ -1,4 +1,4 @@
-"""`skillpm.pack`, `inspect`, `verify` and `identify`: what needs no project."""
+"""`skillpm.pack`, `inspect`, `verify` and `identify`: functions that need no project."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`skillpm.open_project`: what a program does with a project."""
+"""`skillpm.open_project`: the methods of a project."""
 
 import warnings
 from pathlib import Path
@@ -12,11 +12,11 @@ import skillpm
 
 @pytest.fixture
 def project(world: World, models: Models) -> skillpm.Project:
-    """A project of a base, in which nothing is installed."""
+    """A project with a base and no installed skill."""
     return skillpm.init_project(world.project, models.pair("fp32")[0])
 
 
-def test_what_a_pack_file_holds_is_installed_listed_and_removed(
+def test_the_skill_of_a_pack_file_is_installed_listed_and_removed(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     pack = world.pack(models.pair("fp32"), "acme/math", "1.0.0")
@@ -29,7 +29,7 @@ def test_what_a_pack_file_holds_is_installed_listed_and_removed(
     assert skill.digest == skillpm.inspect(pack).digest
     removed = project.uninstall("acme/math")
     assert [gone.name for gone in removed.removed] == ["acme/math"]
-    assert project.skills == ()
+    assert not project.skills
     assert repr(project) == f"<skillpm.Project {str(world.project)!r}, 0 skills>"
 
 
@@ -62,7 +62,7 @@ def test_a_graft_has_the_tuned_models_root(
     assert project.graft("out").unchanged
 
 
-def test_an_audit_says_what_it_found(
+def test_an_audit_returns_its_findings(
     project: skillpm.Project, world: World, models: Models
 ) -> None:
     project.install(world.pack(models.pair("fp32"), "acme/math", "1.0.0"))
@@ -97,7 +97,7 @@ def test_every_failure_is_a_skillpm_error(project: skillpm.Project) -> None:
     assert issubclass(skillpm.IntegrityError, skillpm.SkillpmError)
 
 
-def test_a_folder_that_is_no_project_is_refused(world: World) -> None:
+def test_a_folder_that_is_not_a_project_is_refused(world: World) -> None:
     with pytest.raises(skillpm.NotFoundError, match=r"skillpm\.toml"):
         skillpm.open_project(world.folder)
 
@@ -114,7 +114,7 @@ def test_the_names_of_version_0_1_still_work(
     workspace.close()
 
 
-def test_every_public_name_is_there_and_no_other() -> None:
+def test_the_public_names_are_exactly_the_documented_ones() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for name in skillpm.__all__:

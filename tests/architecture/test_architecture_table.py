@@ -1,4 +1,4 @@
-"""The table that ships with skillpm is what the library says, and answers where there is none."""
+"""The table that ships with skillpm equals the library's facts, and is used without the library."""
 
 import subprocess
 from typing import Any
@@ -42,7 +42,7 @@ def fresh() -> ArchitectureTable:
     return table_of(SHIPPED)
 
 
-def test_the_table_is_what_the_installed_library_says(fresh: ArchitectureTable) -> None:
+def test_the_table_equals_the_facts_of_the_installed_library(fresh: ArchitectureTable) -> None:
     table = shipped_table()
     for kind, entry in table.architectures.items():
         now = fresh.architectures[kind]
@@ -137,13 +137,13 @@ def test_a_part_has_the_keys_of_the_class_that_the_config_names(
     {}, {"model_type": "../evil"}, {"model_type": 5}, {"model_type": "a b"}, {"architectures": []},
     {"model_type": "--table"}, {"model_type": "x" * 500}, {"model_type": None},
 ])  # fmt: skip
-def test_what_is_no_architecture_is_unknown_and_asks_no_library(
+def test_an_invalid_architecture_name_is_unknown_and_imports_no_library(
     config: dict[str, Any], no_process: None
 ) -> None:
     assert ask_facts(config) == UNKNOWN
 
 
-def test_an_architecture_beyond_the_table_is_asked_of_the_library_alone(
+def test_an_architecture_outside_the_table_is_taken_from_the_library(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = {"model_type": "gpt_bigcode", "architectures": ["GPTBigCodeForCausalLM"]}
@@ -155,7 +155,7 @@ def test_an_architecture_beyond_the_table_is_asked_of_the_library_alone(
     assert ask_facts(config) == UNKNOWN
 
 
-def test_a_library_that_cannot_be_asked_leaves_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_table_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "_installed", lambda: "transformers 99")
     monkeypatch.setattr(ask, "SECONDS", 0.01)
     assert ask_facts({"model_type": "llama"}).library == shipped_table().library
@@ -175,7 +175,7 @@ def test_no_declared_key_that_holds_a_number_is_refused() -> None:
     {"tie_word_embeddings": True, "text_config": {"tie_word_embeddings": False}},
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["llava", "gemma3", "qwen2_vl", "qwen2_5_vl"])
-def test_a_model_ties_where_its_class_says_so_of_config_and_part(
+def test_a_model_is_tied_where_its_class_ties_for_config_and_part(
     kind: str, said: dict[str, Any], no_library: None, no_process: None
 ) -> None:
     config: Any = CONFIG_MAPPING[kind]

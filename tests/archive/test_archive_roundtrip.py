@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "lossless.skillpack"
 
 
 def _again(path: Path, *, on_disk: bool, folder: Path) -> Digest:
-    """The golden pack written anew from its blobs."""
+    """The golden pack, written again from its blobs."""
     opened = open_pack(GOLDEN)
     blobs: dict[Digest, Path | bytes] = {}
     for digest in opened.image.blobs:
@@ -29,10 +29,10 @@ def _again(path: Path, *, on_disk: bool, folder: Path) -> Digest:
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
-def test_a_pack_written_anew_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
+def test_a_pack_written_again_has_the_same_bytes(tmp_path: Path, *, on_disk: bool) -> None:
     path = tmp_path / "again.skillpack"
     assert _again(path, on_disk=on_disk, folder=tmp_path) == open_pack(GOLDEN).digest
-    # The golden pack is of a writer that padded to a tape's record.
+    # The golden pack was written with padding to a tape record.
     written, golden = path.read_bytes(), GOLDEN.read_bytes()
     assert golden.startswith(written)
     assert not golden[len(written) :].strip(b"\0")
@@ -74,7 +74,7 @@ def test_a_slice_ends_where_its_blob_ends(tmp_path: Path) -> None:
             part.read(start, stop)
 
 
-def test_a_disk_that_refuses_leaves_the_path_as_it_was(tmp_path: Path) -> None:
+def test_a_disk_error_leaves_the_path_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "old.skillpack"
     path.write_bytes(b"old")
     opened = open_pack(GOLDEN)
@@ -87,7 +87,9 @@ def test_a_disk_that_refuses_leaves_the_path_as_it_was(tmp_path: Path) -> None:
         write_archive(tmp_path / "no" / "x", opened.image_bytes, "1.0.0", {})
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_and_a_live_one_stays(tmp_path: Path) -> None:
+def test_the_next_writer_removes_files_of_a_killed_writer_but_not_of_a_live_one(
+    tmp_path: Path,
+) -> None:
     dead = tmp_path / f".out.skillpack.{2**22 + 1}.tmp"
     alive = tmp_path / ".out.skillpack.1.tmp"
     for stray in (dead, alive):
@@ -97,7 +99,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_and_a_live_one_stays(tmp_p
     assert alive.exists()
 
 
-def test_a_blob_that_is_not_what_its_name_says_is_written_nowhere(tmp_path: Path) -> None:
+def test_a_blob_that_does_not_match_its_digest_is_not_written(tmp_path: Path) -> None:
     opened, path = open_pack(GOLDEN), tmp_path / "again.skillpack"
     blobs: dict[Digest, Path | bytes] = {d: opened.read(d) for d in opened.image.blobs}
     wrong = max(opened.image.blobs)

@@ -1,4 +1,4 @@
-"""A tiny honest pack, and the means to forge others from it whose digests all hold."""
+"""A tiny honest pack, and functions that forge packs from it with valid digests."""
 
 import io
 import json
@@ -29,6 +29,7 @@ from skillpm.flows.session.session import Session
 from skillpm.spec import oci
 from skillpm.spec.digests import Digest
 from skillpm.spec.dtypes import TensorSpec
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.safetensors import dump_header, header_length, layout, parse_header
 from skillpm.spec.versions import Version
@@ -39,7 +40,7 @@ NEW, BUFFER = "score.weight", "buffer"
 Change = Callable[[dict[str, Any]], None]
 
 
-def _no_registry(_url: str, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
+def _no_registry(_url: RegistryLocation, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
     raise RegistryError("there is no registry here")
 
 
@@ -79,7 +80,7 @@ def write_model(folder: Path, config: dict[str, Any], *, tuned: bool) -> Path:
 
 @dataclass
 class Forge:
-    """The documents and layers of a pack; `write` gives them all the digests they need."""
+    """The documents and layers of a pack; `write` computes all digests."""
 
     manifest: dict[str, Any]
     image: dict[str, Any]
@@ -100,7 +101,7 @@ class Forge:
         return next(one for one in self.manifest["footprint"] if one["tensor"] == tensor)
 
     def replace_layer(self, number: int, data: bytes) -> None:
-        """Put other bytes in a layer's place; the manifest follows."""
+        """Replace the bytes of a layer and update the manifest."""
         media_type, old = self.layers[number]
         before, after = str(Digest.of(old)), str(Digest.of(data))
         for one in (*self.manifest["footprint"], *self.manifest["files"]):
@@ -131,7 +132,7 @@ class Forge:
 
 
 def forge_of(path: Path) -> Forge:
-    """A pack taken apart."""
+    """Read a pack into its documents and layers."""
     opened = open_pack(path)
     manifest = json.loads(opened.read(opened.image.config.digest))
     layers = [(one.media_type, opened.read(one.digest)) for one in opened.image.layers]
@@ -186,11 +187,11 @@ class World:
         return forge_of(self.packs[scheme])
 
     def verify(self, path: Path) -> str:
-        """What `skillpm verify --base` says of a pack: its root, or an error."""
+        """The root from `skillpm verify --base`, or its error."""
         return str(verify_pack(setting_in(self.folder), path, self.base).root)
 
     def graft_root(self, path: Path) -> str:
-        """The root of base + pack, as a graft computes it; quicker than `verify`."""
+        """The root of base + pack, computed as by a graft; faster than `verify`."""
         opened = open_pack(path)
         model = open_checkpoint(self.base)
         identity = identify(model, workers=1)
@@ -215,7 +216,7 @@ def make_world(folder: Path) -> World:
 
 
 def refuse(world: World, forge: Forge, folder: Path) -> SkillpmError:
-    """The error of ours that a forged pack meets; any other outcome fails the test."""
+    """The SkillpmError that a forged pack causes; any other outcome fails the test."""
     with pytest.raises(SkillpmError) as problem:
         world.verify(forge.write(folder / "lie.skillpack"))
     return problem.value

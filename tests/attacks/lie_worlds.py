@@ -1,4 +1,4 @@
-"""Honest packs of every scheme on one tiny base, and every lie that a manifest can tell."""
+"""Honest packs of every scheme on one tiny base, and every false statement of a manifest."""
 
 import copy
 import json
@@ -90,7 +90,7 @@ def _adapter(folder: Path) -> Path:
 
 
 def _attach(_session: Session, against: ModelPair) -> Attachment:
-    """Probes and a router signature as `pack` makes them, of models that cannot be run here."""
+    """Probes and a router signature in the form of `pack`, for models that cannot run here."""
     probes = b"\n".join(json.dumps(item).encode() for item in ITEMS)
     random = np.random.default_rng(7)
     sample = random.standard_normal((16, 8))
@@ -126,11 +126,11 @@ class LieWorld:
         return verify_pack(self.session, path, self.base)
 
     def forge(self, name: str) -> Forge:
-        """A pack taken apart."""
+        """Read a pack into its documents and layers."""
         return forge_of(self.packs[name])
 
     def lie(self, name: str, manifest: dict[str, Any], path: Path) -> Path:
-        """The pack with another manifest, every digest and annotation of it made to fit."""
+        """The pack with another manifest; all digests and annotations are recomputed."""
         forge = self.forge(name)
         forge.manifest = manifest
         forge.image["annotations"] = _annotations(manifest)
@@ -152,7 +152,7 @@ def _annotations(manifest: dict[str, Any]) -> dict[str, str]:
 
 
 def make_lie_world(folder: Path) -> LieWorld:
-    """Cut every pack. Costs a second."""
+    """Make every pack. Takes a second."""
     random = np.random.default_rng(1)
     before = {name: random.standard_normal(s).astype("<f4") for name, s in SHAPES.items()}
     base = _write(folder / "base", before)
@@ -202,7 +202,7 @@ class Lie:
 
 
 def lies(manifest: dict[str, Any]) -> Iterator[Lie]:
-    """Every leaf with other values, and every item of a list or a table left out."""
+    """Every leaf with other values, and every item of a list or a table removed."""
     for steps, value in _nodes(manifest, ()):
         for other in _others(steps, value):
             changed = copy.deepcopy(manifest)
@@ -211,7 +211,7 @@ def lies(manifest: dict[str, Any]) -> Iterator[Lie]:
         if isinstance(value, list | dict):
             for key in list(value) if isinstance(value, dict) else range(len(value)):
                 if value[key] is None:
-                    continue  # what is left out is null
+                    continue  # a removed item is null
                 changed = copy.deepcopy(manifest)
                 del _at(changed, steps)[key]
                 yield Lie(path_text((*steps, key)), "left out", changed)
@@ -241,7 +241,7 @@ def _set(document: Any, steps: Steps, value: object) -> None:
 
 
 def path_text(steps: Steps) -> str:
-    """As messages write it: `footprint[3].leaf`."""
+    """The path as in messages: `footprint[3].leaf`."""
     text = ""
     for step in steps:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -290,7 +290,7 @@ def _others(steps: Steps, value: Any) -> Iterator[object]:
 
 
 def _sketches(text: str) -> Iterator[str]:
-    """A sketch with one bucket moved by its last bit, one of half the delta, and one of none."""
+    """Sketches with the last bit of a bucket changed, of half the delta, and of zero."""
     import base64
 
     values = np.frombuffer(base64.b64decode(text), "<f4").copy()

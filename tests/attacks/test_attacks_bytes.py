@@ -1,4 +1,4 @@
-"""A small pack with each of its bytes flipped in turn, and cut off everywhere."""
+"""A small pack with each of its bytes flipped in turn, and truncated at every length."""
 
 import os
 import random
@@ -11,11 +11,11 @@ from thoroughness import stride
 from skillpm.errors import SkillpmError
 
 STRIDES = {"lossless": stride(7), "graftllm": stride(23, thorough=3)}
-"""Where there is time, every byte of one pack and every third of the other."""
+"""In thorough runs, every byte of one pack and every third byte of the other."""
 
 
 def _outcome(world: World, path: Path) -> str | None:
-    """The root that a graft gets, or None where an error of ours was raised."""
+    """The root that a graft gets, or None if a SkillpmError was raised."""
     try:
         return world.graft_root(path)
     except SkillpmError:
@@ -23,7 +23,7 @@ def _outcome(world: World, path: Path) -> str | None:
 
 
 def _meaning(data: bytes) -> range:
-    """The positions up to the end of the last entry; zeros follow."""
+    """The positions up to the end of the last entry; the rest is zeros."""
     return range(len(data.rstrip(b"\0")) + 1)
 
 
@@ -63,7 +63,7 @@ def test_a_pack_cut_off_anywhere_is_refused_or_whole(
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 512, b"\0" * 1024, b"PK\x03\x04" + bytes(600), b"x"])
-def test_what_is_no_tar_at_all_is_refused(data: bytes, world: World, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tar_is_refused(data: bytes, world: World, tmp_path: Path) -> None:
     path = tmp_path / "none.skillpack"
     path.write_bytes(data)
     with pytest.raises(SkillpmError):
@@ -77,6 +77,8 @@ def test_bytes_after_the_end_are_refused(world: World, tmp_path: Path) -> None:
         world.verify(path)
 
 
-def test_an_honest_pack_forged_anew_is_the_same_pack(world: World, tmp_path: Path) -> None:
+def test_an_honest_pack_forged_without_changes_is_the_same_pack(
+    world: World, tmp_path: Path
+) -> None:
     forged = world.forge().write(tmp_path / "same.skillpack")
     assert world.verify(forged) == world.verify(world.packs["lossless"])

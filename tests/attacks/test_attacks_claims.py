@@ -1,4 +1,4 @@
-"""Packs whose digests hold and whose claims about the base do not, up to the graft."""
+"""Packs with valid digests and false statements about the base, from `verify` to the graft."""
 
 import shutil
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_a_resized_tensor_that_keeps_its_shape_is_refused(world: World, tmp_path
         assert tensor in problem.message
 
 
-def test_problems_of_all_kinds_are_told_at_once(world: World, tmp_path: Path) -> None:
+def test_problems_of_all_kinds_are_reported_at_once(world: World, tmp_path: Path) -> None:
     forge = world.forge()
     forge.manifest["skill"] = "../../etc/passwd"
     forge.entry(EMBED)["dtype"] = "F7"

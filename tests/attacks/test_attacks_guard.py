@@ -1,4 +1,4 @@
-"""What a hostile pack says of itself, under `--guard`."""
+"""Hostile probes in packs, with `--guard`."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ TENSOR = "model.layers.0.mlp.up_proj.weight"
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     found = World(tmp_path)
     found.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(found.home))
@@ -63,7 +63,7 @@ def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) 
         ("token_loss", [{"text": "a"}], "nothing that can be scored"),
     ],
 )
-def test_probes_that_cannot_be_asked_are_told_with_whose_they_are(
+def test_probes_that_cannot_run_are_reported_with_their_skill(
     world: World, learners: Learners, metric: str, items: list[dict[str, Any]], reason: str
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
@@ -71,13 +71,13 @@ def test_probes_that_cannot_be_asked_are_told_with_whose_they_are(
     world.init(learners.base)
     said = world.fail("install", path, "--guard", code=1, kind="graft")
     world.ask("install", path)
-    for told in (said, world.fail("probe", code=1, kind="graft")):
-        assert "the probes of `acme/math 1.0.0`" in told
-        assert reason in told
-        assert "`skillpm uninstall acme/math`" in told
+    for tokenizer_parts in (said, world.fail("probe", code=1, kind="graft")):
+        assert "the probes of `acme/math 1.0.0`" in tokenizer_parts
+        assert reason in tokenizer_parts
+        assert "`skillpm uninstall acme/math`" in tokenizer_parts
 
 
-def test_probes_that_make_up_endless_work_are_not_asked(world: World, learners: Learners) -> None:
+def test_probes_with_unbounded_work_are_refused(world: World, learners: Learners) -> None:
     item = {"question": "x" * 600, "choices": [f"{n}" for n in range(32)], "answer": 0}
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
     path = forge_probes(forge, "multiple_choice", [item] * 100).write(world.folder / "p.skillpack")
@@ -116,7 +116,7 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
 
 
 @pytest.mark.parametrize(
-    "told",
+    "tokenizer_parts",
     [
         {"post_processor": TEMPLATE},
         {"model": WORDS},
@@ -126,21 +126,21 @@ WORDS = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "no"}
         {"layers": 0},
     ],
 )
-def test_files_of_strangers_that_libraries_choke_on_end_in_an_error_of_ours(
-    world: World, learners: Learners, told: dict[str, Any]
+def test_untrusted_files_that_crash_libraries_give_a_skillpm_error(
+    world: World, learners: Learners, tokenizer_parts: dict[str, Any]
 ) -> None:
     forge = forge_of(world.pack(learners.math, "acme/math", "1.0.0"))
     forge_probes(forge, "token_loss", [{"text": "1+2=3. "}])
-    if "layers" in told:
+    if "layers" in tokenizer_parts:
         _with_file(forge, "config.json", {"num_hidden_layers": 10**6}, "patch")
     else:
         plain = json.loads((learners.base / "tokenizer.json").read_text())
-        _with_file(forge, "tokenizer.json", plain | told, "file")
+        _with_file(forge, "tokenizer.json", plain | tokenizer_parts, "file")
     world.init(learners.base)
     path = forge.write(world.folder / "odd.skillpack")
     said = world.fail("install", path, "--guard", code=1, kind="graft")
     assert "`acme/math 1.0.0`" in said
-    assert "stage-" not in said, "a folder that is gone already helps nobody"
+    assert "stage-" not in said, "a folder that was removed already"
     assert world.installed() == {}
 
 
@@ -162,7 +162,7 @@ def test_recorded_values_beyond_all_numbers_make_no_document_that_is_none(
 
 
 def forge_probes(forge: Forge, metric: str, items: list[dict[str, Any]]) -> Forge:
-    """Put probes into a pack that nobody has measured."""
+    """Add probes without measured values to a pack."""
     data = "".join(json.dumps(item) + "\n" for item in items).encode()
     forge.layers.append((oci.PROBES_TYPE, data))
     forge.manifest["capabilities"] = [

@@ -1,4 +1,4 @@
-"""Packs that lie about what they can do: no value that one records decides about the others."""
+"""Packs with false probe values: a value recorded by one pack does not decide about others."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from skillpm.spec.location import RegistryLocation
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learners: Learners) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     made = World(tmp_path)
     made.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(made.home))
@@ -31,7 +31,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learners: Learners) -
 
 
 def forged(world: World, learners: Learners, **values: float) -> Forge:
-    """`acme/colors` with its probes, which records these values of them."""
+    """`acme/colors` with its probes and these recorded values."""
     lines = ({"probes": 1, "tolerance": 0.05}, *COLOR_PROBES)
     probes = write_probes(world.folder / "strict-colors.jsonl", lines)
     opened = open_pack(learners.pack(world, "colors", "--probes", probes))
@@ -47,14 +47,16 @@ def math(world: World, learners: Learners) -> Path:
 
 
 def refused(world: World, *command: object, kind: str = "graft") -> str:
-    """What a command says that must change nothing."""
+    """The message of a command that must fail without changing anything."""
     before = snapshot(world.project)
     said = world.fail(*command, code=1, kind=kind)
     assert snapshot(world.project) == before
     return said
 
 
-def test_a_skill_that_never_held_stops_nobody_else(world: World, learners: Learners) -> None:
+def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
+    world: World, learners: Learners
+) -> None:
     world.ask("install", forged(world, learners, value=0.0).write(world.folder / "lie.skillpack"))
     done = world.ask("install", learners.pack(world, "gentle"), "--guard")
     assert any("`acme/colors 1.0.0` records token_loss 0, but has " in n for n in done["notes"])
@@ -66,10 +68,10 @@ def test_a_skill_that_never_held_stops_nobody_else(world: World, learners: Learn
     assert "acme/colors" not in hint
 
 
-def test_a_value_that_is_nearly_true_does_not_narrow_what_others_may_do(
+def test_a_nearly_true_probe_value_does_not_restrict_other_skills(
     world: World, learners: Learners
 ) -> None:
-    """Recorded 0 is within the tolerance of what the skill has: it is held to what it has."""
+    """A recorded 0 is within the tolerance of the measured value, which then counts."""
     forge = forged(world, learners, value=0.0)
     items = b"".join(json.dumps(item).encode() + b"\n" for item in COLOR_PROBES)
     path = with_probes(forge, items).write(world.folder / "lie.skillpack")
@@ -79,7 +81,7 @@ def test_a_value_that_is_nearly_true_does_not_narrow_what_others_may_do(
     assert result["bound"] > result["now"] * 1.5
 
 
-def test_what_failed_before_is_reported_and_the_hint_names_the_new_culprit_alone(
+def test_earlier_failures_are_reported_and_the_hint_names_only_the_new_culprit(
     world: World, learners: Learners
 ) -> None:
     world.ask("install", math(world, learners), learners.pack(world, "slight"))
@@ -103,7 +105,7 @@ def test_a_value_that_no_model_can_have_is_refused_before_it_is_measured(
 
 
 @pytest.mark.parametrize("value", [0.0])
-def test_a_value_that_no_measurement_bears_out_is_refused_by_name(
+def test_a_probe_value_that_no_measurement_confirms_is_refused_by_name(
     world: World, learners: Learners, value: float
 ) -> None:
     lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
@@ -118,7 +120,7 @@ def test_a_value_that_no_measurement_bears_out_is_refused_by_name(
 
 
 @pytest.mark.parametrize("lie", [{"value": 900.0}, {"base_value": 1000.0}])
-def test_a_lie_does_not_let_a_capability_be_taken_away(
+def test_a_false_probe_value_does_not_let_a_change_remove_a_capability(
     world: World, learners: Learners, lie: dict[str, float]
 ) -> None:
     path = forged(world, learners, **lie).write(world.folder / "lie.skillpack")
@@ -145,7 +147,7 @@ def chain(world: World, learners: Learners, bad: Path) -> None:
         world.publish(tuned, f"acme/{name}", "1.0.0", "--requires", str(needs))
 
 
-def test_a_liar_three_levels_down_is_named_alone(world: World, learners: Learners) -> None:
+def test_a_false_pack_three_levels_down_is_named_alone(world: World, learners: Learners) -> None:
     chain(world, learners, forged(world, learners, value=0.0).write(world.folder / "l.skillpack"))
     said = refused(world, "install", "acme/top", "--guard")
     assert "culprit: `acme/colors 1.0.0`, which does not hold on the base alone" in said
@@ -154,7 +156,7 @@ def test_a_liar_three_levels_down_is_named_alone(world: World, learners: Learner
     assert "acme/mid" not in said
 
 
-def test_a_required_skill_that_hurts_is_named_and_not_what_requires_it(
+def test_a_harmful_requirement_is_named_and_not_its_dependant(
     world: World, learners: Learners
 ) -> None:
     world.ask("install", math(world, learners))
@@ -165,7 +167,7 @@ def test_a_required_skill_that_hurts_is_named_and_not_what_requires_it(
     assert "acme/mid" not in said
 
 
-def test_a_skill_that_its_own_requirement_hurts_is_no_liar(
+def test_a_skill_that_its_own_requirement_hurts_is_not_reported_as_false(
     world: World, learners: Learners
 ) -> None:
     world.ask("publish", learners.pack(world, "noise"))
@@ -189,7 +191,7 @@ def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
     assert "without which `acme/math` holds" in said
 
 
-def test_probes_of_an_installed_pack_that_cannot_be_asked_stop_nobody_else(
+def test_probes_of_an_installed_pack_that_cannot_run_do_not_stop_other_skills(
     world: World, learners: Learners
 ) -> None:
     forge = forged(world, learners)

@@ -1,4 +1,4 @@
-"""What is installed was verified on the base first, and is marked where it was not."""
+"""Installed packs were verified on the base, or are marked as unverified."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ LIES = {"ratio": 1e6, "delta_bytes": 7, "scheme": "graftllm"}
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     found = World(tmp_path, cut)
     found.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(found.home))
@@ -31,7 +31,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: CutPacks) -> Wor
 
 @pytest.fixture
 def liar(world: World, math: Pair) -> Path:
-    """A pack whose root is right and whose ratio is not."""
+    """A pack with a correct root and a wrong ratio."""
     forge = forge_of(world.pack(math, "acme/math", "1.0.0"))
     forge.manifest["compression"]["ratio"] = 1e6
     return forge.write(world.folder / "liar.skillpack")
@@ -49,9 +49,7 @@ def test_install_verifies_once_and_remembers(world: World, math: Pair) -> None:
     assert "verifying" not in world.run("install", "acme/math").err
 
 
-def test_what_was_verified_is_installed_without_the_tensor_libraries(
-    world: World, math: Pair
-) -> None:
+def test_verified_packs_are_installed_without_tensor_libraries(world: World, math: Pair) -> None:
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
@@ -72,7 +70,7 @@ def test_what_was_verified_is_installed_without_the_tensor_libraries(
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_pack_that_lies_is_no_generation(
+def test_a_pack_with_a_false_statement_makes_no_generation(
     lie: str, world: World, math: Pair, tmp_path: Path
 ) -> None:
     world.init(math[0])
@@ -86,7 +84,7 @@ def test_a_pack_that_lies_is_no_generation(
     assert world.ask("search")["results"] == [], "nothing was published either"
 
 
-def test_a_published_lie_is_refused_and_its_sound_neighbour_is_not_taken(
+def test_a_false_published_pack_is_refused_and_its_valid_sibling_is_not_installed(
     world: World, math: Pair, models: Models, liar: Path
 ) -> None:
     world.init(math[0])
@@ -98,7 +96,7 @@ def test_a_published_lie_is_refused_and_its_sound_neighbour_is_not_taken(
     world.ask("install", "acme/sql")
 
 
-def test_without_the_base_install_says_that_it_verified_nothing(
+def test_without_the_base_install_reports_that_nothing_was_verified(
     world: World, math: Pair, liar: Path
 ) -> None:
     base = Path(shutil.copytree(math[0], world.folder / "base"))
@@ -120,7 +118,7 @@ def test_without_the_base_install_says_that_it_verified_nothing(
     assert "compression.ratio" in world.fail("install", code=3, kind="integrity")
 
 
-def test_another_base_in_its_place_is_said_and_verifies_nothing(
+def test_another_base_at_the_same_path_is_reported_and_verifies_nothing(
     world: World, math: Pair, models: Models
 ) -> None:
     base = Path(shutil.copytree(math[0], world.folder / "base"))
@@ -144,7 +142,7 @@ def test_a_strangers_project_cannot_vouch_for_a_pack(world: World, math: Pair, l
     world.fail("install", liar, code=3, kind="integrity")
 
 
-def test_what_was_never_verified_is_marked_before_it_is_installed(
+def test_unverified_packs_are_marked_before_they_are_installed(
     world: World, math: Pair, models: Models
 ) -> None:
     world.init(math[0])

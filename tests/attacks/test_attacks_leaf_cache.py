@@ -1,4 +1,4 @@
-"""A leaf cache that lies: planted entries never vouch for bytes that a command answers for."""
+"""A forged leaf cache: planted entries never replace hashing where the bytes matter."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from skillpm.checkpoint.place import is_read_only
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A project of its own, where this folder's other tests have an archive."""
+    """A separate project; the other tests of this folder have an archive."""
     made = World(tmp_path)
     made.project.mkdir()
     monkeypatch.setenv("SKILLPM_HOME", str(made.home))
@@ -25,7 +25,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @dataclass(frozen=True)
 class Sharded:
-    """A base of several shards, a fine-tune of its first one, and its pack, which is installed."""
+    """A base of several shards, a fine-tune of its first shard, and its installed pack."""
 
     world: World
     base: Path
@@ -39,7 +39,7 @@ class Sharded:
 
     @property
     def graft(self) -> Path:
-        """Where the project's graft lies."""
+        """The path of the project's graft."""
         return self.world.project / "graft"
 
 
@@ -68,7 +68,7 @@ def flip(path: Path) -> None:
 
 
 def flip_and_plant(world: World, path: Path) -> str:
-    """Flip a bit; have the cache give the changed file its old leaves. The model's true root."""
+    """Flip a bit and make the cache return the old leaves; return the model's true root."""
     before = identify(open_checkpoint(path)).leaves
     flip(path)
     root = str(identify(open_checkpoint(path.parent)).root)
@@ -78,7 +78,7 @@ def flip_and_plant(world: World, path: Path) -> str:
 
 
 @pytest.mark.parametrize("flags", [(), ("--link",), ("--verify",), ("--fresh", "--link")])
-def test_a_graft_of_a_changed_base_is_refused_whatever_the_cache_says(
+def test_a_graft_of_a_changed_base_is_refused_despite_a_planted_cache(
     sharded: Sharded, flags: tuple[str, ...]
 ) -> None:
     world = sharded.world
@@ -129,7 +129,7 @@ def test_a_cache_or_a_base_that_others_may_write_is_hashed_again(
 
 @pytest.mark.parametrize("changed_set", [True, False])
 @pytest.mark.parametrize("touched", [True, False])
-def test_what_is_taken_over_of_the_old_graft_is_hashed_when_it_is_taken(
+def test_reused_files_of_the_old_graft_are_hashed(
     sharded: Sharded, *, touched: bool, changed_set: bool
 ) -> None:
     world = sharded.world
@@ -144,7 +144,7 @@ def test_what_is_taken_over_of_the_old_graft_is_hashed_when_it_is_taken(
     assert done["root"] == root_of(sharded.base if changed_set else sharded.tuned)
 
 
-def test_a_graft_that_nobody_changed_is_left_alone_and_was_hashed(sharded: Sharded) -> None:
+def test_an_unchanged_graft_is_hashed_and_kept(sharded: Sharded) -> None:
     world = sharded.world
     world.graft_root()
     before = snapshot(sharded.graft)
@@ -153,7 +153,7 @@ def test_a_graft_that_nobody_changed_is_left_alone_and_was_hashed(sharded: Shard
     assert snapshot(sharded.graft) == before
 
 
-def test_linked_files_are_read_only_and_the_person_is_told_whose_they_are(
+def test_linked_files_are_read_only_and_their_owner_is_reported(
     sharded: Sharded,
 ) -> None:
     world = sharded.world
@@ -177,7 +177,7 @@ def test_linked_files_are_read_only_and_the_person_is_told_whose_they_are(
     assert not is_read_only(linked)
 
 
-def test_a_link_that_cannot_be_safe_is_a_copy_and_says_why(sharded: Sharded) -> None:
+def test_an_unsafe_link_becomes_a_copy_with_a_reason(sharded: Sharded) -> None:
     sharded.untouched.chmod(0o664)
     outcome = sharded.world.run("graft", "--link")
     assert "is never linked: other users may write it (mode 0664)" in outcome.err

@@ -1,7 +1,7 @@
-"""Consistently signed lies: every digest of the pack holds, and one statement of it does not.
+"""False packs with valid digests: one statement of the manifest is wrong.
 
-`verify` on the base refuses every number and name of a manifest that is not so, but for those that
-only the author can know: these are listed here with the reason, and shown as claims.
+`verify` on the base refuses every wrong number and name of a manifest, except for claims that only
+the author can know. Those are listed here with the reason, and `verify` shows them as claims.
 """
 
 import re
@@ -51,7 +51,7 @@ OMISSIONS = {
     "capabilities[*].probes": "a pack has one probe file at most",
     "files[*]": "that a file was removed, needs the tuned model's folder",
 }
-"""What may be left out, and then says nothing."""
+"""Claims that can be left out and then state nothing."""
 STRIDE = stride(6)
 
 
@@ -72,7 +72,7 @@ def _is_claim(path: str) -> bool:
 
 
 def _is_shown(liars: LieWorld, path: Path, lie: Lie) -> bool:
-    """Whether `verify` shows a claim at the lie's path; one that says nothing needs no showing."""
+    """Whether `verify` shows a claim at the changed path; an empty claim need not be shown."""
     claims = [claim.path for claim in liars.verify(path).claims]
     covered = any(lie.path == c or lie.path.startswith((f"{c}.", f"{c}[")) for c in claims)
     return covered or lie.value in ("left out", "")
@@ -157,7 +157,7 @@ def test_statements_that_need_no_base_are_checked_without_one(
             verify_pack(liars.session, path, None)
 
 
-def test_an_annotation_that_is_not_what_the_manifest_says_is_refused(
+def test_an_annotation_that_differs_from_the_manifest_is_refused(
     liars: LieWorld, tmp_path: Path
 ) -> None:
     forge = liars.forge("lossless")

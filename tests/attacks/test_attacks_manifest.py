@@ -1,4 +1,4 @@
-"""Packs whose digests all hold, and whose documents lie."""
+"""Packs with valid digests and false documents."""
 
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,9 @@ LIES = {
     "another rank": _entry(EMBED, change="resized", shape=[24]),
     "another dtype": _entry(EMBED, dtype="I32"),
     "a dtype of another size": _entry(EMBED, dtype="F16"),
-    "a dtype that nobody has": _entry(EMBED, dtype="F7"),
+    "an unknown dtype": _entry(EMBED, dtype="F7"),
     "another codec": _entry(EMBED, codec="whole"),
-    "a codec that nobody has": _entry(EMBED, codec="magic"),
+    "an unknown codec": _entry(EMBED, codec="magic"),
     "another layer": _entry(EMBED, layer=ZERO),
     "no layer": _entry(EMBED, layer=None),
     "no leaf": _entry(EMBED, leaf=None),
@@ -155,13 +155,13 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_manifest_that_lies_is_refused(lie: str, world: World, tmp_path: Path) -> None:
+def test_a_false_manifest_is_refused(lie: str, world: World, tmp_path: Path) -> None:
     forge = world.forge()
     LIES[lie](forge.manifest)
     assert refuse(world, forge, tmp_path).message
 
 
-def test_every_problem_of_a_manifest_is_told_at_once(world: World, tmp_path: Path) -> None:
+def test_all_problems_of_a_manifest_are_reported_at_once(world: World, tmp_path: Path) -> None:
     forge = world.forge()
     for lie in ("a format that is true", "no digest for a root", "a version that is none"):
         LIES[lie](forge.manifest)
@@ -224,7 +224,7 @@ def test_a_manifest_over_the_limit_is_refused(world: World, tmp_path: Path) -> N
         world.verify(forge.write(tmp_path / "a"))
 
 
-def test_a_key_that_stands_twice_among_very_many_is_found_at_once() -> None:
+def test_a_duplicate_key_among_very_many_is_found_fast() -> None:
     keys = ",".join(f'"{n}":0' for n in range(300_000))
     with pytest.raises(SpecError, match="'x' stands twice"):
         json.parse(f'{{{keys},"x":0,"x":0}}'.encode(), "the document")

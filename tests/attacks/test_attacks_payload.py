@@ -1,4 +1,4 @@
-"""Packs whose digests all hold, and whose payloads lie."""
+"""Packs with valid digests and false payloads."""
 
 import json
 import resource
@@ -22,7 +22,7 @@ from attack_worlds import (
 
 
 def _raw_frame(content: int, *, window_log: int | None = None) -> bytes:
-    """A zstd frame header that claims much, with one empty last block."""
+    """A zstd frame header with a large claimed size, and one empty last block."""
     magic = (0xFD2FB528).to_bytes(4, "little")
     last = (1).to_bytes(3, "little")
     if window_log is None:
@@ -73,8 +73,8 @@ def _with_parts(forge: Forge, tensor: str, how: str) -> None:
         del parts[first]
     elif how == "further":
         parts[f"{tensor}/99p9"] = b"x"
-    elif how == "of nobody":
-        parts["nobody/0p0"] = b"x"
+    elif how == "of an unknown tensor":
+        parts["unknown/0p0"] = b"x"
     elif how == "without a slash":
         parts["part"] = b"x"
     elif how == "longer":
@@ -90,7 +90,8 @@ def _with_parts(forge: Forge, tensor: str, how: str) -> None:
 @pytest.mark.parametrize("scheme", ["lossless", "graftllm"])
 @pytest.mark.parametrize("tensor", [EMBED, QUERY, NORM, NEW])
 @pytest.mark.parametrize("how", [
-    "missing", "further", "of nobody", "without a slash", "longer", "shorter", "plain and framed",
+    "missing", "further", "of an unknown tensor", "without a slash",
+    "longer", "shorter", "plain and framed",
 ])  # fmt: skip
 def test_parts_that_do_not_fit_are_refused(
     how: str, tensor: str, scheme: str, world: World, tmp_path: Path
@@ -119,7 +120,7 @@ RECORDS: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("scheme", "change"), [(scheme, one) for scheme, all_ in RECORDS.items() for one in all_]
 )
-def test_records_that_lie_are_refused(
+def test_inconsistent_records_are_refused(
     scheme: str, change: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
     forge = world.forge(scheme)
@@ -136,7 +137,7 @@ def test_records_that_lie_are_refused(
     {"counts": None}, {"counts": []}, {"counts": [-1]}, {"counts": [25]}, {"counts": [1.0]},
     {"counts": [0]}, {"exponent": 1001}, {"exponent": None}, {"exponent": 1000}, {"codec": "magic"},
 ])  # fmt: skip
-def test_records_of_pruned_tensors_that_lie_are_refused(
+def test_inconsistent_records_of_pruned_tensors_are_refused(
     change: dict[str, Any], world: World, tmp_path: Path
 ) -> None:
     forge = world.forge("graftllm")
@@ -148,7 +149,7 @@ def test_records_of_pruned_tensors_that_lie_are_refused(
     refuse(world, forge, tmp_path)
 
 
-def test_a_kept_value_that_is_no_number_is_refused(world: World, tmp_path: Path) -> None:
+def test_a_stored_value_that_is_nan_or_inf_is_refused(world: World, tmp_path: Path) -> None:
     forge = world.forge("graftllm")
     number = forge.layer_of(EMBED)
     parts, records = read_layer(forge.layers[number][1])
@@ -174,7 +175,7 @@ def test_a_lossy_codec_for_an_added_tensor_is_refused(
 
 
 @pytest.mark.parametrize("record", ["", "[]", "{", '{"codec":"whole","codec":"whole"}', "[" * 9999])
-def test_records_that_are_no_document_are_refused(
+def test_records_that_are_not_json_objects_are_refused(
     record: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()
@@ -186,7 +187,7 @@ def test_records_that_are_no_document_are_refused(
 
 @pytest.mark.parametrize("scales", [b"\x00\x7c", b"\x00\x7e", b"\xff\x7b"])
 @pytest.mark.parametrize("part", ["sigma", "s"])
-def test_scales_that_are_no_numbers_are_refused(
+def test_scales_that_are_nan_or_inf_are_refused(
     scales: bytes, part: str, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge("graftllm")
@@ -203,7 +204,7 @@ def test_scales_that_are_no_numbers_are_refused(
 @pytest.mark.parametrize("header", [
     b"\xff" * 8, b"\0" * 8, b"\x02" + bytes(7) + b"{}", b"\x02" + bytes(7) + b"[]", b"short", b"",
 ])  # fmt: skip
-def test_a_layer_that_is_no_safetensors_file_is_refused(
+def test_a_layer_that_is_not_a_safetensors_file_is_refused(
     header: bytes, world: World, tmp_path: Path
 ) -> None:
     forge = world.forge()

@@ -1,4 +1,4 @@
-"""Each signature that a hostile pack may send to the router: refused, or harmless to the others."""
+"""Hostile router signatures: each is refused, or does not affect the other skills."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def unit(rows: Any) -> Any:
 
 
 def texts(chance: Any, centre: Any, count: int) -> Any:
-    """Texts about a centre, nearly as far from it as the centres are from each other."""
+    """Texts around a centre, nearly as far from it as the centres are from each other."""
     return unit(centre + 0.8 * chance.standard_normal((count, WIDTH)) / np.sqrt(WIDTH))
 
 
@@ -47,7 +47,7 @@ def signature(examples: Any, background: Any) -> Signature:
 
 
 def routed(world: Mapping[str, Any], hostile: Signature | None) -> tuple[float, float]:
-    """The shares of right answers and of general text that the base keeps, beside a pack."""
+    """The shares of right answers and of general text routed to the base, with a pack installed."""
     scene = world["scene"]
     names = [SkillName.parse(f"acme/skill-{place}") for place in range(SKILLS)]
     known = {
@@ -113,7 +113,7 @@ def test_one_row_of_another_length_is_enough_to_be_refused(world: Mapping[str, A
 
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_the_number_of_examples_gives_no_weight(times: int, world: Mapping[str, Any]) -> None:
-    """The same examples, once or often, win as many of another skill's texts: a few of 100."""
+    """The same examples, once or often, take equally many texts of others: a few of 100."""
     scene = world["scene"]
     once = signature(scene.own, scene.general)
     often = signature(np.tile(scene.own, (times, 1)), scene.general)

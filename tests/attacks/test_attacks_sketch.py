@@ -1,4 +1,4 @@
-"""Packs whose sketch is not one: a plan tells of it, and goes on."""
+"""Packs with an invalid sketch: a plan reports it and continues."""
 
 import base64
 import struct
@@ -19,7 +19,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("kind", FORGED)
-def test_a_forged_sketch_is_told_of_and_a_plan_is_made_all_the_same(
+def test_a_forged_sketch_is_reported_and_a_plan_is_still_made(
     kind: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forge = world.forge()

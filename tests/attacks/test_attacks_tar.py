@@ -1,4 +1,4 @@
-"""Archives whose structure is a trick."""
+"""Archives with a deceptive structure."""
 
 import json
 import tarfile
@@ -56,7 +56,7 @@ def test_entries_of_any_other_name_are_refused(
 
 
 @pytest.mark.parametrize("name", ["index.json", "oci-layout", "blob"])
-def test_no_entry_stands_twice(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_no_entry_occurs_twice(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
     known = next(n for n in files if n.startswith("blobs")) if name == "blob" else name
     path = write_tar(tmp_path / "a", [*files.items(), (known, files[known])])
     with pytest.raises(SpecError, match="twice"):
@@ -66,7 +66,9 @@ def test_no_entry_stands_twice(name: str, files: dict[str, bytes], tmp_path: Pat
 def test_the_folders_of_blobs_and_any_order_are_read(
     world: World, files: dict[str, bytes], tmp_path: Path
 ) -> None:
-    folders = [(_member(name, tarfile.DIRTYPE), b"") for name in ("blobs", "blobs/sha256/")]
+    folders: list[Any] = [
+        (_member(name, tarfile.DIRTYPE), b"") for name in ("blobs", "blobs/sha256/")
+    ]
     shuffled = [*reversed(files.items()), *folders]
     path = write_tar(tmp_path / "a", shuffled, format=tarfile.PAX_FORMAT)
     assert world.verify(path) == world.verify(world.packs["lossless"])
@@ -104,7 +106,7 @@ def test_extended_headers_cannot_mislead(
     b"\x80" + b"\xff" * 11, b"99999999999\0", b"-0000000512\0", b"-0000001000\0", b"\0" * 12,
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", [b"0", b"5", b"x", b"g", b"L", b"K", b"S", b"1"])
-def test_sizes_that_lie_end_in_an_error(
+def test_false_sizes_are_an_error(
     size: bytes, kind: bytes, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     first = bytearray(tarfile.TarInfo("blobs").tobuf(tarfile.USTAR_FORMAT))
@@ -112,7 +114,9 @@ def test_sizes_that_lie_end_in_an_error(
     first[148:156] = b"%06o\0 " % sum(first)
     path = write_tar(tmp_path / "rest", list(files.items()))
     path.write_bytes(bytes(first) + path.read_bytes())
-    with suppress(SkillpmError):  # or its size comes to nothing, and the rest is an honest pack
+    with suppress(
+        SkillpmError
+    ):  # otherwise its size is read as zero, and the rest is an honest pack
         assert open_pack(path).manifest.skill.name == "lossless"
 
 
@@ -143,7 +147,7 @@ def test_a_layout_of_another_form_is_refused(layout: bytes, world: World, tmp_pa
 
 
 @pytest.mark.parametrize("missing", ["index.json", "oci-layout", "blob"])
-def test_a_missing_part_is_told(missing: str, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_missing_part_is_reported(missing: str, files: dict[str, bytes], tmp_path: Path) -> None:
     name = next(n for n in files if n.startswith("blobs")) if missing == "blob" else missing
     del files[name]
     with pytest.raises(SkillpmError):
@@ -184,7 +188,9 @@ def _subject(files: dict[str, bytes]) -> dict[str, Any]:
     return {key: entry[key] for key in ("mediaType", "digest", "size")}
 
 
-def test_a_manifest_about_this_pack_may_come_along(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_an_archive_may_have_a_further_manifest_about_the_pack(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
     signature = b"signature"
     part = {"mediaType": "x", "digest": str(Digest.of(signature)), "size": 9}
     signed = _with_second(files, {"subject": _subject(files), "layers": [part]})

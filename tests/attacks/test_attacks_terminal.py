@@ -1,13 +1,12 @@
-"""Names that a terminal obeys, and passwords in URLs: no command prints either."""
+"""Names with terminal escapes, and passwords in URLs: no command prints either."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attack_worlds import Forge
+from attack_worlds import Forge, forge_of
 from skillpm_world import Outcome, World
-from test_attacks_guard import forge_of
 from tiny_models import Models
 
 ESCAPE = "\x1b]0;pwn\x07\x1b[2J\x9b1m\x7f\u202e\u2028\r\nhint: `rm -rf /`"
@@ -16,7 +15,7 @@ SECRET = "s3cr3t-tok"  # noqa: S105 - what must not be shown
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A project in a folder whose name a terminal would obey as well."""
+    """A project in a folder whose name contains terminal escapes."""
     folder = tmp_path / "a\x1b[31mb\u202e"
     found = World(folder)
     found.project.mkdir(parents=True)
@@ -27,7 +26,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def hostile(path: Path) -> Forge:
-    """A pack whose every text is hostile; all its digests hold."""
+    """A pack in which every text is hostile; all its digests are valid."""
     forge = claiming(path)
     for summary in forge.manifest["compression"]["modules"].values():
         summary["codec"] = ESCAPE
@@ -39,7 +38,7 @@ def hostile(path: Path) -> Forge:
 
 
 def claiming(path: Path) -> Forge:
-    """A pack whose every text that only its author can know is hostile: it can be installed."""
+    """A pack in which every text that only its author knows is hostile; it can be installed."""
     forge = forge_of(path)
     forge.manifest |= {ESCAPE: ESCAPE, "summary": ESCAPE, "license": ESCAPE, "authors": [ESCAPE]}
     forge.manifest["base"]["name"] = ESCAPE
@@ -60,7 +59,7 @@ def advisory(folder: Path) -> Path:
 
 
 def commands(world: World, pack: Path, base: Path) -> Iterator[tuple[object, ...]]:
-    """The walk; each command is run twice, for people and for programs."""
+    """The sequence of commands; each runs twice, with text and with JSON output."""
     yield ("inspect", pack)
     yield ("verify", pack)
     yield ("verify", pack, "--base", base)
@@ -101,15 +100,15 @@ def harmless(outcome: Outcome) -> None:
     assert "a bug in skillpm" not in outcome.out + outcome.err, outcome
 
 
-def test_no_command_prints_what_a_terminal_obeys(world: World, models: Models) -> None:
+def test_no_command_prints_terminal_sequences(world: World, models: Models) -> None:
     base, tuned = models.tuned("mlp")
     honest = world.pack((base, tuned), "acme/math", "1.0.0")
     refused = hostile(honest).write(world.folder / "hostile.skillpack")
     path = claiming(honest).write(world.folder / "claiming.skillpack")
     harmless(world.run("init", "--base", base))
-    for command in (("inspect", refused), ("verify", refused), ("install", refused)):
-        harmless(world.run(*command))
-        harmless(world.run(*command, "--json"))
+    for name in ("inspect", "verify", "install"):
+        harmless(world.run(name, refused))
+        harmless(world.run(name, refused, "--json"))
     assert world.installed() == {}
     for command in commands(world, path, base):
         harmless(world.run(*command))

@@ -1,4 +1,4 @@
-"""What of the findings is put aside, for how long, and what fails."""
+"""Ignored findings, their expiry, and the level at which an audit fails."""
 
 from datetime import date
 from typing import Any
@@ -32,14 +32,16 @@ def rule(until: str = "2030-01-31", **what: Any) -> Ignore:
         ({"code": "advisory", "id": "ACME-1"}, [YANK]),
     ],
 )
-def test_a_rule_puts_aside_what_it_names(what: dict[str, str], left: list[Finding]) -> None:
+def test_an_ignore_rule_hides_the_findings_it_names(
+    what: dict[str, str], left: list[Finding]
+) -> None:
     audited = settle([YANK, BUG], [rule(**what)], TODAY, 2)
     assert list(audited.findings) == left
     assert {one.finding for one in audited.ignored} == {YANK, BUG} - set(left)
     assert all(one.reason == "we know" for one in audited.ignored)
 
 
-def test_a_rule_that_has_expired_puts_nothing_aside_and_is_told() -> None:
+def test_an_expired_ignore_rule_has_no_effect_and_is_reported() -> None:
     audited = settle([YANK], [rule("2030-01-30", code="yanked")], TODAY, 1)
     assert [one.code for one in audited.findings] == ["yanked", "ignore-expired"]
     assert audited.ignored == ()
@@ -55,7 +57,7 @@ def test_the_worst_comes_first_and_fails_at_its_level_and_below() -> None:
     assert not settle([YANK], [], TODAY, 1).fails("critical")
 
 
-def test_the_project_file_says_what_is_put_aside() -> None:
+def test_the_project_file_lists_ignored_findings() -> None:
     text = """[audit]
 fail-on = "medium"
 [audit.licenses]
@@ -84,7 +86,7 @@ until = "2030-05-01"
         ('reason = "y"\nuntil = 2030-01-01', "audit.ignore"),
     ],
 )
-def test_a_rule_without_what_why_and_until_when_is_refused(line: str, path: str) -> None:
+def test_an_ignore_rule_without_code_reason_and_date_is_refused(line: str, path: str) -> None:
     with pytest.raises(SpecError, match=path):
         parse_project(f"{HEAD}[[audit.ignore]]\n{line}\n")
 

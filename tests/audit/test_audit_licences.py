@@ -1,4 +1,4 @@
-"""Licences: what is an SPDX expression, and what a policy lets pass."""
+"""Licences: valid SPDX expressions, and what a policy accepts."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_an_expression_is_written_as_spdx_writes_it(written: str, normal: str) -
         ("qqqqqqq", "LicenseRef-NAME"),
     ],
 )
-def test_what_is_no_expression_is_refused_with_what_it_might_be(text: str, hint: str) -> None:
+def test_an_invalid_licence_expression_is_refused_with_a_suggestion(text: str, hint: str) -> None:
     with pytest.raises(SpecError) as refused:
         parse_licence(text)
     assert hint in (refused.value.hint or "")

@@ -1,4 +1,4 @@
-"""The benchmark of hostile router signatures, on a few made-up subjects."""
+"""The benchmark of hostile router signatures, on a few artificial subjects."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.routing import attacks as router_attacks
 from benchmarks.routing.hostile import ATTACKS
-from benchmarks.routing.main import EXAMPLES, QUERIES, Texts, draw
+from benchmarks.routing.main import QUERIES, Texts, draw
+from benchmarks.routing.subjects import EXAMPLES
 
 WIDTH, SUBJECTS = 32, 5
 
@@ -18,7 +19,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Texts:
-    """Features of made-up subjects; results go to a folder of this test."""
+    """Features of artificial subjects; results are written to a folder of this test."""
     monkeypatch.setattr(router_attacks, "CACHE", tmp_path)
     chance = np.random.default_rng(0)
 
@@ -55,7 +56,7 @@ def test_every_attack_is_a_signature_that_the_reader_takes(seen: Texts) -> None:
         assert len(router_attacks._read(examples, background).examples) == len(examples)
 
 
-def test_what_no_honest_pack_has_is_refused_by_the_reader(seen: Texts) -> None:
+def test_signatures_that_no_honest_pack_has_are_refused(seen: Texts) -> None:
     said = router_attacks.refused(seen, draw(seen.subjects, 0), 3)
     assert len(said) == 7
     assert "read" not in said.values()

@@ -85,7 +85,7 @@ def test_a_search_for_the_wanted_share_narrows_its_bracket_until_it_is_settled()
     assert 2000 <= least <= 2060
 
 
-def test_a_search_gives_up_at_the_dense_delta() -> None:
+def test_a_search_ends_at_the_size_of_the_dense_delta() -> None:
     assert next_size([replace(ROW, bytes=20_000)], 20_000) is None
     assert next_size([], 20_000) == 2000
 

@@ -15,7 +15,7 @@ def test_acc_is_the_mean_of_the_last_stage() -> None:
     assert measures.accuracy(LEARNT_AND_LOST) == pytest.approx((0.4 + 0.9 + 0.7) / 3)
 
 
-def test_bwt_counts_what_later_tasks_gave_and_took_but_not_the_last_task() -> None:
+def test_bwt_counts_gains_and_losses_by_later_tasks_but_not_the_last_task() -> None:
     expected = ((0.4 - 0.9) + (0.9 - 0.8)) / 2
     assert measures.backward_transfer(LEARNT_AND_LOST) == pytest.approx(expected)
 
@@ -25,7 +25,7 @@ def test_forgetting_is_from_the_best_that_a_task_ever_was() -> None:
     assert measures.forgetting(LEARNT_AND_LOST) == pytest.approx(expected)
 
 
-def test_what_never_changes_after_it_was_learnt_has_no_forgetting() -> None:
+def test_unchanged_scores_have_no_forgetting() -> None:
     kept = [[0.9, 0.0, 0.0], [0.9, 0.8, 0.0], [0.9, 0.8, 0.7]]
     assert measures.backward_transfer(kept) == 0.0
     assert measures.forgetting(kept) == 0.0
@@ -54,7 +54,7 @@ def test_the_quadratics_of_two_tasks_pull_with_the_gradient_of_their_sum() -> No
     assert float(model.weight.grad) == pytest.approx(expected)
 
 
-def test_a_method_of_its_own_settings_leaves_the_others_records_as_they_are() -> None:
+def test_settings_of_one_method_do_not_change_records_of_others() -> None:
     for settings in (Language(), Sentences()):
         assert plain(settings)["stage"].keys() & {"ewc", "lora", "replay"} == set()
         assert settings.stage.own("ewc") != settings.stage.own("lora")

@@ -44,7 +44,7 @@ def evaluator(tmp_path: Path) -> CausalEvaluator:
     return CausalEvaluator(base=base, tuned=tuned, rows=rows())
 
 
-def test_no_text_stands_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_text_is_on_two_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = [Document(f"{place}.txt", f"text {place}") for place in range(100)]
     monkeypatch.setitem(corpora.KINDS, "many", lambda: iter([*documents, documents[0]]))
     split = corpora.split("many")
@@ -70,15 +70,17 @@ def test_rows_hold_every_text_after_an_end() -> None:
     assert text.startswith(tokens.END + documents[0].text + tokens.END + "naïve ☃\n")
 
 
-def test_what_was_made_is_not_made_again_unless_something_else_is_wanted(tmp_path: Path) -> None:
+def test_results_are_reused_unless_their_inputs_change(tmp_path: Path) -> None:
     calls = []
     for wanted in ({"seed": 0}, {"seed": 0}, {"seed": 1}):
         made(tmp_path / "one", wanted, lambda folder: calls.append(folder.name))
     assert len(calls) == 2
-    assert record(tmp_path / "one")["from"] == {"seed": 1}
+    made_from = record(tmp_path / "one")
+    assert made_from is not None
+    assert made_from["from"] == {"seed": 1}
 
 
-def test_what_was_cut_off_is_not_there_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+def test_an_interrupted_training_continues_to_the_same_weights(tmp_path: Path) -> None:
     def tune(folder: Path, advance: Advance) -> None:
         model = llama(tied=True)
         causal.train(model, rows(), TRAINING, scratch=folder, advance=advance)
@@ -134,7 +136,7 @@ def test_a_share_has_no_error_where_every_text_keeps_the_same() -> None:
     assert found.error == pytest.approx(0.0, abs=1e-12)
 
 
-def test_the_catalogue_lists_what_is_whole(tmp_path: Path) -> None:
+def test_the_catalogue_lists_only_complete_releases(tmp_path: Path) -> None:
     for name in ("lm-english-1", "encoder-search-0", "lm-headers-0.unfinished"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "made.json").write_text(json.dumps({"from": {}, "seconds": 1.0}))

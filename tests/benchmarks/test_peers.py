@@ -95,7 +95,7 @@ def test_every_method_gives_the_whole_model_at_its_storage_dtype(method: str, ta
     assert all(torch.equal(one, tuned[n]) for n, one in found.state.items() if "norm" in n)
     assert any(found.bytes == path.stat().st_size for path in task.folder.glob("*.safetensors"))
     assert found.bytes <= BUDGETS.get(method, 1 << 20)
-    if method != "dare":  # which leaves more error than it takes away, but none in the mean
+    if method != "dare":  # which adds error to single values but not to their mean
         before = load_file(task.base / "model.safetensors")
         assert distance(found.state, task.tuned) < distance(before, task.tuned)
 

@@ -1,6 +1,7 @@
-"""The benchmarks of resolution, small: they run, and what they claim holds."""
+"""The benchmarks of resolution at small size: they run, and their claims hold."""
 
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from benchmarks.commands import oracle, resolution, resolvers, upgrade
 
 
 def test_no_random_graph_is_judged_otherwise_than_by_a_sat_solver() -> None:
-    total = sum((oracle.judge(seed) for seed in range(120)), start=oracle.Counter())
+    total = sum((oracle.judge(seed) for seed in range(120)), start=Counter[str]())
     assert total["graphs"] == 120
     assert 20 < total["satisfiable"] < 100
     for wrong in ("false no", "false yes", "invalid", "gave up"):
@@ -38,7 +39,7 @@ def test_a_peer_that_takes_too_long_is_stopped() -> None:
         threading.Event().wait(60)
 
 
-def test_an_upgrade_fetches_what_must_come_and_no_more(tmp_path: Path) -> None:
+def test_an_upgrade_fetches_only_missing_blobs(tmp_path: Path) -> None:
     found = upgrade.measure(tmp_path, 16, ())
     assert found.fetched == found.grown == found.bound
     assert found.fetched < found.after * 0.6

@@ -1,4 +1,4 @@
-"""Safetensors files made by hand, honest and not."""
+"""Safetensors files made by hand, valid and invalid."""
 
 import json
 from pathlib import Path

@@ -6,11 +6,13 @@ import pytest
 from checkpoint_worlds import Tensors, write_file, write_sharded
 
 from skillpm.archive.reader import open_pack
-from skillpm.checkpoint.files import OPEN_LIMIT, ShardFile
+from skillpm.checkpoint.files import OPEN_LIMIT, OpenFile, ShardFile
 from skillpm.checkpoint.model import open_checkpoint, read_small
 from skillpm.errors import IntegrityError, NotFoundError, SpecError
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4400216536\n"
+
+
 TENSORS: Tensors = {"a.weight": ("F32", [2], bytes(8))}
 
 
@@ -51,7 +53,7 @@ def _sharded(folder: Path, count: int) -> Path:
     return write_sharded(folder, parts)
 
 
-def test_a_model_of_more_files_than_a_process_may_open_is_read_whole(tmp_path: Path) -> None:
+def test_a_model_with_more_files_than_a_process_may_open_is_read(tmp_path: Path) -> None:
     folder = _sharded(tmp_path / "model", OPEN_LIMIT * 3)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_open_files() + OPEN_LIMIT + 20, before[1]))
@@ -96,3 +98,12 @@ def test_shards_are_read_from_many_threads_while_others_are_closed(tmp_path: Pat
         thread.join()
     assert wrong == []
     assert sum(file.is_open for file in files) <= OPEN_LIMIT + len(threads)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_integrity_error(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"twelve bytes")
+    file = OpenFile(path)
+    path.write_bytes(b"four")
+    with pytest.raises(IntegrityError, match="ended at byte 4"):
+        file.read(0, 12)

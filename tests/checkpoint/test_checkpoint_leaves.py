@@ -21,7 +21,7 @@ def _later() -> int:
 
 
 def _read(path: Path, cache: LeafCache, now: int) -> tuple[str, list[int]]:
-    """The root, and the bytes reported as they were hashed or known."""
+    """The root, and the numbers of bytes reported as hashed or as known from the cache."""
     advanced: list[int] = []
     model = open_checkpoint(path)
     return str(identify(model, cache, now_ns=now, advance=advanced.append).root), sorted(advanced)

@@ -22,7 +22,7 @@ INDEX = "model.safetensors.index.json"
 
 
 def _root(tensors: Tensors) -> str:
-    """Leaf and root as the contract words them, on their own."""
+    """Leaf and root by the contract, in an independent implementation."""
     entries = []
     for name, (dtype, shape, raw) in tensors.items():
         text = json.dumps(shape).replace(" ", "")
@@ -61,7 +61,7 @@ def models(draw: st.DrawFn) -> Tensors:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(models())
-def test_a_root_is_what_the_contract_says(tmp_path: Path, tensors: Tensors) -> None:
+def test_a_root_follows_the_contract(tmp_path: Path, tensors: Tensors) -> None:
     path = write_file(tmp_path / "m.safetensors", tensors)
     assert str(identify(open_checkpoint(path)).root) == _root(tensors)
 
@@ -118,7 +118,7 @@ def _tensor(start: Any, stop: Any, dtype: Any = "U8", shape: Any = None) -> dict
     (b"[]", b"", "not a JSON object"),
     (b"{", b"", "not JSON"),
 ])  # fmt: skip
-def test_a_header_that_lies_is_refused(
+def test_an_inconsistent_header_is_refused(
     header: Any, data: bytes, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "m.safetensors"
@@ -196,7 +196,7 @@ def test_pickles_are_refused_with_a_hint(name: str, tmp_path: Path) -> None:
         assert "save_pretrained" in str(problem.value.hint)
 
 
-def test_where_there_is_no_model_it_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no safetensors model"):
         open_checkpoint(tmp_path)
     with pytest.raises(NotFoundError, match="no model at"):
@@ -226,7 +226,7 @@ def test_a_model_that_changed_since_it_was_identified_cannot_be_read(tmp_path: P
         list(VerifiedCheckpoint.of(other, identity).chunks("a"))
 
 
-def test_small_files_come_along_without_weights_and_hidden_ones(tmp_path: Path) -> None:
+def test_small_files_are_copied_without_weights_and_hidden_files(tmp_path: Path) -> None:
     write_file(tmp_path / "model.safetensors", A)
     names = ["config.json", "pytorch_model.bin", ".hidden", "1_Pooling/config.json", ".git/x",
              "pytorch_model.bin.index.json", "onnx/model.onnx", "vocab.txt", INDEX,
@@ -253,7 +253,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         OpenFile(tmp_path / "file" / "inside")
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
+def test_a_model_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     file = OpenFile(path)

@@ -79,7 +79,7 @@ def test_a_file_that_others_may_write_is_not_taken_over(source: Path, tmp_path: 
     assert take(source, tmp_path / "target")
 
 
-def test_a_symbolic_link_is_placed_as_what_it_names(source: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_is_placed_as_its_target(source: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(source)
     for link in (True, False):
         target = tmp_path / f"{link}.safetensors"
@@ -97,7 +97,7 @@ def test_a_target_that_exists_is_not_overwritten(source: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("link", [True, False])
-def test_leaves_are_of_what_was_placed_where_the_source_changes_after_it_was_opened(
+def test_leaves_are_of_the_placed_bytes_even_if_the_source_changes(
     source: Path, tmp_path: Path, *, link: bool
 ) -> None:
     opened, before = open_shard(source), leaves_of(source)
@@ -114,7 +114,7 @@ def test_leaves_are_of_what_was_placed_where_the_source_changes_after_it_was_ope
 def test_a_clone_is_hashed_as_it_is(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the file system cannot clone, one is played that copies: what it shares is its own."""
+    """Simulate a cloning file system by copies, where the real one cannot clone."""
 
     def ficlone(target: int, request: int, origin: int) -> int:
         assert request == 0x40049409

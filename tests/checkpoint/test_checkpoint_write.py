@@ -1,4 +1,4 @@
-"""Writing a file of tensors by several threads, and being interrupted at it."""
+"""Writing a file of tensors with several threads, and interrupting it."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where settings come from, and what `doctor` finds."""
+"""Sources of settings, and the findings of `doctor`."""
 
 import json
 import subprocess
@@ -91,7 +91,7 @@ def test_a_bad_key_is_an_error_that_names_the_nearest(
 
 
 @pytest.mark.parametrize("line", ['registry = "./x"', 'base = "./x"'])
-def test_what_has_a_place_of_its_own_in_the_project_file_is_sent_there(
+def test_settings_with_their_own_project_key_are_refused_with_that_key(
     installed: World, line: str
 ) -> None:
     installed.file.write_text(installed.file.read_text() + f"[config]\n{line}\n")
@@ -100,7 +100,7 @@ def test_what_has_a_place_of_its_own_in_the_project_file_is_sent_there(
     assert "should be a table" in installed.fail("config", "show", code=1, kind="spec")
 
 
-def test_a_users_file_that_cannot_be_read_is_said(
+def test_an_unreadable_user_config_is_reported(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKILLPM_CONFIG", str(world.folder))
@@ -137,7 +137,7 @@ def test_doctor_finds_nothing_wrong_where_nothing_is(installed: World) -> None:
     assert all(line.split()[0] in {"ok", "warn", "hint:"} for line in text.splitlines())
 
 
-def test_doctor_says_what_is_wrong_and_what_to_do(installed: World) -> None:
+def test_doctor_reports_problems_and_remedies(installed: World) -> None:
     (installed.project / ".skillpm" / "holder.json").write_text(
         json.dumps({"pid": 2**22 + 1, "command": "graft", "since": 0})
     )
@@ -157,7 +157,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(installed: World) -> None:
     assert "hint:" in run_here("doctor").out
 
 
-def test_doctor_outside_a_project_says_how_to_make_one(world: World) -> None:
+def test_doctor_outside_a_project_suggests_init(world: World) -> None:
     assert _doctor(world)["project"] == ["warn"]
 
 

@@ -1,4 +1,4 @@
-"""What programs rely on: exit codes, error documents, helps, and what is not imported."""
+"""The interface for programs: exit codes, error documents, help pages, and lazy imports."""
 
 import ast
 import os
@@ -126,7 +126,7 @@ def test_commands_that_do_no_tensor_work_never_import_torch(world: World, models
 
 
 def test_only_the_command_line_and_the_python_api_import_inside_functions() -> None:
-    # `skillpm.api` is what the command line is built on: `import skillpm` must cost nothing.
+    # `skillpm.api` is loaded lazily: `import skillpm` must be fast.
     allowed = {Path("registry/skillpm_registry/db/migrate.py")}
     found = set()
     for top in ("skillpm", "registry"):
@@ -161,7 +161,7 @@ def test_the_installed_command_is_the_same_as_the_module(world: World) -> None:
     assert outcome.error["kind"] == "not_found"
 
 
-def test_a_closed_pipe_is_no_traceback(world: World, models: Models) -> None:
+def test_a_closed_pipe_gives_no_traceback(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     reading, writing = os.pipe()

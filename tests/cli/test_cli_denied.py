@@ -1,4 +1,4 @@
-"""What may not be read is reported as that: a refusal says nothing about the bytes."""
+"""A file that may not be read is reported as such, not as damaged."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +25,12 @@ PLACES: dict[str, tuple[Callable[[World, Path], Path], tuple[str, ...]]] = {
     "records": (lambda w, _: w.home / "projects", ("gc -y", "cache info")),
 }
 UNHURT = {("project file", "list"), ("base config", "identify BASE")}
-"""What does without the file."""
+"""Commands that work without the file."""
 REFUSALS = ("permission denied", "read-only for this user", "is not readable")
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_what_may_not_be_read_is_reported_as_that(
+def test_an_unreadable_file_is_reported_as_such(
     installed: World, math: tuple[Path, Path], tmp_path: Path, name: str
 ) -> None:
     bound_command()

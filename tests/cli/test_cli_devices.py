@@ -1,4 +1,4 @@
-"""`--device`: where the models of guard and tuning run, and nowhere else."""
+"""`--device`: the device for the models of guard and tuning only."""
 
 from pathlib import Path
 
@@ -18,14 +18,14 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
         (("graft",), "--tune"),
     ],
 )
-def test_a_device_without_what_runs_on_it_is_refused(
+def test_a_device_without_its_runtime_is_refused(
     installed: World, command: tuple[str, ...], runs: str
 ) -> None:
     said = installed.fail(*command, "--device", "cpu", code=2, kind="usage")
     assert f"add `{runs}`" in said
 
 
-def test_what_only_a_search_heeds_is_refused_without_one_and_the_other_way(
+def test_options_of_a_search_are_refused_without_one_and_vice_versa(
     installed: World,
 ) -> None:
     said = installed.fail("graft", "--budget", "5", code=2, kind="usage")
@@ -36,7 +36,7 @@ def test_what_only_a_search_heeds_is_refused_without_one_and_the_other_way(
 
 @pytest.fixture
 def learnt(world: World, learners: Learners) -> Path:
-    """A pack with probes, installed; another one to come."""
+    """A pack with probes, installed; another pack to install."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     world.init(learners.base)
     world.ask("install", learners.pack(world, "math", "--probes", probes), "--guard")

@@ -1,4 +1,4 @@
-"""Interference before download: what a dry run says of the skills that a merge would hurt."""
+"""The forecast of a dry run: which skills a merge would harm."""
 
 import json
 
@@ -11,7 +11,7 @@ KEYS = {"a", "b", "overlap", "cosine", "cosine_error", "harm_to_a", "harm_to_b",
 
 @pytest.fixture
 def market(world: World, math: Pair, models: Models) -> World:
-    """`acme/math` is installed; `acme/sql` and `acme/tone` are published and not here."""
+    """`acme/math` is installed; `acme/sql` and `acme/tone` are published but not installed."""
     world.init(math[0])
     world.publish(math, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
@@ -47,7 +47,7 @@ def test_a_forecast_downloads_documents_and_no_payload(market: World) -> None:
     assert layers <= blobs()
 
 
-def test_what_cannot_be_compared_is_unknown_and_people_read_why(market: World) -> None:
+def test_incomparable_packs_have_an_unknown_forecast_with_a_reason(market: World) -> None:
     (pair,) = market.ask("install", "acme/sql", "--dry-run")["forecast"]
     assert (pair["harm_to_a"], pair["harm_to_b"], pair["level"]) == (None, None, "unknown")
     shown = market.run("install", "acme/sql", "--dry-run")
@@ -69,7 +69,7 @@ def test_explain_without_a_dry_run_is_refused(market: World) -> None:
         assert "--dry-run" in market.fail(*command, "--explain", code=2, kind="usage")
 
 
-def test_a_change_that_is_carried_out_has_no_forecast(market: World) -> None:
+def test_an_applied_change_has_no_forecast(market: World) -> None:
     assert not {key for key in market.ask("install", "acme/sql") if key.startswith("forecast")}
 
 
@@ -80,7 +80,7 @@ def test_a_plan_with_a_forecast_can_be_carried_out(market: World) -> None:
     assert market.installed() == {"acme/math": "1.0.0", "acme/sql": "1.0.0"}
 
 
-def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
+def test_the_text_output_is_a_table_and_the_affected_skills(market: World) -> None:
     shown = market.run("install", "acme/tone", "--dry-run")
     assert shown.code == 0
     assert "forecast from the manifests alone" in shown.out
@@ -93,7 +93,7 @@ def test_people_read_a_table_and_who_would_be_hurt(market: World) -> None:
     assert market.run("install", "acme/tone", "--dry-run", "-q").err == ""
 
 
-def test_a_forecast_says_where_the_project_merges_otherwise_or_not_at_all(market: World) -> None:
+def test_a_forecast_notes_another_merge_method_or_routed_mode(market: World) -> None:
     text = market.file.read_text()
     asked = ("install", "acme/tone", "--dry-run")
     market.file.write_text(text + '\n[graft]\nmethod = "ties"\n')
@@ -111,7 +111,7 @@ def test_a_forecast_says_where_the_project_merges_otherwise_or_not_at_all(market
     assert "lose" not in shown.out
 
 
-def test_a_cosine_within_its_error_says_that_it_may_be_zero(market: World) -> None:
+def test_a_cosine_within_its_error_is_reported_as_possibly_zero(market: World) -> None:
     found = market.ask("install", "acme/sql", "--dry-run")["forecast"][0]
     assert abs(found["cosine"]) < 2 * found["cosine_error"]
     assert "(0?)" in market.run("install", "acme/sql", "--dry-run").out
@@ -131,7 +131,7 @@ def test_many_pairs_are_cut_to_the_worst(market: World, models: Models) -> None:
     assert "and 2 pairs with no more harm: `--explain` shows all" in shown
 
 
-def test_an_install_that_is_forecast_to_hurt_says_so_with_the_ways_out(market: World) -> None:
+def test_an_install_with_forecast_harm_reports_it_with_remedies(market: World) -> None:
     shown = market.run("install", "acme/tone", "-y")
     assert shown.code == 0
     assert "warning: `acme/math` is forecast to lose" in shown.err
@@ -140,7 +140,7 @@ def test_an_install_that_is_forecast_to_hurt_says_so_with_the_ways_out(market: W
     assert set(market.installed()) == {"acme/math", "acme/tone"}
 
 
-def test_a_person_who_does_not_go_on_has_changed_nothing(
+def test_declining_to_continue_changes_nothing(
     market: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

@@ -1,4 +1,4 @@
-"""What people expect of every command line: colours, completion, signals, configuration, doctor."""
+"""Conventions of command lines: colours, completion, signals, configuration, doctor."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def test_colours_follow_flag_then_variables(
 
 
 def _on_a_terminal(*command: str, **environment: str) -> str:
-    """What a command writes to a terminal."""
+    """The output of a command on a terminal."""
     import pty
 
     reading, writing = pty.openpty()
@@ -197,7 +197,7 @@ def test_shells_complete_commands_options_skills_and_files(installed: World) -> 
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_what_the_shell_takes(world: World, shell: str) -> None:
+def test_completion_prints_a_script_for_the_shell(world: World, shell: str) -> None:
     script = world.run("completion", shell).out
     assert f"_SKILLPM_COMPLETE={shell}_complete" in script
     assert world.ask("completion", shell)["script"] + "\n" == script
@@ -231,14 +231,14 @@ def test_a_signal_ends_a_waiting_command_at_once_with_nothing_broken(
     assert installed.ask("uninstall", "acme/math")["generation"] == 2
 
 
-def test_a_signal_at_any_moment_is_no_traceback(installed: World) -> None:
+def test_a_signal_at_any_moment_gives_no_traceback(installed: World) -> None:
     before = snapshot(installed.project)
     for delay in (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3):
         with start_process("install", "--dry-run") as process:
             time.sleep(delay)
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=20)
-        # Before the interpreter has our first line it is Python's own to answer.
+        # Before the first line of skillpm runs, Python handles the signal.
         if "skillpm/cli" in err or process.returncode not in (1, -signal.SIGINT):
             assert process.returncode in (0, 130), err
             assert "Traceback" not in err

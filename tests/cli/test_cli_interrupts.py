@@ -1,4 +1,4 @@
-"""Ctrl-C at any time: one sentence, exit code 130, no traceback."""
+"""Ctrl-C at any time gives one sentence and exit code 130, without a traceback."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ from skillpm_world import REPOSITORY, start_process
 
 
 def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int, str, str]:
-    """Run a command in which importing `module` is interrupted from the keyboard."""
+    """Run a command in which the import of `module` is interrupted from the keyboard."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
         "class Finder:\n"
@@ -35,9 +35,7 @@ def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int
 @pytest.mark.parametrize(
     "module", ["skillpm.cli.app", "skillpm.cli.project", "skillpm.flows.inspect.verify"]
 )
-def test_a_command_that_is_interrupted_while_it_is_imported_says_so(
-    module: str, tmp_path: Path
-) -> None:
+def test_a_command_interrupted_during_imports_reports_it(module: str, tmp_path: Path) -> None:
     command = ["-m", "skillpm", "verify", "x.skillpack"]
     code, _, err = interrupted_at(module, command, tmp_path)
     assert (code, err) == (130, "error: interrupted; nothing is half done\n")
@@ -55,7 +53,7 @@ def test_a_command_that_is_interrupted_while_it_is_imported_says_so(
         ("benchmarks.tools.table", "benchmarks.commands.startup"),
     ],
 )
-def test_a_script_that_is_interrupted_while_it_is_imported_says_so(
+def test_a_script_interrupted_during_imports_reports_it(
     module: str, script: str, tmp_path: Path
 ) -> None:
     code, _, err = interrupted_at(module, ["-m", script], tmp_path)

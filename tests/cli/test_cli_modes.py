@@ -1,4 +1,4 @@
-"""Who may read and write what commands make; and the warnings where others may."""
+"""Modes of the files that commands create, and warnings about files that others can write."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ def _check_private(folder: Path) -> None:
 
 
 def _fill(world: World, base: Path, pack: Path) -> None:
-    """Run what makes every kind of file in a home."""
+    """Run commands that create every kind of file in a home."""
     world.ask("init", "--base", base)
     world.ask("publish", pack)
     world.ask("install", "acme/math")
@@ -41,9 +41,7 @@ def test_a_new_home_is_for_its_owner_alone_whatever_the_umask(
     _check_private(world.home)
 
 
-def test_what_is_made_in_a_home_that_others_may_read_is_private_still(
-    world: World, math: tuple[Path, Path]
-) -> None:
+def test_files_in_a_readable_home_are_still_private(world: World, math: tuple[Path, Path]) -> None:
     world.home.mkdir(exist_ok=True)
     world.home.chmod(0o755)
     _fill(world, math[0], world.pack(math, "acme/math", "1.0.0"))
@@ -52,7 +50,7 @@ def test_what_is_made_in_a_home_that_others_may_read_is_private_still(
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_a_shared_home_gives_its_group_all_that_is_made_in_it(
+def test_a_shared_home_gives_its_group_access_to_all_files(
     world: World, math: tuple[Path, Path], umask: int
 ) -> None:
     pack = world.pack(math, "acme/math", "1.0.0")
@@ -69,7 +67,7 @@ def test_a_shared_home_gives_its_group_all_that_is_made_in_it(
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_a_shared_registry_gives_its_group_all_that_is_published_to_it(
+def test_a_shared_registry_gives_its_group_access_to_all_releases(
     world: World, math: tuple[Path, Path], umask: int
 ) -> None:
     pack, folder = world.pack(math, "acme/math", "1.0.0"), world.folder / "team"
@@ -84,7 +82,7 @@ def test_a_shared_registry_gives_its_group_all_that_is_published_to_it(
     assert "warning" not in world.run("publish", pack, "--registry", folder).err
 
 
-def test_a_new_registry_is_for_its_owner_alone_unless_its_folder_says_else(
+def test_a_new_registry_is_private_unless_its_folder_is_shared(
     world: World, math: tuple[Path, Path]
 ) -> None:
     pack, private, readable = (
@@ -99,7 +97,7 @@ def test_a_new_registry_is_for_its_owner_alone_unless_its_folder_says_else(
     assert set(modes(readable).values()) == {0o755, 0o644}
 
 
-def test_a_registry_that_is_there_is_not_shared_unasked(world: World) -> None:
+def test_an_existing_registry_is_not_made_shared(world: World) -> None:
     folder = world.folder / "ours"
     world.ask("registry", "init", folder)
     hint = world.fail("registry", "init", folder, "--shared", code=1, kind="state")
@@ -146,9 +144,7 @@ def test_a_home_of_another_user_is_named(installed: World) -> None:
 
 
 @pytest.mark.parametrize("place", ["home", "registry"])
-def test_what_may_not_be_written_says_so(
-    installed: World, math: tuple[Path, Path], place: str
-) -> None:
+def test_a_denied_write_is_reported(installed: World, math: tuple[Path, Path], place: str) -> None:
     pack = installed.pack(math, "acme/math", "1.0.1")
     folder = _exposed(installed, place)
     places = (folder, *(path for path in folder.rglob("*") if path.is_dir()))

@@ -1,4 +1,4 @@
-"""Text of strangers on a terminal: one module prints, and it escapes what a terminal obeys."""
+"""Untrusted text on a terminal: only one module prints, and it escapes terminal sequences."""
 
 import ast
 import io
@@ -30,7 +30,7 @@ HOSTILE = [
 
 
 def printing(tree: ast.AST) -> list[int]:
-    """The lines that print other than through `skillpm.cli.output`."""
+    """The lines that print without `skillpm.cli.output`."""
     found = []
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -60,7 +60,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_everything_that_prints_escapes_what_a_terminal_obeys(
+def test_all_output_escapes_terminal_sequences(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output.emit_line(text)
@@ -82,7 +82,7 @@ def test_a_line_is_one_printable_line(text: str) -> None:
     assert json.loads(json.dumps(text)) == text
 
 
-def test_a_line_end_of_a_stranger_makes_no_line_of_ours(
+def test_a_line_end_in_untrusted_text_starts_no_new_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output.emit_line("a\nhint: `rm -rf /`")
@@ -109,4 +109,4 @@ def test_a_terminal_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdout", stream)
     output.emit_line("…")
     stream.flush()
-    assert stream.buffer.getvalue() == b"\\u2026\n"  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b"\\u2026\n"

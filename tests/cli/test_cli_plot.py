@@ -1,4 +1,4 @@
-"""`inspect --plot`: what the picture shows, and what is refused."""
+"""`inspect --plot`: contents of the picture, and refusals."""
 
 import subprocess
 import sys
@@ -107,9 +107,7 @@ def test_errors_of_tensors_are_drawn_where_the_pack_records_them(
     assert row[2] == pytest.approx(kind)
 
 
-def test_the_curve_is_the_one_that_the_pack_records(
-    world: World, pair: Pair, tmp_path: Path
-) -> None:
+def test_the_picture_shows_the_curve_of_the_pack(world: World, pair: Pair, tmp_path: Path) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     own = plain.manifest.compression.payload_bytes
     curve = [[own * 100, 0.0001], [own / 4, 0.4], [own * 4, 0.1]]
@@ -131,7 +129,7 @@ def test_the_curve_is_the_one_that_the_pack_records(
     [{"curve": [[1, 2], [3]]}, {"curve": []}, {"curve": [[1, -1]]}, {"curve": [[True, 0.5]]},
      {"errors": [0.5]}, {"errors": {"a": "b"}}],
 )  # fmt: skip
-def test_tables_that_are_no_tables_are_refused_by_name(
+def test_invalid_tables_are_refused_by_name(
     world: World, pair: Pair, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     plain = open_pack(world.pack(pair, "acme/math", "1.0.0"))
@@ -148,8 +146,9 @@ def test_a_pack_without_a_curve_gives_its_own(world: World, pair: Pair) -> None:
     assert list(lost) == sorted(lost, reverse=True)
     assert curve.points[0] == (0.0, 1.0)
     error = found.manifest.compression.relative_error
-    assert curve.points[-1] == curve.own == (sizes[-1], pytest.approx(error))
-    # The energies that it sorts by are those of what the pack decodes to.
+    assert curve.points[-1] == curve.own
+    assert curve.own == pytest.approx((sizes[-1], error))
+    # The sort order is that of the decoded deltas' energies.
     base = load_file(pair[0] / "model.safetensors")
     opened = OpenPack.of(found.manifest, found.open_layer)
     deltas = {name: opened.decoder(name, found_spec(found, name)).delta_of(0) for name in base}
@@ -206,7 +205,9 @@ def test_other_names_damaged_packs_and_missing_folders_are_explained(
     assert list(world.project.iterdir()) == []
 
 
-def test_without_matplotlib_the_error_says_how_to_get_it(world: World, pair: Pair) -> None:
+def test_without_matplotlib_the_error_suggests_the_install_command(
+    world: World, pair: Pair
+) -> None:
     path = world.pack(pair, "acme/math", "1.0.0")
     code = (
         "import sys; sys.modules['matplotlib'] = None; from skillpm.cli import main; "

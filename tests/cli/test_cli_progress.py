@@ -1,4 +1,4 @@
-"""Progress: every stage of a command ends at exactly what it said that there is to do."""
+"""Progress: every stage of a command ends at exactly its total."""
 
 import threading
 from collections import defaultdict
@@ -60,7 +60,7 @@ def test_every_stage_ends_at_its_total(world: World, tmp_path: Path, recorded: R
     assert recorded.counts == {label: total for label, total in recorded.totals.items() if total}
 
 
-def test_a_stage_that_comes_again_makes_its_bar_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeated_stage_extends_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Progress(disable=True)
     monkeypatch.setattr(bars, "_columns", lambda _color: shown)
     made = Bars(shown=True)

@@ -1,4 +1,4 @@
-"""What a stranger's project says to the command line: no folder outside it is written for it."""
+"""Untrusted projects on the command line: nothing is written outside the project folder."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tiny_models import Pair
 
 @pytest.fixture
 def victim(world: World) -> Path:
-    """A folder that a stranger would have tidied: its `tmp` is full, and it is no registry."""
+    """A folder that a hostile project names: its `tmp` has files, and it is not a registry."""
     folder = world.folder / "victim"
     (folder / "tmp").mkdir(parents=True)
     (folder / "tmp" / "thesis.tex").write_text("years of work")

@@ -25,7 +25,7 @@ def test_a_deleted_working_folder_is_named(command: str, tmp_path: Path) -> None
     assert ran.stderr.startswith("error: the working folder was deleted")
 
 
-def test_a_deleted_working_folder_is_a_document_where_that_is_asked(tmp_path: Path) -> None:
+def test_a_deleted_working_folder_is_a_json_error_with_json(tmp_path: Path) -> None:
     ran = shell(f"mkdir gone && cd gone && rmdir ../gone && {SKILLPM} list --json", tmp_path)
     assert json.loads(ran.stdout)["error"]["kind"] == "state"
     assert ran.stderr == ""

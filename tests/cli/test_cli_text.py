@@ -1,4 +1,4 @@
-"""What people read: every command without `--json`, and how each kind of failure ends."""
+"""The text output of every command without `--json`, and the output of each kind of failure."""
 
 import io
 import runpy
@@ -29,7 +29,7 @@ def _text(world: World, *arguments: object, code: int = 0) -> str:
     return outcome.out
 
 
-def test_identify_says_which_tensors_differ_and_how_much(world: World, pair: Pair) -> None:
+def test_identify_lists_tensors_that_differ_and_by_how_much(world: World, pair: Pair) -> None:
     base, tuned = pair
     assert "root          sha256:" in _text(world, "identify", base)
     assert "no tensor differs" in _text(world, "identify", base, "--against", base)
@@ -41,7 +41,7 @@ def test_identify_says_which_tensors_differ_and_how_much(world: World, pair: Pai
     assert all(0 < one["relative"] < 2 for one in differences)
 
 
-def test_packing_lossily_says_how_large_the_error_is(world: World, pair: Pair) -> None:
+def test_lossy_packing_reports_the_size_of_the_error(world: World, pair: Pair) -> None:
     named = ("--name", "acme/math", "--version", "1.0.0", "--scheme", "graftllm", "--energy", "0.5")
     text = _text(world, "pack", *pair, *named)
     assert "graftllm); file " in text
@@ -62,7 +62,7 @@ def test_packing_lossily_says_how_large_the_error_is(world: World, pair: Pair) -
         (("--version", "1.0.0+build"), "build metadata"),
     ],
 )
-def test_options_of_pack_that_do_not_go_together_are_usage_errors(
+def test_conflicting_options_of_pack_are_usage_errors(
     world: World, pair: Pair, more: tuple[str, ...], said: str
 ) -> None:
     assert said in world.fail("pack", *pair, "--name", "acme/math", *more, code=2, kind="usage")
@@ -103,7 +103,7 @@ def test_the_life_of_a_project_as_people_read_it(world: World, pair: Pair) -> No
     assert "made a registry" in _text(world, "registry", "init", "ours")
 
 
-def test_quiet_says_only_results(world: World, pair: Pair) -> None:
+def test_quiet_prints_only_results(world: World, pair: Pair) -> None:
     world.init(pair[0])
     (world.project / "skillpm.lock").unlink()
     assert world.run("install", "-q").err == ""
@@ -120,7 +120,7 @@ def test_a_resolution_is_listed(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("SKILLPM_LOCK_TIMEOUT", "soon"), ("SOURCE_DATE_EPOCH", "1970-01-01")]
 )
-def test_a_variable_that_is_no_number_is_a_usage_error(
+def test_a_variable_that_is_not_a_number_is_a_usage_error(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -142,7 +142,7 @@ def _abort() -> None:
 
 
 def _bug() -> None:
-    raise LookupError("nobody thought of this")
+    raise LookupError("an unexpected failure")
 
 
 def _disk() -> None:
@@ -151,7 +151,7 @@ def _disk() -> None:
 
 @pytest.fixture
 def failing() -> Iterator[None]:
-    """Commands that end in every way that a command of ours never should."""
+    """Commands with unexpected failures."""
     commands = {"x-interrupt": _interrupt, "x-abort": _abort, "x-bug": _bug, "x-disk": _disk}
     for name, callback in commands.items():
         app.add_command(click.Command(name, callback=callback))
@@ -183,7 +183,7 @@ def test_no_command_at_all_shows_the_help_as_a_usage_error() -> None:
         assert "Usage: skillpm" in outcome.err
 
 
-def test_a_word_that_was_parsed_already_stays_as_it_is() -> None:
+def test_a_parsed_value_is_returned_unchanged() -> None:
     name = SkillName.parse("acme/math")
     assert SKILL.convert(name, None, None) is name
 
@@ -202,7 +202,7 @@ def test_bars_are_drawn_on_a_terminal_alone(capsys: pytest.CaptureFixture[str]) 
     assert shown.err.strip() == ""
 
 
-def test_a_stage_that_comes_again_makes_its_bar_longer_and_counts_in_its_own_unit() -> None:
+def test_a_repeated_stage_extends_its_bar_in_its_own_unit() -> None:
     bars = Bars(shown=True)
     for total in (2_000_000, 4_000_000):
         bars.start("composing", total)(total)
@@ -232,7 +232,7 @@ def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.value.code == 0
 
 
-def test_route_says_why_the_base_answers(world: World, pair: Pair) -> None:
+def test_route_explains_why_the_base_answers(world: World, pair: Pair) -> None:
     world.init(pair[0])
     outcome = world.run("route", "what is 12 times 12?")
     assert outcome.out == "(base)\n"

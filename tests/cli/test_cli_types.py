@@ -1,4 +1,4 @@
-"""What every command takes for a path and a number."""
+"""Paths and numbers that every command accepts."""
 
 import pytest
 from skillpm_world import World

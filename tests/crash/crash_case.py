@@ -1,4 +1,4 @@
-"""A command's folders, and the processes that run commands in them and die."""
+"""A command's folders, and processes that run commands in them and are killed."""
 
 import gc
 import json
@@ -16,7 +16,7 @@ from skillpm_world import Outcome, run_here
 
 COUNT_ONLY = -1
 EPOCH = "1715940000"
-"""SOURCE_DATE_EPOCH: the same pack again is the same bytes."""
+"""A SOURCE_DATE_EPOCH, so that packing again gives the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Run:
 class Killer:
     """The process that runs commands and kills them; see `killer.py`.
 
-    What is not to be killed runs in this process, which is a hundred times faster, and waits for no
-    disk: a kill loses nothing that was written.
+    Commands that are not killed run in this process, which is a hundred times faster, and do not
+    call fsync: a kill loses no written data.
     """
 
     counted = 0
@@ -50,7 +50,7 @@ class Killer:
         )
 
     def race(self, case: Path, *runs: Run, patience: int = 30) -> list[Outcome]:
-        """Run commands side by side in a case's project; see `Outcome.code`: None where killed."""
+        """Run commands side by side in a case's project; see `Outcome.code`: None if killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {
@@ -65,15 +65,15 @@ class Killer:
         return [Outcome(**one) for one in ended]
 
     def kill(self, case: Path, command: tuple[str, ...], at: int, after: float | None) -> bool:
-        """Run a command that is to be killed; False where it ended before."""
+        """Run a command that is to be killed; False if it ended before the kill."""
         (ended,) = self.race(case, Run(command, at, after))
         return ended.code is None
 
     def run(self, case: Path, *command: object) -> Outcome:
-        """Run a command in peace."""
+        """Run a command undisturbed."""
         with _within(case):
             ended = run_here(*command)
-        gc.collect()  # the store's lock goes with the last of what held it
+        gc.collect()  # the store's lock is released with the last object that holds it
         gc.freeze()
         return ended
 
@@ -104,7 +104,7 @@ def _environment(case: Path, patience: int = 30) -> dict[str, str]:
 def _within(case: Path) -> Iterator[None]:
     before, fsync = dict(os.environ), os.fsync
     os.environ.update(_environment(case))
-    os.fsync = lambda _file: None
+    os.fsync = lambda fd: None  # noqa: ARG005
     try:
         with chdir(case / "project"):
             yield
@@ -116,10 +116,10 @@ def _within(case: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scene:
-    """A command, and the folders that it finds: `project` and `home`; the base lies beside them.
+    """A command, and its folders: `project` and `home`; the base is beside them.
 
-    What is done `once` does something else, or nothing, when it is done again. A command of two
-    steps shows an empty environment in `between`.
+    A command that is done `once` does something else, or nothing, when it is repeated. A command of
+    two steps shows an empty environment in `between`.
     """
 
     name: str
@@ -130,13 +130,14 @@ class Scene:
 
     @property
     def case(self) -> Path:
-        """Where the folders lie while the command runs: always the same place.
+        """The path of the folders while the command runs, which is always the same.
 
-        A home knows its projects by their paths, so that a copy elsewhere would be another's.
+        A home identifies projects by their paths, so a copy at another path would be another
+        project.
         """
         return self.template.parent / "case"
 
     def fresh(self) -> Path:
-        """The folders as the command finds them, in their place."""
+        """The initial folders of the command, at that path."""
         shutil.rmtree(self.case, ignore_errors=True)
         return Path(shutil.copytree(self.template, self.case))

@@ -1,4 +1,4 @@
-"""One command, killed somewhere and then repeated, against the same command left in peace."""
+"""Compare a command that is killed and repeated with the same command undisturbed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Judge:
 
     @classmethod
     def of(cls, killer: Killer, scene: Scene) -> "Judge":
-        """Learn what comes out without a kill, and the sets that may be seen on the way."""
+        """Learn the undisturbed result, and the sets that may be visible in between."""
         case = scene.fresh()
         before = shown(killer, case)
         killer.ask(case, *scene.command)
@@ -38,7 +38,7 @@ class Judge:
         return cls(killer, scene, final_state(killer, case), (before, shown(killer, case)))
 
     def points(self) -> int:
-        """How many points there are to kill the command at."""
+        """The number of points at which the command can be killed."""
         run = Run(self.scene.command, COUNT_ONLY)
         assert self.killer.race(self.scene.fresh(), run)[0].code == 0
         return self.killer.counted
@@ -51,9 +51,9 @@ class Judge:
         other: bool = False,
         meanwhile: Callable[[Path], None] | None = None,
     ) -> bool:
-        """Kill once, look, repeat, compare. False where the command ended before the kill.
+        """Kill once, inspect, repeat, compare. False if the command ended before the kill.
 
-        With `other`, another command comes first: whatever writes next cleans up.
+        With `other`, another command runs first, because any writing command cleans up.
         """
         case = self.scene.fresh()
         if not self.killer.kill(case, self.scene.command, kill, after):
@@ -74,7 +74,7 @@ class Judge:
         return True
 
     def _another(self, case: Path) -> None:
-        """Run a command that has nothing to do but to clean up."""
+        """Run a command that only has to clean up."""
         self.killer.ask(case, "lock")
         check_clean(case, but=("team",))
 
@@ -90,7 +90,7 @@ class Judge:
             raise BrokenStateError((found, self.expected))
 
     def _is_over(self, case: Path) -> bool:
-        """Whether all was done, so that another rollback would be a redo, say."""
+        """Whether the command was completed; another rollback, say, would then be a redo."""
         if not self.scene.once or (case / "project" / ".skillpm" / "journal.json").exists():
             return False
         return final_state(self.killer, case) == self.expected

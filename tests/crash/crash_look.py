@@ -1,4 +1,4 @@
-"""What a case's folders hold after a kill: is it whole, is anything lost, is anything left."""
+"""Check a case's folders after a kill: complete, nothing lost, nothing left over."""
 
 import sqlite3
 from contextlib import closing
@@ -21,24 +21,24 @@ HARMLESS = frozenset(
     {"unsigned", "no-provenance", "no-license", "yanked", "advisory", "unlisted", "lock-ahead",
      "lock-drift", "graft-stale"}
 )  # fmt: skip
-"""Findings of an audit that are about trust or drift, not about bytes."""
+"""Findings of an audit about trust or drift, not about bytes."""
 
 
 class BrokenStateError(AssertionError):
-    """Something is not whole, or not what it should be."""
+    """Something is incomplete or wrong."""
 
 
 class LostGenerationError(AssertionError):
-    """A generation is missing that was made, or a number is."""
+    """A completed generation is missing, or a number is."""
 
 
 class LeakedFileError(AssertionError):
-    """A temporary file is still there."""
+    """A temporary file is left over."""
 
 
 @dataclass(frozen=True)
 class Final:
-    """What must come out the same, killed or not."""
+    """The state that must be equal with and without the kill."""
 
     history: list[Any]
     files: dict[str, str]
@@ -47,7 +47,7 @@ class Final:
 
 
 def final_state(killer: Killer, case: Path) -> Final:
-    """Generations without their times; all files of the person; releases, advisories, blobs."""
+    """Generations without times; all files of the user; releases, advisories, blobs."""
     files = {
         name: text
         for name, text in snapshot(case).items()
@@ -58,7 +58,7 @@ def final_state(killer: Killer, case: Path) -> Final:
 
 
 def history(killer: Killer, case: Path) -> list[Any]:
-    """The generations, without times; none where there is no project."""
+    """The generations, without times; none if there is no project."""
     if not (case / "project" / "skillpm.toml").exists():
         return []
     found = killer.ask(case, "history")["generations"]
@@ -70,17 +70,17 @@ def published(killer: Killer, case: Path) -> list[Any]:
     names = [one["skill"] for one in killer.ask(case, "search")["results"]]
     shown = [killer.ask(case, "show", name)["releases"] for name in sorted(names)]
     advisories = killer.ask(case, "registry", "advisory", "list")["advisories"]
-    told = [{**one, "modified": "", "withdrawn": bool(one["withdrawn"])} for one in advisories]
-    return [*shown, *told]
+    document = [{**one, "modified": "", "withdrawn": bool(one["withdrawn"])} for one in advisories]
+    return [*shown, *document]
 
 
 def has_project(case: Path) -> bool:
-    """Whether there is an environment."""
+    """Whether an environment exists."""
     return (case / "project" / ".skillpm" / "current").exists()
 
 
 def shown(killer: Killer, case: Path) -> tuple[str, ...] | None:
-    """What `list` shows as installed; None where there is no project."""
+    """The installed skills of `list`; None if there is no project."""
     if not has_project(case):
         return None
     listed = killer.ask(case, "list")["skills"]
@@ -88,29 +88,29 @@ def shown(killer: Killer, case: Path) -> tuple[str, ...] | None:
 
 
 def check_reading(killer: Killer, case: Path) -> None:
-    """Reading commands show a complete generation, and write nothing."""
+    """Check that reading commands show a complete generation and write nothing."""
     if not has_project(case):
         return
     before = snapshot(case)
-    listed, told = killer.ask(case, "list"), killer.ask(case, "history")
+    listed, document = killer.ask(case, "list"), killer.ask(case, "history")
     if snapshot(case) != before:
         raise BrokenStateError("a reading command wrote")
-    check_numbers(told)
-    if listed["generation"] != told["current"]:
-        raise BrokenStateError((listed, told))
+    check_numbers(document)
+    if listed["generation"] != document["current"]:
+        raise BrokenStateError((listed, document))
 
 
-def check_numbers(told: dict[str, Any]) -> None:
-    """Numbers are consecutive, and the current is the last."""
-    numbers = [one["number"] for one in told["generations"]]
-    if numbers != list(range(told["current"] + 1)):
-        raise LostGenerationError(told)
+def check_numbers(document: dict[str, Any]) -> None:
+    """Check that numbers are consecutive and the current one is the last."""
+    numbers = [one["number"] for one in document["generations"]]
+    if numbers != list(range(document["current"] + 1)):
+        raise LostGenerationError(document)
 
 
 def check_clean(case: Path, but: tuple[str, ...] = ()) -> None:
-    """Nothing is there that only a cut-off command leaves: staged files and folders, journals.
+    """Check that no file of an unfinished command is left: staged files and folders, journals.
 
-    Another registry than the project's own, as `but`, is tidied by whoever writes to it.
+    Another registry than the project's own, such as `but`, is cleaned up by its next writer.
     """
     found = [name for name in snapshot(case) if any(mark in name for mark in MARKS)]
     for folder in STAGING:
@@ -121,7 +121,7 @@ def check_clean(case: Path, but: tuple[str, ...] = ()) -> None:
 
 
 def check_whole(killer: Killer, case: Path) -> None:
-    """Installed packs, grafts, every generation's blobs and registries are what they should be."""
+    """Check installed packs, grafts, every generation's blobs and registries."""
     if has_project(case):
         outcome = killer.run(case, "audit", "--json")
         found = outcome.json.get("findings")
@@ -136,7 +136,7 @@ def check_whole(killer: Killer, case: Path) -> None:
 
 
 def check_blobs(case: Path) -> None:
-    """The store has every blob of every generation that was not pruned."""
+    """Check that the store has every blob of every generation that was not pruned."""
     store, folder = Store(case / "home" / "store"), case / "project" / ".skillpm" / "generations"
     for path in sorted(folder.glob("*.json")):
         generation = parse_generation(path.read_bytes(), path.name)
@@ -151,7 +151,7 @@ def check_blobs(case: Path) -> None:
 
 
 def check_registry(folder: Path) -> None:
-    """SQLite finds no fault, and every blob that the catalogue promises is there."""
+    """Check that SQLite finds no fault, and that every blob of the catalogue exists."""
     with closing(sqlite3.connect(folder / "registry.db")) as connection:
         faults = connection.execute("PRAGMA integrity_check").fetchall()
         faults += connection.execute("PRAGMA foreign_key_check").fetchall()

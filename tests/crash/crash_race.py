@@ -1,4 +1,4 @@
-"""Two commands at once, one or both killed: what comes of it is what some order of them gives."""
+"""Two concurrent commands, one or both killed: the result is that of some order of the two."""
 
 import random
 import re
@@ -41,7 +41,7 @@ _ORDERS = ((0, 0), (0, 1, 0), (0, 1, 1), (1, 0, 0), (1, 0, 1), (1, 1))
 
 @dataclass(frozen=True)
 class Draw:
-    """How two commands race: each as it runs, and how many seconds they wait for locks."""
+    """Two racing commands, with their arguments and their lock timeout in seconds."""
 
     runs: tuple[Run, Run]
     patience: int
@@ -49,7 +49,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Race:
-    """A scene's command and a rival, with all that they may come to in any order, by law."""
+    """A scene's command and a rival, with all results that law 4 allows."""
 
     killer: Killer
     scene: Scene
@@ -58,11 +58,11 @@ class Race:
     failures: tuple[frozenset[Any], frozenset[Any]]
     seconds: tuple[float, float]
     counted: dict[int, int] = field(default_factory=dict)
-    """Points of each side, counted when a draw asks for one."""
+    """Kill points of each side, counted when they are needed."""
 
     @classmethod
     def of(cls, killer: Killer, scene: Scene, rival: str) -> "Race":
-        """Learn what each order of the two commands gives; `same` is the scene's own once more."""
+        """Learn the result of each order of both commands; `same` repeats the scene's own."""
         other = scene.command if rival == "same" else tuple(RIVALS[rival].split())
         commands = tuple((*one, "--json") for one in (scene.command, other))
         states, failures = set[Any](), (set[Any](), set[Any]())
@@ -86,19 +86,19 @@ class Race:
         return cls(killer, scene, *both)
 
     def draw(self, chance: random.Random) -> Draw:
-        """One of them is stopped at a random call while the other runs, or both just run."""
+        """Stop one at a random call while the other runs, or run both."""
         runs = self._held(chance) if chance.random() < 0.6 else self._free(chance)
         return Draw((runs[0], runs[1]), chance.choice((0, 30, 30)))
 
     def points(self, side: int) -> int:
-        """How many points a command has."""
+        """The number of kill points of a command."""
         if side not in self.counted:
             self.killer.race(self.scene.fresh(), Run(self.commands[side], COUNT_ONLY))
             self.counted[side] = max(1, self.killer.counted)
         return self.counted[side]
 
     def _held(self, chance: random.Random) -> list[Run]:
-        """One stops, and dies there or goes on; where it goes on, the other dies at some time."""
+        """One stops, and dies there or continues; if it continues, the other dies at some time."""
         side, held = chance.randrange(2), chance.uniform(0.01, 1.5 * max(self.seconds))
         dies = chance.random() < 0.5
         stop = chance.randint(1, self.points(side))
@@ -110,7 +110,7 @@ class Race:
         return runs
 
     def _free(self, chance: random.Random) -> list[Run]:
-        """A random start of one after the other, and random deaths of one of them or of both."""
+        """Start the commands at random times, and kill one or both at random times."""
         late, victims = chance.randrange(2), chance.choice(((0,), (0,), (1,), (0, 1)))
         runs = []
         for side in (0, 1):
@@ -124,7 +124,7 @@ class Race:
         return runs
 
     def run(self, draw: Draw) -> bool:
-        """Race once, look, repeat what was killed, look again. False where nothing was killed."""
+        """Race once, inspect, repeat what was killed, inspect again. False without a kill."""
         case, killer = self.scene.fresh(), self.killer
         before = history(killer, case)
         outcomes = killer.race(case, *draw.runs, patience=draw.patience)
@@ -147,7 +147,7 @@ class Race:
         return any(outcome.code is None for outcome in outcomes)
 
     def _check_outcome(self, side: int, outcome: Outcome) -> None:
-        """Who survives succeeds, or fails as in some order, or says who holds what it needs."""
+        """Check that a survivor succeeds, fails as in some order, or names the lock holder."""
         if not outcome.code:
             return
         if outcome.code == HUNG or not outcome.out:
@@ -161,24 +161,24 @@ class Race:
     def _check_kept(
         self, case: Path, before: list[Any], seen: list[Any], outcomes: list[Outcome]
     ) -> None:
-        """Every generation that was there, was seen or was reported is in `history`."""
-        told = _bare(history(self.killer, case))
+        """Check that every earlier, visible or reported generation is in `history`."""
+        generations = _bare(history(self.killer, case))
         for known in (_bare(before), _bare(seen)):
-            if told[: len(known)] != known:
-                raise LostGenerationError((known, told))
+            if generations[: len(known)] != known:
+                raise LostGenerationError((known, generations))
         for outcome in outcomes:
             made = _made(outcome)
-            if made is not None and not _is_told(made, told):
-                raise LostGenerationError((made, told))
+            if made is not None and not _is_recorded(made, generations):
+                raise LostGenerationError((made, generations))
 
 
 def _bare(generations: list[Any]) -> list[Any]:
-    """Without what `gc` may change."""
+    """The state without the parts that `gc` may change."""
     return [{**one, "pruned": False, "graft": None} for one in generations]
 
 
 def _made(outcome: Outcome) -> dict[str, Any] | None:
-    """What a command that ended well, or was killed after it had told so, says that it made."""
+    """The generations that a command reported, even if it was killed after the report."""
     if outcome.code or not outcome.out.endswith("\n"):
         return None
     document = outcome.json
@@ -186,10 +186,10 @@ def _made(outcome: Outcome) -> dict[str, Any] | None:
     return document if moved and "generation" in document else None
 
 
-def _is_told(made: dict[str, Any], told: list[Any]) -> bool:
-    if made["generation"] >= len(told):
+def _is_recorded(made: dict[str, Any], generations: list[Any]) -> bool:
+    if made["generation"] >= len(generations):
         return False
-    skills = {one["skill"]: one["version"] for one in told[made["generation"]]["skills"]}
+    skills = {one["skill"]: one["version"] for one in generations[made["generation"]]["skills"]}
     added = [*made["added"], *made["changed"]]
     return all(skills.get(one["skill"]) == one["version"] for one in added) and not any(
         one["skill"] in skills for one in made["removed"]

@@ -1,4 +1,4 @@
-"""The folders that each command to be killed starts from: every command that writes has a scene."""
+"""The initial folders of each killed command; every command that writes has a scene."""
 
 import json
 import shutil
@@ -48,18 +48,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache-clean": ("full", "cache clean"),
     "cache-repair": ("damaged", "cache verify --repair"),
 }
-"""The stage that a command finds, and its words."""
+"""The stage that a command starts from, and its arguments."""
 ONCE = frozenset({"init", "install-from", "uninstall", "rollback", "apply", "export"})
 NAMES = tuple(COMMANDS)
 
 
 def make_scenes(killer: Killer, folder: Path) -> dict[str, Scene]:
-    """A scene for each command; all land in `folder`."""
+    """A scene for each command; all are created in `folder`."""
     write_plain(folder / "base", plain_tensors())
     for name, (only, seed) in TUNED.items():
         write_tuned(folder / "tuned" / name, only, seed)
     (folder / "advisory.json").write_text(json.dumps(ADVISORY))
-    time.sleep(2.1)  # leaves are remembered of files that have settled
+    time.sleep(2.1)  # leaves are cached only for files that are old enough
     stages = Stages(killer, folder)
     stages.build()
     return {
@@ -75,7 +75,7 @@ def make_scenes(killer: Killer, folder: Path) -> dict[str, Scene]:
 
 
 class Stages:
-    """Folders after some commands, each made from another where all of them lie in the end."""
+    """Folders after some commands; each stage is made from an earlier one."""
 
     def __init__(self, killer: Killer, folder: Path) -> None:
         self._killer = killer
@@ -83,13 +83,13 @@ class Stages:
         self._case = folder / "case"
 
     def build(self) -> None:
-        """Make all of them, each from an earlier one."""
+        """Make all stages, each from an earlier one."""
         self._packs()
         files = {name: f"../../{name}.skillpack" for name in TUNED}
         first = ("math-1.0.0", "code-1.0.0", "spare-1.0.0")
         self._stage("published", "start", *(f"publish {files[name]}" for name in first))
         self._stage("made", "published", f"init --base {BASE}")
-        # What nothing needs any more, and is too young for `gc`, lies in the store of most stages.
+        # The store of most stages has an unreferenced blob that is too recent for `gc`.
         self._stage("full", "made", "install acme/math", f"install {files['sql-1.0.0']}",
                     "install acme/code", "uninstall acme/code", "gc --keep 1 -y",
                     f"publish {files['math-1.1.0']}")  # fmt: skip

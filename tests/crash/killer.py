@@ -1,9 +1,9 @@
-"""Does each order (a line of JSON): one skillpm command, or two that race, in forked children.
+"""Runs each order (a line of JSON): one skillpm command, or two that race, in forked children.
 
-`kill` counts a child's calls that could matter to a file: it dies with SIGKILL just before one of
-them or just after it. `after` is a timer instead: the parent kills the child when it has run out.
-`delay` lets a child start later than the other. With `stop`, a child stops at its n-th such call,
-the other runs for `held` seconds or to its end, and the first `dies` there or goes on.
+`kill` counts a child's calls that could affect a file: the child dies by SIGKILL just before or
+just after one of them. `after` is a timer instead: the parent kills the child when it expires.
+`delay` makes a child start later than the other. With `stop`, a child stops at its n-th such call,
+the other runs for `held` seconds or to its end, and the first `dies` there or continues.
 """
 
 import gc
@@ -50,13 +50,13 @@ DANGEROUS = frozenset(
 
 COUNT_ONLY = -1
 HUNG = 60.0
-"""Seconds after which a child that nobody killed is held to hang."""
+"""Seconds after which a child that was not killed counts as hanging."""
 
 
 def die_at(number: int, counted: int, how: int = signal.SIGKILL) -> None:
-    """Have this process kill (or stop) itself at its n-th dangerous call or return, in any thread.
+    """Make this process kill (or stop) itself at its n-th dangerous call or return, in any thread.
 
-    The file `counted` always holds the number that was reached.
+    The file `counted` always holds the number of calls so far.
     """
     seen = 0
     write = os.pwrite
@@ -100,7 +100,7 @@ def child(run: dict[str, Any], order: dict[str, Any], counted: int) -> None:
 
 @dataclass
 class Child:
-    """A command that was started, and the files that hold what it says."""
+    """A started command, and the files that hold its output."""
 
     pid: int
     files: tuple[int, int, int]
@@ -117,14 +117,14 @@ class Child:
         return cls(forked, (out, err, counted))
 
     def stopped(self) -> bool:
-        """Wait until it stops; False where it ended instead."""
+        """Wait until it stops; False if it ended instead."""
         _, status = os.waitpid(self.pid, os.WUNTRACED)
         if not os.WIFSTOPPED(status):
             self.status = status
         return os.WIFSTOPPED(status)
 
     def end(self) -> dict[str, Any]:
-        """How it ended; its code is None where it was killed."""
+        """The outcome; its code is None if it was killed."""
         status, hung = self._wait()
         said = [Path(f"/proc/self/fd/{fd}").read_text() for fd in self.files]
         for fd in self.files:
@@ -161,13 +161,13 @@ def obey(order: dict[str, Any]) -> list[dict[str, Any]]:
         if run["after"] is not None:
             events.append((run["after"], children[place].pid, signal.SIGKILL))
     started = time.monotonic()
-    for after, pid, how in sorted(events):
+    for after, pid, kind in sorted(events):
         time.sleep(max(0.0, started + after - time.monotonic()))
-        os.kill(pid, how)  # it is not waited for yet, so the number is still its own
+        os.kill(pid, kind)  # the child is not reaped yet, so its process id is not reused
     return [children[place].end() for place in range(len(runs))]
 
 
 if __name__ == "__main__":
-    gc.freeze()  # a child that looked for garbage would copy every page
+    gc.freeze()  # garbage collection in a child would copy every page
     for line in sys.stdin:
         print(json.dumps(obey(json.loads(line))), flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""Law 4: kill -9 at any point, look, repeat: nothing is broken, and the work gets done."""
+"""Law 4: kill -9 at any point, inspect, repeat: nothing is broken, and the command completes."""
 
 import click
 import pytest
@@ -19,7 +19,7 @@ READING = frozenset(
 
 
 def _words(command: click.Command, *before: str) -> set[str]:
-    """Every command below, as a person types it."""
+    """Every command below, as on a command line."""
     if not isinstance(command, click.Group):
         return {" ".join(before)}
     below = [_words(one, *before, name) for name, one in command.commands.items()]
@@ -33,14 +33,14 @@ def test_every_command_that_writes_is_killed() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_kill_leaves_the_old_or_the_new_and_a_repeat_completes_it(
+def test_a_kill_leaves_the_old_or_the_new_state_and_a_repeat_completes_it(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     judge = Judge.of(killer, scenes[name])
     count = judge.points()
     assert count > 20
     points = range(1 + len(name), count + 1, max(1, count // SAMPLED))
-    # A run may end before the last points: leaves that an earlier one cached spare it some calls.
+    # A run may end before the last points: leaves that an earlier run cached save some calls.
     killed = [judge.killed_at(point, other=bool(turn % 2)) for turn, point in enumerate(points)]
     assert sum(killed) > len(killed) // 2
 

@@ -1,4 +1,4 @@
-"""A disk that is full at any step while a registry, a store or a graft is made: law 4 holds."""
+"""Law 4 for a disk that is full at any step while a registry, a store or a graft is written."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ MARGIN = 3
 
 @dataclass(frozen=True)
 class Disk:
-    """A small file system of its own; `filler` takes what is not to be free."""
+    """A separate small file system; the file `filler` takes up the rest of the space."""
 
     folder: Path
 
@@ -26,7 +26,7 @@ class Disk:
         return self.folder / "filler"
 
     def leave(self, free: int) -> None:
-        """Fill the disk up to so many bytes."""
+        """Fill the disk up to `free` free bytes."""
         with self.filler.open("wb", buffering=0) as file:
             for size in (1 << 16, STEP, 1 << 10):
                 try:
@@ -66,7 +66,7 @@ def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
 
 
 def _run_apart(*arguments: object) -> int:
-    """Run a command in a fork: what a full disk kills is not this process. Its exit code."""
+    """Run a command in a fork, because a full disk may kill it; return its exit code."""
     pid = os.fork()
     if pid == 0:
         code = 99
@@ -83,7 +83,7 @@ def _run_apart(*arguments: object) -> int:
 
 @dataclass(frozen=True)
 class Job:
-    """What is made on the disk: the command, how it is judged, and how it is removed."""
+    """The output on the disk: the command, its check, and its removal."""
 
     command: tuple[object, ...]
     check: Callable[[], None]
@@ -137,7 +137,7 @@ def _graft(world: World, disk: Disk, root: str) -> Job:
 
 
 def _try_every_step(disk: Disk, job: Job, *, stride: int) -> tuple[int, int]:
-    """Run the command with ever more room, then with all; how often it failed, and ran."""
+    """Run the command with more and more space; return how often it failed, and ran."""
     failed = ran = in_a_row = 0
     while in_a_row < MARGIN:
         disk.leave(ran * stride * STEP)
@@ -155,7 +155,7 @@ def _try_every_step(disk: Disk, job: Job, *, stride: int) -> tuple[int, int]:
 
 @pytest.fixture(params=[23, pytest.param(1, marks=pytest.mark.slow)])
 def stride(request: pytest.FixtureRequest) -> int:
-    """Every step of 4 kB where there is time."""
+    """In thorough runs, every step of 4 kB."""
     found: int = request.param
     return found
 

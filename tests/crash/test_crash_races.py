@@ -1,4 +1,4 @@
-"""Law 4 for two commands at once, of which one or both are killed; and what such races found."""
+"""Law 4 for two concurrent commands, one or both killed; and regressions found by such races."""
 
 import random
 
@@ -12,7 +12,7 @@ EVERY = 1
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_race_comes_to_what_some_order_of_the_two_gives(
+def test_a_race_has_the_result_of_some_order_of_the_two(
     killer: Killer, scenes: dict[str, Scene], name: str
 ) -> None:
     chance = random.Random(name)

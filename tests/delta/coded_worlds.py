@@ -1,4 +1,4 @@
-"""Coded tensors of every entropy-coded codec, and what a decoder makes of them."""
+"""Coded tensors of every entropy-coded codec, and functions that decode them."""
 
 from dataclasses import dataclass
 from math import prod
@@ -28,7 +28,7 @@ FINE = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A coded tensor: what the encoder believes of it, and what was written."""
+    """A coded tensor: the encoder's measurements, and the written bytes."""
 
     spec: TensorSpec
     coded: Any
@@ -37,7 +37,7 @@ class Case:
     data: bytes
 
     def decode(self, data: bytes | None = None, **settings: Any) -> np.ndarray:
-        """The whole delta, chunk by chunk; from damaged data or under other settings."""
+        """The whole delta, chunk by chunk; also from damaged data or with other settings."""
         reader = part_of(self.spec, self.data if data is None else data)
         changed = {**self.record.settings, **settings}
         decoder = CODECS[self.record.codec].open(self.spec, reader, changed)
@@ -71,7 +71,7 @@ def case(family: str, shape: tuple[int, ...], *, seed: int = 0, **options: Any) 
 
 
 def written(family: str, spec: TensorSpec, coded: CodedTensor, expected: Any = None) -> Case:
-    """A coded tensor as a layer has it; `expected` is the delta that its encoder measured."""
+    """A coded tensor in a layer; `expected` is the delta that its encoder measured."""
     writer = new_writer()
     record = coded.write(spec, writer)
     assert record.codec == family

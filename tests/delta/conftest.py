@@ -1,1 +1,1 @@
-"""Here so that the tests of `merging`, below, find the worlds of this folder."""
+"""pytest adds this folder to the import path, so that tests in its rooms find the helpers."""

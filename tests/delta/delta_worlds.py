@@ -1,4 +1,4 @@
-"""Models in memory, and packs cut from them without a disk."""
+"""Models in memory, and packs made from them without a disk."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -106,7 +106,7 @@ def cut(
     over: tuple[OpenPack, ...] = (),
     cast: bool = False,
 ) -> OpenPack:
-    """A pack of all tensors that differ, held in memory."""
+    """A pack of all tensors that differ, in memory."""
     pairs, _ = pair_up(base.specs, tuned.specs, cast=cast)
     differing = [
         p

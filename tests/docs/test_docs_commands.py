@@ -21,7 +21,7 @@ LINKED = (
 
 
 def commands(text: str) -> list[str]:
-    """Every `skillpm …` of a page: lines of its blocks, and code in its sentences."""
+    """Every `skillpm …` of a page: lines of its code blocks, and code in its sentences."""
     inline = re.findall(r"(?<!`)`(skillpm [^`\n]+)`", text)
     fences = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     lines = [line for fence in fences for line in fence.replace("\\\n", " ").splitlines()]
@@ -31,7 +31,7 @@ def commands(text: str) -> list[str]:
 
 
 def parse(line: str) -> click.Command:
-    """The command that a line names, its options and arguments taken; files need not be there."""
+    """Parse the command of a line, with options and arguments; files need not exist."""
     words = shlex.split(re.split(r" [>|&]|;", line)[0], comments=True)[1:]
     found: click.Command = app
     context = click.Context(app, info_name="skillpm")
@@ -56,7 +56,7 @@ def parse(line: str) -> click.Command:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_is_one_that_the_command_line_takes(page: str) -> None:
+def test_the_command_line_accepts_every_command_of_a_page(page: str) -> None:
     lines = commands((REPOSITORY / page).read_text(encoding="utf-8"))
     assert lines
     for line in lines:

@@ -1,4 +1,4 @@
-"""Records of grafts, as far as the place of a graft is judged by them."""
+"""The parts of a graft record that decide whether a folder may be replaced."""
 
 import json
 

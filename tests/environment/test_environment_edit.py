@@ -1,4 +1,4 @@
-"""Editing `skillpm.toml`: exactly what is asked for changes, and nothing else."""
+"""Editing `skillpm.toml` changes exactly the requested entries."""
 
 import pytest
 
@@ -33,13 +33,13 @@ def test_a_file_without_a_skills_table_gets_one() -> None:
     assert edited.endswith('[skills]\n"acme/math" = "^1"\n')
 
 
-def test_what_is_the_same_is_not_touched() -> None:
+def test_unchanged_requirements_are_not_rewritten() -> None:
     text = FIRST + '"acme/math" = {version="^1"}   # spaced so\n[skills."acme/sql"]\nweight = 1.0\n'
     wishes = {"acme/math": "^1", "acme/sql": {"version": "*", "weight": 1.0, "registry": None}}
     assert set_skills(text, wishes) == text
 
 
-def test_a_wish_changes_in_its_own_form_and_keeps_its_comment() -> None:
+def test_an_edited_requirement_keeps_its_form_and_its_comment() -> None:
     text = FIRST + '"acme/math" = "^1"  # why\n[skills."acme/sql"]  # table\nversion = "1"\n'
     text += 'registry = "team"  # there\n'
     edited = set_skills(text, {"acme/math": "^2", "acme/sql": {"version": "^3", "weight": 0.5}})
@@ -49,7 +49,7 @@ def test_a_wish_changes_in_its_own_form_and_keeps_its_comment() -> None:
     assert "registry" not in edited
 
 
-def test_a_wish_with_more_than_a_version_is_written_in_one_line() -> None:
+def test_a_requirement_with_further_keys_is_written_in_one_line() -> None:
     edited = set_skills(FIRST, {"acme/math": {"version": "^1", "weight": 0.5}})
     assert '"acme/math" = {version = "^1", weight = 0.5}' in edited
     assert set_skills(edited, {}) == FIRST
@@ -74,7 +74,7 @@ TIES = GraftTable(method="ties", settings={"density": 0.4})
         '[graft]\nmethod = "sce"  # as ever\nsettings = { density = 0.4 }  # much\n',
     ],
 )
-def test_a_way_of_grafting_is_set_whatever_stood_there_before(table: str) -> None:
+def test_the_graft_table_is_replaced_whatever_it_held(table: str) -> None:
     text = table + FIRST if table.startswith("graft") else f"{FIRST}\n{table}"
     there = parse_project(text).graft
     edited = set_graft(text, TIES)
@@ -86,13 +86,13 @@ def test_a_way_of_grafting_is_set_whatever_stood_there_before(table: str) -> Non
     assert set_graft(text, there) == text
 
 
-def test_another_spelling_of_the_same_way_of_grafting_is_not_touched() -> None:
+def test_an_equivalent_graft_table_is_not_rewritten() -> None:
     text = FIRST + '[graft]\nmode = "merge"\nmethod = "task_arithmetic"\n'
     assert set_graft(text, GraftTable()) == text
     assert 'mode = "merge"\n' in set_graft(text, TIES)
 
 
-def test_an_order_of_precedence_is_set_and_taken_away() -> None:
+def test_an_order_of_precedence_is_set_and_removed() -> None:
     order = [SkillName.parse("acme/sql"), SkillName.parse("acme/math")]
     edited = set_graft(FIRST, GraftTable(precedence=order))
     assert 'precedence = ["acme/sql", "acme/math"]' in edited

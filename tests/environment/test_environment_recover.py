@@ -1,4 +1,4 @@
-"""What the next writing command finds after a kill, at each step of a change (law 4)."""
+"""State that the next writing command finds after a kill, at each step of a change (law 4)."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def _write_journal(project: ProjectFolder, plain: dict[str, Any]) -> None:
     project.journal.write_text(json.dumps(plain))
 
 
-def test_a_change_that_was_cut_off_before_the_switch_is_undone(project: ProjectFolder) -> None:
+def test_a_change_interrupted_before_the_switch_is_undone(project: ProjectFolder) -> None:
     text = project.file.read_text()
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
@@ -75,7 +75,7 @@ def test_a_first_generation_that_was_cut_off_is_undone(project: ProjectFolder) -
     assert not project.generation_file(0).exists()
 
 
-def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: ProjectFolder) -> None:
+def test_a_change_interrupted_after_the_switch_is_completed(project: ProjectFolder) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -92,7 +92,7 @@ def test_a_change_that_was_cut_off_after_the_switch_is_completed(project: Projec
 
 
 @pytest.mark.parametrize("again", ["# mine\n", "# new\n"])
-def test_a_file_that_was_edited_since_is_left_as_it_is(project: ProjectFolder, again: str) -> None:
+def test_a_file_that_was_edited_since_is_kept(project: ProjectFolder, again: str) -> None:
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
     project.pointer.write_text("1\n")
@@ -113,7 +113,7 @@ def test_a_damaged_journal_is_an_error_that_names_it(project: ProjectFolder, tex
 
 @dataclass(frozen=True)
 class _CutOff:
-    """The paths of a swap that was cut off."""
+    """The paths of an interrupted swap."""
 
     target: Path
     staged: Path
@@ -132,7 +132,7 @@ def _swap(project: ProjectFolder, *, ready: bool) -> _CutOff:
     return swap
 
 
-def test_a_graft_that_was_cut_off_while_it_was_made_goes(project: ProjectFolder) -> None:
+def test_an_unfinished_graft_is_removed(project: ProjectFolder) -> None:
     swap = _swap(project, ready=False)
     assert recover(project, _quiet) is None
     assert not swap.staged.exists()
@@ -158,7 +158,7 @@ def _switched(swap: _CutOff) -> None:
 
 
 @pytest.mark.parametrize("state", [_nothing, _older, _moved, _switched])
-def test_a_graft_that_was_whole_takes_its_place(
+def test_a_complete_staged_graft_is_swapped_in(
     project: ProjectFolder, state: Callable[[_CutOff], None]
 ) -> None:
     swap = _swap(project, ready=True)
@@ -171,7 +171,7 @@ def test_a_graft_that_was_whole_takes_its_place(
     assert "completed the graft" in said[0]
 
 
-def test_what_took_the_place_of_a_graft_meanwhile_stays(project: ProjectFolder) -> None:
+def test_a_folder_that_replaced_the_graft_meanwhile_is_kept(project: ProjectFolder) -> None:
     swap = _swap(project, ready=True)
     swap.target.mkdir()
     (swap.target / "thesis.txt").write_text("mine")
@@ -197,7 +197,7 @@ def test_a_pointer_that_holds_no_number_is_an_integrity_error(
         project.current()
 
 
-def test_what_cannot_be_read_is_told_by_its_name(project: ProjectFolder) -> None:
+def test_an_unreadable_file_is_reported_by_name(project: ProjectFolder) -> None:
     with pytest.raises(NotFoundError, match="no generation 7"):
         project.generation(7)
     project.file.write_bytes(b"\xff")

@@ -1,4 +1,4 @@
-"""State that somebody else wrote: names are resolved in the project, and nothing else is obeyed."""
+"""Untrusted state: names are resolved inside the project, and nothing else is followed."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> ProjectFolder:
 
 @pytest.fixture
 def unharmed(outside: Path) -> Iterator[None]:
-    """Whatever the test does, the user's folder is as it was."""
+    """Check after each test that the user's folder is unchanged."""
     before = sorted(outside.rglob("*"))
     yield
     assert sorted(outside.rglob("*")) == before
@@ -104,7 +104,7 @@ def test_a_journal_of_paths_is_refused(project: ProjectFolder, outside: Path) ->
 
 
 @pytest.mark.usefixtures("unharmed")
-def test_what_is_swapped_in_is_a_graft_and_no_link_to_one(
+def test_only_a_graft_is_swapped_in_and_not_a_link_to_one(
     project: ProjectFolder, outside: Path
 ) -> None:
     staged = project.folder / ".graft.skillpm-new"
@@ -124,7 +124,7 @@ def test_what_is_swapped_in_is_a_graft_and_no_link_to_one(
 @pytest.mark.parametrize(
     "number", [-1, 2, 10**9, 10**30, "1", "../../outside/1", 1.0, True, None, [1]]
 )
-def test_a_journal_of_another_number_than_the_next_is_refused(
+def test_a_journal_with_an_unexpected_number_is_refused(
     project: ProjectFolder, number: object
 ) -> None:
     _journal(project, kind="switch", number=number, files=[])
@@ -217,8 +217,9 @@ def test_numbers_and_requirements_that_skillpm_cannot_write_are_refused(
     assert project.numbers() == [0, 7]
     with pytest.raises(IntegrityError, match="which is missing"):
         project.generation()
+    generation: Any = Generation.model_construct  # without checks and required fields
     with pytest.raises(StateError, match="last number"):
-        commit(project, Generation.model_construct(number=LAST_NUMBER + 1), {})
+        commit(project, generation(number=LAST_NUMBER + 1), {})
 
 
 def _outside_swap(project: ProjectFolder, home: Path, target: Path, *, ready: bool) -> Path:
@@ -278,7 +279,7 @@ def test_a_target_in_the_project_stays_in_it(project: ProjectFolder, outside: Pa
             check_target(project.folder, project.folder / name, base, outside / "home")
 
 
-def test_whose_name_the_lock_bears_is_read_as_a_strangers(
+def test_the_record_of_a_lock_holder_is_untrusted_input(
     project: ProjectFolder, outside: Path
 ) -> None:
     assert project.holder() is None

@@ -24,7 +24,7 @@ def test_no_text_is_both_learnt_and_measured_on(kind: str) -> None:
     assert not set(found.train) & set(found.held_out)
 
 
-def test_a_lesson_moves_only_what_it_names() -> None:
+def test_a_lesson_changes_only_the_named_parameters() -> None:
     model = lm.fresh(0)
     before = {name: value.clone() for name, value in model.named_parameters()}
     rows = lm.rows(["a cat sat on a mat. " * 100])

@@ -1,4 +1,4 @@
-"""The demo, where it does not come to its end."""
+"""The demo when it fails or is interrupted."""
 
 import pytest
 

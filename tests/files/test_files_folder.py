@@ -1,4 +1,4 @@
-"""A folder by its handle: plain names in it, no link followed, nothing that blocks."""
+"""A folder by its handle: plain names in it, no link followed, no call that blocks."""
 
 import os
 import socket
@@ -89,7 +89,7 @@ def test_only_a_regular_file_is_read(folder: Folder, outside: Path, make: Make, 
 
 
 @pytest.mark.parametrize(("make", "kind"), CASES)
-def test_a_write_replaces_what_is_there_and_never_goes_through_it(
+def test_a_write_replaces_an_existing_entry_and_does_not_follow_it(
     folder: Folder, outside: Path, make: Make, kind: str
 ) -> None:
     make(folder.path / "record", outside)
@@ -134,10 +134,10 @@ def test_a_file_that_hides_its_size_is_read_to_the_limit_at_most() -> None:
         process.read("maps", limit=100)
 
 
-def test_a_denied_file_is_said_to_be_denied(
+def test_a_denied_file_is_reported_as_denied(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if os.geteuid() == 0:  # root may read all: the system's answer is given for it
+    if os.geteuid() == 0:  # root can read all files, so the system's refusal is simulated
 
         def denied(*_arguments: object, **_options: object) -> int:
             raise PermissionError(13, "Permission denied")
@@ -150,7 +150,7 @@ def test_a_denied_file_is_said_to_be_denied(
         folder.read("record")
 
 
-def test_what_is_missing_is_missing(folder: Folder) -> None:
+def test_missing_entries_of_a_folder_are_reported_as_missing(folder: Folder) -> None:
     assert folder.find("record") is None
     assert not folder.remove("record")
     folder.remove_tree("record")
@@ -168,7 +168,7 @@ def test_of_two_that_create_a_file_the_first_has(folder: Folder) -> None:
     assert (folder.read("record"), folder.names()) == (b"first", ["record"])
 
 
-def test_a_tree_goes_and_what_its_links_name_stays(folder: Folder, outside: Path) -> None:
+def test_removing_a_tree_keeps_the_targets_of_its_links(folder: Folder, outside: Path) -> None:
     below = folder.path / "tree" / "a" / "b"
     below.mkdir(parents=True)
     for place in (folder.path / "tree", below):
@@ -182,13 +182,13 @@ def test_a_tree_goes_and_what_its_links_name_stays(folder: Folder, outside: Path
     assert (outside / "secret").read_bytes() == SECRET
 
 
-def test_a_tree_of_any_depth_goes(folder: Folder) -> None:
+def test_a_tree_of_any_depth_is_removed(folder: Folder) -> None:
     deepen(os.dup(folder.fd), 3000)
     folder.remove_tree("deeper")
     assert folder.names() == []
 
 
-def test_a_folder_that_is_moved_is_still_the_one_that_was_opened(
+def test_an_open_folder_stays_the_same_folder_when_it_is_moved(
     folder: Folder, outside: Path
 ) -> None:
     folder.path.rename(folder.path.with_name("moved"))
@@ -225,7 +225,7 @@ def test_a_file_that_a_person_named_ends_and_does_not_block(
     assert read_named_file(folder.path / "mine") == SECRET
 
 
-def test_a_file_where_a_folder_is_named_is_said_so(folder: Folder) -> None:
+def test_a_file_in_the_place_of_a_folder_is_reported(folder: Folder) -> None:
     folder.write("record", b"")
     for path in (folder.path / "record", folder.path / "record" / "below"):
         for create in (False, True):
@@ -233,7 +233,7 @@ def test_a_file_where_a_folder_is_named_is_said_so(folder: Folder) -> None:
                 Folder.open(path, create=create)
 
 
-def test_what_cannot_be_written_leaves_the_old(folder: Folder) -> None:
+def test_a_failed_write_keeps_the_old_file(folder: Folder) -> None:
     folder.write("record", b"old")
     folder.path.rename(folder.path.with_name("gone"))
     folder.path.with_name("gone").joinpath("record").unlink()

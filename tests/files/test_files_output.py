@@ -1,4 +1,4 @@
-"""A place that cannot be written is found before the work."""
+"""An output path that cannot be written is reported before the work."""
 
 import os
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from skillpm.flows.pack.pack import pack as packing
 Check = Callable[[Path], None]
 
 
-def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_writable_path_is_not_changed_by_the_check(tmp_path: Path) -> None:
     check_output(tmp_path / "new.skillpack")
     (tmp_path / "old.skillpack").write_text("old")
     check_output(tmp_path / "old.skillpack")
     assert [path.name for path in tmp_path.iterdir()] == ["old.skillpack"]
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_cannot_be_an_output_file(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="is a folder"):
         check_output(tmp_path)
 
@@ -34,7 +34,7 @@ def test_an_absent_folder_is_named_with_the_command_that_makes_it(tmp_path: Path
 
 
 @pytest.mark.parametrize("check", [check_output, check_output_folder])
-def test_a_file_is_no_folder_to_write_in(tmp_path: Path, check: Check) -> None:
+def test_a_file_cannot_be_an_output_folder(tmp_path: Path, check: Check) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StateError, match="should be a folder, is a regular file"):
         check(tmp_path / "file" / "x")
@@ -42,7 +42,7 @@ def test_a_file_is_no_folder_to_write_in(tmp_path: Path, check: Check) -> None:
 
 
 @pytest.mark.parametrize("check", [check_output, check_output_folder])
-def test_a_file_system_that_takes_nothing_is_found_before_the_work(check: Check) -> None:
+def test_an_unwritable_file_system_is_reported_before_the_work(check: Check) -> None:
     with pytest.raises(StateError, match="cannot be written"):
         check(Path("/proc/self/x"))
 
@@ -55,7 +55,7 @@ def test_devices_and_pipes_are_not_replaced_by_a_result(tmp_path: Path) -> None:
         check_output(Path(os.devnull))
 
 
-def test_missing_folders_above_a_folder_are_no_hindrance(tmp_path: Path) -> None:
+def test_missing_parent_folders_are_allowed(tmp_path: Path) -> None:
     check_output_folder(tmp_path / "a" / "b" / "c")
     assert not list(tmp_path.iterdir())
 
@@ -84,7 +84,7 @@ def test_graft_export_init_and_audit_refuse_a_bad_place_before_they_begin(
     assert expected in world.fail("-C", file, "init", "--base", base, code=1, kind="state")
 
 
-def test_of_two_inits_at_once_one_makes_the_project_and_the_other_says_so(
+def test_of_two_concurrent_inits_one_succeeds_and_the_other_reports_it(
     world: World, tmp_path: Path
 ) -> None:
     base = write_plain(tmp_path / "b", plain_tensors())

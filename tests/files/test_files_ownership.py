@@ -1,4 +1,4 @@
-"""Who may write a file: owner and mode of the path, and of every folder above it."""
+"""Who may write to a file: owner and mode of the path, and of every folder above it."""
 
 import os
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_folder_that_a_group_may_write_is_exposed(home: Path, mode: int) -> No
 
 
 @pytest.mark.parametrize("part", ["store/blob", "absent/deeper", "."])
-def test_what_lies_below_an_exposed_folder_is_exposed(home: Path, part: str) -> None:
+def test_everything_below_an_exposed_folder_is_exposed(home: Path, part: str) -> None:
     (home / "store").mkdir()
     (home / "store" / "blob").write_bytes(b"")
     home.parent.chmod(0o777)
@@ -53,7 +53,7 @@ def test_what_lies_below_an_exposed_folder_is_exposed(home: Path, part: str) -> 
     assert problem.path == home.parent
 
 
-def test_a_sticky_folder_above_lets_only_owners_rename(home: Path) -> None:
+def test_in_a_sticky_parent_folder_only_owners_can_rename(home: Path) -> None:
     home.parent.chmod(0o1777)
     assert is_owner_only(home)
     assert is_owner_only(home / "absent")
@@ -68,7 +68,7 @@ def test_a_file_is_exposed_by_its_own_mode(home: Path) -> None:
     assert not is_owner_only(file)
 
 
-def test_a_link_is_as_exposed_as_what_it_leads_to_and_as_where_it_lies(home: Path) -> None:
+def test_a_link_is_as_exposed_as_its_target_and_as_its_folder(home: Path) -> None:
     elsewhere = home.parent.parent / "elsewhere"
     elsewhere.mkdir(mode=0o755)
     link = elsewhere / "link"
@@ -83,7 +83,7 @@ def test_a_link_is_as_exposed_as_what_it_leads_to_and_as_where_it_lies(home: Pat
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize("part", ["home", "."])
-def test_what_belongs_to_another_user_is_exposed(home: Path, part: str) -> None:
+def test_a_file_of_another_user_is_exposed(home: Path, part: str) -> None:
     os.chown(home.parent / part, STRANGER, -1)
     problem = exposure(home)
     assert problem is not None

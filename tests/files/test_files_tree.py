@@ -1,4 +1,4 @@
-"""What lies below a folder: each entry itself, to a bounded depth, and no link out of it."""
+"""The entries below a folder, to a bounded depth, without following links out of it."""
 
 import hashlib
 import os
@@ -63,7 +63,7 @@ def test_a_lock_file_gets_the_mode_that_is_asked_for_whatever_the_umask(folder: 
 
 
 @pytest.mark.parametrize("path", ["../outside/secret", "/etc/passwd", "", "a//b", "a/./b", "\0"])
-def test_a_path_that_leads_elsewhere_is_no_path_below(folder: Folder, path: str) -> None:
+def test_a_path_that_leaves_the_folder_is_refused(folder: Folder, path: str) -> None:
     with pytest.raises(SpecError, match="plain file name"):
         hash_below(folder, path, limit=100)
 
@@ -76,12 +76,12 @@ def test_only_a_regular_file_is_locked(folder: Folder, monkeypatch: pytest.Monke
     (folder.path / "link").symlink_to("lock")
     monkeypatch.setattr(Folder, "status", lambda _folder, _name: None)
     with pytest.raises(OSError, match="symbolic links"):
-        open_lock_file(folder, "link")  # it was put there after the look
+        open_lock_file(folder, "link")  # the entry is created after the listing
     with pytest.raises(WrongKindError):
         open_lock_file(folder, "pipe")
 
 
-def test_what_the_system_denies_is_said_so(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_denied_access_is_reported(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_arguments: object, **_options: object) -> int:
         raise PermissionError(13, "Permission denied")
 

@@ -25,7 +25,7 @@ def grafted(world: World, base: Path, *names: str) -> Path:
 
 
 def check_same(graft: Path, tuned: Path) -> None:
-    """The graft computes what the tuned model does, to the bit, and has its settings."""
+    """Check that the graft computes the same bits as the tuned model and has its settings."""
     assert np.array_equal(embeddings(graft), embeddings(tuned))
     ours, theirs = load(graft), load(tuned)
     assert (ours.prompts, ours.max_seq_length) == (theirs.prompts, theirs.max_seq_length)

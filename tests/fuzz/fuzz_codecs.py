@@ -43,7 +43,7 @@ def _decode(spec: TensorSpec, reader: PayloadReader, settings: Any, codec: str) 
 
 
 def _layer(spec: TensorSpec, data: bytes) -> object:
-    """A layer as it comes: its header, its records, and each tensor's decode."""
+    """Parse an unchecked layer: its header, its records, and each tensor's decoding."""
     reader = PayloadReader(Bytes(data), "the layer")
     return [
         _decode(spec, reader, record.settings, record.codec)
@@ -53,7 +53,7 @@ def _layer(spec: TensorSpec, data: bytes) -> object:
 
 
 def _coded(family: str) -> Target:
-    """A codec's one part: the bytes alone are altered, the record is right."""
+    """A codec's single part: only the bytes are altered, the record is valid."""
     one = case(family, (6, 7), seed=3, scaled=True)
     read = lambda data: _decode(one.spec, part_of(one.spec, data), one.record.settings, family)  # noqa: E731
     return Target(f"codec {family}: part", read, (one.data,))
@@ -135,7 +135,7 @@ def _header(data: bytes) -> object:
 
 
 def codec_targets() -> Iterator[Target]:
-    """Every codec, by its bytes and by its records."""
+    """Targets of every codec, for its bytes and for its records."""
     yield Target("safetensors header", _header, (topk_layer(), lowrank_layer(0)))
     signature = partial(parse_signature, base=Digest(ROOT), what="the signature")
     yield Target("router signature", signature, (_signature_seed(),))

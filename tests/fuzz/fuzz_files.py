@@ -106,7 +106,7 @@ def _rows(data: bytes) -> object:
 
 
 def _written(connection: sqlite3.Connection, values: list[Any]) -> bool:
-    """Whether SQLite takes the row, without the checks that a stranger's database has not."""
+    """Whether SQLite accepts the row, without the checks that an untrusted database may lack."""
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA ignore_check_constraints = ON")
     code = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"

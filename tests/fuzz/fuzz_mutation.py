@@ -1,4 +1,4 @@
-"""Inputs that nearly are what a parser reads: valid seeds, altered with their structure in mind."""
+"""Inputs close to valid ones: seeds that are altered according to their structure."""
 
 import json
 import struct
@@ -27,7 +27,7 @@ TOKENS = (
 
 
 def mutated(seed: bytes, random: Random) -> bytes:
-    """One input out of a seed: JSON by its nodes, a safetensors file by its header, else bytes."""
+    """One input from a seed: JSON by its nodes, a safetensors file by its header, else bytes."""
     roll = random.random()
     if roll < 0.02:
         return seed

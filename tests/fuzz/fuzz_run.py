@@ -1,9 +1,9 @@
-"""Runs the targets in a child with limits, and says what became of the inputs.
+"""Run the targets in a limited child process and report the outcomes of the inputs.
 
     python tests/fuzz/fuzz_run.py --count 200000 [--only NAME]… [--share I/N] [--seed N]
 
-One line a parser: inputs, refusals by family, the slowest (ms of processor time), peak memory (MB
-over that at its start), findings. Inputs are a function of parser, seed and number.
+One line per parser: inputs, refusals by family, the slowest (ms of processor time), peak memory (MB
+above that at its start), findings. Inputs are a function of parser, seed and number.
 """
 
 import argparse
@@ -37,12 +37,12 @@ _KEPT = 5
 
 
 class TooSlowError(BaseException):
-    """An input that took more than `SECONDS` of processor time; no parser may swallow it."""
+    """An input took more than `SECONDS` of processor time; no parser may catch this."""
 
 
 @dataclass
 class Tally:
-    """What became of a target's inputs; `findings` are its faults, each with the input's number."""
+    """Outcomes of a target's inputs; `findings` are its faults, each with the input's number."""
 
     name: str
     inputs: int = 0
@@ -53,7 +53,7 @@ class Tally:
     faults: int = 0
 
     def line(self) -> str:
-        """The report's line."""
+        """The line of the report."""
         families = ", ".join(f"{name} {n}" for name, n in sorted(self.outcomes.items()))
         return (
             f"{self.name:24} {self.inputs:7} inputs  {families:48} "
@@ -69,7 +69,7 @@ def input_of(target: Target, seed: int, number: int) -> bytes:
 
 
 def run(target: Target, count: int, seed: int) -> Tally:
-    """Try `count` inputs in this process, each under the limit of time."""
+    """Try `count` inputs in this process, each with the time limit."""
     tally, start = Tally(target.name), _memory()
     for number in range(count):
         data = input_of(target, seed, number)
@@ -106,13 +106,13 @@ def _limited() -> Iterator[None]:
 
 
 def _memory() -> float:
-    """The most memory that the process has had so far, in MB."""
+    """The peak memory of the process so far, in MB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def run_apart(target: Target, count: int, seed: int) -> Tally:
-    """As `run`, in a child of its own: what kills it is a finding."""
+    """As `run`, in a separate child: a crash of the child is a finding."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -134,7 +134,7 @@ def run_apart(target: Target, count: int, seed: int) -> Tally:
 
 
 def main() -> int:
-    """Run all targets, or those named; 1 where there is a finding."""
+    """Run all targets, or the named ones; return 1 if there is a finding."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)

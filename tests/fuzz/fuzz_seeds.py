@@ -1,4 +1,4 @@
-"""Documents that are right, for the fuzz targets to alter."""
+"""Valid documents that the fuzz targets alter."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a fuzz target is, and what becomes of an input."""
+"""A fuzz target, and the outcome of an input."""
 
 import tempfile
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from skillpm.errors import SkillpmError
 
 @dataclass(frozen=True)
 class Target:
-    """A parser by name: what it does with bytes, and valid inputs to start from."""
+    """A named parser: a function of bytes, and valid inputs as seeds."""
 
     name: str
     run: Callable[[bytes], object]
@@ -31,7 +31,7 @@ def write_input(data: bytes, name: str = "input") -> Path:
 
 
 def outcome_of(target: Target, data: bytes) -> str:
-    """`read`, or the kind of the error by which it is refused. Lets everything else through."""
+    """`read`, or the kind of the error that refuses the input. Other exceptions propagate."""
     try:
         target.run(data)
     except SkillpmError as problem:

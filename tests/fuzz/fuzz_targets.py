@@ -1,6 +1,6 @@
-"""Every parser of what a stranger wrote: a function of bytes, and inputs that it reads.
+"""Every parser of untrusted input: a function of bytes, and valid inputs.
 
-A target may refuse with a `SkillpmError`, or answer; any other exception is a finding.
+A target may refuse with a `SkillpmError`, or return; any other exception is a finding.
 """
 
 import base64
@@ -64,12 +64,12 @@ from skillpm.spec.versions import Version
 
 
 def _text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
-    """A parser of a command line's word: any bytes may be in it."""
+    """A parser of a command-line argument, which may contain any bytes."""
     return lambda data: parse(data.decode("utf-8", "surrogateescape"))
 
 
 def _utf8(parse: Callable[[str], object]) -> Callable[[bytes], object]:
-    """A parser of a text file, which is read as UTF-8 before."""
+    """A parser of a text file, which is decoded as UTF-8 first."""
     return lambda data: parse(data.decode("utf-8", "replace"))
 
 
@@ -170,7 +170,7 @@ def _texts() -> Iterator[Target]:
 
 
 def all_targets() -> Iterator[Target]:
-    """Every parser; made where they are used, for seeds cost some milliseconds each."""
+    """Every parser; created on demand, because seeds cost some milliseconds each."""
     yield from _documents()
     yield from _texts()
     yield from file_targets()

@@ -1,4 +1,4 @@
-"""Adapters made of SHA-256 in counter mode, for the golden base that they fit."""
+"""Adapters for the golden base, made of SHA-256 in counter mode."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ MODULES = {
 
 
 def _values(seed: str, count: int) -> np.ndarray:
-    """Numbers in [-1, 1), some of them far smaller than others."""
+    """Numbers in [-1, 1), some of them much smaller than others."""
     blocks = range(-(-count // 8))
     data = b"".join(hashlib.sha256(f"{seed} {n}".encode()).digest() for n in blocks)
     words = np.frombuffer(data, dtype="<i4")[:count]
-    return np.ldexp(words.astype(np.float64), -31 - (words % 29))
+    return np.asarray(np.ldexp(words.astype(np.float64), -31 - (words % 29)))
 
 
 def write_adapter(folder: Path, *, dora: bool) -> Path:
     """A PEFT adapter directory: plain LoRA with an odd scale, or DoRA.
 
-    The golden packs were cut when an embedding was adapted too. The base has no config, and
-    without one it cannot be known what an embedding is tied to: it is left out here.
+    The golden packs were made when an embedding could be adapted too. The base has no config, so it
+    is unknown what an embedding is tied to, and the embedding is left out here.
     """
     folder.mkdir(exist_ok=True)
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 5, "use_rslora": True,

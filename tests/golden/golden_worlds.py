@@ -1,4 +1,4 @@
-"""Bases made of SHA-256 in counter mode, the packs that are cut from them, and their decoding.
+"""Bases made of SHA-256 in counter mode, packs made from them, and their decoding.
 
 Run as a script, it prints the root of a golden pack on its base: `golden_worlds.py PACK WORKERS`.
 """
@@ -25,6 +25,7 @@ from skillpm.flows.pack.pack import pack
 from skillpm.flows.packs.composition import composed_identity
 from skillpm.flows.session.session import Session
 from skillpm.spec.dtypes import TensorSpec, is_float
+from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.safetensors import dump_header, layout
 from skillpm.spec.versions import Version
@@ -74,7 +75,7 @@ def _tensor(spec: TensorSpec, *, tuned: bool) -> bytes:
     if not is_float(spec.dtype):
         whole = (values * 100).astype(np.int64) + (np.arange(spec.elements) % 7 == 0) * tuned
         plain = whole % 2 if spec.dtype == "BOOL" else whole
-        return plain.astype("<i8" if spec.dtype == "I64" else "u1").tobytes()
+        return bytes(plain.astype("<i8" if spec.dtype == "I64" else "u1").tobytes())
     words, _ = from_float64(values, spec.dtype)
     if tuned:
         step = _uniform(f"{spec.name} tuned", spec.elements) / 8
@@ -94,7 +95,7 @@ def write_model(path: Path, tensors: Tensors, *, tuned: bool) -> Path:
     return path
 
 
-def _no_registry(_url: str, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
+def _no_registry(_url: RegistryLocation, _create: bool) -> NoReturn:  # noqa: FBT001 - the protocol's form
     raise AssertionError
 
 
@@ -103,7 +104,7 @@ def _no_progress(_label: str, _total: int) -> Callable[[int], None]:
 
 
 def setting_in(folder: Path) -> Session:
-    """A setting that has only files, and two workers."""
+    """A session with files only and two workers."""
     return Session(
         home=folder / "home",
         project=folder,
@@ -121,7 +122,7 @@ def setting_in(folder: Path) -> Session:
 
 
 def cut_pack(folder: Path, name: str, output: Path) -> None:
-    """Cut one golden pack anew."""
+    """Make one golden pack again."""
     from skillpm.delta.encode.schemes import GraftLLM, Lossless
     from skillpm.delta.encode.torch_svd import decompose
 

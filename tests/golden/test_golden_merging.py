@@ -1,4 +1,4 @@
-"""Merged sets have the same root on every machine (law 3); `sum` has that of skillpm 0.1."""
+"""Merged sets have the same root on every machine (law 3); `sum` has the root of skillpm 0.1."""
 
 import json
 import os
@@ -19,11 +19,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     if os.environ.get("SKILLPM_UPDATE_GOLDEN"):
         found = merged_roots(tmp_path_factory.mktemp("merged"), 2)
         ROOTS.write_text(json.dumps(found, indent=2) + "\n")
-    return json.loads(ROOTS.read_text())
+    return dict(json.loads(ROOTS.read_text()))
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_golden_sets_merge_alike_on_every_machine(
+def test_golden_sets_merge_to_the_same_bytes_on_every_machine(
     machine: str, recorded: dict[str, str], tmp_path: Path
 ) -> None:
     workers, features = MACHINES[machine]

@@ -1,6 +1,6 @@
-"""Packs that were cut once and are decoded on every machine alike (law 3).
+"""Stored packs decode to the same bytes on every machine (law 3).
 
-`SKILLPM_UPDATE_GOLDEN=1` cuts them anew and records what they decode to.
+`SKILLPM_UPDATE_GOLDEN=1` makes the packs again and records their roots.
 """
 
 import json
@@ -44,11 +44,11 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             cut_pack(folder, name, path)
             found[name] = decoded_root(folder, path, 2)
         ROOTS.write_text(json.dumps(found, indent=2) + "\n")
-    return json.loads(ROOTS.read_text())
+    return dict(json.loads(ROOTS.read_text()))
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_golden_packs_decode_alike_on_every_machine(
+def test_golden_packs_decode_to_the_same_bytes_on_every_machine(
     machine: str, recorded: dict[str, str], tmp_path: Path
 ) -> None:
     workers, features = MACHINES[machine]
@@ -58,7 +58,7 @@ def test_golden_packs_decode_alike_on_every_machine(
         (tmp_path / name).mkdir()
         pack = HERE / f"{name}.skillpack"
         command = [sys.executable, "-W", "error", "-W", "ignore::ImportWarning"]
-        command += [HERE / "golden_worlds.py", tmp_path / name, pack, str(workers)]
+        command += [*map(str, (HERE / "golden_worlds.py", tmp_path / name, pack, workers))]
         environment = {**os.environ, **features, **threads}
         running[name] = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False
@@ -68,7 +68,7 @@ def test_golden_packs_decode_alike_on_every_machine(
         assert done.stdout == recorded[name], name
 
 
-def test_a_golden_root_is_the_one_that_its_manifest_promises(recorded: dict[str, str]) -> None:
+def test_a_golden_root_equals_the_root_in_its_manifest(recorded: dict[str, str]) -> None:
     for name, roots in recorded.items():
         manifest = open_pack(HERE / f"{name}.skillpack").manifest
         assert roots.split()[:2] == [str(manifest.base.root), str(manifest.result_root)]

@@ -1,4 +1,4 @@
-"""The folders of an attack: a project, its home, what a stranger wants, and a witness beside it."""
+"""The folders of an attack: a project, its home, the files it targets, and a witness."""
 
 import hashlib
 import json
@@ -18,17 +18,17 @@ from skillpm_world import Outcome, World, run_here
 from skillpm.files.folder import Folder
 
 MARK = "MARK-5d1f-of-the-user"
-"""Stands in every file of the user: no output may ever hold it."""
+"""Text in every file of the user; no output may contain it."""
 SECONDS = 20
 
 
 class TooSlowError(BaseException):
-    """A command that did not end: no `except Exception` may pass over it."""
+    """A command that did not end; `except Exception` must not catch it."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Where one attack takes place. `folder` is always the same: a home knows projects by path."""
+    """The folders of one attack. `folder` is always the same: a home knows projects by path."""
 
     folder: Path
 
@@ -42,12 +42,12 @@ class Ground:
 
     @property
     def outside(self) -> Path:
-        """The user's own files: never opened."""
+        """The user's own files, which must never be opened."""
         return self.folder / "outside"
 
     @property
     def elsewhere(self) -> Path:
-        """What a project file may name as base or registry: it may be looked at, not changed."""
+        """Paths that a project file may name as base or registry: readable, but unchanged."""
         return self.folder / "elsewhere"
 
     def fresh(self) -> None:
@@ -56,7 +56,7 @@ class Ground:
         shutil.copytree(self.folder / "template", self.folder / "case", symlinks=True)
 
     def clear(self) -> None:
-        """Remove what an attack left: it may be deeper than `shutil` can go."""
+        """Remove the files of an attack, which may be deeper than `shutil` supports."""
         with Folder.open(self.folder) as folder:
             folder.remove_tree("case")
 
@@ -120,7 +120,7 @@ def make_ground(world: World, models: Any) -> Ground:
 
 
 def make_outside(place: Path) -> None:
-    """Files that a stranger would like to read, replace or remove, each in a form that tempts."""
+    """Files that an attacker would read, replace or remove, each of a different kind."""
     place.mkdir()
     (place / "secret.txt").write_text(f"{MARK}\n")
     (place / "settings.json").write_text(json.dumps({"kind": MARK, "number": 1}))

@@ -1,4 +1,4 @@
-"""What is put in the place of a file of a project's state."""
+"""Entries that replace a file of a project's state."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ def _to_itself(_ground: Ground, place: Path) -> None:
 
 
 def _within(ground: Ground, place: Path) -> None:
-    """A link within the project that leads on to a link out of it."""
+    """A link inside the project to another link that leads outside."""
     (ground.project / "step").symlink_to(ground.outside / "settings.json")
     place.symlink_to(os.path.relpath(ground.project / "step", place.parent))
 

@@ -1,4 +1,4 @@
-"""The attacks: each place of a project's state, with each thing that does not belong there."""
+"""The attacks: each file of a project's state, replaced by each kind of hostile entry."""
 
 import json
 import os
@@ -44,6 +44,7 @@ def _thing(where: str, put: Put) -> Callable[[Ground], None]:
     return prepare
 
 
+BAD_SKILLS: list[Any] = [7, [7], [{}], [{"skill": "../../outside"}]]
 NUMBERS: list[Any] = [
     -1, 0, 1, 2, 3, 4, 10**9, 10**30, 1.5, 1e308, True, None, "1", "../../outside/1", [], {},
     "{outside}/1", "1/../../../../outside/1", "\u0661", "0x1",
@@ -118,7 +119,7 @@ def _generations() -> Iterator[tuple[str, Callable[[Ground], None]]]:
         *({"number": number} for number in NUMBERS),
         *({"wishes": wish} for wish in wishes),
         *({"lock": text} for text in ("", "version = 1", "[" * 5000, "\0", "version = 99", 7)),
-        *({"skills": skills} for skills in (7, [7], [{}], [{"skill": "../../outside"}])),
+        *({"skills": skills} for skills in BAD_SKILLS),
         *({"created": text} for text in ("", "now", "\x1b[2J", 7)),
         {"pruned": "2020"}, {"pruned": 7}, {"action": "\x1b]0;owned\x07"}, {"format": 2},
         {"base_root": "{outside}"},
@@ -140,13 +141,13 @@ def _holders() -> Iterator[tuple[str, Any]]:
 
 
 def _projects() -> Iterator[tuple[str, str]]:
-    """Lines for skillpm.toml: bases and registries that a stranger would name."""
+    """Lines for skillpm.toml with bases and registries outside the project."""
     for base in ("/dev/zero", "/dev/null", "{elsewhere}/pipe", "{elsewhere}/huge", "{elsewhere}",
-                 "{elsewhere}/precious", "a\\u0000b", "~nobody-here/x", "x" * 5000, ".skillpm",
+                 "{elsewhere}/precious", "a\\u0000b", "~no-such-user/x", "x" * 5000, ".skillpm",
                  "/proc/self/mem"):  # fmt: skip
         yield f"base {base[:30]}", f'[project]\nbase = "{base}"\nroot = "@root"\n[skills]\n'
     for url in ("/", "{elsewhere}", "{elsewhere}/empty", "{elsewhere}/new", "../../elsewhere/tmp",
-                "file://{elsewhere}/precious", "~nobody-here/x", ".skillpm", "{elsewhere}/pipe",
+                "file://{elsewhere}/precious", "~no-such-user/x", ".skillpm", "{elsewhere}/pipe",
                 "a\\u0000b", "https://u:p@[::1", "x" * 5000):  # fmt: skip
         yield (
             f"registry {url[:30]}",

@@ -1,4 +1,4 @@
-"""Who saw it: the kernel's own record of what was opened, changed or removed in a folder."""
+"""The kernel's record of what was opened, changed or removed in a folder."""
 
 import ctypes
 import os
@@ -15,9 +15,9 @@ _NAMES = {
 
 
 class Witness:
-    """Watches every folder of a tree by inotify: what happens in it is told, whoever does it.
+    """Watches every folder of a tree with inotify and records events of all processes.
 
-    A look at an entry's own status is no event; opening, reading, writing, making, moving and
+    Reading an entry's own status is not an event; opening, reading, writing, creating, moving and
     removing are.
     """
 
@@ -33,7 +33,7 @@ class Witness:
         self.events()
 
     def events(self) -> list[str]:
-        """What happened since it was asked last, in the kernel's order."""
+        """The events since the last call, in the kernel's order."""
         told: list[str] = []
         while True:
             try:

@@ -1,4 +1,4 @@
-"""A home that is not what it should be: nothing outside of it is opened, changed or removed."""
+"""A hostile home: nothing outside of it is opened, changed or removed."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def outside(tmp_path: Path) -> Path:
     (place / f".thesis.{os.getpid()}.tmp").write_text("not of skillpm")
     old = 1_000_000_000
     for path in (place, *place.rglob("*")):
-        os.utime(path, (old, old))  # old enough for every cache to let go of it
+        os.utime(path, (old, old))  # old enough for every cache to remove it
     return place
 
 
@@ -91,7 +91,7 @@ CASES = [(name, plant) for name in PLACES for plant in PLANTS]
         for number, case in enumerate(CASES)
     ],
 )
-def test_no_command_leaves_a_home_by_what_lies_in_it(
+def test_no_command_leaves_the_home_because_of_its_contents(
     installed: World, outside: Path, name: str, plant: Callable[[Path, Path], None]
 ) -> None:
     installed.run("graft")
@@ -99,7 +99,7 @@ def test_no_command_leaves_a_home_by_what_lies_in_it(
 
 
 @pytest.mark.parametrize("named", ["thesis.txt", "left", "."])
-def test_a_note_of_what_was_staged_removes_nothing_of_another_name(
+def test_a_staging_note_removes_no_file_of_another_name(
     installed: World, outside: Path, named: str
 ) -> None:
     note = installed.home / "tmp" / f"beside-{_dead()}-x"

@@ -1,4 +1,4 @@
-"""A project from a stranger: whatever lies in its state, nothing outside it is touched (law 5)."""
+"""A hostile project: whatever its state holds, nothing outside it is touched (law 5)."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ COMMANDS = (
 CODES = frozenset({0, 1, 2, 3, 4, 5})
 ATTACKS = variants()
 SAMPLE = 29
-"""Of so many attacks one is tried in every run, with one command."""
+"""One of this number of attacks is tried in every run, with one command."""
 PARTS = 20
 
 
@@ -51,7 +51,7 @@ def witness(ground: Ground) -> Iterator[Witness]:
 
 
 def _attack(ground: Ground, witness: Witness, attack: Variant, command: tuple[str, ...]) -> None:
-    """One command in a project that was prepared so; raises where it touches what is not its."""
+    """Run one command in a project with the attack; raise if it touches a file outside."""
     ground.fresh()
     attack.prepare(ground)
     before = fingerprint(ground.elsewhere)

@@ -1,4 +1,4 @@
-"""Where registry URLs lead, and the registry that nobody has published to yet."""
+"""Registries by URL, and the registry before its first publication."""
 
 from datetime import UTC, datetime
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""One writer at a time, and files that are the old ones or the new ones."""
+"""One writer at a time, and files that are either old or new."""
 
 import fcntl
 import json
@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_the_holder_is_named_while_it_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
-def test_a_holder_that_does_not_say_who_it_is_is_another_command(
+def test_a_lock_holder_without_a_record_is_called_another_command(
     tmp_path: Path, text: str | None
 ) -> None:
     with held(_open(tmp_path), "install", timeout=1, say=print):
@@ -53,7 +54,7 @@ def test_a_holder_that_does_not_say_who_it_is_is_another_command(
             raise AssertionError
 
 
-def test_who_waits_long_enough_gets_the_lock(tmp_path: Path) -> None:
+def test_waiting_long_enough_gets_the_lock(tmp_path: Path) -> None:
     inside, leave, said = threading.Event(), threading.Event(), list[str]()
 
     def hold() -> None:
@@ -101,7 +102,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_strays_go_and_nothing_else(tmp_path: Path) -> None:
+def test_only_stray_files_are_removed(tmp_path: Path) -> None:
     alive = os.getppid()
     kept = {".file.tmp", "file.7.tmp", ".tmp", ".file.x.tmp", "file", f".pack.{alive}.tmp"}
     dead, here = _dead_owner().pid, os.getpid()
@@ -114,7 +115,7 @@ def test_strays_go_and_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
-def _dead_owner(**change: object) -> Owner:
+def _dead_owner(**change: Any) -> Owner:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     return replace(this_process("install acme/math", time.time() - 300), pid=process.pid, **change)
@@ -158,7 +159,7 @@ def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
         signing.result()
 
 
-def test_no_patience_asks_once_and_says_nothing(tmp_path: Path) -> None:
+def test_without_patience_the_lock_is_tried_once_and_nothing_is_printed(tmp_path: Path) -> None:
     said: list[str] = []
     with held(_open(tmp_path), "install", timeout=1, say=print):
         started = time.monotonic()
@@ -172,7 +173,9 @@ def test_no_patience_asks_once_and_says_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("why", ["dead", "reused number", "reboot", "another host", "container"])
-def test_what_a_cut_off_command_left_is_taken_over_and_said(tmp_path: Path, why: str) -> None:
+def test_remains_of_an_interrupted_command_are_completed_and_reported(
+    tmp_path: Path, why: str
+) -> None:
     me = this_process("install acme/math", time.time() - 300)
     owner = {
         "dead": _dead_owner(),
@@ -192,7 +195,7 @@ def test_what_a_cut_off_command_left_is_taken_over_and_said(tmp_path: Path, why:
     assert (" on `far`" in said[0]) == (why == "another host")
 
 
-def test_a_live_process_is_alive_and_ages_are_said_as_people_do() -> None:
+def test_a_live_process_is_alive_and_ages_are_readable() -> None:
     assert this_process("install", 0).life() is ProcessState.ALIVE
     assert replace(this_process("install", 0), start="").life() is ProcessState.ALIVE
     assert not is_alive(2**80)
@@ -240,7 +243,7 @@ def test_a_claim_that_was_taken_meanwhile_is_given_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
 
 
-def test_a_lock_whose_file_was_replaced_is_taken_on_the_new_one(tmp_path: Path) -> None:
+def test_a_replaced_lock_file_is_locked_again(tmp_path: Path) -> None:
     old = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(old, fcntl.LOCK_EX)
     (tmp_path / "lock").unlink()
@@ -249,7 +252,7 @@ def test_a_lock_whose_file_was_replaced_is_taken_on_the_new_one(tmp_path: Path) 
     os.close(old)
 
 
-def test_of_many_that_ask_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
+def test_only_one_of_many_processes_has_the_lock(tmp_path: Path) -> None:
     inside: list[int] = []
 
     def work(number: int) -> None:
@@ -263,13 +266,13 @@ def test_of_many_that_ask_one_has_the_lock_at_a_time(tmp_path: Path) -> None:
         list(pool.map(work, range(12)))
 
 
-def test_who_is_told_of_is_who_was_waited_for(
+def test_the_reported_holder_is_the_process_that_was_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A holder that ends while it is told of may be followed by one that has not signed yet."""
+    """If a holder ends while it is reported, the next one may not have signed yet."""
     with held(_open(tmp_path), "install", timeout=1, say=print):
-        told = iter([read_owner(_open(tmp_path), "holder.json")])
-        monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(told, None))
+        owners = iter([read_owner(_open(tmp_path), "holder.json")])
+        monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(owners, None))
         with (
             pytest.raises(StateError, match=rf"`skillpm install` \(process {os.getpid()}"),
             held(_open(tmp_path), "graft", timeout=0, say=print),

@@ -1,4 +1,4 @@
-"""Advisories, licences, ignores and the forms of an audit, from the command line."""
+"""Advisories, licences, ignore rules and the output formats of an audit."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,10 @@ def test_a_registrys_advisory_is_published_listed_changed_and_withdrawn(audited:
     assert codes(audited, code=3) == ["advisory"]
     osv(path, summary="other words")
     assert "later `modified`" in audited.fail(*add, code=1, kind="state")
-    low = {"database_specific": {"severity": "low"}, "modified": "2026-01-02T00:00:00Z"}
+    low: dict[str, Any] = {
+        "database_specific": {"severity": "low"},
+        "modified": "2026-01-02T00:00:00Z",
+    }
     osv(path, **low)
     assert audited.ask(*add)["advisories"][0]["changed"] is True
     assert codes(audited, code=0) == ["advisory"]
@@ -75,19 +78,19 @@ def test_a_registrys_advisory_is_published_listed_changed_and_withdrawn(audited:
     audited.fail("registry", "advisory", "withdraw", "ACME-2", code=1, kind="not_found")
 
 
-def test_an_advisory_about_a_skill_that_is_not_there_is_refused(audited: World) -> None:
+def test_an_advisory_about_an_unknown_skill_is_refused(audited: World) -> None:
     path = osv(audited.folder / "a.json", "acme/maths")
     text = audited.fail("registry", "advisory", "add", path, code=4, kind="not_found")
     assert "acme/maths" in text
 
 
-def test_before_anything_is_published_there_is_nothing_to_advise(world: World) -> None:
+def test_an_empty_registry_has_no_advisories(world: World) -> None:
     assert world.ask("registry", "advisory", "list")["advisories"] == []
     path = osv(world.folder / "a.json")
     world.fail("registry", "advisory", "add", path, code=4, kind="not_found")
 
 
-def test_an_ignore_counts_until_its_day_and_is_told_when_it_is_over(audited: World) -> None:
+def test_an_ignore_rule_holds_until_its_date_and_is_then_reported(audited: World) -> None:
     path = osv(audited.folder / "a.json")
     before = audited.file.read_text()
     rule = '[[audit.ignore]]\nid = "ACME-1"\nreason = "no sums here"\nuntil = '
@@ -128,7 +131,9 @@ def test_pack_takes_spdx_alone_and_writes_it_as_spdx_does(audited: World, models
     assert "did you mean `Apache-2.0`?" in audited.fail(*pack, "Apache2", code=1, kind="spec")
 
 
-def test_the_project_says_what_an_audit_fails_on_and_the_flag_wins(audited: World) -> None:
+def test_the_project_sets_the_fail_level_of_an_audit_and_the_flag_overrides_it(
+    audited: World,
+) -> None:
     policy(audited, '[audit]\nfail-on = "low"')
     assert audited.run("audit").code == 3
     outcome = audited.run("audit", "--fail-on", "high")
@@ -138,7 +143,7 @@ def test_the_project_says_what_an_audit_fails_on_and_the_flag_wins(audited: Worl
     assert "unsigned" in audited.run("audit").out
 
 
-def test_sarif_has_what_code_scanning_asks_for(audited: World) -> None:
+def test_sarif_has_the_fields_that_code_scanning_requires(audited: World) -> None:
     path = osv(audited.folder / "a.json")
     out = audited.folder / "audit.sarif"
     done = audited.run("audit", "--advisories", path, "--format", "sarif", "--output", out)
@@ -182,7 +187,7 @@ def test_the_bill_of_materials_is_strictly_valid_and_always_the_same(audited: Wo
     assert "timestamp" not in bom["metadata"]
 
 
-def test_a_time_stands_in_it_only_where_one_is_given(
+def test_the_document_has_a_time_only_if_one_is_given(
     audited: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")

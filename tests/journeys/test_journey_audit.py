@@ -1,4 +1,4 @@
-"""Every finding of `audit`, each made on purpose."""
+"""Every finding of `audit`, each caused on purpose."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from tiny_models import Models, Pair, copy_model, rewrite
 
 @pytest.fixture
 def audited(world: World, math: Pair) -> World:
-    """A project whose skill says all that `audit` asks for, but for a signature."""
+    """A project whose skill has all data that `audit` checks, except a signature."""
     base = copy_model(math[0], world.folder / "base")
     world.init(base)
     more = ("--license", "MIT", "--method", "sft", "--data", "sums")
@@ -33,7 +33,7 @@ def test_a_project_in_order_has_nothing_but_a_missing_signature(audited: World) 
     assert audited.run("audit", "--format", "json").json["findings"]
 
 
-def test_a_skill_that_says_nothing_of_itself(world: World, math: Pair) -> None:
+def test_a_pack_without_licence_and_provenance_is_reported(world: World, math: Pair) -> None:
     world.init(math[0])
     world.ask("install", world.pack(math, "acme/math", "1.0.0"))
     assert _codes(world, code=0) == [("low", "no-license"), ("low", "no-provenance")]
@@ -89,7 +89,7 @@ def test_a_generation_whose_blobs_are_of_another_release(audited: World, math: P
     assert ("medium", "unlisted") in codes
 
 
-def test_a_registry_that_has_another_release_or_is_away(
+def test_a_registry_with_another_release_or_out_of_reach_is_reported(
     audited: World, models: Models, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
@@ -101,7 +101,7 @@ def test_a_registry_that_has_another_release_or_is_away(
     assert "registry-unreachable" in {one["code"] for one in found}
 
 
-def test_a_graft_whose_stamp_cannot_be_read_or_has_another_root(audited: World) -> None:
+def test_a_graft_with_an_unreadable_record_or_another_root_is_reported(audited: World) -> None:
     audited.graft_root()
     lock = audited.project / "skillpm.lock"
     root = audited.ask("graft")["root"]
@@ -111,7 +111,7 @@ def test_a_graft_whose_stamp_cannot_be_read_or_has_another_root(audited: World) 
     assert (audited.project / "graft" / "config.json").exists()
 
 
-def test_what_cannot_be_done_yet_is_not_asked_for(audited: World) -> None:
+def test_the_unsigned_finding_notes_that_signing_is_not_supported_yet(audited: World) -> None:
     (finding,) = audited.ask("audit")["findings"]
     assert finding["code"] == "unsigned"
     assert "cannot make one yet" in finding["message"]

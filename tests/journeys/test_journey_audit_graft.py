@@ -1,4 +1,4 @@
-"""A graft on disk: one bit that flips, wherever it lies, is found, and named by tensor."""
+"""A graft on disk: a flipped bit in any place is found and reported by tensor."""
 
 import json
 import random
@@ -23,7 +23,7 @@ def flip(path: Path, position: int, bit: int = 0) -> None:
 
 
 def spans(path: Path) -> dict[str, tuple[int, int]]:
-    """Where the bytes of each tensor lie in a file."""
+    """The positions of each tensor's bytes in a file."""
     data = path.read_bytes()
     length = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:length])
@@ -33,7 +33,7 @@ def spans(path: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def grafted(world: World, models: Models) -> World:
-    """Base with a pack that touches the MLPs alone."""
+    """A base with a pack that changes only the MLPs."""
     pair = models.tuned("mlp")
     world.init(pair[0])
     world.ask("install", world.pack(pair, "acme/math", "1.0.0"))
@@ -83,7 +83,7 @@ def test_several_tensors_and_files_are_each_named(grafted: World) -> None:
     assert sum("is missing" in one["message"] for one in found) == 1
 
 
-def test_a_file_that_no_graft_wrote_is_told(grafted: World) -> None:
+def test_a_file_that_no_graft_wrote_is_reported(grafted: World) -> None:
     (grafted.project / "graft" / "modeling_llama.py").write_text("import os")
     (found,) = findings(grafted, code=0)
     assert (found["level"], found["code"]) == ("medium", "graft-extra")
@@ -117,7 +117,7 @@ def test_a_sharded_graft_names_the_file_too(world: World, models: Models) -> Non
     assert shard.name in found["message"]
 
 
-def test_without_the_base_the_root_alone_tells(grafted: World, tmp_path: Path) -> None:
+def test_without_the_base_only_the_root_is_checked(grafted: World, tmp_path: Path) -> None:
     path = grafted.project / "graft" / "model.safetensors"
     flip(path, path.stat().st_size - 1)
     found = findings(grafted, "--base", tmp_path / "nowhere", code=3)
@@ -133,7 +133,7 @@ def test_another_graft_may_be_named(grafted: World) -> None:
     assert "graft" in grafted.fail("audit", "--graft", grafted.home, code=1, kind="not_found")
 
 
-def test_a_stale_graft_is_still_held_against_what_it_was_made_of(grafted: World) -> None:
+def test_a_stale_graft_is_still_compared_with_its_own_record(grafted: World) -> None:
     grafted.ask("uninstall", "acme/math")
     codes = {one["code"] for one in grafted.ask("audit")["findings"]}
     assert codes == {"graft-stale"}

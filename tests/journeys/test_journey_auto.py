@@ -1,4 +1,4 @@
-"""`pack --scheme auto`: budgets, fidelity, calibration, and what is refused."""
+"""`pack --scheme auto`: budgets, fidelity, calibration, and refusals."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 
 def with_tokenizer(model: Path, folder: Path) -> Path:
-    """A copy of a model that knows the letters."""
+    """A copy of a model with a tokenizer of letters."""
     copied = copy_model(model, folder)
     letters = {letter: place for place, letter in enumerate("?abcdefghijklmnopqrstuvwxyz .")}
     plain = Tokenizer(models.WordLevel(letters, unk_token="?"))  # noqa: S106
@@ -44,10 +44,10 @@ def test_a_budget_is_met_from_below_within_a_hundredth(
     size, budget = Path(found["path"]).stat().st_size, share / 100 * found["delta_bytes"]
     assert found["scheme"] == "auto"
     assert size <= budget
-    assert size >= 0.99 * budget - 10_240  # a tar is padded to whole records
+    assert size >= 0.99 * budget - 10_240  # a tar file is padded to whole records
 
 
-def test_a_pack_of_a_budget_installs_grafts_and_comes_off_again(world: World, models: Any) -> None:
+def test_a_pack_with_a_budget_is_installed_grafted_and_removed(world: World, models: Any) -> None:
     base, tuned = models.pair("bf16")
     root = world.init(base)
     pack = world.ask("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--keep", "0.9")
@@ -69,10 +69,12 @@ def test_more_fidelity_takes_more_bytes_and_errs_less(world: World, models: Any)
     sizes = [one["payload_bytes"] for one in found]
     assert sizes == sorted(sizes)
     for one, keep in zip(found, (0.5, 0.9, 0.99), strict=True):
-        assert one["relative_error"] ** 2 <= 1.2 * (1 - keep) + 0.002  # norms weigh more than here
+        assert (
+            one["relative_error"] ** 2 <= 1.2 * (1 - keep) + 0.002
+        )  # norms have a larger share than in real models
 
 
-def test_the_same_wish_gives_the_same_digest(
+def test_the_same_request_gives_the_same_digest(
     world: World, models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -101,7 +103,7 @@ def test_calibration_keeps_the_divergence_under_its_cap(
     assert settings["tokens"] > 0
 
 
-def test_calibration_text_that_is_no_text_is_refused_and_named(
+def test_invalid_calibration_text_is_refused_with_its_place(
     world: World, models: Any, tmp_path: Path
 ) -> None:
     base, tuned = models.tuned("mlp")
@@ -116,7 +118,7 @@ def test_calibration_text_that_is_no_text_is_refused_and_named(
 
 
 @pytest.mark.parametrize("asked", [("--budget", "300%"), ("--keep", "0.99999999999")])
-def test_where_all_may_be_kept_nothing_is_rounded(
+def test_a_budget_for_everything_rounds_nothing(
     world: World, models: Any, asked: tuple[str, str]
 ) -> None:
     base, tuned = models.tuned("mlp")
@@ -148,9 +150,7 @@ def test_flags_that_contradict_each_other_are_usage_errors(
     assert says in world.fail(*asked, code=2, kind="usage")
 
 
-def test_a_budget_that_no_pack_meets_says_what_the_smallest_takes(
-    world: World, models: Any
-) -> None:
+def test_a_budget_that_no_pack_meets_reports_the_smallest_size(world: World, models: Any) -> None:
     base, tuned = models.tuned("mlp")
     asked = ("pack", base, tuned, "--name", "a/b", "--version", "1.0.0", "--budget", "1000B")
     assert "too small" in world.fail(*asked, code=1, kind="graft")

@@ -1,4 +1,4 @@
-"""Bases that are nearly right, packs that lie about theirs, and grafts that were changed since."""
+"""Bases that are nearly right, packs with false bases, and grafts that were changed."""
 
 import json
 import os
@@ -15,7 +15,7 @@ BUFFER = "model.layers.0.self_attn.rotary_emb.inv_freq"
 
 @pytest.fixture
 def near(models: Models, tmp_path: Path) -> tuple[Path, Path, Path]:
-    """A base, its fine-tune, and the base saved again without a buffer that neither touches."""
+    """A base, its fine-tune, and the base saved again without a buffer that neither changes."""
     base, _ = models.pair("buffer")
     tuned = copy_model(base, tmp_path / "near-tuned")
     rewrite(tuned, lambda tensors: tensors["lm_head.weight"].add_(0.5))
@@ -24,7 +24,7 @@ def near(models: Models, tmp_path: Path) -> tuple[Path, Path, Path]:
     return base, tuned, resaved
 
 
-def test_verify_tells_a_base_that_is_nearly_right_apart(
+def test_verify_recognises_a_base_that_is_nearly_right(
     world: World, models: Models, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -41,7 +41,7 @@ def test_verify_tells_a_base_that_is_nearly_right_apart(
         assert "all tensors" not in text
 
 
-def test_graft_tells_a_base_that_is_nearly_right_apart(
+def test_graft_recognises_a_base_that_is_nearly_right(
     world: World, models: Models, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -55,7 +55,7 @@ def test_graft_tells_a_base_that_is_nearly_right_apart(
     assert not (world.project / "graft").exists()
 
 
-def test_an_accepted_base_is_still_accepted_when_the_lock_is_written_anew(
+def test_an_accepted_base_is_still_accepted_in_a_new_lock(
     world: World, near: tuple[Path, Path, Path]
 ) -> None:
     base, tuned, resaved = near
@@ -110,7 +110,7 @@ def test_a_graft_of_an_older_set_is_a_small_finding(world: World, math: Pair) ->
     assert [(one["level"], one["code"]) for one in found] == [("low", "graft-stale")]
 
 
-def test_a_registry_named_by_a_relative_path_lies_beside_the_project_file(
+def test_a_relative_registry_path_is_relative_to_the_project_file(
     world: World, math: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.init(math[0])
@@ -165,7 +165,7 @@ sys.exit(os.waitstatus_to_exitcode(code))
     [((), "", True), (("--no-color",), "", False), ((), "1", False)],
     ids=["plain", "--no-color", "NO_COLOR"],
 )
-def test_errors_on_a_terminal_have_colours_unless_nobody_wants_them(
+def test_errors_on_a_terminal_have_colours_unless_disabled(
     world: World, more: tuple[str, ...], variable: str, *, colored: bool
 ) -> None:
     source = str(Path(__file__).parents[2])
@@ -198,7 +198,7 @@ def test_a_base_that_came_with_the_project_does_not_lead_out_of_it(
 
 
 def test_a_base_elsewhere_may_be_made_of_links(world: World, math: Pair, tmp_path: Path) -> None:
-    """As the snapshots of a hub cache are."""
+    """The layout of snapshots in a hub cache."""
     blobs, snapshot_ = copy_model(math[0], tmp_path / "blobs"), tmp_path / "snapshot"
     snapshot_.mkdir()
     for path in blobs.iterdir():

@@ -1,4 +1,4 @@
-"""`bundle` and `install --from`: an environment in one file, for where there is no network."""
+"""`bundle` and `install --from`: an environment in one file, for machines without a network."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from skillpm.spec.digests import Digest
 
 @dataclass
 class Away:
-    """Another machine: a home and a folder of its own, and a base that lies elsewhere."""
+    """Another machine: its own home and folder, and a base at another path."""
 
     world: World
     base: Path
@@ -51,7 +51,7 @@ def away(team: World, bundle: Path, math: Pair, monkeypatch: pytest.MonkeyPatch)
     return Away(there, Path(base))
 
 
-def test_a_bundle_makes_the_same_environment_where_there_is_nothing(
+def test_a_bundle_makes_the_same_environment_on_an_empty_machine(
     team: World, bundle: Path, away: Away
 ) -> None:
     done = away.world.ask("install", "--from", bundle, "--base", away.base)
@@ -71,7 +71,7 @@ def test_a_bundle_makes_the_same_environment_where_there_is_nothing(
                 if one["level"] in ("high", "critical")]  # fmt: skip
 
 
-def test_the_root_that_the_sender_grafted_is_what_the_receiver_must_get(
+def test_the_receiver_of_a_bundle_must_get_the_senders_root(
     team: World, math: Pair, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = team.graft_root()
@@ -105,9 +105,7 @@ def test_an_old_generation_can_be_bundled(team: World, math: Pair) -> None:
     assert team.ask("install", "--from", path)["generation"] == 3
 
 
-def test_a_bundle_takes_the_place_of_another_set_and_rollback_brings_it_back(
-    away: Away, bundle: Path
-) -> None:
+def test_a_bundle_replaces_another_set_and_rollback_restores_it(away: Away, bundle: Path) -> None:
     away.world.init(away.base)
     text = away.world.file.read_text()
     away.world.file.write_text("# a comment of theirs\n" + text)
@@ -126,7 +124,7 @@ def test_a_bundle_takes_the_place_of_another_set_and_rollback_brings_it_back(
 def test_a_frozen_lock_is_filled_from_a_bundle_or_left_alone(
     team: World, away: Away, bundle: Path
 ) -> None:
-    """A clone in CI: lock and project file are there, the packs come in the bundle."""
+    """A clone in CI: it has the lock and the project file, and the packs are in the bundle."""
     for name in ("skillpm.toml", "skillpm.lock"):
         shutil.copy(team.project / name, away.world.project)
     before = snapshot(away.world.project)
@@ -162,13 +160,15 @@ def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
         (("--accept-footprint",), "contradict"),
     ],
 )
-def test_flags_that_a_bundle_leaves_no_room_for_are_usage_errors(
+def test_flags_that_conflict_with_a_bundle_are_usage_errors(
     team: World, bundle: Path, more: tuple[str, ...], said: str
 ) -> None:
     assert said in team.fail("install", "--from", bundle, *more, code=2, kind="usage")
 
 
-def test_a_pack_is_no_bundle_and_a_bundle_no_pack(team: World, bundle: Path, math: Pair) -> None:
+def test_a_pack_is_not_accepted_as_a_bundle_nor_a_bundle_as_a_pack(
+    team: World, bundle: Path, math: Pair
+) -> None:
     pack = team.pack(math, "acme/math", "1.0.0")
     assert "install FILE.skillpack" in team.fail("install", "--from", pack, code=1, kind="spec")
     assert "install --from" in team.fail("install", bundle, code=1, kind="spec")
@@ -228,7 +228,7 @@ def test_a_project_from_a_bundle_can_be_added_to(bundle: Path, away: Away, model
     assert world.installed()["acme/math"] == "1.0.0"
 
 
-def test_what_is_locked_is_known_though_its_registry_is_away(
+def test_locked_skills_are_known_even_if_their_registry_is_unreachable(
     bundle: Path, away: Away, models: Models
 ) -> None:
     world = away.world

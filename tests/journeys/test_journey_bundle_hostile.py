@@ -1,4 +1,4 @@
-"""Bundles come from strangers: whatever is wrong with one, nothing changes."""
+"""Untrusted bundles: whatever is wrong with one, nothing changes."""
 
 import re
 import tarfile
@@ -18,20 +18,20 @@ from skillpm.spec.digests import Digest
 
 @dataclass(frozen=True)
 class Forged:
-    """What a bundle is written from; every digest is made to hold again."""
+    """The contents of a bundle; all digests are recomputed."""
 
     documents: BundleDocuments
     images: Mapping[str, bytes]
     blobs: Mapping[Digest, bytes]
 
     def lock(self, old: str, new: str) -> "Forged":
-        """With another text in the lock."""
+        """The bundle with another text in the lock."""
         assert old.encode() in self.documents.lock, old
         lock = self.documents.lock.replace(old.encode(), new.encode())
         return replace(self, documents=replace(self.documents, lock=lock))
 
     def project(self, old: str, new: str) -> "Forged":
-        """With another text in the project file."""
+        """The bundle with another text in the project file."""
         assert old.encode() in self.documents.project, old
         text = self.documents.project.replace(old.encode(), new.encode())
         return replace(self, documents=replace(self.documents, project=text))
@@ -70,7 +70,7 @@ def taken_apart(bundle: BundleFile) -> Forged:
     )
 
 
-def test_what_was_taken_apart_and_put_together_is_the_same(team: World, honest: Forged) -> None:
+def test_a_bundle_unpacked_and_packed_again_is_the_same(team: World, honest: Forged) -> None:
     made = honest.write(team.folder / "made.skillbundle")
     assert made.read_bytes() == (team.folder / "honest.skillbundle").read_bytes()
 
@@ -143,7 +143,7 @@ def test_a_forged_bundle_is_refused_and_changes_nothing(
     assert snapshot(team.folder) == before
 
 
-def test_a_damaged_bundle_is_refused_wherever_the_bit_lies(team: World) -> None:
+def test_a_bundle_with_any_flipped_bit_is_refused(team: World) -> None:
     whole = (team.folder / "honest.skillbundle").read_bytes()
     path = team.folder / "damaged.skillbundle"
     before = {k: v for k, v in snapshot(team.folder).items() if "damaged" not in k}
@@ -170,9 +170,7 @@ def test_entries_that_no_bundle_has_are_refused(team: World) -> None:
         assert "which no bundle has" in team.fail("install", "--from", made, code=1, kind="spec")
 
 
-def test_a_root_that_was_promised_wrongly_is_found_by_the_graft(
-    team: World, honest: Forged
-) -> None:
+def test_a_wrong_root_in_the_lock_is_detected_by_the_graft(team: World, honest: Forged) -> None:
     root = "sha256:" + "1" * 64
     false = honest.lock("[graft]\n", f'[graft]\nroot = "{root}"\n')
     path = false.write(team.folder / "promise.skillbundle")

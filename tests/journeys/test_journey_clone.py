@@ -1,4 +1,4 @@
-"""A colleague's clone: project file and lock, without the environment that they came from."""
+"""A clone: project file and lock, without an environment."""
 
 import pytest
 from skillpm_world import World, root_of, snapshot
@@ -14,7 +14,7 @@ def pair(models: Models) -> Pair:
 
 @pytest.fixture
 def clone(world: World, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A folder that holds only what is committed of a project with one skill."""
+    """A folder with only the committed files of a project with one skill."""
     world.init(pair[0])
     world.publish(pair, "acme/math", "1.0.0")
     world.ask("install", "acme/math")
@@ -50,7 +50,7 @@ def test_installing_in_a_clone_makes_generations_zero_and_one(
     assert clone.installed() == {"acme/math": "1.0.0"}
 
 
-def test_reading_a_clone_writes_nothing_and_says_that_the_lock_is_ahead(clone: World) -> None:
+def test_reading_a_clone_writes_nothing_and_reports_that_the_lock_is_ahead(clone: World) -> None:
     before = snapshot(clone.project)
     listing = clone.ask("list")
     assert (listing["generation"], listing["skills"]) == (0, [])
@@ -66,7 +66,7 @@ def test_reading_a_clone_writes_nothing_and_says_that_the_lock_is_ahead(clone: W
     assert snapshot(clone.project) == before
 
 
-def test_what_needs_an_environment_says_so_in_a_clone(clone: World) -> None:
+def test_commands_that_need_an_environment_report_it_in_a_clone(clone: World) -> None:
     assert "skillpm install" in clone.fail("graft", code=1, kind="not_found")
     clone.fail("rollback", code=1, kind="not_found")
     assert not (clone.project / "graft").exists()

@@ -1,4 +1,4 @@
-"""What a pack may change in configs, from `pack` to `probe`, and what no command obeys."""
+"""Changes that a pack may make to configs, from `pack` to `probe`, and changes that are refused."""
 
 import json
 import resource
@@ -11,6 +11,7 @@ import pytest
 from changed_packs import written
 from skillpm_world import World, snapshot
 from tiny_learners import Learners
+from tiny_models import Models, Pair, copy_model
 
 from skillpm.archive.reader import open_pack
 from skillpm.spec import oci
@@ -29,6 +30,8 @@ REFUSED: dict[str, dict[str, Any]] = {
         "tokenizer_class": "BertJapaneseTokenizer", "init_inputs": ["/etc/passwd"],
     },
 }  # fmt: skip
+
+
 CASES = [(name, key) for name, keys in REFUSED.items() for key in keys]
 
 
@@ -41,7 +44,7 @@ def altered(source: Path, target: Path, name: str, **change: Any) -> Path:
 
 
 def forged(pack: Path, path: Path, name: str, patch: dict[str, Any], *more: str) -> Path:
-    """The pack with one side file more, and with `more` keys that its manifest claims."""
+    """The pack with an additional side file, and with the keys `more` in its manifest."""
     opened = open_pack(pack)
     manifest = json.loads(opened.read(opened.image.config.digest))
     data = json.dumps(patch).encode()
@@ -85,7 +88,7 @@ def test_verify_and_install_refuse_it_whatever_the_manifest_claims(
     if key == "my_key":
         opened = open_pack(path)
         assert "my_key" in opened.manifest.architecture_facts.config_keys
-        return  # a key that nothing reads is the author's claim: it chooses nothing
+        return  # a key that nothing reads is the author's claim and has no effect
     world.init(learners.base)
     before = snapshot(world.project)
     for command in (("verify", path), ("verify", path, "--base", learners.base), ("install", path)):
@@ -206,3 +209,21 @@ def test_a_config_that_asks_for_memory_is_refused_before_it_is_taken(
         assert "and there are 21 tensors of at most" in installed.error["message"]
     assert time.process_time() - started < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+
+
+def test_packs_that_change_one_config_key_differently_are_not_installed_together(
+    world: World, models: Models, math: Pair, tmp_path: Path
+) -> None:
+    world.init(math[0])
+    for name, act in (("one", "relu"), ("two", "gelu"), ("three", "relu")):
+        tuned = copy_model(models.tuned("mlp", seed=len(name))[1], tmp_path / name)
+        config = json.loads((tuned / "config.json").read_text())
+        (tuned / "config.json").write_text(json.dumps({**config, "hidden_act": act}))
+        world.publish((math[0], tuned), f"acme/{name}", "1.0.0")
+    world.ask("install", "acme/one")
+    text = world.fail("install", "acme/two", code=4, kind="resolution")
+    assert "hidden_act" in text
+    world.ask("install", "acme/three")
+    world.graft_root()
+    config = json.loads((world.project / "graft" / "config.json").read_text())
+    assert config["hidden_act"] == "relu"

@@ -1,4 +1,4 @@
-"""Packs that state different facts of the architecture are never grafted together."""
+"""Packs with different architecture facts are never grafted together."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ TIED = {"lm_head.weight": "model.embed_tokens.weight"}
 
 @pytest.fixture
 def pair(world: World, models: Models) -> tuple[Path, Path]:
-    """Two packs of one base; the base's project is the current one."""
+    """Two packs of one base; the base's project is the current folder."""
     first, second = models.tuned("mlp"), models.tuned("attn", seed=2)
     world.init(first[0])
     return world.pack(first, "acme/first", "1.0.0"), world.pack(second, "acme/second", "1.0.0")
@@ -46,7 +46,7 @@ def test_install_and_lock_refuse_them_by_name(
     assert world.installed() == {"acme/first": "1.0.0"}
 
 
-def test_another_version_with_the_same_answer_is_no_conflict(
+def test_another_library_version_with_the_same_facts_is_not_a_conflict(
     world: World, pair: tuple[Path, Path]
 ) -> None:
     world.ask("install", pair[0], changed(world, pair[1]))
@@ -65,7 +65,7 @@ def test_a_routed_set_never_meets_and_a_graft_of_one_is_made(
     assert "architecture_facts.tied" in said
 
 
-def test_a_graft_of_an_older_lock_takes_neither_side(
+def test_graft_refuses_a_lock_with_conflicting_facts(
     world: World, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
@@ -77,7 +77,7 @@ def test_a_graft_of_an_older_lock_takes_neither_side(
     assert set(world.installed()) == {"acme/first", "acme/second"}
 
 
-def test_a_pack_is_not_cut_on_top_of_one_that_states_other_facts(
+def test_a_pack_cannot_be_layered_on_one_with_other_facts(
     world: World, models: Models, pair: tuple[Path, Path]
 ) -> None:
     lower = changed(world, pair[0], tied=TIED)

@@ -1,4 +1,4 @@
-"""What gc takes and what it never takes; what the cache tells of itself and mends."""
+"""What `gc` removes and keeps, and what `cache` reports and repairs."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_every_generation_is_kept_by_default_and_can_be_rebuilt_offline(upgraded
     assert len(set(roots.values())) == 3
 
 
-def test_pruned_generations_keep_their_number_and_say_what_they_were(upgraded: World) -> None:
+def test_pruned_generations_keep_their_number_and_description(upgraded: World) -> None:
     done = _gc(upgraded, "--keep", "1")
     assert [one["generation"] for one in done["pruned"]] == [1]
     assert done["freed_blobs"] > 0
@@ -81,7 +81,7 @@ def test_pruned_generations_keep_their_number_and_say_what_they_were(upgraded: W
     assert upgraded.ask("cache", "verify")["damaged"] == []
 
 
-def test_a_dry_run_tells_exactly_what_would_go_and_removes_nothing(upgraded: World) -> None:
+def test_a_dry_run_lists_exactly_what_would_be_removed(upgraded: World) -> None:
     before = snapshot(upgraded.folder)
     would = _gc(upgraded, "--keep", "1", "--dry-run")
     assert snapshot(upgraded.folder) == before
@@ -110,7 +110,7 @@ def test_generations_are_pruned_by_the_time_since_they_were_replaced(upgraded: W
     assert len(_gc(upgraded, "--older-than", "1")["pruned"]) == 1
 
 
-def test_what_only_another_project_needs_is_kept(upgraded: World, pair: Pair) -> None:
+def test_blobs_of_another_project_are_kept(upgraded: World, pair: Pair) -> None:
     other = upgraded.folder / "other"
     other.mkdir()
     upgraded.ask("-C", other, "init", "--base", pair[0])
@@ -154,7 +154,7 @@ def test_a_lock_that_cannot_be_read_keeps_all_that_the_project_ever_needed(upgra
     assert _blobs(upgraded) == before
 
 
-def test_a_lock_alone_holds_its_packs(upgraded: World) -> None:
+def test_a_lock_alone_keeps_its_packs_in_the_store(upgraded: World) -> None:
     shutil.rmtree(upgraded.project / ".skillpm")
     _gc(upgraded)
     upgraded.ask("install", "--frozen", "--offline")
@@ -187,7 +187,7 @@ def test_a_pack_whose_documents_are_damaged_stops_gc_from_removing(upgraded: Wor
     assert _gc(upgraded)["freed_blobs"] > 0
 
 
-def test_a_damaged_blob_is_named_with_its_skills_and_mended(upgraded: World) -> None:
+def test_a_damaged_blob_is_named_with_its_skills_and_repaired(upgraded: World) -> None:
     assert upgraded.ask("cache", "verify")["damaged"] == []
     path = max(
         (upgraded.home / "store" / "sha256").rglob("*/*"), key=lambda path: path.stat().st_size
@@ -215,7 +215,7 @@ def test_a_damaged_blob_that_nothing_needs_is_removed(upgraded: World) -> None:
     assert not loose.exists()
 
 
-def test_the_cache_tells_its_sizes_and_lets_go_of_what_can_be_computed(upgraded: World) -> None:
+def test_the_cache_reports_its_sizes_and_clears_what_can_be_recomputed(upgraded: World) -> None:
     upgraded.graft_root()
     leaf = upgraded.home / "cache" / "leaves" / "old.json"
     leaf.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +244,7 @@ def test_a_project_that_is_in_use_keeps_its_generations(upgraded: World) -> None
     assert "keeps all its generations" in done["notes"][-1]
 
 
-def test_the_name_of_a_gc_that_died_after_its_last_pruning_goes(upgraded: World) -> None:
+def test_the_record_of_a_gc_that_died_after_its_last_pruning_is_removed(upgraded: World) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     dead = replace(this_process("gc", time.time()), pid=process.pid)
@@ -280,7 +280,7 @@ def test_blobs_from_the_future_are_named_and_age_from_now_on(upgraded: World) ->
     assert again["notes"] == []
 
 
-def test_a_generation_from_the_future_is_kept_and_gc_says_why(upgraded: World) -> None:
+def test_a_generation_of_a_newer_version_is_kept_and_gc_explains_why(upgraded: World) -> None:
     path = upgraded.project / ".skillpm" / "generations" / "2.json"
     plain = json.loads(path.read_text())
     path.write_text(json.dumps({**plain, "created": "2090-01-01T00:00:00Z"}))

@@ -1,4 +1,4 @@
-"""`--guard`: a change that takes a capability away is stopped, and its culprit named."""
+"""`--guard`: a change that removes a capability is stopped, and its culprit named."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tiny_learners import COLOR_PROBES, MATH_PROBES, Learners, write_probes
 
 @pytest.fixture
 def packs(world: World, learners: Learners) -> dict[str, Path]:
-    """Packs beside the project; `acme/math` is installed in it."""
+    """Packs beside the project, in which `acme/math` is installed."""
     math = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     colors = write_probes(world.folder / "colors.jsonl", COLOR_PROBES)
     made = {
@@ -25,7 +25,7 @@ def packs(world: World, learners: Learners) -> dict[str, Path]:
 
 
 def refused(world: World, *command: object) -> str:
-    """What a command says that the guard must stop, which leaves the project as it was."""
+    """The message of a command that the guard must stop; the project must stay unchanged."""
     before, listed = snapshot(world.project), world.ask("list")
     said = world.fail(*command, "--guard", code=1, kind="graft")
     assert snapshot(world.project) == before
@@ -33,7 +33,9 @@ def refused(world: World, *command: object) -> str:
     return said
 
 
-def test_a_skill_that_hurts_nobody_is_installed(world: World, packs: dict[str, Path]) -> None:
+def test_a_skill_that_hurts_no_other_skill_is_installed(
+    world: World, packs: dict[str, Path]
+) -> None:
     found = world.ask("install", packs["gentle"], "--guard")
     assert found["generation"] == 2
     assert any("the guard holds" in note for note in found["notes"])
@@ -50,7 +52,7 @@ def test_a_skill_that_hurts_another_is_stopped_and_named(
     assert 'mode = "routed"' in said
 
 
-def test_the_culprit_is_found_among_several_that_come_together(
+def test_the_culprit_is_found_among_several_new_skills(
     world: World, learners: Learners, packs: dict[str, Path]
 ) -> None:
     more = []
@@ -67,7 +69,7 @@ def test_a_file_that_was_stopped_was_not_published(world: World, packs: dict[str
     assert world.ask("search", "noise")["results"] == []
 
 
-def test_a_dry_run_under_guard_says_the_same_and_changes_nothing(
+def test_a_dry_run_with_guard_reports_the_same_and_changes_nothing(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["noise"], "--dry-run")
@@ -115,7 +117,7 @@ def test_a_skill_that_failed_before_stops_nothing_and_is_reported(
     assert any(said in note for note in done["notes"])
 
 
-def test_a_pack_that_does_not_hold_alone_is_its_own_culprit(
+def test_a_pack_whose_probes_fail_alone_is_its_own_culprit(
     world: World, learners: Learners, packs: dict[str, Path]
 ) -> None:
     probes = write_probes(world.folder / "lossy.jsonl", COLOR_PROBES)
@@ -141,7 +143,7 @@ def test_nothing_to_change_is_nothing_to_guard(world: World, packs: dict[str, Pa
     assert (found["generation"], found["notes"]) == (1, [])
 
 
-def test_a_set_without_probes_is_installed_and_told_of(
+def test_a_set_without_probes_is_installed_with_a_note(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("uninstall", "acme/math")
@@ -159,7 +161,7 @@ def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
     assert "`acme/gentle" not in said
 
 
-def test_of_two_that_hurt_each_other_none_is_blamed_for_its_own_loss(
+def test_two_skills_that_hurt_each_other_are_not_blamed_for_their_own_loss(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["colors"])

@@ -1,4 +1,4 @@
-"""`install --from BUNDLE --guard`: a bundle's set is guarded as any other, with no registry."""
+"""`install --from BUNDLE --guard`: a bundle's set is guarded like any other, without a registry."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
 
 @pytest.fixture
 def bundles(world: World, learners: Learners) -> dict[str, Path]:
-    """A bundle that holds and one that does not, for a machine that has neither pack."""
+    """A bundle whose probes hold and one whose probes fail, for a machine without the packs."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     made = {name: world.folder / f"{name}.skillbundle" for name in ("good", "bad")}
     world.init(learners.base)
@@ -26,7 +26,7 @@ def bundles(world: World, learners: Learners) -> dict[str, Path]:
 
 @pytest.fixture
 def cleared(world: World, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> World:
-    """The machine that has neither."""
+    """The machine without the packs."""
     del bundles
     monkeypatch.chdir(world.project)
     return world

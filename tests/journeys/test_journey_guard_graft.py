@@ -1,4 +1,4 @@
-"""`--guard` and the graft: what `graft` would refuse is stopped before, probes or none."""
+"""`--guard` stops everything that `graft` would refuse, with and without probes."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tiny_models import copy_model, rewrite
 
 
 def shifted(world: World, learners: Learners, name: str, step: float, *more: object) -> Path:
-    """A pack of the base with one norm moved by a step."""
+    """A pack of the base with one norm changed by a step."""
     tuned = copy_model(learners.base, world.folder / name)
     rewrite(tuned, lambda tensors: tensors["model.norm.weight"].add_(step))
     return world.pack((learners.base, tuned), f"acme/{name}", "1.0.0", *more)
@@ -30,8 +30,8 @@ def test_skills_that_undo_each_other_do_not_pass_the_guard(
 
 
 @pytest.fixture
-def mended(world: World, learners: Learners) -> None:
-    """A set in which `acme/math` holds only because one skill takes back what another did."""
+def compensated(world: World, learners: Learners) -> None:
+    """A set in which `acme/math` holds only because one skill reverts the change of another."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     base, noisy = (load_file(one / "model.safetensors") for one in learners.noise)
     tuned = copy_model(learners.base, world.folder / "anti")
@@ -45,7 +45,7 @@ def mended(world: World, learners: Learners) -> None:
     assert world.ask("probe")["passed"]
 
 
-@pytest.mark.usefixtures("mended")
+@pytest.mark.usefixtures("compensated")
 def test_a_removal_that_hurts_is_the_culprit(world: World) -> None:
     plan = world.folder / "plan.json"
     outcome = world.run("uninstall", "acme/anti", "acme/gentle", "--dry-run", "--json")
@@ -58,15 +58,17 @@ def test_a_removal_that_hurts_is_the_culprit(world: World) -> None:
     assert snapshot(world.project) == before
 
 
-@pytest.mark.usefixtures("mended")
-def test_so_is_one_that_moves_on_and_helps_no_more(world: World, learners: Learners) -> None:
+@pytest.mark.usefixtures("compensated")
+def test_an_upgrade_that_no_longer_compensates_is_stopped_too(
+    world: World, learners: Learners
+) -> None:
     world.publish(learners.gentle, "acme/anti", "1.1.0")
     said = world.fail("upgrade", "acme/anti", "--guard", code=1, kind="graft")
     assert "culprit: the removal of `acme/anti 1.0.0`, with which `acme/math` holds" in said
 
 
-@pytest.mark.usefixtures("mended")
-def test_what_fails_with_or_without_the_removal_is_told_apart(world: World) -> None:
+@pytest.mark.usefixtures("compensated")
+def test_a_probe_that_fails_with_and_without_the_removal_is_distinguished(world: World) -> None:
     world.ask("uninstall", "acme/anti")
     plan = world.folder / "plan.json"
     plan.write_text(world.run("uninstall", "acme/gentle", "--dry-run", "--json").out)

@@ -1,4 +1,4 @@
-"""Project file, lock and environment: which runs ahead of which, and what each command says."""
+"""Project file, lock and environment: which of them is newer, and what each command reports."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ from skillpm.journal.lock import held
 
 @pytest.fixture
 def published(world: World, models: Models) -> World:
-    """A project, and two releases of one skill that it does not have yet."""
+    """A project, and two releases of one skill that is not installed."""
     first, second = models.tuned("mlp"), models.tuned("mlp", seed=3)
     world.init(first[0])
     world.publish(first, "acme/math", "1.0.0")
@@ -48,7 +48,7 @@ def test_a_dry_run_changes_nothing(published: World) -> None:
     assert snapshot(published.project) == before
 
 
-def test_a_project_file_that_asks_otherwise_is_locked_again_and_that_is_said(
+def test_a_changed_project_file_is_locked_again_with_a_note(
     published: World,
 ) -> None:
     published.ask("install", "acme/math@=1.0.0")
@@ -67,7 +67,7 @@ def test_a_project_file_that_asks_otherwise_is_locked_again_and_that_is_said(
     assert published.file.read_text() == text
 
 
-def test_lock_runs_ahead_of_the_environment_and_list_says_so(published: World) -> None:
+def test_list_reports_a_lock_that_is_ahead_of_the_environment(published: World) -> None:
     published.file.write_text(published.file.read_text() + '"acme/math" = "1.0.0"\n')
     assert published.ask("lock")["changed"]
     assert "acme/math" in published.lock

@@ -1,7 +1,9 @@
-"""`[graft]`: another method, other settings, another mode; and back."""
+"""The table `[graft]`: another method, other settings, another mode, and back."""
 
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from skillpm_world import World, snapshot
@@ -10,7 +12,7 @@ from tiny_models import Models, copy_model, rewrite
 
 @pytest.fixture
 def two(world: World, models: Models) -> World:
-    """A project with two skills that move the same tensors, and one that moves others."""
+    """A project with two skills that change the same tensors, and one that changes others."""
     base = models.pair("fp32")[0]
     world.init(base)
     for name, seed in (("math", 1), ("sql", 2)):
@@ -20,7 +22,7 @@ def two(world: World, models: Models) -> World:
 
 
 def _graft(world: World, table: str) -> None:
-    """Write `[graft]` of the project file anew."""
+    """Replace `[graft]` in the project file."""
     text = world.file.read_text().split("\n[graft]")[0].rstrip("\n")
     world.file.write_text(f"{text}\n\n[graft]\n{table}\n")
 
@@ -116,7 +118,7 @@ def test_the_number_of_workers_changes_no_method(
         assert two.graft_root("-o", f"two-{method}") == one
 
 
-def test_a_graft_over_one_by_another_method_takes_no_merged_tensor_over(two: World) -> None:
+def test_a_graft_over_one_by_another_method_reuses_no_merged_tensor(two: World) -> None:
     two.graft_root()
     target = two.project / "graft"
     for table in ('method = "ties"', 'method = "ties"\nsettings = { density = 0.9 }'):
@@ -174,7 +176,7 @@ def test_the_old_spelling_is_read_as_the_new_one(two: World) -> None:
     ('method = "sce"\nsettings = { density = 2 }', "`density` of `sce` cannot be 2"),
     ("settings = { density = 0.5 }", "`sum` has no setting 'density'; it knows none"),
 ])  # fmt: skip
-def test_what_graft_does_not_know_is_told_with_what_it_does(
+def test_unknown_graft_settings_are_refused_with_the_known_ones(
     two: World, table: str, problem: str
 ) -> None:
     _graft(two, table)
@@ -254,6 +256,10 @@ def test_declared_conflicts_hold_in_a_routed_project_too(routed: World, models: 
     routed.fail("install", "acme/law", code=4, kind="resolution")
 
 
+def _move_norm(step: float, tensors: dict[str, Any]) -> None:
+    tensors["model.norm.weight"].add_(step)
+
+
 @pytest.mark.parametrize("method", ["sum", "ties"])
 def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     world: World, models: Models, tmp_path: Path, method: str
@@ -262,7 +268,7 @@ def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     world.init(base)
     for name, step in (("more", 0.5), ("less", -0.5)):
         tuned = copy_model(base, tmp_path / name)
-        rewrite(tuned, lambda tensors, step=step: tensors["model.norm.weight"].add_(step))
+        rewrite(tuned, partial(_move_norm, step))
         world.publish((base, tuned), f"acme/{name}", "1.0.0")
     world.ask("install", "acme/more", "acme/less")
     _graft(world, f'method = "{method}"')
@@ -270,7 +276,7 @@ def test_skills_that_undo_each_other_change_nothing_and_are_refused(
     assert "changes no tensor of this graft" in world.fail("graft", code=1, kind="graft")
 
 
-def test_another_method_is_not_told_as_nothing_to_change(two: World) -> None:
+def test_a_changed_method_is_not_reported_as_nothing_to_change(two: World) -> None:
     _graft(two, 'method = "ties"')
     assert "no skill changes; generation 2 would be current" in two.run("install", "--dry-run").out
     assert two.run("install").out == "no skill changes; generation 2 current\n"

@@ -1,4 +1,4 @@
-"""Saved plans: made by a dry run, carried out exactly, refused when stale or edited."""
+"""Saved plans: made by a dry run, applied exactly, refused when stale or edited."""
 
 import io
 import json
@@ -103,7 +103,7 @@ def _base(world: World) -> None:
         (lambda world: world.ask("install", "acme/sql"), "the generation was 0 and is 1"),
     ],
 )
-def test_a_stale_plan_is_refused_and_says_what_changed(
+def test_a_stale_plan_is_refused_with_what_changed(
     published: World, change: Callable[[World], Any], said: str
 ) -> None:
     plan = _saved(published, "install", "acme/math")
@@ -149,8 +149,8 @@ HOSTILE = {
     "registry": (_edit("lock", "skill", 0, "registry", to="evil"), "resolution"),
     "frozen": (_edit("frozen", to=True), "state"),
     "action": (_edit("action", to="install\x1b[31m"), "spec"),
-    "wish": (_edit("wishes", to={"../x": {}}), "spec"),
-    "wish that is a list": (_edit("wishes", "acme/math", to=["*"]), "spec"),
+    "requirement": (_edit("wishes", to={"../x": {}}), "spec"),
+    "requirement that is a list": (_edit("wishes", "acme/math", to=["*"]), "spec"),
     "format": (_edit("format", to=2), "spec"),
     "file": (_edit("files", to=[{"path": "/", "digest": f"sha256:{1:064x}"}]), "spec"),
     "twice": (_twice, "spec"),
@@ -202,7 +202,7 @@ def test_a_plan_that_drops_a_conflict_or_a_foreign_base_is_refused(
     assert published.installed() == {}
 
 
-def test_what_is_no_plan_is_said_so(published: World) -> None:
+def test_a_file_that_is_not_a_plan_is_refused(published: World) -> None:
     published.fail("apply", "nowhere.json", code=1, kind="not_found")
     path = published.folder / "plan.json"
     for text in ("", "[]", "{", json.dumps(published.ask("list"))):

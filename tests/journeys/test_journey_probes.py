@@ -1,4 +1,4 @@
-"""`pack --probes` and `probe`: measured when packed, and asked again of what is installed."""
+"""`pack --probes` and `probe`: measured when packed, and again when installed."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import tiny_learners
 from skillpm_world import World, snapshot
 from tiny_learners import COLOR_PROBES, MATH_PROBES, Learners, write_probes
+from transformers import LlamaForCausalLM
 
 
 @pytest.fixture
@@ -16,7 +17,9 @@ def math_pack(world: World, learners: Learners) -> Path:
     return learners.pack(world, "math", "--probes", probes)
 
 
-def test_a_pack_records_what_base_and_tuned_model_reach(world: World, math_pack: Path) -> None:
+def test_a_pack_records_the_probe_values_of_base_and_tuned_model(
+    world: World, math_pack: Path
+) -> None:
     manifest = world.ask("inspect", math_pack)["manifest"]
     found = {one["metric"]: one for one in manifest["capabilities"]}
     assert set(found) == {"exact_match", "token_loss"}
@@ -27,7 +30,7 @@ def test_a_pack_records_what_base_and_tuned_model_reach(world: World, math_pack:
     assert "exact_match" in world.run("inspect", math_pack).out
 
 
-def test_what_is_installed_holds_what_was_recorded(
+def test_installed_skills_reach_their_recorded_probe_values(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     world.init(learners.base)
@@ -58,7 +61,7 @@ def test_a_skill_that_another_hurts_fails_with_exit_code_1_and_its_document(
     assert snapshot(world.project) == before
 
 
-def test_the_base_is_as_it_was_after_many_sets_stood_on_it(
+def test_the_base_is_unchanged_after_many_candidate_sets(
     world: World, learners: Learners, math_pack: Path
 ) -> None:
     before = snapshot(learners.base)
@@ -68,7 +71,7 @@ def test_the_base_is_as_it_was_after_many_sets_stood_on_it(
     assert snapshot(learners.base) == before
 
 
-def test_a_graft_folder_can_be_asked(world: World, learners: Learners, math_pack: Path) -> None:
+def test_a_graft_folder_can_be_probed(world: World, learners: Learners, math_pack: Path) -> None:
     world.init(learners.base)
     world.ask("install", math_pack)
     world.ask("graft")
@@ -92,7 +95,7 @@ def test_probes_of_a_pack_over_others_are_measured_against_that_set(
     world.init(learners.base)
     world.ask("install", math_pack)
     world.ask("graft")
-    colors = tiny_learners.LlamaForCausalLM.from_pretrained(world.project / "graft")
+    colors = LlamaForCausalLM.from_pretrained(world.project / "graft")
     lines = (*tiny_learners.COLORS, *tiny_learners.MATH)
     tuned = tiny_learners.store(
         tiny_learners.train(colors, lines, steps=60, only="self_attn"), tmp_path / "above"
@@ -105,7 +108,7 @@ def test_probes_of_a_pack_over_others_are_measured_against_that_set(
     assert all(one["passed"] for one in world.ask("probe", "acme/colors")["results"])
 
 
-def test_a_bad_probe_file_is_told_before_anything_is_packed(
+def test_a_bad_probe_file_is_reported_before_anything_is_packed(
     world: World, learners: Learners
 ) -> None:
     probes = world.folder / "bad.jsonl"
@@ -131,7 +134,7 @@ def test_a_metric_of_encoders_is_refused_for_a_causal_model(
     assert "mrr needs an encoder" in said
 
 
-def test_a_base_without_tokenizer_is_told_of_with_a_hint(world: World, models: Any) -> None:
+def test_a_base_without_tokenizer_is_reported_with_a_hint(world: World, models: Any) -> None:
     probes = write_probes(world.folder / "p.jsonl", [{"text": "a text"}])
     said = world.fail(
         "pack", *models.pair("fp32"), "--name", "a/b", "--version", "1.0.0", "--probes", probes,
@@ -140,7 +143,7 @@ def test_a_base_without_tokenizer_is_told_of_with_a_hint(world: World, models: A
     assert "tokenizer" in said
 
 
-def test_probes_that_see_no_gain_are_told_of_and_packed(world: World, learners: Learners) -> None:
+def test_probes_without_a_gain_are_packed_with_a_note(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "m.jsonl", MATH_PROBES)
     outcome = world.run(
         "pack", *learners.colors, "--name", "a/b", "--version", "1.0.0", "--probes", probes
@@ -152,7 +155,7 @@ def test_probes_that_see_no_gain_are_told_of_and_packed(world: World, learners: 
 def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(
     world: World, learners: Learners, tmp_path: Path
 ) -> None:
-    model = tiny_learners.LlamaForCausalLM.from_pretrained(learners.math[1])
+    model = LlamaForCausalLM.from_pretrained(learners.math[1])
     model.resize_token_embeddings(len(tiny_learners.LETTERS) + 2, mean_resizing=False)
     grown = tiny_learners.store(model, tmp_path / "grown")
     probes = write_probes(world.folder / "m.jsonl", MATH_PROBES)
@@ -162,7 +165,7 @@ def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(
     assert all(one["passed"] for one in world.ask("probe")["results"])
 
 
-def test_the_layer_of_a_pack_is_the_file_as_it_was(world: World, learners: Learners) -> None:
+def test_the_probe_layer_of_a_pack_is_the_unchanged_file(world: World, learners: Learners) -> None:
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     pack = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes)
     assert probes.read_bytes() in pack.read_bytes()
@@ -170,8 +173,8 @@ def test_the_layer_of_a_pack_is_the_file_as_it_was(world: World, learners: Learn
 
 
 def routed(world: World, learners: Learners, *more: object) -> None:
-    """A routed project of `acme/math`, and of noise that would ruin it in a merge."""
-    # So small a base is a poor judge of texts: its router sends some of them to the base.
+    """A routed project with `acme/math`, and with noise that would ruin it in a merge."""
+    # The router of so small a base makes errors, and sends some texts to the base.
     lines = ({"probes": 1, "tolerance": 0.7}, *MATH_PROBES[1:])
     probes = write_probes(world.folder / "math.jsonl", lines)
     math = world.pack(learners.math, "acme/math", "1.0.0", "--probes", probes, *more)
@@ -203,7 +206,7 @@ def test_routed_without_a_signature_the_base_answers(world: World, learners: Lea
         assert one["now"] == pytest.approx(one["base"], rel=1e-4)
 
 
-def test_where_nothing_is_installed_that_is_said(world: World, learners: Learners) -> None:
+def test_an_empty_environment_is_reported(world: World, learners: Learners) -> None:
     world.init(learners.base)
     found = world.run("probe")
     assert (found.code, found.out) == (0, "")

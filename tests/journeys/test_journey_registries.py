@@ -1,7 +1,9 @@
-"""Several registries: a namespace is bound to one, whatever the command."""
+"""Several registries: a namespace is bound to one registry in every command."""
+
+import shutil
 
 import pytest
-from skillpm_world import World
+from skillpm_world import World, snapshot
 from tiny_models import Models, Pair
 
 
@@ -13,7 +15,9 @@ def bound(world: World, math: Pair) -> World:
     return world
 
 
-def test_a_private_pack_goes_to_the_registry_of_its_namespace(bound: World, math: Pair) -> None:
+def test_a_private_pack_is_published_to_the_registry_of_its_namespace(
+    bound: World, math: Pair
+) -> None:
     pack = bound.pack(math, "corp/math", "1.0.0")
     published = bound.ask("publish", pack, "-C", bound.project)
     assert published["registry"] == str(bound.project / "inner")
@@ -60,7 +64,7 @@ def test_a_pack_cannot_require_itself(bound: World, math: Pair) -> None:
     assert "requires[0]: a pack cannot name its own skill" in said
 
 
-def test_a_registry_whose_making_was_cut_off_is_made_by_the_next_command(
+def test_a_registry_whose_creation_was_interrupted_is_created_by_the_next_command(
     bound: World, math: Pair
 ) -> None:
     pack = bound.pack(math, "acme/math", "1.0.0")
@@ -72,3 +76,63 @@ def test_a_registry_whose_making_was_cut_off_is_made_by_the_next_command(
     assert bound.ask("install", pack, "--dry-run")["generation"] == 1
     assert bound.ask("install", pack)["generation"] == 1
     assert (folder / "registry.db").is_file()
+
+
+def test_a_registry_that_the_project_forgot_is_named_when_it_is_needed(
+    world: World, math: Pair
+) -> None:
+    world.init(math[0])
+    world.ask("publish", world.pack(math, "acme/math", "1.0.0"), "--registry", "team")
+    text = world.file.read_text()
+    bound = '[registries]\nteam = { url = "team", namespaces = ["acme"] }\n'
+    world.file.write_text(text + bound)
+    world.ask("install", "acme/math")
+    world.ask("uninstall", "acme/math")
+    world.file.write_text(text)
+    shutil.rmtree(world.home / "store")
+    assert "no registry `team`" in world.fail("rollback", 1, code=2, kind="usage")
+    assert world.ask("history")["current"] == 2
+
+
+def test_a_file_and_a_published_skill_are_installed_together(
+    world: World, models: Models, math: Pair
+) -> None:
+    world.init(math[0])
+    world.publish(math, "acme/math", "1.0.0")
+    path = world.pack(models.tuned("attn"), "acme/sql", "1.0.0")
+    assert len(world.ask("install", "acme/math", path)["added"]) == 2
+
+
+def test_two_files_of_one_skill_cannot_both_be_installed(
+    world: World, models: Models, math: Pair
+) -> None:
+    world.init(math[0])
+    one = world.pack(math, "acme/math", "1.0.0")
+    two = world.pack(models.tuned("mlp", seed=3), "acme/math", "1.1.0")
+    assert "two pack files contain" in world.fail("install", one, two, code=2, kind="usage")
+    assert world.ask("search")["results"] == []
+
+
+def test_a_file_of_a_namespace_that_is_bound_elsewhere_is_not_installed(
+    world: World, math: Pair
+) -> None:
+    world.init(math[0])
+    world.ask("registry", "init", "team")
+    bound = '[registries]\nteam = { url = "team", namespaces = ["acme"] }\n'
+    world.file.write_text(world.file.read_text() + bound)
+    before = snapshot(world.project)
+    path = world.pack(math, "acme/math", "1.0.0")
+    assert "bound to the registry `team`" in world.fail("install", path, code=2, kind="usage")
+    after = {name: text for name, text in snapshot(world.project).items() if name in before}
+    assert after == before
+
+
+def test_a_requirement_may_only_name_a_registry_of_the_project_file(
+    world: World, math: Pair
+) -> None:
+    world.init(math[0])
+    requirement = '"acme/math" = { version = "*", registry = "team" }\n'
+    world.file.write_text(world.file.read_text() + requirement)
+    outcome = world.run("install", "--json")
+    assert outcome.code in (1, 2)
+    assert "team" in outcome.error["message"]

@@ -1,4 +1,4 @@
-"""A graft that is there already: what comes out the same is taken over, never blindly."""
+"""Grafting over an existing graft: equal files are reused, but only after a check."""
 
 import pytest
 from skillpm_world import World, snapshot
@@ -11,7 +11,7 @@ def grafted(installed: World) -> World:
     return installed
 
 
-def test_a_graft_that_is_right_is_left_alone(grafted: World) -> None:
+def test_a_correct_graft_is_not_rewritten(grafted: World) -> None:
     target = grafted.project / "graft"
     before = {p: p.stat().st_mtime_ns for p in target.rglob("*")}
     again = grafted.ask("graft")
@@ -43,7 +43,7 @@ def test_a_damaged_graft_is_not_taken_over(grafted: World, place: int) -> None:
     assert snapshot(grafted.project / "graft") == whole
 
 
-def test_a_file_that_is_none_of_ours_does_not_stay(grafted: World) -> None:
+def test_an_unknown_file_in_a_graft_is_removed(grafted: World) -> None:
     whole = snapshot(grafted.project / "graft")
     (grafted.project / "graft" / "extra.json").write_text("{}")
     assert not grafted.ask("graft")["unchanged"]

@@ -1,4 +1,4 @@
-"""`tree`, `why`, `outdated`, `diff`: how a set hangs together, and what has moved."""
+"""`tree`, `why`, `outdated`, `diff`: dependencies of a set, and changes."""
 
 import io
 import sys
@@ -17,7 +17,7 @@ def pairs(models: Models) -> list[Pair]:
 
 @pytest.fixture
 def team(world: World, pairs: list[Pair]) -> World:
-    """`math` and `sql` require `numbers`; `math` is locked behind `^1`."""
+    """`math` and `sql` require `numbers`; `math` is held back by `^1`."""
     world.init(pairs[0][0])
     world.publish(pairs[0], "acme/numbers", "1.0.0")
     world.publish(pairs[1], "acme/math", "1.0.0", "--requires", "acme/numbers ^1")
@@ -36,14 +36,14 @@ acme/sql 1.0.0 (^1.0.0)
 """
 
 
-def test_a_tree_shows_who_requires_whom_and_nothing_twice(team: World) -> None:
+def test_a_tree_shows_requirements_and_repeats_nothing(team: World) -> None:
     text = team.run("tree").out
     assert text == TREE
     assert team.run("tree", "acme/sql", "--depth", 0).out == "acme/sql 1.0.0 (^1.0.0)\n"
     assert team.run("tree", "acme/sql").out.count("acme/numbers") == 2
 
 
-def test_a_tree_upside_down_shows_what_needs_a_skill(team: World) -> None:
+def test_an_inverted_tree_shows_the_dependants_of_a_skill(team: World) -> None:
     assert team.run("tree", "--invert").out == team.run("tree", "-i", "acme/numbers").out
     lines = team.run("tree", "-i", "acme/numbers").out.splitlines()
     assert lines[0] == "acme/numbers 1.0.0"
@@ -89,7 +89,7 @@ def test_skills_that_require_each_other_end_a_tree(world: World, pairs: list[Pai
     assert world.ask("tree", "--invert")["roots"] == ["acme/a"]
 
 
-def test_why_gives_the_shortest_way_from_each_wish(team: World) -> None:
+def test_why_gives_the_shortest_path_from_each_requirement(team: World) -> None:
     text = team.run("why", "acme/numbers").out
     assert text.startswith("acme/numbers 1.0.0 is installed because\n")
     assert (
@@ -113,7 +113,7 @@ def _rows(world: World) -> dict[str, dict[str, Any]]:
     return {one["skill"]: one for one in world.ask("outdated")["outdated"]}
 
 
-def test_outdated_says_how_far_an_upgrade_goes_and_what_holds_it_back(
+def test_outdated_shows_the_reachable_version_and_what_holds_it_back(
     team: World, pairs: list[Pair], models: Models
 ) -> None:
     assert team.ask("outdated") == {
@@ -170,13 +170,13 @@ def test_outdated_names_yanks_prereleases_and_other_bases_for_what_they_are(
     assert _rows(world)["acme/math"]["held_by"][0].startswith("it is cut from base sha256:")
 
 
-def test_outdated_without_a_lock_says_what_to_do(world: World, math: Pair) -> None:
+def test_outdated_without_a_lock_gives_a_hint(world: World, math: Pair) -> None:
     world.init(math[0])
     (world.project / "skillpm.lock").unlink()
     assert "skillpm install" in world.fail("outdated", code=1, kind="not_found")
 
 
-def test_two_locks_are_compared_wherever_they_lie(
+def test_locks_at_any_two_paths_are_compared(
     team: World, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = team.folder / "old.lock"
@@ -203,7 +203,7 @@ def test_locks_of_two_bases_differ_in_their_base(team: World) -> None:
     assert " ! base " in team.run("diff", other).out
 
 
-def test_what_is_no_set_cannot_be_compared(team: World, tmp_path: Path) -> None:
+def test_only_sets_can_be_compared(team: World, tmp_path: Path) -> None:
     assert "no generation's number" in team.fail("diff", "none", code=1, kind="not_found")
     assert "skillpm.lock" in team.fail("diff", ".", code=2, kind="usage")
     bad = tmp_path / "bad.lock"
@@ -212,7 +212,7 @@ def test_what_is_no_set_cannot_be_compared(team: World, tmp_path: Path) -> None:
     assert "no generation 9" in team.fail("diff", 9, code=1, kind="not_found")
 
 
-def test_outdated_says_where_no_registry_in_reach_lists_what_is_installed(
+def test_outdated_reports_skills_that_no_reachable_registry_lists(
     team: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKILLPM_REGISTRY", str(team.folder / "empty"))
@@ -224,7 +224,7 @@ def test_outdated_says_where_no_registry_in_reach_lists_what_is_installed(
     assert "no registry in reach lists acme/math" in team.run("outdated").out
 
 
-def test_a_change_says_from_where_to_where_a_skill_moves(team: World, pairs: list[Pair]) -> None:
+def test_a_change_of_registry_is_shown_with_both_registries(team: World, pairs: list[Pair]) -> None:
     team.publish(pairs[3], "acme/numbers", "1.1.0")
     assert " ~ acme/numbers 1.0.0 -> 1.1.0\n" in team.run("upgrade", "--dry-run").out
     assert " ~ acme/numbers 1.0.0 -> 1.1.0\n" in team.run("upgrade").out

@@ -1,4 +1,4 @@
-"""A blob that the store lost or has damaged is fetched again by the command that needs it."""
+"""A lost or damaged blob of the store is fetched again by the command that needs it."""
 
 import os
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def test_install_fetches_every_damaged_blob_again(
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_graft_fetches_a_damaged_blob_again_and_says_so(
+def test_graft_fetches_a_damaged_blob_again_and_reports_it(
     installed: World, damage: Callable[[Path], None]
 ) -> None:
     root = installed.graft_root()
@@ -74,7 +74,7 @@ def test_graft_fetches_a_damaged_blob_again_and_says_so(
 
 
 @pytest.mark.parametrize("command", ["graft", "install"])
-def test_damage_that_cannot_be_repaired_is_told_with_the_reason(
+def test_damage_that_cannot_be_repaired_is_reported_with_the_reason(
     installed: World, command: str
 ) -> None:
     payload = max(_stored(installed), key=lambda path: path.stat().st_size)
@@ -92,7 +92,7 @@ def test_damage_that_cannot_be_repaired_is_told_with_the_reason(
     assert installed.ask("cache", "verify")["damaged"] == []
 
 
-def test_a_registry_that_has_the_blob_damaged_too_is_said_to(installed: World) -> None:
+def test_a_registry_with_the_same_damaged_blob_is_reported(installed: World) -> None:
     payload = max(_stored(installed), key=lambda path: path.stat().st_size)
     for path in (payload, *(installed.home / "registry").rglob(payload.name)):
         _flip(path)

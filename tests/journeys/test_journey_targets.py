@@ -1,15 +1,16 @@
-"""Where a graft may be written, and what it shares with its base (law 1)."""
+"""Folders to which a graft may be written, and files that it shares with its base (law 1)."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 from skillpm_world import World, root_of, snapshot
-from tiny_models import Models, copy_model, rewrite
+from tiny_models import Models, Pair, copy_model, rewrite
 
 
 @pytest.fixture
 def base(world: World, models: Models) -> Path:
-    """A project with one skill on a base of its own."""
+    """A project with one skill and a separate copy of the base."""
     source, tuned = models.tuned("mlp")
     base = copy_model(source, world.folder / "models" / "base")
     world.init(base)
@@ -27,7 +28,7 @@ def test_the_base_is_never_the_target_nor_inside_nor_above_it(world: World, base
     assert snapshot(base) == before
 
 
-def test_a_foreign_folder_is_left_alone_and_an_empty_one_or_ours_is_taken(
+def test_a_foreign_folder_is_kept_and_an_empty_folder_or_a_graft_is_replaced(
     world: World, base: Path
 ) -> None:
     foreign = world.project / "foreign"
@@ -45,7 +46,7 @@ def test_a_foreign_folder_is_left_alone_and_an_empty_one_or_ours_is_taken(
     assert not [path for path in world.project.iterdir() if "skillpm-" in path.name]
 
 
-def test_a_target_below_folders_that_are_not_there_yet(world: World, base: Path) -> None:
+def test_a_target_below_missing_folders_is_created(world: World, base: Path) -> None:
     root = world.graft_root("-o", "served/models/math")
     assert root_of(world.project / "served" / "models" / "math") == root
 
@@ -82,7 +83,7 @@ def test_a_base_that_changed_is_an_integrity_error(world: World, base: Path) -> 
     assert codes[0] == "base-mismatch"
 
 
-def test_a_colleagues_base_lies_elsewhere_and_its_root_guards_it(
+def test_a_base_at_another_path_is_checked_by_its_root(
     world: World, models: Models, base: Path
 ) -> None:
     moved = base.rename(world.folder / "moved")
@@ -122,7 +123,7 @@ def test_a_lock_is_enough_to_rebuild_without_registry(world: World, base: Path) 
 
 
 @pytest.mark.parametrize("stamp", ["", "{}", "[]", '{"format": 1}'])
-def test_a_folder_with_a_record_that_is_no_grafts_is_never_replaced(
+def test_a_folder_with_an_invalid_graft_record_is_never_replaced(
     world: World, base: Path, stamp: str
 ) -> None:
     theirs = world.project / "models"
@@ -150,7 +151,7 @@ def test_nothing_is_written_into_state_home_or_base(
 
 
 @pytest.mark.parametrize("place", ["project", ""])
-def test_a_graft_never_takes_the_place_of_its_project(world: World, base: Path, place: str) -> None:
+def test_a_graft_never_replaces_its_project(world: World, base: Path, place: str) -> None:
     target = world.folder / place
     (target / ".skillpm-graft.json").write_text("{}")
     before = snapshot(world.folder)
@@ -159,7 +160,7 @@ def test_a_graft_never_takes_the_place_of_its_project(world: World, base: Path, 
     assert snapshot(world.folder) == before
 
 
-def test_files_of_other_programs_in_a_project_stay(world: World, base: Path) -> None:
+def test_files_of_other_programs_in_a_project_are_kept(world: World, base: Path) -> None:
     names = [".precious.999999.tmp", ".notes.4194304.tmp"]
     for name in names:
         (world.project / name).write_text("keep")
@@ -167,3 +168,25 @@ def test_files_of_other_programs_in_a_project_stay(world: World, base: Path) -> 
     world.ask("uninstall", "acme/math")
     assert all((world.project / name).read_text() == "keep" for name in names)
     assert not (world.project / ".skillpm.toml.999999.tmp").exists()
+
+
+def test_a_base_in_one_file_is_grafted_beside_itself(
+    world: World, math: Pair, tmp_path: Path
+) -> None:
+    base = world.project / "model.safetensors"
+    base.write_bytes((math[0] / "model.safetensors").read_bytes())
+    digest = hashlib.sha256(base.read_bytes()).hexdigest()
+    world.init(base)
+    world.ask("install", world.pack((base, math[1]), "acme/math", "1.0.0"))
+    done = world.ask("graft")
+    assert done["root"] == root_of(math[1]) == root_of(world.project / "graft")
+    assert Path(done["path"]) == world.project / "graft"
+    assert hashlib.sha256(base.read_bytes()).hexdigest() == digest
+    for place in (base, world.project):
+        world.fail("graft", "-o", place, code=2, kind="usage")
+
+
+def test_a_target_that_cannot_be_made_is_a_state_error(installed: World) -> None:
+    (installed.project / "file").write_text("in the way")
+    installed.fail("graft", "-o", "file/graft", code=1, kind="state")
+    assert not (installed.project / ".skillpm" / "journal.json").exists()

@@ -1,4 +1,4 @@
-"""`graft --tune`: weights searched by the probes, said first, and a new generation on `--yes`."""
+"""`graft --tune`: a search for weights by probes, a proposal, and a new generation with `--yes`."""
 
 import json
 
@@ -9,7 +9,7 @@ from tiny_learners import MATH_PROBES, Learners, write_probes
 
 @pytest.fixture
 def hurt(world: World, learners: Learners) -> None:
-    """A project in which one skill hurts another, but less of it would not."""
+    """A project in which one skill hurts another, but would not at a lower weight."""
     probes = write_probes(world.folder / "math.jsonl", MATH_PROBES)
     world.init(learners.base)
     world.ask(
@@ -50,7 +50,7 @@ def test_a_budget_of_one_trial_changes_nothing(world: World, hurt: None) -> None
     assert (found["trials"], found["generation"]) == (1, None)
 
 
-def test_there_is_nothing_to_tune_by_without_probes(world: World, learners: Learners) -> None:
+def test_tuning_without_probes_is_an_error(world: World, learners: Learners) -> None:
     world.init(learners.base)
     world.fail("graft", "--tune", code=1, kind="not_found")
     world.ask("install", learners.pack(world, "slight"))

@@ -1,4 +1,4 @@
-"""The main job, from a fine-tune to a graft and back, as a person types it."""
+"""The main sequence of commands, from a fine-tune to a graft and back."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from skillpm_world import World, root_of, run_here, snapshot
 from tiny_models import MAKERS, Models, logits, nudge, rewrite, save
 
 
-def test_a_skill_goes_on_and_comes_off_bit_for_bit(world: World, models: Models) -> None:
+def test_a_skill_is_grafted_and_removed_bit_for_bit(world: World, models: Models) -> None:
     base, tuned = models.pair("fp32")
     before = snapshot(base)
     base_root = world.init(base)
@@ -41,7 +41,7 @@ def test_a_skill_goes_on_and_comes_off_bit_for_bit(world: World, models: Models)
     assert snapshot(base) == before
 
 
-def test_the_same_journey_reads_well_for_people(world: World, models: Models) -> None:
+def test_the_main_commands_have_readable_text_output(world: World, models: Models) -> None:
     pair = models.pair("fp32")
     world.init(pair[0])
     path = world.pack(pair, "acme/math", "1.0.0")
@@ -151,9 +151,7 @@ def test_nan_in_a_delta_is_kept_by_lossless_and_refused_by_lossy_with_the_tensor
     assert not list(world.project.glob("*.skillpack"))
 
 
-def test_what_cannot_be_packed_is_refused_and_leaves_no_file(
-    world: World, models: Models, tmp_path: Path
-) -> None:
+def test_a_refused_pack_leaves_no_file(world: World, models: Models, tmp_path: Path) -> None:
     base, tuned = models.pair("fp32")
     named = ("--name", "a/b", "--version", "1.0.0")
     assert "nothing to pack" in world.fail("pack", base, base, *named, code=1, kind="graft")

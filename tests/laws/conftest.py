@@ -1,4 +1,4 @@
-"""The market that all laws of this folder share."""
+"""The market that all tests of this folder share."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REGISTRY", "BASE", "LOCK_TIMEOUT", "DEBUG", "OFFLINE", "COLOR", "WORKERS"):
             patch.delenv(f"SKILLPM_{name}", raising=False)
-        patch.setattr(os, "fsync", lambda _file: None)  # nobody pulls the plug here
+        patch.setattr(os, "fsync", lambda _file: None)  # no power failure happens here
         patch.setenv("SKILLPM_HOME", str(folder / "home"))
         patch.setenv("SKILLPM_CONFIG", str(folder / "config.toml"))
         yield Market.stocked(folder)

@@ -15,8 +15,8 @@ from skillpm.environment.project import wishes_of
 from skillpm.spec.lockfile import parse_lockfile
 from skillpm.spec.project import parse_project
 
-# Skill and version, the tensors that it moves, and what it needs or bears not. `gamma` moves some
-# of what `alpha` and `beta` move, so that their sum is told from either.
+# Skill and version, the tensors that it changes, and its requirements or conflicts. `gamma`
+# changes some tensors of `alpha` and `beta`, so that their sum differs from either.
 RELEASES = (
     ("acme/alpha", "1.0.0", "up_proj", ()),
     ("acme/alpha", "1.1.0", "up_proj", ()),
@@ -30,7 +30,7 @@ RELEASES = (
 )
 SKILLS = tuple(sorted({skill for skill, *_ in RELEASES}))
 Final = tuple[str, str]
-"""What a project comes to: the text of its lock, and its graft's root."""
+"""The result of a project: the text of its lock, and its graft's root."""
 
 
 class Market:
@@ -46,7 +46,7 @@ class Market:
 
     @classmethod
     def stocked(cls, folder: Path) -> "Market":
-        """Cut and publish every release."""
+        """Make and publish every release."""
         write_plain(folder / "base", plain_tensors())
         for seed, (skill, version, only, more) in enumerate(RELEASES, 1):
             tuned = write_tuned(folder / "tuned" / str(seed), only, seed)
@@ -70,16 +70,18 @@ class Market:
         made.ask("init", "--base", "../base")
         return made
 
-    def straight(self, wishes: Mapping[str, object], versions: Mapping[str, str]) -> Final:
-        """What a new project comes to that asks for the same, and gets the same, at once."""
-        key = str((sorted(wishes.items()), sorted(versions.items())))
+    def straight(self, requirements: Mapping[str, Any], versions: Mapping[str, str]) -> Final:
+        """The result of a new project that installs the same requirements at once."""
+        key = str((sorted(requirements.items()), sorted(versions.items())))
         if key not in self._known:
             made = self.project()
-            weights = {name: wish.get("weight") for name, wish in wishes.items()}
-            made.wish({n: {"version": f"={v}", "weight": weights.get(n)}
+            weights = {
+                name: requirement.get("weight") for name, requirement in requirements.items()
+            }
+            made.set_requirements({n: {"version": f"={v}", "weight": weights.get(n)}
                        for n, v in versions.items()})  # fmt: skip
             made.ask("install")
-            made.wish(wishes)
+            made.set_requirements(requirements)
             made.ask("install")
             self._known[key] = made.final()
             made.leave()
@@ -113,28 +115,28 @@ class Shopper:
 
     @property
     def versions(self) -> dict[str, str]:
-        """What the lock has."""
+        """The skills of the lock."""
         return {str(one.skill): str(one.version) for one in parse_lockfile(self.lock).skill}
 
     @property
-    def wishes(self) -> dict[str, Any]:
-        """What the project file asks for."""
+    def requirements(self) -> dict[str, Any]:
+        """The requirements of the project file."""
         return wishes_of(parse_project(self.file.read_text()))
 
-    def wish(self, wishes: Mapping[str, object]) -> None:
-        """Edit the project file as a person would."""
-        self.file.write_text(set_skills(self.file.read_text(), wishes))
+    def set_requirements(self, requirements: Mapping[str, object]) -> None:
+        """Edit the text of the project file."""
+        self.file.write_text(set_skills(self.file.read_text(), requirements))
 
     def final(self) -> Final:
-        """Graft; then the lock, which now has the root, and the root."""
+        """Graft; return the lock, which then has the root, and the root."""
         root = self.ask("graft")["root"]
         return self.lock, root
 
     def seen(self) -> dict[str, str]:
-        """Every file, but for the lock that commands hold."""
+        """Every file, except the lock file that commands hold."""
         return {name: text for name, text in snapshot(self.folder).items() if "lock" not in
                 name.split("/")}  # fmt: skip
 
     def leave(self) -> None:
-        """Make room."""
+        """Remove the project."""
         shutil.rmtree(self.folder)

@@ -1,4 +1,4 @@
-"""Law 3 as properties: how an environment came about does not show in its lock or its graft."""
+"""Law 3 as properties: the history of an environment does not affect its lock or its graft."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ QUICK = settings(
 THOROUGH = settings(QUICK, max_examples=300)
 FEW = settings(QUICK, max_examples=examples(20))
 REFUSED = {(1, "state"), (4, "resolution"), (4, "not_found"), (1, "not_found")}
-"""How a step may fail: a conflict, nothing there to take off, no generation before the first."""
+"""Expected failures of a step: a conflict, nothing to uninstall, no earlier generation."""
 
 WANTED = (
     "acme/alpha", "acme/alpha@^1", "acme/alpha@=1.0.0", "acme/alpha@^2", "acme/beta",
@@ -25,7 +25,7 @@ WANTED = (
     "other/foe",
 )  # fmt: skip
 Step = tuple[str, ...]
-"""A command; `NTH` stands for one of the skills that the project file asks for, `ALL` for all."""
+"""A command; `NTH` stands for one of the project's requirements, `ALL` for all of them."""
 
 NTH, ALL = tuple(f"nth {number}" for number in range(4)), "all"
 
@@ -51,8 +51,8 @@ SEQUENCES = st.tuples(_installs(3), st.lists(STEPS, max_size=7)).map(lambda two:
 
 
 def _named(project: Shopper, step: Step) -> Step | None:
-    """The step with the project's own skills in it; None where it has none."""
-    own = list(project.wishes)
+    """The step with the project's own skills in it; None if it has none."""
+    own = list(project.requirements)
     if not {*NTH, ALL} & {*step}:
         return step
     named = [own[int(w.split()[1]) % len(own)] if own and w in NTH else w for w in step]
@@ -61,13 +61,18 @@ def _named(project: Shopper, step: Step) -> Step | None:
 
 
 def take(project: Shopper, step: Step | None) -> bool:
-    """Take a step; one that is refused leaves every file as it was. False where it was."""
+    """Run a step; a refused step changes no file. False if it was refused."""
     if step is None:
         return False
     text = project.file.read_text()
     if step[0] == "weigh":
         _, skill, weight = step
-        project.wish({**project.wishes, skill: {**project.wishes[skill], "weight": float(weight)}})
+        project.set_requirements(
+            {
+                **project.requirements,
+                skill: {**project.requirements[skill], "weight": float(weight)},
+            }
+        )
         step = ("install",)
     before, outcome = project.seen(), project.run(*step)
     if outcome.code:
@@ -79,7 +84,7 @@ def take(project: Shopper, step: Step | None) -> bool:
 
 
 def walk(project: Shopper, steps: list[Step]) -> None:
-    """Take all steps; every change has the next number, and what changes nothing has none."""
+    """Run all steps; every change gets the next number, and a step without a change gets none."""
     for step in steps:
         shown = project.ask("list")
         taken = take(project, _named(project, step))
@@ -89,13 +94,13 @@ def walk(project: Shopper, steps: list[Step]) -> None:
         assert gained in ((0, 1) if taken else (0,)), step
         assert gained == 0 or moved, step
         assert gained == 1 or shown["skills"] == after["skills"], step
-    told = project.ask("history")
-    numbers = [one["number"] for one in told["generations"]]
-    assert numbers == list(range(told["current"] + 1))
+    document = project.ask("history")
+    numbers = [one["number"] for one in document["generations"]]
+    assert numbers == list(range(document["current"] + 1))
 
 
 def _asks(project: Shopper, place: int) -> Any:
-    """The generation at a place of the history: what it asks for and how."""
+    """The requirements and settings of the generation at a place of the history."""
     folder = project.folder / ".skillpm" / "generations"
     files = sorted(folder.iterdir(), key=lambda path: int(path.stem))
     text = files[place].read_text() if len(files) >= -place else ""
@@ -103,11 +108,11 @@ def _asks(project: Shopper, place: int) -> Any:
 
 
 def check_path_does_not_show(market: Market, steps: list[Step]) -> None:
-    """The end of a sequence is that of a new project that asks for the same and gets the same."""
+    """Check that the result equals that of a new project with the same requirements."""
     project = market.project()
     walk(project, steps)
     lock, root = project.final()
-    assert (lock, root) == market.straight(project.wishes, project.versions)
+    assert (lock, root) == market.straight(project.requirements, project.versions)
     assert f'root = "{root}"' in lock
     if not project.versions:
         assert root == market.base_root
@@ -115,7 +120,7 @@ def check_path_does_not_show(market: Market, steps: list[Step]) -> None:
 
 
 @given(steps=SEQUENCES)
-@example(  # what stays for another had kept the weight of the wish that went
+@example(  # a skill that another one requires kept the weight of its removed requirement
     steps=[
         ("install", "acme/beta", "acme/gamma"),
         ("weigh", "nth 1", "0.5"),
@@ -159,11 +164,11 @@ def test_uninstall_right_after_an_install_that_only_added_gives_back_lock_and_gr
 def test_rollback_twice_is_redo(market: Market, steps: list[Step]) -> None:
     project = market.project()
     walk(project, steps)
-    assume(project.ask("list")["generation"] > 0)  # the first may ask for what cannot be
-    before, wishes = project.final(), project.wishes
+    assume(project.ask("list")["generation"] > 0)  # the first may have an unsatisfiable requirement
+    before, requirements = project.final(), project.requirements
     project.ask("rollback")
     assert project.ask("rollback")["generation"] == project.ask("list")["generation"]
-    assert (project.final(), project.wishes) == (before, wishes)
+    assert (project.final(), project.requirements) == (before, requirements)
     project.leave()
 
 
@@ -178,7 +183,7 @@ def test_the_order_of_installing_independent_skills_changes_nothing(
     other.ask("install", *sorted(order))
     assert project.versions == other.versions
     assert project.final() == other.final()
-    assert project.wishes == other.wishes
+    assert project.requirements == other.requirements
     for one in (project, other):
         one.leave()
 

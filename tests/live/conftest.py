@@ -1,4 +1,4 @@
-"""Worlds of live skills, made once; nobody may change them."""
+"""Worlds of live skills, made once; tests must not change them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

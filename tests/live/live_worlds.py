@@ -1,4 +1,4 @@
-"""Projects with skills of every kind installed, and what a graft of one says."""
+"""Projects with skills of every kind installed, and the outputs of their grafts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ class LiveWorld:
     kind: Any = AutoModelForCausalLM
 
     def install(self, skill: str, tuned: Path, *more: object) -> None:
-        """Pack what is tuned as a skill, and install it."""
+        """Pack a tuned model as a skill, and install it."""
         pair = (self.base, tuned)
         made = self.world.pack(pair, skill, "1.0.0", *more)
         self.world.ask("-C", self.world.project, "install", made)
 
     def load_model(self, **options: Any) -> Any:
-        """The live model, its weights copied: where a mapped file begins chooses the kernel."""
+        """The live model with copied weights: the alignment of a mapped file chooses the kernel."""
         model = skillpm.open_project(self.world.project).load_model(**options)
         return aligned(model)
 
     def graft(self, *skills: str) -> Any:
-        """The graft of some skills, as transformers loads it."""
+        """The graft of some skills, loaded by transformers."""
         target = self.world.folder / "grafts" / "-".join(skills).replace("/", "-")
         target.parent.mkdir(exist_ok=True)
         only = [word for skill in skills for word in ("--only", skill)]
@@ -122,4 +122,4 @@ MAKERS: dict[str, Callable[[Path], LiveWorld]] = {
     "rows": _rows,
 }
 EXACT = {"acme/full", "acme/norms", "acme/places"}
-"""Skills that were packed without loss."""
+"""Skills that were packed losslessly."""

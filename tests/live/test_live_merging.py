@@ -1,4 +1,4 @@
-"""A live skill that needs others is merged with them as the lock says, as its graft is."""
+"""A live skill with requirements is merged with them as in the lock and in its graft."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""In a batch of many skills each row has its own, in every model, or an error says why not."""
+"""In a mixed batch each row uses its own skill in every model, or an error explains why not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +62,7 @@ def mpnet() -> Any:
 
 
 def project(world: World, make: Callable[[], Any], *only: str, kind: Any) -> LiveWorld:
-    """A base, and a lossless skill for each part that is named, `acme/s0` first."""
+    """A base, and a lossless skill for each named part, `acme/s0` first."""
     made = start(world.folder / "rows", make(), kind)
     for number, part in enumerate(only):
         tuned = save(nudge(make(), only=part, seed=number + 1), world.folder / f"tuned-{number}")
@@ -71,7 +71,7 @@ def project(world: World, make: Callable[[], Any], *only: str, kind: Any) -> Liv
 
 
 def check_rows(model: Any, *, tokens: int) -> None:
-    """A mixed batch says what each row says alone."""
+    """Check that each row of a mixed batch gives the same output as alone."""
     skills = ([*model.skills, None] * BATCH)[:BATCH]
     batch = torch.randint(
         2, VOCABULARY, (BATCH, tokens), generator=torch.Generator().manual_seed(5)
@@ -132,7 +132,7 @@ def _seen(*rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
 @pytest.mark.parametrize(("each", "order", "path", "found"), [
     (1, range(ROWS), "a.up", 1),
     (TOKENS, range(ROWS * TOKENS), "a.up", TOKENS),
-    (TOKENS, range(ROWS * TOKENS), "a.experts.0.up", 0),  # all tokens, by chance in order
+    (TOKENS, range(ROWS * TOKENS), "a.experts.0.up", 0),  # all tokens, in random order
     (TOKENS, reversed(range(ROWS * TOKENS)), "a.up", 0),
     (2, range(ROWS * 2), "a.up", 0),
     (1, [0, 1, 2, 3], "a.up", 0),
@@ -151,7 +151,7 @@ def test_only_rows_in_the_order_of_the_batch_are_taken_for_its_rows(
     assert _layout([values[places]], path, runs) == found
 
 
-def test_what_no_row_moves_is_the_same_for_all_or_lies_as_the_batch_does() -> None:
+def test_tensors_that_no_row_changes_are_shared_or_batched() -> None:
     for shape, found in [((1, TOKENS), 1), ((ROWS, TOKENS), 1), ((TOKENS, TOKENS), 0), ((5,), 0)]:
         ids = torch.zeros(shape, dtype=torch.int64)
         assert _layout([ids], "a.up", [(1, _seen(ids)), (3, _seen(ids))]) == found, shape

@@ -1,4 +1,4 @@
-"""What a person who holds a live model may try."""
+"""Operations on a live model."""
 
 import copy
 import threading
@@ -27,7 +27,7 @@ def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
     assert not model.training
 
 
-def test_what_it_saves_is_the_base(live: Worlds) -> None:
+def test_saving_a_live_model_saves_the_base(live: Worlds) -> None:
     world = live("llama")
     model = world.load_model()
     with model.use_skill("acme/full"):
@@ -58,7 +58,7 @@ def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: W
         model.use_skill(5)
 
 
-def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
+def test_a_missing_device_is_an_error(live: Worlds) -> None:
     with pytest.raises(GraftError, match="cannot run on the device 'banana'") as caught:
         live("llama").load_model(device="banana")
     assert caught.value.hint == "the device `cpu` is always there"
@@ -122,7 +122,7 @@ def test_gradients_flow_through_a_skill_to_the_input(live: Worlds) -> None:
     assert (vectors.grad[0] != vectors.grad[1]).any()
 
 
-def test_another_dtype_makes_what_was_ready_anew(live: Worlds) -> None:
+def test_another_dtype_rebuilds_decoded_skills(live: Worlds) -> None:
     model = live("llama").load_model()
     model.warm()
     assert model.warm("acme/lora")

@@ -1,10 +1,11 @@
-"""Nothing unverified runs, and what cannot run live says so and how to go on."""
+"""Nothing unverified runs, and a skill that cannot run live gives an error with a remedy."""
 
 import json
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -78,7 +79,7 @@ def test_a_base_that_changes_after_loading_is_found_when_a_skill_is_made(
         model.warm("acme/math")
 
 
-def test_a_folder_that_is_no_project_is_said_at_once(world: World) -> None:
+def test_a_folder_that_is_not_a_project_is_refused_at_once(world: World) -> None:
     with pytest.raises(NotFoundError, match="is not a project"):
         skillpm.open_project(world.folder, home=world.home)
 
@@ -90,7 +91,7 @@ def test_a_base_without_a_config_cannot_run(world: World, small: LiveWorld) -> N
 
 
 @pytest.mark.parametrize(("kind", "what"), [("grown", "is resized"), ("head", "is added")])
-def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
+def test_skills_that_change_shapes_are_refused_by_name_and_the_rest_runs(
     world: World, models: Models, kind: str, what: str
 ) -> None:
     base, tuned = models.pair(kind)
@@ -107,7 +108,7 @@ def test_what_changes_the_shape_of_a_model_is_refused_by_name_and_the_rest_runs(
     assert what in model.refused["acme/grown"] or "config.json" in model.refused["acme/grown"]
 
 
-def test_a_head_of_its_own_beside_a_tied_base_runs(world: World) -> None:
+def test_a_separate_head_on_a_tied_base_runs(world: World) -> None:
     made = start(world.folder / "tied", llama(tied=True))
     tuned = llama(tied=False)
     tuned.load_state_dict(llama(tied=True).state_dict())
@@ -136,9 +137,7 @@ def test_a_weight_scales_and_a_pack_over_others_brings_them_along(world: World) 
     assert set(model.skill_forms("acme/high")) > set(model.skill_forms("acme/low"))
 
 
-def test_side_files_that_only_matter_outside_the_tensors_are_told(
-    world: World, small: LiveWorld
-) -> None:
+def test_side_files_without_effect_on_tensors_are_reported(world: World, small: LiveWorld) -> None:
     tuned = save(nudge(llama(), only="norm", seed=4), world.folder / "talks")
     (tuned / "chat_template.jinja").write_text("{{ messages }}")
     small.install("acme/talks", tuned)
@@ -157,9 +156,10 @@ def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWo
 
 
 def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) -> None:
-    """As a graft it counts; live it would silently be the base's."""
+    """A graft applies this setting; a live model would silently use the base's."""
     torch.manual_seed(0)
-    config = DebertaV2Config(
+    config_class: Any = DebertaV2Config  # not all options are annotated
+    config = config_class(
         vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
         intermediate_size=32, relative_attention=True, pos_att_type=["p2c", "c2p"],
         position_buckets=8, max_position_embeddings=32,
@@ -176,7 +176,7 @@ def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) 
     assert all(not weight.requires_grad for weight in model.parameters())
 
 
-def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
+def test_a_default_that_another_release_writes_out_does_not_stop_a_skill(
     world: World,
 ) -> None:
     made = start(world.folder / "spelt", llama())
@@ -194,7 +194,7 @@ def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
 
 
 def test_a_buffer_of_old_that_a_tuned_model_lost_keeps_no_skill_from_running(world: World) -> None:
-    """Releases before 4.31 stored `position_ids`; what is saved today leaves it out."""
+    """Releases before 4.31 stored `position_ids`; current ones leave it out."""
     base, tuned = save(bert(), world.folder / "base"), save(nudge(bert()), world.folder / "tuned")
     stored = load_file(base / "model.safetensors")
     old = {**stored, "embeddings.position_ids": torch.arange(64)[None]}

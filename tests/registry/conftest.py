@@ -1,4 +1,4 @@
-"""Tiny packs made by hand, registries to publish them to, and a process to kill while it does."""
+"""Tiny handmade packs, registries to publish them to, and a process to kill during that."""
 
 import io
 import json
@@ -25,7 +25,7 @@ ROOT = "sha256:" + "ab" * 32
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack in memory: its OCI manifest, and the bytes of the blobs that this names."""
+    """A pack in memory: its OCI manifest, and the bytes of the blobs that it names."""
 
     image: bytes
     blobs: dict[Digest, bytes]
@@ -116,7 +116,7 @@ def registry(folder: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def contents(folder: Path) -> Callable[[], dict[Path, bytes]]:
-    """Reads all files of the registry, so that before and after can be compared."""
+    """A function that reads all files of the registry, to compare before and after."""
     return lambda: {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")
@@ -125,7 +125,7 @@ def contents(folder: Path) -> Callable[[], dict[Path, bytes]]:
 
 
 class Worker:
-    """Another process, which does to registries what it is told, or dies in the middle of it."""
+    """Another process, which runs actions on registries, or dies during one."""
 
     def __init__(self) -> None:
         script = Path(__file__).with_name("worker.py")
@@ -138,14 +138,14 @@ class Worker:
         )
 
     def start(self, action: str, folder: Path, pack: Path | None = None, *, kill: int = 0) -> None:
-        """Begin `create` or `publish`; with `kill`, to die at that dangerous call."""
+        """Start `create` or `publish`; with `kill`, to die at that dangerous call."""
         assert self.process.stdin is not None
         order = {"action": action, "folder": str(folder), "pack": str(pack), "kill": kill}
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
 
     def result(self) -> str:
-        """How it ended: `killed`, or what was returned or raised."""
+        """The result: `killed`, or what was returned or raised."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 

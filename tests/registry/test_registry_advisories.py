@@ -34,14 +34,14 @@ def stocked(registry: Registry, make_pack: MakePack) -> Registry:
     return registry
 
 
-def test_an_advisory_comes_back_as_it_was_given(stocked: Registry, now: datetime) -> None:
+def test_an_advisory_round_trips(stocked: Registry, now: datetime) -> None:
     given = advisory(unknown={"key": [1]})
     assert stocked.advise(given, now=now)
     assert [one.canonical() for one in stocked.advisories()] == [given.canonical()]
     assert not stocked.advise(given, now=now)
 
 
-def test_a_newer_form_replaces_an_older_one_alone(stocked: Registry, now: datetime) -> None:
+def test_a_newer_form_replaces_only_an_older_one(stocked: Registry, now: datetime) -> None:
     stocked.advise(advisory(), now=now)
     newer = advisory("2026-01-01T01:00:00+00:30", summary="new")  # 00:30 in UTC
     assert stocked.advise(newer, now=now)
@@ -115,16 +115,16 @@ def test_an_older_registry_that_may_only_be_read_lists_none(
 ) -> None:
     with open_database(folder, 1).writing() as connection:
         command.downgrade(alembic_config(connection), "0001")
-    connection = sqlite3.connect(folder / "registry.db")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute("PRAGMA journal_mode = DELETE")
-    connection.close()
+    database = sqlite3.connect(folder / "registry.db")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.execute("PRAGMA journal_mode = DELETE")
+    database.close()
     from skillpm_registry.db import disk
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    # Root may write anything, so the lock itself says no.
+    # Root may write anything, so the lock itself refuses.
     monkeypatch.setattr(disk, "_acquire", refuse)
     older = open_registry(folder)
     assert len(older.skills()) == 1

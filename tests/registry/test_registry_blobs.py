@@ -19,7 +19,7 @@ MakePack = Callable[..., Any]
 Contents = Callable[[], dict[Path, bytes]]
 
 
-def test_bytes_that_are_not_their_digest_change_nothing(
+def test_bytes_that_do_not_match_their_digest_change_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents
 ) -> None:
     make_pack().publish(registry)
@@ -36,7 +36,7 @@ def test_bytes_that_are_not_their_digest_change_nothing(
 
 
 @pytest.mark.parametrize(("lie", "found"), [(b"xy", "longer"), (b"", "4")])
-def test_blobs_that_are_longer_or_shorter_than_said_change_nothing(
+def test_blobs_with_a_wrong_size_change_nothing(
     registry: Registry, make_pack: MakePack, contents: Contents, lie: bytes, found: str
 ) -> None:
     before = contents()
@@ -89,10 +89,11 @@ def test_a_source_that_fails_leaves_the_registry_as_it_was(
         def readinto(self, _buffer: object) -> int:
             raise OSError(5, "Input/output error")
 
+    def source(digest: Digest) -> Any:
+        return Broken() if digest == last else pack.open(digest)
+
     with pytest.raises(StateError, match="of the pack cannot be read: Input/output error"):
-        registry.publish(
-            pack.image, lambda digest: Broken() if digest == last else pack.open(digest), now=now
-        )
+        registry.publish(pack.image, source, now=now)
 
     assert contents() == before
 
@@ -117,7 +118,7 @@ def test_a_blob_whose_file_is_gone_is_an_integrity_error(
     assert refused.value.exit_code == 3
 
 
-def test_publishing_again_mends_lost_and_damaged_blobs(
+def test_publishing_again_restores_lost_and_damaged_blobs(
     registry: Registry, make_pack: MakePack, folder: Path, contents: Contents
 ) -> None:
     pack = make_pack()

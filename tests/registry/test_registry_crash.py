@@ -16,7 +16,7 @@ MakeWorker = Callable[[], Any]
 
 
 def check(folder: Path) -> list[str]:
-    """The releases there are, after proving that all that the catalogue promises is there."""
+    """The releases, after checking that every blob of the catalogue exists."""
     with closing(sqlite3.connect(folder / "registry.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -34,7 +34,7 @@ def check(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_kill_anywhere_in_publish_leaves_a_whole_registry_and_a_repeat_completes_it(
+def test_a_kill_during_publish_leaves_a_valid_registry_and_a_repeat_completes_it(
     tmp_path: Path, make_pack: MakePack, make_worker: MakeWorker, step: int
 ) -> None:
     empty, worker = tmp_path / "empty", make_worker()
@@ -59,7 +59,7 @@ def test_a_kill_anywhere_in_publish_leaves_a_whole_registry_and_a_repeat_complet
     assert outcomes == {(), ("acme/math 1.0.0",)}
 
 
-def test_a_kill_anywhere_in_creation_leaves_nothing_half_made(
+def test_a_kill_during_creation_leaves_no_partial_registry(
     tmp_path: Path, make_worker: MakeWorker
 ) -> None:
     worker = make_worker()

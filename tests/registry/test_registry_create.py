@@ -1,4 +1,4 @@
-"""A registry is made whole or not at all, however full the disk is and whenever it is killed."""
+"""A registry is created completely or not at all, on a full disk and after a kill."""
 
 import resource
 import sqlite3
@@ -21,7 +21,7 @@ PAGE = 4096
 
 @contextmanager
 def _limit(size: int) -> "Iterator[None]":
-    """Fail a write past `size` bytes of a file, as a full disk fails it: in the middle."""
+    """Fail a write past `size` bytes of a file, as on a full disk: in the middle."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
     try:
@@ -35,7 +35,7 @@ def _check_usable(folder: Path, pack: Any) -> None:
     assert len(open_registry(folder).skills()) == 1
 
 
-def test_a_creation_that_ran_out_of_room_anywhere_is_made_good_once_there_is_room(
+def test_an_unfinished_creation_on_a_full_disk_is_completed_later(
     tmp_path: Path, make_pack: "Callable[..., Any]"
 ) -> None:
     pack, outcomes = make_pack(), set()
@@ -56,7 +56,7 @@ def _cut(path: Path) -> None:
 
 
 def _lost_log(path: Path) -> None:
-    """What skillpm 0.1 left on a full disk: an empty database, and its pages in a lost log."""
+    """The remains of skillpm 0.1 on a full disk: an empty database, and its pages in a lost log."""
     path.unlink()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -76,7 +76,7 @@ def _first_page(path: Path) -> None:
 
 @pytest.mark.parametrize("ruin", [_cut, _lost_log, _empty, _zeros, _first_page])
 @pytest.mark.parametrize("beside", [(), ("registry.db-wal", "registry.db-shm")])
-def test_a_registry_that_was_never_whole_is_made_again(
+def test_an_incomplete_registry_is_created_again(
     folder: Path, make_pack: "Callable[..., Any]", ruin: "Callable[[Path], None]", beside: Any
 ) -> None:
     open_registry(folder, create=True)

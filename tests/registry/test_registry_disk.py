@@ -31,7 +31,7 @@ NOBODY = 65534
 
 @contextmanager
 def without_rights() -> Iterator[None]:
-    """Root may write anywhere, so the body runs as somebody else."""
+    """Run the body as another user, because root may write anywhere."""
     if os.geteuid():
         yield
         return
@@ -44,7 +44,7 @@ def without_rights() -> Iterator[None]:
 
 @pytest.fixture
 def shelf(make_pack: MakePack) -> Iterator[Path]:
-    """A registry with one release, in a folder that others may read and nobody may write."""
+    """A registry with one release, in a folder that others can read but not write."""
     top = Path(tempfile.mkdtemp())
     folder = top / "registry"
     make_pack().publish(open_registry(folder, create=True))
@@ -69,7 +69,7 @@ def test_a_read_only_registry_can_be_read(shelf: Path) -> None:
     assert [list(group) for group in listed.values()] == [found]
 
 
-def test_a_read_only_registry_says_so_when_it_should_be_written(
+def test_writing_to_a_read_only_registry_is_a_clear_error(
     shelf: Path, make_pack: MakePack, now: Any
 ) -> None:
     with without_rights():
@@ -94,7 +94,7 @@ def test_a_read_only_registry_is_read_while_its_owner_has_it_open(shelf: Path) -
     owner.close()
 
 
-def test_unsettled_changes_are_not_overlooked_in_a_read_only_registry(shelf: Path) -> None:
+def test_uncommitted_changes_of_a_read_only_registry_are_reported(shelf: Path) -> None:
     owner = sqlite3.connect(shelf / "registry.db", isolation_level=None)
     owner.execute("UPDATE release SET yanked = 1, yanked_at = '2024-05-17'")
     kept = (shelf / "registry.db-wal").read_bytes()
@@ -142,7 +142,7 @@ def test_a_full_disk_changes_nothing_and_leaves_nothing(
     assert pack.publish(registry).created
 
 
-def test_a_full_disk_under_the_database_is_told_as_one(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_database_is_reported_as_such(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'small.db'}")
     with engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 2")
@@ -184,7 +184,7 @@ def test_a_failed_transaction_leaves_nothing(registry: Registry) -> None:
     assert registry.skills() == []
 
 
-def test_who_holds_the_registry_is_named(
+def test_the_holder_of_the_registry_lock_is_named(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     with (
@@ -196,7 +196,9 @@ def test_who_holds_the_registry_is_named(
     assert refused.value.exit_code == 1
 
 
-def test_a_holder_whose_number_is_lost_is_another_process(folder: Path, registry: Registry) -> None:
+def test_a_lock_holder_without_a_process_id_is_called_another_process(
+    folder: Path, registry: Registry
+) -> None:
     with locked(folder, 1):
         (folder / "registry.lock").write_text("")
         with pytest.raises(RegistryBusyError, match="by another process"):
@@ -204,7 +206,7 @@ def test_a_holder_whose_number_is_lost_is_another_process(folder: Path, registry
 
 
 def in_thread(action: Callable[[], Any]) -> None:
-    """Do it in another thread, so that it is not the lock's holder; raise what it raises."""
+    """Run it in another thread, which does not hold the lock; raise its exception."""
     raised: list[BaseException] = []
 
     def run() -> None:

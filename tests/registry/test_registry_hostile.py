@@ -1,4 +1,4 @@
-"""A registry's folder from a stranger: nothing outside of it is read, written or removed."""
+"""An untrusted registry folder: nothing outside of it is read, written or removed."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ PLANTS = (
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """What belongs to the user: a text, a folder, and another database."""
+    """Files of the user: a text, a folder, and another database."""
     place = tmp_path / "outside"
     (place / "photos").mkdir(parents=True)
     (place / "thesis.txt").write_text("years of work")
@@ -71,7 +71,7 @@ def _state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 def _use(folder: Path, pack: Any) -> list[SkillpmError]:
-    """Whatever is done to a registry; the errors that were raised on purpose."""
+    """Run every operation of a registry; return the expected errors."""
     problems = []
 
     def read_all(registry: Registry) -> None:
@@ -135,7 +135,7 @@ def test_a_link_in_place_of_the_staging_folder_empties_nothing(
 
 
 def _hot_journal(database: Path, named: Path) -> bytes:
-    """A rollback journal that SQLite plays back, whose super-journal is the file `named`."""
+    """A rollback journal that SQLite replays, whose super-journal is the file `named`."""
     pages = database.stat().st_size // 4096
     name = os.fsencode(named)
     magic = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
@@ -175,7 +175,7 @@ def test_a_journal_that_names_a_file_of_the_user_removes_nothing(
 
 
 @pytest.mark.parametrize("kind", ["text", "another program's"])
-def test_a_file_that_is_no_catalogue_is_never_replaced(folder: Path, kind: str) -> None:
+def test_a_file_that_is_not_a_catalogue_is_never_replaced(folder: Path, kind: str) -> None:
     folder.mkdir()
     path = folder / "registry.db"
     if kind == "text":

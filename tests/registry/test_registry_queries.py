@@ -152,7 +152,7 @@ def test_text_that_cannot_be_searched_is_refused(registry: Registry, text: str) 
         "summary = CAST(x'ff' AS TEXT)",
     ],
 )
-def test_a_row_that_holds_nonsense_is_told_as_a_corrupt_catalogue(
+def test_an_invalid_row_is_reported_as_a_corrupt_catalogue(
     registry: Registry, make_pack: MakePack, damage: str
 ) -> None:
     make_pack().publish(registry)

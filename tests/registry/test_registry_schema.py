@@ -30,18 +30,18 @@ MakePack = Callable[..., Any]
 
 
 def schema(connection: Connection) -> dict[str, set[str]]:
-    """Every table, index and trigger of ours, as the SQL that makes it, by name."""
+    """Every table, index and trigger of the schema by name, with its SQL."""
     rows = connection.exec_driver_sql(
         "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'"
     )
-    # Whether a constraint stands with its column or alone says nothing, nor does their order.
+    # The order of constraints, and whether one is at its column, make no difference.
     return {
         name: {part.strip(" \t,") for part in re.split(r"\n|\s(?=CONSTRAINT )", sql)}
         for name, sql in rows.all()
     }
 
 
-def test_migrations_go_up_and_down_and_up(folder: Path, registry: Registry) -> None:
+def test_migrations_upgrade_downgrade_and_upgrade(folder: Path, registry: Registry) -> None:
     database = open_database(folder, 1)
     with database.writing() as connection:
         made = schema(connection)
@@ -57,9 +57,7 @@ def test_the_tables_are_those_that_the_migrations_make(folder: Path, registry: R
         assert compare_metadata(context, metadata) == []
 
 
-def test_every_constraint_is_the_one_that_the_migrations_make(
-    folder: Path, registry: Registry
-) -> None:
+def test_constraints_equal_those_of_the_migrations(folder: Path, registry: Registry) -> None:
     engine = create_engine("sqlite://")
     with engine.connect() as model:
         metadata.create_all(model)
@@ -72,7 +70,7 @@ def test_every_constraint_is_the_one_that_the_migrations_make(
     assert {name: made.get(name) for name in wanted} == wanted
 
 
-def test_the_newest_migration_is_the_one_that_is_checked_for(registry: Registry) -> None:
+def test_the_checked_migration_is_the_newest(registry: Registry) -> None:
     with registry._catalog.database.reading() as connection:
         scripts = ScriptDirectory.from_config(alembic_config(connection))
 
@@ -81,7 +79,7 @@ def test_the_newest_migration_is_the_one_that_is_checked_for(registry: Registry)
 
 
 def test_a_database_of_another_kind_has_no_triggers_yet() -> None:
-    # PostgreSQL gets its own in a migration of its own; until then it is refused, not unguarded.
+    # PostgreSQL will get its own migration; until then it is refused.
     migration = ScriptDirectory(str(Path(__file__).parents[2] / "migrations")).get_revision("0001")
     assert migration is not None
 
@@ -99,7 +97,7 @@ def test_a_new_registry_is_durable_and_holds_only_its_own(folder: Path) -> None:
     assert values == ["wal", 1, 2, 30_000]
 
 
-def test_a_registry_may_lie_under_an_odd_name(tmp_path: Path, make_pack: MakePack) -> None:
+def test_a_registry_folder_may_have_an_unusual_name(tmp_path: Path, make_pack: MakePack) -> None:
     folder = tmp_path / "new ones" / "50% #1?mode=ro"
 
     make_pack().publish(open_registry(folder, create=True))
@@ -107,7 +105,7 @@ def test_a_registry_may_lie_under_an_odd_name(tmp_path: Path, make_pack: MakePac
     assert len(open_registry(folder).skills()) == 1
 
 
-def test_creating_a_registry_that_is_there_keeps_it(
+def test_creating_an_existing_registry_keeps_it(
     registry: Registry, make_pack: MakePack, folder: Path
 ) -> None:
     make_pack().publish(registry)
@@ -115,7 +113,7 @@ def test_creating_a_registry_that_is_there_keeps_it(
     assert len(open_registry(folder, create=True).skills()) == 1
 
 
-def test_what_is_left_of_a_cut_off_creation_counts_as_empty(folder: Path) -> None:
+def test_remains_of_an_interrupted_creation_count_as_empty(folder: Path) -> None:
     (folder / "tmp").mkdir(parents=True)
     (folder / "tmp" / "registry.db").write_bytes(b"half")
     (folder / "tmp" / "registry.db-wal").write_bytes(b"half")
@@ -142,7 +140,7 @@ def test_a_creation_that_was_overtaken_keeps_the_faster_one(
     assert len(open_registry(slow).skills()) == 1
 
 
-def test_a_folder_with_other_things_does_not_become_a_registry(tmp_path: Path) -> None:
+def test_a_folder_with_foreign_files_does_not_become_a_registry(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
 
     with pytest.raises(FolderNotEmptyError):
@@ -152,7 +150,7 @@ def test_a_folder_with_other_things_does_not_become_a_registry(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["absent", "folder", "file", "inside a file"])
-def test_where_there_is_no_registry_the_hint_makes_one(tmp_path: Path, kind: str) -> None:
+def test_without_a_registry_the_hint_creates_one(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "registry"
     if kind == "folder":
         path.mkdir()
@@ -189,7 +187,7 @@ def test_no_empty_catalogue_is_put_over_existing_blobs(
     assert not (folder / "registry.db").exists()
 
 
-def test_a_catalogue_that_vanishes_while_in_use_is_not_made_anew(
+def test_a_catalogue_deleted_while_in_use_is_not_recreated(
     registry: Registry, folder: Path
 ) -> None:
     (folder / "registry.db").unlink()
@@ -201,7 +199,7 @@ def test_a_catalogue_that_vanishes_while_in_use_is_not_made_anew(
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 999, b"SQLite format 3\0"])
-def test_a_file_that_is_no_catalogue_is_called_corrupt(
+def test_a_file_that_is_not_a_catalogue_is_called_corrupt(
     registry: Registry, folder: Path, content: bytes
 ) -> None:
     (folder / "registry.db").write_bytes(content)
@@ -210,7 +208,7 @@ def test_a_file_that_is_no_catalogue_is_called_corrupt(
         open_registry(folder)
 
     assert refused.value.exit_code == 5
-    assert "skillpm registry init" in refused.value.hint
+    assert "skillpm registry init" in (refused.value.hint or "")
 
 
 def test_a_page_that_is_damaged_is_called_corrupt_when_it_is_read(
@@ -233,7 +231,7 @@ def test_a_page_that_is_damaged_is_called_corrupt_when_it_is_read(
         damaged.search("")
 
 
-def test_a_schema_of_a_newer_skillpm_is_named_and_left_alone(
+def test_a_schema_of_a_newer_skillpm_is_named_and_not_changed(
     registry: Registry, folder: Path
 ) -> None:
     with registry._catalog.database.writing() as connection:
@@ -242,7 +240,7 @@ def test_a_schema_of_a_newer_skillpm_is_named_and_left_alone(
     with pytest.raises(RegistryNewerError, match="has schema 0412") as refused:
         open_registry(folder)
 
-    assert "pip install --upgrade" in refused.value.hint
+    assert "pip install --upgrade" in (refused.value.hint or "")
 
 
 def test_an_older_schema_is_brought_up_to_date(

@@ -13,7 +13,7 @@ GOOD = "sha256:" + "0" * 64
 
 @pytest.fixture
 def catalogue(registry: Registry, make_pack: MakePack, folder: Path) -> Any:
-    """The database itself, with one release in it and one blob that no release uses."""
+    """The database itself, with one release and one unreferenced blob."""
     make_pack().publish(registry)
     connection = sqlite3.connect(folder / "registry.db", isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
@@ -151,7 +151,7 @@ def test_no_column_of_a_release_changes_but_its_yank(catalogue: sqlite3.Connecti
         "INSERT OR REPLACE INTO blob SELECT digest, 1 FROM blob",
     ],
 )
-def test_the_database_keeps_what_is_published(
+def test_the_database_refuses_to_change_releases(
     catalogue: sqlite3.Connection, statement: str
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):

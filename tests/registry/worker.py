@@ -1,7 +1,7 @@
-"""Does each order (a line of JSON) in a forked child, which may kill itself half-way.
+"""Runs each order (a line of JSON) in a forked child, which may kill itself during it.
 
-The child counts its calls that could matter to a file or the database, and dies with SIGKILL just
-before one of them or just after it.
+The child counts its calls that could affect a file or the database, and dies by SIGKILL just before
+or just after one of them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Worlds of a stranger: what an explanation costs, and that it stays short and useful."""
+"""Untrusted worlds: the cost of an explanation, and its length."""
 
 import time
 
@@ -20,13 +20,13 @@ def failure(releases: list[Release], patience: Deadline) -> ResolutionError:
 
 
 def many_versions(count: int) -> list[Release]:
-    """One skill, of which each version needs another missing version of one skill."""
+    """One skill whose versions each require a different missing version of one skill."""
     asks = [release(f"a 1.{n}.0", f"b ={n + 1}.0.0") for n in range(count)]
     return [*asks, release("b 0.1.0")]
 
 
 def cost_of(count: int) -> float:
-    """Processor seconds of the quickest of three runs."""
+    """Processor seconds of the fastest of three runs."""
     releases, costs = many_versions(count), []
     for _ in range(3):
         start = time.process_time()
@@ -35,7 +35,7 @@ def cost_of(count: int) -> float:
     return min(costs)
 
 
-def test_four_times_as_many_versions_take_no_sixteen_times_as_long() -> None:
+def test_four_times_as_many_versions_take_less_than_sixteen_times_as_long() -> None:
     cost_of(100)
     assert cost_of(2000) < 14 * cost_of(500)
 
@@ -66,7 +66,7 @@ def one_skill_many_times(count: int) -> list[Release]:
 @pytest.mark.parametrize("world", [
     many_versions(400), chain(1000), pairs_about_one_skill(400), one_skill_many_times(2000),
 ])  # fmt: skip
-def test_an_explanation_is_capped_whatever_the_world(world: list[Release]) -> None:
+def test_an_explanation_has_a_maximum_length_in_any_world(world: list[Release]) -> None:
     lines = failure(world, Deadline.starting(time.monotonic, 600)).message.splitlines()
     assert len(lines) <= SENTENCES + 2
     assert all(len(line) <= LENGTH + 2 for line in lines)

@@ -1,4 +1,4 @@
-"""What a person reads when there is no answer, word for word."""
+"""The messages for unsatisfiable requirements, word for word."""
 
 from textwrap import dedent
 
@@ -40,7 +40,7 @@ def test_two_requirements_that_exclude_each_other_are_both_named() -> None:
     )
 
 
-def test_the_clash_of_dependencies_comes_first() -> None:
+def test_conflicts_of_dependencies_are_reported_first() -> None:
     check(
         failure(
             Question(wanted("a", "c")),
@@ -57,7 +57,7 @@ def test_the_clash_of_dependencies_comes_first() -> None:
     )
 
 
-def test_a_conflict_is_told_by_the_one_who_states_it() -> None:
+def test_a_conflict_is_explained_from_the_release_that_declares_it() -> None:
     check(
         failure(
             Question(wanted("a", "c")),
@@ -74,7 +74,7 @@ def test_a_conflict_is_told_by_the_one_who_states_it() -> None:
     )
 
 
-def test_a_version_that_does_not_exist_is_told_with_those_that_do() -> None:
+def test_a_missing_version_is_reported_with_the_existing_ones() -> None:
     listed = "1.0.0, 2.0.0, 3.0.0, …, 7.0.0, 8.0.0, 9.0.0 (9 releases)"
     check(
         failure(Question(wanted("b ^10")), *(release(f"b {n}.0.0") for n in range(1, 10))),
@@ -86,7 +86,7 @@ def test_a_version_that_does_not_exist_is_told_with_those_that_do() -> None:
     )
 
 
-def test_requirements_of_one_release_that_exclude_each_other_are_told_together() -> None:
+def test_contradicting_requirements_of_one_release_are_reported_together() -> None:
     check(
         failure(
             Question(wanted("a")),
@@ -101,7 +101,7 @@ def test_requirements_of_one_release_that_exclude_each_other_are_told_together()
     )
 
 
-def test_a_release_that_requires_another_version_of_itself_is_told() -> None:
+def test_a_release_that_requires_another_version_of_itself_is_reported() -> None:
     check(
         failure(Question(wanted("a")), release("a 1.0.0", "a ^2")),
         """
@@ -142,7 +142,7 @@ def test_yanked_releases_are_named_with_the_reason() -> None:
     )
 
 
-def test_an_unknown_dependency_is_told_with_all_who_need_it() -> None:
+def test_an_unknown_dependency_is_reported_with_all_releases_that_require_it() -> None:
     check(
         failure(
             Question(wanted("b")),
@@ -158,7 +158,7 @@ def test_an_unknown_dependency_is_told_with_all_who_need_it() -> None:
     )
 
 
-def test_releases_of_different_bases_are_told_apart() -> None:
+def test_releases_of_different_bases_are_distinguished() -> None:
     check(
         failure(
             Question(wanted("a", "b")), release("a 1.0.0", base=ONE), release("b 1.0.0", base=TWO)
@@ -173,7 +173,7 @@ def test_releases_of_different_bases_are_told_apart() -> None:
     )
 
 
-def test_a_wrong_base_is_told_with_both_roots_and_a_release_that_fits() -> None:
+def test_a_wrong_base_is_reported_with_both_roots_and_a_fitting_release() -> None:
     releases = [
         release("math 1.3.0", base=ONE),
         release("math 2.0.0", base=TWO),
@@ -194,7 +194,7 @@ def test_a_wrong_base_is_told_with_both_roots_and_a_release_that_fits() -> None:
     assert problem.wrong_base == (releases[2], releases[1])
 
 
-def test_wrong_bases_are_told_root_by_root() -> None:
+def test_wrong_bases_are_reported_by_root() -> None:
     problem = failure(
         Question(wanted("math"), base=ONE),
         *(release("math 1.0.0", base=TWO), release("math 1.1.0", base=THREE)),
@@ -210,7 +210,7 @@ def test_wrong_bases_are_told_root_by_root() -> None:
     )
 
 
-def test_a_wrong_base_that_is_not_all_that_is_wrong_is_no_wrong_base_error() -> None:
+def test_a_wrong_base_among_other_problems_is_not_a_wrong_base_error() -> None:
     problem = failure(
         Question(wanted("math", "b ^2"), base=ONE),
         *(release("math 1.0.0", "b ^1", base=TWO), release("b 1.0.0"), release("b 2.0.0")),
@@ -219,7 +219,7 @@ def test_a_wrong_base_that_is_not_all_that_is_wrong_is_no_wrong_base_error() -> 
     assert "is cut from base" in problem.message
 
 
-def test_many_versions_of_one_reason_are_told_by_the_newest() -> None:
+def test_many_versions_with_one_reason_are_summarised_by_the_newest() -> None:
     check(
         failure(
             Question(wanted("a", "z")),
@@ -237,7 +237,7 @@ def test_many_versions_of_one_reason_are_told_by_the_newest() -> None:
     )
 
 
-def test_of_a_long_explanation_the_asks_come_first_and_the_chain_is_folded() -> None:
+def test_a_long_explanation_starts_with_the_requirements_and_folds_the_chain() -> None:
     chain = [release(f"s{n} 1.0.0", f"s{n + 1} ^1") for n in range(50)]
     check(
         failure(Question(wanted("s0")), *chain),
@@ -251,7 +251,7 @@ def test_of_a_long_explanation_the_asks_come_first_and_the_chain_is_folded() -> 
     )
 
 
-def test_a_clash_at_the_end_of_long_chains_is_told_after_the_asks() -> None:
+def test_a_conflict_at_the_end_of_long_chains_is_explained_after_the_requirements() -> None:
     chains = [release(f"{s}{n} 1.0.0", f"{s}{n + 1} ^1") for s in "ab" for n in range(9)]
     ends = [release("a9 1.0.0", "z ^1"), release("b9 1.0.0", "z ^2")]
     problem = failure(
@@ -272,7 +272,7 @@ def test_a_clash_at_the_end_of_long_chains_is_told_after_the_asks() -> None:
     ]
 
 
-def test_an_unknown_skill_is_named_with_who_asks() -> None:
+def test_an_unknown_skill_is_named_with_its_dependants() -> None:
     with pytest.raises(UnknownWantedError) as caught:
         solve(Question(wanted("a", "mth ^1")), Shop([release("a 1.0.0"), release("math 1.0.0")]))
     assert caught.value.message == (

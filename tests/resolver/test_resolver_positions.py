@@ -1,4 +1,4 @@
-"""Sets of positions keep the laws that PubGrub counts on."""
+"""Sets of positions have the properties that PubGrub needs."""
 
 import pytest
 from hypothesis import given
@@ -28,12 +28,12 @@ def test_relations_follow_from_the_operations(one: Positions, other: Positions) 
 
 
 @given(sets, sets)
-def test_conflict_resolution_comes_to_an_end(one: Positions, other: Positions) -> None:
+def test_conflict_resolution_terminates(one: Positions, other: Positions) -> None:
     assert one.is_subset((one - other) | other)
 
 
 @given(st.integers(0, 80), st.sets(st.integers(0, 80)))
-def test_a_set_holds_what_it_was_made_of(place: int, many: set[int]) -> None:
+def test_a_set_contains_the_positions_it_was_made_from(place: int, many: set[int]) -> None:
     assert places(Positions.singleton(place).bits) == [place]
     assert places(sum(1 << place for place in many)) == sorted(many)
     assert place in Positions.full()

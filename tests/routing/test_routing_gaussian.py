@@ -1,4 +1,4 @@
-"""The two-covariance model, against densities written out in full."""
+"""The two-covariance model, compared with densities written out in full."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from skillpm.routing.gaussian import COUNT, evidence, shrunk, space_of
 
 
 @pytest.mark.parametrize("count", [2, 5, 40, 4000])
-def test_a_shrunk_covariance_is_positive_definite_whatever_the_sample(count: int) -> None:
+def test_a_shrunk_covariance_is_positive_definite_for_any_sample(count: int) -> None:
     rows = np.random.default_rng(count).standard_normal((count, WIDTH)) * np.arange(1, WIDTH + 1)
     values = np.linalg.eigvalsh(shrunk(rows - rows.mean(axis=0)))
     assert values.min() > 0

@@ -1,4 +1,4 @@
-"""The decision: right where skills are apart, the base's where nothing fits; of the set alone."""
+"""The router's decision: separate skills are recognised, other texts go to the base."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from skillpm.routing.signature import Signature
 SIX = {name(f"skill-{seed}"): signature(seed) for seed in range(6)}
 
 
-def test_a_text_goes_to_the_skill_whose_examples_it_is_like() -> None:
+def test_a_text_is_routed_to_the_skill_with_similar_examples() -> None:
     router = router_of(SIX)
     right = [
         one.skill == name(f"skill-{seed}")
@@ -25,7 +25,7 @@ def test_a_text_goes_to_the_skill_whose_examples_it_is_like() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_a_text_that_is_like_no_skill_goes_to_the_base(count: int) -> None:
+def test_a_text_unlike_all_skills_is_routed_to_the_base(count: int) -> None:
     router = router_of(dict(list(SIX.items())[:count]))
     strange = np.concatenate([cloud(seed, 10) for seed in range(100, 110)])
     found = [one.skill for one in router.decide(strange)]
@@ -33,7 +33,7 @@ def test_a_text_that_is_like_no_skill_goes_to_the_base(count: int) -> None:
 
 
 @pytest.mark.parametrize("examples", [16, 128])
-def test_few_of_a_skills_own_texts_go_to_the_base(examples: int) -> None:
+def test_few_of_a_skills_own_texts_are_routed_to_the_base(examples: int) -> None:
     rejected = [
         one.skill is None
         for seed in range(10)
@@ -48,7 +48,7 @@ def test_without_candidates_the_base_answers() -> None:
     assert "no installed skill" in found.reason
 
 
-def test_a_decision_says_its_best_skill_and_the_runner_up() -> None:
+def test_a_decision_names_the_best_skill_and_the_runner_up() -> None:
     (near,) = router_of(SIX).decide(cloud(2, 1))
     assert near.skill == near.best == name("skill-2")
     assert near.runner_up in SIX
@@ -77,7 +77,7 @@ def test_adding_a_skill_and_taking_it_off_restores_every_decision(
     assert router_of(dict(reversed(installed.items()))).decide(texts) == before
 
 
-def test_a_skill_that_came_along_leaves_the_others_their_texts() -> None:
+def test_an_added_skill_does_not_take_texts_of_other_skills() -> None:
     five = {skill: one for skill, one in SIX.items() if skill != name("skill-5")}
     texts = np.concatenate([cloud(seed, 20) for seed in range(5)])
     before = [one.skill for one in router_of(five).decide(texts)]

@@ -1,4 +1,4 @@
-"""A worker as one would be whose library was taken over: its answers have any form."""
+"""A worker with a compromised library: its answers have any form."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Strangers' tokenizers in a process of their own: the same ids, and none that takes this one."""
+"""Untrusted tokenizers in a separate process: equal token ids, and no effect on this process."""
 
 import json
 import subprocess
@@ -71,7 +71,7 @@ SLOW = {
     ],
     ids=["grows", "aborts", "asks for memory", "takes for ever"],
 )
-def test_what_breaks_it_is_an_error_and_the_next_one_is_answered(
+def test_a_crash_of_the_worker_is_an_error_and_the_next_request_works(
     tmp_path: Path,
     changed: dict[str, Any],
     kind: FailureKind | None,
@@ -99,7 +99,7 @@ def test_modules_of_the_folder_that_a_command_runs_in_are_not_imported(
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_folder_without_one_is_told_as_the_library_tells_it(
+def test_a_missing_tokenizer_is_reported_with_the_librarys_message(
     foreign: ForeignModelFiles, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=r"\w"):
@@ -133,7 +133,7 @@ def test_no_process_is_left_of_a_command_that_was_killed(tmp_path: Path) -> None
 
 
 def _has_ended(pid: int) -> bool:
-    """Whether a process is gone, or waits for nothing but to be reaped."""
+    """Whether a process is gone or a zombie."""
     state = Path(f"/proc/{pid}/stat")
     return not is_alive(pid) or (state.exists() and ") Z " in state.read_text())
 

@@ -1,4 +1,4 @@
-"""Strangers' configs: read in the sandbox first, so that none takes this process's memory."""
+"""Untrusted configs are read in the sandbox first, so that none exhausts this process's memory."""
 
 import json
 import resource
@@ -44,7 +44,7 @@ def test_a_config_of_the_tensors_passes(model: Path, foreign: ForeignModelFiles)
         {"hidden_act": "os.system"},
     ],
 )
-def test_a_config_of_other_tensors_is_refused_and_takes_no_memory_here(
+def test_a_config_of_other_tensors_is_refused_before_memory_is_allocated(
     model: Path, keys: dict[str, Any], foreign: ForeignModelFiles
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -76,7 +76,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-6}
         (LLAMA | {"rms_norm_eps": float("inf")}, {"rms_norm_eps"}),
     ],
 )
-def test_settings_that_change_are_named_by_what_transformers_reads(
+def test_changed_settings_are_named_as_transformers_reads_them(
     new: dict[str, Any], expected: set[str], foreign: ForeignModelFiles
 ) -> None:
     old, data = (json.dumps(one).encode() for one in (LLAMA, new))

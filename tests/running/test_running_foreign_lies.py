@@ -1,4 +1,4 @@
-"""What a worker answers is checked before it is used: it may be anything."""
+"""Answers of a worker are checked before use, because they may be anything."""
 
 import os
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_changed_settings_of_another_form_are_refused(foreign: ForeignModelFiles
         foreign.changed_settings(b"{}", b"{}", ["a"])
 
 
-def test_files_that_are_no_tokenizers_are_not_handed_over(
+def test_files_that_are_not_tokenizers_are_not_passed_to_the_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("tokenizer.json", "model.safetensors", "model.safetensors.index.json", "a.py", "x")

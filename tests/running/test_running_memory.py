@@ -1,4 +1,4 @@
-"""In what a model is loaded for calibration."""
+"""The dtype of a model loaded for calibration."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A config whose parameters are not the tensors' is refused before memory is taken for it."""
+"""A config whose parameters differ from the tensors is refused before memory is allocated."""
 
 import json
 import resource
@@ -37,11 +37,11 @@ from skillpm.running.runner import Runner
 from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "vocab_size": 60, "max_position_embeddings": 64,
 }  # fmt: skip
-VISION = {
+VISION: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "image_size": 16, "patch_size": 8,
 }  # fmt: skip
@@ -66,7 +66,7 @@ MODELS: dict[str, Callable[[], Any]] = {
         )
     ),
 }
-BOMBS = {
+BOMBS: dict[str, Any] = {
     "wide": {"intermediate_size": 1 << 23},
     "many words": {"vocab_size": 10_000_000},
     "more words than any": {"vocab_size": 50_000_000},
@@ -128,7 +128,7 @@ def test_a_model_as_the_library_saves_it_is_loaded(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_config_that_asks_for_other_parameters_takes_neither_memory_nor_time(
+def test_a_config_with_other_parameters_is_refused_fast_and_without_memory(
     bomb: str, llama: Path, tmp_path: Path
 ) -> None:
     folder = altered(llama, tmp_path / "bomb", BOMBS[bomb])
@@ -140,7 +140,7 @@ def test_a_config_that_asks_for_other_parameters_takes_neither_memory_nor_time(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
 
 
-def test_numbers_that_models_have_are_let_pass() -> None:
+def test_usual_numbers_of_models_are_accepted() -> None:
     specs = {"w": TensorSpec("w", "F32", (128_256, 64))}
     check_numbers(
         {

@@ -1,7 +1,7 @@
-"""Every way out of a sandbox that the tests try, against targets that are really there.
+"""All tested ways out of a sandbox, against real targets.
 
-Also a program: `python escape_attempts.py '{"without": [LAYER]}'` prints what happened as JSON, so
-that another user can run it. Needs nothing but the standard library.
+Also a program: `python escape_attempts.py '{"without": [LAYER]}'` prints the results as JSON, so
+that another user can run it. It needs only the standard library.
 """
 
 import json
@@ -28,7 +28,7 @@ MODULE = "escape_worker"
 
 @dataclass(frozen=True)
 class Targets:
-    """What is to be reached."""
+    """The targets of the attempts."""
 
     folder: Path
     victim: int
@@ -36,7 +36,7 @@ class Targets:
     abstract: str
 
     def attempts(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each attempt by its name, as a request to the worker. None ends the worker."""
+        """Each attempt by its name, as a request to the worker. No attempt ends the worker."""
         yield from self._files()
         local, remote = ["127.0.0.1", self.port], ["192.0.2.1", 80]
         for name, family, kind, address in (

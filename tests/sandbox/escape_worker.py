@@ -1,4 +1,4 @@
-"""A worker that tries to leave the sandbox; each attempt returns what it got, or raises."""
+"""A worker that tries to leave the sandbox; each attempt returns its result, or raises."""
 
 import ctypes
 import errno
@@ -97,7 +97,7 @@ def _raise_limits(_request: dict[str, Any]) -> str:
 
 
 def _signal(request: dict[str, Any]) -> str:
-    os.kill(request["pid"], 0)  # the kernel checks as it does for a signal that kills
+    os.kill(request["pid"], 0)  # the kernel checks it like a signal that kills
     return "may be killed"
 
 
@@ -121,7 +121,7 @@ def _trace(request: dict[str, Any]) -> str:
 
 
 def _calls(_request: dict[str, Any]) -> list[str]:
-    """The calls of the kernel that are not refused as such."""
+    """The kernel's calls that the filter does not refuse."""
     return [
         name
         for name, number in X86_64.items()

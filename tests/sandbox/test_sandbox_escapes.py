@@ -1,6 +1,6 @@
-"""Each way out of the sandbox is tried by a real process, and closed; as root and as a user.
+"""Each way out of the sandbox is tried by a real process, as root and as a user, and is closed.
 
-Layers are left out one at a time: the others hold, and the report says what is missing.
+Layers are left out one at a time: the others hold, and the report names the missing layer.
 """
 
 import json
@@ -41,7 +41,7 @@ def _reader() -> str | None:
 
 
 def run_as_user(without: list[SandboxLayer]) -> dict[str, Any]:
-    """The attempts in a process of `nobody`, where this one is root's; else in one of our own."""
+    """The attempts, in a process of an unprivileged user if this one is root's."""
     if os.geteuid() != 0:
         return _run([sys.executable], without)
     return _run([_readable_python()], without, user=NOBODY, group=NOBODY, extra_groups=[])
@@ -65,7 +65,7 @@ def _run(command: list[str], without: list[SandboxLayer], **options: Any) -> dic
 
 
 def check_held(result: dict[str, Any]) -> None:
-    """Nothing got out, and the worker had what it is for."""
+    """Check that no attempt escaped, and that the worker can do its own work."""
     assert result["escaped"] == {}
     assert result["given"] == "given"
     assert result["untouched"]
@@ -103,11 +103,13 @@ def test_without_one_layer_the_others_hold(
         result = run_as_user([left_out])
     states = _states(result)
     assert not states.get(left_out, False)
-    result["escaped"].pop("limits", None)  # raising a limit helps nothing that others forbid
+    result["escaped"].pop("limits", None)  # raising a limit has no effect on other layers
     if left_out is SandboxLayer.LIMITS:
         assert result["report"]["protections"][Protection.RESOURCES] == []
     if left_out is SandboxLayer.PRIVILEGES and not states.get("user-namespace"):
-        assert not states["landlock"]  # the kernel gives it to no one who may gain rights
+        assert not states[
+            "landlock"
+        ]  # the kernel refuses it to processes that could gain privileges
         assert not states["seccomp"]
     check_held(result)
 
@@ -128,7 +130,7 @@ CONTAINERS = {
         "--inh-caps=-all",
     ],
 }
-"""How containers are started: what a process there has is what these leave it."""
+"""Start options of containers, which restrict the processes inside."""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root makes the containers")
@@ -145,7 +147,7 @@ def test_nothing_gets_out_in_a_container(container: str, without: list[SandboxLa
 
 
 @pytest.mark.parametrize("user", ["this user", "an ordinary user"])
-def test_without_namespaces_and_landlock_only_what_anyone_may_read_is_read(
+def test_without_namespaces_and_landlock_only_world_readable_files_are_readable(
     tmp_path: Path, user: str
 ) -> None:
     without = [
@@ -166,10 +168,10 @@ def test_without_namespaces_and_landlock_only_what_anyone_may_read_is_read(
     assert result["untouched"]
 
 
-def test_with_every_layer_left_out_the_attempts_succeed_and_the_report_says_so(
+def test_without_any_layer_the_attempts_succeed_and_the_report_shows_it(
     tmp_path: Path,
 ) -> None:
-    """So the attempts are real: it is the layers that stop them."""
+    """Without the layers the attempts succeed, so it is the layers that stop them."""
     result = run_attempts(tmp_path, frozenset(SandboxLayer) - {SandboxLayer.ENVIRONMENT})
     assert not any(result["report"]["protections"].values())
     expected = {"ssh key", "open file", "write", "tcp", "unix", "abstract", "fork", "/proc/environ"}

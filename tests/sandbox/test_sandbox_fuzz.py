@@ -1,10 +1,9 @@
-"""Made-up `tokenizer.json` files: whatever their library does, this process gets an answer."""
+"""Random `tokenizer.json` files: whatever their library does, this process gets an answer."""
 
 import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,7 @@ CONFIGS = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def foreign() -> Iterator[ForeignModelFiles]:
+def foreign() -> ForeignModelFiles:
     return ForeignModelFiles(seconds=SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Layers by themselves: the program of seccomp, the profile of Seatbelt, the clean environment."""
+"""Single layers: the seccomp program, the Seatbelt profile, the clean environment."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ PROCESS = 77
 
 
 def decide(program: list[Instruction], machine: int, number: int, *arguments: int) -> int:
-    """What the kernel does with a call: classic BPF over `struct seccomp_data`, as documented."""
+    """The kernel's decision on a call: classic BPF over `struct seccomp_data`, as documented."""
     data = {0: number, 4: machine, **{16 + 8 * n: value for n, value in enumerate(arguments)}}
     place, loaded = 0, 0
     while True:
@@ -46,7 +46,7 @@ def decide(program: list[Instruction], machine: int, number: int, *arguments: in
 def test_the_filter_allows_its_list_and_nothing_else(machine: str, *, writable: bool) -> None:
     program = assemble(machine, PROCESS, writable=writable)
     own, column = ARCHITECTURES[machine], MACHINES.index(machine)
-    allowed = {n[column] for n in (NEEDED | (WRITING if writable else {})).values()}
+    allowed = {n[column] for n in {**NEEDED, **(WRITING if writable else {})}.values()}
     for number in range(600):
         decision = decide(program, own, number, 0, 0, 0)
         if number not in allowed:
@@ -103,7 +103,7 @@ def test_seatbelt_is_of_macos() -> None:
         enter_seatbelt([], "/folder", writable=False)
 
 
-def test_of_the_users_variables_only_where_libraries_are_is_kept(tmp_path: Path) -> None:
+def test_only_library_paths_of_the_users_environment_are_kept(tmp_path: Path) -> None:
     given = {
         "HF_TOKEN": "secret", "AWS_SECRET_ACCESS_KEY": "secret", "HOME": "/home/u",
         "SSH_AUTH_SOCK": "/run/agent", "PYTHONSTARTUP": "/evil.py", "LD_PRELOAD": "/evil.so",

@@ -1,4 +1,4 @@
-"""A sandbox ends with whoever started it, killed or not, and leaves neither process nor file."""
+"""A sandbox ends with its parent, killed or not, and leaves no process and no file."""
 
 import gc
 import os
@@ -28,7 +28,7 @@ NAMESPACES = frozenset({
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for temporary files, which is empty again at the end."""
+    """A folder for temporary files, which must be empty at the end."""
     made = tmp_path / "temporary"
     made.mkdir()
     monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}{os.pathsep}{HERE}")
@@ -154,7 +154,7 @@ def test_nothing_is_left_of_a_command_that_was_killed(
 
 @pytest.mark.parametrize("way", ["close", "next", "crash"])
 def test_where_nothing_forks_the_supervisor_is_the_worker(way: str) -> None:
-    """As on macOS: each session has a supervisor of its own."""
+    """As on macOS: each session has its own supervisor."""
     sandbox = Sandbox(replace(POLICY, forks=False, without=NAMESPACES))
     session = sandbox.open({"a": b"a"}, 10.0)
     family = _family(_supervisor(sandbox))

@@ -1,4 +1,4 @@
-"""What a worker may take: memory, time, files, answers; and what the user reads when it is more."""
+"""Limits of a worker: memory, time, files, answers; and the messages when they are exceeded."""
 
 import os
 import sys
@@ -37,13 +37,13 @@ def fails(sandbox: Sandbox, seconds: float = 30.0, **request: Any) -> ForeignWor
 
 
 def check_works(sandbox: Sandbox) -> None:
-    """A new session answers, whatever became of the one before."""
+    """Check that a new session answers, whatever happened to the previous one."""
     session = sandbox.open({"a.txt": b"a"}, 30.0)
     assert session.ask({"attempt": "read", "path": "a.txt"}) == {"got": "a"}
 
 
 @pytest.mark.parametrize("attempt", ["allocate", "map"])
-def test_eight_gigabytes_are_refused_and_the_session_goes_on(
+def test_eight_gigabytes_are_refused_and_the_session_continues(
     sandbox: Sandbox, attempt: str
 ) -> None:
     session = sandbox.open({}, 30.0)

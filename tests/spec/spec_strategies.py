@@ -1,4 +1,4 @@
-"""Strategies for the words of the vocabulary, and for JSON."""
+"""Hypothesis strategies for names, versions, requirements and JSON."""
 
 import json
 from typing import Any
@@ -38,7 +38,8 @@ def comparators(draw: Any) -> str:
         text += f"-{'.'.join(version.pre)}"
     if parts < 3 and draw(st.booleans()):
         return f"{text}.{draw(st.sampled_from('*xX'))}"
-    return draw(st.sampled_from(["", "^", "~", "=", "<", ">", "<=", ">=", "^ ", ">= "])) + text
+    operators = ["", "^", "~", "=", "<", ">", "<=", ">=", "^ ", ">= "]
+    return f"{draw(st.sampled_from(operators))}{text}"
 
 
 range_texts = st.one_of(
@@ -64,7 +65,7 @@ json_objects = st.dictionaries(text, json_values, max_size=4)
 
 @st.composite
 def altered(draw: Any, document: Any) -> Any:
-    """The document with one value, anywhere in it, replaced by any JSON value or left out."""
+    """The document with one value, anywhere in it, replaced by any JSON value or removed."""
     copy = json.loads(json.dumps(document))
     node, steps = copy, draw(st.integers(1, 4))
     for step in range(steps):

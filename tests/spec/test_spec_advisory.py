@@ -1,4 +1,4 @@
-"""Advisories in OSV form: what they say of which release."""
+"""Advisories in OSV form: which releases they affect, and how severely."""
 
 import json
 from typing import Any
@@ -93,11 +93,11 @@ def test_the_nearest_fix_above_is_named() -> None:
         ({"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}]}, "high"),
     ],
 )
-def test_how_bad_it_is_and_what_does_not_say_is_bad(more: dict[str, Any], level: str) -> None:
+def test_severity_gives_the_level_with_a_cautious_default(more: dict[str, Any], level: str) -> None:
     assert one(osv({"introduced": "0"}, **more)).level == level
 
 
-def test_packages_of_other_ecosystems_and_other_kinds_of_range_are_left_alone() -> None:
+def test_other_ecosystems_and_range_types_are_ignored() -> None:
     plain = osv({"introduced": "0"})
     other = {"package": {"ecosystem": "PyPI", "name": "Not A Skill"}, "versions": ["1!0"]}
     git = {"type": "GIT", "repo": "x", "events": [{"introduced": "0"}, {"limit": "f00"}]}
@@ -105,7 +105,7 @@ def test_packages_of_other_ecosystems_and_other_kinds_of_range_are_left_alone() 
     assert affected(one({**plain, "affected": [other, *plain["affected"]]}), "1.0.0")
 
 
-def test_every_problem_of_every_document_is_told_with_its_path() -> None:
+def test_every_problem_of_every_document_is_reported_with_its_path() -> None:
     bad = osv({"introduced": "1"}, {"introduced": "1.0.0", "fixed": "2.0.0"}, versions=["x"])
     with pytest.raises(SpecError) as refused:
         parse_advisories(json.dumps([osv(), {"id": ""}, bad]).encode(), "a.json")

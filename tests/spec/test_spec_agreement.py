@@ -1,4 +1,4 @@
-"""Which facts of an architecture two packs of one set must state alike."""
+"""Facts of an architecture on which two packs of one set must agree."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Laws of the forecast that a user would believe, at any weights and gains."""
+"""Properties of the forecast that a user expects, at any weights and gains."""
 
 from itertools import permutations
 from typing import Any
@@ -21,7 +21,7 @@ gains = st.none() | st.floats(0.01, 5)
 
 
 def pack(letter: str, length: float = 1.0, gain: float | None = 1.0) -> Manifest:
-    """A pack whose delta has a direction of its own for each letter."""
+    """A pack whose delta has a separate direction for each letter."""
     delta = length * np.random.default_rng(ord(letter)).normal(size=BUCKETS)
     figures = {"name": "probes", "metric": "token_loss", "value": 2.0}
     listed = [] if gain is None else [{**figures, "base_value": 2.0 + gain}]
@@ -104,7 +104,7 @@ def test_the_unit_of_the_weights_changes_nothing(scale: float) -> None:
 
 
 @given(gain=st.floats(0.1, 5))
-def test_of_two_deltas_of_one_length_the_one_that_gained_more_costs_more(gain: float) -> None:
+def test_of_two_deltas_with_equal_norms_the_one_with_more_gain_costs_more(gain: float) -> None:
     mild, strong = (
         pair_of(merge(pack("a"), pack("b", 1.0, each), pack("c")), "a", "b").harm_to_a
         for each in (gain, 1.5 * gain)

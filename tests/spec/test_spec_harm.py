@@ -1,4 +1,4 @@
-"""Laws of the size of a harm: second order, curvatures from gains, and the calibration."""
+"""Properties of the forecast harm: second order, curvatures from gains, and the calibration."""
 
 from typing import Any
 
@@ -44,9 +44,7 @@ def test_at_full_weight_the_share_is_the_squared_length_of_what_is_added() -> No
         assert share == pytest.approx(4.0)
 
 
-def test_a_weakened_skill_is_helped_by_what_points_its_way_and_hurt_by_what_points_against() -> (
-    None
-):
+def test_a_weakened_skill_gains_from_aligned_deltas_and_loses_from_opposed_ones() -> None:
     along, across, against = (
         second_order(tuple(EAST), tuple(0.5 * EAST), tuple(NORTH + turn * EAST), 128.0)
         for turn in (0.4, 0.0, -0.4)
@@ -73,7 +71,7 @@ def test_a_loss_saturates_where_a_square_does_not(law: HarmCurve) -> None:
 
 
 @given(rate=rates, usual=rates)
-def test_a_curvature_lies_between_the_usual_and_the_claim_and_never_far_from_the_usual(
+def test_a_curvature_is_between_the_usual_and_the_claimed_and_near_the_usual(
     rate: float, usual: float
 ) -> None:
     found = curvature(rate, usual)
@@ -100,5 +98,5 @@ def test_a_gain_that_cannot_be_is_none(
     assert recorded_gain(recorded(value, base)) == gain
 
 
-def test_a_gain_in_another_metric_is_none_in_loss() -> None:
+def test_a_gain_in_another_metric_is_not_a_gain_in_loss() -> None:
     assert recorded_gain(recorded(0.5, 1.0, "mrr")) is None

@@ -1,4 +1,4 @@
-"""JSON from outside is read within limits; JSON of ours has one form."""
+"""Untrusted JSON is read within limits; canonical JSON has one form."""
 
 import json as plain_json
 from typing import Any
@@ -28,7 +28,7 @@ def test_the_canonical_form_does_not_depend_on_the_order_of_keys(document: dict[
 
 
 @given(json_values)
-def test_the_form_for_people_says_the_same(document: Any) -> None:
+def test_the_indented_form_is_equivalent(document: Any) -> None:
     data = json.pretty(document)
     assert data.endswith(b"\n")
     assert json.canonical(json.parse(data, "it")) == json.canonical(document)
@@ -42,7 +42,7 @@ def test_the_canonical_form_is_compact_sorted_utf8() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "\ud800"])
-def test_what_is_not_json_is_not_written(value: Any) -> None:
+def test_values_outside_json_are_not_written(value: Any) -> None:
     with pytest.raises(SpecError, match="cannot be written as JSON"):
         json.canonical({"a": [value]})
 
@@ -71,7 +71,7 @@ def test_what_is_not_json_is_not_written(value: Any) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_what_is_out_of_bounds_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+def test_json_out_of_bounds_is_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(SpecError) as caught:
         json.parse(data, "the thing")
     assert caught.value.message.startswith("the thing")

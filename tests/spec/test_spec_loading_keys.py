@@ -1,4 +1,4 @@
-"""What a pack may change in configs, and what it may not whatever its manifest claims."""
+"""Keys that a pack may change in configs, and keys that are refused despite its manifest."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ CHOOSES = {
     "Transformers_Weights": "x.safetensors",
     "QUANTIZATION_CONFIG": None,
 }
-"""Keys that choose what is loaded or run, with a value as a stranger would write it."""
+"""Keys that choose what is loaded or run, with an attacker's value."""
 PLAIN = {
     "hidden_size": 64, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
     "architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "file", "1": "kernel"},
@@ -100,7 +100,7 @@ def test_a_declared_key_that_is_data_may_change_and_an_undeclared_one_may_not(ke
             check_config_patch(patch, keys, "it")
 
 
-def test_labels_that_are_no_plain_table_are_looked_into() -> None:
+def test_labels_that_are_not_a_plain_table_are_checked() -> None:
     with pytest.raises(SpecError, match="auto_map"):
         check_config_patch({"label2id": {"a": {"auto_map": "x"}}}, {"label2id"}, "it")
 
@@ -108,19 +108,20 @@ def test_labels_that_are_no_plain_table_are_looked_into() -> None:
 def test_a_part_of_a_config_is_changed_key_by_key_and_never_as_a_whole() -> None:
     keys = {"hidden_size", "text_config.hidden_size", "text_config.rope.kind"}
     check_config_patch({"text_config": {"rope": {"kind": "x"}}}, keys, "it")
-    for patch in (
+    patches: tuple[dict[str, Any], ...] = (
         {"text_config": None},
         {"text_config": []},
         {"text_config": [{"hidden_size": 1}]},
         {"text_config": {"rope": None}},
         {"text_config": {"model_type": "llama"}},
         {"vision_config": {"hidden_size": 1}},
-    ):
+    )
+    for patch in patches:
         with pytest.raises(SpecError):
             check_config_patch(patch, keys, "it")
 
 
-def test_a_patch_may_take_code_away() -> None:
+def test_a_patch_may_remove_code() -> None:
     for name in ("config.json", "tokenizer_config.json"):
         check_content(name, {"auto_map": None}, keys=(), patch=True)
     with pytest.raises(SpecError, match="auto_map"):
@@ -128,7 +129,7 @@ def test_a_patch_may_take_code_away() -> None:
 
 
 @pytest.mark.parametrize("key", ["transformers_weights", "quantization_config", "hidden_size"])
-def test_a_patch_takes_nothing_else_away_that_is_not_declared(key: str) -> None:
+def test_a_patch_removes_only_declared_keys(key: str) -> None:
     with pytest.raises(SpecError, match=key):
         check_content("config.json", {key: None}, keys=(), patch=True)
 
@@ -140,7 +141,7 @@ def test_a_patch_takes_nothing_else_away_that_is_not_declared(key: str) -> None:
     {"assistant_model": "evil/model"}, {"_from_model_config": True}, {"new_key": 1},
     {"sequence_bias": [{"auto_map": "x"}]}, {"transformers_weights": "x"},
 ])  # fmt: skip
-def test_a_generation_config_changes_decoding_alone(patch: dict[str, Any]) -> None:
+def test_a_generation_config_changes_only_decoding(patch: dict[str, Any]) -> None:
     check_content(
         "generation_config.json", {"top_k": 5, "stop_strings": ["a"]}, keys=(), patch=True
     )
@@ -166,7 +167,7 @@ def test_a_tokenizer_config_changes_tokens_alone(patch: dict[str, Any]) -> None:
     assert f"`{next(iter(patch))}" in caught.value.message or "auto_map" in caught.value.message
 
 
-def test_what_tokenizers_are_saved_with_is_carried() -> None:
+def test_the_files_of_tokenizers_are_packed() -> None:
     patch = {
         "chat_template": "{{ file }}{{ kernel }}", "backend": "tokenizers", "unk_token": "<unk>",
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 10**30,
@@ -192,13 +193,16 @@ def test_special_tokens_are_tokens_since_each_key_reaches_the_tokenizers_class(
 def test_settings_of_processors_choose_no_code_and_vocabularies_hold_any_word() -> None:
     settings = {"image_processor_type": "CLIPImageProcessor", "size": {"height": 4}, "dtype": None}
     check_content("preprocessor_config.json", settings, keys=(), patch=False)
-    for bad in ({"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"}):
+    faults: tuple[dict[str, Any], ...] = (
+        {"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"},
+    )  # fmt: skip
+    for bad in faults:
         with pytest.raises(SpecError):
             check_content("preprocessor_config.json", bad, keys=(), patch=False)
     check_content("vocab.json", {"auto_map": 0, "file": 1}, keys=(), patch=False)
 
 
-def test_a_very_wide_or_deep_patch_is_looked_at_in_linear_time() -> None:
+def test_a_very_wide_or_deep_patch_is_checked_in_linear_time() -> None:
     deep: Any = {"auto_map": "x"}
     for _ in range(60):
         deep = [{"a": deep}]

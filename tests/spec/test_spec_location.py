@@ -1,4 +1,4 @@
-"""Where a registry is; messages never show its password."""
+"""The location of a registry; messages never show its password."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_a_location_is_read_once(text: str, kind: RegistryKind, folder: str | No
     "", "a\0b", "x" * 5000, "file://elsewhere/x", "file:///a?b", "file:///a#b", "file:///a%00b",
     "https://", "https:///x", "https://h:99999/", "https://h:port/", "https://h:0/", "https://[::1",
 ])  # fmt: skip
-def test_what_is_no_location_is_refused(text: str) -> None:
+def test_an_invalid_location_is_refused(text: str) -> None:
     with pytest.raises(SpecError):
         parse(text)
 
@@ -58,7 +58,7 @@ def test_credentials_are_never_shown(text: str) -> None:
 
 
 def said_of(text: str) -> str:
-    """All that is said of a location, or of why it is none."""
+    """All messages about a location, valid or invalid."""
     try:
         location = parse(text)
     except SpecError as problem:
@@ -77,7 +77,7 @@ def test_any_text_is_a_location_or_refused(text: str) -> None:
     assert parse(location.reveal()) == location
 
 
-def test_a_path_is_relative_to_the_folder_that_says_it(
+def test_a_path_is_relative_to_the_folder_of_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")

@@ -1,4 +1,4 @@
-"""The manifest is read whole or refused with every problem and its path."""
+"""A manifest is read completely or refused with every problem and its path."""
 
 import json
 from copy import deepcopy

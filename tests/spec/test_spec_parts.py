@@ -40,7 +40,7 @@ def read(path: str, data: bytes) -> Any:
         ("2_Dense/pytorch_model.bin", REMOVED),
     ],
 )
-def test_files_of_parts_are_carried_whole_or_removed(path: str, kind: str) -> None:
+def test_files_of_parts_are_packed_whole_or_removed(path: str, kind: str) -> None:
     check_side_file(path, kind)
 
 
@@ -93,7 +93,7 @@ def test_classes_of_sentence_transformers_are_modules(kind: str) -> None:
         *([module(idx="0")], [module(name=1)], [module(kwargs=["a b"])], [module(code="x.py")]),
     ],
 )
-def test_what_lists_no_modules_of_sentence_transformers_is_refused(content: Any) -> None:
+def test_an_invalid_module_list_is_refused(content: Any) -> None:
     with pytest.raises(SpecError):
         check_modules(content, "it")
 
@@ -144,7 +144,13 @@ def test_configs_of_modules_are_read(config: dict[str, Any]) -> None:
 def test_prompts_are_any_text_of_any_name() -> None:
     prompts = {"prompts": {"file": "the path: ", "os.system": None}, "__version__": {"a": "1"}}
     read("config_sentence_transformers.json", json.canonical(prompts))
-    for wrong in ({"prompts": {"x": 1}}, {"model_type": "a.b"}, {"requirements_file": "x"}, []):
+    faults: tuple[Any, ...] = (
+        {"prompts": {"x": 1}},
+        {"model_type": "a.b"},
+        {"requirements_file": "x"},
+        [],
+    )
+    for wrong in faults:
         with pytest.raises(SpecError):
             read("config_sentence_transformers.json", json.canonical(wrong))
 

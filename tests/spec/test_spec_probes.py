@@ -1,4 +1,4 @@
-"""Probes as strangers write them: what is read, what is bounded, and what a tolerance allows."""
+"""Untrusted probes: reading, limits and tolerances."""
 
 import json
 from math import inf, nan
@@ -29,7 +29,9 @@ def lines(*items: Any) -> bytes:
         ({"metric": "token_loss", "text": "t", "label": "l"}, "token_loss"),
     ],
 )
-def test_the_fields_tell_the_metric_unless_it_is_named(item: dict[str, Any], metric: str) -> None:
+def test_the_fields_determine_the_metric_unless_it_is_named(
+    item: dict[str, Any], metric: str
+) -> None:
     others = {
         "accuracy": [{"text": "u", "label": "m"}],
         "mrr": [{"query": "r", "document": "e"}],
@@ -53,12 +55,12 @@ def test_the_head_gives_tolerances_for_all_and_for_one() -> None:
     assert found.count == 2
 
 
-def test_blank_lines_and_line_separators_inside_a_text_are_no_new_items() -> None:
+def test_blank_lines_and_line_separators_inside_a_text_start_no_new_item() -> None:
     found = parse_probes('\n{"text": "a\u2028b\x85c"}\r\n\n'.encode())
     assert found.count == 1
 
 
-def test_every_problem_is_told_with_its_line() -> None:
+def test_every_problem_is_reported_with_its_line() -> None:
     data = lines({"text": "a"}, {"metric": "bleu", "text": "x"}, {"text": 3}, {"tekst": "x"})
     with pytest.raises(SpecError) as caught:
         parse_probes(data + b'{"text": "a"\n', "`p.jsonl`")
@@ -105,7 +107,7 @@ def test_every_problem_is_told_with_its_line() -> None:
     ],
     ids=range(29),
 )
-def test_what_is_no_probe_file_is_refused(data: bytes, words: str) -> None:
+def test_a_file_that_is_not_a_probe_file_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_probes(data)
     assert words in caught.value.message
@@ -140,7 +142,7 @@ def test_one_item_may_flip_whatever_the_gain() -> None:
 
 @pytest.mark.parametrize("now", [nan, inf, -inf])
 @pytest.mark.parametrize("name", sorted(METRICS))
-def test_what_is_no_number_never_holds(name: str, now: float) -> None:
+def test_nan_never_passes_a_tolerance(name: str, now: float) -> None:
     assert not METRICS[name].holds(now, 0.5)
 
 

@@ -1,4 +1,4 @@
-"""The project file says what the person asks for, and every mistake in it is named."""
+"""The project file holds the user's requirements, and every mistake in it is reported."""
 
 import tomllib
 from typing import Any
@@ -18,7 +18,7 @@ from skillpm.spec.requirements import Requirement, VersionRange
 GREEDY = 'outer = {url = "x", namespaces = ["acme"]}'
 
 
-def test_a_project_reads_as_the_contract_says() -> None:
+def test_a_project_file_has_the_form_of_the_contract() -> None:
     project = parse_project(PROJECT)
     assert str(project.root) == A
     assert project.project.base == "../base"
@@ -66,7 +66,7 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ('mode = "merge"', 'mode = "ties"', "graft.mode: this skillpm knows `merged` and `routed`"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> None:
+def test_problems_are_named_by_path(old: str, new: str, problem: str) -> None:
     assert old in PROJECT
     with pytest.raises(SpecError) as caught:
         parse_project(PROJECT.replace(old, new, 1))
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_named_by_path(old: str, new: str, problem: str) -> Non
         ),
     ],
 )
-def test_graft_says_mode_method_and_settings(
+def test_the_graft_table_sets_mode_method_and_settings(
     table: str, mode: str, method: str, settings: dict[str, Any]
 ) -> None:
     project = parse_project(PROJECT.replace('mode = "merge"', table))
@@ -127,16 +127,16 @@ def test_several_mistakes_are_named_at_once() -> None:
 
 
 @given(names, range_texts, st.floats(-1e5, 1e5), st.sampled_from([None, "default"]))
-def test_a_wish_is_written_so_that_it_reads_back(
+def test_a_written_requirement_reads_back_equal(
     name: SkillName, text: str, weight: float, registry: str | None
 ) -> None:
-    wish = ProjectRequirement(version=text, weight=weight, registry=registry)
+    requirement = ProjectRequirement(version=text, weight=weight, registry=registry)
     head = PROJECT.split("[skills]", maxsplit=1)[0]
-    line = f"{toml.string(str(name))} = {toml.value(plain_wish(wish))}"
+    line = f"{toml.string(str(name))} = {toml.value(plain_wish(requirement))}"
     project = parse_project(f"{head}[skills]\n{line}\n")
-    assert project.wishes == {name: wish}
+    assert project.wishes == {name: requirement}
     assert project.requirements == (Requirement(name, VersionRange.parse(text)),)
-    assert isinstance(plain_wish(wish), str) == (weight == 1.0 and registry is None)
+    assert isinstance(plain_wish(requirement), str) == (weight == 1.0 and registry is None)
 
 
 @given(altered(tomllib.loads(PROJECT)))

@@ -1,4 +1,4 @@
-"""Cargo's grammar of requirements, by its own cases and by its laws."""
+"""Cargo's grammar of requirements: Cargo's own cases, and properties."""
 
 import json
 from contextlib import suppress
@@ -72,7 +72,7 @@ def test_a_prerelease_is_admitted_only_where_one_of_its_triple_is_named(
 
 
 @given(range_texts, near, near)
-def test_what_lies_between_two_admitted_releases_is_admitted(
+def test_releases_between_two_admitted_releases_are_admitted(
     text: str, one: Version, other: Version
 ) -> None:
     wanted = VersionRange.parse(text)
@@ -89,7 +89,7 @@ def test_any_admits_every_release_and_no_prerelease(version: Version) -> None:
 
 
 @given(near)
-def test_a_wildcard_beside_others_takes_nothing_away(version: Version) -> None:
+def test_a_wildcard_beside_other_comparators_excludes_nothing(version: Version) -> None:
     assert (version in VersionRange.parse("=*")) == (not version.is_prerelease)
     assert (version in VersionRange.parse("*, ^1.1")) == (version in VersionRange.parse("^1.1"))
 
@@ -117,7 +117,7 @@ def test_requirements_parse_and_print_are_inverse(requirement: Requirement) -> N
 
 
 @given(names, range_texts)
-def test_the_command_line_form_says_the_same_unless_it_is_a_ref(name: SkillName, text: str) -> None:
+def test_the_command_line_form_is_equivalent_unless_it_is_a_ref(name: SkillName, text: str) -> None:
     meant = f"={text.strip()}" if is_version(text.strip()) else text
     assert Requirement.parse(f"{name}@{text}") == Requirement.parse(f"{name} {meant}")
 

@@ -1,4 +1,4 @@
-"""A saved index: strict on the way in, canonical on the way out, and a catalogue in between."""
+"""A saved index: strict reading, canonical writing, and use as a catalogue."""
 
 import json
 from typing import Any
@@ -48,18 +48,18 @@ def test_dump_and_parse_are_inverse(many: list[Release]) -> None:
     assert dump_index(r for listed in found.values() for r in listed) == dump_index(many)
 
 
-def test_an_index_reads_as_the_contract_says() -> None:
-    math, numbers, nobody = map(SkillName.parse, ("acme/math", "acme/numbers", "acme/nobody"))
-    found = parse_index(json.dumps(index_plain()).encode()).releases([nobody, math, numbers])
+def test_an_index_has_the_form_of_the_contract() -> None:
+    math, numbers, unknown = map(SkillName.parse, ("acme/math", "acme/numbers", "acme/unknown"))
+    found = parse_index(json.dumps(index_plain()).encode()).releases([unknown, math, numbers])
     assert [release.ref for release in found[math]] == ["acme/math 1.0.0", "acme/math 1.1.0-rc.1"]
     first, second = found[math]
     assert (str(first.requires[0]), str(first.conflicts[0])) == ("acme/numbers ^1", "acme/b")
     assert (first.yanked, first.base) == (True, Digest(A))
     assert (second.yanked, second.base, second.requires) == (False, None, ())
-    assert found[nobody] == ()
+    assert found[unknown] == ()
 
 
-def test_what_has_its_default_is_not_written() -> None:
+def test_default_settings_are_not_written() -> None:
     release = parse_index(json.dumps(index_plain()).encode()).by_skill[
         SkillName.parse("acme/numbers")
     ]
@@ -84,7 +84,7 @@ def test_versions_that_differ_in_build_metadata_alone_are_one_version_twice() ->
     ]
 
 
-def test_a_release_that_comes_twice_is_not_written() -> None:
+def test_a_duplicate_release_is_not_written() -> None:
     release = parse_index(json.dumps(index_plain()).encode()).by_skill[
         SkillName.parse("acme/numbers")
     ]

@@ -13,7 +13,7 @@ from skillpm.spec.sidefiles import check_name, diff_patch, merge_patch, suffix_o
 
 
 def without_nulls(value: Any) -> Any:
-    """What a merge patch can say: objects lose their nulls, lists are taken whole."""
+    """Values that a merge patch can express: objects lose their nulls, lists are taken whole."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return value
@@ -42,7 +42,7 @@ def test_nothing_changed_is_an_empty_patch(document: dict[str, Any]) -> None:
         ({"a": {"b": 0}}, {"a": {"b": False}}),
     ],
 )
-def test_numbers_and_booleans_that_python_takes_for_equal_are_told_apart(
+def test_numbers_and_booleans_that_are_equal_in_python_are_distinguished(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     assert repr(merge_patch(before, diff_patch(before, after))) == repr(after)

@@ -1,4 +1,4 @@
-"""TOML as people's editors write it."""
+"""TOML in the forms that editors write."""
 
 from skillpm.environment.edit import set_base, set_skills
 from skillpm.spec import toml

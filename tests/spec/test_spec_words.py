@@ -47,7 +47,7 @@ def test_names_are_ordered_by_namespace_then_name(many: list[SkillName]) -> None
 
 
 @given(st.binary())
-def test_a_digest_checks_what_it_was_made_of(data: bytes) -> None:
+def test_a_digest_accepts_its_own_data(data: bytes) -> None:
     digest = Digest.of(data)
     digest.check(data, "the blob")
     assert Digest(str(digest)) == digest == Digest.from_bytes(digest.raw)
@@ -84,7 +84,7 @@ def test_versions_parse_and_print_are_inverse(version: Version) -> None:
 
 
 @given(versions, versions)
-def test_versions_are_ordered_as_semver_says(one: Version, other: Version) -> None:
+def test_versions_have_the_order_of_semver(one: Version, other: Version) -> None:
     expected = semver.Version.parse(str(one)).compare(str(other))
     assert (one > other) - (one < other) == expected
     assert (one == other) == (expected == 0)

@@ -18,7 +18,7 @@ DIGEST = Digest.of(DATA)
 
 
 class Shelf:
-    """A source of blobs that may give what it was not asked for."""
+    """A source of blobs that can return other bytes than requested."""
 
     def __init__(self, blobs: dict[Digest, bytes]) -> None:
         self.blobs = blobs
@@ -53,7 +53,7 @@ def test_a_fetched_blob_is_here_and_is_not_fetched_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("given", [b"", DATA[:-1], DATA + b"x", b"X" + DATA[1:]])
-def test_other_bytes_than_asked_for_leave_the_store_as_it_was(given: bytes, store: Store) -> None:
+def test_wrong_bytes_from_a_source_do_not_change_the_store(given: bytes, store: Store) -> None:
     with pytest.raises(DigestMismatchError):
         store.fetch(DIGEST, len(DATA), Shelf({DIGEST: given}))
     assert not _files(store)
@@ -74,9 +74,7 @@ def test_a_blob_that_the_source_lacks_is_not_found(store: Store) -> None:
     assert "skillpm install" in str(problem.value.hint)
 
 
-def test_a_blob_that_was_tampered_with_is_told_when_it_is_opened(
-    store: Store, tmp_path: Path
-) -> None:
+def test_a_modified_blob_is_an_error_when_it_is_opened(store: Store, tmp_path: Path) -> None:
     store.fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
     path = store.path_of(DIGEST)
     path.write_bytes(b"X" + DATA[1:])
@@ -94,13 +92,13 @@ def test_a_blob_that_was_tampered_with_is_fetched_again(store: Store, tmp_path: 
     assert again.read(DIGEST) == DATA
 
 
-def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_an_unwritable_store_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"a file")
     with pytest.raises(StateError, match="should be a folder, is a regular file"):
         Store(tmp_path / "store").fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
 
 
-def test_a_sink_knows_the_digest_of_what_passed() -> None:
+def test_a_sink_knows_the_digest_of_its_bytes() -> None:
     file = io.BytesIO()
     sink = HashingSink(file)
     assert [sink.write(DATA[:10]), sink.write(DATA[10:])] == [10, len(DATA) - 10]
@@ -113,7 +111,7 @@ def _dead_pid() -> int:
     return done.pid
 
 
-def test_scratch_is_gone_afterwards_whatever_happens(tmp_path: Path) -> None:
+def test_scratch_files_are_always_removed(tmp_path: Path) -> None:
     with scratch(tmp_path, "pack") as folder:
         (folder / "file").write_bytes(b"x")
     assert not folder.exists()
@@ -122,7 +120,7 @@ def test_scratch_is_gone_afterwards_whatever_happens(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_scratch_sweeps_what_dead_commands_left_and_nothing_else(tmp_path: Path) -> None:
+def test_scratch_removes_only_files_of_dead_commands(tmp_path: Path) -> None:
     dead = tmp_path / "tmp" / f"pack-{_dead_pid()}-abc"
     alive = tmp_path / "tmp" / f"pack-{os.getpid()}-abc"
     others = tmp_path / "tmp" / "notes"
@@ -135,7 +133,7 @@ def test_scratch_sweeps_what_dead_commands_left_and_nothing_else(tmp_path: Path)
         assert others.exists()
 
 
-def test_a_sweep_removes_what_killed_commands_had_begun_to_bring_in(tmp_path: Path) -> None:
+def test_a_sweep_removes_unfinished_blobs_of_killed_commands(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.fetch(DIGEST, len(DATA), Shelf({DIGEST: DATA}))
     staging = tmp_path / "store" / "tmp"
@@ -153,7 +151,7 @@ def test_a_process_of_someone_else_is_alive() -> None:
     assert not is_alive(_dead_pid())
 
 
-def test_a_home_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_an_unwritable_home_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "home").write_bytes(b"a file")
     with (
         pytest.raises(StateError, match="should be a folder, is a regular file") as problem,
@@ -163,6 +161,6 @@ def test_a_home_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     assert "SKILLPM_HOME" in str(problem.value.hint)
 
 
-def test_what_the_disk_refuses_becomes_an_error_of_ours(tmp_path: Path) -> None:
+def test_disk_errors_become_skillpm_errors(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot be written"), disk_errors(tmp_path):
         raise OSError(28, "No space left on device")

@@ -36,7 +36,7 @@ def _manifest(layer: bytes, patch: bytes) -> bytes:
         "scheme": "lossless", "settings": {}, "payload_bytes": len(layer), "delta_bytes": 1,
         "ratio": 1.0, "relative_error": None, "modules": {},
     }  # fmt: skip
-    base = {"name": "b", "root": ROOT, "architecture": "a", "dtype": "U8"}
+    base: dict[str, Any] = {"name": "b", "root": ROOT, "architecture": "a", "dtype": "U8"}
     base |= {"parameters": 1, "tensors": 1}
     file = {"path": "config.json", "digest": str(Digest.of(patch)), "kind": "patch"}
     return json.canonical({
@@ -99,7 +99,7 @@ def test_a_source_that_alters_any_blob_is_caught(number: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_a_source_that_lacks_any_blob_is_told(number: int, tmp_path: Path) -> None:
+def test_a_source_that_lacks_a_blob_is_an_error(number: int, tmp_path: Path) -> None:
     digest, blobs = _pack()
     del blobs[list(blobs)[number]]
     with pytest.raises(NotFoundError):
@@ -112,7 +112,7 @@ def test_a_side_file_that_brings_code_is_refused(tmp_path: Path) -> None:
         fetch_documents(Store(tmp_path), digest, Shelf(blobs))
 
 
-def test_a_blob_that_is_no_pack_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_a_blob_that_is_not_a_pack_is_refused(tmp_path: Path) -> None:
     data = b'{"schemaVersion":2}'
     with pytest.raises(SkillpmError):
         fetch_documents(Store(tmp_path), Digest.of(data), Shelf({Digest.of(data): data}))

@@ -57,7 +57,7 @@ def user(store: Store, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         process.kill()
 
 
-def test_nobody_has_the_store_alone_while_another_process_uses_it(
+def test_exclusive_use_of_the_store_fails_while_another_process_uses_it(
     store: Store, user: "subprocess.Popen[str]"
 ) -> None:
     with pytest.raises(StateError, match="in use by"), store.alone():
@@ -65,7 +65,9 @@ def test_nobody_has_the_store_alone_while_another_process_uses_it(
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell holders")
-def test_the_one_who_uses_the_store_is_named(store: Store, user: "subprocess.Popen[str]") -> None:
+def test_the_process_that_uses_the_store_is_named(
+    store: Store, user: "subprocess.Popen[str]"
+) -> None:
     said: list[str] = []
     waiting = Store(store.folder, said.append, wait=0.2)
     with pytest.raises(StateError, match="in use by") as problem, waiting.alone():
@@ -75,7 +77,7 @@ def test_the_one_who_uses_the_store_is_named(store: Store, user: "subprocess.Pop
     assert len(said) == 1
 
 
-def test_a_holder_that_is_not_told_may_be_one_that_is_just_dying(
+def test_an_unreported_holder_may_be_a_process_that_is_exiting(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
@@ -84,7 +86,7 @@ def test_a_holder_that_is_not_told_may_be_one_that_is_just_dying(
         assert user.wait() == -signal.SIGKILL
 
 
-def test_a_store_that_could_not_be_had_alone_is_asked_for_again(
+def test_exclusive_use_of_the_store_is_tried_again(
     store: Store, user: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(presence, "_LOCKS", store.folder / "nothing")
@@ -107,7 +109,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(
         store.path_of(DIGEST).unlink()
 
 
-def test_who_has_the_store_alone_keeps_others_waiting(store: Store) -> None:
+def test_exclusive_use_of_the_store_makes_others_wait(store: Store) -> None:
     store.fetch(DIGEST, len(DATA), Shelf())
     other = Store(store.folder)
     with store.alone(), pytest.raises(StateError, match="in use by"):
@@ -115,12 +117,12 @@ def test_who_has_the_store_alone_keeps_others_waiting(store: Store) -> None:
     assert other.read(DIGEST) == DATA
 
 
-def test_a_reader_of_a_store_that_is_not_there_makes_none(tmp_path: Path) -> None:
+def test_reading_a_missing_store_does_not_create_it(tmp_path: Path) -> None:
     assert not Store(tmp_path / "store").has(DIGEST, 1)
     assert not (tmp_path / "store").exists()
 
 
-def test_what_was_taken_in_is_counted_once(store: Store) -> None:
+def test_a_fetched_blob_is_counted_once(store: Store) -> None:
     for _ in range(2):
         store.fetch(DIGEST, len(DATA), Shelf())
     assert store.taken == {DIGEST: len(DATA)}

@@ -1,4 +1,4 @@
-"""Records of what this home verified: found again, never believed of others."""
+"""Records of verification in this home: reused here, and not trusted from others."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_pack_is_remembered_on_the_base_that_it_was_verified_on(packs: Verifie
     assert packs.bases(OTHER) == []
 
 
-def test_a_record_of_another_pack_under_this_name_is_none(packs: VerifiedPacks) -> None:
+def test_a_record_of_another_pack_under_this_name_is_ignored(packs: VerifiedPacks) -> None:
     name = _record(packs).name.replace(PACK.hex, OTHER.hex)
     (packs.home / "verified" / name).write_bytes(_record(packs).read_bytes())
     assert not packs.holds(OTHER, BASE)
@@ -80,7 +80,7 @@ def test_a_home_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
-def test_what_is_no_file_in_the_place_of_a_record_is_none(
+def test_an_entry_that_is_not_a_file_counts_as_no_record(
     packs: VerifiedPacks, planted: str, tmp_path: Path
 ) -> None:
     record = _record(packs)

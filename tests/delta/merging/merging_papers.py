@@ -1,6 +1,6 @@
-"""The methods once more, straight from the papers, with what libraries offer: the tests' oracle.
+"""Independent implementations of the merge methods from their papers: the tests' oracle.
 
-Each takes task vectors [n, d] in float64 and gives the merged one [d].
+Each takes task vectors [n, d] in float64 and returns the merged vector [d].
 """
 
 import math
@@ -20,7 +20,7 @@ def ties(vectors: torch.Tensor, density: float) -> torch.Tensor:
 
 
 def dare(vectors: torch.Tensor, masks: torch.Tensor, density: float) -> torch.Tensor:
-    """Yu et al. 2024, section 3.2, of the masks that were drawn."""
+    """Yu et al. 2024, section 3.2, for the given masks."""
     return (vectors * masks / density).sum(dim=0)
 
 
@@ -59,7 +59,7 @@ def sce(vectors: torch.Tensor, density: float) -> torch.Tensor:
 
 
 def close(found: np.ndarray, expected: torch.Tensor) -> bool:
-    """Whether they agree to a few roundings of the largest."""
+    """Whether they are equal up to a few roundings of the largest value."""
     scale = float(expected.abs().max())
     return math.isfinite(scale) and bool(
         np.allclose(found, expected.numpy(), rtol=1e-9, atol=1e-12 * scale)

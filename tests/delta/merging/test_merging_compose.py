@@ -1,4 +1,4 @@
-"""Compositions by every method: what decides a tensor, and what changes nothing."""
+"""Compositions by every method: which packs determine a tensor, and what has no effect."""
 
 import itertools
 
@@ -135,7 +135,7 @@ def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> No
     assert loose.merges("shared")
 
 
-def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
+def test_a_pack_below_two_layered_packs_is_a_separate_vector() -> None:
     base = _model("F32", 0)
     low = cut(base, _model("F32", 1), "acme/low")
     tops = [cut(_model("F32", 1), _model("F32", n), f"acme/top{n}", over=(low,)) for n in (2, 3)]
@@ -145,7 +145,7 @@ def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_a_pack_was_cut_from_is_a_sum_whatever_the_method(method: str) -> None:
+def test_the_packs_below_a_layered_pack_are_summed_with_any_method(method: str) -> None:
     base, lows = _packs("F32", 2)
     below = Composition(base, [WeightedPack(low) for low in lows])
     top = cut(below, _model("F32", 7), "acme/top", over=tuple(lows))
@@ -188,7 +188,7 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_merged(method: str) -> No
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_elements_of_the_base_that_are_no_numbers_stay(method: str) -> None:
+def test_nan_and_inf_of_the_base_stay(method: str) -> None:
     words = np.array([np.inf, np.nan, 1.0, -0.0], dtype="<f4")
     base = Model({ATTENTION: ("F32", (4,), words.tobytes())})
     packs = []

@@ -1,0 +1,56 @@
+"""Imports of codecs, and use of codec classes by the rest of the package."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import skillpm
+from skillpm.delta.codecs.table import CODECS
+from skillpm.spec.exactness import EXACT, FACTORS
+
+
+def test_codecs_do_not_load_torch() -> None:
+    loaded = "import sys, skillpm.delta.codecs.table; print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True)
+    assert shown.stdout.strip() == b"False"
+
+
+def _classes(folder: Path) -> set[str]:
+    trees = (ast.parse(path.read_text("utf-8")) for path in folder.rglob("*.py"))
+    return {
+        node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    }
+
+
+def _tests_on(source: str, classes: set[str]) -> list[int]:
+    """The lines with an `isinstance` or `issubclass` whose second argument names such a class."""
+    lines: list[int] = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        if getattr(node.func, "id", "") in {"isinstance", "issubclass"}:
+            inside = [n for argument in node.args[1:] for n in ast.walk(argument)]
+            names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in inside}
+            lines += [node.lineno] if names & classes else []
+    return lines
+
+
+def test_the_search_for_tests_on_classes_finds_them() -> None:
+    source = "isinstance(x, topk.TopKDecoder)\nisinstance(x, int | Factor)\nisinstance(x, str)\n"
+    assert _tests_on(source, {"TopKDecoder", "Factor"}) == [1, 2]
+
+
+def test_no_module_outside_the_codecs_tests_the_class_of_a_codec() -> None:
+    package = Path(skillpm.__file__).parent
+    codecs = package / "delta" / "codecs"
+    classes = _classes(codecs)
+    assert {"TopKDecoder", "CodedGrid", "SparseEntries"} <= classes
+    others = [path for path in package.rglob("*.py") if codecs not in path.parents]
+    found = {str(path): _tests_on(path.read_text("utf-8"), classes) for path in others}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_manifests_call_those_codecs_exact_that_the_table_does() -> None:
+    assert {name for name, codec in CODECS.items() if not codec.lossy} == EXACT
+    assert [name for name, codec in CODECS.items() if codec.keeps_factors] == [FACTORS]

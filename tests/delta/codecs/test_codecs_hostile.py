@@ -1,0 +1,194 @@
+"""Untrusted data is decoded or refused with an `IntegrityError`; nothing else happens."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from coded_worlds import FAMILIES, Case, case, part_of
+from delta_worlds import new_writer, reader_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from thoroughness import examples
+
+from skillpm.delta.codecs.shared import coded
+from skillpm.delta.codecs.shared.coded import Sections, join
+from skillpm.delta.codecs.shared.parts import PART
+from skillpm.delta.codecs.table import CODECS
+from skillpm.delta.coding.payload import Record
+from skillpm.errors import IntegrityError
+from skillpm.spec.dtypes import TensorSpec
+
+WHOLE = {family: case(family, (6, 7), seed=3, scaled=True) for family in FAMILIES}
+
+
+def _survives(one: Case, data: bytes, **changed: Any) -> bool:
+    """Whether the data is decoded. All decoded values are finite; warnings are errors."""
+    try:
+        decoded = one.decode(data, **changed)
+    except IntegrityError as problem:
+        assert "`" in problem.message or "'t" in problem.message  # noqa: PT017 - says which tensor
+        return False
+    assert decoded.size == one.spec.elements
+    assert np.isfinite(decoded).all()
+    return True
+
+
+def _damaged(data: bytes) -> Iterator[bytes]:
+    for place in range(len(data)):
+        for value in {data[place] ^ 1, data[place] ^ 0x80, data[place] ^ 0xFF, 0, 0x7F, 0xFF}:
+            yield data[:place] + bytes([value]) + data[place + 1 :]
+        yield data[:place] + data[place + 1 :]
+        yield data[:place] + b"\x80" + data[place:]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_damage_at_any_byte_is_refused_or_decoded_to_numbers(family: str) -> None:
+    one = WHOLE[family]
+    assert not all(_survives(one, data) for data in _damaged(one.data))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_part_cut_short_or_with_more_behind_it_is_refused(family: str) -> None:
+    one = WHOLE[family]
+    for size in range(len(one.data)):
+        assert not _survives(one, one.data[:size])
+    assert not _survives(one, one.data + b"\0")
+    assert _survives(one, one.data)
+
+
+@settings(max_examples=examples(200))
+@given(st.sampled_from(FAMILIES), st.data())
+def test_sections_of_noise_are_refused_or_decoded_to_numbers(
+    family: str, data: st.DataObject
+) -> None:
+    one = WHOLE[family]
+    reader = Sections(one.data, "`t`")
+    sections = [reader.next() for _ in range(2 if family == "svd-ec+grid" else _COUNT[family])]
+    place = data.draw(st.integers(0, len(sections) - 1))
+    sections[place] = data.draw(st.binary(max_size=60))
+    _survives(one, join(sections))
+
+
+_COUNT = {"svd-ec": 5, "grid": 4, "sign": 3}
+
+_HOSTILE: tuple[Any, ...] = (None, True, 1.0, "1", [1], {}, 2**62, -(2**62))
+
+
+@pytest.mark.parametrize("wrong", _HOSTILE, ids=repr)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_settings_of_another_kind_are_refused(family: str, wrong: Any) -> None:
+    one = WHOLE[family]
+    for key, value in one.record.settings.items():
+        assert not _survives(one, one.data, **{key: wrong})
+        for inner in value if isinstance(value, dict) else ():
+            assert not _survives(one, one.data, **{key: {**value, inner: wrong}})
+            short = {name: each for name, each in value.items() if name != inner}
+            assert not _survives(one, one.data, **{key: short})
+
+
+@pytest.mark.parametrize("fine", [-1, 13, 2**31])
+@pytest.mark.parametrize("family", ["svd-ec", "grid", "sign"])
+def test_scales_of_no_fineness_are_refused(family: str, fine: int) -> None:
+    assert not _survives(WHOLE[family], WHOLE[family].data, fine=fine)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 4, 6, 7, 1 << 40])
+def test_a_rank_that_is_not_the_factors_is_refused(rank: int) -> None:
+    one = WHOLE["svd-ec"]
+    assert one.record.settings["rank"] == 3
+    assert not _survives(one, one.data, rank=rank)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -30, 30, 1000])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_any_exponents_are_refused_or_give_finite_numbers(side: str, exponent: int) -> None:
+    one = WHOLE["svd-ec"]
+    _survives(one, one.data, **{side: exponent})
+    _survives(one, one.data, left=exponent, right=exponent)
+
+
+@pytest.mark.parametrize("level", [b"\0\0\xc0\x7f", b"\1\0\x80\x7f", b"\0\0\x80\xff"])
+def test_levels_that_are_nan_or_inf_are_refused(level: bytes) -> None:
+    one = WHOLE["grid"]
+    place = one.data.index(np.array([0.1, 0.11], dtype="<f4").tobytes())
+    for number in range(5):
+        start = place + 4 * number
+        data = one.data[:start] + level + one.data[start + 4 :]
+        with pytest.raises(IntegrityError, match="a level that is not a number"):
+            one.decode(data)
+
+
+def test_the_largest_levels_codes_and_scales_still_give_numbers() -> None:
+    one = WHOLE["grid"]
+    logs = coded.encode_flat(np.array([250, *[0] * 5], dtype=np.int32))
+    wide = coded.encode_flat(np.array([250, *[0] * 6], dtype=np.int32))
+    codes = np.full((6, 7), -(2**31), dtype=np.int32)
+    levels = np.full(5, np.finfo(np.float32).max, dtype="<f4").tobytes()
+    data = join([levels, logs, wide, coded.encode_matrix(codes)])
+    decoded = one.decode(data, fine=0)
+    assert np.isfinite(decoded).all()
+    assert np.abs(decoded).max() > 2.0**650
+
+
+def test_a_stream_with_too_few_or_too_many_stripes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coded, "STRIPE", 20)
+    one = case("grid", (6, 7), scaled=False)
+    monkeypatch.setattr(coded, "STRIPE", 25)
+    assert not _survives(one, one.data)
+    monkeypatch.setattr(coded, "STRIPE", 14)
+    assert not _survives(one, one.data)
+    monkeypatch.setattr(coded, "STRIPE", 20)
+    assert _survives(one, one.data)
+
+
+@pytest.mark.parametrize("shape", [(7, 6), (6, 8), (5, 7), (42,), (6, 7, 2), (600, 700)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_part_of_another_shape_is_refused(family: str, shape: tuple[int, ...]) -> None:
+    one = WHOLE[family]
+    other = Case(TensorSpec("t", "F32", shape), None, one.expected, one.record, one.data)
+    assert not _survives(other, one.data)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
+    one = WHOLE[family]
+    for name in (f"{PART}.zst", "e"):
+        reader = part_of(one.spec, one.data, name)
+        with pytest.raises(IntegrityError, match=r"the layer"):
+            CODECS[family].open(one.spec, reader, one.record.settings)
+    reader = part_of(one.spec, one.data, f"{PART}.zst")
+    with pytest.raises(IntegrityError, match="is missing, or a frame"):
+        reader.plain("t", PART)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
+    one = WHOLE[family]
+    reader = part_of(one.spec, bytes((1 << 20) + 16 * one.spec.elements + 1))
+    with pytest.raises(IntegrityError, match="too many"):
+        CODECS[family].open(one.spec, reader, one.record.settings)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_second_part_is_refused(family: str) -> None:
+    one = WHOLE[family]
+    writer = new_writer()
+    writer.put_plain("t", PART, one.data)
+    writer.put_plain("t", "more", b"1")
+    writer.describe("t", Record(family, {}))
+    with pytest.raises(IntegrityError, match="parts of its codec"):
+        CODECS[family].open(one.spec, reader_of(writer), one.record.settings)
+
+
+def test_a_few_bytes_cannot_claim_much_memory() -> None:
+    """A stream of zeros is almost free, so the limit is the shape: a byte for each code."""
+    spec = TensorSpec("t", "F32", (3000, 2000))
+    zeros = [coded.encode_matrix(np.zeros((side, 2000), dtype=np.int32)) for side in (3000, 2000)]
+    data = join([b"", b"", b"", *zeros])
+    assert len(data) < 100
+    record = Record("svd-ec", {"rank": 2000, "fine": 0, "left": 0, "right": 0})
+    one = Case(spec, None, np.zeros(0), record, data)
+    assert not one.decode().any()

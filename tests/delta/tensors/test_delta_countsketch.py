@@ -1,0 +1,72 @@
+import base64
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skillpm.delta.tensors.countsketch import BLOCK, Sketcher, encode_sketch, sum_sketches
+from skillpm.delta.tensors.module_kinds import block_of, kind_of
+from skillpm.spec.overlap import BUCKETS
+
+integers = st.lists(st.integers(-1000, 1000), min_size=1, max_size=300).map(
+    lambda found: np.array(found * 300)[:300]
+)
+
+
+def _sketch(delta: np.ndarray, tensor: str = "t") -> np.ndarray:
+    sketcher = Sketcher(tensor)
+    sketcher.add(delta.astype(np.float64))
+    return sketcher.buckets
+
+
+@given(integers, integers)
+def test_a_sketch_is_linear(one: np.ndarray, other: np.ndarray) -> None:
+    assert (_sketch(one) + _sketch(2 * other) == _sketch(one + 2 * other)).all()
+
+
+def test_chunks_of_whole_blocks_give_the_sketch_of_the_whole() -> None:
+    delta = np.arange(2 * BLOCK + 7) % 97 - 48.0
+    sketcher = Sketcher("t")
+    for start in range(0, delta.size, BLOCK):
+        sketcher.add(delta[start : start + BLOCK].astype(np.float64))
+    assert (sketcher.buckets == _sketch(delta)).all()
+
+
+def test_inner_products_of_sketches_estimate_those_of_deltas() -> None:
+    random = np.random.default_rng(7)
+    one = random.normal(size=3 * BLOCK)
+    other = 0.6 * one + 0.8 * random.normal(size=one.size)
+    a, b = _sketch(one), _sketch(other)
+    cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    assert abs(cosine - 0.6) < 0.2
+    assert abs(_sketch(one, "other") @ a / (a @ a)) < 0.3
+
+
+def test_nan_and_inf_count_as_zero() -> None:
+    assert (_sketch(np.array([1.0, np.nan, np.inf])) == _sketch(np.array([1.0, 0.0, 0.0]))).all()
+
+
+def test_a_sketch_is_written_as_float32_in_base64() -> None:
+    total = sum_sketches({"a": _sketch(np.ones(5)), "b": _sketch(np.ones(5))})
+    data = base64.b64decode(encode_sketch(total))
+    assert (np.frombuffer(data, "<f4") == total).all()
+    assert len(data) == 4 * BUCKETS
+
+
+@pytest.mark.parametrize(("tensor", "kind", "block"), [
+    ("model.embed_tokens.weight", "embedding", "model.embed_tokens"),
+    ("lm_head.weight", "head", "lm_head"),
+    ("model.layers.3.self_attn.q_proj.weight", "attention", "model.layers.3"),
+    ("model.layers.3.mlp.down_proj.weight", "mlp", "model.layers.3"),
+    ("model.layers.3.input_layernorm.weight", "norm", "model.layers.3"),
+    ("encoder.layer.0.attention.output.dense.weight", "attention", "encoder.layer.0"),
+    ("encoder.layer.0.output.dense.weight", "mlp", "encoder.layer.0"),
+    ("encoder.layer.0.attention.output.LayerNorm.bias", "norm", "encoder.layer.0"),
+    ("h.11.attn.c_attn.weight", "attention", "h.11"),
+    ("h.11.ln_1.weight", "norm", "h.11"),
+    ("wte.weight", "embedding", "wte"),
+    ("logit_scale", "other", "logit_scale"),
+])  # fmt: skip
+def test_a_tensor_is_known_by_its_name(tensor: str, kind: str, block: str) -> None:
+    assert (kind_of(tensor), block_of(tensor)) == (kind, block)

@@ -1,0 +1,57 @@
+"""QuickXplain over a set: the minimal conflict set of a failure, and the number of trials."""
+
+from itertools import combinations
+
+import pytest
+
+from skillpm.flows.guard.quickxplain import smallest_culprits
+from skillpm.spec.names import SkillName
+
+SKILLS = [SkillName.parse(f"acme/s{number:02}") for number in range(16)]
+
+
+@pytest.mark.parametrize("pair", list(combinations(range(0, 16, 3), 2)), ids=str)
+def test_two_skills_that_fail_only_together_are_both_named(pair: tuple[int, int]) -> None:
+    guilty = {SKILLS[at] for at in pair}
+    found = smallest_culprits(lambda s: guilty <= s, frozenset(), SKILLS)
+    assert set(found) == guilty
+
+
+@pytest.mark.parametrize("at", range(16))
+def test_one_culprit_among_sixteen_takes_a_few_trials(at: int) -> None:
+    trials = []
+
+    def fails(skills: frozenset[SkillName]) -> bool:
+        trials.append(skills)
+        return SKILLS[at] in skills
+
+    assert smallest_culprits(fails, frozenset(), SKILLS) == (SKILLS[at],)
+    assert len(trials) <= 2 * 4 + 2
+
+
+def test_one_candidate_needs_no_trial() -> None:
+    def never(skills: frozenset[SkillName]) -> bool:
+        raise AssertionError(skills)
+
+    assert smallest_culprits(never, frozenset(SKILLS[1:]), SKILLS[:1]) == (SKILLS[0],)
+
+
+def test_where_only_the_whole_set_fails_all_skills_are_named() -> None:
+    def fails(skills: frozenset[SkillName]) -> bool:
+        return len(skills) in (1, 3)
+
+    candidates = SKILLS[:4]
+    found = smallest_culprits(fails, frozenset(), candidates)
+    assert fails(frozenset(found)) or found == tuple(candidates)
+
+
+def test_the_context_is_part_of_every_trial() -> None:
+    context = frozenset(SKILLS[8:])
+    seen = []
+
+    def fails(skills: frozenset[SkillName]) -> bool:
+        seen.append(skills)
+        return SKILLS[3] in skills
+
+    assert smallest_culprits(fails, context, SKILLS[:8]) == (SKILLS[3],)
+    assert all(context <= skills for skills in seen)

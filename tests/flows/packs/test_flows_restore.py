@@ -1,0 +1,28 @@
+"""Blobs that are missing from the store, and registries that cannot be read."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from plain_models import plain_tensors, write_plain, write_tuned
+from skillpm_world import World
+
+
+@pytest.fixture
+def made(world: World, tmp_path: Path) -> Path:
+    base = write_plain(tmp_path / "base", plain_tensors())
+    world.init(base)
+    pack = world.pack((base, write_tuned(tmp_path / "tuned", "mlp")), "acme/x", "1.0.0")
+    world.ask("install", pack)
+    return pack
+
+
+def test_a_lock_whose_registry_is_gone_names_the_skill_the_registry_and_what_to_do(
+    world: World, made: Path
+) -> None:
+    del made
+    shutil.rmtree(world.home)
+    outcome = world.run("install")
+    assert outcome.code != 0
+    assert "acme/x 1.0.0 is not in the store, and the registry `default`" in outcome.err
+    assert "skillpm publish FILE.skillpack" in outcome.err
