@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.archive.layout import INDEX_FILE, read_index
 from skillpm.archive.reader import PackFile, pack_of
-from skillpm.archive.tar import Layout, read_layout, small
+from skillpm.archive.tar import Layout, read_layout, read_small
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SkillpmError, SpecError
 from skillpm.spec.bundle import (
@@ -87,7 +87,7 @@ def _read(layout: Layout, part: Descriptor) -> bytes:
         raise IntegrityError(
             f"`{layout.file.path}`: blob `{part.digest}` of {part.size} bytes is missing"
         )
-    return small(blob)
+    return read_small(blob)
 
 
 def _text(data: bytes, what: str) -> str:

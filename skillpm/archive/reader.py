@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from skillpm.archive.layout import IndexEntry
-from skillpm.archive.tar import Layout, Slice, read_layout, small, stream_of
+from skillpm.archive.tar import Layout, Slice, read_layout, read_small, stream_of
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError
 from skillpm.spec.capabilities import check_probes_size, read_probes
@@ -44,7 +44,7 @@ class PackFile:
 
     def read(self, digest: Digest) -> bytes:
         """A small blob whole."""
-        return small(self.blobs[digest], WEIGHTS_LIMIT)
+        return read_small(self.blobs[digest], WEIGHTS_LIMIT)
 
 
 def open_pack(path: Path) -> PackFile:
@@ -76,14 +76,14 @@ def pack_of(layout: Layout, entry: IndexEntry) -> PackFile:
     for digest, size in image.blobs.items():
         if digest not in layout.blobs or layout.blobs[digest].size != size:
             raise IntegrityError(f"`{path}`: blob `{digest}` of {size} bytes is missing")
-    manifest = parse_manifest(small(layout.blobs[image.config.digest]))
+    manifest = parse_manifest(read_small(layout.blobs[image.config.digest]))
     check_pack(image, manifest)
     for file in manifest.carried:
-        content = small(layout.blobs[file.digest], size_limit(file.path))
+        content = read_small(layout.blobs[file.digest], size_limit(file.path))
         read_side_file(file, content, manifest.architecture_facts)
     for layer in image.layer(PROBES_TYPE):
         check_probes_size(manifest, layer.size)
-        read_probes(manifest, small(layout.blobs[layer.digest]))
+        read_probes(manifest, read_small(layout.blobs[layer.digest]))
     return PackFile(path, entry.digest, data, image, manifest, layout.blobs)
 
 

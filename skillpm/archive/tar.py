@@ -95,8 +95,8 @@ def read_layout(file: OpenFile, kind: str) -> Layout:
         _verify(digest, part)
     if LAYOUT_FILE not in entries or INDEX_FILE not in entries:
         raise SpecError(f"`{file.path}` is not a {kind}: it is not an OCI image layout")
-    check_layout(small(entries[LAYOUT_FILE]))
-    described = read_index(small(entries[INDEX_FILE])).manifests
+    check_layout(read_small(entries[LAYOUT_FILE]))
+    described = read_index(read_small(entries[INDEX_FILE])).manifests
     documents = {entry.digest: _document(entry, blobs) for entry in described}
     return Layout(file, blobs, tuple(described), documents)
 
@@ -105,11 +105,11 @@ def _document(entry: IndexEntry, blobs: dict[Digest, Slice]) -> tuple[bytes, dic
     part = blobs.get(entry.digest)
     if part is None or part.size != entry.size:
         raise IntegrityError(f"index.json names `{entry.digest}`, which is not there")
-    data = small(part)
+    data = read_small(part)
     return data, json.parse_object(data, f"manifest `{entry.digest}`")
 
 
-def small(part: Slice, limit: int = _SMALL) -> bytes:
+def read_small(part: Slice, limit: int = _SMALL) -> bytes:
     """A small blob whole; `SpecError` for one of more than `limit` bytes."""
     if part.size > limit:
         raise SpecError(f"`{part.file.path}` holds a document of {part.size} bytes")

@@ -78,8 +78,11 @@ def set_graft(text: str, graft: GraftTable) -> str:
         _put(table, "mode", graft.mode)
     if now.method != graft.method:
         _put(table, "method", graft.method)
-    if now.merging.asked != graft.merging.asked or not graft.merging.asked:
-        _put_settings(table, graft.merging.asked)
+    if (
+        now.merging.changed_settings != graft.merging.changed_settings
+        or not graft.merging.changed_settings
+    ):
+        _put_settings(table, graft.merging.changed_settings)
     if now.precedence != graft.precedence:
         _put(table, "precedence", list(map(str, graft.precedence)))
     return _dumped(document, text)

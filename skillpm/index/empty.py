@@ -16,7 +16,7 @@ _BEGUN = frozenset({"registry.lock", "tmp"})
 """What lies in a registry's folder before its catalogue does."""
 
 
-def is_unmade(folder: Path) -> bool:
+def is_uninitialized(folder: Path) -> bool:
     """Whether a folder is no registry yet: absent, empty, or as a cut-off creation leaves it."""
     return not folder.exists() or (
         folder.is_dir() and not {each.name for each in folder.iterdir()} - _BEGUN

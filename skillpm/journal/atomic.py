@@ -28,7 +28,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
     """Ctrl-C and SIGTERM are passed over: for moments in which a change is as good as done."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -80,11 +80,11 @@ def sweep_strays(
         name, _, pid = stray.removesuffix(".tmp").rpartition(".")
         if not (stray.endswith(".tmp") and name[:1] == "." and name[1:] and pid.isdecimal()):
             continue
-        if name[1:] in ours or (name.endswith(suffixes) and was_left(int(pid))):
+        if name[1:] in ours or (name.endswith(suffixes) and is_leftover(int(pid))):
             with suppress(SkillpmError):
                 folder.remove(stray)
 
 
-def was_left(pid: int) -> bool:
+def is_leftover(pid: int) -> bool:
     """Whether what a process began is left over: it died, or its number is now our own."""
     return pid == os.getpid() or not is_alive(pid)

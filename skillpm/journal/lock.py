@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def held(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[None]:
+def hold_lock(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[None]:
     """Hold the lock of `folder` while the block runs.
 
     Waits up to `timeout` seconds, saying once for whom; then raises `StateError` that names the
@@ -54,19 +54,19 @@ def held(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[
 def abandoned(folder: Folder) -> bool:
     """Whether the lock of `folder` still bears the name of a process that died holding it."""
     owner = read_owner(folder, HOLDER)
-    return owner is not None and owner.life() is ProcessState.DEAD
+    return owner is not None and owner.state() is ProcessState.DEAD
 
 
 def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
     started, told = time.monotonic(), False
-    while not attempt.once():
+    while not attempt.try_acquire():
         waited = time.monotonic() - started
         owner = attempt.owner()  # asked once: it may end, and another follow that has not signed
         patience = timeout if owner is not None else timeout + _GRACE
         if waited >= patience:
             raise StateError(
                 f"the project is in use by {_who(owner)}; waited {age(waited)}",
-                hint=attempt.advice(),
+                hint=attempt.hint(),
             )
         if not told and waited >= min(_PAUSE, timeout):
             say(f"waiting for {_who(owner)}")
@@ -75,7 +75,7 @@ def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
 
 
 def _who(owner: Owner | None) -> str:
-    return owner.told(time.time()) if owner else "another skillpm command"
+    return owner.describe(time.time()) if owner else "another skillpm command"
 
 
 @dataclass
@@ -88,7 +88,7 @@ class _Attempt:
     claimed: bool = False
     signed: bool = False
 
-    def once(self) -> bool:
+    def try_acquire(self) -> bool:
         """Try to take the lock, without waiting."""
         try:
             fd = open_lock_file(self.folder, LOCK)
@@ -126,11 +126,11 @@ class _Attempt:
             self.claimed = True
             return True
         owner = read_owner(self.folder, CLAIM)
-        if owner is not None and owner.life() is ProcessState.DEAD:
-            self._bury(owner)
+        if owner is not None and owner.state() is ProcessState.DEAD:
+            self._remove_dead_claim(owner)
         return False
 
-    def _bury(self, dead: Owner) -> None:
+    def _remove_dead_claim(self, dead: Owner) -> None:
         """Take a dead claim away, by a rename: of several that try, one finds it."""
         aside = f".{CLAIM}-dead.{os.getpid()}.tmp"
         with suppress(SkillpmError):
@@ -142,19 +142,19 @@ class _Attempt:
     def sign(self, say: Say) -> None:
         """Say who holds the lock; and whose it was, where that process did not end well."""
         before = read_owner(self.folder, HOLDER)
-        if before is not None and before.life() is not ProcessState.ALIVE:
-            say(f"took over from {before.told(self.me.since)}, which was cut off")
+        if before is not None and before.state() is not ProcessState.ALIVE:
+            say(f"took over from {before.describe(self.me.since)}, which was cut off")
         self.folder.write(HOLDER, self.me.dumps())
         self.signed = True
 
     def owner(self) -> Owner | None:
         """Who holds the lock; None while it is unsigned, or still bears a dead process's name."""
         owner = read_owner(self.folder, HOLDER) or read_owner(self.folder, CLAIM)
-        return None if owner is None or owner.life() is ProcessState.DEAD else owner
+        return None if owner is None or owner.state() is ProcessState.DEAD else owner
 
-    def advice(self) -> str:
+    def hint(self) -> str:
         owner = read_owner(self.folder, CLAIM)
-        if owner is not None and owner.life() is ProcessState.ELSEWHERE:
+        if owner is not None and owner.state() is ProcessState.ELSEWHERE:
             place = shlex.quote(str(self.folder.path / CLAIM))
             return f"wait for it; if that machine is gone for good, `rm {place}`"
         return "wait for it to end, or end it, then run the command again"

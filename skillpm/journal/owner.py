@@ -46,7 +46,7 @@ class Owner:
     space: str = ""
     start: str = ""
 
-    def life(self) -> ProcessState:
+    def state(self) -> ProcessState:
         """Whether the process runs; `ELSEWHERE` where its number cannot be looked up from here."""
         host, boot, space = _here()
         if self.host and self.host != host:
@@ -60,9 +60,9 @@ class Owner:
         now = _start(self.pid)
         return ProcessState.DEAD if self.start and now and self.start != now else ProcessState.ALIVE
 
-    def told(self, now: float) -> str:
+    def describe(self, now: float) -> str:
         """As messages name it, with its age."""
-        where = f" on `{self.host}`" if self.life() is ProcessState.ELSEWHERE else ""
+        where = f" on `{self.host}`" if self.state() is ProcessState.ELSEWHERE else ""
         return f"`skillpm {self.command}` (process {self.pid}{where}, for {age(now - self.since)})"
 
     def dumps(self) -> bytes:

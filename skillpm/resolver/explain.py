@@ -15,8 +15,8 @@ from skillpm.resolver.facts import (
 )
 from skillpm.resolver.fold import Chain, folded
 from skillpm.resolver.order import arranged
-from skillpm.resolver.patience import ENDLESS, Deadline
-from skillpm.resolver.positions import places
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
+from skillpm.resolver.positions import positions_in
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof
 from skillpm.resolver.shelf import ReleaseSet
@@ -41,9 +41,9 @@ class Explanation:
     facts: tuple[Fact, ...]
 
     @classmethod
-    def of(cls, proof: Proof, rules: Rules, patience: Deadline = ENDLESS) -> "Explanation":
+    def of(cls, proof: Proof, rules: Rules, deadline: Deadline = NO_DEADLINE) -> "Explanation":
         """Read a proof; when the time is up, as much of it as was read by then."""
-        return cls(rules, arranged(facts_of(proof, rules, patience), rules))
+        return cls(rules, arranged(facts_of(proof, rules, deadline), rules))
 
     @property
     def message(self) -> str:
@@ -68,7 +68,7 @@ class Explanation:
         """A command that helps with the first fact that something can be done about."""
         for fact in self.facts:
             if isinstance(fact, MissingFact):
-                return self._way_out(self.rules.shelves[fact.skill], fact.bits)
+                return self._way_out(self.rules.release_sets[fact.skill], fact.bits)
         for fact in self.facts:
             if isinstance(fact, RequirementFact):
                 return f"`skillpm show {fact.others[0].skill}` lists its releases"
@@ -82,8 +82,8 @@ class Explanation:
         found: list[Release] = []
         for fact in self.facts:
             if isinstance(fact, MissingFact):
-                shelf = self.rules.shelves[fact.skill]
-                found.extend(reversed(shelf.of(fact.bits & shelf.foreign)))
+                release_set = self.rules.release_sets[fact.skill]
+                found.extend(reversed(release_set.of(fact.bits & release_set.wrong_base)))
         return tuple(sorted(found, key=lambda release: release.skill))
 
     def _condensed(self) -> list[Fact | Chain]:
@@ -99,15 +99,15 @@ class Explanation:
         elif isinstance(fact, RequestedFact):
             yield f"`{fact.wanted.requirement}` is asked for by {fact.wanted.origin}"
         elif isinstance(fact, MissingFact):
-            yield from self._missing(self.rules.shelves[fact.skill], fact.bits)
+            yield from self._missing(self.rules.release_sets[fact.skill], fact.bits)
         elif isinstance(fact, BaseFact):
-            shelf = self.rules.shelves[fact.skill]
-            yield f"{_subject(shelf, fact.bits, 'is cut', 'are cut')} from base {fact.root.short}"
+            release_set = self.rules.release_sets[fact.skill]
+            yield f"{_subject(release_set, fact.bits, 'is cut', 'are cut')} from base {fact.root.short}"
         else:
             verbs = (
                 ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
             )
-            subject = _subject(self.rules.shelves[fact.skill], fact.bits, *verbs)
+            subject = _subject(self.rules.release_sets[fact.skill], fact.bits, *verbs)
             others = " and ".join(f"`{other}`" for other in fact.others[:VERSIONS])
             more = f"; {fact.likewise} more {verbs[fact.likewise > 1]} other versions of it"
             yield f"{subject} {others}{more if fact.likewise else ''}"
@@ -116,56 +116,60 @@ class Explanation:
         """How many reasons `_reasons` gives for a fact, without making their sentences."""
         if not isinstance(fact, MissingFact):
             return 1
-        shelf = self.rules.shelves[fact.skill]
-        if not shelf.releases:
+        release_set = self.rules.release_sets[fact.skill]
+        if not release_set.releases:
             return 1
-        roots = {release.base for release in shelf.of(fact.bits & shelf.foreign)}
-        return bool(fact.bits & shelf.nowhere) + len(roots) + bool(fact.bits & shelf.hidden)
+        roots = {release.base for release in release_set.of(fact.bits & release_set.wrong_base)}
+        return (
+            bool(fact.bits & release_set.no_release)
+            + len(roots)
+            + bool(fact.bits & release_set.yanked)
+        )
 
-    def _missing(self, shelf: ReleaseSet, bits: int) -> Iterator[str]:
-        if not shelf.releases:
-            yield f"there is no skill `{shelf.skill}`"
-        elif bits & shelf.nowhere:
-            early = self._prereleases(shelf)
+    def _missing(self, release_set: ReleaseSet, bits: int) -> Iterator[str]:
+        if not release_set.releases:
+            yield f"there is no skill `{release_set.skill}`"
+        elif bits & release_set.no_release:
+            early = self._prereleases(release_set)
             has = "only prereleases there:" if early else "no such release; it has"
-            yield f"`{shelf.skill}` has {has} {_listed(shelf, early or shelf.everything)}"
-        yield from self._foreign(shelf, bits & shelf.foreign)
-        if bits & shelf.hidden:
-            hidden = shelf.of(bits & shelf.hidden)
-            reasons = {" ".join(release.yank_reason.split()) for release in hidden}
+            yield f"`{release_set.skill}` has {has} {_listed(release_set, early or release_set.all_releases)}"
+        yield from self._foreign(release_set, bits & release_set.wrong_base)
+        if bits & release_set.yanked:
+            yanked = release_set.of(bits & release_set.yanked)
+            reasons = {" ".join(release.yank_reason.split()) for release in yanked}
             why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
-            yield f"{_subject(shelf, bits & shelf.hidden, 'is yanked', 'are yanked')}{why}"
+            yield f"{_subject(release_set, bits & release_set.yanked, 'is yanked', 'are yanked')}{why}"
 
-    def _foreign(self, shelf: ReleaseSet, bits: int) -> Iterator[str]:
+    def _foreign(self, release_set: ReleaseSet, bits: int) -> Iterator[str]:
         by_root: dict[str, int] = {}
-        for place in places(bits):
-            root = _short(shelf.releases[place].base)
-            by_root[root] = by_root.get(root, 0) | 1 << place
+        for position in positions_in(bits):
+            root = _short(release_set.releases[position].base)
+            by_root[root] = by_root.get(root, 0) | 1 << position
         for root, cut in by_root.items():
-            subject = _subject(shelf, cut, "is cut", "are cut")
+            subject = _subject(release_set, cut, "is cut", "are cut")
             has = _short(self.rules.question.base)
             yield f"{subject} from base {root}, this project has {has}"
 
-    def _prereleases(self, shelf: ReleaseSet) -> int:
+    def _prereleases(self, release_set: ReleaseSet) -> int:
         """The usable prereleases within the ranges that admit nothing else."""
         bits = 0
         for fact in self.facts:
             for wanted in requirements_of(fact):
-                if wanted.skill == shelf.skill and not shelf.admitted(wanted.range):
-                    bits |= shelf.within(wanted.range) & shelf.usable
+                if wanted.skill == release_set.skill and not release_set.admitted(wanted.range):
+                    bits |= release_set.within(wanted.range) & release_set.usable
         return bits
 
-    def _way_out(self, shelf: ReleaseSet, bits: int) -> str:
-        name = shelf.skill
-        fitting, early = shelf.best(shelf.usable), self._prereleases(shelf)
-        if not shelf.releases:
+    def _way_out(self, release_set: ReleaseSet, bits: int) -> str:
+        name = release_set.skill
+        fitting, early = release_set.best(release_set.usable), self._prereleases(release_set)
+        if not release_set.releases:
             return f"`skillpm search {name.name}` looks for it under another name"
-        if bits & shelf.nowhere and early:
-            return f"`{name} ^{shelf.of(early)[-1].version}` admits prereleases"
-        if bits & shelf.foreign and fitting is not None:
-            return f"`{shelf.releases[fitting].ref}` fits this project's base"
-        if bits & shelf.hidden and not bits & shelf.foreign:
-            newest = shelf.of(bits & shelf.hidden)[-1].version
+        if bits & release_set.no_release and early:
+            return f"`{name} ^{release_set.of(early)[-1].version}` admits prereleases"
+        if bits & release_set.wrong_base and fitting is not None:
+            return f"`{release_set.releases[fitting].ref}` fits this project's base"
+        if bits & release_set.yanked and not bits & release_set.wrong_base:
+            newest = release_set.of(bits & release_set.yanked)[-1].version
             return f"`skillpm install {name}@={newest} --allow-yanked` takes it all the same"
         return f"`skillpm show {name}` lists its releases"
 
@@ -179,18 +183,18 @@ def _short(root: Digest | None) -> str:
     return root.short if root else "unknown"
 
 
-def _subject(shelf: ReleaseSet, bits: int, one: str, many: str) -> str:
+def _subject(release_set: ReleaseSet, bits: int, one: str, many: str) -> str:
     """The releases at `bits` as the subject of a sentence, with the verb that goes with them."""
-    count = len(places(bits & shelf.everything))
-    if count > 1 and bits & shelf.everything == shelf.everything:
-        return f"every release of `{shelf.skill}` {one}"
-    return f"`{shelf.skill}` {_listed(shelf, bits)} {one if count == 1 else many}"
+    count = len(positions_in(bits & release_set.all_releases))
+    if count > 1 and bits & release_set.all_releases == release_set.all_releases:
+        return f"every release of `{release_set.skill}` {one}"
+    return f"`{release_set.skill}` {_listed(release_set, bits)} {one if count == 1 else many}"
 
 
-def _listed(shelf: ReleaseSet, bits: int) -> str:
+def _listed(release_set: ReleaseSet, bits: int) -> str:
     """Versions, ascending; many are shown by the first and the last ones."""
-    versions = [str(release.version) for release in shelf.of(bits)]
+    versions = [str(release.version) for release in release_set.of(bits)]
     if len(versions) > VERSIONS:
         versions[VERSIONS // 2 : -VERSIONS // 2] = ["…"]
-        return f"{', '.join(versions)} ({counted(len(shelf.of(bits)), 'release')})"
+        return f"{', '.join(versions)} ({counted(len(release_set.of(bits)), 'release')})"
     return ", ".join(versions)

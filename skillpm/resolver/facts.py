@@ -9,7 +9,7 @@ from nab_resolver.types import IncompatibilityCause
 
 from skillpm.resolver.engine import Clause
 from skillpm.resolver.patience import Deadline
-from skillpm.resolver.positions import bits_of, places
+from skillpm.resolver.positions import bits_of, positions_in
 from skillpm.resolver.question import RootRequirement
 from skillpm.resolver.rules import BaseSlot, Clash, Rules
 from skillpm.resolver.search import Proof
@@ -64,19 +64,19 @@ class MissingFact:
 Fact = RequestedFact | RequirementFact | BaseFact | MissingFact
 
 
-def facts_of(proof: Proof, rules: Rules, patience: Deadline) -> list[Fact]:
+def facts_of(proof: Proof, rules: Rules, deadline: Deadline) -> list[Fact]:
     """The facts of a proof in the order in which it uses them, each once.
 
     Facts that say the same of several releases are one, and so are more than two that differ in
     the versions alone. Linear in the proof; when the time is up, the facts that were read by then.
     """
     facts = (fact for leaf in _leaves(proof.clause) for fact in _read(leaf, rules))
-    return _collapsed(_merged(_until(patience, facts)))
+    return _collapsed(_merged(_until(deadline, facts)))
 
 
-def _until(patience: Deadline, facts: Iterable[Fact]) -> Iterator[Fact]:
+def _until(deadline: Deadline, facts: Iterable[Fact]) -> Iterator[Fact]:
     for count, fact in enumerate(facts):
-        if count >= ALWAYS_READ and patience.expired():
+        if count >= ALWAYS_READ and deadline.expired():
             return
         yield fact
 
@@ -122,7 +122,7 @@ def _family(needs: RequirementFact) -> object:
 def _spokesman(alike: list[RequirementFact]) -> RequirementFact:
     newest = max(alike, key=lambda needs: needs.bits)
     together = reduce(or_, (needs.bits for needs in alike))
-    return replace(newest, likewise=len(places(together & ~newest.bits)))
+    return replace(newest, likewise=len(positions_in(together & ~newest.bits)))
 
 
 def _leaves(conclusion: Clause) -> Iterator[Clause]:
@@ -158,16 +158,16 @@ def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
 
 
 def _required(rules: Rules, skill: SkillName, bits: int, *, other: SkillName) -> Iterator[Fact]:
-    shelf = rules.shelves[skill]
-    for place in places(bits & shelf.usable):
-        requires = shelf.releases[place].requires
-        yield RequirementFact(skill, 1 << place, tuple(r for r in requires if r.skill == other))
+    release_set = rules.release_sets[skill]
+    for position in positions_in(bits & release_set.usable):
+        requires = release_set.releases[position].requires
+        yield RequirementFact(skill, 1 << position, tuple(r for r in requires if r.skill == other))
 
 
 def _stated(rules: Rules, clash: Clash) -> Iterator[Fact]:
-    shelf, other = rules.shelves[clash.skill], rules.shelves[clash.other]
-    for place in places(clash.bits):
-        for conflict in shelf.releases[place].conflicts:
+    release_set, other = rules.release_sets[clash.skill], rules.release_sets[clash.other]
+    for position in positions_in(clash.bits):
+        for conflict in release_set.releases[position].conflicts:
             same = conflict.skill == clash.other
             if same and other.admitted(conflict.range) & other.usable == clash.other_bits:
-                yield RequirementFact(clash.skill, 1 << place, (conflict,), conflict=True)
+                yield RequirementFact(clash.skill, 1 << position, (conflict,), conflict=True)

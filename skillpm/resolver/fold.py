@@ -21,7 +21,7 @@ class Chain:
 
 
 def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
-    """The facts with each chain in the place of its first link; the first `lead` facts stay.
+    """The facts with each chain in the position of its first link; the first `lead` facts stay.
 
     Linear in the facts.
     """

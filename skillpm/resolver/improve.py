@@ -36,7 +36,7 @@ def staleness(rules: Rules, answer: Answer) -> Staleness:
     return sum(n for skill, n in counts.items() if skill in rules.wanted), sum(counts.values())
 
 
-def improve(rules: Rules, answer: Answer, patience: Deadline) -> Answer:
+def improve(rules: Rules, answer: Answer, deadline: Deadline) -> Answer:
     """An answer whose staleness is at most that of `answer`, found within fixed bounds.
 
     What is locked and what is to move stays as it is.
@@ -45,10 +45,10 @@ def improve(rules: Rules, answer: Answer, patience: Deadline) -> Answer:
     trials = min(TRIALS, DECISIONS // max(1, len(answer)))
     best = staleness(rules, answer)
     while trials and best[1] and (stale := _stalest(rules, answer, tried)):
-        tried.add((stale, rules.place(answer[stale])))
+        tried.add((stale, rules.position(answer[stale])))
         trials -= 1
         try:
-            found = _trial(rules, answer, stale, best, patience)
+            found = _trial(rules, answer, stale, best, deadline)
         except GaveUpError:
             return answer
         if found is not None and (total := staleness(rules, found)) < best:
@@ -57,18 +57,18 @@ def improve(rules: Rules, answer: Answer, patience: Deadline) -> Answer:
 
 
 def _trial(
-    rules: Rules, answer: Answer, stale: SkillName, best: Staleness, patience: Deadline
+    rules: Rules, answer: Answer, stale: SkillName, best: Staleness, deadline: Deadline
 ) -> Answer | None:
-    """The first answer with `stale` newer and all that must stay in place; None without one."""
+    """The first answer with `stale` newer and all that must stay in position; None without one."""
     usable = dict(_promising(rules, best))
-    usable |= {skill: 1 << rules.place(answer[skill]) for skill in _kept(rules, answer)}
+    usable |= {skill: 1 << rules.position(answer[skill]) for skill in _kept(rules, answer)}
     usable[stale] = _newer(rules, answer[stale]) & usable.get(stale, -1)
     narrowed = rules.restricted(usable)
     if not usable[stale] or _is_hopeless(narrowed):
         return None
     constant, each = _ROUNDS
     rounds = constant + each * len(answer)
-    found = bounded_search(narrowed, patience, rounds=rounds)
+    found = bounded_search(narrowed, deadline, rounds=rounds)
     return None if found is None or isinstance(found, Proof) else found
 
 
@@ -80,11 +80,11 @@ def _promising(rules: Rules, best: Staleness) -> Iterator[tuple[SkillName, int]]
     left out.
     """
     named, total = best
-    for skill, shelf in rules.shelves.items():
+    for skill, release_set in rules.release_sets.items():
         if skill in rules.wanted:
-            yield skill, shelf.newest(named + 1) | shelf.locked
+            yield skill, release_set.newest(named + 1) | release_set.locked
         elif not named:
-            yield skill, shelf.newest(total) | shelf.locked
+            yield skill, release_set.newest(total) | release_set.locked
 
 
 def _is_hopeless(rules: Rules) -> bool:
@@ -92,7 +92,7 @@ def _is_hopeless(rules: Rules) -> bool:
 
     Only skills with one release left are followed: a search that fails costs far more than this.
     """
-    left = {skill: rules.shelves[skill].usable for skill in rules.wanted}
+    left = {skill: rules.release_sets[skill].usable for skill in rules.wanted}
     for wanted in rules.question.wanted:
         left[wanted.requirement.skill] &= rules.asked(wanted.requirement).bits
     pending = list(left)
@@ -107,7 +107,9 @@ def _is_hopeless(rules: Rules) -> bool:
             if isinstance(needed, BaseSlot):
                 continue
             before = left.get(needed)
-            after = positions.bits & (rules.shelves[needed].usable if before is None else before)
+            after = positions.bits & (
+                rules.release_sets[needed].usable if before is None else before
+            )
             if after != before:
                 left[needed] = after
                 pending.append(needed)
@@ -125,12 +127,16 @@ def _stalest(
     candidates = [
         (-_newer(rules, release).bit_count(), rules.rank(skill), skill)
         for skill, release in answer.items()
-        if _newer(rules, release) and (skill, rules.place(release)) not in tried
+        if _newer(rules, release) and (skill, rules.position(release)) not in tried
         and not rules.is_fixed(skill)
     ]  # fmt: skip
     return min(candidates)[2] if candidates else None
 
 
 def _newer(rules: Rules, release: Release) -> int:
-    shelf, place = rules.shelves[release.skill], rules.place(release)
-    return 0 if shelf.locked >> place & 1 else shelf.usable >> (place + 1) << (place + 1)
+    release_set, position = rules.release_sets[release.skill], rules.position(release)
+    return (
+        0
+        if release_set.locked >> position & 1
+        else release_set.usable >> (position + 1) << (position + 1)
+    )

@@ -47,14 +47,14 @@ def _missing(facts: Sequence[Fact]) -> Iterator[Fact]:
 def _clash(facts: Sequence[Fact], rules: Rules) -> Sequence[Fact]:
     """The first two facts about one skill that leave none of its releases."""
     by_skill: dict[SkillName, list[tuple[int, Fact]]] = {}
-    for place, fact in enumerate(facts):
+    for position, fact in enumerate(facts):
         skill = _about(fact)
         if skill and len(by_skill.setdefault(skill, [])) < COMPARED:
-            by_skill[skill].append((place, fact))
+            by_skill[skill].append((position, fact))
     first: tuple[tuple[int, Fact], ...] = ()
     for skill, about in by_skill.items():
-        left = {place: _leaves_over(fact, skill, rules) for place, fact in about}
-        usable = rules.shelves[skill].usable
+        left = {position: _leaves_over(fact, skill, rules) for position, fact in about}
+        usable = rules.release_sets[skill].usable
         for pair in combinations(about, 2):
             if not left[pair[0][0]] & left[pair[1][0]] & usable:
                 first = min(first or pair, pair, key=lambda both: (both[0][0], both[1][0]))
@@ -69,10 +69,10 @@ def _about(fact: Fact) -> SkillName | None:
 
 
 def _leaves_over(fact: Fact, skill: SkillName, rules: Rules) -> int:
-    shelf = rules.shelves[skill]
-    bits = shelf.everything
+    release_set = rules.release_sets[skill]
+    bits = release_set.all_releases
     for requirement in requirements_of(fact):
-        bits &= shelf.admitted(requirement.range)
+        bits &= release_set.admitted(requirement.range)
     for conflict in fact.others if isinstance(fact, RequirementFact) and fact.conflict else ():
-        bits &= ~shelf.admitted(conflict.range)
+        bits &= ~release_set.admitted(conflict.range)
     return bits

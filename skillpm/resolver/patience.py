@@ -23,5 +23,5 @@ class Deadline:
         return not self.clock() - self.started <= self.seconds
 
 
-ENDLESS = Deadline(lambda: 0.0, inf, 0.0)
+NO_DEADLINE = Deadline(lambda: 0.0, inf, 0.0)
 """For whom no time passes."""

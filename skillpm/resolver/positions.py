@@ -1,4 +1,4 @@
-"""Sets of positions on a shelf: the ranges that PubGrub works on."""
+"""Sets of positions on a release_set: the ranges that PubGrub works on."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -83,9 +83,9 @@ def bits_of(positions: object) -> int:
     return positions.bits
 
 
-def places(bits: int) -> list[int]:
+def positions_in(bits: int) -> list[int]:
     """The positions of a finite set, ascending. Linear in its highest one."""
     if not bits & (bits - 1):
         return [bits.bit_length() - 1] if bits else []
     digits = f"{bits:b}"[::-1]
-    return [place for place, digit in enumerate(digits) if digit == "1"]
+    return [position for position, digit in enumerate(digits) if digit == "1"]

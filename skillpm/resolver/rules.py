@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 
-from skillpm.resolver.closure import Shelves
+from skillpm.resolver.closure import ReleaseSets
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
 from skillpm.resolver.shelf import ReleaseSet
@@ -44,14 +44,14 @@ class Rules:
     base also needs `BASE` to be that one.
     """
 
-    def __init__(self, question: Question, shelves: Shelves) -> None:
+    def __init__(self, question: Question, release_sets: ReleaseSets) -> None:
         self.question = question
-        self.shelves = shelves
-        self.roots = _roots(shelves) if question.base is None else ()
-        self._place_of_root = {root: place for place, root in enumerate(self.roots)}
+        self.release_sets = release_sets
+        self.roots = _roots(release_sets) if question.base is None else ()
+        self._index_of_root = {root: position for position, root in enumerate(self.roots)}
         self.wanted = frozenset(wanted.requirement.skill for wanted in question.wanted)
-        self._parents = _parents(shelves)
-        self._depths = _depths(shelves, self.wanted)
+        self._parents = _parents(release_sets)
+        self._depths = _depths(release_sets, self.wanted)
         self._needs: dict[tuple[SkillName, int], Mapping[Package, Positions]] = {}
 
     def rank(self, package: Package) -> Rank:
@@ -77,9 +77,9 @@ class Rules:
         """Whether the question itself settles the skill's release: locked, or to move."""
         return skill in self.question.locked or skill in self.question.moving
 
-    def place(self, release: Release) -> int:
+    def position(self, release: Release) -> int:
         """The position of a release among those of its skill."""
-        return self.shelves[release.skill].place(release)
+        return self.release_sets[release.skill].position(release)
 
     def restricted(self, usable: Mapping[SkillName, int]) -> "Rules":
         """The same rules where only these positions of some skills may be chosen.
@@ -87,9 +87,11 @@ class Rules:
         The order of skills, and what each release needs, stay as they are and are not read again.
         """
         narrowed = copy(self)
-        narrowed.shelves = {
-            skill: replace(shelf, usable=shelf.usable & usable[skill]) if skill in usable else shelf
-            for skill, shelf in self.shelves.items()
+        narrowed.release_sets = {
+            skill: replace(release_set, usable=release_set.usable & usable[skill])
+            if skill in usable
+            else release_set
+            for skill, release_set in self.release_sets.items()
         }
         return narrowed
 
@@ -104,16 +106,16 @@ class Rules:
         )
 
     def asked(self, requirement: Requirement) -> Positions:
-        """The releases that a requirement admits; `nowhere` if there are none."""
-        shelf = self.shelves[requirement.skill]
-        return Positions(shelf.admitted(requirement.range) or shelf.nowhere)
+        """The releases that a requirement admits; `no_release` if there are none."""
+        release_set = self.release_sets[requirement.skill]
+        return Positions(release_set.admitted(requirement.range) or release_set.no_release)
 
-    def needs(self, skill: SkillName, place: int) -> Mapping[Package, Positions]:
+    def needs(self, skill: SkillName, position: int) -> Mapping[Package, Positions]:
         """What the release needs, all its requirements on one skill taken together."""
-        key = (skill, place)
+        key = (skill, position)
         known = self._needs.get(key)
         if known is None:
-            known = self._needs[key] = self._read_needs(self.shelves[skill].releases[place])
+            known = self._needs[key] = self._read_needs(self.release_sets[skill].releases[position])
         return known
 
     def _read_needs(self, release: Release) -> Mapping[Package, Positions]:
@@ -121,40 +123,44 @@ class Rules:
         for requirement in release.requires:
             skill = requirement.skill
             both = self.asked(requirement) & needs.get(skill, Positions.full())
-            needs[skill] = Positions(both.bits or self.shelves[skill].nowhere)
+            needs[skill] = Positions(both.bits or self.release_sets[skill].no_release)
         if self.roots and release.base:
-            needs[BASE] = Positions.singleton(self._place_of_root[release.base])
+            needs[BASE] = Positions.singleton(self._index_of_root[release.base])
         return needs
 
-    def alike(self, skill: SkillName, place: int) -> Positions:
+    def alike(self, skill: SkillName, position: int) -> Positions:
         """The usable neighbours of a release that need just the same, itself included."""
-        shelf = self.shelves[skill]
-        bits = 1 << place
+        release_set = self.release_sets[skill]
+        bits = 1 << position
         for step in (-1, 1):
-            other = place + step
-            while 0 <= other < len(shelf.releases) and _same(shelf, place, other):
+            other = position + step
+            while 0 <= other < len(release_set.releases) and _same(release_set, position, other):
                 bits |= 1 << other
                 other += step
         return Positions(bits)
 
-    def clashes(self, skill: SkillName, place: int) -> Iterator[Clash]:
+    def clashes(self, skill: SkillName, position: int) -> Iterator[Clash]:
         """The conflicts that a release states; one with its own skill says nothing."""
-        shelf = self.shelves[skill]
-        for conflict in shelf.releases[place].conflicts:
-            other = self.shelves.get(conflict.skill)
+        release_set = self.release_sets[skill]
+        for conflict in release_set.releases[position].conflicts:
+            other = self.release_sets.get(conflict.skill)
             bits = other.admitted(conflict.range) & other.usable if other else 0
             if other and bits and conflict.skill != skill:
-                yield Clash(skill, 1 << place, conflict.skill, bits)
+                yield Clash(skill, 1 << position, conflict.skill, bits)
 
 
-def _same(shelf: ReleaseSet, place: int, other: int) -> bool:
-    mine, its = shelf.releases[place], shelf.releases[other]
-    usable = bool(shelf.usable >> other & 1)
+def _same(release_set: ReleaseSet, position: int, other: int) -> bool:
+    mine, its = release_set.releases[position], release_set.releases[other]
+    usable = bool(release_set.usable >> other & 1)
     return usable and mine.requires == its.requires and mine.base == its.base
 
 
-def _roots(shelves: Shelves) -> tuple[Digest, ...]:
-    releases = (release for shelf in shelves.values() for release in shelf.of(shelf.usable))
+def _roots(release_sets: ReleaseSets) -> tuple[Digest, ...]:
+    releases = (
+        release
+        for release_set in release_sets.values()
+        for release in release_set.of(release_set.usable)
+    )
     roots = sorted({release.base for release in releases if release.base})
     return tuple(roots) if len(roots) > 1 else ()
 
@@ -167,16 +173,16 @@ class Parents:
     parents: frozenset[SkillName]
 
 
-def _parents(shelves: Shelves) -> Parents:
+def _parents(release_sets: ReleaseSets) -> Parents:
     parents: dict[SkillName, set[SkillName]] = {}
-    for shelf in shelves.values():
-        for release in shelf.of(shelf.usable):
+    for release_set in release_sets.values():
+        for release in release_set.of(release_set.usable):
             for requirement in release.requires:
-                parents.setdefault(requirement.skill, set()).add(shelf.skill)
+                parents.setdefault(requirement.skill, set()).add(release_set.skill)
     return Parents(parents, frozenset().union(*parents.values()))
 
 
-def _depths(shelves: Shelves, wanted: frozenset[SkillName]) -> Mapping[SkillName, int]:
+def _depths(release_sets: ReleaseSets, wanted: frozenset[SkillName]) -> Mapping[SkillName, int]:
     """How many requirements lie between the question and each skill, at least."""
     depths: dict[SkillName, int] = {}
     level, depth = set(wanted), 0
@@ -185,7 +191,7 @@ def _depths(shelves: Shelves, wanted: frozenset[SkillName]) -> Mapping[SkillName
         level = {
             requirement.skill
             for skill in level
-            for release in shelves[skill].of(shelves[skill].usable)
+            for release in release_sets[skill].of(release_sets[skill].usable)
             for requirement in release.requires
         } - depths.keys()
         depth += 1

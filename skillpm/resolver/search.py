@@ -35,7 +35,7 @@ Answer = Mapping[SkillName, Release]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """That there is no answer: the clause that rules everything out, derived from what holds."""
+    """That there is no answer: the clause that rules all_releases out, derived from what holds."""
 
     clause: Clause
 
@@ -43,16 +43,16 @@ class Proof:
 class Provider(BaseProvider[Package, int]):
     """Answers PubGrub's questions out of `Rules`; cut off as soon as time is up."""
 
-    def __init__(self, rules: Rules, patience: Deadline) -> None:
+    def __init__(self, rules: Rules, deadline: Deadline) -> None:
         self.rules = rules
-        self.patience = patience
+        self.deadline = deadline
         self._chosen: Mapping[Package, int] = {}
         self._clauses: list[Clause] = []
 
     def step(self) -> None:
         """Go on with the search. Raises `GaveUpError` when time is up."""
-        if self.patience.expired():
-            raise GaveUpError(self.patience.seconds)
+        if self.deadline.expired():
+            raise GaveUpError(self.deadline.seconds)
 
     def choose_version(self, package: Package, version_range: RangeProtocol[int]) -> int | None:
         """The locked release if it is in range, else the best; its conflicts are queued."""
@@ -60,10 +60,10 @@ class Provider(BaseProvider[Package, int]):
         bits = bits_of(version_range)
         if isinstance(package, BaseSlot):
             return bits.bit_length() - 1
-        place = self.rules.shelves[package].best(bits)
-        if place is not None:
-            self._clauses.extend(map(_clause, self.rules.clashes(package, place)))
-        return place
+        position = self.rules.release_sets[package].best(bits)
+        if position is not None:
+            self._clauses.extend(map(_clause, self.rules.clashes(package, position)))
+        return position
 
     def has_satisfying_version(self, package: Package, version_range: RangeProtocol[int]) -> bool:
         """Whether any release in range may be chosen."""
@@ -105,20 +105,20 @@ class Provider(BaseProvider[Package, int]):
         return clauses
 
 
-def search(rules: Rules, patience: Deadline) -> Answer | Proof:
+def search(rules: Rules, deadline: Deadline) -> Answer | Proof:
     """The first answer in the fixed order, or the proof that there is none.
 
     Only time limits it. Raises `GaveUpError` when that is up.
     """
-    found = bounded_search(rules, patience, rounds=sys.maxsize)
+    found = bounded_search(rules, deadline, rounds=sys.maxsize)
     if found is None:
         raise AssertionError
     return found
 
 
-def bounded_search(rules: Rules, patience: Deadline, *, rounds: int) -> Answer | Proof | None:
+def bounded_search(rules: Rules, deadline: Deadline, *, rounds: int) -> Answer | Proof | None:
     """As `search`; None where `rounds` of PubGrub's loop do not settle it."""
-    provider = Provider(rules, patience)
+    provider = Provider(rules, deadline)
     engine = Engine(provider, Watch(provider.step), max_iterations=rounds)
     try:
         pins = engine.solve(_wanted(rules)).pins
@@ -128,8 +128,8 @@ def bounded_search(rules: Rules, patience: Deadline, *, rounds: int) -> Answer |
         if found.incompatibility is None:
             raise AssertionError from found
         return Proof(found.incompatibility)
-    chosen = {skill: place for skill, place in pins.items() if isinstance(skill, SkillName)}
-    return {skill: rules.shelves[skill].releases[chosen[skill]] for skill in sorted(chosen)}
+    chosen = {skill: position for skill, position in pins.items() if isinstance(skill, SkillName)}
+    return {skill: rules.release_sets[skill].releases[chosen[skill]] for skill in sorted(chosen)}
 
 
 def _wanted(rules: Rules) -> list[RootRequirement[Package, int]]:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from skillpm.resolver.positions import places
+from skillpm.resolver.positions import positions_in
 from skillpm.resolver.question import Question
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -16,14 +16,14 @@ from skillpm.spec.versions import Key
 class ReleaseSet:
     """All releases of one skill, ascending; sets of them are bits by position.
 
-    `usable` may be chosen; `foreign` are left out for their base alone, `hidden` for a yank.
+    `usable` may be chosen; `wrong_base` are left out for their base alone, `yanked` for a yank.
     """
 
     skill: SkillName
     releases: tuple[Release, ...]
     usable: int
-    foreign: int
-    hidden: int
+    wrong_base: int
+    yanked: int
     locked: int
     keys: tuple[Key, ...] = field(repr=False)
     prereleases: int = field(repr=False)
@@ -31,7 +31,7 @@ class ReleaseSet:
     _admitted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def nowhere(self) -> int:
+    def no_release(self) -> int:
         """A position that no release has: what a range that matches nothing admits.
 
         PubGrub takes a set with a member that never can be chosen; an empty set in a clause would
@@ -40,9 +40,9 @@ class ReleaseSet:
         return 1 << len(self.releases)
 
     @property
-    def everything(self) -> int:
+    def all_releases(self) -> int:
         """All releases, usable or not."""
-        return self.nowhere - 1
+        return self.no_release - 1
 
     def admitted(self, wanted: VersionRange) -> int:
         """The releases that `wanted` admits, usable or not. Logarithmic, then remembered."""
@@ -58,9 +58,9 @@ class ReleaseSet:
 
     def _read(self, wanted: VersionRange) -> int:
         bits = self.within(wanted)
-        for place in places(bits & self.prereleases):
-            if self.releases[place].version not in wanted:
-                bits &= ~(1 << place)
+        for position in positions_in(bits & self.prereleases):
+            if self.releases[position].version not in wanted:
+                bits &= ~(1 << position)
         return bits
 
     def best(self, bits: int) -> int | None:
@@ -82,19 +82,19 @@ class ReleaseSet:
                 break
         return self.usable & ~older
 
-    def place(self, release: Release) -> int:
+    def position(self, release: Release) -> int:
         """The position of one of the releases. Logarithmic."""
-        place = bisect_left(self.keys, release.version.key)
-        while self.releases[place] is not release:  # equal versions differ in build metadata
-            place += 1
-        return place
+        position = bisect_left(self.keys, release.version.key)
+        while self.releases[position] is not release:  # equal versions differ in build metadata
+            position += 1
+        return position
 
     def of(self, bits: int) -> list[Release]:
         """The releases at these positions, ascending."""
-        return [self.releases[place] for place in places(bits & self.everything)]
+        return [self.releases[position] for position in positions_in(bits & self.all_releases)]
 
 
-def shelve(
+def make_release_set(
     question: Question, skill: SkillName, releases: Iterable[Release], *, any_base: bool
 ) -> ReleaseSet:
     """Sort a skill's releases and set apart those that the question leaves out.
@@ -103,15 +103,15 @@ def shelve(
     metadata, change nothing.
     """
     ordered = tuple(sorted(releases, key=lambda r: (r.version, r.version.build, str(r.digest))))
-    hidden = _bits(question.hides(release) for release in ordered)
-    foreign = 0 if any_base else _bits(question.excludes_base_of(release) for release in ordered)
+    yanked = _bits(question.hides(release) for release in ordered)
+    wrong_base = 0 if any_base else _bits(question.excludes_base_of(release) for release in ordered)
     below = _bits(question.goes_back(release) for release in ordered)
     return ReleaseSet(
         skill,
         ordered,
-        usable=(1 << len(ordered)) - 1 & ~hidden & ~foreign & ~below,
-        foreign=foreign & ~hidden,
-        hidden=hidden,
+        usable=(1 << len(ordered)) - 1 & ~yanked & ~wrong_base & ~below,
+        wrong_base=wrong_base & ~yanked,
+        yanked=yanked,
         locked=_bits(question.locked.get(skill) == release.version for release in ordered),
         keys=tuple(release.version.key for release in ordered),
         prereleases=_bits(release.version.is_prerelease for release in ordered),
@@ -120,4 +120,4 @@ def shelve(
 
 
 def _bits(flags: Iterable[bool]) -> int:
-    return sum(1 << place for place, flag in enumerate(flags) if flag)
+    return sum(1 << position for position, flag in enumerate(flags) if flag)

@@ -8,7 +8,7 @@ from skillpm.resolver.closure import Reader
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
 from skillpm.resolver.explain import Explanation
 from skillpm.resolver.improve import improve
-from skillpm.resolver.patience import ENDLESS, Deadline
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.question import Catalogue, Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search
@@ -23,7 +23,7 @@ class Resolution:
     releases: Mapping[SkillName, Release]
 
 
-def solve(question: Question, catalogue: Catalogue, patience: Deadline = ENDLESS) -> Resolution:
+def solve(question: Question, catalogue: Catalogue, deadline: Deadline = NO_DEADLINE) -> Resolution:
     """Choose one release for each skill that is wanted or needed.
 
     1. Read the closure: all that the wanted skills lead to, in one query for each depth.
@@ -38,31 +38,31 @@ def solve(question: Question, catalogue: Catalogue, patience: Deadline = ENDLESS
     bases would help), another `ResolutionError`, or `GaveUpError` when patience is at its end.
     """
     if question.floors:
-        rules = Rules(question, Reader(question, catalogue, patience).read())
-        found = search(rules, patience)
+        rules = Rules(question, Reader(question, catalogue, deadline).read())
+        found = search(rules, deadline)
         if not isinstance(found, Proof):
-            return _resolution(rules, found, patience)
+            return _resolution(rules, found, deadline)
         question = replace(question, floors=False)
-    reader = Reader(question, catalogue, patience)
+    reader = Reader(question, catalogue, deadline)
     rules = Rules(question, reader.read())
-    found = search(rules, patience)
+    found = search(rules, deadline)
     if isinstance(found, Proof):
-        why = Explanation.of(found, rules, patience)
+        why = Explanation.of(found, rules, deadline)
         if why.wrong_base and _solvable_on_any_base(reader):
             raise WrongBaseError(why.message, why.wrong_base, hint=why.hint)
         raise ResolutionError(why.message, hint=why.hint)
-    return _resolution(rules, found, patience)
+    return _resolution(rules, found, deadline)
 
 
-def _resolution(rules: Rules, found: Answer, patience: Deadline) -> Resolution:
-    return Resolution(found if rules.question.lowest else improve(rules, found, patience))
+def _resolution(rules: Rules, found: Answer, deadline: Deadline) -> Resolution:
+    return Resolution(found if rules.question.lowest else improve(rules, found, deadline))
 
 
 def _solvable_on_any_base(reader: Reader) -> bool:
     """Whether there would be an answer if no release were left out for its base."""
     try:
         rules = Rules(reader.question, reader.read(any_base=True))
-        found = search(rules, reader.patience)
+        found = search(rules, reader.deadline)
     except GaveUpError:
         return False
     return not isinstance(found, Proof)

@@ -15,7 +15,7 @@ def check_probes_size(manifest: Manifest, size: int) -> None:
     if size > FILE_LIMIT:
         raise SpecError(
             f"the probe file of {manifest.ref} is {size} bytes; at most {FILE_LIMIT} are read",
-            hint=without_pack(manifest),
+            hint=removal_hint(manifest),
         )
 
 
@@ -24,14 +24,14 @@ def read_probes(manifest: Manifest, data: bytes) -> Probes:
     try:
         probes = parse_probes(data, f"the probe file of {manifest.ref}")
     except SpecError as problem:
-        problem.hint = without_pack(manifest)
+        problem.hint = removal_hint(manifest)
         raise
     problems = Problems(f"the manifest of {manifest.ref}")
     metrics = [each.metric for each in manifest.capabilities if each.name == CAPABILITY]
     for metric in sorted(probes.items):
         if metrics.count(metric) > 1:
             problems.add("capabilities", f"two values are recorded of the probe {metric}")
-    problems.raise_if_any(hint=without_pack(manifest))
+    problems.raise_if_any(hint=removal_hint(manifest))
     return probes
 
 
@@ -41,7 +41,7 @@ def recorded_values(manifest: Manifest, probes: Probes) -> Mapping[str, Capabili
     return {metric: named[metric] for metric in probes.items if metric in named}
 
 
-def without_pack(manifest: Manifest) -> str:
+def removal_hint(manifest: Manifest) -> str:
     """The hint for a pack whose probes cannot be used."""
     skill = manifest.skill
     return f"leave it out (`skillpm uninstall {skill}`), and ask its author for another pack"

@@ -8,7 +8,7 @@ from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.spec.names import SkillName
 
 
-def lower_closure(
+def layer_closure(
     over: Mapping[SkillName, Sequence[SkillName]],
 ) -> dict[SkillName, frozenset[SkillName]]:
     """For each skill, all that it lies over, directly or not."""
@@ -31,12 +31,12 @@ def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -
     Deltas of a floating point tensor that is `changed` add up. Any other entry must have the same
     `result` in all packs, at weight 1; a pack replaces what it lies over.
     """
-    below = lower_closure({m.skill: [lower.skill for lower in m.over] for m in manifests})
+    below = layer_closure({m.skill: [lower.skill for lower in m.over] for m in manifests})
     for manifest in manifests:
         if weights.get(manifest.skill, 1.0) == 0.0:
             yield f"`{manifest.skill}` has weight 0: it would change nothing"
         elif weights.get(manifest.skill, 1.0) != 1.0:
-            fixed = [entry.tensor for entry in manifest.footprint if not adds_up(entry)]
+            fixed = [entry.tensor for entry in manifest.footprint if not is_additive(entry)]
             if fixed:
                 yield (
                     f"`{manifest.skill}` has weight {weights[manifest.skill]}, but `{fixed[0]}` "
@@ -44,7 +44,7 @@ def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -
                 )
     entries = {m.skill: {entry.tensor: entry for entry in m.footprint} for m in manifests}
     settled = {
-        skill: {tensor for tensor, entry in touched.items() if not adds_up(entry)}
+        skill: {tensor for tensor, entry in touched.items() if not is_additive(entry)}
         for skill, touched in entries.items()
     }
     for one, other in combinations(manifests, 2):
@@ -58,11 +58,11 @@ def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -
             yield f"`{one.skill}` and `{other.skill}` give `{tensor}` different contents"
 
 
-def can_be_weighed(manifest: Manifest) -> bool:
+def is_scalable(manifest: Manifest) -> bool:
     """Whether a pack may have another weight than 1: all that it touches can be scaled."""
-    return all(map(adds_up, manifest.footprint))
+    return all(map(is_additive, manifest.footprint))
 
 
-def adds_up(entry: FootprintEntry) -> bool:
+def is_additive(entry: FootprintEntry) -> bool:
     """Whether an entry's delta can be weighted and summed with others'."""
     return entry.change == "changed" and is_float(entry.dtype)

@@ -47,7 +47,7 @@ _LENGTHS = {
 _OURS = frozenset({"value_error", "assertion_error"})
 
 
-def fault_text(kind: str, message: str, value: Any, context: Mapping[str, Any]) -> str:
+def describe_fault(kind: str, message: str, value: Any, context: Mapping[str, Any]) -> str:
     """A validator's finding as a clause: expected and found.
 
     `kind` and `message` are the validator's, `context` its facts. A sentence of skillpm's own stays
@@ -62,7 +62,7 @@ def fault_text(kind: str, message: str, value: Any, context: Mapping[str, Any]) 
     expected = _expected(kind, context)
     if expected is None:  # a kind that none of our documents has today
         expected = message.removeprefix("Input should be ").removeprefix("Input should ")
-    found = _length_of(value) if kind in _LENGTHS else found_text(value)
+    found = _length_of(value) if kind in _LENGTHS else describe_value(value)
     return f"expected {expected}, found {found}"
 
 
@@ -82,10 +82,10 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
 
 
 def _length_of(value: Any) -> str:
-    return str(len(value)) if hasattr(value, "__len__") else found_text(value)
+    return str(len(value)) if hasattr(value, "__len__") else describe_value(value)
 
 
-def found_text(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """What a value is, as a message shows it: short, and by its JSON name."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -14,7 +14,7 @@ from pydantic import (
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
-from skillpm.spec.faults import fault_text
+from skillpm.spec.faults import describe_fault
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
@@ -77,7 +77,7 @@ class Document(BaseModel):
         defer_build=True,
     )  # fmt: skip
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The document as plain JSON values, unknown keys included."""
         return self.model_dump(mode="json", by_alias=True)
 
@@ -145,7 +145,7 @@ def collect(kind: type[D], plain: Any, problems: Problems) -> D | None:
     except ValidationError as found:
         for error in found.errors(include_url=False):
             facts = error.get("ctx") or {}
-            message = fault_text(error["type"], error["msg"], error["input"], facts)
+            message = describe_fault(error["type"], error["msg"], error["input"], facts)
             problems.add(path_of(error["loc"]), message)
     return None
 

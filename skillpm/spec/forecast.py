@@ -15,7 +15,7 @@ Level = Literal["none", "low", "medium", "high", "unknown"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
 SEVERE: frozenset[Level] = frozenset({"medium", "high"})
 _ORDER: tuple[Level, ...] = ("unknown", "none", "low", "medium", "high")
-WAYS_OUT = (
+REMEDIES = (
     '`mode = "routed"` in `[graft]`, a smaller `weight` in `[skills]`, or `--guard`, which '
     "measures what is lost"
 )

@@ -18,7 +18,7 @@ from skillpm.spec.fields import (
     VersionField,
     read_document,
 )
-from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, method_named, mode_named
+from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, parse_method, parse_mode
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import GraftTable
 
@@ -47,8 +47,8 @@ def _spelt(read: Callable[[str], str]) -> AfterValidator:
 class LockedGraft(Document):
     """How the set is grafted, with all settings, and the root that this gives, once it is known."""
 
-    mode: Annotated[str, _spelt(mode_named)] = MERGED
-    method: Annotated[str, _spelt(method_named)] = SUM
+    mode: Annotated[str, _spelt(parse_mode)] = MERGED
+    method: Annotated[str, _spelt(parse_method)] = SUM
     settings: dict[str, Scalar] = Field(default_factory=dict)
     precedence: list[SkillNameField] = Field(default_factory=list)
     root: DigestField | None = None
@@ -60,7 +60,7 @@ class LockedGraft(Document):
         return cls(
             mode=asked.mode,
             method=merging.method,
-            settings=merging.plain,
+            settings=merging.all_settings,
             precedence=asked.precedence,
         )
 
@@ -72,7 +72,7 @@ class LockedGraft(Document):
     @property
     def routed(self) -> bool:
         """Whether each answer is by one skill, so that no two ever meet in a tensor."""
-        return mode_named(self.mode) == ROUTED
+        return parse_mode(self.mode) == ROUTED
 
     @property
     def merging(self) -> Merging:
@@ -80,7 +80,7 @@ class LockedGraft(Document):
         return Merging(self.method, self.settings)
 
     @property
-    def manner(self) -> dict[str, Any]:
+    def merge_options(self) -> dict[str, Any]:
         """Mode, method and settings as plain values."""
         return {"mode": self.mode, "method": self.method, "settings": dict(self.settings)}
 
@@ -88,7 +88,11 @@ class LockedGraft(Document):
     def table(self) -> GraftTable:
         """What `[graft]` of skillpm.toml says to get this. Raises `SpecError` as `merging` does."""
         precedence = list(map(str, self.precedence))
-        plain = {**self.manner, "settings": self.merging.asked, "precedence": precedence}
+        plain = {
+            **self.merge_options,
+            "settings": self.merging.changed_settings,
+            "precedence": precedence,
+        }
         return read_document(GraftTable, plain, "`[graft]` of the lock")
 
 
@@ -160,13 +164,13 @@ def check_lockfile(lock: Lockfile, what: str) -> Lockfile:
 
 def _lines(lock: Lockfile) -> Iterator[str]:
     yield f"{_HEADER}version = {lock.version}\n"
-    yield from _table("base", lock.base.plain())
+    yield from _table("base", lock.base.to_dict())
     empty = () if lock.graft.precedence else ("precedence",)
-    yield from _table("graft", lock.graft.plain(), skip=("settings", *empty))
+    yield from _table("graft", lock.graft.to_dict(), skip=("settings", *empty))
     if lock.graft.settings:
         yield from _table("graft.settings", dict(sorted(lock.graft.settings.items())))
     for locked in lock.skills.values():
-        plain = locked.plain()
+        plain = locked.to_dict()
         for agreed in ("accept_footprint", "allow_yanked"):
             if not plain[agreed]:
                 del plain[agreed]

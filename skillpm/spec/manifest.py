@@ -80,7 +80,7 @@ class Manifest(Document):
 
     def canonical(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
-        return json.canonical(self.plain())
+        return json.canonical(self.to_dict())
 
     @property
     def carried(self) -> list[SideFile]:

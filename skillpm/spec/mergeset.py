@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from skillpm.errors import SpecError
-from skillpm.spec.compat import lower_closure
+from skillpm.spec.compat import layer_closure
 from skillpm.spec.harm import (
     BY_GAIN,
     BY_LENGTH,
@@ -45,7 +45,7 @@ class MergeSet:
     def __init__(self, manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> None:
         self.skills = sorted(manifest.skill for manifest in manifests)
         over = {m.skill: [lower.skill for lower in m.over] for m in manifests}
-        self._below = lower_closure(over)
+        self._below = layer_closure(over)
         self._weights = weights
         self.deltas: dict[SkillName, Delta] = {}
         self.notes: list[str] = []

@@ -21,7 +21,7 @@ _SPELLINGS = {"task-arithmetic": SUM, "task_arithmetic": SUM}
 
 
 @dataclass(frozen=True)
-class Known:
+class MethodSetting:
     """A setting of a method: what it is where nobody sets it, and how far it may go.
 
     A number with a fraction lies above `low`, a whole one may be `low`; both may be `high`.
@@ -47,15 +47,15 @@ class Known:
         return value if whole else float(value)
 
 
-def _shares(density: float) -> dict[str, Known]:
-    return {"density": Known(density, 0.0, 1.0), "scale": Known(1.0, 0.0, 1e6)}
+def _shares(density: float) -> dict[str, MethodSetting]:
+    return {"density": MethodSetting(density, 0.0, 1.0), "scale": MethodSetting(1.0, 0.0, 1e6)}
 
 
-METHODS: Mapping[str, Mapping[str, Known]] = MappingProxyType(
+METHODS: Mapping[str, Mapping[str, MethodSetting]] = MappingProxyType(
     {
         SUM: {},
         "ties": _shares(0.2),
-        "dare": {**_shares(0.5), "seed": Known(0, 0, 2**63 - 1)},
+        "dare": {**_shares(0.5), "seed": MethodSetting(0, 0, 2**63 - 1)},
         "pcb": _shares(0.1),
         "sce": _shares(0.1),
     }
@@ -63,14 +63,14 @@ METHODS: Mapping[str, Mapping[str, Known]] = MappingProxyType(
 """The methods, and the settings of each. What a tensor of one pack alone becomes, none decides."""
 
 
-def mode_named(text: str) -> str:
+def parse_mode(text: str) -> str:
     """The mode that a person means. Raises `SpecError` for one that this skillpm does not know."""
     if text not in _MODES:
         raise SpecError(f"this skillpm knows `{MERGED}` and `{ROUTED}`, found {text!r}")
     return _MODES[text]
 
 
-def method_named(text: str) -> str:
+def parse_method(text: str) -> str:
     """The method that a person means. Raises `SpecError` with a list of those that there are."""
     method = _SPELLINGS.get(text, text)
     if method not in METHODS:
@@ -90,7 +90,7 @@ class Merging:
     settings: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        method = method_named(self.method)
+        method = parse_method(self.method)
         problems = list(setting_problems(method, self.settings))
         if problems:
             raise SpecError("; ".join(problems))
@@ -107,12 +107,12 @@ class Merging:
         return float(self.settings[name])
 
     @property
-    def plain(self) -> dict[str, Scalar]:
+    def all_settings(self) -> dict[str, Scalar]:
         """All settings, sorted, as a lock has them."""
         return dict(self.settings)
 
     @property
-    def asked(self) -> dict[str, Scalar]:
+    def changed_settings(self) -> dict[str, Scalar]:
         """The settings that differ from the method's own: what skillpm.toml has to say."""
         known = METHODS[self.method]
         return {name: one for name, one in self.settings.items() if one != known[name].default}

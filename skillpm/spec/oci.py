@@ -33,7 +33,7 @@ class Descriptor(Document):
     size: Size
     annotations: dict[str, str] | None = None
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As `Document.plain`, without keys that are absent."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 

@@ -14,7 +14,7 @@ from math import isfinite, prod, sqrt
 from operator import add, mul
 
 from skillpm.errors import SpecError
-from skillpm.spec.compat import adds_up
+from skillpm.spec.compat import is_additive
 from skillpm.spec.manifest import Manifest
 
 BUCKETS = 256
@@ -41,7 +41,7 @@ def delta_of(manifest: Manifest) -> Delta:
     elements = {
         entry.tensor: prod(entry.shape)
         for entry in manifest.footprint
-        if adds_up(entry) and entry.codec != _NOTHING
+        if is_additive(entry) and entry.codec != _NOTHING
     }
     sketch = read_sketch(manifest.sketch)
     if elements and not any(sketch):

@@ -139,7 +139,7 @@ def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
             yield key, value
 
 
-def comparable(path: str, data: bytes) -> bytes:
+def comparable_bytes(path: str, data: bytes) -> bytes:
     """The bytes that say what a file of a part is: JSON without its spelling, the rest as it is."""
     if not path.endswith(".json"):
         return data

@@ -68,7 +68,7 @@ class SavedPlan(Document):
     frozen: bool = False
 
     @property
-    def plain_wishes(self) -> dict[str, Any] | None:
+    def skills_table(self) -> dict[str, Any] | None:
         """`[skills]` as plain values."""
         if self.wishes is None:
             return None

@@ -44,7 +44,7 @@ class ProbeMetric:
 
     name: str
     item: type[Document]
-    told_by: frozenset[str]
+    identifying_fields: frozenset[str]
     higher_is_better: bool
     floor: float
     per_item: bool = False
@@ -112,15 +112,15 @@ class Probes:
         return sum(map(len, self.items.values()))
 
 
-def asked_text(item: Document) -> str:
+def prompt_of(item: Document) -> str:
     """What an item shows a model first: what a router tells the skill by."""
-    fields = item.plain()
+    fields = item.to_dict()
     return str(
         next(fields[key] for key in ("prompt", "question", "query", "text") if key in fields)
     )
 
 
-def work(items: Mapping[str, Sequence[Document]]) -> int:
+def token_bound(items: Mapping[str, Sequence[Document]]) -> int:
     """The most tokens that a model reads for these items, told before there is a model.
 
     No token is shorter than a byte, and no more count of a text than `LONGEST`.
@@ -212,7 +212,7 @@ def _item(
     items: dict[str, list[tuple[int, Document]]],
 ) -> None:
     named = plain.get("metric")
-    told = (metric.name for metric in METRICS.values() if metric.told_by <= plain.keys())
+    told = (metric.name for metric in METRICS.values() if metric.identifying_fields <= plain.keys())
     name = next(told, None) if named is None else named
     if name is None:
         problems.add(f"line {number}", "neither `metric` nor the fields tell what it is scored by")
@@ -247,7 +247,7 @@ def _wholes(items: Mapping[str, list[tuple[int, Document]]]) -> Iterator[tuple[s
     found = {one.document for _, one in items.get("mrr", ()) if isinstance(one, RetrievalItem)}
     if len(found) == 1:
         yield "", "mrr has one document only; it needs others to tell it from"
-    tokens = work({name: [one for _, one in found] for name, found in items.items()})
+    tokens = token_bound({name: [one for _, one in found] for name, found in items.items()})
     if tokens > WORK_LIMIT:
         told = f"a model would read up to {tokens:,} tokens for it, {WORK_LIMIT:,} at most"
         yield "", f"{told}: have fewer items, choices or labels, or shorter texts"

@@ -28,8 +28,8 @@ from skillpm.spec.merging import (
     SUM,
     Merging,
     Scalar,
-    method_named,
-    mode_named,
+    parse_method,
+    parse_mode,
     setting_problems,
 )
 from skillpm.spec.names import SkillName, is_half
@@ -120,8 +120,8 @@ class ProjectTable(Document):
 class GraftTable(Document):
     """`[graft]`: how the set is put together."""
 
-    mode: Annotated[str, _named(mode_named)] = MERGED
-    method: Annotated[str, _named(method_named)] = SUM
+    mode: Annotated[str, _named(parse_mode)] = MERGED
+    method: Annotated[str, _named(parse_method)] = SUM
     settings: dict[str, Scalar] = Field(default_factory=dict)
     precedence: list[SkillNameField] = Field(default_factory=list)
     """Which skills win among near-equal router signatures, the first first."""
@@ -166,21 +166,24 @@ class ProjectFile(Document):
         return self.project.root
 
     @property
-    def wishes(self) -> dict[SkillName, ProjectRequirement]:
+    def project_requirements(self) -> dict[SkillName, ProjectRequirement]:
         """`[skills]` by name, sorted."""
-        return dict(sorted((SkillName.parse(name), wish) for name, wish in self.skills.items()))
+        return dict(sorted((SkillName.parse(name), entry) for name, entry in self.skills.items()))
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
         """`[skills]` as requirements, sorted by name."""
-        ranges = ((skill, VersionRange.parse(wish.version)) for skill, wish in self.wishes.items())
+        ranges = (
+            (skill, VersionRange.parse(entry.version))
+            for skill, entry in self.project_requirements.items()
+        )
         return tuple(Requirement(skill, range_) for skill, range_ in ranges)
 
     def registry_of(self, skill: SkillName) -> str:
         """The one registry that a skill is looked up in: its own, its namespace's, the default."""
-        wish = self.skills.get(str(skill))
-        if wish and wish.registry:
-            return wish.registry
+        entry = self.skills.get(str(skill))
+        if entry and entry.registry:
+            return entry.registry
         for name, entry in self.registries.items():
             if skill.namespace in entry.namespaces:
                 return name
@@ -196,9 +199,9 @@ def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
         problems.raise_if_any()
         raise AssertionError
     problems.extend(unknown_keys(project, allowed=_ELSEWHERE))
-    for name, wish in project.skills.items():
-        if wish.registry not in (None, DEFAULT_REGISTRY, *project.registries):
-            problems.add(f"skills.{name}.registry", f"`[registries]` has no {wish.registry!r}")
+    for name, entry in project.skills.items():
+        if entry.registry not in (None, DEFAULT_REGISTRY, *project.registries):
+            problems.add(f"skills.{name}.registry", f"`[registries]` has no {entry.registry!r}")
     problems.extend(_registry_problems(project))
     problems.raise_if_any()
     return project
@@ -217,8 +220,8 @@ def _registry_problems(project: ProjectFile) -> list[tuple[str, str]]:
     return problems
 
 
-def plain_wish(wish: ProjectRequirement) -> Any:
-    """How a wish stands in `[skills]`: a string where the version says all."""
-    table = wish.model_dump(exclude_defaults=True)
-    table.setdefault("version", wish.version)
-    return wish.version if list(table) == ["version"] else table
+def requirement_to_toml(entry: ProjectRequirement) -> Any:
+    """How a entry stands in `[skills]`: a string where the version says all."""
+    table = entry.model_dump(exclude_defaults=True)
+    table.setdefault("version", entry.version)
+    return entry.version if list(table) == ["version"] else table

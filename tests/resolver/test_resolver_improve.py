@@ -5,7 +5,7 @@ from resolver_worlds import Shop, random_world, release, wanted
 from skillpm.errors import SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.improve import improve, staleness
-from skillpm.resolver.patience import ENDLESS, Deadline
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search
@@ -14,10 +14,10 @@ from skillpm.spec.release import Release
 
 def settled(question: Question, releases: list[Release]) -> tuple[Rules, Answer] | None:
     try:
-        rules = Rules(question, Reader(question, Shop(releases), ENDLESS).read())
+        rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
     except SkillpmError:
         return None
-    found = search(rules, ENDLESS)
+    found = search(rules, NO_DEADLINE)
     return None if isinstance(found, Proof) else (rules, found)
 
 
@@ -29,7 +29,7 @@ def test_trades_leave_no_answer_staler_and_what_is_fixed_in_place() -> None:
         if found is None:
             continue
         rules, answer = found
-        traded = improve(rules, answer, ENDLESS)
+        traded = improve(rules, answer, NO_DEADLINE)
         assert staleness(rules, traded) <= staleness(rules, answer)
         assert all(
             traded.get(skill, release) is release
@@ -60,6 +60,6 @@ def test_the_newest_of_a_skill_are_counted_from_the_top_of_what_may_be_used() ->
     releases = [release(f"a 1.{minor}.0") for minor in range(5)]
     found = settled(Question(wanted("a")), releases)
     assert found is not None
-    (shelf,) = found[0].shelves.values()
-    assert [shelf.newest(count) for count in (0, 1, 2, 5, 9)] == [0, 16, 24, 31, 31]
-    assert [shelf.place(each) for each in shelf.releases] == [0, 1, 2, 3, 4]
+    (release_set,) = found[0].release_sets.values()
+    assert [release_set.newest(count) for count in (0, 1, 2, 5, 9)] == [0, 16, 24, 31, 31]
+    assert [release_set.position(each) for each in release_set.releases] == [0, 1, 2, 3, 4]

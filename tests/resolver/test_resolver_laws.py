@@ -13,7 +13,7 @@ from thoroughness import examples
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.improve import improve, staleness
-from skillpm.resolver.patience import ENDLESS
+from skillpm.resolver.patience import NO_DEADLINE
 from skillpm.resolver.question import Question, RootRequirement
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof, search
@@ -38,8 +38,8 @@ def outcome(question: Question, releases: list[Release]) -> Any:
 
 def settled(question: Question, releases: list[Release]) -> Any:
     """What settling skill by skill gives, before any trade; None where there is no answer."""
-    rules = Rules(question, Reader(question, Shop(releases), ENDLESS).read())
-    found = search(rules, ENDLESS)
+    rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
+    found = search(rules, NO_DEADLINE)
     return None if isinstance(found, Proof) else found
 
 
@@ -67,10 +67,10 @@ def test_skills_are_settled_in_the_promised_order(world: World) -> None:
 def test_a_trade_never_makes_an_answer_staler_nor_moves_what_is_locked(world: World) -> None:
     question, releases = replace(world[0], lowest=False), world[1]
     assume(not isinstance(outcome(question, releases), tuple))
-    rules = Rules(question, Reader(question, Shop(releases), ENDLESS).read())
-    before = search(rules, ENDLESS)
+    rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
+    before = search(rules, NO_DEADLINE)
     assert not isinstance(before, Proof)
-    after = improve(rules, before, ENDLESS)
+    after = improve(rules, before, NO_DEADLINE)
     assert staleness(rules, after) <= staleness(rules, before)
     locked = before.keys() & question.locked.keys()
     assert {name: after.get(name) for name in locked} == {name: before[name] for name in locked}

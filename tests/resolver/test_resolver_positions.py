@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.resolver.positions import Positions, bits_of, places
+from skillpm.resolver.positions import Positions, bits_of, positions_in
 
 sets = st.builds(Positions, st.integers(-(2**70), 2**70))
 
@@ -34,8 +34,8 @@ def test_conflict_resolution_comes_to_an_end(one: Positions, other: Positions) -
 
 @given(st.integers(0, 80), st.sets(st.integers(0, 80)))
 def test_a_set_holds_what_it_was_made_of(place: int, many: set[int]) -> None:
-    assert places(Positions.singleton(place).bits) == [place]
-    assert places(sum(1 << place for place in many)) == sorted(many)
+    assert positions_in(Positions.singleton(place).bits) == [place]
+    assert positions_in(sum(1 << place for place in many)) == sorted(many)
     assert place in Positions.full()
     assert place not in Positions.empty()
     assert Positions.empty().relation(Positions.singleton(place)).is_disjoint

@@ -10,7 +10,7 @@ from resolver_worlds import BASES, Shop, release, skill, wanted
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
-from skillpm.resolver.patience import ENDLESS, Deadline
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
@@ -122,7 +122,7 @@ def test_a_conflict_takes_back_few_decisions_and_not_all_since_the_other_party()
 def test_the_provider_says_whether_anything_in_range_may_be_chosen() -> None:
     question = Question(wanted("a"))
     shop = Shop([release("a 1.0.0"), release("a 2.0.0", yanked=True)])
-    provider = Provider(Rules(question, Reader(question, shop, ENDLESS).read()), ENDLESS)
+    provider = Provider(Rules(question, Reader(question, shop, NO_DEADLINE).read()), NO_DEADLINE)
     assert provider.has_satisfying_version(skill("a"), Positions(0b11))
     assert not provider.has_satisfying_version(skill("a"), Positions(0b10))
 

@@ -95,7 +95,7 @@ def test_a_method_from_elsewhere_is_kept_in_a_lock_and_no_graft_is_made_by_it() 
 def test_a_lock_has_all_settings_and_the_project_file_those_that_are_its_own() -> None:
     asked = GraftTable(method="ties", settings={"density": 0.4})
     locked = LockedGraft.of(asked)
-    assert locked.manner == {
+    assert locked.merge_options == {
         "mode": "merged",
         "method": "ties",
         "settings": {"density": 0.4, "scale": 1.0},
@@ -204,4 +204,4 @@ def test_an_order_of_precedence_stands_in_a_lock_only_where_there_is_one() -> No
     plain = lock.model_copy(update={"graft": lock.graft.with_precedence(())})
     assert "precedence" not in plain.dumps()
     assert not plain.same_set(lock)
-    assert plain.graft.manner == lock.graft.manner
+    assert plain.graft.merge_options == lock.graft.merge_options

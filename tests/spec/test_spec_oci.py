@@ -20,7 +20,7 @@ def test_an_image_lists_its_blobs_and_is_written_canonically() -> None:
     image = parse(image_plain())
     assert {str(digest): size for digest, size in image.blobs.items()} == {A: 10, B: 20, C: 5}
     assert [str(layer.digest) for layer in image.layer(DELTA_TYPE)] == [B]
-    assert image.layer(CARD_TYPE)[0].plain() == image_plain()["layers"][1]
+    assert image.layer(CARD_TYPE)[0].to_dict() == image_plain()["layers"][1]
     assert json.loads(image.canonical()) == image_plain()
     assert parse_image(image.canonical()) == image
 

@@ -8,7 +8,7 @@ import pytest
 
 from skillpm.errors import SpecError
 from skillpm.spec.probe_items import TEXT_LIMIT, MultipleChoiceItem, RetrievalItem
-from skillpm.spec.probes import ITEM_LIMIT, LONGEST, METRICS, parse_probes, work
+from skillpm.spec.probes import ITEM_LIMIT, LONGEST, METRICS, parse_probes, token_bound
 
 LONG = 2000
 
@@ -161,7 +161,7 @@ def test_the_work_of_a_file_is_counted_in_the_texts_that_a_model_is_shown() -> N
         {"text": "tt", "label": "three"},
     ]
     texts = [4, 6, 2, 3, 3, 2, 3, LONGEST, 4, 6, 5, 7]
-    assert work(parse_probes(lines(*items)).items) == sum(texts)
+    assert token_bound(parse_probes(lines(*items)).items) == sum(texts)
 
 
 @pytest.mark.parametrize(

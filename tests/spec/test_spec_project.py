@@ -12,7 +12,7 @@ from spec_strategies import altered, names, range_texts
 from skillpm.errors import SpecError
 from skillpm.spec import toml
 from skillpm.spec.names import SkillName
-from skillpm.spec.project import ProjectFile, ProjectRequirement, parse_project, plain_wish
+from skillpm.spec.project import ProjectFile, ProjectRequirement, parse_project, requirement_to_toml
 from skillpm.spec.requirements import Requirement, VersionRange
 
 GREEDY = 'outer = {url = "x", namespaces = ["acme"]}'
@@ -26,7 +26,7 @@ def test_a_project_reads_as_the_contract_says() -> None:
         "acme/b >=1, <2",
         "acme/math ^1.2",
     ]
-    assert project.wishes[SkillName.parse("acme/b")].weight == 0.5
+    assert project.project_requirements[SkillName.parse("acme/b")].weight == 0.5
     assert project.graft.method == "sum"
 
 
@@ -95,7 +95,7 @@ def test_graft_says_mode_method_and_settings(
 ) -> None:
     project = parse_project(PROJECT.replace('mode = "merge"', table))
     assert (project.graft.mode, project.graft.method) == (mode, method)
-    assert project.graft.merging.plain == settings
+    assert project.graft.merging.all_settings == settings
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_several_mistakes_are_named_at_once() -> None:
 def test_a_wish_is_written_so_that_it_reads_back(
     name: SkillName, text: str, weight: float, registry: str | None
 ) -> None:
-    wish = ProjectRequirement(version=text, weight=weight, registry=registry)
+    requirement = ProjectRequirement(version=text, weight=weight, registry=registry)
     head = PROJECT.split("[skills]", maxsplit=1)[0]
-    line = f"{toml.string(str(name))} = {toml.value(plain_wish(wish))}"
+    line = f"{toml.string(str(name))} = {toml.value(requirement_to_toml(requirement))}"
     project = parse_project(f"{head}[skills]\n{line}\n")
-    assert project.wishes == {name: wish}
+    assert project.project_requirements == {name: requirement}
     assert project.requirements == (Requirement(name, VersionRange.parse(text)),)
-    assert isinstance(plain_wish(wish), str) == (weight == 1.0 and registry is None)
+    assert isinstance(requirement_to_toml(requirement), str) == (weight == 1.0 and registry is None)
 
 
 @given(altered(tomllib.loads(PROJECT)))

@@ -93,7 +93,7 @@ def _plan(
 ) -> Plan:
     """The plan, after checking that it is one that skillpm could have made, and any guard."""
     text = project.read_text(project.file)
-    wishes = saved.plain_wishes
+    wishes = saved.skills_table
     file = parse_project(text if wishes is None else asking(text, wishes, saved.lock))
     registries = replace(registries, file=file)
     before = project.read_lock()

@@ -61,7 +61,7 @@ def asked_wishes(
 
     What is new stands in the order of the command: of near-equal skills the first wins.
     """
-    wishes = {str(skill): _plain(file, skill) for skill in file.wishes}
+    wishes = {str(skill): _plain(file, skill) for skill in file.project_requirements}
     for need in request.requirements:
         if str(need.skill) not in wishes or need.range != ANY:
             wishes[str(need.skill)] = {**_plain(file, need.skill), "version": str(need.range)}

@@ -28,7 +28,11 @@ def uninstall(
         return preview(project, registries, make)
     with project_transaction(session, project, action) as cut_off:
         registries = Registries(session, project.read_file())
-        if cut_off and cut_off.action == action and not registries.file.wishes.keys() & {*skills}:
+        if (
+            cut_off
+            and cut_off.action == action
+            and not registries.file.project_requirements.keys() & {*skills}
+        ):
             return completed(project, cut_off)
         plan = _plan(session, project, registries, skills, action)
         return apply_plan(session, project, registries, plan)
@@ -52,7 +56,7 @@ def _plan(
         _check_removable(file, lock, skill)
     gone = {str(skill) for skill in skills}
     wishes = {name: wish for name, wish in wishes_of(file).items() if name not in gone}
-    pruned = prune(lock, [skill for skill in file.wishes if str(skill) not in gone])
+    pruned = prune(lock, [skill for skill in file.project_requirements if str(skill) not in gone])
     pruned = _unweighed(pruned, skills)
     packs = stored_packs(session, registries, pruned)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
@@ -61,7 +65,7 @@ def _plan(
 
 
 def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> None:
-    if skill in file.wishes:
+    if skill in file.project_requirements:
         return
     if skill not in lock.skills:
         raise not_installed(skill, lock.skills)

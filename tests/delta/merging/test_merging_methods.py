@@ -208,7 +208,7 @@ def test_a_method_nobody_knows_is_told_with_those_that_there_are() -> None:
 
 def test_a_merging_has_all_settings_and_says_which_are_its_own() -> None:
     some = Merging("dare", {"density": 1, "seed": 3})
-    assert some.plain == {"density": 1.0, "scale": 1.0, "seed": 3}
+    assert some.all_settings == {"density": 1.0, "scale": 1.0, "seed": 3}
     assert some.asked == {"density": 1.0, "seed": 3}
     assert Merging("task-arithmetic") == Merging("task_arithmetic") == Merging()
     assert some == Merging("dare", {"seed": 3, "density": 1.0})
