@@ -1,4 +1,4 @@
-"""Reads all that an answer could hold out of the catalogue, level by level."""
+"""Reads every skill that a solution could contain from the catalogue, breadth first."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ ReleaseSets = Mapping[SkillName, ReleaseSet]
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads a question's closure; `any_base` leaves no release out for its base."""
+    """Reads the closure of a question: the required skills and all their dependencies."""
 
     question: Question
     catalogue: Catalogue
     deadline: Deadline
 
     def read(self, *, any_base: bool = False) -> ReleaseSets:
-        """The release_sets of all skills that usable releases lead to.
+        """The releases of every skill that is reachable through usable releases, by skill.
 
-        One query for each depth of the graph, however many skills there are. Raises
-        `UnknownWantedError` for a wanted skill that has no release, `GaveUpError` when out of
-        time.
+        With `any_base`, releases that are built for another base count as usable. Sends one query
+        to the catalogue for each depth of the dependency graph. Raises `UnknownWantedError` if a
+        required skill has no release, and `GaveUpError` after the deadline.
         """
         release_sets: dict[SkillName, ReleaseSet] = {}
         ask = {wanted.requirement.skill for wanted in self.question.wanted}
         while ask:
             if self.deadline.expired():
                 raise GaveUpError(self.deadline.seconds)
-            found = self.catalogue.releases(sorted(ask))
+            listed = self.catalogue.releases(sorted(ask))
             level = [
-                make_release_set(self.question, skill, found.get(skill, ()), any_base=any_base)
+                make_release_set(self.question, skill, listed.get(skill, ()), any_base=any_base)
                 for skill in sorted(ask)
             ]
             release_sets |= {release_set.skill: release_set for release_set in level}

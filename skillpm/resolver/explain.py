@@ -1,4 +1,4 @@
-"""Turns a proof into sentences: who asks for what, and why it cannot be."""
+"""Turns PubGrub's proof of failure into an error message and a hint."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,31 +25,35 @@ from skillpm.spec.release import Release
 from skillpm.spec.words import counted
 
 SENTENCES = 12
+"""Reasons in one message."""
 VERSIONS = 6
+"""Versions in one reason."""
 LENGTH = 400
-ASKS = 6
-"""Of a long explanation, the asks that are named before what decides."""
+"""Characters of one reason."""
+ROOTS = 6
+"""Root requirements that a long message names before the decisive facts."""
 LEAD = 2
-"""Facts that decide: two that clash, or what is missing and who needs it."""
+"""Decisive facts: two requirements that exclude each other, or a missing release and its user."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why there is no answer: the facts of the proof, the clash first, then what led to it."""
+    """The facts of a proof, in the order of the message: the decisive ones come first."""
 
     rules: Rules
     facts: tuple[Fact, ...]
 
     @classmethod
     def of(cls, proof: Proof, rules: Rules, deadline: Deadline = NO_DEADLINE) -> "Explanation":
-        """Read a proof; when the time is up, as much of it as was read by then."""
+        """Read the facts of a proof. After the deadline, the rest of the proof is left out."""
         return cls(rules, arranged(facts_of(proof, rules, deadline), rules))
 
     @property
     def message(self) -> str:
-        """What cannot be, with at most `SENTENCES` reasons.
+        """The error message: a heading, and at most `SENTENCES` reasons, one a line.
 
-        Where there are more, what is asked for comes first, and chains of requirements are folded.
+        A longer explanation starts with the root requirements, and names only the two ends of a
+        chain of requirements.
         """
         facts: Sequence[Fact | Chain] = self.facts
         if sum(map(self._count, facts)) > SENTENCES:
@@ -58,62 +62,74 @@ class Explanation:
         lines = [f"  {_shortened(reason)}" for reason in islice(reasons, SENTENCES)]
         count = sum(map(self._count, facts))
         if count > SENTENCES:
-            lines.append(f"  … and {count - SENTENCES} more")
+            lines.append(f"  … and {counted(count - SENTENCES, 'more reason')}")
         source = self.rules.question.source
         where = f" in {source}" if source else ""
-        return "\n".join([f"no set of releases{where} satisfies what is asked:", *lines])
+        return "\n".join([f"no set of releases{where} satisfies the requirements:", *lines])
 
     @property
     def hint(self) -> str:
-        """A command that helps with the first fact that something can be done about."""
+        """A way to fix the first fact that the user can change."""
         for fact in self.facts:
             if isinstance(fact, MissingFact):
-                return self._way_out(self.rules.release_sets[fact.skill], fact.bits)
+                return self._hint_for_missing(self.rules.release_sets[fact.skill], fact.bits)
         for fact in self.facts:
             if isinstance(fact, RequirementFact):
                 return f"`skillpm show {fact.others[0].skill}` lists its releases"
         if any(isinstance(fact, BaseFact) for fact in self.facts):
-            return "all releases that are installed together are cut from one base"
-        return "there is one version of each skill: ask for versions that have one in common"
+            return "choose skills that are built for the same base: an environment has one base"
+        return (
+            "an environment has one version of each skill: change the requirements so that one "
+            "version satisfies all of them"
+        )
 
     @property
     def wrong_base(self) -> tuple[Release, ...]:
-        """The releases that the proof is about and that are left out for their base alone."""
-        found: list[Release] = []
+        """The releases of the proof that are excluded only because of their base.
+
+        Sorted by skill, the newest release of a skill first.
+        """
+        excluded: list[Release] = []
         for fact in self.facts:
             if isinstance(fact, MissingFact):
                 release_set = self.rules.release_sets[fact.skill]
-                found.extend(reversed(release_set.of(fact.bits & release_set.wrong_base)))
-        return tuple(sorted(found, key=lambda release: release.skill))
+                excluded.extend(reversed(release_set.of(fact.bits & release_set.wrong_base)))
+        return tuple(sorted(excluded, key=lambda release: release.skill))
 
     def _condensed(self) -> list[Fact | Chain]:
-        """The first asks, what decides, the further asks, and the rest with its chains folded."""
+        """`ROOTS` root requirements, the decisive facts, further roots, and the rest folded."""
         shown = folded(self.facts, LEAD)
-        asks = [fact for fact in shown if isinstance(fact, RequestedFact)]
+        roots = [fact for fact in shown if isinstance(fact, RequestedFact)]
         rest = [fact for fact in shown if not isinstance(fact, RequestedFact)]
-        return [*asks[:ASKS], *rest[:LEAD], *asks[ASKS:], *rest[LEAD:]]
+        return [*roots[:ROOTS], *rest[:LEAD], *roots[ROOTS:], *rest[LEAD:]]
 
     def _reasons(self, fact: Fact | Chain) -> Iterator[str]:
         if isinstance(fact, Chain):
-            yield f"`{fact.first}` → … → `{fact.last}`: each requires the next, {fact.links} times"
+            yield (
+                f"`{fact.first}` requires `{fact.last}` through a chain of {fact.links} "
+                "requirements"
+            )
         elif isinstance(fact, RequestedFact):
-            yield f"`{fact.wanted.requirement}` is asked for by {fact.wanted.origin}"
+            yield f"`{fact.wanted.requirement}` is required by {fact.wanted.origin}"
         elif isinstance(fact, MissingFact):
             yield from self._missing(self.rules.release_sets[fact.skill], fact.bits)
         elif isinstance(fact, BaseFact):
-            release_set = self.rules.release_sets[fact.skill]
-            yield f"{_subject(release_set, fact.bits, 'is cut', 'are cut')} from base {fact.root.short}"
+            subject = _subject(self.rules.release_sets[fact.skill], fact.bits, "is", "are")
+            yield f"{subject} built for base {fact.root.short}"
         else:
-            verbs = (
-                ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
-            )
-            subject = _subject(self.rules.release_sets[fact.skill], fact.bits, *verbs)
-            others = " and ".join(f"`{other}`" for other in fact.others[:VERSIONS])
-            more = f"; {fact.likewise} more {verbs[fact.likewise > 1]} other versions of it"
-            yield f"{subject} {others}{more if fact.likewise else ''}"
+            yield self._requirement(fact)
+
+    def _requirement(self, fact: RequirementFact) -> str:
+        verbs = ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
+        subject = _subject(self.rules.release_sets[fact.skill], fact.bits, *verbs)
+        targets = " and ".join(f"`{target}`" for target in fact.others[:VERSIONS])
+        if not fact.likewise:
+            return f"{subject} {targets}"
+        more = counted(fact.likewise, "other release")
+        return f"{subject} {targets}; {more} {verbs[fact.likewise > 1]} other versions"
 
     def _count(self, fact: Fact | Chain) -> int:
-        """How many reasons `_reasons` gives for a fact, without making their sentences."""
+        """The number of reasons that `_reasons` gives for a fact, without building them."""
         if not isinstance(fact, MissingFact):
             return 1
         release_set = self.rules.release_sets[fact.skill]
@@ -130,28 +146,34 @@ class Explanation:
         if not release_set.releases:
             yield f"there is no skill `{release_set.skill}`"
         elif bits & release_set.no_release:
-            early = self._prereleases(release_set)
-            has = "only prereleases there:" if early else "no such release; it has"
-            yield f"`{release_set.skill}` has {has} {_listed(release_set, early or release_set.all_releases)}"
-        yield from self._foreign(release_set, bits & release_set.wrong_base)
-        if bits & release_set.yanked:
-            yanked = release_set.of(bits & release_set.yanked)
-            reasons = {" ".join(release.yank_reason.split()) for release in yanked}
+            yield self._unmatched(release_set)
+        yield from self._on_wrong_base(release_set, bits & release_set.wrong_base)
+        yanked = bits & release_set.yanked
+        if yanked:
+            reasons = {" ".join(release.yank_reason.split()) for release in release_set.of(yanked)}
             why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
-            yield f"{_subject(release_set, bits & release_set.yanked, 'is yanked', 'are yanked')}{why}"
+            yield f"{_subject(release_set, yanked, 'is yanked', 'are yanked')}{why}"
 
-    def _foreign(self, release_set: ReleaseSet, bits: int) -> Iterator[str]:
+    def _unmatched(self, release_set: ReleaseSet) -> str:
+        prereleases = self._prereleases(release_set)
+        if prereleases:
+            listed = _listed(release_set, prereleases)
+            return f"only prereleases of `{release_set.skill}` match: {listed}"
+        listed = _listed(release_set, release_set.all_releases)
+        return f"no release of `{release_set.skill}` matches; available: {listed}"
+
+    def _on_wrong_base(self, release_set: ReleaseSet, bits: int) -> Iterator[str]:
         by_root: dict[str, int] = {}
         for position in positions_in(bits):
             root = _short(release_set.releases[position].base)
             by_root[root] = by_root.get(root, 0) | 1 << position
-        for root, cut in by_root.items():
-            subject = _subject(release_set, cut, "is cut", "are cut")
-            has = _short(self.rules.question.base)
-            yield f"{subject} from base {root}, this project has {has}"
+        for root, built in by_root.items():
+            subject = _subject(release_set, built, "is", "are")
+            expected = _short(self.rules.question.base)
+            yield f"{subject} built for base {root}, but this project's base is {expected}"
 
     def _prereleases(self, release_set: ReleaseSet) -> int:
-        """The usable prereleases within the ranges that admit nothing else."""
+        """The usable prereleases between the bounds of requirements that no release matches."""
         bits = 0
         for fact in self.facts:
             for wanted in requirements_of(fact):
@@ -159,23 +181,25 @@ class Explanation:
                     bits |= release_set.within(wanted.range) & release_set.usable
         return bits
 
-    def _way_out(self, release_set: ReleaseSet, bits: int) -> str:
+    def _hint_for_missing(self, release_set: ReleaseSet, bits: int) -> str:
         name = release_set.skill
-        fitting, early = release_set.best(release_set.usable), self._prereleases(release_set)
+        fitting, prereleases = release_set.best(release_set.usable), self._prereleases(release_set)
         if not release_set.releases:
-            return f"`skillpm search {name.name}` looks for it under another name"
-        if bits & release_set.no_release and early:
-            return f"`{name} ^{release_set.of(early)[-1].version}` admits prereleases"
+            return f"`skillpm search {name.name}` searches for skills with a similar name"
+        if bits & release_set.no_release and prereleases:
+            newest = release_set.of(prereleases)[-1].version
+            return f"to allow prereleases, require `{name} ^{newest}`"
         if bits & release_set.wrong_base and fitting is not None:
-            return f"`{release_set.releases[fitting].ref}` fits this project's base"
+            return f"`{release_set.releases[fitting].ref}` is built for this project's base"
         if bits & release_set.yanked and not bits & release_set.wrong_base:
             newest = release_set.of(bits & release_set.yanked)[-1].version
-            return f"`skillpm install {name}@={newest} --allow-yanked` takes it all the same"
+            command = f"skillpm install {name}@={newest} --allow-yanked"
+            return f"`{command}` installs the yanked release anyway"
         return f"`skillpm show {name}` lists its releases"
 
 
 def _shortened(sentence: str) -> str:
-    """A sentence that a publisher made long, cut: who published it does not fill the screen."""
+    """The sentence, cut after `LENGTH` characters: names and yank reasons are untrusted text."""
     return sentence if len(sentence) <= LENGTH else f"{sentence[: LENGTH - 1]}…"
 
 
@@ -184,7 +208,7 @@ def _short(root: Digest | None) -> str:
 
 
 def _subject(release_set: ReleaseSet, bits: int, one: str, many: str) -> str:
-    """The releases at `bits` as the subject of a sentence, with the verb that goes with them."""
+    """The releases at `bits` as the subject of a sentence, with the verb in its number."""
     count = len(positions_in(bits & release_set.all_releases))
     if count > 1 and bits & release_set.all_releases == release_set.all_releases:
         return f"every release of `{release_set.skill}` {one}"
@@ -192,7 +216,7 @@ def _subject(release_set: ReleaseSet, bits: int, one: str, many: str) -> str:
 
 
 def _listed(release_set: ReleaseSet, bits: int) -> str:
-    """Versions, ascending; many are shown by the first and the last ones."""
+    """The versions in ascending order. The middle of a list longer than `VERSIONS` is left out."""
     versions = [str(release.version) for release in release_set.of(bits)]
     if len(versions) > VERSIONS:
         versions[VERSIONS // 2 : -VERSIONS // 2] = ["…"]

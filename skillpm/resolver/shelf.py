@@ -1,4 +1,4 @@
-"""One skill's releases in order of version, and which of them may be chosen."""
+"""The releases of one skill in order of version, and which of them may be chosen."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -14,9 +14,10 @@ from skillpm.spec.versions import Key
 
 @dataclass(frozen=True)
 class ReleaseSet:
-    """All releases of one skill, ascending; sets of them are bits by position.
+    """All releases of one skill, ascending. Subsets are bit sets of their positions.
 
-    `usable` may be chosen; `wrong_base` are left out for their base alone, `yanked` for a yank.
+    `usable` releases may be chosen. `yanked` ones are excluded as yanked, and `wrong_base` ones
+    only because they are built for another base.
     """
 
     skill: SkillName
@@ -32,27 +33,26 @@ class ReleaseSet:
 
     @property
     def no_release(self) -> int:
-        """A position that no release has: what a range that matches nothing admits.
+        """The set of one position that no release has, for a range that matches no release.
 
-        PubGrub takes a set with a member that never can be chosen; an empty set in a clause would
-        say nothing.
+        PubGrub needs a set that is not empty: a clause over an empty set would exclude nothing.
         """
         return 1 << len(self.releases)
 
     @property
     def all_releases(self) -> int:
-        """All releases, usable or not."""
+        """The set of all releases, usable or not."""
         return self.no_release - 1
 
     def admitted(self, wanted: VersionRange) -> int:
-        """The releases that `wanted` admits, usable or not. Logarithmic, then remembered."""
+        """The releases that match the range `wanted`, usable or not. Logarithmic; cached."""
         known = self._admitted.get(wanted.text)
         if known is None:
             known = self._admitted[wanted.text] = self._read(wanted)
         return known
 
     def within(self, wanted: VersionRange) -> int:
-        """The releases between the ends of `wanted`, prereleases too."""
+        """The releases between the bounds of `wanted`, including all prereleases."""
         low, high = (bisect_left(self.keys, end) for end in wanted.interval)
         return (1 << high) - (1 << low) if low < high else 0
 
@@ -74,7 +74,7 @@ class ReleaseSet:
         return choice.bit_length() - 1 if choice else None
 
     def newest(self, count: int) -> int:
-        """The `count` newest usable releases, or all where there are no more."""
+        """The `count` newest usable releases, or all if there are fewer."""
         older = self.usable
         for _ in range(count):
             older &= (1 << older.bit_length() >> 1) - 1
@@ -97,10 +97,10 @@ class ReleaseSet:
 def make_release_set(
     question: Question, skill: SkillName, releases: Iterable[Release], *, any_base: bool
 ) -> ReleaseSet:
-    """Sort a skill's releases and set apart those that the question leaves out.
+    """Sort the releases of a skill and classify those that the question excludes.
 
-    With `any_base`, none is left out for its base. The order in which releases come, and build
-    metadata, change nothing.
+    With `any_base`, no release is excluded because of its base. The result does not depend on the
+    order of `releases` or on build metadata.
     """
     ordered = tuple(sorted(releases, key=lambda r: (r.version, r.version.build, str(r.digest))))
     yanked = _bits(question.hides(release) for release in ordered)

@@ -1,4 +1,4 @@
-"""Trades: no answer becomes staler, and a trial looks only at what could pay."""
+"""`improve`: no answer becomes staler, and hopeless trials are skipped."""
 
 from resolver_worlds import Shop, random_world, release, wanted
 
@@ -21,7 +21,7 @@ def settled(question: Question, releases: list[Release]) -> tuple[Rules, Answer]
     return None if isinstance(found, Proof) else (rules, found)
 
 
-def test_trades_leave_no_answer_staler_and_what_is_fixed_in_place() -> None:
+def test_trades_make_no_answer_staler_and_keep_fixed_skills() -> None:
     moved = 0
     for seed in range(300):
         question, releases = random_world(seed, skills=8)
@@ -40,7 +40,7 @@ def test_trades_leave_no_answer_staler_and_what_is_fixed_in_place() -> None:
     assert moved
 
 
-def test_a_trade_that_what_is_asked_for_rules_out_is_not_searched() -> None:
+def test_a_trade_that_the_requirements_exclude_is_not_searched() -> None:
     worlds = [
         release("a 1.0.0", "b"), release("b 1.0.0", "c"), release("b 2.0.0", "c <2"),
         release("c 1.0.0"), release("c 2.0.0"),
@@ -56,7 +56,7 @@ def test_a_trade_that_what_is_asked_for_rules_out_is_not_searched() -> None:
     assert improve(rules, answer, Deadline(clock, 0.0, 1.0)) == answer
 
 
-def test_the_newest_of_a_skill_are_counted_from_the_top_of_what_may_be_used() -> None:
+def test_newest_counts_usable_releases_from_the_highest_version() -> None:
     releases = [release(f"a 1.{minor}.0") for minor in range(5)]
     found = settled(Question(wanted("a")), releases)
     assert found is not None

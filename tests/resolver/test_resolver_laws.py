@@ -1,4 +1,4 @@
-"""Laws that a user would believe, on small worlds that hypothesis makes up."""
+"""Properties of resolution, checked on small random indexes."""
 
 import random
 from dataclasses import replace
@@ -37,7 +37,7 @@ def outcome(question: Question, releases: list[Release]) -> Any:
 
 
 def settled(question: Question, releases: list[Release]) -> Any:
-    """What settling skill by skill gives, before any trade; None where there is no answer."""
+    """The answer before `improve`; None if there is no solution."""
     rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
     found = search(rules, NO_DEADLINE)
     return None if isinstance(found, Proof) else found
@@ -45,7 +45,7 @@ def settled(question: Question, releases: list[Release]) -> Any:
 
 @lawful
 @given(worlds())
-def test_an_answer_is_valid_and_there_is_one_exactly_if_a_sat_solver_finds_one(
+def test_an_answer_is_valid_and_exists_exactly_if_a_sat_solver_finds_one(
     world: World,
 ) -> None:
     found = outcome(*world)
@@ -57,14 +57,14 @@ def test_an_answer_is_valid_and_there_is_one_exactly_if_a_sat_solver_finds_one(
 
 @lawful
 @given(worlds())
-def test_skills_are_settled_in_the_promised_order(world: World) -> None:
+def test_skills_are_decided_in_the_documented_order(world: World) -> None:
     assume(not isinstance(outcome(*world), tuple))
     assert settled(*world) == Oracle(*world).first_answer()
 
 
 @lawful
 @given(worlds())
-def test_a_trade_never_makes_an_answer_staler_nor_moves_what_is_locked(world: World) -> None:
+def test_a_trade_never_makes_an_answer_staler_or_changes_locked_skills(world: World) -> None:
     question, releases = replace(world[0], lowest=False), world[1]
     assume(not isinstance(outcome(question, releases), tuple))
     rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
@@ -105,7 +105,7 @@ def test_removing_an_unused_release_changes_nothing(world: World, data: st.DataO
 
 @lawful
 @given(worlds())
-def test_an_answer_that_is_locked_is_the_answer_again(world: World) -> None:
+def test_resolving_again_with_the_answer_locked_gives_the_same_answer(world: World) -> None:
     question, releases = world
     found = outcome(question, releases)
     assume(not isinstance(found, tuple))
@@ -115,7 +115,9 @@ def test_an_answer_that_is_locked_is_the_answer_again(world: World) -> None:
 
 @lawful
 @given(worlds(), st.data())
-def test_what_is_locked_survives_a_newer_release(world: World, data: st.DataObject) -> None:
+def test_a_locked_release_is_kept_when_a_newer_one_appears(
+    world: World, data: st.DataObject
+) -> None:
     question, releases = world
     found = outcome(question, releases)
     assume(not isinstance(found, tuple) and found)
@@ -127,7 +129,7 @@ def test_what_is_locked_survives_a_newer_release(world: World, data: st.DataObje
 
 @lawful
 @given(worlds())
-def test_yanking_what_is_locked_changes_nothing(world: World) -> None:
+def test_yanking_a_locked_release_changes_nothing(world: World) -> None:
     question, releases = world
     found = outcome(question, releases)
     assume(not isinstance(found, tuple))
@@ -139,19 +141,19 @@ def test_yanking_what_is_locked_changes_nothing(world: World) -> None:
 
 @lawful
 @given(worlds())
-def test_a_failure_explains_itself_in_a_dozen_lines(world: World) -> None:
+def test_an_explanation_has_at_most_a_dozen_lines(world: World) -> None:
     question, releases = world
     try:
         solve(question, Shop(releases))
     except ResolutionError as problem:
         first, *reasons = problem.message.splitlines()
-        assert first == "no set of releases satisfies what is asked:"
+        assert first == "no set of releases satisfies the requirements:"
         assert 1 <= len(reasons) <= 13
         assert len(set(reasons)) == len(reasons)
 
 
 @pytest.mark.parametrize("skills", [3, 5, 8])
-def test_random_graphs_agree_with_a_sat_solver_to_the_very_release(skills: int) -> None:
+def test_random_graphs_resolve_to_the_releases_that_a_sat_solver_finds(skills: int) -> None:
     answers = 0
     for seed in range(200):
         world = random_world(seed, skills=skills)
@@ -162,7 +164,7 @@ def test_random_graphs_agree_with_a_sat_solver_to_the_very_release(skills: int) 
     assert 40 < answers < 160
 
 
-def test_long_searches_that_stop_on_their_way_back_agree_to_the_very_release() -> None:
+def test_long_searches_with_limited_backjumps_resolve_to_the_same_releases() -> None:
     letters = random.Random(3)
     answers = 0
     for seed in range(60):

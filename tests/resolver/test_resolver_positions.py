@@ -1,4 +1,4 @@
-"""Sets of positions keep the laws that PubGrub counts on."""
+"""Sets of positions have the properties that PubGrub relies on."""
 
 import pytest
 from hypothesis import given
@@ -28,12 +28,12 @@ def test_relations_follow_from_the_operations(one: Positions, other: Positions) 
 
 
 @given(sets, sets)
-def test_conflict_resolution_comes_to_an_end(one: Positions, other: Positions) -> None:
+def test_conflict_resolution_terminates(one: Positions, other: Positions) -> None:
     assert one.is_subset((one - other) | other)
 
 
 @given(st.integers(0, 80), st.sets(st.integers(0, 80)))
-def test_a_set_holds_what_it_was_made_of(place: int, many: set[int]) -> None:
+def test_a_set_contains_the_positions_it_was_made_from(place: int, many: set[int]) -> None:
     assert positions_in(Positions.singleton(place).bits) == [place]
     assert positions_in(sum(1 << place for place in many)) == sorted(many)
     assert place in Positions.full()
@@ -41,6 +41,6 @@ def test_a_set_holds_what_it_was_made_of(place: int, many: set[int]) -> None:
     assert Positions.empty().relation(Positions.singleton(place)).is_disjoint
 
 
-def test_another_kind_of_range_is_refused() -> None:
+def test_another_type_of_range_is_refused() -> None:
     with pytest.raises(TypeError):
         bits_of({1, 2})

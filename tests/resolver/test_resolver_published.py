@@ -1,10 +1,10 @@
-"""What the solvers of others are tested with, told in our own index format.
+"""Test cases of other projects' resolvers, converted to skillpm's saved-index format.
 
-Each file of `published/` tells the graphs of one project, in our words. Left out is what the
-index format or Cargo's grammar has no words for: extras, markers, versions of Python or Dart,
-overrides, packages that are taken because nothing but yanked releases or prereleases is there,
-and dependencies in a circle that count as an error; and graphs of thousands of real packages.
-`!=` is told as a conflict, and what a root excludes by a root that is itself a skill.
+Each file of `published/` has the cases of one project. Cases that the format or Cargo's grammar
+cannot express are left out: extras, markers, versions of Python or Dart, overrides, packages that
+are chosen because only yanked releases or prereleases exist, and cyclic dependencies that count as
+an error. Graphs of thousands of real packages are left out too. `!=` is written as a conflict, and
+an exclusion by the root as a conflict of a root skill.
 """
 
 import json
@@ -41,7 +41,7 @@ def question_of(case: dict[str, Any]) -> Question:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['origin']}: {case['name']}")
-def test_a_published_case_comes_out_as_published(case: dict[str, Any]) -> None:
+def test_a_published_case_has_the_published_result(case: dict[str, Any]) -> None:
     index = parse_index(json.dumps({"skills": case["index"]}).encode())
     question = question_of(case)
     releases = [release for several in index.by_skill.values() for release in several]
@@ -56,14 +56,14 @@ def test_a_published_case_comes_out_as_published(case: dict[str, Any]) -> None:
     assert {str(name): str(one.version) for name, one in found.items()} == case["resolved"]
 
 
-def test_a_chain_of_thousands_that_ends_in_nothing_is_explained() -> None:
+def test_a_chain_of_thousands_that_ends_in_a_missing_skill_is_explained() -> None:
     length = 5_000  # pubgrub-rs tests that a proof as deep as this overflows no stack
     links = [release(f"p{n} 1.0.0", f"p{n + 1} =1.0.0") for n in range(length)]
     with pytest.raises(ResolutionError, match=f"there is no skill `acme/p{length}`"):
         solve(Question(wanted("p0")), Shop(links))
 
 
-def test_of_many_rivals_the_first_by_name_wins() -> None:
+def test_the_first_name_wins_among_mutually_exclusive_skills() -> None:
     names = [f"r{n:02}" for n in range(40)]  # after pubgrub-rs, which has a thousand of them
     old = [release(f"{name} 1.0.0") for name in names]
     new = [

@@ -49,14 +49,14 @@ def test_dump_and_parse_are_inverse(many: list[Release]) -> None:
 
 
 def test_an_index_reads_as_the_contract_says() -> None:
-    math, numbers, nobody = map(SkillName.parse, ("acme/math", "acme/numbers", "acme/nobody"))
-    found = parse_index(json.dumps(index_plain()).encode()).releases([nobody, math, numbers])
+    math, numbers, absent = map(SkillName.parse, ("acme/math", "acme/numbers", "acme/absent"))
+    found = parse_index(json.dumps(index_plain()).encode()).releases([absent, math, numbers])
     assert [release.ref for release in found[math]] == ["acme/math 1.0.0", "acme/math 1.1.0-rc.1"]
     first, second = found[math]
     assert (str(first.requires[0]), str(first.conflicts[0])) == ("acme/numbers ^1", "acme/b")
     assert (first.yanked, first.base) == (True, Digest(A))
     assert (second.yanked, second.base, second.requires) == (False, None, ())
-    assert found[nobody] == ()
+    assert found[absent] == ()
 
 
 def test_what_has_its_default_is_not_written() -> None:
