@@ -131,7 +131,7 @@ def test_what_several_add_costs_more_than_the_worst_and_less_than_all_one_by_one
 def test_where_answers_are_routed_nothing_is_forecast() -> None:
     found = told(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
     assert (found.pairs, found.skills, found.method) == ((), (), None)
-    assert "nothing is merged, so no skill is hurt" in found.notes[0]
+    assert "nothing is merged, so no skill loses" in found.notes[0]
     assert told(skill("big", 9 * EAST), mode="routed").notes == ()
 
 
@@ -141,7 +141,7 @@ def test_a_forecast_for_another_method_says_that_it_is_of_a_sum() -> None:
     assert (found.pairs, found.skills, found.method) == (summed.pairs, summed.skills, "sum")
     assert summed.notes == ()
     (note,) = found.notes
-    assert "of a merge by `sum`, and `[graft]` asks for `ties`" in note
+    assert "assumes the method `sum`, but `[graft]` sets `ties`" in note
     assert forecast(both[:1], {}, "merged", method="ties").notes == ()
 
 
@@ -152,7 +152,7 @@ def test_a_sketch_that_cannot_be_used_is_told_and_leaves_the_others_as_they_were
     assert {p.level for p in found.pairs[:2]} == {"unknown"}
     assert [pair for pair in found.pairs if pair.level != "unknown"] == [*told(*sound).pairs]
     (note,) = found.notes
-    assert note.startswith("acme/evil 1.2.0 is left out of the forecast: its sketch has 4 ")
+    assert note.startswith("acme/evil 1.2.0 is not in the forecast: its sketch has 4 ")
     assert [one.level for one in found.skills][-1] == "unknown"
 
 
@@ -210,7 +210,9 @@ def test_a_harm_that_misses_some_of_the_others_says_so() -> None:
     one, other = skill("a", EAST, **bare), skill("b", 0.1 * NORTH, **bare)
     apart = skill("c", 9 * NORTH, **bare, **OTHER)
     (note,) = told(one, other, apart).notes
-    assert note.startswith("the forecast for acme/a, acme/b leaves out skills that share no tensor")
+    assert note.startswith(
+        "the forecast for acme/a, acme/b does not include skills that share no tensor"
+    )
     assert [s.level == "unknown" for s in told(one, other, apart).skills] == [False, False, True]
     assert told(one, other).notes == told(one, apart).notes == ()
 

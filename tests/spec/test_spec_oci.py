@@ -34,9 +34,9 @@ def test_an_image_lists_its_blobs_and_is_written_canonically() -> None:
         (("config", "digest"), "sha256:x", "config.digest: 'sha256:x' is not a digest"),
         (("config", "size"), -1, "config.size: "),
         (("config", "size"), "10", "config.size: "),
-        (("config", "mediaType"), "text/plain", "the OCI manifest's config is not"),
+        (("config", "mediaType"), "text/plain", "the OCI manifest has a config of type"),
         (("layers", 1, "mediaType"), "text/html", "layers[1] has the unknown type 'text/html'"),
-        (("layers", 1, "digest"), B, f"blob {B} stands twice with different sizes"),
+        (("layers", 1, "digest"), B, f"blob {B} is listed with different sizes"),
     ],
 )
 def test_what_is_wrong_is_named(path: tuple[Any, ...], value: Any, problem: str) -> None:
