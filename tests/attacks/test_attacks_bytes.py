@@ -73,7 +73,7 @@ def test_what_is_no_tar_at_all_is_refused(data: bytes, world: World, tmp_path: P
 def test_bytes_after_the_end_are_refused(world: World, tmp_path: Path) -> None:
     path = tmp_path / "longer.skillpack"
     path.write_bytes(world.packs["lossless"].read_bytes() + b"more")
-    with pytest.raises(SkillpmError, match="its entries end before the file does"):
+    with pytest.raises(SkillpmError, match="there is data after its last entry"):
         world.verify(path)
 
 

@@ -211,7 +211,7 @@ def test_without_flock_a_claim_file_keeps_others_out(tmp_path: Path) -> None:
     owner = second.owner()
     assert owner is not None
     assert "`skillpm graft`" in owner.describe(time.time())
-    assert "wait for it to end" in second.hint()
+    assert "wait until the other command ends" in second.hint()
     first.release()
     assert second.take_claim()
     assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]

@@ -171,7 +171,7 @@ def test_the_old_spelling_is_read_as_the_new_one(two: World) -> None:
     ('method = "slerp"', "graft.method: unknown method 'slerp'; expected one of `sum`"),
     ('mode = "both"', "graft.mode: unknown mode 'both'; expected `merged`"),
     ('method = "ties"\nsettings = { seed = 1 }', "`ties` has no setting 'seed'; known settings: `dens"),
-    ('method = "sce"\nsettings = { density = 2 }', "`density` of `sce` cannot be 2"),
+    ('method = "sce"\nsettings = { density = 2 }', "invalid `density` of `sce`: expected"),
     ("settings = { density = 0.5 }", "`sum` has no setting 'density'; known settings: none"),
 ])  # fmt: skip
 def test_what_graft_does_not_know_is_told_with_what_it_does(

@@ -169,7 +169,7 @@ def test_a_removed_tensor_has_no_result() -> None:
             "architecture_facts.config_keys: expected at most 4096 entries, found",
         ),
         ("architecture_facts", FACTS | {"tied": {"a": "a"}}, "architecture_facts.tied: 'a' is tie"),
-        ("requires_capabilities", [NEED, NEED], "requires_capabilities[1]: duplicate capability 's"),
+        ("requires_capabilities", [NEED, NEED], "requires_capabilities[1]: duplicate capability "),
         (
             "requires_capabilities",
             [NEED | {"at_least": "much"}],
