@@ -1,4 +1,4 @@
-"""`python -m skillpm`."""
+"""Runs the command line with `python -m skillpm`."""
 
 from skillpm.cli import main
 

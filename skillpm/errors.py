@@ -1,19 +1,20 @@
-"""Every error that skillpm raises on purpose: one root, seven families.
+"""The errors that skillpm raises on purpose: one root class, with a subclass for each kind.
 
-Facts are attributes; the class writes the sentence. `exit_code` and `kind` are what the command
-line reports (contract, section 5).
+The command line reports `kind` and `exit_code` (contract, section 5). A subclass with facts of its
+own keeps them as attributes and builds the message from them.
 """
 
 from collections.abc import Iterable
 from typing import ClassVar
 
 MESSAGE_LIMIT = 8000
+"""Characters of a message."""
 LINE_LIMIT = 500
-"""Characters of a message, and of one problem in it: a stranger's text does not fill a screen."""
+"""Characters of one problem in a message, which may quote untrusted text."""
 
 
 def capped(text: str, limit: int = LINE_LIMIT) -> str:
-    """The text, cut in its middle where it is longer than `limit` characters."""
+    """The text; if it is longer than `limit` characters, its middle is left out."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -21,7 +22,7 @@ def capped(text: str, limit: int = LINE_LIMIT) -> str:
 
 
 class SkillpmError(Exception):
-    """The root: a message that says what, expected and found, and a hint to paste."""
+    """The root class. The message states what failed, the hint how to fix it."""
 
     kind: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 1
@@ -33,46 +34,46 @@ class SkillpmError(Exception):
 
 
 class SpecError(SkillpmError):
-    """A value or a document that does not have the form it must have."""
+    """A value or a document is malformed."""
 
     kind = "spec"
 
 
 class UsageError(SkillpmError):
-    """A command line that contradicts itself."""
+    """The options of a command contradict each other."""
 
     kind = "usage"
     exit_code = 2
 
 
 class NotFoundError(SkillpmError):
-    """A file, folder or generation that is not there."""
+    """A file, a folder or a generation does not exist."""
 
     kind = "not_found"
 
 
 class UnknownSkillError(NotFoundError):
-    """A skill or release that no registry in reach has."""
+    """No configured registry has the skill or the release."""
 
     exit_code = 4
 
 
 class ResolutionError(SkillpmError):
-    """No set of releases satisfies what is asked (also: wrong base, conflicting packs)."""
+    """No set of releases satisfies the requirements (also: wrong base, conflicting packs)."""
 
     kind = "resolution"
     exit_code = 4
 
 
 class IntegrityError(SkillpmError):
-    """A digest, a leaf, a root or a bound does not hold."""
+    """A digest, a leaf, a root or a limit was violated."""
 
     kind = "integrity"
     exit_code = 3
 
 
 class DigestMismatchError(IntegrityError):
-    """Bytes whose digest is not the one they were asked for by."""
+    """Data does not have the expected digest. `what` names the data."""
 
     def __init__(self, what: str, *, expected: str, found: str, hint: str | None = None) -> None:
         super().__init__(f"{what} should be `{expected}`, but is `{found}`", hint=hint)
@@ -81,43 +82,43 @@ class DigestMismatchError(IntegrityError):
 
 
 class GraftError(SkillpmError):
-    """A pack that cannot be cut, or a set that cannot be grafted."""
+    """A pack cannot be built, or a set of packs cannot be grafted."""
 
     kind = "graft"
 
 
 class StateError(SkillpmError):
-    """A project, store or registry whose state forbids what was asked."""
+    """The state of a project, the store or a registry does not allow the command."""
 
     kind = "state"
 
 
 class RegistryError(SkillpmError):
-    """A registry that cannot be reached or read."""
+    """A registry cannot be reached or read."""
 
     kind = "registry"
     exit_code = 5
 
 
 class Problems:
-    """Collects every problem of one document, each with its path, and raises them at once."""
+    """Collects all problems of a document, each with its path, to raise them as one error."""
 
     def __init__(self, what: str) -> None:
         self.what = what
         self.found: list[str] = []
 
     def add(self, path: str, problem: str) -> None:
-        """Note one problem at `path` (`footprint[3].leaf`; empty for the document itself)."""
+        """Add a problem at `path` (`footprint[3].leaf`; empty for the document itself)."""
         shown = capped(problem)
         self.found.append(f"{capped(path)}: {shown}" if path else shown)
 
     def extend(self, problems: Iterable[tuple[str, str]]) -> None:
-        """Note several problems, as pairs of path and problem."""
+        """Add several problems, given as pairs of path and problem."""
         for path, problem in problems:
             self.add(path, problem)
 
     def raise_if_any(self, *, hint: str | None = None) -> None:
-        """Raise `SpecError` with a line for each problem; do nothing where there is none."""
+        """Raise `SpecError` with one line for each problem, if there are any."""
         if self.found:
             shown = [f"  {line}" for line in self.found[:50]]
             if len(self.found) > len(shown):

@@ -1,3 +1,3 @@
-"""What version of skillpm this is."""
+"""The version of skillpm."""
 
 __version__ = "0.1.0"

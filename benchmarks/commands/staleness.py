@@ -30,7 +30,7 @@ from benchmarks.tools.table import Table, add_output, publish  # noqa: E402
 from skillpm.errors import SkillpmError  # noqa: E402
 from skillpm.resolver.closure import Reader  # noqa: E402
 from skillpm.resolver.improve import improve, staleness  # noqa: E402
-from skillpm.resolver.patience import ENDLESS  # noqa: E402
+from skillpm.resolver.patience import NO_DEADLINE  # noqa: E402
 from skillpm.resolver.rules import Rules  # noqa: E402
 from skillpm.resolver.search import Proof, search  # noqa: E402
 
@@ -76,16 +76,16 @@ def judge(seed: int) -> Counter[str]:
     question, releases = random_world(seed, skills=SIZES[seed % len(SIZES)])
     question = replace(question, locked={}, lowest=False)
     try:
-        rules = Rules(question, Reader(question, Shop(releases), ENDLESS).read())
+        rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
     except SkillpmError:
         return Counter()
-    settled = search(rules, ENDLESS)
+    settled = search(rules, NO_DEADLINE)
     if isinstance(settled, Proof):
         return Counter()
     least = optimum(question, releases, named=NAMED)
     counts = Counter({"graphs": 1, "least": least % NAMED})
     counts["least sum"] = optimum(question, releases, named=0)
-    for name, answer in (("settled", settled), ("traded", improve(rules, settled, ENDLESS))):
+    for name, answer in (("settled", settled), ("traded", improve(rules, settled, NO_DEADLINE))):
         named, total = staleness(rules, answer)
         counts[name] += total
         counts[f"{name} is least"] += named * NAMED + total == least

@@ -129,7 +129,12 @@ class Installed:
     def merged(self, method: str, count: int, tasks: Sequence[str]) -> dict[str, Answers]:
         """Answers of base + the first `count` packs, merged with a method's default settings."""
         names = [SkillName.parse(skill_of(task)) for task in self._subject.tasks[:count]]
-        asked = {"mode": MERGED, "method": method, "settings": Merging(method).plain, "root": None}
+        asked = {
+            "mode": MERGED,
+            "method": method,
+            "settings": Merging(method).all_settings,
+            "root": None,
+        }
         graft = self._lock.graft.model_copy(update=asked)
         lock = prune(self._lock, names).model_copy(update={"graft": graft})
         if self._stage is None:

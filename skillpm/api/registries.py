@@ -43,13 +43,13 @@ def connector(
     opened: dict[tuple[RegistryLocation, bool], Index] = {}
 
     def connect(location: "RegistryLocation", create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
-        from skillpm.index.empty import EmptyIndex, is_unmade
+        from skillpm.index.empty import EmptyIndex, is_uninitialized
         from skillpm.index.open import open_index
 
         folder = None if location.folder is None else Path(location.folder)
         if folder is None and offline:
             raise RegistryError(f"`{location}` is not asked: `--offline` forbids the network")
-        if folder == place / "registry" and not create and is_unmade(folder):
+        if folder == place / "registry" and not create and is_uninitialized(folder):
             return EmptyIndex()
         key = (location, create)
         if key not in opened:

@@ -230,7 +230,7 @@ class Pack:
             delta_bytes=compression.delta_bytes,
             ratio=compression.ratio,
             relative_error=compression.relative_error,
-            manifest=manifest.plain(),
+            manifest=manifest.to_dict(),
         )
 
 

@@ -47,7 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.]+", re.ASCII)
 def main() -> None:
     """Write the table that the arguments ask for."""
     asked = SHIPPED if sys.argv[1:] == ["--table"] else tuple(sys.argv[1:])
-    sys.stdout.buffer.write(json.pretty(table_of(asked).plain()))
+    sys.stdout.buffer.write(json.pretty(table_of(asked).to_dict()))
 
 
 def table_of(types: tuple[str, ...]) -> ArchitectureTable:

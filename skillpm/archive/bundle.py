@@ -1,4 +1,4 @@
-"""Reading a bundle from a stranger: as strictly as a pack, and each pack in it as strictly."""
+"""Reads untrusted bundle files. Every blob, document and pack is verified."""
 
 import tarfile
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skillpm.archive.layout import INDEX_FILE, read_index
 from skillpm.archive.reader import PackFile, pack_of
-from skillpm.archive.tar import Layout, read_layout, small
+from skillpm.archive.tar import Layout, read_layout, read_small
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SkillpmError, SpecError
 from skillpm.spec.bundle import (
@@ -28,7 +28,7 @@ _INDEX_LIMIT = 1 << 26
 
 @dataclass(frozen=True)
 class BundleFile:
-    """A bundle whose every blob has been hashed, and whose packs are those of its lock."""
+    """A verified bundle: all blobs are hashed, and its packs are those of its lock."""
 
     path: Path
     digest: Digest
@@ -49,13 +49,13 @@ def open_bundle(path: Path) -> BundleFile:
     main = [entry for entry in layout.entries if kinds[entry.digest] == BUNDLE_TYPE]
     if len(main) != 1 or len(layout.documents) != len(layout.entries):
         raise SpecError(
-            f"`{path}` is not a bundle: it holds {len(main)} environments, expected one",
-            hint="a pack is installed by `skillpm install FILE.skillpack`",
+            f"`{path}` is not a bundle: expected one environment, found {len(main)}",
+            hint="to install a pack, run `skillpm install FILE.skillpack`",
         )
     image = parse_bundle_image(layout.documents[main[0].digest][0])
     parts = (image.config, image.part(LOCK_TYPE), image.part(PROJECT_TYPE))
     base, lock, project = (_read(layout, part) for part in parts)
-    found = BundleFile(
+    bundle = BundleFile(
         path,
         main[0].digest,
         parse_bundled_base(base),
@@ -64,15 +64,15 @@ def open_bundle(path: Path) -> BundleFile:
         _text(project, "project file"),
         {entry.digest: pack_of(layout, entry) for entry in layout.entries if entry != main[0]},
     )
-    _check_whole(found)
-    _check_strays(layout, found, {part.digest for part in parts})
-    return found
+    _check_consistent(bundle)
+    _check_strays(layout, bundle, {part.digest for part in parts})
+    return bundle
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a file says of itself that it is a bundle; nothing else of it is looked at."""
+    """Whether the `index.json` of a file declares a bundle. Nothing else is checked."""
     try:
-        OpenFile(path)  # nothing but a regular file: a pipe would not answer
+        OpenFile(path)  # refuses anything but a regular file; reading a pipe would block
         with tarfile.open(path, mode="r:") as tar:
             member = tar.extractfile(INDEX_FILE)
             entries = read_index(member.read(_INDEX_LIMIT)).manifests if member else []
@@ -87,7 +87,7 @@ def _read(layout: Layout, part: Descriptor) -> bytes:
         raise IntegrityError(
             f"`{layout.file.path}`: blob `{part.digest}` of {part.size} bytes is missing"
         )
-    return small(blob)
+    return read_small(blob)
 
 
 def _text(data: bytes, what: str) -> str:
@@ -97,19 +97,19 @@ def _text(data: bytes, what: str) -> str:
         raise SpecError(f"the bundle's {what} is not UTF-8") from problem
 
 
-def _check_whole(bundle: BundleFile) -> None:
-    """Lock, base and packs tell of one environment."""
-    locked = {one.digest: one for one in bundle.lock.skill}
-    for digest, one in locked.items():
+def _check_consistent(bundle: BundleFile) -> None:
+    """Raise an error unless lock, base, project file and packs describe the same environment."""
+    locked = {skill.digest: skill for skill in bundle.lock.skill}
+    for digest, skill in locked.items():
         if digest not in bundle.packs:
-            raise IntegrityError(f"`{bundle.path}` lacks the pack of `{one.ref}`, `{digest}`")
+            raise IntegrityError(f"`{bundle.path}` lacks the pack of `{skill.ref}`, `{digest}`")
     extra = bundle.packs.keys() - locked.keys()
     if extra:
-        raise SpecError(f"`{bundle.path}` holds a pack that its lock does not name: {min(extra)}")
+        raise SpecError(f"`{bundle.path}` contains pack {min(extra)}, which is not in its lock")
     if bundle.lock.base.root != bundle.base.root or bundle.project.root != bundle.base.root:
         raise SpecError(
-            f"`{bundle.path}` is of base `{bundle.base.root}`, its lock of "
-            f"`{bundle.lock.base.root}`, its project file of `{bundle.project.root}`"
+            f"`{bundle.path}` contradicts itself: its base is `{bundle.base.root}`, that of its "
+            f"lock `{bundle.lock.base.root}`, that of its project file `{bundle.project.root}`"
         )
 
 
@@ -119,4 +119,4 @@ def _check_strays(layout: Layout, bundle: BundleFile, known: set[Digest]) -> Non
         needed |= pack.image.blobs.keys()
     strays = sorted(layout.blobs.keys() - needed)
     if strays:
-        raise SpecError(f"`{bundle.path}`: blob {strays[0]} belongs to nothing")
+        raise SpecError(f"`{bundle.path}`: no document references the blob {strays[0]}")

@@ -1,4 +1,4 @@
-"""The two small documents of an OCI image layout, written plainly and read strictly."""
+"""The documents `oci-layout` and `index.json` of an OCI image layout, read strictly."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ _FORBID = ConfigDict(extra="forbid", populate_by_name=True)
 
 
 class Annotations(Document):
-    """The one annotation that a pack's entry has."""
+    """The annotations of an entry: only the ref name, which is the version of the pack."""
 
     model_config = _FORBID
 
@@ -26,7 +26,7 @@ class Annotations(Document):
 
 
 class IndexEntry(Document):
-    """One manifest of `index.json`."""
+    """An entry of `manifests` in `index.json`."""
 
     model_config = _FORBID
 
@@ -38,7 +38,7 @@ class IndexEntry(Document):
 
 
 class IndexFile(Document):
-    """`index.json`; unknown keys are refused, since nobody vouches for them."""
+    """The document `index.json`. Unknown keys are refused, because no digest covers them."""
 
     model_config = _FORBID
 
@@ -50,7 +50,7 @@ class IndexFile(Document):
 
 
 class LayoutFile(Document):
-    """`oci-layout`."""
+    """The document `oci-layout`."""
 
     model_config = _FORBID
 
@@ -58,9 +58,9 @@ class LayoutFile(Document):
 
 
 def index_of(manifests: Iterable[tuple[bytes, str, str | None]]) -> bytes:
-    """The `index.json` that names these OCI manifests: each with its ref name and artifact type.
+    """The `index.json` for OCI manifests, given with their ref names and artifact types.
 
-    A pack's entry goes without the type, as the contract has it.
+    The entry of a single pack has no type (contract, section 3).
     """
     entries = [
         {
@@ -79,10 +79,10 @@ def read_index(data: bytes) -> IndexFile:
     """Read `index.json`. Raises `SpecError` with every problem."""
     index = read_document(IndexFile, json.parse_object(data, "index.json"), "index.json")
     if not index.manifests:
-        raise SpecError("index.json names no manifest")
+        raise SpecError("index.json lists no manifest")
     return index
 
 
 def check_layout(data: bytes) -> None:
-    """Raise `SpecError` unless `oci-layout` is of the version that we read."""
+    """Raise `SpecError` unless `oci-layout` has the supported version."""
     read_document(LayoutFile, json.parse_object(data, "oci-layout"), "oci-layout")

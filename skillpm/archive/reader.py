@@ -1,11 +1,11 @@
-"""Reading a `.skillpack` from a stranger: everything is hashed before anything is believed."""
+"""Reads untrusted `.skillpack` files. All blobs are hashed before their contents are used."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from skillpm.archive.layout import IndexEntry
-from skillpm.archive.tar import Layout, Slice, read_layout, small, stream_of
+from skillpm.archive.tar import Layout, Slice, read_layout, read_small, stream_of
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError
 from skillpm.spec.capabilities import check_probes_size, read_probes
@@ -15,12 +15,11 @@ from skillpm.spec.oci import PROBES_TYPE, PackImage, parse_image
 from skillpm.spec.pack import check_pack, read_side_file
 from skillpm.spec.parts import WEIGHTS_LIMIT
 from skillpm.spec.sidefiles import size_limit
-from skillpm.spec.words import counted
 
 
 @dataclass(frozen=True)
 class PackFile:
-    """A pack file whose every blob has been hashed."""
+    """A verified pack file."""
 
     path: Path
     digest: Digest
@@ -31,20 +30,20 @@ class PackFile:
 
     @property
     def size(self) -> int:
-        """The bytes of all blobs of the pack, its OCI manifest included."""
+        """The total bytes of all blobs of the pack, including the OCI manifest."""
         return len(self.image_bytes) + sum(self.image.blobs.values())
 
     def open_layer(self, digest: Digest) -> Slice:
-        """A blob by byte range."""
+        """Open a blob for reading by byte range."""
         return self.blobs[digest]
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """A blob as a stream."""
+        """Open a blob as a stream."""
         return stream_of(self.blobs, digest, self.path)
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob whole."""
-        return small(self.blobs[digest], WEIGHTS_LIMIT)
+        """Read a small blob into memory."""
+        return read_small(self.blobs[digest], WEIGHTS_LIMIT)
 
 
 def open_pack(path: Path) -> PackFile:
@@ -56,52 +55,53 @@ def open_pack(path: Path) -> PackFile:
     main = [entry for entry in layout.entries if "subject" not in layout.documents[entry.digest][1]]
     if len(main) != 1 or len(layout.documents) != len(layout.entries):
         raise SpecError(
-            f"`{path}` holds {counted(len(main), 'pack')}; expected exactly one",
-            hint=f"a bundle is installed by `skillpm install --from {path}`",
+            f"`{path}` is not a pack file: expected one pack, found {len(main)}",
+            hint=f"to install a bundle, run `skillpm install --from {path}`",
         )
     pack = pack_of(layout, main[0])
     name = main[0].annotations.version if main[0].annotations else None
     if name != str(pack.manifest.version):
         raise SpecError(
-            f"`{path}` is named {name!r}, but its manifest says {pack.manifest.version}"
+            f"`{path}` has the ref name {name!r}, expected the version of its manifest, "
+            f"{pack.manifest.version}"
         )
     _check_signatures(pack, layout.documents)
     return pack
 
 
 def pack_of(layout: Layout, entry: IndexEntry) -> PackFile:
-    """One pack of a layout, all that it names looked at. Raises `SpecError`, `IntegrityError`."""
+    """Verify a pack of a layout with all its documents. Raises `SpecError`, `IntegrityError`."""
     path, data = layout.file.path, layout.documents[entry.digest][0]
     image = parse_image(data)
     for digest, size in image.blobs.items():
         if digest not in layout.blobs or layout.blobs[digest].size != size:
             raise IntegrityError(f"`{path}`: blob `{digest}` of {size} bytes is missing")
-    manifest = parse_manifest(small(layout.blobs[image.config.digest]))
+    manifest = parse_manifest(read_small(layout.blobs[image.config.digest]))
     check_pack(image, manifest)
     for file in manifest.carried:
-        content = small(layout.blobs[file.digest], size_limit(file.path))
+        content = read_small(layout.blobs[file.digest], size_limit(file.path))
         read_side_file(file, content, manifest.architecture_facts)
     for layer in image.layer(PROBES_TYPE):
         check_probes_size(manifest, layer.size)
-        read_probes(manifest, small(layout.blobs[layer.digest]))
+        read_probes(manifest, read_small(layout.blobs[layer.digest]))
     return PackFile(path, entry.digest, data, image, manifest, layout.blobs)
 
 
 def _check_signatures(
     pack: PackFile, documents: dict[Digest, tuple[bytes, dict[str, object]]]
 ) -> None:
-    """Every further manifest is about this pack, and every blob belongs to one of them."""
+    """Raise `SpecError` unless every other manifest has the pack as subject, and owns its blobs."""
     known = {pack.digest, *pack.image.blobs}
     for digest, (_, plain) in documents.items():
         if digest == pack.digest:
             continue
         subject = plain.get("subject")
         if not isinstance(subject, dict) or subject.get("digest") != str(pack.digest):
-            raise SpecError(f"`{pack.path}`: manifest {digest} is not about this pack")
+            raise SpecError(f"`{pack.path}`: the subject of manifest {digest} is not this pack")
         known |= {digest, *_referenced(plain)}
     strays = sorted(pack.blobs.keys() - known)
     if strays:
-        raise SpecError(f"`{pack.path}`: blob {strays[0]} belongs to nothing")
+        raise SpecError(f"`{pack.path}`: no document references the blob {strays[0]}")
 
 
 def _referenced(plain: dict[str, object]) -> set[Digest]:

@@ -1,4 +1,4 @@
-"""The tar under a pack or a bundle: regular files of known names, each read by byte range."""
+"""Reads the tar of a pack or a bundle: regular files with known names, by byte range."""
 
 import hashlib
 import io
@@ -26,21 +26,24 @@ _BLOB = re.compile(rf"{BLOBS}([0-9a-f]{{64}})", re.ASCII)
 _FOLDERS = frozenset({"blobs", "blobs/sha256"})
 _PIECE = 1 << 20
 _SMALL = 1 << 26
-_DAMAGED = "the file is damaged or was altered: get it again"
+_DAMAGED = "the file is damaged or was changed; download it again"
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of an open file, read as if it were one."""
+    """A range of bytes of an open file, addressed from 0."""
 
     file: OpenFile
     start: int
     size: int
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` to before `stop`. Raises `IntegrityError` past the end."""
+        """The bytes [start, stop). Raises `IntegrityError` outside the slice."""
         if not 0 <= start <= stop <= self.size:
-            raise IntegrityError(f"`{self.file.path}` holds no bytes {start}..{stop} there")
+            raise IntegrityError(
+                f"`{self.file.path}`: bytes {start}..{stop} are outside of a blob of {self.size} "
+                "bytes"
+            )
         return self.file.read(self.start + start, self.start + stop)
 
 
@@ -64,9 +67,9 @@ class _Stream(io.RawIOBase):
 
 @dataclass(frozen=True)
 class Layout:
-    """An OCI image layout in a tar, every blob of it hashed.
+    """An OCI image layout in a tar, with all blobs hashed.
 
-    `documents` are the manifests that `index.json` names, with their bytes and as plain JSON.
+    `documents` maps the manifests listed in `index.json` to their bytes and their parsed JSON.
     """
 
     file: OpenFile
@@ -76,17 +79,17 @@ class Layout:
 
 
 def stream_of(blobs: dict[Digest, Slice], digest: Digest, path: Path) -> BinaryIO:
-    """A blob of a file as a stream; `NotFoundError` where there is none."""
+    """Open a blob of a file as a stream. Raises `NotFoundError`."""
     if digest not in blobs:
         raise NotFoundError(f"blob `{digest}` is not in `{path}`")
     return io.BufferedReader(_Stream(blobs[digest]), _PIECE)
 
 
 def read_layout(file: OpenFile, kind: str) -> Layout:
-    """Read and verify a layout: structure, every digest, every manifest's place.
+    """Read and verify a layout: structure, digests of all blobs, and listed manifests.
 
-    Costs one read and SHA-256 of the file. `kind` is what messages call it. Raises `SpecError` or
-    `IntegrityError`.
+    Costs one read and one SHA-256 of the file. `kind` names the type of file in messages. Raises
+    `SpecError` or `IntegrityError`.
     """
     check_no_pointer(file.read(0, min(POINTER_BYTES, file.size)), file.path)
     entries = _entries(file, kind)
@@ -95,8 +98,8 @@ def read_layout(file: OpenFile, kind: str) -> Layout:
         _verify(digest, part)
     if LAYOUT_FILE not in entries or INDEX_FILE not in entries:
         raise SpecError(f"`{file.path}` is not a {kind}: it is not an OCI image layout")
-    check_layout(small(entries[LAYOUT_FILE]))
-    described = read_index(small(entries[INDEX_FILE])).manifests
+    check_layout(read_small(entries[LAYOUT_FILE]))
+    described = read_index(read_small(entries[INDEX_FILE])).manifests
     documents = {entry.digest: _document(entry, blobs) for entry in described}
     return Layout(file, blobs, tuple(described), documents)
 
@@ -104,38 +107,40 @@ def read_layout(file: OpenFile, kind: str) -> Layout:
 def _document(entry: IndexEntry, blobs: dict[Digest, Slice]) -> tuple[bytes, dict[str, object]]:
     part = blobs.get(entry.digest)
     if part is None or part.size != entry.size:
-        raise IntegrityError(f"index.json names `{entry.digest}`, which is not there")
-    data = small(part)
+        raise IntegrityError(f"the manifest `{entry.digest}` of index.json is missing")
+    data = read_small(part)
     return data, json.parse_object(data, f"manifest `{entry.digest}`")
 
 
-def small(part: Slice, limit: int = _SMALL) -> bytes:
-    """A small blob whole; `SpecError` for one of more than `limit` bytes."""
+def read_small(part: Slice, limit: int = _SMALL) -> bytes:
+    """Read a small blob into memory. Raises `SpecError` if it has more than `limit` bytes."""
     if part.size > limit:
-        raise SpecError(f"`{part.file.path}` holds a document of {part.size} bytes")
+        raise SpecError(
+            f"`{part.file.path}` contains a document of {part.size} bytes; the limit is {limit}"
+        )
     return part.read(0, part.size)
 
 
 def _digest_of(name: str) -> Digest | None:
-    found = _BLOB.fullmatch(name)
-    return Digest(f"sha256:{found[1]}") if found else None
+    match = _BLOB.fullmatch(name)
+    return Digest(f"sha256:{match[1]}") if match else None
 
 
 def _verify(digest: Digest, part: Slice) -> None:
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for start in range(0, part.size, _PIECE):
-        found.update(part.read(start, min(start + _PIECE, part.size)))
-    if found.hexdigest() != digest.hex:
+        hasher.update(part.read(start, min(start + _PIECE, part.size)))
+    if hasher.hexdigest() != digest.hex:
         raise DigestMismatchError(
             f"a blob of `{part.file.path}`",
             expected=str(digest),
-            found=f"sha256:{found.hexdigest()}",
+            found=f"sha256:{hasher.hexdigest()}",
             hint=_DAMAGED,
         )
 
 
 def _entries(file: OpenFile, kind: str) -> dict[str, Slice]:
-    """The regular files of the tar by name. Refuses every other kind, and every other name."""
+    """The regular files of the tar by name. Raises `SpecError` for other types and names."""
     entries: dict[str, Slice] = {}
     end = 0
     try:
@@ -158,15 +163,20 @@ def _check_member(
     plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
     name = member.name
     if not plain or (name not in (INDEX_FILE, LAYOUT_FILE) and _digest_of(name) is None):
-        raise SpecError(f"`{file.path}` holds {name!r}, which no {kind} has")
+        raise SpecError(f"`{file.path}` contains {name!r}, which is not allowed in a {kind}")
     if name in entries:
-        raise SpecError(f"`{file.path}` holds {name!r} twice")
+        raise SpecError(f"`{file.path}` contains {name!r} more than once")
     if member.offset_data + member.size > file.size:
-        raise IntegrityError(f"`{file.path}` is cut off within {name!r}")
+        raise IntegrityError(f"`{file.path}` is truncated within {name!r}", hint=_DAMAGED)
 
 
 def _check_padding(file: OpenFile, end: int) -> None:
-    """What follows the last entry is zeros: a damaged header must not hide the entries after it."""
+    """Raise `IntegrityError` unless only zeros follow the last entry.
+
+    Otherwise a damaged header would hide the entries after it.
+    """
     for start in range(min(end, file.size), file.size, _PIECE):
         if file.read(start, min(start + _PIECE, file.size)).strip(b"\0"):
-            raise IntegrityError(f"`{file.path}` is damaged: its entries end before the file does")
+            raise IntegrityError(
+                f"`{file.path}` is damaged: there is data after its last entry", hint=_DAMAGED
+            )

@@ -1,4 +1,4 @@
-"""Writing a `.skillpack` or a bundle: the same contents give the same bytes."""
+"""Writes `.skillpack` files and bundles. Equal contents give equal bytes."""
 
 import hashlib
 import io
@@ -27,10 +27,10 @@ _END = 2 * tarfile.BLOCKSIZE
 def write_archive(
     path: Path, image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]
 ) -> Digest:
-    """Write the pack to `path` in one rename; return its digest.
+    """Write a pack file to `path` by one rename, and return the digest of the pack.
 
-    Entries are sorted; times, owners and modes are fixed. Raises `StateError` where the disk does
-    not take it; `path` is then as it was.
+    Entries are sorted, and times, owners and modes are fixed. Raises `StateError` if the file
+    cannot be written; `path` is then unchanged.
     """
     write_layout(path, _contents(image, version, blobs))
     return Digest.of(image)
@@ -39,10 +39,11 @@ def write_archive(
 def write_bundle(
     path: Path, bundle: bytes, packs: Mapping[str, bytes], blobs: Mapping[Digest, Path | bytes]
 ) -> Digest:
-    """Write a bundle to `path` in one rename; return the digest of its OCI manifest, `bundle`.
+    """Write a bundle to `path` by one rename, and return the digest of its OCI manifest.
 
-    `packs` are the OCI manifests of its packs by reference. The same environment gives the same
-    bytes. Raises `StateError` where the disk does not take it; `path` is then as it was.
+    `bundle` is the OCI manifest of the bundle, and `packs` are those of its packs by reference.
+    Equal environments give equal bytes. Raises `StateError` if the file cannot be written; `path`
+    is then unchanged.
     """
     listed = [(bundle, "bundle", BUNDLE_TYPE)]
     listed += [(image, ref, ARTIFACT_TYPE) for ref, image in sorted(packs.items())]
@@ -53,7 +54,7 @@ def write_bundle(
 
 
 def write_layout(path: Path, contents: Mapping[str, Path | bytes]) -> None:
-    """Write a tar of these entries to `path` in one rename. Raises `StateError`."""
+    """Write a tar of these entries to `path` by one rename. Raises `StateError`."""
     staged = staged_path(path)
     _sweep(path)
     try:
@@ -71,7 +72,7 @@ def write_layout(path: Path, contents: Mapping[str, Path | bytes]) -> None:
 
 
 def archive_size(image: bytes, version: str, blobs: Mapping[Digest, Path | bytes]) -> int:
-    """The bytes of the file that `write_archive` would write."""
+    """The size in bytes of the file that `write_archive` would write."""
     total = 0
     for data in _contents(image, version, blobs).values():
         size = len(data) if isinstance(data, bytes) else data.stat().st_size
@@ -93,7 +94,7 @@ def _layout(index: bytes, blobs: Mapping[Digest, Path | bytes]) -> dict[str, Pat
 
 
 def _sweep(path: Path) -> None:
-    """Remove what a killed writer of the same file left beside it."""
+    """Remove temporary files that a killed writer of the same file left."""
     for stray in path.parent.glob(f".{escape(path.name)}.*.tmp"):
         pid = stray.name.removesuffix(".tmp").rpartition(".")[2]
         if pid.isdigit() and not is_alive(int(pid)):
@@ -101,32 +102,32 @@ def _sweep(path: Path) -> None:
 
 
 class _HashingReader(io.RawIOBase):
-    """A file that is read once from its start, and the SHA-256 of what was read of it."""
+    """A file that is read once from its start, with the SHA-256 of the data read so far."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._hash = hashlib.sha256()
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes."""
+        """Read the next bytes."""
         data = self._file.read(size)
         self._hash.update(data)
         return data
 
     @property
     def digest(self) -> Digest:
-        """The digest of all that was read."""
+        """The digest of the data read so far."""
         return Digest.from_bytes(self._hash.digest())
 
 
 def _check_written(name: str, source: Path, reading: _HashingReader) -> None:
-    """Raise `DigestMismatchError` where a blob that was written is not what its name says."""
+    """Raise `DigestMismatchError` if a written blob does not have the digest in its name."""
     if name.startswith(BLOBS) and reading.digest.hex != name.removeprefix(BLOBS):
         raise DigestMismatchError(
             f"`{source}`",
             expected=f"sha256:{name.removeprefix(BLOBS)}",
             found=str(reading.digest),
-            hint="`skillpm cache verify --repair` fetches damaged blobs of the store again",
+            hint="run `skillpm cache verify --repair` to fetch damaged blobs of the store again",
         )
 
 
@@ -145,4 +146,4 @@ def _write_tar(file: BinaryIO, contents: Mapping[str, Path | bytes]) -> None:
                     tar.addfile(info, reading)
                 _check_written(name, data, reading)
         end = tar.offset + _END
-    file.truncate(end)  # no padding to a tape's record: a budget counts every byte
+    file.truncate(end)  # remove tar's padding to a full record, because a budget counts every byte

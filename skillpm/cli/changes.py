@@ -22,7 +22,7 @@ def show_change(state: State, done: "ChangeResult", *, explain: bool = False) ->
         parts = {"added": done.added, "removed": done.removed, "changed": done.changed}
         document: dict[str, Any] = {key: [plain(one) for one in p] for key, p in parts.items()}
         head = {"generation": done.generation, "kept": done.kept, "dry_run": done.dry_run}
-        plan = {"plan": done.saved.plain()} if done.saved else {"fetched_bytes": done.fetched}
+        plan = {"plan": done.saved.to_dict()} if done.saved else {"fetched_bytes": done.fetched}
         harms = forecast_plain(done, explain=explain)
         emit_json({**document, **head, "notes": list(done.notes), **plan, **harms})
         return

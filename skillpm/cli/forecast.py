@@ -100,7 +100,7 @@ def _percent(share: float | None) -> str:
 
 def _show_hurt(state: State, done: "ChangeResult", found: "Forecast") -> None:
     """The skills that would lose much to all others together, and the ways out."""
-    from skillpm.spec.forecast import WAYS_OUT, share_text
+    from skillpm.spec.forecast import REMEDIES, share_text
 
     hurt = [one for one in found.skills if one.is_severe]
     for one in hurt:
@@ -110,4 +110,4 @@ def _show_hurt(state: State, done: "ChangeResult", found: "Forecast") -> None:
             f"to the others together: {one.level}"
         )
     if hurt:
-        state.say(f"ways out: {WAYS_OUT}")
+        state.say(f"ways out: {REMEDIES}")

@@ -64,7 +64,7 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
         _draw(found, plot)
         state.say(f"drew {clean(plot)}")
     if state.json:
-        plain = found.manifest.plain()
+        plain = found.manifest.to_dict()
         head = {"digest": str(found.digest), "size": found.size, "manifest": plain}
         claims = [claim.to_dict() for claim in claims_of(found.manifest)]
         emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})

@@ -83,7 +83,7 @@ def history(state: State) -> None:
                 "created": one.created,
                 "action": one.action,
                 "skills": [plain(skill) for skill in one.installed.values()],
-                "graft": None if one.pruned else one.lockfile.graft.manner,
+                "graft": None if one.pruned else one.lockfile.graft.merge_options,
                 "pruned": one.pruned,
             }
             for one in found.generations

@@ -93,8 +93,11 @@ def _edit_graft(document: tomlkit.TOMLDocument, before: GraftTable, after: Graft
         _put(table, "mode", after.mode)
     if before.method != after.method:
         _put(table, "method", after.method)
-    if before.merging.asked != after.merging.asked or not after.merging.asked:
-        _put_settings(table, after.merging.asked)
+    if (
+        before.merging.changed_settings != after.merging.changed_settings
+        or not after.merging.changed_settings
+    ):
+        _put_settings(table, after.merging.changed_settings)
     if before.precedence != after.precedence:
         _put(table, "precedence", list(map(str, after.precedence)))
 

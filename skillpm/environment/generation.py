@@ -91,7 +91,7 @@ class Generation(Document):
 
     def dumps(self) -> bytes:
         """Its file."""
-        plain = self.plain()
+        plain = self.to_dict()
         if self.pruned is None:
             del plain["pruned"]
         return json.pretty(plain)

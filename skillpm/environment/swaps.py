@@ -36,13 +36,13 @@ class SwapRecord:
         if place.below is not None:
             intent = SwapIntent(ready=ready, folder=list(place.below), name=place.name)
             with self.project.open_state() as state:
-                state.write(JOURNAL, json.canonical(intent.plain()))
+                state.write(JOURNAL, json.canonical(intent.to_dict()))
             return
         record = OutsideSwapIntent(
             project=str(place.project), folder=str(place.folder), name=place.name, ready=ready
         )
         with open_below(self.home, RECORDS, create=True) as records:
-            records.write(_record_name(place.project), json.canonical(record.plain()))
+            records.write(_record_name(place.project), json.canonical(record.to_dict()))
 
     def clear(self) -> None:
         """The intent is carried out, or undone."""

@@ -25,8 +25,8 @@ from skillpm.environment.project import GENERATIONS, JOURNAL, POINTER, ProjectFo
 from skillpm.environment.swaps import clear_journal, recover_inside, recover_outside
 from skillpm.errors import StateError
 from skillpm.files.folder import Folder
-from skillpm.journal.atomic import sweep_strays, undisturbed
-from skillpm.journal.lock import HOLDER, held
+from skillpm.journal.atomic import signals_ignored, sweep_strays
+from skillpm.journal.lock import HOLDER, hold_lock
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 
@@ -45,7 +45,7 @@ def writing(
     """
     with project.open_state(create=True) as state:
         state.subfolder(GENERATIONS, create=True).close()
-        with held(state, command, timeout=timeout, say=say):
+        with hold_lock(state, command, timeout=timeout, say=say):
             yield recover(project, say, home)
 
 
@@ -63,11 +63,11 @@ def commit(project: ProjectFolder, generation: Generation, files: Mapping[Path, 
             for path, text in changed.items()
         ],
     )
-    with undisturbed():  # interrupted here, a command would say so of a change that is made
+    with signals_ignored():  # interrupted here, a command would say so of a change that is made
         with project.open_state() as state:
             if generation.number == 0 and not state.has(IGNORE):
                 state.write(IGNORE, b"*\n")  # the environment is this machine's own
-            state.write(JOURNAL, json.canonical(intent.plain()))
+            state.write(JOURNAL, json.canonical(intent.to_dict()))
             with state.subfolder(GENERATIONS) as generations:
                 generations.write(f"{generation.number}.json", generation.dumps())
             state.write(POINTER, f"{generation.number}\n".encode())

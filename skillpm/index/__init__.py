@@ -1,1 +1,1 @@
-"""An index: the client's view of a registry."""
+"""The index: the client's view of a registry."""

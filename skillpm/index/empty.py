@@ -1,4 +1,4 @@
-"""The embedded registry that nobody has published to yet: it lists nothing, and writes nothing."""
+"""An empty, read-only index for an embedded registry that does not exist yet."""
 
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -13,66 +13,68 @@ from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
 
 _BEGUN = frozenset({"registry.lock", "tmp"})
-"""What lies in a registry's folder before its catalogue does."""
+"""Entries of a registry folder that are created before its catalogue."""
 
 
-def is_unmade(folder: Path) -> bool:
-    """Whether a folder is no registry yet: absent, empty, or as a cut-off creation leaves it."""
+def is_uninitialized(folder: Path) -> bool:
+    """Whether a folder is not a registry yet: missing, empty, or only partly created."""
     return not folder.exists() or (
-        folder.is_dir() and not {each.name for each in folder.iterdir()} - _BEGUN
+        folder.is_dir() and not {entry.name for entry in folder.iterdir()} - _BEGUN
     )
 
 
 class EmptyIndex:
-    """An index without releases."""
+    """An index without releases. Methods that would change it fail."""
 
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
-        """None."""
+        """An empty mapping."""
         del skills
         return {}
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """Never found."""
-        raise NotFoundError(f"blob `{digest}` is in no registry: nothing was published yet")
+        """Raise `NotFoundError`."""
+        raise NotFoundError(f"there is no blob `{digest}`: nothing was published yet")
 
     def publish(
         self, image: bytes, open_blob: Callable[[Digest], BinaryIO], *, now: datetime
     ) -> NoReturn:
-        """Never: publishing makes a registry first."""
+        """Never called: publishing creates the registry first."""
         del image, open_blob, now
         raise AssertionError
 
     def yank(self, skill: SkillName, version: Version, *, reason: str, now: datetime) -> Release:
-        """Nothing to hide."""
+        """Raise `UnknownSkillError`."""
         del reason, now
         return self.unyank(skill, version)
 
     def unyank(self, skill: SkillName, version: Version) -> Release:
-        """Nothing to show."""
+        """Raise `UnknownSkillError`."""
         raise UnknownSkillError(f"there is no release `{skill}` {version}")
 
     def search(self, text: str) -> list[Release]:
-        """None."""
+        """An empty list."""
         del text
         return []
 
     def advisories(self) -> list[Advisory]:
-        """None."""
+        """An empty list."""
         return []
 
     def advise(self, advisory: Advisory, *, now: datetime) -> NoReturn:
-        """Nothing is here to be advised of."""
+        """Raise `UnknownSkillError`."""
         del now
-        raise UnknownSkillError(f"nothing was published yet that `{advisory.id}` could be about")
+        raise UnknownSkillError(
+            f"the advisory `{advisory.id}` names no known skill: nothing was published yet"
+        )
 
     def withdraw(self, identifier: str, *, now: datetime) -> NoReturn:
-        """Nothing to withdraw."""
+        """Raise `NotFoundError`."""
         del now
         raise NotFoundError(f"there is no advisory `{identifier}`: nothing was published yet")
 
     def skills(self) -> list[SkillName]:
-        """None."""
+        """An empty list."""
         return []
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Where a registry URL becomes an index: the one door to `registry`."""
+"""Opens a registry as an index. Only this module imports `skillpm_registry`."""
 
 from pathlib import Path
 
@@ -9,23 +9,24 @@ from skillpm_registry.service import open_registry, tidy_registry
 
 
 def open_index(location: RegistryLocation, *, create: bool) -> Index:
-    """The index of a registry; with `create`, an embedded one is made where there is none.
+    """Open a registry. With `create`, a missing embedded registry is created.
 
-    Raises `RegistryError` where it cannot be reached.
+    Raises `RegistryError` if the registry cannot be opened.
     """
     if location.folder is None:
         raise RegistryError(
-            f"`{location}` cannot be reached: this skillpm speaks to embedded registries only",
-            hint="name a folder: `--registry ./registry`",
+            f"registry `{location}` cannot be reached: this version of skillpm supports only "
+            "embedded registries",
+            hint="use a folder as registry: `--registry ./registry`",
         )
     return open_registry(Path(location.folder).expanduser().absolute(), create=create)
 
 
 def make_registry(folder: Path, *, shared: bool) -> None:
-    """Make an embedded registry in an absent or empty folder: for its owner, or for its group."""
+    """Create an embedded registry in a missing or empty folder. `shared` is for the whole group."""
     open_registry(folder, create=True, shared=shared).close()
 
 
 def tidy_index(folder: Path) -> None:
-    """Remove what killed commands left aside in an embedded registry."""
+    """Remove temporary files that killed commands left in an embedded registry."""
     tidy_registry(folder)

@@ -1,4 +1,4 @@
-"""What the client needs of a registry; every kind of registry fits it by shape."""
+"""The protocol of an index. Each kind of registry implements it structurally."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -12,34 +12,34 @@ from skillpm.spec.versions import Version
 
 
 class PublishedRelease(Protocol):
-    """What publishing gave: the release, and whether it is new."""
+    """The result of publishing: the release, and whether it is new."""
 
     @property
     def release(self) -> Release:
-        """The release as the registry now lists it."""
+        """The release as the registry lists it."""
         ...
 
     @property
     def created(self) -> bool:
-        """False where the same digest was there already."""
+        """False if the registry already had the same digest."""
         ...
 
 
 class Index(Protocol):
-    """A registry, as the client sees it."""
+    """A registry from the client's point of view."""
 
     def releases(self, skills: Collection[SkillName]) -> Mapping[SkillName, Sequence[Release]]:
-        """All releases of these skills, yanked too; unknown skills are absent."""
+        """All releases of these skills, including yanked ones. Unknown skills are absent."""
         ...
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """A blob as a stream; `NotFoundError` where there is none."""
+        """Open a blob as a stream. Raises `NotFoundError`."""
         ...
 
     def publish(
         self, image: bytes, open_blob: Callable[[Digest], BinaryIO], *, now: datetime
     ) -> PublishedRelease:
-        """Publish a pack, whole or not at all."""
+        """Publish a pack atomically. `image` is the OCI manifest."""
         ...
 
     def yank(self, skill: SkillName, version: Version, *, reason: str, now: datetime) -> Release:
@@ -47,29 +47,29 @@ class Index(Protocol):
         ...
 
     def unyank(self, skill: SkillName, version: Version) -> Release:
-        """Show it again."""
+        """Show a yanked release again."""
         ...
 
     def search(self, text: str) -> list[Release]:
-        """The latest release of each skill that matches."""
+        """The latest release of each skill that matches a text."""
         ...
 
     def advisories(self) -> Sequence[Advisory]:
-        """Every advisory that stands or was withdrawn, by its identifier."""
+        """All advisories, including withdrawn ones, sorted by identifier."""
         ...
 
     def advise(self, advisory: Advisory, *, now: datetime) -> bool:
-        """Publish an advisory, or a newer form of one; False where it stands so already."""
+        """Publish a new or updated advisory. Returns False if it is already published."""
         ...
 
     def withdraw(self, identifier: str, *, now: datetime) -> Advisory:
-        """Withdraw an advisory; `NotFoundError` where there is none."""
+        """Withdraw an advisory. Raises `NotFoundError`."""
         ...
 
     def skills(self) -> list[SkillName]:
-        """Every skill."""
+        """All skills."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Release all resources."""
         ...

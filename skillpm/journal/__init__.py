@@ -1,1 +1,1 @@
-"""What makes a change whole: atomic writes, a lock with a named holder, a journal of intents."""
+"""The basis of atomic changes: atomic writes, locks with a named holder, and process identity."""

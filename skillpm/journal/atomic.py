@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, whatever happens in between."""
+"""Atomic replacement of files, and removal of temporary files that killed commands left."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ from skillpm.journal.owner import is_alive
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path`, which a person named, by `data` in one rename, on disk when this returns.
+    """Replace the file at `path` with `data` by one rename. The data is on disk on return.
 
-    A link at `path` is replaced, not followed. Raises `StateError` where the disk is full or the
-    folder cannot be written; `path` is then as it was.
+    For paths that the user names. A link at `path` is replaced, not followed. Raises `StateError`
+    if the disk is full or the folder is not writable; `path` is then unchanged.
     """
     try:
         folder = Folder.open(path.parent)
@@ -28,8 +28,11 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are passed over: for moments in which a change is as good as done."""
+def signals_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C and SIGTERM while the block runs, to complete a change that cannot be undone.
+
+    Outside the main thread this does nothing, because only the main thread handles signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -44,7 +47,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def sync_file(path: Path) -> None:
-    """Make the content of `path` last."""
+    """Flush the content of a file to disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -53,7 +56,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames within `folder` last."""
+    """Flush renames within a folder to disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -62,7 +65,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_strays(folder: Path, ours: Collection[str] = ()) -> None:
-    """As `sweep_strays`, for the folder at a path; nothing where there is none."""
+    """Like `sweep_strays`, for the folder at a path. A missing folder is ignored."""
     with suppress(SkillpmError), Folder.open(folder) as opened:
         sweep_strays(opened, ours)
 
@@ -70,21 +73,21 @@ def remove_strays(folder: Path, ours: Collection[str] = ()) -> None:
 def sweep_strays(
     folder: Folder, ours: Collection[str] = (), *, suffixes: tuple[str, ...] = ("",)
 ) -> None:
-    """Remove what a killed writer left in `folder`, so far as it can be removed.
+    """Remove temporary files that killed writers left in `folder`.
 
-    Whatever is staged for the files `ours`: call it under the lock that they are written under. For
-    a file whose name ends in one of `suffixes`, where its writer has died: a living one may still
-    be at it. Others stay: the folder may not be skillpm's alone.
+    Removes all temporary files for the names `ours`; the caller must hold the lock for these files.
+    For names with one of `suffixes`, removes only those whose writer is dead. Other files are kept,
+    because the folder may contain other programs' files. Errors of removal are ignored.
     """
     for stray in folder.names():
         name, _, pid = stray.removesuffix(".tmp").rpartition(".")
         if not (stray.endswith(".tmp") and name[:1] == "." and name[1:] and pid.isdecimal()):
             continue
-        if name[1:] in ours or (name.endswith(suffixes) and was_left(int(pid))):
+        if name[1:] in ours or (name.endswith(suffixes) and is_leftover(int(pid))):
             with suppress(SkillpmError):
                 folder.remove(stray)
 
 
-def was_left(pid: int) -> bool:
-    """Whether what a process began is left over: it died, or its number is now our own."""
+def is_leftover(pid: int) -> bool:
+    """Whether temporary files of a process are left over: it is dead, or has our own id."""
     return pid == os.getpid() or not is_alive(pid)

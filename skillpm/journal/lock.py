@@ -1,4 +1,4 @@
-"""One writing command at a time: a lock that dies with its process and says who holds it."""
+"""A lock for one writing command at a time. It ends with its process and names its holder."""
 
 import errno
 import fcntl
@@ -20,7 +20,7 @@ HOLDER = "holder.json"
 CLAIM = "lock.claim"
 _PAUSE = 0.05
 _GRACE = 1.0
-"""Seconds for which a lock may be held by nobody who is named: a new holder signs at once."""
+"""Additional seconds to wait for a lock whose holder is not recorded yet."""
 _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
 _NO_FLOCK = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL})
 
@@ -28,11 +28,11 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def held(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[None]:
+def hold_lock(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[None]:
     """Hold the lock of `folder` while the block runs.
 
-    Waits up to `timeout` seconds, saying once for whom; then raises `StateError` that names the
-    holder and its age. The lock of a process that died is free.
+    Waits up to `timeout` seconds for another holder and reports this once through `say`. Then
+    raises `StateError` with the holder and its age. The lock of a dead process is free.
     """
     me = this_process(command, time.time())
     attempt = _Attempt(folder, me)
@@ -52,35 +52,35 @@ def held(folder: Folder, command: str, *, timeout: float, say: Say) -> Iterator[
 
 
 def abandoned(folder: Folder) -> bool:
-    """Whether the lock of `folder` still bears the name of a process that died holding it."""
+    """Whether the recorded holder of the lock of `folder` is a dead process."""
     owner = read_owner(folder, HOLDER)
-    return owner is not None and owner.life() is ProcessState.DEAD
+    return owner is not None and owner.state() is ProcessState.DEAD
 
 
 def _acquire(attempt: "_Attempt", timeout: float, say: Say) -> None:
-    started, told = time.monotonic(), False
-    while not attempt.once():
+    started, reported = time.monotonic(), False
+    while not attempt.try_acquire():
         waited = time.monotonic() - started
-        owner = attempt.owner()  # asked once: it may end, and another follow that has not signed
-        patience = timeout if owner is not None else timeout + _GRACE
-        if waited >= patience:
+        owner = attempt.owner()  # read once, because the holder may change in between
+        limit = timeout if owner is not None else timeout + _GRACE
+        if waited >= limit:
             raise StateError(
-                f"the project is in use by {_who(owner)}; waited {age(waited)}",
-                hint=attempt.advice(),
+                f"the project is in use by {_describe(owner)}; waited {age(waited)}",
+                hint=attempt.hint(),
             )
-        if not told and waited >= min(_PAUSE, timeout):
-            say(f"waiting for {_who(owner)}")
-            told = True
-        time.sleep(min(_PAUSE, max(0.0, patience - waited)))
+        if not reported and waited >= min(_PAUSE, timeout):
+            say(f"waiting for {_describe(owner)}")
+            reported = True
+        time.sleep(min(_PAUSE, max(0.0, limit - waited)))
 
 
-def _who(owner: Owner | None) -> str:
-    return owner.told(time.time()) if owner else "another skillpm command"
+def _describe(owner: Owner | None) -> str:
+    return owner.describe(time.time()) if owner else "another skillpm command"
 
 
 @dataclass
 class _Attempt:
-    """The lock as one process sees it: the kernel's, or a claim file where that has none."""
+    """One process's attempt to take the lock: with `flock`, else with a claim file."""
 
     folder: Folder
     me: Owner
@@ -88,7 +88,7 @@ class _Attempt:
     claimed: bool = False
     signed: bool = False
 
-    def once(self) -> bool:
+    def try_acquire(self) -> bool:
         """Try to take the lock, without waiting."""
         try:
             fd = open_lock_file(self.folder, LOCK)
@@ -118,53 +118,55 @@ class _Attempt:
         return True
 
     def take_claim(self) -> bool:
-        """The lock of a file system that has none: a file made by one process alone.
+        """Take the lock on a file system without `flock`, by creating a claim file exclusively.
 
-        A claim of a process that is dead for certain is taken over; one from elsewhere never is.
+        A claim of a dead process is removed, so that the next attempt succeeds. A claim of a
+        process that cannot be checked from here is kept.
         """
         if self.folder.create(CLAIM, self.me.dumps()):
             self.claimed = True
             return True
         owner = read_owner(self.folder, CLAIM)
-        if owner is not None and owner.life() is ProcessState.DEAD:
-            self._bury(owner)
+        if owner is not None and owner.state() is ProcessState.DEAD:
+            self._remove_dead_claim(owner)
         return False
 
-    def _bury(self, dead: Owner) -> None:
-        """Take a dead claim away, by a rename: of several that try, one finds it."""
+    def _remove_dead_claim(self, dead: Owner) -> None:
+        """Remove the claim of a dead process, by a rename that only one process can win."""
         aside = f".{CLAIM}-dead.{os.getpid()}.tmp"
         with suppress(SkillpmError):
             self.folder.rename(CLAIM, aside)
-            if read_owner(self.folder, aside) != dead:  # another process buried it, and claimed
-                self.folder.link(aside, CLAIM)  # its claim is given back
+            if read_owner(self.folder, aside) != dead:  # another process has already replaced it
+                self.folder.link(aside, CLAIM)  # restore the claim of that process
             self.folder.remove(aside)
 
     def sign(self, say: Say) -> None:
-        """Say who holds the lock; and whose it was, where that process did not end well."""
+        """Record this process as holder. Report a previous holder that did not release the lock."""
         before = read_owner(self.folder, HOLDER)
-        if before is not None and before.life() is not ProcessState.ALIVE:
-            say(f"took over from {before.told(self.me.since)}, which was cut off")
+        if before is not None and before.state() is not ProcessState.ALIVE:
+            say(f"took over from {before.describe(self.me.since)}, which was interrupted")
         self.folder.write(HOLDER, self.me.dumps())
         self.signed = True
 
     def owner(self) -> Owner | None:
-        """Who holds the lock; None while it is unsigned, or still bears a dead process's name."""
+        """The holder of the lock; None if none is recorded or the recorded one is dead."""
         owner = read_owner(self.folder, HOLDER) or read_owner(self.folder, CLAIM)
-        return None if owner is None or owner.life() is ProcessState.DEAD else owner
+        return None if owner is None or owner.state() is ProcessState.DEAD else owner
 
-    def advice(self) -> str:
+    def hint(self) -> str:
+        """How to get the lock."""
         owner = read_owner(self.folder, CLAIM)
-        if owner is not None and owner.life() is ProcessState.ELSEWHERE:
+        if owner is not None and owner.state() is ProcessState.ELSEWHERE:
             place = shlex.quote(str(self.folder.path / CLAIM))
-            return f"wait for it; if that machine is gone for good, `rm {place}`"
-        return "wait for it to end, or end it, then run the command again"
+            return f"wait until the other command ends; if its machine is gone, run `rm {place}`"
+        return "wait until the other command ends, or stop it; then run this command again"
 
     def release(self) -> None:
-        """Give the lock back; may be called where it was never taken."""
+        """Release the lock. Does nothing if it was not taken."""
         if self.fd < 0:
             return
-        for name, ours in ((HOLDER, self.signed), (CLAIM, self.claimed)):
-            if ours:
+        for name, written in ((HOLDER, self.signed), (CLAIM, self.claimed)):
+            if written:
                 with suppress(SkillpmError):
                     self.folder.remove(name)
         os.close(self.fd)

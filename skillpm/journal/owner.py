@@ -1,4 +1,4 @@
-"""Who holds a lock or made a file: told apart from a later process of the same number (ADR 11)."""
+"""The identity of a process that holds a lock or wrote a file, robust to reused ids (ADR 11)."""
 
 import os
 import socket
@@ -16,14 +16,15 @@ _START_FIELD = 19
 _HOUR = 3600
 _MINUTE = 60
 _RECORD_LIMIT = 10_000
-"""Bytes of a record, which names one process."""
+"""Bytes of a record."""
 _TEXT_LIMIT = 300
+"""Characters of a text in a record."""
 _NUMBER_LIMIT = 1 << 40
-"""No process number and no time in seconds is larger."""
+"""Larger than any process id and any time in seconds."""
 
 
 class ProcessState(Enum):
-    """What can be told of a process."""
+    """The state of a process; `ELSEWHERE` if it cannot be checked from this process."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -32,10 +33,10 @@ class ProcessState(Enum):
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, its command, and since when (seconds since 1970).
+    """A process with its command and start of ownership (`since`, in seconds since 1970).
 
-    `host`, `boot` and `space` (the process-number namespace: a container has its own) say where the
-    number `pid` counts; `start` is the process's own start, in the kernel's ticks.
+    `host`, `boot` (the boot id) and `space` (the PID namespace, which differs in a container)
+    identify the system in which `pid` is valid. `start` is the process's start in kernel ticks.
     """
 
     pid: int
@@ -46,8 +47,8 @@ class Owner:
     space: str = ""
     start: str = ""
 
-    def life(self) -> ProcessState:
-        """Whether the process runs; `ELSEWHERE` where its number cannot be looked up from here."""
+    def state(self) -> ProcessState:
+        """Whether the process is running."""
         host, boot, space = _here()
         if self.host and self.host != host:
             return ProcessState.ELSEWHERE
@@ -60,26 +61,26 @@ class Owner:
         now = _start(self.pid)
         return ProcessState.DEAD if self.start and now and self.start != now else ProcessState.ALIVE
 
-    def told(self, now: float) -> str:
-        """As messages name it, with its age."""
-        where = f" on `{self.host}`" if self.life() is ProcessState.ELSEWHERE else ""
+    def describe(self, now: float) -> str:
+        """The process with its age, for messages."""
+        where = f" on `{self.host}`" if self.state() is ProcessState.ELSEWHERE else ""
         return f"`skillpm {self.command}` (process {self.pid}{where}, for {age(now - self.since)})"
 
     def dumps(self) -> bytes:
-        """As a file holds it."""
+        """The record for a file, in canonical JSON."""
         return json.canonical(asdict(self))
 
 
 def this_process(command: str, now: float) -> Owner:
-    """The process that asks."""
+    """The current process as an owner since `now`, running `command`."""
     shown = "".join(c if c.isprintable() else " " for c in command)[:_TEXT_LIMIT]
     return Owner(os.getpid(), shown, now, *_here(), start=_start(os.getpid()))
 
 
 def read_owner(folder: Folder, name: str) -> Owner | None:
-    """The owner that a record names; None where there is no record, or it names no process.
+    """Read the owner from a record. None if the record is missing or damaged.
 
-    Raises `StateError` where the record is a link, a pipe or anything but a small file.
+    Raises `StateError` if the record is not a small regular file.
     """
     try:
         return parse_owner(folder.read(name, limit=_RECORD_LIMIT))
@@ -88,24 +89,24 @@ def read_owner(folder: Folder, name: str) -> Owner | None:
 
 
 def parse_owner(data: bytes) -> Owner | None:
-    """The owner that a record names; None where it is damaged."""
+    """Read the owner from the bytes of a record. None if they are damaged."""
     try:
         owner = Owner(**json.parse_object(data, "the record"))
     except (SpecError, TypeError):
         return None
     texts = (owner.command, owner.host, owner.boot, owner.space, owner.start)
     numbers = (owner.pid, owner.since)
-    sound = (
+    valid = (
         type(owner.pid) is int
         and all(type(number) in {int, float} for number in numbers)
         and all(0 <= number < _NUMBER_LIMIT for number in numbers)
         and all(isinstance(t, str) and t.isprintable() and len(t) <= _TEXT_LIMIT for t in texts)
     )
-    return owner if sound and owner.pid > 0 else None
+    return owner if valid and owner.pid > 0 else None
 
 
 def age(seconds: float) -> str:
-    """A duration as people say it."""
+    """A duration for messages: `5 s`, `3 min` or `4 h`."""
     whole = max(0, int(seconds))
     if whole < 2 * _MINUTE:
         return f"{whole} s"
@@ -113,7 +114,7 @@ def age(seconds: float) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this number runs here."""
+    """Whether a process with this id runs on this system."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
@@ -124,9 +125,9 @@ def is_alive(pid: int) -> bool:
 
 
 def _start(pid: int) -> str:
-    """When a process began; empty where the system does not say."""
+    """The start of a process in kernel ticks; empty if the system does not provide it."""
     with suppress(OSError, IndexError):
-        # The command's name stands in brackets and may itself hold spaces and brackets.
+        # The command name is in parentheses, and may contain spaces and parentheses.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_START_FIELD]
     return ""
 

@@ -1,5 +1,6 @@
-"""The resolver: a question and a catalogue in, one release a skill or an explanation out.
+"""The resolver chooses one release of each required skill, or explains why that is impossible.
 
-It knows no registry, network, file or clock. PubGrub itself is `nab-resolver`, which no other
-room sees.
+The input is a `Question` (requirements, base, lock) and a `Catalogue` of releases. The resolver
+has no access to registries, networks, files or the clock. PubGrub is implemented by `nab-resolver`,
+which only this package imports.
 """

@@ -1,4 +1,4 @@
-"""Reads all that an answer could hold out of the catalogue, level by level."""
+"""Reads every skill that a solution could contain from the catalogue, breadth first."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,50 +6,52 @@ from dataclasses import dataclass
 from skillpm.resolver.errors import GaveUpError, UnknownWantedError
 from skillpm.resolver.patience import Deadline
 from skillpm.resolver.question import Catalogue, Question
-from skillpm.resolver.shelf import ReleaseSet, shelve
+from skillpm.resolver.shelf import ReleaseSet, make_release_set
 from skillpm.spec.names import SkillName
 
-Shelves = Mapping[SkillName, ReleaseSet]
+ReleaseSets = Mapping[SkillName, ReleaseSet]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads a question's closure; `any_base` leaves no release out for its base."""
+    """Reads the closure of a question: the required skills and all their dependencies."""
 
     question: Question
     catalogue: Catalogue
-    patience: Deadline
+    deadline: Deadline
 
-    def read(self, *, any_base: bool = False) -> Shelves:
-        """The shelves of all skills that usable releases lead to.
+    def read(self, *, any_base: bool = False) -> ReleaseSets:
+        """The releases of every skill that is reachable through usable releases, by skill.
 
-        One query for each depth of the graph, however many skills there are. Raises
-        `UnknownWantedError` for a wanted skill that has no release, `GaveUpError` when out of
-        time.
+        With `any_base`, releases that are built for another base count as usable. Sends one query
+        to the catalogue for each depth of the dependency graph. Raises `UnknownWantedError` if a
+        required skill has no release, and `GaveUpError` after the deadline.
         """
-        shelves: dict[SkillName, ReleaseSet] = {}
+        release_sets: dict[SkillName, ReleaseSet] = {}
         ask = {wanted.requirement.skill for wanted in self.question.wanted}
         while ask:
-            if self.patience.expired():
-                raise GaveUpError(self.patience.seconds)
-            found = self.catalogue.releases(sorted(ask))
+            if self.deadline.expired():
+                raise GaveUpError(self.deadline.seconds)
+            listed = self.catalogue.releases(sorted(ask))
             level = [
-                shelve(self.question, skill, found.get(skill, ()), any_base=any_base)
+                make_release_set(self.question, skill, listed.get(skill, ()), any_base=any_base)
                 for skill in sorted(ask)
             ]
-            shelves |= {shelf.skill: shelf for shelf in level}
-            self._check_wanted(shelves)
-            ask = {skill for shelf in level for skill in _required(shelf)} - shelves.keys()
-        return shelves
+            release_sets |= {release_set.skill: release_set for release_set in level}
+            self._check_wanted(release_sets)
+            ask = {
+                skill for release_set in level for skill in _required(release_set)
+            } - release_sets.keys()
+        return release_sets
 
-    def _check_wanted(self, shelves: Shelves) -> None:
+    def _check_wanted(self, release_sets: ReleaseSets) -> None:
         by_name = sorted(self.question.wanted, key=lambda w: (w.requirement.skill, w.origin))
         for wanted in by_name:
-            if not shelves[wanted.requirement.skill].releases:
+            if not release_sets[wanted.requirement.skill].releases:
                 raise UnknownWantedError(wanted)
 
 
-def _required(shelf: ReleaseSet) -> Iterator[SkillName]:
-    for release in shelf.of(shelf.usable):
+def _required(release_set: ReleaseSet) -> Iterator[SkillName]:
+    for release in release_set.of(release_set.usable):
         for requirement in release.requires:
             yield requirement.skill

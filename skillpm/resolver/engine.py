@@ -1,9 +1,10 @@
-"""`nab-resolver`, held to our fixed order of packages.
+"""`nab-resolver`'s PubGrub with a fixed order of packages.
 
-What it does to find a better order is left out: it would only come to decide the same again. So
-it never restarts, it does not jump back further than a conflict needs, and whose turn it is stands
-in a heap. Where conflicts are few and local, a search takes about as many decisions as there are
-packages; jumps to the other party of each conflict made it the product of the two.
+`nab-resolver` normally reorders packages after conflicts. With a fixed order that would only repeat
+decisions, so this engine never restarts, backtracks no further than a conflict requires, and keeps
+the undecided packages in a heap. When conflicts are few and local, a search makes about as many
+decisions as there are packages. With backjumps to the other side of each conflict, it made about
+packages times conflicts.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,18 +21,19 @@ from skillpm.resolver.positions import Positions
 from skillpm.resolver.rules import Package
 
 Clause = Incompatibility[Package, int]
-ROOM = 10  # levels that a jump may take back beyond need: fewer conflicts are met one by one
+ROOM = 10
+"""Extra levels that a backjump undoes. Without them, related conflicts are found one by one."""
 
 
 class Watch(ResolverObserver[Package, int]):
-    """Calls `step` at each conflict, and knows the level of the decision that it is about."""
+    """Calls `step` at each conflict and records the level of the decision that caused it."""
 
     def __init__(self, step: Callable[[], None]) -> None:
         self._step = step
         self.level = 0
 
     def on_conflict(self, incompatibility: Clause) -> None:
-        """Many conflicts may follow one choice: the search may have to stop in between."""
+        """Call `step`, which checks the deadline: one decision can cause many conflicts."""
         del incompatibility
         self._step()
 
@@ -45,16 +47,16 @@ class Watch(ResolverObserver[Package, int]):
         previous_level: int,
         can_backjump: bool,
     ) -> None:
-        """Remember the level."""
+        """Record the level of the decision at fault."""
         del incompatibility, satisfier_package, satisfier_is_decision, previous_level, can_backjump
         self.level = satisfier_level
 
 
 class Trail(PartialSolution[Package, int]):
-    """What is decided so far. Going back ends at the decision at fault, or `ROOM` levels on.
+    """The partial solution. Backtracking undoes the decision at fault, and at most `ROOM` more.
 
-    The clause that was learnt decides there just as it would where PubGrub jumps to: at the other
-    party. All that was settled in between stays.
+    PubGrub jumps back to the other side of the conflict. The learned clause has the same effect at
+    the level used here, and the decisions in between are kept.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -62,15 +64,15 @@ class Trail(PartialSolution[Package, int]):
         self._watch = watch
 
     def backtrack(self, target_level: int) -> None:
-        """Take back the decision at fault, what came after it, and a little more."""
+        """Undo the decisions down to the one at fault, or down to `ROOM` levels ago."""
         before = min(self._watch.level - 1, self.decision_level - ROOM)
         super().backtrack(max(target_level, before))
 
 
 class Turns(DecisionQueue[Package]):
-    """Whose turn it is: the least key among those that are ready, else the least of all.
+    """Picks the next package: the smallest key among the ready packages, else among all.
 
-    A package's key never changes here, other than by being ready or not.
+    The first element of a key is false if the package is ready. The rest never changes.
     """
 
     def __init__(self) -> None:
@@ -79,7 +81,7 @@ class Turns(DecisionQueue[Package]):
         self._known: set[Package] = set()
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all packages."""
         super().clear()
         self._waiting.clear()
         self._known.clear()
@@ -92,7 +94,7 @@ class Turns(DecisionQueue[Package]):
         epoch: int,
         key_inputs_arrived: Callable[[Package], bool] | None = None,
     ) -> Package:
-        """The next one of `undecided`. Logarithmic in how many wait."""
+        """The next package of `undecided`. Logarithmic in the number of waiting packages."""
         del epoch, key_inputs_arrived
         for package in changed:
             if package in undecided and package not in self._known:
@@ -114,7 +116,7 @@ class Turns(DecisionQueue[Package]):
 
 
 class Engine(Resolver[Package, int]):
-    """PubGrub in our order."""
+    """PubGrub without restarts and without reordering of packages."""
 
     _MAX_RESTARTS = 0
     MAX_TARGETED_BACKTRACKS = 0

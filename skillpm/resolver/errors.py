@@ -1,4 +1,4 @@
-"""How a resolution fails: no answer, a wrong base, an unknown skill, or out of patience."""
+"""The errors of a resolution: wrong base, unknown skill, deadline passed."""
 
 from skillpm.errors import ResolutionError, StateError, UnknownSkillError
 from skillpm.resolver.question import RootRequirement
@@ -6,10 +6,10 @@ from skillpm.spec.release import Release
 
 
 class WrongBaseError(ResolutionError):
-    """No answer, and there would be one but for the base.
+    """The requirements can only be satisfied by releases that are built for another base.
 
-    `wrong_base` has the releases that the requirements admit and that were left out for their
-    base alone, by skill, newest first.
+    `wrong_base` lists the releases that match the requirements and are excluded only because of
+    their base: sorted by skill, the newest first.
     """
 
     def __init__(
@@ -20,27 +20,26 @@ class WrongBaseError(ResolutionError):
 
 
 class UnknownWantedError(UnknownSkillError):
-    """A skill that is asked for, and that the catalogue has no release of; `skill` names it."""
+    """The catalogue has no release of a required skill. `skill` is its name."""
 
     def __init__(self, wanted: RootRequirement, *, hint: str | None = None) -> None:
         self.wanted = wanted
         self.skill = wanted.requirement.skill
         super().__init__(
-            f"there is no skill `{self.skill}`, which is asked for by {wanted.origin}", hint=hint
+            f"there is no skill `{self.skill}`, which is required by {wanted.origin}", hint=hint
         )
 
 
 class GaveUpError(StateError):
-    """The search was cut off: nothing is known about whether an answer exists.
+    """The search reached its deadline before it found a solution or a proof that there is none.
 
-    So it is no `ResolutionError`, and not exit code 4. `seconds` is how long it was let search.
+    A solution may exist, so this error is not a `ResolutionError` and its exit code is not 4.
+    `seconds` is the time limit.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(
-            f"gave up after {seconds:g} s of searching: this does not mean that there is no "
-            "solution",
-            hint="name narrower versions of what is asked for, so that less has to be tried, or "
-            "give it longer with `--timeout SECONDS`",
+            f"resolution stopped after {seconds:g} s without a result; a solution may still exist",
+            hint="narrow the version requirements, or allow more time with `--timeout SECONDS`",
         )

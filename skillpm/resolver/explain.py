@@ -1,4 +1,4 @@
-"""Turns a proof into sentences: who asks for what, and why it cannot be."""
+"""Turns PubGrub's proof of failure into an error message and a hint."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from skillpm.resolver.facts import (
 )
 from skillpm.resolver.fold import Chain, folded
 from skillpm.resolver.order import arranged
-from skillpm.resolver.patience import ENDLESS, Deadline
-from skillpm.resolver.positions import places
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
+from skillpm.resolver.positions import positions_in
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Proof
 from skillpm.resolver.shelf import ReleaseSet
@@ -25,31 +25,35 @@ from skillpm.spec.release import Release
 from skillpm.spec.words import counted
 
 SENTENCES = 12
+"""Reasons in one message."""
 VERSIONS = 6
+"""Versions in one reason."""
 LENGTH = 400
-ASKS = 6
-"""Of a long explanation, the asks that are named before what decides."""
+"""Characters of one reason."""
+ROOTS = 6
+"""Root requirements that a long message names before the decisive facts."""
 LEAD = 2
-"""Facts that decide: two that clash, or what is missing and who needs it."""
+"""Decisive facts: two requirements that exclude each other, or a missing release and its user."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why there is no answer: the facts of the proof, the clash first, then what led to it."""
+    """The facts of a proof, in the order of the message: the decisive ones come first."""
 
     rules: Rules
     facts: tuple[Fact, ...]
 
     @classmethod
-    def of(cls, proof: Proof, rules: Rules, patience: Deadline = ENDLESS) -> "Explanation":
-        """Read a proof; when the time is up, as much of it as was read by then."""
-        return cls(rules, arranged(facts_of(proof, rules, patience), rules))
+    def of(cls, proof: Proof, rules: Rules, deadline: Deadline = NO_DEADLINE) -> "Explanation":
+        """Read the facts of a proof. After the deadline, the rest of the proof is left out."""
+        return cls(rules, arranged(facts_of(proof, rules, deadline), rules))
 
     @property
     def message(self) -> str:
-        """What cannot be, with at most `SENTENCES` reasons.
+        """The error message: a heading, and at most `SENTENCES` reasons, one a line.
 
-        Where there are more, what is asked for comes first, and chains of requirements are folded.
+        A longer explanation starts with the root requirements, and names only the two ends of a
+        chain of requirements.
         """
         facts: Sequence[Fact | Chain] = self.facts
         if sum(map(self._count, facts)) > SENTENCES:
@@ -58,120 +62,144 @@ class Explanation:
         lines = [f"  {_shortened(reason)}" for reason in islice(reasons, SENTENCES)]
         count = sum(map(self._count, facts))
         if count > SENTENCES:
-            lines.append(f"  … and {count - SENTENCES} more")
+            lines.append(f"  … and {counted(count - SENTENCES, 'more reason')}")
         source = self.rules.question.source
         where = f" in {source}" if source else ""
-        return "\n".join([f"no set of releases{where} satisfies what is asked:", *lines])
+        return "\n".join([f"no set of releases{where} satisfies the requirements:", *lines])
 
     @property
     def hint(self) -> str:
-        """A command that helps with the first fact that something can be done about."""
+        """A way to fix the first fact that the user can change."""
         for fact in self.facts:
             if isinstance(fact, MissingFact):
-                return self._way_out(self.rules.shelves[fact.skill], fact.bits)
+                return self._hint_for_missing(self.rules.release_sets[fact.skill], fact.bits)
         for fact in self.facts:
             if isinstance(fact, RequirementFact):
                 return f"`skillpm show {fact.others[0].skill}` lists its releases"
         if any(isinstance(fact, BaseFact) for fact in self.facts):
-            return "all releases that are installed together are cut from one base"
-        return "there is one version of each skill: ask for versions that have one in common"
+            return "choose skills that are built for the same base: an environment has one base"
+        return (
+            "an environment has one version of each skill: change the requirements so that one "
+            "version satisfies all of them"
+        )
 
     @property
     def wrong_base(self) -> tuple[Release, ...]:
-        """The releases that the proof is about and that are left out for their base alone."""
-        found: list[Release] = []
+        """The releases of the proof that are excluded only because of their base.
+
+        Sorted by skill, the newest release of a skill first.
+        """
+        excluded: list[Release] = []
         for fact in self.facts:
             if isinstance(fact, MissingFact):
-                shelf = self.rules.shelves[fact.skill]
-                found.extend(reversed(shelf.of(fact.bits & shelf.foreign)))
-        return tuple(sorted(found, key=lambda release: release.skill))
+                release_set = self.rules.release_sets[fact.skill]
+                excluded.extend(reversed(release_set.of(fact.bits & release_set.wrong_base)))
+        return tuple(sorted(excluded, key=lambda release: release.skill))
 
     def _condensed(self) -> list[Fact | Chain]:
-        """The first asks, what decides, the further asks, and the rest with its chains folded."""
+        """`ROOTS` root requirements, the decisive facts, further roots, and the rest folded."""
         shown = folded(self.facts, LEAD)
-        asks = [fact for fact in shown if isinstance(fact, RequestedFact)]
+        roots = [fact for fact in shown if isinstance(fact, RequestedFact)]
         rest = [fact for fact in shown if not isinstance(fact, RequestedFact)]
-        return [*asks[:ASKS], *rest[:LEAD], *asks[ASKS:], *rest[LEAD:]]
+        return [*roots[:ROOTS], *rest[:LEAD], *roots[ROOTS:], *rest[LEAD:]]
 
     def _reasons(self, fact: Fact | Chain) -> Iterator[str]:
         if isinstance(fact, Chain):
-            yield f"`{fact.first}` → … → `{fact.last}`: each requires the next, {fact.links} times"
-        elif isinstance(fact, RequestedFact):
-            yield f"`{fact.wanted.requirement}` is asked for by {fact.wanted.origin}"
-        elif isinstance(fact, MissingFact):
-            yield from self._missing(self.rules.shelves[fact.skill], fact.bits)
-        elif isinstance(fact, BaseFact):
-            shelf = self.rules.shelves[fact.skill]
-            yield f"{_subject(shelf, fact.bits, 'is cut', 'are cut')} from base {fact.root.short}"
-        else:
-            verbs = (
-                ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
+            yield (
+                f"`{fact.first}` requires `{fact.last}` through a chain of {fact.links} "
+                "requirements"
             )
-            subject = _subject(self.rules.shelves[fact.skill], fact.bits, *verbs)
-            others = " and ".join(f"`{other}`" for other in fact.others[:VERSIONS])
-            more = f"; {fact.likewise} more {verbs[fact.likewise > 1]} other versions of it"
-            yield f"{subject} {others}{more if fact.likewise else ''}"
+        elif isinstance(fact, RequestedFact):
+            yield f"`{fact.wanted.requirement}` is required by {fact.wanted.origin}"
+        elif isinstance(fact, MissingFact):
+            yield from self._missing(self.rules.release_sets[fact.skill], fact.bits)
+        elif isinstance(fact, BaseFact):
+            subject = _subject(self.rules.release_sets[fact.skill], fact.bits, "is", "are")
+            yield f"{subject} built for base {fact.root.short}"
+        else:
+            yield self._requirement(fact)
+
+    def _requirement(self, fact: RequirementFact) -> str:
+        verbs = ("conflicts with", "conflict with") if fact.conflict else ("requires", "require")
+        subject = _subject(self.rules.release_sets[fact.skill], fact.bits, *verbs)
+        targets = " and ".join(f"`{target}`" for target in fact.others[:VERSIONS])
+        if not fact.likewise:
+            return f"{subject} {targets}"
+        more = counted(fact.likewise, "other release")
+        return f"{subject} {targets}; {more} {verbs[fact.likewise > 1]} other versions"
 
     def _count(self, fact: Fact | Chain) -> int:
-        """How many reasons `_reasons` gives for a fact, without making their sentences."""
+        """The number of reasons that `_reasons` gives for a fact, without building them."""
         if not isinstance(fact, MissingFact):
             return 1
-        shelf = self.rules.shelves[fact.skill]
-        if not shelf.releases:
+        release_set = self.rules.release_sets[fact.skill]
+        if not release_set.releases:
             return 1
-        roots = {release.base for release in shelf.of(fact.bits & shelf.foreign)}
-        return bool(fact.bits & shelf.nowhere) + len(roots) + bool(fact.bits & shelf.hidden)
+        roots = {release.base for release in release_set.of(fact.bits & release_set.wrong_base)}
+        return (
+            bool(fact.bits & release_set.no_release)
+            + len(roots)
+            + bool(fact.bits & release_set.yanked)
+        )
 
-    def _missing(self, shelf: ReleaseSet, bits: int) -> Iterator[str]:
-        if not shelf.releases:
-            yield f"there is no skill `{shelf.skill}`"
-        elif bits & shelf.nowhere:
-            early = self._prereleases(shelf)
-            has = "only prereleases there:" if early else "no such release; it has"
-            yield f"`{shelf.skill}` has {has} {_listed(shelf, early or shelf.everything)}"
-        yield from self._foreign(shelf, bits & shelf.foreign)
-        if bits & shelf.hidden:
-            hidden = shelf.of(bits & shelf.hidden)
-            reasons = {" ".join(release.yank_reason.split()) for release in hidden}
+    def _missing(self, release_set: ReleaseSet, bits: int) -> Iterator[str]:
+        if not release_set.releases:
+            yield f"there is no skill `{release_set.skill}`"
+        elif bits & release_set.no_release:
+            yield self._unmatched(release_set)
+        yield from self._on_wrong_base(release_set, bits & release_set.wrong_base)
+        yanked = bits & release_set.yanked
+        if yanked:
+            reasons = {" ".join(release.yank_reason.split()) for release in release_set.of(yanked)}
             why = f": {reasons.pop()}" if len(reasons) == 1 and all(reasons) else ""
-            yield f"{_subject(shelf, bits & shelf.hidden, 'is yanked', 'are yanked')}{why}"
+            yield f"{_subject(release_set, yanked, 'is yanked', 'are yanked')}{why}"
 
-    def _foreign(self, shelf: ReleaseSet, bits: int) -> Iterator[str]:
+    def _unmatched(self, release_set: ReleaseSet) -> str:
+        prereleases = self._prereleases(release_set)
+        if prereleases:
+            listed = _listed(release_set, prereleases)
+            return f"only prereleases of `{release_set.skill}` match: {listed}"
+        listed = _listed(release_set, release_set.all_releases)
+        return f"no release of `{release_set.skill}` matches; available: {listed}"
+
+    def _on_wrong_base(self, release_set: ReleaseSet, bits: int) -> Iterator[str]:
         by_root: dict[str, int] = {}
-        for place in places(bits):
-            root = _short(shelf.releases[place].base)
-            by_root[root] = by_root.get(root, 0) | 1 << place
-        for root, cut in by_root.items():
-            subject = _subject(shelf, cut, "is cut", "are cut")
-            has = _short(self.rules.question.base)
-            yield f"{subject} from base {root}, this project has {has}"
+        for position in positions_in(bits):
+            root = _short(release_set.releases[position].base)
+            by_root[root] = by_root.get(root, 0) | 1 << position
+        for root, built in by_root.items():
+            subject = _subject(release_set, built, "is", "are")
+            expected = _short(self.rules.question.base)
+            yield f"{subject} built for base {root}, but this project's base is {expected}"
 
-    def _prereleases(self, shelf: ReleaseSet) -> int:
-        """The usable prereleases within the ranges that admit nothing else."""
+    def _prereleases(self, release_set: ReleaseSet) -> int:
+        """The usable prereleases between the bounds of requirements that no release matches."""
         bits = 0
         for fact in self.facts:
             for wanted in requirements_of(fact):
-                if wanted.skill == shelf.skill and not shelf.admitted(wanted.range):
-                    bits |= shelf.within(wanted.range) & shelf.usable
+                if wanted.skill == release_set.skill and not release_set.admitted(wanted.range):
+                    bits |= release_set.within(wanted.range) & release_set.usable
         return bits
 
-    def _way_out(self, shelf: ReleaseSet, bits: int) -> str:
-        name = shelf.skill
-        fitting, early = shelf.best(shelf.usable), self._prereleases(shelf)
-        if not shelf.releases:
-            return f"`skillpm search {name.name}` looks for it under another name"
-        if bits & shelf.nowhere and early:
-            return f"`{name} ^{shelf.of(early)[-1].version}` admits prereleases"
-        if bits & shelf.foreign and fitting is not None:
-            return f"`{shelf.releases[fitting].ref}` fits this project's base"
-        if bits & shelf.hidden and not bits & shelf.foreign:
-            newest = shelf.of(bits & shelf.hidden)[-1].version
-            return f"`skillpm install {name}@={newest} --allow-yanked` takes it all the same"
+    def _hint_for_missing(self, release_set: ReleaseSet, bits: int) -> str:
+        name = release_set.skill
+        fitting, prereleases = release_set.best(release_set.usable), self._prereleases(release_set)
+        if not release_set.releases:
+            return f"`skillpm search {name.name}` searches for skills with a similar name"
+        if bits & release_set.no_release and prereleases:
+            newest = release_set.of(prereleases)[-1].version
+            return f"to allow prereleases, require `{name} ^{newest}`"
+        if bits & release_set.wrong_base and fitting is not None:
+            return f"`{release_set.releases[fitting].ref}` is built for this project's base"
+        if bits & release_set.yanked and not bits & release_set.wrong_base:
+            newest = release_set.of(bits & release_set.yanked)[-1].version
+            command = f"skillpm install {name}@={newest} --allow-yanked"
+            return f"`{command}` installs the yanked release anyway"
         return f"`skillpm show {name}` lists its releases"
 
 
 def _shortened(sentence: str) -> str:
-    """A sentence that a publisher made long, cut: who published it does not fill the screen."""
+    """The sentence, cut after `LENGTH` characters: names and yank reasons are untrusted text."""
     return sentence if len(sentence) <= LENGTH else f"{sentence[: LENGTH - 1]}…"
 
 
@@ -179,18 +207,18 @@ def _short(root: Digest | None) -> str:
     return root.short if root else "unknown"
 
 
-def _subject(shelf: ReleaseSet, bits: int, one: str, many: str) -> str:
-    """The releases at `bits` as the subject of a sentence, with the verb that goes with them."""
-    count = len(places(bits & shelf.everything))
-    if count > 1 and bits & shelf.everything == shelf.everything:
-        return f"every release of `{shelf.skill}` {one}"
-    return f"`{shelf.skill}` {_listed(shelf, bits)} {one if count == 1 else many}"
+def _subject(release_set: ReleaseSet, bits: int, one: str, many: str) -> str:
+    """The releases at `bits` as the subject of a sentence, with the verb in its number."""
+    count = len(positions_in(bits & release_set.all_releases))
+    if count > 1 and bits & release_set.all_releases == release_set.all_releases:
+        return f"every release of `{release_set.skill}` {one}"
+    return f"`{release_set.skill}` {_listed(release_set, bits)} {one if count == 1 else many}"
 
 
-def _listed(shelf: ReleaseSet, bits: int) -> str:
-    """Versions, ascending; many are shown by the first and the last ones."""
-    versions = [str(release.version) for release in shelf.of(bits)]
+def _listed(release_set: ReleaseSet, bits: int) -> str:
+    """The versions in ascending order. The middle of a list longer than `VERSIONS` is left out."""
+    versions = [str(release.version) for release in release_set.of(bits)]
     if len(versions) > VERSIONS:
         versions[VERSIONS // 2 : -VERSIONS // 2] = ["…"]
-        return f"{', '.join(versions)} ({counted(len(shelf.of(bits)), 'release')})"
+        return f"{', '.join(versions)} ({counted(len(release_set.of(bits)), 'release')})"
     return ", ".join(versions)

@@ -1,4 +1,4 @@
-"""A proof, reduced to the facts it starts from: what people wrote, and what the catalogue has."""
+"""The facts that a proof is based on: requirements, conflicts, bases and missing releases."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from nab_resolver.types import IncompatibilityCause
 
 from skillpm.resolver.engine import Clause
 from skillpm.resolver.patience import Deadline
-from skillpm.resolver.positions import bits_of, places
+from skillpm.resolver.positions import bits_of, positions_in
 from skillpm.resolver.question import RootRequirement
 from skillpm.resolver.rules import BaseSlot, Clash, Rules
 from skillpm.resolver.search import Proof
@@ -18,23 +18,24 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.requirements import Requirement
 
 FEW = 2
+"""Facts about the same two skills that are shown one by one. More are collapsed into one."""
 ALWAYS_READ = 2000
-"""The leaves of a proof that are read even where the search has used up its time."""
+"""Facts that are read even after the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedFact:
-    """Someone asks for it."""
+    """A root requirement: from the project file or the command line."""
 
     wanted: RootRequirement
 
 
 @dataclass(frozen=True, slots=True)
 class RequirementFact:
-    """Releases of `skill` require (or, with `conflict`, exclude) all of `others`.
+    """Releases of `skill` require all of `others`; with `conflict`, they conflict with them.
 
-    All `others` are of one skill. So many as `likewise` says further releases of `skill` do the
-    same with other versions of it.
+    All `others` name the same skill. `likewise` counts further releases of `skill` that require
+    (or conflict with) other versions of it.
     """
 
     skill: SkillName
@@ -46,7 +47,7 @@ class RequirementFact:
 
 @dataclass(frozen=True, slots=True)
 class BaseFact:
-    """Releases of `skill` were cut from the base `root`."""
+    """Releases of `skill` are built for the base `root`."""
 
     skill: SkillName
     bits: int
@@ -55,7 +56,7 @@ class BaseFact:
 
 @dataclass(frozen=True, slots=True)
 class MissingFact:
-    """None of the releases of `skill` at `bits` may be chosen, or no release is there at all."""
+    """The releases of `skill` at `bits` cannot be chosen, or `skill` has no release."""
 
     skill: SkillName
     bits: int
@@ -64,25 +65,25 @@ class MissingFact:
 Fact = RequestedFact | RequirementFact | BaseFact | MissingFact
 
 
-def facts_of(proof: Proof, rules: Rules, patience: Deadline) -> list[Fact]:
-    """The facts of a proof in the order in which it uses them, each once.
+def facts_of(proof: Proof, rules: Rules, deadline: Deadline) -> list[Fact]:
+    """The distinct facts of a proof, in the order of the proof.
 
-    Facts that say the same of several releases are one, and so are more than two that differ in
-    the versions alone. Linear in the proof; when the time is up, the facts that were read by then.
+    Equal facts about several releases become one fact. More than `FEW` facts that differ only in
+    versions become one fact. Linear in the proof. After the deadline, the rest is left out.
     """
     facts = (fact for leaf in _leaves(proof.clause) for fact in _read(leaf, rules))
-    return _collapsed(_merged(_until(patience, facts)))
+    return _collapsed(_merged(_until(deadline, facts)))
 
 
-def _until(patience: Deadline, facts: Iterable[Fact]) -> Iterator[Fact]:
+def _until(deadline: Deadline, facts: Iterable[Fact]) -> Iterator[Fact]:
     for count, fact in enumerate(facts):
-        if count >= ALWAYS_READ and patience.expired():
+        if count >= ALWAYS_READ and deadline.expired():
             return
         yield fact
 
 
 def requirements_of(fact: Fact) -> tuple[Requirement, ...]:
-    """What a fact asks for."""
+    """The requirements that a fact states; empty for a conflict."""
     if isinstance(fact, RequestedFact):
         return (fact.wanted.requirement,)
     return fact.others if isinstance(fact, RequirementFact) and not fact.conflict else ()
@@ -99,7 +100,7 @@ def _merged(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def _collapsed(facts: list[Fact]) -> list[Fact]:
-    """Of many needs of one skill for another, that of the newest release stands for all."""
+    """Replace many requirements of one skill on another by that of the newest release."""
     families: dict[object, list[RequirementFact]] = {}
     for fact in facts:
         if isinstance(fact, RequirementFact):
@@ -111,7 +112,7 @@ def _collapsed(facts: list[Fact]) -> list[Fact]:
         if len(alike) <= FEW:
             shown[fact] = fact
         elif family not in shown:
-            shown[family] = _spokesman(alike)
+            shown[family] = _representative(alike)
     return list(shown.values())
 
 
@@ -119,14 +120,14 @@ def _family(needs: RequirementFact) -> object:
     return (needs.skill, needs.others[0].skill, needs.conflict)
 
 
-def _spokesman(alike: list[RequirementFact]) -> RequirementFact:
+def _representative(alike: list[RequirementFact]) -> RequirementFact:
     newest = max(alike, key=lambda needs: needs.bits)
     together = reduce(or_, (needs.bits for needs in alike))
-    return replace(newest, likewise=len(places(together & ~newest.bits)))
+    return replace(newest, likewise=len(positions_in(together & ~newest.bits)))
 
 
 def _leaves(conclusion: Clause) -> Iterator[Clause]:
-    """The clauses that are not derived, each once, from the depth of the proof to its end."""
+    """The distinct clauses that are not derived from others, depth first."""
     pending, seen = [conclusion], set[int]()
     while pending:
         node = pending.pop()
@@ -158,16 +159,16 @@ def _read(leaf: Clause, rules: Rules) -> Iterator[Fact]:
 
 
 def _required(rules: Rules, skill: SkillName, bits: int, *, other: SkillName) -> Iterator[Fact]:
-    shelf = rules.shelves[skill]
-    for place in places(bits & shelf.usable):
-        requires = shelf.releases[place].requires
-        yield RequirementFact(skill, 1 << place, tuple(r for r in requires if r.skill == other))
+    release_set = rules.release_sets[skill]
+    for position in positions_in(bits & release_set.usable):
+        requires = release_set.releases[position].requires
+        yield RequirementFact(skill, 1 << position, tuple(r for r in requires if r.skill == other))
 
 
 def _stated(rules: Rules, clash: Clash) -> Iterator[Fact]:
-    shelf, other = rules.shelves[clash.skill], rules.shelves[clash.other]
-    for place in places(clash.bits):
-        for conflict in shelf.releases[place].conflicts:
+    release_set, other = rules.release_sets[clash.skill], rules.release_sets[clash.other]
+    for position in positions_in(clash.bits):
+        for conflict in release_set.releases[position].conflicts:
             same = conflict.skill == clash.other
             if same and other.admitted(conflict.range) & other.usable == clash.other_bits:
-                yield RequirementFact(clash.skill, 1 << place, (conflict,), conflict=True)
+                yield RequirementFact(clash.skill, 1 << position, (conflict,), conflict=True)

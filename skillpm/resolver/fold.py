@@ -1,4 +1,4 @@
-"""Chains of requirements in an explanation, each folded into one fact."""
+"""Folds chains of requirements in an explanation: `a` → `b` → `c` becomes one fact."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -8,12 +8,12 @@ from skillpm.resolver.facts import Fact, RequirementFact
 from skillpm.spec.names import SkillName
 
 LINKS = 3
-"""The shortest chain that is folded."""
+"""Requirements of the shortest chain that is folded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Skills of which each requires the next, and nothing else of the proof is about them."""
+    """A chain of `links` requirements whose inner skills appear in no other requirement."""
 
     first: SkillName
     last: SkillName
@@ -21,9 +21,9 @@ class Chain:
 
 
 def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
-    """The facts with each chain in the place of its first link; the first `lead` facts stay.
+    """The facts, with each chain in place of its first requirement.
 
-    Linear in the facts.
+    The first `lead` facts are never folded. Linear in the facts.
     """
     links = [
         fact
@@ -43,7 +43,7 @@ def folded(facts: Sequence[Fact], lead: int) -> list[Fact | Chain]:
 
 
 def _chains(links: Sequence[RequirementFact]) -> Iterator[list[RequirementFact]]:
-    """Every maximal chain of `LINKS` or more; a ring has no first link, and is none."""
+    """Every maximal chain of `LINKS` or more requirements. A cycle is not a chain."""
     leaving: dict[SkillName, list[RequirementFact]] = defaultdict(list)
     arriving: dict[SkillName, int] = defaultdict(int)
     for link in links:

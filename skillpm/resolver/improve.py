@@ -1,10 +1,10 @@
-"""Trades that make an answer less stale as a whole.
+"""Makes an answer fresher as a whole, by local search.
 
-Settling skill by skill never makes an earlier skill older for the sake of a later one, even where
-one step back of a single skill would let ten others move forward. This pass looks for such trades
-by local search: it asks for one stale skill to be newer, searches again, and keeps the result where
-the total staleness falls. Its bounds are counts, never seconds, so that an answer does not depend
-on the speed of the machine.
+The search decides skill by skill and never chooses an older release of one skill to allow newer
+releases of later ones, even if one step back would let ten other skills advance. This pass looks
+for such trades: it requires a newer release of one stale skill, searches again, and keeps the
+result if the total staleness is lower. The limits are counts, not seconds, so that the answer does
+not depend on the speed of the machine.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,81 +18,82 @@ from skillpm.spec.release import Release
 
 TRIALS = 16
 DECISIONS = 96
-"""Trials in one pass, and releases chosen in all of them together: larger answers get fewer."""
+"""Limits of one pass: trials, and decisions of all trials together. Large answers get fewer."""
 _ROUNDS = (100, 4)
-"""Rounds of the search that one trial may take: a constant, and for each skill of the answer."""
+"""Rounds of the search in one trial: a constant, and an amount per skill of the answer."""
 
 
 Staleness = tuple[int, int]
 
 
 def staleness(rules: Rules, answer: Answer) -> Staleness:
-    """How many newer usable releases there are: of what is asked for by name, and of all skills.
+    """The number of newer usable releases: for directly required skills, and for all skills.
 
-    The sums of both, so that answers compare by the skills asked for first. A skill that stays
-    at its locked release is not stale, however old that is.
+    As a pair, so that directly required skills count first when answers are compared. A skill at
+    its locked release is not stale.
     """
     counts = {skill: _newer(rules, release).bit_count() for skill, release in answer.items()}
     return sum(n for skill, n in counts.items() if skill in rules.wanted), sum(counts.values())
 
 
-def improve(rules: Rules, answer: Answer, patience: Deadline) -> Answer:
-    """An answer whose staleness is at most that of `answer`, found within fixed bounds.
+def improve(rules: Rules, answer: Answer, deadline: Deadline) -> Answer:
+    """An answer that is at most as stale as `answer`.
 
-    What is locked and what is to move stays as it is.
+    Locked skills and skills to upgrade keep their releases. Returns the best answer so far when
+    the deadline passes.
     """
     tried: set[tuple[SkillName, int]] = set()
     trials = min(TRIALS, DECISIONS // max(1, len(answer)))
     best = staleness(rules, answer)
     while trials and best[1] and (stale := _stalest(rules, answer, tried)):
-        tried.add((stale, rules.place(answer[stale])))
+        tried.add((stale, rules.position(answer[stale])))
         trials -= 1
         try:
-            found = _trial(rules, answer, stale, best, patience)
+            result = _trial(rules, answer, stale, best, deadline)
         except GaveUpError:
             return answer
-        if found is not None and (total := staleness(rules, found)) < best:
-            answer, best = found, total
+        if result is not None and (total := staleness(rules, result)) < best:
+            answer, best = result, total
     return answer
 
 
 def _trial(
-    rules: Rules, answer: Answer, stale: SkillName, best: Staleness, patience: Deadline
+    rules: Rules, answer: Answer, stale: SkillName, best: Staleness, deadline: Deadline
 ) -> Answer | None:
-    """The first answer with `stale` newer and all that must stay in place; None without one."""
+    """An answer with a newer release of `stale` and all fixed skills unchanged; None if none."""
     usable = dict(_promising(rules, best))
-    usable |= {skill: 1 << rules.place(answer[skill]) for skill in _kept(rules, answer)}
+    usable |= {skill: 1 << rules.position(answer[skill]) for skill in _kept(rules, answer)}
     usable[stale] = _newer(rules, answer[stale]) & usable.get(stale, -1)
     narrowed = rules.restricted(usable)
     if not usable[stale] or _is_hopeless(narrowed):
         return None
-    constant, each = _ROUNDS
-    rounds = constant + each * len(answer)
-    found = bounded_search(narrowed, patience, rounds=rounds)
-    return None if found is None or isinstance(found, Proof) else found
+    constant, per_skill = _ROUNDS
+    rounds = constant + per_skill * len(answer)
+    result = bounded_search(narrowed, deadline, rounds=rounds)
+    return None if result is None or isinstance(result, Proof) else result
 
 
 def _promising(rules: Rules, best: Staleness) -> Iterator[tuple[SkillName, int]]:
-    """What each skill may be at in an answer that is less stale than `best`.
+    """The releases that a skill can have in an answer less stale than `best`, by skill.
 
-    No skill of such an answer is staler than the whole answer may be. So a trial that cannot
-    succeed ends early, and none that can is lost. Skills that may be at all their releases are
-    left out.
+    A single skill of such an answer cannot be staler than the whole answer. The restriction ends
+    hopeless trials early and excludes no better answer. Unrestricted skills are left out.
     """
     named, total = best
-    for skill, shelf in rules.shelves.items():
+    for skill, release_set in rules.release_sets.items():
         if skill in rules.wanted:
-            yield skill, shelf.newest(named + 1) | shelf.locked
+            yield skill, release_set.newest(named + 1) | release_set.locked
         elif not named:
-            yield skill, shelf.newest(total) | shelf.locked
+            yield skill, release_set.newest(total) | release_set.locked
 
 
 def _is_hopeless(rules: Rules) -> bool:
-    """Whether what the question asks for, and what follows of necessity, leaves a skill nothing.
+    """Whether unit propagation of the root requirements leaves a skill without a release.
 
-    Only skills with one release left are followed: a search that fails costs far more than this.
+    Only skills with a single release left are propagated. This is much cheaper than a failing
+    search.
     """
-    left = {skill: rules.shelves[skill].usable for skill in rules.wanted}
+    left = {skill: rules.release_sets[skill].usable for skill in rules.wanted}
     for wanted in rules.question.wanted:
         left[wanted.requirement.skill] &= rules.asked(wanted.requirement).bits
     pending = list(left)
@@ -107,7 +108,9 @@ def _is_hopeless(rules: Rules) -> bool:
             if isinstance(needed, BaseSlot):
                 continue
             before = left.get(needed)
-            after = positions.bits & (rules.shelves[needed].usable if before is None else before)
+            after = positions.bits & (
+                rules.release_sets[needed].usable if before is None else before
+            )
             if after != before:
                 left[needed] = after
                 pending.append(needed)
@@ -121,16 +124,20 @@ def _kept(rules: Rules, answer: Answer) -> Iterator[SkillName]:
 def _stalest(
     rules: Rules, answer: Mapping[SkillName, Release], tried: set[tuple[SkillName, int]]
 ) -> SkillName | None:
-    """The skill with most newer releases that may move and was not tried where it is."""
+    """The movable skill with the most newer releases that was not yet tried at its release."""
     candidates = [
         (-_newer(rules, release).bit_count(), rules.rank(skill), skill)
         for skill, release in answer.items()
-        if _newer(rules, release) and (skill, rules.place(release)) not in tried
+        if _newer(rules, release) and (skill, rules.position(release)) not in tried
         and not rules.is_fixed(skill)
     ]  # fmt: skip
     return min(candidates)[2] if candidates else None
 
 
 def _newer(rules: Rules, release: Release) -> int:
-    shelf, place = rules.shelves[release.skill], rules.place(release)
-    return 0 if shelf.locked >> place & 1 else shelf.usable >> (place + 1) << (place + 1)
+    release_set, position = rules.release_sets[release.skill], rules.position(release)
+    return (
+        0
+        if release_set.locked >> position & 1
+        else release_set.usable >> (position + 1) << (position + 1)
+    )

@@ -1,4 +1,4 @@
-"""In which order facts are named: what decides comes first."""
+"""The order of facts in an explanation: the decisive facts come first."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
@@ -14,47 +14,48 @@ from skillpm.resolver.rules import Rules
 from skillpm.spec.names import SkillName
 
 COMPARED = 40
+"""Facts about one skill that are compared in pairs."""
 
 
 def arranged(facts: Iterable[Fact], rules: Rules) -> tuple[Fact, ...]:
-    """What is missing first, with one who asks for it; else two facts that clash; then the rest.
+    """Missing releases with a fact that requires them, else two facts that exclude each other.
 
-    Those who ask from outside come last, by what they ask for. Linear in the facts: of many about
-    one skill, the first `COMPARED` are looked at for a pair that clashes.
+    The other facts follow, and the root requirements come last, sorted by text. Linear in the
+    facts: only the first `COMPARED` facts about one skill are compared in pairs.
     """
     given = list(facts)
-    asked = sorted((fact for fact in given if isinstance(fact, RequestedFact)), key=_asked_key)
-    rest = [fact for fact in given if not isinstance(fact, RequestedFact)] + asked
+    roots = sorted((fact for fact in given if isinstance(fact, RequestedFact)), key=_root_key)
+    rest = [fact for fact in given if not isinstance(fact, RequestedFact)] + roots
     lead = list(_missing(rest)) or _clash(rest, rules)
     return tuple(dict.fromkeys([*lead, *rest]))
 
 
-def _asked_key(fact: RequestedFact) -> tuple[str, str]:
+def _root_key(fact: RequestedFact) -> tuple[str, str]:
     return (str(fact.wanted.requirement), fact.wanted.origin)
 
 
 def _missing(facts: Sequence[Fact]) -> Iterator[Fact]:
-    asks: dict[SkillName, Fact] = {}
+    requiring: dict[SkillName, Fact] = {}
     for fact in facts:
         for requirement in requirements_of(fact):
-            asks.setdefault(requirement.skill, fact)
+            requiring.setdefault(requirement.skill, fact)
     for fact in facts:
         if isinstance(fact, MissingFact):
-            yield asks.get(fact.skill, fact)
+            yield requiring.get(fact.skill, fact)
             yield fact
 
 
 def _clash(facts: Sequence[Fact], rules: Rules) -> Sequence[Fact]:
-    """The first two facts about one skill that leave none of its releases."""
+    """The first two facts about the same skill that together exclude all its releases."""
     by_skill: dict[SkillName, list[tuple[int, Fact]]] = {}
-    for place, fact in enumerate(facts):
+    for position, fact in enumerate(facts):
         skill = _about(fact)
         if skill and len(by_skill.setdefault(skill, [])) < COMPARED:
-            by_skill[skill].append((place, fact))
+            by_skill[skill].append((position, fact))
     first: tuple[tuple[int, Fact], ...] = ()
     for skill, about in by_skill.items():
-        left = {place: _leaves_over(fact, skill, rules) for place, fact in about}
-        usable = rules.shelves[skill].usable
+        left = {position: _leaves_over(fact, skill, rules) for position, fact in about}
+        usable = rules.release_sets[skill].usable
         for pair in combinations(about, 2):
             if not left[pair[0][0]] & left[pair[1][0]] & usable:
                 first = min(first or pair, pair, key=lambda both: (both[0][0], both[1][0]))
@@ -69,10 +70,10 @@ def _about(fact: Fact) -> SkillName | None:
 
 
 def _leaves_over(fact: Fact, skill: SkillName, rules: Rules) -> int:
-    shelf = rules.shelves[skill]
-    bits = shelf.everything
+    release_set = rules.release_sets[skill]
+    bits = release_set.all_releases
     for requirement in requirements_of(fact):
-        bits &= shelf.admitted(requirement.range)
+        bits &= release_set.admitted(requirement.range)
     for conflict in fact.others if isinstance(fact, RequirementFact) and fact.conflict else ():
-        bits &= ~shelf.admitted(conflict.range)
+        bits &= ~release_set.admitted(conflict.range)
     return bits

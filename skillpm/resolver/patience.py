@@ -1,4 +1,4 @@
-"""How long a search may take, by a clock that comes from outside."""
+"""The time limit of a search. The caller passes the clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from math import inf
 
 @dataclass(frozen=True)
 class Deadline:
-    """`seconds` by `clock`, which counts from `started`."""
+    """A limit of `seconds` after `started`, measured by `clock`."""
 
     clock: Callable[[], float]
     seconds: float
@@ -15,13 +15,13 @@ class Deadline:
 
     @classmethod
     def starting(cls, clock: Callable[[], float], seconds: float) -> "Deadline":
-        """So many seconds from now on."""
+        """A deadline this many seconds from now."""
         return cls(clock, seconds, clock())
 
     def expired(self) -> bool:
-        """Whether the time is up."""
+        """Whether the deadline has passed. NaN counts as passed."""
         return not self.clock() - self.started <= self.seconds
 
 
-ENDLESS = Deadline(lambda: 0.0, inf, 0.0)
-"""For whom no time passes."""
+NO_DEADLINE = Deadline(lambda: 0.0, inf, 0.0)
+"""A deadline that never passes."""

@@ -1,4 +1,4 @@
-"""Sets of positions on a shelf: the ranges that PubGrub works on."""
+"""Sets of releases as bit sets of positions: the ranges that PubGrub works on."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,37 +8,38 @@ from nab_resolver.types import RangeRelation
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Positions:
-    """A set of positions as the bits of one integer; a negative one holds all but finitely many.
+    """A set of positions as the bits of an integer. A negative integer is an infinite set.
 
-    Versions are places in a sorted list here, and not intervals: what Cargo's grammar admits has
-    holes (prereleases), and a set of places has one written form, so equal sets are equal. It
-    fits nab-resolver's `RangeProtocol[int]` by shape. Every operation is one on an integer.
+    A version is represented by its position in the sorted list of releases. Intervals of versions
+    would not do: ranges in Cargo's grammar have gaps (prereleases), and equal sets need equal
+    representations. Implements nab-resolver's `RangeProtocol[int]`. Each operation is a single
+    integer operation.
     """
 
     bits: int
 
     def __repr__(self) -> str:
-        """A fixed text: PubGrub's own report prints its ranges, and one has a bit a version."""
+        """A fixed text. PubGrub's own report prints its ranges, which can be very long."""
         return "<positions>"
 
     @classmethod
     def empty(cls) -> Self:
-        """No position."""
+        """The empty set."""
         return cls(0)
 
     @classmethod
     def full(cls) -> Self:
-        """Every position there can be."""
+        """The set of all positions."""
         return cls(-1)
 
     @classmethod
     def singleton(cls, version: int) -> Self:
-        """One position."""
+        """The set of one position."""
         return cls(1 << version)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is none."""
+        """Whether the set is empty."""
         return not self.bits
 
     def __contains__(self, version: int) -> bool:
@@ -57,19 +58,19 @@ class Positions:
         return type(self)(~self.bits)
 
     def is_subset(self, other: Self) -> bool:
-        """Whether `other` has all of these."""
+        """Whether every position of this set is in `other`."""
         return not self.bits & ~other.bits
 
     def is_superset(self, other: Self) -> bool:
-        """Whether these are all that `other` has, or more."""
+        """Whether every position of `other` is in this set."""
         return not other.bits & ~self.bits
 
     def is_disjoint(self, other: Self) -> bool:
-        """Whether the two share none."""
+        """Whether the two sets have no position in common."""
         return not self.bits & other.bits
 
     def relation(self, other: Self) -> RangeRelation:
-        """Subset, disjoint, both (where this is empty) or neither."""
+        """Whether this set is a subset of `other`, disjoint, both (if empty) or neither."""
         if self.is_subset(other):
             return RangeRelation.SUBSET if self.bits else RangeRelation.EMPTY
         disjoint = self.is_disjoint(other)
@@ -77,15 +78,15 @@ class Positions:
 
 
 def bits_of(positions: object) -> int:
-    """The bits of a range that PubGrub hands back; it only ever holds ours."""
+    """The bits of a range that PubGrub returns. Raises `TypeError` for other types of range."""
     if not isinstance(positions, Positions):
         raise TypeError(positions)
     return positions.bits
 
 
-def places(bits: int) -> list[int]:
-    """The positions of a finite set, ascending. Linear in its highest one."""
+def positions_in(bits: int) -> list[int]:
+    """The positions of a finite set, ascending. Linear in the highest position."""
     if not bits & (bits - 1):
         return [bits.bit_length() - 1] if bits else []
     digits = f"{bits:b}"[::-1]
-    return [place for place, digit in enumerate(digits) if digit == "1"]
+    return [position for position, digit in enumerate(digits) if digit == "1"]

@@ -1,4 +1,4 @@
-"""What is asked of the resolver, and of whom it asks in turn."""
+"""The input of the resolver: a question, and the catalogue of releases."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ from skillpm.spec.requirements import Requirement
 from skillpm.spec.versions import Version
 
 COMMAND_LINE = "the command line"
-"""The origin of a requirement that a person typed."""
+"""The origin of a requirement from the command line."""
 
 
 class Catalogue(Protocol):
-    """Port: where releases come from."""
+    """A source of releases, such as the registries of a project."""
 
     def releases(self, skills: Collection[SkillName]) -> Mapping[SkillName, Sequence[Release]]:
-        """All releases of each skill, in any order; a skill that has none may be left out."""
+        """All releases of each skill, in any order. A skill without releases may be absent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RootRequirement:
-    """A requirement, and who asks: `skillpm.toml:7`, or `the command line`."""
+    """A requirement of the user, with its origin: `skillpm.toml:7` or `the command line`."""
 
     requirement: Requirement
     origin: str
@@ -34,14 +34,16 @@ class RootRequirement:
 class Question:
     """What a set of releases must satisfy.
 
-    `base` is the root of the project's base: a release that was cut from another is no candidate,
-    unless its pack's digest is among `accepted`. Without `base`, all releases of one answer have
-    the same base, whichever it is. `locked` versions are preferred wherever the requirements
-    admit them, and may be yanked; so may those in `admitted`, and all with `allow_yanked`.
-
-    What is in `moving` is settled before all else; with `floors`, no other skill may be taken back
-    below its locked version. `lowest` prefers the lowest version to the newest. `source` says
-    where releases are looked for, in messages.
+    - `wanted`: the root requirements.
+    - `base`: the root of the project's base. Releases built for another base are excluded, unless
+      `accepted` contains the digest of their pack. Without `base`, all releases of an answer have
+      the same base.
+    - `locked`: versions that are preferred if the requirements match them, even yanked ones.
+    - `admitted`, `allow_yanked`: releases that may be chosen although they are yanked; all.
+    - `moving`: skills to upgrade, which are decided first.
+    - `floors`: no skill outside `moving` may be downgraded below its locked version.
+    - `lowest`: prefer the lowest version to the newest.
+    - `source`: where the releases come from, for messages.
     """
 
     wanted: tuple[RootRequirement, ...]
@@ -56,20 +58,20 @@ class Question:
     source: str = ""
 
     def excludes_base_of(self, release: Release) -> bool:
-        """Whether the release was cut from a base that this project does not have."""
+        """Whether the release is built for another base than the project's."""
         if self.base is None or release.base in (None, self.base):
             return False
         return release.digest is None or release.digest not in self.accepted
 
     def hides(self, release: Release) -> bool:
-        """Whether the release is yanked, and nothing admits it all the same."""
+        """Whether the release is yanked, and neither the lock nor an option allows it."""
         if not release.yanked or self.allow_yanked:
             return False
         locked = self.locked.get(release.skill) == release.version
         return not locked and (release.skill, release.version) not in self.admitted
 
     def goes_back(self, release: Release) -> bool:
-        """Whether the release lies below the locked one of a skill that is not to move."""
+        """Whether the release would downgrade a locked skill that is not being upgraded."""
         locked = self.locked.get(release.skill)
         held = self.floors and release.skill not in self.moving
         return held and locked is not None and release.version < locked

@@ -1,10 +1,10 @@
-"""The question and the closure in PubGrub's terms: what each release needs and rules out."""
+"""The question in PubGrub's terms: what each release requires, and what it excludes."""
 
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 
-from skillpm.resolver.closure import Shelves
+from skillpm.resolver.closure import ReleaseSets
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
 from skillpm.resolver.shelf import ReleaseSet
@@ -16,7 +16,7 @@ from skillpm.spec.requirements import Requirement
 
 @dataclass(frozen=True, slots=True)
 class BaseSlot:
-    """The one base of an answer, which PubGrub chooses as if it were a skill."""
+    """A pseudo-package whose versions are the possible bases of an answer."""
 
     def __str__(self) -> str:
         return "the base"
@@ -29,7 +29,7 @@ Rank = tuple[bool, bool, bool, bool, bool, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """No release of `skill` at `bits` goes together with one of `other` at `other_bits`."""
+    """The releases of `skill` at `bits` conflict with those of `other` at `other_bits`."""
 
     skill: SkillName
     bits: int
@@ -38,28 +38,27 @@ class Clash:
 
 
 class Rules:
-    """What holds between the releases of a closure; each answer is computed once.
+    """Requirements and conflicts between the releases of a closure, computed once and cached.
 
-    Where the question names no base and the releases have several, each release that says its
-    base also needs `BASE` to be that one.
+    If the question has no base and the releases are built for several, each release also requires
+    its own base as the version of `BASE`.
     """
 
-    def __init__(self, question: Question, shelves: Shelves) -> None:
+    def __init__(self, question: Question, release_sets: ReleaseSets) -> None:
         self.question = question
-        self.shelves = shelves
-        self.roots = _roots(shelves) if question.base is None else ()
-        self._place_of_root = {root: place for place, root in enumerate(self.roots)}
+        self.release_sets = release_sets
+        self.roots = _roots(release_sets) if question.base is None else ()
+        self._index_of_root = {root: position for position, root in enumerate(self.roots)}
         self.wanted = frozenset(wanted.requirement.skill for wanted in question.wanted)
-        self._parents = _parents(shelves)
-        self._depths = _depths(shelves, self.wanted)
+        self._parents = _parents(release_sets)
+        self._depths = _depths(release_sets, self.wanted)
         self._needs: dict[tuple[SkillName, int], Mapping[Package, Positions]] = {}
 
     def rank(self, package: Package) -> Rank:
-        """Which skill is settled first.
+        """The sort key of a package: the smallest is decided first.
 
-        1. what is to move; 2. what is locked; 3. what the question asks for by name; 4. what has
-        requirements, before what has none: a leaf must fit what it serves, not the other way
-        round; 5. what is nearest to the question; 6. by name.
+        1. skills to upgrade; 2. locked skills; 3. directly required skills; 4. skills with
+        requirements, so that leaves adapt to them; 5. by depth in the dependency graph; 6. by name.
         """
         if isinstance(package, BaseSlot):
             return (True, True, True, True, True, 0, "")
@@ -74,27 +73,29 @@ class Rules:
         )
 
     def is_fixed(self, skill: SkillName) -> bool:
-        """Whether the question itself settles the skill's release: locked, or to move."""
+        """Whether the skill is locked or being upgraded, so that `improve` must not change it."""
         return skill in self.question.locked or skill in self.question.moving
 
-    def place(self, release: Release) -> int:
+    def position(self, release: Release) -> int:
         """The position of a release among those of its skill."""
-        return self.shelves[release.skill].place(release)
+        return self.release_sets[release.skill].position(release)
 
     def restricted(self, usable: Mapping[SkillName, int]) -> "Rules":
-        """The same rules where only these positions of some skills may be chosen.
+        """A copy in which some skills are limited to the given positions.
 
-        The order of skills, and what each release needs, stay as they are and are not read again.
+        The order of skills and the cached requirements are shared with the original.
         """
         narrowed = copy(self)
-        narrowed.shelves = {
-            skill: replace(shelf, usable=shelf.usable & usable[skill]) if skill in usable else shelf
-            for skill, shelf in self.shelves.items()
+        narrowed.release_sets = {
+            skill: replace(release_set, usable=release_set.usable & usable[skill])
+            if skill in usable
+            else release_set
+            for skill, release_set in self.release_sets.items()
         }
         return narrowed
 
     def reached(self, package: Package, chosen: Mapping[Package, int]) -> bool:
-        """Whether the question, or a release that is chosen, asks for the package."""
+        """Whether the question or a chosen release requires the package."""
         if isinstance(package, BaseSlot) or package in self.wanted:
             return True
         return any(
@@ -104,16 +105,16 @@ class Rules:
         )
 
     def asked(self, requirement: Requirement) -> Positions:
-        """The releases that a requirement admits; `nowhere` if there are none."""
-        shelf = self.shelves[requirement.skill]
-        return Positions(shelf.admitted(requirement.range) or shelf.nowhere)
+        """The releases that a requirement matches; `no_release` if there are none."""
+        release_set = self.release_sets[requirement.skill]
+        return Positions(release_set.admitted(requirement.range) or release_set.no_release)
 
-    def needs(self, skill: SkillName, place: int) -> Mapping[Package, Positions]:
-        """What the release needs, all its requirements on one skill taken together."""
-        key = (skill, place)
+    def needs(self, skill: SkillName, position: int) -> Mapping[Package, Positions]:
+        """The requirements of a release by package. Requirements on one skill are intersected."""
+        key = (skill, position)
         known = self._needs.get(key)
         if known is None:
-            known = self._needs[key] = self._read_needs(self.shelves[skill].releases[place])
+            known = self._needs[key] = self._read_needs(self.release_sets[skill].releases[position])
         return known
 
     def _read_needs(self, release: Release) -> Mapping[Package, Positions]:
@@ -121,63 +122,73 @@ class Rules:
         for requirement in release.requires:
             skill = requirement.skill
             both = self.asked(requirement) & needs.get(skill, Positions.full())
-            needs[skill] = Positions(both.bits or self.shelves[skill].nowhere)
+            needs[skill] = Positions(both.bits or self.release_sets[skill].no_release)
         if self.roots and release.base:
-            needs[BASE] = Positions.singleton(self._place_of_root[release.base])
+            needs[BASE] = Positions.singleton(self._index_of_root[release.base])
         return needs
 
-    def alike(self, skill: SkillName, place: int) -> Positions:
-        """The usable neighbours of a release that need just the same, itself included."""
-        shelf = self.shelves[skill]
-        bits = 1 << place
+    def alike(self, skill: SkillName, position: int) -> Positions:
+        """A release and the adjacent usable releases with the same requirements and base."""
+        release_set = self.release_sets[skill]
+        bits = 1 << position
         for step in (-1, 1):
-            other = place + step
-            while 0 <= other < len(shelf.releases) and _same(shelf, place, other):
-                bits |= 1 << other
-                other += step
+            neighbour = position + step
+            while 0 <= neighbour < len(release_set.releases) and _are_alike(
+                release_set, position, neighbour
+            ):
+                bits |= 1 << neighbour
+                neighbour += step
         return Positions(bits)
 
-    def clashes(self, skill: SkillName, place: int) -> Iterator[Clash]:
-        """The conflicts that a release states; one with its own skill says nothing."""
-        shelf = self.shelves[skill]
-        for conflict in shelf.releases[place].conflicts:
-            other = self.shelves.get(conflict.skill)
+    def clashes(self, skill: SkillName, position: int) -> Iterator[Clash]:
+        """The conflicts that a release declares. A conflict with its own skill is ignored."""
+        release_set = self.release_sets[skill]
+        for conflict in release_set.releases[position].conflicts:
+            other = self.release_sets.get(conflict.skill)
             bits = other.admitted(conflict.range) & other.usable if other else 0
             if other and bits and conflict.skill != skill:
-                yield Clash(skill, 1 << place, conflict.skill, bits)
+                yield Clash(skill, 1 << position, conflict.skill, bits)
 
 
-def _same(shelf: ReleaseSet, place: int, other: int) -> bool:
-    mine, its = shelf.releases[place], shelf.releases[other]
-    usable = bool(shelf.usable >> other & 1)
-    return usable and mine.requires == its.requires and mine.base == its.base
+def _are_alike(release_set: ReleaseSet, position: int, neighbour: int) -> bool:
+    release, near = release_set.releases[position], release_set.releases[neighbour]
+    usable = bool(release_set.usable >> neighbour & 1)
+    return usable and release.requires == near.requires and release.base == near.base
 
 
-def _roots(shelves: Shelves) -> tuple[Digest, ...]:
-    releases = (release for shelf in shelves.values() for release in shelf.of(shelf.usable))
+def _roots(release_sets: ReleaseSets) -> tuple[Digest, ...]:
+    releases = (
+        release
+        for release_set in release_sets.values()
+        for release in release_set.of(release_set.usable)
+    )
     roots = sorted({release.base for release in releases if release.base})
     return tuple(roots) if len(roots) > 1 else ()
 
 
 @dataclass(frozen=True)
 class Parents:
-    """`of` a skill: the skills with a usable release that requires it; `parents`: all of those."""
+    """The dependency graph, reversed.
+
+    `of` maps a skill to the skills that have a usable release which requires it. `parents` is the
+    union of its values: the skills with requirements.
+    """
 
     of: Mapping[SkillName, set[SkillName]]
     parents: frozenset[SkillName]
 
 
-def _parents(shelves: Shelves) -> Parents:
+def _parents(release_sets: ReleaseSets) -> Parents:
     parents: dict[SkillName, set[SkillName]] = {}
-    for shelf in shelves.values():
-        for release in shelf.of(shelf.usable):
+    for release_set in release_sets.values():
+        for release in release_set.of(release_set.usable):
             for requirement in release.requires:
-                parents.setdefault(requirement.skill, set()).add(shelf.skill)
+                parents.setdefault(requirement.skill, set()).add(release_set.skill)
     return Parents(parents, frozenset().union(*parents.values()))
 
 
-def _depths(shelves: Shelves, wanted: frozenset[SkillName]) -> Mapping[SkillName, int]:
-    """How many requirements lie between the question and each skill, at least."""
+def _depths(release_sets: ReleaseSets, wanted: frozenset[SkillName]) -> Mapping[SkillName, int]:
+    """The smallest number of requirements between the question and each skill."""
     depths: dict[SkillName, int] = {}
     level, depth = set(wanted), 0
     while level:
@@ -185,7 +196,7 @@ def _depths(shelves: Shelves, wanted: frozenset[SkillName]) -> Mapping[SkillName
         level = {
             requirement.skill
             for skill in level
-            for release in shelves[skill].of(shelves[skill].usable)
+            for release in release_sets[skill].of(release_sets[skill].usable)
             for requirement in release.requires
         } - depths.keys()
         depth += 1

@@ -1,10 +1,10 @@
-"""One skill's releases in order of version, and which of them may be chosen."""
+"""The releases of one skill in order of version, and which of them may be chosen."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from skillpm.resolver.positions import places
+from skillpm.resolver.positions import positions_in
 from skillpm.resolver.question import Question
 from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
@@ -14,16 +14,17 @@ from skillpm.spec.versions import Key
 
 @dataclass(frozen=True)
 class ReleaseSet:
-    """All releases of one skill, ascending; sets of them are bits by position.
+    """All releases of one skill, ascending. Subsets are bit sets of their positions.
 
-    `usable` may be chosen; `foreign` are left out for their base alone, `hidden` for a yank.
+    `usable` releases may be chosen. `yanked` ones are excluded as yanked, and `wrong_base` ones
+    only because they are built for another base.
     """
 
     skill: SkillName
     releases: tuple[Release, ...]
     usable: int
-    foreign: int
-    hidden: int
+    wrong_base: int
+    yanked: int
     locked: int
     keys: tuple[Key, ...] = field(repr=False)
     prereleases: int = field(repr=False)
@@ -31,36 +32,35 @@ class ReleaseSet:
     _admitted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def nowhere(self) -> int:
-        """A position that no release has: what a range that matches nothing admits.
+    def no_release(self) -> int:
+        """The set of one position that no release has, for a range that matches no release.
 
-        PubGrub takes a set with a member that never can be chosen; an empty set in a clause would
-        say nothing.
+        PubGrub needs a set that is not empty: a clause over an empty set would exclude nothing.
         """
         return 1 << len(self.releases)
 
     @property
-    def everything(self) -> int:
-        """All releases, usable or not."""
-        return self.nowhere - 1
+    def all_releases(self) -> int:
+        """The set of all releases, usable or not."""
+        return self.no_release - 1
 
     def admitted(self, wanted: VersionRange) -> int:
-        """The releases that `wanted` admits, usable or not. Logarithmic, then remembered."""
+        """The releases that match the range `wanted`, usable or not. Logarithmic; cached."""
         known = self._admitted.get(wanted.text)
         if known is None:
             known = self._admitted[wanted.text] = self._read(wanted)
         return known
 
     def within(self, wanted: VersionRange) -> int:
-        """The releases between the ends of `wanted`, prereleases too."""
+        """The releases between the bounds of `wanted`, including all prereleases."""
         low, high = (bisect_left(self.keys, end) for end in wanted.interval)
         return (1 << high) - (1 << low) if low < high else 0
 
     def _read(self, wanted: VersionRange) -> int:
         bits = self.within(wanted)
-        for place in places(bits & self.prereleases):
-            if self.releases[place].version not in wanted:
-                bits &= ~(1 << place)
+        for position in positions_in(bits & self.prereleases):
+            if self.releases[position].version not in wanted:
+                bits &= ~(1 << position)
         return bits
 
     def best(self, bits: int) -> int | None:
@@ -74,7 +74,7 @@ class ReleaseSet:
         return choice.bit_length() - 1 if choice else None
 
     def newest(self, count: int) -> int:
-        """The `count` newest usable releases, or all where there are no more."""
+        """The `count` newest usable releases, or all if there are fewer."""
         older = self.usable
         for _ in range(count):
             older &= (1 << older.bit_length() >> 1) - 1
@@ -82,36 +82,36 @@ class ReleaseSet:
                 break
         return self.usable & ~older
 
-    def place(self, release: Release) -> int:
+    def position(self, release: Release) -> int:
         """The position of one of the releases. Logarithmic."""
-        place = bisect_left(self.keys, release.version.key)
-        while self.releases[place] is not release:  # equal versions differ in build metadata
-            place += 1
-        return place
+        position = bisect_left(self.keys, release.version.key)
+        while self.releases[position] is not release:  # equal versions differ in build metadata
+            position += 1
+        return position
 
     def of(self, bits: int) -> list[Release]:
         """The releases at these positions, ascending."""
-        return [self.releases[place] for place in places(bits & self.everything)]
+        return [self.releases[position] for position in positions_in(bits & self.all_releases)]
 
 
-def shelve(
+def make_release_set(
     question: Question, skill: SkillName, releases: Iterable[Release], *, any_base: bool
 ) -> ReleaseSet:
-    """Sort a skill's releases and set apart those that the question leaves out.
+    """Sort the releases of a skill and classify those that the question excludes.
 
-    With `any_base`, none is left out for its base. The order in which releases come, and build
-    metadata, change nothing.
+    With `any_base`, no release is excluded because of its base. The result does not depend on the
+    order of `releases` or on build metadata.
     """
     ordered = tuple(sorted(releases, key=lambda r: (r.version, r.version.build, str(r.digest))))
-    hidden = _bits(question.hides(release) for release in ordered)
-    foreign = 0 if any_base else _bits(question.excludes_base_of(release) for release in ordered)
+    yanked = _bits(question.hides(release) for release in ordered)
+    wrong_base = 0 if any_base else _bits(question.excludes_base_of(release) for release in ordered)
     below = _bits(question.goes_back(release) for release in ordered)
     return ReleaseSet(
         skill,
         ordered,
-        usable=(1 << len(ordered)) - 1 & ~hidden & ~foreign & ~below,
-        foreign=foreign & ~hidden,
-        hidden=hidden,
+        usable=(1 << len(ordered)) - 1 & ~yanked & ~wrong_base & ~below,
+        wrong_base=wrong_base & ~yanked,
+        yanked=yanked,
         locked=_bits(question.locked.get(skill) == release.version for release in ordered),
         keys=tuple(release.version.key for release in ordered),
         prereleases=_bits(release.version.is_prerelease for release in ordered),
@@ -120,4 +120,4 @@ def shelve(
 
 
 def _bits(flags: Iterable[bool]) -> int:
-    return sum(1 << place for place, flag in enumerate(flags) if flag)
+    return sum(1 << position for position, flag in enumerate(flags) if flag)

@@ -1,4 +1,4 @@
-"""Answers a question: one release for each skill, or an error that says why there is none."""
+"""Solves a question: one release for each skill, or an error that explains the failure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from skillpm.resolver.closure import Reader
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
 from skillpm.resolver.explain import Explanation
 from skillpm.resolver.improve import improve
-from skillpm.resolver.patience import ENDLESS, Deadline
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.question import Catalogue, Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search
@@ -18,51 +18,50 @@ from skillpm.spec.release import Release
 
 @dataclass(frozen=True)
 class Resolution:
-    """One release for each skill that is wanted or needed, by name; and no others."""
+    """One release of each required skill and of each of its dependencies, by name."""
 
     releases: Mapping[SkillName, Release]
 
 
-def solve(question: Question, catalogue: Catalogue, patience: Deadline = ENDLESS) -> Resolution:
-    """Choose one release for each skill that is wanted or needed.
+def solve(question: Question, catalogue: Catalogue, deadline: Deadline = NO_DEADLINE) -> Resolution:
+    """Choose one release of each required skill and of each of its dependencies.
 
-    1. Read the closure: all that the wanted skills lead to, in one query for each depth.
-    2. Settle skill by skill in the order of `Rules.rank`, each at its locked release or else at
-       the best with which an answer still exists. Where something is to move, nothing else goes
-       back for it, unless there is no answer otherwise.
-    3. Trade: let a skill that was not asked for by name step back where others gain more by it.
-    4. Where there is no answer, turn PubGrub's proof into sentences.
+    1. Read the closure: the required skills and all their dependencies, one query per depth.
+    2. Decide skill by skill in the order of `Rules.rank`: the locked release, else the best with
+       which a solution still exists. With `floors`, first try without downgrading locked skills.
+    3. `improve`: choose an older release of an indirect dependency if others gain more by it.
+    4. If there is no solution, turn PubGrub's proof into an error message.
 
-    The answer depends on the question and the releases alone, not on their order or the clock.
-    Raises `UnknownWantedError`, `WrongBaseError` (accepting
-    bases would help), another `ResolutionError`, or `GaveUpError` when patience is at its end.
+    The answer depends only on the question and the releases, not on their order or on the clock.
+    Raises `UnknownWantedError`, `WrongBaseError` (there is a solution with releases built for other
+    bases), another `ResolutionError`, or `GaveUpError` after the deadline.
     """
     if question.floors:
-        rules = Rules(question, Reader(question, catalogue, patience).read())
-        found = search(rules, patience)
-        if not isinstance(found, Proof):
-            return _resolution(rules, found, patience)
+        rules = Rules(question, Reader(question, catalogue, deadline).read())
+        result = search(rules, deadline)
+        if not isinstance(result, Proof):
+            return _resolution(rules, result, deadline)
         question = replace(question, floors=False)
-    reader = Reader(question, catalogue, patience)
+    reader = Reader(question, catalogue, deadline)
     rules = Rules(question, reader.read())
-    found = search(rules, patience)
-    if isinstance(found, Proof):
-        why = Explanation.of(found, rules, patience)
-        if why.wrong_base and _solvable_on_any_base(reader):
-            raise WrongBaseError(why.message, why.wrong_base, hint=why.hint)
-        raise ResolutionError(why.message, hint=why.hint)
-    return _resolution(rules, found, patience)
+    result = search(rules, deadline)
+    if isinstance(result, Proof):
+        explanation = Explanation.of(result, rules, deadline)
+        if explanation.wrong_base and _solvable_on_any_base(reader):
+            raise WrongBaseError(explanation.message, explanation.wrong_base, hint=explanation.hint)
+        raise ResolutionError(explanation.message, hint=explanation.hint)
+    return _resolution(rules, result, deadline)
 
 
-def _resolution(rules: Rules, found: Answer, patience: Deadline) -> Resolution:
-    return Resolution(found if rules.question.lowest else improve(rules, found, patience))
+def _resolution(rules: Rules, answer: Answer, deadline: Deadline) -> Resolution:
+    return Resolution(answer if rules.question.lowest else improve(rules, answer, deadline))
 
 
 def _solvable_on_any_base(reader: Reader) -> bool:
-    """Whether there would be an answer if no release were left out for its base."""
+    """Whether there is a solution if no release is excluded because of its base."""
     try:
         rules = Rules(reader.question, reader.read(any_base=True))
-        found = search(rules, reader.patience)
+        result = search(rules, reader.deadline)
     except GaveUpError:
         return False
-    return not isinstance(found, Proof)
+    return not isinstance(result, Proof)

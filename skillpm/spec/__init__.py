@@ -1,4 +1,5 @@
-"""The vocabulary: names, versions, requirements, digests and the documents made of them.
+"""The vocabulary: names, versions, requirements, digests, and the documents that contain them.
 
-Pure: values are parsed once, immutable and ordered; no files, no clock, no randomness.
+Values are parsed once, immutable and ordered. The package does not access files, the clock or
+random numbers.
 """

@@ -1,7 +1,8 @@
-"""Advisories in OSV form: which releases of which skills are bad, and how badly.
+"""Advisories in OSV format: which releases of which skills are bad, and how severe it is.
 
-Of the Open Source Vulnerability format (schema 1.6) what concerns skills is read: packages of the
-ecosystem `skillpm`, ranges of type SEMVER, and lists of versions. Anything else is kept, unread.
+Reads the parts of the Open Source Vulnerability format (schema 1.6) that concern skills: packages
+of the ecosystem `skillpm`, ranges of type SEMVER, and lists of versions. Other parts are kept, but
+not interpreted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ LEVELS: tuple[Level, ...] = ("low", "medium", "high", "critical")
 _WORDS: dict[str, Level] = {"moderate": "medium", **{level: level for level in LEVELS}}
 _SCORES: tuple[tuple[float, Level], ...] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
 UNRATED: Level = "high"
-"""An advisory that does not say how bad it is is taken seriously."""
+"""The severity of an advisory that states none."""
 
 
 def _moment(text: str) -> str:
@@ -42,35 +43,39 @@ Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Event(Document):
-    """Where a range begins or ends: exactly one of the three."""
+    """The start or the end of a range. Exactly one field is set."""
 
     introduced: VersionField | Literal["0"] | None = None
     fixed: VersionField | None = None
     last_affected: VersionField | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> "Event":
-        if sum(one is not None for one in (self.introduced, self.fixed, self.last_affected)) != 1:
-            raise ValueError("expected one of `introduced`, `fixed` and `last_affected`")
+    def _has_one_version(self) -> "Event":
+        versions = (self.introduced, self.fixed, self.last_affected)
+        if sum(version is not None for version in versions) != 1:
+            raise ValueError("expected exactly one of `introduced`, `fixed` and `last_affected`")
         return self
 
 
 class Range(Document):
-    """Versions between events."""
+    """A range of versions, given by events."""
 
     type: Literal["SEMVER"]
     events: Annotated[list[Event], Field(min_length=1)]
 
     def holds(self, version: Version) -> bool:
-        """Whether a version is affected: the last event at or below it decides."""
+        """Whether a version is affected: the last event at or below the version decides."""
         affected = False
-        turns = sorted(self._turns(), key=lambda turn: (turn[0] is not None, turn[0] or version))
-        for at, kind in turns:
+        boundaries = sorted(
+            self._boundaries(),
+            key=lambda boundary: (boundary[0] is not None, boundary[0] or version),
+        )
+        for at, kind in boundaries:
             if at is None or at < version or (at == version and kind != "last_affected"):
                 affected = kind == "introduced"
         return affected
 
-    def _turns(self) -> Iterator[tuple[Version | None, str]]:
+    def _boundaries(self) -> Iterator[tuple[Version | None, str]]:
         for event in self.events:
             if event.introduced is not None:
                 start = None if isinstance(event.introduced, str) else event.introduced
@@ -82,14 +87,14 @@ class Range(Document):
 
 
 class Package(Document):
-    """What an entry is about."""
+    """The package that an entry of `affected` names."""
 
     ecosystem: str
     name: str
 
 
 class Affected(Document):
-    """One package, and which of its versions are affected."""
+    """An entry of `affected`: a package and its affected versions, for any ecosystem."""
 
     package: Package
     ranges: list[dict[str, Any]] = Field(default_factory=list)
@@ -97,20 +102,20 @@ class Affected(Document):
 
 
 class AffectedSkill(Document):
-    """An entry about a skill, read whole."""
+    """An entry of `affected` about a skill, with parsed names and versions."""
 
     name: SkillNameField
     ranges: list[Range] = Field(default_factory=list)
     versions: list[VersionField] = Field(default_factory=list)
 
     def holds(self, version: Version) -> bool:
-        """Whether a version is listed, or in a range."""
+        """Whether a version is affected: listed, or in a range."""
         listed = version in self.versions
-        return listed or any(one.holds(version) for one in self.ranges)
+        return listed or any(range_.holds(version) for range_ in self.ranges)
 
 
 class Advisory(Document):
-    """One OSV document."""
+    """An OSV document."""
 
     id: Annotated[str, Field(min_length=1, max_length=128)]
     modified: Moment
@@ -124,13 +129,13 @@ class Advisory(Document):
 
     @property
     def level(self) -> Level:
-        """How bad it is: by word, else by a score from 0 to 10, else `UNRATED`."""
+        """The severity: stated as a word, else derived from a score of 0 to 10, else `UNRATED`."""
         word = self.database_specific.get("severity")
         if isinstance(word, str) and word.lower() in _WORDS:
             return _WORDS[word.lower()]
-        for one in self.severity:
+        for rating in self.severity:
             try:
-                score = float(one.get("score", ""))
+                score = float(rating.get("score", ""))
             except (TypeError, ValueError, OverflowError):
                 continue
             return next((level for least, level in _SCORES if score >= least), "low")
@@ -138,21 +143,21 @@ class Advisory(Document):
 
     @property
     def modified_at(self) -> datetime:
-        """When it was last changed."""
+        """The time of the last change."""
         return datetime.fromisoformat(self.modified)
 
     def withdrawn_at(self, now: datetime) -> "Advisory":
-        """The same advisory, withdrawn now."""
+        """The same advisory, withdrawn at `now`."""
         moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return self.model_copy(update={"withdrawn": moment, "modified": moment})
 
     def canonical(self) -> bytes:
-        """The document as it came, in canonical JSON."""
+        """The document as it was read, in canonical JSON."""
         return json.canonical(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
     @property
     def names(self) -> frozenset[str]:
-        """Its identifier and its aliases."""
+        """The identifier and the aliases."""
         return frozenset({self.id, *self.aliases})
 
     @cached_property
@@ -160,58 +165,58 @@ class Advisory(Document):
         return self._entries(None)
 
     def skills(self, problems: Problems | None = None) -> list[AffectedSkill]:
-        """The entries about skills that can be read; `problems` notes why others cannot.
+        """The valid entries about skills. The problems of invalid ones are added to `problems`.
 
-        They are read once, however many releases are asked about.
+        Without `problems`, the result is cached.
         """
         return self._readable if problems is None else self._entries(problems)
 
     def _entries(self, problems: Problems | None) -> list[AffectedSkill]:
-        found: list[AffectedSkill] = []
-        for number, one in enumerate(self.affected):
-            if one.package.ecosystem.lower() != ECOSYSTEM:
+        skills: list[AffectedSkill] = []
+        for number, entry in enumerate(self.affected):
+            if entry.package.ecosystem.lower() != ECOSYSTEM:
                 continue
-            ranges = [r for r in one.ranges if r.get("type") not in ("GIT", "ECOSYSTEM")]
-            plain = {"name": one.package.name, "ranges": ranges, "versions": one.versions}
+            ranges = [r for r in entry.ranges if r.get("type") not in ("GIT", "ECOSYSTEM")]
+            plain = {"name": entry.package.name, "ranges": ranges, "versions": entry.versions}
             here = Problems(f"affected[{number}] of `{self.id}`")
-            entry = collect(AffectedSkill, plain, here)
+            skill = collect(AffectedSkill, plain, here)
             if problems is not None:
                 problems.extend((f"affected[{number}]", why) for why in here.found)
-            if entry is not None:
-                found.append(entry)
-        return found
+            if skill is not None:
+                skills.append(skill)
+        return skills
 
     def fixed_in(self, skill: SkillName, version: Version) -> Version | None:
-        """The lowest release above `version` that the ranges call fixed, if they name one."""
+        """The lowest version above `version` in which the problem is fixed; None if unknown."""
         events = (e for s in self.skills() if s.name == skill for r in s.ranges for e in r.events)
         fixes = {event.fixed for event in events if event.fixed is not None}
         return min((fix for fix in fixes if fix > version), default=None)
 
     def affects(self, skill: SkillName, version: Version) -> bool:
-        """Whether a release is affected; never where the advisory was withdrawn."""
+        """Whether a release is affected. A withdrawn advisory affects none."""
         if self.withdrawn is not None:
             return False
-        return any(one.name == skill and one.holds(version) for one in self.skills())
+        return any(entry.name == skill and entry.holds(version) for entry in self.skills())
 
 
 def parse_advisories(data: bytes, what: str) -> list[Advisory]:
-    """Read one OSV document, or a list of them; raise `SpecError` with every problem's path."""
+    """Read an OSV document or a list of them. Raises `SpecError` with every problem."""
     plain = json.parse(data, what)
     documents: Sequence[Any] = plain if isinstance(plain, list) else [plain]
-    problems, found = Problems(what), list[Advisory]()
-    for number, one in enumerate(documents):
+    problems, advisories = Problems(what), list[Advisory]()
+    for number, document in enumerate(documents):
         here = Problems(what)
-        advisory = collect(Advisory, one, here)
+        advisory = collect(Advisory, document, here)
         if advisory is not None:
             advisory.skills(here)
-            found.append(advisory)
+            advisories.append(advisory)
         problems.extend(
             (f"[{number}]" if isinstance(plain, list) else "", why) for why in here.found
         )
-    problems.raise_if_any(hint="an advisory is a document in OSV form, ossf.github.io/osv-schema")
+    problems.raise_if_any(hint="an advisory is a JSON document in OSV format")
     seen: set[str] = set()
-    for advisory in found:
+    for advisory in advisories:
         if advisory.id in seen:
-            raise SpecError(f"{what} has the advisory `{advisory.id}` twice")
+            raise SpecError(f"{what} has a duplicate advisory `{advisory.id}`")
         seen.add(advisory.id)
-    return found
+    return advisories

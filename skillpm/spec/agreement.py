@@ -1,7 +1,7 @@
-"""Whether packs of one set state the same of their architecture (ADR 31).
+"""Checks that the packs of a set record the same facts about their architecture (ADR 31).
 
-`pack` records what the library of its time says. Two packs that say different things were made for
-two readings of one base, and no graft can hold to both.
+`pack` records what the installed library states about the architecture of the base. Packs with
+different facts assume different structures of the same base, so no graft can satisfy both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ _ABSENT = "nothing"
 
 @dataclass(frozen=True)
 class FactDifference:
-    """What two manifests state differently, and by which libraries."""
+    """A field of `architecture_facts` in which two manifests differ, with both values."""
 
     first: Manifest
     second: Manifest
@@ -34,24 +34,24 @@ class FactDifference:
 
 
 def fact_differences(manifests: Sequence[Manifest]) -> Iterator[FactDifference]:
-    """The first difference of each two packs, in the order of `manifests`.
+    """The first difference between each two packs, in the order of `manifests`.
 
-    Ties and names must be equal; keys of a config matter where both packs patch `config.json`, and
-    there the keys of one must hold the other's. The library's version alone is no difference, and
-    a pack without facts states none. Costs one comparison per different statement, not per pair.
+    `tied` and `names` must be equal. If both packs patch `config.json`, the `config_keys` of one
+    must include those of the other. Another version of the library is not a difference, and packs
+    without facts are skipped. Packs with equal facts are compared only once.
     """
-    speaking: dict[tuple[object, ...], Manifest] = {}
+    distinct: dict[tuple[object, ...], Manifest] = {}
     for manifest in manifests:
         if manifest.architecture_facts.library is not None:
-            speaking.setdefault(_statement(manifest), manifest)
-    for first, second in combinations(speaking.values(), 2):
+            distinct.setdefault(_comparison_key(manifest), manifest)
+    for first, second in combinations(distinct.values(), 2):
         difference = _difference(first, second)
         if difference is not None:
             yield difference
 
 
-def _statement(manifest: Manifest) -> tuple[object, ...]:
-    """All that is compared: packs with the same statement agree with the same others."""
+def _comparison_key(manifest: Manifest) -> tuple[object, ...]:
+    """Everything that is compared. Packs with equal keys differ from the same packs."""
     facts = manifest.architecture_facts
     keys = frozenset(facts.config_keys) if _patches_config(manifest) else None
     return _groups(facts), frozenset(facts.names.items()), keys
@@ -76,15 +76,15 @@ def _in_mapping(
     field: str,
     values: tuple[Mapping[str, str], Mapping[str, str]],
 ) -> FactDifference:
-    """The first name, in their order, of which the two mappings say different things."""
+    """The first key in sorted order whose values differ in the two mappings."""
     ours, theirs = values
     name = min(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    stated = tuple(f"`{each[name]}`" if name in each else _ABSENT for each in values)
+    stated = tuple(f"`{mapping[name]}`" if name in mapping else _ABSENT for mapping in values)
     return FactDifference(first, second, f"{field}.{name}", (stated[0], stated[1]))
 
 
 def _groups(facts: ArchitectureFacts) -> frozenset[frozenset[str]]:
-    """The sets of tensors that share their values, whichever of a set is named as the source."""
+    """The groups of tied tensors, regardless of which tensor of a group is the source."""
     groups: dict[str, set[str]] = {}
     for name, source in facts.tied.items():
         merged = groups.get(name, {name}) | groups.get(source, {source})
@@ -93,9 +93,9 @@ def _groups(facts: ArchitectureFacts) -> frozenset[frozenset[str]]:
 
 
 def _moved(facts: ArchitectureFacts, others: ArchitectureFacts) -> dict[str, str]:
-    """The ties of `facts` whose tensor shares its values with other tensors by `others`."""
-    alike = frozenset().union(*(_groups(facts) & _groups(others)))
-    return {name: source for name, source in facts.tied.items() if name not in alike}
+    """The entries of `facts.tied` whose group of tied tensors differs in `others`."""
+    equal = frozenset().union(*(_groups(facts) & _groups(others)))
+    return {name: source for name, source in facts.tied.items() if name not in equal}
 
 
 def _patches_config(manifest: Manifest) -> bool:

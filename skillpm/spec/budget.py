@@ -1,4 +1,4 @@
-"""Budgets of `pack`: a number of bytes, or a share of the dense delta."""
+"""The size limit of `pack --budget`: a number of bytes, or a share of the dense delta."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ _FORM = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{0,3}|%)")
 
 @dataclass(frozen=True)
 class Budget:
-    """The largest file: in bytes, or as a share of the dense delta; and as it was written."""
+    """The largest size of a pack file. Either `size` (bytes) or `share` (of the delta) is set.
+
+    `text` is the budget as the user wrote it.
+    """
 
     text: str
     size: int | None = None
@@ -28,14 +31,16 @@ class Budget:
         found = _FORM.fullmatch(text.strip())
         unit = found[2].upper() if found else ""
         if not found or (unit != "%" and unit not in _UNITS):
-            raise SpecError(f"a budget should be like `5%`, `80MB` or `1.5GiB`: {text!r}")
+            raise SpecError(
+                f"invalid budget {text!r}: expected a form like `5%`, `80MB` or `1.5GiB`"
+            )
         number = Decimal(found[1])
         if not number:
-            raise SpecError(f"a budget should be more than nothing: {text!r}")
+            raise SpecError(f"invalid budget {text!r}: expected more than 0")
         if unit == "%":
             return cls(text, share=float(number / 100))
         return cls(text, size=int(number * _UNITS[unit]))
 
     def bytes_of(self, dense: int) -> int:
-        """The budget in bytes, of a dense delta of so many."""
+        """The budget in bytes, for a dense delta of `dense` bytes."""
         return self.size if self.size is not None else int((self.share or 0.0) * dense)

@@ -1,7 +1,7 @@
-"""A bundle: an environment in one file, an OCI artifact beside the packs that it needs.
+"""A bundle: an environment in one file, an OCI artifact together with its packs (ADR 10).
 
-Its OCI manifest has the identity of the base as config, and two layers: lock and project file
-(ADR 0010).
+The config of its OCI manifest is the identity of the base. The two layers are the lock and the
+project file.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,10 @@ PROJECT_TYPE = "application/vnd.skillpm.project.v1+toml"
 
 
 class BundledBase(Document):
-    """The model that the environment is of: not in the bundle, but known by its root.
+    """The identity of the environment's base. The bundle does not contain the base itself.
 
-    What only packs tell of it is None in a bundle without packs.
+    `architecture`, `dtype`, `parameters` and `tensors` come from packs, so they are None in a
+    bundle without packs.
     """
 
     format: Annotated[Literal[1], WHOLE] = 1
@@ -36,7 +37,7 @@ class BundledBase(Document):
     tensors: int | None = None
 
     def canonical(self) -> bytes:
-        """Its bytes."""
+        """The document in canonical JSON."""
         return json.canonical(self.model_dump(mode="json", exclude_none=True))
 
 
@@ -56,16 +57,16 @@ class BundleImage(Document):
     layers: list[Descriptor]
 
     def part(self, media_type: str) -> Descriptor:
-        """The one layer of this type. Raises `SpecError` where there is none, or are several."""
-        found = [layer for layer in self.layers if layer.media_type == media_type]
-        if len(found) != 1:
-            raise SpecError(f"a bundle has one layer `{media_type}`, found {len(found)}")
-        return found[0]
+        """The layer of this type. Raises `SpecError` if there is none, or more than one."""
+        layers = [layer for layer in self.layers if layer.media_type == media_type]
+        if len(layers) != 1:
+            raise SpecError(f"the bundle has {len(layers)} layers `{media_type}`, expected one")
+        return layers[0]
 
 
 @dataclass(frozen=True)
 class BundleDocuments:
-    """What a bundle holds beside packs, as bytes."""
+    """The documents of a bundle, as bytes."""
 
     base: bytes
     lock: bytes
@@ -77,7 +78,7 @@ class BundleDocuments:
         return {Digest.of(data): data for data in (self.base, self.lock, self.project)}
 
     def image(self) -> bytes:
-        """The OCI manifest that names them."""
+        """The OCI manifest of the bundle."""
         named = (
             (BASE_TYPE, self.base, "base.json"),
             (LOCK_TYPE, self.lock, "skillpm.lock"),
@@ -99,7 +100,7 @@ class BundleDocuments:
 
 
 def parse_bundle_image(data: bytes) -> BundleImage:
-    """Read the OCI manifest of a bundle; raise `SpecError` with every problem and its path."""
+    """Read the OCI manifest of a bundle. Raises `SpecError` with every problem."""
     what = "the bundle's OCI manifest"
     image = read_document(BundleImage, json.parse_object(data, what), what)
     if image.config.media_type != BASE_TYPE:
@@ -108,6 +109,6 @@ def parse_bundle_image(data: bytes) -> BundleImage:
 
 
 def parse_bundled_base(data: bytes) -> BundledBase:
-    """Read the identity of a bundle's base."""
+    """Read the identity of a bundle's base. Raises `SpecError` with every problem."""
     what = "the bundle's base"
     return read_document(BundledBase, json.parse_object(data, what), what)

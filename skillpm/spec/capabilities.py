@@ -1,4 +1,4 @@
-"""The probes that a pack carries, beside the values that its manifest records of them."""
+"""The probes of a pack, and the values of them that its manifest records."""
 
 from collections.abc import Mapping
 
@@ -11,37 +11,39 @@ CAPABILITY = "probe"
 
 
 def check_probes_size(manifest: Manifest, size: int) -> None:
-    """Raise `SpecError` for a probe file that is too large to be read."""
+    """Raise `SpecError` if a probe file of `size` bytes is too large."""
     if size > FILE_LIMIT:
         raise SpecError(
-            f"the probe file of {manifest.ref} is {size} bytes; at most {FILE_LIMIT} are read",
-            hint=without_pack(manifest),
+            f"the probe file of {manifest.ref} has {size} bytes; the limit is {FILE_LIMIT}",
+            hint=removal_hint(manifest),
         )
 
 
 def read_probes(manifest: Manifest, data: bytes) -> Probes:
-    """The probes of a pack. Raises `SpecError` where they, or what is recorded, cannot be read."""
+    """The probes of a pack. Raises `SpecError` if the file or the recorded values are invalid."""
     try:
         probes = parse_probes(data, f"the probe file of {manifest.ref}")
     except SpecError as problem:
-        problem.hint = without_pack(manifest)
+        problem.hint = removal_hint(manifest)
         raise
     problems = Problems(f"the manifest of {manifest.ref}")
-    metrics = [each.metric for each in manifest.capabilities if each.name == CAPABILITY]
+    metrics = [entry.metric for entry in manifest.capabilities if entry.name == CAPABILITY]
     for metric in sorted(probes.items):
         if metrics.count(metric) > 1:
-            problems.add("capabilities", f"two values are recorded of the probe {metric}")
-    problems.raise_if_any(hint=without_pack(manifest))
+            problems.add("capabilities", f"duplicate value of the probe metric {metric}")
+    problems.raise_if_any(hint=removal_hint(manifest))
     return probes
 
 
 def recorded_values(manifest: Manifest, probes: Probes) -> Mapping[str, Capability]:
-    """What the manifest records of each metric that the probes ask."""
-    named = {each.metric: each for each in manifest.capabilities if each.name == CAPABILITY}
+    """The capabilities that the manifest records for the metrics of the probes, by metric."""
+    named = {entry.metric: entry for entry in manifest.capabilities if entry.name == CAPABILITY}
     return {metric: named[metric] for metric in probes.items if metric in named}
 
 
-def without_pack(manifest: Manifest) -> str:
+def removal_hint(manifest: Manifest) -> str:
     """The hint for a pack whose probes cannot be used."""
-    skill = manifest.skill
-    return f"leave it out (`skillpm uninstall {skill}`), and ask its author for another pack"
+    return (
+        f"remove the skill with `skillpm uninstall {manifest.skill}`, and ask its author to fix "
+        "the pack"
+    )

@@ -1,4 +1,4 @@
-"""Which packs can be grafted together: told from their manifests alone (contract, section 4)."""
+"""Checks by their manifests whether packs can be grafted together (contract, section 4)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -8,61 +8,62 @@ from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.spec.names import SkillName
 
 
-def lower_closure(
+def layer_closure(
     over: Mapping[SkillName, Sequence[SkillName]],
 ) -> dict[SkillName, frozenset[SkillName]]:
-    """For each skill, all that it lies over, directly or not."""
+    """For each skill, all skills that it is layered on, directly or indirectly."""
 
     def below(skill: SkillName) -> frozenset[SkillName]:
-        found: set[SkillName] = set()
+        layers: set[SkillName] = set()
         queue = [skill]
         while queue:
-            fresh = [lower for lower in over.get(queue.pop(), ()) if lower not in found]
-            found.update(fresh)
-            queue.extend(fresh)
-        return frozenset(found)
+            new = [layer for layer in over.get(queue.pop(), ()) if layer not in layers]
+            layers.update(new)
+            queue.extend(new)
+        return frozenset(layers)
 
     return {skill: below(skill) for skill in over}
 
 
 def clashes(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> Iterator[str]:
-    """Every reason why these packs, at these weights, cannot be grafted together.
+    """Every reason why these packs cannot be grafted together at these weights.
 
-    Deltas of a floating point tensor that is `changed` add up. Any other entry must have the same
-    `result` in all packs, at weight 1; a pack replaces what it lies over.
+    Deltas of `changed` floating-point tensors are summed. All other entries need weight 1 and the
+    same `result` in all packs, except that a layered pack overrides the packs that it is layered
+    on.
     """
-    below = lower_closure({m.skill: [lower.skill for lower in m.over] for m in manifests})
+    below = layer_closure({m.skill: [layer.skill for layer in m.over] for m in manifests})
     for manifest in manifests:
         if weights.get(manifest.skill, 1.0) == 0.0:
-            yield f"`{manifest.skill}` has weight 0: it would change nothing"
+            yield f"`{manifest.skill}` has weight 0, so it would change nothing"
         elif weights.get(manifest.skill, 1.0) != 1.0:
-            fixed = [entry.tensor for entry in manifest.footprint if not adds_up(entry)]
+            fixed = [entry.tensor for entry in manifest.footprint if not is_additive(entry)]
             if fixed:
                 yield (
                     f"`{manifest.skill}` has weight {weights[manifest.skill]}, but `{fixed[0]}` "
                     "cannot be scaled"
                 )
     entries = {m.skill: {entry.tensor: entry for entry in m.footprint} for m in manifests}
-    settled = {
-        skill: {tensor for tensor, entry in touched.items() if not adds_up(entry)}
-        for skill, touched in entries.items()
+    fixed_tensors = {
+        skill: {tensor for tensor, entry in footprint.items() if not is_additive(entry)}
+        for skill, footprint in entries.items()
     }
-    for one, other in combinations(manifests, 2):
-        if one.skill in below[other.skill] or other.skill in below[one.skill]:
+    for first, second in combinations([manifest.skill for manifest in manifests], 2):
+        if first in below[second] or second in below[first]:
             continue
-        ours, theirs = entries[one.skill], entries[other.skill]
-        # Most packs only add: few names are worth a look, however many packs there are.
-        narrow = (settled[one.skill] & theirs.keys()) | (settled[other.skill] & ours.keys())
-        tensor = min((t for t in narrow if ours[t].result != theirs[t].result), default=None)
+        ours, theirs = entries[first], entries[second]
+        # Most packs have only additive entries, so few tensors are compared, even in large sets.
+        shared = (fixed_tensors[first] & theirs.keys()) | (fixed_tensors[second] & ours.keys())
+        tensor = min((t for t in shared if ours[t].result != theirs[t].result), default=None)
         if tensor:
-            yield f"`{one.skill}` and `{other.skill}` give `{tensor}` different contents"
+            yield f"`{first}` and `{second}` set the tensor `{tensor}` to different values"
 
 
-def can_be_weighed(manifest: Manifest) -> bool:
-    """Whether a pack may have another weight than 1: all that it touches can be scaled."""
-    return all(map(adds_up, manifest.footprint))
+def is_scalable(manifest: Manifest) -> bool:
+    """Whether a pack may have another weight than 1: all its entries are additive."""
+    return all(map(is_additive, manifest.footprint))
 
 
-def adds_up(entry: FootprintEntry) -> bool:
-    """Whether an entry's delta can be weighted and summed with others'."""
+def is_additive(entry: FootprintEntry) -> bool:
+    """Whether the delta of an entry can be scaled and summed with the deltas of other packs."""
     return entry.change == "changed" and is_float(entry.dtype)

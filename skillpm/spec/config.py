@@ -1,6 +1,7 @@
-"""How a person likes skillpm to behave: seven keys, each from the nearest place that says it.
+"""The user's configuration: six keys, merged from several sources.
 
-A flag wins over the environment, that over the project, that over the person's own file.
+Command-line flags override environment variables, which override the project file, which overrides
+the user's config file.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skillpm.errors import Problems, SpecError
+from skillpm.spec.faults import describe_value
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.nearest import did_you_mean
 
@@ -25,7 +27,7 @@ def _text(value: Any) -> str:
 
 def _location(value: Any) -> RegistryLocation:
     if not isinstance(value, str):
-        raise SpecError(f"expected text, found {type(value).__name__}")
+        raise SpecError(f"expected text, found {describe_value(value)}")
     return RegistryLocation.parse(value)
 
 
@@ -46,12 +48,12 @@ def _color(value: Any) -> str:
 def _number(kind: Callable[[str], float], least: float, most: float, what: str) -> Any:
     def read(value: Any) -> float:
         try:
-            found = kind(str(value))
+            number = kind(str(value))
         except (ValueError, OverflowError):
-            found = least - 1
-        if isinstance(value, bool) or not least <= found <= most:
+            number = least - 1
+        if isinstance(value, bool) or not least <= number <= most:
             raise SpecError(f"expected {what}, found {value!r}")
-        return found
+        return number
 
     return read
 
@@ -65,11 +67,12 @@ KEYS: Mapping[str, Callable[[Any], Value]] = {
     "lock-timeout": _number(float, 0, 1e9, "a number of seconds"),
 }
 ELSEWHERE = {"registry": "`default` in `[registries]`", "base": "`base` in `[project]`"}
+"""Keys that a project sets outside `[config]`, with their place in skillpm.toml."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A value, and the place that it comes from."""
+    """A value, and the source that it comes from."""
 
     value: Value | None
     source: str
@@ -78,43 +81,49 @@ class Chosen:
 def read_config(
     table: Any, what: str, *, elsewhere: Mapping[str, str] | None = None
 ) -> dict[str, Value]:
-    """The keys of a table. Raises `SpecError` with every problem; `elsewhere` keys are refused."""
+    """The values of a config table. Raises `SpecError` with every problem.
+
+    Keys of `elsewhere` are not allowed in this table; its values name the right place.
+    """
     if not isinstance(table, dict):
-        raise SpecError(f"{what} should be a table, found {type(table).__name__}")
-    found: dict[str, Value] = {}
+        raise SpecError(f"{what}: expected a table, found {describe_value(table)}")
+    config: dict[str, Value] = {}
     problems = Problems(what)
     for key, value in table.items():
         if key not in KEYS:
-            problems.add(key, f"there is no such key; {nearest(key)}")
+            problems.add(key, f"unknown key; {nearest(key)}")
         elif elsewhere and key in elsewhere:
-            problems.add(key, f"its place here is {elsewhere[key]}")
+            problems.add(key, f"not allowed here; set {elsewhere[key]} instead")
         else:
             try:
-                found[key] = KEYS[key](value)
+                config[key] = KEYS[key](value)
             except SpecError as problem:
                 problems.add(key, problem.message)
     problems.raise_if_any(hint="`skillpm config show` lists the keys")
-    return found
+    return config
 
 
 def nearest(key: str, known: Iterable[str] = KEYS) -> str:
-    """A hint that names the nearest key, or all of them."""
-    return did_you_mean(key, known, otherwise=f"the keys are {', '.join(KEYS)}")
+    """A hint that names the most similar key of `known`, or lists all keys."""
+    return did_you_mean(key, known, otherwise=f"expected one of {', '.join(KEYS)}")
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, Chosen]:
-    """What variables say. `NO_COLOR` wins over `FORCE_COLOR`, both over `SKILLPM_COLOR`."""
-    found: dict[str, Chosen] = {}
+    """The values of environment variables. Raises `SpecError`.
+
+    `NO_COLOR` overrides `FORCE_COLOR`, and both override `SKILLPM_COLOR`.
+    """
+    config: dict[str, Chosen] = {}
     for key in KEYS:
         name = f"SKILLPM_{key.upper().replace('-', '_')}"
         if environment.get(name):
-            found[key] = Chosen(_variable(name, environment[name], KEYS[key]), name)
+            config[key] = Chosen(_variable(name, environment[name], KEYS[key]), name)
     forced = environment.get("FORCE_COLOR")
     if forced:
-        found["color"] = Chosen("never" if forced == "0" else "always", "FORCE_COLOR")
+        config["color"] = Chosen("never" if forced == "0" else "always", "FORCE_COLOR")
     if environment.get("NO_COLOR"):
-        found["color"] = Chosen("never", "NO_COLOR")
-    return found
+        config["color"] = Chosen("never", "NO_COLOR")
+    return config
 
 
 def _variable(name: str, text: str, parse: Callable[[Any], Value]) -> Value:
@@ -125,7 +134,7 @@ def _variable(name: str, text: str, parse: Callable[[Any], Value]) -> Value:
 
 
 def choose(layers: Iterable[Mapping[str, Chosen]]) -> dict[str, Chosen]:
-    """Each key from the first layer that has it; where none does, None from `default`."""
+    """The value of each key from the first layer that has it; None if no layer has it."""
     chosen = dict.fromkeys(KEYS, Chosen(None, "default"))
     for layer in reversed(list(layers)):
         chosen.update(layer)

@@ -1,7 +1,7 @@
-"""Numbers of a stranger's config, bounded against the tensors that it is to describe.
+"""Limits for the numbers in an untrusted config, derived from the tensors of the model.
 
-A few bytes of a config ask for any number of layers and experts, so this is looked at before any
-library reads the config.
+A config of a few bytes can request any number of layers or experts. Its numbers are checked before
+a library reads it and allocates memory.
 """
 
 import re
@@ -11,29 +11,30 @@ from typing import Any
 from skillpm.spec.dtypes import TensorSpec
 
 LARGEST = 1 << 24
-"""A number in a config, where no tensor is longer: contexts and token ids are below it."""
+"""The limit for other numbers, such as context lengths and token ids, unless a tensor is longer."""
 _LAYERS = frozenset({"layers", "depth", "depths"})
-"""Words of keys that count layers, each of which has a tensor at least."""
+"""Words in keys that count layers. Each layer has at least one tensor."""
 _FEW_LAYERS = 128
-"""Layers that any config may speak of: some keys are thresholds (`max_window_layers`)."""
+"""The number of layers that any config may have: some keys are thresholds (`max_window_layers`)."""
 _IDS = frozenset({"id", "token", "index"})
 _COUNTS = frozenset({
     "layer", "block", "blocks", "stage", "stages", "expert",
     "experts", "labels", "heads", "head", "levels", "codebooks", "quantizers", "towers", "hops",
     "queries", "modules", "groups",
 })  # fmt: skip
-"""Words of keys that count parts of a model."""
+"""Words in keys that count parts of a model."""
 _SIDES = frozenset({"image", "patch", "grid", "resolution", "frames", "channels", "mel", "bins"})
-"""Words of keys that are sides of pictures: tables of positions grow with their square."""
+"""Words in keys for image sizes. Tables of positions grow with their square."""
 _LARGEST_SIDE = 1 << 13
 _FREE = frozenset({"theta", "seed", "value", "infinity"})
+"""Words in keys whose numbers are not limited."""
 
 
 def check_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> None:
-    """Raise `ValueError` where a config holds a number that no model of these tensors needs.
+    """Raise `ValueError` if a number in a config is too large for a model with these tensors.
 
-    `config` is the file's own JSON, before any library reads it: some make lists and tables of
-    its numbers while they do. Linear in the size of the config.
+    `config` is the parsed JSON of the file, before a library reads it: some libraries allocate
+    lists and tables while they read. Linear in the size of the config.
     """
     longest = max((max(spec.shape, default=1) for spec in specs.values()), default=1)
     stack: list[tuple[str, Any]] = list(config.items())
@@ -47,13 +48,16 @@ def check_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) ->
             words = frozenset(re.split(r"[^a-z0-9]+", key.lower()))
             if abs(value) > _limit(words, longest, len(specs)) and not words & _FREE:
                 raise ValueError(
-                    f"its config says `{key}` {value}, and there are {len(specs)} tensors of at "
-                    f"most {longest} rows or columns"
+                    f"`{key}` is {value} in the config, which is too large for {len(specs)} "
+                    f"tensors with at most {longest} rows or columns"
                 )
 
 
 def _limit(words: frozenset[str], longest: int, tensors: int) -> int:
-    """The largest number of a key with these words, by the longest side and count of tensors."""
+    """The limit for a key with these words.
+
+    `longest` is the longest dimension of all tensors, and `tensors` is their number.
+    """
     if words & _LAYERS:
         return max(tensors, _FEW_LAYERS)
     if words & _COUNTS:

@@ -1,4 +1,4 @@
-"""The marks that a version-control merge leaves in a text: found, and the two sides told apart."""
+"""Conflict markers that a version-control merge leaves in a file."""
 
 import re
 from enum import Enum
@@ -16,16 +16,16 @@ class _Side(Enum):
 
 
 class ConflictMarkerError(SpecError):
-    """A document that a merge left with conflict markers; `line` is where the first one stands."""
+    """A document has conflict markers of a merge. `line` is the line of the first marker."""
 
     def __init__(self, what: str, line: int, *, hint: str | None = None) -> None:
-        super().__init__(f"{what}:{line} has a merge-conflict marker: it is two files in one")
+        super().__init__(f"{what}:{line} has a merge-conflict marker")
         self.line = line
         self.hint = hint
 
 
 def marker_line(text: str) -> int | None:
-    """The number of the line, from 1, with the first marker that opens a conflict."""
+    """The number of the first line (from 1) that opens a conflict; None if there is none."""
     for number, line in enumerate(text.splitlines(), 1):
         if _mark(line) == "<":
             return number
@@ -33,9 +33,9 @@ def marker_line(text: str) -> int | None:
 
 
 def sides(text: str) -> tuple[str, str]:
-    """The text as either side of the merge has it. Linear.
+    """The two versions of a conflicted text: ours and theirs. Linear.
 
-    What both have is in both; what only their common ancestor had (`|||||||`) is in neither.
+    Lines outside conflicts are in both. Lines of the common ancestor (`|||||||`) are in neither.
     """
     ours, theirs = [], []
     where = _Side.BOTH
@@ -52,5 +52,5 @@ def sides(text: str) -> tuple[str, str]:
 
 
 def _mark(line: str) -> str:
-    found = _MARK.fullmatch(line.rstrip("\r\n"))
-    return found[1][0] if found else ""
+    match = _MARK.fullmatch(line.rstrip("\r\n"))
+    return match[1][0] if match else ""

@@ -1,4 +1,4 @@
-"""Digests: `sha256:<64 lower-case hex>`, the identity of every blob, leaf and root."""
+"""Digests, `sha256:<64 lower-case hex digits>`: the identity of blobs, leaves and roots."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ _FORM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, order=True, slots=True)
 class Digest:
-    """A SHA-256 digest; `str` of it is its one written form."""
+    """A SHA-256 digest. `str` gives its only written form."""
 
     text: str
 
@@ -26,12 +26,12 @@ class Digest:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Digest":
-        """The digest whose 32 bytes are `raw`."""
+        """The digest with the 32 bytes `raw`."""
         return cls(f"sha256:{raw.hex()}")
 
     @property
     def hex(self) -> str:
-        """The 64 hex digits alone: the file name of a blob."""
+        """The 64 hex digits without the prefix. This is the file name of a blob."""
         return self.text[7:]
 
     @property
@@ -41,7 +41,7 @@ class Digest:
 
     @property
     def short(self) -> str:
-        """A form for messages: `sha256:9f2c41d0ab…`."""
+        """A short form for messages: `sha256:9f2c41d0ab…`."""
         return f"{self.text[:19]}…"
 
     def check(self, data: bytes, what: str) -> None:

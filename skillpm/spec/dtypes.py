@@ -1,4 +1,4 @@
-"""The dtypes of safetensors, by their names there."""
+"""The dtypes of safetensors, under their safetensors names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,21 @@ BITS = {
     "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
+"""Bits of an element."""
 RANK_LIMIT = 32
-"""Dimensions of a tensor; numpy 1 has as many. Without a limit a shape is slow to multiply."""
+"""The largest number of dimensions, as in numpy 1. Products over untrusted shapes stay cheap."""
 FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+"""Floating-point dtypes that the codecs decode to float64."""
 
 
 def is_float(dtype: str) -> bool:
-    """Whether deltas of this dtype add up: a floating point dtype that we decode to float64."""
+    """Whether deltas of this dtype can be summed: a floating-point dtype of `FLOATS`."""
     return dtype in FLOATS
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A tensor's name, safetensors dtype and shape."""
+    """The name, safetensors dtype and shape of a tensor."""
 
     name: str
     dtype: str
@@ -34,15 +36,15 @@ class TensorSpec:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of its data, as safetensors stores it."""
+        """The size of the data in bytes, as safetensors stores it."""
         return dense_bytes(self.dtype, self.shape)
 
     @property
     def itemsize(self) -> int:
-        """Bytes an element; 1 for sub-byte dtypes, which are read as plain bytes."""
+        """Bytes of an element; 1 for sub-byte dtypes, which are read as plain bytes."""
         return max(BITS[self.dtype] // 8, 1)
 
 
 def dense_bytes(dtype: str, shape: Sequence[int]) -> int:
-    """The bytes of a dense tensor."""
+    """The size of a dense tensor in bytes."""
     return (prod(shape) * BITS[dtype] + 7) // 8

@@ -1,20 +1,20 @@
-"""Which codecs carry a tensor without any error, by a manifest alone."""
+"""Which codecs of a pack are exact, according to its manifest."""
 
 from skillpm.spec.manifest import Manifest
 
 EXACT = frozenset({"lossless", "whole"})
 FACTORS = "lowrank"
-"""The codec that keeps an adapter's factors."""
+"""The codec that stores low-rank factors."""
 
 
 def is_exact(manifest: Manifest, codec: str) -> bool:
-    """Whether a codec decodes to the tuned tensor itself.
+    """Whether a codec decodes to exactly the tuned tensor.
 
-    The factors of an adapter do: the tuned model is the base with that adapter on it.
+    The factors of a PEFT adapter are exact, because the tuned model is the base plus the adapter.
     """
     return codec in EXACT or (codec == FACTORS and holds_adapter(manifest))
 
 
 def holds_adapter(manifest: Manifest) -> bool:
-    """Whether the pack was cut from a PEFT adapter, as its settings say."""
+    """Whether the pack was built from a PEFT adapter, according to its settings."""
     return isinstance(manifest.compression.settings.get("adapter"), dict)

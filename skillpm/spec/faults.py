@@ -1,4 +1,4 @@
-"""What is wrong with a value of a document, in our words: what was expected, and what was found."""
+"""Turns validation errors of pydantic into skillpm's wording: expected X, found Y."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from skillpm.errors import capped
 from skillpm.spec.words import counted
 
 _SHOWN = 60
-"""Characters of a value in a message."""
+"""The number of characters of a value that a message shows."""
 _EXPECTED = {
     "string_type": "text",
     "string_sub_type": "text",
@@ -47,11 +47,11 @@ _LENGTHS = {
 _OURS = frozenset({"value_error", "assertion_error"})
 
 
-def fault_text(kind: str, message: str, value: Any, context: Mapping[str, Any]) -> str:
-    """A validator's finding as a clause: expected and found.
+def describe_fault(kind: str, message: str, value: Any, context: Mapping[str, Any]) -> str:
+    """A validation error as a clause: expected X, found Y.
 
-    `kind` and `message` are the validator's, `context` its facts. A sentence of skillpm's own stays
-    as it is.
+    `kind`, `message` and `context` are those of pydantic's error. Messages of skillpm's own
+    validators are not changed.
     """
     if kind in _OURS:
         return message.partition(", ")[2] if message.startswith(("Value", "Assert")) else message
@@ -60,10 +60,10 @@ def fault_text(kind: str, message: str, value: Any, context: Mapping[str, Any]) 
     if kind == "extra_forbidden":
         return "unknown key"
     expected = _expected(kind, context)
-    if expected is None:  # a kind that none of our documents has today
+    if expected is None:  # no document can cause this kind of error today
         expected = message.removeprefix("Input should be ").removeprefix("Input should ")
-    found = _length_of(value) if kind in _LENGTHS else found_text(value)
-    return f"expected {expected}, found {found}"
+    actual = _length_of(value) if kind in _LENGTHS else describe_value(value)
+    return f"expected {expected}, found {actual}"
 
 
 def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
@@ -72,8 +72,8 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
         return f"{words} {context[name]}"
     if kind in _LENGTHS:
         name, words, noun = _LENGTHS[kind]
-        several = "entries" if noun == "entry" else None
-        return f"{words} {counted(context[name], noun, several)}"
+        plural = "entries" if noun == "entry" else None
+        return f"{words} {counted(context[name], noun, plural)}"
     if kind in ("literal_error", "enum"):
         return str(context["expected"])
     if kind == "string_pattern_mismatch":
@@ -82,11 +82,11 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
 
 
 def _length_of(value: Any) -> str:
-    return str(len(value)) if hasattr(value, "__len__") else found_text(value)
+    return str(len(value)) if hasattr(value, "__len__") else describe_value(value)
 
 
-def found_text(value: Any) -> str:
-    """What a value is, as a message shows it: short, and by its JSON name."""
+def describe_value(value: Any) -> str:
+    """A short description of a value for messages, in terms of JSON: `a list of 3 entries`."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):

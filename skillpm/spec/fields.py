@@ -1,4 +1,4 @@
-"""How the words of the vocabulary stand in pydantic documents: parsed on the way in, text out."""
+"""Field types and base class of pydantic documents: parsed when read, text when written."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Annotated, Any, TypeVar
@@ -14,7 +14,7 @@ from pydantic import (
 
 from skillpm.errors import Problems, SpecError
 from skillpm.spec.digests import Digest
-from skillpm.spec.faults import fault_text
+from skillpm.spec.faults import describe_fault
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearest import did_you_mean
@@ -30,7 +30,7 @@ def _parsed(kind: type[T], parse: Callable[[str], T]) -> BeforeValidator:
         if isinstance(value, kind):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"expected text, found {type(value).__name__}")  # noqa: TRY004 - pydantic reads ValueError alone
+            raise ValueError(f"expected text, found {type(value).__name__}")  # noqa: TRY004 - pydantic handles only ValueError
         try:
             return parse(value)
         except SpecError as problem:
@@ -47,14 +47,14 @@ def _whole(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"expected a number, found {type(value).__name__}")  # noqa: TRY004 - pydantic reads ValueError alone
+        raise ValueError(f"expected a number, found {type(value).__name__}")  # noqa: TRY004 - pydantic handles only ValueError
     return value
 
 
 WHOLE = BeforeValidator(_whole)
-"""For literals: pydantic takes true and 1.0 for 1, as Python does."""
+"""For literals. Pydantic alone would accept `true` and 1.0 for 1, which are equal in Python."""
 NUMBER = BeforeValidator(_number)
-"""For floats that may be written as whole numbers: pydantic would take `true` and "1" too."""
+"""For floats that may be written as whole numbers. Pydantic alone would accept `true` and "1"."""
 _TEXT = PlainSerializer(str, return_type=str)
 
 SkillNameField = Annotated[SkillName, _parsed(SkillName, SkillName.parse), _TEXT]
@@ -67,9 +67,9 @@ DigestField = Annotated[Digest, _parsed(Digest, Digest), _TEXT]
 
 
 class Document(BaseModel):
-    """A frozen part of a document; unknown keys are kept and ignored.
+    """The base class of documents and their parts: frozen. Unknown keys are kept and ignored.
 
-    Its validator is built when the first one is read: a command reads few of all kinds.
+    The validator of a class is built on first use, because a command reads only a few classes.
     """
 
     model_config = ConfigDict(
@@ -77,46 +77,46 @@ class Document(BaseModel):
         defer_build=True,
     )  # fmt: skip
 
-    def plain(self) -> dict[str, Any]:
-        """The document as plain JSON values, unknown keys included."""
+    def to_dict(self) -> dict[str, Any]:
+        """The document as plain JSON values, including unknown keys."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def unknown_keys(document: Document, *, allowed: Collection[str] = ()) -> list[tuple[str, str]]:
-    """A problem for each key that no field reads, at any depth, with the nearest known key.
+    """A problem for each unknown key, at any depth, with the most similar known key.
 
-    For documents that people write: there an unknown key is a slip, and not a later version's.
-    `allowed` keys of the document itself are no problem.
+    For documents that people write, where an unknown key is probably a typing error. `allowed` keys
+    of the document itself are not reported.
     """
     extra = (document.model_extra or {}).keys() - set(allowed)
-    found = unknown_names(type(document), extra)
+    problems = unknown_names(type(document), extra)
     for name in type(document).model_fields:
         for path, part in _documents(getattr(document, name)):
-            found += [(f"{name}{path}.{key}", why) for key, why in unknown_keys(part)]
-    return found
+            problems += [(f"{name}{path}.{key}", why) for key, why in unknown_keys(part)]
+    return problems
 
 
 def unknown_names(kind: type[Document], names: Iterable[str]) -> list[tuple[str, str]]:
-    """A problem for each of these keys that no field of `kind` reads, sorted."""
+    """A problem for each of these keys that is not a field of `kind`, sorted by key."""
     fields = kind.model_fields.items()
     known = [_spelling(name, field.validation_alias or field.alias) for name, field in fields]
     problems: list[tuple[str, str]] = []
     for name in sorted(set(names) - set(known)):
-        all_of_them = f"expected one of {', '.join(known)}"
-        expected = did_you_mean(name[:_NAME_LIMIT], known, otherwise=all_of_them)
-        problems.append((name, f"unknown key; {expected}"))
+        known_keys = f"expected one of {', '.join(known)}"
+        suggestion = did_you_mean(name[:_NAME_LIMIT], known, otherwise=known_keys)
+        problems.append((name, f"unknown key; {suggestion}"))
     return problems
 
 
 def _spelling(name: str, alias: Any) -> str:
-    """A field as people write it: the first of its aliases, where it has some."""
+    """The key of a field in the document: its first alias, else its name."""
     if isinstance(alias, AliasChoices):
         return str(alias.choices[0])
     return alias if isinstance(alias, str) else name
 
 
 def _documents(value: Any) -> Iterator[tuple[str, Document]]:
-    """The documents in a field's value, with their paths below it."""
+    """The documents in the value of a field, with their paths relative to the field."""
     if isinstance(value, Document):
         yield "", value
     elif isinstance(value, dict):
@@ -129,7 +129,7 @@ D = TypeVar("D", bound=Document)
 
 
 def read_document(kind: type[D], plain: Any, what: str) -> D:
-    """Make a document of plain values; raise `SpecError` with every problem and its path."""
+    """Build a document from plain values. Raises `SpecError` with every problem and its path."""
     problems = Problems(what)
     document = collect(kind, plain, problems)
     problems.raise_if_any()
@@ -139,19 +139,19 @@ def read_document(kind: type[D], plain: Any, what: str) -> D:
 
 
 def collect(kind: type[D], plain: Any, problems: Problems) -> D | None:
-    """Make a document of plain values, or note every problem with its path and give None."""
+    """Build a document from plain values. If it is invalid, add every problem and return None."""
     try:
         return kind.model_validate(plain)
-    except ValidationError as found:
-        for error in found.errors(include_url=False):
-            facts = error.get("ctx") or {}
-            message = fault_text(error["type"], error["msg"], error["input"], facts)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False):
+            context = error.get("ctx") or {}
+            message = describe_fault(error["type"], error["msg"], error["input"], context)
             problems.add(path_of(error["loc"]), message)
     return None
 
 
 def path_of(steps: tuple[int | str, ...]) -> str:
-    """A path as messages show it: `footprint[3].leaf`; a bad key stands for itself."""
+    """A path as messages show it: `footprint[3].leaf`. Pydantic's marker `[key]` is left out."""
     path = ""
     for step in steps:
         if step == "[key]":

@@ -1,4 +1,4 @@
-"""What a merge would cost each skill, forecast from manifests alone (ADRs 18 and 29)."""
+"""Forecasts how much of its gain each skill would lose in a merge, from manifests (ADRs 18, 29)."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ Level = Literal["none", "low", "medium", "high", "unknown"]
 LEVELS: tuple[tuple[float, Level], ...] = ((0.05, "none"), (0.2, "low"), (0.5, "medium"))
 SEVERE: frozenset[Level] = frozenset({"medium", "high"})
 _ORDER: tuple[Level, ...] = ("unknown", "none", "low", "medium", "high")
-WAYS_OUT = (
-    '`mode = "routed"` in `[graft]`, a smaller `weight` in `[skills]`, or `--guard`, which '
-    "measures what is lost"
+REMEDIES = (
+    '`mode = "routed"` in `[graft]`, a smaller `weight` in `[skills]`, or `--guard` to measure the '
+    "loss"
 )
-_ROUTED = "each answer is routed to one skill: nothing is merged, so no skill is hurt"
-_PARTLY = (
-    "the forecast for {} leaves out skills that share no tensor with it where a gain is not "
-    "recorded (`pack --probes`): more may be lost; `--guard` measures it"
+_ROUTED = "each text is answered by one skill: nothing is merged, so no skill loses any of its gain"
+_PARTIAL = (
+    "the forecast for {} does not include skills that share no tensor with it, because not all "
+    "packs record a gain (`pack --probes`); the loss may be larger; `--guard` measures it"
 )
-_OTHER = (
-    "the forecast is of a merge by `sum`, and `[graft]` asks for `{}`, which keeps or rescales "
-    "parts of each skill: what it costs may be more or less; `--guard` measures it"
+_OTHER_METHOD = (
+    "the forecast assumes the method `sum`, but `[graft]` sets `{}`, which drops or rescales parts "
+    "of each delta; the loss may be larger or smaller; `--guard` measures it"
 )
 
 
 @dataclass(frozen=True)
 class PairForecast:
-    """Two skills that a merge adds up. `harm_to_a`: the share of its gain that `a` loses to `b`.
+    """Two skills that a merge sums. `harm_to_a` is the share of its gain that `a` loses to `b`.
 
-    A harm is None where the manifests do not say it. `level` is of the worse of both; `unknown`
-    where one harm is unknown and the other is not severe.
+    A harm is None if the manifests do not determine it. `level` is that of the larger harm, or
+    `unknown` if one harm is unknown and the other is not severe.
     """
 
     a: SkillName
@@ -49,19 +49,19 @@ class PairForecast:
 
     @property
     def is_severe(self) -> bool:
-        """Whether one of both would lose a medium share of its gain, or more."""
+        """Whether at least one of the skills would lose a medium or high share of its gain."""
         return self.level in SEVERE
 
     @property
     def worst(self) -> float:
-        """The larger harm; what is unknown comes before all."""
+        """The larger harm; infinity if both are unknown."""
         harms = [harm for harm in (self.harm_to_a, self.harm_to_b) if harm is not None]
         return max(harms, default=float("inf"))
 
 
 @dataclass(frozen=True)
 class SkillForecast:
-    """The share of its gain that a skill would lose to all others of the set together."""
+    """The share of its gain that a skill would lose to all other skills of the set together."""
 
     skill: SkillName
     harm: float | None
@@ -69,15 +69,15 @@ class SkillForecast:
 
     @property
     def is_severe(self) -> bool:
-        """Whether the skill would lose a medium share of its gain, or more."""
+        """Whether the skill would lose a medium or high share of its gain."""
         return self.level in SEVERE
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The pairs that were asked for, the worst first, and every skill of the set by name.
+    """The requested pairs, the worst first, and every skill of the set by name.
 
-    `method` is the one that is forecast; None where nothing is merged.
+    `method` is the merging method of the forecast; None if nothing is merged.
     """
 
     pairs: tuple[PairForecast, ...]
@@ -87,14 +87,14 @@ class Forecast:
 
 
 def level_of(harm: float | None) -> Level:
-    """The word for a share of the gain that is lost."""
+    """The level of a lost share of the gain."""
     if harm is None:
         return "unknown"
     return next((word for limit, word in LEVELS if harm < limit), "high")
 
 
 def share_text(harm: float | None) -> str:
-    """A share of a gain, as people read it."""
+    """A share of a gain, for messages: `about 20 %`."""
     if harm is None:
         return "an unknown share"
     return "all" if harm >= 1 else f"about {100 * harm:.0f} %"
@@ -108,26 +108,25 @@ def forecast(
     *,
     method: str = SUM,
 ) -> Forecast:
-    """Every pair of the set that `about` names a skill of; all where it is None.
+    """Forecast every pair with a skill of `about`; all pairs if `about` is None.
 
-    Costs about 0.2 ms a pair. `notes` names each pack whose sketch cannot be used; its pairs are
-    `unknown`. Where answers are routed there is no merge, and nothing is forecast. The forecast is
-    of a sum; a note says so for any other `method`.
+    Costs about 0.2 ms per pair. `notes` names each pack whose sketch cannot be used; its pairs are
+    `unknown`. In routed mode nothing is merged, so there is no forecast. The forecast always
+    assumes the method `sum`; for any other `method` a note states this.
     """
     if mode == ROUTED:
         return Forecast((), (), (_ROUTED,) if len(manifests) > 1 else (), None)
     merge = MergeSet(manifests, weights)
-    met = [
-        (a, b)
+    pairs = [
+        _pair(merge, a, b)
         for a, b in combinations(merge.skills, 2)
-        if (about is None or a in about or b in about) and merge.rivals(a, b)
+        if (about is None or a in about or b in about) and merge.are_independent(a, b)
     ]
-    pairs = [_pair(merge, a, b) for a, b in met]
     skills = [_skill(merge, skill) for skill in merge.skills]
     ordered = sorted(pairs, key=lambda pair: (-pair.worst, pair.a, pair.b))
-    notes = (*merge.notes, *_left_out(merge, skills))
-    others = (_OTHER.format(method),) if pairs and method != SUM else ()
-    return Forecast(tuple(ordered), tuple(skills), (*notes, *others))
+    notes = (*merge.notes, *_partial(merge, skills))
+    about_method = (_OTHER_METHOD.format(method),) if pairs and method != SUM else ()
+    return Forecast(tuple(ordered), tuple(skills), (*notes, *about_method))
 
 
 def _pair(merge: MergeSet, a: SkillName, b: SkillName) -> PairForecast:
@@ -140,7 +139,7 @@ def _pair(merge: MergeSet, a: SkillName, b: SkillName) -> PairForecast:
 
 
 def _level_of_both(to_a: float | None, to_b: float | None) -> Level:
-    """The level of the worse; a harm that is unknown makes it `unknown`, unless one is severe."""
+    """The level of the larger harm; `unknown` if one is unknown and the other is not severe."""
     levels = [level_of(harm) for harm in (to_a, to_b)]
     worst = max(levels, key=_ORDER.index)
     return worst if worst in SEVERE or "unknown" not in levels else "unknown"
@@ -151,9 +150,9 @@ def _skill(merge: MergeSet, skill: SkillName) -> SkillForecast:
     return SkillForecast(skill, lost, level_of(lost))
 
 
-def _left_out(merge: MergeSet, skills: Sequence[SkillForecast]) -> Iterator[str]:
-    """A note where the harms of skills miss some of the others, and so are lower bounds."""
-    known = [one.skill for one in skills if one.harm is not None]
-    partly = [str(skill) for skill in known if merge.left_out(skill)]
-    if partly:
-        yield _PARTLY.format(", ".join(partly))
+def _partial(merge: MergeSet, skills: Sequence[SkillForecast]) -> Iterator[str]:
+    """A note about the skills whose harm is a lower bound, because other skills are missing."""
+    known = [forecast.skill for forecast in skills if forecast.harm is not None]
+    partial = [str(skill) for skill in known if merge.left_out(skill)]
+    if partial:
+        yield _PARTIAL.format(", ".join(partial))

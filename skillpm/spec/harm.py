@@ -1,6 +1,7 @@
-"""What a displacement of the weights costs a skill, as a share of its gain (ADRs 18 and 29).
+"""The share of its gain that a skill loses to a displacement of the weights (ADRs 18 and 29).
 
-The curvatures come from gains that manifests record, the size from `benchmarks.interference`.
+Curvatures are estimated from the gains that manifests record. The constants of `HarmCurve` are
+fitted to `benchmarks.interference`.
 """
 
 from collections.abc import Iterable
@@ -11,47 +12,47 @@ from skillpm.spec.overlap import Vector, dot
 
 LOSS = "token_loss"
 GAINS = (1e-6, 100.0)
-"""The gains that are believed, in nats a token. Guessing among 200,000 tokens costs 12."""
+"""Plausible gains, in nats per token. Guessing among 200,000 tokens costs 12 nats."""
 FARTHEST = 30.0
-"""A rate counts as at most this many times the usual rate, and as at least the usual / this."""
+"""A rate is clipped to the usual rate times this, and to the usual rate divided by this."""
 PULL = 0.5
-"""How much of the square's slope towards the tuned model counts at a weight that is not 1.
+"""The factor of the quadratic's slope towards the tuned model, at weights other than 1.
 
-Chosen on seed 0 at weight 0.5: with all of it forecasts are too small, without it they rank worse.
+Chosen on seed 0 at weight 0.5: with factor 1 the forecasts are too small, with 0 they rank worse.
 """
 
 
 @dataclass(frozen=True)
 class HarmCurve:
-    """A power law from the second-order share to the share of the gain that merging takes.
+    """A power law from the second-order share to the share of the gain that a merge removes.
 
-    A loss grows more slowly than a square. The law keeps the order of what it maps; 0 stays 0.
+    A loss grows more slowly than a quadratic. The law is monotonic and maps 0 to 0.
     """
 
     factor: float
     power: float
 
     def lost(self, share: float) -> float:
-        """The calibrated share, of a second-order share >= 0."""
+        """The calibrated share for a second-order share >= 0."""
         return self.factor * float(share**self.power)
 
 
 BY_GAIN = HarmCurve(0.58, 0.88)
-"""Least squares of the logarithms over seed 0 of `benchmarks.interference`, by kind of merge."""
+"""Fitted by least squares of logarithms on seed 0 of `benchmarks.interference`."""
 BY_LENGTH = HarmCurve(0.80, 0.56)
-"""The same without gains: lengths alone say less, and the forecast stays nearer to the middle."""
+"""The same for packs without recorded gains. Lengths predict less, so the curve is flatter."""
 
 
 def second_order(alone: Vector, merged: Vector, others: Vector, worth: float) -> float:
-    """The share of its gain that a skill loses if its loss grows as the square of a distance.
+    """The share of its gain that a skill loses, in a quadratic model of its loss.
 
-    At a displacement x from the base, the loss of the skill's text is taken as least at Δ (`alone`)
-    and as growing with ‖x - Δ‖². `merged` is wΔ, `others` the displacement that the rest of the
-    set adds, `worth` the whole gain. All four are in one metric: vectors times the square root of
-    the curvature, `worth` in nats; or curvature 1, and `worth` the squared length ‖Δ‖². The cost of
-    the skill's own weight is left out. At weight 1 the share is ‖others‖² / `worth`; at other
-    weights the slope towards Δ counts by `PULL`. At least 0; above 1 where the skill would be worse
-    than the base.
+    At a displacement x from the base, the loss on the skill's text is modelled as ‖x - Δ‖² plus a
+    constant, with the minimum at the skill's delta Δ (`alone`). `merged` is wΔ, `others` is the sum
+    of the other weighted deltas, and `worth` is the whole gain. All are in one metric: vectors
+    times the square root of the curvature and `worth` in nats, or curvature 1 and `worth` ‖Δ‖². The
+    cost of the skill's own weight w is not included. At weight 1 the share is ‖others‖² / `worth`;
+    at other weights the slope towards Δ is multiplied by `PULL`. The result is at least 0, and
+    above 1 if the skill would be worse than the base.
     """
     slope = 2 * (dot(merged, others) - dot(alone, others))
     excess = dot(others, others) + PULL * slope
@@ -59,9 +60,10 @@ def second_order(alone: Vector, merged: Vector, others: Vector, worth: float) ->
 
 
 def recorded_gain(manifest: Manifest) -> float | None:
-    """The loss in nats a token that tuning took off, if the pack's probes record it.
+    """The reduction of the token loss by tuning, in nats per token, as the probes record it.
 
-    None for a gain outside `GAINS`, and for a pack over others: that gain is not over the base.
+    None if it is not recorded or outside `GAINS`, and for layered packs, whose gain is not relative
+    to the base alone.
     """
     gains = [
         capability.base_value - capability.value
@@ -73,21 +75,22 @@ def recorded_gain(manifest: Manifest) -> float | None:
 
 
 def usual_curvature(rates: Iterable[float]) -> float:
-    """The upper median of gains for each squared length; 1 where no gain is recorded.
+    """The upper median of the rates (gain per squared length); 1 if there are none.
 
-    Of two the larger, which forecasts more harm. One false claim among several cannot move it far.
+    Of two rates the larger is used, which forecasts more harm. A median limits the effect of a
+    single false claim.
     """
     ordered = sorted(rates)
     return ordered[len(ordered) // 2] if ordered else 1.0
 
 
 def curvature(rate: float | None, usual: float) -> float:
-    """The curvature of the base's loss along one delta, in nats for each squared length.
+    """The curvature of the base's loss along a delta, in nats per squared length.
 
-    The geometric mean of the delta's own `rate` and of what is `usual`. A delta that gained much
-    over a short way follows directions in which the loss is steep, and also costs others more.
+    The geometric mean of the delta's own `rate`, clipped, and the `usual` rate. A short delta with
+    a large gain follows directions in which the loss is steep, so it also harms other skills more.
     """
     if rate is None:
         return usual
-    near = min(max(rate, usual / FARTHEST), usual * FARTHEST)
-    return float((near * usual) ** 0.5)
+    clipped = min(max(rate, usual / FARTHEST), usual * FARTHEST)
+    return float((clipped * usual) ** 0.5)

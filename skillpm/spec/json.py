@@ -1,4 +1,4 @@
-"""JSON from outside, read with limits; JSON of ours, written in one canonical form."""
+"""JSON: untrusted documents are read with limits, and skillpm's own have a canonical form."""
 
 import json
 import math
@@ -8,14 +8,17 @@ from typing import Any
 from skillpm.errors import SpecError
 
 SIZE_LIMIT = 64_000_000
+"""Bytes of a document."""
 DEPTH_LIMIT = 64
+"""Nested objects and lists."""
 _CONTAINERS = (dict, list)
 
 
 def canonical(document: Any, *, foreign: bool = False) -> bytes:
-    """The one written form: sorted keys, no spaces, UTF-8. Raises `SpecError` for NaN.
+    """The canonical form of a document: sorted keys, no spaces, UTF-8.
 
-    A `foreign` document may hold NaN and Infinity.
+    NaN and Infinity are allowed only in a `foreign` document, such as a model's config. Raises
+    `SpecError`.
     """
     try:
         text = json.dumps(
@@ -23,13 +26,13 @@ def canonical(document: Any, *, foreign: bool = False) -> bytes:
         )
         return text.encode()
     except ValueError as problem:
-        raise SpecError(f"a document of ours cannot be written as JSON: {problem}") from problem
+        raise SpecError(f"the document cannot be written as JSON: {problem}") from problem
 
 
 def pretty(document: Any, *, sort_keys: bool = True, foreign: bool = False) -> bytes:
-    """The form for people's files: keys sorted or as they are, two spaces, a final newline.
+    """The readable form of a document: indented by two spaces, with a final newline.
 
-    A `foreign` document may hold the NaN and Infinity that Python's JSON knows.
+    NaN and Infinity are allowed only in a `foreign` document.
     """
     text = json.dumps(
         document, sort_keys=sort_keys, indent=2, ensure_ascii=False, allow_nan=foreign
@@ -38,14 +41,14 @@ def pretty(document: Any, *, sort_keys: bool = True, foreign: bool = False) -> b
 
 
 def parse(data: bytes, what: str, *, foreign: bool = False) -> Any:
-    """Read a JSON document of `what`, at most 64 MB and 64 levels, no key twice, no NaN.
+    """Read a JSON document: at most 64 MB and 64 levels, no duplicate keys, no NaN.
 
-    A `foreign` one, a model's own file, is read as transformers reads it: NaN and Infinity are
-    numbers, and of a key that stands twice the last counts. A byte order mark before it is skipped.
-    Linear in the size of `data`. Raises `SpecError` naming the limit that does not hold.
+    A `foreign` document, a model's own file, is read like transformers reads it: NaN and Infinity
+    are allowed, the last of duplicate keys counts, and a byte order mark is skipped. `what` names
+    the document in messages. Linear in the size of `data`. Raises `SpecError`.
     """
     if len(data) > SIZE_LIMIT:
-        raise SpecError(f"{what} is {len(data)} bytes; at most {SIZE_LIMIT} are read")
+        raise SpecError(f"{what} has {len(data)} bytes; the limit is {SIZE_LIMIT}")
     try:
         text = data.decode("utf-8-sig" if foreign else "utf-8")
         document = json.loads(text, **({} if foreign else _STRICT))
@@ -61,15 +64,15 @@ def parse(data: bytes, what: str, *, foreign: bool = False) -> Any:
 
 
 def parse_object(data: bytes, what: str, *, foreign: bool = False) -> dict[str, Any]:
-    """As `parse`, for a document that must be an object."""
+    """Like `parse`, for a document that must be an object."""
     document = parse(data, what, foreign=foreign)
     if not isinstance(document, dict):
-        raise SpecError(f"{what} is not a JSON object, but {type(document).__name__}")
+        raise SpecError(f"{what}: expected a JSON object, found {type(document).__name__}")
     return document
 
 
 def check_depth(document: Any, what: str) -> None:
-    """Raise `SpecError` where plain values are nested deeper than `DEPTH_LIMIT`."""
+    """Raise `SpecError` if a document of plain values is nested deeper than `DEPTH_LIMIT`."""
     level: list[Any] = [document] if type(document) in _CONTAINERS else []
     for _ in range(DEPTH_LIMIT):
         level = [
@@ -84,7 +87,7 @@ def check_depth(document: Any, what: str) -> None:
 
 
 def _check_text(document: Any, data: bytes, what: str) -> None:
-    """Half a surrogate pair is no text: it can be neither hashed nor written again."""
+    """Raise `SpecError` for unpaired surrogates, which cannot be encoded as UTF-8 again."""
     if b"\\u" in data:
         try:
             json.dumps(document, ensure_ascii=False).encode()
@@ -96,15 +99,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
         counts = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in counts.items() if count > 1)
-        raise ValueError(f"the key {twice!r} stands twice")
+        duplicate = next(key for key, count in counts.items() if count > 1)
+        raise ValueError(f"duplicate key {duplicate!r}")
     return document
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError(f"{text[:40]} is too large for a number")
+        raise ValueError(f"the number {text[:40]} is too large")
     return number
 
 

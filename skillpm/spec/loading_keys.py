@@ -1,9 +1,9 @@
-"""Keys of strangers' configs: which may change, and which choose code, kernels or files.
+"""Which keys of a config an untrusted pack may change.
 
-A merge patch of a pack becomes part of what transformers reads. It may change what the
-architecture's config class declares, and never what chooses the code, the kernels, the quantiser,
-the repository or the files that are loaded: these refusals hold whatever a manifest claims, at any
-depth. The rules were read off transformers 5.24; tests compare them with the installed version.
+transformers reads the configs that a pack patches. A pack may change keys that the architecture's
+config class declares. It may never change keys that choose code, kernels, quantisation, a
+repository or the files to load, at any depth and regardless of its manifest. The rules follow
+transformers 5.24; tests compare them with the installed version.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 from skillpm.errors import SpecError
 
 CODE = "auto_map"
-"""The one refused key that a patch may remove: a graft then runs the library's own code."""
+"""The only refused key that a patch may remove. The graft then runs the library's own code."""
 _FIXED = frozenset({
     CODE, "custom_pipelines", "custom_generate", "trust_remote_code", "code_revision",
     "transformers_weights", "configuration_files", "fast_tokenizer_files", "extra_files",
@@ -34,14 +34,14 @@ _SWITCHES = frozenset({
     "quant", "quantize", "quantized", "quantizer", "quantization", "bnb", "gptq", "awq", "gguf",
     "backend", "compile", "implementation", "impl", "plugin", "import",
 })  # fmt: skip
-"""Words of keys that switch kernels or quantisers; as numbers they are shapes (`conv_kernel`)."""
+"""Words in keys that choose kernels or quantisers. Numbers are shapes (`conv_kernel`)."""
 _PLACES = frozenset({
     "hub", "repo", "repository", "revision", "commit", "url", "uri", "path", "paths", "file",
     "files", "filename", "folder", "dir", "directory", "checkpoint", "checkpoints", "pretrained",
     "weights", "adapter", "adapters", "module",
 })  # fmt: skip
-"""Words of keys whose text is where something is loaded from (`scale_attn_weights` is a flag)."""
-_CHOICE = "chooses code, kernels, quantisation or the files that are loaded"
+"""Words in keys whose text names a source to load from. Flags are safe (`scale_attn_weights`)."""
+_CHOICE = "chooses code, kernels, quantisation or files to load"
 _CLASS_LIMIT = 16
 _DTYPES = frozenset({"auto", "float16", "bfloat16", "float32", "float64"})
 _LABELS = frozenset({"label2id", "id2label"})
@@ -67,8 +67,8 @@ GENERATION_KEYS = frozenset({
     "token_healing", "top_h", "top_k", "top_p", "typical_p", "use_cache", "alignment_heads",
     "watermarking_config",
 })  # fmt: skip
-"""Of `generation_config.json`: settings of decoding. Compilation and the kind of cache choose
-kernels and quantisers, so they are none of them."""
+"""Decoding settings of `generation_config.json`. Keys for compilation and the kind of cache are not
+included: they choose kernels and quantisers."""
 TOKENIZER_KEYS = frozenset({
     "add_bos_token", "add_eos_token", "add_prefix_space", "added_tokens_decoder",
     "additional_special_tokens", "backend", "chat_control_tokens", "chat_template",
@@ -97,12 +97,12 @@ TOKENIZER_CLASSES = frozenset(
     )
     for fast in ("", "Fast")
 ) | {"TokenizersBackend"}  # fmt: skip
-"""Classes that read the folder's vocabulary and nothing else: no dictionary, no other library."""
+"""Tokenizer classes that read only the vocabulary of the folder, and use no other library."""
 _TOKEN_ENDINGS = ("_token", "_token_id", "_tokens")
 
 
 def refusal_of(key: str, value: Any) -> str | None:
-    """Why no pack may set this key to this value, whatever its manifest claims; None if it may."""
+    """Why no pack may set this key to this value, as a verb phrase; None if it is allowed."""
     if key == CODE and value is None:
         return None
     name = key.lower()
@@ -110,19 +110,19 @@ def refusal_of(key: str, value: Any) -> str | None:
     switched = isinstance(value, bool) or _is_numeric(value)
     rules = (
         (name in _FIXED or name.endswith(_ENDINGS) or name.startswith("timm"), _CHOICE),
-        (name.startswith("_") and not switched, "is the library's own"),
+        (name.startswith("_") and not switched, "is private to the library"),
         (words & _SWITCHES and not _is_numeric(value), "may choose kernels or quantisation"),
         (words & _PLACES and not (value is None or switched), "may choose a repository or files"),
-        (name.endswith("dtype") and not _is_dtype(value), "is no dtype of numbers"),
-        (name == "architectures" and not _are_classes(value), "is no list of class names"),
+        (name.endswith("dtype") and not _is_dtype(value), "is not a dtype"),
+        (name == "architectures" and not _are_classes(value), "is not a list of class names"),
     )
     return next((reason for holds, reason in rules if holds), None)
 
 
 def check_config_patch(patch: dict[str, Any], keys: Collection[str], what: str) -> None:
-    """Raise `SpecError` where a patch of `config.json` changes a key that it may not.
+    """Raise `SpecError` if a patch of `config.json` changes a key that no pack may change.
 
-    `keys` are those that the architecture declares, with dots for keys of a part.
+    `keys` are the keys that the architecture declares, such as `text_config.hidden_size`.
     """
     parts = {key[: at.start()] for key in keys for at in re.finditer(r"\.", key)}
     for declared, path, key, value in _changes(patch, parts):
@@ -130,52 +130,54 @@ def check_config_patch(patch: dict[str, Any], keys: Collection[str], what: str) 
         if declared not in keys and key != CODE:
             raise SpecError(
                 f"{what} changes `{path}`, which the architecture does not declare",
-                hint=f"remove `{key}` from the tuned model's folder, if it is not needed there",
+                hint=f"remove `{key}` from the tuned model's config.json if it is not needed",
             )
 
 
 def check_generation_patch(patch: dict[str, Any], what: str) -> None:
-    """Raise `SpecError` where a patch of `generation_config.json` changes more than decoding."""
+    """Raise `SpecError` if a patch of `generation_config.json` changes more than decoding."""
     for key, value in patch.items():
         if key not in GENERATION_KEYS:
             refuse_key(key, key, value, what)
-            raise SpecError(f"{what} changes `{key}`, which is no setting of decoding")
+            raise SpecError(f"{what} changes `{key}`, which is not a decoding setting")
         check_code(value, what)
 
 
 def check_tokenizer_patch(patch: dict[str, Any], what: str) -> None:
-    """Raise `SpecError` where a patch of `tokenizer_config.json` changes more than tokens."""
+    """Raise `SpecError` if a patch of `tokenizer_config.json` changes more than tokens."""
     for key, value in patch.items():
         if key == "tokenizer_class" and not (isinstance(value, str) and value in TOKENIZER_CLASSES):
             raise SpecError(
-                f"{what} changes `{key}` to {str(value)[:80]!r}, which may load more than the "
-                "folder's vocabulary"
+                f"{what} changes `{key}` to {str(value)[:80]!r}, which may load other files than "
+                "the vocabulary"
             )
         if key == "processor_class" and not is_class_name(value, "Processor"):
-            raise SpecError(f"{what} changes `{key}` to {str(value)[:80]!r}, which is no processor")
+            raise SpecError(
+                f"{what} changes `{key}` to {str(value)[:80]!r}, which is not a processor class"
+            )
         if key in TOKENIZER_KEYS or _is_token(key, value):
             check_code(value, what)
         elif key != CODE or value is not None:
             refuse_key(key, key, value, what)
-            raise SpecError(f"{what} changes `{key}`, which is no known setting of a tokenizer")
+            raise SpecError(f"{what} changes `{key}`, which is not a known tokenizer setting")
 
 
 def check_special_tokens(content: Any, what: str) -> None:
-    """Raise `SpecError` unless a `special_tokens_map.json` holds tokens only.
+    """Raise `SpecError` unless a `special_tokens_map.json` contains only tokens.
 
-    transformers passes every key of it on to the tokenizer's class.
+    transformers passes all its keys to the tokenizer class.
     """
     if not isinstance(content, dict):
         raise SpecError(f"{what} is not a JSON object")
     for key, value in content.items():
         known = key in ("additional_special_tokens", "extra_special_tokens")
         if not (known or _is_token(key, value)):
-            raise SpecError(f"{what} holds `{key}`, which is no special token")
+            raise SpecError(f"{what} has the key `{key}`, which is not a special token")
         check_code(value, what)
 
 
 def check_settings(content: Any, what: str) -> None:
-    """Raise `SpecError` where a file of settings, a processor's say, holds a refused key."""
+    """Raise `SpecError` if a settings file, such as a processor's, has a refused key."""
     for path, key, value in nested_keys(content, ""):
         if key.endswith(("_class", "_type")) and is_class_name(value, ""):
             continue
@@ -183,26 +185,28 @@ def check_settings(content: Any, what: str) -> None:
 
 
 def check_code(content: Any, what: str) -> None:
-    """Raise `SpecError` where `auto_map` stands anywhere in it: a graft never brings code."""
+    """Raise `SpecError` if `content` has the key `auto_map` at any depth: it loads code."""
     for path, key, value in nested_keys(content, ""):
         if key == CODE:
             refuse_key(path, key, value, what)
 
 
 def refuse_key(path: str, key: str, value: Any, what: str) -> None:
-    """Raise `SpecError` where no pack may set this key to this value; `path` is where it stands."""
+    """Raise `SpecError` if no pack may set this key, at `path`, to this value."""
     reason = refusal_of(key, value)
     if reason is not None:
         raise SpecError(
-            f"{what} changes `{path}`, which {reason}: no pack may change that",
-            hint=f"give base and tuned model the same `{key}`, or none",
+            f"{what} changes `{path}`, which {reason}; a pack must not change it",
+            hint=f"set `{key}` to the same value in the configs of base and tuned model, or remove "
+            "it from both",
         )
 
 
 def _changes(patch: dict[str, Any], parts: Collection[str]) -> Iterator[tuple[str, str, str, Any]]:
-    """Every key that a patch changes, at any depth: (what must declare it, path, key, value).
+    """Every key that a patch changes, at any depth: (declared key, path, key, value).
 
-    What lies below a key that is no part with keys of its own is declared by that key.
+    The first element is the key that the architecture must declare: the path itself, or the nearest
+    enclosing key if the architecture does not declare keys below that.
     """
     stack: list[tuple[str, dict[str, Any]]] = [("", patch)]
     while stack:
@@ -235,7 +239,7 @@ def _is_token(key: str, value: Any) -> bool:
 
 
 def _is_numeric(value: Any) -> bool:
-    """Whether a value is a number, or numbers: a shape or a rate, no name and no switch."""
+    """Whether a value is a number or a list of numbers, such as a shape or a rate."""
     if isinstance(value, list):
         return all(map(_is_numeric, value))
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -252,7 +256,7 @@ def _is_dtype(value: Any) -> bool:
 
 
 def is_class_name(value: Any, ending: str) -> bool:
-    """Whether a value is the name of a class with that ending, or null."""
+    """Whether a value is null or a class name with this ending."""
     return value is None or (
         isinstance(value, str) and bool(_CLASS.fullmatch(value)) and value.endswith(ending)
     )

@@ -1,7 +1,7 @@
-"""Where a registry is: a folder, an HTTP server, or an OCI registry; parsed once, printed safely.
+"""The location of a registry: a folder, an HTTP server or an OCI registry.
 
-A URL may hold credentials. What prints, logs or writes a location gets it without them; the raw
-form is for the connection alone, which asks for it by `reveal`.
+A URL may contain credentials. Output, logs and files get the location without them. Only the
+connection gets the raw URL, from `reveal`.
 """
 
 import re
@@ -15,11 +15,11 @@ LENGTH_LIMIT = 4096
 _HIDDEN = "***"
 _LOCAL = ("", "localhost")
 _PATHS = "/.~"
-"""What a path may begin with, and no URL does."""
+"""First characters of paths. No URL starts with one of them."""
 
 
 class RegistryKind(StrEnum):
-    """How a registry is reached."""
+    """The type of a registry's location."""
 
     FOLDER = "folder"
     HTTP = "http"
@@ -34,10 +34,10 @@ _KINDS = {"http": RegistryKind.HTTP, "https": RegistryKind.HTTP, "oci": Registry
 
 @dataclass(frozen=True, slots=True)
 class RegistryLocation:
-    """A registry's location; `str` and `repr` never show a user, a password or a query.
+    """The location of a registry. `str` and `repr` hide user, password and query.
 
-    `folder` is the path of an embedded registry, as it was written where it is no URL: a path that
-    is relative, or begins with `~`, is for the caller to resolve.
+    `folder` is the path of an embedded registry, else None. A relative path, or one that starts
+    with `~`, is not resolved here.
     """
 
     kind: RegistryKind
@@ -47,14 +47,14 @@ class RegistryLocation:
 
     @classmethod
     def parse(cls, text: str) -> "RegistryLocation":
-        """Read a path, `file:///PATH` (percent-escapes as in the URL standard), or another URL.
+        """Read a path, a `file:///PATH` URL (with percent-escapes) or another URL.
 
-        Raises `SpecError`, without the credentials.
+        Raises `SpecError`. The message does not contain credentials.
         """
         if not text or "\0" in text or len(text) > LENGTH_LIMIT:
             raise SpecError(
-                f"a registry is a folder or a URL of 1 to {LENGTH_LIMIT} characters, none of them "
-                "NUL"
+                f"invalid registry location: expected a folder or a URL of 1 to {LENGTH_LIMIT} "
+                "characters without NUL"
             )
         scheme, colon, rest = text.partition(":")
         if colon and scheme.lower() == "file" and rest.startswith("/"):
@@ -65,7 +65,7 @@ class RegistryLocation:
 
     @classmethod
     def of_folder(cls, folder: str) -> "RegistryLocation":
-        """The embedded registry in a folder, whatever characters its path has."""
+        """The location of the embedded registry in a folder. The path is never read as a URL."""
         return cls(RegistryKind.FOLDER, folder, folder, folder)
 
     @classmethod
@@ -76,17 +76,16 @@ class RegistryLocation:
         except ValueError as problem:
             raise SpecError(f"`{shown}` is not a URL") from problem
         if parts.netloc.lower() not in _LOCAL:
-            raise SpecError(f"`{shown}` names a host; expected `file:///PATH`")
+            raise SpecError(f"`{shown}` contains a host; expected `file:///PATH`")
         if parts.query or parts.fragment:
             raise SpecError(
-                f"`{shown}` has a `?` or `#`; in the path of a file URL they are written `%3F` "
-                "and `%23`"
+                f"`{shown}` contains `?` or `#`; in the path of a file URL, write `%3F` or `%23`"
             )
         folder = unquote_to_bytes(parts.path.encode("utf-8", "surrogateescape")).decode(
             "utf-8", "surrogateescape"
         )
         if "\0" in folder or not folder.startswith("/"):
-            raise SpecError(f"`{shown}` names no folder; expected `file:///PATH`")
+            raise SpecError(f"`{shown}` has no absolute path; expected `file:///PATH`")
         return cls(RegistryKind.FOLDER, shown, folder, text)
 
     @classmethod
@@ -94,33 +93,33 @@ class RegistryLocation:
         shown = _redacted(text)
         try:
             parts = urlsplit(text)
-            sound = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+            valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
         except ValueError:
-            sound = False
-        if not sound:
+            valid = False
+        if not valid:
             raise SpecError(
-                f"`{shown}` is not a URL: expected `SCHEME://HOST/PATH`",
-                hint="reserved characters of a user or password are percent-escaped: `/` is `%2F`",
+                f"`{shown}` is not a valid URL: expected `SCHEME://HOST/PATH`",
+                hint="percent-escape reserved characters of a user or password: `/` is `%2F`",
             )
         return cls(_KINDS.get(parts.scheme, RegistryKind.UNKNOWN), shown, None, text)
 
     @property
     def is_path(self) -> bool:
-        """Whether it was written as a path, and not as a URL."""
+        """Whether the location was written as a path and not as a URL."""
         return self.folder is not None and self.folder == self._raw
 
     @property
     def has_credentials(self) -> bool:
-        """Whether the raw form holds more than is shown."""
+        """Whether the raw URL contains parts that are hidden in messages."""
         return self.shown != self._raw
 
     def public(self) -> str:
-        """The raw form without user, password and query: for files that go to other people."""
+        """The raw URL without user, password and query, for files that are shared."""
         bare = self.shown.removesuffix(f"?{_HIDDEN}").removesuffix(f"#{_HIDDEN}")
         return bare.replace(f"://{_HIDDEN}@", "://", 1) if self.has_credentials else self._raw
 
     def reveal(self) -> str:
-        """The raw form, credentials and all: for the connection alone, never for a message."""
+        """The raw URL with its credentials. Only for the connection, never for messages."""
         return self._raw
 
     def __str__(self) -> str:
@@ -131,19 +130,19 @@ class RegistryLocation:
 
 
 def is_url(text: str) -> bool:
-    """Whether a text begins as a URL does, slashes folded or not."""
+    """Whether a text starts like a URL, also with `//` collapsed to `/`."""
     return _URL.match(text) is not None
 
 
 def redact_urls(text: str) -> str:
-    """Text in which no URL has a user or a password: for messages that quote what was typed."""
+    """The text without the users and passwords of its URLs, to quote user input in messages."""
     return _CREDENTIALS.sub(rf"\1{_HIDDEN}@", text)
 
 
 def _redacted(text: str) -> str:
     """A URL without its user, password and query.
 
-    In a URL that is not sound, all up to the last `@` may belong to a password.
+    In an invalid URL, everything up to the last `@` is hidden, because it may be a password.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:

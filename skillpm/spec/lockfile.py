@@ -1,4 +1,4 @@
-"""The lockfile: exactly what an environment holds, as TOML with one sorted stanza a skill."""
+"""The lockfile `skillpm.lock`: the exact releases of an environment, in TOML, sorted by skill."""
 
 from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
@@ -19,7 +19,7 @@ from skillpm.spec.fields import (
     read_document,
 )
 from skillpm.spec.memo import parse_once
-from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, method_named, mode_named
+from skillpm.spec.merging import MERGED, ROUTED, SUM, Merging, Scalar, parse_method, parse_mode
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import GraftTable
 
@@ -34,70 +34,74 @@ class LockedBase(Document):
     root: DigestField
 
 
-def _spelt(read: Callable[[str], str]) -> AfterValidator:
-    """A word as `read` spells it; one that it does not know stays, and no graft is made by it."""
+def _normalized(parse: Callable[[str], str]) -> AfterValidator:
+    """Normalize a name with `parse`. An unknown name is kept; grafting with it fails later."""
 
-    def known(text: str) -> str:
+    def normalize(text: str) -> str:
         with suppress(SpecError):
-            return read(text)
+            return parse(text)
         return text
 
-    return AfterValidator(known)
+    return AfterValidator(normalize)
 
 
 class LockedGraft(Document):
-    """How the set is grafted, with all settings, and the root that this gives, once it is known."""
+    """How the set is grafted, with all settings, and the root of the graft if it is known."""
 
-    mode: Annotated[str, _spelt(mode_named)] = MERGED
-    method: Annotated[str, _spelt(method_named)] = SUM
+    mode: Annotated[str, _normalized(parse_mode)] = MERGED
+    method: Annotated[str, _normalized(parse_method)] = SUM
     settings: dict[str, Scalar] = Field(default_factory=dict)
     precedence: list[SkillNameField] = Field(default_factory=list)
     root: DigestField | None = None
 
     @classmethod
-    def of(cls, asked: GraftTable) -> "LockedGraft":
-        """What `[graft]` asks for; what it does not set is set here, whatever skillpm reads it."""
-        merging = asked.merging
+    def of(cls, table: GraftTable) -> "LockedGraft":
+        """The lock of a `[graft]` table. It states the defaults, which may change in the future."""
+        merging = table.merging
         return cls(
-            mode=asked.mode,
+            mode=table.mode,
             method=merging.method,
-            settings=merging.plain,
-            precedence=asked.precedence,
+            settings=merging.all_settings,
+            precedence=table.precedence,
         )
 
     def with_precedence(self, skills: Container[SkillName]) -> "LockedGraft":
-        """The same, where only these skills stand in the order of precedence."""
+        """A copy whose order of precedence contains only these skills."""
         kept = [skill for skill in self.precedence if skill in skills]
         return self.model_copy(update={"precedence": kept})
 
     @property
     def routed(self) -> bool:
-        """Whether each answer is by one skill, so that no two ever meet in a tensor."""
-        return mode_named(self.mode) == ROUTED
+        """Whether the mode is `routed`: each text is answered by one skill, without a merge."""
+        return parse_mode(self.mode) == ROUTED
 
     @property
     def merging(self) -> Merging:
-        """The method with its settings. Raises `SpecError` for one that is not known here."""
+        """The method with its settings. Raises `SpecError` if this skillpm does not know it."""
         return Merging(self.method, self.settings)
 
     @property
-    def manner(self) -> dict[str, Any]:
-        """Mode, method and settings as plain values."""
+    def merge_options(self) -> dict[str, Any]:
+        """Mode, method and settings as plain values, without precedence and root."""
         return {"mode": self.mode, "method": self.method, "settings": dict(self.settings)}
 
     @property
     def table(self) -> GraftTable:
-        """What `[graft]` of skillpm.toml says to get this. Raises `SpecError` as `merging` does."""
+        """The `[graft]` table of skillpm.toml that gives this lock. Raises `SpecError`."""
         precedence = list(map(str, self.precedence))
-        plain = {**self.manner, "settings": self.merging.asked, "precedence": precedence}
+        plain = {
+            **self.merge_options,
+            "settings": self.merging.changed_settings,
+            "precedence": precedence,
+        }
         return read_document(GraftTable, plain, "`[graft]` of the lock")
 
 
 class LockedSkill(Document):
-    """One release that is locked.
+    """A locked release.
 
-    `accept_footprint` and `allow_yanked` record what the person agreed to; they stand only where
-    they are true.
+    `accept_footprint` and `allow_yanked` record the options that the user gave. They are written
+    only if they are true.
     """
 
     skill: SkillNameField
@@ -112,12 +116,12 @@ class LockedSkill(Document):
 
     @property
     def ref(self) -> str:
-        """How messages name it: `acme/math 1.2.0`."""
+        """The release in messages: `acme/math 1.2.0`."""
         return f"{self.skill} {self.version}"
 
 
 class Lockfile(Document):
-    """The whole lock. Two locks compare by `same_set`, which leaves the graft's root out."""
+    """The whole lockfile."""
 
     version: Annotated[Literal[1], WHOLE] = 1
     base: LockedBase
@@ -130,48 +134,48 @@ class Lockfile(Document):
         return {locked.skill: locked for locked in sorted(self.skill, key=lambda s: s.skill)}
 
     def with_root(self, root: Digest | None) -> "Lockfile":
-        """The same lock with the graft's root set or dropped."""
+        """A copy with another root of the graft; None removes it."""
         return self.model_copy(update={"graft": self.graft.model_copy(update={"root": root})})
 
     def same_set(self, other: "Lockfile") -> bool:
-        """Whether both lock the same, the graft's root left out."""
+        """Whether both locks are equal, apart from the root of the graft."""
         return self.with_root(None).dumps() == other.with_root(None).dumps()
 
     def dumps(self) -> str:
-        """The lock as TOML; equal locks give equal text."""
+        """The lock as TOML. Equal locks give equal text."""
         return "\n".join(_lines(self))
 
 
 @parse_once
 def parse_lockfile(text: str, what: str = "skillpm.lock") -> Lockfile:
-    """Read a lock; raise `SpecError` with every problem and its path."""
+    """Read a lockfile. Raises `SpecError` with every problem and its path."""
     return check_lockfile(read_document(Lockfile, toml.parse(text, what), what), what)
 
 
 def check_lockfile(lock: Lockfile, what: str) -> Lockfile:
-    """The lock, if no skill stands in it twice; `SpecError` otherwise."""
+    """Return the lock unchanged. Raises `SpecError` if it lists a skill more than once."""
     problems = Problems(what)
     seen: set[SkillName] = set()
     for position, locked in enumerate(lock.skill):
         if locked.skill in seen:
-            problems.add(f"skill[{position}].skill", f"`{locked.skill}` stands twice")
+            problems.add(f"skill[{position}].skill", f"duplicate skill `{locked.skill}`")
         seen.add(locked.skill)
-    problems.raise_if_any(hint="`skillpm lock` writes it anew")
+    problems.raise_if_any(hint="`skillpm lock` writes a new lock")
     return lock
 
 
 def _lines(lock: Lockfile) -> Iterator[str]:
     yield f"{_HEADER}version = {lock.version}\n"
-    yield from _table("base", lock.base.plain())
+    yield from _table("base", lock.base.to_dict())
     empty = () if lock.graft.precedence else ("precedence",)
-    yield from _table("graft", lock.graft.plain(), skip=("settings", *empty))
+    yield from _table("graft", lock.graft.to_dict(), skip=("settings", *empty))
     if lock.graft.settings:
         yield from _table("graft.settings", dict(sorted(lock.graft.settings.items())))
     for locked in lock.skills.values():
-        plain = locked.plain()
-        for agreed in ("accept_footprint", "allow_yanked"):
-            if not plain[agreed]:
-                del plain[agreed]
+        plain = locked.to_dict()
+        for option in ("accept_footprint", "allow_yanked"):
+            if not plain[option]:
+                del plain[option]
         yield from _table("[skill]", plain)
 
 

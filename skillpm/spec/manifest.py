@@ -54,7 +54,7 @@ LINEAGE_LIMIT = 1024
 
 
 class Manifest(Document):
-    """A SkillPack's manifest. `canonical` is its one written form."""
+    """The manifest of a SkillPack."""
 
     format: Annotated[Literal[2], WHOLE]
     skill: SkillNameField
@@ -80,23 +80,23 @@ class Manifest(Document):
     provenance: Provenance
 
     def canonical(self) -> bytes:
-        """Canonical JSON: sorted keys, no spaces."""
-        return json.canonical(self.plain())
+        """The manifest in canonical JSON, its only written form."""
+        return json.canonical(self.to_dict())
 
     @property
     def carried(self) -> list[SideFile]:
-        """The side files that the pack has bytes of: all but removed ones."""
+        """The side files whose contents are in the pack: all except removed ones."""
         return [file for file in self.files if file.kind != REMOVED]
 
     @property
     def ref(self) -> str:
-        """How messages name the release: `acme/math 1.2.0`."""
+        """The release in messages: `acme/math 1.2.0`."""
         return f"{self.skill} {self.version}"
 
 
 @parse_once
 def parse_manifest(data: bytes) -> Manifest:
-    """Read a manifest; raise `SpecError` with every problem, each with its path."""
+    """Read a manifest. Raises `SpecError` with every problem and its path."""
     plain = json.parse_object(data, "the manifest")
     _check_readable(plain)
     problems = Problems("the manifest")
@@ -109,7 +109,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _check_readable(plain: dict[str, Any]) -> None:
-    """Raise `SpecError` for a format or a required key that this skillpm does not read."""
+    """Raise `SpecError` if this skillpm does not know the format or a key of `must_understand`."""
     number = plain.get("format")
     if type(number) is int and number == 1:
         raise SpecError(
@@ -127,27 +127,27 @@ def _check_readable(plain: dict[str, Any]) -> None:
     if unknown:
         shown = ", ".join(f"{key[:KEY_LENGTH]!r}" for key in unknown[:MUST_LIMIT])
         raise SpecError(
-            f"the manifest is read only by who knows its {shown}; skillpm {__version__} does not",
-            hint=f"`pip install 'skillpm-graft>={_maker(plain)}'` installs a version that does",
+            f"the manifest requires support for {shown}, which skillpm {__version__} does not have",
+            hint=f"`pip install 'skillpm-graft>={_maker(plain)}'` installs a newer skillpm",
         )
 
 
 def _maker(plain: dict[str, Any]) -> str:
-    """The version of skillpm that made a manifest, as far as it says so."""
+    """The version of skillpm that wrote a manifest; if unknown, any newer than this one."""
     provenance = plain.get("provenance")
     tool = provenance.get("tool") if isinstance(provenance, dict) else None
-    known = re.fullmatch(r"skillpm ([0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6})", str(tool)[:64])
-    return known[1] if known and known[1] != __version__ else f"{__version__},!={__version__}"
+    match = re.fullmatch(r"skillpm ([0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6})", str(tool)[:64])
+    return match[1] if match and match[1] != __version__ else f"{__version__},!={__version__}"
 
 
 def _partial_checks(plain: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What can be said of the sound parts of a manifest that is not sound as a whole."""
-    unheard = Problems("parts")
+    """The problems of valid parts of an invalid manifest."""
+    ignored = Problems("parts")
     for position, raw in enumerate(_listed(plain, "footprint")):
-        entry = collect(FootprintEntry, raw, unheard)
+        entry = collect(FootprintEntry, raw, ignored)
         for field, problem in _entry_checks(entry, over=bool(plain.get("over"))) if entry else ():
             yield f"footprint[{position}].{field}", problem
-    files = {n: collect(SideFile, raw, unheard) for n, raw in enumerate(_listed(plain, "files"))}
+    files = {n: collect(SideFile, raw, ignored) for n, raw in enumerate(_listed(plain, "files"))}
     yield from _file_checks({n: file for n, file in files.items() if file})
 
 
@@ -158,14 +158,14 @@ def _listed(plain: dict[str, Any], key: str) -> list[Any]:
 
 def _cross_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
     if manifest.version.build:
-        yield "version", "a release's version has no build metadata"
+        yield "version", "a release cannot have build metadata in its version"
     if not manifest.footprint:
-        yield "footprint", "it is empty: the pack would change nothing"
+        yield "footprint", "empty: the pack would change nothing"
     names: set[str] = set()
     for position, entry in enumerate(manifest.footprint):
         path = f"footprint[{position}]"
         if entry.tensor in names:
-            yield f"{path}.tensor", f"{entry.tensor!r} stands twice"
+            yield f"{path}.tensor", f"duplicate tensor {entry.tensor!r}"
         names.add(entry.tensor)
         for field, problem in _entry_checks(entry, over=bool(manifest.over)):
             yield f"{path}.{field}", problem
@@ -184,70 +184,75 @@ def _need_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
         for position, need in enumerate(getattr(manifest, field)):
             if need.skill == manifest.skill:
                 yield f"{field}[{position}]", "a pack cannot name its own skill"
-    lower_skills = [lower.skill for lower in manifest.over]
-    for position, lower in enumerate(manifest.over):
-        if lower.skill == manifest.skill or lower_skills.count(lower.skill) > 1:
-            yield f"over[{position}]", f"`{lower.skill}` cannot stand there (again)"
-        if not any(need.admits(lower.skill, lower.version) for need in manifest.requires):
-            yield f"over[{position}]", f"`requires` does not name {lower.skill} ={lower.version}"
+    layers = [layer.skill for layer in manifest.over]
+    for position, layer in enumerate(manifest.over):
+        if layer.skill == manifest.skill:
+            yield f"over[{position}]", "a pack cannot be layered on its own skill"
+        elif layers.count(layer.skill) > 1:
+            yield f"over[{position}]", f"duplicate skill `{layer.skill}`"
+        if not any(need.admits(layer.skill, layer.version) for need in manifest.requires):
+            yield f"over[{position}]", f"`requires` does not name {layer.skill} ={layer.version}"
 
 
 def _claim_checks(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """What format 2 adds: facts of the architecture, required capabilities and lineage."""
+    """Problems of the keys that format 2 added: facts, required capabilities and lineage."""
     facts = manifest.architecture_facts
     if facts.library is None and (facts.tied or facts.names or facts.config_keys):
-        yield "architecture_facts.library", "facts without the library that they come from"
+        yield "architecture_facts.library", "expected a library, because other facts are stated"
     if len(set(facts.config_keys)) < len(facts.config_keys):
-        yield "architecture_facts.config_keys", "a key stands twice"
+        yield "architecture_facts.config_keys", "duplicate key"
     for name, target in facts.tied.items():
         if name == target:
             yield "architecture_facts.tied", f"{name!r} is tied to itself"
     needs = [(need.capability, need.metric) for need in manifest.requires_capabilities]
     for position, named in enumerate(needs):
         if named in needs[:position]:
-            yield f"requires_capabilities[{position}]", f"{named[0]!r} stands twice"
+            yield f"requires_capabilities[{position}]", f"duplicate capability {named[0]!r}"
     releases = [(ancestor.skill, str(ancestor.version)) for ancestor in manifest.lineage]
     for position, release in enumerate(releases):
         if release in releases[:position]:
-            yield f"lineage[{position}]", f"`{release[0]}` {release[1]} stands twice"
+            yield f"lineage[{position}]", f"duplicate release `{release[0]}` {release[1]}"
         if release == (manifest.skill, str(manifest.version)):
-            yield f"lineage[{position}]", "a release does not come from itself"
+            yield f"lineage[{position}]", "a release cannot be its own ancestor"
 
 
 def _file_checks(files: dict[int, SideFile]) -> Iterator[tuple[str, str]]:
     paths: dict[str, str] = {}
     folders: dict[str, str] = {}
+    seen: set[str] = set()
     for position, file in files.items():
         try:
             check_side_file(file.path, file.kind)
-        except SpecError as problem:
-            yield f"files[{position}].path", problem.message
+        except SpecError as refusal:
+            yield f"files[{position}].path", refusal.message
         part = split_part(file.path)
         if part is not None and folders.setdefault(part[0].casefold(), part[0]) != part[0]:
-            other = folders[part[0].casefold()]
-            yield f"files[{position}].path", f"the folder {part[0]!r} stands twice, as {other!r}"
-        folded = file.path.casefold()
-        if folded in paths:
-            same = "" if paths[folded] == file.path else f", as {paths[folded]!r}"
-            yield f"files[{position}].path", f"{file.path!r} stands twice{same}"
-        paths.setdefault(folded, file.path)
+            folder = folders[part[0].casefold()]
+            problem = f"the folders {folder!r} and {part[0]!r} differ only in case"
+            yield f"files[{position}].path", problem
+        first = paths.setdefault(file.path.casefold(), file.path)
+        if first != file.path:
+            yield f"files[{position}].path", f"{first!r} and {file.path!r} differ only in case"
+        elif file.path in seen:
+            yield f"files[{position}].path", f"duplicate file {file.path!r}"
+        seen.add(file.path)
 
 
 def _entry_checks(entry: FootprintEntry, *, over: bool) -> Iterator[tuple[str, str]]:
     if not entry.tensor or "\0" in entry.tensor:
-        yield "tensor", "a tensor's name is not empty and holds no NUL"
+        yield "tensor", "expected a name that is not empty and has no NUL"
     if entry.tensor == METADATA:
-        yield "tensor", f"`{METADATA}` is no tensor, but a safetensors file's metadata"
+        yield "tensor", f"`{METADATA}` is the metadata of a safetensors file, not a tensor"
     if entry.dtype not in BITS:
         yield "dtype", f"{entry.dtype!r} is not a safetensors dtype"
     elif entry.spec.nbytes >= 2**62:
-        yield "shape", "it is larger than any file"
+        yield "shape", "too large: expected fewer than 2^62 bytes"
     if entry.change == "removed":
         if entry.result is not None or entry.layer is not None:
-            yield "result", "a removed tensor has neither `result` nor `layer`"
+            yield "result", "a removed tensor must not have `result` or `layer`"
     elif entry.result is None or entry.layer is None:
-        yield "result", "a tensor that is not removed has `result` and `layer`"
+        yield "result", "a tensor that is not removed must have `result` and `layer`"
     if entry.leaf is None and entry.change != "added" and not over:
-        yield "leaf", f"a tensor that is {entry.change} has a leaf in the base"
+        yield "leaf", f"expected the leaf of the base, because the tensor is {entry.change}"
     if entry.leaf is not None and entry.change == "added":
-        yield "leaf", "an added tensor has no leaf in the base"
+        yield "leaf", "expected null, because the base does not have an added tensor"

@@ -1,4 +1,4 @@
-"""The parts of a manifest, each a frozen document; bounds that need no other part are theirs."""
+"""The parts of a manifest, with the checks that concern only one part."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -26,18 +26,18 @@ Kind = Literal["embedding", "head", "attention", "mlp", "norm", "other"]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Number = Annotated[float, NUMBER, Field(strict=False)]
 NAME_LENGTH = 512
-"""Characters of a tensor's name, or of a pattern of them."""
+"""Characters of the name of a tensor, or of a pattern of names."""
 PART_LIMIT = 1024
-"""Files of the parts of one base."""
+"""Files in the module folders of one base."""
 KEY_LENGTH = 128
 KEY_LIMIT = 4096
-"""Keys of a config that one architecture may declare; the largest of transformers has some 300."""
+"""Config keys that an architecture may declare. The largest of transformers has about 300."""
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(?:\.[A-Za-z_][A-Za-z0-9_]{0,63}){0,3}", re.ASCII)
 
 
 def _config_key(text: str) -> str:
     if len(text) > KEY_LENGTH or _KEY.fullmatch(text) is None:
-        raise ValueError("expected a key of a config: identifiers, joined by dots")
+        raise ValueError("expected a config key: identifiers joined by dots")
     return text
 
 
@@ -60,11 +60,11 @@ Label = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class BaseRef(Document):
-    """The base that a pack was cut from.
+    """The base that a pack was built for.
 
-    `parts` are the files of its modules in folders of their own (`2_Dense/model.safetensors`, with
-    `modules.json`), each with the digest of what it says: no root covers them. Left out where the
-    base has none.
+    `parts` lists the files of a sentence-transformers base that the root does not cover
+    (`modules.json`, `2_Dense/model.safetensors`), each with the digest of its content. Left out if
+    the base has none.
     """
 
     name: str
@@ -76,7 +76,7 @@ class BaseRef(Document):
     parts: dict[PartPath, DigestField] = Field(default_factory=dict, max_length=PART_LIMIT)
 
     @model_serializer(mode="wrap")
-    def _without_no_parts(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_empty_parts(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         document: dict[str, Any] = plain(self)
         if not self.parts:
             document.pop("parts", None)
@@ -84,7 +84,7 @@ class BaseRef(Document):
 
 
 class Over(Document):
-    """A release that the pack lies on top of."""
+    """A release that the pack is layered on."""
 
     skill: SkillNameField
     version: VersionField
@@ -92,7 +92,7 @@ class Over(Document):
 
 
 class Capability(Document):
-    """A measured capability: what the tuned model and the base reach."""
+    """A measured capability: the values of the tuned model and of the base."""
 
     name: str
     metric: str
@@ -103,7 +103,7 @@ class Capability(Document):
 
 
 class ModuleSummary(Document):
-    """Compression of all tensors of one kind of module."""
+    """The compression of all tensors of one kind of module."""
 
     codec: str
     bytes: Count
@@ -111,7 +111,11 @@ class ModuleSummary(Document):
 
 
 class Compression(Document):
-    """How the delta was compressed: bytes of payload, dense bytes, and ‖Δ-Δ̂‖/‖Δ‖."""
+    """How the delta was compressed.
+
+    `payload_bytes` is the size of the payload layers, `delta_bytes` the size of the dense delta,
+    and `relative_error` is ‖Δ-Δ̂‖/‖Δ‖.
+    """
 
     scheme: str
     settings: dict[str, Any]
@@ -123,10 +127,11 @@ class Compression(Document):
 
 
 class FootprintEntry(Document):
-    """One tensor that the pack touches.
+    """A tensor that the pack changes.
 
-    `leaf` is that of the base (None where the base lacks it), `result` the leaf after this pack
-    alone (None where removed), `layer` the digest of the payload layer that holds its parts.
+    `leaf` is the leaf in the base (None for an added tensor), `result` the leaf after this pack
+    alone (None for a removed tensor), and `layer` the digest of the payload layer with the encoded
+    delta.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -143,15 +148,15 @@ class FootprintEntry(Document):
 
     @property
     def spec(self) -> TensorSpec:
-        """The tensor after this pack."""
+        """Name, dtype and shape of the tensor after this pack."""
         return TensorSpec(self.tensor, self.dtype, self.shape)
 
 
 class SideFile(Document):
-    """A file beside the tensors.
+    """A side file of the tuned model.
 
-    A `file` is carried whole, a `patch` is a JSON merge patch (RFC 7396), and of a `removed` file
-    the `digest` is that of the base's, which the graft does not have.
+    A `file` is stored whole, a `patch` is a JSON merge patch (RFC 7396), and a `removed` file is
+    deleted from the graft; its `digest` is that of the base's file.
     """
 
     path: str
@@ -160,15 +165,16 @@ class SideFile(Document):
 
 
 class ArchitectureFacts(Document):
-    """What the architecture says of itself: asked of `library` when the pack was made.
+    """Facts about the architecture, read from `library` when the pack was built.
 
-    `tied` maps a tensor to the tensor whose values it shares, `names` a module or tensor of the
-    running model to its name in older checkpoints, and that to a still older one where there is
-    one; a `*` stands for a number, and no two names have the same older one, so that it holds both
-    ways. What is converted on loading (experts that make one tensor) is no renaming.
-    `config_keys` are the keys of `config.json` that the config class declares, those of a part with
-    a dot (`text_config.hidden_size`). `library` is the library and its version, null where the
-    architecture is unknown: then all are empty, and no key of `config.json` may change.
+    - `tied`: a tensor, mapped to the tensor whose values it shares.
+    - `names`: a module or tensor of the running model, mapped to its name in older checkpoints, and
+      that to a still older name. `*` matches a number. The mapping is one to one. Conversions on
+      loading, such as fused experts, are not included.
+    - `config_keys`: the keys of `config.json` that the config class declares; nested keys with a
+      dot (`text_config.hidden_size`).
+    - `library`: the library and its version. If the architecture is unknown it is null, the others
+      are empty, and the pack must not change `config.json`.
     """
 
     tied: dict[TensorName, TensorName] = Field(max_length=KEY_LIMIT)
@@ -178,7 +184,7 @@ class ArchitectureFacts(Document):
 
 
 class RequiredCapability(Document):
-    """A capability that other installed skills must have, measured by a set of probes."""
+    """A capability that another installed skill must have, measured by a set of probes."""
 
     capability: Label
     metric: Label
@@ -187,7 +193,7 @@ class RequiredCapability(Document):
 
 
 class Ancestor(Document):
-    """A release that this one was made from, and the base that it was cut from."""
+    """A release that this one was derived from, and the base of that release."""
 
     skill: SkillNameField
     version: VersionField
@@ -196,7 +202,7 @@ class Ancestor(Document):
 
 
 class Provenance(Document):
-    """Where the skill came from, as far as its author says."""
+    """The origin of the skill, as its author states it."""
 
     method: str | None = None
     sources: list[str] = Field(default_factory=list)

@@ -1,10 +1,10 @@
-"""A set of packs at its weights: what each skill loses to the others, by manifests alone."""
+"""Estimates from manifests how much each skill of a weighted set loses to the others."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from skillpm.errors import SpecError
-from skillpm.spec.compat import lower_closure
+from skillpm.spec.compat import layer_closure
 from skillpm.spec.harm import (
     BY_GAIN,
     BY_LENGTH,
@@ -19,10 +19,10 @@ from skillpm.spec.overlap import Delta, Vector, delta_of, dot, overlap, scaled, 
 
 
 class _Metric:
-    """The sketches of some packs in one metric: inner products are losses in nats.
+    """The sketches of packs, scaled so that inner products are losses in nats.
 
-    Each sketch is multiplied by the square root of the curvature along its delta. Where no pack
-    records a gain, the curvature is 1, and inner products are squared lengths.
+    Each sketch is multiplied by the square root of the curvature along its delta. If no pack
+    records a gain, the curvature is 1 and inner products are squared lengths.
     """
 
     def __init__(
@@ -35,17 +35,20 @@ class _Metric:
         }
 
     def sum(self, skills: Iterable[SkillName], weights: Mapping[SkillName, float]) -> Vector:
-        """Σ wΔ of these packs; a pack that `weights` leaves out has weight 1."""
-        return total([scaled(self._sketches[one], weights.get(one, 1.0)) for one in skills])
+        """Σ wΔ of these packs. The weight defaults to 1."""
+        return total([scaled(self._sketches[skill], weights.get(skill, 1.0)) for skill in skills])
 
 
 class MergeSet:
-    """The deltas of a set at its weights, each skill with the skills that it is layered on."""
+    """The deltas of a set of packs at its weights. Each skill includes the skills it is layered on.
+
+    `notes` names the packs without a usable sketch.
+    """
 
     def __init__(self, manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> None:
         self.skills = sorted(manifest.skill for manifest in manifests)
-        over = {m.skill: [lower.skill for lower in m.over] for m in manifests}
-        self._below = lower_closure(over)
+        over = {m.skill: [layer.skill for layer in m.over] for m in manifests}
+        self._below = layer_closure(over)
         self._weights = weights
         self.deltas: dict[SkillName, Delta] = {}
         self.notes: list[str] = []
@@ -53,23 +56,23 @@ class MergeSet:
             try:
                 self.deltas[manifest.skill] = delta_of(manifest)
             except SpecError as problem:
-                self.notes.append(f"{manifest.ref} is left out of the forecast: {problem.message}")
+                self.notes.append(f"{manifest.ref} is not in the forecast: {problem.message}")
         recorded = ((m.skill, recorded_gain(m)) for m in manifests if m.skill in self.deltas)
         self._gains = {skill: gain for skill, gain in recorded if gain is not None}
-        squares = {skill: dot(one.sketch, one.sketch) for skill, one in self.deltas.items()}
+        squares = {skill: dot(delta.sketch, delta.sketch) for skill, delta in self.deltas.items()}
         self._rates = {
             skill: gain / squares[skill] for skill, gain in self._gains.items() if squares[skill]
         }
 
-    def rivals(self, one: SkillName, other: SkillName) -> bool:
-        """Whether two skills are merged as strangers: neither is layered on the other."""
-        return one not in self._below[other] and other not in self._below[one]
+    def are_independent(self, first: SkillName, second: SkillName) -> bool:
+        """Whether neither of the two skills is layered on the other."""
+        return first not in self._below[second] and second not in self._below[first]
 
     def can_compare(self, victim: SkillName, other: SkillName) -> bool:
-        """Whether the manifests say what `other` costs `victim`.
+        """Whether the manifests determine how much `victim` loses to `other`.
 
-        Without the recorded gains of both, lengths of deltas are compared. On disjoint tensors
-        these have no common scale.
+        If not both record a gain, lengths of deltas are compared instead. Lengths on disjoint
+        tensors have no common scale, so the packs must then share a tensor.
         """
         if victim not in self.deltas or other not in self.deltas:
             return False
@@ -79,7 +82,7 @@ class MergeSet:
         return any(overlap(self.deltas[skill], self.deltas[other]) for skill in stack)
 
     def left_out(self, victim: SkillName) -> list[SkillName]:
-        """The rivals of a skill with a delta of their own that cannot be compared with it."""
+        """The other skills with a usable delta that cannot be compared with a skill."""
         return [
             other
             for other in self._others(victim)
@@ -87,13 +90,13 @@ class MergeSet:
         ]
 
     def lost_to(self, victim: SkillName, other: SkillName) -> float | None:
-        """The share of its gain that a skill loses to one other. No third skill changes it."""
+        """The share of its gain that a skill loses to `other`. No third skill affects it."""
         if not self.can_compare(victim, other):
             return None
         return self._lost(victim, [other], self._metric([*self._stack(victim), other]))
 
     def lost_to_all(self, victim: SkillName) -> float | None:
-        """The share of its gain that a skill loses to all others that it can be compared with."""
+        """The share of its gain that a skill loses to all skills that it can be compared with."""
         others = self._others(victim)
         known = [other for other in others if self.can_compare(victim, other)]
         if others and not known:
@@ -107,7 +110,7 @@ class MergeSet:
         if not all(skill in self.deltas for skill in stack):
             return None
         if not any(map(self._adds, others)) or self._weight(victim) <= 0:
-            return 0.0  # a skill that the merge leaves out or subtracts keeps no gain to lose
+            return 0.0  # a skill with a weight of 0 or below has no gain that it could lose
         alone = metric.sum(stack, {})
         if not any(alone):
             return None
@@ -121,13 +124,17 @@ class MergeSet:
         return [skill, *sorted(self._below[skill])]
 
     def _others(self, victim: SkillName) -> list[SkillName]:
-        return [skill for skill in self.skills if skill != victim and self.rivals(skill, victim)]
+        return [
+            skill
+            for skill in self.skills
+            if skill != victim and self.are_independent(skill, victim)
+        ]
 
     def _weight(self, skill: SkillName) -> float:
         return self._weights.get(skill, 1.0)
 
     def _adds(self, skill: SkillName) -> bool:
-        """Whether a pack adds anything to the merge: at weight 0 it is as if it were not there."""
+        """Whether a pack adds to the merge: its weight and its sketch are not 0."""
         return self._weight(skill) != 0 and any(self.deltas[skill].sketch)
 
     def _metric(self, skills: Iterable[SkillName]) -> _Metric:

@@ -1,6 +1,6 @@
-"""How a set becomes one model: the modes of `[graft]`, the merging methods and their settings.
+"""The modes of `[graft]`, the merging methods and their settings.
 
-The words alone: what a method computes is in `skillpm.delta.merging`.
+Only names and values: `skillpm.delta.merging` implements the methods.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,15 +16,15 @@ MERGED = "merged"
 ROUTED = "routed"
 SUM = "sum"
 _MODES = {MERGED: MERGED, ROUTED: ROUTED, "merge": MERGED}
-"""`merge` is how skillpm 0.1 spelt `merged`."""
+"""Names of modes. skillpm 0.1 wrote `merge` for `merged`."""
 _SPELLINGS = {"task-arithmetic": SUM, "task_arithmetic": SUM}
 
 
 @dataclass(frozen=True)
-class Known:
-    """A setting of a method: what it is where nobody sets it, and how far it may go.
+class MethodSetting:
+    """A setting of a merging method: its default and its range.
 
-    A number with a fraction lies above `low`, a whole one may be `low`; both may be `high`.
+    The range of a float excludes `low`, that of an integer includes it. Both include `high`.
     """
 
     default: Number
@@ -33,12 +33,12 @@ class Known:
 
     @property
     def text(self) -> str:
-        """How messages tell its range."""
-        sign, kind = ("<=", "whole, ") if isinstance(self.default, int) else ("<", "")
-        return f"{kind}{self.low:g} {sign} it <= {self.high:g}, default {self.default}"
+        """The range and the default, for messages."""
+        sign, kind = ("<=", "integer, ") if isinstance(self.default, int) else ("<", "")
+        return f"{kind}{self.low:g} {sign} value <= {self.high:g}, default {self.default}"
 
     def read(self, value: Scalar) -> Number:
-        """The value as it is kept. Raises `ValueError` where it may not stand."""
+        """The value in its normal form. Raises `ValueError` if it is out of range."""
         whole = isinstance(self.default, int)
         if isinstance(value, bool | str) or (whole and not isinstance(value, int)):
             raise ValueError
@@ -47,86 +47,88 @@ class Known:
         return value if whole else float(value)
 
 
-def _shares(density: float) -> dict[str, Known]:
-    return {"density": Known(density, 0.0, 1.0), "scale": Known(1.0, 0.0, 1e6)}
+def _shares(density: float) -> dict[str, MethodSetting]:
+    return {"density": MethodSetting(density, 0.0, 1.0), "scale": MethodSetting(1.0, 0.0, 1e6)}
 
 
-METHODS: Mapping[str, Mapping[str, Known]] = MappingProxyType(
+METHODS: Mapping[str, Mapping[str, MethodSetting]] = MappingProxyType(
     {
         SUM: {},
         "ties": _shares(0.2),
-        "dare": {**_shares(0.5), "seed": Known(0, 0, 2**63 - 1)},
+        "dare": {**_shares(0.5), "seed": MethodSetting(0, 0, 2**63 - 1)},
         "pcb": _shares(0.1),
         "sce": _shares(0.1),
     }
 )
-"""The methods, and the settings of each. What a tensor of one pack alone becomes, none decides."""
+"""The merging methods with their settings. They apply to tensors that several packs change."""
 
 
-def mode_named(text: str) -> str:
-    """The mode that a person means. Raises `SpecError` for one that this skillpm does not know."""
+def parse_mode(text: str) -> str:
+    """The mode with this name, in its current spelling. Raises `SpecError` if it is unknown."""
     if text not in _MODES:
-        raise SpecError(f"this skillpm knows `{MERGED}` and `{ROUTED}`, found {text!r}")
+        raise SpecError(f"unknown mode {text!r}; expected `{MERGED}` or `{ROUTED}`")
     return _MODES[text]
 
 
-def method_named(text: str) -> str:
-    """The method that a person means. Raises `SpecError` with a list of those that there are."""
+def parse_method(text: str) -> str:
+    """The method with this name, in its current spelling. Raises `SpecError` if it is unknown."""
     method = _SPELLINGS.get(text, text)
     if method not in METHODS:
         known = ", ".join(f"`{name}`" for name in METHODS)
-        raise SpecError(f"this skillpm knows {known}, found {text!r}")
+        raise SpecError(f"unknown method {text!r}; expected one of {known}")
     return method
 
 
 @dataclass(frozen=True)
 class Merging:
-    """A method with all its settings: those that are not given are the method's own.
+    """A merging method with all its settings. Missing settings get their defaults.
 
-    Raises `SpecError` for a method, a setting or a value that this skillpm does not know.
+    Raises `SpecError` for an unknown method or setting, or an invalid value.
     """
 
     method: str = SUM
     settings: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        method = method_named(self.method)
+        method = parse_method(self.method)
         problems = list(setting_problems(method, self.settings))
         if problems:
             raise SpecError("; ".join(problems))
         known = METHODS[method]
         filled = {
-            name: one.read(self.settings.get(name, one.default))
-            for name, one in sorted(known.items())
+            name: setting.read(self.settings.get(name, setting.default))
+            for name, setting in sorted(known.items())
         }
         object.__setattr__(self, "method", method)
         object.__setattr__(self, "settings", MappingProxyType(filled))
 
     def number(self, name: str) -> float:
-        """The value of a setting that is no text."""
+        """The value of a numeric setting."""
         return float(self.settings[name])
 
     @property
-    def plain(self) -> dict[str, Scalar]:
-        """All settings, sorted, as a lock has them."""
+    def all_settings(self) -> dict[str, Scalar]:
+        """All settings, sorted by name, as a lock stores them."""
         return dict(self.settings)
 
     @property
-    def asked(self) -> dict[str, Scalar]:
-        """The settings that differ from the method's own: what skillpm.toml has to say."""
+    def changed_settings(self) -> dict[str, Scalar]:
+        """The settings that differ from their defaults, as skillpm.toml stores them."""
         known = METHODS[self.method]
-        return {name: one for name, one in self.settings.items() if one != known[name].default}
+        return {
+            name: value for name, value in self.settings.items() if value != known[name].default
+        }
 
 
 def setting_problems(method: str, settings: Mapping[str, Scalar]) -> Iterator[str]:
-    """What is wrong with the settings of a method, in clauses that say what is known."""
+    """A clause for each unknown setting and each invalid value of a method's settings."""
     known = METHODS[method]
-    listed = "; ".join(f"`{name}` ({one.text})" for name, one in known.items()) or "none"
+    listed = "; ".join(f"`{name}` ({setting.text})" for name, setting in known.items()) or "none"
     for name, value in settings.items():
         if name not in known:
-            yield f"`{method}` has no setting {name!r}; it knows {listed}"
+            yield f"`{method}` has no setting {name!r}; known settings: {listed}"
             continue
         try:
             known[name].read(value)
         except ValueError:
-            yield f"`{name}` of `{method}` cannot be {value!r}; {known[name].text}"
+            yield f"invalid `{name}` of `{method}`: expected {known[name].text}, found {value!r}"

@@ -1,4 +1,4 @@
-"""Leaf and root: the identity of a tensor and of a model (contract, section 2)."""
+"""Leaves and roots: the identities of tensors and of models (contract, section 2)."""
 
 import hashlib
 import json
@@ -12,28 +12,28 @@ LEAF_TAG = b"skillpm.leaf.v1\0"
 
 
 class LeafHasher:
-    """Hashes one tensor's leaf over raw little-endian bytes that come in any number of pieces."""
+    """Computes the leaf of a tensor from its raw little-endian bytes, given in pieces."""
 
     def __init__(self, dtype: str, shape: tuple[int, ...]) -> None:
         compact = json.dumps(list(shape), separators=(",", ":"))
         self._hash = hashlib.sha256(LEAF_TAG + dtype.encode() + b"\0" + compact.encode() + b"\0")
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes."""
+        """Add the next bytes of the tensor."""
         self._hash.update(data)
 
     def digest(self) -> Digest:
-        """The leaf of all bytes taken so far."""
+        """The leaf of all bytes added so far."""
         return Digest.from_bytes(self._hash.digest())
 
 
 def leaf_of(spec: TensorSpec, data: bytes) -> Digest:
-    """The leaf of a tensor that is at hand whole."""
+    """The leaf of a tensor with these bytes."""
     return leaf_of_chunks(spec, (data,))
 
 
 def leaf_of_chunks(spec: TensorSpec, chunks: Iterable[bytes]) -> Digest:
-    """The leaf of a tensor whose bytes come in pieces, in order."""
+    """The leaf of a tensor whose bytes are given in pieces, in order."""
     hasher = LeafHasher(spec.dtype, spec.shape)
     for chunk in chunks:
         hasher.update(chunk)
@@ -41,7 +41,7 @@ def leaf_of_chunks(spec: TensorSpec, chunks: Iterable[bytes]) -> Digest:
 
 
 def merkle_root(leaves: Mapping[str, Digest]) -> Digest:
-    """RFC 6962 tree hash over `name` NUL `leaf`, sorted by name as bytes. Linear."""
+    """The RFC 6962 tree hash over the entries `name` NUL `leaf`, sorted by name as bytes."""
     entries = sorted((name.encode(), leaf.raw) for name, leaf in leaves.items())
     stack: list[tuple[int, bytes]] = []
     for name, leaf in entries:
@@ -63,7 +63,7 @@ def _parent(left: bytes, right: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Identity:
-    """A model by content: every tensor's spec and leaf, and what follows from them."""
+    """The identity of a model: the specs and leaves of its tensors, and its root."""
 
     specs: Mapping[str, TensorSpec]
     leaves: Mapping[str, Digest]
@@ -74,13 +74,13 @@ class Identity:
 
     @property
     def parameters(self) -> int:
-        """The elements of all tensors; tied weights that are stored twice count twice."""
+        """The number of elements of all tensors. Tied weights that are stored twice count twice."""
         return sum(spec.elements for spec in self.specs.values())
 
     @property
     def dtype(self) -> str:
-        """The dtype that holds most parameters (the first by name where two hold as many)."""
-        held: dict[str, int] = {}
+        """The dtype with the most parameters; the first by name if there is a tie."""
+        elements: dict[str, int] = {}
         for spec in self.specs.values():
-            held[spec.dtype] = held.get(spec.dtype, 0) + spec.elements
-        return min(held, key=lambda name: (-held[name], name))
+            elements[spec.dtype] = elements.get(spec.dtype, 0) + spec.elements
+        return min(elements, key=lambda name: (-elements[name], name))

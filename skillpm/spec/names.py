@@ -10,25 +10,25 @@ _HALF = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
 
 
 def is_half(text: str) -> bool:
-    """Whether `text` is a valid namespace or a valid name within one."""
+    """Whether `text` is a valid namespace, or a valid name within a namespace."""
     return len(text) <= HALF_LIMIT and _HALF.fullmatch(text) is not None
 
 
 class SkillName(NamedTuple):
-    """A skill's name; ordered as text, printed as `namespace/name`."""
+    """The name of a skill. Ordered by namespace and name, printed as `namespace/name`."""
 
     namespace: str
     name: str
 
     @classmethod
     def parse(cls, text: str) -> "SkillName":
-        """Read `namespace/name`. Raises `SpecError` where a half is not allowed."""
+        """Read `namespace/name`. Raises `SpecError`."""
         namespace, slash, name = text.partition("/")
         if not (slash and is_half(namespace) and is_half(name)):
             raise SpecError(
-                f"{text!r} is not a skill name: expected `namespace/name`, each half lower-case "
-                f"letters and digits joined by `.`, `_`, `__` or dashes, at most {HALF_LIMIT} long",
-                hint="name it like `acme/math`",
+                f"{text!r} is not a skill name: expected `namespace/name`, each half of at most "
+                f"{HALF_LIMIT} lower-case letters and digits joined by `.`, `_`, `__` or dashes",
+                hint="write the name like `acme/math`",
             )
         return cls(namespace, name)
 

@@ -1,13 +1,13 @@
-"""The nearest known word to one that is not known, for hints."""
+"""Suggests the most similar known name for an unknown one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str) -> str:
-    """A hint that names the nearest of the known words; `otherwise` where none is near.
+    """A hint with the most similar word of `known`; `otherwise` if no word is similar.
 
-    Quadratic in the lengths of the words: cut a stranger's word first.
+    Quadratic in the lengths of the words: shorten untrusted words first.
     """
-    near = get_close_matches(word, list(known), n=1)
-    return f"did you mean `{near[0]}`?" if near else otherwise
+    matches = get_close_matches(word, list(known), n=1)
+    return f"did you mean `{matches[0]}`?" if matches else otherwise

@@ -1,4 +1,4 @@
-"""Skills whose router signatures can hardly be told apart, and which of them has precedence."""
+"""Near-equal router signatures: skills that the router can hardly distinguish."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from skillpm.spec.names import SkillName
 
 @dataclass(frozen=True, order=True)
 class NearPair:
-    """Two skills, sorted, that are near-equal to the router.
+    """Two skills, sorted by name, with near-equal router signatures.
 
-    `overlap` is the share of the first one's examples that the second would take, plus the share
-    of the second's that the first would: 0 where the two are apart, about 1 where both are drawn
-    from the same texts, 2 where one copies the other.
+    `overlap` is the share of the first skill's examples that the second would take, plus the share
+    of the second's that the first would take: 0 if the skills are distinct, about 1 if both come
+    from the same texts, 2 if one is a copy of the other.
     """
 
     first: SkillName
@@ -28,19 +28,19 @@ class NearPair:
 
 @dataclass(frozen=True)
 class SignatureSurvey:
-    """What comparing a set's signatures shows: near-equal pairs, and what cannot be used."""
+    """The near-equal pairs of a set, and the skills with an unusable signature and the reason."""
 
     pairs: tuple[NearPair, ...] = ()
     unsound: Mapping[SkillName, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def near_warning(pair: NearPair, order: Sequence[SkillName]) -> str:
-    """The sentence that names a near-equal pair, and which of them wins by `order`."""
+    """The warning about a near-equal pair, with the skill that has precedence by `order`."""
     first = next((skill for skill in order if skill in pair.skills), None)
     rule = (
         f"`{first}` has precedence for texts that fit both"
         if first
-        else "no `[graft] precedence` in skillpm.toml says which one wins"
+        else "`precedence` in `[graft]` of skillpm.toml lists neither"
     )
     return (
         f"the router signatures of `{pair.first}` and `{pair.second}` are near-equal "
@@ -53,14 +53,14 @@ def precedence_order(
     listed: Sequence[SkillName],
     direct: Iterable[SkillName] = (),
 ) -> tuple[SkillName, ...]:
-    """The order in which near-equal skills win.
+    """The skills in order of precedence among near-equal signatures.
 
-    First those that `[graft] precedence` lists, then those that the project asks for directly,
-    then the others; within each of the last two by name.
+    First the skills listed in `[graft] precedence`, then the project's direct requirements by name,
+    then the others by name.
     """
-    asked = frozenset(direct)
-    places = {skill: place for place, skill in enumerate(listed)}
-    last = len(places)
+    required = frozenset(direct)
+    ranks = {skill: rank for rank, skill in enumerate(listed)}
+    last = len(ranks)
     return tuple(
-        sorted(skills, key=lambda skill: (places.get(skill, last), skill not in asked, skill))
+        sorted(skills, key=lambda skill: (ranks.get(skill, last), skill not in required, skill))
     )

@@ -1,4 +1,4 @@
-"""The OCI image manifest that a SkillPack is (contract, section 3)."""
+"""The OCI image manifest of a SkillPack (contract, section 3)."""
 
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,7 @@ Size = Annotated[int, Field(ge=0, lt=2**62)]
 
 
 class Descriptor(Document):
-    """A blob, by type, digest and size."""
+    """An OCI descriptor: media type, digest and size of a blob."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -33,13 +33,13 @@ class Descriptor(Document):
     size: Size
     annotations: dict[str, str] | None = None
 
-    def plain(self) -> dict[str, Any]:
-        """As `Document.plain`, without keys that are absent."""
+    def to_dict(self) -> dict[str, Any]:
+        """Like `Document.to_dict`, without absent keys."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class PackImage(Document):
-    """The OCI image manifest of a SkillPack; its bytes' digest is the pack's identity."""
+    """The OCI image manifest of a SkillPack. The digest of its bytes identifies the pack."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -55,30 +55,33 @@ class PackImage(Document):
     annotations: dict[str, str] | None = None
 
     def canonical(self) -> bytes:
-        """The bytes that our own packs have."""
+        """The bytes that skillpm writes for this manifest."""
         return json.canonical(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     @property
     def blobs(self) -> dict[Digest, int]:
-        """Every blob that the pack needs beside this document, with its size; config first."""
+        """The digest and size of every blob of the pack; the config comes first."""
         return {part.digest: part.size for part in (self.config, *self.layers)}
 
     def layer(self, media_type: str) -> list[Descriptor]:
-        """The layers of one type, in order."""
+        """The layers of this media type, in order."""
         return [layer for layer in self.layers if layer.media_type == media_type]
 
 
 def parse_image(data: bytes) -> PackImage:
-    """Read the OCI manifest of a pack; raise `SpecError` with every problem and its path."""
+    """Read the OCI manifest of a pack. Raises `SpecError` with every problem and its path."""
     image = read_document(
         PackImage, json.parse_object(data, "the OCI manifest"), "the OCI manifest"
     )
     if image.config.media_type != CONFIG_TYPE:
-        raise SpecError(f"the OCI manifest's config is not `{CONFIG_TYPE}`")
+        raise SpecError(
+            f"the OCI manifest has a config of type {image.config.media_type[:128]!r}, expected "
+            f"`{CONFIG_TYPE}`"
+        )
     sizes: dict[Digest, int] = {}
     for position, part in enumerate((image.config, *image.layers)):
         if position and part.media_type not in LAYER_TYPES:
             raise SpecError(f"layers[{position - 1}] has the unknown type {part.media_type!r}")
         if sizes.setdefault(part.digest, part.size) != part.size:
-            raise SpecError(f"blob {part.digest} stands twice with different sizes")
+            raise SpecError(f"blob {part.digest} is listed with different sizes")
     return image

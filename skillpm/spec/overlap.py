@@ -1,7 +1,8 @@
-"""How the deltas of packs lie to each other, told from their manifests alone (ADR 18).
+"""Estimates overlaps, norms and cosines of the deltas of packs from their manifests (ADR 18).
 
-A manifest holds a CountSketch of its pack's delta: 256 numbers, linear in the delta, whose inner
-products estimate those of the deltas. Plain Python, so that a plan starts as fast as before.
+A manifest contains a CountSketch of the delta: 256 numbers that are linear in the delta. Inner
+products of sketches estimate inner products of deltas. Plain Python, so that planning does not have
+to import numpy.
 """
 
 import base64
@@ -14,7 +15,7 @@ from math import isfinite, prod, sqrt
 from operator import add, mul
 
 from skillpm.errors import SpecError
-from skillpm.spec.compat import adds_up
+from skillpm.spec.compat import is_additive
 from skillpm.spec.manifest import Manifest
 
 BUCKETS = 256
@@ -26,10 +27,10 @@ Vector = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Delta:
-    """What a manifest says of a delta: its sketch, and the elements of each tensor that it adds to.
+    """The sketch of a delta, and the number of elements of each tensor in it.
 
-    Tensors that are not summed (added, resized, integers) are no part of it: two packs either agree
-    on one, or conflict.
+    Only additive tensors are included. Packs with different values for other tensors (added,
+    resized, integers) conflict.
     """
 
     sketch: Vector
@@ -37,36 +38,36 @@ class Delta:
 
 
 def delta_of(manifest: Manifest) -> Delta:
-    """The delta of a pack. Raises `SpecError` where the sketch cannot be used."""
+    """The delta of a pack. Raises `SpecError` if its sketch cannot be used."""
     elements = {
         entry.tensor: prod(entry.shape)
         for entry in manifest.footprint
-        if adds_up(entry) and entry.codec != _NOTHING
+        if is_additive(entry) and entry.codec != _NOTHING
     }
     sketch = read_sketch(manifest.sketch)
     if elements and not any(sketch):
-        raise SpecError("its sketch is all zero, but its footprint is not")
+        raise SpecError("its sketch is zero, but its footprint is not empty")
     return Delta(sketch, elements)
 
 
 def read_sketch(text: str) -> Vector:
-    """The 256 numbers of a manifest's sketch. Raises `SpecError` where it is anything else."""
+    """The 256 numbers of a manifest's sketch. Raises `SpecError`."""
     if len(text) != _WRITTEN:
         raise SpecError(
-            f"its sketch has {len(text)} characters, a sketch of {BUCKETS} numbers has {_WRITTEN}"
+            f"its sketch has {len(text)} characters, expected {_WRITTEN} for {BUCKETS} numbers"
         )
     try:
         values = struct.unpack(f"<{BUCKETS}f", base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError, struct.error) as problem:
         raise SpecError("its sketch is not base64 of float32 numbers") from problem
     if not all(map(isfinite, values)):
-        raise SpecError("its sketch holds a number that is not finite")
+        raise SpecError("its sketch contains a number that is not finite")
     return values
 
 
-def dot(one: Vector, other: Vector) -> float:
-    """⟨one, other⟩: of two sketches, an estimate of the deltas' own."""
-    return float(sum(map(mul, one, other)))
+def dot(a: Vector, b: Vector) -> float:
+    """⟨a, b⟩. For sketches it estimates the inner product of the deltas."""
+    return float(sum(map(mul, a, b)))
 
 
 def scaled(vector: Vector, weight: float) -> Vector:
@@ -75,34 +76,34 @@ def scaled(vector: Vector, weight: float) -> Vector:
 
 
 def total(vectors: Sequence[Vector]) -> Vector:
-    """The sum: the sketch of all deltas added up. Of none it is zero."""
+    """The sum of vectors, which is the sketch of the summed deltas; zero for no vectors."""
     return reduce(_plus, vectors, (0.0,) * BUCKETS)
 
 
-def _plus(one: Vector, other: Vector) -> Vector:
-    return tuple(map(add, one, other))
+def _plus(a: Vector, b: Vector) -> Vector:
+    return tuple(map(add, a, b))
 
 
-def overlap(one: Delta, other: Delta) -> float:
-    """The share of the smaller footprint, in elements, that the other pack touches too."""
-    smaller = min(sum(one.elements.values()), sum(other.elements.values()))
-    shared = sum(one.elements[tensor] for tensor in one.elements.keys() & other.elements.keys())
+def overlap(a: Delta, b: Delta) -> float:
+    """The share of the smaller footprint, in elements, that the other pack changes too."""
+    smaller = min(sum(a.elements.values()), sum(b.elements.values()))
+    shared = sum(a.elements[tensor] for tensor in a.elements.keys() & b.elements.keys())
     return shared / smaller if smaller else 0.0
 
 
-def cosine(one: Vector, other: Vector) -> tuple[float, float]:
-    """The cosine of two deltas and its standard error, both estimated; (0, 1) where one is zero.
+def cosine(a: Vector, b: Vector) -> tuple[float, float]:
+    """The estimated cosine of two deltas and its standard error; (0, 1) if a delta is zero.
 
-    The buckets are 256 samples: the error is that of a correlation, (1 - cos²)/16 where the energy
-    lies evenly in the buckets, and more (by its influence function) where few of them hold it.
+    The buckets are 256 samples of a correlation. The standard error is (1 - cos²)/16 if the energy
+    is spread evenly over the buckets, and larger (by the influence function) if it is not.
     """
-    size = sqrt(dot(one, one)) * sqrt(dot(other, other))
+    size = sqrt(dot(a, a)) * sqrt(dot(b, b))
     if not size:
         return 0.0, 1.0
-    found = max(-1.0, min(1.0, dot(one, other) / size))
-    ours, theirs = dot(one, one), dot(other, other)
+    cos = max(-1.0, min(1.0, dot(a, b) / size))
+    square_a, square_b = dot(a, a), dot(b, b)
     spread = sum(
-        (x * y / size - found / 2 * (x * x / ours + y * y / theirs)) ** 2
-        for x, y in zip(one, other, strict=True)
+        (x * y / size - cos / 2 * (x * x / square_a + y * y / square_b)) ** 2
+        for x, y in zip(a, b, strict=True)
     )
-    return found, max(sqrt(spread), (1 - found * found) / sqrt(BUCKETS))
+    return cos, max(sqrt(spread), (1 - cos * cos) / sqrt(BUCKETS))

@@ -1,5 +1,6 @@
-"""What must hold between the parts of a pack: OCI manifest, manifest, side files."""
+"""Checks that the parts of a pack agree: OCI manifest, manifest and side files."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from skillpm.errors import Problems
@@ -13,41 +14,46 @@ ANNOTATED = frozenset(
     f"{ANNOTATION}{key}"
     for key in ("title", "version", "description", "licenses", "authors", "created", "base.name")
 )
-"""The annotations that `annotations_of` gives; others are their writers' own."""
+"""The annotations that `annotations_of` derives from a manifest."""
 
 
 def check_pack(image: oci.PackImage, manifest: Manifest) -> None:
-    """Raise `SpecError` with every way in which the manifest does not fit the OCI manifest."""
+    """Raise `SpecError` with every contradiction between manifest and OCI manifest."""
     problems = Problems(f"the pack of {manifest.ref}")
     payload = {layer.digest for layer in image.layer(oci.DELTA_TYPE)}
     used = {entry.layer for entry in manifest.footprint if entry.layer}
     for entry in manifest.footprint:
         if entry.layer and entry.layer not in payload:
-            problems.add(f"footprint of `{entry.tensor}`", f"{entry.layer} is no payload layer")
+            problems.add(f"footprint of `{entry.tensor}`", f"no payload layer {entry.layer}")
     for digest in sorted(payload - used):
-        problems.add("layers", f"payload layer {digest} is used by no tensor")
-    carried = {layer.digest for layer in image.layer(oci.FILE_TYPE)}
-    named = {file.digest for file in manifest.carried}
-    for digest in sorted(carried ^ named):
-        problems.add("files", f"{digest} is named on one side only: as a layer, or in `files`")
-    sizes = {layer.digest: layer.size for layer in image.layer(oci.FILE_TYPE)}
-    for file in manifest.carried:
-        if sizes.get(file.digest, 0) > size_limit(file.path):
-            found = f"{sizes[file.digest]} bytes; at most {size_limit(file.path)} are read"
-            problems.add(f"files of `{file.path}`", found)
+        problems.add("layers", f"no tensor uses the payload layer {digest}")
+    problems.extend(_side_file_problems(image, manifest))
     stored = sum(layer.size for layer in image.layer(oci.DELTA_TYPE))
     if manifest.compression.payload_bytes != stored:
-        claimed = manifest.compression.payload_bytes
-        problems.add("compression.payload_bytes", f"{claimed}, but the layers hold {stored}")
+        stated = manifest.compression.payload_bytes
+        problems.add("compression.payload_bytes", f"expected {stored}, found {stated}")
     for media_type in (oci.CARD_TYPE, oci.PROBES_TYPE, oci.ROUTER_TYPE):
         if len(image.layer(media_type)) > 1:
-            problems.add("layers", f"more than one of `{media_type}`")
+            problems.add("layers", f"more than one layer of type `{media_type}`")
     problems.raise_if_any()
 
 
+def _side_file_problems(image: oci.PackImage, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    sizes = {layer.digest: layer.size for layer in image.layer(oci.FILE_TYPE)}
+    listed = {file.digest for file in manifest.carried}
+    for digest in sorted(listed - sizes.keys()):
+        yield "files", f"{digest} is not a layer of the pack"
+    for digest in sorted(sizes.keys() - listed):
+        yield "layers", f"the side file {digest} is not in `files`"
+    for file in manifest.carried:
+        limit = size_limit(file.path)
+        if sizes.get(file.digest, 0) > limit:
+            yield f"files of `{file.path}`", f"{sizes[file.digest]} bytes; the limit is {limit}"
+
+
 def annotations_of(manifest: Manifest) -> dict[str, str]:
-    """The annotations that a pack's OCI manifest has: what registries show of a manifest."""
-    known = {
+    """The annotations of a pack's OCI manifest, which registries show."""
+    annotations = {
         "title": str(manifest.skill),
         "version": str(manifest.version),
         "description": manifest.summary,
@@ -56,14 +62,14 @@ def annotations_of(manifest: Manifest) -> dict[str, str]:
         "created": manifest.created,
         "base.name": manifest.base.name,
     }
-    return {f"{ANNOTATION}{key}": value for key, value in known.items() if value}
+    return {f"{ANNOTATION}{key}": value for key, value in annotations.items() if value}
 
 
 def read_side_file(file: SideFile, data: bytes, facts: ArchitectureFacts) -> Any:
-    """The merge patch that a side file is, or its bytes; None for one that is removed.
+    """Read a side file: the merge patch of a `patch`, the bytes of a `file`, None if `removed`.
 
-    Raises `SpecError` where it is unsound, or changes what no pack may change: the `config_keys` of
-    the pack's facts are the only keys of `config.json` that it may, whatever base it is put on.
+    Raises `SpecError` if the file is invalid or changes what no pack may change. In `config.json`,
+    only the `config_keys` of the pack's own `facts` may change, whatever the base is.
     """
     if file.kind == REMOVED:
         return None

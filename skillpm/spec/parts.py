@@ -1,8 +1,7 @@
-"""Parts of a sentence-transformers model: modules in folders of their own, beside the transformer.
+"""Parts of a sentence-transformers model: modules in subfolders, listed in `modules.json`.
 
-`modules.json` lists them with their folders and classes. Read off sentence-transformers 6.2:
-`BaseModel.save` names a folder `{index}_{class}`, `Module.load_torch_weights` reads
-`model.safetensors`, else `pytorch_model.bin`.
+Follows sentence-transformers 6.2: `BaseModel.save` names a folder `{index}_{class}`, and
+`Module.load_torch_weights` reads `model.safetensors`, else `pytorch_model.bin`.
 """
 
 import re
@@ -19,9 +18,9 @@ MODULES: Final = "modules.json"
 WEIGHTS: Final = "model.safetensors"
 PICKLE: Final = "pytorch_model.bin"
 WEIGHTS_LIMIT = 1 << 29
-"""Bytes of the weights of one part, which are read whole."""
+"""Bytes of the weights of one part, which are read into memory."""
 MODULE_LIMIT = 64
-"""Modules of one model."""
+"""Modules of a model."""
 _FOLDER = re.compile(r"[0-9]{1,3}_[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 _CLASS = re.compile(
     r"sentence_transformers(?:\.[A-Za-z][A-Za-z0-9_]*){0,6}\.(?:models|modules)"
@@ -31,30 +30,30 @@ _CLASS = re.compile(
 _NAME_LENGTH = 128
 _KEYS = frozenset({"idx", "name", "path", "type", "kwargs"})
 _SIDE_LIMIT = 1 << 13
-"""A number in the config of a part, where none of its tensors is longer."""
+"""The limit for numbers in the config of a part, unless one of its tensors is longer."""
 
 
 def split_part(path: str) -> tuple[str, str] | None:
-    """The folder and the file of a path that is one level deep; None for any other path."""
+    """The folder and the file name of a path `FOLDER/FILE`; None for any other path."""
     folder, slash, name = path.partition("/")
     return (folder, name) if slash and name and "/" not in name else None
 
 
 def is_part_folder(name: str) -> bool:
-    """Whether a folder is named as sentence-transformers names the folder of a module."""
+    """Whether a folder has a name that sentence-transformers gives to folders of modules."""
     return _FOLDER.fullmatch(name) is not None
 
 
 def is_part_path(path: str) -> bool:
-    """Whether a path is `modules.json`, or a file one folder deep that is no hidden one."""
+    """Whether a path is `modules.json` or `FOLDER/FILE` without hidden names."""
     part = split_part(path)
     return path == MODULES or (part is not None and not any(name.startswith(".") for name in part))
 
 
 def folders_of(modules: Any) -> tuple[str, ...] | None:
-    """The folders that a `modules.json` names, the model's own (empty) left out.
+    """The subfolders that a `modules.json` names, without the model's own folder (empty).
 
-    None where it is no list of modules: then no library loads the folder by it.
+    None if it is not a list of modules. Libraries then ignore the file.
     """
     if not isinstance(modules, list) or not modules:
         return None
@@ -69,13 +68,13 @@ def folders_of(modules: Any) -> tuple[str, ...] | None:
 
 
 def check_modules(content: Any, what: str) -> None:
-    """Raise `SpecError` unless a `modules.json` lists modules of sentence-transformers alone.
+    """Raise `SpecError` unless a `modules.json` lists only modules of sentence-transformers.
 
-    A class of another package is code that the model's folder chooses.
+    Naming a class of another package would load that code.
     """
     folders = folders_of(content)
     if folders is None or len(content) > MODULE_LIMIT:
-        raise SpecError(f"{what} is no list of 1 to {MODULE_LIMIT} modules")
+        raise SpecError(f"{what} is not a list of 1 to {MODULE_LIMIT} modules")
     used = [module["path"] for module in content if module["path"]]
     if len({path.casefold() for path in used}) < len(used):
         raise SpecError(f"{what} names a folder twice")
@@ -86,35 +85,38 @@ def check_modules(content: Any, what: str) -> None:
 def _check_module(module: Mapping[str, Any], what: str) -> None:
     unknown = sorted(module.keys() - _KEYS)
     if unknown:
-        raise SpecError(f"{what} has a module with {unknown[0][:_NAME_LENGTH]!r}, an unknown key")
+        raise SpecError(f"{what} has a module with the unknown key {unknown[0][:_NAME_LENGTH]!r}")
     path, kind, names = module["path"], module["type"], module.get("kwargs", [])
     if path and not is_part_folder(path):
         raise SpecError(
-            f"{what} names the folder {path[:_NAME_LENGTH]!r}; expected one such as `1_Pooling`"
+            f"{what} names the folder {path[:_NAME_LENGTH]!r}; expected a name like `1_Pooling`"
         )
     if len(kind) > 2 * _NAME_LENGTH or _CLASS.fullmatch(kind) is None:
         raise SpecError(
-            f"{what} has a module of the class {kind[: 2 * _NAME_LENGTH]!r}, which is not one of "
-            "sentence-transformers: a class of another package is code, and no pack brings code",
-            hint="give base and tuned model the same modules of that package",
+            f"{what} has a module of the class {kind[: 2 * _NAME_LENGTH]!r}; only classes of "
+            "sentence-transformers are allowed, because a pack must not load code",
+            hint="use the same modules of that package in base and tuned model",
         )
     plain = isinstance(names, list) and all(isinstance(n, str) and n.isidentifier() for n in names)
     if not plain or type(module.get("idx", 0)) is not int:
-        raise SpecError(f"{what} has a module whose `idx` or `kwargs` is not as expected")
+        raise SpecError(
+            f"{what} has a module with an invalid `idx` or `kwargs`: expected a whole number and a "
+            "list of names"
+        )
     if not isinstance(module.get("name", ""), str):
-        raise SpecError(f"{what} has a module whose `name` is no text")
+        raise SpecError(f"{what} has a module with an invalid `name`: expected text")
 
 
 def weights_header(data: bytes, what: str) -> Header:
-    """The header of a safetensors file that is read whole. Raises `SpecError`."""
+    """The header of a safetensors file in memory. Raises `SpecError`."""
     length = header_length(data[:LENGTH_BYTES], len(data), what)
     return parse_header(data[LENGTH_BYTES : LENGTH_BYTES + length], len(data), what)
 
 
 def check_part_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> None:
-    """Raise `ValueError` where a part's config asks for more memory than its tensors take.
+    """Raise `ValueError` if the config of a part asks for larger tensors than the part has.
 
-    `specs` are those of the part's own weights; a part without any takes no memory by its config.
+    `specs` are the tensors of the part. Without tensors, the config allocates no memory.
     """
     if not specs:
         return
@@ -123,7 +125,7 @@ def check_part_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec
     for key, value in _numbers(config):
         if abs(value) > max(longest, _SIDE_LIMIT):
             raise ValueError(
-                f"its config says `{key}` {value}, and no tensor is longer than {longest}"
+                f"`{key}` is {value} in the config, but the longest tensor dimension is {longest}"
             )
 
 
@@ -139,8 +141,8 @@ def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
             yield key, value
 
 
-def comparable(path: str, data: bytes) -> bytes:
-    """The bytes that say what a file of a part is: JSON without its spelling, the rest as it is."""
+def comparable_bytes(path: str, data: bytes) -> bytes:
+    """The bytes by which a file of a part is compared: JSON in canonical form, others unchanged."""
     if not path.endswith(".json"):
         return data
     try:

@@ -1,4 +1,4 @@
-"""A saved plan: what an environment is to become, and from what state that was planned."""
+"""A saved plan: the new state of an environment, and the state for which it was planned."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,14 +13,14 @@ from skillpm.spec.project import ProjectRequirement, SkillKey
 _ACTION_LIMIT = 2000
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     if not text.isprintable() or not 0 < len(text) <= _ACTION_LIMIT:
-        raise ValueError("expected one printable line")
+        raise ValueError(f"expected 1 to {_ACTION_LIMIT} printable characters")
     return text
 
 
 class Basis(Document):
-    """The state that a plan was made from; None for a file that was not there."""
+    """The state for which a plan was made. `lock` is None if there was no lockfile."""
 
     generation: Annotated[int, Field(ge=0)]
     base_root: DigestField
@@ -28,39 +28,40 @@ class Basis(Document):
     lock: DigestField | None
 
     def changes(self, now: "Basis") -> list[str]:
-        """What differs now, in clauses; empty where the plan still holds."""
-        found: list[str] = []
+        """A clause for each difference between this state and `now`; empty if they are equal."""
+        changes: list[str] = []
         if now.base_root != self.base_root:
-            found.append(f"the base was `{self.base_root}` and is `{now.base_root}`")
+            changes.append(f"the base was `{self.base_root}` and is now `{now.base_root}`")
         if now.generation != self.generation:
-            found.append(f"the generation was {self.generation} and is {now.generation}")
+            changes.append(f"the generation was {self.generation} and is now {now.generation}")
         if now.lock != self.lock:
-            found.append(_changed("skillpm.lock", self.lock, now.lock))
+            changes.append(_changed("skillpm.lock", self.lock, now.lock))
         if now.project_file != self.project_file:
-            found.append("skillpm.toml has changed")
-        return found
+            changes.append("skillpm.toml has changed")
+        return changes
 
 
 def _changed(name: str, before: Digest | None, now: Digest | None) -> str:
-    verb = "is new" if before is None else "is gone" if now is None else "has changed"
+    verb = "is new" if before is None else "was deleted" if now is None else "has changed"
     return f"{name} {verb}"
 
 
 class PlannedFile(Document):
-    """A pack file that carrying out the plan publishes first."""
+    """A pack file that `apply` publishes before it installs the plan."""
 
     path: str
     digest: DigestField
 
 
 class SavedPlan(Document):
-    """The `plan` of a `--dry-run --json`: `lock` is what is to be locked, `wishes` `[skills]`.
+    """The `plan` in the output of `--dry-run --json`.
 
-    A `frozen` plan leaves skillpm.lock as it is; `wishes` of None leave skillpm.toml.
+    `lock` is the new lock, and `wishes` is the new `[skills]` table; None leaves skillpm.toml
+    unchanged. A `frozen` plan leaves skillpm.lock unchanged.
     """
 
     format: Annotated[Literal[1], WHOLE] = 1
-    action: Annotated[str, AfterValidator(_shown)]
+    action: Annotated[str, AfterValidator(_printable)]
     basis: Basis
     lock: Lockfile
     wishes: dict[SkillKey, ProjectRequirement] | None = None
@@ -68,22 +69,22 @@ class SavedPlan(Document):
     frozen: bool = False
 
     @property
-    def plain_wishes(self) -> dict[str, Any] | None:
-        """`[skills]` as plain values."""
+    def skills_table(self) -> dict[str, Any] | None:
+        """The new `[skills]` table as plain values; None if it does not change."""
         if self.wishes is None:
             return None
-        return {name: wish.model_dump(exclude_none=True) for name, wish in self.wishes.items()}
+        return {name: entry.model_dump(exclude_none=True) for name, entry in self.wishes.items()}
 
 
 class _PlanDocument(Document):
-    """What `--dry-run --json` prints, as far as it is read."""
+    """The output of `--dry-run --json`. Other keys are ignored."""
 
     schema_version: Annotated[Literal[1], WHOLE]
     plan: SavedPlan
 
 
 def parse_plan(data: bytes, what: str) -> SavedPlan:
-    """Read the document of a `--dry-run --json`; raise `SpecError` with every problem."""
+    """Read the output of `--dry-run --json`. Raises `SpecError` with every problem."""
     document = read_document(_PlanDocument, json.parse_object(data, what), what)
     check_lockfile(document.plan.lock, f"the lock of {what}")
     return document.plan

@@ -1,4 +1,4 @@
-"""`[audit]` of skillpm.toml: what an audit fails on, which licences go, and what is put aside."""
+"""The `[audit]` table of skillpm.toml: severity threshold, allowed licences, ignored findings."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -16,24 +16,24 @@ def _reason(text: str) -> str:
 
 
 def _day(plain: Any) -> Any:
-    """A date as TOML has it, or as text."""
+    """Accept a TOML date, or a date as text."""
     if isinstance(plain, str):
         try:
             return date.fromisoformat(plain)
         except ValueError as problem:
-            raise ValueError(f"expected a day like 2030-01-31, found {plain!r}") from problem
+            raise ValueError(f"expected a date like 2030-01-31, found {plain!r}") from problem
     return plain
 
 
 class Licences(Document):
-    """SPDX identifiers: with `allow`, nothing else goes; what `deny` has never goes."""
+    """SPDX identifiers. If `allow` is set, other licences are denied; `deny` always applies."""
 
     allow: list[str] = Field(default_factory=list)
     deny: list[str] = Field(default_factory=list)
 
 
 class Ignore(Document):
-    """A finding that is put aside for a time: by code or advisory, for one skill or for all."""
+    """A finding to ignore until a date: by code or advisory id, for one skill or for all skills."""
 
     code: str | None = None
     id: str | None = None
@@ -44,12 +44,12 @@ class Ignore(Document):
     @model_validator(mode="after")
     def _names_something(self) -> "Ignore":
         if self.code is None and self.id is None:
-            raise ValueError("expected `code` or `id`: what is ignored")
+            raise ValueError("expected `code` or `id` of the finding to ignore")
         return self
 
 
 class AuditTable(Document):
-    """`[audit]`."""
+    """The `[audit]` table."""
 
     fail_on: Annotated[Level | None, Field(validation_alias=AliasChoices("fail-on", "fail_on"))] = (
         None

@@ -1,4 +1,4 @@
-"""The items of probe files, by metric: one JSON line each (see `spec.probes`)."""
+"""The items of probe files, one class for each metric. An item is a JSON line (`spec.probes`)."""
 
 from typing import Annotated, Literal
 
@@ -7,24 +7,24 @@ from pydantic import AfterValidator, Field
 from skillpm.spec.fields import WHOLE, Document
 
 TEXT_LIMIT = 8192
-"""Characters of one text."""
+"""Characters of a text."""
 TOLERANCE = 0.1
-"""The share of the recorded gain that may be lost where a file does not say."""
+"""The default tolerance: the share of the recorded gain that may be lost."""
 
 
-def _spoken(text: str) -> str:
+def _not_blank(text: str) -> str:
     if not text.strip():
-        raise ValueError("it is blank")
+        raise ValueError("expected text, found only white space")
     return text
 
 
-Text = Annotated[str, Field(max_length=TEXT_LIMIT), AfterValidator(_spoken)]
-Short = Annotated[str, Field(max_length=256), AfterValidator(_spoken)]
+Text = Annotated[str, Field(max_length=TEXT_LIMIT), AfterValidator(_not_blank)]
+Short = Annotated[str, Field(max_length=256), AfterValidator(_not_blank)]
 Share = Annotated[float, Field(strict=False, ge=0, le=1)]
 
 
 class ProbesHeader(Document):
-    """The optional first line: the format, and the tolerances."""
+    """The optional first line of a probe file: format and tolerances."""
 
     probes: Annotated[Literal[1], WHOLE]
     tolerance: Share = TOLERANCE
@@ -32,20 +32,20 @@ class ProbesHeader(Document):
 
 
 class TokenLossItem(Document):
-    """A text whose tokens the model is to foresee."""
+    """A text. The metric is the loss of the model on its tokens."""
 
     text: Text
 
 
 class ExactMatchItem(Document):
-    """A prompt, and exactly what is to follow it."""
+    """A prompt, and the exact answer that the model should generate."""
 
     prompt: Text
     answer: Short
 
 
 class MultipleChoiceItem(Document):
-    """A question and the answers to choose from; `answer` is the right one, or its number."""
+    """A question with choices. `answer` is the right choice, or its index."""
 
     question: Text
     choices: Annotated[list[Short], Field(min_length=2, max_length=32)]
@@ -53,14 +53,14 @@ class MultipleChoiceItem(Document):
 
     @property
     def right(self) -> int:
-        """The place of the right answer; -1 where it is none of the choices."""
+        """The index of the right choice; -1 if `answer` is not one of the choices."""
         if isinstance(self.answer, int):
             return self.answer if 0 <= self.answer < len(self.choices) else -1
         return self.choices.index(self.answer) if self.answer in self.choices else -1
 
 
 class RetrievalItem(Document):
-    """A query, and the document that answers it; the others' documents are the other candidates."""
+    """A query and its document. The documents of all items of the file are the candidates."""
 
     query: Text
     document: Text

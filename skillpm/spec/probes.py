@@ -1,8 +1,8 @@
-"""Probes: a small evaluation that a pack carries, as JSON lines. Data, never code.
+"""Probes: a small evaluation in a pack, as JSON lines. They contain data, never code.
 
-Each line is one item of one metric; `metric` may be left out where the fields tell it. The first
-line may be a head, `{"probes": 1, "tolerance": 0.1}`. Files come from strangers: sizes are bounded
-before anything is run.
+Each line is one item of one metric. `metric` may be left out if the fields identify the metric. The
+first line may be a header, `{"probes": 1, "tolerance": 0.1}`. Probe files are untrusted, so their
+sizes are limited before a model reads them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,60 +23,60 @@ from skillpm.spec.probe_items import (
 )
 
 FILE_LIMIT = 8_000_000
+"""Bytes of a probe file."""
 ITEM_LIMIT = 1000
+"""Items of a probe file."""
 LABEL_LIMIT = 64
-"""The labels of one file."""
+"""Distinct labels of a probe file."""
 LONGEST = 512
-"""The tokens of a text that count, where the model takes as many."""
+"""Tokens of a text that a model reads at most. The rest is cut off."""
 WORK_LIMIT = 1 << 20
-"""The tokens that one file may have a model read: what `ITEM_LIMIT` of the longest plain items make
-up. Only items with many choices or labels come to more."""
+"""Tokens that a model may have to read for one file. `ITEM_LIMIT` items with one text each stay
+below it, so only items with many choices or labels can exceed it."""
 LOSS_LIMIT = 1000.0
-"""Nats a token: float32 logits of a running model do not come near."""
+"""The largest token loss, in nats per token. Running models with float32 logits stay far below."""
 
 
 @dataclass(frozen=True)
 class ProbeMetric:
-    """What a kind of item is scored by: its fields, which way is better, and what is noise.
+    """A metric: the items that it scores, its direction and its noise.
 
-    `floor` is the least allowance; with `per_item` it is a share of one item's weight.
+    An item without `metric` belongs to the first metric whose `identifying_fields` it has. `floor`
+    is the smallest allowance. With `per_item` it is divided by the number of items.
     """
 
     name: str
     item: type[Document]
-    told_by: frozenset[str]
+    identifying_fields: frozenset[str]
     higher_is_better: bool
     floor: float
     per_item: bool = False
     largest: float = 1.0
 
     def is_possible(self, value: float) -> bool:
-        """Whether any model can have this value: 0 to 1, or to `largest` for a loss in nats."""
+        """Whether a model can have this value: 0 to 1, or to `largest` for a loss in nats."""
         return 0 <= value <= self.largest
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The least and the largest value that a measurement can give: a share, or a loss."""
+        """The smallest and the largest value of a measurement: of a share, or of a loss."""
         return (0.0, 1.0) if self.higher_is_better else (0.0, LOSS_LIMIT)
 
     def gain(self, value: float, base: float) -> float:
-        """How much better a value is than the base's; below zero where it is worse."""
+        """How much better `value` is than the base's value; negative if it is worse."""
         return value - base if self.higher_is_better else base - value
 
     def allowance(self, recorded: float, base: float, *, samples: int, tolerance: float) -> float:
-        """How much worse than recorded a value may be.
-
-        The tolerance times the recorded gain, and no less than the floor.
-        """
+        """How much worse than recorded a value may be: tolerance times gain, at least the floor."""
         floor = self.floor / max(1, samples) if self.per_item else self.floor
         return max(tolerance * abs(recorded - base), floor)
 
     def bound(self, recorded: float, allowance: float) -> float:
-        """The worst value that still holds."""
+        """The worst value that passes."""
         return recorded - allowance if self.higher_is_better else recorded + allowance
 
     def holds(self, now: float, bound: float) -> bool:
-        """Whether a value is no worse than the bound. One that is not finite never is."""
+        """Whether a value passes: finite, and not worse than the bound."""
         return isfinite(now) and (now >= bound if self.higher_is_better else now <= bound)
 
 
@@ -96,42 +96,45 @@ METRICS: Mapping[str, ProbeMetric] = {
         ProbeMetric("token_loss", TokenLossItem, frozenset({"text"}), False, 1e-3, largest=1e3),
     )
 }  # fmt: skip
-"""Every metric; the first whose fields an item has is the one that it is taken for."""
+"""All metrics by name, in the order in which they are matched to items without `metric`."""
 
 
 @dataclass(frozen=True)
 class Probes:
-    """A file of probes: the items of each metric, and how much each may lose."""
+    """The items of a probe file by metric, and the tolerance of each metric."""
 
     items: Mapping[str, tuple[Document, ...]]
     tolerances: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
-        """How many items there are."""
+        """The number of items."""
         return sum(map(len, self.items.values()))
 
 
-def asked_text(item: Document) -> str:
-    """What an item shows a model first: what a router tells the skill by."""
-    fields = item.plain()
+def prompt_of(item: Document) -> str:
+    """The text of an item that a router uses to choose a skill: prompt, question, query or text."""
+    fields = item.to_dict()
     return str(
         next(fields[key] for key in ("prompt", "question", "query", "text") if key in fields)
     )
 
 
-def work(items: Mapping[str, Sequence[Document]]) -> int:
-    """The most tokens that a model reads for these items, told before there is a model.
+def token_bound(items: Mapping[str, Sequence[Document]]) -> int:
+    """An upper bound of the tokens that a model reads for these items, without a tokenizer.
 
-    No token is shorter than a byte, and no more count of a text than `LONGEST`.
+    A token has at least one byte, and at most `LONGEST` tokens of a text are read.
     """
-    labels = sorted({one.label for one in items.get("accuracy", ()) if isinstance(one, LabelItem)})
-    shown = (text for found in items.values() for one in found for text in _shown(one, labels))
-    return sum(min(LONGEST, len(text.encode())) for text in shown)
+    accuracy = items.get("accuracy", ())
+    labels = sorted({item.label for item in accuracy if isinstance(item, LabelItem)})
+    texts = (
+        text for group in items.values() for item in group for text in _model_inputs(item, labels)
+    )
+    return sum(min(LONGEST, len(text.encode())) for text in texts)
 
 
-def _shown(item: Document, labels: Sequence[str]) -> Iterator[str]:
-    """The texts that a model is shown for an item."""
+def _model_inputs(item: Document, labels: Sequence[str]) -> Iterator[str]:
+    """The texts that a model reads for an item."""
     match item:
         case MultipleChoiceItem():
             yield from (item.question + choice for choice in item.choices)
@@ -146,33 +149,34 @@ def _shown(item: Document, labels: Sequence[str]) -> Iterator[str]:
 
 
 def parse_probes(data: bytes, what: str = "the probe file") -> Probes:
-    """Read probes; raise `SpecError` with every problem and its line."""
+    """Read a probe file. Raises `SpecError` with every problem and its line."""
     if len(data) > FILE_LIMIT:
-        raise SpecError(f"{what} is {len(data)} bytes; at most {FILE_LIMIT} are read")
+        raise SpecError(f"{what} has {len(data)} bytes; the limit is {FILE_LIMIT}")
     lines = [(n, line) for n, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
     if len(lines) > ITEM_LIMIT + 1:
-        raise SpecError(f"{what} has {len(lines)} lines; at most {ITEM_LIMIT} items are read")
+        raise SpecError(f"{what} has {len(lines)} lines; the limit is {ITEM_LIMIT} items")
     problems = Problems(what)
-    head, items = ProbesHeader(probes=1), dict[str, list[tuple[int, Document]]]()
+    header, items = ProbesHeader(probes=1), dict[str, list[tuple[int, Document]]]()
     for number, line in lines:
         plain = _object(line, number, problems)
         if plain is None:
             continue
         if number == lines[0][0] and "probes" in plain:
-            head = _head(plain, number, problems) or head
+            header = _header(plain, number, problems) or header
         else:
             _item(plain, number, problems, items)
-    problems.extend(_wholes(items))
+    problems.extend(_group_problems(items))
     if not problems.found and not items:
-        problems.add("", "there is no item")
-    problems.raise_if_any(hint='an item is a line such as {"prompt": "2+2=", "answer": "4"}')
-    kept = {name: tuple(one for _, one in found) for name, found in sorted(items.items())}
-    return Probes(kept, {name: head.tolerances.get(name, head.tolerance) for name in kept})
+        problems.add("", "the file has no items")
+    problems.raise_if_any(hint='an item is a line like {"prompt": "2+2=", "answer": "4"}')
+    groups = {name: tuple(item for _, item in group) for name, group in sorted(items.items())}
+    tolerances = {name: header.tolerances.get(name, header.tolerance) for name in groups}
+    return Probes(groups, tolerances)
 
 
 def _object(line: bytes, number: int, problems: Problems) -> dict[str, Any] | None:
     try:
-        return json.parse_object(line, "it")
+        return json.parse_object(line, "the item")
     except SpecError as problem:
         problems.add(f"line {number}", problem.message)
         return None
@@ -182,27 +186,27 @@ def _document(
     kind: type[Document], plain: dict[str, Any], number: int, problems: Problems
 ) -> Document | None:
     here = Problems("")
-    found = collect(kind, plain, here)
+    document = collect(kind, plain, here)
     for problem in here.found:
         problems.add(f"line {number}", problem)
-    return found
+    return document
 
 
-def _head(plain: dict[str, Any], number: int, problems: Problems) -> ProbesHeader | None:
+def _header(plain: dict[str, Any], number: int, problems: Problems) -> ProbesHeader | None:
     version = plain["probes"]
     if type(version) is int and version > 1:
-        problems.add(f"line {number}", f"it is of format {version}; this skillpm reads 1")
+        problems.add(f"line {number}", f"probe format {version}; this skillpm reads format 1")
         return None
-    head = _document(ProbesHeader, plain, number, problems)
-    if not isinstance(head, ProbesHeader):
+    header = _document(ProbesHeader, plain, number, problems)
+    if not isinstance(header, ProbesHeader):
         return None
-    for name in sorted(head.tolerances.keys() - METRICS.keys()):
+    for name in sorted(header.tolerances.keys() - METRICS.keys()):
         problems.add(f"line {number}", f"tolerances: {_unknown(name)}")
-    return head
+    return header
 
 
 def _unknown(name: object) -> str:
-    return f"the metric {str(name)[:64]!r} is not known; known are {', '.join(sorted(METRICS))}"
+    return f"unknown metric {str(name)[:64]!r}; expected one of {', '.join(sorted(METRICS))}"
 
 
 def _item(
@@ -211,11 +215,12 @@ def _item(
     problems: Problems,
     items: dict[str, list[tuple[int, Document]]],
 ) -> None:
-    named = plain.get("metric")
-    told = (metric.name for metric in METRICS.values() if metric.told_by <= plain.keys())
-    name = next(told, None) if named is None else named
+    name = plain.get("metric")
     if name is None:
-        problems.add(f"line {number}", "neither `metric` nor the fields tell what it is scored by")
+        matching = (m.name for m in METRICS.values() if m.identifying_fields <= plain.keys())
+        name = next(matching, None)
+    if name is None:
+        problems.add(f"line {number}", "no `metric`, and the fields do not identify a metric")
         return
     metric = METRICS.get(name) if isinstance(name, str) else None
     if metric is None:
@@ -223,31 +228,31 @@ def _item(
         return
     if metric.item is MultipleChoiceItem and "question" not in plain and "prompt" in plain:
         plain = {**plain, "question": plain["prompt"]}
-    found = _document(metric.item, plain, number, problems)
-    if isinstance(found, MultipleChoiceItem):
-        problems.extend((f"line {number}", problem) for problem in _choice(found))
-    if found is not None:
-        items.setdefault(metric.name, []).append((number, found))
+    item = _document(metric.item, plain, number, problems)
+    if isinstance(item, MultipleChoiceItem):
+        problems.extend((f"line {number}", problem) for problem in _choice_problems(item))
+    if item is not None:
+        items.setdefault(metric.name, []).append((number, item))
 
 
-def _choice(item: MultipleChoiceItem) -> Iterator[str]:
+def _choice_problems(item: MultipleChoiceItem) -> Iterator[str]:
     if item.right < 0:
-        yield "answer: it is none of the choices (a number counts from 0)"
+        yield "answer: expected one of the choices, or the index of one (from 0)"
     if len(set(item.choices)) < len(item.choices):
-        yield "choices: one stands twice"
+        yield "choices: duplicate choice"
 
 
-def _wholes(items: Mapping[str, list[tuple[int, Document]]]) -> Iterator[tuple[str, str]]:
-    """What must hold between the items of one metric."""
+def _group_problems(items: Mapping[str, list[tuple[int, Document]]]) -> Iterator[tuple[str, str]]:
+    """Problems of all items of a metric, or of the file, taken together."""
     if sum(map(len, items.values())) > ITEM_LIMIT:
-        yield "", f"there are more than {ITEM_LIMIT} items"
-    labels = {one.label for _, one in items.get("accuracy", ()) if isinstance(one, LabelItem)}
+        yield "", f"more than {ITEM_LIMIT} items"
+    labels = {item.label for _, item in items.get("accuracy", ()) if isinstance(item, LabelItem)}
     if labels and not 2 <= len(labels) <= LABEL_LIMIT:  # noqa: PLR2004 - a choice needs two
-        yield "", f"accuracy has {len(labels)} labels; it needs 2 to {LABEL_LIMIT}"
-    found = {one.document for _, one in items.get("mrr", ()) if isinstance(one, RetrievalItem)}
-    if len(found) == 1:
-        yield "", "mrr has one document only; it needs others to tell it from"
-    tokens = work({name: [one for _, one in found] for name, found in items.items()})
+        yield "", f"accuracy: expected 2 to {LABEL_LIMIT} different labels, found {len(labels)}"
+    retrieval = [item for _, item in items.get("mrr", ()) if isinstance(item, RetrievalItem)]
+    if len({item.document for item in retrieval}) == 1:
+        yield "", "mrr: expected at least 2 different documents, found 1"
+    tokens = token_bound({name: [item for _, item in group] for name, group in items.items()})
     if tokens > WORK_LIMIT:
-        told = f"a model would read up to {tokens:,} tokens for it, {WORK_LIMIT:,} at most"
-        yield "", f"{told}: have fewer items, choices or labels, or shorter texts"
+        limit = f"a model would read up to {tokens:,} tokens; the limit is {WORK_LIMIT:,}"
+        yield "", f"{limit}: use fewer items, choices or labels, or shorter texts"

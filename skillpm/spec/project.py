@@ -1,4 +1,4 @@
-"""The project file, `skillpm.toml`: what the person asks for."""
+"""The project file `skillpm.toml`: base, requirements, registries and settings of a project."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from pydantic import (
 from skillpm.errors import Problems, SpecError
 from skillpm.spec import toml
 from skillpm.spec.digests import Digest
+from skillpm.spec.faults import describe_value
 from skillpm.spec.fields import (
     DigestField,
     Document,
@@ -29,8 +30,8 @@ from skillpm.spec.merging import (
     SUM,
     Merging,
     Scalar,
-    method_named,
-    mode_named,
+    parse_method,
+    parse_mode,
     setting_problems,
 )
 from skillpm.spec.names import SkillName, is_half
@@ -40,7 +41,7 @@ from skillpm.spec.requirements import Requirement, VersionRange
 DEFAULT_REGISTRY = "default"
 WEIGHT_LIMIT = 1e6
 _ELSEWHERE = ("config", "trust")
-"""Tables that others read."""
+"""Tables that are read and checked elsewhere."""
 
 
 def _as_table(key: str) -> BeforeValidator:
@@ -48,14 +49,14 @@ def _as_table(key: str) -> BeforeValidator:
         if isinstance(plain, str):
             return {key: plain}
         if not isinstance(plain, dict | Document):
-            raise ValueError(f"expected text or a table, found {type(plain).__name__}")  # noqa: TRY004 - pydantic reads ValueError alone
+            raise ValueError(f"expected text or a table, found {describe_value(plain)}")  # noqa: TRY004 - pydantic handles only ValueError
         return plain
 
     return BeforeValidator(read)
 
 
-def _spoken(parse: Callable[[str], object]) -> AfterValidator:
-    """Text that `parse` takes, kept as it is."""
+def _parseable(parse: Callable[[str], object]) -> AfterValidator:
+    """Text that `parse` accepts. The text itself is kept."""
 
     def read(text: str) -> str:
         try:
@@ -67,37 +68,38 @@ def _spoken(parse: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(read)
 
 
-def _named(read: Callable[[str], str]) -> AfterValidator:
-    """A word as `read` spells it."""
+def _normalized(parse: Callable[[str], str]) -> AfterValidator:
+    """A name, normalized with `parse`."""
 
-    def spelt(text: str) -> str:
+    def normalize(text: str) -> str:
         try:
-            return read(text)
+            return parse(text)
         except SpecError as problem:
             raise ValueError(problem.message) from problem
 
-    return AfterValidator(spelt)
+    return AfterValidator(normalize)
 
 
 def _number(weight: object) -> object:
     if isinstance(weight, bool) or not isinstance(weight, int | float):
-        raise ValueError(f"a weight is a number, found {weight!r}")  # noqa: TRY004 - pydantic's way
+        raise ValueError(f"expected a number, found {describe_value(weight)}")  # noqa: TRY004 - pydantic handles only ValueError
     return weight
 
 
 def _bounded(weight: float) -> float:
     if not -WEIGHT_LIMIT < weight < WEIGHT_LIMIT:
-        raise ValueError(f"a weight lies between -{WEIGHT_LIMIT:.0f} and {WEIGHT_LIMIT:.0f}")
+        limits = f"-{WEIGHT_LIMIT:.0f} and {WEIGHT_LIMIT:.0f}"
+        raise ValueError(f"expected a weight between {limits}, found {weight:g}")
     return weight
 
 
-SkillKey = Annotated[str, _spoken(SkillName.parse)]
+SkillKey = Annotated[str, _parseable(SkillName.parse)]
 
 
 class ProjectRequirement(Document):
-    """What `[skills]` says of one skill: a version requirement, or a table."""
+    """The entry of a skill in `[skills]`: a version requirement as text, or a table."""
 
-    version: Annotated[str, _spoken(VersionRange.parse)] = "*"
+    version: Annotated[str, _parseable(VersionRange.parse)] = "*"
     registry: str | None = None
     weight: Annotated[
         float, Field(strict=False), BeforeValidator(_number), AfterValidator(_bounded)
@@ -105,40 +107,40 @@ class ProjectRequirement(Document):
 
 
 class RegistryEntry(Document):
-    """One named registry, and the namespaces that are bound to it."""
+    """A named registry, and the namespaces that are bound to it."""
 
     url: LocationField
     namespaces: list[str] = Field(default_factory=list)
 
 
 class ProjectTable(Document):
-    """`[project]`: where the base lies (relative to the file), and its root."""
+    """The `[project]` table: the path of the base (relative to the file), and its root."""
 
     base: str
     root: DigestField
 
 
 class GraftTable(Document):
-    """`[graft]`: how the set is put together."""
+    """The `[graft]` table: how the skills are merged or routed."""
 
-    mode: Annotated[str, _named(mode_named)] = MERGED
-    method: Annotated[str, _named(method_named)] = SUM
+    mode: Annotated[str, _normalized(parse_mode)] = MERGED
+    method: Annotated[str, _normalized(parse_method)] = SUM
     settings: dict[str, Scalar] = Field(default_factory=dict)
     precedence: list[SkillNameField] = Field(default_factory=list)
-    """Which skills win among near-equal router signatures, the first first."""
+    """Skills in order of precedence among near-equal router signatures; the first one wins."""
 
     @field_validator("precedence")
     @classmethod
     def _once(cls, precedence: list[SkillName]) -> list[SkillName]:
-        twice = sorted({skill for skill in precedence if precedence.count(skill) > 1})
-        if twice:
-            raise ValueError(f"`{twice[0]}` stands twice in the order of precedence")
+        duplicates = sorted({skill for skill in precedence if precedence.count(skill) > 1})
+        if duplicates:
+            raise ValueError(f"duplicate skill `{duplicates[0]}`")
         return precedence
 
     @field_validator("settings")
     @classmethod
     def _known(cls, settings: dict[str, Scalar], info: ValidationInfo) -> dict[str, Scalar]:
-        method = info.data.get("method")  # none where that is a problem already
+        method = info.data.get("method")  # None if `method` is invalid
         problems = list(setting_problems(method, settings)) if method else []
         if problems:
             raise ValueError("; ".join(problems))
@@ -151,7 +153,7 @@ class GraftTable(Document):
 
 
 class ProjectFile(Document):
-    """The whole file. Who reads `[config]` and `[trust]` checks what is in them."""
+    """The whole project file, except for the tables `[config]` and `[trust]`."""
 
     project: ProjectTable
     skills: dict[SkillKey, Annotated[ProjectRequirement, _as_table("version")]] = Field(
@@ -167,14 +169,17 @@ class ProjectFile(Document):
         return self.project.root
 
     @property
-    def wishes(self) -> dict[SkillName, ProjectRequirement]:
-        """`[skills]` by name, sorted."""
-        return dict(sorted((SkillName.parse(name), wish) for name, wish in self.skills.items()))
+    def project_requirements(self) -> dict[SkillName, ProjectRequirement]:
+        """The entries of `[skills]`, sorted by name."""
+        return dict(sorted((SkillName.parse(name), entry) for name, entry in self.skills.items()))
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:
         """`[skills]` as requirements, sorted by name."""
-        ranges = ((skill, VersionRange.parse(wish.version)) for skill, wish in self.wishes.items())
+        ranges = (
+            (skill, VersionRange.parse(entry.version))
+            for skill, entry in self.project_requirements.items()
+        )
         return tuple(Requirement(skill, range_) for skill, range_ in ranges)
 
     def with_skills(self, skills: Mapping[str, Any]) -> "ProjectFile":
@@ -192,10 +197,10 @@ class ProjectFile(Document):
         return self.model_copy(update={"graft": graft})
 
     def registry_of(self, skill: SkillName) -> str:
-        """The one registry that a skill is looked up in: its own, its namespace's, the default."""
-        wish = self.skills.get(str(skill))
-        if wish and wish.registry:
-            return wish.registry
+        """The registry of a skill: from its entry, else from its namespace, else the default."""
+        requirement = self.skills.get(str(skill))
+        if requirement and requirement.registry:
+            return requirement.registry
         for name, entry in self.registries.items():
             if skill.namespace in entry.namespaces:
                 return name
@@ -204,7 +209,7 @@ class ProjectFile(Document):
 
 @parse_once
 def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
-    """Read a project file; raise `SpecError` with every problem and its path."""
+    """Read a project file. Raises `SpecError` with every problem and its path."""
     plain, problems = toml.parse(text, what), Problems(what)
     project = collect(ProjectFile, plain, problems)
     if project is None:
@@ -212,9 +217,10 @@ def parse_project(text: str, what: str = "skillpm.toml") -> ProjectFile:
         problems.raise_if_any()
         raise AssertionError
     problems.extend(unknown_keys(project, allowed=_ELSEWHERE))
-    for name, wish in project.skills.items():
-        if wish.registry not in (None, DEFAULT_REGISTRY, *project.registries):
-            problems.add(f"skills.{name}.registry", f"`[registries]` has no {wish.registry!r}")
+    for name, entry in project.skills.items():
+        if entry.registry not in (None, DEFAULT_REGISTRY, *project.registries):
+            problem = f"unknown registry {entry.registry!r}; `[registries]` does not define it"
+            problems.add(f"skills.{name}.registry", problem)
     problems.extend(_registry_problems(project))
     problems.raise_if_any()
     return project
@@ -227,14 +233,15 @@ def _registry_problems(project: ProjectFile) -> list[tuple[str, str]]:
         for namespace in entry.namespaces:
             path = f"registries.{name}.namespaces"
             if not is_half(namespace):
-                problems.append((path, f"{namespace!r} is not a namespace"))
+                problems.append((path, f"{namespace!r} is not a valid namespace"))
             elif bound.setdefault(namespace, name) != name:
-                problems.append((path, f"{namespace!r} is bound to `{bound[namespace]}` already"))
+                problem = f"{namespace!r} is already bound to `{bound[namespace]}`"
+                problems.append((path, problem))
     return problems
 
 
-def plain_wish(wish: ProjectRequirement) -> Any:
-    """How a wish stands in `[skills]`: a string where the version says all."""
-    table = wish.model_dump(exclude_defaults=True)
-    table.setdefault("version", wish.version)
-    return wish.version if list(table) == ["version"] else table
+def requirement_to_toml(entry: ProjectRequirement) -> Any:
+    """The entry as `[skills]` stores it: a string if only the version is set, else a table."""
+    table = entry.model_dump(exclude_defaults=True)
+    table.setdefault("version", entry.version)
+    return entry.version if list(table) == ["version"] else table

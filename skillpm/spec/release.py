@@ -1,4 +1,4 @@
-"""What an index says of a release: all that resolution needs, and what people search by."""
+"""A release as an index lists it: the data for resolution and for search."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from skillpm.spec.versions import Version
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One release of a skill, as an index lists it.
+    """A release of a skill, as an index lists it.
 
-    `digest` is that of the OCI manifest; `size` the bytes of all blobs of the pack, its OCI
-    manifest included. `base` is the root that it was cut from (None in a saved index that does
-    not say). `yanked` hides it from new resolutions.
+    `digest` is the digest of the OCI manifest, and `size` the total bytes of all blobs of the pack,
+    including the OCI manifest. `base` is the root of the base that the pack is built for (None in a
+    saved index without it). `yanked` releases are hidden from new resolutions.
     """
 
     skill: SkillName
@@ -34,5 +34,5 @@ class Release:
 
     @property
     def ref(self) -> str:
-        """How messages name it: `acme/math 1.2.0`."""
+        """The release in messages: `acme/math 1.2.0`."""
         return f"{self.skill} {self.version}"

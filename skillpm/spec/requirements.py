@@ -1,7 +1,8 @@
-"""Requirements: a skill, and Cargo's grammar of version ranges.
+"""Requirements: a skill and a version range in Cargo's grammar.
 
-`^1.2` (also bare `1.2`), `~1.2`, `=1.2`, `<`, `>`, `<=`, `>=`, `*`, `1.*`; a comma means and. A
-prerelease matches only where a comparator names a prerelease of the same triple.
+Comparators are `^1.2` (also written `1.2`), `~1.2`, `=1.2`, `<`, `>`, `<=`, `>=`, `*` and `1.*`. A
+comma means "and". A prerelease matches only if a comparator names a prerelease of the same
+MAJOR.MINOR.PATCH.
 """
 
 import re
@@ -24,9 +25,9 @@ BOTTOM: Key = (0, 0, 0, 0, ())
 
 @dataclass(frozen=True, slots=True)
 class Comparator:
-    """One comparator, as the half-open interval of keys [low, high) that it admits.
+    """A comparator as the half-open interval [low, high) of version keys that it matches.
 
-    `triple` is set where it names a prerelease: the only triple whose prereleases it admits.
+    If it names a prerelease, `triple` is the only MAJOR.MINOR.PATCH whose prereleases it matches.
     """
 
     low: Key
@@ -35,12 +36,12 @@ class Comparator:
 
 
 def _below(major: int, minor: int = 0, patch: int = 0) -> Key:
-    """The key under every version of the triple, prereleases too."""
+    """A key below every version of the triple, including prereleases."""
     return (major, minor, patch, -1, ())
 
 
 def _above(key: Key) -> Key:
-    """The least key over `key`: nothing lies between the two."""
+    """The smallest key above `key`: no version is between the two."""
     major, minor, patch, rank, pre = key
     return (major, minor, patch, rank, (*pre, (-1, 0, "")))
 
@@ -86,7 +87,7 @@ def _numbers(groups: tuple[str | None, ...], text: str) -> tuple[int, ...]:
                 raise _refusal(text, "a number has a leading zero")
             numbers.append(int(group))
         elif group not in _WILD:
-            raise _refusal(text, "a number stands behind a wildcard")
+            raise _refusal(text, "a number follows a wildcard")
     return tuple(numbers)
 
 
@@ -100,12 +101,14 @@ def _refusal(text: str, why: str) -> SpecError:
 def _comparator(text: str) -> Comparator:
     if text.strip().startswith("=="):
         exact = f"={text.strip().lstrip('=').strip()}"
-        raise SpecError(f"{text!r} is not a version requirement", hint=f"write `{exact}`")
-    found = _COMPARATOR.fullmatch(text)
-    if found is None:
-        raise _refusal(text, "a comparator is an operator and a version")
-    operator, pre_text = found[1] or "", found[5]
-    groups = (found[2], found[3], found[4])
+        raise SpecError(
+            f"{text!r} is not a version requirement: unknown operator `==`", hint=f"write `{exact}`"
+        )
+    match = _COMPARATOR.fullmatch(text)
+    if match is None:
+        raise _refusal(text, "expected an operator and a version")
+    operator, pre_text = match[1] or "", match[5]
+    groups = (match[2], match[3], match[4])
     parts = _numbers(groups, text)
     if pre_text is not None:
         if len(parts) < 3:  # noqa: PLR2004 - a version has three numbers
@@ -113,7 +116,7 @@ def _comparator(text: str) -> Comparator:
         Version.parse(f"{parts[0]}.{parts[1]}.{parts[2]}-{pre_text}")
     if any(group in _WILD for group in groups if group):
         if operator not in ("", "="):
-            raise _refusal(text, f"`{operator}` does not go with a wildcard")
+            raise _refusal(text, f"`{operator}` cannot be combined with a wildcard")
         operator = "="
     if not parts:
         return Comparator(BOTTOM, TOP)
@@ -124,16 +127,16 @@ def _comparator(text: str) -> Comparator:
 
 @dataclass(frozen=True, slots=True)
 class VersionRange:
-    """A conjunction of comparators; `str` gives the text it was read from, on one line."""
+    """A conjunction of comparators. `str` gives the original text on one line."""
 
     text: str
     comparators: tuple[Comparator, ...]
 
     @classmethod
     def parse(cls, text: str) -> "VersionRange":
-        """Read Cargo's grammar; empty means any. Raises `SpecError` with what is wrong."""
+        """Read a range in Cargo's grammar. Empty text matches any version. Raises `SpecError`."""
         if len(text) > _LIMIT:
-            raise _refusal(text[:40], f"it is longer than {_LIMIT} characters")
+            raise _refusal(text[:40], f"longer than {_LIMIT} characters")
         stripped = " ".join(text.split())
         if stripped in ("", "*"):
             return ANY
@@ -141,13 +144,13 @@ class VersionRange:
 
     @property
     def interval(self) -> tuple[Key, Key]:
-        """The half-open interval of keys [low, high) that all comparators admit."""
+        """The half-open interval [low, high) of version keys that all comparators match."""
         low = max((c.low for c in self.comparators), default=BOTTOM)
         return low, min((c.high for c in self.comparators), default=TOP)
 
     @property
     def prerelease_triples(self) -> frozenset[tuple[int, int, int]]:
-        """The triples whose prereleases are admitted."""
+        """The triples MAJOR.MINOR.PATCH whose prereleases match."""
         return frozenset(c.triple for c in self.comparators if c.triple)
 
     def __contains__(self, version: Version) -> bool:
@@ -165,7 +168,7 @@ ANY = VersionRange("*", ())
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A skill and the versions of it that will do; printed as `acme/math ^1.2`."""
+    """A skill and a version range, printed as `acme/math ^1.2`."""
 
     skill: SkillName
     range: VersionRange = ANY
@@ -174,7 +177,7 @@ class Requirement:
     def parse(cls, text: str) -> "Requirement":
         """Read `acme/math`, `acme/math ^1.2` or `acme/math@^1.2`. Raises `SpecError`.
 
-        `acme/math@1.2.0`, a full version without an operator, is a REF: exactly that release.
+        A full version without an operator, `acme/math@1.2.0`, is a reference to that release.
         """
         head, at, tail = text.strip().partition("@")
         if not at:
@@ -185,12 +188,12 @@ class Requirement:
 
     @classmethod
     def exact(cls, skill: SkillName, version: Version) -> "Requirement":
-        """Exactly this release."""
+        """The requirement that only this release satisfies."""
         bare = replace(version, build="")
         return cls(skill, VersionRange.parse(f"={bare}"))
 
     def admits(self, skill: SkillName, version: Version) -> bool:
-        """Whether the release is one of those that will do."""
+        """Whether the release satisfies this requirement."""
         return skill == self.skill and version in self.range
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
-"""Rotary settings of configs, which transformers 4 and transformers 5 spell differently.
+"""Rotary-embedding settings of configs, which transformers 4 and 5 write differently.
 
-Version 4 writes `rope_theta`, `rope_scaling` and `partial_rotary_factor`; version 5 writes them
-into `rope_parameters` and reads both.
+Version 4 writes `rope_theta`, `rope_scaling` and `partial_rotary_factor`. Version 5 writes all of
+them to `rope_parameters`, and reads both forms.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ KEYS = frozenset({"rope_theta", "rope_scaling", "rope_parameters", "partial_rota
 
 
 def rotary_settings(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The rotary settings as version 5 would write them; None where a layer type has its own."""
+    """The rotary settings in the form of version 5; None if they differ by layer type."""
     written = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(written, dict) or any(isinstance(value, dict) for value in written.values()):
         return None
@@ -28,6 +28,6 @@ def rotary_settings(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def same_rotary(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether two configs have the same rotary settings, however each spells them."""
+    """Whether two configs have the same rotary settings, in either form."""
     ours, theirs = rotary_settings(before), rotary_settings(after)
     return ours is not None and ours == theirs

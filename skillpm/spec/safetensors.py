@@ -1,4 +1,4 @@
-"""The header of a safetensors file: read strictly, written canonically."""
+"""The header of a safetensors file: strict reader, canonical writer."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ METADATA = "__metadata__"
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A tensor and where its bytes lie: offsets into the file's data section."""
+    """A tensor and the offsets of its bytes in the data section of the file."""
 
     spec: TensorSpec
     start: int
@@ -24,7 +24,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """All tensors of one file in the order of their bytes, and the file's metadata."""
+    """All tensors of a file in the order of their bytes, and the metadata of the file."""
 
     tensors: tuple[Placed, ...]
     metadata: Mapping[str, str]
@@ -32,30 +32,30 @@ class Header:
 
     @property
     def data_bytes(self) -> int:
-        """The bytes of the data section."""
+        """The size of the data section in bytes."""
         return self.tensors[-1].stop if self.tensors else 0
 
 
 def header_length(first: bytes, file_bytes: int, what: str) -> int:
-    """The header's length from a file's first 8 bytes. Raises `SpecError` where it lies."""
+    """The length of the header, from the first 8 bytes of a file. Raises `SpecError`."""
     length = int.from_bytes(first, "little")
     if len(first) < LENGTH_BYTES or length > min(HEADER_LIMIT, file_bytes - LENGTH_BYTES):
         raise SpecError(
-            f"{what} is not a safetensors file: its header would be {length} bytes, "
-            f"the file is {file_bytes}"
+            f"{what} is not a safetensors file: its header would have {length} bytes, "
+            f"but the file has {file_bytes}"
         )
     return length
 
 
 def parse_header(data: bytes, file_bytes: int, what: str) -> Header:
-    """Read a header; refuse gaps, overlaps, unknown dtypes, a size that is not the file's.
+    """Read a header. `data` is its JSON, without the 8 bytes of the length.
 
-    `data` is the JSON alone, without the 8 bytes of its length.
+    Raises `SpecError` for gaps, overlaps, unknown dtypes and a wrong size of the file.
     """
     plain = json.parse_object(data, f"the header of {what}")
     metadata = plain.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise SpecError(f"{what}: `{METADATA}` does not map text to text")
+        raise SpecError(f"{what}: expected `{METADATA}` to be an object of texts")
     placed = sorted(
         (_placed(n, p, what) for n, p in plain.items()), key=lambda t: (t.start, t.stop)
     )
@@ -68,7 +68,7 @@ def parse_header(data: bytes, file_bytes: int, what: str) -> Header:
     data_start = LENGTH_BYTES + len(data)
     if data_start + end != file_bytes:
         raise SpecError(
-            f"{what} should be {data_start + end} bytes by its header, but is {file_bytes}"
+            f"{what} has {file_bytes} bytes, but its header describes {data_start + end}"
         )
     return Header(tuple(placed), metadata, data_start)
 
@@ -78,19 +78,21 @@ def _placed(name: str, plain: Any, what: str) -> Placed:
         dtype, shape, (start, stop) = plain["dtype"], plain["shape"], plain["data_offsets"]
         integers = all(type(n) is int and 0 <= n < 2**62 for n in (*shape, start, stop))
     except (TypeError, KeyError, ValueError) as problem:
-        raise SpecError(f"{what}: {name!r} lacks dtype, shape or data_offsets") from problem
+        raise SpecError(f"{what}: {name!r} has no dtype, shape or data_offsets") from problem
     typed = isinstance(dtype, str) and isinstance(shape, list) and integers
     typed = typed and len(shape) <= RANK_LIMIT
     if not typed or dtype not in BITS or not name or "\0" in name:
-        raise SpecError(f"{what}: {name!r} has dtype {dtype!r}, shape {shape!r}: not a tensor")
+        raise SpecError(f"{what}: {name!r} is not a valid tensor: dtype {dtype!r}, shape {shape!r}")
     spec = TensorSpec(name, dtype, tuple(shape))
     if stop - start != spec.nbytes:
-        raise SpecError(f"{what}: {name!r} should span {spec.nbytes} bytes, spans {stop - start}")
+        raise SpecError(
+            f"{what}: {name!r} has {stop - start} bytes, expected {spec.nbytes} for its shape"
+        )
     return Placed(spec, start, stop)
 
 
 def layout(specs: Iterable[TensorSpec]) -> tuple[Placed, ...]:
-    """Place tensors as the safetensors library does: wide dtypes first, then by name."""
+    """Lay out tensors like the safetensors library: wide dtypes first, then by name."""
     placed: list[Placed] = []
     end = 0
     for spec in sorted(specs, key=lambda s: (-BITS[s.dtype], s.name)):
@@ -100,7 +102,7 @@ def layout(specs: Iterable[TensorSpec]) -> tuple[Placed, ...]:
 
 
 def dump_header(placed: Iterable[Placed], metadata: Mapping[str, str]) -> bytes:
-    """The header's bytes, length included, padded with spaces to a multiple of 8."""
+    """The bytes of a header with its length, padded with spaces to a multiple of 8."""
     plain: dict[str, Any] = {
         tensor.spec.name: {
             "dtype": tensor.spec.dtype,

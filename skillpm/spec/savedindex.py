@@ -1,4 +1,4 @@
-"""A saved index: all that resolution needs of a catalogue, as one JSON file for bug reports."""
+"""A saved index: the resolution data of a catalogue in one JSON file, for bug reports."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ WHAT = "the saved index"
 
 
 class SavedRelease(Document):
-    """What the index says of one release; all of it may be left out."""
+    """The data of a release. All keys are optional."""
 
     requires: list[RequirementField] = Field(default_factory=list)
     conflicts: list[RequirementField] = Field(default_factory=list)
@@ -32,7 +32,7 @@ class SavedRelease(Document):
     base: DigestField | None = None
 
     def release(self, skill: SkillName, version: Version) -> Release:
-        """The release, as any index would list it."""
+        """The release in the form of other indexes."""
         return Release(
             skill,
             version,
@@ -49,7 +49,7 @@ class _File(Document):
 
 @dataclass(frozen=True)
 class SavedIndex:
-    """Releases by skill; fits the resolver's `Catalogue`."""
+    """Releases by skill. Implements the resolver's `Catalogue`."""
 
     by_skill: Mapping[SkillName, Sequence[Release]]
 
@@ -59,11 +59,11 @@ class SavedIndex:
 
 
 def parse_index(data: bytes, what: str = WHAT) -> SavedIndex:
-    """Read a saved index; raise `SpecError` with every problem and its path."""
+    """Read a saved index. Raises `SpecError` with every problem and its path."""
     plain = json.parse_object(data, what)
     file = read_document(_File, plain, what)
     problems = Problems(what)
-    problems.extend(_twice(plain["skills"]))
+    problems.extend(_duplicate_versions(plain["skills"]))
     problems.raise_if_any()
     return SavedIndex(
         {
@@ -73,28 +73,27 @@ def parse_index(data: bytes, what: str = WHAT) -> SavedIndex:
     )
 
 
-def _twice(skills: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    """Versions that differ in build metadata alone are one version, written twice."""
+def _duplicate_versions(skills: Mapping[str, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    """A problem for each version that differs from another only in build metadata."""
     for skill, versions in skills.items():
         seen: set[Version] = set()
         for text in versions:
             version = Version.parse(text)
             if version in seen:
-                yield f"skills.{skill}.{text}", "build metadata does not make another version"
+                yield f"skills.{skill}.{text}", "duplicate version (build metadata is ignored)"
             seen.add(version)
 
 
 def dump_index(releases: Iterable[Release]) -> bytes:
-    """The saved index of these releases: `parse_index` reads back what resolution needs.
+    """The saved index of these releases, in canonical JSON without default values.
 
-    Canonical JSON, and nothing that has its default. Raises `SpecError` for a release that comes
-    twice.
+    `parse_index` reads it. Raises `SpecError` for duplicate releases.
     """
     skills: dict[str, dict[str, Any]] = {}
     for release in releases:
         versions = skills.setdefault(str(release.skill), {})
         if str(release.version) in versions:
-            raise SpecError(f"`{release.ref}` comes twice")
+            raise SpecError(f"duplicate release `{release.ref}`")
         saved = SavedRelease(
             requires=list(release.requires),
             conflicts=list(release.conflicts),

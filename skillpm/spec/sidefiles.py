@@ -1,4 +1,4 @@
-"""Side files: what a graft carries beside tensors, under plain names that cannot run anything."""
+"""Side files of packs: which names are allowed, and what their contents may change."""
 
 import re
 from collections.abc import Callable, Collection
@@ -29,53 +29,58 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 READ_SUFFIXES = frozenset(
     {".json", ".txt", ".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"}
 )
-"""Of the files beside a model's weights that libraries read and that packs may carry."""
+"""Suffixes of the files that packs may carry."""
 _REFUSED = frozenset({
     "adapter_config.json", "modules.json", "quantize_config.json", "quant_config.json",
     "hf_quant_config.json", "quantization_config.json", "model_index.json", "params.json",
     "decision_config.json", "judge_config.json", "calibration.json",
 })  # fmt: skip
-"""Files by which libraries choose what else they load: an adapter, code, how weights are read."""
+"""Files that choose what a library loads: adapters, code, quantisation of weights."""
 _LICENCES = re.compile(r"(?:licen[cs]e|copying|notice|copyright|use_policy)(?:[._-].*)?")
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
 SPECIAL_TOKENS = "special_tokens_map.json"
 EMBEDDING = "config_sentence_transformers.json"
 _TRANSFORMER = re.compile(r"sentence_[a-z-]+_config\.json")
-"""Settings of sentence-transformers' module around the transformer, by model type of its first."""
+"""Settings of the sentence-transformers module `Transformer`, named after its first model type."""
 VOCABULARIES = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
-"""Files whose keys may be tokens: any word may stand there."""
+"""Files whose keys may be tokens, so that any key is allowed."""
 PATCHED = (CONFIG, GENERATION, TOKENIZER)
-"""Files that exist in this spelling only, and only as patches: every changed key is looked at."""
+"""Files that are allowed only in this spelling and only as patches, so each key is checked."""
 FILE: Final = "file"
 PATCH: Final = "patch"
 REMOVED: Final = "removed"
 
 
 def suffix_of(name: str) -> str:
-    """The last suffix, lower case, dot included; empty where there is none."""
+    """The last suffix in lower case, with its dot; empty if there is none."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > 0 else ""
 
 
 def check_name(name: str) -> None:
-    """Raise `SpecError` unless `name` is a plain file name of a kind that packs may carry."""
+    """Raise `SpecError` unless `name` is a plain file name that packs may carry."""
     if _NAME.fullmatch(name) is None:
         raise SpecError(f"{name!r} is not a plain file name")
     if suffix_of(name) not in READ_SUFFIXES:
-        raise SpecError(f"{name!r}: side files end in one of {', '.join(sorted(READ_SUFFIXES))}")
+        suffixes = ", ".join(sorted(READ_SUFFIXES))
+        raise SpecError(f"{name!r} has a suffix that is not allowed; expected one of {suffixes}")
     folded = name.casefold()
     if folded in _REFUSED or folded.endswith((".index.json", ".skillpm-graft.json")):
-        raise SpecError(f"{name!r} decides what is loaded, so no pack may carry it")
+        raise SpecError(f"{name!r} is not allowed in a pack: it chooses what is loaded")
     if folded in PATCHED and name not in PATCHED:
-        raise SpecError(f"{name!r} is written `{folded}`")
+        raise SpecError(f"{name!r} must be spelled `{folded}`")
     if _is_versioned(folded):
-        raise SpecError(f"{name!r} would be read in place of another file by some versions")
+        raise SpecError(
+            f"{name!r} is not allowed in a pack: some versions of transformers would read it "
+            "instead of another file"
+        )
 
 
 def check_side_file(name: str, kind: str) -> None:
-    """`check_name`, and whether a file of that name may be carried, patched or removed.
+    """Raise `SpecError` unless a pack may carry, patch or remove a file of this name.
 
-    A file of a part of a model, `2_Dense/config.json`, is carried whole or removed.
+    `kind` is `file`, `patch` or `removed`. Files of a module, such as `2_Dense/config.json`, cannot
+    be patched.
     """
     part = split_part(name)
     if part is not None or name == MODULES:
@@ -83,43 +88,43 @@ def check_side_file(name: str, kind: str) -> None:
         return
     check_name(name)
     if name in PATCHED and kind != PATCH:
-        raise SpecError(f"`{name}` is carried as a patch only, expected kind `{PATCH}`")
+        raise SpecError(f"`{name}`: expected kind `{PATCH}`, found `{kind}`")
     if kind == PATCH and suffix_of(name) != ".json":
-        raise SpecError(f"{name!r} is no JSON file, so it cannot be patched")
+        raise SpecError(f"{name!r} is not a JSON file, so it cannot be patched")
     if kind == REMOVED and _LICENCES.fullmatch(name.casefold()):
-        raise SpecError(f"{name!r} is a licence: no pack may remove it")
+        raise SpecError(f"{name!r} is a licence; a pack must not remove it")
     if kind == REMOVED and name.casefold().endswith("config.json"):
-        raise SpecError(f"{name!r} is a config: no pack may remove it")
+        raise SpecError(f"{name!r} is a config; a pack must not remove it")
 
 
 def _check_of_parts(path: str, part: tuple[str, str] | None, kind: str) -> None:
     if kind == PATCH or (part is None and kind != FILE):
-        raise SpecError(f"`{path}` is carried whole only, expected kind `{FILE}`")
+        raise SpecError(f"`{path}`: expected kind `{FILE}`, found `{kind}`")
     if part is None:
         return
     folder, name = part
     if not is_part_folder(folder):
-        raise SpecError(f"{path!r} lies in no folder of a module, such as `1_Pooling`")
+        raise SpecError(f"{path!r} is not in a module folder such as `1_Pooling`")
     if name == WEIGHTS or (name == PICKLE and kind == REMOVED):
         return
     check_name(name)
     if kind == REMOVED and _LICENCES.fullmatch(name.casefold()):
-        raise SpecError(f"{path!r} is a licence: no pack may remove it")
+        raise SpecError(f"{path!r} is a licence; a pack must not remove it")
 
 
 def size_limit(path: str) -> int:
-    """The bytes that a side file has at most: it is read whole."""
+    """The size limit of a side file in bytes. Side files are read into memory."""
     part = split_part(path)
     return WEIGHTS_LIMIT if part is not None and part[1] in (WEIGHTS, PICKLE) else json.SIZE_LIMIT
 
 
 def _is_versioned(folded: str) -> bool:
-    """`config.4.0.0.json`, `tokenizer.4.0.0.json`: transformers picks one by its own version."""
+    """Whether transformers reads a file only from some version on: `config.4.0.0.json`."""
     return re.fullmatch(r"(?:.*_)?(?:config|tokenizer)\.[0-9].*\.json", folded) is not None
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396, section 2); neither argument is changed."""
+    """Apply a JSON merge patch (RFC 7396, section 2). The arguments are not changed."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -134,8 +139,8 @@ def merge_patch(target: Any, patch: Any) -> Any:
 def diff_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """The merge patch that turns `before` into `after`.
 
-    A merge patch cannot write null: a key that becomes null is deleted, which every reader of
-    these configs takes as its default.
+    A merge patch cannot set null: a key that becomes null is deleted. Readers of these configs use
+    the default for a missing key.
     """
     gone = (key for key, old in before.items() if old is not None and after.get(key) is None)
     patch: dict[str, Any] = dict.fromkeys(gone)
@@ -151,16 +156,17 @@ def diff_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def same_json(old: Any, new: Any) -> bool:
-    """Whether both are the same JSON: 1, 1.0 and true differ, at any depth; NaN is NaN."""
+    """Whether two values are the same JSON. 1, 1.0 and true differ, and NaN equals NaN."""
     if type(old) is not type(new):
         return False
     return json.canonical(old, foreign=True) == json.canonical(new, foreign=True)
 
 
 def check_content(name: str, content: Any, *, keys: Collection[str], patch: bool) -> None:
-    """Raise `SpecError` where a side file, read as JSON, changes what no pack may change.
+    """Raise `SpecError` if a JSON side file changes what no pack may change.
 
-    `keys` are those that the architecture declares for `config.json`.
+    `keys` are the keys that the architecture declares for `config.json`. `patch` is whether the
+    file is a merge patch.
     """
     what = f"side file `{name}`"
     part = split_part(name)
@@ -190,7 +196,7 @@ _BY_NAME: dict[str, Callable[[Any, str], None]] = {
 
 
 def _check_part_content(name: str, content: Any, what: str) -> None:
-    """A file of a part, read as JSON: by its name if a tokenizer's, else the module's config."""
+    """Check a JSON file of a module: a tokenizer file by its name, else a module config."""
     folded = name.casefold()
     if folded in VOCABULARIES:
         check_code(content, what)

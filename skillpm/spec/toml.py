@@ -1,4 +1,4 @@
-"""TOML from outside, read with one kind of error; TOML values of ours, written canonically."""
+"""TOML: untrusted documents are read with limits, and skillpm's own values are canonical."""
 
 import json
 import re
@@ -11,16 +11,18 @@ from skillpm.spec.json import DEPTH_LIMIT, check_depth
 from skillpm.spec.memo import parse_once
 
 BYTE_ORDER_MARK = "\ufeff"
-"""What some editors of Windows begin a file of UTF-8 with; it is no part of the document."""
+"""Some Windows editors put it at the start of UTF-8 files. It is not part of the document."""
 _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SIZE_LIMIT = 64_000_000
+"""Characters of a document."""
 
 
 @parse_once
 def parse(text: str, what: str) -> dict[str, Any]:
-    """Read a TOML document of `what`, at most 64 levels deep; a byte order mark is skipped.
+    """Read a TOML document of at most 64 levels. A byte order mark is skipped.
 
-    Raises `SpecError` with the place, `ConflictMarkerError` where it is no TOML because of a merge.
+    `what` names the document in messages. Raises `SpecError` with the position of the error, and
+    `ConflictMarkerError` if the document has conflict markers of a merge.
     """
     if len(text) > SIZE_LIMIT:
         raise SpecError(f"{what} is longer than {SIZE_LIMIT} characters")
@@ -39,23 +41,25 @@ def parse(text: str, what: str) -> dict[str, Any]:
 
 
 def _check_numbers(document: dict[str, Any], what: str) -> None:
-    """Hexadecimal may write an integer that has more digits than Python prints."""
+    """Raise `SpecError` for integers of more than 64 bits. Python cannot print very long ones."""
     pending: list[Any] = [document]
     while pending:
         node = pending.pop()
         if isinstance(node, dict | list):
             pending.extend(node.values() if isinstance(node, dict) else node)
         elif isinstance(node, int) and not -(2**63) <= node < 2**63:
-            raise SpecError(f"{what} has an integer of more than 64 bits, which TOML does not know")
+            raise SpecError(
+                f"{what} has an integer of more than 64 bits, which TOML does not allow"
+            )
 
 
 def string(text: str) -> str:
-    """`text` as a TOML basic string: JSON's escapes, and DEL, which TOML forbids bare."""
+    """`text` as a TOML basic string: a JSON string in which DEL is escaped too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def value(plain: Any) -> str:
-    """A value as TOML in one line; floats in their shortest form, tables inline."""
+    """A value as TOML on one line: floats in their shortest form, tables inline."""
     if isinstance(plain, bool):
         return "true" if plain else "false"
     if isinstance(plain, int | float):
@@ -68,5 +72,5 @@ def value(plain: Any) -> str:
 
 
 def key(name: str) -> str:
-    """`name` as a TOML key: quoted where it must be."""
+    """`name` as a TOML key, quoted only if necessary."""
     return name if _BARE.fullmatch(name) else string(name)

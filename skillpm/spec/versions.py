@@ -1,4 +1,4 @@
-"""Versions: SemVer 2.0.0, ordered by one precomputed key."""
+"""Versions by SemVer 2.0.0, ordered by a precomputed key."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ def _pre_key(identifier: str) -> tuple[int, int, str]:
 
 
 def version_key(major: int, minor: int, patch: int, pre: tuple[str, ...]) -> Key:
-    """The order of SemVer section 11: a prerelease lies below its release."""
+    """The sort key by SemVer, section 11: a prerelease is lower than its release."""
     return (major, minor, patch, 0 if pre else 1, tuple(map(_pre_key, pre)))
 
 
@@ -30,7 +30,7 @@ def _refusal(text: str) -> SpecError:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Version:
-    """A SemVer version. Build metadata is kept for print, and never distinguishes."""
+    """A SemVer version. Build metadata is printed, but ignored by comparisons."""
 
     key: Key
     major: int = field(compare=False)
@@ -41,15 +41,15 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> "Version":
-        """Read `MAJOR.MINOR.PATCH[-PRE][+BUILD]`. Raises `SpecError` where it is not SemVer."""
+        """Read `MAJOR.MINOR.PATCH[-PRE][+BUILD]`. Raises `SpecError`."""
         if not text.isascii() or len(text) > LENGTH_LIMIT:
             raise _refusal(text[:LENGTH_LIMIT])
         try:
-            found = semver.Version.parse(text)
+            parsed = semver.Version.parse(text)
         except ValueError as problem:
             raise _refusal(text) from problem
-        pre = tuple(found.prerelease.split(".")) if found.prerelease else ()
-        return cls.of(found.major, found.minor, found.patch, pre=pre, build=found.build or "")
+        pre = tuple(parsed.prerelease.split(".")) if parsed.prerelease else ()
+        return cls.of(parsed.major, parsed.minor, parsed.patch, pre=pre, build=parsed.build or "")
 
     @classmethod
     def of(
@@ -65,7 +65,7 @@ class Version:
 
     @property
     def is_prerelease(self) -> bool:
-        """Whether it lies before its release."""
+        """Whether the version is a prerelease."""
         return bool(self.pre)
 
     def __str__(self) -> str:
@@ -76,7 +76,7 @@ class Version:
 
 
 def is_version(text: str) -> bool:
-    """Whether `text` is a full version: all three numbers, and no operator."""
+    """Whether `text` is a full version: three numbers, without an operator."""
     try:
         Version.parse(text)
     except SpecError:

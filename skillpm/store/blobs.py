@@ -12,7 +12,7 @@ from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError, StateError
 from skillpm.files.access import HomeFolder
 from skillpm.files.errors import MissingFileError, WrongKindError
-from skillpm.journal.atomic import was_left
+from skillpm.journal.atomic import is_leftover
 from skillpm.journal.owner import is_alive
 from skillpm.spec.digests import Digest
 from skillpm.store.errors import DamagedBlobError, MissingBlobError, WrongBlobError
@@ -138,7 +138,7 @@ class Store:
 
         Without a hold on the store: what is staged is nobody's blob yet.
         """
-        self._remove_staged(was_left)
+        self._remove_staged(is_leftover)
 
     def _remove_staged(self, left: Callable[[int], bool]) -> None:
         with suppress(MissingFileError), self._below(_STAGING) as staging:

@@ -11,7 +11,7 @@ from skillpm.files.access import HomeFolder
 from skillpm.files.errors import MissingFileError
 from skillpm.files.folder import Folder
 from skillpm.files.ownership import is_owner_only
-from skillpm.journal.atomic import was_left
+from skillpm.journal.atomic import is_leftover
 from skillpm.journal.owner import is_alive
 
 _TMP = "tmp"
@@ -68,7 +68,7 @@ def sweep_scratch(home: Path, *, begins: bool = False) -> None:
 
     Where a command `begins`, what bears its own number was left by an earlier process.
     """
-    left = was_left if begins else _is_dead
+    left = is_leftover if begins else _is_dead
     with suppress(MissingFileError), HomeFolder.open(home) as top, top.subfolder(_TMP) as parent:
         for name in parent.names():
             parts = name.split("-")

@@ -72,7 +72,7 @@ def claims_of(manifest: Manifest) -> tuple[Claim, ...]:
 
 
 def _top(manifest: Manifest) -> Iterator[Claim]:
-    plain = manifest.plain()
+    plain = manifest.to_dict()
     for path, reason in _PATHS.items():
         value: Any = plain
         for step in path.split("."):
@@ -102,7 +102,7 @@ def _capabilities(manifest: Manifest) -> Iterator[Claim]:
             yield Claim(f"{path}.value", one.value, _MEASURED)
             yield Claim(f"{path}.base_value", one.base_value, _MEASURED)
         else:
-            yield Claim(path, one.plain(), _UNPROBED)
+            yield Claim(path, one.to_dict(), _UNPROBED)
 
 
 def _compression(manifest: Manifest) -> Iterator[Claim]:

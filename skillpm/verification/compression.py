@@ -5,7 +5,7 @@ from math import isclose
 
 from skillpm.delta.apply.recompute import DecodedTensor, sketch_of
 from skillpm.delta.tensors.module_kinds import kind_of
-from skillpm.spec.compat import adds_up
+from skillpm.spec.compat import is_additive
 from skillpm.spec.exactness import is_exact
 from skillpm.spec.manifest import Kind, Manifest
 from skillpm.verification.evidence import Discrepancies, Discrepancy
@@ -50,7 +50,7 @@ def _check_error(path: str, stated: float | None, *, exact: bool) -> Discrepanci
 
 
 def _check_overall(manifest: Manifest, modules: Mapping[Kind, list[str]]) -> Discrepancies:
-    summed = {one.tensor for one in manifest.footprint if adds_up(one)}
+    summed = {one.tensor for one in manifest.footprint if is_additive(one)}
     stated = manifest.compression
     errors = [
         stated.modules[kind].relative_error

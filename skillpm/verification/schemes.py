@@ -12,7 +12,7 @@ from skillpm.delta.encode.schemes import COLUMN_GROUPS, lossy_codec, split_rank
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.errors import SpecError
 from skillpm.spec.budget import Budget
-from skillpm.spec.compat import adds_up
+from skillpm.spec.compat import is_additive
 from skillpm.spec.exactness import EXACT, FACTORS, holds_adapter, is_exact
 from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.verification.evidence import Discrepancies, Discrepancy
@@ -127,7 +127,7 @@ def _is_share(settings: Mapping[str, Any], key: str) -> bool:
 
 def _check_tensor(manifest: Manifest, entry: FootprintEntry, tensors: Tensors) -> Discrepancies:
     """A tensor of `graftllm`: its codec follows from its name and shape, its size from settings."""
-    codec = lossy_codec(entry.spec) if adds_up(entry) else None
+    codec = lossy_codec(entry.spec) if is_additive(entry) else None
     right = entry.codec == codec if codec else entry.codec in EXACT
     settings, record = manifest.compression.settings, tensors[entry.tensor].settings
     if not right:

@@ -73,7 +73,7 @@ def test_a_file_that_is_not_a_tar_is_refused(data: bytes, world: World, tmp_path
 def test_bytes_after_the_end_are_refused(world: World, tmp_path: Path) -> None:
     path = tmp_path / "longer.skillpack"
     path.write_bytes(world.packs["lossless"].read_bytes() + b"more")
-    with pytest.raises(SkillpmError, match="its entries end before the file does"):
+    with pytest.raises(SkillpmError, match="there is data after its last entry"):
         world.verify(path)
 
 

@@ -101,7 +101,7 @@ def test_a_value_that_no_model_can_have_is_refused_before_it_is_measured(
     lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
     said = refused(world, "install", lie, "--guard", kind="spec")
     assert "capabilities[0].value" in said
-    assert "lies outside 0 to 1000" in said
+    assert "expected 0 to 1000" in said
 
 
 @pytest.mark.parametrize("value", [0.0])

@@ -226,7 +226,7 @@ def test_a_manifest_over_the_limit_is_refused(world: World, tmp_path: Path) -> N
 
 def test_a_duplicate_key_among_very_many_is_found_fast() -> None:
     keys = ",".join(f'"{n}":0' for n in range(300_000))
-    with pytest.raises(SpecError, match="'x' stands twice"):
+    with pytest.raises(SpecError, match="duplicate key 'x'"):
         json.parse(f'{{{keys},"x":0,"x":0}}'.encode(), "the document")
 
 

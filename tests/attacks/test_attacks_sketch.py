@@ -33,10 +33,8 @@ def test_a_forged_sketch_is_reported_and_a_plan_is_still_made(
     plan = project.ask("install", forged, world.packs["graftllm"], "--dry-run")
     (pair,) = plan["forecast"]
     assert (pair["level"], pair["cosine"], pair["harm_to_a"]) == ("unknown", None, None)
-    assert (
-        "acme/lossless 1.0.0 is left out of the forecast: its sketch" in plan["forecast_notes"][0]
-    )
+    assert "acme/lossless 1.0.0 is not in the forecast: its sketch" in plan["forecast_notes"][0]
     shown = project.run("install", forged, world.packs["graftllm"], "--dry-run")
     assert "unknown" in shown.out
-    assert "left out of the forecast" in shown.err
+    assert "not in the forecast" in shown.err
     assert "\x1b" not in shown.out + shown.err

@@ -47,7 +47,7 @@ def _line(axes: Axes, number: int) -> list[tuple[float, float]]:
 
 def _with_settings(pack: PackFile, path: Path, **more: Any) -> PackFile:
     """The same pack, whose manifest records more settings."""
-    plain = pack.manifest.plain()
+    plain = pack.manifest.to_dict()
     plain["compression"]["settings"] |= more
     config = Manifest.model_validate(plain).canonical()
     digest = Digest.of(config)

@@ -53,7 +53,7 @@ def _survey(data: bytes) -> object:
 
 def _owner(data: bytes) -> object:
     owner = parse_owner(data)
-    return owner and (owner.life(), owner.told(1e9))
+    return owner and (owner.state(), owner.describe(1e9))
 
 
 def _known(data: bytes) -> object:

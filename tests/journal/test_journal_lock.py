@@ -18,7 +18,7 @@ from skillpm.errors import StateError
 from skillpm.files.folder import Folder
 from skillpm.journal import lock
 from skillpm.journal.atomic import remove_strays, write_atomic
-from skillpm.journal.lock import held
+from skillpm.journal.lock import hold_lock
 from skillpm.journal.owner import Owner, ProcessState, age, is_alive, read_owner, this_process
 
 
@@ -28,11 +28,11 @@ def _open(folder: Path) -> Folder:
 
 def test_the_holder_is_named_while_it_holds(tmp_path: Path) -> None:
     said: list[str] = []
-    with held(_open(tmp_path), "install acme/math", timeout=1, say=said.append):
+    with hold_lock(_open(tmp_path), "install acme/math", timeout=1, say=said.append):
         assert json.loads((tmp_path / "holder.json").read_text())["command"] == "install acme/math"
         with (
             pytest.raises(StateError, match=r"in use by `skillpm install acme/math` \(process"),
-            held(_open(tmp_path), "graft", timeout=0.1, say=said.append),
+            hold_lock(_open(tmp_path), "graft", timeout=0.1, say=said.append),
         ):
             raise AssertionError
     assert said[0].startswith("waiting for `skillpm install acme/math`")
@@ -43,13 +43,13 @@ def test_the_holder_is_named_while_it_holds(tmp_path: Path) -> None:
 def test_a_lock_holder_without_a_record_is_called_another_command(
     tmp_path: Path, text: str | None
 ) -> None:
-    with held(_open(tmp_path), "install", timeout=1, say=print):
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         (tmp_path / "holder.json").unlink()
         if text is not None:
             (tmp_path / "holder.json").write_text(text)
         with (
             pytest.raises(StateError, match="another skillpm command"),
-            held(_open(tmp_path), "graft", timeout=0.1, say=lambda _text: None),
+            hold_lock(_open(tmp_path), "graft", timeout=0.1, say=lambda _text: None),
         ):
             raise AssertionError
 
@@ -58,7 +58,7 @@ def test_waiting_long_enough_gets_the_lock(tmp_path: Path) -> None:
     inside, leave, said = threading.Event(), threading.Event(), list[str]()
 
     def hold() -> None:
-        with held(_open(tmp_path), "install", timeout=1, say=print):
+        with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
             inside.set()
             leave.wait(10)
 
@@ -70,7 +70,7 @@ def test_waiting_long_enough_gets_the_lock(tmp_path: Path) -> None:
         said.append(text)
         leave.set()
 
-    with held(_open(tmp_path), "graft", timeout=10, say=waiting):
+    with hold_lock(_open(tmp_path), "graft", timeout=10, say=waiting):
         holder.join()
     assert len(said) == 1
 
@@ -79,11 +79,11 @@ def test_a_folder_that_cannot_be_written_is_a_state_error(tmp_path: Path) -> Non
     (tmp_path / "holder.json").mkdir()
     with (
         pytest.raises(StateError, match=r"holder\.json` should be a regular file, is a folder"),
-        held(_open(tmp_path), "install", timeout=1, say=print),
+        hold_lock(_open(tmp_path), "install", timeout=1, say=print),
     ):
         raise AssertionError
     (tmp_path / "holder.json").rmdir()
-    with held(_open(tmp_path), "install", timeout=1, say=print):
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         pass
 
 
@@ -122,14 +122,14 @@ def _dead_owner(**change: Any) -> Owner:
 
 
 def test_the_lock_of_a_live_process_is_named_with_its_number_and_age(tmp_path: Path) -> None:
-    with held(_open(tmp_path), "install", timeout=1, say=print):
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         owner = replace(this_process("install acme/math", time.time() - 300))
         (tmp_path / "holder.json").write_bytes(owner.dumps())
         said: list[str] = []
         named = rf"`skillpm install acme/math` \(process {os.getpid()}, for 5 min\)"
         with (
             pytest.raises(StateError, match=rf"in use by {named}; waited 0 s"),
-            held(_open(tmp_path), "graft", timeout=0.2, say=said.append),
+            hold_lock(_open(tmp_path), "graft", timeout=0.2, say=said.append),
         ):
             raise AssertionError
     assert len(said) == 1
@@ -140,7 +140,7 @@ def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
     tmp_path: Path, before: str | None
 ) -> None:
     holder = tmp_path / "holder.json"
-    with held(_open(tmp_path), "install", timeout=1, say=print), ThreadPoolExecutor(1) as pool:
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print), ThreadPoolExecutor(1) as pool:
         name = holder.read_text()
         holder.unlink()
         if before is not None:
@@ -153,7 +153,7 @@ def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
         signing = pool.submit(sign_late)
         with (
             pytest.raises(StateError, match=rf"`skillpm install` \(process {os.getpid()}"),
-            held(_open(tmp_path), "graft", timeout=0, say=print),
+            hold_lock(_open(tmp_path), "graft", timeout=0, say=print),
         ):
             raise AssertionError
         signing.result()
@@ -161,11 +161,11 @@ def test_a_holder_that_has_not_signed_yet_is_waited_for_to_be_named(
 
 def test_without_patience_the_lock_is_tried_once_and_nothing_is_printed(tmp_path: Path) -> None:
     said: list[str] = []
-    with held(_open(tmp_path), "install", timeout=1, say=print):
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         started = time.monotonic()
         with (
             pytest.raises(StateError, match="in use by"),
-            held(_open(tmp_path), "graft", timeout=0, say=said.append),
+            hold_lock(_open(tmp_path), "graft", timeout=0, say=said.append),
         ):
             raise AssertionError
         assert time.monotonic() - started < 1
@@ -185,19 +185,19 @@ def test_remains_of_an_interrupted_command_are_completed_and_reported(
         "container": replace(me, space="pid:[1]"),
     }[why]
     expected = ProcessState.ELSEWHERE if why in {"another host", "container"} else ProcessState.DEAD
-    assert owner.life() is expected
+    assert owner.state() is expected
     (tmp_path / "holder.json").write_bytes(owner.dumps())
     said: list[str] = []
-    with held(_open(tmp_path), "graft", timeout=1, say=said.append):
+    with hold_lock(_open(tmp_path), "graft", timeout=1, say=said.append):
         assert read_owner(_open(tmp_path), "holder.json") != owner
     assert len(said) == 1
     assert said[0].startswith("took over from `skillpm install acme/math` (process")
     assert (" on `far`" in said[0]) == (why == "another host")
 
 
-def test_a_live_process_is_alive_and_ages_are_readable() -> None:
-    assert this_process("install", 0).life() is ProcessState.ALIVE
-    assert replace(this_process("install", 0), start="").life() is ProcessState.ALIVE
+def test_a_live_process_is_alive_and_ages_are_said_as_people_do() -> None:
+    assert this_process("install", 0).state() is ProcessState.ALIVE
+    assert replace(this_process("install", 0), start="").state() is ProcessState.ALIVE
     assert not is_alive(2**80)
     assert [age(s) for s in (-1, 119, 121, 7300)] == ["0 s", "119 s", "2 min", "2 h"]
 
@@ -213,8 +213,8 @@ def test_without_flock_a_claim_file_keeps_others_out(tmp_path: Path) -> None:
     assert not second.take_claim()
     owner = second.owner()
     assert owner is not None
-    assert "`skillpm graft`" in owner.told(time.time())
-    assert "wait for it to end" in second.advice()
+    assert "`skillpm graft`" in owner.describe(time.time())
+    assert "wait until the other command ends" in second.hint()
     first.release()
     assert second.take_claim()
     assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
@@ -231,14 +231,14 @@ def test_a_claim_of_a_dead_process_is_taken_over_and_one_from_elsewhere_is_not(
         assert [attempt.take_claim(), attempt.take_claim()] == [False, False]
         assert (tmp_path / "lock.claim").read_bytes() == data
     (tmp_path / "lock.claim").write_bytes(replace(attempt.me, host="far").dumps())
-    assert "`rm " in attempt.advice()
+    assert "`rm " in attempt.hint()
 
 
 def test_a_claim_that_was_taken_meanwhile_is_given_back(tmp_path: Path) -> None:
     attempt = _attempt(tmp_path)
     live = attempt.me.dumps()
     (tmp_path / "lock.claim").write_bytes(live)
-    attempt._bury(_dead_owner())
+    attempt._remove_dead_claim(_dead_owner())
     assert (tmp_path / "lock.claim").read_bytes() == live
     assert [path.name for path in tmp_path.iterdir()] == ["lock.claim"]
 
@@ -247,7 +247,7 @@ def test_a_replaced_lock_file_is_locked_again(tmp_path: Path) -> None:
     old = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(old, fcntl.LOCK_EX)
     (tmp_path / "lock").unlink()
-    with held(_open(tmp_path), "graft", timeout=1, say=print):
+    with hold_lock(_open(tmp_path), "graft", timeout=1, say=print):
         pass
     os.close(old)
 
@@ -256,7 +256,7 @@ def test_only_one_of_many_processes_has_the_lock(tmp_path: Path) -> None:
     inside: list[int] = []
 
     def work(number: int) -> None:
-        with held(_open(tmp_path), "graft", timeout=30, say=lambda _text: None):
+        with hold_lock(_open(tmp_path), "graft", timeout=30, say=lambda _text: None):
             inside.append(number)
             assert len(inside) == 1
             time.sleep(0.01)
@@ -269,12 +269,12 @@ def test_only_one_of_many_processes_has_the_lock(tmp_path: Path) -> None:
 def test_the_reported_holder_is_the_process_that_was_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a holder ends while it is reported, the next one may not have signed yet."""
-    with held(_open(tmp_path), "install", timeout=1, say=print):
-        owners = iter([read_owner(_open(tmp_path), "holder.json")])
-        monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(owners, None))
+    """A holder that ends while it is told of may be followed by one that has not signed yet."""
+    with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
+        told = iter([read_owner(_open(tmp_path), "holder.json")])
+        monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(told, None))
         with (
             pytest.raises(StateError, match=rf"`skillpm install` \(process {os.getpid()}"),
-            held(_open(tmp_path), "graft", timeout=0, say=print),
+            hold_lock(_open(tmp_path), "graft", timeout=0, say=print),
         ):
             raise AssertionError

@@ -137,7 +137,7 @@ def test_a_budget_for_everything_rounds_nothing(
         (("--budget", "5%", "--keep", "0.9"), "contradict"),
         (("--budget", "5%", "--alpha", "0.1"), "goes with `--scheme graftllm`"),
         (("--budget", "lots"), "like `5%`"),
-        (("--budget", "0"), "more than nothing"),
+        (("--budget", "0"), "expected more than 0"),
         (("--keep", "1.5"), "range"),
         (("--device", "cuda"), "goes with the scheme `auto`"),
     ],

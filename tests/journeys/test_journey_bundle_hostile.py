@@ -113,9 +113,9 @@ def sizes(forged: Forged) -> Forged:
 CASES: dict[str, tuple[Callable[[Forged], Forged], int, str]] = {
     "a pack is missing": (without_a_pack, 3, "lacks the pack"),
     "a blob is missing": (without_a_blob, 3, "is missing"),
-    "a blob belongs to nothing": (with_a_stray, 1, "belongs to nothing"),
-    "a pack is not locked": (with_a_pack_that_nobody_locks, 1, "does not name"),
-    "it is of two bases": (of_another_base, 1, "is of base"),
+    "a blob belongs to nothing": (with_a_stray, 1, "no document references"),
+    "a pack is not locked": (with_a_pack_that_nobody_locks, 1, "not in its lock"),
+    "it is of two bases": (of_another_base, 1, "contradicts itself"),
     "its lock is not UTF-8": (with_latin_text, 1, "not UTF-8"),
     "its lock has another size": (sizes, 3, "bytes, the bundle says 1"),
     "its lock has another version": (
@@ -167,7 +167,9 @@ def test_entries_that_no_bundle_has_are_refused(team: World) -> None:
         made.write_bytes(path.read_bytes())
         with tarfile.open(made, "a") as tar:
             tar.addfile(tarfile.TarInfo(name))
-        assert "which no bundle has" in team.fail("install", "--from", made, code=1, kind="spec")
+        assert "not allowed in a bundle" in team.fail(
+            "install", "--from", made, code=1, kind="spec"
+        )
 
 
 def test_a_wrong_root_in_the_lock_is_detected_by_the_graft(team: World, honest: Forged) -> None:

@@ -236,9 +236,9 @@ def test_the_cache_reports_its_sizes_and_clears_what_can_be_recomputed(upgraded:
 
 def test_a_project_that_is_in_use_keeps_its_generations(upgraded: World) -> None:
     from skillpm.files.folder import Folder
-    from skillpm.journal.lock import held
+    from skillpm.journal.lock import hold_lock
 
-    with held(Folder.open(upgraded.project / ".skillpm"), "graft", timeout=1, say=print):
+    with hold_lock(Folder.open(upgraded.project / ".skillpm"), "graft", timeout=1, say=print):
         done = _gc(upgraded, "--keep", "1")
     assert done["pruned"] == []
     assert "keeps all its generations" in done["notes"][-1]

@@ -11,7 +11,7 @@ from skillpm_world import World, run_process, snapshot, start_process
 from tiny_models import Models
 
 from skillpm.files.folder import Folder
-from skillpm.journal.lock import held
+from skillpm.journal.lock import hold_lock
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_a_holder_is_named_and_a_dead_one_is_not_waited_for(
 ) -> None:
     monkeypatch.setenv("SKILLPM_LOCK_TIMEOUT", "1")
     state = published.project / ".skillpm"
-    with held(Folder.open(state), "graft", timeout=1, say=print):
+    with hold_lock(Folder.open(state), "graft", timeout=1, say=print):
         outcome = run_process("install", "acme/math", "--json")
     assert (outcome.code, outcome.error["kind"]) == (1, "state")
     assert f"`skillpm graft` (process {os.getpid()}, for " in outcome.error["message"]

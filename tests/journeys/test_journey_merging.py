@@ -170,11 +170,11 @@ def test_the_old_spelling_is_read_as_the_new_one(two: World) -> None:
 
 
 @pytest.mark.parametrize(("table", "problem"), [
-    ('method = "slerp"', "graft.method: this skillpm knows `sum`, `ties`"),
-    ('mode = "both"', "graft.mode: this skillpm knows `merged` and `routed`"),
-    ('method = "ties"\nsettings = { seed = 1 }', "`ties` has no setting 'seed'; it knows `dens"),
-    ('method = "sce"\nsettings = { density = 2 }', "`density` of `sce` cannot be 2"),
-    ("settings = { density = 0.5 }", "`sum` has no setting 'density'; it knows none"),
+    ('method = "slerp"', "graft.method: unknown method 'slerp'; expected one of `sum`"),
+    ('mode = "both"', "graft.mode: unknown mode 'both'; expected `merged`"),
+    ('method = "ties"\nsettings = { seed = 1 }', "`ties` has no setting 'seed'; known settings: `d"),
+    ('method = "sce"\nsettings = { density = 2 }', "invalid `density` of `sce`: expected"),
+    ("settings = { density = 0.5 }", "`sum` has no setting 'density'; known settings: none"),
 ])  # fmt: skip
 def test_unknown_graft_settings_are_refused_with_the_known_ones(
     two: World, table: str, problem: str

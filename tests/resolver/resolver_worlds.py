@@ -1,4 +1,4 @@
-"""Small worlds of releases, a catalogue in memory, and an oracle based on a SAT solver."""
+"""Small random indexes, a catalogue in memory, and an oracle based on a SAT solver."""
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -58,9 +58,9 @@ def release(text: str, *requires: str, **more: Any) -> Release:
 
 
 def make_world(pick: Pick, *, skills: int) -> tuple[Question, list[Release]]:
-    """A world of up to `skills` skills; `pick` makes every choice."""
+    """A random index of up to `skills` skills; `pick` makes every choice."""
     names = [skill(letter) for letter in ascii_lowercase[:skills]]
-    strangers = [*names * 5, skill("unknown")]
+    strangers = [*names * 5, skill("absent")]
 
     def some(odds: Sequence[int]) -> tuple[Requirement, ...]:
         return tuple(_requirement(pick, strangers) for _ in range(pick(odds)))
@@ -106,7 +106,7 @@ def random_world(seed: int, *, skills: int) -> tuple[Question, list[Release]]:
 
 
 def candidates(question: Question, releases: Collection[Release]) -> list[Release]:
-    """The releases that the contract allows in a solution."""
+    """The releases that an answer may contain by the product contract."""
     return [
         r
         for r in releases
@@ -127,7 +127,7 @@ def candidates(question: Question, releases: Collection[Release]) -> list[Releas
 def problems(
     question: Question, releases: Collection[Release], answer: Mapping[SkillName, Release]
 ) -> Iterator[str]:
-    """Every violation of the contract in a solution."""
+    """Every way in which an answer violates the product contract."""
     allowed = candidates(question, releases)
     chosen = list(answer.values())
     yield from (f"{r.ref} may not be chosen" for r in chosen if r not in allowed)
@@ -176,7 +176,7 @@ class Oracle:
         return bool(self.solver.solve([self.number[id(r)] for r in chosen]))
 
     def first_answer(self) -> dict[SkillName, Release] | None:
-        """The solution that the resolver guarantees, found by testing every release in turn."""
+        """The documented answer, found by one SAT query per release."""
         if not self.satisfiable():
             return None
         chosen: list[Release] = []

@@ -1,4 +1,4 @@
-"""Recorded cases: an index, the requirements, the result."""
+"""Recorded cases: an index, requirements and the expected result."""
 
 import json
 from pathlib import Path

@@ -1,11 +1,11 @@
-"""The improvement step: no solution becomes staler, and only promising trades are tried."""
+"""`improve`: no answer becomes staler, and hopeless trials are skipped."""
 
 from resolver_worlds import Shop, random_world, release, wanted
 
 from skillpm.errors import SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.improve import improve, staleness
-from skillpm.resolver.patience import ENDLESS, Deadline
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
 from skillpm.resolver.search import Answer, Proof, search
@@ -14,14 +14,14 @@ from skillpm.spec.release import Release
 
 def settled(question: Question, releases: list[Release]) -> tuple[Rules, Answer] | None:
     try:
-        rules = Rules(question, Reader(question, Shop(releases), ENDLESS).read())
+        rules = Rules(question, Reader(question, Shop(releases), NO_DEADLINE).read())
     except SkillpmError:
         return None
-    found = search(rules, ENDLESS)
+    found = search(rules, NO_DEADLINE)
     return None if isinstance(found, Proof) else (rules, found)
 
 
-def test_trades_make_no_solution_staler_and_keep_fixed_skills() -> None:
+def test_trades_make_no_answer_staler_and_keep_fixed_skills() -> None:
     moved = 0
     for seed in range(300):
         question, releases = random_world(seed, skills=8)
@@ -29,7 +29,7 @@ def test_trades_make_no_solution_staler_and_keep_fixed_skills() -> None:
         if found is None:
             continue
         rules, answer = found
-        traded = improve(rules, answer, ENDLESS)
+        traded = improve(rules, answer, NO_DEADLINE)
         assert staleness(rules, traded) <= staleness(rules, answer)
         assert all(
             traded.get(skill, release) is release
@@ -40,7 +40,7 @@ def test_trades_make_no_solution_staler_and_keep_fixed_skills() -> None:
     assert moved
 
 
-def test_a_trade_excluded_by_the_requirements_is_not_searched() -> None:
+def test_a_trade_that_the_requirements_exclude_is_not_searched() -> None:
     worlds = [
         release("a 1.0.0", "b"), release("b 1.0.0", "c"), release("b 2.0.0", "c <2"),
         release("c 1.0.0"), release("c 2.0.0"),
@@ -56,10 +56,10 @@ def test_a_trade_excluded_by_the_requirements_is_not_searched() -> None:
     assert improve(rules, answer, Deadline(clock, 0.0, 1.0)) == answer
 
 
-def test_staleness_counts_from_the_newest_usable_release() -> None:
+def test_newest_counts_usable_releases_from_the_highest_version() -> None:
     releases = [release(f"a 1.{minor}.0") for minor in range(5)]
     found = settled(Question(wanted("a")), releases)
     assert found is not None
-    (shelf,) = found[0].shelves.values()
-    assert [shelf.newest(count) for count in (0, 1, 2, 5, 9)] == [0, 16, 24, 31, 31]
-    assert [shelf.place(each) for each in shelf.releases] == [0, 1, 2, 3, 4]
+    (release_set,) = found[0].release_sets.values()
+    assert [release_set.newest(count) for count in (0, 1, 2, 5, 9)] == [0, 16, 24, 31, 31]
+    assert [release_set.position(each) for each in release_set.releases] == [0, 1, 2, 3, 4]

@@ -1,10 +1,10 @@
-"""Sets of positions have the properties that PubGrub needs."""
+"""Sets of positions have the properties that PubGrub relies on."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillpm.resolver.positions import Positions, bits_of, places
+from skillpm.resolver.positions import Positions, bits_of, positions_in
 
 sets = st.builds(Positions, st.integers(-(2**70), 2**70))
 
@@ -34,13 +34,13 @@ def test_conflict_resolution_terminates(one: Positions, other: Positions) -> Non
 
 @given(st.integers(0, 80), st.sets(st.integers(0, 80)))
 def test_a_set_contains_the_positions_it_was_made_from(place: int, many: set[int]) -> None:
-    assert places(Positions.singleton(place).bits) == [place]
-    assert places(sum(1 << place for place in many)) == sorted(many)
+    assert positions_in(Positions.singleton(place).bits) == [place]
+    assert positions_in(sum(1 << place for place in many)) == sorted(many)
     assert place in Positions.full()
     assert place not in Positions.empty()
     assert Positions.empty().relation(Positions.singleton(place)).is_disjoint
 
 
-def test_another_kind_of_range_is_refused() -> None:
+def test_another_type_of_range_is_refused() -> None:
     with pytest.raises(TypeError):
         bits_of({1, 2})

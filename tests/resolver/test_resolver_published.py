@@ -1,10 +1,10 @@
-"""Test cases of other solvers, in skillpm's index format.
+"""Test cases of other projects' resolvers, converted to skillpm's saved-index format.
 
-Each file of `published/` has the graphs of one project. Left out are features that the index format
-or Cargo's grammar lacks: extras, markers, versions of Python or Dart, overrides, packages that are
-chosen because only yanked releases or prereleases exist, cyclic dependencies that count as an
-error, and graphs of thousands of real packages. `!=` is expressed as a conflict, and exclusions of
-the root by a root that is itself a skill.
+Each file of `published/` has the cases of one project. Cases that the format or Cargo's grammar
+cannot express are left out: extras, markers, versions of Python or Dart, overrides, packages that
+are chosen because only yanked releases or prereleases exist, and cyclic dependencies that count as
+an error. Graphs of thousands of real packages are left out too. `!=` is written as a conflict, and
+an exclusion by the root as a conflict of a root skill.
 """
 
 import json
@@ -56,14 +56,14 @@ def test_a_published_case_has_the_published_result(case: dict[str, Any]) -> None
     assert {str(name): str(one.version) for name, one in found.items()} == case["resolved"]
 
 
-def test_a_chain_of_thousands_that_ends_in_nothing_is_explained() -> None:
-    length = 5_000  # pubgrub-rs tests that a proof of this depth does not overflow the stack
+def test_a_chain_of_thousands_that_ends_in_a_missing_skill_is_explained() -> None:
+    length = 5_000  # pubgrub-rs tests that a proof as deep as this overflows no stack
     links = [release(f"p{n} 1.0.0", f"p{n + 1} =1.0.0") for n in range(length)]
     with pytest.raises(ResolutionError, match=f"there is no skill `acme/p{length}`"):
         solve(Question(wanted("p0")), Shop(links))
 
 
-def test_of_many_rivals_the_first_by_name_wins() -> None:
+def test_the_first_name_wins_among_mutually_exclusive_skills() -> None:
     names = [f"r{n:02}" for n in range(40)]  # after pubgrub-rs, which has a thousand of them
     old = [release(f"{name} 1.0.0") for name in names]
     new = [

@@ -1,4 +1,4 @@
-"""The cost of solving, when it stops, and its inputs."""
+"""Cost and order of a resolution, and its deadline."""
 
 import random
 from dataclasses import replace
@@ -10,7 +10,7 @@ from resolver_worlds import BASES, Shop, release, skill, wanted
 from skillpm.errors import ResolutionError, SkillpmError
 from skillpm.resolver.closure import Reader
 from skillpm.resolver.errors import GaveUpError, WrongBaseError
-from skillpm.resolver.patience import ENDLESS, Deadline
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.resolver.positions import Positions
 from skillpm.resolver.question import Question
 from skillpm.resolver.rules import Rules
@@ -22,12 +22,12 @@ ONE, TWO, _ = BASES
 
 
 def after(looks: int) -> Deadline:
-    """A deadline that is reached after a number of looks at the clock."""
+    """A deadline that passes after the clock was read a given number of times."""
     return Deadline(count().__next__, looks - 1, 0)
 
 
 def dense_and_hopeless() -> list[Release]:
-    """Every pair of skills has a conflict somewhere: PubGrub needs long."""
+    """Every two skills conflict in some versions, so that PubGrub needs long."""
     order = random.Random(7)
     names = [f"s{n}" for n in range(14)]
     releases = [release("root 1.0.0", *names)]
@@ -43,7 +43,7 @@ def dense_and_hopeless() -> list[Release]:
     return releases
 
 
-def test_the_catalogue_is_asked_once_for_each_depth() -> None:
+def test_the_catalogue_is_queried_once_per_depth() -> None:
     shop = Shop(
         [
             release("a 1.0.0", "c", "d"),
@@ -61,30 +61,30 @@ def test_the_catalogue_is_asked_once_for_each_depth() -> None:
     ]
 
 
-def test_requirements_of_excluded_releases_are_not_read() -> None:
+def test_dependencies_of_unusable_releases_are_not_read() -> None:
     shop = Shop([release("a 1.0.0"), release("a 1.1.0", "b", yanked=True)])
     solve(Question(wanted("a")), shop)
     assert shop.queries == [[skill("a")]]
 
 
-def test_the_search_stops_at_the_deadline_without_calling_it_unsatisfiable() -> None:
+def test_a_search_that_reaches_its_deadline_is_not_reported_as_unsatisfiable() -> None:
     with pytest.raises(GaveUpError) as caught:
         solve(Question(wanted("root")), Shop(dense_and_hopeless()), after(100))
-    assert caught.value.message.startswith("gave up after 99 s of searching")
-    assert "does not mean that there is no solution" in caught.value.message
+    assert caught.value.message.startswith("resolution stopped after 99 s without a result")
+    assert "a solution may still exist" in caught.value.message
     assert caught.value.hint
     assert not isinstance(caught.value, ResolutionError)
     assert caught.value.exit_code == 1
 
 
-def test_reading_the_catalogue_stops_when_time_is_up() -> None:
+def test_reading_the_catalogue_stops_at_the_deadline() -> None:
     shop = Shop([release("a 1.0.0", "b"), release("b 1.0.0")])
     with pytest.raises(GaveUpError):
         solve(Question(wanted("a")), shop, after(1))
     assert len(shop.queries) == 1
 
 
-def test_a_wrong_base_that_cannot_be_analysed_in_time_is_a_plain_failure() -> None:
+def test_a_wrong_base_is_a_plain_failure_if_the_deadline_passes() -> None:
     releases = [release("a 1.0.0", base=TWO)]
     question = Question(wanted("a"), base=ONE)
     with pytest.raises(WrongBaseError):
@@ -98,7 +98,7 @@ def test_a_wrong_base_that_cannot_be_analysed_in_time_is_a_plain_failure() -> No
     assert list(dict.fromkeys(kinds)) == in_order
 
 
-def test_a_pack_that_is_accepted_in_spite_of_its_base_is_a_candidate() -> None:
+def test_an_accepted_pack_for_another_base_is_a_candidate() -> None:
     foreign = release("a 2.0.0", base=TWO)
     digest = BASES[2]
     releases = [release("a 1.0.0", base=ONE), replace(foreign, digest=digest)]
@@ -108,7 +108,7 @@ def test_a_pack_that_is_accepted_in_spite_of_its_base_is_a_candidate() -> None:
     assert solve(accepting, Shop(releases)).releases[skill("a")] == releases[1]
 
 
-def test_a_conflict_undoes_only_few_decisions() -> None:
+def test_a_conflict_undoes_few_decisions() -> None:
     names = [f"s{n:03}" for n in range(300)]
     releases = [release(f"{name} 1.0.0") for name in names]
     choosy = (release(f"z {n}.0.0", conflicts=["s000 =1.0.0"]) for n in range(1, 30))
@@ -119,27 +119,27 @@ def test_a_conflict_undoes_only_few_decisions() -> None:
     assert str(found.releases[skill("z")].version) == "0.1.0"
 
 
-def test_the_provider_reports_whether_a_range_has_candidates() -> None:
+def test_the_provider_knows_whether_a_range_has_a_usable_release() -> None:
     question = Question(wanted("a"))
     shop = Shop([release("a 1.0.0"), release("a 2.0.0", yanked=True)])
-    provider = Provider(Rules(question, Reader(question, shop, ENDLESS).read()), ENDLESS)
+    provider = Provider(Rules(question, Reader(question, shop, NO_DEADLINE).read()), NO_DEADLINE)
     assert provider.has_satisfying_version(skill("a"), Positions(0b11))
     assert not provider.has_satisfying_version(skill("a"), Positions(0b10))
 
 
-def test_an_answer_lists_the_releases_of_the_catalogue_themselves() -> None:
+def test_an_answer_contains_the_release_objects_of_the_catalogue() -> None:
     one = release("a 1.0.0", size=7, summary="adds up")
     assert solve(Question(wanted("a")), Shop([one])).releases == {skill("a"): one}
 
 
-def test_a_dependency_gets_the_release_that_fits_its_newest_dependants() -> None:
+def test_a_leaf_adapts_to_the_newest_release_that_requires_it() -> None:
     rack = [release(f"rack {n}.0.0") for n in (1, 2, 3)]
     rails = [release("rails 1.0.0", "rack"), release("rails 7.0.0", "rack <3")]
     found = solve(Question(wanted("rack", "rails")), Shop([*rack, *rails])).releases
     assert {str(r.ref) for r in found.values()} == {"acme/rack 2.0.0", "acme/rails 7.0.0"}
 
 
-def test_skills_near_the_requirements_are_decided_first() -> None:
+def test_skills_are_decided_in_order_of_depth() -> None:
     releases = [
         release("app 1.0.0", "zeta", "beta"),
         release("beta 1.0.0", "deep"),
@@ -164,7 +164,7 @@ def test_one_skill_gets_an_older_release_if_many_others_gain() -> None:
     assert {str(found[skill(part)].version) for part in parts} == {"2.0.0"}
 
 
-def test_requested_skills_are_not_held_back_for_other_skills() -> None:
+def test_a_directly_required_skill_does_not_get_an_older_release() -> None:
     parts = [f"part{n}" for n in range(6)]
     releases = [release("app 1.0.0", *parts), release("app 2.0.0", *(f"{p} <2" for p in parts))]
     releases += [release(f"{part} {n}.0.0") for part in parts for n in (1, 2)]

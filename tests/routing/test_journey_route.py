@@ -259,7 +259,7 @@ def test_precedence_can_be_set_by_hand_and_is_removed_with_the_skill(
     ("order", "said"),
     [
         ('["acme/none"]', "names `acme/none`, which is not installed"),
-        ('["acme/sums", "acme/sums"]', "stands twice"),
+        ('["acme/sums", "acme/sums"]', "duplicate skill"),
         ('["not a skill"]', "graft.precedence"),
     ],
 )

@@ -117,7 +117,7 @@ def test_every_problem_of_every_document_is_reported_with_its_path() -> None:
 
 
 def test_the_same_advisory_twice_is_refused() -> None:
-    with pytest.raises(SpecError, match="twice"):
+    with pytest.raises(SpecError, match="duplicate advisory"):
         parse_advisories(json.dumps([osv(), osv()]).encode(), "a.json")
 
 

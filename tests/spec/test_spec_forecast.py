@@ -134,7 +134,7 @@ def test_several_skills_cost_more_than_the_worst_and_less_than_their_sum() -> No
 def test_where_answers_are_routed_nothing_is_forecast() -> None:
     found = forecast_of(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
     assert (found.pairs, found.skills, found.method) == ((), (), None)
-    assert "nothing is merged, so no skill is hurt" in found.notes[0]
+    assert "nothing is merged, so no skill loses" in found.notes[0]
     assert forecast_of(skill("big", 9 * EAST), mode="routed").notes == ()
 
 
@@ -144,7 +144,7 @@ def test_a_forecast_for_another_method_notes_that_it_is_for_a_sum() -> None:
     assert (found.pairs, found.skills, found.method) == (summed.pairs, summed.skills, "sum")
     assert summed.notes == ()
     (note,) = found.notes
-    assert "of a merge by `sum`, and `[graft]` asks for `ties`" in note
+    assert "assumes the method `sum`, but `[graft]` sets `ties`" in note
     assert forecast(both[:1], {}, "merged", method="ties").notes == ()
 
 
@@ -155,7 +155,7 @@ def test_an_unusable_sketch_is_reported_and_does_not_affect_others() -> None:
     assert {p.level for p in found.pairs[:2]} == {"unknown"}
     assert [pair for pair in found.pairs if pair.level != "unknown"] == [*forecast_of(*sound).pairs]
     (note,) = found.notes
-    assert note.startswith("acme/evil 1.2.0 is left out of the forecast: its sketch has 4 ")
+    assert note.startswith("acme/evil 1.2.0 is not in the forecast: its sketch has 4 ")
     assert [one.level for one in found.skills][-1] == "unknown"
 
 
@@ -215,7 +215,9 @@ def test_a_forecast_without_some_of_the_other_skills_notes_it() -> None:
     one, other = skill("a", EAST, **bare), skill("b", 0.1 * NORTH, **bare)
     apart = skill("c", 9 * NORTH, **bare, **OTHER)
     (note,) = forecast_of(one, other, apart).notes
-    assert note.startswith("the forecast for acme/a, acme/b leaves out skills that share no tensor")
+    assert note.startswith(
+        "the forecast for acme/a, acme/b does not include skills that share no tensor"
+    )
     assert [s.level == "unknown" for s in forecast_of(one, other, apart).skills] == [
         False,
         False,

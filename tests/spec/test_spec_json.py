@@ -56,12 +56,12 @@ def test_values_outside_json_are_not_written(value: Any) -> None:
         (b"\xef\xbb\xbf{}", "is not JSON"),
         (b"{'a': 1}", "is not JSON"),
         (b'"\xff"', "is not UTF-8: invalid start byte at 1"),
-        (b'{"a":1,"b":2,"a":3}', "the key 'a' stands twice"),
-        (b'[{"a":{"x":1,"x":1}}]', "the key 'x' stands twice"),
+        (b'{"a":1,"b":2,"a":3}', "duplicate key 'a'"),
+        (b'[{"a":{"x":1,"x":1}}]', "duplicate key 'x'"),
         (b"[NaN]", "NaN is not allowed"),
         (b"-Infinity", "-Infinity is not allowed"),
-        (b"[1e999]", "1e999 is too large for a number"),
-        (b"[-1e999]", "-1e999 is too large for a number"),
+        (b"[1e999]", "the number 1e999 is too large"),
+        (b"[-1e999]", "the number -1e999 is too large"),
         (b"9" * 5000, "is not JSON"),
         (b'{"\\ud800": 1}', "text that is not Unicode"),
         (b'["\\udfff"]', "text that is not Unicode"),
@@ -88,12 +88,12 @@ def test_the_limits_themselves_are_within_bounds() -> None:
 def test_a_document_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json, "SIZE_LIMIT", 10)
     assert json.parse(b" " * 9 + b"1", "it") == 1
-    with pytest.raises(SpecError, match="is 11 bytes; at most 10 are read"):
+    with pytest.raises(SpecError, match="has 11 bytes; the limit is 10"):
         json.parse(b" " * 10 + b"1", "it")
 
 
 def test_a_document_that_must_be_an_object_is_one() -> None:
-    with pytest.raises(SpecError, match="it is not a JSON object, but list"):
+    with pytest.raises(SpecError, match="it: expected a JSON object, found list"):
         json.parse_object(b"[]", "it")
 
 

@@ -20,7 +20,7 @@ def test_an_image_lists_its_blobs_and_is_written_canonically() -> None:
     image = parse(image_plain())
     assert {str(digest): size for digest, size in image.blobs.items()} == {A: 10, B: 20, C: 5}
     assert [str(layer.digest) for layer in image.layer(DELTA_TYPE)] == [B]
-    assert image.layer(CARD_TYPE)[0].plain() == image_plain()["layers"][1]
+    assert image.layer(CARD_TYPE)[0].to_dict() == image_plain()["layers"][1]
     assert json.loads(image.canonical()) == image_plain()
     assert parse_image(image.canonical()) == image
 
@@ -34,9 +34,9 @@ def test_an_image_lists_its_blobs_and_is_written_canonically() -> None:
         (("config", "digest"), "sha256:x", "config.digest: 'sha256:x' is not a digest"),
         (("config", "size"), -1, "config.size: "),
         (("config", "size"), "10", "config.size: "),
-        (("config", "mediaType"), "text/plain", "the OCI manifest's config is not"),
+        (("config", "mediaType"), "text/plain", "the OCI manifest has a config of type"),
         (("layers", 1, "mediaType"), "text/html", "layers[1] has the unknown type 'text/html'"),
-        (("layers", 1, "digest"), B, f"blob {B} stands twice with different sizes"),
+        (("layers", 1, "digest"), B, f"blob {B} is listed with different sizes"),
     ],
 )
 def test_problems_are_named(path: tuple[Any, ...], value: Any, problem: str) -> None:

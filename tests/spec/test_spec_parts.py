@@ -168,7 +168,7 @@ def test_a_part_config_asks_for_no_more_memory_than_its_tensors() -> None:
     check_part_numbers({"in_features": 9000, "flag": True, "nested": [{"x": 8000}]}, specs)
     check_part_numbers({"in_features": 10**9}, {})
     for config in ({"in_features": 9001}, {"a": [{"b": 10**12}]}, {"num_layers": 10**6}):
-        with pytest.raises(ValueError, match="config says"):
+        with pytest.raises(ValueError, match="in the config,"):
             check_part_numbers(config, specs)
 
 
@@ -178,7 +178,7 @@ def test_a_folder_of_two_spellings_is_one_on_some_disks() -> None:
         {"path": path, "digest": digest, "kind": "removed"}
         for path in ("2_Dense/config.json", "2_dense/model.safetensors")
     ]
-    with pytest.raises(SpecError, match="stands twice"):
+    with pytest.raises(SpecError, match="differ only in case"):
         parse_manifest(json.canonical(manifest_plain() | {"files": files}))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from skillpm.errors import SpecError
 from skillpm.spec.probe_items import TEXT_LIMIT, MultipleChoiceItem, RetrievalItem
-from skillpm.spec.probes import ITEM_LIMIT, LONGEST, METRICS, parse_probes, work
+from skillpm.spec.probes import ITEM_LIMIT, LONGEST, METRICS, parse_probes, token_bound
 
 LONG = 2000
 
@@ -66,44 +66,53 @@ def test_every_problem_is_reported_with_its_line() -> None:
         parse_probes(data + b'{"text": "a"\n', "`p.jsonl`")
     said = caught.value.message
     assert said.startswith("`p.jsonl` has 4 problems")
-    assert "line 2: the metric 'bleu' is not known; known are accuracy, exact_match, mrr" in said
+    assert "line 2: unknown metric 'bleu'; expected one of accuracy, exact_match, mrr" in said
     assert "line 3: text: expected text, found" in said
-    assert "line 4: neither `metric` nor the fields tell" in said
-    assert "line 5: it is not JSON" in said
+    assert "line 4: no `metric`, and the fields do not identify a metric" in said
+    assert "line 5: the item is not JSON" in said
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "there is no item"),
-        (lines({"probes": 1}), "there is no item"),
+        (b"", "the file has no items"),
+        (lines({"probes": 1}), "the file has no items"),
         (lines({"probes": 2}, {"text": "a"}), "format 2"),
         (lines({"probes": True}, {"text": "a"}), "line 1: probes"),
         (lines({"probes": 1, "tolerance": 1e9}, {"text": "a"}), "line 1: tolerance"),
         (lines({"probes": 1, "tolerance": -1}, {"text": "a"}), "line 1: tolerance"),
-        (lines({"probes": 1, "tolerances": {"bleu": 0.1}}, {"text": "a"}), "'bleu' is not known"),
-        (lines({"text": " \n"}), "it is blank"),
-        (lines({"text": ""}), "it is blank"),
+        (lines({"probes": 1, "tolerances": {"bleu": 0.1}}, {"text": "a"}), "unknown metric 'bleu'"),
+        (lines({"text": " \n"}), "found only white space"),
+        (lines({"text": ""}), "found only white space"),
         (lines({"text": "x" * (TEXT_LIMIT + 1)}), "at most 8192"),
         (lines({"prompt": "p", "answer": "a" * 257}), "at most 256"),
-        (lines({"metric": ["x"], "text": "a"}), "is not known"),
-        (lines(["a"]), "not a JSON object"),
+        (lines({"metric": ["x"], "text": "a"}), "unknown metric"),
+        (lines(["a"]), "expected a JSON object"),
         (lines({"question": "q", "choices": ["a"], "answer": 0}), "choices"),
-        (lines({"question": "q", "choices": ["a", "b"], "answer": 2}), "none of the choices"),
-        (lines({"question": "q", "choices": ["a", "b"], "answer": -1}), "none of the choices"),
-        (lines({"question": "q", "choices": ["a", "b"], "answer": "c"}), "none of the choices"),
+        (
+            lines({"question": "q", "choices": ["a", "b"], "answer": 2}),
+            "expected one of the choices",
+        ),
+        (
+            lines({"question": "q", "choices": ["a", "b"], "answer": -1}),
+            "expected one of the choices",
+        ),
+        (
+            lines({"question": "q", "choices": ["a", "b"], "answer": "c"}),
+            "expected one of the choices",
+        ),
         (lines({"question": "q", "choices": ["a", "b"], "answer": True}), "answer"),
-        (lines({"question": "q", "choices": ["a", "a"], "answer": 0}), "one stands twice"),
-        (lines({"text": "a", "label": "l"}), "accuracy has 1 labels"),
-        (lines({"query": "a", "document": "l"}), "one document only"),
+        (lines({"question": "q", "choices": ["a", "a"], "answer": 0}), "duplicate choice"),
+        (lines({"text": "a", "label": "l"}), "different labels, found 1"),
+        (lines({"query": "a", "document": "l"}), "at least 2 different documents"),
         (lines(*[{"text": "a"}] * (ITEM_LIMIT + 1)), "more than 1000 items"),
-        (lines(*[{"text": "a"}] * (ITEM_LIMIT + 2)), "at most 1000 items"),
-        (b'{"text": "a", "text": "b"}', "twice"),
+        (lines(*[{"text": "a"}] * (ITEM_LIMIT + 2)), "the limit is 1000 items"),
+        (b'{"text": "a", "text": "b"}', "duplicate key"),
         (b'{"text": NaN}', "not JSON"),
         (b'{"text": "\xff"}', "not UTF-8"),
         (b'{"text": "\\ud800"}', "not Unicode"),
         (b"[" * 100_000, "line 1"),
-        (b'{"text": "a"}\n' * 700_000, "at most 8000000"),
+        (b'{"text": "a"}\n' * 700_000, "the limit is 8000000"),
     ],
     ids=range(29),
 )
@@ -163,7 +172,7 @@ def test_the_work_of_a_file_is_counted_in_the_texts_that_a_model_is_shown() -> N
         {"text": "tt", "label": "three"},
     ]
     texts = [4, 6, 2, 3, 3, 2, 3, LONGEST, 4, 6, 5, 7]
-    assert work(parse_probes(lines(*items)).items) == sum(texts)
+    assert token_bound(parse_probes(lines(*items)).items) == sum(texts)
 
 
 @pytest.mark.parametrize(
@@ -192,5 +201,5 @@ def test_as_many_items_as_there_may_be_are_read(item: dict[str, Any]) -> None:
     ids=["choices", "labels"],
 )
 def test_a_few_items_that_make_up_endless_work_are_refused(items: list[dict[str, Any]]) -> None:
-    with pytest.raises(SpecError, match=r"of `acme/x`.*\n.* tokens for it, 1,048,576 at most"):
+    with pytest.raises(SpecError, match=r"of `acme/x`.*\n.* tokens; the limit is 1,048,576"):
         parse_probes(lines(*items), "the probe file of `acme/x`")

@@ -30,7 +30,7 @@ def test_names_parse_and_print_are_inverse(name: SkillName) -> None:
 def test_names_out_of_form_are_refused_with_a_hint(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         SkillName.parse(text)
-    assert caught.value.hint == "name it like `acme/math`"
+    assert caught.value.hint == "write the name like `acme/math`"
 
 
 @pytest.mark.parametrize("half", ["a", "0", "a.b", "a_b", "a__b", "a-b", "a---b", "a" * HALF_LIMIT])

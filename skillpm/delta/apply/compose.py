@@ -119,8 +119,8 @@ class Composition:
             return None
         entry = self._top(tensor)
         full = all(self._applied[skill].weight == 1.0 for skill in self.touched[tensor])
-        adds_up = entry.change == "changed" and is_float(entry.dtype)
-        return entry if not adds_up or (full and len(self._tops(tensor)) == 1) else None
+        is_additive = entry.change == "changed" and is_float(entry.dtype)
+        return entry if not is_additive or (full and len(self._tops(tensor)) == 1) else None
 
     def vectors(self, tensor: str) -> Mapping[SkillName, tuple[SkillName, ...]]:
         """The task vectors that meet in a tensor, each by the pack on top, and whose deltas it is.

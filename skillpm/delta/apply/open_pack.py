@@ -95,8 +95,8 @@ class OpenPack:
                 f"`{tensor}` is encoded with `{entry.codec}`, which this skillpm does not know",
                 hint="install a newer skillpm",
             )
-        adds_up = entry.change == "changed" and is_float(entry.dtype)
-        if codec.lossy and not adds_up:
+        is_additive = entry.change == "changed" and is_float(entry.dtype)
+        if codec.lossy and not is_additive:
             raise IntegrityError(f"`{tensor}`: codec `{entry.codec}` needs a float tensor's delta")
         return codec.open(entry.spec, reader, record.settings)
 

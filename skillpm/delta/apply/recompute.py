@@ -11,7 +11,7 @@ from skillpm.delta.apply.open_pack import OpenPack
 from skillpm.delta.tensors.countsketch import Sketcher, encode_sketch, sum_sketches
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import Floats, to_float64
-from skillpm.spec.compat import adds_up
+from skillpm.spec.compat import is_additive
 from skillpm.spec.digests import Digest
 from skillpm.spec.merkle import LeafHasher
 
@@ -40,7 +40,7 @@ def decode_tensor(pack: OpenPack, tensor: str, source: Source) -> DecodedTensor:
     entry = pack.entries[tensor]
     assert entry.layer is not None  # noqa: S101 - callers pass no removal
     hasher = LeafHasher(entry.dtype, entry.shape)
-    sketcher = Sketcher(tensor) if adds_up(entry) else None
+    sketcher = Sketcher(tensor) if is_additive(entry) else None
     for reference, words, _ in pack.decode(tensor, source, with_delta=False):
         hasher.update(words.tobytes())
         if sketcher is not None:

@@ -118,7 +118,7 @@ def _is_current(graft: AuditedGraft, stamp: Mapping[str, Any]) -> bool:
 
 def _manner(stamp: Mapping[str, Any]) -> Any:
     """How a graft was made; one by skillpm 0.1 does not say, and is a sum."""
-    return stamp.get("graft", LockedGraft().manner)
+    return stamp.get("graft", LockedGraft().merge_options)
 
 
 def _files(folder: Path, stamp: Mapping[str, Any]) -> Iterator[Finding]:

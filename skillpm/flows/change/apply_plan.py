@@ -76,7 +76,7 @@ def _open_files(folder: ProjectFolder, saved: SavedPlan) -> tuple[PackFile, ...]
 def _plan(project: OpenProject, saved: SavedPlan) -> Plan:
     """The plan, after checking that it is one that skillpm could have made."""
     project.registries.check_files()
-    requirements, file = saved.plain_wishes, project.file
+    requirements, file = saved.skills_table, project.file
     if requirements is not None:
         file = file.with_skills(requirements).with_graft(saved.lock.graft.table)
     before = project.folder.read_lock()

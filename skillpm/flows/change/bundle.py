@@ -110,7 +110,7 @@ def _check_target(path: Path) -> None:
 def _base_of(lock: Lockfile, packs: list[StoredPack]) -> BundledBase:
     known = [pack.manifest.base for pack in packs if pack.manifest.base.root == lock.base.root]
     named = {"name": lock.base.name, "root": str(lock.base.root)}
-    return BundledBase.model_validate({**(known[0].plain() if known else {}), **named})
+    return BundledBase.model_validate({**(known[0].to_dict() if known else {}), **named})
 
 
 def _files(session: Session, packs: list[StoredPack]) -> dict[Digest, Path]:

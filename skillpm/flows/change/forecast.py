@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from skillpm.errors import StateError
 from skillpm.flows.packs.protocol import AnyPack
-from skillpm.spec.forecast import WAYS_OUT, Forecast, forecast, share_text
+from skillpm.spec.forecast import REMEDIES, Forecast, forecast, share_text
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 
@@ -40,10 +40,10 @@ def accept_forecast(
     )
     if not notes:
         return ()
-    notes = (*notes, f"ways out: {WAYS_OUT}")
+    notes = (*notes, f"ways out: {REMEDIES}")
     if confirm("\n".join((*notes, "Go on?"))) is False:
         raise StateError(
             "the merge was declined because of its forecast; nothing was changed",
-            hint=f"{WAYS_OUT}; or use `-y` to go on",
+            hint=f"{REMEDIES}; or use `-y` to go on",
         )
     return notes

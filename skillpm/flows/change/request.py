@@ -61,7 +61,7 @@ def requested_skills(
 
     New skills keep the order of the command: of near-equal skills, the router prefers the first.
     """
-    requirements = {str(skill): _plain(file, skill) for skill in file.wishes}
+    requirements = {str(skill): _plain(file, skill) for skill in file.project_requirements}
     for need in request.requirements:
         if str(need.skill) not in requirements or need.range != ANY:
             requirements[str(need.skill)] = {**_plain(file, need.skill), "version": str(need.range)}

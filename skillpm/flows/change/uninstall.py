@@ -25,7 +25,7 @@ def uninstall(
 
     def completed_by(generation: Generation) -> bool:
         file = ProjectFolder(session.project).read_file()
-        return generation.action == action and not file.wishes.keys() & {*skills}
+        return generation.action == action and not file.project_requirements.keys() & {*skills}
 
     command = ChangeCommand(
         action,
@@ -49,7 +49,7 @@ def _plan(project: OpenProject, skills: tuple[SkillName, ...], action: str) -> P
         _check_removable(file, lock, skill)
     gone = {str(skill) for skill in skills}
     requirements = {name: table for name, table in wishes_of(file).items() if name not in gone}
-    pruned = prune(lock, [skill for skill in file.wishes if str(skill) not in gone])
+    pruned = prune(lock, [skill for skill in file.project_requirements if str(skill) not in gone])
     pruned = _unweighed(pruned, skills)
     packs = stored_packs(project.session, project.registries, pruned)
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
@@ -59,7 +59,7 @@ def _plan(project: OpenProject, skills: tuple[SkillName, ...], action: str) -> P
 
 
 def _check_removable(file: ProjectFile, lock: Lockfile, skill: SkillName) -> None:
-    if skill in file.wishes:
+    if skill in file.project_requirements:
         return
     if skill not in lock.skills:
         raise not_installed(skill, lock.skills)

@@ -15,7 +15,7 @@ from skillpm.spec.fields import Document
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.spec.nearness import precedence_order
-from skillpm.spec.probes import asked_text
+from skillpm.spec.probes import prompt_of
 
 
 class Answers(Protocol):
@@ -60,7 +60,7 @@ class RoutedAnswers:
         if not self.router.skills:
             return {None: list(range(len(items)))}
         base = self.stage.runner(prune(self.lock, []))
-        decisions = self.router.decide(features(base, [asked_text(item) for item in items]))
+        decisions = self.router.decide(features(base, [prompt_of(item) for item in items]))
         groups: dict[SkillName | None, list[int]] = {}
         for place, decision in enumerate(decisions):
             groups.setdefault(decision.skill, []).append(place)

@@ -10,7 +10,7 @@ from skillpm.flows.evaluate.answering import Answers
 from skillpm.flows.packs.probe_files import probes_of
 from skillpm.flows.session.session import Session
 from skillpm.probing.measure import figure, mean
-from skillpm.spec.capabilities import recorded_values, without_pack
+from skillpm.spec.capabilities import recorded_values, removal_hint
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.manifest import Capability
 from skillpm.spec.names import SkillName
@@ -158,4 +158,4 @@ def _carried(pack: StoredPack) -> CarriedProbes | None:
     recorded = {} if probes is None else recorded_values(manifest, probes)
     if probes is None or not recorded:
         return None
-    return CarriedProbes(manifest.skill, manifest.ref, probes, recorded, without_pack(manifest))
+    return CarriedProbes(manifest.skill, manifest.ref, probes, recorded, removal_hint(manifest))

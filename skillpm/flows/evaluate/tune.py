@@ -21,7 +21,7 @@ from skillpm.flows.packs.registries import Registries
 from skillpm.flows.packs.restore import stored_packs
 from skillpm.flows.session.cleanup import project_transaction
 from skillpm.flows.session.session import Session
-from skillpm.spec.compat import can_be_weighed
+from skillpm.spec.compat import is_scalable
 from skillpm.spec.lockfile import Lockfile
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
@@ -77,11 +77,11 @@ def _search(session: Session, project: ProjectFolder, budget: int, device: str) 
         raise GraftError(
             "no installed skill has probes to tune by", hint="`skillpm pack … --probes FILE`"
         )
-    named = project.read_file().wishes.keys()
+    named = project.read_file().project_requirements.keys()
     before = {
         skill: one.weight
         for skill, one in lock.skills.items()
-        if skill in named and can_be_weighed(load_pack(session.store, one.digest).manifest)
+        if skill in named and is_scalable(load_pack(session.store, one.digest).manifest)
     }
     advance = session.progress("trials", budget)
     trials = Trials(open_candidate(session, project, device), lock, carried)
@@ -152,7 +152,7 @@ def _installed(project: ProjectFolder) -> Lockfile:
 def _plan(session: Session, project: ProjectFolder, weights: Mapping[SkillName, float]) -> Plan:
     file, lock = project.read_file(), weighed(_installed(project), weights)
     wishes: dict[str, object] = {}
-    for skill, wish in file.wishes.items():
+    for skill, wish in file.project_requirements.items():
         weight = weights.get(skill, wish.weight)
         wishes[str(skill)] = {**wish.model_dump(exclude_none=True), "weight": weight}
     registries = Registries(session, file)

@@ -252,7 +252,7 @@ def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:
     return {
         "format": 1,
         "base_root": str(base),
-        "graft": lock.graft.manner,
+        "graft": lock.graft.merge_options,
         "skills": [
             {
                 "skill": str(one.skill),

@@ -59,7 +59,7 @@ def _recipe(
     vectors = composition.vectors(tensor)
     return {
         "method": composition.merging.method,
-        "settings": composition.merging.plain,
+        "settings": composition.merging.all_settings,
         "vectors": {str(top): [parts[s] for s in skills] for top, skills in vectors.items()},
     }
 

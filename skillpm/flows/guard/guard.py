@@ -171,7 +171,7 @@ def _keeping(way: Remedy, taken: RemovedReleases, blames: Sequence[ProbeFailure]
 
 def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
     """The skills that the change adds or changes; all, where they are to be merged otherwise."""
-    if before.graft.manner != after.graft.manner:
+    if before.graft.merge_options != after.graft.merge_options:
         return frozenset(after.skills)
     added, _, changed = differences(before.skills, after.skills)
     return frozenset(one.skill for one in (*added, *changed))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from skillpm.errors import GraftError, ResolutionError
 from skillpm.flows.evaluate.trials import Trials, without
-from skillpm.spec.compat import can_be_weighed
+from skillpm.spec.compat import is_scalable
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
 
@@ -59,7 +59,7 @@ def _weights(trials: Trials, suspects: frozenset[SkillName]) -> dict[SkillName, 
     """The largest of the weights at which every probe holds, the suspects' own too."""
     store = trials.stage.session.store
     packs = [load_pack(store, trials.lock.skills[skill].digest) for skill in suspects]
-    if not all(can_be_weighed(pack.manifest) for pack in packs):
+    if not all(is_scalable(pack.manifest) for pack in packs):
         return {}
     for share in WEIGHTS:
         weights = {s: round(share * trials.lock.skills[s].weight, 6) for s in sorted(suspects)}

@@ -79,7 +79,7 @@ class Diff:
 def generation_side(folder: Path, number: int | None) -> ComparedSet:
     """What a generation has installed; the current one without a number."""
     found = ProjectFolder(folder).generation(number)
-    manner = None if found.pruned else found.lockfile.graft.manner
+    manner = None if found.pruned else found.lockfile.graft.merge_options
     return ComparedSet(found.base_root, found.installed, manner)
 
 
@@ -89,7 +89,7 @@ def lock_side(data: bytes, what: str) -> ComparedSet:
         lock = parse_lockfile(data.decode(), what)
     except UnicodeDecodeError as problem:
         raise SpecError(f"{what} is not UTF-8") from problem
-    return ComparedSet(lock.base.root, lock.skills, lock.graft.manner)
+    return ComparedSet(lock.base.root, lock.skills, lock.graft.merge_options)
 
 
 def diff(before: ComparedSet, after: ComparedSet) -> Diff:

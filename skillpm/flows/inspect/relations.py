@@ -67,7 +67,7 @@ def relations_of(folder: Path) -> Relations:
     project = ProjectFolder(folder)
     generation = project.generation()
     plain = {"project": {"base": "-", "root": str(generation.base_root)}}
-    wished = ProjectFile.model_validate({**plain, "skills": generation.wishes}).wishes
+    wished = ProjectFile.model_validate({**plain, "skills": generation.wishes}).project_requirements
     skills = generation.lockfile.skills
     wishes = {skill: wish.version for skill, wish in wished.items() if skill in skills}
     return Relations(generation.number, skills, wishes, tuple(drift(project)))

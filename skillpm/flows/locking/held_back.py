@@ -100,7 +100,7 @@ def holds_on(
     """What speaks against a release in the chosen set, each statement with who makes it."""
     if newest.base and newest.base != root:
         yield Hold("base", f"it is cut from base {newest.base.short}")
-    wish = file.wishes.get(newest.skill)
+    wish = file.project_requirements.get(newest.skill)
     if wish and newest.version not in VersionRange.parse(wish.version):
         yield Hold(
             PROJECT, f"{PROJECT} asks for `{wish.version}`", f"{newest.skill} {wish.version}"

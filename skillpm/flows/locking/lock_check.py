@@ -20,7 +20,7 @@ def stale_reason(file: ProjectFile, lock: Lockfile | None) -> str | None:
 def _misfits(file: ProjectFile, lock: Lockfile) -> Iterator[str]:
     if lock.base.root != file.root:
         yield "skillpm.toml names another base"
-    if lock.graft.manner != LockedGraft.of(file.graft).manner:
+    if lock.graft.merge_options != LockedGraft.of(file.graft).merge_options:
         yield "`[graft]` asks for another mode, method or settings"
     if lock.graft.precedence != file.graft.precedence:
         yield "`[graft] precedence` asks for another order"
@@ -35,7 +35,7 @@ def _misfits(file: ProjectFile, lock: Lockfile) -> Iterator[str]:
         if one.registry != file.registry_of(skill):
             yield f"skillpm.toml looks `{skill}` up in another registry"
         yield from (f"`{one.ref}` requires `{n}`" for n in one.requires if not _admits(locked, n))
-    extra = locked.keys() - reachable(locked, file.wishes)
+    extra = locked.keys() - reachable(locked, file.project_requirements)
     yield from (f"nothing asks for `{skill}` any more" for skill in sorted(extra))
 
 

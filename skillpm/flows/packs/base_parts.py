@@ -16,7 +16,7 @@ from skillpm.spec.parts import (
     MODULES,
     WEIGHTS,
     check_part_numbers,
-    comparable,
+    comparable_bytes,
     is_part_path,
     split_part,
     weights_header,
@@ -95,7 +95,7 @@ def check_part_configs(base: Checkpoint, side: Mapping[str, bytes | None]) -> No
 
 def _digest(folder: Path, path: str) -> Digest:
     if path.endswith(".json"):
-        return Digest.of(comparable(path, read_small(folder / path)))
+        return Digest.of(comparable_bytes(path, read_small(folder / path)))
     file, found = OpenFile(folder / path), hashlib.sha256()
     for start in range(0, file.size, _PIECE):
         found.update(file.read(start, min(start + _PIECE, file.size)))

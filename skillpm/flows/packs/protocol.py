@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from skillpm.delta.tensors.ports import ReadAt
 from skillpm.errors import IntegrityError
 from skillpm.flows.packs.side_files import PackSideFiles
-from skillpm.spec.compat import lower_closure
+from skillpm.spec.compat import layer_closure
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
 from skillpm.spec.names import SkillName
@@ -52,7 +52,7 @@ class AnyPack(Protocol):
 def side_packs(packs: Iterable[AnyPack]) -> list[PackSideFiles]:
     """The parsed side files of packs."""
     packs = list(packs)
-    below = lower_closure({p.manifest.skill: [o.skill for o in p.manifest.over] for p in packs})
+    below = layer_closure({p.manifest.skill: [o.skill for o in p.manifest.over] for p in packs})
     return [PackSideFiles(p.manifest.skill, _side_files(p), below[p.manifest.skill]) for p in packs]
 
 

@@ -9,7 +9,7 @@ from skillpm.errors import SkillpmError, StateError, UsageError
 from skillpm.flows.packs.protocol import AnyPack, release_of
 from skillpm.flows.session.bindings import check_can_be_made, location_of
 from skillpm.flows.session.session import Session
-from skillpm.index.empty import EmptyIndex, is_unmade
+from skillpm.index.empty import EmptyIndex, is_uninitialized
 from skillpm.index.ports import Index
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
@@ -46,7 +46,7 @@ class Registries:
     def index(self, name: str) -> Index:
         """The index of a registry. Raises `RegistryError` where it cannot be reached."""
         location = self.location(name)
-        if self.files and location.folder is not None and is_unmade(Path(location.folder)):
+        if self.files and location.folder is not None and is_uninitialized(Path(location.folder)):
             return EmptyIndex()  # publishing the files makes it
         if name not in self._open:
             self._open[name] = self.session.connect(location, False)

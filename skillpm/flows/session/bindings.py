@@ -8,7 +8,7 @@ from pathlib import Path
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import UsageError
 from skillpm.flows.session.session import Session
-from skillpm.index.empty import is_unmade
+from skillpm.index.empty import is_uninitialized
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.names import SkillName
 from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
@@ -50,7 +50,7 @@ def check_can_be_made(session: Session, file: ProjectFile, name: str) -> None:
     if name not in file.registries or (name == DEFAULT_REGISTRY and session.registry):
         return
     folder = location_of(session, file, name).folder
-    if folder is None or not is_unmade(Path(folder)):
+    if folder is None or not is_uninitialized(Path(folder)):
         return
     homes = [realpath(home) for home in (session.project, session.home)]
     if not any(Path(realpath(folder)).is_relative_to(home) for home in homes):

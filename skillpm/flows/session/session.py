@@ -12,7 +12,7 @@ from skillpm.checkpoint.model import Checkpoint, open_checkpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.files.ownership import is_owner_only
 from skillpm.index.ports import Index
-from skillpm.resolver.patience import ENDLESS, Deadline
+from skillpm.resolver.patience import NO_DEADLINE, Deadline
 from skillpm.spec.location import RegistryLocation
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.spec.merkle import Identity
@@ -63,7 +63,7 @@ class Session:
     connect: Callable[[RegistryLocation, bool], Index]
     fallback: RegistryLocation | None = None
     tidy_registry: Callable[[RegistryLocation], None] = lambda _location: None
-    patience: Callable[[], Deadline] = lambda: ENDLESS
+    patience: Callable[[], Deadline] = lambda: NO_DEADLINE
     verify_packs: "PackVerifier | None" = None
     survey: Callable[[Store, Lockfile], SignatureSurvey] = lambda _store, _lock: SignatureSurvey()
     confirm: Callable[[str], bool | None] = lambda _question: None

@@ -175,16 +175,16 @@ def _leftovers(_session: Session, project: ProjectFolder) -> Iterator[DoctorChec
     now = _session.now.timestamp()
     if owner is None:
         yield DoctorCheck("lock", OK, "no command holds the project")
-    elif owner.life() is ProcessState.ALIVE:
-        yield DoctorCheck("lock", OK, f"in use by {owner.told(now)}")
+    elif owner.state() is ProcessState.ALIVE:
+        yield DoctorCheck("lock", OK, f"in use by {owner.describe(now)}")
     else:
         dead = (
             "which was cut off"
-            if owner.life() is ProcessState.DEAD
+            if owner.state() is ProcessState.DEAD
             else "which cannot be seen from here"
         )
         hint = "the next writing command takes over"
-        yield DoctorCheck("lock", WARN, f"held by {owner.told(now)}, {dead}", hint)
+        yield DoctorCheck("lock", WARN, f"held by {owner.describe(now)}, {dead}", hint)
     if project.was_cut_off:
         try:
             check_journal(project)
