@@ -131,7 +131,7 @@ def test_zero_has_no_settings_and_no_parts() -> None:
         zero.ZeroDecoder(spec, reader_of(_zero(spec)), {"fine": 1})
     writer = _zero(spec)
     writer.put_plain("t", "d", b"1")
-    with pytest.raises(IntegrityError, match="parts of its codec"):
+    with pytest.raises(IntegrityError, match="parts that its codec needs"):
         zero.ZeroDecoder(spec, reader_of(writer), {})
 
 

@@ -160,7 +160,7 @@ def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
         with pytest.raises(IntegrityError, match=r"the layer"):
             CODECS[family].open(one.spec, reader, one.record.settings)
     reader = part_of(one.spec, one.data, f"{PART}.zst")
-    with pytest.raises(IntegrityError, match="is missing, or a frame"):
+    with pytest.raises(IntegrityError, match="is missing, or is a zstd frame"):
         reader.plain("t", PART)
 
 
@@ -168,7 +168,7 @@ def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
 def test_a_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
     one = WHOLE[family]
     reader = part_of(one.spec, bytes((1 << 20) + 16 * one.spec.elements + 1))
-    with pytest.raises(IntegrityError, match="too many"):
+    with pytest.raises(IntegrityError, match="expected at most"):
         CODECS[family].open(one.spec, reader, one.record.settings)
 
 
@@ -179,7 +179,7 @@ def test_a_second_part_is_refused(family: str) -> None:
     writer.put_plain("t", PART, one.data)
     writer.put_plain("t", "more", b"1")
     writer.describe("t", Record(family, {}))
-    with pytest.raises(IntegrityError, match="parts of its codec"):
+    with pytest.raises(IntegrityError, match="parts that its codec needs"):
         CODECS[family].open(one.spec, reader_of(writer), one.record.settings)
 
 

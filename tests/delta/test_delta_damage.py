@@ -35,7 +35,7 @@ def test_what_is_empty_in_the_base_may_be_empty_in_the_tuned_model() -> None:
 )
 def test_a_tensor_inside_a_wrapper_is_no_new_tensor(wrapped: str) -> None:
     tuned = specs(NAMES[0], NAMES[2], wrapped)
-    with pytest.raises(GraftError, match=r"the base's `layer\.1\.weight` inside a wrapper"):
+    with pytest.raises(GraftError, match=r"the base's `layer\.1\.weight` in a wrapper"):
         pair_up(specs(*NAMES), tuned, cast=False)
 
 

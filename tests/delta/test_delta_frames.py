@@ -66,7 +66,7 @@ def test_a_record_that_names_no_codec_is_refused() -> None:
     writer.describe("a", Record("whole", {}))
     honest = layer_of(writer)
     assert reader_of(writer).stored_bytes("a") == 1
-    with pytest.raises(SpecError, match="names no codec"):
+    with pytest.raises(SpecError, match="has no `codec`"):
         PayloadReader(Bytes(honest.replace(b'\\"codec\\"', b'\\"c0dec\\"')), "the layer")
 
 
