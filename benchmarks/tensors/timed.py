@@ -16,7 +16,7 @@ import torch
 from skillpm.delta.auto.candidates import CandidatePoint, Candidates, write
 from skillpm.delta.auto.deadzone import dead_zone
 from skillpm.delta.auto.plan import MARGIN
-from skillpm.delta.auto.scheme import PER_OCTAVE, rung_for, survey
+from skillpm.delta.auto.scheme import PER_OCTAVE, step_index_for, survey
 from skillpm.delta.auto.striped import delta_of
 from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
 from skillpm.delta.codecs.table import CODECS
@@ -143,13 +143,13 @@ def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
         metric = weights.metric(tensor.spec.name, tuple(matrix.shape))
         candidates = Candidates(tensor.spec, delta, metric)
     budget = BUDGET * tensor.spec.nbytes
-    rung = _rung(candidates, budget)
+    step_index = _step_index(candidates, budget)
     with clock.step("survey"):
-        points = survey(candidates, rung)
+        points = survey(candidates, step_index)
     clock.seconds["survey"] *= RUNGS
     with clock.step("survey"):
         list(candidates.fixed())
-    choice = _best(points, rung).choice
+    choice = _best(points, step_index).choice
     with clock.step("code"):
         coded = candidates.code(choice)
     writer = PayloadWriter(io.BytesIO())
@@ -158,7 +158,7 @@ def pack_auto(tensor: Tensor, weights: Weighting) -> Packed:
     return _closed(tensor, record, writer, clock)
 
 
-def _rung(candidates: Candidates, budget: float) -> int:
+def _step_index(candidates: Candidates, budget: float) -> int:
     """The rung at which singular factors, taken as Gaussian, come nearest to a budget."""
     whitened = candidates.whitened
     assert whitened is not None
@@ -168,7 +168,7 @@ def _rung(candidates: Candidates, budget: float) -> int:
         bits = (side * _bits(one / step / side**0.5) for one in sigma for side in shape)
         return sum(bits) * _EVERY / 8
 
-    return rung_for(size, budget) - 1  # from above
+    return step_index_for(size, budget) - 1  # from above
 
 
 @cache
@@ -179,9 +179,9 @@ def _bits(spread: float) -> float:
     return float(-(counts * counts.log2()).sum())
 
 
-def _best(points: list[CandidatePoint], rung: int) -> CandidatePoint:
+def _best(points: list[CandidatePoint], step_index: int) -> CandidatePoint:
     """The point at about the allocator's price: of Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 a byte."""
-    step = 2.0 ** (rung / PER_OCTAVE)
+    step = 2.0 ** (step_index / PER_OCTAVE)
     return min(points, key=lambda point: point.distortion + 0.92 * step**2 * point.size)
 
 

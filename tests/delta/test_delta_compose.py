@@ -104,7 +104,9 @@ def test_a_pack_without_what_it_lies_over_is_refused() -> None:
     base, middle = _model("F32", 0), _model("F32", 1)
     lower = cut(base, middle, "acme/low")
     upper = cut(middle, _model("F32", 2), "acme/up", over=(lower,))
-    with pytest.raises(GraftError, match="`acme/up` lies over `acme/low`, which is not in the set"):
+    with pytest.raises(
+        GraftError, match="`acme/up` is layered on `acme/low`, which is not in the set"
+    ):
         Composition(base, [WeightedPack(upper)])
 
 

@@ -10,7 +10,7 @@ from skillpm.delta.auto import striped
 from skillpm.delta.auto.candidates import EncodingChoice
 from skillpm.delta.auto.dense import code_grid
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
-from skillpm.delta.auto.striped import code_large, delta_of, every_for, sampled
+from skillpm.delta.auto.striped import code_large, delta_of, row_stride, sampled
 from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
 
@@ -59,7 +59,7 @@ def test_some_rows_tell_about_what_all_would(
 ) -> None:
     rows = delta_of(SPEC, chunks(delta))
     assert rows is not None
-    assert every_for(SPEC) == 6
+    assert row_stride(SPEC) == 6
     assert np.array_equal(rows, delta[::6])
     some = sampled(SPEC, rows, metric())
     monkeypatch.setattr(striped, "LARGE", 1 << 30)

@@ -48,7 +48,7 @@ def _unwrapped(name: str, spec: TensorSpec, base: Specs, tuned: Specs) -> str | 
 
 
 def _shorter(parts: list[str]) -> Iterator[str]:
-    """Yield the name without each of its parts in turn, then without all parts that start with `_`."""
+    """Yield the name without each of its parts in turn, then without all that start with `_`."""
     for wrapper in dict.fromkeys(parts[:-1]):
         yield ".".join(part for part in parts if part != wrapper)
     yield ".".join(part for part in parts if not part.startswith("_"))

@@ -124,8 +124,8 @@ def find_renaming(base: Specs, tuned: Specs) -> Renaming:
     winners = [renaming for renaming, count in fits.items() if count == best]
     if not best or len(winners) != 1:
         raise GraftError(
-            "the names of the tuned model's tensors do not match the base's, with or without a prefix: "
-            f"found `{min(tuned)}`, expected names like `{min(base)}`",
+            "the names of the tuned model's tensors do not match the base's, "
+            f"with or without a prefix: found `{min(tuned)}`, expected names like `{min(base)}`",
             hint="`skillpm identify TUNED --against BASE` shows what differs",
         )
     return winners[0]

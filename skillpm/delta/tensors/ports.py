@@ -18,7 +18,7 @@ class Source(Protocol):
         ...
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """Yield the tensor's little-endian bytes, `CHUNK` words at a time; the last may be shorter."""
+        """Yield the tensor's little-endian bytes, `CHUNK` words at a time; the last has fewer."""
         ...
 
 

@@ -77,7 +77,8 @@ def tuned_chunks(tuned: Source, pair: Pair) -> Iterator[Words]:
         cast, bad = from_float64(to_float64(words, read.dtype), pair.tuned.dtype)
         if bad.any():
             raise GraftError(
-                f"`{pair.tensor}` has a value that does not fit {pair.tuned.dtype}: an overflow or NaN"
+                f"`{pair.tensor}` has a value that does not fit {pair.tuned.dtype}: "
+                "it overflows or is NaN"
             )
         yield cast
 
