@@ -24,7 +24,7 @@ from skillpm.delta.merging.vectors import Mask, Vector
 from skillpm.delta.tensors.ports import Source
 from skillpm.delta.tensors.rounding import Floats, is_finite, to_float64
 from skillpm.delta.tensors.streams import reference_chunks
-from skillpm.delta.tensors.words import Words, chunk_spans
+from skillpm.delta.tensors.words import Words, chunk_spans, word_count
 from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec, is_float
 from skillpm.spec.manifest import FootprintEntry
@@ -220,6 +220,8 @@ class Composition:
         The base's bits stay there. Several packs are added up, each at its weight. Raises
         `GraftError` for overflow and NaN.
         """
+        delta = np.empty(word_count(spec))
+        weights = [self._applied[skill].weight for skill in members]
         alone = len(members) == 1
         streams = [self._deltas(skill, spec.name) for skill in members]
         for keep, span, *parts in zip(finite, chunk_spans(spec), *streams, strict=True):
