@@ -46,7 +46,7 @@ def test_sections_that_lie_about_their_size_are_refused() -> None:
     for data in (b"\x05abc", b"\xff\xff\xff\xff\x7f", b"\x80\x80\x80\x80\x80\x80", b"\x80"):
         with pytest.raises(IntegrityError, match="`t`"):
             Sections(data, "`t`").next()
-    with pytest.raises(IntegrityError, match="left over"):
+    with pytest.raises(IntegrityError, match="extra bytes"):
         Sections(b"\0", "`t`").close()
 
 

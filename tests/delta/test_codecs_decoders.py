@@ -99,7 +99,7 @@ def test_an_empty_tensor_has_no_delta(family: str) -> None:
 @pytest.mark.parametrize("family", MATRICES)
 def test_a_vector_has_no_singular_factors(family: str) -> None:
     spec = TensorSpec("t", "F32", (4,))
-    with pytest.raises(IntegrityError, match="`t` is no matrix"):
+    with pytest.raises(IntegrityError, match="`t` is not a matrix"):
         CODECS[family].open(spec, reader_of(_zero(spec)), {})
 
 

@@ -115,7 +115,7 @@ def test_levels_that_are_no_numbers_are_refused(level: bytes) -> None:
     for number in range(5):
         start = place + 4 * number
         data = one.data[:start] + level + one.data[start + 4 :]
-        with pytest.raises(IntegrityError, match="a level that is not a number"):
+        with pytest.raises(IntegrityError, match="a level that is NaN or Inf"):
             one.decode(data)
 
 

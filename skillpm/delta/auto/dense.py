@@ -57,7 +57,7 @@ class GridCoder:
         else:
             codes = dead_zone(values)
         self._codes[rows] = codes.to(torch.int32).numpy()
-        diagonal = self._metric.row_weights.diagonal
+        diagonal = self._metric.rows.diagonal
         row_weights = diagonal if len(diagonal) == 1 else diagonal[rows]
         weights = row_weights[:, None] * self._metric.columns.diagonal * grid.square()
         self._sums += _centroid_sums(values, codes, weights)
