@@ -92,7 +92,7 @@ def test_an_empty_tensor_has_no_delta(family: str) -> None:
     if family == "zero":
         zero.ZeroDecoder(spec, reader, {})
         return
-    with pytest.raises(IntegrityError, match="`t` is"):
+    with pytest.raises(IntegrityError, match=r"`t` (has no elements|is not a matrix)"):
         CODECS[family].open(spec, reader, {"low": {}, "rest": {}})
 
 

@@ -133,7 +133,7 @@ def test_a_survey_on_some_rows_says_about_what_all_rows_cost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("skillpm.delta.auto.candidates._SAMPLE", 1 << 12)
-    monkeypatch.setattr("skillpm.delta.auto.candidates._FEWEST", 16)
+    monkeypatch.setattr("skillpm.delta.auto.candidates._FEWEST_ROWS", 16)
     made = candidates(ErrorMetric.flat(SHAPE, 1.0))
     assert made.whitened is not None
     step = 0.1 * float(made.whitened.sigma[40])

@@ -169,12 +169,12 @@ def test_damage_of_a_modelled_part_is_an_error_or_other_words() -> None:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (b"\5\0", "begin"),
+        (b"\5\0", "unknown header"),
         (b"\x80\0\xff\xff\xff\xff\xff", "length"),
         (b"\x80\0\6" + encode_integers(np.full(90, -5, np.int32), np.zeros(90, np.uint8)), "class"),
         (
             b"\0\0" + encode_integers(np.full(1800, 1 << 20, np.int32), np.zeros(1800, np.uint8)),
-            "wider",
+            "does not fit",
         ),
     ],
 )

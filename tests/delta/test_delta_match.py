@@ -56,7 +56,7 @@ def test_a_renamed_tensor_is_read_under_its_own_name() -> None:
 @pytest.mark.parametrize(("tuned", "message"), [
     (_specs("x.a", "y.a"), "with or without a prefix"),
     (_specs("b"), "with or without a prefix"),
-    (_specs("p.a", shape=(2, 3)), "has another shape"),
+    (_specs("p.a", shape=(2, 3)), "the shape of `p.a` differs"),
     (_specs("a", shape=(3, 2)), "shares no tensor of the same name and shape"),
 ])  # fmt: skip
 def test_names_that_match_in_no_one_way_are_refused(
@@ -97,7 +97,7 @@ def test_a_cast_rounds_the_tuned_model_to_the_base_dtype() -> None:
 def test_a_cast_refuses_what_does_not_fit(bits: str) -> None:
     base = Model({"w": numbers("BF16", (2,), 1.0)})
     tuned = Model({"w": ("F32", (2,), bytes(4) + bytes.fromhex(bits))})
-    with pytest.raises(GraftError, match="`w` does not fit BF16"):
+    with pytest.raises(GraftError, match="`w` has a value that does not fit BF16"):
         cut(base, tuned, cast=True)
 
 

@@ -52,9 +52,9 @@ def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: W
         with pytest.raises(UnknownSkillError, match="`acme/lorra` is not installed") as caught:
             model.use_skill(chosen)
         assert caught.value.hint == "did you mean `acme/lora`?"
-    with pytest.raises(UsageError, match="empty list"):
+    with pytest.raises(UsageError, match="is empty"):
         model.use_skill([])
-    with pytest.raises(UsageError, match="5 is no skill"):
+    with pytest.raises(UsageError, match="5 is not a skill"):
         model.use_skill(5)
 
 
@@ -68,10 +68,12 @@ def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
 def test_a_list_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) -> None:
     model = live("llama").load_model()
     with model.use_skill(["acme/lora", None]):
-        with pytest.raises(GraftError, match=f"2 skills were named for a batch of {rows} rows"):
+        with pytest.raises(
+            GraftError, match=f"a list of 2 skills does not fit a batch of {rows} rows"
+        ):
             model(input_ids=IDS.repeat(rows, 1))
         if rows % 2:
-            with pytest.raises(GraftError, match="2 skills were named"):
+            with pytest.raises(GraftError, match="a list of 2 skills"):
                 model.generate(IDS.repeat(rows, 1), max_new_tokens=2)
 
 

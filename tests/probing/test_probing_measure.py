@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from skillpm.errors import GraftError
 from skillpm.probing.measure import MEASURES, Score, figure, mean, measure
-from skillpm.probing.tokens import ending, foresee, vectors, whole
+from skillpm.probing.tokens import ending, predict, vectors, whole
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (
@@ -114,11 +114,11 @@ def test_a_prompt_too_long_loses_its_beginning_and_no_answer(runner: Runner) -> 
     assert len(row.ids) == 64
     assert row.start == 63
     assert runner.tokenizer.decode(row.ids).replace(" ", "").endswith("1+2=3.1+2=3")
-    assert foresee(runner, [row])[0].tokens == 1
+    assert predict(runner, [row])[0].tokens == 1
 
 
 def test_a_text_of_one_token_has_nothing_to_foresee(runner: Runner) -> None:
-    assert foresee(runner, [whole(runner, "a")])[0].tokens == 0
+    assert predict(runner, [whole(runner, "a")])[0].tokens == 0
     with pytest.raises(GraftError, match="nothing that can be scored"):
         mean(measure(runner, "token_loss", [TokenLossItem(text="a")]))
 

@@ -88,5 +88,7 @@ def test_a_skill_that_came_along_leaves_the_others_their_texts() -> None:
 @pytest.mark.parametrize("first", ["a", "z"])
 def test_a_signature_of_another_width_is_named_whatever_comes_first(first: str) -> None:
     other = Signature(BASE, np.ones((9, 3)), np.ones((0, 3)))
-    with pytest.raises(IntegrityError, match=f"`acme/{first}` has 3 features a text, the base 12"):
+    with pytest.raises(
+        IntegrityError, match=f"`acme/{first}` has 3 features per text, expected 12"
+    ):
         router_of({name("b"): signature(0), name(first): other})
