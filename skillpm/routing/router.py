@@ -199,7 +199,7 @@ class Router:
         return {key: str(value) for key, value in counts.items()}
 
     def decide(self, features: Array) -> list[Decision]:
-        """Return a decision for each row of features [n, width]; ties go to the first in precedence."""
+        """Return a decision for each text [n, width]; of equal skills the first in precedence."""
         if self._space is None or self._candidates is None:
             return [NOTHING] * len(features)
         projected = self._space.project(np.asarray(features, dtype=np.float64))
