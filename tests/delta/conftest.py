@@ -1,1 +1,1 @@
-"""Here so that the tests of `merging`, below, find the worlds of this folder."""
+"""Makes the helper modules of this folder importable in the tests of `merging`."""

@@ -1,4 +1,4 @@
-"""What a codec imports, and what the rest of the package may know of its classes."""
+"""The imports of codecs, and where the rest of the package may use their classes."""
 
 import ast
 import subprocess
@@ -24,7 +24,7 @@ def _classes(folder: Path) -> set[str]:
 
 
 def _tests_on(source: str, classes: set[str]) -> list[int]:
-    """The lines with an `isinstance` or `issubclass` whose second argument names such a class."""
+    """Return the lines with an `isinstance` or `issubclass` check for such a class."""
     lines: list[int] = []
     for node in ast.walk(ast.parse(source)):
         named = isinstance(node, ast.Call) and getattr(node.func, "id", "")

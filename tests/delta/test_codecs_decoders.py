@@ -29,7 +29,7 @@ def _shape(family: str, data: st.DataObject) -> tuple[int, ...]:
 
 
 def _same(one: Case) -> bool:
-    """Bit for bit: a negative zero is not a zero."""
+    """Whether two arrays are equal bit for bit; a negative zero differs from a zero."""
     return one.decode().tobytes() == one.expected.tobytes()
 
 
@@ -150,7 +150,7 @@ def test_a_pack_adds_the_delta_to_its_base(family: str) -> None:
 
 
 def _peak(one: Case, chunks: int) -> int:
-    """The most memory that opening and decoding the first chunks takes."""
+    """Return the peak memory of opening a decoder and decoding the first chunks."""
     writer = new_writer()
     writer.put_plain("t", "d", one.data)
     writer.describe("t", one.record)

@@ -1,4 +1,4 @@
-"""What comes from outside is decoded or refused with an `IntegrityError`: nothing else happens."""
+"""Untrusted payloads are decoded or refused with an `IntegrityError`; nothing else happens."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ WHOLE = {family: case(family, (6, 7), seed=3, scaled=True) for family in FAMILIE
 
 
 def _survives(one: Case, data: bytes, **changed: Any) -> bool:
-    """Whether it is decoded. All that is decoded is a number; warnings are errors."""
+    """Whether it is decoded. Every decoded value is a number; warnings are errors."""
     try:
         decoded = one.decode(data, **changed)
     except IntegrityError as problem:
@@ -184,7 +184,7 @@ def test_a_second_part_is_refused(family: str) -> None:
 
 
 def test_a_few_bytes_cannot_claim_much_memory() -> None:
-    """A stream of zeros alone costs nothing, so the shape is the bound: a byte for each code."""
+    """A stream of zeros costs no bytes per integer, so the shape bounds memory: a byte per code."""
     spec = TensorSpec("t", "F32", (3000, 2000))
     zeros = [coded.encode_matrix(np.zeros((side, 2000), dtype=np.int32)) for side in (3000, 2000)]
     data = join([b"", b"", b"", *zeros])

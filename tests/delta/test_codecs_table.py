@@ -43,7 +43,7 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One encoded tensor [12, 9]: its parts, and the values on both sides of it."""
+    """One encoded tensor [12, 9]: its parts, its reference and its tuned values."""
 
     record: Record
     reader: PayloadReader
@@ -54,7 +54,7 @@ class Sample:
         return CODECS[self.record.codec].open(SPEC, self.reader, self.record.settings)
 
     def chunks(self) -> Iterator[tuple[int, Words, Words]]:
-        """The number of each chunk, with the reference's and the tuned words in it."""
+        """Yield the number of each chunk, with the reference's and the tuned words in it."""
         for number, (start, stop) in enumerate(chunk_spans(SPEC)):
             yield number, *(v[start:stop].view("<u4") for v in (self.reference, self.tuned))
 
@@ -117,7 +117,7 @@ def sample(codec: str) -> Sample:
 
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three chunks of a tensor of 108 entries; they end within rows."""
+    """Split a tensor of 108 entries into three chunks that end within rows."""
     monkeypatch.setattr(bits, "CHUNK", 40)
 
 
@@ -202,7 +202,7 @@ def test_a_known_error_is_the_error_of_what_is_decoded(name: str) -> None:
 
 
 def _dense(form: LiveForm) -> np.ndarray:
-    """The delta [12, 9] that a form stands for, multiplied out."""
+    """Return the delta [12, 9] of a live form, multiplied out."""
     match form:
         case NoChange():
             return np.zeros(SPEC.shape)
@@ -274,7 +274,7 @@ def test_an_estimate_is_near_the_bytes_that_are_written(
 
 
 class ConstantDecoder(DeltaDecoder):
-    """A codec that only this test knows: the same delta for every entry."""
+    """A codec that only this test uses: the same delta for every entry."""
 
     def __init__(self, spec: TensorSpec, _reader: PayloadReader, settings: Any) -> None:
         super().__init__(spec)

@@ -16,7 +16,7 @@ SHAPE = (96, 160)
 
 
 def decaying(seed: int = 0, power: float = 0.9) -> np.ndarray:
-    """A delta [96, 160] with singular values ~ i^-power, flat."""
+    """Make a flat delta [96, 160] with singular values ~ i^-power."""
     draw = np.random.default_rng(seed)
     left = np.linalg.qr(draw.standard_normal((SHAPE[0], SHAPE[0])))[0]
     right = np.linalg.qr(draw.standard_normal((SHAPE[1], SHAPE[0])))[0]
@@ -25,7 +25,7 @@ def decaying(seed: int = 0, power: float = 0.9) -> np.ndarray:
 
 
 def correlated(size: int, seed: int) -> MetricFactor:
-    """A metric in which few directions matter."""
+    """Make a metric in which few directions matter."""
     draw = np.random.default_rng(seed)
     roots = draw.standard_normal((size, size)) * np.arange(1, size + 1) ** -0.7
     return MetricFactor.of(torch.from_numpy(roots @ roots.T / size).float())

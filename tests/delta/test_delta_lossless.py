@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, cut, new_writer, read_all, reader_of
+from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, encode_pack, new_writer, read_all, reader_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ dtypes = st.sampled_from(FLOATS + INTS)
 
 
 def _graft(base: Model, tuned: Model, scheme: Scheme | None = None) -> dict[str, bytes]:
-    grafted = Composition(base, [WeightedPack(cut(base, tuned, scheme=scheme))])
+    grafted = Composition(base, [WeightedPack(encode_pack(base, tuned, scheme=scheme))])
     assert grafted.specs == tuned.specs
     return {name: read_all(grafted, name) for name in grafted.specs}
 
@@ -50,7 +50,7 @@ def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str)
     small = bytes(range(4 * BITS[dtype] // 4))
     base = Model({"t": (dtype, (2, 4), small), "g": (dtype, (2, 4), small)})
     tuned = Model({"t": (dtype, (2, 4), small[::-1]), "g": (dtype, (4, 4), small + small)})
-    pack = cut(base, tuned)
+    pack = encode_pack(base, tuned)
     assert {entry.codec for entry in pack.entries.values()} == {"whole"}
     assert _graft(base, tuned) == _whole(tuned)
 
@@ -58,7 +58,7 @@ def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str)
 def _encoded(
     spec: TensorSpec, reference: np.ndarray, tuned: np.ndarray, *, modelled: bool = True
 ) -> tuple[str, np.ndarray]:
-    """The modes that the encoder chose, and what the decoder makes of its parts."""
+    """Return the modes that the encoder chose, and the decoder's result."""
     writer = new_writer()
     encoder = lossless.LosslessEncoder(spec, writer, modelled=modelled)
     pieces = [slice(n, n + CHUNK) for n in range(0, reference.size, CHUNK)]
@@ -87,7 +87,7 @@ def test_every_plain_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode
 
 
 def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Normal weights, and the same moved by about `share` of their size; every third row still."""
+    """Make normal weights, and the same moved by about `share`; every third row is unchanged."""
     random = np.random.default_rng(5)
     weights = random.normal(size=shape) * 0.02
     moved = random.normal(size=shape) * 0.02 * share
@@ -238,7 +238,7 @@ def test_tensors_of_every_change_come_back() -> None:
         "new": ("F32", (), bytes_of(4)),
         "new.empty": ("F8_E4M3", (0,), b""),
     })  # fmt: skip
-    changes = {name: entry.change for name, entry in cut(base, tuned).entries.items()}
+    changes = {name: entry.change for name, entry in encode_pack(base, tuned).entries.items()}
     assert changes["gone"] == "removed"
     assert changes["new"] == changes["new.empty"] == "added"
     assert {changes[n] for n in ("grown", "shrunk", "folded", "emptied", "filled")} == {"resized"}
@@ -249,7 +249,7 @@ def test_a_resized_tensor_costs_only_what_is_new() -> None:
     old = np.random.default_rng(3).bytes(4 * 256 * 64)
     base = Model({"e": ("F32", (256, 64), old), "k": ("U8", (1,), b"a")})
     tuned = Model({"e": ("F32", (257, 64), old + bytes(255) + b"x"), "k": ("U8", (1,), b"a")})
-    pack = cut(base, tuned)
+    pack = encode_pack(base, tuned)
     entry = pack.entries["e"]
     assert entry.layer is not None
     assert pack.reader(entry.layer).stored_bytes("e") < 64

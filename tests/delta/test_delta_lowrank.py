@@ -27,7 +27,7 @@ def plain(made: Factor) -> np.ndarray:
 
 
 def exactly(left: Factor, right: Factor) -> np.ndarray:
-    """The product in rational numbers, each entry rounded once to float64."""
+    """Return the product in rational numbers, each entry rounded once to float64."""
     rows, columns = plain(left).tolist(), plain(right).T.tolist()
     return np.array([
         [float(sum(Fraction(a) * Fraction(b) for a, b in zip(r, c, strict=True))) for c in columns]

@@ -30,7 +30,7 @@ def _all_words(dtype: str) -> np.ndarray:
 
 
 def _nearest(value: float, dtype: str) -> Fraction:
-    """The nearest number of an unbounded format, ties to even: in exact fractions."""
+    """Return the nearest number of an unbounded format, ties to even, in exact fractions."""
     form, exact = FORMATS[dtype], Fraction(value)
     exponent = form.least_exponent
     while abs(exact) >= Fraction(2) ** (exponent + 1):
@@ -116,7 +116,7 @@ def test_infinities_and_overflow_are_flagged(dtype: str) -> None:
         largest = FORMATS[dtype].largest
         half = 2.0 ** (np.frexp(largest)[1] - FORMATS[dtype].precision - 1)
         beyond = np.array([largest, np.nextafter(largest + half, 0), largest + half, -2 * largest])
-        tie = dtype != "F8_E4M3"  # 448 is even, so the tie with 480 goes down to it
+        tie = dtype != "F8_E4M3"  # 448 is even, so the tie with 480 rounds down
         assert from_float64(beyond, dtype)[1].tolist() == [False, False, tie, True]
 
 

@@ -1,4 +1,4 @@
-"""Large tensors of `auto`: surveyed on some rows, coded in stripes, as if they were held whole."""
+"""Large tensors of `auto`, surveyed on a sample and coded in stripes, compared with whole ones."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from skillpm.spec.dtypes import TensorSpec
 SHAPE = (1000, 24)
 SPEC = TensorSpec("embed.weight", "F32", SHAPE)
 CHUNK = 1777
-"""No multiple of a row, so that rows lie across chunks."""
+"""Not a multiple of a row, so that rows cross chunks."""
 
 
 @pytest.fixture

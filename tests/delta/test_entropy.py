@@ -22,7 +22,7 @@ def _zeros(size: int) -> Bytes:
 
 
 def _order0_bits(values: Ints, contexts: Bytes) -> float:
-    """The entropy of the values under their contexts, tables not counted."""
+    """Return the entropy of the values under their contexts, without tables."""
     bits = 0.0
     for context in np.unique(contexts):
         counts = np.unique(values[contexts == context], return_counts=True)[1]
@@ -105,7 +105,7 @@ def test_tables_of_sixteen_contexts_are_cheap_beside_few_integers() -> None:
 
 
 def _read(data: bytes, contexts: Bytes) -> Ints | None:
-    """What a damaged stream gives: an error of ours, or still one integer for each context."""
+    """Read a damaged stream: raises an `IntegrityError`, or returns one integer per context."""
     try:
         values = decode_integers(data, contexts)
     except IntegrityError:
@@ -164,7 +164,7 @@ def _stream(tables: str, rest: bytes, split: int = 3) -> bytes:
 
 
 TWO = "000000010000000011"
-"""Tokens 0 and 1, equally frequent, of resolution 1 and Rice parameter 0, no holes."""
+"""A table of tokens 0 and 1, equally frequent: resolution 1, Rice parameter 0, no holes."""
 _STATE = (1 << 16).to_bytes(4, "little")
 
 

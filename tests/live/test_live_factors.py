@@ -1,4 +1,4 @@
-"""Factors add what the decoded delta would, in the coordinates of every kind of module."""
+"""Factors add what the decoded delta would add, for every kind of module."""
 
 from io import BytesIO
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What attached skills cost: their manifests; what is ready stays under a limit."""
+"""The memory of attached skills: their manifests; ready skills stay under a limit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
     assert all(payload > 0 for payload, _ in sizes.values())
     with model.use_skill("acme/lora"):
         says(model)
-    # Three matrices a layer of rank 4 in float32: 4 · (64 + 48 + 96) numbers, in two layers.
+    # Three matrices per layer of rank 4 in float32: 4 · (64 + 48 + 96) numbers, in two layers.
     assert model.skill_bytes()["acme/lora"][1] == 4 * 4 * (64 + 48 + 96) * 2
 
 
@@ -49,7 +49,7 @@ def test_what_is_ready_stays_within_the_limit_and_the_last_used_stays_longest(
     assert model.warm("acme/lora", "acme/norms") == ("acme/lora", "acme/norms")
     with model.use_skill("acme/lora"):
         pass
-    with model.use_skill("acme/full"):  # larger than the limit: it stays alone
+    with model.use_skill("acme/full"):  # larger than the limit: no other skill stays
         inside = says(model)
         model.warm("acme/norms")
         assert model.warm("acme/lora") == ("acme/lora", "acme/norms")

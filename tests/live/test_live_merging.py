@@ -1,4 +1,4 @@
-"""A live skill that needs others is merged with them as the lock says, as its graft is."""
+"""A live skill that requires others is merged with them by the lock's method, as in its graft."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A live skill says what its graft says; the base says what it always said."""
+"""A live skill has the outputs of its graft; the outputs of the base do not change."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""In a batch of many skills each row has its own, in every model, or an error says why not."""
+"""In a batch of several skills each row has its own, in every model, or an error gives a reason."""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +62,7 @@ def mpnet() -> Any:
 
 
 def project(world: World, make: Callable[[], Any], *only: str, kind: Any) -> LiveWorld:
-    """A base, and a lossless skill for each part that is named, `acme/s0` first."""
+    """A base, and a lossless skill for each named part, `acme/s0` first."""
     made = start(world.folder / "rows", make(), kind)
     for number, part in enumerate(only):
         tuned = save(nudge(make(), only=part, seed=number + 1), world.folder / f"tuned-{number}")
@@ -71,7 +71,7 @@ def project(world: World, make: Callable[[], Any], *only: str, kind: Any) -> Liv
 
 
 def check_rows(model: Any, *, tokens: int) -> None:
-    """A mixed batch says what each row says alone."""
+    """Check that each row of a mixed batch has the output that it has alone."""
     skills = ([*model.skills, None] * BATCH)[:BATCH]
     batch = torch.randint(
         2, VOCABULARY, (BATCH, tokens), generator=torch.Generator().manual_seed(5)
@@ -101,9 +101,11 @@ def test_experts_that_get_dispatched_rows_are_refused_for_a_batch_and_run_alone(
 ) -> None:
     made = project(world, llama4, "experts", "self_attn", kind=AutoModelForCausalLM)
     model = made.load_model()
-    with pytest.raises(GraftError, match=r"`acme/s0` changes `.*experts`, where the rows") as told:
+    with pytest.raises(
+        GraftError, match=r"`acme/s0` changes `.*experts`, a module that does not"
+    ) as caught:
         model.use_skill(["acme/s0", None]).__enter__()
-    assert told.value.hint == "one skill for all rows: `with model.use_skill(NAME):`"
+    assert caught.value.hint == "one skill for all rows: `with model.use_skill(NAME):`"
     graft = made.graft("acme/s0")
     for chosen in ("acme/s0", ["acme/s0", "acme/s0"]):
         with model.use_skill(chosen):
@@ -132,7 +134,7 @@ def _seen(*rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
 @pytest.mark.parametrize(("each", "order", "path", "found"), [
     (1, range(ROWS), "a.up", 1),
     (TOKENS, range(ROWS * TOKENS), "a.up", TOKENS),
-    (TOKENS, range(ROWS * TOKENS), "a.experts.0.up", 0),  # all tokens, by chance in order
+    (TOKENS, range(ROWS * TOKENS), "a.experts.0.up", 0),  # all tokens, in order by chance
     (TOKENS, reversed(range(ROWS * TOKENS)), "a.up", 0),
     (2, range(ROWS * 2), "a.up", 0),
     (1, [0, 1, 2, 3], "a.up", 0),

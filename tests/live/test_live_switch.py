@@ -1,4 +1,4 @@
-"""What a person who holds a live model may try."""
+"""Uses and misuses of a live model."""
 
 import copy
 import threading

@@ -1,4 +1,4 @@
-"""Nothing unverified runs, and what cannot run live says so and how to go on."""
+"""Nothing unverified runs, and a skill that cannot run live is refused with a way to continue."""
 
 import json
 import shutil
@@ -157,7 +157,7 @@ def test_a_config_that_computes_otherwise_is_refused(world: World, small: LiveWo
 
 
 def test_a_weight_that_the_model_reads_past_its_module_is_refused(world: World) -> None:
-    """As a graft it counts; live it would silently be the base's."""
+    """A graft uses the changed weight; a live model would silently use the base's."""
     torch.manual_seed(0)
     config = DebertaV2Config(
         vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
@@ -182,10 +182,10 @@ def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
     made = start(world.folder / "spelt", llama())
     tuned = save(nudge(llama(), only="norm"), world.folder / "tuned")
     config = tuned / "config.json"
-    told = json.loads(config.read_text())
-    assert told.pop("attention_dropout") == 0.0
-    assert "output_attentions" not in told
-    config.write_text(json.dumps({**told, "output_attentions": False}))
+    config_values = json.loads(config.read_text())
+    assert config_values.pop("attention_dropout") == 0.0
+    assert "output_attentions" not in config_values
+    config.write_text(json.dumps({**config_values, "output_attentions": False}))
     made.install("acme/math", tuned)
     model = opened(world, made).load_model()
     assert model.refused == {}
@@ -194,7 +194,7 @@ def test_a_default_that_another_release_spells_out_keeps_no_skill_from_running(
 
 
 def test_a_buffer_of_old_that_a_tuned_model_lost_keeps_no_skill_from_running(world: World) -> None:
-    """Releases before 4.31 stored `position_ids`; what is saved today leaves it out."""
+    """Versions of transformers before 4.31 saved `position_ids`; later versions do not."""
     base, tuned = save(bert(), world.folder / "base"), save(nudge(bert()), world.folder / "tuned")
     stored = load_file(base / "model.safetensors")
     old = {**stored, "embeddings.position_ids": torch.arange(64)[None]}

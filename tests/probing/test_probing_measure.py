@@ -1,4 +1,4 @@
-"""The measures, against answers that can be told by hand or by transformers itself."""
+"""The measures, compared with answers computed by hand or by transformers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`pack --router`, install, `route`: the whole way, with a tiny base that runs."""
+"""`pack --router`, install and `route` with a tiny base that runs."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ def lines(path: Path, texts: list[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def made(models: Any, base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Sums, database words, and a pack without a signature."""
+    """Packs of sums and of database words, and a pack without a signature."""
     world = World(tmp_path_factory.mktemp("packs"))
     found = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -84,12 +84,12 @@ def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
-    told = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
-    assert told["runner_up"] == "acme/words"
-    assert "`acme/sums` fits best" in told["reason"]
-    assert told["left_out"] == {"acme/plain": "its pack has no router signature"}
+    explained = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
+    assert explained["runner_up"] == "acme/words"
+    assert "`acme/sums` fits best" in explained["reason"]
+    assert explained["left_out"] == {"acme/plain": "its pack has no router signature"}
     parts = {"score", "evidence", "threshold", "base", "distance"}
-    assert set(told["fits"]["acme/sums"]) == parts
+    assert set(explained["fits"]["acme/sums"]) == parts
     plain = world.run("route", "--explain", "1200 + 1233 = 2433")
     assert plain.out.startswith("acme/sums\n")
     assert "threshold" in plain.out
@@ -192,7 +192,7 @@ def test_an_unsound_signature_that_is_installed_is_left_out_and_named(
     world: World, packs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lie = scaled_backgrounds(packs["sums"], packs["words"])
-    with monkeypatch.context() as patch:  # as a skillpm that did not look would have installed it
+    with monkeypatch.context() as patch:  # installs the pack without the check
         patch.setattr("skillpm.flows.change.plan.check_sound", lambda *_: None)
         patch.setattr("skillpm.api.session._verify_packs", None)
         world.ask("install", packs["words"], lie)

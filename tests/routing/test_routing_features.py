@@ -1,4 +1,4 @@
-"""Features are of the text alone: the same in any company, cut where the model's sight ends."""
+"""Features depend on the text alone: not on the batch, nor on text beyond the model's limit."""
 
 from hashlib import sha256
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The two-covariance model, against densities written out in full."""
+"""The two-covariance model, compared with densities written out in full."""
 
 import numpy as np
 import pytest

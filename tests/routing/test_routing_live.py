@@ -1,4 +1,4 @@
-"""`Project.route`: the running base of a live model says which skill a text is for."""
+"""`Project.route`: the base of a live model decides which skill a text is for."""
 
 import json
 import re
@@ -54,13 +54,13 @@ def _scores(decisions: list[skillpm.RouteDecision]) -> list[float]:
 def test_the_model_that_is_loaded_routes_and_answers(
     routed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = routed.ask("route", ASKED[0])
+    routed_result = routed.ask("route", ASKED[0])
     with skillpm.open_project(routed.project) as project:
         model = project.load_model()
         monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", _refuse)
         (decision,) = project.route(ASKED[:1])
         assert decision.skill == RIGHT[0]
-        assert decision.score == pytest.approx(told["score"], abs=1e-6)
+        assert decision.score == pytest.approx(routed_result["score"], abs=1e-6)
         decisions = project.route(ASKED)
         assert [one.skill for one in decisions] == RIGHT
         ids = torch.arange(6).repeat(3, 1)

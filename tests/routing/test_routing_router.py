@@ -1,4 +1,4 @@
-"""The decision: right where skills are apart, the base's where nothing fits; of the set alone."""
+"""Decisions: right for distinct skills, the base for other texts, and of the set alone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Signatures are written the same for the same samples, and believed only where they are sound."""
+"""The same samples give the same signature, and only sound signatures are used."""
 
 from collections.abc import Callable
 from typing import Any

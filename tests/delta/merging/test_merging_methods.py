@@ -20,7 +20,7 @@ Numbers = np.ndarray
 
 
 def _deltas(count: int, size: int, seed: int) -> Numbers:
-    """Deltas as fine-tunes make them: small, heavy-tailed, many zeros in one of them."""
+    """Make deltas like those of fine-tunes: small and heavy-tailed, one of them with many zeros."""
     chance = np.random.default_rng(seed)
     deltas = chance.standard_t(3, size=(count, size)) * 0.01
     deltas[0, ::3] = 0.0
@@ -175,7 +175,7 @@ def test_merging_gives_finite_numbers_below_the_sum_of_all_sizes(
     deltas = _deltas(count, size, seed)
     found = merge(_vectors(deltas), Merging(method, {"density": density}), TENSOR)
     bound = np.abs(deltas).sum(axis=0) / (density if method == "dare" else 1.0)
-    if method == "pcb":  # outliers are clipped to the least and to the largest size
+    if method == "pcb":  # outliers are clipped to the smallest and the largest magnitude
         bound = bound + np.abs(deltas).max()
     assert np.isfinite(found).all()
     assert (np.abs(found) <= bound * 1.01).all()
