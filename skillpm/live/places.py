@@ -44,13 +44,13 @@ class ParameterMap:
         for place, value in self._held.items():
             tensor = named.get(place.name)
             if tensor is not None and value.shape == specs[tensor].shape:
-                tied = [other for other, held in self._held.items() if held is value]
+                tied = [tied_place for tied_place, held in self._held.items() if held is value]
                 self._of.setdefault(tensor, tied)
 
     def value(self, place: ModuleTensor) -> torch.Tensor:
         """Return the base's tensor at a place."""
-        found: torch.Tensor = getattr(self.module(place), place.attribute)
-        return found
+        tensor: torch.Tensor = getattr(self.module(place), place.attribute)
+        return tensor
 
     def module(self, place: ModuleTensor) -> nn.Module:
         """Return the module of a place."""
@@ -85,18 +85,18 @@ class ParameterMap:
         return {**shared_left, **fixed}
 
     def _changed(self, tensor: str) -> tuple[ModuleTensor, ...]:
-        found = self._of.get(tensor, [])
+        places = self._of.get(tensor, [])
         ignored = any(pattern.search(tensor) for pattern in self._unread)
-        if not found and not ignored and tensor not in dict(self.model.named_buffers()):
+        if not places and not ignored and tensor not in dict(self.model.named_buffers()):
             raise GraftError(
                 f"`{tensor}` is not a parameter of the running model, so it cannot be changed live"
             )
-        return tuple(found)
+        return tuple(places)
 
     def _added(self, entry: FootprintEntry) -> tuple[ModuleTensor, ...]:
         """Return the place of a separate head that the base ties; no other tensor may be added."""
         for place, value in self._held.items():
-            tied = sum(other is value for other in self._held.values()) > 1
+            tied = sum(held is value for held in self._held.values()) > 1
             fits = place.name == entry.tensor and value.shape == entry.shape
             if entry.change == "added" and fits and tied:
                 return (place,)

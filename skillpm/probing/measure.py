@@ -1,7 +1,7 @@
 """The table of measures: how each metric of `spec.probes` is scored on a running model.
 
-A measure scores the items at the places in `asked`, with all items as context (other documents,
-labels). So several models can each answer some of the items, as a router decides.
+A measure scores the items at `indices`, with all items as context (other documents, labels). So
+several models can each answer some of the items, as a router decides.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ class Score:
 
 
 Measure = Callable[[Runner, Sequence[Document], Sequence[int]], list[Score]]
-"""Scores the items at some places: (runner, items, places)."""
+"""Scores the items at some indices: (runner, items, indices)."""
 
 
 def mean(scores: Sequence[Score]) -> float:
@@ -50,13 +50,13 @@ def mean(scores: Sequence[Score]) -> float:
 
 
 def measure(
-    runner: Runner, metric: str, items: Sequence[Document], asked: Sequence[int] | None = None
+    runner: Runner, metric: str, items: Sequence[Document], indices: Sequence[int] | None = None
 ) -> list[Score]:
-    """Score the items at the places in `asked`, by default all items.
+    """Score the items at `indices`, by default all items.
 
     Raises `GraftError` if the metric does not fit the model, or if the model cannot answer.
     """
-    places = range(len(items)) if asked is None else asked
+    places = range(len(items)) if indices is None else indices
     try:
         return MEASURES[metric](runner, items, places) if places else []
     except BaseException as problem:
@@ -82,34 +82,36 @@ def _check_kind(runner: Runner, metric: str, *, causal: bool) -> None:
         )
 
 
-def token_loss(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
+def token_loss(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
     """Mean negative log-likelihood in nats per token, over all tokens of all texts."""
     _check_kind(runner, "token_loss", causal=True)
     texts = cast("Sequence[TokenLossItem]", items)
-    predictions = predict(runner, [whole(runner, texts[place].text) for place in asked])
+    predictions = predict(runner, [whole(runner, texts[index].text) for index in indices])
     return [Score(-prediction.nats, prediction.tokens) for prediction in predictions]
 
 
-def exact_match(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
+def exact_match(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
     """The share of items whose answer is the model's greedy continuation, token by token."""
     _check_kind(runner, "exact_match", causal=True)
     asks = cast("Sequence[ExactMatchItem]", items)
-    rows = [ending(runner, asks[place].prompt, asks[place].answer) for place in asked]
+    rows = [ending(runner, asks[index].prompt, asks[index].answer) for index in indices]
     return [Score(float(prediction.exact)) for prediction in predict(runner, rows)]
 
 
-def multiple_choice(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
+def multiple_choice(
+    runner: Runner, items: Sequence[Document], indices: Sequence[int]
+) -> list[Score]:
     """The share of items whose right answer is the most likely per byte.
 
     An encoder takes the nearest answer instead. Per byte, as `acc_norm` of lm-evaluation-harness,
     so that long answers are not penalised.
     """
-    asks = [cast("MultipleChoiceItem", items[place]) for place in asked]
+    asks = [cast("MultipleChoiceItem", items[index]) for index in indices]
     picked = _picked_answers(runner, [(item.question, item.choices) for item in asks])
     return [Score(float(answer == item.right)) for answer, item in zip(picked, asks, strict=True)]
 
 
-def accuracy(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
+def accuracy(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
     """The share of texts with the right label.
 
     A causal LM takes the label that is most likely per byte after the text. An encoder takes the
@@ -118,27 +120,27 @@ def accuracy(runner: Runner, items: Sequence[Document], asked: Sequence[int]) ->
     texts = cast("Sequence[LabelItem]", items)
     labels = sorted({item.label for item in texts})
     if runner.causal:
-        picked = _picked_answers(runner, [(texts[place].text, labels) for place in asked])
+        picked = _picked_answers(runner, [(texts[index].text, labels) for index in indices])
     else:
         picked = _nearest_labels(
-            vectors(runner, [item.text for item in texts]), texts, labels, asked
+            vectors(runner, [item.text for item in texts]), texts, labels, indices
         )
     return [
-        Score(float(answer >= 0 and labels[answer] == texts[place].label))
-        for answer, place in zip(picked, asked, strict=True)
+        Score(float(answer >= 0 and labels[answer] == texts[index].label))
+        for answer, index in zip(picked, indices, strict=True)
     ]
 
 
-def mrr(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
+def mrr(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
     """Mean reciprocal rank of each query's document by cosine; a tie lowers the rank."""
     _check_kind(runner, "mrr", causal=False)
     pairs = cast("Sequence[RetrievalItem]", items)
     candidates = list(dict.fromkeys(pair.document for pair in pairs))
-    queries = vectors(runner, [pairs[place].query for place in asked])
-    cosines = queries @ vectors(runner, candidates).T  # [asked, candidates]
+    queries = vectors(runner, [pairs[index].query for index in indices])
+    cosines = queries @ vectors(runner, candidates).T  # [queries, candidates]
     scores = []
-    for row, place in zip(cosines, asked, strict=True):
-        cosine = row[candidates.index(pairs[place].document)]
+    for row, index in zip(cosines, indices, strict=True):
+        cosine = row[candidates.index(pairs[index].document)]
         rank = len(candidates) - int((row < cosine).sum())
         scores.append(Score(1 / rank))
     return scores
@@ -189,17 +191,17 @@ def _nearest_labels(
     unit_vectors: torch.Tensor,
     texts: Sequence[LabelItem],
     labels: Sequence[str],
-    asked: Sequence[int],
+    indices: Sequence[int],
 ) -> list[int]:
-    """Return the index of the nearest label of each text at the places in `asked`."""
+    """Return the index of the nearest label of each text at `indices`."""
     member = torch.tensor([[item.label == label for label in labels] for item in texts]).float()
     sums, counts = member.T @ unit_vectors, member.sum(0)  # [labels, width], [labels]
     picked = []
-    for place in asked:
-        labels_of_text = member[place]
-        centroids = (sums - labels_of_text[:, None] * unit_vectors[place]) / (
+    for index in indices:
+        labels_of_text = member[index]
+        centroids = (sums - labels_of_text[:, None] * unit_vectors[index]) / (
             counts - labels_of_text
         ).clamp(min=1)[:, None]
-        similarities = torch.nn.functional.normalize(centroids, dim=-1) @ unit_vectors[place]
+        similarities = torch.nn.functional.normalize(centroids, dim=-1) @ unit_vectors[index]
         picked.append(_argmax([float(item) for item in similarities]))
     return picked

@@ -117,7 +117,7 @@ def _centred(sample: Array) -> Array:
 def lower_median(values: Array) -> Array:
     """Return the median along the first axis; of two middle values the lower.
 
-    So of two values the outlier is never chosen, where a high value does the harm.
+    Of two values, this is never a high outlier; a high value would be the harmful one.
     """
     return np.asarray(np.sort(values, axis=0)[(len(values) - 1) // 2], dtype=np.float64)
 

@@ -120,7 +120,7 @@ class _Candidates:
 
 @dataclass(frozen=True)
 class _Rules:
-    """The rules of a decision beside the evidence."""
+    """The rules that a decision follows in addition to the evidence."""
 
     threshold: float = 0.0
     near: tuple[NearPair, ...] = ()
@@ -250,10 +250,10 @@ def _preferred(
 
 def _check_width(named: Sequence[tuple[SkillName, Signature]], width: int) -> None:
     for skill, signature in named:
-        found = signature.examples.shape[1]
-        if found != width:
+        features = signature.examples.shape[1]
+        if features != width:
             raise IntegrityError(
-                f"the router signature of `{skill}` has {found} features per text, "
+                f"the router signature of `{skill}` has {features} features per text, "
                 f"expected {width}",
                 hint=f"`skillpm uninstall {skill}`, or ask its author for a pack of this base",
             )

@@ -84,11 +84,11 @@ def parse_signature(data: bytes, base: Digest, what: str) -> Signature:
     try:
         parts, metadata = _read(data, what)
         if metadata.get("format") != FORMAT:
-            found = f"{metadata.get('format')!r:.80}"
-            raise SpecError(f"{what} has format {found}, expected {FORMAT!r}")
+            shown = f"{metadata.get('format')!r:.80}"
+            raise SpecError(f"{what} has format {shown}, expected {FORMAT!r}")
         if metadata.get("base") != str(base):
-            found = f"{metadata.get('base')!r:.80}"
-            raise SpecError(f"{what} is of base {found}, expected `{base}` as in the pack")
+            shown = f"{metadata.get('base')!r:.80}"
+            raise SpecError(f"{what} is of base {shown}, expected `{base}` as in the pack")
         examples, background = parts[_EXAMPLES], parts[_BACKGROUND]
         _check(examples, (FEWEST, MOST), f"{_EXAMPLES} of {what}")
         if background.shape[1] != examples.shape[1]:

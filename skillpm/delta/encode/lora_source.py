@@ -47,11 +47,11 @@ class SourceTensor:
 
         Reads both up to the first difference.
         """
-        here, there = self.spec, other.spec
-        if here.shape != there.shape:
+        own_spec, other_spec = self.spec, other.spec
+        if own_spec.shape != other_spec.shape:
             return False
-        cast = here.dtype != there.dtype
-        if cast and not (is_float(here.dtype) and is_float(there.dtype)):
+        cast = own_spec.dtype != other_spec.dtype
+        if cast and not (is_float(own_spec.dtype) and is_float(other_spec.dtype)):
             return False
         return self._agrees(other, cast=cast)
 
@@ -60,25 +60,25 @@ class SourceTensor:
 
         Reads those rows of both.
         """
-        here, there = self.spec, other.spec
-        cast = here.dtype != there.dtype
-        if here.shape[1:] != there.shape[1:] or (
-            cast and not (is_float(here.dtype) and is_float(there.dtype))
+        own_spec, other_spec = self.spec, other.spec
+        cast = own_spec.dtype != other_spec.dtype
+        if own_spec.shape[1:] != other_spec.shape[1:] or (
+            cast and not (is_float(own_spec.dtype) and is_float(other_spec.dtype))
         ):
             return False
         return self._agrees(other, cast=cast)
 
     def _agrees(self, other: "SourceTensor", *, cast: bool) -> bool:
         """Whether the words agree up to the end of the shorter tensor."""
-        here, there = self.spec, other.spec
-        for mine, theirs in zip(
+        own_spec, other_spec = self.spec, other.spec
+        for own_chunk, other_chunk in zip(
             self.source.chunks(self.name), other.source.chunks(other.name), strict=False
         ):
-            words, expected = words_of(mine, here), words_of(theirs, there)
+            words, expected = words_of(own_chunk, own_spec), words_of(other_chunk, other_spec)
             size = min(words.size, expected.size)
             words, expected = words[:size], expected[:size]
             if cast:
-                words, _ = from_float64(to_float64(words, here.dtype), there.dtype)
+                words, _ = from_float64(to_float64(words, own_spec.dtype), other_spec.dtype)
             if not np.array_equal(words, expected):
                 return False
         return True

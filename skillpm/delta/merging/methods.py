@@ -25,8 +25,8 @@ def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:
     the names; machine and number of threads do not matter (law 3). An element that no vector
     changes is −0.0: adding −0.0 leaves every bit of the base's element unchanged.
 
-    Cost: beside the vectors, 4 (`dare`) to 9 arrays of the tensor's size; for a million elements of
-    three vectors, 0.1 s (`ties`) to 0.4 s (`pcb`) on one slow core.
+    Cost: in addition to the vectors, 4 (`dare`) to 9 arrays of the tensor's size. A million
+    elements of three vectors take 0.1 s (`ties`) to 0.4 s (`pcb`) on one slow core.
     """
     if vectors[0].delta.size == 0:
         return vectors[0].delta

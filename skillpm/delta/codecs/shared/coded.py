@@ -96,8 +96,8 @@ def encode_matrix(codes: Codes) -> bytes:
 class Matrix:
     """A coded matrix, decoded stripe by stripe. Raises `IntegrityError` if it is damaged.
 
-    Memory beside the coded bytes: the last stripe read (1 or 4 bytes per entry), and at most about
-    26 bytes per entry of a stripe while it is decoded.
+    Memory, without the coded bytes: the last stripe read (1 or 4 bytes per entry), and at most
+    about 26 bytes per entry of a stripe while it is decoded.
     """
 
     def __init__(self, data: bytes, rows: int, width: int, what: str) -> None:

@@ -98,7 +98,7 @@ class ExactProduct:
         values = self._left.rows(first, last) * self._balance
         parts, bounds = _slices(values, self._width, self._depth + 1)
         self._check(bounds)
-        lefts = [self._beside(parts, level) for level in range(self._depth + 1)]
+        lefts = [self._side_by_side(parts, level) for level in range(self._depth + 1)]
         step = min(last - first, max(1, _PIECE // max(1, self._columns)))
         room, scratch = (np.empty((step, self._columns)) for _ in range(2))
         for start in range(0, last - first, step):
@@ -135,7 +135,7 @@ class ExactProduct:
                 total += product
         return total
 
-    def _beside(self, parts: list[Floats], level: int) -> Floats | None:
+    def _side_by_side(self, parts: list[Floats], level: int) -> Floats | None:
         """Return L's slices of a level, side by side.
 
         None unless R's slices are stacked and most rows of L have bits.
