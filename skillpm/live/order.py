@@ -24,7 +24,7 @@ heads."""
 _EXCHANGED = (1, 3)
 """The rows that are exchanged."""
 _NOISE = 0.05
-"""Changes below this share of the largest are rounding, where other rows ran other kernels."""
+"""Changes below this share of the largest change are rounding differences between kernels."""
 _DISPATCHED = "experts"
 """A part of the names of modules that get tokens out of order."""
 _HINT = "one skill for all rows: `with model.use_skill(NAME):`"

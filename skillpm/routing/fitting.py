@@ -114,7 +114,7 @@ def cross_validate(
                 scores[place][1][~keep] = evidence(space, projected, background_means)
     others = tuple(by_skill for by_skill, _ in scores)
     own = tuple(by_skill[:, place] for place, by_skill in enumerate(others))
-    return CrossValidated(own, others, tuple(by_skill for _, by_skill in scores))
+    return CrossValidated(own, others, tuple(by_background for _, by_background in scores))
 
 
 def threshold_of(validated: CrossValidated) -> float:
@@ -141,7 +141,11 @@ def handicaps_of(validated: CrossValidated, threshold: float) -> Array:
 
 
 def near_pairs(skills: Sequence[SkillName], validated: CrossValidated) -> tuple[NearPair, ...]:
-    """Return the pairs of skills of whose examples a share of `NEAR` would go to the other."""
+    """Return the pairs of skills whose overlap is at least `NEAR`.
+
+    The overlap is the sum of two shares: of each skill's examples, those that fit the other at
+    least as well.
+    """
     pairs = []
     for a, b in combinations(range(len(skills)), 2):
         overlap = _taken(validated, a, b) + _taken(validated, b, a)
