@@ -38,7 +38,7 @@ def _grown(side: str, size: int) -> Callable[[dict[str, Any]], Any]:
 @pytest.mark.parametrize(("how", "kind", "problem"), [
     (_grown("A", 5), "spec", "their ranks differ"),
     (_grown("B", 5), "spec", "their ranks differ"),
-    (lambda t: t.update({f"{Q}A.weight": torch.randn(4, 31)}), "graft", "updates"),
+    (lambda t: t.update({f"{Q}A.weight": torch.randn(4, 31)}), "graft", "update of"),
     (lambda t: t.update({f"{Q}A.weight": torch.randn(4)}), "spec", "should be a matrix"),
     (lambda t: t.update({f"{Q}A.weight": torch.zeros(4, 0)}), "spec", "should be a matrix"),
     (lambda t: t.update({f"{Q}A.weight": torch.randn(4, 32).double()}), "spec", "F64"),

@@ -119,7 +119,7 @@ def test_a_prompt_too_long_loses_its_beginning_and_no_answer(runner: Runner) -> 
 
 def test_a_text_of_one_token_has_nothing_to_foresee(runner: Runner) -> None:
     assert predict(runner, [whole(runner, "a")])[0].tokens == 0
-    with pytest.raises(GraftError, match="nothing that can be scored"):
+    with pytest.raises(GraftError, match="no item that can be scored"):
         mean(measure(runner, "token_loss", [TokenLossItem(text="a")]))
 
 
