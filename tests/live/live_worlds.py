@@ -32,7 +32,7 @@ class LiveWorld:
         self.world.ask("-C", self.world.project, "install", made)
 
     def load_model(self, **options: Any) -> Any:
-        """Load the live model with copied weights: the alignment of mapped files affects kernels."""
+        """Load the live model with copied weights: alignment of mapped files affects kernels."""
         model = skillpm.open_project(self.world.project).load_model(**options)
         return aligned(model)
 
