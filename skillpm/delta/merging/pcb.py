@@ -22,7 +22,7 @@ _PIECE = 1 << 15
 """Elements processed at a time, so that the series stay in a core's cache. Changes no bit."""
 
 
-def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - all alike
+def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - methods share a signature
     """Return λ · Σ β̂ᵢ wᵢ clip(τᵢ) / Σ β̂ᵢ, [n]; zero where every vector is dropped. λ is `scale`.
 
     βᵢ = exp(N·Norm(|clip(τᵢ)|)²) · tanh(τᵢ Σⱼ τⱼ), all [n], with Norm from 0 to 1 over the tensor.

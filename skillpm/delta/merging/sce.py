@@ -17,7 +17,7 @@ from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 
-def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - all alike
+def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - methods share a signature
     """Return λ · Σ ηᵢwᵢδᵢ / Σ ηᵢ over the vectors that have the majority's sign, [n].
 
     Zero where no vector has it. λ is `scale`. Select: of the elements at which the δᵢ differ, the

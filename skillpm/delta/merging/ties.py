@@ -12,7 +12,7 @@ from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 
-def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - all alike
+def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - methods share a signature
     """Return λ · the mean of the trimmed wᵢτᵢ that have the elected sign, [n].
 
     Zero where no vector has it. λ is `scale`. Trim: keep the share `density` of largest magnitude

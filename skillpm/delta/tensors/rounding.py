@@ -126,9 +126,8 @@ def _to_bfloat16(values: Floats) -> Words | None:
     Two roundings equal one, except if the first lands halfway between two bfloat16 numbers. Those
     values, about one in 65,536, are rounded from float64. This halves the memory traffic.
     """
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # a value infinite in float32 is infinite in bfloat16
+    # A value that is infinite in float32 is infinite in bfloat16.
+    with np.errstate(over="ignore", invalid="ignore"):
         single = values.astype(np.float32)
     if not max(single.max(initial=0.0), -single.min(initial=0.0)) < _OVERFLOW:
         return None
