@@ -23,6 +23,16 @@ DOCUMENTS = (
 """Markdown files, and folders of them, that are checked whole."""
 
 CODE: tuple[str, ...] = (
+    "skillpm/calibration",
+    "skillpm/delta",
+    "skillpm/live",
+    "skillpm/pictures",
+    "skillpm/probing",
+    "skillpm/routing",
+    "tests/delta",
+    "tests/live",
+    "tests/probing",
+    "tests/routing",
     # "skillpm",
     # "registry",
     # "migrations",

@@ -65,7 +65,7 @@ def switching(made: Subject, names: list[str], model: Any, peft: Any, runs: int)
             pass
 
     def cold() -> None:
-        model._switch.shelf.forget()  # noqa: SLF001 - what a first use costs
+        model._switch.cache.forget()  # noqa: SLF001 - what a first use costs
         model.warm(names[0])
 
     def two() -> None:

@@ -16,7 +16,7 @@ import torch
 from skillpm.delta.auto.candidates import CandidatePoint, Candidates, write
 from skillpm.delta.auto.deadzone import dead_zone
 from skillpm.delta.auto.plan import MARGIN
-from skillpm.delta.auto.scheme import PER_OCTAVE, rung_for, survey
+from skillpm.delta.auto.scheme import PER_OCTAVE, step_index_for, survey
 from skillpm.delta.auto.striped import delta_of
 from skillpm.delta.auto.weights import Calibrated, Kronecker, Unweighted
 from skillpm.delta.codecs.table import CODECS
@@ -169,7 +169,7 @@ def _step_index(candidates: Candidates, budget: float) -> int:
         bits = (side * _bits(one / step / side**0.5) for one in sigma for side in shape)
         return sum(bits) * _EVERY / 8
 
-    return rung_for(size, budget) - 1  # from above
+    return step_index_for(size, budget) - 1  # from above
 
 
 @cache
@@ -180,9 +180,9 @@ def _bits(spread: float) -> float:
     return float(-(counts * counts.log2()).sum())
 
 
-def _best(points: list[CandidatePoint], rung: int) -> CandidatePoint:
+def _best(points: list[CandidatePoint], step_index: int) -> CandidatePoint:
     """The point at the allocator's price: Δ²/12 at 6 dB a bit, so 8 · ln 4 / 12 per byte."""
-    step = 2.0 ** (rung / PER_OCTAVE)
+    step = 2.0 ** (step_index / PER_OCTAVE)
     return min(points, key=lambda point: point.distortion + 0.92 * step**2 * point.size)
 
 

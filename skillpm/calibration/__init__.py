@@ -1,1 +1,1 @@
-"""What calibration text says of a model: how much each weight matters, and what a pack has lost."""
+"""Calibration text: how much each weight matters to a model, and what a pack has lost."""

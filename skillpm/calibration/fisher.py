@@ -1,13 +1,14 @@
-"""Kronecker factors of the true Fisher, one gradient at a time.
+"""Kronecker factors of the true Fisher, accumulated one gradient at a time.
 
-For a matrix W [m, n] the Fisher is taken as R ⊗ C / tr R, with R = E[g gᵀ] [m, m] and
-C = E[gᵀ g] [n, n] of gradients g [m, n] of sampled labels (true Fisher: Kunstner et al. 2019).
-Since labels are drawn independently, the gradient of a whole batch will do, as the parts of
-different tokens cancel in the mean. It covers what layers of inputs and outputs alone do not:
-tied embeddings, pooled answers, weights of any kind of module.
+For a matrix W [m, n], the Fisher is approximated as R ⊗ C / tr R, with R = E[g gᵀ] [m, m] and C =
+E[gᵀ g] [n, n] of gradients g [m, n] of sampled labels (true Fisher: Kunstner et al. 2019, arXiv
+1905.12558). Labels are drawn independently, so cross terms between tokens cancel in the mean, and
+the gradient of a whole batch can be used. This also covers weights that are not the matrix of a
+layer with inputs and outputs: tied embeddings, pooled answers, weights of any module.
 
-A gradient is folded into its factors, and freed, as soon as it is there. Factors lie in files
-that the system pages: what is held is one gradient. Sides over `WIDEST` keep a diagonal.
+A gradient is added to its factors and freed as soon as it is computed. Factors are memory-mapped
+files that the system can page out, so memory holds one gradient. A side longer than `WIDEST` has a
+diagonal factor.
 """
 
 from collections.abc import Callable
@@ -20,14 +21,16 @@ from skillpm.delta.auto.weights import Kronecker
 from skillpm.running.runner import Batch, Runner
 
 WIDEST = 8192
-"""A wider side's factor is a diagonal: 8192² in float32 is 256 MiB."""
+"""The longest side with a full factor: 8192² in float32 is 256 MiB."""
 SEED = 0
+"""The seed for sampling labels."""
 Advance = Callable[[int], None]
+"""Is called with the number of tokens just processed."""
 
 
 @dataclass
 class Fisher:
-    """Factors that are being summed, by the checkpoint's tensor names."""
+    """Sums of factors, by the checkpoint's tensor names."""
 
     folder: Path
     names: dict[str, str]
@@ -35,7 +38,7 @@ class Fisher:
     _sums: dict[str, Kronecker] = field(default_factory=dict)
 
     def load(self, tensor: str) -> Kronecker | None:
-        """The mean factors of a tensor; None where no gradient reached it."""
+        """Return the mean factors of a tensor; None if it got no gradient."""
         sums = self._sums.get(tensor)
         if sums is None or not self.count:
             return None
@@ -59,6 +62,7 @@ class Fisher:
         sums.columns.add_(_outer(matrix.T, sums.columns.ndim).cpu())
 
     def _room(self, name: str, size: int, *, diagonal: bool = False) -> torch.Tensor:
+        """Return a file-backed tensor of zeros: [size, size], or [size] for a diagonal."""
         shape = (size,) if diagonal or size > WIDEST else (size, size)
         count = shape[0] if len(shape) == 1 else size * size
         path = str(self.folder / name)
@@ -66,16 +70,19 @@ class Fisher:
 
 
 def _outer(matrix: torch.Tensor, dimensions: int) -> torch.Tensor:
-    """Matrix · matrixᵀ, or its diagonal."""
+    """Return matrix · matrixᵀ, or its diagonal."""
     return matrix.square().sum(1) if dimensions == 1 else matrix @ matrix.T
 
 
 def gather(
     runner: Runner, batches: list[Batch], tensors: set[str], folder: Path, advance: Advance
 ) -> Fisher:
-    """The factors of all `tensors` that a gradient reaches, over the batches."""
+    """Compute the factors of all `tensors` that get a gradient, over the batches.
+
+    Costs a forward and a backward pass per batch, and the product g gᵀ of each gradient.
+    """
     fisher = Fisher(folder, runner.names(tensors))
-    draw = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(SEED)
     hooks = []
     for parameter, value in runner.model.named_parameters():
         tensor = fisher.names.get(parameter)
@@ -83,7 +90,7 @@ def gather(
         if tensor in tensors:
             hooks.append(value.register_post_accumulate_grad_hook(_folding(fisher, tensor)))
     for batch in batches:
-        runner.sampled(batch, draw).backward()
+        runner.sampled(batch, generator).backward()
         fisher.count += runner.count(batch)
         advance(batch.ids.numel())
     for hook in hooks:

@@ -1,1 +1,1 @@
-"""Deltas: codecs, schemes, composition. Pure functions of arrays; bytes come through ports."""
+"""Deltas: codecs, schemes, composition. Pure functions of arrays; bytes are read through ports."""

@@ -1,1 +1,1 @@
-"""Live skills: installed packs beside the weights of a running base, never merged into them."""
+"""Live skills: installed packs that run beside the weights of a base, without being merged."""

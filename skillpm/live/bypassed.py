@@ -1,7 +1,8 @@
-"""Modules whose weight a model reads past the module's own forward, where no skill can stand.
+"""Finds modules whose weight the model reads without calling the module: skills cannot run there.
 
-A DeBERTa layer takes `rel_embeddings.weight` as a table. Such a weight is told by trying: the
-module is not called by a small batch, and yet the output has a gradient to its parameters.
+A DeBERTa layer, for example, uses `rel_embeddings.weight` as a table. Such a module is found by a
+trial run over a small batch: the module is not called, but the output has a gradient with respect
+to its parameters.
 """
 
 import threading
@@ -14,39 +15,43 @@ import torch
 from skillpm.errors import GraftError
 from skillpm.live.making import Ready
 from skillpm.live.selection import Selection
-from skillpm.live.watch import over, takes_ids, watched
+from skillpm.live.watch import record_inputs, run_on_ids, takes_ids
 from skillpm.running.folder import UNRUNNABLE
 
 TOKENS = 7
+"""Tokens of the trial batch."""
 
 
 class Bypassed:
-    """The touched modules of one model that are read and not called; tried once."""
+    """The modules of one model, among those that skills change, that are read but not called.
+
+    They are found once, by the first check.
+    """
 
     def __init__(
-        self, model: Any, active: ContextVar[Selection | None], touched: Iterable[str]
+        self, model: Any, active: ContextVar[Selection | None], paths: Iterable[str]
     ) -> None:
         self._model = model
         self._active = active
-        self._touched = frozenset(touched)
+        self._paths = frozenset(paths)
         self._lock = threading.Lock()
-        self._found: frozenset[str] | None = None
+        self._bypassed: frozenset[str] | None = None
 
     def check(self, ready: Ready) -> None:
-        """Raise `GraftError` for a skill that would change nothing where it should."""
+        """Raise `GraftError` if a skill changes a module that is never called."""
         with self._lock:
-            if self._found is None:
-                self._found = self._try()
-        lost = sorted(self._found & ready.patches.keys())
-        if lost:
+            if self._bypassed is None:
+                self._bypassed = self._try()
+        blocked = sorted(self._bypassed & ready.patches.keys())
+        if blocked:
             raise GraftError(
-                f"`{ready.skill}` cannot run live: the model reads the weight of `{lost[0]}` past "
-                "that module, where a skill could not be put beside it",
-                hint=f"`skillpm graft --only {ready.skill}` writes it as a model",
+                f"`{ready.skill}` cannot run live: the model reads the weight of `{blocked[0]}` "
+                "without calling that module",
+                hint=f"`skillpm graft --only {ready.skill}` writes a model folder with the skill",
             )
 
     def _try(self) -> frozenset[str]:
-        """A model that does not run on token ids alone is taken as it is."""
+        """Return the modules found; none for a model that does not run on token ids alone."""
         model = self._model
         if not takes_ids(model):
             return frozenset()
@@ -54,8 +59,8 @@ class Bypassed:
         ids = torch.arange(1, TOKENS + 1, device=model.device)[None] % words
         token = self._active.set(None)
         try:
-            left = sorted(self._touched - watched(model, self._active, ids).keys())
-            return frozenset(_read(model, ids, left))
+            uncalled = sorted(self._paths - record_inputs(model, self._active, ids).keys())
+            return frozenset(_read(model, ids, uncalled))
         except (*UNRUNNABLE, IndexError):
             return frozenset()
         finally:
@@ -63,25 +68,36 @@ class Bypassed:
 
 
 def _read(model: Any, ids: torch.Tensor, paths: list[str]) -> list[str]:
-    """Those modules to whose own parameters the output has a gradient."""
+    """Return the modules with respect to whose own parameters the output has a gradient."""
     owned = {path: list(model.get_submodule(path).parameters(recurse=False)) for path in paths}
-    asked = [weight for weights in owned.values() for weight in weights]
-    if not asked:
+    parameters = [weight for weights in owned.values() for weight in weights]
+    if not parameters:
         return []
     with torch.inference_mode(mode=False), torch.enable_grad():
-        for weight in asked:
+        for weight in parameters:
             weight.requires_grad_(requires_grad=True)
         try:
-            shown = next(one for one in over(model, ids).values() if torch.is_tensor(one))
-            slopes = _slopes(shown, asked)
+            output = next(
+                value for value in run_on_ids(model, ids).values() if torch.is_tensor(value)
+            )
+            gradients = _gradients(output, parameters)
         finally:
-            for weight in asked:
+            for weight in parameters:
                 weight.requires_grad_(requires_grad=False)
-    reached = {id(one) for one, slope in zip(asked, slopes, strict=True) if slope is not None}
-    return [path for path, weights in owned.items() if any(id(one) in reached for one in weights)]
+    reached = {
+        id(value)
+        for value, gradient in zip(parameters, gradients, strict=True)
+        if gradient is not None
+    }
+    return [
+        path for path, weights in owned.items() if any(id(value) in reached for value in weights)
+    ]
 
 
-def _slopes(shown: torch.Tensor, asked: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
-    if not shown.requires_grad:
-        return (None,) * len(asked)
-    return torch.autograd.grad(shown.float().sum(), asked, allow_unused=True)
+def _gradients(
+    output: torch.Tensor, parameters: list[torch.Tensor]
+) -> tuple[torch.Tensor | None, ...]:
+    """Return the gradient of the summed output for each parameter; None if there is none."""
+    if not output.requires_grad:
+        return (None,) * len(parameters)
+    return torch.autograd.grad(output.float().sum(), parameters, allow_unused=True)

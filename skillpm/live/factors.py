@@ -1,8 +1,8 @@
-"""Low-rank updates that run beside a weight: their product with an input, never multiplied out.
+"""Low-rank updates that run beside a weight: two small products, Δ is never multiplied out.
 
-In the coordinates of the tensor Δ [m, n] = rows · left [m, r] · ranks · right [r, n] · columns. The
-scales stay separate where a codec stores them, so that codes may take a byte each. A linear layer
-has its tensor as [out, in], Conv1D as [in, out], an embedding as [ids, width].
+Δ [m, n] = rows · left [m, r] · ranks · right [r, n] · columns, in the coordinates of the tensor. If
+a codec stores scales separately, they stay separate, so that codes can take a byte each. The tensor
+of a linear layer is [out, in], of Conv1D [in, out], of an embedding [ids, width].
 """
 
 from collections.abc import Callable
@@ -30,7 +30,10 @@ _SIGNED = {2: np.int16, 4: np.int32}
 
 @dataclass(frozen=True)
 class LowRankUpdate:
-    """Left [m, r] and right [r, n], floats or small integers; scales [r], [m] and [n], or None."""
+    """Left [m, r] and right [r, n], floats or small integers; scales [r], [m] and [n], or None.
+
+    `scale` multiplies the product.
+    """
 
     left: torch.Tensor
     right: torch.Tensor
@@ -41,17 +44,17 @@ class LowRankUpdate:
 
     @property
     def rank(self) -> int:
-        """The columns of the left factor."""
+        """The rank r."""
         return self.left.shape[1]
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """Every tensor that it holds."""
+        """All tensors of the update."""
         values = (getattr(self, field.name) for field in fields(self))
         return tuple(value for value in values if isinstance(value, torch.Tensor))
 
     def to(self, device: torch.device) -> "LowRankUpdate":
-        """The same update on a device."""
+        """Return the same update on a device."""
         moved: dict[str, Any] = {
             name: value.to(device) if isinstance(value, torch.Tensor) else value
             for name, value in vars(self).items()
@@ -59,40 +62,40 @@ class LowRankUpdate:
         return LowRankUpdate(**moved)
 
     def fits(self, out: torch.Tensor, values: torch.Tensor, kind: str) -> bool:
-        """Whether `into` can be used: one dtype throughout, no separate scales, no embedding."""
+        """Whether `into` can be used: a single dtype, no separate scales, no embedding."""
         if self.ranks is not None or self.rows is not None or self.columns is not None:
             return False
-        same = out.dtype == values.dtype == self.left.dtype == self.right.dtype
-        return same and kind != "embedding" and out.is_contiguous()
+        one_dtype = out.dtype == values.dtype == self.left.dtype == self.right.dtype
+        return one_dtype and kind != "embedding" and out.is_contiguous()
 
     def into(self, out: torch.Tensor, values: torch.Tensor, kind: str) -> None:
-        """Add the product for values [..., in] to `out` [..., out], contiguous, in place.
+        """Add the product for values [..., in] to the contiguous `out` [..., out], in place.
 
-        In two calls, rounded no more often than by `linear` and `conv1d`.
+        Makes two calls, and rounds no more often than `linear` and `conv1d`.
         """
         sides = (self.left, self.right) if kind == "conv1d" else (self.right.T, self.left.T)
         inner = values.reshape(-1, values.shape[-1]) @ sides[0]
         out.view(-1, out.shape[-1]).addmm_(inner, sides[1], alpha=self.scale)
 
     def _dtype(self, values: torch.Tensor) -> torch.dtype:
-        """The dtype of the product: the wider one; float32 for factors that are integers."""
+        """Return the dtype of the product: the wider one; float32 for integer factors."""
         kind = self.left.dtype if self.left.is_floating_point() else torch.float32
         return torch.promote_types(values.dtype, kind)
 
     def linear(self, values: torch.Tensor) -> torch.Tensor:
-        """Inputs [..., n] · Δᵀ → [..., m]."""
+        """Return inputs [..., n] · Δᵀ, [..., m]."""
         kind = self._dtype(values)
         inner = _scaled(values.to(kind), self.columns) @ self.right.to(kind).T
         return self._out(_scaled(inner, self.ranks) @ self.left.to(kind).T, self.rows)
 
     def conv1d(self, values: torch.Tensor) -> torch.Tensor:
-        """Inputs [..., m] · Δ → [..., n]."""
+        """Return inputs [..., m] · Δ, [..., n]."""
         kind = self._dtype(values)
         inner = _scaled(values.to(kind), self.rows) @ self.left.to(kind)
         return self._out(_scaled(inner, self.ranks) @ self.right.to(kind), self.columns)
 
     def embedding(self, ids: torch.Tensor) -> torch.Tensor:
-        """The rows of Δ with these ids [...] → [..., n]."""
+        """Return the rows of Δ with these ids [...], [..., n]."""
         inner = self.left[ids]
         kind = inner.dtype if inner.is_floating_point() else torch.float32
         inner = inner.to(kind)
@@ -120,9 +123,9 @@ KINDS: dict[str, Callable[[LowRankUpdate, torch.Tensor], torch.Tensor]] = {
 def factors_of(
     form: LiveForm, weight: float, dtype: torch.dtype
 ) -> tuple[LowRankUpdate, ...] | None:
-    """The updates whose sum is weight · Δ̂, on the CPU; `dtype` is that of `FloatFactors`.
+    """Return the updates whose sum is weight · Δ̂, on the CPU; None if the form has no factors.
 
-    None where the form is no product of two factors.
+    `dtype` is the dtype of `FloatFactors`.
     """
     match form:
         case NoChange():
@@ -133,7 +136,7 @@ def factors_of(
         case FloatFactors():
             return (LowRankUpdate(*_balanced(form, dtype), weight),)
         case IntegerFactors():
-            scales = (_vector(each) for each in (form.ranks, form.rows, form.columns))
+            scales = (_vector(scale) for scale in (form.ranks, form.rows, form.columns))
             sides = (np.ascontiguousarray(codes) for codes in (form.left, form.right.T))
             left, right = (torch.from_numpy(codes) for codes in sides)
             return (LowRankUpdate(left, right, weight, *scales),)
@@ -146,7 +149,7 @@ def _stored(factor: Factor) -> torch.Tensor:
 
 
 def tensor_of(words: Words, dtype: str) -> torch.Tensor:
-    """Bit patterns of BF16, F16 or F32 as a tensor, copied."""
+    """Return bit patterns of BF16, F16 or F32 as a tensor; copies them."""
     signed = words.view(_SIGNED[words.itemsize]).copy()
     return torch.from_numpy(signed).view(_VIEWS[dtype])
 
@@ -156,15 +159,15 @@ def _vector(scales: Floats | None) -> torch.Tensor | None:
 
 
 def _balanced(form: FloatFactors, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Left [m, r] and right [r, n] in `dtype`, each rank of about the same magnitude on both sides.
+    """Return left [m, r] and right [r, n] in `dtype`, with similar magnitudes on both sides.
 
-    So no rank overflows or underflows a narrow dtype. Values are moved by powers of two, which
-    loses no precision.
+    Balancing each rank keeps it from overflow and underflow in a narrow dtype. Values are scaled by
+    powers of two, which loses no precision.
     """
     left, right, exponent = form.left, form.right, form.exponent
     tops = np.frexp(np.abs(left).max(axis=0))[1], np.frexp(np.abs(right).max(axis=1))[1]
-    moved = (tops[1] + exponent - tops[0]) // 2
-    sides = np.ldexp(left, moved), np.ldexp(right, (exponent - moved)[:, None])
+    shifts = (tops[1] + exponent - tops[0]) // 2
+    sides = np.ldexp(left, shifts), np.ldexp(right, (exponent - shifts)[:, None])
     kind = dtype if dtype.is_floating_point else torch.float32
     first, second = (torch.from_numpy(np.ascontiguousarray(side)).to(kind) for side in sides)
     return first, second

@@ -1,4 +1,4 @@
-"""A base as transformers loads it, its tensors mapped from their files and never written."""
+"""Loads a base through transformers, with tensors mapped from its files and never written."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from skillpm.running.folder import (
 
 
 def load_base(folder: Path, device: str, dtype: str) -> Any:
-    """The model in a folder, by the class that its config names, in evaluation mode.
+    """Load the model in a folder by the class that its config names, in evaluation mode.
 
-    On a CPU, in its stored dtype, its tensors are views of the mapped files: they cost no memory of
-    their own, and a write would go to a private copy of the page (law 1). No code of the folder
-    runs, and no pickle is read. Raises `GraftError` where transformers cannot load it, or
-    the device is not there.
+    On a CPU and in their stored dtype, tensors are views of the mapped files: they take no further
+    memory, and a write would change a private copy of the page (law 1). No code of the folder runs,
+    and no pickle is read. Raises `GraftError` if transformers cannot load the model, or if the
+    device does not exist.
     """
     refuse_adapter(folder)
     try:
@@ -37,7 +37,7 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
 
 
 def _class_of(config: Any) -> Any:
-    """The model class that a config names, where transformers has it."""
+    """Return the model class that a config names, if transformers has it, else an auto class."""
     for name in config.architectures or []:
         kind = getattr(transformers, name, None)
         if isinstance(kind, type) and issubclass(kind, PreTrainedModel):
@@ -46,7 +46,7 @@ def _class_of(config: Any) -> Any:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a model's folder. Raises `GraftError` where there is none."""
+    """Load the tokenizer of a model folder. Raises `GraftError` if there is none."""
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as problem:

@@ -1,8 +1,9 @@
-"""Makes a skill ready to run: from the codecs' live forms to patches of modules.
+"""Prepares a skill to run: turns the live forms of its codecs into patches of modules.
 
-A tensor runs as factors where every pack that touches it has factors, and they take at most half of
-the weight's own multiplications; as a sparse product where few entries differ; else as the composed
-tensor, the bytes that `graft` writes. Of an embedding, only the rows that differ are kept.
+A tensor runs as factors if every pack that changes it has factors, and they take at most half of
+the weight's own multiplications. It runs as a sparse product if few entries differ. Otherwise it
+runs as the composed tensor, with the bytes that `graft` writes. Of an embedding, only the rows that
+differ are kept.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 from skillpm.delta.codecs.shared.forms import LiveForm, SparseEntries
 from skillpm.errors import IntegrityError
 from skillpm.live.factors import LowRankUpdate, factors_of
-from skillpm.live.patches import Addition, Low, Patch, Rows, Sparse, twin
+from skillpm.live.patches import Addition, Low, Patch, Rows, Sparse, forward_with
 from skillpm.live.places import ModuleTensor, ParameterMap
 from skillpm.live.stack import SkillLayers
 from skillpm.spec.merkle import leaf_of_chunks
@@ -25,9 +26,9 @@ from skillpm.spec.merkle import leaf_of_chunks
 _KINDS = {nn.Linear: "linear", Conv1D: "conv1d", nn.Embedding: "embedding"}
 _MATRIX = 2
 _WORTH = 2
-"""Factors run where they take at most half of the weight's own multiplications."""
+"""Factors are used if they take at most 1/_WORTH of the weight's own multiplications."""
 _SPARSE_BYTES, _SPARSE_WORTH = 20, 2
-"""Two coordinates and a value; used at half of the dense bytes or less."""
+"""An entry takes two coordinates and a value, 20 bytes; used at half of the dense bytes or less."""
 _TORCH = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
@@ -38,45 +39,46 @@ _TORCH = {
 
 @dataclass(frozen=True)
 class Ready:
-    """A skill that can be switched to: its patches by module, and the bytes of their tensors."""
+    """A skill that can be activated: its patches by module, and the bytes of their tensors."""
 
     skill: str
     patches: Mapping[str, Patch]
     nbytes: int
     forms: Mapping[str, str]
-    """The form of each tensor: `factors`, `sparse`, `rows` or `dense`; a tied one may have two."""
+    """The form of each tensor: `factors`, `sparse`, `rows` or `dense`; a tied tensor may have
+    two."""
 
 
 @dataclass
 class _Tensor:
-    """One tensor that a skill touches, in each form that it can run in; made at first use."""
+    """A tensor that a skill changes, in each form in which it can run; made on first use."""
 
-    stack: SkillLayers
+    layers: SkillLayers
     name: str
     value: torch.Tensor
-    """The base's tensor, in the running model."""
+    """The base's tensor in the running model."""
 
     @cached_property
     def forms(self) -> list[tuple[LiveForm, float]] | None:
-        """The form and the weight of every pack that touches the tensor, whose sum is added.
+        """The live form and the weight of every pack that changes the tensor; their sum is added.
 
-        None where a codec has no such form, where the tensor is not only changed, and where a
-        merging method decides the result, which is no sum.
+        None if a codec has no such form, if a pack does more than change the tensor, or if a
+        merging method other than `sum` decides the result.
         """
-        if self.stack.composition.merges(self.name):
+        if self.layers.composition.merges(self.name):
             return None
-        spec = self.stack.base.specs.get(self.name)
-        touching = self.stack.touching(self.name)
+        spec = self.layers.base.specs.get(self.name)
+        touching = self.layers.touching(self.name)
         if spec is None or any(pack.entries[self.name].change != "changed" for pack, _ in touching):
             return None
         decoders = [(pack.decoder(self.name, spec), weight) for pack, weight in touching]
         forms = [(decoder.live_form(), weight) for decoder, weight in decoders]
-        able = [(form, weight) for form, weight in forms if form is not None]
-        return able if len(able) == len(forms) else None
+        usable = [(form, weight) for form, weight in forms if form is not None]
+        return usable if len(usable) == len(forms) else None
 
     @cached_property
     def factors(self) -> list[LowRankUpdate] | None:
-        """All additions as factors; None where one has none, or where the weight costs less."""
+        """All additions as factors; None if one has no factors, or if the weight costs less."""
         if self.forms is None or self.value.dim() != _MATRIX:
             return None
         updates: list[LowRankUpdate] = []
@@ -89,8 +91,8 @@ class _Tensor:
         return updates if _WORTH * rank * sum(self.value.shape) <= self.value.numel() else None
 
     @cached_property
-    def kept(self) -> torch.Tensor | None:
-        """The entries that a pruned pack keeps, as a sparse Δ; None where dense is smaller."""
+    def sparse_delta(self) -> torch.Tensor | None:
+        """The entries that a pruned pack keeps, as a sparse Δ; None if dense is smaller."""
         match self.forms:
             case [(SparseEntries() as entries, weight)]:
                 return self._sparse(entries, weight)
@@ -98,33 +100,36 @@ class _Tensor:
                 return None
 
     def _sparse(self, entries: SparseEntries, weight: float) -> torch.Tensor | None:
-        """Weight · Δ̂ in coordinates, float32; None where it takes over half of the dense bytes."""
+        """Return weight · Δ̂ in coordinates, float32; None if over half of the dense bytes."""
         positions, kept = entries.read()
         if _SPARSE_WORTH * _SPARSE_BYTES * positions.size > self.value.nbytes:
             return None
-        places = np.stack(np.unravel_index(positions, tuple(self.value.shape)))
+        coordinates = np.stack(np.unravel_index(positions, tuple(self.value.shape)))
         values = torch.from_numpy((kept * weight).astype(np.float32))
-        made = torch.sparse_coo_tensor(
-            torch.from_numpy(places), values, self.value.shape, check_invariants=True
+        delta = torch.sparse_coo_tensor(
+            torch.from_numpy(coordinates), values, self.value.shape, check_invariants=True
         )
-        return made.coalesce().to(self.value.device)
+        return delta.coalesce().to(self.value.device)
 
     @cached_property
     def dense(self) -> torch.Tensor:
         """The bytes that `graft` writes, checked against the leaf in the manifest."""
-        composition = self.stack.composition
+        composition = self.layers.composition
         spec, sole = composition.specs[self.name], composition.sole(self.name)
         chunks = list(composition.chunks(self.name))
         if sole is not None and sole.result != leaf_of_chunks(spec, iter(chunks)):
-            raise IntegrityError(f"`{self.name}` of `{self.stack.skill}` is not what was promised")
+            raise IntegrityError(
+                f"`{self.name}` of `{self.layers.skill}` decodes to another leaf "
+                "than its manifest states"
+            )
         flat = torch.frombuffer(bytearray(b"".join(chunks)), dtype=_TORCH[spec.dtype])
-        fresh = flat.reshape(spec.shape).clone()  # torch's own memory is aligned
+        fresh = flat.reshape(spec.shape).clone()  # memory allocated by torch is aligned
         return fresh.to(self.value.device, self.value.dtype)
 
     @cached_property
     def rows(self) -> Rows | None:
-        """The rows that differ from the base's; None where they are over half of all."""
-        fresh, old = (each.contiguous().view(torch.uint8) for each in (self.dense, self.value))
+        """The rows that differ from the base's; None if they are over half of all rows."""
+        fresh, old = (tensor.contiguous().view(torch.uint8) for tensor in (self.dense, self.value))
         changed = (fresh != old).flatten(1).any(dim=1)
         count = int(changed.sum())
         if 2 * count > changed.numel():
@@ -142,14 +147,15 @@ class _Parts:
     added: dict[str, list[Addition]] = field(default_factory=dict)
     forms: dict[str, str] = field(default_factory=dict)
 
-    def take(self, tensor: _Tensor, place: ModuleTensor, kind: str | None) -> str:
+    def add(self, tensor: _Tensor, place: ModuleTensor, kind: str | None) -> str:
         """Add a tensor at a place in the smallest form that runs there; return the form's name."""
         added = self.added.setdefault(place.path, [])
         if kind is not None and tensor.factors is not None:
-            added.extend(Low(each, kind) for each in tensor.factors)
+            added.extend(Low(factors, kind) for factors in tensor.factors)
             return "factors"
-        if kind in ("linear", "conv1d") and tensor.kept is not None:
-            added.append(Sparse(tensor.kept.t().coalesce() if kind == "conv1d" else tensor.kept))
+        if kind in ("linear", "conv1d") and tensor.sparse_delta is not None:
+            delta = tensor.sparse_delta
+            added.append(Sparse(delta.t().coalesce() if kind == "conv1d" else delta))
             return "sparse"
         if kind == "embedding" and tensor.rows is not None:
             added.append(tensor.rows)
@@ -158,36 +164,43 @@ class _Parts:
         return "dense"
 
     def nbytes(self) -> int:
-        """The bytes of all tensors, each once."""
+        """Return the bytes of all tensors, each counted once."""
         dense = (value for values in self.tensors.values() for value in values.values())
         sizes = {id(value): value.nbytes for value in dense}
-        forms = (one for added in self.added.values() for one in added)
-        sizes |= {id(value): value.nbytes for one in forms for value in one.tensors}
+        forms = (addition for added in self.added.values() for addition in added)
+        sizes |= {id(value): value.nbytes for addition in forms for value in addition.tensors}
         return sum(sizes.values())
 
 
-def make_ready(stack: SkillLayers, places: ParameterMap) -> Ready:
-    """Decode a skill into patches. For all that is not factors, it costs what `graft` costs.
+def make_ready(layers: SkillLayers, parameters: ParameterMap) -> Ready:
+    """Decode a skill into patches. Tensors that are not factors cost as much as in `graft`.
 
-    Raises `IntegrityError` where base or payload have changed.
+    Raises `IntegrityError` if the base or a payload has changed.
     """
     parts = _Parts()
     with torch.inference_mode(mode=False), torch.no_grad():
-        for name, where in places.of(stack.entries).items():
-            if where:
-                tensor = _Tensor(stack, name, places.value(where[0]))
-                taken = {parts.take(tensor, at, _kind(places.module(at), at)) for at in where}
-                parts.forms[name] = "+".join(sorted(taken))
+        for name, places in parameters.of(layers.entries).items():
+            if places:
+                tensor = _Tensor(layers, name, parameters.value(places[0]))
+                forms = {
+                    parts.add(tensor, place, _kind(parameters.module(place), place))
+                    for place in places
+                }
+                parts.forms[name] = "+".join(sorted(forms))
         paths = parts.tensors.keys() | parts.added.keys()
-        patches = {path: _patch(places.model.get_submodule(path), path, parts) for path in paths}
-    return Ready(stack.skill, patches, parts.nbytes(), parts.forms)
+        patches = {
+            path: _patch(parameters.model.get_submodule(path), path, parts) for path in paths
+        }
+    return Ready(layers.skill, patches, parts.nbytes(), parts.forms)
 
 
 def _patch(module: nn.Module, path: str, parts: _Parts) -> Patch:
     tensors = parts.tensors.get(path)
-    return Patch(twin(module, tensors) if tensors else None, tuple(parts.added.get(path, ())))
+    return Patch(
+        forward_with(module, tensors) if tensors else None, tuple(parts.added.get(path, ()))
+    )
 
 
 def _kind(module: nn.Module, place: ModuleTensor) -> str | None:
-    """The kind of product that may run beside this weight; None for modules of other classes."""
+    """Return the kind of product that may run beside this weight; None for other classes."""
     return _KINDS.get(type(module)) if place.attribute == "weight" else None

@@ -1,4 +1,4 @@
-"""The model that people hold: transformers' own, with skills that can be switched to."""
+"""The live model: the model class of transformers, with skills that can be switched to."""
 
 import functools
 import warnings
@@ -21,7 +21,7 @@ from skillpm.live.touched import ForwardHook
 from skillpm.spec.names import SkillName
 
 Named = str | SkillName | None
-"""One skill as people name it, or as the router does; None is the base."""
+"""A skill by its name; None is the base."""
 Chosen = Named | Sequence[Named]
 _Chosen = str | list[str | None] | None
 _Returned = TypeVar("_Returned")
@@ -29,44 +29,47 @@ _INPUTS = ("input_ids", "inputs_embeds", "inputs", "pixel_values", "input_featur
 
 
 class Switch:
-    """What is attached to one model, and what is active in this thread or task."""
+    """The skills attached to one model, and the choice that is active in this thread or task."""
 
-    def __init__(self, shelf: SkillCache, active: ContextVar[Selection | None]) -> None:
-        self.shelf = shelf
+    def __init__(self, cache: SkillCache, active: ContextVar[Selection | None]) -> None:
+        self.cache = cache
         self.active = active
-        self.order = BatchLayout(shelf.places.model, self.active)
+        self.order = BatchLayout(cache.parameters.model, self.active)
         self.generates: ContextVar[bool] = ContextVar("generates", default=False)
 
     def select(self, chosen: _Chosen) -> Selection | None:
-        """What runs for this choice; made now where it is not ready."""
+        """Return the selection for this choice; prepares skills that are not ready."""
         if chosen is None:
             return None
         if isinstance(chosen, str):
-            return SingleSkill(self.shelf.get(chosen))
-        groups = tuple(groups_of(chosen, self.shelf.get))
-        ready = [group.ready for group in groups if group.ready is not None]
-        layouts = self.order.layouts(ready) if len(groups) > 1 else {}
+            return SingleSkill(self.cache.get(chosen))
+        groups = tuple(groups_of(chosen, self.cache.get))
+        skills = [group.ready for group in groups if group.ready is not None]
+        layouts = self.order.layouts(skills) if len(groups) > 1 else {}
         return MixedSkills(len(chosen), groups, layouts)
 
     def check_rows(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """A list of skills fits the batch that a model is called with, or `GraftError`."""
+        """Raise `GraftError` if a list of skills does not fit the rows of the model's call.
+
+        Records the rows and tokens of the batch in the selection.
+        """
         selection = self.active.get()
         if not isinstance(selection, MixedSkills):
             return
         rows, tokens = _shape_of(args, kwargs)
-        wide = self.generates.get() and rows and not rows % selection.batch
-        if rows is not None and rows != selection.batch and not wide:
-            raise _misfit(selection.batch, rows)
+        multiple = self.generates.get() and rows and not rows % selection.batch
+        if rows is not None and rows != selection.batch and not multiple:
+            raise _wrong_row_count(selection.batch, rows)
         selection.width = rows or selection.batch
-        selection.tokens = None if self.shelf.places.model.config.is_encoder_decoder else tokens
+        selection.tokens = None if self.cache.parameters.model.config.is_encoder_decoder else tokens
 
     def __call__(self, _model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """As a hook before the model's forward."""
+        """Check the rows; registered as a hook before the model's forward."""
         self.check_rows(args, kwargs)
 
     @contextmanager
     def generating(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[None]:
-        """While the block runs, a row may stand for several: beams, and samples of one prompt."""
+        """While the block runs, a row may become several rows: beams, or samples of one prompt."""
         self.check_rows(args, kwargs)
         token = self.generates.set(True)
         try:
@@ -76,7 +79,7 @@ class Switch:
 
 
 def _shape_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """The rows of a batch and the tokens of each; None where the call does not tell."""
+    """Return the rows of a batch and the tokens of each; None if the arguments do not show them."""
     values = [*args[:1], *(kwargs.get(name) for name in _INPUTS)]
     for value in values:
         if torch.is_tensor(value) and value.dim():
@@ -84,37 +87,37 @@ def _shape_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int | N
     return None, None
 
 
-def _misfit(skills: int, rows: int) -> GraftError:
+def _wrong_row_count(skills: int, rows: int) -> GraftError:
     return GraftError(
-        f"{skills} skills were named for a batch of {rows} rows",
-        hint="name one for each row (None: the base), or one for all of them",
+        f"a list of {skills} skills does not fit a batch of {rows} rows",
+        hint="pass one name per row (None: the base), or one name for all rows",
     )
 
 
-def _plain(chosen: Chosen) -> _Chosen:
-    """Names as text."""
+def _names_of(chosen: Chosen) -> _Chosen:
+    """Convert names to text."""
     if chosen is None or isinstance(chosen, str | SkillName):
         return None if chosen is None else str(chosen)
     if not isinstance(chosen, Iterable):
         raise UsageError(
-            f"{chosen!r} is no skill: expected a name, a list of names (None: the base), or None",
+            f"{chosen!r} is not a skill: expected a name, a list of names, or None (the base)",
             hint='`model.use_skill("acme/math")`',
         )
-    return [None if one is None else str(one) for one in chosen]
+    return [None if name is None else str(name) for name in chosen]
 
 
 class SkillContext:
-    """The context manager of `use_skill`: the choice holds in this thread or task."""
+    """The context manager of `use_skill`: the choice is active in this thread or task."""
 
     def __init__(self, switch: Switch, chosen: Chosen) -> None:
         self._switch = switch
-        self._chosen = _plain(chosen)
+        self._chosen = _names_of(chosen)
         self._tokens: list[Token[Selection | None]] = []
         if self._chosen == []:
-            raise UsageError("an empty list names no skill", hint="`None` is the base")
+            raise UsageError("the list of skills is empty", hint="`None` is the base")
         for skill in self._chosen if isinstance(self._chosen, list) else (self._chosen,):
             if skill is not None:
-                switch.shelf.known(skill)
+                switch.cache.find(skill)
 
     def __enter__(self) -> Self:
         self._tokens.append(self._switch.active.set(self._switch.select(self._chosen)))
@@ -124,7 +127,7 @@ class SkillContext:
         self._switch.active.reset(self._tokens.pop())
 
     def bind(self, function: Callable[..., _Returned]) -> Callable[..., _Returned]:
-        """A function that has the same choice active in whatever thread calls it."""
+        """Return a function that runs with the same choice active, in any thread that calls it."""
 
         @functools.wraps(function)
         def bound(*args: Any, **kwargs: Any) -> _Returned:
@@ -135,16 +138,17 @@ class SkillContext:
 
 
 class LiveModel(nn.Module):
-    """What a live model has beside what transformers gave it."""
+    """The methods that a live model has in addition to those of its transformers class."""
 
     _switch: Switch
 
     def use_skill(self, chosen: Chosen) -> SkillContext:
-        """A context manager in which a skill is active: one name, or one for each row of a batch.
+        """Return a context manager in which a skill is active.
 
-        `None` is the base. Costs microseconds for a skill that is ready. The choice holds in this
-        thread or task. Raises `UnknownSkillError` for a skill that is not installed, `GraftError`
-        for one that cannot run live, `UsageError` for an empty list.
+        `chosen` is one name, or a list with one name per row of a batch; None is the base. The
+        choice is active in this thread or task. Entering costs microseconds if the skill is ready;
+        otherwise the skill is prepared first. Raises `UnknownSkillError` for a skill that is not
+        installed, `GraftError` for one that cannot run live, `UsageError` for an empty list.
         """
         return SkillContext(self._switch, chosen)
 
@@ -156,85 +160,97 @@ class LiveModel(nn.Module):
     @property
     def skills(self) -> tuple[str, ...]:
         """The skills that can be switched to."""
-        stacks = self._switch.shelf.stacks
-        return tuple(skill for skill, stack in stacks.items() if stack.refusal is None)
+        layers = self._switch.cache.layers
+        return tuple(
+            skill for skill, skill_layers in layers.items() if skill_layers.refusal is None
+        )
 
     @property
     def refused(self) -> dict[str, str]:
-        """The installed skills that cannot run live, and why."""
-        stacks = self._switch.shelf.stacks
-        return {skill: s.refusal for skill, s in stacks.items() if s.refusal is not None}
+        """The installed skills that cannot run live, each with the reason."""
+        layers = self._switch.cache.layers
+        return {
+            skill: skill_layers.refusal
+            for skill, skill_layers in layers.items()
+            if skill_layers.refusal is not None
+        }
 
     @property
     def active(self) -> str | list[str | None] | None:
-        """What is switched to here and now; None: the base."""
+        """The active choice in this thread or task; None is the base."""
         selection = self._switch.active.get()
         return None if selection is None else selection.chosen
 
     def warm(self, *skills: str) -> tuple[str, ...]:
-        """Make skills ready ahead (all, without names), and return all that are ready then."""
+        """Prepare skills ahead of use, by default all; return the names of all that are ready."""
         for skill in skills or self.skills:
-            self._switch.shelf.get(skill)
-        return self._switch.shelf.warm
+            self._switch.cache.get(skill)
+        return self._switch.cache.warm
 
     def skill_bytes(self) -> dict[str, tuple[int, int]]:
-        """Of each skill, the bytes of its payload on disk, and those that it takes in memory now.
+        """Return for each skill the bytes of its payload on disk, and its bytes in memory now.
 
-        The first is what it costs to be attached; the second is there while it is ready.
+        Memory is taken only while a skill is ready.
         """
-        shelf = self._switch.shelf
+        cache = self._switch.cache
         return {
-            one: (shelf.stacks[one].payload_bytes, shelf.ready_bytes(one)) for one in self.skills
+            skill: (cache.layers[skill].payload_bytes, cache.ready_bytes(skill))
+            for skill in self.skills
         }
 
     def skill_forms(self, skill: str) -> dict[str, str]:
-        """How each tensor of a skill runs: `factors`, `sparse`, `rows` or `dense`."""
-        return dict(self._switch.shelf.get(skill).forms)
+        """Return the form of each tensor of a skill: `factors`, `sparse`, `rows` or `dense`."""
+        return dict(self._switch.cache.get(skill).forms)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own
-        """Another device or dtype: what was ready is made anew."""
-        self._switch.shelf.forget()
+        """Move to another device or dtype; discards all prepared skills."""
+        self._switch.cache.forget()
         moved: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return moved
 
     def __deepcopy__(self, _memo: object) -> Self:
         raise GraftError(
             "a live model cannot be copied",
-            hint="`project.load_model()` gives another; its weights are memory-mapped",
+            hint="call `project.load_model()` again: its weights are memory-mapped",
         )
 
 
 class GeneratingLiveModel(LiveModel):
-    """A live model that generates."""
+    """A live model whose class has `generate`."""
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """As transformers has it; each beam and sample of a prompt has the prompt's skill."""
+        """Generate as transformers does; beams and samples of a prompt use the prompt's skill."""
         with self._switch.generating(args, kwargs):
             return super().generate(*args, **kwargs)  # type: ignore[misc]
 
 
-def attach(model: Any, stacks: Mapping[str, SkillLayers], places: ParameterMap, limit: int) -> Any:
-    """Put skills beside a model, nothing merged; it stays an instance of its own class."""
+def attach(
+    model: Any, layers: Mapping[str, SkillLayers], parameters: ParameterMap, limit: int
+) -> Any:
+    """Attach skills to a model without merging; it remains an instance of its class.
+
+    `limit` is the bytes that prepared skills may take. Returns the model.
+    """
     kind = type(model)
     extra = GeneratingLiveModel if hasattr(kind, "generate") else LiveModel
-    named = {
+    attributes = {
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
     }
-    model.__class__ = type(kind.__name__, (extra, kind), named)
-    touched = {
+    model.__class__ = type(kind.__name__, (extra, kind), attributes)
+    paths = {
         place.path
-        for stack in stacks.values()
-        if stack.refusal is None
-        for where in places.of(stack.entries).values()
-        for place in where
+        for skill_layers in layers.values()
+        if skill_layers.refusal is None
+        for places in parameters.of(skill_layers.entries).values()
+        for place in places
     }
     active: ContextVar[Selection | None] = ContextVar("skill", default=None)
-    check = Bypassed(model, active, touched).check
-    switch = Switch(SkillCache(stacks, places, limit, check), active)
+    check_called = Bypassed(model, active, paths).check
+    switch = Switch(SkillCache(layers, parameters, limit, check_called), active)
     object.__setattr__(model, "_switch", switch)
-    for path in touched:
+    for path in paths:
         module = model.get_submodule(path)
         module.forward = ForwardHook(module, path, switch.active)
     model.register_forward_pre_hook(switch, with_kwargs=True)

@@ -1,8 +1,8 @@
-"""In which modules the rows of a batch lie in order, so that each can have its own skill.
+"""Finds the modules in which the rows of a batch stay in order, so that each can have its skill.
 
-Found by trying, for no shape tells it: a dispatched expert may get as many rows as a batch has, and
-a table of relative positions is square. The base runs three times over a small batch, twice with
-one row exchanged; in a module that keeps the order, what that row brought in moves, nothing else.
+Shapes cannot show this: a dispatched expert may get as many rows as a batch has, and a table of
+relative positions is square. Instead the base runs three times over a small batch, twice with one
+row exchanged. In a module that keeps the order, only the entries of that row change.
 """
 
 import threading
@@ -15,72 +15,83 @@ import torch
 from skillpm.errors import GraftError
 from skillpm.live.making import Ready
 from skillpm.live.selection import Selection
-from skillpm.live.watch import takes_ids, watched
+from skillpm.live.watch import record_inputs, takes_ids
 from skillpm.running.folder import UNRUNNABLE
 
 ROWS, TOKENS = 5, 7
-"""Of the batch that is tried: two primes, so that neither is taken for the other or for heads."""
+"""The size of the trial batch: two primes, so that neither is mistaken for the other or for
+heads."""
 _EXCHANGED = (1, 3)
+"""The rows that are exchanged."""
 _NOISE = 0.05
-"""Of the largest change: below it is rounding, where other rows chose other kernels."""
+"""Changes below this share of the largest change are rounding differences between kernels."""
 _DISPATCHED = "experts"
+"""A part of the names of modules that get tokens out of order."""
 _HINT = "one skill for all rows: `with model.use_skill(NAME):`"
 
 Layouts = Mapping[str, bool]
-"""Modules in order; true where each token is an entry [rows · tokens, …], else [rows, …]."""
+"""The modules that keep order; true if each token is an entry [rows · tokens, …], else [rows,
+…]."""
 
 
 class BatchLayout:
-    """What the batches of one model keep in order; tried once, when the first mixed one comes."""
+    """The modules of one model that keep the rows of a batch in order.
+
+    They are found once, when the first batch of several skills comes.
+    """
 
     def __init__(self, model: Any, active: ContextVar[Selection | None]) -> None:
         self._model = model
         self._active = active
         self._lock = threading.Lock()
-        self._found: Layouts | None = None
+        self._layouts: Layouts | None = None
 
     def layouts(self, skills: Iterable[Ready]) -> Layouts:
-        """The modules in order. Raises `GraftError` where a skill changes any other."""
+        """Return the modules that keep order.
+
+        Raises `GraftError` if a skill changes any other module.
+        """
         with self._lock:
-            if self._found is None:
-                self._found = self._try()
+            if self._layouts is None:
+                self._layouts = self._try()
         for ready in skills:
-            if not ready.patches.keys() <= self._found.keys():
-                lost = sorted(ready.patches.keys() - self._found.keys())
+            if not ready.patches.keys() <= self._layouts.keys():
+                unordered = sorted(ready.patches.keys() - self._layouts.keys())
                 raise GraftError(
-                    f"`{ready.skill}` changes `{lost[0]}`, where the rows of a batch are not kept "
-                    "apart in order: it cannot share a batch with other skills",
+                    f"`{ready.skill}` changes `{unordered[0]}`, a module that does not keep the "
+                    "rows of a batch in order, so it cannot share a batch with other skills",
                     hint=_HINT,
                 )
-        return self._found
+        return self._layouts
 
     def _try(self) -> Layouts:
+        """Return the modules that keep order, by three runs of the base."""
         config = self._model.config
         if not takes_ids(self._model):
             raise GraftError(
-                f"a batch of several skills needs a model of token ids, and "
+                f"a batch of several skills needs a model that reads token ids, but "
                 f"`{type(self._model).__name__}` reads `{self._model.main_input_name}`",
                 hint=_HINT,
             )
-        draw = torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(0)
         words = config.get_text_config().vocab_size
-        ids, others = torch.randint(0, words, (2, ROWS, TOKENS), generator=draw)
-        first = self._watched(ids)
+        ids, others = torch.randint(0, words, (2, ROWS, TOKENS), generator=generator)
+        first = self._record(ids)
         runs = []
         for row in _EXCHANGED:
             changed = ids.clone()
             changed[row] = others[row]
-            runs.append((row, self._watched(changed)))
+            runs.append((row, self._record(changed)))
         layouts = {path: _layout(calls, path, runs) for path, calls in first.items()}
-        return {path: found > 1 for path, found in layouts.items() if found}
+        return {path: entries > 1 for path, entries in layouts.items() if entries}
 
-    def _watched(self, ids: torch.Tensor) -> dict[str, list[torch.Tensor]]:
+    def _record(self, ids: torch.Tensor) -> dict[str, list[torch.Tensor]]:
         try:
-            return watched(self._model, self._active, ids.to(self._model.device))
+            return record_inputs(self._model, self._active, ids.to(self._model.device))
         except (*UNRUNNABLE, IndexError) as problem:
             raise GraftError(
-                f"`{type(self._model).__name__}` does not run on token ids alone, so nobody can "
-                "tell whose row is whose in a batch of several skills",
+                f"`{type(self._model).__name__}` does not run on token ids alone, so its "
+                "rows cannot be assigned to several skills",
                 hint=_HINT,
             ) from problem
 
@@ -90,32 +101,34 @@ def _layout(
     path: str,
     runs: Sequence[tuple[int, Mapping[str, Sequence[torch.Tensor]]]],
 ) -> int:
-    """The entries of one row: 1, or one for each token; 0 where they are not in order."""
-    found = set()
-    for row, seen in runs:
-        again = seen.get(path, ())
+    """Return the entries per row: 1, or the number of tokens; 0 if the rows are not in order."""
+    counts = set()
+    for row, recorded in runs:
+        again = recorded.get(path, ())
         if _DISPATCHED in path.split(".") or len(again) != len(calls):
             return 0
-        found |= {_entries(one, other, row) for one, other in zip(calls, again, strict=True)}
-    return found.pop() if len(found) == 1 else 0
+        counts |= {
+            _entries(call, repeated, row) for call, repeated in zip(calls, again, strict=True)
+        }
+    return counts.pop() if len(counts) == 1 else 0
 
 
-def _entries(one: torch.Tensor, other: torch.Tensor, row: int) -> int:
-    """The entries of a row in what a module was called with, if only those of `row` differ."""
-    if one.shape != other.shape or not one.numel():
+def _entries(before: torch.Tensor, after: torch.Tensor, row: int) -> int:
+    """Return the entries per row of a module's input; 0 if entries of other rows differ too."""
+    if before.shape != after.shape or not before.numel():
         return 0
-    count = len(one)
-    moved = _moved(one.reshape(count, -1), other.reshape(count, -1))
-    if not moved.any():  # positions, say: the same for all rows, or for each again
-        return int(count == 1 or one.shape[:2] == (ROWS, TOKENS))
-    each, rest = divmod(count, ROWS)
-    own = moved[row * each : (row + 1) * each]
-    return each if each in (1, TOKENS) and not rest and own.sum() == moved.sum() else 0
+    count = len(before)
+    moved = _moved(before.reshape(count, -1), after.reshape(count, -1))
+    if not moved.any():  # such as positions: shared by all rows, or repeated for each
+        return int(count == 1 or before.shape[:2] == (ROWS, TOKENS))
+    per_row, rest = divmod(count, ROWS)
+    own = moved[row * per_row : (row + 1) * per_row]
+    return per_row if per_row in (1, TOKENS) and not rest and own.sum() == moved.sum() else 0
 
 
-def _moved(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Which entries differ, [entries]."""
-    if not one.is_floating_point():
-        return (one != other).any(dim=1)
-    change = (one.float() - other.float()).abs().amax(dim=1)
+def _moved(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Return which entries differ, [entries]."""
+    if not before.is_floating_point():
+        return (before != after).any(dim=1)
+    change = (before.float() - after.float()).abs().amax(dim=1)
     return change > _NOISE * change.max()

@@ -1,4 +1,4 @@
-"""The changes that a skill makes to one module: other weights, or additions to its output."""
+"""The changes that a skill makes to one module: another forward, or additions to its output."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -18,15 +18,15 @@ class Addition(Protocol):
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """Every tensor that it holds."""
+        """All tensors of the addition."""
         ...
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """`out` with the addition, in the dtype of `out`; `out` itself is not changed."""
+        """Return `out` with the addition, in the dtype of `out`; `out` itself is not changed."""
         ...
 
     def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:
-        """Add in place where that is possible; False, with nothing changed, where it is not."""
+        """Add in place if possible; otherwise change nothing and return False."""
         ...
 
 
@@ -39,19 +39,19 @@ class Low:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """Every tensor that it holds."""
+        """All tensors of the factors."""
         return self.factors.tensors
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
-        """The product that is added to the module's output [..., out]."""
+        """Return the product that is added to the module's output [..., out]."""
         return KINDS[self.kind](self.factors, values)
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """`out` with the product added, rounded once to its dtype."""
+        """Return `out` with the product added, rounded once to its dtype."""
         return (out + self.of(values)).to(out.dtype)
 
     def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:
-        """Add in place where one dtype and no separate scales allow it."""
+        """Add in place if there is a single dtype and no separate scales."""
         fits = self.factors.fits(out, values, self.kind)
         if fits:
             self.factors.into(out, values, self.kind)
@@ -66,27 +66,27 @@ class Sparse:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """Every tensor that it holds."""
+        """The indices and values of Δ."""
         return self.delta.indices(), self.delta.values()
 
     def of(self, values: torch.Tensor) -> torch.Tensor:
-        """The product that is added to the layer's output [..., out]."""
+        """Return the product that is added to the layer's output [..., out]."""
         flat = values.reshape(-1, values.shape[-1]).to(self.delta.dtype)
         product: torch.Tensor = torch.sparse.mm(self.delta, flat.T).T
         return product.reshape(*values.shape[:-1], -1)
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """`out` with the product added, rounded once to its dtype."""
+        """Return `out` with the product added, rounded once to its dtype."""
         return (out + self.of(values)).to(out.dtype)
 
-    def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a shape
-        """Never in place."""
+    def add_into(self, out: torch.Tensor, values: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a signature
+        """Return False: sparse products are never added in place."""
         return False
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of an embedding that a skill changes: `values` [k, width], replaced, not added.
+    """The rows of an embedding that a skill changes: `values` [k, width] replace the base's rows.
 
     `slots` [ids] are indices into `values`; -1 for a row that the skill does not change.
     """
@@ -96,70 +96,70 @@ class Rows:
 
     @property
     def tensors(self) -> tuple[torch.Tensor, ...]:
-        """Every tensor that it holds."""
+        """The slots and values."""
         return self.slots, self.values
 
     def add(self, out: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """`out` [..., width] with the changed rows in place of the base's, bit for bit."""
+        """Return `out` [..., width] with the changed rows in place of the base's, bit for bit."""
         slots = self.slots[ids]
         fresh = self.values[slots.clamp_min(0)]
         return torch.where((slots >= 0)[..., None], fresh, out)
 
-    def add_into(self, out: torch.Tensor, ids: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a shape
-        """Never in place."""
+    def add_into(self, out: torch.Tensor, ids: torch.Tensor) -> bool:  # noqa: ARG002 - additions share a signature
+        """Return False: rows are never replaced in place."""
         return False
 
 
 @dataclass(frozen=True)
 class Patch:
-    """The forward that replaces a module's own, if any, and the additions to its output."""
+    """A forward that replaces the module's own, or None, and the additions to its output."""
 
-    instead: Forward | None
+    replacement: Forward | None
     added: tuple[Addition, ...]
 
-    def run(self, plain: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """The module's output under the skill."""
-        out = (self.instead or plain)(*args, **kwargs)
-        return self.add(out, first(args, kwargs)) if self.added else out
+    def run(self, original: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return the module's output under the skill."""
+        out = (self.replacement or original)(*args, **kwargs)
+        return self.add(out, first_tensor(args, kwargs)) if self.added else out
 
     def add(self, out: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """`out` with all additions."""
-        for each in self.added:
-            out = each.add(out, values)
+        """Return `out` with all additions."""
+        for addition in self.added:
+            out = addition.add(out, values)
         return out
 
     def add_rows(self, out: torch.Tensor, values: torch.Tensor, rows: Any) -> None:
-        """Add to some rows of `out`, in place; rows of a slice are not copied."""
-        mine, some = out[rows], values[rows]
-        view = mine if isinstance(rows, slice) else None
-        for each in self.added:
-            if not each.add_into(mine, some):
-                mine = each.add(mine, some)
-        if mine is not view:
-            out[rows] = mine
+        """Add to some rows of `out`, in place; rows given as a slice are not copied."""
+        own, inputs = out[rows], values[rows]
+        view = own if isinstance(rows, slice) else None
+        for addition in self.added:
+            if not addition.add_into(own, inputs):
+                own = addition.add(own, inputs)
+        if own is not view:
+            out[rows] = own
 
 
-def first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
-    """The first tensor among the arguments that a module was called with."""
-    found: torch.Tensor = next(v for v in (*args, *kwargs.values()) if torch.is_tensor(v))
-    return found
+def first_tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+    """Return the first tensor among the arguments of a module's call."""
+    tensor: torch.Tensor = next(v for v in (*args, *kwargs.values()) if torch.is_tensor(v))
+    return tensor
 
 
-def twin(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Forward:
-    """The forward of a copy of a module with other tensors; everything else is shared.
+def forward_with(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Forward:
+    """Return the forward of a copy of a module with other tensors; everything else is shared.
 
-    The module itself is not touched, so that other threads may run it meanwhile.
+    The module itself is not changed, so other threads can run it meanwhile.
     """
-    other = copy.copy(module)
-    other._parameters = module._parameters.copy()  # noqa: SLF001 - torch has no public way
-    other._buffers = module._buffers.copy() if _owns(module, tensors) else module._buffers  # noqa: SLF001
-    other.__dict__.pop("forward", None)
+    twin = copy.copy(module)
+    twin._parameters = module._parameters.copy()  # noqa: SLF001 - torch has no public way
+    twin._buffers = module._buffers.copy() if _owns(module, tensors) else module._buffers  # noqa: SLF001
+    twin.__dict__.pop("forward", None)
     for name, tensor in tensors.items():
-        if name in other._parameters:  # noqa: SLF001
-            other._parameters[name] = nn.Parameter(tensor, requires_grad=False)  # noqa: SLF001
+        if name in twin._parameters:  # noqa: SLF001
+            twin._parameters[name] = nn.Parameter(tensor, requires_grad=False)  # noqa: SLF001
         else:
-            other._buffers[name] = tensor  # noqa: SLF001
-    forward: Forward = other.forward
+            twin._buffers[name] = tensor  # noqa: SLF001
+    forward: Forward = twin.forward
     return forward
 
 

@@ -1,4 +1,4 @@
-"""Skills that are attached, and those of them that are ready to run: as many as a limit lets be."""
+"""Caches the attached skills that are prepared to run, up to a limit of bytes."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -12,21 +12,23 @@ from skillpm.spec.nearest import did_you_mean
 
 
 class SkillCache:
-    """Every attached skill by name. What is ready takes `limit` bytes at most; the last made stays.
+    """Every attached skill by name, and those that are ready, in at most `limit` bytes.
 
-    An attached skill costs what its manifest takes; its payload stays in the store. Any thread may
-    ask; a skill is made once. `check` raises `GraftError` for one that cannot run.
+    The skill prepared last is kept even if it exceeds the limit; the least recently used are
+    dropped first. An attached skill that is not ready takes only its manifest; its payload stays in
+    the store. Any thread may call; a skill is prepared once. `check` raises `GraftError` for a
+    skill that cannot run.
     """
 
     def __init__(
         self,
-        stacks: Mapping[str, SkillLayers],
-        places: ParameterMap,
+        layers: Mapping[str, SkillLayers],
+        parameters: ParameterMap,
         limit: int,
         check: Callable[[Ready], None],
     ) -> None:
-        self.stacks = stacks
-        self.places = places
+        self.layers = layers
+        self.parameters = parameters
         self.limit = limit
         self._check = check
         self._ready: dict[str, Ready] = {}
@@ -34,34 +36,34 @@ class SkillCache:
         self._clock = count()
         self._lock = threading.Lock()
 
-    def known(self, skill: str) -> SkillLayers:
-        """An attached skill.
+    def find(self, skill: str) -> SkillLayers:
+        """Return an attached skill.
 
-        Raises `UnknownSkillError` with the nearest, `GraftError` for one that cannot run live.
+        Raises `UnknownSkillError` with the nearest name, `GraftError` for one that cannot run live.
         """
-        stack = self.stacks.get(skill)
-        if stack is None:
-            hint = did_you_mean(skill, self.stacks, otherwise="`skillpm list`")
+        skill_layers = self.layers.get(skill)
+        if skill_layers is None:
+            hint = did_you_mean(skill, self.layers, otherwise="`skillpm list`")
             raise UnknownSkillError(f"`{skill}` is not installed", hint=hint)
-        if stack.refusal is not None:
+        if skill_layers.refusal is not None:
             raise GraftError(
-                f"`{skill}` cannot run live: {stack.refusal}",
-                hint=f"`skillpm graft --only {skill}` writes it as a model",
+                f"`{skill}` cannot run live: {skill_layers.refusal}",
+                hint=f"`skillpm graft --only {skill}` writes a model folder with the skill",
             )
-        return stack
+        return skill_layers
 
     def get(self, skill: str) -> Ready:
-        """A skill that can run now; made where it is not, which may put others away."""
+        """Return a skill that can run now; preparing it may drop others from the cache."""
         ready = self._ready.get(skill)
         if ready is None:
-            stack = self.known(skill)
+            skill_layers = self.find(skill)
             with self._lock:
-                ready = self._ready.get(skill) or self._make(stack)
+                ready = self._ready.get(skill) or self._make(skill_layers)
         self._used[skill] = next(self._clock)
         return ready
 
-    def _make(self, stack: SkillLayers) -> Ready:
-        made = make_ready(stack, self.places)
+    def _make(self, skill_layers: SkillLayers) -> Ready:
+        made = make_ready(skill_layers, self.parameters)
         self._check(made)
         others = sorted(self._ready, key=lambda skill: self._used.get(skill, 0))
         room = self.limit - made.nbytes - self.nbytes
@@ -69,25 +71,25 @@ class SkillCache:
             if room >= 0:
                 break
             room += self._ready.pop(skill).nbytes
-        self._ready[stack.skill] = made
+        self._ready[skill_layers.skill] = made
         return made
 
     def forget(self) -> None:
-        """Nothing is ready any more: the base moved to another device or dtype."""
+        """Drop all prepared skills, because the base moved to another device or dtype."""
         with self._lock:
             self._ready.clear()
 
     @property
     def warm(self) -> tuple[str, ...]:
-        """The skills that are ready, by name."""
+        """The names of the skills that are ready, sorted."""
         return tuple(sorted(self._ready))
 
     def ready_bytes(self, skill: str) -> int:
-        """The bytes of one skill that is ready; 0 where it is not."""
+        """Return the bytes of a skill if it is ready, else 0."""
         ready = self._ready.get(skill)
         return ready.nbytes if ready else 0
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all that is ready."""
+        """The bytes of all skills that are ready."""
         return sum(ready.nbytes for ready in list(self._ready.values()))

@@ -1,4 +1,4 @@
-"""A skill as it is put beside a running base: with all the skills that it needs."""
+"""A skill and all skills that it requires, as they run beside a base."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from skillpm.spec.merging import Merging
 
 @dataclass(frozen=True)
 class SkillLayers:
-    """What `graft --only SKILL` would graft. Its payload stays where it is, verified.
+    """The set that `graft --only SKILL` would graft. Payloads stay in the store, verified.
 
-    `refusal` says why it cannot run live, `note` what a person should know who runs it; `merging`
-    is the lock's, for tensors in which several task vectors meet.
+    `refusal` is the reason that it cannot run live, or None. `note` is a warning for the user.
+    `merging` is the method of the lock, for tensors that several task vectors change.
     """
 
     skill: str
@@ -29,19 +29,23 @@ class SkillLayers:
 
     @cached_property
     def composition(self) -> Composition:
-        """Base + set."""
+        """The composition of the base and the set."""
         return Composition(self.base, list(self.applied), self.merging)
 
     @cached_property
     def entries(self) -> Mapping[str, FootprintEntry]:
-        """For each tensor that is touched an entry; one that does more than change it, if any."""
-        found: dict[str, FootprintEntry] = {}
-        for each in self.applied:
-            for tensor, entry in each.pack.entries.items():
-                if tensor not in found or entry.change != "changed":
-                    found[tensor] = entry
-        return found
+        """An entry for each tensor that the set changes; one that is not `changed`, if any."""
+        entries: dict[str, FootprintEntry] = {}
+        for weighted in self.applied:
+            for tensor, entry in weighted.pack.entries.items():
+                if tensor not in entries or entry.change != "changed":
+                    entries[tensor] = entry
+        return entries
 
     def touching(self, tensor: str) -> list[tuple[OpenPack, float]]:
-        """The packs that touch a tensor, with their weights."""
-        return [(a.pack, a.weight) for a in self.applied if tensor in a.pack.entries]
+        """Return the packs that change a tensor, with their weights."""
+        return [
+            (weighted.pack, weighted.weight)
+            for weighted in self.applied
+            if tensor in weighted.pack.entries
+        ]

@@ -1,4 +1,4 @@
-"""What stands in for the forward of a module that a skill may change."""
+"""The replacement for the forward of a module that a skill may change."""
 
 from contextvars import ContextVar
 from functools import update_wrapper
@@ -13,26 +13,27 @@ Active = ContextVar[Selection | None]
 
 
 class ForwardHook:
-    """A module's forward: its own while no skill is active, else the selection's.
+    """A module's forward: its own if no skill is active, else the selection's.
 
-    It is an attribute of the module, so class, parameters and `state_dict` are what they were.
-    `torch.compile` leaves it out of its graphs: what is active is known only when it runs.
+    It is stored as an attribute of the module, so class, parameters and `state_dict` do not change.
+    `torch.compile` leaves it out of its graphs, because the active choice is known only at run
+    time.
     """
 
     def __init__(self, module: nn.Module, path: str, active: Active) -> None:
         self._module = module
         self._path = path
         self._active = active
-        update_wrapper(self, self._plain)
+        update_wrapper(self, self._original)
 
     @property
-    def _plain(self) -> Any:
+    def _original(self) -> Any:
         return type(self._module).forward.__get__(self._module)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The module's output."""
+        """Return the module's output."""
         selection = self._active.get()
         if selection is None:
-            return self._plain(*args, **kwargs)
-        return selection.run(self._path, self._plain, args, kwargs)
+            return self._original(*args, **kwargs)
+        return selection.run(self._path, self._original, args, kwargs)

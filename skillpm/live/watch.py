@@ -1,4 +1,4 @@
-"""What the modules of the base are called with, seen by one run of it."""
+"""Records the inputs of the base's modules during a trial run."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -12,41 +12,41 @@ from skillpm.live.selection import Selection
 
 
 @dataclass
-class _Watch:
-    """The base, and what came into each touched module: a selection that changes nothing."""
+class _InputRecorder:
+    """A selection that changes nothing and records the first tensor of each module's input."""
 
     chosen: str = ""
-    seen: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    inputs: dict[str, list[torch.Tensor]] = field(default_factory=dict)
 
     def run(
-        self, path: str, plain: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, path: str, original: Forward, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """The module's own output."""
+        """Return the module's own output."""
         values = (value for value in (*args, *kwargs.values()) if torch.is_tensor(value))
-        self.seen.setdefault(path, []).append(next(values, torch.empty(0)).detach().clone())
-        return plain(*args, **kwargs)
+        self.inputs.setdefault(path, []).append(next(values, torch.empty(0)).detach().clone())
+        return original(*args, **kwargs)
 
 
 def takes_ids(model: Any) -> bool:
-    """Whether a model reads token ids, so that it can be tried without data."""
+    """Whether a model reads token ids, so that it can run without data."""
     return getattr(model, "main_input_name", None) == "input_ids"
 
 
-def over(model: Any, ids: torch.Tensor) -> Any:
-    """What a model makes of token ids [rows, tokens] alone; on both sides, if it has two."""
+def run_on_ids(model: Any, ids: torch.Tensor) -> Any:
+    """Run a model on token ids [rows, tokens] alone, for encoder and decoder if it has both."""
     both = {"decoder_input_ids": ids} if model.config.is_encoder_decoder else {}
     return model(input_ids=ids, **both)
 
 
 @torch.no_grad()
-def watched(
+def record_inputs(
     model: Any, active: ContextVar[Selection | None], ids: torch.Tensor
 ) -> dict[str, list[torch.Tensor]]:
-    """What each touched module is called with when the base runs over ids [rows, tokens]."""
-    watch = _Watch()
-    token = active.set(watch)
+    """Run the base on ids [rows, tokens] and return the inputs of each hooked module."""
+    recorder = _InputRecorder()
+    token = active.set(recorder)
     try:
-        over(model, ids)
+        run_on_ids(model, ids)
     finally:
         active.reset(token)
-    return watch.seen
+    return recorder.inputs

@@ -1,1 +1,1 @@
-"""Pictures of packs, as PNG. Needs the `plot` extra: matplotlib draws them."""
+"""Pictures of packs, as PNG. Needs the `plot` extra (matplotlib)."""

@@ -1,4 +1,4 @@
-"""Drawing, by matplotlib's Agg alone: no display, no global state, the same bytes each time."""
+"""Draws pictures by matplotlib's Agg backend: no display, no global state, reproducible bytes."""
 
 import io
 from collections.abc import Iterable
@@ -13,28 +13,32 @@ from matplotlib.patches import Patch
 from skillpm.pictures.parts import Cells, Column, Curve, Picture
 
 _DECADES = 30.0
-"""Values that span so much are drawn on a logarithmic scale."""
+"""Values whose largest is at least this many times the smallest use a logarithmic scale."""
 _LABELLED = 26
-"""Layers that have a number under them, at most."""
+"""The most layers that have a number under them."""
 _WRITTEN = 14
-"""Columns up to which every cell holds its value."""
+"""The most columns for which every cell shows its value."""
 _TITLE = 110
+"""The most characters of a text."""
 _DARK = 0.55
+"""The luminance below which text is white."""
 _WHOLE = 100
+"""Values from this on are written without decimals."""
 _MEGA = 10_000_000
+"""Bytes from this on are shown in MB."""
 _ABSENT = "#d8d8d8"
 
 
 def png(picture: Picture) -> bytes:
-    """The picture as a PNG file."""
-    found = io.BytesIO()
+    """Return the picture as a PNG file."""
+    buffer = io.BytesIO()
     figure = draw(picture)
-    figure.savefig(found, format="png", dpi=120, metadata={"Software": None})
-    return found.getvalue()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def draw(picture: Picture) -> Figure:
-    """Three panels, one above the other: bytes, relative error, rate-distortion curve."""
+    """Draw three panels, one above the other: bytes, relative error, rate-distortion curve."""
     width = min(20.0, max(9.0, 5.0 + 0.14 * len(picture.columns)))
     figure = Figure(figsize=(width, 10.0), layout="constrained")
     FigureCanvasAgg(figure)
@@ -55,16 +59,16 @@ def draw(picture: Picture) -> Figure:
 
 
 def safe(text: str) -> str:
-    """Text that may come from a stranger: printable, short, and no formula."""
+    """Make untrusted text printable, short, and free of TeX formulas."""
     plain = ascii(text)[1:-1] if not text.isprintable() else text
     plain = plain if len(plain) <= _TITLE else plain[: _TITLE - 1] + "…"
     return plain.replace("$", r"\$")
 
 
 def is_wide(values: Iterable[float]) -> bool:
-    """Whether positive values span decades."""
-    kept = list(values)
-    return bool(kept) and min(kept) > 0 and max(kept) / min(kept) >= _DECADES
+    """Whether positive values span more than a decade."""
+    spread = list(values)
+    return bool(spread) and min(spread) > 0 and max(spread) / min(spread) >= _DECADES
 
 
 def _unit(largest: float) -> tuple[float, str]:
@@ -72,11 +76,11 @@ def _unit(largest: float) -> tuple[float, str]:
 
 
 def _divided(cells: Cells, by: float) -> Cells:
-    return tuple(tuple(None if one is None else one / by for one in row) for row in cells)
+    return tuple(tuple(None if cell is None else cell / by for cell in row) for row in cells)
 
 
 def _heat(axes: Axes, picture: Picture, cells: Cells, unit: str, nothing: str) -> None:
-    """A heat map [kinds, columns]; no tensor is grey, and nothing at all is white."""
+    """Draw a heat map [kinds, columns]; no tensor is grey, and a cell of zero is white."""
     known = [cell for row in cells for cell in row if cell]
     norm = (
         LogNorm(min(known), max(known)) if is_wide(known) else Normalize(0, max(known, default=1))
@@ -103,8 +107,8 @@ def _heat(axes: Axes, picture: Picture, cells: Cells, unit: str, nothing: str) -
 
 
 def _write_cells(axes: Axes, cells: Cells, norm: Normalize, colours: Colormap) -> None:
-    for row, several in enumerate(cells):
-        for column, cell in enumerate(several):
+    for row, cells_of_row in enumerate(cells):
+        for column, cell in enumerate(cells_of_row):
             if cell is None:
                 continue
             red, green, blue, _ = colours(float(norm(cell))) if cell else (1.0, 1.0, 1.0, 1.0)
@@ -115,22 +119,22 @@ def _write_cells(axes: Axes, cells: Cells, norm: Normalize, colours: Colormap) -
 
 
 def _ticks(columns: tuple[Column, ...]) -> list[tuple[int, str]]:
-    """The numbers of some layers, so few that no two labels meet."""
+    """Return the positions and numbers of some layers, few enough that labels do not overlap."""
     step = ceil(len(columns) / _LABELLED)
-    found: list[tuple[int, str]] = []
+    ticks: list[tuple[int, str]] = []
     within = 0
     for place, column in enumerate(columns):
-        fresh = place == 0 or columns[place - 1].stack != column.stack
-        within = 0 if fresh else within + 1
+        first_of_stack = place == 0 or columns[place - 1].stack != column.stack
+        within = 0 if first_of_stack else within + 1
         if column.stack is None:
-            found.append((place, "no layer"))
-        elif within % step == 0 and (not found or fresh or place - found[-1][0] >= step):
-            found.append((place, safe(column.number)[:6]))
-    return _apart(found, step)
+            ticks.append((place, "no layer"))
+        elif within % step == 0 and (not ticks or first_of_stack or place - ticks[-1][0] >= step):
+            ticks.append((place, safe(column.number)[:6]))
+    return _apart(ticks, step)
 
 
 def _apart(ticks: list[tuple[int, str]], step: int) -> list[tuple[int, str]]:
-    """Without those that stand too near to the one before."""
+    """Remove ticks that are too close to the one before."""
     least = max(1, step // 2)
     kept: list[tuple[int, str]] = []
     for tick in ticks:
@@ -140,20 +144,20 @@ def _apart(ticks: list[tuple[int, str]], step: int) -> list[tuple[int, str]]:
 
 
 def _borders(columns: tuple[Column, ...]) -> list[float]:
-    """Where one stack of layers ends and the next begins."""
+    """Return the positions between stacks of layers."""
     places = range(1, len(columns))
-    return [p - 0.5 for p in places if columns[p].stack != columns[p - 1].stack]
+    return [place - 0.5 for place in places if columns[place].stack != columns[place - 1].stack]
 
 
 def _stacks(columns: tuple[Column, ...]) -> str:
-    names = dict.fromkeys(one.stack for one in columns if one.stack is not None)
+    names = dict.fromkeys(column.stack for column in columns if column.stack is not None)
     return f"layer of {' | '.join(name or 'the model' for name in names)}" if names else ""
 
 
 def _curve(axes: Axes, curve: Curve) -> None:
     scale, unit = _unit(max(size for size, _ in (*curve.points, curve.own)))
     sizes = [size / scale for size, _ in curve.points]
-    lost = [one for _, one in curve.points]
+    lost = [loss_at for _, loss_at in curve.points]
     few = len(sizes) <= 2 * _LABELLED
     axes.plot(sizes, lost, color="#31688e", marker="o" if few else "", markersize=3)
     size, loss = curve.own

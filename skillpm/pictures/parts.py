@@ -1,14 +1,14 @@
-"""What a picture of a pack shows, as plain numbers."""
+"""The content of a picture of a pack, as plain numbers."""
 
 from dataclasses import dataclass
 
 Cells = tuple[tuple[float | None, ...], ...]
-"""One row for each kind of module, one cell for each column; None where there is no tensor."""
+"""One row per kind of module, one cell per column; None if there is no tensor."""
 
 
 @dataclass(frozen=True, order=True)
 class Column:
-    """A layer: its number within a stack of layers. `stack` is None for what is in no layer."""
+    """A layer: its number within a stack of layers. `stack` is None for tensors outside layers."""
 
     stack: str | None
     number: str
@@ -16,7 +16,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Curve:
-    """Bytes against what is lost, and the point where the pack itself lies."""
+    """A curve of bytes against loss, and the point of the pack itself."""
 
     points: tuple[tuple[float, float], ...]
     own: tuple[float, float]
@@ -27,7 +27,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Picture:
-    """Where the bytes and the error are, layer by kind, and the rate-distortion curve."""
+    """Bytes and errors by layer and kind, and the rate-distortion curve."""
 
     title: str
     kinds: tuple[str, ...]

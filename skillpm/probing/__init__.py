@@ -1,1 +1,1 @@
-"""Probing: the metrics of probes, measured on a running model. Knows nothing of projects."""
+"""Measures the metrics of probes on a running model. Does not depend on projects."""

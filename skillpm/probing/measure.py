@@ -1,7 +1,7 @@
 """The table of measures: how each metric of `spec.probes` is scored on a running model.
 
-A measure scores the items that are `asked`, with all items as context (other documents, labels), so
-that several models may each answer some of them, as a router decides.
+A measure scores the items at `indices`, with all items as context (other documents, labels). So
+several models can each answer some of the items, as a router decides.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import cast
 import torch
 
 from skillpm.errors import GraftError
-from skillpm.probing.tokens import Row, ending, foresee, vectors, whole
+from skillpm.probing.tokens import Row, ending, predict, vectors, whole
 from skillpm.running.folder import is_foreign, why
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
@@ -35,24 +35,28 @@ class Score:
 
 
 Measure = Callable[[Runner, Sequence[Document], Sequence[int]], list[Score]]
+"""Scores the items at some indices: (runner, items, indices)."""
 
 
 def mean(scores: Sequence[Score]) -> float:
-    """The metric's value. Raises `GraftError` where nothing could be scored."""
+    """Return the metric's value. Raises `GraftError` if no item could be scored."""
     weight = sum(score.weight for score in scores)
     if not weight:
         raise GraftError(
-            "the probes hold nothing that can be scored",
-            hint="a text of token_loss needs two tokens at least",
+            "the probes have no item that can be scored",
+            hint="a text of token_loss needs at least two tokens",
         )
     return sum(score.total for score in scores) / weight
 
 
 def measure(
-    runner: Runner, metric: str, items: Sequence[Document], asked: Sequence[int] | None = None
+    runner: Runner, metric: str, items: Sequence[Document], indices: Sequence[int] | None = None
 ) -> list[Score]:
-    """Score the items that are asked, all by default. Raises `GraftError` for a wrong model."""
-    places = range(len(items)) if asked is None else asked
+    """Score the items at `indices`, by default all items.
+
+    Raises `GraftError` if the metric does not fit the model, or if the model cannot answer.
+    """
+    places = range(len(items)) if indices is None else indices
     try:
         return MEASURES[metric](runner, items, places) if places else []
     except BaseException as problem:
@@ -60,79 +64,84 @@ def measure(
             raise
         raise GraftError(
             f"the model cannot answer the items of {metric}: {why(problem)}",
-            hint="do its tokenizer and its config belong to its weights?",
+            hint="check that the tokenizer and the config belong to the weights",
         ) from problem
 
 
 def figure(value: float) -> float:
-    """A value with six digits: what differs beyond them is the machine's rounding."""
+    """Round a value to six digits; further digits differ between machines."""
     return float(f"{value:.6g}")
 
 
-def _needs(runner: Runner, metric: str, *, causal: bool) -> None:
+def _check_kind(runner: Runner, metric: str, *, causal: bool) -> None:
     if runner.causal != causal:
         kinds = ("a causal LM", "an encoder")
         raise GraftError(
-            f"the metric {metric} needs {kinds[not causal]}, and the base is {kinds[causal]}",
-            hint=f"the metrics are {', '.join(sorted(METRICS))}",
+            f"the metric {metric} needs {kinds[not causal]}, but the base is {kinds[causal]}",
+            hint=f"available metrics: {', '.join(sorted(METRICS))}",
         )
 
 
-def token_loss(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
-    """Mean negative log-likelihood in nats a token, over all tokens of all texts."""
-    _needs(runner, "token_loss", causal=True)
+def token_loss(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
+    """Mean negative log-likelihood in nats per token, over all tokens of all texts."""
+    _check_kind(runner, "token_loss", causal=True)
     texts = cast("Sequence[TokenLossItem]", items)
-    found = foresee(runner, [whole(runner, texts[place].text) for place in asked])
-    return [Score(-one.nats, one.tokens) for one in found]
+    predictions = predict(runner, [whole(runner, texts[index].text) for index in indices])
+    return [Score(-prediction.nats, prediction.tokens) for prediction in predictions]
 
 
-def exact_match(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
-    """The share of items whose answer is what the model would say greedily, token by token."""
-    _needs(runner, "exact_match", causal=True)
+def exact_match(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
+    """The share of items whose answer is the model's greedy continuation, token by token."""
+    _check_kind(runner, "exact_match", causal=True)
     asks = cast("Sequence[ExactMatchItem]", items)
-    rows = [ending(runner, asks[place].prompt, asks[place].answer) for place in asked]
-    return [Score(float(one.exact)) for one in foresee(runner, rows)]
+    rows = [ending(runner, asks[index].prompt, asks[index].answer) for index in indices]
+    return [Score(float(prediction.exact)) for prediction in predict(runner, rows)]
 
 
-def multiple_choice(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
-    """The share of items whose right answer is the likeliest by byte; an encoder takes the nearest.
+def multiple_choice(
+    runner: Runner, items: Sequence[Document], indices: Sequence[int]
+) -> list[Score]:
+    """The share of items whose right answer is the most likely per byte.
 
-    By byte, as `acc_norm` of lm-evaluation-harness, so that long answers are not at a loss.
+    An encoder takes the nearest answer instead. Per byte, as `acc_norm` of lm-evaluation-harness,
+    so that long answers are not penalised.
     """
-    asks = [cast("MultipleChoiceItem", items[place]) for place in asked]
-    picked = _picked(runner, [(one.question, one.choices) for one in asks])
-    return [Score(float(at == one.right)) for at, one in zip(picked, asks, strict=True)]
+    asks = [cast("MultipleChoiceItem", items[index]) for index in indices]
+    picked = _picked_answers(runner, [(item.question, item.choices) for item in asks])
+    return [Score(float(answer == item.right)) for answer, item in zip(picked, asks, strict=True)]
 
 
-def accuracy(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
+def accuracy(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
     """The share of texts with the right label.
 
-    A causal LM takes the label that is the likeliest by byte after the text; for an encoder it is
-    the label with the nearest centroid, the text itself left out of its own.
+    A causal LM takes the label that is most likely per byte after the text. An encoder takes the
+    label with the nearest centroid; a text is left out of the centroid of its own label.
     """
     texts = cast("Sequence[LabelItem]", items)
-    labels = sorted({one.label for one in texts})
+    labels = sorted({item.label for item in texts})
     if runner.causal:
-        picked = _picked(runner, [(texts[place].text, labels) for place in asked])
+        picked = _picked_answers(runner, [(texts[index].text, labels) for index in indices])
     else:
-        picked = _nearest(vectors(runner, [one.text for one in texts]), texts, labels, asked)
+        picked = _nearest_labels(
+            vectors(runner, [item.text for item in texts]), texts, labels, indices
+        )
     return [
-        Score(float(at >= 0 and labels[at] == texts[place].label))
-        for at, place in zip(picked, asked, strict=True)
+        Score(float(answer >= 0 and labels[answer] == texts[index].label))
+        for answer, index in zip(picked, indices, strict=True)
     ]
 
 
-def mrr(runner: Runner, items: Sequence[Document], asked: Sequence[int]) -> list[Score]:
-    """Mean reciprocal rank of each query's document by cosine; a tie counts against it."""
-    _needs(runner, "mrr", causal=False)
+def mrr(runner: Runner, items: Sequence[Document], indices: Sequence[int]) -> list[Score]:
+    """Mean reciprocal rank of each query's document by cosine; a tie lowers the rank."""
+    _check_kind(runner, "mrr", causal=False)
     pairs = cast("Sequence[RetrievalItem]", items)
-    candidates = list(dict.fromkeys(one.document for one in pairs))
-    queries = vectors(runner, [pairs[place].query for place in asked])
-    near = queries @ vectors(runner, candidates).T  # [asked, candidates]
+    candidates = list(dict.fromkeys(pair.document for pair in pairs))
+    queries = vectors(runner, [pairs[index].query for index in indices])
+    cosines = queries @ vectors(runner, candidates).T  # [queries, candidates]
     scores = []
-    for row, place in zip(near, asked, strict=True):
-        own = row[candidates.index(pairs[place].document)]
-        rank = len(candidates) - int((row < own).sum())
+    for row, index in zip(cosines, indices, strict=True):
+        cosine = row[candidates.index(pairs[index].document)]
+        rank = len(candidates) - int((row < cosine).sum())
         scores.append(Score(1 / rank))
     return scores
 
@@ -146,45 +155,53 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
-def _picked(runner: Runner, asks: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
-    """The place of the answer that each question gets; -1 where the model gives no number."""
+def _picked_answers(runner: Runner, asks: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
+    """Return the index of the answer to each question; -1 if the model gives NaN or Inf."""
     if not runner.causal:
-        return [_closest(runner, question, choices) for question, choices in asks]
+        return [_nearest_choice(runner, question, choices) for question, choices in asks]
     rows: list[Row] = []
     for question, choices in asks:
-        rows += [ending(runner, *_joined(question, choice)) for choice in choices]
-    found = iter(foresee(runner, rows))
+        rows += [ending(runner, *_with_space(question, choice)) for choice in choices]
+    predictions = iter(predict(runner, rows))
     picked = []
     for _, choices in asks:
-        picked.append(_most([next(found).nats / len(choice.encode()) for choice in choices]))
+        picked.append(
+            _argmax([next(predictions).nats / len(choice.encode()) for choice in choices])
+        )
     return picked
 
 
-def _closest(runner: Runner, question: str, choices: Sequence[str]) -> int:
-    found = vectors(runner, [question, *choices])
-    return _most([float(one) for one in found[1:] @ found[0]])
+def _nearest_choice(runner: Runner, question: str, choices: Sequence[str]) -> int:
+    unit_vectors = vectors(runner, [question, *choices])
+    return _argmax([float(similarity) for similarity in unit_vectors[1:] @ unit_vectors[0]])
 
 
-def _joined(question: str, answer: str) -> tuple[str, str]:
-    """An answer begins after a space, unless question or answer brings white space there."""
+def _with_space(question: str, answer: str) -> tuple[str, str]:
+    """Put a space before an answer, unless question or answer has white space there."""
     bare = not (question[-1:].isspace() or answer[:1].isspace())
     return question, f" {answer}" if bare else answer
 
 
-def _most(values: Sequence[float]) -> int:
-    """The place of the first largest value; -1 where one is no number."""
+def _argmax(values: Sequence[float]) -> int:
+    """Return the index of the first largest value; -1 if one is NaN or Inf."""
     return max(range(len(values)), key=values.__getitem__) if all(map(isfinite, values)) else -1
 
 
-def _nearest(
-    found: torch.Tensor, texts: Sequence[LabelItem], labels: Sequence[str], asked: Sequence[int]
+def _nearest_labels(
+    unit_vectors: torch.Tensor,
+    texts: Sequence[LabelItem],
+    labels: Sequence[str],
+    indices: Sequence[int],
 ) -> list[int]:
-    member = torch.tensor([[one.label == label for label in labels] for one in texts]).float()
-    sums, counts = member.T @ found, member.sum(0)  # [labels, width], [labels]
+    """Return the index of the nearest label of each text at `indices`."""
+    member = torch.tensor([[item.label == label for label in labels] for item in texts]).float()
+    sums, counts = member.T @ unit_vectors, member.sum(0)  # [labels, width], [labels]
     picked = []
-    for place in asked:
-        own = member[place]
-        left = (sums - own[:, None] * found[place]) / (counts - own).clamp(min=1)[:, None]
-        near = torch.nn.functional.normalize(left, dim=-1) @ found[place]
-        picked.append(_most([float(one) for one in near]))
+    for index in indices:
+        labels_of_text = member[index]
+        centroids = (sums - labels_of_text[:, None] * unit_vectors[index]) / (
+            counts - labels_of_text
+        ).clamp(min=1)[:, None]
+        similarities = torch.nn.functional.normalize(centroids, dim=-1) @ unit_vectors[index]
+        picked.append(_argmax([float(item) for item in similarities]))
     return picked

@@ -1,4 +1,4 @@
-"""One running model that takes the tensors of one set after another (ADR 13)."""
+"""A running model that takes the tensors of one set after another (ADR 13)."""
 
 from collections.abc import Collection
 
@@ -8,10 +8,10 @@ from skillpm.running.runner import Runner, checkpoint_names
 
 
 class ModelHost:
-    """A running base, and which of its tensors another set has taken the place of.
+    """A running base, and the tensors of it that a set has replaced.
 
-    Costs the decode of what a set touches, and the base's bytes of what the last one touched and
-    this one does not.
+    Showing a set costs the decode of the tensors it changes, and a read of the base's tensors that
+    the previous set changed and this set does not.
     """
 
     def __init__(self, runner: Runner, base: Source) -> None:
@@ -25,26 +25,29 @@ class ModelHost:
             self._places.setdefault(tensor, []).append(parameter)
 
     def fits(self, source: Source, touched: Collection[str]) -> bool:
-        """Whether the running model has a place for all that a set touches.
+        """Whether the running model has a place for every tensor that a set changes.
 
-        What an encoder does not run, such as a head, it needs no place for. Of tensors that are
-        stored apart and tied in the model, a set may move one alone: they have no place.
+        Tensors that an encoder does not run, such as a head, need no place. Tensors that the
+        checkpoint stores separately and the model ties have none: a set may change only one of
+        them.
         """
-        gone = self._base.specs.keys() - source.specs.keys()
+        removed = self._base.specs.keys() - source.specs.keys()
         if source.specs.keys() - self._base.specs.keys() or not self._tied.isdisjoint(touched):
             return False
-        if checkpoint_names(self.runner.model.state_dict(), gone):
-            return False  # what else is gone, the model makes itself: a buffer of old
-        kept = set(touched) - gone
-        same = all(source.specs[name].shape == self._base.specs[name].shape for name in kept)
-        return same and (not self.runner.causal or all(name in self._places for name in kept))
+        if checkpoint_names(self.runner.model.state_dict(), removed):
+            return False  # the others are old buffers, which the model now computes
+        kept = set(touched) - removed
+        same_shapes = all(source.specs[name].shape == self._base.specs[name].shape for name in kept)
+        return same_shapes and (
+            not self.runner.causal or all(name in self._places for name in kept)
+        )
 
     def show(self, source: Source, touched: Collection[str]) -> Runner:
-        """Put what a set touches into the model; what the last one touched goes back."""
+        """Put the tensors that a set changes into the model, and restore the previous set's."""
         now = frozenset(touched)
         for name in sorted(self._shown - now):
             self._put(self._base, name)
-        self._shown |= now  # where a decode raises, the next set still undoes what was put
+        self._shown |= now  # if a decode raises, the next call still restores these
         for name in sorted(now):
             self._put(source, name)
         self._shown = now
@@ -58,10 +61,10 @@ class ModelHost:
 
 
 def _tied(runner: Runner, base: Source) -> frozenset[str]:
-    """The tensors of a checkpoint of which several are one parameter of the running model."""
+    """Return the tensors of a checkpoint that share a parameter of the running model."""
     named = dict(runner.model.named_parameters(remove_duplicate=False))
     by_parameter: dict[int, set[str]] = {}
     for name, tensor in checkpoint_names(named, base.specs).items():
         by_parameter.setdefault(id(named[name]), set()).add(tensor)
-    several = [tensors for tensors in by_parameter.values() if len(tensors) > 1]
-    return frozenset[str]().union(*several)
+    shared = [tensors for tensors in by_parameter.values() if len(tensors) > 1]
+    return frozenset[str]().union(*shared)

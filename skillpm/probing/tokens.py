@@ -1,4 +1,4 @@
-"""What a running model says of texts: the likelihood of their ends, or their vectors."""
+"""A running model's likelihoods of the ends of texts, and its vectors of texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from skillpm.running.runner import Runner
 from skillpm.spec.probes import LONGEST
 
 _AT_ONCE = 2048
-"""The tokens of a batch, padding included."""
-_NARROWEST = 2
-"""Tokens of a row at least, so that there is a next one; a causal LM never looks at the padding."""
+"""Tokens in a batch, with padding."""
+_MIN_TOKENS = 2
+"""The least tokens of a row, so that there is a next token; a causal LM ignores the padding."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Token ids, of which those from `start` on are to be foreseen."""
+    """Token ids; those from `start` on are to be predicted."""
 
     ids: tuple[int, ...]
     start: int
 
 
 @dataclass(frozen=True)
-class Foreseen:
-    """How likely a row's end was: its log-likelihood in nats, of how many tokens.
+class Prediction:
+    """The log-likelihood of a row's end, in nats, and its number of tokens.
 
-    `exact` where each of them was the likeliest.
+    `exact` is true if each of them was the most likely token.
     """
 
     nats: float
@@ -37,17 +37,17 @@ class Foreseen:
 
 
 def limit_of(runner: Runner) -> int:
-    """The most tokens of a text that this model is shown."""
+    """Return the most tokens of a text that this model is given."""
     config = runner.model.config
     known = (
         getattr(config, "max_position_embeddings", None),
         getattr(runner.tokenizer, "model_max_length", None),
     )
-    return min([LONGEST, *(int(one) for one in known if one)])
+    return min([LONGEST, *(int(limit) for limit in known if limit)])
 
 
 def ids_of(runner: Runner, text: str) -> list[int]:
-    """A text's token ids with the tokenizer's own beginning, without its end."""
+    """Return a text's token ids, with the tokenizer's start tokens, without its end tokens."""
     ids = cast("list[int]", runner.tokenizer(text, truncation=False)["input_ids"])
     tokenizer: Any = runner.tokenizer
     ends = {tokenizer.eos_token_id, tokenizer.sep_token_id} - {None}
@@ -57,53 +57,55 @@ def ids_of(runner: Runner, text: str) -> list[int]:
 
 
 def whole(runner: Runner, text: str) -> Row:
-    """All of a text but its first token is to be foreseen."""
+    """Return a row in which all tokens but the first are to be predicted."""
     return Row(tuple(ids_of(runner, text)[: limit_of(runner)]), 1)
 
 
 def ending(runner: Runner, prompt: str, answer: str) -> Row:
-    """The answer is to be foreseen after the prompt, whose beginning goes where it is too long."""
+    """Return a row in which the answer is to be predicted; a long prompt loses its start."""
     full, before = ids_of(runner, prompt + answer), ids_of(runner, prompt)
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(full, before)))  # noqa: B905 - the shorter ends it
-    cut = max(0, len(full) - limit_of(runner))
-    return Row(tuple(full[cut:]), max(1, shared - cut))
+    dropped = max(0, len(full) - limit_of(runner))
+    return Row(tuple(full[dropped:]), max(1, shared - dropped))
 
 
-def foresee(runner: Runner, rows: Sequence[Row]) -> list[Foreseen]:
-    """What a causal LM gives each row's end, in the order of the rows."""
-    found: dict[int, Foreseen] = {}
+def predict(runner: Runner, rows: Sequence[Row]) -> list[Prediction]:
+    """Return a causal LM's prediction of each row's end, in the order of the rows."""
+    predictions: dict[int, Prediction] = {}
     for places in _batches([len(row.ids) for row in rows]):
-        batch = runner.padded([rows[place].ids for place in places], least=_NARROWEST)
+        batch = runner.padded([rows[place].ids for place in places], least=_MIN_TOKENS)
         with torch.no_grad():
             answer = runner.answer(batch).view(*batch.ids.shape, -1)  # [rows, tokens, words]
-        said = answer[:, :-1].gather(2, batch.ids[:, 1:, None]).squeeze(2).double().cpu()
+        log_likelihoods = answer[:, :-1].gather(2, batch.ids[:, 1:, None]).squeeze(2).double().cpu()
         best = (answer[:, :-1].argmax(-1) == batch.ids[:, 1:]).cpu()
-        for at, place in enumerate(places):
+        for index, place in enumerate(places):
             ends = slice(rows[place].start - 1, len(rows[place].ids) - 1)
-            nats, right = said[at, ends], best[at, ends]
+            nats, correct = log_likelihoods[index, ends], best[index, ends]
             tokens = int(nats.numel())
-            found[place] = Foreseen(float(nats.sum()), tokens, tokens > 0 and bool(right.all()))
-    return [found[place] for place in range(len(rows))]
+            predictions[place] = Prediction(
+                float(nats.sum()), tokens, tokens > 0 and bool(correct.all())
+            )
+    return [predictions[place] for place in range(len(rows))]
 
 
 def vectors(runner: Runner, texts: Sequence[str]) -> torch.Tensor:
-    """The unit vector of each text, [texts, width]. NaN where the model says so."""
+    """Return the unit vector of each text, [texts, width]; NaN if the model returns NaN."""
     limit = limit_of(runner)
-    cut = [runner.tokenizer(text, truncation=True, max_length=limit) for text in texts]
-    rows = [tuple(cast("list[int]", one["input_ids"])) for one in cut]
-    found: dict[int, torch.Tensor] = {}
+    encodings = [runner.tokenizer(text, truncation=True, max_length=limit) for text in texts]
+    rows = [tuple(cast("list[int]", encoding["input_ids"])) for encoding in encodings]
+    by_place: dict[int, torch.Tensor] = {}
     for places in _batches([len(row) for row in rows]):
         with torch.no_grad():
-            batch = runner.padded([rows[place] for place in places], least=_NARROWEST)
+            batch = runner.padded([rows[place] for place in places], least=_MIN_TOKENS)
             answer = runner.answer(batch)
-        found.update(zip(places, answer.float().cpu(), strict=True))
-    return torch.stack([found[place] for place in range(len(texts))])
+        by_place.update(zip(places, answer.float().cpu(), strict=True))
+    return torch.stack([by_place[place] for place in range(len(texts))])
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places of rows by length, so many at once as fill a batch."""
+    """Yield the places of rows, sorted by length, in batches of at most `_AT_ONCE` tokens."""
     batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda at: (lengths[at], at)):
+    for place in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
         if batch and (len(batch) + 1) * lengths[place] > _AT_ONCE:
             yield batch
             batch = []

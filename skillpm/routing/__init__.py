@@ -1,1 +1,1 @@
-"""The router: which installed skill a text is for, or none, by the base's own features of it."""
+"""The router: decides by the base's features of a text which installed skill answers, if any."""

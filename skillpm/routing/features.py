@@ -1,4 +1,4 @@
-"""What the router sees of a text: pooled hidden states of the base, of few enough numbers."""
+"""The router's features of a text: pooled hidden states of the base, projected if too wide."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,17 @@ from skillpm.running.runner import Runner
 from skillpm.running.states import hidden_size, imagined, pooled
 
 DEPTHS = (0.0, 1.0)
-"""The words alone, and what the whole model makes of them. Fixed, so that signatures of one base
-can be compared."""
+"""The embeddings alone, and the output of the last layer. Fixed, so that signatures of one base
+are comparable."""
 IMAGINED = 64
+"""Background texts that the base generates."""
 
 
 def features(runner: Runner, texts: Sequence[str]) -> Array:
-    """Features of texts, [texts, width]: unit vectors, in which each depth has the same length.
+    """Return the features of texts, [texts, width]: unit vectors; each depth has the same weight.
 
-    Where depths × hidden size is over `WIDTH`, it is projected to it. White space around a text
-    says nothing of what it is for; a text without tokens has features 0. Costs a forward pass.
+    If depths × hidden size exceeds `WIDTH`, the features are projected to `WIDTH`. White space
+    around a text is ignored; a text without tokens has features 0. Costs a forward pass per text.
     """
     states = pooled(runner, [text.strip() for text in texts], DEPTHS).numpy().astype(np.float64)
     units = _units(states)
@@ -35,11 +36,11 @@ def _units(vectors: Array) -> Array:
 
 
 def width_of(runner: Runner) -> int:
-    """Features of a text of this model."""
+    """Return the number of features of a text of this model."""
     return min(WIDTH, len(DEPTHS) * hidden_size(runner))
 
 
 def own_background(runner: Runner) -> Array:
-    """Features of texts that the base makes up: [texts, width], no texts for an encoder."""
+    """Return the features of texts that the base generates, [texts, width]; none for an encoder."""
     texts = [text for text in imagined(runner, IMAGINED) if text.strip()]
     return features(runner, texts)

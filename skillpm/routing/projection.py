@@ -12,13 +12,16 @@ _BITS = 8
 
 @cache
 def signs(width: int, kept: int) -> NDArray[np.float64]:
-    """Signs over √kept, [width, kept]: distances survive them in the mean (Achlioptas 2003)."""
+    """Return random signs / √kept, [width, kept].
+
+    The projection preserves distances on average (Achlioptas 2003).
+    """
     needed = -(-width * kept // _BITS)
     blocks = -(-needed // hashlib.sha256().digest_size)
     stream = b"".join(_block(width, kept, number) for number in range(blocks))
     bits = np.unpackbits(np.frombuffer(stream[:needed], dtype=np.uint8))[: width * kept]
-    found = np.where(bits.reshape(width, kept) == 1, 1.0, -1.0)
-    return np.asarray(found / np.sqrt(kept), dtype=np.float64)
+    matrix = np.where(bits.reshape(width, kept) == 1, 1.0, -1.0)
+    return np.asarray(matrix / np.sqrt(kept), dtype=np.float64)
 
 
 def _block(width: int, kept: int, number: int) -> bytes:

@@ -1,8 +1,8 @@
-"""The decision: a pure function of the installed signatures and of one text's features.
+"""The router's decision: a pure function of the installed signatures and a text's features.
 
-It takes all skills' samples at once and keeps no state: a set has one router, whatever was
-installed before it, in whatever order; and no skill needs another's data to be learnt. No pack has
-more say than another in what is shared, and none in what another skill is (ADR 26).
+The router uses the samples of all skills at once and keeps no state: a set has one router, whatever
+the order of installation, and no skill needs another skill's data for training. All packs have the
+same weight in what they share, and no pack changes what another skill is (ADR 26).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ import numpy as np
 
 from skillpm.errors import IntegrityError
 from skillpm.routing.fitting import (
+    Backgrounds,
+    CrossValidated,
     Flags,
-    Judged,
-    Voices,
+    accepted_backgrounds,
+    cross_validate,
     handicaps_of,
-    heard_voices,
-    judge,
     near_pairs,
     ranks_of,
     threshold_of,
@@ -31,13 +31,13 @@ from skillpm.spec.nearness import NearPair
 
 @dataclass(frozen=True)
 class SkillFit:
-    """What one text says for one skill.
+    """The scores of one text for one skill.
 
-    `evidence` is the log-likelihood ratio, in nats, of this skill against none, less the skill's
-    handicap where it fits its own examples badly; `threshold` is what the installed skills' own
-    examples reach, each judged by the others; `distance` is to the skill's centre, in standard
-    deviations a feature. `base` is the evidence that it is one of the texts that the base keeps,
-    None where no signature says which those are.
+    `evidence` is the log-likelihood ratio, in nats, of this skill against no skill, less the
+    skill's handicap if it fits its own examples badly. `threshold` is reached by the installed
+    skills' own examples, in cross-validation. `distance` is the distance to the skill's centre, in
+    standard deviations per feature. `base` is the evidence that the text is for the base, None
+    without a background.
     """
 
     evidence: float
@@ -46,21 +46,23 @@ class SkillFit:
     distance: float
 
     @property
-    def asked(self) -> float:
-        """What the evidence must reach."""
+    def required(self) -> float:
+        """The evidence that the skill needs."""
         return self.threshold if self.base is None else max(self.threshold, self.base)
 
     @property
     def score(self) -> float:
-        """How far the evidence is above what is asked for; under 0 the skill does not fit."""
-        return self.evidence - self.asked
+        """The evidence minus the required evidence; below 0 the skill does not fit."""
+        return self.evidence - self.required
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A skill, or None: the base answers. `score` is the best skill's, None where there is none.
+    """A skill, or None: then the base answers.
 
-    `over` is the near-equal skill with a higher score, which `best` has precedence over.
+    `score` is the best skill's, None without candidates.
+
+    `over` is the near-equal skill with a higher score over which `best` has precedence.
     """
 
     skill: SkillName | None
@@ -77,19 +79,19 @@ class Decision:
 
     @property
     def reason(self) -> str:
-        """Why it came out so, in a sentence."""
+        """The reason for the decision, in a sentence."""
         if self.best is None:
             return (
-                "no installed skill has a router signature (`skillpm pack --router FILE` makes "
+                "no installed skill has a router signature (`skillpm pack --router FILE` adds "
                 "one): the base answers"
             )
         fit = self.fits[self.best]
         if self.skill is None:
             close = fit.base is not None and fit.base > fit.threshold
-            least = "it being a text of the base's own" if close else "what the examples reach"
+            bound = "the base's evidence" if close else "the threshold of the examples"
             return (
-                f"`{self.best}` is nearest, but the evidence for it, {fit.evidence:.2f}, is under "
-                f"the {fit.asked:.2f} of {least}: the base answers"
+                f"`{self.best}` is the best skill, but its evidence, {fit.evidence:.2f}, is below "
+                f"{bound}, {fit.required:.2f}: the base answers"
             )
         if self.over is not None:
             return f"`{self.best}` fits, and has precedence over `{self.over}`, a near-equal skill"
@@ -98,15 +100,15 @@ class Decision:
 
 
 NOTHING = Decision(None, None, MappingProxyType({}))
-"""What there is to decide without candidates."""
+"""The decision without candidates."""
 
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Who may answer, in a space: the skills, and the base as each of them has to accept it.
+    """The skills that may answer, in a space, and the base as seen against each skill.
 
-    `means` [skills, width] and `handicaps` [skills]; `bases` are the different means that speak
-    for the base [bases, width], `against` says which of them against each skill, -1 for none.
+    `means` [skills, width] and `handicaps` [skills]. `bases` [bases, width] are the distinct means
+    that describe the base; `against` is the index of the mean for each skill, -1 for none.
     """
 
     skills: tuple[SkillName, ...]
@@ -118,21 +120,21 @@ class _Candidates:
 
 @dataclass(frozen=True)
 class _Rules:
-    """What a decision keeps to beside the evidence."""
+    """The rules that a decision follows in addition to the evidence."""
 
     threshold: float = 0.0
     near: tuple[NearPair, ...] = ()
     ranks: Mapping[SkillName, int] = field(default_factory=dict)
 
     def beats(self, skill: SkillName) -> list[SkillName]:
-        """The near-equal skills that have precedence over this one."""
+        """Return the near-equal skills that have precedence over this skill."""
         pairs = [pair.skills for pair in self.near if skill in pair.skills]
         near = [second if first == skill else first for first, second in pairs]
-        return [one for one in near if self.ranks[one] < self.ranks[skill]]
+        return [rival for rival in near if self.ranks[rival] < self.ranks[skill]]
 
 
 class Router:
-    """The router of a set of signatures, all of one base."""
+    """The router of a set of signatures of one base."""
 
     def __init__(
         self, space: Space | None, candidates: _Candidates | None, rules: _Rules, examples: int = 0
@@ -149,13 +151,14 @@ class Router:
         width: int,
         precedence: Sequence[SkillName] = (),
     ) -> "Router":
-        """The router of an installed set over a base that has `width` features of a text.
+        """Build the router of an installed set over a base with `width` features per text.
 
-        Of near-equal skills the one that stands first in `precedence` wins; those that it does
-        not name come last, by name. Raises `IntegrityError` for a signature of another width.
+        Of near-equal skills, the first in `precedence` wins; skills that it does not list come
+        last, by name. Raises `IntegrityError` for a signature of another width.
 
-        Costs eleven eigenvalue problems of the features' width, whatever the set's size, and
-        a product over all samples: under a second. Twice that where a background is refuted.
+        Costs eleven eigenvalue decompositions of the features' width, independent of the size of
+        the set, and a product over all samples: under a second. Twice that if a background is
+        refuted.
         """
         if not signatures:
             return cls(None, None, _Rules())
@@ -163,15 +166,15 @@ class Router:
         _check_width(named, width)
         skills = tuple(skill for skill, _ in named)
         samples = [signature.examples for _, signature in named]
-        voices = Voices.of([signature for _, signature in named])
-        judged, heard, everyone = _settled(samples, voices, width)
-        space = space_of(samples, voices.pool(everyone, width))
-        threshold = threshold_of(judged)
-        means = np.stack([space.seen(sample).mean(axis=0) for sample in samples])
-        bases, against = _bases(space, voices, heard)
-        handicaps = handicaps_of(judged, threshold)
+        backgrounds = Backgrounds.of([signature for _, signature in named])
+        validated, accepted, shared = _settled(samples, backgrounds, width)
+        space = space_of(samples, backgrounds.pool(shared, width))
+        threshold = threshold_of(validated)
+        means = np.stack([space.project(sample).mean(axis=0) for sample in samples])
+        bases, against = _bases(space, backgrounds, accepted)
+        handicaps = handicaps_of(validated, threshold)
         candidates = _Candidates(skills, means, handicaps, bases, against)
-        rules = _Rules(threshold, near_pairs(skills, judged), ranks_of(skills, precedence))
+        rules = _Rules(threshold, near_pairs(skills, validated), ranks_of(skills, precedence))
         return cls(space, candidates, rules, sum(map(len, samples)))
 
     @property
@@ -186,37 +189,39 @@ class Router:
 
     @property
     def width(self) -> int:
-        """Features of a text; 0 where there is no candidate."""
+        """The number of features of a text; 0 without candidates."""
         return 0 if self._space is None else len(self._space.centre)
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What there is to say of the whole: candidates, examples and features."""
-        found = {"skills": len(self.skills), "examples": self._examples, "features": self.width}
-        return {key: str(value) for key, value in found.items()}
+        """The numbers of candidates, examples and features, as text."""
+        counts = {"skills": len(self.skills), "examples": self._examples, "features": self.width}
+        return {key: str(value) for key, value in counts.items()}
 
     def decide(self, features: Array) -> list[Decision]:
-        """One decision for each text's features, [n, width]; ties go to the first in precedence."""
+        """Return a decision for each text [n, width]; of equal skills the first in precedence."""
         if self._space is None or self._candidates is None:
             return [NOTHING] * len(features)
-        seen = self._space.seen(np.asarray(features, dtype=np.float64))
+        projected = self._space.project(np.asarray(features, dtype=np.float64))
         known = self._candidates
-        found = evidence(self._space, seen, known.means) - known.handicaps
-        away = _distances(seen, known.means)
-        # The base has half of the prior, and the skills share the other half.
-        base = evidence(self._space, seen, known.bases) + np.log(len(known.skills))
-        return [self._decision(found[row], base[row], away[row]) for row in range(len(seen))]
+        scores = evidence(self._space, projected, known.means) - known.handicaps
+        distances = _distances(projected, known.means)
+        # The prior of the base is one half, and the skills share the other half.
+        base = evidence(self._space, projected, known.bases) + np.log(len(known.skills))
+        return [
+            self._decision(scores[row], base[row], distances[row]) for row in range(len(projected))
+        ]
 
-    def _decision(self, found: Array, base: Array, away: Array) -> Decision:
-        assert self._candidates is not None  # noqa: S101 - `decide` has seen to it
+    def _decision(self, scores: Array, base: Array, distances: Array) -> Decision:
+        assert self._candidates is not None  # noqa: S101 - `decide` ensures it
         known, rules = self._candidates, self._rules
-        columns = zip(known.skills, found, known.against, away, strict=True)
+        columns = zip(known.skills, scores, known.against, distances, strict=True)
         fits = {
             skill: SkillFit(
-                float(one), rules.threshold, None if against < 0 else float(base[against]),
+                float(score), rules.threshold, None if against < 0 else float(base[against]),
                 float(distance),
             )
-            for skill, one, against, distance in columns
+            for skill, score, against, distance in columns
         }  # fmt: skip
         ranked = sorted(fits, key=lambda skill: (-fits[skill].score, rules.ranks[skill]))
         best = _preferred(ranked, fits, rules)
@@ -234,54 +239,59 @@ class Router:
 def _preferred(
     ranked: Sequence[SkillName], fits: Mapping[SkillName, SkillFit], rules: _Rules
 ) -> SkillName:
-    """The best skill; or one that fits too, is near-equal to it, and has precedence over it."""
+    """Return the best skill, or a near-equal one that also fits and has precedence over it."""
     best = ranked[0]
     while True:
-        rivals = [one for one in rules.beats(best) if fits[one].score >= 0]
+        rivals = [rival for rival in rules.beats(best) if fits[rival].score >= 0]
         if not rivals:
             return best
         best = min(rivals, key=ranked.index)
 
 
 def _check_width(named: Sequence[tuple[SkillName, Signature]], width: int) -> None:
-    for skill, one in named:
-        found = one.examples.shape[1]
-        if found != width:
+    for skill, signature in named:
+        features = signature.examples.shape[1]
+        if features != width:
             raise IntegrityError(
-                f"the router signature of `{skill}` has {found} features a text, the base {width}",
-                hint=f"`skillpm uninstall {skill}`, or ask for a pack that was made with its base",
+                f"the router signature of `{skill}` has {features} features per text, "
+                f"expected {width}",
+                hint=f"`skillpm uninstall {skill}`, or ask its author for a pack of this base",
             )
 
 
-def _settled(samples: Sequence[Array], voices: Voices, width: int) -> tuple[Judged, Flags, Flags]:
-    """Examples as judged, who is heard against whom, and who is heard by all.
+def _settled(
+    samples: Sequence[Array], backgrounds: Backgrounds, width: int
+) -> tuple[CrossValidated, Flags, Flags]:
+    """Cross-validate; return the scores, the backgrounds accepted by each skill, and by all skills.
 
-    What a background says is left out of all that is shared once a skill's examples refute it.
+    Only backgrounds that all skills accept are used in what the skills share.
     """
-    everyone = np.ones(len(voices.rows), dtype=np.bool_)
-    judged = judge(samples, voices.pool(everyone, width), voices)
-    heard = heard_voices(judged, voices)
-    sound: Flags = np.asarray(heard.all(axis=0))
+    shared = np.ones(len(backgrounds.rows), dtype=np.bool_)
+    validated = cross_validate(samples, backgrounds.pool(shared, width), backgrounds)
+    accepted = accepted_backgrounds(validated, backgrounds)
+    sound: Flags = np.asarray(accepted.all(axis=0))
     if sound.all():
-        return judged, heard, everyone
-    judged = judge(samples, voices.pool(sound, width), voices)
-    return judged, heard, sound
+        return validated, accepted, shared
+    validated = cross_validate(samples, backgrounds.pool(sound, width), backgrounds)
+    return validated, accepted, sound
 
 
-def _bases(space: Space, voices: Voices, heard: Flags) -> tuple[Array, tuple[int, ...]]:
-    """The different means that speak for the base, and which of them against each skill."""
-    if not voices.rows:
-        return np.zeros((0, len(space.centre))), (-1,) * len(heard)
-    means = np.stack([space.seen(rows).mean(axis=0) for rows in voices.rows])
-    patterns, places = np.unique(heard, axis=0, return_inverse=True)
-    shares = patterns * np.array(voices.packs, dtype=np.float64)
+def _bases(
+    space: Space, backgrounds: Backgrounds, accepted: Flags
+) -> tuple[Array, tuple[int, ...]]:
+    """Return the distinct means that describe the base, and each skill's index among them."""
+    if not backgrounds.rows:
+        return np.zeros((0, len(space.centre))), (-1,) * len(accepted)
+    means = np.stack([space.project(rows).mean(axis=0) for rows in backgrounds.rows])
+    patterns, places = np.unique(accepted, axis=0, return_inverse=True)
+    shares = patterns * np.array(backgrounds.packs, dtype=np.float64)
     totals = shares.sum(axis=1, keepdims=True)
     bases = (shares / np.maximum(totals, 1)) @ means
     against = [int(place) if totals[place, 0] else -1 for place in places.ravel()]
     return bases, tuple(against)
 
 
-def _distances(seen: Array, means: Array) -> Array:
-    """Root mean square differences of texts and centres, [n, k]."""
-    squares = (seen**2).sum(axis=1)[:, None] - 2 * seen @ means.T + (means**2).sum(axis=1)
-    return np.asarray(np.sqrt(np.maximum(squares, 0) / seen.shape[1]), dtype=np.float64)
+def _distances(projected: Array, means: Array) -> Array:
+    """Return root mean square differences of texts and centres, [n, k]."""
+    squares = (projected**2).sum(axis=1)[:, None] - 2 * projected @ means.T + (means**2).sum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(squares, 0) / projected.shape[1]), dtype=np.float64)

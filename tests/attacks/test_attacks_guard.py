@@ -60,7 +60,7 @@ def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) 
     ("metric", "items", "reason"),
     [
         ("mrr", [{"query": f"q{n}", "document": f"d{n}"} for n in range(3)], "needs an encoder"),
-        ("token_loss", [{"text": "a"}], "nothing that can be scored"),
+        ("token_loss", [{"text": "a"}], "no item that can be scored"),
     ],
 )
 def test_probes_that_cannot_run_are_reported_with_their_skill(

@@ -171,7 +171,7 @@ def test_a_lossy_codec_for_an_added_tensor_is_refused(
     forge.entry(NEW)["codec"] = codec
     record = dump({"codec": codec}).decode()
     forge.replace_layer(number, make_layer(parts, records | {NEW: record}))
-    assert "needs a float tensor's delta" in refuse(world, forge, tmp_path).message
+    assert "is only for changed floating point tensors" in refuse(world, forge, tmp_path).message
 
 
 @pytest.mark.parametrize("record", ["", "[]", "{", '{"codec":"whole","codec":"whole"}', "[" * 9999])

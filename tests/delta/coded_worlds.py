@@ -1,4 +1,4 @@
-"""Coded tensors of every entropy-coded codec, and functions that decode them."""
+"""Coded tensors of every entropy-coded codec, and their decodes."""
 
 from dataclasses import dataclass
 from math import prod
@@ -28,7 +28,7 @@ FINE = 3
 
 @dataclass(frozen=True)
 class Case:
-    """A coded tensor: the encoder's measurements, and the written bytes."""
+    """A coded tensor, the delta that its encoder expects, and what was written."""
 
     spec: TensorSpec
     coded: Any
@@ -37,7 +37,7 @@ class Case:
     data: bytes
 
     def decode(self, data: bytes | None = None, **settings: Any) -> np.ndarray:
-        """The whole delta, chunk by chunk; also from damaged data or with other settings."""
+        """Decode the whole delta in chunks, optionally from other data or under other settings."""
         reader = part_of(self.spec, self.data if data is None else data)
         changed = {**self.record.settings, **settings}
         decoder = CODECS[self.record.codec].open(self.spec, reader, changed)
@@ -46,7 +46,7 @@ class Case:
 
 
 def part_of(spec: TensorSpec, data: bytes, name: str = PART) -> PayloadReader:
-    """A layer that holds one tensor's part."""
+    """Return a layer that holds one tensor's part."""
     writer = new_writer()
     writer.put_plain(spec.name, name, data)
     writer.describe(spec.name, Record("any", {}))
@@ -54,7 +54,7 @@ def part_of(spec: TensorSpec, data: bytes, name: str = PART) -> PayloadReader:
 
 
 def case(family: str, shape: tuple[int, ...], *, seed: int = 0, **options: Any) -> Case:
-    """A random tensor of a family."""
+    """Make a random tensor of a codec family."""
     spec = TensorSpec("t", "F32", shape)
     matrix = rows_of(spec)
     random = np.random.default_rng(seed)
@@ -71,7 +71,7 @@ def case(family: str, shape: tuple[int, ...], *, seed: int = 0, **options: Any) 
 
 
 def written(family: str, spec: TensorSpec, coded: CodedTensor, expected: Any = None) -> Case:
-    """A coded tensor in a layer; `expected` is the delta that its encoder measured."""
+    """Write a coded tensor to a layer; `expected` is the delta that its encoder measured."""
     writer = new_writer()
     record = coded.write(spec, writer)
     assert record.codec == family
@@ -131,7 +131,7 @@ def _signs(
 
 
 def opened(spec: TensorSpec, writer: PayloadWriter, codec: str) -> OpenPack:
-    """A pack that changes one tensor, encoded with this codec."""
+    """Return a pack that changes one tensor, encoded with this codec."""
     data = layer_of(writer)
     entry = FootprintEntry(
         tensor=spec.name,

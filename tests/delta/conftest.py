@@ -1,1 +1,1 @@
-"""pytest adds this folder to the import path, so that tests in its rooms find the helpers."""
+"""Makes the helper modules of this folder importable in the tests of `merging`."""

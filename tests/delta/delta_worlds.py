@@ -1,4 +1,4 @@
-"""Models in memory, and packs made from them without a disk."""
+"""Models in memory, and packs encoded from them without files."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class Bytes:
 
 @dataclass
 class Model:
-    """Tensors by name: dtype, shape and raw bytes."""
+    """A model in memory: dtype, shape and raw bytes of each tensor, by name."""
 
     tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]
     specs: Mapping[str, TensorSpec] = field(init=False)
@@ -62,7 +62,7 @@ class Model:
 
 
 def numbers(dtype: str, shape: tuple[int, ...], values: Any) -> tuple[str, tuple[int, ...], bytes]:
-    """A float tensor of these values, rounded to its dtype."""
+    """Make a float tensor of these values, rounded to its dtype."""
     flat = np.broadcast_to(np.asarray(values, dtype=np.float64), prod(shape)).copy()
     return dtype, shape, from_float64(flat, dtype)[0].tobytes()
 
@@ -97,7 +97,7 @@ def _entry(pair: Any, codec: str, layer: Digest | None) -> FootprintEntry:
     )  # fmt: skip
 
 
-def cut(
+def encode_pack(
     base: Source,
     tuned: Source,
     skill: str = "acme/one",
@@ -106,7 +106,7 @@ def cut(
     over: tuple[OpenPack, ...] = (),
     cast: bool = False,
 ) -> OpenPack:
-    """A pack of all tensors that differ, in memory."""
+    """Encode a pack of all tensors that differ, in memory."""
     pairs, _ = pair_up(base.specs, tuned.specs, cast=cast)
     differing = [
         p

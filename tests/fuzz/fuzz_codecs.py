@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from coded_worlds import FAMILIES, case, part_of
-from delta_worlds import Bytes, Model, cut, graftllm, layer_of, new_writer, numbers
+from delta_worlds import Bytes, Model, encode_pack, graftllm, layer_of, new_writer, numbers
 from fuzz_seeds import ROOT
 from fuzz_target import Target
 
@@ -73,14 +73,14 @@ def _layers() -> Iterator[Target]:
     base = Model({"t": numbers("F32", (6, 7), values)})
     tuned = Model({"t": numbers("F32", (6, 7), values + 0.01 * np.sin(np.arange(42)))})
     for name, scheme in (("lossless", None), ("svd", graftllm())):
-        pack = cut(base, tuned, scheme=scheme)
+        pack = encode_pack(base, tuned, scheme=scheme)
         layer = pack.entries["t"].layer
         assert layer is not None
         data = pack.open_layer(layer)
         seed = data.read(0, data.size)
         yield Target(f"codec {name}: layer", partial(_layer, SPEC), (seed,))
     u = numbers("F32", (1,), 0.5)
-    added = cut(Model({"u": u}), Model({"u": u, **tuned.tensors}))
+    added = encode_pack(Model({"u": u}), Model({"u": u, **tuned.tensors}))
     layer = added.entries["t"].layer
     assert layer is not None
     data = added.open_layer(layer)

@@ -10,7 +10,7 @@ from live_worlds import MAKERS, LiveWorld
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], LiveWorld]]:
-    """The world of a kind, with its home in the environment while it is made."""
+    """The world of a kind of model; its home is in the environment while it is made."""
     made: dict[str, LiveWorld] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

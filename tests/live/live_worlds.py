@@ -1,4 +1,4 @@
-"""Projects with skills of every kind installed, and the outputs of their grafts."""
+"""Projects with installed skills of every kind, and the outputs of their grafts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,25 +19,25 @@ IDS = torch.arange(12)[None]
 
 @dataclass(frozen=True)
 class LiveWorld:
-    """A project, and the kind of model that its base is."""
+    """A project, and the kind of model of its base."""
 
     world: World
     base: Path
     kind: Any = AutoModelForCausalLM
 
     def install(self, skill: str, tuned: Path, *more: object) -> None:
-        """Pack a tuned model as a skill, and install it."""
+        """Pack a tuned model as a skill and install it."""
         pair = (self.base, tuned)
         made = self.world.pack(pair, skill, "1.0.0", *more)
         self.world.ask("-C", self.world.project, "install", made)
 
     def load_model(self, **options: Any) -> Any:
-        """The live model with copied weights: the alignment of a mapped file chooses the kernel."""
+        """Load the live model with copied weights: alignment of mapped files affects kernels."""
         model = skillpm.open_project(self.world.project).load_model(**options)
         return aligned(model)
 
     def graft(self, *skills: str) -> Any:
-        """The graft of some skills, loaded by transformers."""
+        """Graft some skills and load the result with transformers."""
         target = self.world.folder / "grafts" / "-".join(skills).replace("/", "-")
         target.parent.mkdir(exist_ok=True)
         only = [word for skill in skills for word in ("--only", skill)]
@@ -54,7 +54,7 @@ def aligned(model: Any) -> Any:
 
 @torch.no_grad()
 def says(model: Any, ids: torch.Tensor = IDS) -> torch.Tensor:
-    """The logits of a causal LM, or the hidden states of an encoder."""
+    """Return the logits of a causal LM, or the hidden states of an encoder."""
     out = model(ids)
     found: torch.Tensor = out.logits if "logits" in out else out.last_hidden_state
     return found
@@ -122,4 +122,4 @@ MAKERS: dict[str, Callable[[Path], LiveWorld]] = {
     "rows": _rows,
 }
 EXACT = {"acme/full", "acme/norms", "acme/places"}
-"""Skills that were packed losslessly."""
+"""Skills that were packed lossless."""

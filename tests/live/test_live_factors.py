@@ -1,9 +1,7 @@
-"""Factors add the same values as the decoded delta, in every kind of module."""
+"""Factors add what the decoded delta would add, for every kind of module."""
 
-from collections.abc import Callable
 from io import BytesIO
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +29,7 @@ def _coded(*, scaled: bool) -> SvdEcDecoder:
     random = np.random.default_rng(0)
     integers = [random.integers(-9, 9, (size, 3)).astype(np.int32) for size in SPEC.shape]
     logs = [random.integers(-20, 5, size).astype(np.int32) for size in (3, *SPEC.shape)]
-    sides = (logs[1], logs[2]) if scaled else (None, None)
-    left, right = integers
-    coded = CodedFactors(left, right, logs[0], sides[0], sides[1], 2)
+    coded = CodedFactors(*integers, logs[0], *(logs[1:] if scaled else (None, None)), 2)
     writer = PayloadWriter(BytesIO())
     record = coded.write(SPEC, writer)
     return SvdEcDecoder(SPEC, _reader(writer), record.settings)
@@ -48,13 +44,7 @@ def _singular() -> svd.SvdDecoder:
     return svd.SvdDecoder(SPEC, _reader(writer), record.settings)
 
 
-def _factors(form: Any, weight: float, dtype: torch.dtype) -> tuple[Any, ...]:
-    factors = factors_of(form, weight, dtype)
-    assert factors is not None
-    return tuple(factors)
-
-
-CASES: dict[str, Callable[[], Any]] = {
+CASES = {
     "svd-ec": lambda: _coded(scaled=True),
     "svd-ec without scales": lambda: _coded(scaled=False),
     "svd": _singular,
@@ -65,17 +55,17 @@ CASES: dict[str, Callable[[], Any]] = {
 def test_factors_add_what_the_decoded_delta_adds_at_its_weight(name: str) -> None:
     decoder = CASES[name]()
     delta = torch.from_numpy(decoder.delta_of(0).reshape(SPEC.shape)) * 0.5
-    (made,) = _factors(decoder.live_form(), 0.5, torch.float32)
+    (made,) = factors_of(decoder.live_form(), 0.5, torch.float32)
     wide, tall = torch.randn(2, 5, 10), torch.randn(2, 5, 24)
     ids = torch.tensor([[3, 0, 23], [7, 7, 1]])
-    near: Any = {"rtol": 1e-4, "atol": 1e-4 * float(delta.abs().max())}
+    near = {"rtol": 1e-4, "atol": 1e-4 * float(delta.abs().max())}
     assert torch.allclose(made.linear(wide), (wide.double() @ delta.T).float(), **near)
     assert torch.allclose(made.conv1d(tall), (tall.double() @ delta).float(), **near)
     assert torch.allclose(made.embedding(ids), delta[ids].float(), **near)
 
 
 def test_coded_factors_stay_a_byte_an_entry() -> None:
-    (made,) = _factors(_coded(scaled=True).live_form(), 1.0, torch.float32)
+    (made,) = factors_of(_coded(scaled=True).live_form(), 1.0, torch.float32)
     assert made.left.dtype == made.right.dtype == torch.int8
     assert sum(value.nbytes for value in made.tensors) == 3 * (24 + 10) + 4 * (3 + 24 + 10)
 
@@ -84,7 +74,7 @@ def test_coded_factors_stay_a_byte_an_entry() -> None:
 def test_narrow_factors_lose_only_their_own_precision(dtype: torch.dtype) -> None:
     decoder = _singular()
     delta = torch.from_numpy(decoder.delta_of(0).reshape(SPEC.shape))
-    (made,) = _factors(decoder.live_form(), 1.0, dtype)
+    (made,) = factors_of(decoder.live_form(), 1.0, dtype)
     assert made.left.dtype == dtype
     found = made.left.double() @ made.right.double()
     assert (found - delta).abs().max() < 2**-6 * delta.abs().max()
@@ -99,11 +89,10 @@ def test_outputs_of_wider_factors_are_rounded_once() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["linear", "conv1d"])
-def test_adding_in_place_equals_adding_to_a_copy(kind: str, dtype: torch.dtype) -> None:
+def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype) -> None:
     chance = torch.Generator().manual_seed(0)
     sides = (torch.randn(size, generator=chance).to(dtype) for size in ((24, 3), (3, 10)))
-    left, right = sides
-    made = LowRankUpdate(left, right, 0.5)
+    made = LowRankUpdate(*sides, 0.5)
     width, depth = (10, 24) if kind == "linear" else (24, 10)
     values = torch.randn(2, 5, width, generator=chance).to(dtype)
     out = torch.randn(2, 5, depth, generator=chance).to(dtype)
@@ -114,14 +103,14 @@ def test_adding_in_place_equals_adding_to_a_copy(kind: str, dtype: torch.dtype) 
     assert torch.allclose(out.double(), expected, rtol=near, atol=near)
 
 
-def test_only_a_single_product_in_one_dtype_is_added_in_place() -> None:
+def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
     plain, wide = LowRankUpdate(torch.ones(3, 1), torch.ones(1, 2), 1.0), torch.ones(4, 3)
     values = torch.ones(4, 2)
     assert plain.fits(wide, values, "linear")
     assert not plain.fits(wide, values, "embedding")
     assert not plain.fits(wide.T.contiguous().T, values, "linear")
     assert not plain.fits(wide.bfloat16(), values.bfloat16(), "linear")
-    (coded,) = _factors(_coded(scaled=True).live_form(), 1.0, torch.float32)
+    (coded,) = factors_of(_coded(scaled=True).live_form(), 1.0, torch.float32)
     assert not coded.fits(torch.ones(4, 24), torch.ones(4, 10), "linear")
 
 

@@ -1,8 +1,7 @@
-"""Memory of attached skills: only manifests; decoded skills stay under a limit."""
+"""The memory of attached skills: their manifests; ready skills stay under a limit."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -28,12 +27,11 @@ def test_the_base_is_mapped_from_its_file_and_a_write_stays_private(live: Worlds
         place = parameter.data_ptr()
         assert any(start <= place < stop for start, stop in spans)
     with torch.no_grad():
-        inner: Any = model.model
-        inner.norm.weight.add_(1.0)
+        model.model.norm.weight.add_(1.0)
     assert (world.base / "model.safetensors").read_bytes() == before
 
 
-def test_an_attached_skill_takes_no_memory_until_it_is_used(live: Worlds) -> None:
+def test_an_attached_skill_takes_nothing_until_it_is_used(live: Worlds) -> None:
     model = live("llama").load_model()
     sizes = model.skill_bytes()
     assert all(ready == 0 for _, ready in sizes.values())
@@ -44,14 +42,14 @@ def test_an_attached_skill_takes_no_memory_until_it_is_used(live: Worlds) -> Non
     assert model.skill_bytes()["acme/lora"][1] == 4 * 4 * (64 + 48 + 96) * 2
 
 
-def test_decoded_skills_stay_within_the_limit_and_the_last_used_stays_longest(
+def test_what_is_ready_stays_within_the_limit_and_the_last_used_stays_longest(
     live: Worlds,
 ) -> None:
     model = live("llama").load_model(cache_bytes=20_000)
     assert model.warm("acme/lora", "acme/norms") == ("acme/lora", "acme/norms")
     with model.use_skill("acme/lora"):
         pass
-    with model.use_skill("acme/full"):  # larger than the limit: it is kept alone
+    with model.use_skill("acme/full"):  # larger than the limit: no other skill stays
         inside = says(model)
         model.warm("acme/norms")
         assert model.warm("acme/lora") == ("acme/lora", "acme/norms")

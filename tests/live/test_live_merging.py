@@ -1,4 +1,4 @@
-"""A live skill with requirements is merged with them as in the lock and in its graft."""
+"""A live skill that requires others is merged with them by the lock's method, as in its graft."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A live skill gives the outputs of its graft; the base's outputs never change."""
+"""A live skill has the outputs of its graft; the outputs of the base do not change."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ KINDS = ["llama", "tied", "bert", "gpt2"]
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "bf16"])
-def test_each_skill_answers_as_its_graft_and_lossless_skills_bit_for_bit(
+def test_each_skill_says_what_its_graft_says_and_lossless_ones_the_same_bits(
     live: Worlds, kind: str
 ) -> None:
     world = live(kind)
@@ -30,7 +30,7 @@ def test_each_skill_answers_as_its_graft_and_lossless_skills_bit_for_bit(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_switching_back_restores_the_bits_of_the_base_and_writes_no_base_file(
+def test_switching_back_gives_the_bits_of_the_base_and_writes_none_of_its_files(
     live: Worlds, kind: str
 ) -> None:
     world = live(kind)
@@ -104,7 +104,7 @@ def test_generation_of_a_mixed_batch_is_that_of_each_row_alone(
     assert len({tuple(row[5:]) for row in mixed.tolist()}) > 1
 
 
-def test_shared_positions_are_repeated_for_each_beam(live: Worlds) -> None:
+def test_positions_that_come_once_for_all_rows_come_out_once_for_each_beam(live: Worlds) -> None:
     model = live("gpt2").load_model()
     batch = torch.stack([IDS[0, :5]] * 2)
     options = {"max_new_tokens": 4, "num_beams": 2, "pad_token_id": 0, "do_sample": False}
@@ -116,7 +116,7 @@ def test_shared_positions_are_repeated_for_each_beam(live: Worlds) -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_model_checks_the_active_skill_on_each_call(live: Worlds) -> None:
+def test_a_compiled_model_asks_anew_what_is_active(live: Worlds) -> None:
     model = live("llama").load_model()
     compiled = torch.compile(model, backend="eager")
     base = says(model)
@@ -129,7 +129,7 @@ def test_a_compiled_model_checks_the_active_skill_on_each_call(live: Worlds) -> 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_device_gives_the_same_answers_as_the_processor(live: Worlds, kind: str) -> None:
+def test_a_device_says_what_the_processor_says(live: Worlds, kind: str) -> None:
     world = live(kind)
     here, there = world.load_model(), world.load_model(device="cuda")
     skills = [*here.skills, None]

@@ -1,4 +1,4 @@
-"""In a mixed batch each row uses its own skill in every model, or an error explains why not."""
+"""In a batch of several skills each row has its own, in every model, or an error gives a reason."""
 
 from collections.abc import Callable
 from typing import Any
@@ -71,7 +71,7 @@ def project(world: World, make: Callable[[], Any], *only: str, kind: Any) -> Liv
 
 
 def check_rows(model: Any, *, tokens: int) -> None:
-    """Check that each row of a mixed batch gives the same output as alone."""
+    """Check that each row of a mixed batch has the output that it has alone."""
     skills = ([*model.skills, None] * BATCH)[:BATCH]
     batch = torch.randint(
         2, VOCABULARY, (BATCH, tokens), generator=torch.Generator().manual_seed(5)
@@ -101,9 +101,11 @@ def test_experts_that_get_dispatched_rows_are_refused_for_a_batch_and_run_alone(
 ) -> None:
     made = project(world, llama4, "experts", "self_attn", kind=AutoModelForCausalLM)
     model = made.load_model()
-    with pytest.raises(GraftError, match=r"`acme/s0` changes `.*experts`, where the rows") as told:
+    with pytest.raises(
+        GraftError, match=r"`acme/s0` changes `.*experts`, a module that does not"
+    ) as caught:
         model.use_skill(["acme/s0", None]).__enter__()
-    assert told.value.hint == "one skill for all rows: `with model.use_skill(NAME):`"
+    assert caught.value.hint == "one skill for all rows: `with model.use_skill(NAME):`"
     graft = made.graft("acme/s0")
     for chosen in ("acme/s0", ["acme/s0", "acme/s0"]):
         with model.use_skill(chosen):
@@ -132,7 +134,7 @@ def _seen(*rows: torch.Tensor) -> dict[str, list[torch.Tensor]]:
 @pytest.mark.parametrize(("each", "order", "path", "found"), [
     (1, range(ROWS), "a.up", 1),
     (TOKENS, range(ROWS * TOKENS), "a.up", TOKENS),
-    (TOKENS, range(ROWS * TOKENS), "a.experts.0.up", 0),  # all tokens, in random order
+    (TOKENS, range(ROWS * TOKENS), "a.experts.0.up", 0),  # all tokens, in order by chance
     (TOKENS, reversed(range(ROWS * TOKENS)), "a.up", 0),
     (2, range(ROWS * 2), "a.up", 0),
     (1, [0, 1, 2, 3], "a.up", 0),
@@ -151,7 +153,7 @@ def test_only_rows_in_the_order_of_the_batch_are_taken_for_its_rows(
     assert _layout([values[places]], path, runs) == found
 
 
-def test_tensors_that_no_row_changes_are_shared_or_batched() -> None:
+def test_what_no_row_moves_is_the_same_for_all_or_lies_as_the_batch_does() -> None:
     for shape, found in [((1, TOKENS), 1), ((ROWS, TOKENS), 1), ((TOKENS, TOKENS), 0), ((5,), 0)]:
         ids = torch.zeros(shape, dtype=torch.int64)
         assert _layout([ids], "a.up", [(1, _seen(ids)), (3, _seen(ids))]) == found, shape

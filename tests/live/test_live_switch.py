@@ -1,4 +1,4 @@
-"""Operations on a live model."""
+"""Uses and misuses of a live model."""
 
 import copy
 import threading
@@ -27,7 +27,7 @@ def test_it_is_transformers_own_model_with_more(live: Worlds) -> None:
     assert not model.training
 
 
-def test_saving_a_live_model_saves_the_base(live: Worlds) -> None:
+def test_what_it_saves_is_the_base(live: Worlds) -> None:
     world = live("llama")
     model = world.load_model()
     with model.use_skill("acme/full"):
@@ -52,13 +52,13 @@ def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: W
         with pytest.raises(UnknownSkillError, match="`acme/lorra` is not installed") as caught:
             model.use_skill(chosen)
         assert caught.value.hint == "did you mean `acme/lora`?"
-    with pytest.raises(UsageError, match="empty list"):
+    with pytest.raises(UsageError, match="is empty"):
         model.use_skill([])
-    with pytest.raises(UsageError, match="5 is no skill"):
+    with pytest.raises(UsageError, match="5 is not a skill"):
         model.use_skill(5)
 
 
-def test_a_missing_device_is_an_error(live: Worlds) -> None:
+def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
     with pytest.raises(GraftError, match="cannot run on the device 'banana'") as caught:
         live("llama").load_model(device="banana")
     assert caught.value.hint == "the device `cpu` is always there"
@@ -68,10 +68,12 @@ def test_a_missing_device_is_an_error(live: Worlds) -> None:
 def test_a_list_that_does_not_fit_the_batch_is_refused(live: Worlds, rows: int) -> None:
     model = live("llama").load_model()
     with model.use_skill(["acme/lora", None]):
-        with pytest.raises(GraftError, match=f"2 skills were named for a batch of {rows} rows"):
+        with pytest.raises(
+            GraftError, match=f"a list of 2 skills does not fit a batch of {rows} rows"
+        ):
             model(input_ids=IDS.repeat(rows, 1))
         if rows % 2:
-            with pytest.raises(GraftError, match="2 skills were named"):
+            with pytest.raises(GraftError, match="a list of 2 skills"):
                 model.generate(IDS.repeat(rows, 1), max_new_tokens=2)
 
 
@@ -122,7 +124,7 @@ def test_gradients_flow_through_a_skill_to_the_input(live: Worlds) -> None:
     assert (vectors.grad[0] != vectors.grad[1]).any()
 
 
-def test_another_dtype_rebuilds_decoded_skills(live: Worlds) -> None:
+def test_another_dtype_makes_what_was_ready_anew(live: Worlds) -> None:
     model = live("llama").load_model()
     model.warm()
     assert model.warm("acme/lora")

@@ -1,4 +1,4 @@
-"""The metrics, compared with results computed by hand or by transformers."""
+"""The measures, compared with answers computed by hand or by transformers."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from skillpm.errors import GraftError
 from skillpm.probing.measure import MEASURES, Score, figure, mean, measure
-from skillpm.probing.tokens import ending, foresee, vectors, whole
+from skillpm.probing.tokens import ending, predict, vectors, whole
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (
@@ -70,7 +70,7 @@ def test_token_loss_is_a_mean_over_tokens_whatever_the_batches(runner: Runner) -
     assert [one.weight for one in together] == [6, 47, 1]
 
 
-def test_exact_match_equals_greedy_generation(runner: Runner) -> None:
+def test_exact_match_is_what_greedy_generation_says(runner: Runner) -> None:
     for item in ITEMS["exact_match"]:
         assert isinstance(item, ExactMatchItem)
         ids = torch.tensor([runner.tokenizer(item.prompt)["input_ids"]])
@@ -100,7 +100,7 @@ def test_a_model_that_learnt_beats_its_base(
 
 
 @pytest.mark.parametrize("metric", sorted(ITEMS))
-def test_items_can_be_measured_in_parts(runner: Runner, metric: str) -> None:
+def test_items_can_be_asked_in_parts(runner: Runner, metric: str) -> None:
     items = ITEMS[metric]
     everything = measure(runner, metric, items)
     apart = [measure(runner, metric, items, [place])[0] for place in range(len(items))]
@@ -114,12 +114,12 @@ def test_a_prompt_too_long_loses_its_beginning_and_no_answer(runner: Runner) -> 
     assert len(row.ids) == 64
     assert row.start == 63
     assert runner.tokenizer.decode(row.ids).replace(" ", "").endswith("1+2=3.1+2=3")
-    assert foresee(runner, [row])[0].tokens == 1
+    assert predict(runner, [row])[0].tokens == 1
 
 
 def test_a_text_of_one_token_has_nothing_to_foresee(runner: Runner) -> None:
-    assert foresee(runner, [whole(runner, "a")])[0].tokens == 0
-    with pytest.raises(GraftError, match="nothing that can be scored"):
+    assert predict(runner, [whole(runner, "a")])[0].tokens == 0
+    with pytest.raises(GraftError, match="no item that can be scored"):
         mean(measure(runner, "token_loss", [TokenLossItem(text="a")]))
 
 
@@ -135,7 +135,7 @@ def test_mrr_ranks_by_cosine_and_counts_a_document_once(encoder: Runner) -> None
     assert measure(encoder, "mrr", items, [2]) == found[2:]
 
 
-def test_accuracy_of_an_encoder_excludes_a_text_from_its_own_centroid(encoder: Runner) -> None:
+def test_accuracy_of_an_encoder_leaves_the_text_out_of_its_own_centroid(encoder: Runner) -> None:
     texts = [("the cat", "a"), ("the cat", "a"), ("9999", "b"), ("9999", "b"), ("9999", "a")]
     found = measure(encoder, "accuracy", [LabelItem(text=t, label=label) for t, label in texts])
     assert [one.total for one in found] == [1.0, 1.0, 1.0, 1.0, 0.0]
@@ -154,14 +154,14 @@ def test_vectors_come_in_the_order_of_their_texts(encoder: Runner) -> None:
 
 
 @pytest.mark.parametrize("metric", ["token_loss", "exact_match"])
-def test_probes_for_a_language_model_are_refused_for_an_encoder(
+def test_what_needs_a_language_model_is_refused_for_an_encoder(
     encoder: Runner, metric: str
 ) -> None:
     with pytest.raises(GraftError, match=f"{metric} needs a causal LM"):
         measure(encoder, metric, ITEMS[metric])
 
 
-def test_a_model_with_nan_outputs_is_scored_as_wrong(learners: Learners) -> None:
+def test_a_model_that_says_no_numbers_is_scored_as_wrong(learners: Learners) -> None:
     broken = Runner.load(learners.base, "cpu")
     broken.model.model.norm.weight.data.fill_(float("nan"))
     assert mean(measure(broken, "multiple_choice", ITEMS["multiple_choice"])) == 0.0
@@ -174,19 +174,19 @@ def test_a_value_has_six_digits() -> None:
     assert mean([Score(1.0), Score(0.0), Score(1.0, 2.0)]) == 0.5
 
 
-def test_a_model_tuned_on_colours_fails_probes_on_sums(runner: Runner) -> None:
+def test_colours_are_no_sums(runner: Runner) -> None:
     colours: list[Any] = [TokenLossItem(text=line) for line in COLORS]
     assert mean(measure(runner, "token_loss", colours)) > mean(
         measure(runner, "token_loss", ITEMS["token_loss"])
     )
 
 
-def test_a_folder_without_a_tokenizer_is_reported(models: Any) -> None:
+def test_a_folder_without_a_tokenizer_is_told_of(models: Any) -> None:
     with pytest.raises(GraftError, match="cannot be run"):
         Runner.load(Path(models.pair("fp32")[0]), "cpu")
 
 
-def test_input_that_a_model_cannot_process_is_a_skillpm_error(runner: Runner) -> None:
+def test_what_a_model_cannot_take_is_an_error_of_ours(runner: Runner) -> None:
     small = LlamaConfig(
         vocab_size=4, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
     )

@@ -44,8 +44,8 @@ def test_the_digest_of_the_code_is_that_of_the_migrations(tmp_path: Path, revisi
     ("ALTER TABLE skill RENAME TO skill2",
      f"CREATE VIEW skill AS {ENDLESS_ROWS} SELECT skill2.* FROM skill2, n WHERE n.i < 0"),
     ("ALTER TABLE alembic_version RENAME TO old",
-     f"CREATE VIEW alembic_version AS {ENDLESS_ROWS} "
-     "SELECT '0002' AS version_num FROM n WHERE i < 0"),
+     (f"CREATE VIEW alembic_version AS {ENDLESS_ROWS} "
+      "SELECT '0002' AS version_num FROM n WHERE i < 0")),
     ("CREATE TRIGGER mine AFTER INSERT ON skill BEGIN SELECT 1; END",),
     ("DROP TRIGGER skill_stays",),
     ("DROP TRIGGER skill_stays",

@@ -1,4 +1,4 @@
-"""Packs with a foreign router signature and valid digests."""
+"""Packs whose router signature is replaced; all their digests match."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from skillpm.spec.oci import Descriptor
 
 
 def forged(path: Path, signature: bytes) -> Path:
-    """The pack with another signature and valid digests."""
+    """Return the pack with another signature and matching digests."""
     pack = open_pack(path)
     blobs: dict[Digest, Path | bytes] = {one: pack.read(one) for one in pack.image.blobs}
     layers = [
@@ -32,7 +32,7 @@ def forged(path: Path, signature: bytes) -> Path:
 
 
 def scaled_backgrounds(path: Path, *others: Path) -> Path:
-    """The pack with the examples of the others times 1.9 as its background."""
+    """Return the pack with the examples of other packs, times 1.9, as its background."""
     signatures = [signature_in(one) for one in (path, *others)]
     rows = np.concatenate([one.examples for one in signatures[1:]])
     return forged(path, replace(signatures[0], background=1.9 * rows).dumps())

@@ -1,4 +1,4 @@
-"""Skills as clouds of points, and a tiny base with a tokenizer of letters."""
+"""Skills as clouds of points, and a tiny base whose tokens are letters."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ def name(text: str) -> SkillName:
 
 
 def cloud(seed: int, count: int, *, spread: float = 0.05) -> Any:
-    """Points of the unit sphere around a centre that the seed draws."""
+    """Draw points of the unit sphere around a centre that depends on the seed."""
     chance = np.random.default_rng(seed)
     centre = chance.standard_normal(WIDTH)
     centre /= np.linalg.norm(centre)
@@ -33,19 +33,19 @@ def cloud(seed: int, count: int, *, spread: float = 0.05) -> Any:
 
 
 def signature(seed: int, count: int = 40, *, base: Digest = BASE) -> Signature:
-    """The signature of a cloud, with a background of points all over the sphere."""
+    """Make the signature of a cloud, with a background of points all over the sphere."""
     points = np.random.default_rng(99).standard_normal((40, WIDTH))
     around = points / np.linalg.norm(points, axis=1, keepdims=True)
     return Signature(base, cloud(seed, count), around, "file")
 
 
 def router_of(installed: Mapping[SkillName, Signature]) -> Router:
-    """The router of clouds."""
+    """Make the router of clouds."""
     return Router.of(installed, WIDTH)
 
 
 def with_letters(model: Path, folder: Path) -> Path:
-    """A copy of a model whose tokens are letters and digits."""
+    """Copy a model with letters and digits as tokens."""
     copied = copy_model(model, folder)
     letters = {letter: place for place, letter in enumerate(ALPHABET)}
     plain = Tokenizer(models.WordLevel(letters, unk_token="?"))  # noqa: S106
@@ -66,6 +66,6 @@ def words(count: int, seed: int = 0) -> list[str]:
 
 
 def noise(count: int, seed: int = 0) -> list[str]:
-    """Texts of the base's own kind: neither sums nor statements."""
+    """Make background texts: neither sums nor statements."""
     chance = np.random.default_rng((9, seed))
     return ["".join(chance.choice([*"bjkqvxyz. "], 24)) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""`pack --router`, `install` and `route`, with a tiny base that runs."""
+"""`pack --router`, install and `route` with a tiny base that runs."""
 
 import json
 from dataclasses import replace
@@ -52,7 +52,7 @@ def packs(world: World, base: Path, made: dict[str, Path]) -> dict[str, Path]:
     return made
 
 
-def test_texts_are_routed_to_their_skills_and_after_an_uninstall_to_the_base(
+def test_texts_go_to_their_skills_and_after_an_uninstall_to_the_base(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
@@ -80,16 +80,16 @@ def test_many_texts_are_routed_in_the_order_of_their_file(
     assert sum(one["skill"] == skill for one, skill in zip(found, right, strict=True)) >= 10
 
 
-def test_an_explanation_names_runner_up_reason_and_skills_without_a_signature(
+def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
     world: World, packs: dict[str, Path]
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], packs["plain"])
-    explanation = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
-    assert explanation["runner_up"] == "acme/words"
-    assert "`acme/sums` fits best" in explanation["reason"]
-    assert explanation["left_out"] == {"acme/plain": "its pack has no router signature"}
+    explained = world.ask("route", "1200 + 1233 = 2433", "--explain")["explain"]
+    assert explained["runner_up"] == "acme/words"
+    assert "`acme/sums` fits best" in explained["reason"]
+    assert explained["left_out"] == {"acme/plain": "its pack has no router signature"}
     parts = {"score", "evidence", "threshold", "base", "distance"}
-    assert set(explanation["fits"]["acme/sums"]) == parts
+    assert set(explained["fits"]["acme/sums"]) == parts
     plain = world.run("route", "--explain", "1200 + 1233 = 2433")
     assert plain.out.startswith("acme/sums\n")
     assert "threshold" in plain.out
@@ -118,7 +118,7 @@ def test_the_same_examples_in_any_order_give_the_same_digest(
     assert len(digests) == 1
 
 
-def test_a_custom_background_is_stored_in_the_signature(
+def test_a_background_of_ones_own_is_kept_in_the_signature(
     world: World, models: Any, base: Path
 ) -> None:
     router, general = lines(world.folder / "r", sums(20)), lines(world.folder / "g", words(12))
@@ -130,7 +130,7 @@ def test_a_custom_background_is_stored_in_the_signature(
 
 
 @pytest.mark.parametrize("texts", [sums(5), sums(5) * 4])
-def test_fewer_than_eight_different_examples_are_refused(
+def test_fewer_than_eight_different_examples_are_no_signature(
     world: World, models: Any, base: Path, texts: list[str]
 ) -> None:
     router = lines(world.folder / "r", texts)
@@ -139,7 +139,7 @@ def test_fewer_than_eight_different_examples_are_refused(
     assert "5 different examples" in said
 
 
-def test_a_background_needs_a_router(world: World, models: Any) -> None:
+def test_a_background_goes_with_a_router(world: World, models: Any) -> None:
     general = lines(world.project / "g", words(12))
     command = ("pack", *models.tuned("mlp"), "--name", "a/b", "--version", "1.0.0")
     world.fail(*command, "--router-background", general, code=2, kind="usage")
@@ -192,7 +192,7 @@ def test_an_unsound_signature_that_is_installed_is_left_out_and_named(
     world: World, packs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lie = scaled_backgrounds(packs["sums"], packs["words"])
-    with monkeypatch.context() as patch:  # as installed by a skillpm without this check
+    with monkeypatch.context() as patch:  # installs the pack without the check
         patch.setattr("skillpm.flows.change.plan.check_sound", lambda *_: None)
         patch.setattr("skillpm.api.session._verify_packs", None)
         world.ask("install", packs["words"], lie)
@@ -214,7 +214,7 @@ def copied(packs: dict[str, Path], made: dict[str, Path]) -> Path:
     return forged(made["copy"], replace(signature, examples=rows).dumps())
 
 
-def test_a_copied_signature_takes_no_texts_from_the_earlier_skill(
+def test_a_copied_signature_wins_nothing_from_the_skill_that_was_there_before(
     world: World, packs: dict[str, Path], copied: Path
 ) -> None:
     world.ask("install", packs["sums"], packs["words"])
@@ -239,7 +239,7 @@ def test_a_copied_signature_takes_no_texts_from_the_earlier_skill(
     assert codes["router-near"] == "low"
 
 
-def test_precedence_can_be_set_by_hand_and_is_removed_with_the_skill(
+def test_precedence_can_be_set_by_hand_and_goes_with_the_skill(
     world: World, packs: dict[str, Path], copied: Path
 ) -> None:
     world.ask("install", packs["sums"], packs["words"], copied)
@@ -259,7 +259,7 @@ def test_precedence_can_be_set_by_hand_and_is_removed_with_the_skill(
     ("order", "said"),
     [
         ('["acme/none"]', "names `acme/none`, which is not installed"),
-        ('["acme/sums", "acme/sums"]', "duplicate skill"),
+        ('["acme/sums", "acme/sums"]', "stands twice"),
         ('["not a skill"]', "graft.precedence"),
     ],
 )
@@ -272,7 +272,7 @@ def test_an_order_of_precedence_names_known_skills_once(
     assert said in world.fail("install", code=1, kind="spec")
 
 
-def test_declining_a_near_equal_skill_changes_nothing(
+def test_a_person_who_does_not_agree_to_a_near_equal_skill_has_nothing_changed(
     world: World, packs: dict[str, Path], copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.ask("install", packs["sums"])
@@ -280,7 +280,7 @@ def test_declining_a_near_equal_skill_changes_nothing(
         "skillpm.cli.state._confirm", lambda _state, question: "near-equal" not in question
     )
     said = world.fail("install", copied, code=1, kind="state")
-    assert "the near-equal skills were declined" in said
+    assert "near-equal router signatures were not accepted" in said
     assert [one["skill"] for one in world.ask("list")["skills"]] == ["acme/sums"]
 
 

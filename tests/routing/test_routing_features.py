@@ -1,4 +1,4 @@
-"""Features depend only on the text: not on its batch, and not on text beyond the context."""
+"""Features depend on the text alone: not on the batch, nor on text beyond the model's limit."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ def runner(models: Any, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return Runner.load(folder, "cpu")
 
 
-def test_a_text_has_the_same_features_in_any_batch(runner: Runner) -> None:
+def test_a_text_has_the_same_features_in_any_company(runner: Runner) -> None:
     texts = [*sums(20), *words(20)]
     together = features(runner, texts)
     alone = np.concatenate([features(runner, [text]) for text in texts])
@@ -36,7 +36,7 @@ def test_white_space_around_a_text_changes_nothing(runner: Runner) -> None:
     assert np.array_equal(features(runner, texts), features(runner, [f" {t} \n" for t in texts]))
 
 
-def test_text_beyond_the_models_context_changes_nothing(runner: Runner) -> None:
+def test_what_lies_beyond_the_models_sight_changes_nothing(runner: Runner) -> None:
     long = "a few words. " * 10
     assert length_of(runner) == 64
     assert np.array_equal(features(runner, [long]), features(runner, [long + " and more"]))
@@ -46,7 +46,7 @@ def test_a_text_without_tokens_has_no_features(runner: Runner) -> None:
     assert not pooled(runner, [""], (0.0, 1.0)).any()
 
 
-def test_generated_background_is_deterministic(runner: Runner) -> None:
+def test_what_a_base_makes_up_is_the_same_each_time(runner: Runner) -> None:
     runner.model.config.bos_token_id = 1
     found = imagined(runner, 3)
     assert len(found) == 3
@@ -54,7 +54,7 @@ def test_generated_background_is_deterministic(runner: Runner) -> None:
     assert imagined(Runner(runner.model, runner.tokenizer, causal=False, device="cpu"), 3) == []
 
 
-def test_generated_background_ignores_the_generation_config(runner: Runner) -> None:
+def test_what_a_base_makes_up_is_not_bent_by_its_generation_config(runner: Runner) -> None:
     runner.model.config.bos_token_id = 1
     plain = imagined(runner, 3)
     kept = runner.model.generation_config

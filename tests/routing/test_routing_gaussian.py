@@ -9,7 +9,7 @@ from skillpm.routing.gaussian import COUNT, evidence, shrunk, space_of
 
 
 @pytest.mark.parametrize("count", [2, 5, 40, 4000])
-def test_a_shrunk_covariance_is_positive_definite_for_any_sample(count: int) -> None:
+def test_a_shrunk_covariance_is_positive_definite_whatever_the_sample(count: int) -> None:
     rows = np.random.default_rng(count).standard_normal((count, WIDTH)) * np.arange(1, WIDTH + 1)
     values = np.linalg.eigvalsh(shrunk(rows - rows.mean(axis=0)))
     assert values.min() > 0
@@ -18,7 +18,7 @@ def test_a_shrunk_covariance_is_positive_definite_for_any_sample(count: int) -> 
 def test_a_sample_of_equal_texts_still_has_a_space() -> None:
     same = np.ones((9, WIDTH)) / WIDTH
     space = space_of([same], Background.of([], [], WIDTH))
-    assert np.isfinite(evidence(space, space.seen(same), space.seen(same)[:1])).all()
+    assert np.isfinite(evidence(space, space.project(same), space.project(same)[:1])).all()
 
 
 def test_with_much_data_the_covariance_is_that_of_the_data() -> None:
@@ -45,5 +45,5 @@ def test_evidence_is_the_ratio_of_the_two_densities() -> None:
     left = between - gain @ between
     expected = log_density(text, centre, within + left)
     expected -= log_density(text, space.centre, within + between)
-    seen = space.seen(samples[0]).mean(axis=0)
-    assert evidence(space, space.seen(text[None]), seen[None])[0, 0] == pytest.approx(expected)
+    seen = space.project(samples[0]).mean(axis=0)
+    assert evidence(space, space.project(text[None]), seen[None])[0, 0] == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""`Project.route`: the base of a live model chooses the skill for a text."""
+"""`Project.route`: the base of a live model decides which skill a text is for."""
 
 import json
 import re
@@ -54,13 +54,13 @@ def _scores(decisions: list[skillpm.RouteDecision]) -> list[float]:
 def test_the_model_that_is_loaded_routes_and_answers(
     routed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = routed.ask("route", ASKED[0])
+    routed_result = routed.ask("route", ASKED[0])
     with skillpm.open_project(routed.project) as project:
         model = project.load_model()
         monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", _refuse)
         (decision,) = project.route(ASKED[:1])
         assert decision.skill == RIGHT[0]
-        assert decision.score == pytest.approx(answer["score"], abs=1e-6)
+        assert decision.score == pytest.approx(routed_result["score"], abs=1e-6)
         decisions = project.route(ASKED)
         assert [one.skill for one in decisions] == RIGHT
         ids = torch.arange(6).repeat(3, 1)
@@ -72,7 +72,7 @@ def test_the_model_that_is_loaded_routes_and_answers(
                 assert torch.allclose(model(ids[:1]).logits[0], mixed[row], atol=1e-5)
 
 
-def test_routing_reads_the_base_whatever_skill_is_active(routed: World) -> None:
+def test_what_is_read_is_the_base_whatever_skill_is_active(routed: World) -> None:
     with skillpm.open_project(routed.project) as project:
         model = project.load_model()
         before = _scores(project.route(ASKED))
@@ -105,7 +105,7 @@ def test_without_a_loaded_model_the_base_is_loaded_once(
         project.route(["12 + 12", " "])
 
 
-def test_the_documented_routing_example_runs(routed: World) -> None:
+def test_what_the_document_shows_runs(routed: World) -> None:
     page = (REPOSITORY / "docs" / "live.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (shown,) = (one for one in blocks if "route(" in one)

@@ -1,4 +1,4 @@
-"""The router's decision: separate skills are recognised, other texts go to the base."""
+"""Decisions: right for distinct skills, the base for other texts, and of the set alone."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from skillpm.routing.signature import Signature
 SIX = {name(f"skill-{seed}"): signature(seed) for seed in range(6)}
 
 
-def test_a_text_is_routed_to_the_skill_with_similar_examples() -> None:
+def test_a_text_goes_to_the_skill_whose_examples_it_is_like() -> None:
     router = router_of(SIX)
     right = [
         one.skill == name(f"skill-{seed}")
@@ -25,7 +25,7 @@ def test_a_text_is_routed_to_the_skill_with_similar_examples() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_a_text_unlike_all_skills_is_routed_to_the_base(count: int) -> None:
+def test_a_text_that_is_like_no_skill_goes_to_the_base(count: int) -> None:
     router = router_of(dict(list(SIX.items())[:count]))
     strange = np.concatenate([cloud(seed, 10) for seed in range(100, 110)])
     found = [one.skill for one in router.decide(strange)]
@@ -33,7 +33,7 @@ def test_a_text_unlike_all_skills_is_routed_to_the_base(count: int) -> None:
 
 
 @pytest.mark.parametrize("examples", [16, 128])
-def test_few_of_a_skills_own_texts_are_routed_to_the_base(examples: int) -> None:
+def test_few_of_a_skills_own_texts_go_to_the_base(examples: int) -> None:
     rejected = [
         one.skill is None
         for seed in range(10)
@@ -48,7 +48,7 @@ def test_without_candidates_the_base_answers() -> None:
     assert "no installed skill" in found.reason
 
 
-def test_a_decision_names_the_best_skill_and_the_runner_up() -> None:
+def test_a_decision_says_its_best_skill_and_the_runner_up() -> None:
     (near,) = router_of(SIX).decide(cloud(2, 1))
     assert near.skill == near.best == name("skill-2")
     assert near.runner_up in SIX
@@ -77,7 +77,7 @@ def test_adding_a_skill_and_taking_it_off_restores_every_decision(
     assert router_of(dict(reversed(installed.items()))).decide(texts) == before
 
 
-def test_an_added_skill_does_not_take_texts_of_other_skills() -> None:
+def test_a_skill_that_came_along_leaves_the_others_their_texts() -> None:
     five = {skill: one for skill, one in SIX.items() if skill != name("skill-5")}
     texts = np.concatenate([cloud(seed, 20) for seed in range(5)])
     before = [one.skill for one in router_of(five).decide(texts)]
@@ -88,5 +88,7 @@ def test_an_added_skill_does_not_take_texts_of_other_skills() -> None:
 @pytest.mark.parametrize("first", ["a", "z"])
 def test_a_signature_of_another_width_is_named_whatever_comes_first(first: str) -> None:
     other = Signature(BASE, np.ones((9, 3)), np.ones((0, 3)))
-    with pytest.raises(IntegrityError, match=f"`acme/{first}` has 3 features a text, the base 12"):
+    with pytest.raises(
+        IntegrityError, match=f"`acme/{first}` has 3 features per text, expected 12"
+    ):
         router_of({name("b"): signature(0), name(first): other})

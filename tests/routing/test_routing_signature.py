@@ -1,4 +1,4 @@
-"""Signatures are deterministic, and invalid ones are refused."""
+"""The same samples give the same signature, and only sound signatures are used."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ from skillpm.spec.digests import Digest
 META = {"format": "1", "base": str(BASE), "background": "file"}
 
 
-def test_signatures_round_trip_at_half_precision() -> None:
+def test_what_is_written_is_read_again_to_half_precision() -> None:
     made = signature(3)
     found = parse_signature(made.dumps(), BASE, "it")
     assert np.abs(found.examples - made.examples).max() < 1e-3
@@ -72,8 +72,7 @@ def test_a_strangers_words_are_not_repeated_at_length() -> None:
 
 def test_the_largest_that_is_written_is_read() -> None:
     rows = (np.full((count, WIDEST), WIDEST**-0.5) for count in (MOST, MOST_BACKGROUND))
-    examples, background = rows
-    largest = Signature(BASE, examples, background).dumps()
+    largest = Signature(BASE, *rows).dumps()
     found = parse_signature(largest, BASE, "it")
     assert (found.examples.shape, found.background.shape) == ((128, 512), (512, 512))
     assert 1.5 * len(largest) < LIMIT

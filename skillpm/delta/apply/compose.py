@@ -1,12 +1,13 @@
-"""Composition: base + a set of packs, tensor by tensor, as a stream (contract, section 4).
+"""Composition of base and packs, tensor by tensor, as a stream.
 
-Where one pack at weight 1 touches a tensor (or lies on top of all others that do), the result is
-that pack's own decode, whatever the method. Otherwise it is float64(base) + what the method of
-merging makes of the deltas, rounded once: for `sum` Σ wᵢΔᵢ in the order of skill names. A
-composition is itself a source, so that a pack can be cut from it (`--over`).
+If one pack at weight 1 changes a tensor, or is layered on all other packs that change it, the
+result is that pack's own decode, whatever the method. Otherwise the result is float64(base) plus
+the delta that the merging method computes, rounded once to the storage dtype (law 3c); for `sum`
+the delta is Σ wᵢΔᵢ, added in the order of skill names. A composition is a source itself, so a pack
+can be encoded against it (`--over`).
 
-Cost: `sum` streams. The other methods hold the tensor's deltas whole: 8 bytes an element for each
-task vector and a few more, for each worker.
+Cost: `sum` streams. Each worker of another method holds the tensor's deltas whole: 8 bytes per
+element for each task vector, and a few arrays more.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,14 +36,17 @@ _SUMMED = Merging()
 
 @dataclass(frozen=True)
 class WeightedPack:
-    """A pack at a weight."""
+    """A pack and its weight in the composition."""
 
     pack: OpenPack
     weight: float = 1.0
 
 
 class Composition:
-    """Base + set, as a source. The set holds every pack that another of it lies over."""
+    """Base + set, as a source.
+
+    The set includes every pack on which another of its packs is layered.
+    """
 
     def __init__(
         self, base: Source, applied: list[WeightedPack], merging: Merging = _SUMMED
@@ -50,23 +54,28 @@ class Composition:
         self._base = base
         self.merging = merging
         self._applied = {
-            each.pack.skill: each for each in sorted(applied, key=lambda a: a.pack.skill)
+            weighted.pack.skill: weighted
+            for weighted in sorted(applied, key=lambda entry: entry.pack.skill)
         }
         self._references: dict[SkillName, Composition] = {}
-        self._below = {skill: self._lower(skill) for skill in self._applied}
+        self._below = {skill: self._layers_below(skill) for skill in self._applied}
         covered = frozenset[SkillName]().union(*self._below.values())
         self._uppermost = [skill for skill in self._applied if skill not in covered]
 
-    def _lower(self, skill: SkillName) -> frozenset[SkillName]:
-        """The packs that one lies over, and those that they lie over."""
+    def _layers_below(self, skill: SkillName) -> frozenset[SkillName]:
+        """Return the packs on which this pack is layered, directly or through other packs.
+
+        Raises `GraftError` if one of them is missing, or if a pack is layered on itself.
+        """
         below: set[SkillName] = set()
         queue = [skill]
         while queue:
             for lower in self._applied[queue.pop()].pack.over:
                 if lower not in self._applied:
-                    raise GraftError(f"`{skill}` lies over `{lower}`, which is not in the set")
+                    message = f"`{skill}` is layered on `{lower}`, which is not in the set"
+                    raise GraftError(message)
                 if lower == skill:
-                    raise GraftError(f"`{skill}` lies over itself")
+                    raise GraftError(f"`{skill}` is layered on itself")
                 if lower not in below:
                     below.add(lower)
                     queue.append(lower)
@@ -79,16 +88,16 @@ class Composition:
 
     @cached_property
     def touched(self) -> Mapping[str, tuple[SkillName, ...]]:
-        """The skills that touch each tensor, sorted."""
+        """The skills that change each tensor, sorted."""
         touched: dict[str, tuple[SkillName, ...]] = {}
-        for skill, each in self._applied.items():
-            for tensor in each.pack.entries:
+        for skill, weighted in self._applied.items():
+            for tensor in weighted.pack.entries:
                 touched[tensor] = (*touched.get(tensor, ()), skill)
         return touched
 
     @cached_property
     def specs(self) -> Mapping[str, TensorSpec]:
-        """Every tensor of the result."""
+        """The spec of every tensor of the result."""
         specs = dict(self._base.specs)
         for tensor in self.touched:
             entry = self._top(tensor)
@@ -100,21 +109,25 @@ class Composition:
 
     @cached_property
     def rewritten(self) -> Mapping[str, TensorSpec]:
-        """The tensors of the result that a pack touches: all that has to be decoded."""
+        """The tensors of the result that some pack changes, which have to be decoded."""
         return {name: self.specs[name] for name in self.touched if name in self.specs}
 
     def _top(self, tensor: str) -> FootprintEntry:
-        """The entry that decides a tensor's shape: of a pack that no other touching lies over."""
+        """Return the entry that decides a tensor's shape: that of a pack on top of the others."""
         skill = self._tops(tensor)[0]
         return self._applied[skill].pack.entries[tensor]
 
     def _tops(self, tensor: str) -> list[SkillName]:
+        """Return the packs that change a tensor and on which no other of them is layered."""
         touching = self.touched[tensor]
         covered = frozenset[SkillName]().union(*(self._below[skill] for skill in touching))
         return [skill for skill in touching if skill not in covered]
 
     def sole(self, tensor: str) -> FootprintEntry | None:
-        """The entry whose own decode is the result, if there is one: `result` is its leaf."""
+        """Return the entry whose own decode is the result, or None.
+
+        Its `result` is the result's leaf.
+        """
         if tensor not in self.touched:
             return None
         entry = self._top(tensor)
@@ -123,28 +136,28 @@ class Composition:
         return entry if not is_additive or (full and len(self._tops(tensor)) == 1) else None
 
     def vectors(self, tensor: str) -> Mapping[SkillName, tuple[SkillName, ...]]:
-        """The task vectors that meet in a tensor, each by the pack on top, and whose deltas it is.
+        """Group the packs that change a tensor into task vectors, by the pack on top of each group.
 
-        A pack and all that it alone lies over are one: together they are what was tuned. A pack
-        that several lie over is one of its own.
+        A pack and all packs that only it is layered on form one task vector: together they are what
+        was tuned. A pack on which several are layered is a task vector itself.
         """
-        found: dict[SkillName, tuple[SkillName, ...]] = {}
+        groups: dict[SkillName, tuple[SkillName, ...]] = {}
         for skill in self.touched[tensor]:
             leader = skill
             for tops in (self._tops(tensor), self._uppermost):
-                over = [t for t in tops if t == leader or leader in self._below[t]]
-                leader = over[0] if len(over) == 1 else leader
-            found[leader] = (*found.get(leader, ()), skill)
-        return dict(sorted(found.items()))
+                above = [top for top in tops if top == leader or leader in self._below[top]]
+                leader = above[0] if len(above) == 1 else leader
+            groups[leader] = (*groups.get(leader, ()), skill)
+        return dict(sorted(groups.items()))
 
     def merges(self, tensor: str) -> bool:
-        """Whether a method but `sum` decides a tensor: several task vectors meet in it."""
+        """Whether a method other than `sum` decides the tensor: several task vectors change it."""
         if self.merging.method == SUM or tensor not in self.touched:
             return False
         return self.sole(tensor) is None and len(self.vectors(tensor)) > 1
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The result's bytes, chunk by chunk."""
+        """Yield the bytes of a tensor of the result, chunk by chunk."""
         if name not in self.touched:
             yield from self._base.chunks(name)
             return
@@ -159,7 +172,7 @@ class Composition:
             yield from (words.tobytes() for words in self._sum(name))
 
     def reference_of(self, skill: SkillName) -> Source:
-        """What a pack was cut from: the base, with the set that it lies over."""
+        """Return what a pack was encoded against: the base and the packs on which it is layered."""
         below = self._below[skill]
         if not below:
             return self._base
@@ -169,19 +182,19 @@ class Composition:
         return self._references[skill]
 
     def _sum(self, name: str) -> Iterator[Words]:
-        """float64(base) + w₁Δ₁ + w₂Δ₂ + …, added in the order of skill names, rounded once."""
+        """Yield float64(base) + w₁Δ₁ + w₂Δ₂ + …, in the order of skill names, rounded once."""
         spec = self.specs[name]
         skills = self.touched[name]
         streams = [self._deltas(skill, name) for skill in skills]
         weights = [self._applied[skill].weight for skill in skills]
         bases = reference_chunks(self._base, spec)
         for base, *deltas in zip(bases, *streams, strict=True):
-            with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` refuses both
+            with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` raises for both
                 total = add_up(to_float64(base, spec.dtype), weights, deltas)
             yield round_sum(base, total, spec.dtype, name)
 
     def _merged(self, name: str) -> Iterator[Words]:
-        """float64(base) + what the method makes of the task vectors, rounded once."""
+        """Yield float64(base) plus the merged task vectors, rounded once."""
         spec = self.specs[name]
         bases = list(reference_chunks(self._base, spec))
         finite = [is_finite(base, spec.dtype) for base in bases]
@@ -191,7 +204,7 @@ class Composition:
         ]
         delta = merge(vectors, self.merging, name)
         for base, (start, stop) in zip(bases, chunk_spans(spec), strict=True):
-            with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` refuses both
+            with np.errstate(over="ignore", invalid="ignore"):  # `round_sum` raises for both
                 total = to_float64(base, spec.dtype) + delta[start:stop]
             yield round_sum(base, total, spec.dtype, name)
 
@@ -202,26 +215,28 @@ class Composition:
         spec: TensorSpec,
         finite: list[Mask],
     ) -> Vector:
-        """One task vector, whole: zero where the base is no number, whose bits stay there.
+        """Return one task vector, whole [n]; zero where the base is NaN or Inf.
 
-        Several packs are added up, each at its weight. Raises `GraftError` as a sum does.
+        The base's bits stay there. Several packs are added up, each at its weight. Raises
+        `GraftError` for overflow and NaN.
         """
         delta = np.empty(word_count(spec))
         weights = [self._applied[skill].weight for skill in members]
         alone = len(members) == 1
         streams = [self._deltas(skill, spec.name) for skill in members]
         for keep, span, *parts in zip(finite, chunk_spans(spec), *streams, strict=True):
-            with np.errstate(over="ignore", invalid="ignore"):  # told below
+            with np.errstate(over="ignore", invalid="ignore"):  # raises for both below
                 total = parts[0] if alone else add_up(np.zeros_like(parts[0]), weights, parts)
             piece = delta[slice(*span)]
             piece[:] = np.where(keep, total, 0.0)
             if not np.isfinite(piece).all():
                 raise GraftError(
-                    f"`{spec.name}` overflows {spec.dtype}, or becomes NaN, when it is grafted"
+                    f"`{spec.name}` overflows {spec.dtype} or becomes NaN in the graft"
                 )
         return Vector(str(leader), weights[0] if alone else 1.0, delta)
 
     def _deltas(self, skill: SkillName, name: str) -> Iterator[Floats]:
+        """Yield a pack's Δ̂ of one tensor, chunk by chunk, float64 [n]."""
         pack = self._applied[skill].pack
         dtype = pack.entries[name].dtype
         for reference, words, delta in pack.decode(name, self.reference_of(skill)):

@@ -1,4 +1,4 @@
-"""An opened pack: its manifest, and the decoder of any tensor in its footprint."""
+"""An opened pack: its manifest, and a decoder for each tensor of its footprint."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,17 +18,19 @@ from skillpm.spec.manifest import FootprintEntry, Manifest
 from skillpm.spec.names import SkillName
 
 BOMB_RATIO = 1000
+"""A tensor may grow by at most this many bytes for each byte stored, plus `BOMB_FLOOR`."""
 BOMB_FLOOR = 1 << 20
 
 
 Decoded = tuple[Words, Words, Floats | None]
+"""Reference words [n], decoded words [n], and Δ̂ [n] or None."""
 
 
 @dataclass
 class OpenPack:
-    """A pack whose layers can be read; each layer's header is read once.
+    """A pack whose layers can be read; the header of each layer is read once.
 
-    `open_layer` gives a layer whose bytes have been hashed against its digest.
+    `open_layer` returns a layer whose bytes have been hashed and match its digest.
     """
 
     skill: SkillName
@@ -41,17 +43,17 @@ class OpenPack:
 
     @classmethod
     def of(cls, manifest: Manifest, open_layer: Callable[[Digest], ReadAt]) -> "OpenPack":
-        """The pack that a manifest describes."""
+        """Open the pack that a manifest describes."""
         entries = {entry.tensor: entry for entry in manifest.footprint}
-        over = tuple(lower.skill for lower in manifest.over)
+        over = tuple(layer.skill for layer in manifest.over)
         return cls(manifest.skill, manifest.ref, entries, over, open_layer)
 
     def decode(self, tensor: str, source: Source, *, with_delta: bool = True) -> Iterator[Decoded]:
-        """Reference words, decoded words and Δ̂ of each chunk, in order; all [n].
+        """Yield reference words, decoded words and Δ̂ of each chunk, in order, all [n].
 
-        `source` is the model that the pack was cut from. Δ̂ is None where the codec is exact, and
-        everywhere where `with_delta` is false: a codec may then decode faster. Raises
-        `IntegrityError` where the payload is damaged, `GraftError` where a sum overflows.
+        `source` is the model that the pack was encoded against. Δ̂ is None for an exact codec, and
+        for every codec if `with_delta` is false, which may be faster. Raises `IntegrityError` if
+        the payload is damaged, `GraftError` if a sum overflows.
         """
         entry = self.entries[tensor]
         decoder = self.decoder(tensor, source.specs.get(tensor))
@@ -60,66 +62,77 @@ class OpenPack:
             yield reference, decoder.decode_chunk(number, reference, delta), delta
 
     def reader(self, layer: Digest) -> PayloadReader:
-        """The reader of one layer. Raises `IntegrityError` where it holds other tensors."""
+        """Return the reader of a layer.
+
+        Raises `IntegrityError` if its tensors are not the manifest's.
+        """
         with self._lock:
             if layer not in self._readers:
                 what = f"payload layer {layer.short} of {self.ref}"
                 reader = PayloadReader(self.open_layer(layer), what)
-                named = {e.tensor for e in self.entries.values() if e.layer == layer}
+                named = {entry.tensor for entry in self.entries.values() if entry.layer == layer}
                 if reader.records.keys() != named:
-                    raise IntegrityError(f"{what} does not hold the tensors that its manifest says")
+                    raise IntegrityError(
+                        f"{what} does not have exactly the tensors of its manifest"
+                    )
                 self._readers[layer] = reader
             return self._readers[layer]
 
     def hash_layers(self) -> None:
-        """Read and hash every layer. Raises as `reader` and `open_layer` do."""
+        """Read and hash every layer. Raises the errors of `reader` and `open_layer`."""
         for entry in self.entries.values():
             if entry.layer is not None:
                 self.reader(entry.layer)
 
     def decoder(self, tensor: str, reference: TensorSpec | None) -> TensorDecoder:
-        """The decoder of one tensor against a reference of this spec (None where there is none).
+        """Return the decoder of one tensor against a reference of this spec, None for no reference.
 
-        Raises `IntegrityError` where the entry's claims do not fit the reference or the payload.
+        Raises `IntegrityError` if the entry does not fit the reference or the payload.
         """
         entry = self.entries[tensor]
         assert entry.layer is not None  # noqa: S101 - the manifest's parser ensures it
         reader = self.reader(entry.layer)
         record = reader.records[tensor]
         if record.codec != entry.codec:
-            raise IntegrityError(f"`{tensor}`: manifest and payload name different codecs")
+            raise IntegrityError(
+                f"`{tensor}` has codec `{entry.codec}` in the manifest, "
+                f"but `{record.codec}` in the payload"
+            )
         _check_claims(entry, reference, reader.stored_bytes(tensor))
         codec = CODECS.get(entry.codec)
         if codec is None:
             raise IntegrityError(
-                f"`{tensor}` is encoded with `{entry.codec}`, which this skillpm does not know",
-                hint="install a newer skillpm",
+                f"`{tensor}` is encoded with `{entry.codec}`, an unknown codec",
+                hint="install a newer version of skillpm",
             )
-        is_additive = entry.change == "changed" and is_float(entry.dtype)
-        if codec.lossy and not is_additive:
-            raise IntegrityError(f"`{tensor}`: codec `{entry.codec}` needs a float tensor's delta")
+        adds_up = entry.change == "changed" and is_float(entry.dtype)
+        if codec.lossy and not adds_up:
+            message = (
+                f"`{tensor}`: codec `{entry.codec}` is only for changed floating point tensors"
+            )
+            raise IntegrityError(message)
         return codec.open(entry.spec, reader, record.settings)
 
 
 def _check_claims(entry: FootprintEntry, reference: TensorSpec | None, stored: int) -> None:
-    """Check shape and dtype against the reference's, and the growth of the tensor."""
+    """Check shape and dtype against the reference, and limit the growth of the tensor."""
     if (reference is None) != (entry.change == "added"):
-        state = "lacks" if reference is None else "has"
+        state = "does not have" if reference is None else "has"
         raise IntegrityError(
-            f"`{entry.tensor}` is to be {entry.change}, but what it is cut from {state} it"
+            f"`{entry.tensor}` is listed as {entry.change}, but the base {state} it"
         )
     if reference and entry.dtype != reference.dtype:
         raise IntegrityError(
-            f"`{entry.tensor}` should be {reference.dtype} as in the base, is {entry.dtype}"
+            f"`{entry.tensor}` is {entry.dtype}, expected {reference.dtype} as in the base"
         )
     if reference and (entry.change == "changed") != (entry.shape == reference.shape):
         raise IntegrityError(
-            f"`{entry.tensor}` is {entry.change}, but has shape {list(entry.shape)} where the base "
-            f"has {list(reference.shape)}"
+            f"`{entry.tensor}` is listed as {entry.change}, with shape {list(entry.shape)}; "
+            f"the base has {list(reference.shape)}"
         )
     grown = dense_bytes(entry.dtype, entry.shape) - (reference.nbytes if reference else 0)
     if grown > BOMB_FLOOR + BOMB_RATIO * stored:
         raise IntegrityError(
-            f"`{entry.tensor}` would grow to {grown} bytes out of {stored}: "
-            f"more than {BOMB_RATIO} to 1 is refused"
+            f"`{entry.tensor}` would grow by {grown} bytes from {stored} stored bytes: "
+            f"the limit is {BOMB_RATIO} to 1"
         )

@@ -1,4 +1,4 @@
-"""What a pack's tensors are once they are decoded: what `verify` holds a manifest against."""
+"""Recomputes facts about a pack's decoded tensors, which `verify` compares with the manifest."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +18,11 @@ from skillpm.spec.merkle import LeafHasher
 
 @dataclass(frozen=True)
 class DecodedTensor:
-    """One tensor of a pack as its payload gives it.
+    """One decoded tensor of a pack.
 
-    `leaf` is of the pack's own decode at weight 1, `stored` the bytes that its parts take in the
-    layer, `settings` the payload's record of it, `sketch` that of the decoded delta: None where a
-    tensor is carried and not added to.
+    `leaf` is the leaf of the pack's own decode at weight 1. `stored` is the number of bytes that
+    its parts take in the layer. `settings` is its record in the payload. `sketch` is the sketch of
+    the decoded delta; None for a tensor without a delta.
     """
 
     leaf: Digest
@@ -33,9 +33,9 @@ class DecodedTensor:
 
 
 def decode_tensor(pack: OpenPack, tensor: str, source: Source) -> DecodedTensor:
-    """Decode a tensor against `source`, what the pack was cut from, and measure it as `pack` does.
+    """Decode a tensor against `source`, which the pack was encoded against, and measure it.
 
-    Streams chunk by chunk. Raises what `OpenPack.decode` raises.
+    Measures what `pack` measures. Streams chunk by chunk. Raises the errors of `OpenPack.decode`.
     """
     entry = pack.entries[tensor]
     assert entry.layer is not None  # noqa: S101 - callers pass no removal
@@ -60,7 +60,7 @@ def decode_tensor(pack: OpenPack, tensor: str, source: Source) -> DecodedTensor:
 def decode_all(
     pack: OpenPack, source: Source, *, workers: int, advance: Callable[[int], None]
 ) -> dict[str, DecodedTensor]:
-    """Every tensor of a pack that is not removed, by name."""
+    """Decode every tensor of a pack, except removed ones, and return them by name."""
 
     def decode(tensor: str) -> DecodedTensor:
         decoded = decode_tensor(pack, tensor, source)
@@ -77,7 +77,7 @@ def decode_all(
 
 
 def sketch_of(tensors: Iterable[tuple[str, DecodedTensor]]) -> str:
-    """The sketch of a pack's whole decoded delta, as its manifest holds it."""
+    """Return the sketch of a pack's whole decoded delta, encoded as in its manifest."""
     return encode_sketch(
-        sum_sketches({name: one.sketch for name, one in tensors if one.sketch is not None})
+        sum_sketches({name: tensor.sketch for name, tensor in tensors if tensor.sketch is not None})
     )

@@ -1,1 +1,1 @@
-"""The `auto` scheme: candidates for every tensor, and the set of them that spends bytes best."""
+"""The scheme `auto`: candidates for each tensor, and an allocation of bytes among them."""

@@ -1,4 +1,7 @@
-"""The allocator: of every tensor the point that minimises D + λ · bytes, with λ bisected."""
+"""The allocation of bytes: for each tensor the candidate that minimises D + λ · bytes.
+
+λ, the price of a byte, is found by bisection.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,12 +11,12 @@ from skillpm.delta.auto.candidates import CandidatePoint, EncodingChoice
 Points = Mapping[str, list[CandidatePoint]]
 _HALVINGS = 80
 _WIDEST = 120.0
-"""λ is sought between 2^±120."""
+"""λ is between 2^-120 and 2^120."""
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """A choice for each tensor, what they cost together in bytes, and their distortion."""
+    """A choice for each tensor, and the total bytes and distortion."""
 
     choices: Mapping[str, EncodingChoice]
     size: float
@@ -21,10 +24,10 @@ class Allocation:
 
 
 def at_price(points: Points, price: float) -> Allocation:
-    """The best points where a byte costs `price` of distortion. Ties go to the smaller."""
+    """Choose the best points if a byte costs `price` of distortion. Of equal ones, the smaller."""
     best = {
-        tensor: min(several, key=lambda p: (p.cost(price), p.size))
-        for tensor, several in points.items()
+        tensor: min(candidates, key=lambda point: (point.cost(price), point.size))
+        for tensor, candidates in points.items()
     }
     return Allocation(
         {tensor: point.choice for tensor, point in best.items()},
@@ -34,19 +37,25 @@ def at_price(points: Points, price: float) -> Allocation:
 
 
 def within_bytes(points: Points, budget: float) -> Allocation:
-    """The least distortion for at most `budget` bytes; the cheapest set where none is so small."""
-    return _bisect(points, lambda found: found.size <= budget)
+    """Return the allocation of least distortion in at most `budget` bytes.
+
+    Returns the cheapest allocation if none fits the budget.
+    """
+    return _bisect(points, lambda allocation: allocation.size <= budget)
 
 
 def within_distortion(points: Points, limit: float) -> Allocation:
-    """The fewest bytes for at most `limit` of distortion; the best set where none is so good."""
-    return _bisect(points, lambda found: found.distortion > limit, other=True)
+    """Return the allocation of fewest bytes with at most `limit` of distortion.
+
+    Returns the most accurate allocation if none keeps the limit.
+    """
+    return _bisect(points, lambda allocation: allocation.distortion > limit, below=True)
 
 
 def _bisect(
-    points: Points, cheap: Callable[[Allocation], bool], *, other: bool = False
+    points: Points, cheap: Callable[[Allocation], bool], *, below: bool = False
 ) -> Allocation:
-    """The price at which `cheap` begins to hold: the set on that side, or on the other."""
+    """Return the allocation at the lowest price for which `cheap` holds, or just below it."""
     low, high = -_WIDEST, _WIDEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -54,4 +63,4 @@ def _bisect(
             high = middle
         else:
             low = middle
-    return at_price(points, 2.0 ** (low if other else high))
+    return at_price(points, 2.0 ** (low if below else high))

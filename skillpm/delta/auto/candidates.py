@@ -1,4 +1,4 @@
-"""The ways to encode one tensor at a given step, with the size and the distortion of each."""
+"""The candidate encodings of one tensor at a given step, with the size and distortion of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,23 +21,25 @@ from skillpm.spec.dtypes import TensorSpec
 
 Family = Literal["zero", "svd-ec", "grid", "svd-ec+grid", "sign", "lossless"]
 FEEDBACK_LIMIT = 8192
-"""Wider sides are rounded without feedback: it goes column by column."""
+"""Sides longer than this are rounded without error feedback, which works column by column."""
 _HYBRID_CUT = 3.0
-"""Steps above which a singular value goes into the low-rank part of `svd-ec+grid`."""
+"""`svd-ec+grid` keeps the singular values above this many steps in its low-rank part."""
 _PRICE = 0.92
-"""Of a byte, in squared steps, where a uniform quantiser is at its optimum: 8 · ln 2 / 6."""
+"""The price of a byte in squared steps at which a uniform quantiser is optimal: 8 · ln 2 / 6."""
 _NEARLY = 1.5
+"""`svd-ec+grid` is tried if `grid` costs less than this many times `svd-ec`."""
 _EXACTLY = 1e-3
+"""Below this share of the energy, the distortion of `svd-ec` is measured from the decode."""
 _SAMPLE = 1 << 20
-_FEWEST = 256
-"""Of a larger tensor, a survey rounds `_SAMPLE` entries, in at least `_FEWEST` rows."""
+_FEWEST_ROWS = 256
+"""A survey of a larger tensor rounds `_SAMPLE` entries, in at least `_FEWEST_ROWS` rows."""
 RECORD_BYTES = 130
-"""A tensor's record, and its part in the header of a layer."""
+"""An estimate of the bytes of a tensor's record and its part in the header of a layer."""
 
 
 @dataclass(frozen=True)
 class EncodingChoice:
-    """A way to encode a tensor; the step is 0 for families without one."""
+    """A codec family and its step; 0 for a family without a step."""
 
     family: Family
     step: float = 0.0
@@ -45,22 +47,22 @@ class EncodingChoice:
 
 @dataclass(frozen=True)
 class CandidatePoint:
-    """The bytes of a choice, and its distortion."""
+    """An encoding choice, its bytes, and its distortion under the metric."""
 
     choice: EncodingChoice
     size: float
     distortion: float
 
     def cost(self, price: float) -> float:
-        """D + λ · bytes."""
+        """Return D + λ · bytes."""
         return self.distortion + price * self.size
 
 
 class Candidates:
-    """The ways to encode a tensor's delta [m, n], measured under its metric.
+    """The candidate encodings of a tensor's delta [m, n], measured under its metric.
 
-    `times` is the size of the tensor in units of `delta`, which is a sample of its rows where
-    `times` is more than 1; a sample is not decomposed.
+    `delta` may be a sample of the tensor's rows; `times` is then the number of rows for each row
+    sampled. A sample is not decomposed. Making the candidates costs an SVD, O(m·n·min(m, n)).
     """
 
     def __init__(
@@ -75,99 +77,102 @@ class Candidates:
         self.whitened = None if vector else WhitenedDelta.of(self.delta, metric)
 
     def top(self) -> float:
-        """A step at which nearly all entries round to zero."""
+        """Return a step at which nearly all entries round to zero."""
         if self.whitened is not None:
             return 2 * float(self.whitened.sigma[0])
         return 2 * sqrt(self.energy)
 
     def points(self, step: float) -> list[CandidatePoint]:
-        """The points at one step; `svd-ec+grid` only where `grid` is about as good as `svd-ec`."""
-        factored, dense = self._factored(step), self._dense(step)
-        found = [factored, dense]
+        """Return the points at one step.
+
+        `svd-ec+grid` is included only if `grid` is about as good as `svd-ec`.
+        """
+        factored, dense = self._factored_point(step), self._grid_point(step)
+        points = [factored, dense]
         price = _PRICE * step**2
         if factored and dense and dense.cost(price) < _NEARLY * factored.cost(price):
-            found.append(self._both(step))
-        return [point for point in found if point]
+            points.append(self._hybrid_point(step))
+        return [point for point in points if point]
 
-    def _factored(self, step: float) -> CandidatePoint | None:
+    def _factored_point(self, step: float) -> CandidatePoint | None:
         fitted = self.whitened and fit_factors(self.whitened, step, feedback=False)
         if not fitted:
             return None
         choice, distortion = EncodingChoice("svd-ec", step), self.energy - fitted.explained
-        if distortion < _EXACTLY * self.energy:  # little is left of a difference of such sums
+        if distortion < _EXACTLY * self.energy:  # the difference loses its digits
             return self.point(choice, fitted.coded)
         return CandidatePoint(choice, fitted.coded.estimate() + RECORD_BYTES, distortion)
 
-    def _dense(self, step: float) -> CandidatePoint | None:
-        few, metric = self._few
-        coded = code_grid(few, metric, step, feedback=False)
+    def _grid_point(self, step: float) -> CandidatePoint | None:
+        sample, metric = self._sampled
+        coded = code_grid(sample, metric, step, feedback=False)
         if coded is None:
             return None
-        error = few - torch.from_numpy(coded.decoded_delta()).float()
+        error = sample - torch.from_numpy(coded.decoded_delta()).float()
         size = self._share * coded.estimate() + RECORD_BYTES
         return CandidatePoint(
             EncodingChoice("grid", step), size, self._share * metric.distortion(error)
         )
 
-    def _both(self, step: float) -> CandidatePoint | None:
-        above = self.whitened and self.whitened.above(_HYBRID_CUT * step)
-        low = fit_factors(above, step, feedback=False) if above else None
-        if low is None:
+    def _hybrid_point(self, step: float) -> CandidatePoint | None:
+        large = self.whitened and self.whitened.truncate(_HYBRID_CUT * step)
+        low_rank = fit_factors(large, step, feedback=False) if large else None
+        if low_rank is None:
             return None
-        few, metric = self._few
-        left = few - low.left[:: self._every] @ low.right.T
-        rest = code_grid(left, metric, step, feedback=False)
-        if rest is None:
+        sample, metric = self._sampled
+        remainder = sample - low_rank.left[:: self._stride] @ low_rank.right.T
+        residual = code_grid(remainder, metric, step, feedback=False)
+        if residual is None:
             return None
-        error = left - torch.from_numpy(rest.decoded_delta()).float()
-        size = low.coded.estimate() + self._share * rest.estimate() + RECORD_BYTES
+        error = remainder - torch.from_numpy(residual.decoded_delta()).float()
+        size = low_rank.coded.estimate() + self._share * residual.estimate() + RECORD_BYTES
         return CandidatePoint(
             EncodingChoice("svd-ec+grid", step), size, self._share * metric.distortion(error)
         )
 
     @cached_property
-    def _every(self) -> int:
-        """The stride of the rows that a survey rounds, where rounding is entry by entry.
+    def _stride(self) -> int:
+        """The stride of the rows that a survey rounds, if rounding works entry by entry.
 
-        1 where the metric of the rows is a whole factor: most entries become zero, their errors
-        are the entries themselves, and those are correlated from row to row.
+        1 if the row factor of the metric is a full matrix. Most entries then round to zero, and
+        their errors, which are the entries themselves, are correlated between rows.
         """
         if self.metric.rows.factor.ndim > 1:
             return 1
-        return max(1, min(self.delta.numel() // _SAMPLE, self.delta.shape[0] // _FEWEST))
+        return max(1, min(self.delta.numel() // _SAMPLE, self.delta.shape[0] // _FEWEST_ROWS))
 
     @property
     def _share(self) -> float:
-        """The size of the whole tensor, in samples."""
-        return self.times * self.delta.shape[0] / len(self._few[0])
+        """The number of samples that make up the whole tensor."""
+        return self.times * self.delta.shape[0] / len(self._sampled[0])
 
     @cached_property
-    def _few(self) -> tuple[torch.Tensor, ErrorMetric]:
+    def _sampled(self) -> tuple[torch.Tensor, ErrorMetric]:
         """The rows that a survey rounds, and their metric."""
-        if self._every == 1:
+        if self._stride == 1:
             return self.delta, self.metric
         weights = self.metric.rows.diagonal
-        rows = weights if len(weights) == 1 else weights[:: self._every]
-        few = self.delta[:: self._every].contiguous()
-        return few, ErrorMetric(MetricFactor(rows), self.metric.columns)
+        rows = weights if len(weights) == 1 else weights[:: self._stride]
+        sample = self.delta[:: self._stride].contiguous()
+        return sample, ErrorMetric(MetricFactor(rows), self.metric.columns)
 
     def fixed(self) -> Iterator[CandidatePoint]:
-        """The points without a step: `zero` and `sign`."""
+        """Yield the points without a step: `zero` and `sign`."""
         yield CandidatePoint(EncodingChoice("zero"), RECORD_BYTES / 2, self.energy)
         coded = self.code(EncodingChoice("sign"))
         if coded is not None:
             yield self.point(EncodingChoice("sign"), coded)
 
     def point(self, choice: EncodingChoice, coded: CodedTensor) -> CandidatePoint:
-        """Cost in bytes and distortion of a coded tensor."""
+        """Return the bytes and the distortion of a coded tensor."""
         error = self.delta - torch.from_numpy(coded.decoded_delta()).float()
         size = self.times * coded.estimate() + RECORD_BYTES
         return CandidatePoint(choice, size, self.times * self.metric.distortion(error))
 
     def code(self, choice: EncodingChoice, *, final: bool = True) -> CodedTensor | None:
-        """The tensor, coded by a choice; None where all of it would round to zero.
+        """Encode the tensor by a choice; None if all of it would round to zero.
 
-        Rounding feeds its errors back where it is `final`.
+        Rounding feeds its errors back if `final`.
         """
         feedback = final and max(self.delta.shape) <= FEEDBACK_LIMIT
         if choice.family == "grid":
@@ -182,15 +187,15 @@ class Candidates:
 
     def _hybrid(self, step: float, *, feedback: bool) -> CodedHybrid | None:
         assert self.whitened is not None  # noqa: S101 - for the type checker
-        few = self.whitened.above(_HYBRID_CUT * step)
-        low = code_factors(few, step, feedback=feedback) if few is not None else None
-        if low is None:
+        kept = self.whitened.truncate(_HYBRID_CUT * step)
+        low_rank = code_factors(kept, step, feedback=feedback) if kept is not None else None
+        if low_rank is None:
             return None
-        left = self.delta - torch.from_numpy(low.decoded_delta()).float()
-        rest = code_grid(left, self.metric, step, feedback=feedback)
-        return None if rest is None else CodedHybrid(low, rest)
+        remainder = self.delta - torch.from_numpy(low_rank.decoded_delta()).float()
+        residual = code_grid(remainder, self.metric, step, feedback=feedback)
+        return None if residual is None else CodedHybrid(low_rank, residual)
 
 
 def write(spec: TensorSpec, coded: CodedTensor | None, writer: PayloadWriter) -> Record:
-    """Write a coded tensor; None is written with the codec `zero`."""
+    """Write a coded tensor and return its record. None is written with the codec `zero`."""
     return zero.encode(spec, writer) if coded is None else coded.write(spec, writer)

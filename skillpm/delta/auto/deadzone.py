@@ -1,31 +1,32 @@
-"""Rounding to integers with a dead zone, plain or with the error fed back."""
+"""Rounding to integers with a dead zone, with or without error feedback."""
 
 import torch
 
 OFFSET = 0.43
-"""Added before rounding down a magnitude: less than a half, since a zero costs fewer bits."""
+"""Added to a magnitude before it is rounded down. Below one half, because a zero costs fewer
+bits."""
 _BLOCK = 64
 
 
 def dead_zone(values: torch.Tensor, offset: float = OFFSET) -> torch.Tensor:
-    """sign(v) · ⌊|v| + offset⌋."""
+    """Return sign(v) · ⌊|v| + offset⌋, elementwise."""
     return torch.sign(values) * torch.floor(values.abs() + offset)
 
 
 def fed_back(values: torch.Tensor, steps: torch.Tensor, upper: torch.Tensor) -> torch.Tensor:
-    """Round rows [k, n] on grids of `steps` [k, n]; what one column errs, later ones make good.
+    """Round rows [k, n] on grids of `steps` [k, n]; later columns compensate earlier errors.
 
-    `upper` is the inverse Cholesky factor of the metric over the n columns. As GPTQ (Frantar et
-    al. 2023, algorithm 1), in blocks of columns.
+    `upper` [n, n] is the inverse Cholesky factor of the metric over the columns. GPTQ (Frantar et
+    al. 2023, arXiv 2210.17323, algorithm 1), in blocks of columns. Costs O(k·n²).
     """
-    rest = values.clone()
+    remaining = values.clone()
     codes = torch.empty_like(values)
     width = values.shape[1]
     for start in range(0, width, _BLOCK):
         stop = min(start + _BLOCK, width)
         within = upper[start:stop, start:stop]
         errors = torch.empty(len(values), stop - start)
-        block = rest[:, start:stop].clone()
+        block = remaining[:, start:stop].clone()
         for place in range(stop - start):
             step = steps[:, start + place]
             code = dead_zone(block[:, place] / step)
@@ -34,5 +35,5 @@ def fed_back(values: torch.Tensor, steps: torch.Tensor, upper: torch.Tensor) -> 
             codes[:, start + place] = code
             errors[:, place] = error
         if stop < width:
-            rest[:, stop:] -= errors @ upper[start:stop, stop:]
+            remaining[:, stop:] -= errors @ upper[start:stop, stop:]
     return codes

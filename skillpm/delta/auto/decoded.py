@@ -1,4 +1,4 @@
-"""Tensors of a source, or of what a pack makes of it, as torch tensors."""
+"""Reads floating point tensors of a source, with or without a pack on it, as torch tensors."""
 
 from collections.abc import Iterable
 
@@ -15,8 +15,11 @@ from skillpm.spec.dtypes import is_float
 def tensors_of(
     source: Source, names: Iterable[str], pack: OpenPack | None = None
 ) -> dict[str, torch.Tensor]:
-    """The floating point tensors of a source by name, float32, after a pack where one is given."""
-    found: dict[str, torch.Tensor] = {}
+    """Return the floating point tensors of a source by name, float32.
+
+    A tensor that `pack` changes is decoded from the pack. Other dtypes are left out.
+    """
+    tensors: dict[str, torch.Tensor] = {}
     for name in sorted(names):
         spec = source.specs.get(name)
         if pack is not None and name in pack.entries:
@@ -26,5 +29,5 @@ def tensors_of(
             words = whole(source, spec)
         if spec is not None and is_float(spec.dtype):
             values = to_float64(words, spec.dtype).astype(np.float32)
-            found[name] = torch.from_numpy(values).reshape(spec.shape)
-    return found
+            tensors[name] = torch.from_numpy(values).reshape(spec.shape)
+    return tensors

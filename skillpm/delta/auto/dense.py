@@ -1,4 +1,4 @@
-"""Candidates entry by entry: `grid` with a dead zone, and `sign`."""
+"""Candidates that are coded entry by entry: `grid` with a dead zone, and `sign`."""
 
 import numpy as np
 import torch
@@ -10,17 +10,19 @@ from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.sign import CodedSigns
 
 SCALE_FINE = 2
+"""Scales of rows and columns have 2^2 steps per octave."""
 SIGN_FINE = 6
+"""Row scales of `sign` have 2^6 steps per octave."""
 _TOP = 1 << 20
-"""Larger codes are no compression."""
+"""The largest code; larger codes would not compress."""
 
 
 def code_grid(
     delta: torch.Tensor, metric: ErrorMetric, step: float, *, feedback: bool
 ) -> CodedGrid | None:
-    """Round [m, n] so that every entry's error weighs the same; None where nothing is left.
+    """Round [m, n] so that the error of every entry has the same weight; None if all round to zero.
 
-    The step of an entry is `step` over the root of what its row and its column count.
+    The step of an entry is `step` divided by the square root of the weights of its row and column.
     """
     coder = GridCoder((delta.shape[0], delta.shape[1]), metric, step, feedback=feedback)
     coder.add(0, delta)
@@ -28,7 +30,7 @@ def code_grid(
 
 
 class GridCoder:
-    """Rounds a matrix [m, n] some rows at a time; no more than its integers are held."""
+    """Rounds a matrix [m, n] a few rows at a time; holds only its integers in memory."""
 
     def __init__(
         self, shape: tuple[int, int], metric: ErrorMetric, step: float, *, feedback: bool = False
@@ -44,8 +46,8 @@ class GridCoder:
 
     def add(self, first: int, delta: torch.Tensor) -> None:
         """Round the rows from `first` on."""
-        some = slice(first, first + len(delta))
-        grid = self._grid(some, delta.shape)
+        rows = slice(first, first + len(delta))
+        grid = self._grid(rows, delta.shape)
         values = delta / grid
         if not self._fits or float(values.abs().max()) > _TOP:
             self._fits = False
@@ -54,29 +56,30 @@ class GridCoder:
             codes = fed_back(delta, grid, self._metric.columns.inverse_cholesky)
         else:
             codes = dead_zone(values)
-        self._codes[some] = codes.to(torch.int32).numpy()
+        self._codes[rows] = codes.to(torch.int32).numpy()
         diagonal = self._metric.rows.diagonal
-        rows = diagonal if len(diagonal) == 1 else diagonal[some]
-        weights = rows[:, None] * self._metric.columns.diagonal * grid.square()
+        row_weights = diagonal if len(diagonal) == 1 else diagonal[rows]
+        weights = row_weights[:, None] * self._metric.columns.diagonal * grid.square()
         self._sums += _centroid_sums(values, codes, weights)
 
-    def _grid(self, some: slice, shape: torch.Size) -> torch.Tensor:
+    def _grid(self, rows: slice, shape: torch.Size) -> torch.Tensor:
+        """Return the step of every entry of the rows, [k, n]."""
         grid = torch.full((1, 1), self._unit).expand(shape)
         if self._rows is not None:
             scales = from_logs(self._rows, SCALE_FINE)
             grid = (
                 grid
-                * torch.from_numpy(scales if len(scales) == 1 else scales[some]).float()[:, None]
+                * torch.from_numpy(scales if len(scales) == 1 else scales[rows]).float()[:, None]
             )
         if self._columns is not None:
             grid = grid * torch.from_numpy(from_logs(self._columns, SCALE_FINE)).float()
         return grid
 
     def coded(self) -> CodedGrid | None:
-        """All rows; None where nothing is left, or where codes are too large to save any."""
+        """Return the coded matrix; None if all codes are zero or one is larger than `_TOP`."""
         if not self._fits or not self._codes.any():
             return None
-        levels = [self._unit * one for one in _centroids(self._sums)]
+        levels = [self._unit * centroid for centroid in _centroids(self._sums)]
         scales = self._rows, self._columns
         return CodedGrid(self._codes, np.array([self._unit, *levels]), *scales, SCALE_FINE)
 
@@ -86,7 +89,10 @@ def _flat_unit(side: MetricFactor) -> float:
 
 
 def _scales(side: MetricFactor, *, feedback: bool) -> Logs | None:
-    """1 / √weight of each coordinate; what is left of it once the others make its error good."""
+    """Return the logarithms of 1 / √weight of each coordinate; None if all weights are equal.
+
+    With feedback, the weight is what remains after other coordinates compensate the error.
+    """
     if side.is_flat:
         return None
     if feedback and side.factor.ndim > 1:
@@ -97,28 +103,31 @@ def _scales(side: MetricFactor, *, feedback: bool) -> Logs | None:
 def _centroid_sums(
     values: torch.Tensor, codes: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Under each small code, the weights and the weighed magnitudes [2, LEVELS], summed."""
+    """Sum weights and weighted magnitudes of the entries under each small code, [2, LEVELS]."""
     sums = torch.zeros(2, LEVELS, dtype=torch.float64)
     sizes = codes.abs()
     for magnitude in range(1, LEVELS + 1):
-        here = sizes == magnitude
-        weight = weights[here]
+        mask = sizes == magnitude
+        weight = weights[mask]
         sums[0, magnitude - 1] = weight.sum()
-        sums[1, magnitude - 1] = (weight * values[here] * codes[here].sign()).sum()
+        sums[1, magnitude - 1] = (weight * values[mask] * codes[mask].sign()).sum()
     return sums
 
 
 def _centroids(sums: torch.Tensor) -> list[float]:
-    """The mean magnitude under each small code, every entry weighed by D and its own step."""
-    found: list[float] = []
+    """Return the mean magnitude under each small code, in steps, weighted by the metric."""
+    centroids: list[float] = []
     for magnitude, (weight, total) in enumerate(sums.T.tolist(), start=1):
         mean = total / (weight or 1.0)
-        found.append(min(max(mean, magnitude - 0.5), magnitude + 0.5) if weight else magnitude)
-    return found
+        centroids.append(min(max(mean, magnitude - 0.5), magnitude + 0.5) if weight else magnitude)
+    return centroids
 
 
 def code_signs(delta: torch.Tensor, metric: ErrorMetric) -> CodedSigns | None:
-    """Signs, with the row scales that are nearest under the weights of the columns."""
+    """Code signs, with the row scales that are nearest under the weights of the columns.
+
+    None if a row is zero.
+    """
     weights = metric.columns.diagonal
     means = (delta.abs() * weights).sum(1) / weights.sum()
     if not bool((means > 0).all()):

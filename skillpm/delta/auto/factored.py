@@ -1,10 +1,11 @@
 """Candidates by singular factors: `svd-ec`.
 
-The singular value decomposition is of the whitened delta R½ Δ C½ = U S Vᵀ, so that what is cut off
-is what matters least. Its factors are carried back and rounded where the decoder needs them:
-column k of R⁻½U and of C⁻½V on a step ∝ 1/Sₖ, which makes every entry's error weigh the same
-(reverse water-filling: one step over all tensors gives ranks and bits). Rounding feeds its errors
-back under R and C; at last one coefficient per rank is refitted by least squares under the metric.
+The decomposition is that of the whitened delta R½ Δ C½ = U S Vᵀ, so truncation drops what matters
+least under the metric. The factors are transformed back and rounded in the coordinates of the
+decoder: column k of R⁻½U and of C⁻½V with a step in proportion to 1/Sₖ, which gives the error of
+every entry the same weight (reverse water-filling: one step for all tensors determines ranks and
+bits). Rounding feeds its errors back under R and C. Finally one coefficient per rank is refitted by
+least squares under the metric.
 """
 
 from dataclasses import dataclass
@@ -15,19 +16,21 @@ import numpy.typing as npt
 import torch
 
 from skillpm.delta.auto.deadzone import dead_zone, fed_back
-from skillpm.delta.auto.metric import ErrorMetric, MetricFactor, from_left, from_right
+from skillpm.delta.auto.metric import ErrorMetric, MetricFactor, multiply_left, multiply_right
 from skillpm.delta.codecs.shared.scales import Logs, from_logs, to_logs
 from skillpm.delta.codecs.svd_ec import CodedFactors
 
 RANK_FINE = 7
+"""Coefficients of ranks have 2^7 steps per octave."""
 SCALE_FINE = 2
+"""Scales of rows and columns have 2^2 steps per octave."""
 _LEAST = 0.5
-"""A singular value below so many steps rounds to zero anyway."""
+"""Singular values below this many steps are dropped; they would round to zero."""
 
 
 @dataclass(frozen=True)
 class WhitenedDelta:
-    """A delta [m, n] under its metric, decomposed: R⁻½U [m, r], S [r], C⁻½V [n, r]."""
+    """A delta [m, n] decomposed under its metric: R⁻½U [m, r], S [r], C⁻½V [n, r]."""
 
     delta: torch.Tensor
     metric: ErrorMetric
@@ -37,20 +40,20 @@ class WhitenedDelta:
 
     @classmethod
     def of(cls, delta: torch.Tensor, metric: ErrorMetric) -> "WhitenedDelta":
-        """Decompose. Costs O(m·n·min(m, n))."""
-        whitened = from_right(from_left(metric.rows.root, delta), metric.columns.root)
+        """Decompose a delta. Costs O(m·n·min(m, n))."""
+        whitened = multiply_right(multiply_left(metric.rows.root, delta), metric.columns.root)
         left, sigma, right = decompose(whitened)
         return cls(
             delta,
             metric,
-            from_left(metric.rows.inverse_root, left),
+            multiply_left(metric.rows.inverse_root, left),
             sigma,
-            from_left(metric.columns.inverse_root, right),
+            multiply_left(metric.columns.inverse_root, right),
         )
 
-    def above(self, least: float) -> "WhitenedDelta | None":
-        """The part whose singular values are larger; None where there is none."""
-        kept = self.sigma > least
+    def truncate(self, threshold: float) -> "WhitenedDelta | None":
+        """Keep the singular values above `threshold`, and their vectors; None if there are none."""
+        kept = self.sigma > threshold
         if not bool(kept.any()):
             return None
         return WhitenedDelta(
@@ -59,10 +62,11 @@ class WhitenedDelta:
 
 
 def decompose(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """U [m, r], S [r] and V [n, r] of the thin SVD, from the Gram matrix of the lesser side.
+    """Return U [m, r], S [r], V [n, r] of the thin SVD, from the Gram matrix of the shorter side.
 
-    Half the time of `svd`. Singular values below about 3e-4 of the largest lose digits (a square
-    has twice the range), which is far below any step that a lossy pack would round them with.
+    Takes half the time of `torch.linalg.svd`. A Gram matrix squares the range, so singular values
+    below about 3e-4 of the largest are inaccurate; they are dropped. That is far below any step
+    with which a lossy pack rounds.
     """
     tall = matrix.shape[0] >= matrix.shape[1]
     narrow = matrix if tall else matrix.T
@@ -70,12 +74,12 @@ def decompose(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.T
     sigma = values.flip(0).clamp_min(0).sqrt()
     kept = sigma > sigma[0] * 3e-4 if len(sigma) else sigma > 0
     sigma, vectors = sigma[kept], vectors.flip(1)[:, kept]
-    other = (narrow @ vectors) / sigma
-    return (other, sigma, vectors) if tall else (vectors, sigma, other)
+    opposite = (narrow @ vectors) / sigma
+    return (opposite, sigma, vectors) if tall else (vectors, sigma, opposite)
 
 
 class _Rounded(NamedTuple):
-    """Codes [d, r], what they stand for before the refit, one step of each rank, scales of rows."""
+    """Codes [d, r], the values they decode to, one step per rank [r], and scales of rows [d]."""
 
     codes: torch.Tensor
     values: torch.Tensor
@@ -84,10 +88,10 @@ class _Rounded(NamedTuple):
 
 
 class FittedFactors(NamedTuple):
-    """Coded factors; what they stand for, as left [m, r] · rightᵀ [r, n]; and what they explain.
+    """Coded factors, their values as left [m, r] · rightᵀ [r, n], and the distortion they remove.
 
-    `explained` is how much of the distortion of nothing at all they take away: the refit is by
-    least squares, so that it is the coefficients times their targets.
+    `explained` is D(Δ) minus the distortion that is left. The refit is by least squares, so
+    `explained` is the product of the coefficients and their targets.
     """
 
     coded: CodedFactors
@@ -97,13 +101,13 @@ class FittedFactors(NamedTuple):
 
 
 def code_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> CodedFactors | None:
-    """Round the factors with one step; None where nothing is left."""
-    found = fit_factors(whitened, step, feedback=feedback)
-    return found and found.coded
+    """Round the factors with one step; None if all of them round to zero."""
+    fitted = fit_factors(whitened, step, feedback=feedback)
+    return fitted and fitted.coded
 
 
 def fit_factors(whitened: WhitenedDelta, step: float, *, feedback: bool) -> FittedFactors | None:
-    """As `code_factors`, with what a survey asks of the result."""
+    """Round the factors as `code_factors` does; also return the values and what they explain."""
     kept = whitened.sigma > step * _LEAST
     if not bool(kept.any()):
         return None
@@ -132,7 +136,7 @@ def _integers(codes: torch.Tensor) -> npt.NDArray[np.int32]:
 def _round(
     factor: torch.Tensor, steps: torch.Tensor, side: MetricFactor, *, feedback: bool
 ) -> _Rounded:
-    """Round columns k of a factor [d, r], each on a grid of steps[k] in the metric's unit."""
+    """Round column k of a factor [d, r] with the step steps[k], in the metric's unit."""
     if side.factor.ndim == 1 and not side.is_flat:
         logs = to_logs(side.inverse_root.double().numpy(), SCALE_FINE)
         grid = torch.from_numpy(from_logs(logs, SCALE_FINE)).float()[:, None] * steps
@@ -140,7 +144,7 @@ def _round(
         return _Rounded(codes, codes * grid, steps, logs)
     if feedback and side.factor.ndim > 1:
         spread = side.inverse_cholesky
-        # The geometric mean keeps the error's weight when it is fed back.
+        # The geometric mean preserves the weight of the error under feedback.
         units = steps * float(spread.diagonal().log().mean().exp())
         codes = fed_back(factor.T.contiguous(), units[:, None].expand(factor.T.shape), spread).T
     else:
@@ -152,9 +156,12 @@ def _round(
 def _refit(
     whitened: WhitenedDelta, left: torch.Tensor, right: torch.Tensor
 ) -> tuple[torch.Tensor, float]:
-    """The coefficients c of min D(Δ - Σ cₖ leftₖ rightₖᵀ), and D(Δ) less that minimum."""
+    """Return the coefficients c [r] of min D(Δ - Σ cₖ leftₖ rightₖᵀ), and D(Δ) minus the minimum.
+
+    Costs O(m·n·r) and the solution of a system [r, r].
+    """
     rows, columns = whitened.metric.rows.factor, whitened.metric.columns.factor
-    weighed_left, weighed_right = from_left(rows, left), from_left(columns, right)
+    weighed_left, weighed_right = multiply_left(rows, left), multiply_left(columns, right)
     gram = (left.T @ weighed_left).double() * (right.T @ weighed_right).double()
     target = ((whitened.delta.T @ weighed_left).double() * weighed_right.double()).sum(0)
     scale = gram.diagonal().rsqrt()
@@ -164,6 +171,7 @@ def _refit(
 
 
 def _to_rank_logs(coefficients: torch.Tensor) -> tuple[Logs, npt.NDArray[np.int32]]:
+    """Return the logarithms of the magnitudes of coefficients [r], and their signs [r]."""
     values = coefficients.double().numpy()
     signs = np.where(values < 0, -1, 1).astype(np.int32)
     floor = np.abs(values).max() * 2.0**-40

@@ -1,8 +1,9 @@
-"""How much an error in a tensor matters: D(E) = tr(R E C Eᵀ).
+"""The error metric of a tensor: D(E) = tr(R E C Eᵀ) for an error E [m, n].
 
-With calibration, R is the mean outer product of output gradients and C that of inputs, of the true
-Fisher (Martens & Grosse 2015): D is then twice the divergence that E causes, in nats. Without,
-both are multiples of the identity. Either may be a diagonal, kept as a vector.
+With calibration, R [m, m] is the mean outer product of output gradients and C [n, n] that of
+inputs, from the true Fisher (K-FAC: Martens & Grosse 2015, arXiv 1503.05671). D(E) is then twice
+the divergence that E causes, in nats. Without calibration, both are multiples of the identity. A
+diagonal factor is stored as a vector.
 """
 
 from dataclasses import dataclass
@@ -12,18 +13,18 @@ from typing import Protocol
 import torch
 
 DAMPING = 0.003
-"""Added to a factor, as a share of its mean diagonal; GPTQ's."""
+"""Added to the diagonal of a factor, as a share of its mean; the value that GPTQ uses."""
 
 
 @dataclass(frozen=True)
 class MetricFactor:
-    """One factor of the metric: a diagonal [d], or a symmetric matrix [d, d], damped."""
+    """A factor of the metric: a diagonal [d], or a symmetric positive definite matrix [d, d]."""
 
     factor: torch.Tensor
 
     @classmethod
     def of(cls, factor: torch.Tensor) -> "MetricFactor":
-        """A factor, damped by its mean diagonal."""
+        """Damp a factor by a share of its mean diagonal."""
         diagonal = factor if factor.ndim == 1 else factor.diagonal()
         extra = DAMPING * diagonal.mean().clamp_min(torch.finfo(torch.float32).tiny)
         if factor.ndim == 1:
@@ -32,31 +33,31 @@ class MetricFactor:
 
     @property
     def is_flat(self) -> bool:
-        """Whether all coordinates count the same, each for itself."""
+        """Whether the factor is a multiple of the identity."""
         return self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
 
     @cached_property
     def diagonal(self) -> torch.Tensor:
-        """The weight of each coordinate."""
+        """The weight of each coordinate, [d]."""
         return self.factor if self.factor.ndim == 1 else self.factor.diagonal()
 
     @cached_property
     def root(self) -> torch.Tensor:
-        """S with S S = factor."""
+        """The symmetric S with S S = factor, [d] or [d, d]. Costs an eigenvalue decomposition."""
         if self.factor.ndim == 1:
             return self.factor.sqrt()
         return self._power(0.5)
 
     @cached_property
     def inverse_root(self) -> torch.Tensor:
-        """S⁻¹."""
+        """S⁻¹, [d] or [d, d]."""
         if self.factor.ndim == 1:
             return self.factor.rsqrt()
         return self._power(-0.5)
 
     @cached_property
     def inverse_cholesky(self) -> torch.Tensor:
-        """The upper U with UᵀU = factor⁻¹: how a rounding error spreads (GPTQ)."""
+        """The upper triangular U with UᵀU = factor⁻¹, by which GPTQ distributes rounding errors."""
         lower = torch.linalg.cholesky(self.factor.double())
         inverse = torch.cholesky_inverse(lower)
         upper: torch.Tensor = torch.linalg.cholesky(inverse, upper=True)
@@ -72,43 +73,43 @@ class MetricFactor:
         return values.clamp_min(float(values[-1]) * 1e-7), vectors
 
 
-def from_left(factor: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Factor · matrix, for a diagonal or a whole factor."""
+def multiply_left(factor: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """Return factor · matrix, for a diagonal or a full factor."""
     return factor[:, None] * matrix if factor.ndim == 1 else factor @ matrix
 
 
-def from_right(matrix: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Matrix · factor."""
+def multiply_right(matrix: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Return matrix · factor, for a diagonal or a full factor."""
     return matrix * factor if factor.ndim == 1 else matrix @ factor
 
 
 @dataclass(frozen=True)
 class ErrorMetric:
-    """The two factors for a tensor [m, n]."""
+    """The two factors of a tensor [m, n]: `rows` is R, `columns` is C."""
 
     rows: MetricFactor
     columns: MetricFactor
 
     @classmethod
     def flat(cls, shape: tuple[int, int], weight: float) -> "ErrorMetric":
-        """Every entry counts `weight`."""
+        """Give every entry the weight `weight`."""
         rows = torch.full((shape[0],), weight)
         return cls(MetricFactor(rows), MetricFactor(torch.ones(shape[1])))
 
     def distortion(self, error: torch.Tensor) -> float:
-        """D(E)."""
-        spread = from_right(from_left(self.rows.factor, error), self.columns.factor)
+        """Return D(E) for an error E [m, n]."""
+        spread = multiply_right(multiply_left(self.rows.factor, error), self.columns.factor)
         return float((spread.double() * error.double()).sum())
 
 
 class Weighting(Protocol):
-    """Says how much errors matter, tensor by tensor."""
+    """Provides the error metric of each tensor."""
 
     @property
     def settings(self) -> dict[str, object]:
-        """As the manifest records it."""
+        """The settings to record in the manifest."""
         ...
 
     def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
-        """The metric for a delta [m, n]; a vector is one row."""
+        """Return the metric of a delta [m, n]; a vector is one row."""
         ...

@@ -1,4 +1,4 @@
-"""Metrics without data, and metrics that a calibration measured."""
+"""Error metrics without data, and metrics from Fisher factors measured on calibration text."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,31 +9,35 @@ from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
 from skillpm.delta.tensors.module_kinds import kind_of
 
 VECTOR_WEIGHT = 16.0
-"""One entry of a norm or a bias meets every token, and stands for a row of a matrix."""
+"""The weight of an entry of a norm or bias: it affects every token, as a whole row of a matrix
+does."""
 
 
 @dataclass(frozen=True)
 class Unweighted:
-    """No data: every entry of every matrix counts the same, those of vectors more.
+    """The metric without data: all entries of matrices have the same weight, vectors a higher one.
 
-    So one step holds for the whole model: absolute errors, not relative ones, are what a loss
-    sees where nothing else is known (`docs/adr/0009`).
+    So one step is used for the whole model: without data, the loss depends on absolute errors, not
+    on relative ones (`docs/adr/0009`).
     """
 
     @property
     def settings(self) -> dict[str, object]:
-        """Nothing to say."""
+        """No settings."""
         return {}
 
     def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
-        """The identity."""
+        """Return a multiple of the identity."""
         vector = shape[0] == 1 or kind_of(tensor) == "norm"
         return ErrorMetric.flat(shape, VECTOR_WEIGHT if vector else 1.0)
 
 
 @dataclass(frozen=True)
 class Kronecker:
-    """The Fisher factors of one tensor; whole or diagonal. A vector has no `rows`."""
+    """The Fisher factors of one tensor, `rows` [m, m] or [m] and `columns` [n, n] or [n].
+
+    A vector has no `rows`.
+    """
 
     rows: torch.Tensor | None
     columns: torch.Tensor
@@ -41,22 +45,22 @@ class Kronecker:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Metrics from Fisher factors. `load` gives those of a tensor, None where it has no part."""
+    """Metrics from Fisher factors. `load` returns those of a tensor, None if it has none."""
 
     load: Callable[[str], Kronecker | None]
     facts: dict[str, object]
 
     @property
     def settings(self) -> dict[str, object]:
-        """What it was measured on."""
+        """The facts of the calibration."""
         return dict(self.facts)
 
     def metric(self, tensor: str, shape: tuple[int, int]) -> ErrorMetric:
-        """The factors, damped; next to nothing where the calibration never met the tensor."""
-        found = self.load(tensor)
-        if found is None or not float(
-            found.columns.diagonal().sum() if found.columns.ndim > 1 else found.columns.sum()
+        """Return the damped factors; a tiny weight if the calibration never reached the tensor."""
+        factors = self.load(tensor)
+        if factors is None or not float(
+            factors.columns.diagonal().sum() if factors.columns.ndim > 1 else factors.columns.sum()
         ):
             return ErrorMetric.flat(shape, torch.finfo(torch.float32).tiny * 2**20)
-        rows = torch.ones(1) if found.rows is None else found.rows
-        return ErrorMetric(MetricFactor.of(rows), MetricFactor.of(found.columns))
+        rows = torch.ones(1) if factors.rows is None else factors.rows
+        return ErrorMetric(MetricFactor.of(rows), MetricFactor.of(factors.columns))

@@ -1,1 +1,1 @@
-"""Codecs: each a pure pair encode/decode of one tensor's delta, chunk by chunk."""
+"""Codecs: each a pair of pure functions that encode and decode one tensor's delta, in chunks."""

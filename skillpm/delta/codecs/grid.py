@@ -1,10 +1,11 @@
 """The `grid` codec: a dense grid with a dead zone, entropy-coded.
 
-Δ̂ᵢⱼ = level(qᵢⱼ) · columnⱼ · rowᵢ, with small integers q, most of them zero at low rates. The levels
-of magnitudes up to `LEVELS` are centroids; larger ones are one step apart. Rows (of an
-embedding, say) and columns may have scales.
+Δ̂ᵢⱼ = level(qᵢⱼ) · columnⱼ · rowᵢ, with small integers q, most of them zero at low rates. The
+levels of magnitudes up to `LEVELS` are centroids; larger ones are one step apart. Rows (of an
+embedding, for example) and columns may have scales.
 
-Bound: as the encoder measured; decoding is elementwise float64, one rounding per product.
+Error: measured by the encoder. Decoding is elementwise float64, with one rounding per product (law
+3b).
 """
 
 from collections.abc import Mapping
@@ -43,12 +44,16 @@ from skillpm.spec.dtypes import TensorSpec
 
 NAME = "grid"
 LEVELS = 4
-"""Magnitudes that have a centroid of their own."""
+"""The magnitudes that have a centroid."""
 
 
 @dataclass(frozen=True)
 class CodedGrid:
-    """Integers [m, n]; the step and then the centroids of |q| = 1..LEVELS; scales' logarithms."""
+    """Integers [m, n], levels [1 + LEVELS], and the logarithms of the scales of rows and columns.
+
+    The levels are the step, then the centroids of |q| = 1..LEVELS. Logarithms have 2^fine steps per
+    octave.
+    """
 
     codes: Codes
     levels: Floats
@@ -57,32 +62,32 @@ class CodedGrid:
     fine: int
 
     def estimate(self) -> float:
-        """About the bytes of the part, without encoding it; levels are not counted."""
+        """Estimate the bytes of the part, without encoding it; levels are not counted."""
         return (matrix_bits(self.codes) + scale_bits(self.rows, self.columns)) / 8
 
     def decoded_delta(self) -> Floats:
-        """The Δ̂ [m, n] that a decoder will give, bit for bit."""
-        scales = (scales_of(each, self.fine) for each in (self.rows, self.columns))
+        """Return the Δ̂ [m, n] that the decoder returns, bit for bit."""
+        scales = (scales_of(logs, self.fine) for logs in (self.rows, self.columns))
         values = _Values.of(self.levels.astype("<f4").astype(np.float64), *scales)
         height, width = self.codes.shape
         whole = Box(slice(0, height), slice(0, width), 0, self.codes.size)
         return values.block(narrow(self.codes), whole)
 
     def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
-        """Write the grid as the tensor's one part."""
+        """Write the grid as the tensor's only part."""
         settings, data = serialise(self)
         return put(spec, Record(NAME, settings), data, writer)
 
 
 def rows_of(spec: TensorSpec) -> tuple[int, int]:
-    """A tensor as a matrix, a vector as one row."""
+    """Return the shape of a tensor as a matrix; a vector is one row."""
     if len(spec.shape) < 2:  # noqa: PLR2004 - a matrix has two
         return 1, spec.elements
     return spec.shape[0], prod(spec.shape[1:])
 
 
 def serialise(coded: CodedGrid) -> tuple[dict[str, Any], bytes]:
-    """The settings and the sections of a coded grid."""
+    """Return the settings and the sections of a coded grid."""
     sections = [
         coded.levels.astype("<f4").tobytes(),
         encode_logs(coded.rows),
@@ -93,7 +98,7 @@ def serialise(coded: CodedGrid) -> tuple[dict[str, Any], bytes]:
 
 
 def _formula(codes: Narrow, levels: Floats) -> Floats:
-    """level(q), with the sign of q: a centroid, or the last centroid and the steps beyond it."""
+    """Return level(q) with the sign of q: a centroid, or the last centroid plus further steps."""
     magnitude = np.abs(codes.astype(np.float64))
     inner = np.concatenate([np.zeros(1), levels[1:]])[np.minimum(magnitude, LEVELS).astype(np.intp)]
     beyond = np.maximum(magnitude - LEVELS, 0.0) * levels[0]
@@ -102,13 +107,13 @@ def _formula(codes: Narrow, levels: Floats) -> Floats:
 
 
 def _table(levels: Floats) -> Floats:
-    """level(q) [256] of every int8 q, indexed by q as uint8."""
+    """Return level(q) [256] of every int8 q, indexed by q as uint8."""
     return _formula(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int32), levels)
 
 
 @dataclass(frozen=True)
 class _Values:
-    """Maps integers to entries; decoder and `decoded_delta` share it."""
+    """Maps integers to entries; the decoder and `decoded_delta` share it."""
 
     levels: Floats
     table: Floats
@@ -120,7 +125,7 @@ class _Values:
         return cls(levels, _table(levels), rows, columns)
 
     def block(self, codes: Narrow, box: Box) -> Floats:
-        """The entries of a box: level · column, then · row, each product rounded once."""
+        """Return the entries of a box: level · column, then · row, each product rounded once."""
         small = codes.dtype == np.int8
         flat = self.table.take(codes.view(np.uint8)) if small else _formula(codes, self.levels)
         values: Floats = flat.reshape(box.shape)
@@ -132,7 +137,7 @@ class _Values:
 
 
 class DecodedGrid:
-    """A grid that was read and checked; entries are decoded when `flat` asks for them."""
+    """A grid that was read and checked. `flat` decodes entries on demand."""
 
     def __init__(self, spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> None:
         what = f"`{spec.name}`"
@@ -146,7 +151,7 @@ class DecodedGrid:
         sections.close()
 
     def flat(self, start: int, stop: int) -> Floats:
-        """The entries start..stop [n] of the flattened delta."""
+        """Decode the entries start..stop [n] of the flattened delta."""
         return flat_of(start, stop, self._width, self._block)
 
     def _block(self, box: Box) -> Floats:
@@ -155,21 +160,21 @@ class DecodedGrid:
 
 def _read_levels(data: bytes, what: str) -> Floats:
     if len(data) != 4 * (1 + LEVELS):
-        raise IntegrityError(f"{what} should have {1 + LEVELS} levels")
+        raise IntegrityError(f"{what} has {len(data)} bytes of levels, expected {4 * (1 + LEVELS)}")
     levels = np.frombuffer(data, dtype="<f4")
     if not np.isfinite(levels).all():
-        raise IntegrityError(f"{what} has a level that is not a number")
+        raise IntegrityError(f"{what} has a level that is NaN or Inf")
     return levels.astype(np.float64)
 
 
 class GridDecoder(DeltaDecoder):
-    """Gives Δ̂ chunk by chunk."""
+    """Decodes Δ̂ chunk by chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if not spec.elements:
-            raise IntegrityError(f"`{spec.name}` is empty: it has no grid")
+            raise IntegrityError(f"`{spec.name}` has no elements, so codec `grid` cannot encode it")
         super().__init__(spec)
         self._grid = DecodedGrid(spec, settings, sections_of(spec, reader))
 

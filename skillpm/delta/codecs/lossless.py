@@ -2,17 +2,18 @@
 
 Each chunk has one of six modes, a letter in the record's `modes`:
 
-- `z` no word changed: no part.
-- `s` few words changed: their positions as gaps, and their differences, in byte planes.
-- `d` byte planes of the ordered-integer difference (ordering of bit patterns as in FM-Delta,
-  zigzag folding as in protocol buffers).
-- `x` as `d`, with the words first sorted, stably, by the exponent of the reference. A fine-tune
-  moves all weights by about as much, so in units of the last place it moves small ones more:
-  sorting puts differences of like size side by side, where an entropy coder gains from it. The
-  decoder knows the reference, so the order costs no byte.
-- `y` as `s`, with the differences sorted as in `x`.
-- `r` the differences entropy-coded under contexts that the decoder knows (`lossless_contexts`):
-  taken where it saves a fiftieth, because planes decode faster.
+- `z`: no word changed; there is no part.
+- `s`: few words changed. The parts are the gaps between their positions and their differences, in
+  byte planes.
+- `d`: byte planes of the differences of ordered integers (bit patterns ordered as in FM-Delta,
+  differences zigzag-folded as in protocol buffers).
+- `x`: as `d`, with the words first sorted, stably, by the exponent of the reference. A fine-tune
+  moves all weights by a similar amount, so in units of the last place it moves small weights more.
+  Sorting places differences of similar size next to each other, where an entropy coder benefits.
+  The decoder knows the reference, so the order takes no bytes.
+- `y`: as `s`, with the differences sorted as in `x`.
+- `r`: the differences entropy-coded under contexts that the decoder knows (`lossless_contexts`).
+  Planes decode faster, so `r` is used only if it saves a fiftieth of the bytes.
 """
 
 from collections.abc import Mapping
@@ -49,24 +50,28 @@ from skillpm.spec.dtypes import TensorSpec
 
 NAME = "lossless"
 SPARSE_BELOW = {1: 0.06, 2: 0.25, 4: 0.5, 8: 0.5}
-"""The share of changed words below which positions save bytes, by the bytes of a word."""
+"""Below this share of changed words, storing positions saves bytes; by the bytes of a word."""
 _EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7}
+"""The bit at which the exponent of each dtype starts."""
 _SORT_FROM = 1 << 12
+"""Chunks with fewer changed words are not sorted."""
 _SPARSE = frozenset("sy")
 _SORTED = frozenset("xy")
 _MODES = frozenset("zsdxyr")
 _WORTH = 0.98
+"""Mode `r` must be smaller than this share of the other mode."""
 _WORDS_A_BYTE = 512
-"""Words of a chunk that may decode slowly to save one byte: mode `r` must save that much."""
+"""Mode `r` must save at least one byte per this many words of a chunk, because it decodes
+slowly."""
 _SAMPLE, _PIECES = 1 << 16, 8
 _PART_HEADER = 70
-"""About the bytes of a part in a layer's header, without the tensor's name."""
+"""An estimate of the bytes of a part in a layer's header, without the tensor's name."""
 
 
 class LosslessEncoder:
-    """Encodes one tensor, chunk by chunk in order; `record` at the end.
+    """Encodes one tensor, chunk by chunk in order; `close` returns the record.
 
-    Without `modelled`, mode `r` is left out, as in packs of skillpm 0.1.
+    If `modelled` is false, mode `r` is not used, as in packs of skillpm 0.1.
     """
 
     def __init__(self, spec: TensorSpec, writer: PayloadWriter, *, modelled: bool = True) -> None:
@@ -77,7 +82,7 @@ class LosslessEncoder:
         self._counts: list[int] = []
 
     def chunk(self, reference: Words, tuned: Words) -> None:
-        """Encode the next chunk against its reference."""
+        """Encode the next chunk [n] against its reference [n]."""
         folded = difference(reference, tuned, self._spec.dtype)
         changed = int(np.count_nonzero(folded))
         mode = _mode_of(changed, folded, self._spec.dtype)
@@ -94,7 +99,7 @@ class LosslessEncoder:
             self._writer.put(self._spec.name, f"{number}{suffix}", plane.data)
 
     def _modelled(self, mode: str, reference: Words, folded: Words) -> bytes | None:
-        """The part of mode `r`, or None where it would save too little over `mode`."""
+        """Return the part of mode `r`, or None if it saves too little over `mode`."""
         if folded.itemsize > self._widest:
             return None
         span = Span(self._spec, len(self._modes) * CHUNK, folded.size)
@@ -105,13 +110,14 @@ class LosslessEncoder:
         return encode_modelled(model, span, reference, folded)
 
     def close(self) -> Record:
-        """The record of all chunks encoded."""
+        """Write the record of all chunks and return it."""
         record = Record(NAME, {"modes": "".join(self._modes), "counts": self._counts})
         self._writer.describe(self._spec.name, record)
         return record
 
 
 def _mode_of(changed: int, folded: Words, dtype: str) -> str:
+    """Choose a mode other than `r` from the number of changed words."""
     if not changed:
         return "z"
     sorts = dtype in _EXPONENT_SHIFT and changed >= _SORT_FROM
@@ -121,7 +127,7 @@ def _mode_of(changed: int, folded: Words, dtype: str) -> str:
 
 
 def _parts(mode: str, reference: Words, folded: Words, dtype: str) -> dict[str, Bytes]:
-    """The planes of a chunk in a mode other than `r`, by the suffixes of their parts' names."""
+    """Return the planes of a chunk in a mode other than `r`, by the suffixes of their parts."""
     planes: dict[str, Bytes] = {}
     if mode in _SPARSE:
         positions = np.flatnonzero(folded)
@@ -135,7 +141,7 @@ def _parts(mode: str, reference: Words, folded: Words, dtype: str) -> dict[str, 
 
 
 def _plain_bytes(mode: str, reference: Words, folded: Words, spec: TensorSpec) -> float:
-    """About the bytes of a chunk in a mode other than `r`, with headers, from a sample."""
+    """Estimate the bytes of a chunk in a mode other than `r`, with headers, from a sample."""
     share = 1.0
     if folded.size > _SAMPLE:
         starts = np.linspace(0, folded.size - _SAMPLE // _PIECES, _PIECES).astype(np.intp)
@@ -148,7 +154,7 @@ def _plain_bytes(mode: str, reference: Words, folded: Words, spec: TensorSpec) -
 
 
 def exponent_order(reference: Words, dtype: str) -> npt.NDArray[np.intp]:
-    """The stable order [n] of words by the reference's exponent; integer arithmetic only."""
+    """Return the stable order [n] of words by the reference's exponent, in integer arithmetic."""
     kind = reference.dtype.type
     shifted = (reference << kind(1)) >> kind(_EXPONENT_SHIFT[dtype] + 1)
     narrow = shifted.astype(np.uint8 if dtype != "F64" else np.uint16)
@@ -156,7 +162,7 @@ def exponent_order(reference: Words, dtype: str) -> npt.NDArray[np.intp]:
 
 
 class LosslessDecoder:
-    """A `TensorDecoder` that gives the tuned words, bit for bit, from the reference's."""
+    """A `TensorDecoder` that returns the tuned words, bit for bit, from the reference's words."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -175,8 +181,8 @@ class LosslessDecoder:
         gaps = {f"{n}g{plane}" for n in self._counts for plane in range(GAP_BYTES)}
         reader.expect_parts(spec.name, parts | gaps | modelled)
 
-    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a shape
-        """The tuned words [n] of one chunk. Raises `IntegrityError` where a part is damaged."""
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a signature
+        """Return the tuned words [n] of one chunk. Raises `IntegrityError` if a part is damaged."""
         mode = self._modes[chunk]
         if mode == "z":
             return reference
@@ -200,10 +206,10 @@ class LosslessDecoder:
         return words
 
     def delta_of(self, chunk: int, reference: Words | None = None) -> None:
-        """None: differences of bit patterns are stored, no delta."""
+        """Return None: the codec stores differences of bit patterns, not a delta."""
 
     def live_form(self) -> None:
-        """None: the tuned words replace the weight."""
+        """Return None: the tuned words replace the weight."""
 
     def _positions(self, chunk: int, size: int) -> npt.NDArray[np.int64]:
         gaps = self._planes(f"{chunk}g", GAP_BYTES, self._counts[chunk])
@@ -216,21 +222,27 @@ class LosslessDecoder:
 def _checked(
     spec: TensorSpec, settings: Mapping[str, Any], spans: list[tuple[int, int]]
 ) -> tuple[str, dict[int, int]]:
+    """Check the settings; return the modes, and the number of changed words by sparse chunk."""
     modes, counts = settings.get("modes"), settings.get("counts")
     if not isinstance(modes, str) or len(modes) != len(spans) or set(modes) - _MODES:
-        raise IntegrityError(f"`{spec.name}`: the modes of its chunks do not fit its shape")
+        raise IntegrityError(
+            f"`{spec.name}`: the modes of its chunks are unknown or do not fit its shape"
+        )
     if "r" in modes and spec.itemsize > WIDEST:
-        raise IntegrityError(f"`{spec.name}`: words of {spec.dtype} are too wide for mode `r`")
+        raise IntegrityError(
+            f"`{spec.name}`: mode `r` does not support {spec.dtype}, which is too wide"
+        )
     if _SORTED & set(modes) and spec.dtype not in _EXPONENT_SHIFT:
-        raise IntegrityError(f"`{spec.name}`: {spec.dtype} has no exponent to sort by")
+        raise IntegrityError(f"`{spec.name}`: modes `x` and `y` do not support {spec.dtype}")
     sparse = [number for number, mode in enumerate(modes) if mode in _SPARSE]
     read = whole_numbers(counts)
     if read is None or len(read) != len(sparse):
-        raise IntegrityError(f"`{spec.name}`: the counts of its sparse chunks do not fit")
+        raise IntegrityError(f"`{spec.name}`: expected {len(sparse)} counts of changed words")
     for number, count in zip(sparse, read, strict=True):
         start, stop = spans[number]
         if not 0 < count <= stop - start:
-            raise IntegrityError(f"`{spec.name}`: chunk {number} cannot change {count} words")
+            message = f"`{spec.name}`: chunk {number} has {stop - start} words, but {count} changed"
+            raise IntegrityError(message)
     return modes, dict(zip(sparse, read, strict=True))
 
 

@@ -1,12 +1,13 @@
 """Mode `r` of the `lossless` codec: differences coded under contexts that the decoder knows.
 
 A fine-tune moves all weights of a row by a similar amount, so small weights move by more units in
-the last place; some rows do not move. The context of a word is the exponent of its reference, in
-octaves below an anchor, and where rows differ, the class of its row by the distance that it moved.
+the last place; some rows do not move at all. The context of a word is the exponent of its
+reference, in octaves below an anchor. If rows differ, it also includes the class of the word's row,
+by the distance that the row moved.
 
-A part: merge (1 byte: contexts of 2^merge exponents are one; 0x80 is added where rows have
-classes), anchor (1 byte), with classes their stream's length (varint) and stream, then the stream
-of zigzag differences (`delta.entropy`).
+Part: merge (1 byte: 2^merge exponents share a context; 0x80 is set if rows have classes), anchor (1
+byte), with classes the length of their stream (varint) and the stream, then the stream of zigzag
+differences (`coding.integers`).
 """
 
 from dataclasses import dataclass
@@ -21,17 +22,17 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 WIDEST = 4
-"""The widest words, in bytes, that the entropy coder takes."""
+"""The widest words, in bytes, that the entropy coder accepts."""
 EXPONENT_SHIFT = {"F64": 52, "F32": 23, "F16": 10, "BF16": 7, "F8_E4M3": 3, "F8_E5M2": 2}
-"""Where the exponent of each dtype begins."""
+"""The bit at which the exponent of each dtype starts."""
 _CLASSES = 8
 _MERGES = (0, 1, 2, 6)
 _ROWS = 0x80
 _SMALL = 1 << 15
-"""Words of a chunk below which tables for all exponents may cost more than they save."""
+"""In chunks with fewer words, tables for all exponents may cost more than they save."""
 _LEAST_WIDTH, _LEAST_ROWS = 16, 8
 _APART = 2
-"""Octaves between rows that move much and rows that move little, for classes to be tried."""
+"""Row classes are tried if the rows' movements differ by at least this many octaves."""
 _HEAD = 2
 
 
@@ -45,7 +46,7 @@ class Span:
 
     @property
     def row_lengths(self) -> npt.NDArray[np.int64]:
-        """The words of each row that are in the chunk; a tensor without rows counts as one row."""
+        """The number of words of each row in the chunk. A tensor without rows counts as one row."""
         width = self.spec.shape[-1] if len(self.spec.shape) > 1 else 0
         if width < _LEAST_WIDTH or self.size < _LEAST_ROWS * width:
             return np.array([self.size])
@@ -66,7 +67,7 @@ class Model:
 
 
 def exponents_of(reference: Words, dtype: str) -> Bytes:
-    """The low 8 bits of each word's exponent [n]; zeros for integer dtypes."""
+    """Return the low 8 bits of each word's exponent [n]; zeros for integer dtypes."""
     shift = EXPONENT_SHIFT.get(dtype)
     if shift is None:
         return np.zeros(reference.size, dtype=np.uint8)
@@ -75,7 +76,7 @@ def exponents_of(reference: Words, dtype: str) -> Bytes:
 
 
 def choose_model(span: Span, reference: Words, folded: Words) -> Model:
-    """The cheapest of a few models; it needs the differences, so only an encoder can choose."""
+    """Return the cheapest of a few models, by the differences; only an encoder can choose."""
     exponents = exponents_of(reference, span.spec.dtype)
     anchor = _anchor(exponents)
     wide = folded.astype(np.uint32)
@@ -85,7 +86,8 @@ def choose_model(span: Span, reference: Words, folded: Words) -> Model:
     if classes is not None:
         models.append(Model(0, anchor, classes, 0))
     priced = [
-        Model(one.merge, anchor, one.classes, _bits(one, span, wide, exponents)) for one in models
+        Model(model.merge, anchor, model.classes, _bits(model, span, wide, exponents))
+        for model in models
     ]
     return min(priced, key=lambda model: model.bits)
 
@@ -101,33 +103,33 @@ def encode_modelled(model: Model, span: Span, reference: Words, folded: Words) -
 
 
 def decode_modelled(data: bytes, span: Span, reference: Words) -> Words:
-    """The zigzag differences of a chunk. Raises `IntegrityError` where the part is damaged."""
+    """Decode the zigzag differences [n] of a chunk. Raises `IntegrityError` if it is damaged."""
     if len(data) < _HEAD or data[0] & ~_ROWS not in _MERGES:
-        raise IntegrityError(f"`{span.spec.name}`: a part does not begin as it should")
+        raise IntegrityError(f"`{span.spec.name}`: a part of mode `r` has an unknown header")
     start, classes = _HEAD, None
     if data[0] & _ROWS:
         size, start = read_varint(data, start)
         zeros = np.zeros(span.row_lengths.size, dtype=np.uint8)
-        found = decode_folded(data[start : start + size], zeros)
-        if found.max(initial=0) >= _CLASSES:
-            raise IntegrityError(f"`{span.spec.name}`: a row has no such class")
-        classes, start = found.astype(np.uint8), start + size
+        row_classes = decode_folded(data[start : start + size], zeros)
+        if row_classes.max(initial=0) >= _CLASSES:
+            raise IntegrityError(f"`{span.spec.name}`: the class of a row is not below {_CLASSES}")
+        classes, start = row_classes.astype(np.uint8), start + size
     model = Model(data[0] & ~_ROWS, data[1], classes, 0)
     contexts = _contexts(model, span, exponents_of(reference, span.spec.dtype))
     folded = decode_folded(data[start:], contexts)
     if int(folded.max(initial=0)) >> (8 * reference.itemsize):
-        raise IntegrityError(f"`{span.spec.name}`: a difference is wider than its dtype")
+        raise IntegrityError(f"`{span.spec.name}`: a difference does not fit {span.spec.dtype}")
     return folded.astype(reference.dtype)
 
 
 def _anchor(exponents: Bytes) -> int:
-    """The exponent that one word in a thousand exceeds."""
+    """Return the exponent that one word in a thousand exceeds."""
     counts = np.bincount(exponents, minlength=256)[::-1]
     return 255 - int(np.searchsorted(np.cumsum(counts), exponents.size // 1000 + 1))
 
 
 def _contexts(model: Model, span: Span, exponents: Bytes) -> Bytes:
-    """Contexts [n]: octaves below the anchor, merged and capped, with the class of the row."""
+    """Return contexts [n]: octaves below the anchor, merged and capped, and the row's class."""
     below = np.minimum(exponents, np.uint8(model.anchor))
     np.subtract(np.uint8(model.anchor), below, out=below)
     if model.merge:
@@ -141,8 +143,8 @@ def _contexts(model: Model, span: Span, exponents: Bytes) -> Bytes:
 
 
 def _bits(model: Model, span: Span, folded: npt.NDArray[np.uint32], exponents: Bytes) -> float:
-    side = 0 if model.classes is None else 8 * len(_encode_classes(model.classes))
-    return side + folded_bits(folded, _contexts(model, span, exponents))
+    class_bits = 0 if model.classes is None else 8 * len(_encode_classes(model.classes))
+    return class_bits + folded_bits(folded, _contexts(model, span, exponents))
 
 
 def _encode_classes(classes: Bytes) -> bytes:
@@ -150,9 +152,10 @@ def _encode_classes(classes: Bytes) -> bytes:
 
 
 def _row_classes(span: Span, folded: Words, below: Bytes) -> Bytes | None:
-    """0 for a row that did not move; else 1 for those that moved most, and 1 more per octave.
+    """Return the class of each row: 0 if it did not move, 1 if it moved most, +1 per octave less.
 
-    None where all rows moved about as much. Sums are of integers, the same on every machine.
+    None if all rows moved by about the same amount. Sums are of integers, the same on every
+    machine.
     """
     lengths = span.row_lengths
     if lengths.size < _LEAST_ROWS:

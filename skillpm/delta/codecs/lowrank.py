@@ -1,13 +1,14 @@
 """The `lowrank` codec: the factors of a LoRA, bit for bit, in their own dtypes.
 
-Δ = scale · B·A for a tensor [out, in], with A [r, in] and B [out, r] as a PEFT adapter has them
-(Hu et al. 2021); its transpose for a tensor [in, out] (`transposed`: Conv1D, embeddings). With
-DoRA's magnitudes m (Liu et al. 2024) a tensor W becomes d ∘ (W + scale · B·A), where
-d = m / ‖W + scale · B·A‖ is measured when packing and stored as float64: one for each output
-(`axis` 0: rows; 1: columns).
+Δ = scale · B·A for a tensor [out, in], with A [r, in] and B [out, r] as in a PEFT adapter (LoRA: Hu
+et al. 2021, arXiv 2106.09685). For a tensor [in, out] (`transposed`: Conv1D, embeddings) Δ is the
+transpose. With DoRA's magnitudes m (Liu et al. 2024, arXiv 2402.09353) a tensor W becomes d ∘ (W +
+scale · B·A), where d = m / ‖W + scale · B·A‖ is measured during packing and stored as float64, one
+per output (`axis` 0: rows; 1: columns).
 
 `ExactProduct` computes the product: the same on every machine, and far more precise than the
-storage dtype. The scale, a float64, is applied to it; everything else is elementwise float64.
+storage dtype (law 3a). The scale, a float64, is applied afterwards; everything else is elementwise
+float64.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,14 +38,15 @@ from skillpm.spec.dtypes import BITS, TensorSpec
 NAME = "lowrank"
 DTYPES = ("BF16", "F16", "F32")
 RANK_FLOOR = 512
-"""The largest rank that is read where both sides of the tensor are shorter."""
+"""The largest rank that is read, even if both sides of the tensor are shorter."""
 _WIDTH_LIMIT = 26
+"""The widest slices, in bits, that a record may ask for."""
 _DEPTHS = {"BF16": 1, "F16": 1, "F8_E4M3": 1, "F8_E5M2": 1}
 
 
 @dataclass(frozen=True)
 class Update:
-    """A low-rank update of one tensor: A [r, in], B [out, r], and d along `axis` for DoRA."""
+    """A low-rank update of one tensor: A [r, in], B [out, r], and for DoRA d along `axis`."""
 
     a: Factor
     b: Factor
@@ -55,7 +57,7 @@ class Update:
 
     @property
     def rank(self) -> int:
-        """The columns of B and rows of A."""
+        """The rank r."""
         return int(self.a.words.shape[0])
 
     @property
@@ -65,13 +67,13 @@ class Update:
         return (width, out) if self.transposed else (out, width)
 
     def product(self, what: str, *, width: int, depth: int) -> ExactProduct:
-        """B·A, or its transpose, multiplied in slices of `width` bits to `depth` levels."""
+        """Return B·A or its transpose, multiplied in slices of `width` bits to `depth` levels."""
         left, right = (self.a.flipped, self.b.flipped) if self.transposed else (self.b, self.a)
         return ExactProduct(left, right, what, width=width, depth=depth)
 
 
 def depth_for(dtype: str) -> int:
-    """The levels of slices to multiply for a tensor of this dtype: far past its own precision."""
+    """Return the levels of slices for this dtype; the product is far more precise than it."""
     return _DEPTHS.get(dtype, 2)
 
 
@@ -87,29 +89,29 @@ class AppliedUpdate:
 
     @classmethod
     def fitting(cls, spec: TensorSpec, update: Update) -> "AppliedUpdate":
-        """The update with as many slices as the tensor's dtype needs."""
+        """Apply the update with as many slices as the tensor's dtype needs."""
         return cls(spec, update, width=width_for(update.rank), depth=depth_for(spec.dtype))
 
     def product(self, chunk: int) -> Floats:
-        """The product of one chunk [n] with its scale, float64; no zero is negative."""
+        """Return the product of one chunk [n] times the scale, float64; no zero is negative."""
         start, stop = self._spans[chunk]
         flat = np.empty(stop - start)
-        for at, piece in self._pieces(chunk):
-            flat[at : at + piece.size] = piece
+        for start_of_piece, piece in self._pieces(chunk):
+            flat[start_of_piece : start_of_piece + piece.size] = piece
         return flat
 
     def words(self, chunk: int, reference: Words, tensor: str) -> Words:
-        """The words [n] of a chunk: reference + Δ, rounded once, in pieces that fit a cache."""
+        """Return the words [n] of a chunk: reference + Δ, rounded once, in cache-sized pieces."""
         if self._update.magnitudes is not None:
             return add_and_round(reference, self.delta(chunk, reference), self._dtype, tensor)
         words = np.empty_like(reference)
         for at, piece in self._pieces(chunk):
-            some = slice(at, at + piece.size)
-            words[some] = add_and_round(reference[some], piece, self._dtype, tensor)
+            span = slice(at, at + piece.size)
+            words[span] = add_and_round(reference[span], piece, self._dtype, tensor)
         return words
 
     def _pieces(self, chunk: int) -> Iterator[tuple[int, Floats]]:
-        """The product of a chunk, in pieces: the position of each in the chunk, and the piece."""
+        """Yield the product of a chunk in pieces: the position in the chunk, and the piece."""
         start, stop = self._spans[chunk]
         first, last = start // self._width, -(-stop // self._width)
         for row, piece in self._product.pieces(first, last, self._update.scale):
@@ -119,7 +121,7 @@ class AppliedUpdate:
             yield at + skipped, flat[skipped : stop - start - at]
 
     def delta(self, chunk: int, reference: Words) -> Floats:
-        """Δ [n] of a chunk, float64, for a tensor with the words `reference` [n] there."""
+        """Return Δ [n] of a chunk, float64. `reference` [n] are the tensor's words there."""
         product = self.product(chunk)
         magnitudes, axis = self._update.magnitudes, self._update.axis
         if magnitudes is None:
@@ -133,7 +135,7 @@ class AppliedUpdate:
         offset = first * self._width
         factors = grid.reshape(-1)[start - offset : stop - offset]
         before = to_float64(reference, self._dtype)
-        with np.errstate(invalid="ignore", over="ignore"):  # the sum refuses it
+        with np.errstate(invalid="ignore", over="ignore"):  # `round_sum` raises for both
             return (before + product) * factors - before
 
 
@@ -162,13 +164,15 @@ def encode(spec: TensorSpec, update: Update, writer: PayloadWriter) -> Record:
 
 
 class LowRankDecoder:
-    """A `TensorDecoder` that multiplies out only the rows that a chunk meets."""
+    """A `TensorDecoder` that multiplies only the rows of the chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
-            raise IntegrityError(f"`{spec.name}` is no matrix: it has no low-rank factors")
+            raise IntegrityError(
+                f"`{spec.name}` is not a matrix, so codec `lowrank` cannot encode it"
+            )
         self._spec = spec
         self.update = _read(spec, reader, settings)
         width = setting(settings, "width", 1, _WIDTH_LIMIT)
@@ -176,17 +180,17 @@ class LowRankDecoder:
         self._applied = AppliedUpdate(spec, self.update, width=width, depth=depth)
 
     def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
-        """float64(reference) + Δ̂, rounded once. Raises `GraftError` where a sum overflows."""
+        """Return float64(reference) + Δ̂, rounded once. Raises `GraftError` if a sum overflows."""
         if delta is None:
             return self._applied.words(chunk, reference, self._spec.name)
         return add_and_round(reference, delta, self._spec.dtype, self._spec.name)
 
     def delta_of(self, chunk: int, reference: Words | None = None) -> Floats | None:
-        """Δ̂ [n] of one chunk, float64; None without a reference, which DoRA rescales."""
+        """Return Δ̂ [n] of one chunk, float64; None without a reference, which DoRA rescales."""
         return None if reference is None else self._applied.delta(chunk, reference)
 
     def live_form(self) -> AdapterFactors | None:
-        """The factors as they are stored; None with DoRA's magnitudes, which rescale the weight."""
+        """Return the factors as stored; None with DoRA's magnitudes, which rescale the weight."""
         update = self.update
         if update.magnitudes is not None:
             return None
@@ -197,7 +201,7 @@ CODEC = Codec(NAME, LowRankDecoder, keeps_factors=True)
 
 
 def rank_limit(shape: tuple[int, int]) -> int:
-    """The largest rank that is read for a tensor of this shape: a bound on memory."""
+    """Return the largest rank that is read for a tensor of this shape, to bound memory."""
     return max(RANK_FLOOR, min(shape))
 
 
@@ -228,11 +232,11 @@ def _magnitudes(reader: PayloadReader, tensor: str, size: int) -> Floats:
     words = from_planes(read_planes(reader, tensor, "d", planes=8, size=size))
     values: Floats = words.view("<f8")
     if not np.isfinite(values).all():
-        raise IntegrityError(f"`{tensor}`: a magnitude is not a number")
+        raise IntegrityError(f"`{tensor}`: a DoRA magnitude is NaN or Inf")
     return values
 
 
 def factor_of(data: bytes, dtype: str, shape: tuple[int, ...]) -> Factor:
-    """A factor from a tensor's raw bytes."""
+    """Make a factor from a tensor's raw bytes."""
     words = np.frombuffer(data, dtype=word_dtype(BITS[dtype] // 8))
     return Factor(words.reshape(shape), dtype)

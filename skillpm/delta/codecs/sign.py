@@ -1,7 +1,7 @@
-"""The `sign` codec: one bit for each entry, times a scale per row and optionally per column.
+"""The `sign` codec: one bit per entry, times a scale per row and optionally per column.
 
-Δ̂ᵢⱼ = ±columnⱼ · rowᵢ. It is the best codec where the spectrum is flat and entries are of similar
-size (BitDelta, arXiv 2402.10193, has one scale for a whole matrix). Bound: as the encoder measured.
+Δ̂ᵢⱼ = ±columnⱼ · rowᵢ. The best codec for a flat spectrum with entries of similar size. BitDelta
+(arXiv 2402.10193) has one scale for a whole matrix. Error: measured by the encoder.
 """
 
 from collections.abc import Mapping
@@ -45,16 +45,16 @@ class CodedSigns:
     fine: int
 
     def estimate(self) -> float:
-        """About the bytes of the part, without encoding it."""
+        """Estimate the bytes of the part, without encoding it."""
         return (float(self.negative.size) + scale_bits(self.rows, self.columns)) / 8
 
     def decoded_delta(self) -> Floats:
-        """The Δ̂ [m, n] that a decoder will give, bit for bit."""
+        """Return the Δ̂ [m, n] that the decoder returns, bit for bit."""
         rows = from_logs(self.rows, self.fine)
         return _values(self.negative, rows, scales_of(self.columns, self.fine))
 
     def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
-        """Write signs and scales as the tensor's one part."""
+        """Write signs and scales as the tensor's only part."""
         bits = np.packbits(self.negative).tobytes()
         data = join([encode_logs(self.rows), encode_logs(self.columns), bits])
         return put(spec, Record(NAME, {"fine": self.fine}), data, writer)
@@ -69,13 +69,13 @@ def _values(negative: npt.NDArray[np.bool_], rows: Floats, columns: Floats | Non
 
 
 class SignDecoder(DeltaDecoder):
-    """Gives Δ̂ chunk by chunk."""
+    """Decodes Δ̂ chunk by chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if not spec.elements:
-            raise IntegrityError(f"`{spec.name}` is empty: it has no signs")
+            raise IntegrityError(f"`{spec.name}` has no elements, so codec `sign` cannot encode it")
         super().__init__(spec)
         what = f"`{spec.name}`"
         height, self._width = rows_of(spec)
@@ -86,7 +86,7 @@ class SignDecoder(DeltaDecoder):
         bits = sections.next()
         sections.close()
         if rows is None or len(bits) != -(-spec.elements // 8):
-            raise IntegrityError(f"{what} does not have a sign for each entry")
+            raise IntegrityError(f"{what} does not have one sign per entry and one scale per row")
         self._rows = rows
         self._bits = np.frombuffer(bits, dtype=np.uint8)
 

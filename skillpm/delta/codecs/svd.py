@@ -1,12 +1,13 @@
-"""The `svd` codec: singular factors in column groups of mixed precision (GraftLLM, section 3.2).
+"""The `svd` codec: singular factors in column groups of mixed precision.
 
-Δ [m, n] ≈ U Σ Vᵀ at rank r. The columns of U [m, r] and V [n, r] are quantised in groups by
-descending singular value (`8/3/2`: the first few at 8 bits, more at 3, the rest at 2).
+GraftLLM (arXiv 2505.18502), section 3.2. Δ [m, n] ≈ U Σ Vᵀ at rank r. The columns of U [m, r] and V
+[n, r] are quantised in groups by descending singular value (`8/3/2`: the first few at 8 bits, more
+at 3, the rest at 2).
 
-The decode is exact on every machine (law 3a): A = U·Σ and B = V are dequantised, then rounded
-onto power-of-two grids, whose exponents the record stores, so that both are integers with
-Σₖ max|A·ₖ|·max|B·ₖ| ≤ 2⁵³. Their product is then exact in whatever order a library adds, and is
-scaled by a power of two.
+Decoding is exact on every machine (law 3a). A = U·Σ and B = V are dequantised, then rounded onto
+power-of-two grids, whose exponents the record stores, so that both are integers with Σₖ
+max|A·ₖ|·max|B·ₖ| ≤ 2⁵³. Their product is then exact in any order of additions, and is scaled by a
+power of two.
 """
 
 from collections.abc import Mapping
@@ -52,20 +53,20 @@ class SingularFactors:
 
 @dataclass(frozen=True)
 class Columns:
-    """A column group: its precision in bits, and how many columns it has."""
+    """A column group: its precision in bits, and its number of columns."""
 
     bits: int
     count: int
 
 
 def matrix_shape(spec: TensorSpec) -> tuple[int, int]:
-    """The shape of a tensor as a matrix: its first dimension by the product of the others."""
+    """Return the shape of a tensor as a matrix: its first dimension by the product of the rest."""
     return spec.shape[0], prod(spec.shape[1:])
 
 
 @dataclass(frozen=True)
 class ColumnGroup:
-    """One column group, quantised: blocks [count, m] of U's columns and [count, n] of V's."""
+    """A quantised column group: blocks [count, m] of U's columns and [count, n] of V's."""
 
     columns: Columns
     left: Quantised
@@ -80,7 +81,7 @@ def encode(
     group: int,
     writer: PayloadWriter,
 ) -> Record:
-    """Quantise and write the factors; the columns of all groups together are the rank."""
+    """Quantise and write the factors. The rank is the sum of all groups' columns."""
     groups: list[ColumnGroup] = []
     start = 0
     for part in columns:
@@ -97,17 +98,21 @@ def encode(
 def write(
     spec: TensorSpec, sigma: Floats, groups: list[ColumnGroup], *, group: int, writer: PayloadWriter
 ) -> Record:
-    """Write factors that are already quantised."""
+    """Write factors that are already quantised, and return the record."""
     narrow = sigma.astype("<f4")
     writer.put(spec.name, "sigma", narrow.tobytes())
-    left = _write_side(spec.name, "u", [(one.columns, one.left) for one in groups], group, writer)
-    right = _write_side(spec.name, "v", [(one.columns, one.right) for one in groups], group, writer)
+    left = _write_side(
+        spec.name, "u", [(block.columns, block.left) for block in groups], group, writer
+    )
+    right = _write_side(
+        spec.name, "v", [(block.columns, block.right) for block in groups], group, writer
+    )
     left *= narrow.astype(np.float64)[:, None]
     exponents = fit_exponents(left, right)
     record = Record(
         NAME,
         {
-            "columns": [[one.columns.bits, one.columns.count] for one in groups],
+            "columns": [[block.columns.bits, block.columns.count] for block in groups],
             "group": group,
             "left": exponents[0],
             "right": exponents[1],
@@ -124,7 +129,7 @@ def _write_side(
     group: int,
     writer: PayloadWriter,
 ) -> Floats:
-    """Write the blocks of one factor; return the factor [r, length] that a decoder will read."""
+    """Write the blocks of one factor; return the factor [r, length] as the decoder will read it."""
     for number, (part, block) in enumerate(blocks):
         writer.put(tensor, f"{side}{number}q", pack_bits(block.codes, part.bits))
         writer.put(tensor, f"{side}{number}s", block.scales.astype("<f2").tobytes())
@@ -133,13 +138,13 @@ def _write_side(
 
 
 class SvdDecoder(DeltaDecoder):
-    """Gives Δ̂ chunk by chunk: only the rows that a chunk meets are multiplied out."""
+    """Decodes Δ̂ chunk by chunk; multiplies only the rows of the chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
-            raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
+            raise IntegrityError(f"`{spec.name}` is not a matrix, so codec `svd` cannot encode it")
         super().__init__(spec)
         height, width = matrix_shape(spec)
         columns = _columns(settings.get("columns"), min(height, width), spec.name)
@@ -152,7 +157,7 @@ class SvdDecoder(DeltaDecoder):
         sigma = np.frombuffer(reader.part(spec.name, "sigma", 4 * rank), dtype="<f4")
         left = _decode_side(reader, (spec.name, "u", height), columns, group)
         right = _decode_side(reader, (spec.name, "v", width), columns, group)
-        with np.errstate(invalid="ignore"):  # `Product.of` refuses it
+        with np.errstate(invalid="ignore"):  # `Product.of` raises for it
             left *= sigma.astype(np.float64)[:, None]
         self._product = Product.of(left, right, exponents, spec.name)
 
@@ -160,18 +165,18 @@ class SvdDecoder(DeltaDecoder):
         return self._product.flat(*self._spans[chunk])
 
     def live_form(self) -> FloatFactors:
-        """Both factors, integer-valued on their grids; nothing is copied."""
+        """Return both factors, integer-valued on their grids, without a copy."""
         product = self._product
         return FloatFactors(product.left(slice(None)), product.right, product.exponent)
 
 
-def _columns(plain: Any, rank_limit: int, tensor: str) -> list[Columns]:
-    pairs = [whole_numbers(pair) for pair in plain] if type(plain) is list else []
+def _columns(value: Any, rank_limit: int, tensor: str) -> list[Columns]:
+    pairs = [whole_numbers(pair) for pair in value] if type(value) is list else []
     fits = all(pair is not None and len(pair) == 2 for pair in pairs)  # noqa: PLR2004
     columns = [Columns(*pair) for pair in pairs if pair] if fits else []
-    sound = all(c.bits in _BITS and c.count > 0 for c in columns)
-    if not (columns and sound and sum(c.count for c in columns) <= rank_limit):
-        raise IntegrityError(f"`{tensor}`: its column groups do not fit its shape")
+    valid = all(group.bits in _BITS and group.count > 0 for group in columns)
+    if not (columns and valid and sum(group.count for group in columns) <= rank_limit):
+        raise IntegrityError(f"`{tensor}`: the column groups of codec `svd` do not fit its shape")
     return columns
 
 

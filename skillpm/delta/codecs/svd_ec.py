@@ -1,12 +1,12 @@
 """The `svd-ec` codec: entropy-coded singular factors.
 
 Δ [m, n] ≈ Σₖ cₖ aₖ bₖᵀ, where a [m, r] and b [n, r] are small integers and c [r] is one coefficient
-per rank. The steps that the encoder rounds with decide the rank and the bits of each rank; no
-scale or zero point is stored for a group. Rows and columns may have scales of their own.
+per rank. The encoder's step decides the rank and the bits of each component; no scale or zero point
+is stored for groups. Rows and columns may have scales.
 
-Bound: the encoder measures |Δ - Δ̂| on `decoded_delta`, which a decoder gives bit for bit. a and c·b
-are rounded onto power-of-two grids and multiplied exactly (law 3a); `products` bounds the error of
-that rounding.
+Error: the encoder measures Δ - Δ̂ on `decoded_delta`, which the decoder reproduces bit for bit. a
+and c·b are rounded onto power-of-two grids and multiplied exactly (law 3a); `products` bounds the
+error of that rounding.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,13 +47,14 @@ from skillpm.spec.dtypes import TensorSpec
 
 NAME = "svd-ec"
 _BLOCK = 1 << 20
+"""Entries that are converted to float64 at once."""
 
 
 @dataclass(frozen=True)
 class CodedFactors:
-    """Integers `left` [m, r] and `right` [n, r], and logarithms of scales, 2^fine to an octave.
+    """Integers `left` [m, r] and `right` [n, r], and logarithms of scales, 2^fine steps per octave.
 
-    The scales are of ranks [r], of rows [m] and of columns [n].
+    There are scales of ranks [r], and optionally of rows [m] and of columns [n].
     """
 
     left: Codes
@@ -64,24 +65,24 @@ class CodedFactors:
     fine: int
 
     def estimate(self) -> float:
-        """About the bytes of the part, without encoding it."""
+        """Estimate the bytes of the part, without encoding it."""
         codes = matrix_bits(self.left) + matrix_bits(self.right)
         return (codes + scale_bits(self.rows, self.columns, self.ranks)) / 8
 
     def decoded_delta(self) -> Floats:
-        """The Δ̂ [m, n] that a decoder will give, bit for bit; multiplies the factors out."""
+        """Return the Δ̂ [m, n] that the decoder returns, bit for bit. Costs O(m·n·r)."""
         shape = self.left.shape[0], self.right.shape[0]
         product = _scaled(self).product(exponents_of(self), "the tensor")
         return product.flat(0, shape[0] * shape[1]).reshape(shape)
 
     def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
-        """Write the factors as the tensor's one part."""
+        """Write the factors as the tensor's only part."""
         settings, data = serialise(self)
         return put(spec, Record(NAME, settings), data, writer)
 
 
 def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
-    """The settings and the sections of coded factors."""
+    """Return the settings and the sections of coded factors."""
     exponents = exponents_of(coded)
     settings = {
         "rank": coded.ranks.size,
@@ -100,19 +101,19 @@ def serialise(coded: CodedFactors) -> tuple[dict[str, Any], bytes]:
 
 
 def exponents_of(coded: CodedFactors) -> tuple[int, int]:
-    """The exponents of the grids that both factors are rounded onto."""
+    """Return the exponents of the grids onto which both factors are rounded."""
     scaled = _scaled(coded)
     return fit_tops(scaled.tops(), tops_of(scaled.rights()))
 
 
 def _scaled(coded: CodedFactors) -> "ScaledFactors":
     logs = (coded.ranks, coded.rows, coded.columns)
-    return ScaledFactors(coded.left, coded.right, *(scales_of(each, coded.fine) for each in logs))
+    return ScaledFactors(coded.left, coded.right, *(scales_of(scale, coded.fine) for scale in logs))
 
 
 @dataclass(frozen=True)
 class ScaledFactors:
-    """Integers [m, r] and [n, r], and the scales of ranks, of rows and of columns."""
+    """Integers [m, r] and [n, r], and the scales of ranks, rows and columns."""
 
     left: Narrow
     right: Narrow
@@ -121,14 +122,14 @@ class ScaledFactors:
     columns: Floats | None
 
     def lefts(self, rows: slice) -> Floats:
-        """Rows [count, r] of left · row."""
-        some = self.left[rows].astype(np.float64)
+        """Return rows [count, r] of left · row scale."""
+        left = self.left[rows].astype(np.float64)
         if self.rows is not None:
-            some *= self.rows[rows, None]
-        return some
+            left *= self.rows[rows, None]
+        return left
 
     def rights(self) -> Floats:
-        """The right factor · rank, then · column, as [r, n]."""
+        """Return right · rank scale · column scale, as [r, n]."""
         right = self.right.T.astype(np.float64, order="C")
         if self.ranks is not None:
             right *= self.ranks[:, None]
@@ -137,17 +138,17 @@ class ScaledFactors:
         return right
 
     def tops(self) -> Floats:
-        """The largest |left · row| of each rank [r]; converts a block of rows at a time."""
+        """Return the largest |left · row scale| of each rank [r], a block of rows at a time."""
         height, rank = self.left.shape
         tops = np.zeros(rank)
         step = max(1, _BLOCK // rank)
         for first in range(0, height, step):
-            some = self.lefts(slice(first, min(first + step, height)))
-            np.maximum(tops, tops_of(some.T), out=tops)
+            left = self.lefts(slice(first, min(first + step, height)))
+            np.maximum(tops, tops_of(left.T), out=tops)
         return tops
 
     def product(self, exponents: tuple[int, int], tensor: str) -> Product:
-        """The product of both factors. Raises `IntegrityError` where it is not exact."""
+        """Return the product of both factors. Raises `IntegrityError` if it would not be exact."""
         tops = place(self.tops(), exponents[0])
         lefts = partial(_placed, self.lefts, exponents[0])
         return Product.of_rows(lefts, tops, self.rights(), exponents, tensor)
@@ -158,14 +159,14 @@ def _placed(lefts: Callable[[slice], Floats], exponent: int, rows: slice) -> Flo
 
 
 def product_of(spec: TensorSpec, settings: Mapping[str, Any], sections: Sections) -> Product:
-    """The product of the factors that `serialise` wrote. Raises `IntegrityError`."""
+    """Return the product of the factors that `serialise` wrote. Raises `IntegrityError`."""
     return read(spec, settings, sections)[1]
 
 
 def read(
     spec: TensorSpec, settings: Mapping[str, Any], sections: Sections
 ) -> tuple[ScaledFactors, Product]:
-    """The factors that `serialise` wrote, and their product. Raises `IntegrityError`."""
+    """Read the factors that `serialise` wrote, and their product. Raises `IntegrityError`."""
     what = f"`{spec.name}`"
     height, width = matrix_shape(spec)
     rank = setting(settings, "rank", 1, min(height, width))
@@ -182,16 +183,18 @@ def read(
 
 
 class SvdEcDecoder(DeltaDecoder):
-    """Gives Δ̂ chunk by chunk.
+    """Decodes Δ̂ chunk by chunk.
 
-    Memory: the integers of both factors, mostly a byte each, and the right one as float64.
+    Memory: the integers of both factors, mostly a byte each, and the right factor as float64.
     """
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
-            raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
+            raise IntegrityError(
+                f"`{spec.name}` is not a matrix, so codec `svd-ec` cannot encode it"
+            )
         super().__init__(spec)
         self._scaled, self._product = read(spec, settings, sections_of(spec, reader))
 
@@ -199,7 +202,7 @@ class SvdEcDecoder(DeltaDecoder):
         return self._product.flat(*self._spans[chunk])
 
     def live_form(self) -> IntegerFactors:
-        """The integers and their scales, as they are stored."""
+        """Return the integers and their scales, as stored."""
         scaled = self._scaled
         scales = scaled.ranks, scaled.rows, scaled.columns
         return IntegerFactors(scaled.left, scaled.right, *scales)

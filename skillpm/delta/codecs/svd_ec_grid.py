@@ -1,4 +1,4 @@
-"""The `svd-ec+grid` codec: a low-rank part, and its residual on a grid; the sum of two codecs."""
+"""The `svd-ec+grid` codec: a low-rank part by `svd-ec`, plus its residual by `grid`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,21 +22,21 @@ NAME = "svd-ec+grid"
 
 @dataclass(frozen=True)
 class CodedHybrid:
-    """Δ̂ is the Δ̂ of the factors + that of the residual, added in this order."""
+    """Δ̂ is the Δ̂ of the low-rank part plus that of the residual, added in this order."""
 
     low: CodedFactors
     rest: CodedGrid
 
     def estimate(self) -> float:
-        """About the bytes of the part, without encoding it."""
+        """Estimate the bytes of the part, without encoding it."""
         return self.low.estimate() + self.rest.estimate()
 
     def decoded_delta(self) -> Floats:
-        """The Δ̂ [m, n] that a decoder will give, bit for bit; multiplies the factors out."""
+        """Return the Δ̂ [m, n] that the decoder returns, bit for bit. Costs O(m·n·r)."""
         return self.low.decoded_delta() + self.rest.decoded_delta()
 
     def write(self, spec: TensorSpec, writer: PayloadWriter) -> Record:
-        """Write factors and residual as the tensor's one part."""
+        """Write factors and residual as the tensor's only part."""
         low, low_data = svd_ec.serialise(self.low)
         rest, rest_data = grid.serialise(self.rest)
         record = Record(NAME, {"low": low, "rest": rest})
@@ -44,13 +44,15 @@ class CodedHybrid:
 
 
 class SvdEcGridDecoder(DeltaDecoder):
-    """Gives Δ̂ chunk by chunk."""
+    """Decodes Δ̂ chunk by chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
     ) -> None:
         if len(spec.shape) < 2 or not spec.elements:  # noqa: PLR2004 - a matrix has two
-            raise IntegrityError(f"`{spec.name}` is no matrix: it has no singular factors")
+            raise IntegrityError(
+                f"`{spec.name}` is not a matrix, so codec `{NAME}` cannot encode it"
+            )
         low, rest = table(settings, "low"), table(settings, "rest")
         super().__init__(spec)
         sections = sections_of(spec, reader)

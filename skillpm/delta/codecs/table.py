@@ -1,4 +1,4 @@
-"""The table of codecs: every codec that this version reads, by the name in a payload record."""
+"""The table of codecs: every codec that this version reads, by its name in a payload record."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,7 +1,8 @@
-"""The `topk` codec: magnitude pruning (GraftLLM, section 3.2: embeddings and head).
+"""The `topk` codec: magnitude pruning.
 
-The largest deltas of the whole tensor are kept, each as a float16 times one power of two that
-the record stores; all others are zero. Every decoded value is exact in float64.
+GraftLLM (arXiv 2505.18502), section 3.2: embeddings and head. The largest deltas of the whole
+tensor are kept, each as a float16 times one power of two that the record stores; all others are
+zero. Every decoded value is exact in float64.
 """
 
 from collections.abc import Mapping
@@ -24,11 +25,12 @@ from skillpm.spec.dtypes import TensorSpec
 NAME = "topk"
 _VALUE_BYTES = 2
 _TOP_EXPONENT = 14
+"""Values are scaled so that the largest has this exponent, within the range of float16."""
 EXPONENT_LIMIT = 1100
 
 
 def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) -> Record:
-    """Write the `keep` largest entries of a flat delta [n]; of equal ones, the first."""
+    """Write the `keep` largest magnitudes of a flat delta [n]; of equal ones, the first."""
     order = np.argsort(-np.abs(delta), kind="stable")[:keep]
     kept = np.sort(order[delta[order] != 0.0])
     largest = float(np.max(np.abs(delta[kept]), initial=0.0))
@@ -49,7 +51,7 @@ def encode(spec: TensorSpec, delta: Floats, keep: int, writer: PayloadWriter) ->
 
 
 class TopKDecoder(DeltaDecoder):
-    """Gives the sparse delta, chunk by chunk."""
+    """Decodes the sparse delta chunk by chunk."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -77,28 +79,28 @@ class TopKDecoder(DeltaDecoder):
         return dense
 
     def live_form(self) -> SparseEntries:
-        """The entries that were kept; a value that rounded to zero is left out."""
+        """Return the kept entries, without values that rounded to zero."""
         return SparseEntries(self._all_entries)
 
     def _all_entries(self) -> tuple[npt.NDArray[np.int64], Floats]:
-        places, kept = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+        all_positions, all_values = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
         for chunk, count in enumerate(self._counts):
             if count:
                 positions, values = self._entries(chunk)
                 used = values != 0
-                places.append(positions[used] + self._spans[chunk][0])
-                kept.append(values[used])
-        return np.concatenate(places), np.concatenate(kept)
+                all_positions.append(positions[used] + self._spans[chunk][0])
+                all_values.append(values[used])
+        return np.concatenate(all_positions), np.concatenate(all_values)
 
     def _entries(self, chunk: int) -> tuple[npt.NDArray[np.int64], Floats]:
-        """The positions [count] within a chunk and their values [count], as they were stored."""
+        """Return the kept positions [count] within a chunk, and their values [count]."""
         start, stop = self._spans[chunk]
         gaps = self._planes(chunk, "g", GAP_BYTES)
         words = from_planes(self._planes(chunk, "v", _VALUE_BYTES))
         with np.errstate(over="ignore"):
             values = np.ldexp(to_float64(words, "F16"), self._exponent)
         if not np.isfinite(values).all():
-            raise IntegrityError(f"`{self._spec.name}`: a kept value is not a number")
+            raise IntegrityError(f"`{self._spec.name}`: a kept value is NaN or Inf")
         return positions_from(gaps, stop - start, self._spec.name), values
 
     def _planes(self, chunk: int, letter: str, planes: int) -> list[Bytes]:
@@ -115,7 +117,7 @@ def _checked(counts: Any, spans: list[tuple[int, int]], tensor: str) -> list[int
             0 <= count <= stop - start for count, (start, stop) in zip(read, spans, strict=True)
         )
     ):
-        raise IntegrityError(f"`{tensor}`: the counts of its chunks do not fit its shape")
+        raise IntegrityError(f"`{tensor}`: the counts of kept values do not fit its shape")
     return read
 
 

@@ -1,4 +1,4 @@
-"""The `whole` codec: a tensor carried as it is, for what the base lacks and for sub-byte dtypes."""
+"""The `whole` codec: a tensor stored as it is; for tensors the base lacks and sub-byte dtypes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,27 +15,27 @@ NAME = "whole"
 
 
 class WholeEncoder:
-    """Encodes one tensor, chunk by chunk in order; `close` at the end."""
+    """Encodes one tensor, chunk by chunk in order; `close` returns the record."""
 
     def __init__(self, spec: TensorSpec, writer: PayloadWriter) -> None:
         self._spec = spec
         self._writer = writer
         self._chunks = 0
 
-    def chunk(self, reference: Words, tuned: Words) -> None:  # noqa: ARG002 - codecs share a shape
+    def chunk(self, reference: Words, tuned: Words) -> None:  # noqa: ARG002 - codecs share a signature
         """Encode the next chunk; the reference is not used."""
         put_planes(self._writer, self._spec.name, f"{self._chunks}p", planes_of(tuned))
         self._chunks += 1
 
     def close(self) -> Record:
-        """The record of all chunks encoded."""
+        """Write the record of all chunks and return it."""
         record = Record(NAME, {})
         self._writer.describe(self._spec.name, record)
         return record
 
 
 class WholeDecoder:
-    """A `TensorDecoder` that gives the words back; the reference is not used."""
+    """A `TensorDecoder` that returns the stored words; the reference is not used."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -51,8 +51,8 @@ class WholeDecoder:
             {f"{number}p{plane}" for number in range(len(self._spans)) for plane in planes},
         )
 
-    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a shape
-        """The words [n] of one chunk."""
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a signature
+        """Return the words [n] of one chunk."""
         start, stop = self._spans[chunk]
         planes, size = self._spec.itemsize, stop - start
         return from_planes(
@@ -60,10 +60,10 @@ class WholeDecoder:
         )
 
     def delta_of(self, chunk: int, reference: Words | None = None) -> None:
-        """None: words are stored, no delta."""
+        """Return None: the codec stores words, not a delta."""
 
     def live_form(self) -> None:
-        """None: the stored words replace the weight."""
+        """Return None: the stored words replace the weight."""
 
 
 CODEC = Codec(NAME, WholeDecoder, known_error=0.0)

@@ -1,4 +1,4 @@
-"""The `zero` codec: a delta that is not worth its bytes. Bound: ‖Δ - Δ̂‖ = ‖Δ‖."""
+"""The `zero` codec: drops a delta that is not worth its bytes. Error: ‖Δ - Δ̂‖ = ‖Δ‖."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ def encode(spec: TensorSpec, writer: PayloadWriter) -> Record:
 
 
 class ZeroDecoder(DeltaDecoder):
-    """Leaves the reference as it is, bit for bit: a sum would turn -0.0 into 0.0."""
+    """Returns the reference bit for bit; a sum would turn -0.0 into 0.0."""
 
     def __init__(
         self, spec: TensorSpec, reader: PayloadReader, settings: Mapping[str, Any]
@@ -39,12 +39,12 @@ class ZeroDecoder(DeltaDecoder):
         start, stop = self._spans[chunk]
         return np.zeros(stop - start)
 
-    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a shape
-        """The reference's own words."""
+    def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:  # noqa: ARG002 - codecs share a signature
+        """Return the reference's words."""
         return reference
 
     def live_form(self) -> NoChange:
-        """Nothing to add."""
+        """Return the form that adds nothing."""
         return NoChange()
 
 

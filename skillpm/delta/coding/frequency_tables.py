@@ -1,9 +1,10 @@
-"""Tables of token frequencies: twelve bits each in the coder, about three in the stream.
+"""Frequency tables of the entropy coder: 12 bits per token in use, about 3 bits when stored.
 
-A table is stored as levels, -log2 of a token's weight relative to the largest in steps of
-1/resolution, rounded. Both sides make frequencies from the levels in integers, so a stored table
-always sums to 4096. The encoder picks, per context, the resolution at which table and tokens
-together are smallest: few integers need a coarse table.
+A table stores a level for each token: -log2 of the token's weight relative to the largest weight,
+rounded to a multiple of 1/resolution. Encoder and decoder compute frequencies from the levels in
+integer arithmetic, so a stored table always sums to 4096. For each context the encoder picks the
+resolution at which the table and its tokens take the fewest bits; a context with few integers gets
+a coarse table.
 """
 
 from dataclasses import dataclass
@@ -16,35 +17,47 @@ from skillpm.errors import IntegrityError
 
 TOKENS = 256
 FREQUENCY_BITS = 12
+"""The frequencies of a table sum to 2^12."""
 TOTAL = 1 << FREQUENCY_BITS
 RESOLUTIONS = (1, 2, 4, 8, 16)
+"""Levels per octave that a table can have; its index is stored in three bits."""
 DRAFT = (4,)
+"""The resolutions with which the encoder compares splits."""
 _OCTAVES = 14
-"""Levels reach down to 2^-14: such a token has the least frequency, 1 of 4096."""
+"""Levels go down to 2^-14. A token at that level has the lowest frequency, 1 of 4096."""
 _RICES = 8
-"""Rice parameters are 0 to 7: three bits of a table."""
+"""The number of Rice parameters: 0 to 7, stored in three bits."""
 _PADDING = 7
+"""The most padding bits at the end of the stored tables."""
 
 Matrix = npt.NDArray[np.int64]
 
 
 def _root(sixteenths: int) -> int:
-    """floor(2^(24 + sixteenths / 16)), by nested integer square roots: exact everywhere."""
+    """Return floor(2^(24 + sixteenths / 16)), exact on every machine.
+
+    Computed by nested integer square roots.
+    """
     power = 1 << (16 * 24 + sixteenths)
     return isqrt(isqrt(isqrt(isqrt(power))))
 
 
 _WEIGHTS = np.array([_root(-level) for level in range(16 * _OCTAVES + 1)], dtype=np.int64)
-"""The weight of a level of the finest resolution; coarser ones take every second, and so on."""
+"""The weight of each level at the finest resolution. Coarser resolutions use every second,
+fourth ... entry."""
 _COSTS = np.round(np.log2(TOTAL / np.arange(1, TOTAL + 1)) * 65536) / 65536
-"""Bits of a token of frequency 1, 2 ... 4096, on a grid, so that no ulp can sway a choice."""
+"""Bits of a token of frequency 1, 2 ... 4096, rounded to 2^-16 so that a difference of one ulp
+between machines cannot change a choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Frequencies [contexts used, 256] of the contexts in `used`, ascending.
+    """Frequencies [contexts used, 256] of the contexts in `used`, in ascending order.
 
-    Rows that hold a single token sum to 4096 in it: such a context is not coded at all.
+    A row with a single token has the frequency 4096 for it, and no token of that context is coded.
+    `levels` [contexts used, 256] and `resolutions` [contexts used] are stored. `stored_bits` and
+    `data_bits` are the sizes of the tables and of the tokens in bits; `coded` is the number of
+    tokens coded.
     """
 
     used: Matrix
@@ -57,18 +70,18 @@ class Tables:
 
     @property
     def reach(self) -> int:
-        """One more than the largest token."""
+        """The largest token of any table, plus one."""
         tokens = np.flatnonzero(self.frequencies.any(axis=0))
         return int(tokens[-1]) + 1 if tokens.size else 0
 
     def single(self) -> npt.NDArray[np.bool_]:
-        """Which rows hold one token only."""
+        """Which rows [contexts used] have a single token."""
         alone: npt.NDArray[np.bool_] = self.frequencies.max(axis=1, initial=0) == TOTAL
         return alone
 
 
 def choose_tables(counts: Matrix, resolutions: tuple[int, ...] = RESOLUTIONS) -> Tables:
-    """The cheapest table of each context that occurs in `counts` [contexts, 256]."""
+    """Choose the cheapest table for each context that occurs in `counts` [contexts, 256]."""
     used = np.flatnonzero(counts.any(axis=1))
     rows = counts[used]
     plans = [_quantised(rows, resolution) for resolution in resolutions]
@@ -88,11 +101,12 @@ def choose_tables(counts: Matrix, resolutions: tuple[int, ...] = RESOLUTIONS) ->
 def _quantised(
     rows: Matrix, resolution: int
 ) -> tuple[Matrix, Matrix, Matrix, npt.NDArray[np.float64]]:
-    """Levels, frequencies, bits of the stored tables, and bits of the tokens, for all rows."""
+    """Compute levels, frequencies, stored bits and data bits for all rows at one resolution."""
     present = rows > 0
-    # A frequency is 1 plus a share by weight, so the 1 is taken off before levels are made.
-    wished = np.maximum(rows * (TOTAL / np.maximum(rows.sum(axis=1, keepdims=True), 1)) - 1, 0.125)
-    exact = np.log2(wished.max(axis=1, keepdims=True) / wished)
+    # A frequency is 1 plus a share in proportion to the weight: levels describe the share alone.
+    scale = TOTAL / np.maximum(rows.sum(axis=1, keepdims=True), 1)
+    targets = np.maximum(rows * scale - 1, 0.125)
+    exact = np.log2(targets.max(axis=1, keepdims=True) / targets)
     levels = np.minimum(np.round(resolution * exact), resolution * _OCTAVES).astype(np.int64)
     levels *= present
     frequencies = _frequencies(levels, present, np.full(len(rows), 16 // resolution))
@@ -106,7 +120,11 @@ def _quantised(
 
 
 def _frequencies(levels: Matrix, present: npt.NDArray[np.bool_], strides: Matrix) -> Matrix:
-    """Integers alone: 1 for each token, the rest by weight, what rounding left to the first."""
+    """Compute frequencies [rows, 256] that sum to 4096, in integer arithmetic.
+
+    Each present token gets 1 and a share in proportion to its weight. What rounding leaves over
+    goes to the first tokens, 1 each.
+    """
     weights = _WEIGHTS[levels * strides[:, None]] * present
     places = present.sum(axis=1, keepdims=True)
     shares = weights * (TOTAL - places) // np.maximum(weights.sum(axis=1, keepdims=True), 1)
@@ -117,7 +135,7 @@ def _frequencies(levels: Matrix, present: npt.NDArray[np.bool_], strides: Matrix
 
 
 def _residuals(levels: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
-    """Zigzag of each level less the one before it in the table; the first stands alone."""
+    """Compute the zigzag difference of each level from the previous token's level in the table."""
     place = np.where(present, np.arange(TOKENS), -1)
     before = np.maximum.accumulate(place, axis=1)[:, :-1]
     before = np.concatenate([np.full((len(levels), 1), -1), before], axis=1)
@@ -127,13 +145,13 @@ def _residuals(levels: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
 
 
 def _rice_bits(residuals: Matrix, present: npt.NDArray[np.bool_]) -> Matrix:
-    """[Rice parameters, rows] bits that the residuals take."""
-    ways = [((residuals >> k) + 1 + k) * present for k in range(_RICES)]
-    return np.stack([way.sum(axis=1) for way in ways])
+    """Return the bits [Rice parameters, rows] that the residuals take."""
+    costs = [((residuals >> k) + 1 + k) * present for k in range(_RICES)]
+    return np.stack([cost.sum(axis=1) for cost in costs])
 
 
 def dump_tables(tables: Tables) -> bytes:
-    """The tables as bits, in the order of contexts."""
+    """Serialise the tables as bits, in the order of their contexts."""
     present = tables.frequencies > 0
     residuals = _residuals(tables.levels, present)
     rices = _rice_bits(residuals, present).argmin(axis=0)
@@ -164,9 +182,9 @@ def _dump_row(
 
 
 def load_tables(data: bytes, used: Matrix, tokens: int) -> Tables:
-    """The tables of the contexts in `used`, of tokens below `tokens`.
+    """Parse the tables of the contexts in `used`, whose tokens are below `tokens`.
 
-    Raises `IntegrityError` where they are damaged.
+    Raises `IntegrityError` if they are damaged.
     """
     shape = (used.size, TOKENS)
     levels, present = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
@@ -180,16 +198,16 @@ def load_tables(data: bytes, used: Matrix, tokens: int) -> Tables:
 
 
 def _load_row(bits: "_Bits", levels: Matrix, present: npt.NDArray[np.bool_], tokens: int) -> int:
-    """Fill one table; return the place of its resolution."""
+    """Fill one table in place and return the index of its resolution."""
     last = bits.number(8)
     if last >= tokens:
-        raise IntegrityError(f"a table names token {last} of {tokens}")
+        raise IntegrityError(f"a frequency table has token {last}, expected less than {tokens}")
     present[last] = True
     if bits.number(1):
         return 0
     resolution, rice = bits.number(3), bits.number(3)
     if resolution >= len(RESOLUTIONS):
-        raise IntegrityError(f"a table names resolution {resolution}")
+        raise IntegrityError(f"a frequency table has the unknown resolution {resolution}")
     holes = bits.number(1)
     present[:last] = [bits.number(1) == 1 for _ in range(last)] if holes else True
     level, deepest = 0, RESOLUTIONS[resolution] * _OCTAVES
@@ -197,35 +215,35 @@ def _load_row(bits: "_Bits", levels: Matrix, present: npt.NDArray[np.bool_], tok
         residual = bits.zeros() << rice | bits.number(rice)
         level += (residual >> 1) ^ -(residual & 1)
         if not 0 <= level <= deepest:
-            raise IntegrityError(f"a table holds the level {level}, beyond {deepest}")
+            raise IntegrityError(f"a frequency table has level {level}, expected 0 to {deepest}")
         levels[place] = level
     return resolution
 
 
 class _Bits:
-    """Reads bits from the top; every read past the end is an `IntegrityError`."""
+    """A reader of bits, most significant first; a read past the end raises `IntegrityError`."""
 
     def __init__(self, data: bytes) -> None:
         self._text = bin(int.from_bytes(b"\1" + data, "big"))[3:]
         self._place = 0
 
     def number(self, width: int) -> int:
-        """The next `width` bits."""
+        """Read the next `width` bits as an integer."""
         start, self._place = self._place, self._place + width
         if self._place > len(self._text):
-            raise IntegrityError("the tables of an entropy-coded stream end early")
+            raise IntegrityError("the frequency tables of an entropy-coded stream are truncated")
         return int(self._text[start : self._place] or "0", 2)
 
     def zeros(self) -> int:
-        """How many zeros come before the next one, which is passed over."""
-        found = self._text.find("1", self._place)
-        if found < 0:
-            raise IntegrityError("the tables of an entropy-coded stream end early")
-        count, self._place = found - self._place, found + 1
+        """Count the zeros before the next one bit, and skip them and the one."""
+        position = self._text.find("1", self._place)
+        if position < 0:
+            raise IntegrityError("the frequency tables of an entropy-coded stream are truncated")
+        count, self._place = position - self._place, position + 1
         return count
 
     def close(self) -> None:
-        """Only the padding to a byte, zeros, may be left."""
+        """Raise `IntegrityError` if more is left than zero bits that pad to a byte."""
         rest = self._text[self._place :]
         if len(rest) > _PADDING or "1" in rest:
-            raise IntegrityError("the tables of an entropy-coded stream are followed by more")
+            raise IntegrityError("the frequency tables of an entropy-coded stream have extra bytes")

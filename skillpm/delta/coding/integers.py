@@ -1,13 +1,13 @@
-"""A static entropy coder for small integers under known contexts: one self-delimiting stream.
+"""A static entropy coder for small integers with known contexts; a stream delimits itself.
 
-An integer is folded (0, -1, 1, -2 ... become 0, 1, 2, 3 ...). Folded values below 2^split are
-tokens themselves; above, a token names the octave and its quarter, and the bits below follow raw
-(as the hybrid integers of JPEG XL do). A table per context says how often each token comes; the
-tokens are coded by it in interleaved rANS lanes (`entropy_lanes`). All tables are integers, so
-every machine decodes the same.
+An integer is folded (zigzag: 0, -1, 1, -2 ... become 0, 1, 2, 3 ...). Folded values below 2^split
+are tokens. For a larger value, the token encodes its octave and the quarter of the octave, and the
+remaining low bits follow raw, as in the hybrid integers of JPEG XL. Each context has a frequency
+table of its tokens; interleaved rANS lanes code the tokens (`coding.rans`). Tables are integers, so
+every machine decodes the same values.
 
-A stream: split (1 byte), length of the tables (varint), tables, tokens (lanes), raw bits. The
-decoder knows how many integers there are and each one's context.
+Stream: split (1 byte), length of the tables (varint), tables, tokens (lanes), raw bits. The decoder
+gets the number of integers and the context of each from its caller.
 """
 
 from dataclasses import dataclass
@@ -30,10 +30,12 @@ from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
 CONTEXTS = 64
-"""A context is less than this."""
+"""Contexts are integers below this."""
 SPLITS = (3, 4, 5, 6, 7)
+"""The splits that an encoder tries; a stream stores the one used."""
 _WIDEST = SPLITS[-1]
 _BLOCK = 1 << 17
+"""Elements that are counted at once, to bound memory."""
 
 Ints = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
@@ -42,7 +44,7 @@ Folded = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the encoder settles first: the split, the tables, and what all will cost."""
+    """The encoder's choices, the split and the tables, and the size of the stream in bits."""
 
     split: int
     tables: Tables
@@ -50,17 +52,18 @@ class _Plan:
 
 
 def encode_integers(values: Ints, contexts: Bytes) -> bytes:
-    """Encode flat `values`, each under its context (< 64); the same input gives the same bytes.
+    """Encode flat `values` [n], each under its context [n] (below 64).
 
-    A context in which only one token comes costs nothing per integer.
+    The same input gives the same bytes. A context in which a single token occurs costs nothing per
+    integer. Raises `ValueError` for a context that is too large.
     """
     return encode_folded(_fold(values), contexts)
 
 
 def decode_integers(data: bytes, contexts: Bytes) -> Ints:
-    """The integers of a stream, one for each context: the inverse of `encode_integers`.
+    """Decode one integer per context [n]: the inverse of `encode_integers`.
 
-    Raises `IntegrityError` where the stream is damaged. Memory is bounded by `contexts`.
+    Memory is bounded by the size of `contexts`. Raises `IntegrityError` if the stream is damaged.
     """
     folded = decode_folded(data, contexts)
     if folded.dtype == np.uint8:
@@ -69,12 +72,12 @@ def decode_integers(data: bytes, contexts: Bytes) -> Ints:
 
 
 def integer_bits(values: Ints, contexts: Bytes) -> float:
-    """About the bits that `encode_integers` would give, without encoding."""
+    """Estimate the bits that `encode_integers` would produce, without encoding."""
     return folded_bits(_fold(values), contexts)
 
 
 def encode_folded(folded: Folded, contexts: Bytes) -> bytes:
-    """As `encode_integers`, for unsigned integers of which small ones come most."""
+    """Encode unsigned integers [n], mostly small, each under its context [n] (below 64)."""
     widest = _tokens_of(folded, _WIDEST)
     plan = _plan(_histogram(widest, contexts))
     tokens = widest if plan.split == _WIDEST else _tokens_of(folded, plan.split)
@@ -89,16 +92,19 @@ def encode_folded(folded: Folded, contexts: Bytes) -> bytes:
 
 
 def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
-    """The inverse of `encode_folded`; as bytes where all are small. Raises `IntegrityError`."""
+    """Decode what `encode_folded` wrote; as uint8 if all values are below 2^split.
+
+    Raises `IntegrityError` if the stream is damaged.
+    """
     if not data or data[0] not in SPLITS:
-        raise IntegrityError("an entropy-coded stream does not begin with a known split")
+        raise IntegrityError("an entropy-coded stream has an unknown split")
     split = data[0]
     size, start = read_varint(data, 1)
     used = _used(contexts)
     if used.size and used[-1] >= CONTEXTS:
-        raise IntegrityError(f"a context should be less than {CONTEXTS}, is {used[-1]}")
+        raise IntegrityError(f"a context is {used[-1]}, expected less than {CONTEXTS}")
     if size > len(data) - start:
-        raise IntegrityError("an entropy-coded stream ends within its tables")
+        raise IntegrityError("an entropy-coded stream is truncated within its frequency tables")
     tables = load_tables(data[start : start + size], used, _token_limit(split))
     tokens, end = decode_lanes(data, start + size, contexts, tables)
     if tables.reach <= 1 << split:
@@ -111,14 +117,14 @@ def decode_folded(data: bytes, contexts: Bytes) -> Folded | Bytes:
 
 
 def folded_bits(folded: Folded, contexts: Bytes) -> float:
-    """About the bits that `encode_folded` would give, without encoding."""
+    """Estimate the bits that `encode_folded` would produce, without encoding."""
     return _plan(_histogram(_tokens_of(folded, _WIDEST), contexts)).bits
 
 
 def _plan(histogram: npt.NDArray[np.int64]) -> _Plan:
-    """The cheapest split and tables for counts of the widest split's tokens, by context.
+    """Choose the cheapest split and tables, given counts [contexts, tokens] at the widest split.
 
-    Splits are compared by tables of a middling resolution: it favours none of them.
+    Splits are compared with tables of a medium resolution, which favours none of them.
     """
     splits = _useful_splits(histogram)
     if len(splits) > 1:
@@ -137,7 +143,7 @@ def _plan_of(histogram: npt.NDArray[np.int64], split: int, resolutions: tuple[in
 
 
 def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:
-    """A wider split than the values need changes nothing."""
+    """Return the splits worth trying: a split wider than all values adds nothing."""
     used = np.flatnonzero(histogram.any(axis=0))
     top = int(used[-1]) if used.size else 0
     enough = [place for place, split in enumerate(SPLITS) if top < 1 << split]
@@ -145,7 +151,10 @@ def _useful_splits(histogram: npt.NDArray[np.int64]) -> tuple[int, ...]:
 
 
 def _merge(histogram: npt.NDArray[np.int64], split: int) -> npt.NDArray[np.int64]:
-    """Counts of a narrower split's tokens: its quarters of octaves are unions of finer ones."""
+    """Convert counts at the widest split to counts at a narrower one.
+
+    Each quarter of an octave of the narrower split is a union of tokens of the widest split.
+    """
     _, lows = _raw_layout(_WIDEST)
     narrower = _tokens_of(lows, split)
     counts = np.zeros_like(histogram)
@@ -155,9 +164,12 @@ def _merge(histogram: npt.NDArray[np.int64], split: int) -> npt.NDArray[np.int64
 
 
 def _histogram(tokens: Bytes, contexts: Bytes) -> npt.NDArray[np.int64]:
-    """[contexts, tokens] counts, block by block: numpy widens what it counts to eight bytes."""
+    """Count tokens by context, [contexts, tokens].
+
+    Counts block by block, because numpy converts what it counts to eight bytes each.
+    """
     if contexts.size and int(contexts.max()) >= CONTEXTS:
-        raise ValueError(f"a context should be less than {CONTEXTS}, is {contexts.max()}")
+        raise ValueError(f"a context is {contexts.max()}, expected less than {CONTEXTS}")
     counts = np.zeros(CONTEXTS << 8, dtype=np.int64)
     for start in range(0, tokens.size, _BLOCK):
         keys = contexts[start : start + _BLOCK].astype(np.intp)
@@ -168,7 +180,7 @@ def _histogram(tokens: Bytes, contexts: Bytes) -> npt.NDArray[np.int64]:
 
 
 def _used(contexts: Bytes) -> npt.NDArray[np.intp]:
-    """The contexts that occur, ascending."""
+    """Return the contexts that occur, ascending."""
     blocks = range(0, contexts.size, _BLOCK)
     counts = [np.bincount(contexts[at : at + _BLOCK], minlength=256) for at in blocks]
     return np.flatnonzero(np.sum(counts, axis=0)) if counts else np.empty(0, dtype=np.intp)
@@ -189,7 +201,7 @@ def _unfold(folded: Folded) -> Ints:
 
 
 _NUMBERS = _unfold(np.arange(TOKENS, dtype=np.uint32))
-"""The integer of each token below 2^split."""
+"""The integer that each token below 2^split stands for."""
 
 
 def _token_limit(split: int) -> int:
@@ -197,19 +209,23 @@ def _token_limit(split: int) -> int:
 
 
 def _tokens_of(folded: Folded, split: int) -> Bytes:
-    """Values below 2^split as they are; above, 2^split + 4 (octave - split) + quarter."""
+    """Return the token of each value [n].
+
+    A value below 2^split is its own token; a larger value has the token 2^split + 4 (octave -
+    split) + quarter.
+    """
     if not folded.size or int(folded.max()) < 1 << split:
         return folded.astype(np.uint8)
     tokens = folded.astype(np.uint8)
     wide = np.flatnonzero(folded >= np.uint32(1 << split))
-    # The exponent of the float64, which is exact, and two bits of its mantissa: four an octave.
+    # The conversion to float64 is exact; its exponent and two mantissa bits give the quarter.
     quarters = folded[wide].astype(np.float64).view(np.int64) >> 50
     tokens[wide] = quarters - (4 * (1023 + split) - (1 << split))
     return tokens
 
 
 def _raw_layout(split: int) -> tuple[Bytes, Folded]:
-    """For each token: how many raw bits follow, and the least folded value it stands for."""
+    """Return for each token the number of raw bits that follow, and its smallest folded value."""
     lengths = np.zeros(TOKENS, dtype=np.uint8)
     lows = np.arange(TOKENS, dtype=np.uint32)
     beyond = np.arange(_token_limit(split) - (1 << split))

@@ -1,7 +1,7 @@
 """A payload layer: a safetensors file that holds the encoded parts of a group of tensors.
 
-Every part is a `U8` tensor named `TENSOR/PART`, or `TENSOR/PART.zst` where it is one zstd frame.
-The metadata maps each tensor to its record: `{"codec": …, …settings}` as canonical JSON.
+Every part is a `U8` tensor. Its name is `TENSOR/PART`, or `TENSOR/PART.zst` if it is a zstd frame.
+The metadata maps each tensor to its record, `{"codec": …, …settings}` as canonical JSON.
 """
 
 import threading
@@ -25,20 +25,21 @@ from skillpm.spec.safetensors import (
 
 _FRAME = ".zst"
 _COPY = 1 << 20
+"""Bytes copied at once from the spool to the layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How one tensor is encoded: the codec's name and its settings."""
+    """How a tensor is encoded: the name of the codec and its settings."""
 
     codec: str
     settings: Mapping[str, Any]
 
 
 class PayloadWriter:
-    """Collects parts in a spool, in any order and from any thread; then writes the layer.
+    """Collects parts in a spool, in any order and from any thread, then writes the layer.
 
-    The layer's bytes depend on the parts alone, not on the order in which they came.
+    The bytes of the layer depend on the parts alone, not on the order in which they were added.
     """
 
     def __init__(self, spool: BinaryIO) -> None:
@@ -48,7 +49,7 @@ class PayloadWriter:
         self._records: dict[str, str] = {}
 
     def put(self, tensor: str, part: str, data: bytes | memoryview) -> int:
-        """Keep one part, as a frame where that is smaller; return the bytes that it takes."""
+        """Store one part, as a zstd frame if that is smaller, and return the bytes stored."""
         frame = compress(data)
         stored = data if frame is None else frame
         with self._lock:
@@ -59,14 +60,14 @@ class PayloadWriter:
         return len(stored)
 
     def put_plain(self, tensor: str, part: str, data: bytes) -> None:
-        """Keep one part that is entropy-coded already."""
+        """Store one part that is already entropy-coded, without compression."""
         with self._lock:
             start = self._spool.tell()
             self._spool.write(data)
             self._parts[f"{tensor}/{part}"] = (start, len(data))
 
     def describe(self, tensor: str, record: Record) -> None:
-        """Say how a tensor's parts are to be read."""
+        """Store the record of a tensor."""
         plain = {"codec": record.codec, **record.settings}
         with self._lock:
             self._records[tensor] = json.canonical(plain).decode()
@@ -86,7 +87,7 @@ class PayloadWriter:
 
 
 class PayloadReader:
-    """Reads the parts of a layer. What it returns has the size that was asked for, or it raises."""
+    """Reads the parts of a layer. Each part has the size that the caller expects, or it raises."""
 
     def __init__(self, file: ReadAt, what: str) -> None:
         self._file = file
@@ -103,7 +104,7 @@ class PayloadReader:
         plain = json.parse_object(text.encode(), f"the record of {tensor!r} in {self._what}")
         codec = plain.pop("codec", None)
         if not isinstance(codec, str):
-            raise SpecError(f"the record of {tensor!r} in {self._what} names no codec")
+            raise SpecError(f"the record of {tensor!r} in {self._what} has no `codec`")
         return Record(codec, plain)
 
     def _grouped(self) -> dict[str, set[str]]:
@@ -111,43 +112,58 @@ class PayloadReader:
         for name, placed in self._parts.items():
             tensor, slash, part = name.rpartition("/")
             if not slash or tensor not in grouped or placed.spec.dtype != "U8":
-                raise IntegrityError(f"{self._what} holds {name!r}, which belongs to no tensor")
+                raise IntegrityError(f"{self._what} has part {name!r}, which belongs to no tensor")
             if part.removesuffix(_FRAME) in grouped[tensor]:
-                raise IntegrityError(f"{self._what} holds {name!r} plain and as a frame")
+                raise IntegrityError(
+                    f"{self._what} has part {name!r} twice: raw and as a zstd frame"
+                )
             grouped[tensor].add(part.removesuffix(_FRAME))
         return grouped
 
     def stored_bytes(self, tensor: str) -> int:
-        """The bytes that a tensor's parts take in the layer."""
+        """Return the bytes that the tensor's parts take in the layer."""
         prefix = f"{tensor}/"
-        sizes = (p.stop - p.start for n, p in self._parts.items() if n.startswith(prefix))
+        sizes = (
+            placed.stop - placed.start
+            for name, placed in self._parts.items()
+            if name.startswith(prefix)
+        )
         return sum(sizes)
 
     def expect_parts(self, tensor: str, parts: set[str]) -> None:
         """Raise `IntegrityError` unless the tensor has exactly these parts."""
         if self._names.get(tensor) != parts:
-            raise IntegrityError(f"{self._what}: {tensor!r} does not have the parts of its codec")
+            raise IntegrityError(
+                f"{self._what}: {tensor!r} does not have the parts that its codec needs"
+            )
 
     def plain(self, tensor: str, part: str, limit: int | None = None) -> bytes:
-        """The bytes of a part that is no frame: as many as the layer holds, up to a limit."""
+        """Return the bytes of a part that is stored raw, at most `limit` of them.
+
+        Raises `IntegrityError` if the part is missing, is a zstd frame, or is larger than `limit`.
+        """
         name = f"{tensor}/{part}"
         placed = self._parts.get(name)
         if placed is None:
-            raise IntegrityError(f"part {name!r} of {self._what} is missing, or a frame")
+            raise IntegrityError(f"part {name!r} of {self._what} is missing, or is a zstd frame")
         if limit is not None and placed.stop - placed.start > limit:
             size = placed.stop - placed.start
-            raise IntegrityError(f"part {name!r} of {self._what} holds {size} bytes: too many")
+            message = f"part {name!r} of {self._what} has {size} bytes, expected at most {limit}"
+            raise IntegrityError(message)
         return self._read(placed)
 
     def part(self, tensor: str, part: str, expected: int) -> bytes:
-        """The bytes of one part, exactly `expected` of them."""
+        """Return the bytes of one part, exactly `expected` of them, decompressed if it is a frame.
+
+        Raises `IntegrityError` if the part is missing or has another size.
+        """
         name = f"{tensor}/{part}"
         what = f"part {name!r} of {self._what}"
         plain = self._parts.get(name)
         if plain is not None:
             data = self._read(plain)
             if len(data) != expected:
-                raise IntegrityError(f"{what} should hold {expected} bytes, holds {len(data)}")
+                raise IntegrityError(f"{what} has {len(data)} bytes, expected {expected}")
             return data
         framed = self._parts.get(name + _FRAME)
         if framed is None:

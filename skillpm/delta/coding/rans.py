@@ -1,12 +1,14 @@
 """Interleaved rANS lanes in numpy.
 
-The coder is Duda's (2013, arXiv 1311.2540), interleaved as by Giesen (2014, arXiv 1402.3392).
+Asymmetric numeral systems are due to Duda (2013, arXiv 1311.2540), their interleaving to Giesen
+(2014, arXiv 1402.3392).
 
-Token t * L + lane belongs to `lane`, so that each step of all L lanes is one slice. States lie in
-2^16 .. 2^32 and give or take 16 bits at a time; frequencies have 12 bits. Tokens of a context
-that holds a single token are left out.
+Of L lanes, `lane` codes the tokens t * L + lane for t = 0, 1 ..., so that one step of all lanes is
+one slice. A state is between 2^16 and 2^32, and reads or writes 16 bits at a time; frequencies have
+12 bits. Tokens of a context with a single token are not coded.
 
-A stream: lanes (varint), words (varint), states (4 bytes each), words (2 bytes each).
+Stream: number of lanes (varint), number of words (varint), states (4 bytes each), words (2 bytes
+each).
 """
 
 import numpy as np
@@ -17,11 +19,12 @@ from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
 LOW = 1 << 16
-"""The least state, and the one that every lane of the encoder begins with."""
+"""The smallest state, and the initial state of every lane in the encoder."""
 _MOST_LANES = 1 << 13
 _LANE_SHARE = 0.006
+"""The share of the tokens' bits that the states may cost."""
 _LANE_BITS = 24
-"""A state takes 32 bits, of which eight, on average, hold tokens."""
+"""The cost of a lane in bits: a state takes 32 bits, of which about eight encode tokens."""
 _BLOCK = 1 << 17
 
 _Q = np.uint32(FREQUENCY_BITS)
@@ -33,25 +36,28 @@ Bytes = npt.NDArray[np.uint8]
 Packed = npt.NDArray[np.uint32]
 
 
-def lanes_of(coded: int, bits: float) -> int:
-    """So many lanes that their states cost about half a percent of the tokens' bits."""
+def lane_count(coded: int, bits: float) -> int:
+    """Return the number of lanes.
+
+    Their states cost about half a percent of the tokens' bits.
+    """
     if not coded:
         return 0
     return max(1, min(_MOST_LANES, coded // 16, int(bits * _LANE_SHARE / _LANE_BITS)))
 
 
 def lanes_bits(coded: int, bits: float) -> float:
-    """About the bits of a stream whose tokens take `bits`."""
-    lanes = lanes_of(coded, bits)
+    """Estimate the bits of a stream whose tokens take `bits`."""
+    lanes = lane_count(coded, bits)
     return bits + lanes * _LANE_BITS + 8 * (len(varint(lanes)) + len(varint(int(bits) // 16)))
 
 
 def encode_lanes(tokens: Bytes, contexts: Bytes, tables: Tables) -> bytes:
-    """All tokens, each under its context's table."""
+    """Encode tokens [n], each by the table of its context [n]."""
     kept = _coded_places(contexts, tables)
     if kept is not None:
         tokens, contexts = tokens[kept], contexts[kept]
-    lanes = lanes_of(tokens.size, tables.data_bits)
+    lanes = lane_count(tokens.size, tables.data_bits)
     if not lanes:
         return varint(0) + varint(0)
     entries = _encoder_entries(tables)
@@ -70,7 +76,10 @@ def encode_lanes(tokens: Bytes, contexts: Bytes, tables: Tables) -> bytes:
 
 
 def _encode_block(entries: Packed, states: Packed) -> npt.NDArray[np.uint16]:
-    """Push entries (frequency << 12 | start) from the last step to the first."""
+    """Encode entries [n] (frequency << 12 | start) from the last step to the first.
+
+    Changes `states` in place and returns the words written.
+    """
     lanes = states.size
     buffer = np.empty(entries.size, dtype=np.uint16)
     place = entries.size
@@ -85,7 +94,7 @@ def _encode_block(entries: Packed, states: Packed) -> npt.NDArray[np.uint16]:
             place -= full.size
             buffer[place : place + full.size] = large
             x[full] = large >> _WORD
-        # x // f * 4096 + x % f + start, with the remainder written as x - x // f * f
+        # x = x // f * 4096 + x % f + start, where x % f = x - x // f * f.
         quotient = x // frequency
         np.subtract(np.uint32(TOTAL), frequency, out=frequency)
         quotient *= frequency
@@ -95,19 +104,22 @@ def _encode_block(entries: Packed, states: Packed) -> npt.NDArray[np.uint16]:
 
 
 def decode_lanes(data: bytes, start: int, contexts: Bytes, tables: Tables) -> tuple[Bytes, int]:
-    """The token of each context, and where the stream ends. Raises `IntegrityError`."""
+    """Decode the token of each context [n]; also return the position after the stream.
+
+    Raises `IntegrityError` if the stream is damaged.
+    """
     kept = _coded_places(contexts, tables)
-    wanted = contexts if kept is None else contexts[kept]
+    coded_contexts = contexts if kept is None else contexts[kept]
     lanes, start = read_varint(data, start)
     count, start = read_varint(data, start)
     end = start + 4 * lanes + 2 * count
-    if lanes > wanted.size or (wanted.size and not lanes) or end > len(data):
-        raise IntegrityError("the lanes of an entropy-coded stream do not fit its size")
+    if lanes > coded_contexts.size or (coded_contexts.size and not lanes) or end > len(data):
+        raise IntegrityError(f"{lanes} lanes do not fit an entropy-coded stream of this size")
     states = np.frombuffer(data, dtype="<u4", count=lanes, offset=start).astype(np.uint32)
     words = np.frombuffer(data, dtype="<u2", count=count, offset=start + 4 * lanes)
     if (states < LOW).any():
-        raise IntegrityError("a state of an entropy-coded stream is out of range")
-    coded = _decode_blocks(wanted, states, words, _decoder_entries(tables))
+        raise IntegrityError(f"a state of an entropy-coded stream is below {LOW}")
+    coded = _decode_blocks(coded_contexts, states, words, _decoder_entries(tables))
     if kept is None:
         return coded, end
     tokens = _lone_tokens(tables)[contexts]
@@ -125,10 +137,10 @@ def _decode_blocks(
     for start in range(0, contexts.size, step):
         wide = contexts[start : start + step].astype(np.intp)
         wide <<= FREQUENCY_BITS
-        found, place = _decode_block(wide, states, words, place, entries)
-        tokens[start : start + step] = found
+        block, place = _decode_block(wide, states, words, place, entries)
+        tokens[start : start + step] = block
     if place != words.size or (states != LOW).any():
-        raise IntegrityError("an entropy-coded stream does not end as it began: it is damaged")
+        raise IntegrityError("an entropy-coded stream does not end in its initial state")
     return tokens
 
 
@@ -139,12 +151,15 @@ def _decode_block(
     place: int,
     entries: Packed,
 ) -> tuple[Bytes, int]:
-    """Pop one token per base (its context's place in `entries`); states are changed."""
+    """Decode one token per base and return the tokens and the number of words read.
+
+    A base is the offset of its context in `entries`. Changes `states` in place.
+    """
     lanes = states.size
-    found = np.empty(bases.size, dtype=np.uint32)
+    decoded = np.empty(bases.size, dtype=np.uint32)
     spare, index = np.empty(lanes, dtype=np.uint32), np.empty(lanes, dtype=np.intp)
     for start in range(0, bases.size, lanes):
-        entry = found[start : start + lanes]
+        entry = decoded[start : start + lanes]
         x, part, slot = states[: entry.size], spare[: entry.size], index[: entry.size]
         np.bitwise_and(x, _LOW_BITS, out=part)
         np.add(bases[start : start + lanes], part, out=slot, casting="unsafe")
@@ -158,15 +173,15 @@ def _decode_block(
         if low.size:
             stop = place + low.size
             if stop > words.size:
-                raise IntegrityError("an entropy-coded stream ends early")
+                raise IntegrityError("an entropy-coded stream is truncated")
             x[low] = (x[low] << _WORD) | words[place:stop]
             place = stop
-    np.right_shift(found, _Q, out=found)
-    return found.astype(np.uint8), place
+    np.right_shift(decoded, _Q, out=decoded)
+    return decoded.astype(np.uint8), place
 
 
 def _coded_places(contexts: Bytes, tables: Tables) -> npt.NDArray[np.intp] | None:
-    """Where a token is coded; None where all are."""
+    """Return the positions of the tokens that are coded; None if all of them are."""
     single = tables.single()
     if not single.any():
         return None
@@ -176,7 +191,7 @@ def _coded_places(contexts: Bytes, tables: Tables) -> npt.NDArray[np.intp] | Non
 
 
 def _lone_tokens(tables: Tables) -> Bytes:
-    """By context: the most frequent token, which is the only one where a context is not coded."""
+    """Return the most frequent token of each context, the only one if the context is not coded."""
     lone = np.zeros(256, dtype=np.uint8)
     lone[tables.used] = tables.frequencies.argmax(axis=1)
     return lone
@@ -187,14 +202,17 @@ def _starts(tables: Tables) -> npt.NDArray[np.int64]:
 
 
 def _encoder_entries(tables: Tables) -> Packed:
-    """At context << 8 | token: frequency << 12 | start."""
+    """Build the table of the encoder, indexed by context << 8 | token: frequency << 12 | start."""
     entries = np.zeros((256, 256), dtype=np.uint32)
     entries[tables.used] = tables.frequencies << FREQUENCY_BITS | _starts(tables)
     return entries.reshape(-1)
 
 
 def _decoder_entries(tables: Tables) -> Packed:
-    """At context << 12 | slot: frequency << 20 | token << 12 | slot - start."""
+    """Build the table of the decoder, indexed by context << 12 | slot.
+
+    An entry is frequency << 20 | token << 12 | slot - start.
+    """
     slots = np.arange(TOTAL)
     entries = np.zeros((int(tables.used.max(initial=0)) + 1, TOTAL), dtype=np.uint32)
     single = tables.single()

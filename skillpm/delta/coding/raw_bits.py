@@ -1,4 +1,7 @@
-"""Raw bits of varying widths: per width, whole bytes as planes, then eight remainders at a time."""
+"""Raw bits of varying widths.
+
+For each width there are byte planes, then the remaining bits in groups of eight values.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +13,10 @@ Folded = npt.NDArray[np.uint32]
 
 
 def pack_raw(values: Folded, widths: Bytes) -> bytes:
-    """`values`, each in its width in bits (0 to 29), grouped by width, in order within a group."""
+    """Pack values [n], each in its width [n] in bits (0 to 29), grouped by width.
+
+    Values of one width keep their order.
+    """
     parts = []
     sorted_values = values[np.argsort(widths, kind="stable")]
     start = 0
@@ -25,17 +31,23 @@ def pack_raw(values: Folded, widths: Bytes) -> bytes:
 
 
 def unpack_raw(data: bytes, widths: Bytes) -> Folded:
-    """The inverse of `pack_raw`. Raises `IntegrityError` unless `data` has just the right size."""
+    """Unpack what `pack_raw` wrote: one value per width [n].
+
+    Raises `IntegrityError` unless `data` has exactly the size needed.
+    """
     counts = np.bincount(widths, minlength=1)
     expected = raw_bytes(counts, np.arange(counts.size))
     if len(data) != expected:
-        raise IntegrityError(f"raw bits should take {expected} bytes, take {len(data)}")
+        message = (
+            f"the raw bits of an entropy-coded stream are {len(data)} bytes, expected {expected}"
+        )
+        raise IntegrityError(message)
     flat = np.frombuffer(data, dtype=np.uint8)
     sorted_values = np.zeros(widths.size, dtype=np.uint32)
-    start = place = 0
+    start = position = 0
     for width, count in enumerate(counts.tolist()):
-        group = sorted_values[place : place + count]
-        place += count
+        group = sorted_values[position : position + count]
+        position += count
         for byte in range(width // 8):
             group |= flat[start : start + count].astype(np.uint32) << np.uint32(8 * byte)
             start += count
@@ -50,14 +62,14 @@ def unpack_raw(data: bytes, widths: Bytes) -> Folded:
 
 
 def raw_bytes(counts: npt.NDArray[np.int64], widths: npt.NDArray[np.integer]) -> int:
-    """The bytes that so many values of each width take together."""
+    """Return the bytes that `counts[i]` values of `widths[i]` bits take together."""
     by_width = np.bincount(widths, weights=counts).astype(np.int64)
     width = np.arange(by_width.size)
     return int(np.sum(by_width * (width // 8) + (by_width * (width % 8) + 7) // 8))
 
 
 def _pack_rests(values: Folded, width: int) -> bytes:
-    """Eight values of `width` bits (below 8) fill `width` bytes."""
+    """Pack values of `width` bits (below 8): eight values fill `width` bytes."""
     eights = np.zeros((-(-values.size // 8), 8), dtype="<u8")
     eights.reshape(-1)[: values.size] = values
     joined = np.zeros(len(eights), dtype="<u8")

@@ -1,55 +1,63 @@
-"""Parts of a payload: plain bytes, or one zstd frame of them where that is smaller."""
+"""Parts of a payload: raw bytes, or one zstd frame if that is smaller."""
 
 import zstandard
 
 from skillpm.errors import IntegrityError
 
 WINDOW_LIMIT = 128 << 20
+"""The largest zstd window, in bytes, that is decoded."""
 PROBE = 1 << 16
+"""Bytes of the sample on which the two strategies are compared."""
 _WORTH = 0.98
+"""A large part is stored raw unless its sample shrinks at least to this share."""
 _ENTROPY = {"strategy": zstandard.STRATEGY_FAST, "min_match": 7, "hash_log": 6}
-_WAYS: tuple[dict[str, int], ...] = (_ENTROPY, {})
-"""Two ways to one frame format. Byte planes of a delta hold next to no repetitions: a search for
-them costs most of the time, and false finds cost bytes. Huffman codes alone are then smaller."""
+_STRATEGIES: tuple[dict[str, int], ...] = (_ENTROPY, {})
+"""Two parameter sets that write the same format.
+
+Byte planes of a delta contain almost no repetitions. Searching for them takes most of the time, and
+false matches cost bytes, so Huffman codes alone (the first set) are often smaller.
+"""
 
 
 def compress(data: bytes | memoryview) -> bytes | None:
-    """One zstd frame that names its content size, or None where it would not be smaller.
+    """Compress to one zstd frame with its content size, or return None if that is not smaller.
 
-    A sample tells which way is smaller, and tells noise, which so costs next to nothing. One
-    thread: the bytes of a frame depend on the number of threads.
+    A sample decides which strategy is used, and detects noise, which then costs almost no time.
+    Compression runs in one thread, because the bytes of a frame depend on the number of threads.
     """
     middle = max(0, len(data) - PROBE) // 2
     sample = data[middle : middle + PROBE]
-    found = [(len(_frame(sample, way)), number) for number, way in enumerate(_WAYS)]
-    smallest, number = min(found)
+    sizes = [(len(_frame(sample, strategy)), number) for number, strategy in enumerate(_STRATEGIES)]
+    smallest, number = min(sizes)
     if len(data) > 4 * PROBE and smallest > _WORTH * PROBE:
         return None
-    frame = _frame(data, _WAYS[number])
+    frame = _frame(data, _STRATEGIES[number])
     return frame if len(frame) < len(data) else None
 
 
-def _frame(data: bytes | memoryview, way: dict[str, int]) -> bytes:
+def _frame(data: bytes | memoryview, strategy: dict[str, int]) -> bytes:
     settings = zstandard.ZstdCompressionParameters.from_level(
-        1, **way, source_size=len(data), write_content_size=True
+        1, **strategy, source_size=len(data), write_content_size=True
     )
     return zstandard.ZstdCompressor(compression_params=settings).compress(data)
 
 
 def decompress(frame: bytes, expected: int, what: str) -> bytes:
-    """The content of a frame that must hold exactly `expected` bytes.
+    """Return the content of a frame, which must be exactly `expected` bytes.
 
-    Raises `IntegrityError` before any memory is taken where the frame claims another size, a
-    window over 128 MiB, or a dictionary; and where it is damaged.
+    Raises `IntegrityError` if the frame is damaged. Before any memory is allocated, raises it if
+    the frame declares another size, a window over 128 MiB, or a dictionary.
     """
     try:
-        claims = zstandard.get_frame_parameters(frame)
-        if claims.content_size != expected or claims.dict_id:
+        declared = zstandard.get_frame_parameters(frame)
+        if declared.content_size != expected or declared.dict_id:
             raise IntegrityError(
-                f"{what} should decompress to {expected} bytes, claims {claims.content_size}"
+                f"{what} declares {declared.content_size} decompressed bytes, expected {expected}"
             )
-        if claims.window_size > WINDOW_LIMIT:
-            raise IntegrityError(f"{what} asks for a zstd window of {claims.window_size} bytes")
+        if declared.window_size > WINDOW_LIMIT:
+            size = declared.window_size
+            message = f"{what} needs a zstd window of {size} bytes, over the limit {WINDOW_LIMIT}"
+            raise IntegrityError(message)
         if not expected:
             return b""
         decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT)
@@ -57,5 +65,5 @@ def decompress(frame: bytes, expected: int, what: str) -> bytes:
     except zstandard.ZstdError as problem:
         raise IntegrityError(f"{what} is not a zstd frame: {problem}") from problem
     if len(data) != expected:
-        raise IntegrityError(f"{what} should hold {expected} bytes, holds {len(data)}")
+        raise IntegrityError(f"{what} has {len(data)} bytes, expected {expected}")
     return data

@@ -1,1 +1,1 @@
-"""Encode the difference of two models under a scheme."""
+"""Encodes the difference of two models under a scheme."""

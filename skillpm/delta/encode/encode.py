@@ -1,4 +1,4 @@
-"""Cutting a pack: encode the tensors that differ, then decode what was written and measure it."""
+"""Encodes the tensors that differ, then decodes the written layers and measures them."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,12 +25,12 @@ from skillpm.spec.merkle import LeafHasher, leaf_of_chunks
 from skillpm.spec.overlap import BUCKETS
 
 Advance = Callable[[int], None]
-"""Told how many more bytes of tensors are done; called from any thread."""
+"""Is called with the number of bytes of tensors just finished, from any thread."""
 
 
 @dataclass(frozen=True)
 class EncodingJob:
-    """What a cut reads, and how many tensors it works on at once."""
+    """The two models that are read, and the number of tensors that are encoded at once."""
 
     base: Source
     tuned: Source
@@ -48,20 +48,25 @@ class EncodedBlock:
 
 
 def encode_blocks(
-    work: EncodingJob, pairs: list[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
+    job: EncodingJob, pairs: list[Pair], scheme: Scheme, spool: Callable[[], BinaryIO]
 ) -> Iterator[EncodedBlock]:
     """Encode all pairs that have a tuned tensor, block by block in a stable order.
 
-    Tensors of one block and of the next run at once; a block's spool is closed when the caller
-    asks for the next block.
+    Tensors of a block and of the next one are encoded at the same time. The spool of a block is
+    closed when the caller asks for the next block.
     """
-    kept = sorted((p for p in pairs if p.tuned), key=lambda p: (block_of(p.tensor), p.tensor))
-    with ThreadPoolExecutor(work.workers) as pool:
+    kept = sorted(
+        (pair for pair in pairs if pair.tuned),
+        key=lambda pair: (block_of(pair.tensor), pair.tensor),
+    )
+    with ThreadPoolExecutor(job.workers) as pool:
         submitted: list[tuple[str, BinaryIO, PayloadWriter, dict[str, Future[str]]]] = []
         for name, members in groupby(kept, key=lambda pair: block_of(pair.tensor)):
             spooled = spool()
             writer = PayloadWriter(spooled)
-            futures = {p.tensor: pool.submit(_encode, work, p, scheme, writer) for p in members}
+            futures = {
+                pair.tensor: pool.submit(_encode, job, pair, scheme, writer) for pair in members
+            }
             submitted.append((name, spooled, writer, futures))
         try:
             for name, spooled, writer, futures in submitted:
@@ -73,16 +78,16 @@ def encode_blocks(
             raise
 
 
-def _encode(work: EncodingJob, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
-    record = scheme.encode(pair, pair_chunks(work.base, work.tuned, pair), writer)
+def _encode(job: EncodingJob, pair: Pair, scheme: Scheme, writer: PayloadWriter) -> str:
+    record = scheme.encode(pair, pair_chunks(job.base, job.tuned, pair), writer)
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
-    work.advance(pair.tuned.nbytes)
+    job.advance(pair.tuned.nbytes)
     return record.codec
 
 
 @dataclass(frozen=True)
 class MeasuredTensor:
-    """One tensor, decoded from what was written: its leaf, ‖Δ-Δ̂‖², ‖Δ‖², and Δ̂'s sketch."""
+    """A tensor decoded from what was written: its leaf, ‖Δ-Δ̂‖², ‖Δ‖², the sketch of Δ̂ [256]."""
 
     leaf: Digest
     error: float
@@ -91,30 +96,30 @@ class MeasuredTensor:
 
 
 def unmeasured(tensor: str) -> MeasuredTensor:
-    """A stand-in before anything is decoded: as long in a manifest as what will be measured."""
+    """Return a placeholder that takes as many bytes in a manifest as a measured tensor."""
     leaf = Digest.of(f"unmeasured {tensor}".encode())
     return MeasuredTensor(leaf, 0.123456789012345678, 1.0, np.zeros(BUCKETS))
 
 
-def measure_pack(work: EncodingJob, pairs: list[Pair], pack: OpenPack) -> dict[str, MeasuredTensor]:
-    """Decode every tensor of the pack against its base and compare with the tuned model."""
+def measure_pack(job: EncodingJob, pairs: list[Pair], pack: OpenPack) -> dict[str, MeasuredTensor]:
+    """Decode every tensor of the pack against its base and compare it with the tuned model."""
     kept = [pair for pair in pairs if pair.tuned]
-    with ThreadPoolExecutor(work.workers) as pool:
+    with ThreadPoolExecutor(job.workers) as pool:
         try:
-            found = pool.map(lambda pair: _measure(work, pair, pack), kept)
-            return {pair.tensor: one for pair, one in zip(kept, found, strict=True)}
+            measured = pool.map(lambda pair: _measure(job, pair, pack), kept)
+            return {pair.tensor: tensor for pair, tensor in zip(kept, measured, strict=True)}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _measure(work: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:
+def _measure(job: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     dtype = pair.tuned.dtype
     hasher = LeafHasher(dtype, pair.tuned.shape)
     sketcher = Sketcher(pair.tensor) if pair.change == "changed" and is_float(dtype) else None
     error = norm = 0.0
-    stream = zip(pack.decode(pair.tensor, work.base), tuned_chunks(work.tuned, pair), strict=True)
+    stream = zip(pack.decode(pair.tensor, job.base), tuned_chunks(job.tuned, pair), strict=True)
     for (reference, words, _), tuned in stream:
         hasher.update(words.data if words.flags.c_contiguous else words.tobytes())
         if sketcher is None:
@@ -128,21 +133,21 @@ def _measure(work: EncodingJob, pair: Pair, pack: OpenPack) -> MeasuredTensor:
             target = to_float64(tuned, dtype)
             norm += _square(target - base)
             error += _square(target - result)
-    work.advance(pair.tuned.nbytes)
+    job.advance(pair.tuned.nbytes)
     sketch = sketcher.buckets if sketcher else np.zeros(BUCKETS)
     return MeasuredTensor(hasher.digest(), error, norm, sketch)
 
 
 def cast_leaf(tuned: Source, pair: Pair) -> Digest:
-    """The leaf of a tuned tensor after it is rounded to the dtype that is stored."""
+    """Return the leaf of a tuned tensor after it is rounded to the dtype that is stored."""
     assert pair.tuned is not None  # noqa: S101 - for the type checker; callers pass no removal
     return leaf_of_chunks(pair.tuned, (words.tobytes() for words in tuned_chunks(tuned, pair)))
 
 
 def rounding_share(base: Source, tuned: Source, pairs: list[Pair]) -> float | None:
-    """‖t - round(t)‖/‖t - base‖ over the tensors that were cast; None where none was.
+    """Return ‖t - round(t)‖/‖t - base‖ over the tensors that were cast; None if none was.
 
-    Reads the cast tensors of both sides once more.
+    Reads the cast tensors of both models once more.
     """
     cast = [pair for pair in pairs if pair.cast and pair.tuned and is_float(pair.cast)]
     lost = length = 0.0
@@ -163,7 +168,7 @@ def rounding_share(base: Source, tuned: Source, pairs: list[Pair]) -> float | No
 
 
 def _length(base: Source, tuned: Source, pair: Pair) -> float:
-    """‖t - base‖² of a tensor that was cast; ‖t‖² of one that was added or resized."""
+    """Return ‖t - base‖² of a tensor that was cast; ‖t‖² if it was added or resized."""
     source = tuned.specs[pair.read_name]
     values = (
         to_float64(words_of(data, source), source.dtype) for data in tuned.chunks(pair.read_name)
@@ -171,10 +176,13 @@ def _length(base: Source, tuned: Source, pair: Pair) -> float:
     if pair.change != "changed":
         return sum(map(_square, values))
     before = base.specs[pair.tensor]
-    ours = (to_float64(words_of(d, before), before.dtype) for d in base.chunks(pair.tensor))
-    return sum(_square(theirs - mine) for theirs, mine in zip(values, ours, strict=True))
+    originals = (
+        to_float64(words_of(data, before), before.dtype) for data in base.chunks(pair.tensor)
+    )
+    return sum(_square(value - original) for value, original in zip(values, originals, strict=True))
 
 
 def _square(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    """Return the sum of squares [n] of the finite values."""
     total = float(np.sum(values * values))
     return total if isfinite(total) else float(np.sum(values * values, where=np.isfinite(values)))

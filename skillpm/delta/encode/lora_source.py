@@ -1,7 +1,7 @@
-"""A base with an adapter on it, as a source: what a pack is cut to when TUNED is an adapter.
+"""A base with an adapter on it, as a source: the tuned side if TUNED is an adapter.
 
-A tensor of it is the base's own or a dense one, with a low-rank update on it where there is one.
-Nothing is held: a tensor is computed, chunk by chunk, when it is read.
+Each tensor is the base's own or a dense tensor of the adapter, plus a low-rank update if the
+adapter has one. Nothing is held in memory: a tensor is computed chunk by chunk as it is read.
 """
 
 import threading
@@ -28,51 +28,57 @@ from skillpm.spec.dtypes import TensorSpec, is_float
 
 @dataclass(frozen=True)
 class SourceTensor:
-    """A tensor of some source, by the name that it has there."""
+    """A tensor of a source, by its name there."""
 
     source: Source
     name: str
 
     @property
     def spec(self) -> TensorSpec:
-        """Its spec there."""
+        """The spec of the tensor."""
         return self.source.specs[self.name]
 
     def read(self) -> bytes:
-        """All its bytes."""
+        """Read all bytes of the tensor."""
         return b"".join(self.source.chunks(self.name))
 
     def is_like(self, other: "SourceTensor") -> bool:
-        """Whether this is the other tensor, or rounds to it. Reads both, as far as they agree."""
-        here, there = self.spec, other.spec
-        if here.shape != there.shape:
+        """Whether this tensor equals the other, or rounds to it.
+
+        Reads both up to the first difference.
+        """
+        own_spec, other_spec = self.spec, other.spec
+        if own_spec.shape != other_spec.shape:
             return False
-        cast = here.dtype != there.dtype
-        if cast and not (is_float(here.dtype) and is_float(there.dtype)):
+        cast = own_spec.dtype != other_spec.dtype
+        if cast and not (is_float(own_spec.dtype) and is_float(other_spec.dtype)):
             return False
         return self._agrees(other, cast=cast)
 
     def starts_like(self, other: "SourceTensor") -> bool:
-        """Whether the rows that both have are the other's, or round to them. Reads these rows."""
-        here, there = self.spec, other.spec
-        cast = here.dtype != there.dtype
-        if here.shape[1:] != there.shape[1:] or (
-            cast and not (is_float(here.dtype) and is_float(there.dtype))
+        """Whether the rows that both tensors have are equal, or round to the other's.
+
+        Reads those rows of both.
+        """
+        own_spec, other_spec = self.spec, other.spec
+        cast = own_spec.dtype != other_spec.dtype
+        if own_spec.shape[1:] != other_spec.shape[1:] or (
+            cast and not (is_float(own_spec.dtype) and is_float(other_spec.dtype))
         ):
             return False
         return self._agrees(other, cast=cast)
 
     def _agrees(self, other: "SourceTensor", *, cast: bool) -> bool:
-        """Whether the words agree, as far as both go."""
-        here, there = self.spec, other.spec
-        for mine, theirs in zip(
+        """Whether the words agree up to the end of the shorter tensor."""
+        own_spec, other_spec = self.spec, other.spec
+        for own_chunk, other_chunk in zip(
             self.source.chunks(self.name), other.source.chunks(other.name), strict=False
         ):
-            words, expected = words_of(mine, here), words_of(theirs, there)
+            words, expected = words_of(own_chunk, own_spec), words_of(other_chunk, other_spec)
             size = min(words.size, expected.size)
             words, expected = words[:size], expected[:size]
             if cast:
-                words, _ = from_float64(to_float64(words, here.dtype), there.dtype)
+                words, _ = from_float64(to_float64(words, own_spec.dtype), other_spec.dtype)
             if not np.array_equal(words, expected):
                 return False
         return True
@@ -80,7 +86,7 @@ class SourceTensor:
 
 @dataclass(frozen=True)
 class PendingUpdate:
-    """A low-rank update that has not been read yet; `axis` is that of DoRA's magnitudes."""
+    """A low-rank update that has not been read; `axis` is the axis of DoRA's magnitudes."""
 
     a: SourceTensor
     b: SourceTensor
@@ -91,24 +97,28 @@ class PendingUpdate:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """The shape of the tensor that it fits."""
+        """The shape of the tensor to which the update applies."""
         out, width = self.b.spec.shape[0], self.a.spec.shape[1]
         return (width, out) if self.transposed else (out, width)
 
     def load(self) -> Update:
-        """The factors, read. Raises `GraftError` where one is not finite."""
-        sides = [factor_of(s.read(), s.spec.dtype, s.spec.shape) for s in (self.a, self.b)]
+        """Read the factors. Raises `GraftError` if one is not finite."""
+        sides = [
+            factor_of(stored.read(), stored.spec.dtype, stored.spec.shape)
+            for stored in (self.a, self.b)
+        ]
         for stored, side in zip((self.a, self.b), sides, strict=True):
             if not all(np.isfinite(block).all() for block in side.blocks()):
-                raise GraftError(f"{stored.name!r} of the adapter holds NaN or Inf")
+                raise GraftError(f"{stored.name!r} of the adapter has NaN or Inf")
         return Update(sides[0], sides[1], self.scale, self.transposed, self.axis)
 
 
 @dataclass
 class Adapted:
-    """Base + adapter. `dense` replaces or adds tensors; `updates` are put on what is then there.
+    """Base + adapter. `dense` replaces or adds tensors; `updates` are added to the result.
 
-    Both are keyed by the base's names. Reading raises `GraftError` where a result overflows.
+    Both are keyed by the base's names. Reading raises `GraftError` if a result overflows.
+    Construction raises it if an update does not fit its tensor.
     """
 
     base: Source
@@ -122,33 +132,35 @@ class Adapted:
             spec = self.specs[name]
             if spec.shape != pending.shape or not is_float(spec.dtype):
                 raise GraftError(
-                    f"the adapter updates `{name}` as {list(pending.shape)}, "
-                    f"but it is {spec.dtype} {list(spec.shape)}"
+                    f"the adapter's update of `{name}` has shape {list(pending.shape)}, "
+                    f"but the tensor is {spec.dtype} {list(spec.shape)}"
                 )
             if pending.a.spec.shape[0] > rank_limit(pending.shape):
-                raise GraftError(f"the update of `{name}` has rank {pending.a.spec.shape[0]}")
+                rank, limit = pending.a.spec.shape[0], rank_limit(pending.shape)
+                message = f"the adapter's update of `{name}` has rank {rank}, above {limit}"
+                raise GraftError(message)
 
     @cached_property
     def specs(self) -> Mapping[str, TensorSpec]:
-        """Every tensor by name."""
+        """The spec of every tensor, by name."""
         placed = {name: replace(stored.spec, name=name) for name, stored in self.dense.items()}
         return {**self.base.specs, **placed}
 
     def origin(self, name: str) -> SourceTensor:
-        """What a tensor is before its update."""
+        """Return the tensor before its update."""
         return self.dense.get(name) or SourceTensor(self.base, name)
 
     @property
     def touched(self) -> list[str]:
-        """The tensors that may not be the base's, sorted."""
+        """The tensors that may differ from the base's, sorted."""
         return sorted(self.dense.keys() | self.updates.keys())
 
     def factored(self, name: str) -> bool:
-        """Whether a tensor is the base's own with an update: a pack can hold the factors."""
+        """Whether a tensor is the base's own plus an update: then a pack can store the factors."""
         return name in self.updates and name not in self.dense
 
     def update(self, name: str) -> Update:
-        """The update of a tensor, with DoRA's factors d measured on what is there."""
+        """Return the update of a tensor; for DoRA with the factors d, which are measured once."""
         pending = self.updates[name]
         update = pending.load()
         if pending.magnitude is None:
@@ -159,23 +171,26 @@ class Adapted:
             return replace(update, magnitudes=self._factors[name])
 
     def _measure(self, name: str, magnitude: SourceTensor, update: Update) -> Floats:
-        """DoRA's d = m / ‖W + scale · B·A‖, by the norms of rows (axis 0) or columns (axis 1)."""
+        """Return DoRA's d = m / ‖W + scale · B·A‖, with norms of rows (axis 0) or columns (1)."""
         spec = self.specs[name]
         applied = AppliedUpdate.fitting(spec, update)
         size, width = spec.shape[update.axis or 0], spec.shape[1]
         if magnitude.spec.elements != size or not is_float(magnitude.spec.dtype):
-            raise GraftError(f"{magnitude.name!r} of the adapter does not fit `{name}`")
+            message = (
+                f"{magnitude.name!r} of the adapter does not fit `{name}`: expected {size} values"
+            )
+            raise GraftError(message)
         squares = np.zeros(size)
         for number, (words, (start, stop)) in enumerate(self._origin_chunks(name)):
             value = to_float64(words, spec.dtype) + applied.product(number)
-            where = np.arange(start, stop)
-            where = where % width if update.axis else where // width
-            squares += np.bincount(where, weights=value * value, minlength=size)
+            indices = np.arange(start, stop)
+            indices = indices % width if update.axis else indices // width
+            squares += np.bincount(indices, weights=value * value, minlength=size)
         raw = factor_of(magnitude.read(), magnitude.spec.dtype, (1, magnitude.spec.elements))
         with np.errstate(all="ignore"):
             factors: Floats = raw.rows(0, 1)[0] / np.sqrt(squares)
         if not np.isfinite(factors).all():
-            raise GraftError(f"the magnitudes of `{name}` are no numbers, or its norms are zero")
+            raise GraftError(f"DoRA's magnitudes of `{name}` are NaN or Inf, or a norm is zero")
         return factors
 
     def _origin_chunks(self, name: str) -> Iterator[tuple[Words, tuple[int, int]]]:
@@ -184,7 +199,7 @@ class Adapted:
             yield words_of(chunk, spec), span
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The tensor's bytes in pieces of `CHUNK` words."""
+        """Yield the tensor's bytes in pieces of `CHUNK` words."""
         if name not in self.updates:
             stored = self.origin(name)
             yield from stored.source.chunks(stored.name)
@@ -198,7 +213,7 @@ class Adapted:
 
 @dataclass(frozen=True)
 class Factored:
-    """A scheme that keeps the adapter's factors, and leaves all else to another scheme."""
+    """A scheme that stores an adapter's factors, and encodes other tensors by another scheme."""
 
     inner: Scheme
     adapted: Adapted
@@ -206,16 +221,16 @@ class Factored:
 
     @property
     def name(self) -> str:
-        """The other's: the result is the same as if there were no factors."""
+        """The name of the other scheme: the decoded result is the same as without factors."""
         return self.inner.name
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The other's, and what the adapter says of itself."""
+        """The settings of the other scheme, and the facts of the adapter."""
         return {**self.inner.settings, "adapter": dict(self.facts)}
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
-        """One tensor: its factors where it has them."""
+        """Encode one tensor: as factors if the adapter has them."""
         if not self.adapted.factored(pair.tensor):
             return self.inner.encode(pair, chunks, writer)
         spec = self.adapted.specs[pair.tensor]

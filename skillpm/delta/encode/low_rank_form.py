@@ -1,8 +1,8 @@
 """Low-rank forms of a pack's deltas, which `export --format peft` writes.
 
-The factors of a tensor that a pack holds as such come back with the scale multiplied in; a larger
-rank is truncated by the SVD of two small triangles. Any other delta is truncated by its own SVD,
-which is the nearest matrix of that rank (Eckart & Young 1936).
+If a pack stores the factors of a tensor, they are exported with the scale multiplied in; a rank
+above the limit is truncated by the SVD of two small triangular factors. Any other delta is
+truncated by its own SVD, which gives the nearest matrix of that rank (Eckart & Young 1936).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,15 +23,15 @@ from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec, is_float
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The ranks that vLLM serves."""
+"""The LoRA ranks that vLLM serves."""
 
 
 @dataclass(frozen=True)
 class LowForm:
-    """Δ [m, n] ≈ left [m, r] · right [r, n], in the order of singular values where `ordered`.
+    """Δ [m, n] ≈ left [m, r] · right [r, n], components by singular value if `ordered`.
 
-    `norm` is ‖Δ‖²; `lost[k]` is ‖Δ - its first k components‖², for k from 0 to r (all of ‖Δ‖² for
-    k < r where there is no order). `dtypes` are those in which left and right are to be stored.
+    `norm` is ‖Δ‖². `lost[k]` is ‖Δ - its first k components‖² for k from 0 to r; if not ordered, it
+    is ‖Δ‖² for k < r. `dtypes` are the dtypes in which left and right are stored.
     """
 
     left: Floats
@@ -42,16 +42,16 @@ class LowForm:
     ordered: bool
 
     def residual(self, rank: int) -> float:
-        """‖Δ - Δ̂‖² at a rank."""
+        """Return ‖Δ - Δ̂‖² at a rank."""
         return float(self.lost[min(rank, self.lost.size - 1)])
 
 
 def deltas(
     packs: Sequence[OpenPack], composition: Composition, base: Source, name: str
 ) -> Iterator[Floats]:
-    """Δ of one tensor, by chunks: the pack's where one pack touches it, else the composition's.
+    """Yield Δ of one tensor by chunks [n]: one pack's, or the composition's if several change it.
 
-    For tensors that are changed and of a floating point dtype.
+    Only for changed tensors of a floating point dtype.
     """
     touching = [pack for pack in packs if name in pack.entries]
     dtype = composition.specs[name].dtype
@@ -61,17 +61,17 @@ def deltas(
             yield to_float64(words, dtype) - before if delta is None else delta
         return
     spec = base.specs[name]
-    for after, before_ in zip(composition.chunks(name), base.chunks(name), strict=True):
-        yield to_float64(words_of(after, spec), dtype) - to_float64(words_of(before_, spec), dtype)
+    for after, previous in zip(composition.chunks(name), base.chunks(name), strict=True):
+        yield to_float64(words_of(after, spec), dtype) - to_float64(words_of(previous, spec), dtype)
 
 
 def energy(chunks: Iterator[Floats]) -> float:
-    """‖Δ‖² of a delta that comes in chunks."""
+    """Return ‖Δ‖² of a delta that is given in chunks."""
     return float(sum(float(np.sum(chunk * chunk)) for chunk in chunks))
 
 
 def exact_form(packs: Sequence[OpenPack], base: Source, name: str) -> LowForm | None:
-    """The factors that one pack stores for a tensor; None where Δ is not their product alone."""
+    """Return the factors that one pack stores for a tensor; None if Δ is not their product."""
     touching = [pack for pack in packs if name in pack.entries]
     if len(touching) != 1:
         return None
@@ -86,7 +86,7 @@ def exact_form(packs: Sequence[OpenPack], base: Source, name: str) -> LowForm | 
 
 
 def _scaled_form(factors: AdapterFactors) -> LowForm:
-    """An adapter's factors, with the scale multiplied into b: in b's dtype where that is exact."""
+    """Multiply the scale of an adapter's factors into b; in b's dtype if exact, else in F32."""
     rank = factors.a.words.shape[0]
     a = factors.a.rows(0, rank)
     scaled = factors.b.rows(0, factors.b.words.shape[0]) * factors.scale
@@ -100,7 +100,7 @@ def _scaled_form(factors: AdapterFactors) -> LowForm:
 
 
 def _square(left: Floats, right: Floats) -> float:
-    """‖left · right‖² from two Gram matrices [r, r]."""
+    """Return ‖left · right‖² from two Gram matrices [r, r]."""
     return float(np.sum((left.T @ left) * (right @ right.T)))
 
 
@@ -113,8 +113,8 @@ def _stored(values: Floats, dtype: str) -> Floats:
     return np.where(bad, np.nan, to_float64(words, dtype))
 
 
-def cut_form(form: LowForm, rank: int) -> LowForm:
-    """The first `rank` singular components of a form without order. Costs O((m + n) · r²)."""
+def truncate_form(form: LowForm, rank: int) -> LowForm:
+    """Return the first `rank` singular components of an unordered form. Costs O((m + n) · r²)."""
     q_left, r_left = np.linalg.qr(form.left)
     q_right, r_right = np.linalg.qr(form.right.T)
     u, sigma, v = np.linalg.svd(r_left @ r_right.T)
@@ -125,7 +125,7 @@ def cut_form(form: LowForm, rank: int) -> LowForm:
 
 
 def svd_form(spec: TensorSpec, delta: Floats, limit: int) -> LowForm:
-    """The first `limit` singular components of a flat delta. Costs an SVD."""
+    """Return the first `limit` singular components of a flat delta. Costs an SVD of the matrix."""
     matrix = delta.reshape(matrix_shape(spec))
     factors = decompose(matrix)
     keep = min(limit, factors.sigma.size)
@@ -144,9 +144,9 @@ def _rounded_form(left: Floats, right: Floats, norm: float, lost: Floats) -> Low
 
 
 def best_rank(forms: Sequence[LowForm], residual: float) -> int:
-    """The least rank of `RANKS` at which ‖Δ - Δ̂‖ ≤ residual · ‖Δ‖ over all tensors together.
+    """Return the lowest rank of `RANKS` with ‖Δ - Δ̂‖ ≤ residual · ‖Δ‖ over all tensors together.
 
-    Raises `GraftError` where there is none.
+    Raises `GraftError` if there is none.
     """
     lost, norm = 0.0, sum(form.norm for form in forms)
     for rank in RANKS:
@@ -155,32 +155,32 @@ def best_rank(forms: Sequence[LowForm], residual: float) -> int:
             return rank
     left = (lost / norm) ** 0.5 if norm else 0.0
     raise GraftError(
-        f"no rank up to {RANKS[-1]} leaves a residual of {residual:g} or less: "
-        f"rank {RANKS[-1]} leaves {left:.3g}",
-        hint=f"`--rank {RANKS[-1]}`, or a larger `--residual`",
+        f"no rank up to {RANKS[-1]} reaches a residual of {residual:g}: "
+        f"rank {RANKS[-1]} has {left:.3g}",
+        hint=f"pass `--rank {RANKS[-1]}`, or a larger `--residual`",
     )
 
 
 def pad_bytes(form: LowForm, rank: int, *, side: str, flip: bool) -> tuple[str, bytes]:
-    """A side of a form, padded with zeros to `rank`: its dtype and its little-endian bytes.
+    """Return a side of a form, padded with zeros to `rank`: its dtype and little-endian bytes.
 
-    `right` is [rank, n], `left` is [m, rank]; each transposed where `flip` says so.
+    `right` is [rank, n], `left` is [m, rank]; transposed if `flip`.
     """
     columns = form.left.T if side == "left" else form.right
     padded = np.zeros((rank, columns.shape[1]))
     kept = min(rank, columns.shape[0])
     padded[:kept] = columns[:kept]
     dtype = form.dtypes[0] if side == "left" else form.dtypes[1]
-    laid = padded.T if (side == "left") != flip else padded
-    words, _ = from_float64(np.ascontiguousarray(laid).reshape(-1), dtype)
+    values = padded.T if (side == "left") != flip else padded
+    words, _ = from_float64(np.ascontiguousarray(values).reshape(-1), dtype)
     return dtype, words.tobytes()
 
 
 def collect(chunks: Iterator[Floats]) -> Floats:
-    """The whole delta [elements], from its chunks."""
+    """Join the chunks of a delta to [elements]."""
     return np.concatenate(list(chunks))
 
 
 def can_carry(spec: TensorSpec, change: str) -> bool:
-    """Whether factors can hold this tensor's delta: a matrix, or one for each expert."""
+    """Whether factors can represent this tensor's delta: a matrix, or one matrix per expert."""
     return change == "changed" and len(spec.shape) in (2, 3) and is_float(spec.dtype)

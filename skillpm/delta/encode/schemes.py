@@ -1,8 +1,8 @@
-"""Schemes: policies that pick a codec and its settings for each tensor.
+"""Schemes: policies that choose a codec and its settings for each tensor.
 
-`lossless` is exact. `graftllm` is the paper's module-aware recipe (GraftLLM, arXiv 2505.18502,
-section 3.2 and the authors' published settings) without calibration data, with ranks and column
-groups scaled to the matrix: theirs are of 4096-wide modules.
+`lossless` is exact. `graftllm` is the module-aware recipe of GraftLLM (arXiv 2505.18502, section
+3.2, and the authors' published settings) without calibration data. Ranks and column groups, which
+the authors give for 4096-wide modules, are scaled to the matrix.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,24 +23,25 @@ from skillpm.errors import GraftError
 from skillpm.spec.dtypes import BITS, TensorSpec, is_float
 
 WIDTH = 4096
+"""The module width of the authors' settings."""
 COLUMN_GROUPS = {
     "8/3/2": ((8, 2), (3, 32)),
     "8/4/2": ((8, 20), (4, 180)),
 }
-"""Columns at each precision in a 4096-wide module; the rest of the rank is at 2 bits."""
+"""(bits, columns) in a 4096-wide module; the rest of the rank has 2 bits."""
 
 
 class Scheme(Protocol):
-    """Encodes one tensor that changed, from its chunks in order."""
+    """Encodes one changed tensor from its chunks in order."""
 
     @property
     def name(self) -> str:
-        """As `--scheme` names it."""
+        """The name, as in `--scheme`."""
         ...
 
     @property
     def settings(self) -> dict[str, Any]:
-        """As the manifest records them."""
+        """The settings to record in the manifest."""
         ...
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
@@ -55,17 +56,17 @@ def _spec(pair: Pair) -> TensorSpec:
 
 @dataclass(frozen=True)
 class Lossless:
-    """Every tensor exactly."""
+    """Encodes every tensor exactly."""
 
     name: str = "lossless"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """None: there is nothing to choose."""
+        """No settings."""
         return {}
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
-        """The difference where there is a base of like shape; the tensor whole where not."""
+        """Encode the difference if the base has a tensor of this rank, else the whole tensor."""
         spec = _spec(pair)
         alike = pair.base is not None and len(pair.base.shape) == len(spec.shape)
         subtract = alike and BITS[spec.dtype] >= 8  # noqa: PLR2004 - a byte
@@ -78,11 +79,12 @@ class Lossless:
 
 @dataclass(frozen=True)
 class GraftLLM:
-    """Top-α pruning of embeddings and head, SVD with mixed bits elsewhere, vectors exact.
+    """Top-α pruning of embeddings and head, SVD in mixed precision elsewhere, vectors exact.
 
-    `alpha`: share of an embedding's deltas that is kept. `rank`: of attention and other matrices,
-    as a share of 4096 (the authors' 1000). `energy`: β, the share of Σσ² that an MLP's rank keeps;
-    `mlp_rank` its cap, as a share of 4096 (the authors' 1400).
+    `alpha`: the share of an embedding's deltas that is kept. `rank`: the rank of attention and
+    other matrices, as a share of 4096 (the authors use 1000). `energy`: β, the share of Σσ² that
+    the rank of an MLP matrix keeps. `mlp_rank`: its maximum, as a share of 4096 (the authors use
+    1400).
     """
 
     factorise: Callable[[Floats], SingularFactors] = field(repr=False)
@@ -96,12 +98,15 @@ class GraftLLM:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides the encoding."""
+        """The settings that determine the encoding."""
         shown = ("alpha", "energy", "rank", "mlp_rank", "columns", "group")
         return {key: value for key, value in vars(self).items() if key in shown}
 
     def encode(self, pair: Pair, chunks: Iterable[Chunk], writer: PayloadWriter) -> Record:
-        """One tensor by its kind. Raises `GraftError` where the delta is not finite."""
+        """Encode one tensor by its kind.
+
+        Raises `GraftError` if the delta is not finite, or too large to factorise.
+        """
         spec, kind = _spec(pair), kind_of(pair.tensor)
         if pair.change != "changed" or not is_float(spec.dtype):
             return Lossless().encode(pair, chunks, writer)
@@ -116,45 +121,47 @@ class GraftLLM:
         factors = self.factorise(delta.reshape(matrix_shape(spec)))
         columns = self.columns_for(factors, spec, mlp=kind == "mlp")
         rank = sum(part.count for part in columns)
-        cut = SingularFactors(factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank])
-        return svd.encode(spec, cut, columns, group=self.group, writer=writer)
+        truncated = SingularFactors(
+            factors.left[:, :rank], factors.sigma[:rank], factors.right[:rank]
+        )
+        return svd.encode(spec, truncated, columns, group=self.group, writer=writer)
 
     def columns_for(
         self, factors: SingularFactors, spec: TensorSpec, *, mlp: bool
     ) -> list[Columns]:
-        """The column groups of a matrix; their counts scale with its lesser side."""
-        lesser = min(matrix_shape(spec))
+        """Return the column groups of a matrix; their counts scale with its shorter side."""
+        shorter = min(matrix_shape(spec))
         share = self.mlp_rank if mlp else self.rank
-        rank = max(1, round(share * lesser))
+        rank = max(1, round(share * shorter))
         if mlp:
             squares = np.cumsum(factors.sigma**2)
-            enough = int(np.searchsorted(squares, self.energy * squares[-1])) + 1
-            rank = min(rank, enough)
-        return split_rank(rank, lesser, self.columns)
+            needed = int(np.searchsorted(squares, self.energy * squares[-1])) + 1
+            rank = min(rank, needed)
+        return split_rank(rank, shorter, self.columns)
 
 
 def lossy_codec(spec: TensorSpec) -> str | None:
-    """The codec that `graftllm` gives the delta of a float tensor; None where it stays exact."""
+    """Return the codec that `graftllm` uses for a float tensor's delta; None if it stays exact."""
     kind = kind_of(spec.name)
     if min(matrix_shape(spec) if spec.shape else (0,)) < 2 or kind == "norm":  # noqa: PLR2004
         return None
     return topk.NAME if kind in ("embedding", "head") else svd.NAME
 
 
-def split_rank(rank: int, lesser: int, columns: str) -> list[Columns]:
-    """A rank in groups of columns, whose counts scale with the matrix's lesser side."""
+def split_rank(rank: int, shorter: int, columns: str) -> list[Columns]:
+    """Split a rank into column groups, whose counts scale with the matrix's shorter side."""
     groups: list[Columns] = []
-    left = rank
+    remaining = rank
     for bits, count in COLUMN_GROUPS[columns]:
-        here = min(left, max(1, round(count * lesser / WIDTH)))
-        groups.append(Columns(bits, here))
-        left -= here
-    groups.append(Columns(2, left))
+        taken = min(remaining, max(1, round(count * shorter / WIDTH)))
+        groups.append(Columns(bits, taken))
+        remaining -= taken
+    groups.append(Columns(2, remaining))
     return [group for group in groups if group.count]
 
 
 def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> Floats:
-    """float64(tuned) - float64(base), flat, the whole tensor."""
+    """Return float64(tuned) - float64(base) of the whole tensor, flat [n]."""
     spec = _spec(pair)
     parts = [
         to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)
@@ -164,13 +171,14 @@ def _delta_of(pair: Pair, chunks: Iterable[Chunk]) -> Floats:
 
 
 def _finite_chunks(pair: Pair, chunks: Iterable[Chunk]) -> Iterable[Chunk]:
+    """Yield the chunks; raise `GraftError` if the delta is not finite."""
     spec = _spec(pair)
     for reference, tuned in chunks:
         with np.errstate(over="ignore", invalid="ignore"):
             delta = to_float64(tuned, spec.dtype) - to_float64(reference, spec.dtype)
         if not np.isfinite(delta).all():
             raise GraftError(
-                f"the delta of `{pair.tensor}` holds NaN or Inf, which no lossy scheme can carry",
-                hint="`--scheme lossless` carries every bit pattern",
+                f"the delta of `{pair.tensor}` has NaN or Inf, which a lossy scheme cannot encode",
+                hint="pass `--scheme lossless`, which encodes every bit pattern",
             )
         yield reference, tuned

@@ -1,6 +1,6 @@
-"""Singular value decompositions, by torch on one thread.
+"""Singular value decompositions by torch, on one thread.
 
-So the factors are the same whatever the machine's number of cores. Only packing needs them:
+One thread makes the factors independent of the number of cores. Only packing needs this module:
 decoding never imports torch.
 """
 
@@ -12,7 +12,7 @@ from skillpm.delta.tensors.rounding import Floats
 
 
 def decompose(delta: Floats) -> SingularFactors:
-    """The thin SVD of a matrix [m, n], in float32 where it converges. Costs O(m·n·min(m, n))."""
+    """Return the thin SVD of a matrix [m, n], computed in float32. Costs O(m·n·min(m, n))."""
     torch.set_num_threads(1)
     matrix = torch.from_numpy(np.ascontiguousarray(delta, dtype=np.float32))
     left, sigma, right = torch.linalg.svd(matrix, full_matrices=False)

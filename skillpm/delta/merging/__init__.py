@@ -1,1 +1,1 @@
-"""Merging methods: how several deltas of one tensor become one. Pure, and under law 3."""
+"""Merging methods: combine several deltas of a tensor into one. Pure functions that keep law 3."""

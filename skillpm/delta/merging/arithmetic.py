@@ -10,7 +10,7 @@ from skillpm.delta.tensors.rounding import Floats
 
 
 def add_up(base: Floats, weights: Sequence[float], deltas: Sequence[Floats]) -> Floats:
-    """The sum base + w₁Δ₁ + w₂Δ₂ + …, all [n], added from the left with one rounding each."""
+    """Return base + w₁Δ₁ + w₂Δ₂ + …, all [n], added from the left with one rounding each."""
     total = base
     for weight, delta in zip(weights, deltas, strict=True):
         total = total + (delta if weight == 1.0 else delta * weight)

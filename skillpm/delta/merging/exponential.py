@@ -1,6 +1,6 @@
-"""exp and tanh of +, −, ×, ÷ and powers of two alone: no library's own, which all differ (law 3b).
+"""exp and tanh from +, −, ×, ÷ and powers of two alone (law 3b); libraries' results differ.
 
-Both are right to within 2⁻⁵⁰ of their value, where that is no subnormal number.
+The relative error of both is at most 2⁻⁵⁰, except where the result is subnormal.
 """
 
 import math
@@ -10,19 +10,22 @@ import numpy as np
 from skillpm.delta.tensors.rounding import Floats
 
 _LN2 = (float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33"))
-"""ln 2 in two parts, the first with 21 zero bits at its end: k times it is exact."""
+"""ln 2 in two parts. The first ends in 21 zero bits, so k times it is exact."""
 _INVERSE = float.fromhex("0x1.71547652b82fep+0")
 _TERMS = [1.0 / math.factorial(n) for n in range(20)]
 _DEGREE = 14
 _RANGE = (-746.0, 709.0)
-"""Below, eˣ is 0 in float64; above, it is taken to be e⁷⁰⁹."""
+"""Below, eˣ is 0 in float64; larger arguments are clipped to 709."""
 _SMALL = 0.25
 _FLAT = 22.0
-"""From here on tanh is 1 in float64."""
+"""From this argument on, tanh is 1 in float64."""
 
 
 def exp(values: Floats) -> Floats:
-    """eˣ [n]: x = k·ln 2 + r with |r| <= ln 2 / 2, eʳ by its series, times 2ᵏ."""
+    """Return eˣ [n].
+
+    x = k·ln 2 + r with |r| <= ln 2 / 2, and eˣ is 2ᵏ times the Taylor series of eʳ.
+    """
     x = np.clip(values, *_RANGE)
     k = np.rint(x * _INVERSE)
     r = (x - k * _LN2[0]) - k * _LN2[1]
@@ -30,16 +33,19 @@ def exp(values: Floats) -> Floats:
 
 
 def tanh(values: Floats) -> Floats:
-    """The hyperbolic tangent [n]: (e²ˣ − 1) / (e²ˣ + 1), near zero with the series of e²ˣ − 1."""
+    """Return the hyperbolic tangent [n].
+
+    (e²ˣ − 1) / (e²ˣ + 1); near zero, e²ˣ − 1 is computed by its series.
+    """
     size = np.minimum(np.abs(values), _FLAT)
     near = np.minimum(size, _SMALL) * 2.0
-    less = near * _series(near, _TERMS[1:])
+    minus_one = near * _series(near, _TERMS[1:])
     far = 1.0 - 2.0 / (exp(size * 2.0) + 1.0)
-    return np.copysign(np.where(size < _SMALL, less / (less + 2.0), far), values)
+    return np.copysign(np.where(size < _SMALL, minus_one / (minus_one + 2.0), far), values)
 
 
 def _series(x: Floats, terms: list[float]) -> Floats:
-    """Σ tₙxⁿ by Horner's rule, each product and each sum rounded once."""
+    """Evaluate Σ tₙxⁿ by Horner's rule, with one rounding for each product and each sum."""
     total = np.full_like(x, terms[-1])
     for term in reversed(terms[:-1]):
         total *= x

@@ -1,4 +1,4 @@
-"""The methods by name, each a pure function of the task vectors of one tensor."""
+"""The table of merging methods, each a pure function of the task vectors of one tensor."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -15,21 +15,21 @@ Method = Callable[[Vectors, Merging, str], Floats]
 METHODS: Mapping[str, Method] = MappingProxyType(
     {"ties": ties.merge, "dare": dare.merge, "pcb": pcb.merge, "sce": sce.merge}
 )
-"""All but `sum`, which needs no tensor whole."""
+"""All methods but `sum`, which streams and needs no whole tensor."""
 
 
 def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:
-    """What to add to a tensor where several task vectors of finite numbers meet, [n].
+    """Combine several finite task vectors of one tensor into the delta [n] to add to the base.
 
-    The same on any machine, by any number of threads (law 3): it depends on nothing but the vectors
-    in the order of their names, the method, its settings and the names. An element that nothing
-    moves is −0.0: added to any number it leaves that number's own bits.
+    The result depends only on the vectors in the order of their names, the method, its settings and
+    the names; machine and number of threads do not matter (law 3). An element that no vector
+    changes is −0.0: adding −0.0 leaves every bit of the base's element unchanged.
 
-    Cost: beside the vectors 4 (`dare`) to 9 arrays of the tensor's size; for a million elements of
-    three vectors 0.1 s (`ties`) to 0.4 s (`pcb`) of one slow core.
+    Cost: in addition to the vectors, 4 (`dare`) to 9 arrays of the tensor's size. A million
+    elements of three vectors take 0.1 s (`ties`) to 0.4 s (`pcb`) on one slow core.
     """
     if vectors[0].delta.size == 0:
         return vectors[0].delta
-    with np.errstate(over="ignore", invalid="ignore"):  # rounding refuses what comes of it
+    with np.errstate(over="ignore", invalid="ignore"):  # rounding rejects NaN and Inf
         merged = METHODS[merging.method](vectors, merging, tensor)
     return np.where(merged == 0.0, -0.0, merged)

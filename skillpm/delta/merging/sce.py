@@ -1,10 +1,10 @@
 """SCE: select by variance, calculate coefficients, erase minority signs.
 
 Wan et al. 2024, FuseChat: Knowledge Fusion of Chat Models (arXiv 2408.07990), the merging stage,
-which FuseChat-3.0 uses too: of each matrix the elements that vary most over the models; a
-coefficient for each model of the squares of what is selected; elements against the majority's
-sign erased. As the authors' code does it, what survives at an element is divided by the sum of its
-coefficients.
+also used by FuseChat-3.0. It selects the elements of a matrix that vary most between the models,
+computes a coefficient for each model from the squares of its selected elements, and erases elements
+whose sign is not the majority's. As in the authors' code, an element is divided by the sum of the
+coefficients of the models that remain there.
 """
 
 import math
@@ -17,21 +17,22 @@ from skillpm.delta.tensors.rounding import Floats
 from skillpm.spec.merging import Merging
 
 
-def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - all alike
-    """λ · Σ ηᵢwᵢδᵢ / Σ ηᵢ over the vectors of the majority's sign, [n]; zero where there is none.
+def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: ARG001 - methods share a signature
+    """Return λ · Σ ηᵢwᵢδᵢ / Σ ηᵢ over the vectors that have the majority's sign, [n].
 
-    Select: of the elements at which the δᵢ differ, the share `density` of largest variance; all,
-    where none differ. Calculate: ηᵢ = Σₚ δᵢₚ² / Σⱼ Σₚ δⱼₚ² over the selected. Erase: where the sign
-    of wᵢδᵢ is not that of Σ wⱼδⱼ. Weights scale what is added, and change no coefficient.
+    Zero where no vector has it. λ is `scale`. Select: of the elements at which the δᵢ differ, the
+    share `density` with the largest variance; all elements if the δᵢ are equal. Calculate: ηᵢ = Σₚ
+    δᵢₚ² / Σⱼ Σₚ δⱼₚ² over the selection. Erase: elements where the sign of wᵢδᵢ is not that of Σ
+    wⱼδⱼ. Weights scale what is added and do not change the coefficients.
     """
     mask = _selected(vectors, merging.number("density"))
     coefficients = _coefficients(vectors, mask)
     votes = np.zeros_like(vectors[0].delta)
-    for each in vectors:
-        votes += np.where(mask, each.weighted, 0.0)
+    for vector in vectors:
+        votes += np.where(mask, vector.weighted, 0.0)
     total, divisor = np.zeros_like(votes), np.zeros_like(votes)
-    for each, coefficient in zip(vectors, coefficients, strict=True):
-        weighted = np.where(mask, each.weighted, 0.0)
+    for vector, coefficient in zip(vectors, coefficients, strict=True):
+        weighted = np.where(mask, vector.weighted, 0.0)
         agree = same_sign(weighted, votes)
         total += np.where(agree, weighted * coefficient, 0.0)
         divisor += np.where(agree, coefficient, 0.0)
@@ -39,29 +40,31 @@ def merge(vectors: Vectors, merging: Merging, tensor: str) -> Floats:  # noqa: A
 
 
 def _exponent(vectors: Vectors) -> int:
-    """The power of two above all magnitudes: divided by it, no square overflows."""
-    return math.frexp(max(float(np.abs(each.delta).max(initial=0.0)) for each in vectors))[1]
+    """Return a power of two above all magnitudes; divided by it, no square overflows."""
+    return math.frexp(max(float(np.abs(vector.delta).max(initial=0.0)) for vector in vectors))[1]
 
 
 def _selected(vectors: Vectors, density: float) -> Mask:
+    """Return the mask [n] of the selected elements."""
     exponent = _exponent(vectors)
-    scaled = [np.ldexp(each.delta, -exponent) for each in vectors]
+    scaled = [np.ldexp(vector.delta, -exponent) for vector in vectors]
     mean = np.zeros_like(scaled[0])
-    for each in scaled:
-        mean += each
+    for vector in scaled:
+        mean += vector
     mean /= len(vectors)
-    spread = np.zeros_like(mean)  # N times the variance, which stands in the same order
-    for each in scaled:
-        spread += (each - mean) * (each - mean)
+    spread = np.zeros_like(mean)  # N times the variance, which has the same order
+    for vector in scaled:
+        spread += (vector - mean) * (vector - mean)
     varying = int(np.count_nonzero(spread))
     return largest(spread, share(varying, density) if varying else spread.size)
 
 
 def _coefficients(vectors: Vectors, mask: Mask) -> list[float]:
+    """Return η of each vector."""
     exponent = _exponent(vectors)
     squares = []
-    for each in vectors:
-        scaled = np.where(mask, np.ldexp(each.delta, -exponent), 0.0)
+    for vector in vectors:
+        scaled = np.where(mask, np.ldexp(vector.delta, -exponent), 0.0)
         squares.append(exact_sum(scaled * scaled))
     total = math.fsum(squares)
-    return [one / total if total else 1.0 / len(vectors) for one in squares]
+    return [square / total if total else 1.0 / len(vectors) for square in squares]

@@ -1,6 +1,6 @@
-"""What a merging method is given: task vectors; and the selections and sums that it may make.
+"""Task vectors, the input of a merging method, and the selections and sums that methods may use.
 
-Law 3: a selection is exact, with ties broken by position; a sum over a tensor is one of integers.
+Law 3: a selection is exact, with ties broken by position; a sum over a tensor adds integers.
 """
 
 import math
@@ -14,7 +14,7 @@ from skillpm.delta.tensors.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
 _BITS = 62
-"""Of a 64-bit sum of magnitudes."""
+"""Bits available for a sum of magnitudes in an int64."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Vector:
 
     @property
     def weighted(self) -> Floats:
-        """w·Δ [n]."""
+        """The weighted delta w·Δ [n]."""
         return self.delta if self.weight == 1.0 else self.delta * self.weight
 
 
@@ -35,36 +35,37 @@ Vectors = Sequence[Vector]
 
 
 def share(size: int, density: float) -> int:
-    """How many of `size` elements a density in (0, 1] means: at least one, where there are any."""
+    """Return the number of elements for a density in (0, 1]: at least one, except of none."""
     return min(size, max(1, round(size * density)))
 
 
 def largest(values: Floats, count: int) -> Mask:
-    """The `count` largest of [n]; of equal ones those that stand first."""
+    """Return the mask of the `count` largest of [n]; among equal values, the first are taken."""
     if count >= values.size:
         return np.ones(values.shape, dtype=np.bool_)
-    cut = ranked(values, values.size - count)
-    mask = values > cut
-    level = np.flatnonzero(values == cut)
-    mask[level[: count - int(np.count_nonzero(mask))]] = True
+    threshold = ranked(values, values.size - count)
+    mask = values > threshold
+    ties = np.flatnonzero(values == threshold)
+    mask[ties[: count - int(np.count_nonzero(mask))]] = True
     return mask
 
 
 def ranked(values: Floats, rank: int) -> float:
-    """The element of [n] that stands at `rank`, from 0, when they are sorted."""
+    """Return the element of [n] at position `rank`, counted from 0, in sorted order."""
     return float(np.partition(values, rank)[rank])
 
 
 def normalised(values: Floats) -> Floats:
-    """(x − min) / (max − min), so in [0, 1]; all ones where all are equal."""
+    """Return (x − min) / (max − min), in [0, 1]; all ones if all values are equal."""
     low, high = float(values.min()), float(values.max())
     return np.ones_like(values) if low == high else (values - low) / (high - low)
 
 
 def exact_sum(values: Floats) -> float:
-    """The sum of magnitudes [n], the same in any order; off by less than n³·2⁻¹²² of the largest.
+    """Return the sum of magnitudes [n], the same in any order of additions.
 
-    Each is cut into two whole numbers of steps of powers of two, and whole numbers are added.
+    The error is below n³·2⁻¹²² of the largest value. Each value is split into two integers, in
+    units of two powers of two, and the integers are added.
     """
     top = float(values.max(initial=0.0))
     if top == 0.0:

@@ -1,11 +1,11 @@
-"""A 256-bucket CountSketch of a delta (Charikar, Chen & Farach-Colton 2002), for quick cosines.
+"""A CountSketch of a delta in 256 buckets, from which cosines of deltas are estimated quickly.
 
-A linear map: inner products of sketches estimate inner products of deltas. Signs come from
-SHA-256 of the tensor's name in counter mode (law 3b); a block of 65,536 elements shares one table
-of signs, and has a sign of its own.
+Charikar, Chen & Farach-Colton 2002. The map is linear: inner products of sketches estimate inner
+products of deltas. Signs come from SHA-256 of the tensor's name in counter mode (law 3b). Every
+block of 65,536 elements uses the same table of signs, times one sign of the block.
 
-Every sum is a stated sequence of elementwise float64 additions, so a sketch has the same bits on
-every machine, and `verify` compares it exactly (ADR 25).
+Every sum is a fixed sequence of elementwise float64 additions, so a sketch has the same bits on
+every machine and `verify` compares it exactly (ADR 25).
 """
 
 import base64
@@ -22,7 +22,7 @@ _TAG = b"skillpm.sketch.v1\0"
 
 
 def _bits(seed: bytes, count: int) -> Floats:
-    """`count` signs, +1 or -1: the bits of SHA-256(seed, counter)."""
+    """Return `count` signs, +1 or -1: the bits of SHA-256(seed, counter)."""
     blocks = range(-(-count // 256))
     data = b"".join(hashlib.sha256(seed + n.to_bytes(8, "little")).digest() for n in blocks)
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count)
@@ -30,7 +30,10 @@ def _bits(seed: bytes, count: int) -> Floats:
 
 
 class Sketcher:
-    """Sketches one tensor's delta; chunks come in order, each but the last whole blocks."""
+    """Sketches the delta of one tensor, chunk by chunk in order.
+
+    Every chunk but the last is a whole number of blocks.
+    """
 
     def __init__(self, tensor: str) -> None:
         self._seed = _TAG + tensor.encode() + b"\0"
@@ -39,7 +42,7 @@ class Sketcher:
         self.buckets: Floats = np.zeros(BUCKETS)
 
     def add(self, delta: Floats) -> None:
-        """Take the next elements; what is not finite counts as zero."""
+        """Add the next elements [n]. A value that is not finite counts as zero."""
         finite = np.isfinite(delta)
         clean = delta if finite.all() else np.where(finite, delta, 0.0)
         for start in range(0, clean.size, BLOCK):
@@ -52,9 +55,9 @@ class Sketcher:
 
 
 def _row_sum(rows: Floats) -> Floats:
-    """The sum of 2^n rows [2^n, buckets], as a tree of elementwise additions.
+    """Sum 2^n rows [2^n, buckets] by a tree of elementwise additions.
 
-    numpy's own reduction may add in another order on another machine (law 3b).
+    The order of additions in numpy's own reduction may differ between machines (law 3b).
     """
     while rows.shape[0] > 1:
         half = rows.shape[0] // 2
@@ -64,14 +67,14 @@ def _row_sum(rows: Floats) -> Floats:
 
 
 def encode_sketch(buckets: Floats) -> str:
-    """The sketch as a manifest holds it: float32 in base64; what is larger than any is clipped."""
+    """Encode a sketch [256] for a manifest: float32 in base64, clipped to the range of float32."""
     largest = float(np.finfo(np.float32).max)
     kept = np.clip(buckets, -largest, largest)
     return base64.b64encode(kept.astype("<f4").tobytes()).decode()
 
 
 def sum_sketches(sketches: Mapping[str, Floats]) -> Floats:
-    """The sketch of all tensors together, added in the order of their names."""
+    """Add the sketches of all tensors, in the order of their names."""
     total: Floats = np.zeros(BUCKETS)
     for _, sketch in sorted(sketches.items()):
         total = total + sketch

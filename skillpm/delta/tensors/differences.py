@@ -1,4 +1,4 @@
-"""How much one tensor differs between two models."""
+"""Measures how much one tensor differs between two models."""
 
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ from skillpm.spec.dtypes import TensorSpec, is_float
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One tensor that differs; counts and norms where both have it in one shape and dtype.
+    """One tensor that differs. Counts and norms are set if shape and dtype agree.
 
-    `elements` differ in their bits; `relative` is the norm of the difference over that of the
-    tensor before, for floating point dtypes.
+    `elements` is the number of elements whose bits differ. `relative` is the norm of the difference
+    divided by the norm of the tensor before, for floating point dtypes.
     """
 
     tensor: str
@@ -27,7 +27,7 @@ class Difference:
 
 
 def measure_difference(name: str, *, before: Source, after: Source) -> Difference:
-    """Compare one tensor, chunk by chunk."""
+    """Compare one tensor, chunk by chunk. Costs one read of both tensors."""
     old, new = before.specs.get(name), after.specs.get(name)
     if old is None or new is None:
         return Difference(name, "added" if old is None else "removed", old, new)

@@ -1,8 +1,9 @@
-"""What a tensor is for, by its name: the kind of module, and the block that it belongs to.
+"""The purpose of a tensor by its name: the kind of its module, and its block.
 
-Tables of sizes show the kinds, and the lossy schemes choose codecs by them, each of which keeps its
-bound on any tensor. Verification recomputes both from the manifest alone, so no library is asked.
-What an adapter or an export may do with a tensor is never read from here: the class says it.
+Tables of sizes show the kinds, and the lossy schemes choose codecs by kind; each codec keeps its
+error bound on any tensor. Verification recomputes both from the manifest alone, so no library is
+consulted. What an adapter or an export may do with a tensor is decided by the model's class
+(`skillpm.architecture`), never by these rules.
 """
 
 import re
@@ -28,7 +29,7 @@ _BLOCK = re.compile(r"^(.*?\.\d+)\.")
 
 
 def kind_of(tensor: str) -> Kind:
-    """The kind of module; the first rule that fits, `other` where none does."""
+    """Return the kind of module: that of the first rule that matches, or `other`."""
     name = tensor.lower()
     if ".attention." in name and not _RULES[0][1].search(name):
         return "attention"
@@ -36,10 +37,10 @@ def kind_of(tensor: str) -> Kind:
 
 
 def block_of(tensor: str) -> str:
-    """The numbered block that a tensor belongs to (`encoder.layer.3`), else its module.
+    """Return the numbered block that a tensor belongs to (`encoder.layer.3`), or else its module.
 
     The tensors of a block share a payload layer, so that two versions that differ in few blocks
-    share the layers of all others.
+    share the layers of all other blocks.
     """
-    found = _BLOCK.match(tensor)
-    return found[1] if found else tensor.rpartition(".")[0] or tensor
+    match = _BLOCK.match(tensor)
+    return match[1] if match else tensor.rpartition(".")[0] or tensor

@@ -1,4 +1,4 @@
-"""Which tensor of the tuned model is which of the base: by name, or one to one under a prefix."""
+"""Pairs the tensors of the tuned model with those of the base, by name or under one prefix."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ Specs = Mapping[str, TensorSpec]
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """Names of the tuned model are `tuned` + rest where the base has `base` + rest."""
+    """A change of prefix: the tuned model's `tuned` + rest is the base's `base` + rest."""
 
     base: str = ""
     tuned: str = ""
 
     def to_graft(self, name: str) -> str:
-        """The name that a tensor of the tuned model has in the base and in a graft."""
+        """Return the name that a tensor of the tuned model has in the base and in a graft."""
         return self.base + name.removeprefix(self.tuned) if name.startswith(self.tuned) else name
 
 
@@ -27,8 +27,8 @@ class Renaming:
 class Pair:
     """One tensor in the base, in the tuned model, or in both.
 
-    `tuned` has the graft's name and the dtype that will be stored; `source` is the name in the
-    tuned model where that differs; `cast` the dtype that it has there where that differs.
+    `tuned` has the name of the graft and the dtype that is stored. `source` is the name in the
+    tuned model if that differs; `cast` is the dtype in the tuned model if that differs.
     """
 
     tensor: str
@@ -39,7 +39,7 @@ class Pair:
 
     @property
     def change(self) -> Change:
-        """What happens to the tensor, if anything does."""
+        """How the tensor differs between the base and the tuned model."""
         if self.base is None:
             return "added"
         if self.tuned is None:
@@ -48,19 +48,19 @@ class Pair:
 
     @property
     def read_name(self) -> str:
-        """The name under which the tuned model has the tensor."""
+        """The name of the tensor in the tuned model."""
         return self.source or self.tensor
 
 
 def pair_up(base: Specs, tuned: Specs, *, cast: bool) -> tuple[list[Pair], Renaming]:
-    """Match all tensors, sorted by name. Raises `GraftError` where that is not possible."""
+    """Pair all tensors, sorted by name. Raises `GraftError` if the models do not fit each other."""
     renaming = _find_fitting(base, tuned)
     sources: dict[str, str] = {}
     for name in tuned:
         target = renaming.to_graft(name)
         if sources.setdefault(target, name) != name:
             raise GraftError(
-                f"`{name}` and `{sources[target]}` of the tuned model are both `{target}`"
+                f"`{name}` and `{sources[target]}` of the tuned model both map to `{target}`"
             )
     pairs = [_pair(name, base, tuned, sources) for name in sorted(base.keys() | sources.keys())]
     if not any(pair.base and pair.tuned and pair.change == "changed" for pair in pairs):
@@ -77,14 +77,14 @@ def _pair(name: str, base: Specs, tuned: Specs, sources: Mapping[str, str]) -> P
     source = sources.get(name)
     if source is None:
         return Pair(name, base[name], None)
-    before, found = base.get(name), tuned[source]
-    dtype = before.dtype if before else found.dtype
+    before, after = base.get(name), tuned[source]
+    dtype = before.dtype if before else after.dtype
     return Pair(
         name,
         before,
-        replace(found, name=name, dtype=dtype),
+        replace(after, name=name, dtype=dtype),
         source if source != name else None,
-        found.dtype if found.dtype != dtype else None,
+        after.dtype if after.dtype != dtype else None,
     )
 
 
@@ -100,19 +100,22 @@ def _check_dtypes(pairs: list[Pair], *, cast: bool) -> None:
 
 
 def _find_fitting(base: Specs, tuned: Specs) -> Renaming:
-    """As `find_renaming`; refuses a prefix under which shapes differ in more than their rows."""
-    found = find_renaming(base, tuned)
-    mismatched = _mismatched(found, base, tuned) if found != Renaming() else None
+    """Find the renaming; refuse a prefix under which shapes differ in more than their rows."""
+    renaming = find_renaming(base, tuned)
+    mismatched = _mismatched(renaming, base, tuned) if renaming != Renaming() else None
     if mismatched:
         raise GraftError(
-            f"under the prefix `{found.tuned or found.base}` the tuned model's tensors "
-            f"do not match the base's one to one: `{mismatched}` has another shape"
+            f"the tuned model's tensors match the base's under the prefix "
+            f"`{renaming.tuned or renaming.base}`, but the shape of `{mismatched}` differs"
         )
-    return found
+    return renaming
 
 
 def find_renaming(base: Specs, tuned: Specs) -> Renaming:
-    """The identity where any name is shared; else the one prefix under which all that match do."""
+    """Return the identity if any name is shared, else the prefix under which most tensors match.
+
+    Raises `GraftError` if no prefix matches, or if several match equally well.
+    """
     if base.keys() & tuned.keys():
         return Renaming()
     candidates = {*_prefixes(base, tuned, flip=False), *_prefixes(tuned, base, flip=True)}
@@ -121,15 +124,15 @@ def find_renaming(base: Specs, tuned: Specs) -> Renaming:
     winners = [renaming for renaming, count in fits.items() if count == best]
     if not best or len(winners) != 1:
         raise GraftError(
-            "the names of the tuned model's tensors do not match the base's, under no one prefix: "
-            f"`{min(tuned)}` against `{min(base)}`",
+            "the names of the tuned model's tensors do not match the base's, "
+            f"with or without a prefix: found `{min(tuned)}`, expected names like `{min(base)}`",
             hint="`skillpm identify TUNED --against BASE` shows what differs",
         )
     return winners[0]
 
 
 def _prefixes(short: Specs, long: Specs, *, flip: bool) -> Iterator[Renaming]:
-    """Prefixes of names of `long` that leave a name of `short`."""
+    """Yield a renaming for each prefix of a name of `long` that leaves a name of `short`."""
     for name in long:
         dot = name.find(".")
         while dot != -1:
@@ -144,7 +147,7 @@ def _matches(renaming: Renaming, base: Specs, tuned: Specs) -> int:
 
 
 def _mismatched(renaming: Renaming, base: Specs, tuned: Specs) -> str | None:
-    """A matched tensor whose shape differs in more than its rows, if there is one."""
+    """Return a paired tensor whose shape differs in more than its rows, or None."""
     for name, spec in tuned.items():
         before = base.get(renaming.to_graft(name))
         if before and before.shape[1:] != spec.shape[1:]:

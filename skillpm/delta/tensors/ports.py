@@ -1,4 +1,4 @@
-"""What this room needs from others: tensors in chunks, and payload layers by byte range."""
+"""The interfaces of `skillpm.delta`: models read in chunks, and files of payload layers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -6,38 +6,38 @@ from typing import Protocol
 from skillpm.spec.dtypes import TensorSpec
 
 CHUNK = 1 << 20
-"""Words in a chunk: tensors stream in pieces of this many elements."""
+"""Words in a chunk: tensors are read in pieces of this many elements."""
 
 
 class Source(Protocol):
-    """A model whose tensors can be read one after the other, chunk by chunk."""
+    """A model whose tensors can be read one at a time, chunk by chunk."""
 
     @property
     def specs(self) -> Mapping[str, TensorSpec]:
-        """Every tensor by name."""
+        """The spec of every tensor, by name."""
         ...
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The tensor's little-endian bytes in pieces of `CHUNK` words; the last is shorter."""
+        """Yield the tensor's little-endian bytes, `CHUNK` words at a time; the last has fewer."""
         ...
 
 
 class ReadAt(Protocol):
-    """An open file of known size."""
+    """An open file of known size that can be read at any position."""
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """The size in bytes."""
         ...
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` to before `stop`, all of them."""
+        """Return exactly the bytes from `start` up to, but not including, `stop`."""
         ...
 
 
 class WriteSink(Protocol):
-    """Where a payload layer goes: bytes in order."""
+    """The destination of a payload layer."""
 
     def write(self, data: bytes, /) -> object:
-        """Take the next bytes."""
+        """Write the next bytes."""
         ...

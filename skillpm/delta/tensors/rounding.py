@@ -1,4 +1,4 @@
-"""Storage dtypes to float64, exactly, and back with one rounding, half to even (law 3c)."""
+"""Conversion of storage dtypes to float64, exactly, and back by one rounding to even (law 3c)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FloatFormat:
-    """A binary format: significant bits with the hidden one, least normal exponent, largest."""
+    """A binary format: significant bits with the hidden one, lowest normal exponent, maximum."""
 
     precision: int
     least_exponent: int
@@ -28,12 +28,13 @@ FORMATS = {
 }
 _MIDDLE = np.uint16(0x8000)
 _OVERFLOW = float.fromhex("0x1.ffp127")
-"""What bfloat16 rounds to infinity, and all beyond."""
+"""The lowest magnitude that rounds to infinity in bfloat16."""
 _SMALL = {"F8_E4M3": (3, 7, 0x7F), "F8_E5M2": (2, 15, 0x7C)}
+"""Mantissa bits, exponent bias and first special code of the 8-bit formats."""
 
 
 def _table(mantissa_bits: int, bias: int, first_special: int) -> Floats:
-    """The values of all 256 codes of an 8-bit float; NaN or Inf from `first_special` on."""
+    """Return the values of all 256 codes of an 8-bit float; NaN or Inf from `first_special` on."""
     values = np.empty(128)
     for code in range(128):
         exponent, mantissa = code >> mantissa_bits, code & ((1 << mantissa_bits) - 1)
@@ -49,8 +50,8 @@ _TABLES = {name: _table(*parts) for name, parts in _SMALL.items()}
 
 
 def to_float64(words: Words, dtype: str) -> Floats:
-    """The exact values of bit patterns of a floating point dtype."""
-    with np.errstate(invalid="ignore"):  # a signalling NaN turns quiet, which is no concern here
+    """Return the exact values [n] of the bit patterns [n] of a floating point dtype."""
+    with np.errstate(invalid="ignore"):  # a signalling NaN turns quiet
         if dtype == "F64":
             return words.view(np.float64)
         if dtype == "F32":
@@ -64,10 +65,11 @@ def to_float64(words: Words, dtype: str) -> Floats:
 
 
 def rounded(values: Floats, dtype: str) -> Floats:
-    """Round float64 to the nearest number of `dtype`, ties to even; still float64, unbounded.
+    """Round float64 [n] to the nearest number of `dtype`, ties to even; the result stays float64.
 
-    Normal numbers: integer arithmetic on the bit pattern. Subnormal ones: a scaling by a power of
-    two, `rint`, and back. Either way there is one rounding in all. NaN and Inf pass through.
+    Normal numbers are rounded by integer arithmetic on their bit patterns; subnormal numbers are
+    scaled by a power of two, rounded by `rint`, and scaled back. Either way a value is rounded
+    once. The exponent range is not limited from above. NaN and Inf pass through.
     """
     if dtype == "F64":
         return values
@@ -82,7 +84,7 @@ def rounded(values: Floats, dtype: str) -> Floats:
     nearest: Floats = up.view(np.float64)
     sizes = np.abs(values)
     least = np.ldexp(1.0, form.least_exponent)
-    if not np.min(sizes, initial=np.inf) >= least:  # NaN too: the carry could run through its bits
+    if not np.min(sizes, initial=np.inf) >= least:  # also NaN, whose bits a carry could corrupt
         rest = ~(sizes >= least)
         quantum = form.least_exponent - (form.precision - 1)
         with np.errstate(invalid="ignore"):
@@ -91,7 +93,10 @@ def rounded(values: Floats, dtype: str) -> Floats:
 
 
 def from_float64(values: Floats, dtype: str) -> tuple[Words, npt.NDArray[np.bool_]]:
-    """Round to `dtype`: the words, and a mask of the values that do not fit (overflow, NaN)."""
+    """Round float64 [n] to `dtype`.
+
+    Returns the words [n], and a mask [n] of the values that do not fit: overflow, NaN or Inf.
+    """
     if dtype == "F64":
         return values.view("<u8"), ~np.isfinite(values)
     if dtype == "BF16" and (words := _to_bfloat16(values)) is not None:
@@ -116,12 +121,13 @@ def from_float64(values: Floats, dtype: str) -> tuple[Words, npt.NDArray[np.bool
 
 
 def _to_bfloat16(values: Floats) -> Words | None:
-    """`values` in bfloat16 by way of float32; None where one does not fit or is NaN.
+    """Round values [n] to bfloat16 by way of float32; None if one overflows or is NaN.
 
-    Rounding twice is rounding once but where the first rounding lands on the middle between two
-    bfloat16 numbers: those, one in 65,536, are rounded from float64. Half the bytes of a pass.
+    Two roundings equal one, except if the first lands halfway between two bfloat16 numbers. Those
+    values, about one in 65,536, are rounded from float64. This halves the memory traffic.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite there is infinite here
+    # A value that is infinite in float32 is infinite in bfloat16.
+    with np.errstate(over="ignore", invalid="ignore"):
         single = values.astype(np.float32)
     if not max(single.max(initial=0.0), -single.min(initial=0.0)) < _OVERFLOW:
         return None
@@ -141,5 +147,5 @@ def _to_bfloat16(values: Floats) -> Words | None:
 
 
 def is_finite(words: Words, dtype: str) -> npt.NDArray[np.bool_]:
-    """Which bit patterns of a floating point dtype are finite numbers."""
+    """Return which bit patterns [n] of a floating point dtype are finite numbers, as a mask [n]."""
     return np.isfinite(to_float64(words, dtype))

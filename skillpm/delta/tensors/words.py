@@ -1,4 +1,4 @@
-"""Tensors as unsigned words, and the integer maps that lossless codecs stand on."""
+"""Tensors as unsigned words, and the invertible integer maps of the lossless codecs."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,30 +15,30 @@ _WORD: dict[int, np.dtype[np.unsignedinteger]] = {
 
 
 def word_dtype(itemsize: int) -> np.dtype[np.unsignedinteger]:
-    """The little-endian unsigned integer of so many bytes."""
+    """Return the little-endian unsigned integer dtype of `itemsize` bytes."""
     return _WORD[itemsize]
 
 
 def words_of(data: bytes | bytearray | memoryview, spec: TensorSpec) -> Words:
-    """View raw little-endian bytes as words; sub-byte dtypes as plain bytes. No copy."""
+    """View raw little-endian bytes as words; sub-byte dtypes as bytes. Does not copy."""
     return np.frombuffer(data, dtype=_WORD[spec.itemsize])
 
 
 def word_count(spec: TensorSpec) -> int:
-    """The words of a tensor."""
+    """Return the number of words of a tensor."""
     return spec.nbytes // spec.itemsize
 
 
 def chunk_spans(spec: TensorSpec) -> list[tuple[int, int]]:
-    """The word spans [start, stop) of a tensor's chunks, in order."""
+    """Return the word spans [start, stop) of a tensor's chunks, in order."""
     count = word_count(spec)
     return [(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
 
 
 def ordered(words: Words, dtype: str) -> Words:
-    """Map sign-magnitude bit patterns to integers in the order of the numbers; ints as they are.
+    """Map sign-magnitude bit patterns to integers in the order of the numbers; integers unchanged.
 
-    A bijection: x -> x xor (all ones if the sign is set, else the top bit).
+    A bijection: x -> x xor (all ones if the sign bit is set, else the top bit).
     """
     if not is_float(dtype):
         return words
@@ -68,15 +68,15 @@ def zigzag(words: Words) -> Words:
 
 def unzigzag(words: Words) -> Words:
     """The inverse of `zigzag`."""
-    one = words.dtype.type(1)
-    signs = words & one
+    shift = words.dtype.type(1)
+    signs = words & shift
     np.negative(signs, out=signs)
-    signs ^= words >> one
+    signs ^= words >> shift
     return signs
 
 
 def _signs(words: Words) -> Words:
-    """All ones where the top bit is set, else zero: an arithmetic shift. A fresh array."""
+    """Return all ones where the top bit is set, else zero, as a new array."""
     signed = words.view(f"<i{words.itemsize}")
     mask: Words = (signed >> signed.dtype.type(8 * words.itemsize - 1)).view(words.dtype)
     return mask
@@ -88,17 +88,20 @@ def _top_bit(words: Words) -> np.unsignedinteger:
 
 
 def difference(reference: Words, tuned: Words, dtype: str) -> Words:
-    """The zigzag ordered-integer difference of two bit patterns; zero where they are equal."""
+    """Return the zigzag difference of two arrays of bit patterns, as ordered integers.
+
+    Zero where the patterns are equal.
+    """
     return zigzag(ordered(tuned, dtype) - ordered(reference, dtype))
 
 
 def apply_difference(reference: Words, folded: Words, dtype: str) -> Words:
-    """The inverse of `difference`: exact for every dtype and every bit pattern, NaN too."""
+    """The inverse of `difference`; exact for every dtype and every bit pattern, including NaN."""
     return unordered(ordered(reference, dtype) + unzigzag(folded), dtype)
 
 
 def planes_of(words: Words) -> list[Bytes]:
-    """Split words into byte planes, least significant first; each contiguous."""
+    """Split words [n] into byte planes [n], least significant first, each contiguous."""
     columns = words.view(np.uint8).reshape(-1, words.itemsize)
     return [np.ascontiguousarray(columns[:, plane]) for plane in range(words.itemsize)]
 

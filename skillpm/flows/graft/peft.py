@@ -14,11 +14,11 @@ from skillpm.delta.encode.low_rank_form import (
     best_rank,
     can_carry,
     collect,
-    cut_form,
     deltas,
     energy,
     exact_form,
     svd_form,
+    truncate_form,
 )
 from skillpm.delta.tensors.module_kinds import kind_of
 from skillpm.delta.tensors.rounding import Floats
@@ -164,7 +164,7 @@ def _shown_kind(name: str) -> str:
 def _form(whole: LayeredDelta, name: str, limit: int) -> LowForm:
     exact = exact_form(whole.packs, whole.base, name)
     if exact is not None:
-        return exact if exact.left.shape[1] <= limit else cut_form(exact, limit)
+        return exact if exact.left.shape[1] <= limit else truncate_form(exact, limit)
     delta = collect(deltas(whole.packs, whole.composition, whole.base, name))
     return svd_form(whole.base.specs[name], delta, limit)
 

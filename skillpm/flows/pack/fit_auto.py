@@ -49,7 +49,7 @@ class _Fitter:
 
     def scheme(self, allocation: Allocation, scale: float = 1.0) -> Auto:
         facts = {**self.facts, "curve": self.survey.curve()}
-        return Auto(self.survey.workshop, allocation, facts, scale)
+        return Auto(self.survey.cache, allocation, facts, scale)
 
     def trial(self, scheme: Auto) -> Layers:
         self.trials += 1
@@ -128,7 +128,7 @@ def _fit_bytes(fitter: _Fitter, budget: int) -> tuple[Auto, Layers]:
         following = _next_scale(scheme.scale, layers.size, budget - (size - layers.size), low, high)
         if following is None:
             break
-        scheme = Auto(scheme.workshop, scheme.allocation, scheme.wish, following)
+        scheme = Auto(scheme.cache, scheme.allocation, scheme.requested, following)
     if best is None:
         raise GraftError(
             f"a budget of {budget} bytes is too small: the smallest trial took {size}, "
@@ -192,5 +192,5 @@ def _fit_divergence(
 
 
 def _noting(scheme: Auto, found: float, whole: float) -> Auto:
-    facts = {**scheme.wish, "divergence": float(f"{found:.6g}"), "of": float(f"{whole:.6g}")}
-    return Auto(scheme.workshop, scheme.allocation, facts, scheme.scale)
+    facts = {**scheme.requested, "divergence": float(f"{found:.6g}"), "of": float(f"{whole:.6g}")}
+    return Auto(scheme.cache, scheme.allocation, facts, scheme.scale)

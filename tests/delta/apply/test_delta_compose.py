@@ -1,9 +1,8 @@
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
-from delta_worlds import Model, cut, graftllm, numbers, read_all
+from delta_worlds import Model, encode_pack, graftllm, numbers, read_all
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +39,7 @@ def test_the_order_of_packs_changes_nothing(
     dtype: str, order: list[int], weights: tuple[float, ...]
 ) -> None:
     base = _model(dtype, 0)
-    packs = [cut(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(3)]
+    packs = [encode_pack(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(3)]
     applied = [WeightedPack(pack, weight) for pack, weight in zip(packs, weights, strict=True)]
     shuffled = [applied[n] for n in order]
     one = read_all(Composition(base, applied), ATTENTION)
@@ -52,7 +51,7 @@ def test_weighted_packs_add_up_in_the_order_of_their_names_and_are_rounded_once(
     base = _model(dtype, 0)
     applied, total = [], _values(dtype, 0)
     for seed, skill, weight in ((1, "acme/a", 0.5), (2, "acme/b", 1.0), (3, "zoo/a", -0.25)):
-        applied.append(WeightedPack(cut(base, _model(dtype, seed), skill), weight))
+        applied.append(WeightedPack(encode_pack(base, _model(dtype, seed), skill), weight))
         total = total + (_values(dtype, seed) - _values(dtype, 0)) * weight
     expected = to_float64(from_float64(total, dtype)[0], dtype)
     assert (_result(base, applied[::-1]) == expected).all()
@@ -60,7 +59,9 @@ def test_weighted_packs_add_up_in_the_order_of_their_names_and_are_rounded_once(
 
 def test_lossy_packs_add_up_by_their_own_deltas() -> None:
     base = _model("F32", 0)
-    packs = [cut(base, _model("F32", n + 1), f"acme/p{n}", scheme=graftllm()) for n in range(2)]
+    packs = [
+        encode_pack(base, _model("F32", n + 1), f"acme/p{n}", scheme=graftllm()) for n in range(2)
+    ]
     deltas = [
         np.concatenate([d for _, _, d in pack.decode(ATTENTION, base) if d is not None])
         for pack in packs
@@ -72,7 +73,7 @@ def test_lossy_packs_add_up_by_their_own_deltas() -> None:
 
 def test_one_pack_at_weight_one_gives_its_own_decode() -> None:
     base, tuned = _model("F16", 0), _model("F16", 1)
-    pack = cut(base, tuned)
+    pack = encode_pack(base, tuned)
     whole = Composition(base, [WeightedPack(pack)])
     assert whole.sole(ATTENTION) is pack.entries[ATTENTION]
     assert whole.sole("k") is None
@@ -88,12 +89,12 @@ def test_nothing_applied_is_the_base() -> None:
     assert read_all(empty, ATTENTION) == base.tensors[ATTENTION][2]
 
 
-def test_a_layered_pack_decodes_exactly() -> None:
+def test_a_pack_on_top_of_packs_gives_its_own_decode() -> None:
     base, middle, top = (_model("F32", n) for n in range(3))
-    lower = cut(base, middle, "acme/low")
+    lower = encode_pack(base, middle, "acme/low")
     composed = Composition(base, [WeightedPack(lower)])
-    upper = cut(composed, top, "acme/up", over=(lower,))
-    highest = cut(top, _model("F32", 3), "acme/a-top", over=(upper,))
+    upper = encode_pack(composed, top, "acme/up", over=(lower,))
+    highest = encode_pack(top, _model("F32", 3), "acme/a-top", over=(upper,))
     whole = Composition(base, [WeightedPack(upper), WeightedPack(lower)])
     assert read_all(whole, ATTENTION) == top.tensors[ATTENTION][2]
     assert whole.sole(ATTENTION) is upper.entries[ATTENTION]
@@ -101,11 +102,13 @@ def test_a_layered_pack_decodes_exactly() -> None:
     assert read_all(three, ATTENTION) == _model("F32", 3).tensors[ATTENTION][2]
 
 
-def test_a_layered_pack_without_its_lower_pack_is_refused() -> None:
+def test_a_pack_without_what_it_lies_over_is_refused() -> None:
     base, middle = _model("F32", 0), _model("F32", 1)
-    lower = cut(base, middle, "acme/low")
-    upper = cut(middle, _model("F32", 2), "acme/up", over=(lower,))
-    with pytest.raises(GraftError, match="`acme/up` lies over `acme/low`, which is not in the set"):
+    lower = encode_pack(base, middle, "acme/low")
+    upper = encode_pack(middle, _model("F32", 2), "acme/up", over=(lower,))
+    with pytest.raises(
+        GraftError, match="`acme/up` is layered on `acme/low`, which is not in the set"
+    ):
         Composition(base, [WeightedPack(upper)])
 
 
@@ -116,27 +119,29 @@ def test_an_added_a_removed_and_a_grown_tensor_are_decided_by_their_pack() -> No
     tuned = Model(
         {"k": ("U8", (2,), b"ac"), "new": ("U8", (1,), b"y"), "e": numbers("F32", (3, 2), 2.0)}
     )
-    whole = Composition(base, [WeightedPack(cut(base, tuned))])
+    whole = Composition(base, [WeightedPack(encode_pack(base, tuned))])
     assert whole.specs == tuned.specs
     assert all(read_all(whole, name) == tuned.tensors[name][2] for name in tuned.specs)
 
 
-def test_a_sum_that_overflows_or_has_infinities_is_an_error() -> None:
+def test_a_sum_that_overflows_or_meets_infinities_is_told() -> None:
     base = Model({"w": numbers("F32", (3,), [1.0, 2.0, 3.0])})
     high = Model({"w": numbers("F32", (3,), [3e38, 2.0, 3.0])})
-    packs = [cut(base, high, f"acme/p{n}") for n in range(2)]
+    packs = [encode_pack(base, high, f"acme/p{n}") for n in range(2)]
     with pytest.raises(GraftError, match="`w` overflows F32"):
         _result(base, [WeightedPack(pack) for pack in packs], "w")
 
 
-def test_nan_and_inf_of_the_base_stay_in_a_sum() -> None:
+def test_elements_of_the_base_that_are_no_numbers_stay_in_a_sum() -> None:
     words = np.array([np.inf, np.nan, 1.0], dtype="<f4")
     base = Model({"w": ("F32", (3,), words.tobytes())})
     packs = []
     for number in range(2):
         moved = words.copy()
         moved[2] += number + 1
-        packs.append(cut(base, Model({"w": ("F32", (3,), moved.tobytes())}), f"acme/p{number}"))
+        packs.append(
+            encode_pack(base, Model({"w": ("F32", (3,), moved.tobytes())}), f"acme/p{number}")
+        )
     data = read_all(Composition(base, [WeightedPack(pack) for pack in packs]), "w")
     words[2] = 4.0
     assert data == words.tobytes()
@@ -146,7 +151,10 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_added_up() -> None:
     base = Model({"w": numbers("F32", (2,), 1.0)})
     bad = Model({"w": ("F32", (2,), np.array([np.nan, 1.0], dtype="<f4").tobytes())})
     good = Model({"w": numbers("F32", (2,), 2.0)})
-    packs = [WeightedPack(cut(base, bad, "acme/a")), WeightedPack(cut(base, good, "acme/b"))]
+    packs = [
+        WeightedPack(encode_pack(base, bad, "acme/a")),
+        WeightedPack(encode_pack(base, good, "acme/b")),
+    ]
     with pytest.raises(GraftError, match="becomes NaN"):
         _result(base, packs, "w")
 
@@ -154,9 +162,9 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_added_up() -> None:
 @pytest.mark.parametrize("other", [
     {"w": ("F32", (2,), bytes(8))}, {"w": ("F32", (3,), bytes(12))}, {"v": ("F16", (2,), bytes(4))},
 ])  # fmt: skip
-def test_a_base_of_another_shape_or_dtype_is_refused(other: dict[str, Any]) -> None:
+def test_a_base_of_another_shape_or_dtype_is_refused(other: dict[str, tuple]) -> None:
     base = Model({"w": ("F16", (2,), bytes(4))})
-    pack = cut(base, Model({"w": ("F16", (2,), b"\1\0\2\0")}))
+    pack = encode_pack(base, Model({"w": ("F16", (2,), b"\1\0\2\0")}))
     with pytest.raises(IntegrityError, match="`w`"):
         list(pack.decode("w", Model(other)))
 
@@ -187,7 +195,7 @@ def test_the_difference_of_two_models_is_measured() -> None:
 
 def test_every_order_of_three_packs_touches_the_same_tensors() -> None:
     base = _model("F32", 0)
-    packs = [WeightedPack(cut(base, _model("F32", n + 1), f"acme/p{n}")) for n in range(3)]
+    packs = [WeightedPack(encode_pack(base, _model("F32", n + 1), f"acme/p{n}")) for n in range(3)]
     found = {
         tuple(Composition(base, list(o)).touched[ATTENTION]) for o in itertools.permutations(packs)
     }

@@ -1,7 +1,5 @@
 """The allocator, the metric, and the candidates of `auto`."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -12,23 +10,22 @@ from skillpm.delta.auto.allocate import at_price, within_bytes, within_distortio
 from skillpm.delta.auto.candidates import CandidatePoint, Candidates, EncodingChoice
 from skillpm.delta.auto.factored import decompose
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
-from skillpm.delta.codecs.grid import CodedGrid
 from skillpm.spec.dtypes import TensorSpec
 
 SHAPE = (96, 160)
 
 
 def decaying(seed: int = 0, power: float = 0.9) -> np.ndarray:
-    """A delta [96, 160] with singular values ~ i^-power, flat."""
+    """Make a flat delta [96, 160] with singular values ~ i^-power."""
     draw = np.random.default_rng(seed)
     left = np.linalg.qr(draw.standard_normal((SHAPE[0], SHAPE[0])))[0]
     right = np.linalg.qr(draw.standard_normal((SHAPE[1], SHAPE[0])))[0]
     sigma = np.arange(1, SHAPE[0] + 1) ** -power
-    return np.asarray(((left * sigma) @ right.T).reshape(-1))
+    return ((left * sigma) @ right.T).reshape(-1)
 
 
 def correlated(size: int, seed: int) -> MetricFactor:
-    """A metric in which few directions have weight."""
+    """Make a metric in which few directions matter."""
     draw = np.random.default_rng(seed)
     roots = draw.standard_normal((size, size)) * np.arange(1, size + 1) ** -0.7
     return MetricFactor.of(torch.from_numpy(roots @ roots.T / size).float())
@@ -67,7 +64,7 @@ def test_asking_for_less_distortion_never_gives_a_smaller_set() -> None:
 
 
 @pytest.mark.parametrize("family", ["svd-ec", "grid", "svd-ec+grid", "sign"])
-def test_the_error_of_a_coding_equals_the_error_of_its_point(family: Any) -> None:
+def test_what_was_coded_errs_as_its_point_says(family: str) -> None:
     made = candidates(ErrorMetric(correlated(SHAPE[0], 1), correlated(SHAPE[1], 2)))
     choice = EncodingChoice(family, made.top() / 40)
     coded = made.code(choice)
@@ -79,7 +76,7 @@ def test_the_error_of_a_coding_equals_the_error_of_its_point(family: Any) -> Non
     assert coded.estimate() > 0
 
 
-def test_a_metric_reduces_the_error_in_directions_with_weight() -> None:
+def test_a_metric_that_knows_what_matters_errs_less_where_it_matters() -> None:
     metric = ErrorMetric(correlated(SHAPE[0], 1), correlated(SHAPE[1], 2))
     knowing, blind = candidates(metric), candidates(ErrorMetric.flat(SHAPE, 1.0))
     for share in (8, 20, 60):
@@ -114,7 +111,7 @@ def test_rounding_that_feeds_back_costs_less_for_the_same_error() -> None:
 
 
 @pytest.mark.parametrize("shape", [(40, 70), (70, 40), (50, 50)])
-def test_the_gram_method_gives_the_singular_values_of_svd(shape: tuple[int, int]) -> None:
+def test_the_gram_way_gives_the_singular_values_that_svd_gives(shape: tuple[int, int]) -> None:
     matrix = torch.from_numpy(np.random.default_rng(0).standard_normal(shape)).float()
     left, sigma, right = decompose(matrix)
     assert torch.allclose((left * sigma) @ right.T, matrix, atol=1e-4)
@@ -128,16 +125,15 @@ def test_rows_that_do_not_count_cost_next_to_nothing() -> None:
         EncodingChoice("grid", 0.05)
     )
     assert coded is not None
-    assert isinstance(coded, CodedGrid)
     magnitudes = np.abs(coded.codes).mean(axis=1)
     assert magnitudes[:48].mean() > 5 * magnitudes[48:].mean()
 
 
-def test_a_survey_of_sampled_rows_estimates_the_cost_of_all_rows(
+def test_a_survey_on_some_rows_says_about_what_all_rows_cost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("skillpm.delta.auto.candidates._SAMPLE", 1 << 12)
-    monkeypatch.setattr("skillpm.delta.auto.candidates._FEWEST", 16)
+    monkeypatch.setattr("skillpm.delta.auto.candidates._FEWEST_ROWS", 16)
     made = candidates(ErrorMetric.flat(SHAPE, 1.0))
     assert made.whitened is not None
     step = 0.1 * float(made.whitened.sigma[40])

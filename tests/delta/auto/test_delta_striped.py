@@ -1,4 +1,4 @@
-"""Large tensors of `auto`: surveyed on sampled rows, coded in stripes, with the same result."""
+"""Large tensors of `auto`, surveyed on a sample and coded in stripes, compared with whole ones."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from skillpm.delta.auto import striped
 from skillpm.delta.auto.candidates import EncodingChoice
 from skillpm.delta.auto.dense import code_grid
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
-from skillpm.delta.auto.striped import code_large, delta_of, every_for, sampled
+from skillpm.delta.auto.striped import code_large, delta_of, row_stride, sampled
 from skillpm.delta.tensors.streams import Chunk
 from skillpm.spec.dtypes import TensorSpec
 
@@ -43,7 +43,7 @@ def metric() -> ErrorMetric:
     )
 
 
-def test_a_large_tensor_coded_in_stripes_equals_one_coded_at_once(delta: np.ndarray) -> None:
+def test_a_large_tensor_coded_in_stripes_is_what_it_is_at_once(delta: np.ndarray) -> None:
     at_once = code_grid(torch.from_numpy(delta), metric(), 0.5, feedback=False)
     found = code_large(SPEC, chunks(delta), metric(), EncodingChoice("grid", 0.5))
     assert found is not None
@@ -51,16 +51,15 @@ def test_a_large_tensor_coded_in_stripes_equals_one_coded_at_once(delta: np.ndar
     assert np.array_equal(found.codes, at_once.codes)
     assert np.allclose(found.levels, at_once.levels, rtol=1e-6)
     assert found.rows is not None
-    assert at_once.rows is not None
     assert np.array_equal(found.rows, at_once.rows)
 
 
-def test_sampled_rows_give_nearly_the_same_survey_as_all_rows(
+def test_some_rows_tell_about_what_all_would(
     delta: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = delta_of(SPEC, chunks(delta))
     assert rows is not None
-    assert every_for(SPEC) == 6
+    assert row_stride(SPEC) == 6
     assert np.array_equal(rows, delta[::6])
     some = sampled(SPEC, rows, metric())
     monkeypatch.setattr(striped, "LARGE", 1 << 30)
@@ -76,8 +75,8 @@ def test_sampled_rows_give_nearly_the_same_survey_as_all_rows(
     assert near.distortion == pytest.approx(exact.distortion, rel=0.1)
 
 
-def test_a_large_tensor_with_one_nan_has_no_delta(delta: np.ndarray) -> None:
-    delta[1, 5] = np.nan  # not among the sampled rows
+def test_a_large_tensor_with_one_entry_that_is_no_number_has_no_delta(delta: np.ndarray) -> None:
+    delta[1, 5] = np.nan  # not among the rows that are surveyed
     assert delta_of(SPEC, chunks(delta)) is None
 
 

@@ -1,4 +1,4 @@
-"""Imports of codecs, and use of codec classes by the rest of the package."""
+"""The imports of codecs, and where the rest of the package may use their classes."""
 
 import ast
 import subprocess
@@ -24,12 +24,11 @@ def _classes(folder: Path) -> set[str]:
 
 
 def _tests_on(source: str, classes: set[str]) -> list[int]:
-    """The lines with an `isinstance` or `issubclass` whose second argument names such a class."""
+    """Return the lines with an `isinstance` or `issubclass` check for such a class."""
     lines: list[int] = []
     for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call):
-            continue
-        if getattr(node.func, "id", "") in {"isinstance", "issubclass"}:
+        named = isinstance(node, ast.Call) and getattr(node.func, "id", "")
+        if named in ("isinstance", "issubclass"):
             inside = [n for argument in node.args[1:] for n in ast.walk(argument)]
             names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in inside}
             lines += [node.lineno] if names & classes else []

@@ -29,7 +29,7 @@ def _shape(family: str, data: st.DataObject) -> tuple[int, ...]:
 
 
 def _same(one: Case) -> bool:
-    """Compare bit for bit: a negative zero is not equal to zero."""
+    """Whether two arrays are equal bit for bit; a negative zero differs from a zero."""
     return one.decode().tobytes() == one.expected.tobytes()
 
 
@@ -54,12 +54,12 @@ def test_rows_and_stripes_may_straddle_chunks(
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("shape", [(3, 700_001), (700_001, 3), (2, CHUNK + 5)])
-def test_chunks_of_real_size_round_trip(family: str, shape: tuple[int, int]) -> None:
+def test_chunks_of_real_size_come_back(family: str, shape: tuple[int, int]) -> None:
     assert _same(case(family, shape))
 
 
 @pytest.mark.parametrize("shape", [(1, 5_000_000), (5_000_000,)])
-def test_a_row_wider_than_a_stripe_round_trips(shape: tuple[int, ...]) -> None:
+def test_a_row_wider_than_a_stripe_comes_back(shape: tuple[int, ...]) -> None:
     assert _same(case("grid", shape, scaled=False, spread=0.2))
 
 
@@ -92,14 +92,14 @@ def test_an_empty_tensor_has_no_delta(family: str) -> None:
     if family == "zero":
         zero.ZeroDecoder(spec, reader, {})
         return
-    with pytest.raises(IntegrityError, match="`t` is"):
+    with pytest.raises(IntegrityError, match=r"`t` (has no elements|is not a matrix)"):
         CODECS[family].open(spec, reader, {"low": {}, "rest": {}})
 
 
 @pytest.mark.parametrize("family", MATRICES)
 def test_a_vector_has_no_singular_factors(family: str) -> None:
     spec = TensorSpec("t", "F32", (4,))
-    with pytest.raises(IntegrityError, match="`t` is no matrix"):
+    with pytest.raises(IntegrityError, match="`t` is not a matrix"):
         CODECS[family].open(spec, reader_of(_zero(spec)), {})
 
 
@@ -114,7 +114,7 @@ def test_every_codec_of_auto_is_lossy_and_registered() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16", "F8_E5M2"])
-def test_zero_keeps_every_bit_pattern(dtype: str) -> None:
+def test_zero_leaves_every_bit_pattern_as_it_is(dtype: str) -> None:
     spec = TensorSpec("t", dtype, (1 << 16,))
     random = np.random.default_rng(6)
     words = random.integers(0, 256, spec.nbytes, dtype=np.uint8).tobytes()
@@ -131,7 +131,7 @@ def test_zero_has_no_settings_and_no_parts() -> None:
         zero.ZeroDecoder(spec, reader_of(_zero(spec)), {"fine": 1})
     writer = _zero(spec)
     writer.put_plain("t", "d", b"1")
-    with pytest.raises(IntegrityError, match="parts of its codec"):
+    with pytest.raises(IntegrityError, match="parts that its codec needs"):
         zero.ZeroDecoder(spec, reader_of(writer), {})
 
 
@@ -150,7 +150,7 @@ def test_a_pack_adds_the_delta_to_its_base(family: str) -> None:
 
 
 def _peak(one: Case, chunks: int) -> int:
-    """The peak memory of opening the pack and decoding the first chunks."""
+    """Return the peak memory of opening a decoder and decoding the first chunks."""
     writer = new_writer()
     writer.put_plain("t", "d", one.data)
     writer.describe("t", one.record)

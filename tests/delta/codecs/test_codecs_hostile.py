@@ -1,4 +1,4 @@
-"""Untrusted data is decoded or refused with an `IntegrityError`; nothing else happens."""
+"""Untrusted payloads are decoded or refused with an `IntegrityError`; nothing else happens."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ WHOLE = {family: case(family, (6, 7), seed=3, scaled=True) for family in FAMILIE
 
 
 def _survives(one: Case, data: bytes, **changed: Any) -> bool:
-    """Whether the data is decoded. All decoded values are finite; warnings are errors."""
+    """Whether it is decoded. Every decoded value is a number; warnings are errors."""
     try:
         decoded = one.decode(data, **changed)
     except IntegrityError as problem:
@@ -102,20 +102,20 @@ def test_a_rank_that_is_not_the_factors_is_refused(rank: int) -> None:
 
 @pytest.mark.parametrize("exponent", [-1000, -30, 30, 1000])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_any_exponents_are_refused_or_give_finite_numbers(side: str, exponent: int) -> None:
+def test_any_exponents_are_refused_or_give_numbers(side: str, exponent: int) -> None:
     one = WHOLE["svd-ec"]
     _survives(one, one.data, **{side: exponent})
     _survives(one, one.data, left=exponent, right=exponent)
 
 
 @pytest.mark.parametrize("level", [b"\0\0\xc0\x7f", b"\1\0\x80\x7f", b"\0\0\x80\xff"])
-def test_levels_that_are_nan_or_inf_are_refused(level: bytes) -> None:
+def test_levels_that_are_no_numbers_are_refused(level: bytes) -> None:
     one = WHOLE["grid"]
     place = one.data.index(np.array([0.1, 0.11], dtype="<f4").tobytes())
     for number in range(5):
         start = place + 4 * number
         data = one.data[:start] + level + one.data[start + 4 :]
-        with pytest.raises(IntegrityError, match="a level that is not a number"):
+        with pytest.raises(IntegrityError, match="a level that is NaN or Inf"):
             one.decode(data)
 
 
@@ -160,7 +160,7 @@ def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
         with pytest.raises(IntegrityError, match=r"the layer"):
             CODECS[family].open(one.spec, reader, one.record.settings)
     reader = part_of(one.spec, one.data, f"{PART}.zst")
-    with pytest.raises(IntegrityError, match="is missing, or a frame"):
+    with pytest.raises(IntegrityError, match="is missing, or is a zstd frame"):
         reader.plain("t", PART)
 
 
@@ -168,7 +168,7 @@ def test_a_part_that_is_a_frame_or_missing_is_refused(family: str) -> None:
 def test_a_part_far_larger_than_its_tensor_is_not_read(family: str) -> None:
     one = WHOLE[family]
     reader = part_of(one.spec, bytes((1 << 20) + 16 * one.spec.elements + 1))
-    with pytest.raises(IntegrityError, match="too many"):
+    with pytest.raises(IntegrityError, match="expected at most"):
         CODECS[family].open(one.spec, reader, one.record.settings)
 
 
@@ -179,12 +179,12 @@ def test_a_second_part_is_refused(family: str) -> None:
     writer.put_plain("t", PART, one.data)
     writer.put_plain("t", "more", b"1")
     writer.describe("t", Record(family, {}))
-    with pytest.raises(IntegrityError, match="parts of its codec"):
+    with pytest.raises(IntegrityError, match="parts that its codec needs"):
         CODECS[family].open(one.spec, reader_of(writer), one.record.settings)
 
 
 def test_a_few_bytes_cannot_claim_much_memory() -> None:
-    """A stream of zeros is almost free, so the limit is the shape: a byte for each code."""
+    """A stream of zeros costs no bytes per integer, so the shape bounds memory: a byte per code."""
     spec = TensorSpec("t", "F32", (3000, 2000))
     zeros = [coded.encode_matrix(np.zeros((side, 2000), dtype=np.int32)) for side in (3000, 2000)]
     data = join([b"", b"", b"", *zeros])

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, cut, new_writer, read_all, reader_of
+from delta_worlds import FLOATS, INTS, SUB_BYTE, Model, encode_pack, new_writer, read_all, reader_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ dtypes = st.sampled_from(FLOATS + INTS)
 
 
 def _graft(base: Model, tuned: Model, scheme: Scheme | None = None) -> dict[str, bytes]:
-    grafted = Composition(base, [WeightedPack(cut(base, tuned, scheme=scheme))])
+    grafted = Composition(base, [WeightedPack(encode_pack(base, tuned, scheme=scheme))])
     assert grafted.specs == tuned.specs
     return {name: read_all(grafted, name) for name in grafted.specs}
 
@@ -34,7 +34,7 @@ def _whole(model: Model) -> dict[str, bytes]:
 
 
 @given(dtypes, st.integers(0, 40), st.data())
-def test_any_bit_patterns_of_any_dtype_round_trip(
+def test_any_bit_patterns_of_any_dtype_come_back(
     dtype: str, size: int, data: st.DataObject
 ) -> None:
     nbytes = size * BITS[dtype] // 8
@@ -46,11 +46,11 @@ def test_any_bit_patterns_of_any_dtype_round_trip(
 
 
 @pytest.mark.parametrize("dtype", SUB_BYTE)
-def test_changed_or_grown_sub_byte_tensors_are_packed_whole(dtype: str) -> None:
+def test_sub_byte_tensors_are_carried_whole_when_they_change_or_grow(dtype: str) -> None:
     small = bytes(range(4 * BITS[dtype] // 4))
     base = Model({"t": (dtype, (2, 4), small), "g": (dtype, (2, 4), small)})
     tuned = Model({"t": (dtype, (2, 4), small[::-1]), "g": (dtype, (4, 4), small + small)})
-    pack = cut(base, tuned)
+    pack = encode_pack(base, tuned)
     assert {entry.codec for entry in pack.entries.values()} == {"whole"}
     assert _graft(base, tuned) == _whole(tuned)
 
@@ -58,7 +58,7 @@ def test_changed_or_grown_sub_byte_tensors_are_packed_whole(dtype: str) -> None:
 def _encoded(
     spec: TensorSpec, reference: np.ndarray, tuned: np.ndarray, *, modelled: bool = True
 ) -> tuple[str, np.ndarray]:
-    """The modes that the encoder chose, and the decoded words."""
+    """Return the modes that the encoder chose, and the decoder's result."""
     writer = new_writer()
     encoder = lossless.LosslessEncoder(spec, writer, modelled=modelled)
     pieces = [slice(n, n + CHUNK) for n in range(0, reference.size, CHUNK)]
@@ -87,18 +87,17 @@ def test_every_plain_mode_of_a_chunk_gives_the_tuned_words_back(dtype: str, mode
 
 
 def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Normal weights, and a copy perturbed by about `share`; every third row is equal."""
+    """Make normal weights, and the same moved by about `share`; every third row is unchanged."""
     random = np.random.default_rng(5)
     weights = random.normal(size=shape) * 0.02
     moved = random.normal(size=shape) * 0.02 * share
     moved[::3] = 0
-    first, second = (from_float64(v.reshape(-1), dtype)[0] for v in (weights, weights + moved))
-    return first, second
+    return tuple(from_float64(each.reshape(-1), dtype)[0] for each in (weights, weights + moved))
 
 
 @pytest.mark.parametrize("share", [1e-3, 0.1, 2])
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"])
-def test_a_modelled_fine_tune_round_trips(dtype: str, share: float) -> None:
+def test_a_fine_tune_is_modelled_and_comes_back(dtype: str, share: float) -> None:
     spec = TensorSpec("t", dtype, (500, 100))
     reference, tuned = _noisy(dtype, spec.shape, share)
     modes, back = _encoded(spec, reference, tuned)
@@ -107,7 +106,7 @@ def test_a_modelled_fine_tune_round_trips(dtype: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "I32"])
-def test_modelled_words_of_any_bit_pattern_round_trip(dtype: str) -> None:
+def test_modelled_words_of_any_bit_pattern_come_back(dtype: str) -> None:
     spec = TensorSpec("t", dtype, (40, 50))
     random = np.random.default_rng(6)
     kind = word_dtype(spec.itemsize)
@@ -119,7 +118,7 @@ def test_modelled_words_of_any_bit_pattern_round_trip(dtype: str) -> None:
     assert (back == tuned).all()
 
 
-def test_rows_that_cross_chunks_round_trip() -> None:
+def test_rows_that_go_on_in_the_next_chunk_come_back() -> None:
     spec = TensorSpec("t", "BF16", (1500, 1000))
     reference, tuned = _noisy("BF16", spec.shape, 0.03)
     modes, back = _encoded(spec, reference, tuned)
@@ -170,12 +169,12 @@ def test_damage_of_a_modelled_part_is_an_error_or_other_words() -> None:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (b"\5\0", "begin"),
+        (b"\5\0", "unknown header"),
         (b"\x80\0\xff\xff\xff\xff\xff", "length"),
         (b"\x80\0\6" + encode_integers(np.full(90, -5, np.int32), np.zeros(90, np.uint8)), "class"),
         (
             b"\0\0" + encode_integers(np.full(1800, 1 << 20, np.int32), np.zeros(1800, np.uint8)),
-            "wider",
+            "does not fit",
         ),
     ],
 )
@@ -214,7 +213,7 @@ def test_the_first_and_the_last_word_of_a_chunk_can_change_alone() -> None:
     assert (back == tuned).all()
 
 
-def test_tensors_of_every_kind_of_change_round_trip() -> None:
+def test_tensors_of_every_change_come_back() -> None:
     random = np.random.default_rng(2)
 
     def bytes_of(count: int) -> bytes:
@@ -239,7 +238,7 @@ def test_tensors_of_every_kind_of_change_round_trip() -> None:
         "new": ("F32", (), bytes_of(4)),
         "new.empty": ("F8_E4M3", (0,), b""),
     })  # fmt: skip
-    changes = {name: entry.change for name, entry in cut(base, tuned).entries.items()}
+    changes = {name: entry.change for name, entry in encode_pack(base, tuned).entries.items()}
     assert changes["gone"] == "removed"
     assert changes["new"] == changes["new.empty"] == "added"
     assert {changes[n] for n in ("grown", "shrunk", "folded", "emptied", "filled")} == {"resized"}
@@ -250,7 +249,7 @@ def test_a_resized_tensor_costs_only_what_is_new() -> None:
     old = np.random.default_rng(3).bytes(4 * 256 * 64)
     base = Model({"e": ("F32", (256, 64), old), "k": ("U8", (1,), b"a")})
     tuned = Model({"e": ("F32", (257, 64), old + bytes(255) + b"x"), "k": ("U8", (1,), b"a")})
-    pack = cut(base, tuned)
+    pack = encode_pack(base, tuned)
     entry = pack.entries["e"]
     assert entry.layer is not None
     assert pack.reader(entry.layer).stored_bytes("e") < 64

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from delta_worlds import Model, cut, graftllm, new_writer, numbers, read_all, reader_of
+from delta_worlds import Model, encode_pack, graftllm, new_writer, numbers, read_all, reader_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ from skillpm.spec.dtypes import TensorSpec
 
 
 @given(st.integers(1, 8), st.lists(st.integers(0, 255), max_size=80))
-def test_packed_bits_round_trip(bits: int, values: list[int]) -> None:
+def test_packed_bits_come_back(bits: int, values: list[int]) -> None:
     codes = np.array(values, dtype=np.uint8) & np.uint8((1 << bits) - 1)
     packed = pack_bits(codes, bits)
     assert len(packed) == packed_bytes(codes.size, bits)
@@ -80,7 +80,7 @@ def test_topk_positions_span_chunks() -> None:
 def _unpacked(
     reader: PayloadReader, side: str, number: int, part: Columns, length: int, group: int
 ) -> np.ndarray:
-    """One column group decoded value by value, as the format describes it."""
+    """Decode one column group value by value, directly from the format's definition."""
     groups = -(-length // group)
     plane = (part.count * length + 7) // 8
     bits = reader.part("t", f"{side}{number}q", part.bits * plane)
@@ -164,9 +164,11 @@ def _pair(dtype: str, name: str, shape: tuple[int, ...], change: float) -> tuple
     "name",
     ["embed_tokens.weight", "layers.0.self_attn.q_proj.weight", "layers.0.mlp.up_proj.weight"],
 )
-def test_graftllm_approximates_the_tuned_model(dtype: str, columns: str, name: str) -> None:
+def test_graftllm_comes_near_the_tuned_model(dtype: str, columns: str, name: str) -> None:
     base, tuned = _pair(dtype, name, (24, 32), 0.25)
-    pack = cut(base, tuned, scheme=graftllm(columns=columns, rank=1.0, mlp_rank=1.0, alpha=0.5))
+    pack = encode_pack(
+        base, tuned, scheme=graftllm(columns=columns, rank=1.0, mlp_rank=1.0, alpha=0.5)
+    )
     grafted = Composition(base, [WeightedPack(pack)])
     size = np.dtype(word_dtype(base.specs[name].itemsize))
     before, after, target = (
@@ -186,7 +188,7 @@ def test_norms_biases_and_integers_are_exact_in_graftllm() -> None:
     exact = {name: numbers(d, s, 1.5) for name, (d, s, _) in base.tensors.items() if d != "I8"}
     exact["layers.0.mlp.up_proj.weight"] = ("I8", (4, 4), bytes(range(16)))
     clean = Model(exact)
-    grafted = Composition(base, [WeightedPack(cut(base, clean, scheme=graftllm()))])
+    grafted = Composition(base, [WeightedPack(encode_pack(base, clean, scheme=graftllm()))])
     assert {n: read_all(grafted, n) for n in grafted.specs} == {
         n: t[2] for n, t in clean.tensors.items()
     }
@@ -196,24 +198,26 @@ def test_norms_biases_and_integers_are_exact_in_graftllm() -> None:
     "name", ["embed.weight", "mlp.weight", "attn.q_proj.weight", "norm.weight", "mlp.bias"]
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_lossy_refuses_nan_and_inf_and_lossless_keeps_them(name: str, value: float) -> None:
+def test_lossy_refuses_what_is_no_number_and_lossless_keeps_it(name: str, value: float) -> None:
     base = Model({name: numbers("F32", (4, 4), 1.0)})
     words = np.ones(16, dtype="<f4")
     words[3] = value
     tuned = Model({name: ("F32", (4, 4), words.tobytes())})
     if name != "mlp.bias":
         with pytest.raises(GraftError, match=f"`{name}`"):
-            cut(base, tuned, scheme=graftllm())
-    grafted = Composition(base, [WeightedPack(cut(base, tuned, scheme=Lossless()))])
+            encode_pack(base, tuned, scheme=graftllm())
+    grafted = Composition(base, [WeightedPack(encode_pack(base, tuned, scheme=Lossless()))])
     assert read_all(grafted, name) == words.tobytes()
 
 
 @pytest.mark.parametrize("name", ["mlp.weight", "attn.q_proj.weight"])
-def test_a_delta_too_large_for_the_scheme_is_a_graft_error(name: str) -> None:
+def test_a_delta_too_large_for_the_scheme_is_an_error_of_ours(name: str) -> None:
     base = Model({name: numbers("F32", (4, 4), -3e38)})
     tuned = Model({name: numbers("F32", (4, 4), 3e38)})
     with pytest.raises(GraftError, match=f"`{name}`"):
-        read_all(Composition(base, [WeightedPack(cut(base, tuned, scheme=graftllm()))]), name)
+        read_all(
+            Composition(base, [WeightedPack(encode_pack(base, tuned, scheme=graftllm()))]), name
+        )
 
 
 def test_a_graft_that_overflows_is_an_error() -> None:
@@ -221,7 +225,7 @@ def test_a_graft_that_overflows_is_an_error() -> None:
     small = Model({name: numbers("F16", (4, 4), 1000.0)})
     tuned = Model({name: numbers("F16", (4, 4), 50000.0)})
     large = Model({name: numbers("F16", (4, 4), 60000.0)})
-    pack = cut(small, tuned, scheme=graftllm(alpha=1.0))
+    pack = encode_pack(small, tuned, scheme=graftllm(alpha=1.0))
     assert read_all(Composition(small, [WeightedPack(pack)]), name) == read_all(tuned, name)
     with pytest.raises(GraftError, match=r"`embed\.weight` overflows F16"):
         read_all(Composition(large, [WeightedPack(pack)]), name)

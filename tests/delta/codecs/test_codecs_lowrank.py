@@ -27,7 +27,7 @@ def plain(made: Factor) -> np.ndarray:
 
 
 def exactly(left: Factor, right: Factor) -> np.ndarray:
-    """The product in rational numbers, each entry rounded once to float64."""
+    """Return the product in rational numbers, each entry rounded once to float64."""
     rows, columns = plain(left).tolist(), plain(right).T.tolist()
     return np.array([
         [float(sum(Fraction(a) * Fraction(b) for a, b in zip(r, c, strict=True))) for c in columns]
@@ -67,7 +67,7 @@ def test_components_of_very_different_sizes_are_balanced_first() -> None:
     assert np.abs(made / exactly(left, right) - 1).max() < 2.0**-45
 
 
-def test_rows_do_not_depend_on_the_requested_chunks() -> None:
+def test_rows_come_out_the_same_however_they_are_asked_for() -> None:
     left = factor(spread((40, 8), 3, 1.0), "BF16")
     right = factor(spread((8, 30), 4, 2.0), "BF16")
     product = ExactProduct(left, right, "t", width=width_for(8), depth=1)
@@ -122,7 +122,7 @@ def decoded(spec: TensorSpec, made: Update, reference: Words) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", lowrank.DTYPES)
-def test_factors_round_trip_bit_for_bit(dtype: str) -> None:
+def test_factors_come_back_bit_for_bit(dtype: str) -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     made = update((30, 20), 3, dtype)
     found = lowrank.LowRankDecoder(spec, *written(spec, made)).update
@@ -169,14 +169,14 @@ def test_records_that_do_not_fit_are_refused(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(20,), (0, 20), (2, 3, 4)])
-def test_a_tensor_that_is_not_a_matrix_has_no_factors(shape: tuple[int, ...]) -> None:
+def test_what_is_no_matrix_has_no_factors(shape: tuple[int, ...]) -> None:
     reader, settings = written(TensorSpec("t", "F32", (30, 20)), update((30, 20), 3))
-    with pytest.raises(IntegrityError, match="is no matrix"):
+    with pytest.raises(IntegrityError, match="is not a matrix"):
         lowrank.LowRankDecoder(TensorSpec("t", "F32", shape), reader, settings)
 
 
-def test_magnitudes_that_are_nan_or_inf_are_refused() -> None:
+def test_magnitudes_that_are_no_numbers_are_refused() -> None:
     spec = TensorSpec("t", "F32", (30, 20))
     made = update((30, 20), 3, axis=0, magnitudes=np.full(30, np.nan))
-    with pytest.raises(IntegrityError, match="is not a number"):
+    with pytest.raises(IntegrityError, match="is NaN or Inf"):
         lowrank.LowRankDecoder(spec, *written(spec, made))

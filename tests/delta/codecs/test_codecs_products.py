@@ -111,12 +111,12 @@ def test_factors_that_are_too_large_or_too_fine_are_refused(
         Product.of(side, right, exponents, "t")
 
 
-def test_nan_and_inf_are_refused() -> None:
+def test_what_is_no_number_is_refused() -> None:
     with pytest.raises(IntegrityError, match="do not multiply exactly"):
         Product.of(np.full((1, 2), np.nan), np.ones((1, 2)), (0, 0), "t")
 
 
-def test_tiny_factors_use_the_finest_grid() -> None:
+def test_tiny_factors_are_laid_on_the_finest_grid_there_is() -> None:
     tiny = np.full((1, 2), 2.0**-1020)
     assert fit_exponents(tiny, np.ones((1, 2)))[0] == -1000
 
@@ -132,12 +132,12 @@ print(hashlib.sha256(decoded.tobytes()).hexdigest())
 """
 
 
-def test_a_product_has_the_same_bits_with_any_number_of_threads() -> None:
+def test_a_product_has_the_same_bits_under_any_number_of_threads() -> None:
     found = set()
     for threads in "124":
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         ran = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, str(Path(__file__).parents[1])],
+            [sys.executable, "-c", _PROGRAM, str(Path(__file__).parent)],
             env=environment,
             capture_output=True,
             text=True,

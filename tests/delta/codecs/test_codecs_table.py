@@ -1,4 +1,4 @@
-"""Properties of the codec protocol, for every codec of the table."""
+"""The laws of the codec protocol, on every codec of the table."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One encoded tensor [12, 9]: its parts, its base values and its tuned values."""
+    """One encoded tensor [12, 9]: its parts, its reference and its tuned values."""
 
     record: Record
     reader: PayloadReader
@@ -54,10 +54,9 @@ class Sample:
         return CODECS[self.record.codec].open(SPEC, self.reader, self.record.settings)
 
     def chunks(self) -> Iterator[tuple[int, Words, Words]]:
-        """Each chunk's number, with the base's and the tuned words."""
+        """Yield the number of each chunk, with the reference's and the tuned words in it."""
         for number, (start, stop) in enumerate(chunk_spans(SPEC)):
-            reference, tuned = (v[start:stop].view("<u4") for v in (self.reference, self.tuned))
-            yield number, reference, tuned
+            yield number, *(v[start:stop].view("<u4") for v in (self.reference, self.tuned))
 
 
 def _models() -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +70,7 @@ def _exactly(encoder: Any, writer: PayloadWriter) -> Record:
     reference, tuned = (values.view("<u4") for values in _models())
     for start, stop in chunk_spans(SPEC):
         encoder.chunk(reference[start:stop], tuned[start:stop])
-    record: Record = encoder.close()
-    return record
+    return encoder.close()
 
 
 def _adapter(writer: PayloadWriter, *, axis: int | None = None) -> Record:
@@ -80,8 +78,7 @@ def _adapter(writer: PayloadWriter, *, axis: int | None = None) -> Record:
     a, b = (random.normal(size=shape).astype("<f4") for shape in ((2, 9), (12, 2)))
     sides = (factor_of(each.tobytes(), "F32", each.shape) for each in (a, b))
     magnitudes = None if axis is None else random.uniform(0.5, 2.0, SPEC.shape[axis])
-    left, right = sides
-    update = Update(left, right, 0.25, transposed=False, axis=axis, magnitudes=magnitudes)
+    update = Update(*sides, 0.25, transposed=False, axis=axis, magnitudes=magnitudes)
     return lowrank.encode(SPEC, update, writer)
 
 
@@ -120,7 +117,7 @@ def sample(codec: str) -> Sample:
 
 @pytest.fixture(autouse=True)
 def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three chunks of a tensor of 108 entries; their ends are within rows."""
+    """Split a tensor of 108 entries into three chunks that end within rows."""
     monkeypatch.setattr(bits, "CHUNK", 40)
 
 
@@ -189,7 +186,7 @@ def test_a_delta_that_needs_the_base_is_not_given_without_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_known_error_equals_the_error_of_the_decoded_delta(name: str) -> None:
+def test_a_known_error_is_the_error_of_what_is_decoded(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     known = CODECS[name].known_error
@@ -205,7 +202,7 @@ def test_a_known_error_equals_the_error_of_the_decoded_delta(name: str) -> None:
 
 
 def _dense(form: LiveForm) -> np.ndarray:
-    """The delta [12, 9] that a form represents, multiplied out."""
+    """Return the delta [12, 9] of a live form, multiplied out."""
     match form:
         case NoChange():
             return np.zeros(SPEC.shape)
@@ -231,7 +228,7 @@ def _dense(form: LiveForm) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_a_live_form_equals_the_decoded_delta(name: str) -> None:
+def test_a_live_form_stands_for_the_decoded_delta(name: str) -> None:
     made = sample(name)
     decoder = made.open()
     form, expected = decoder.live_form(), FORMS[name]
@@ -277,7 +274,7 @@ def test_an_estimate_is_near_the_bytes_that_are_written(
 
 
 class ConstantDecoder(DeltaDecoder):
-    """A codec that only this test defines, with the same delta for every entry."""
+    """A codec that only this test uses: the same delta for every entry."""
 
     def __init__(self, spec: TensorSpec, _reader: PayloadReader, settings: Any) -> None:
         super().__init__(spec)
@@ -288,7 +285,7 @@ class ConstantDecoder(DeltaDecoder):
         return np.full(stop - start, self._value)
 
 
-def test_a_new_codec_needs_only_a_decoder_and_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_codec_needs_a_decoder_and_an_entry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bits, "CHUNK", CHUNK)
     entry = Codec("constant", ConstantDecoder)
     monkeypatch.setattr("skillpm.delta.apply.open_pack.CODECS", {**CODECS, entry.name: entry})

@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -24,7 +22,7 @@ def _zeros(size: int) -> Bytes:
 
 
 def _order0_bits(values: Ints, contexts: Bytes) -> float:
-    """The entropy of the values under their contexts, without tables."""
+    """Return the entropy of the values under their contexts, without tables."""
     bits = 0.0
     for context in np.unique(contexts):
         counts = np.unique(values[contexts == context], return_counts=True)[1]
@@ -35,7 +33,6 @@ def _order0_bits(values: Ints, contexts: Bytes) -> float:
 def _sample(kind: str, size: int) -> tuple[Ints, Bytes]:
     random = np.random.default_rng(size)
     contexts = _zeros(size)
-    values: npt.NDArray[Any]
     if kind == "sixteen contexts":
         contexts = random.integers(0, 16, size, dtype=np.uint8)
         values = np.round(random.normal(size=size) * (0.3 + 0.2 * contexts))
@@ -47,7 +44,7 @@ def _sample(kind: str, size: int) -> tuple[Ints, Bytes]:
 
 
 @given(st.lists(st.tuples(numbers, st.integers(0, 63)), max_size=300))
-def test_any_integers_under_any_contexts_round_trip(pairs: list[tuple[int, int]]) -> None:
+def test_any_integers_under_any_contexts_come_back(pairs: list[tuple[int, int]]) -> None:
     values = np.array([value for value, _ in pairs], dtype=np.int32)
     contexts = np.array([context for _, context in pairs], dtype=np.uint8)
     data = encode_integers(values, contexts)
@@ -57,7 +54,7 @@ def test_any_integers_under_any_contexts_round_trip(pairs: list[tuple[int, int]]
 
 @pytest.mark.parametrize("size", [1, 2, 1000, 1 << 16, (1 << 18) + 7])
 @pytest.mark.parametrize("kind", ["0.2", "3", "2000", "sixteen contexts", "mostly zero"])
-def test_integers_of_every_size_and_kind_round_trip(kind: str, size: int) -> None:
+def test_integers_of_every_size_and_kind_come_back(kind: str, size: int) -> None:
     values, contexts = _sample(kind, size)
     assert (decode_integers(encode_integers(values, contexts), contexts) == values).all()
 
@@ -77,7 +74,7 @@ def test_the_same_integers_give_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 7, 100_000, -(2**31), 2**31 - 1])
-def test_a_stream_of_one_small_integer_takes_few_bytes(value: int) -> None:
+def test_a_stream_of_one_small_integer_takes_next_to_nothing(value: int) -> None:
     size = 1 << 16
     data = encode_integers(np.full(size, value, dtype=np.int32), _zeros(size))
     assert (decode_integers(data, _zeros(size)) == value).all()
@@ -108,7 +105,7 @@ def test_tables_of_sixteen_contexts_are_cheap_beside_few_integers() -> None:
 
 
 def _read(data: bytes, contexts: Bytes) -> Ints | None:
-    """Decode a damaged stream: an IntegrityError, or one integer for each context."""
+    """Read a damaged stream: raises an `IntegrityError`, or returns one integer per context."""
     try:
         values = decode_integers(data, contexts)
     except IntegrityError:
@@ -141,7 +138,7 @@ def test_a_stream_cut_short_or_drawn_out_is_an_error(kind: str) -> None:
     assert _read(data + b"\0", contexts) is None
 
 
-def test_decoding_with_other_contexts_does_not_crash() -> None:
+def test_other_contexts_than_the_encoders_are_no_crash() -> None:
     values, contexts = _sample("sixteen contexts", 600)
     data = encode_integers(values, contexts)
     assert _read(data, contexts[:500]) is None
@@ -167,7 +164,7 @@ def _stream(tables: str, rest: bytes, split: int = 3) -> bytes:
 
 
 TWO = "000000010000000011"
-"""Tokens 0 and 1, equally frequent, of resolution 1 and Rice parameter 0, without gaps."""
+"""A table of tokens 0 and 1, equally frequent: resolution 1, Rice parameter 0, no holes."""
 _STATE = (1 << 16).to_bytes(4, "little")
 
 
@@ -177,19 +174,19 @@ _STATE = (1 << 16).to_bytes(4, "little")
         (b"", "split"),
         (_stream(TWO, b"\1\0" + _STATE, split=8), "split"),
         (bytes([3, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]), "length"),
-        (bytes([3, 200, 1]), "within its tables"),
-        (_stream("0000", b"\0\0"), "end early"),
-        (_stream("11111111" "1", b"\0\0"), "names token"),
+        (bytes([3, 200, 1]), "within its frequency tables"),
+        (_stream("0000", b"\0\0"), "are truncated"),
+        (_stream("11111111" "1", b"\0\0"), "has token"),
         (_stream("00000001" "0" "101" "000" "0" "11", b"\0\0"), "resolution"),
         (_stream("00000001" "0" "000" "111" "0" "1" + "1" * 7 + "1" * 8, b"\0\0"), "level"),
-        (_stream("00000001" "0" "000" "000" "0" + "0" * 14, b"\0\0"), "end early"),
-        (_stream(TWO + "0" * 14, b"\1\0" + _STATE), "followed by more"),
-        (_stream(TWO + "1", b"\1\0" + _STATE), "followed by more"),
+        (_stream("00000001" "0" "000" "000" "0" + "0" * 14, b"\0\0"), "are truncated"),
+        (_stream(TWO + "0" * 14, b"\1\0" + _STATE), "extra bytes"),
+        (_stream(TWO + "1", b"\1\0" + _STATE), "extra bytes"),
         (_stream(TWO, b"\0\0"), "do not fit"),
         (_stream(TWO, b"\5\0" + 5 * _STATE), "do not fit"),
         (_stream(TWO, b"\1\1" + _STATE), "do not fit"),
-        (_stream(TWO, b"\1\0" + bytes(4)), "out of range"),
-        (_stream(TWO, b"\1\0" + _STATE), "early"),
+        (_stream(TWO, b"\1\0" + bytes(4)), "is below"),
+        (_stream(TWO, b"\1\0" + _STATE), "is truncated"),
         (_stream(TWO, b"\1\1" + b"\xff" * 4 + bytes(2)), "does not end"),
         (_stream("00000000" "1", b"\0\0!"), "raw bits"),
     ],
@@ -200,12 +197,12 @@ def test_hostile_streams_are_named(data: bytes, message: str) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 29), st.integers(0, 2**29 - 1))))
-def test_raw_bits_of_mixed_widths_round_trip(pairs: list[tuple[int, int]]) -> None:
+def test_raw_bits_of_mixed_widths_come_back(pairs: list[tuple[int, int]]) -> None:
     widths = np.array([width for width, _ in pairs], dtype=np.uint8)
     values = np.array([value % (1 << width) for width, value in pairs], dtype=np.uint32)
     assert (unpack_raw(pack_raw(values, widths), widths) == values).all()
 
 
 @given(st.integers(0, 2**35 - 1))
-def test_lengths_round_trip(value: int) -> None:
+def test_lengths_come_back(value: int) -> None:
     assert read_varint(b"?" + varint(value), 1) == (value, 1 + len(varint(value)))

@@ -1,4 +1,4 @@
-"""Independent implementations of the merge methods from their papers: the tests' oracle.
+"""The merging methods written a second time, directly from the papers: the oracle of the tests.
 
 Each takes task vectors [n, d] in float64 and returns the merged vector [d].
 """
@@ -20,7 +20,7 @@ def ties(vectors: torch.Tensor, density: float) -> torch.Tensor:
 
 
 def dare(vectors: torch.Tensor, masks: torch.Tensor, density: float) -> torch.Tensor:
-    """Yu et al. 2024, section 3.2, for the given masks."""
+    """Yu et al. 2024, section 3.2, with the masks that were drawn."""
     return (vectors * masks / density).sum(dim=0)
 
 
@@ -30,7 +30,7 @@ def _norm(values: torch.Tensor) -> torch.Tensor:
 
 
 def pcb(vectors: torch.Tensor, density: float, outliers: float = 1e-4) -> torch.Tensor:
-    """Du et al. 2024, section 3.2, with exp and tanh for the softmaxes."""
+    """Du et al. 2024, section 3.2, with exp and tanh in place of the softmaxes."""
     count, size = vectors.shape
     ranked = vectors.abs().sort(dim=1).values
     cut = int(size * outliers)
@@ -59,7 +59,7 @@ def sce(vectors: torch.Tensor, density: float) -> torch.Tensor:
 
 
 def close(found: np.ndarray, expected: torch.Tensor) -> bool:
-    """Whether they are equal up to a few roundings of the largest value."""
+    """Whether both agree up to a few roundings of the largest value."""
     scale = float(expected.abs().max())
     return math.isfinite(scale) and bool(
         np.allclose(found, expected.numpy(), rtol=1e-9, atol=1e-12 * scale)

@@ -1,11 +1,11 @@
-"""Compositions by every method: which packs determine a tensor, and what has no effect."""
+"""Compositions by every method: which pack decides a tensor, and what has no effect."""
 
 import itertools
 
 import delta_worlds
 import numpy as np
 import pytest
-from delta_worlds import Model, cut, graftllm, numbers, read_all
+from delta_worlds import Model, encode_pack, graftllm, numbers, read_all
 
 from skillpm.delta.apply.compose import Composition, WeightedPack
 from skillpm.delta.apply.open_pack import OpenPack
@@ -35,7 +35,7 @@ def _model(dtype: str, seed: int, size: int = 240) -> Model:
 
 def _packs(dtype: str, count: int = 3) -> tuple[Model, list[OpenPack]]:
     base = _model(dtype, 0)
-    return base, [cut(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(count)]
+    return base, [encode_pack(base, _model(dtype, n + 1), f"acme/p{n}") for n in range(count)]
 
 
 def _read(base: Model, applied: list[WeightedPack], merging: Merging) -> bytes:
@@ -101,10 +101,10 @@ def test_one_pack_at_a_weight_is_weighed_and_not_merged(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_stack_is_one_task_vector(method: str) -> None:
     base = _model("F32", 0)
-    low = cut(base, _model("F32", 1), "acme/low")
-    up = cut(_model("F32", 1), _model("F32", 2), "acme/up", over=(low,))
-    flat = cut(base, _model("F32", 2), "acme/up")
-    other = cut(base, _model("F32", 3), "acme/zoo")
+    low = encode_pack(base, _model("F32", 1), "acme/low")
+    up = encode_pack(_model("F32", 1), _model("F32", 2), "acme/up", over=(low,))
+    flat = encode_pack(base, _model("F32", 2), "acme/up")
+    other = encode_pack(base, _model("F32", 3), "acme/zoo")
     merging = Merging(method, {"density": 0.5})
     stack = Composition(
         base, [WeightedPack(low), WeightedPack(up), WeightedPack(other)], merging=merging
@@ -121,12 +121,14 @@ def test_a_stack_is_one_task_vector(method: str) -> None:
 def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> None:
     base = Model({n: numbers("F32", (4,), 0.0) for n in ("shared", "own")})
     lows = [
-        cut(base, Model({**base.tensors, "shared": numbers("F32", (4,), v)}), f"acme/low{v}")
+        encode_pack(
+            base, Model({**base.tensors, "shared": numbers("F32", (4,), v)}), f"acme/low{v}"
+        )
         for v in (1, 2)
     ]
     set_of_lows = Composition(base, [WeightedPack(low) for low in lows])
     tuned = {"shared": numbers("F32", (4,), 3.0), "own": numbers("F32", (4,), 9.0)}
-    top = cut(set_of_lows, Model(tuned), "acme/top", over=tuple(lows))
+    top = encode_pack(set_of_lows, Model(tuned), "acme/top", over=tuple(lows))
     assert list(top.entries) == ["own"]
     ties = Composition(base, [WeightedPack(one) for one in (*lows, top)], merging=Merging("ties"))
     assert not ties.merges("shared")
@@ -135,20 +137,22 @@ def test_packs_under_one_top_are_one_vector_where_the_top_does_not_reach() -> No
     assert loose.merges("shared")
 
 
-def test_a_pack_below_two_layered_packs_is_a_separate_vector() -> None:
+def test_a_pack_that_two_lie_over_is_a_vector_of_its_own() -> None:
     base = _model("F32", 0)
-    low = cut(base, _model("F32", 1), "acme/low")
-    tops = [cut(_model("F32", 1), _model("F32", n), f"acme/top{n}", over=(low,)) for n in (2, 3)]
+    low = encode_pack(base, _model("F32", 1), "acme/low")
+    tops = [
+        encode_pack(_model("F32", 1), _model("F32", n), f"acme/top{n}", over=(low,)) for n in (2, 3)
+    ]
     whole = Composition(base, [WeightedPack(one) for one in (low, *tops)], merging=Merging("ties"))
     assert all(len(under) == 1 for under in whole.vectors(ATTENTION).values())
     assert len(whole.vectors(ATTENTION)) == 3
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_packs_below_a_layered_pack_are_summed_with_any_method(method: str) -> None:
+def test_what_a_pack_was_cut_from_is_a_sum_whatever_the_method(method: str) -> None:
     base, lows = _packs("F32", 2)
     below = Composition(base, [WeightedPack(low) for low in lows])
-    top = cut(below, _model("F32", 7), "acme/top", over=tuple(lows))
+    top = encode_pack(below, _model("F32", 7), "acme/top", over=tuple(lows))
     whole = Composition(base, [WeightedPack(one) for one in (*lows, top)], merging=Merging(method))
     assert read_all(whole, ATTENTION) == _model("F32", 7).tensors[ATTENTION][2]
 
@@ -159,7 +163,7 @@ def test_lossy_packs_are_merged_by_their_own_deltas(method: str) -> None:
     packs = []
     for n in range(2):
         tuned = Model({ATTENTION: numbers("F32", (12, 20), _values("F32", n + 1))})
-        packs.append(cut(base, tuned, f"acme/p{n}", scheme=graftllm()))
+        packs.append(encode_pack(base, tuned, f"acme/p{n}", scheme=graftllm()))
     vectors = [
         Vector(str(p.skill), 1.0, np.concatenate([d for *_, d in p.decode(ATTENTION, base)]))
         for p in packs
@@ -172,7 +176,7 @@ def test_lossy_packs_are_merged_by_their_own_deltas(method: str) -> None:
 def test_a_merge_that_overflows_is_an_error() -> None:
     base = Model({ATTENTION: numbers("F32", (3,), [1.0, 2.0, 3.0])})
     high = Model({ATTENTION: numbers("F32", (3,), [3e38, 2e38, 3e38])})
-    applied = [WeightedPack(cut(base, high, f"acme/p{n}")) for n in range(2)]
+    applied = [WeightedPack(encode_pack(base, high, f"acme/p{n}")) for n in range(2)]
     with pytest.raises(GraftError, match="overflows F32"):
         _read(base, applied, Merging("dare", {"density": 1.0}))
 
@@ -182,13 +186,16 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_merged(method: str) -> No
     base = Model({ATTENTION: numbers("F32", (2,), 1.0)})
     bad = Model({ATTENTION: ("F32", (2,), np.array([np.nan, 1.0], dtype="<f4").tobytes())})
     good = Model({ATTENTION: numbers("F32", (2,), 2.0)})
-    packs = [WeightedPack(cut(base, bad, "acme/a")), WeightedPack(cut(base, good, "acme/b"))]
+    packs = [
+        WeightedPack(encode_pack(base, bad, "acme/a")),
+        WeightedPack(encode_pack(base, good, "acme/b")),
+    ]
     with pytest.raises(GraftError, match="becomes NaN"):
         _read(base, packs, Merging(method))
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_nan_and_inf_of_the_base_stay(method: str) -> None:
+def test_elements_of_the_base_that_are_no_numbers_stay(method: str) -> None:
     words = np.array([np.inf, np.nan, 1.0, -0.0], dtype="<f4")
     base = Model({ATTENTION: ("F32", (4,), words.tobytes())})
     packs = []
@@ -196,7 +203,7 @@ def test_nan_and_inf_of_the_base_stay(method: str) -> None:
         moved = words.copy()
         moved[2] += number + 1
         tuned = Model({ATTENTION: ("F32", (4,), moved.tobytes())})
-        packs.append(WeightedPack(cut(base, tuned, f"acme/p{number}")))
+        packs.append(WeightedPack(encode_pack(base, tuned, f"acme/p{number}")))
     found = _read(base, packs, Merging(method, {"density": 1.0}))
     assert found[:8] == words.tobytes()[:8]
     assert found[12:] == words.tobytes()[12:]

@@ -1,4 +1,4 @@
-"""Sums and functions that give the same bits on every machine, compared with exact arithmetic."""
+"""Sums and functions that are the same on every machine, compared with exact arithmetic."""
 
 import math
 import random

@@ -30,7 +30,7 @@ def _all_words(dtype: str) -> np.ndarray:
 
 
 def _nearest(value: float, dtype: str) -> Fraction:
-    """The nearest number of a format without bounds, ties to even, in exact fractions."""
+    """Return the nearest number of an unbounded format, ties to even, in exact fractions."""
     form, exact = FORMATS[dtype], Fraction(value)
     exponent = form.least_exponent
     while abs(exact) >= Fraction(2) ** (exponent + 1):
@@ -48,7 +48,7 @@ def test_every_bit_pattern_has_the_value_that_torch_gives_it(dtype: str) -> None
 
 
 @pytest.mark.parametrize("dtype", SMALL)
-def test_every_number_of_a_dtype_round_trips_bit_for_bit(dtype: str) -> None:
+def test_every_number_of_a_dtype_comes_back_as_its_own_bits(dtype: str) -> None:
     words = _all_words(dtype)
     words = words[is_finite(words, dtype)]
     back, bad = from_float64(to_float64(words, dtype), dtype)
@@ -57,7 +57,7 @@ def test_every_number_of_a_dtype_round_trips_bit_for_bit(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", SMALL)
-def test_midpoints_round_to_the_even_neighbour(dtype: str) -> None:
+def test_midpoints_go_to_the_even_neighbour(dtype: str) -> None:
     words = _all_words(dtype)[: 1 << (BITS[dtype] - 1)]
     words = words[is_finite(words, dtype)]
     values = to_float64(words, dtype)
@@ -116,7 +116,7 @@ def test_infinities_and_overflow_are_flagged(dtype: str) -> None:
         largest = FORMATS[dtype].largest
         half = 2.0 ** (np.frexp(largest)[1] - FORMATS[dtype].precision - 1)
         beyond = np.array([largest, np.nextafter(largest + half, 0), largest + half, -2 * largest])
-        tie = dtype != "F8_E4M3"  # 448 is even, so the tie with 480 goes down to it
+        tie = dtype != "F8_E4M3"  # 448 is even, so the tie with 480 rounds down
         assert from_float64(beyond, dtype)[1].tolist() == [False, False, tie, True]
 
 

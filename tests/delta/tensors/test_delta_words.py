@@ -41,7 +41,7 @@ def test_every_integer_map_has_an_inverse_for_every_bit_pattern(data: bytes, dty
 
 
 @given(st.binary(min_size=8, max_size=256), st.binary(min_size=8, max_size=256), dtypes)
-def test_a_difference_restores_the_tuned_words(one: bytes, other: bytes, dtype: str) -> None:
+def test_a_difference_gives_the_tuned_words_back(one: bytes, other: bytes, dtype: str) -> None:
     size = min(len(one), len(other))
     reference, tuned = _words(one[:size], dtype), _words(other[:size], dtype)
     folded = difference(reference, tuned, dtype)

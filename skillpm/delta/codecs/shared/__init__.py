@@ -1,1 +1,1 @@
-"""What several codecs share: protocols, parts, integer coding, exact products, estimates."""
+"""Code that several codecs share: protocols, parts, integer coding, products, estimates."""

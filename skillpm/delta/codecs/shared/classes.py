@@ -1,7 +1,7 @@
 """Contexts for an integer matrix: the sum of a class of the row and a class of the column.
 
 The magnitudes of a quantised matrix differ by row and by column: by token in an embedding, by
-singular value in a factor. A class is a logarithm of the mean magnitude, and the sum of both
+singular value in a factor. A class is the rounded logarithm of the mean magnitude. The sum of both
 classes is the context under which an entry is coded.
 """
 
@@ -17,9 +17,10 @@ from skillpm.delta.coding.integers import CONTEXTS, encode_integers, integer_bit
 Codes = npt.NDArray[np.int32]
 Contexts = npt.NDArray[np.uint8]
 _CAP = 32
-"""Larger magnitudes count as this one: a single entry must not make the class of its row."""
+"""Larger magnitudes count as this one, so that a single entry does not decide the class of its
+row."""
 _SAMPLE = 1 << 20
-"""Entries, in rows spread over the matrix, on which the ways to form classes are compared."""
+"""Entries, in rows spread over the matrix, on which the choices of classes are compared."""
 _BLOCK = 1 << 20
 
 
@@ -31,7 +32,7 @@ class Classes:
     columns: Codes
 
     def contexts(self, start: int, stop: int, width: int) -> Contexts:
-        """The contexts [stop - start] of the entries start..stop of the flattened matrix."""
+        """Return the contexts [stop - start] of the entries start..stop of the flattened matrix."""
         contexts = np.zeros(stop - start, dtype=np.uint8)
         rows, columns = _capped(self.rows), _capped(self.columns)
         for box in boxes(start, stop, width):
@@ -43,12 +44,12 @@ class Classes:
         return np.minimum(contexts, np.uint8(CONTEXTS - 1), out=contexts)
 
     def at(self, step: int) -> "Classes":
-        """The classes of every `step`-th row, and of all columns."""
+        """Return the classes of every `step`-th row, and of all columns."""
         return Classes(self.rows[::step], self.columns)
 
 
 def _capped(classes: Codes) -> Contexts:
-    """Classes that fit a byte; the sum of two is below 256 and gives the same context."""
+    """Return classes as bytes. The sum of two capped classes gives the same context."""
     return np.minimum(classes, CONTEXTS - 1).astype(np.uint8)
 
 
@@ -56,23 +57,23 @@ NONE = np.zeros(0, dtype=np.int32)
 
 
 def choose_classes(codes: Codes) -> Classes:
-    """The classes that make a matrix [rows, width] smallest, their own bytes counted."""
+    """Return the classes that make a matrix [rows, width] smallest, with their own bytes."""
     plain = Classes(NONE, NONE)
     if not codes.size:
         return plain
     step = -(-codes.size // _SAMPLE)
     sample = codes[::step]
     flat, share = sample.reshape(-1), codes.size / sample.size
-    found: list[tuple[float, int, Classes]] = []
-    for number, classes in enumerate((plain, *_ways(codes))):
-        side = 8 * sum(len(encode_classes(each)) for each in (classes.rows, classes.columns))
+    priced: list[tuple[float, int, Classes]] = []
+    for number, classes in enumerate((plain, *_candidates(codes))):
+        class_bits = 8 * sum(len(encode_classes(side)) for side in (classes.rows, classes.columns))
         contexts = classes.at(step).contexts(0, flat.size, codes.shape[1])
-        found.append((share * integer_bits(flat, contexts) + side, number, classes))
-    return min(found, key=lambda one: one[:2])[2]
+        priced.append((share * integer_bits(flat, contexts) + class_bits, number, classes))
+    return min(priced, key=lambda entry: entry[:2])[2]
 
 
-def _ways(codes: Codes) -> Iterator[Classes]:
-    """Classes by column, by row and by both; one or two classes for each octave."""
+def _candidates(codes: Codes) -> Iterator[Classes]:
+    """Yield classes by column, by row and by both, with one or two classes per octave."""
     by_row, by_column, overall = _means(codes)
     for per_octave in (1, 2):
         columns, rows, relative = (
@@ -85,7 +86,7 @@ def _ways(codes: Codes) -> Iterator[Classes]:
 
 
 def _means(codes: Codes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
-    """The mean magnitudes of rows [m], of columns [n] and of all entries; none is zero."""
+    """Return the mean magnitudes of rows [m], of columns [n] and of all entries; none is zero."""
     height, width = codes.shape
     by_row, by_column = np.zeros(height, dtype=np.int64), np.zeros(width, dtype=np.int64)
     step = max(1, _BLOCK // width)
@@ -103,7 +104,7 @@ def _from_zero(classes: Codes) -> Codes:
 
 
 def encode_classes(classes: Codes) -> bytes:
-    """Classes as differences of neighbours, which are small; no bytes where there are none."""
+    """Encode classes as differences of neighbours, which are small; no bytes for no classes."""
     if not classes.size:
         return b""
     steps = np.diff(classes, prepend=np.int32(0)).astype(np.int32)

@@ -1,8 +1,8 @@
-"""Integer matrices as entropy-coded stripes, and the sections of a tensor's one part.
+"""Integer matrices as entropy-coded stripes, and the sections of a tensor's only part.
 
-A coded matrix is the classes of its rows and of its columns (`classes`; empty where they would cost
-more than they save), then a stream of `delta.entropy` for every `STRIPE` entries. Each stripe has
-its own frequency tables and is decoded by itself, so memory does not depend on the tensor's size.
+A coded matrix is the classes of its rows and columns (`classes`; empty if they would cost more than
+they save), then a stream of `coding.integers` for every `STRIPE` entries. Each stripe has its own
+frequency tables and is decoded independently, so memory does not depend on the size of the tensor.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,16 @@ from skillpm.delta.coding.varint import read_varint, varint
 from skillpm.errors import IntegrityError
 
 Narrow = npt.NDArray[np.signedinteger]
-"""Decoded integers: int8 where all integers of a stripe fit, else int32."""
+"""Decoded integers: int8 if all integers of a stripe fit, else int32."""
 STRIPE = 1 << 22
 """Entries in a stripe: four chunks of a tensor."""
 CLASS_LIMIT = 1 << 10
+"""Classes are below this."""
 
 
 @contextmanager
-def blaming(what: str) -> Iterator[None]:
-    """Put the tensor's name before the message of an `IntegrityError`."""
+def naming(what: str) -> Iterator[None]:
+    """Prepend the tensor's name to the message of an `IntegrityError`."""
     try:
         yield
     except IntegrityError as problem:
@@ -33,7 +34,7 @@ def blaming(what: str) -> Iterator[None]:
 
 
 class Sections:
-    """Reads byte strings that are stored one after the other, each after its length (a varint)."""
+    """Reads consecutive byte strings, each preceded by its length (a varint)."""
 
     def __init__(self, data: bytes, what: str) -> None:
         self._data = data
@@ -41,38 +42,38 @@ class Sections:
         self._end = 0
 
     def next(self) -> bytes:
-        """The next section. Raises `IntegrityError` where there is none."""
-        with blaming(self._what):
+        """Return the next section. Raises `IntegrityError` if there is none."""
+        with naming(self._what):
             size, start = read_varint(self._data, self._end)
         if size > len(self._data) - start:
-            raise IntegrityError(f"{self._what} ends within a section")
+            raise IntegrityError(f"{self._what} has a truncated section")
         self._end = start + size
         return self._data[start : self._end]
 
     def close(self) -> None:
-        """Raise `IntegrityError` where something follows."""
+        """Raise `IntegrityError` if bytes are left."""
         if self._end != len(self._data):
-            raise IntegrityError(f"{self._what} has bytes left over")
+            raise IntegrityError(f"{self._what} has extra bytes after its last section")
 
 
 def join(sections: list[bytes]) -> bytes:
-    """Sections in the form that `Sections` reads."""
+    """Join sections in the form that `Sections` reads."""
     return b"".join(varint(len(section)) + section for section in sections)
 
 
 def encode_flat(values: Codes) -> bytes:
-    """A short list of integers [n], coded under one context."""
+    """Encode a short list of integers [n] under one context."""
     return encode_integers(values, np.zeros(values.size, dtype=np.uint8))
 
 
 def decode_flat(data: bytes, count: int, what: str) -> Codes:
-    """The inverse of `encode_flat`. Raises `IntegrityError`."""
-    with blaming(what):
+    """Decode what `encode_flat` wrote. Raises `IntegrityError`."""
+    with naming(what):
         return decode_integers(data, np.zeros(count, dtype=np.uint8))
 
 
 def narrow(codes: Codes) -> Narrow:
-    """The integers as int8 where all of them fit, else as they are."""
+    """Return the integers as int8 if all of them fit, else unchanged."""
     small = np.iinfo(np.int8)
     fits = small.min <= codes.min(initial=0) and codes.max(initial=0) <= small.max
     return codes.astype(np.int8) if fits else codes
@@ -83,7 +84,7 @@ def _stripes(size: int) -> list[tuple[int, int]]:
 
 
 def encode_matrix(codes: Codes) -> bytes:
-    """A matrix [rows, width] of small integers."""
+    """Encode a matrix [rows, width] of small integers."""
     classes, flat = choose_classes(codes), codes.reshape(-1)
     sections = [encode_classes(classes.rows), encode_classes(classes.columns)]
     for start, stop in _stripes(codes.size):
@@ -93,10 +94,10 @@ def encode_matrix(codes: Codes) -> bytes:
 
 
 class Matrix:
-    """A coded matrix, decoded stripe by stripe. Raises `IntegrityError` where it is damaged.
+    """A coded matrix, decoded stripe by stripe. Raises `IntegrityError` if it is damaged.
 
-    Memory beside the coded bytes: the last stripe read (1 or 4 bytes an entry), and at most about
-    26 bytes an entry of a stripe while it is decoded.
+    Memory, without the coded bytes: the last stripe read (1 or 4 bytes per entry), and at most
+    about 26 bytes per entry of a stripe while it is decoded.
     """
 
     def __init__(self, data: bytes, rows: int, width: int, what: str) -> None:
@@ -110,11 +111,11 @@ class Matrix:
         self._held: tuple[int, Narrow] = (-1, NONE)
 
     def whole(self) -> Narrow:
-        """The whole matrix [rows, width]."""
+        """Return the whole matrix [rows, width]."""
         return self.flat(0, self._shape[0] * self._shape[1]).reshape(self._shape)
 
     def flat(self, start: int, stop: int) -> Narrow:
-        """The entries start..stop of the flattened matrix; keeps the last stripe it decoded."""
+        """Return the entries start..stop of the flattened matrix; keeps the last stripe decoded."""
         pieces: list[Narrow] = []
         for number in range(start // STRIPE, -(-stop // STRIPE)):
             if self._held[0] != number:
@@ -127,7 +128,7 @@ class Matrix:
         height, width = self._shape
         start = number * STRIPE
         contexts = self._classes.contexts(start, min(start + STRIPE, height * width), width)
-        with blaming(self._what):
+        with naming(self._what):
             codes = decode_integers(self._stripes[number], contexts)
         return narrow(codes)
 

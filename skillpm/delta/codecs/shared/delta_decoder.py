@@ -1,4 +1,4 @@
-"""The part of a decoder that all codecs share whose payload is a delta and nothing else."""
+"""The base class of decoders whose payload is a delta."""
 
 from abc import ABC, abstractmethod
 
@@ -10,7 +10,7 @@ from skillpm.spec.dtypes import TensorSpec
 
 
 class DeltaDecoder(ABC):
-    """A `TensorDecoder` whose Δ̂ does not depend on the reference; a codec gives `_chunk_delta`."""
+    """A `TensorDecoder` with a Δ̂ independent of the reference; subclasses give `_chunk_delta`."""
 
     def __init__(self, spec: TensorSpec) -> None:
         self._spec = spec
@@ -18,17 +18,17 @@ class DeltaDecoder(ABC):
 
     @abstractmethod
     def _chunk_delta(self, chunk: int) -> Floats:
-        """Δ̂ [n] of a chunk, float64. Raises `IntegrityError` where a part is damaged."""
+        """Return Δ̂ [n] of a chunk, float64. Raises `IntegrityError` if a part is damaged."""
 
-    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats:  # noqa: ARG002 - codecs share a shape
-        """Δ̂ [n] of a chunk, float64; the reference is not used."""
+    def delta_of(self, chunk: int, reference: Words | None = None) -> Floats:  # noqa: ARG002 - codecs share a signature
+        """Return Δ̂ [n] of a chunk, float64; the reference is not used."""
         return self._chunk_delta(chunk)
 
     def decode_chunk(self, chunk: int, reference: Words, delta: Floats | None = None) -> Words:
-        """float64(reference) + Δ̂, rounded once. Raises `GraftError` where a sum overflows."""
+        """Return float64(reference) + Δ̂, rounded once. Raises `GraftError` if a sum overflows."""
         added = self._chunk_delta(chunk) if delta is None else delta
         return add_and_round(reference, added, self._spec.dtype, self._spec.name)
 
     def live_form(self) -> LiveForm | None:
-        """None: only the sum with the base's weight can run."""
+        """Return None: only the sum with the base's weight can run."""
         return None

@@ -1,9 +1,9 @@
-"""Estimates of the bits that coded integers take: order-0 entropy, and a guess at the tables.
+"""Estimates of the bits of coded integers: order-0 entropy, and a guess at the tables.
 
 A survey estimates a hundred candidates for each tensor that is encoded, so an estimate counts
-tokens once and does not search for the best tables. For the small integers of a survey it is
-within 3 % of the part's size, for integers in the hundreds it is up to a fifth too large. The
-files that a scheme compares in the end are measured.
+tokens once and does not search for the best tables. It is within 3 % of the part's size for the
+small integers of a survey; for integers in the hundreds it is up to a fifth too large. The sizes
+that a scheme compares in the end are measured.
 """
 
 import numpy as np
@@ -13,13 +13,15 @@ from skillpm.delta.codecs.shared.classes import Codes, Contexts
 from skillpm.delta.codecs.shared.scales import Logs
 
 _TOKENS = 64
+"""Larger folded integers share the last token, plus the bits of their octave."""
 _CAP = 32
 _TABLE_BITS = 4.0
-_EACH_TOKEN_BITS = 5.0
+"""The guessed bits of a table, and of each token in it."""
+_TABLE_TOKEN_BITS = 5.0
 
 
 def scale_bits(*several: Logs | None) -> float:
-    """The bits of the scales of rows, of columns or of ranks, together; none for None."""
+    """Estimate the bits of the scales of rows, columns or ranks, together; 0 for None."""
     return sum(_steps_bits(logs) for logs in several if logs is not None)
 
 
@@ -28,9 +30,10 @@ def _steps_bits(logs: Logs) -> float:
 
 
 def matrix_bits(codes: Codes) -> float:
-    """The bits of a matrix [rows, width] of small integers; it is not empty.
+    """Estimate the bits of a non-empty matrix [rows, width] of small integers.
 
-    The least of: one context; one for each octave of columns; of columns and rows.
+    The minimum of three models: one context; one context per octave of columns; per octave of
+    columns and rows.
     """
     magnitudes = np.minimum(np.abs(codes), _CAP).astype(np.float32)
     overall = float(magnitudes.mean()) + 0.5 / codes.size
@@ -41,16 +44,16 @@ def matrix_bits(codes: Codes) -> float:
     flat = codes.reshape(-1).astype(np.int32)
     both = np.clip(by_row[:, None] + by_column, 0, _CAP).astype(np.uint8).reshape(-1)
     columns = np.broadcast_to(by_column.astype(np.uint8), codes.shape).reshape(-1)
-    side = _steps_bits(by_column)
+    column_bits = _steps_bits(by_column)
     return min(
         flat_bits(flat, None),
-        flat_bits(flat, columns) + side,
-        flat_bits(flat, both) + side + _steps_bits(by_row),
+        flat_bits(flat, columns) + column_bits,
+        flat_bits(flat, both) + column_bits + _steps_bits(by_row),
     )
 
 
 def flat_bits(values: Codes, contexts: Contexts | None) -> float:
-    """The bits of flat integers [n] under their contexts [n]; under one context for None."""
+    """Estimate the bits of flat integers [n] under their contexts [n], or under one for None."""
     if not values.size:
         return 0.0
     folded = np.abs(values)
@@ -67,14 +70,14 @@ def flat_bits(values: Codes, contexts: Contexts | None) -> float:
 
 
 def _entropy(counts: npt.NDArray[np.intp]) -> float:
-    """The bits of counts [contexts, tokens]: entropy and table of each row.
+    """Return the bits of counts [contexts, tokens]: entropy and table of each row.
 
     A row with a single token costs its table alone.
     """
     totals = counts.sum(axis=1)
     data = _log_sum(totals) - _log_sum(counts.reshape(-1))
-    several = counts[(counts > 0).sum(axis=1) > 1]
-    tables = _TABLE_BITS * np.count_nonzero(totals) + _EACH_TOKEN_BITS * np.count_nonzero(several)
+    shared = counts[(counts > 0).sum(axis=1) > 1]
+    tables = _TABLE_BITS * np.count_nonzero(totals) + _TABLE_TOKEN_BITS * np.count_nonzero(shared)
     return data + float(tables)
 
 

@@ -1,6 +1,6 @@
-"""Forms in which a delta can run beside a weight, as plain arrays: no torch here.
+"""Forms in which a delta can run beside a weight, as plain arrays, without torch.
 
-The set is closed: `skillpm.live` turns each form into modules, and a new codec picks one of them.
+The set is closed: `skillpm.live` turns each form into modules, and a new codec uses one of them.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ class NoChange:
 
 @dataclass(frozen=True)
 class AdapterFactors:
-    """Δ̂ = scale · b·a, with a [r, in] and b [out, r] as an adapter stores them; or its transpose.
+    """Δ̂ = scale · b·a, with a [r, in] and b [out, r] as an adapter stores them, or its transpose.
 
-    Δ̂ is [out, in], and [in, out] where `transposed`.
+    Δ̂ is [out, in]; [in, out] if `transposed`.
     """
 
     a: Factor
@@ -32,7 +32,7 @@ class AdapterFactors:
 
     @property
     def sides(self) -> tuple[Factor, Factor]:
-        """Left [m, r] and right [r, n] for Δ̂ [m, n] = scale · left · right; nothing is copied."""
+        """Left [m, r] and right [r, n] with Δ̂ [m, n] = scale · left · right, without a copy."""
         return (self.a.flipped, self.b.flipped) if self.transposed else (self.b, self.a)
 
 
@@ -47,9 +47,9 @@ class FloatFactors:
 
 @dataclass(frozen=True)
 class IntegerFactors:
-    """Δ̂ᵢⱼ = rowᵢ · columnⱼ · Σₖ rankₖ · leftᵢₖ · rightⱼₖ, with left [m, r] and right [n, r].
+    """Δ̂ᵢⱼ = rowᵢ · columnⱼ · Σₖ rankₖ · leftᵢₖ · rightⱼₖ, with integers left [m, r], right [n, r].
 
-    Both are integers. Scales are None where all of them are 1.
+    Scales are None if all of them are 1.
     """
 
     left: npt.NDArray[np.signedinteger]
@@ -61,10 +61,10 @@ class IntegerFactors:
 
 @dataclass(frozen=True)
 class SparseEntries:
-    """Δ̂ is zero but for a few entries.
+    """Δ̂ is zero except for a few entries.
 
-    `read` decodes them: ascending positions [k] in the flat tensor, and values [k], none zero.
-    Raises `IntegrityError` where a part is damaged.
+    `read` decodes them: ascending positions [k] in the flat tensor, and values [k], none zero. It
+    raises `IntegrityError` if a part is damaged.
     """
 
     read: Callable[[], tuple[npt.NDArray[np.int64], Floats]]

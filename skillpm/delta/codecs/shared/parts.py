@@ -1,4 +1,4 @@
-"""The one part that an entropy-coded tensor has: its sections, and the scales in them."""
+"""The only part of an entropy-coded tensor: its sections, and the scales in them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,38 +14,39 @@ from skillpm.errors import IntegrityError
 from skillpm.spec.dtypes import TensorSpec
 
 PART = "d"
+"""The name of the part."""
 _LOG_LIMIT = 250
-"""Scales are in 2^±250: a level or a code times three of them does not overflow float64."""
+"""Scales are in 2^±250: the product of a level or code and three scales fits float64."""
 _PART_FLOOR, _PART_SHARE = 1 << 20, 16
-"""No codec needs more bytes than this, and this for each entry: three integers of 41 bits."""
+"""A part has at most `_PART_FLOOR` bytes plus 16 per entry: three integers of 41 bits."""
 
 
 def put(spec: TensorSpec, record: Record, data: bytes, writer: PayloadWriter) -> Record:
-    """Write a tensor's one part and its record."""
+    """Write a tensor's only part and its record."""
     writer.put_plain(spec.name, PART, data)
     writer.describe(spec.name, record)
     return record
 
 
 def sections_of(spec: TensorSpec, reader: PayloadReader) -> Sections:
-    """The sections of a tensor's one part; nothing else may be there. Raises `IntegrityError`."""
+    """Return the sections of a tensor's only part. Raises `IntegrityError` for any other part."""
     reader.expect_parts(spec.name, {PART})
     limit = _PART_FLOOR + _PART_SHARE * spec.elements
     return Sections(reader.plain(spec.name, PART, limit), f"`{spec.name}`")
 
 
 def fineness(settings: Mapping[str, Any]) -> int:
-    """The steps of scales in an octave, as log2, from a record. Raises `IntegrityError`."""
+    """Return log2 of the steps of scales per octave, from a record. Raises `IntegrityError`."""
     return setting(settings, "fine", 0, FINE_LIMIT)
 
 
 def encode_logs(logs: Logs | None) -> bytes:
-    """Logarithms as the steps between neighbours; nothing for None."""
+    """Encode logarithms as differences of neighbours; no bytes for None."""
     return b"" if logs is None else encode_flat(_steps(logs))
 
 
 def decode_scales(data: bytes, count: int, fine: int, what: str) -> Floats | None:
-    """The inverse of `encode_logs`, as scales. Raises `IntegrityError` where one is too large."""
+    """Decode what `encode_logs` wrote, as scales. Raises `IntegrityError` if one is too large."""
     if not data:
         return None
     logs = np.cumsum(decode_flat(data, count, what), dtype=np.int64)
@@ -56,7 +57,7 @@ def decode_scales(data: bytes, count: int, fine: int, what: str) -> Floats | Non
 
 
 def scales_of(logs: Logs | None, fine: int) -> Floats | None:
-    """The scales that `decode_scales` will give."""
+    """Return the scales that `decode_scales` will return."""
     return None if logs is None else from_logs(logs, fine)
 
 

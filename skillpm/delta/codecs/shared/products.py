@@ -1,10 +1,10 @@
 """Matrix products that are the same on every machine (law 3a).
 
-Both factors are rounded once onto power-of-two grids, whose exponents are stored, and are then
-integers with Σₖ max|L·ₖ|·max|R·ₖ| ≤ 2⁵³: their product is exact in whatever order a library adds.
+Both factors are rounded once onto power-of-two grids, whose exponents are stored. They are then
+integers with Σₖ max|L·ₖ|·max|R·ₖ| ≤ 2⁵³, so their product is exact in any order of additions.
 
 Bound: with the grids of `fit_exponents`, an entry of a product of rank r moves by less than
-max(2⁻²², √r·2⁻²³·⁵) · r · max|L| · max|R|. The bound holds for errors that all add up; measured
+max(2⁻²², √r·2⁻²³·⁵) · r · max|L| · max|R|. The bound assumes that all errors add up; measured
 errors stay within 2⁻¹⁸ of the product's largest entry.
 """
 
@@ -20,44 +20,45 @@ from skillpm.errors import IntegrityError
 
 EXACT = 1 << 53
 GRID_BITS = 24
+"""The most bits of a factor on its grid."""
 EXPONENT_LIMIT = 1000
 _LARGEST = 1023
-"""Entries of a product stay below 2^1023, so that float64 holds them."""
+"""Entries of a product are below 2^1023, which fits float64."""
 
 Rows = Callable[[slice], Floats]
 """Returns rows [count, r] of the left factor, integer-valued."""
 
 
 def tops_of(side: Floats) -> Floats:
-    """The largest magnitude in each row."""
+    """Return the largest magnitude in each row."""
     tops: Floats = np.maximum(side.max(axis=1, initial=0.0), -side.min(axis=1, initial=0.0))
     return tops
 
 
 def bound_of(left: Floats, right: Floats) -> int:
-    """Σₖ of the products of integer-valued largest magnitudes, in exact integers."""
+    """Return Σₖ of the products of integer-valued magnitudes, in exact integers."""
     return sum(int(a) * int(b) for a, b in zip(left, right, strict=True))
 
 
 def product_bound(left: Floats, right: Floats) -> int:
-    """Σₖ max|left[k]|·max|right[k]| over integer-valued rows."""
+    """Return Σₖ max|left[k]|·max|right[k]| over integer-valued rows."""
     return bound_of(tops_of(left), tops_of(right))
 
 
 def place(values: Floats, exponent: int) -> Floats:
-    """Values over 2^exponent, rounded once to integers, in place; infinite where they overflow."""
+    """Divide values by 2^exponent and round to integers, in place; infinite if they overflow."""
     with np.errstate(over="ignore"):
         np.ldexp(values, -exponent, out=values)
     return np.rint(values, out=values)
 
 
 def fit_exponents(left: Floats, right: Floats) -> tuple[int, int]:
-    """The finest exponents, from `GRID_BITS` down, at which the product stays exact."""
+    """Return the finest exponents, from `GRID_BITS` bits down, at which the product is exact."""
     return fit_tops(tops_of(left), tops_of(right))
 
 
 def fit_tops(left: Floats, right: Floats) -> tuple[int, int]:
-    """`fit_exponents` from the largest magnitudes alone: rounding keeps their order."""
+    """Return `fit_exponents` from the largest magnitudes alone; rounding keeps their order."""
     tops = [int(np.frexp(side.max(initial=0.0))[1]) for side in (left, right)]
     for bits in range(GRID_BITS, 0, -1):
         exponents = (max(tops[0] - bits, -EXPONENT_LIMIT), max(tops[1] - bits, -EXPONENT_LIMIT))
@@ -77,9 +78,9 @@ class Product:
 
     @classmethod
     def of(cls, left: Floats, right: Floats, exponents: tuple[int, int], tensor: str) -> Self:
-        """Two factors [r, m] and [r, n] on their grids; both are changed.
+        """Place two factors [r, m] and [r, n] on their grids, in place.
 
-        Raises `IntegrityError` where they do not fit.
+        Raises `IntegrityError` if their product would not be exact.
         """
         placed = place(left, exponents[0])
         return cls.of_rows(
@@ -90,17 +91,20 @@ class Product:
     def of_rows(
         cls, left: Rows, tops: Floats, right: Floats, exponents: tuple[int, int], tensor: str
     ) -> Self:
-        """As `of`, with a left factor that is placed row by row; `tops` [r] are its magnitudes."""
+        """Make a product whose left factor is placed row by row; `tops` [r] are its magnitudes.
+
+        Places the right factor in place. Raises `IntegrityError` if the product would not be exact.
+        """
         place(right, exponents[1])
         pair = (tops, tops_of(right))
         exponent = sum(exponents)
         bound = bound_of(*pair) if all(np.isfinite(side).all() for side in pair) else EXACT + 1
         if bound > EXACT or bound.bit_length() + exponent > _LARGEST:
-            raise IntegrityError(f"`{tensor}`: its factors do not multiply exactly")
+            raise IntegrityError(f"`{tensor}`: its factors do not multiply exactly in float64")
         return cls(left, right, exponent)
 
     def flat(self, start: int, stop: int) -> Floats:
-        """The entries start..stop [n] of the flattened product; costs only those entries."""
+        """Return the entries start..stop [n] of the flattened product; costs only those entries."""
         return flat_of(start, stop, self.right.shape[1], self._block)
 
     def _block(self, box: Box) -> Floats:

@@ -1,7 +1,7 @@
 """Group-wise asymmetric min-max quantisation, with packed bits.
 
-A block is [columns, length]: each column is cut into groups of `group` along its length; each
-group has a float16 scale and an integer zero point, value = (q - zero) · scale.
+A block is [columns, length]. Each column is split into groups of `group` values along its length.
+Each group has a float16 scale and an integer zero point: value = (q - zero) · scale.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Codes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Quantised:
-    """Codes [columns, length], scales and zeros [columns, groups]."""
+    """Codes [columns, length], scales and zero points [columns, groups]."""
 
     codes: Codes
     scales: npt.NDArray[np.float16]
@@ -24,7 +24,7 @@ class Quantised:
 
 
 def group_count(length: int, group: int) -> int:
-    """The groups along a column."""
+    """Return the number of groups in a column."""
     return -(-length // group)
 
 
@@ -38,7 +38,7 @@ def _grouped(block: Floats, group: int) -> Floats:
 
 
 def quantise(block: Floats, bits: int, group: int) -> Quantised:
-    """Round to nearest, min and max of each group on the grid's ends, zero always on the grid."""
+    """Round to nearest; the grid of a group spans its min and max, and always includes zero."""
     top = (1 << bits) - 1
     groups = _grouped(block, group)
     low = np.minimum(groups.min(axis=2), 0.0)
@@ -53,17 +53,17 @@ def quantise(block: Floats, bits: int, group: int) -> Quantised:
 
 
 def dequantise(quantised: Quantised, group: int) -> Floats:
-    """The values, exact in float64: a difference of small integers times a float16."""
+    """Return the values, exact in float64: a difference of small integers times a float16."""
     length = quantised.codes.shape[1]
     span = min(group, length)
     scales = np.repeat(quantised.scales.astype(np.float64), span, axis=1)[:, :length]
     zeros = np.repeat(quantised.zeros.astype(np.float64), span, axis=1)[:, :length]
-    with np.errstate(invalid="ignore"):  # the decoder refuses a scale that is NaN or Inf
+    with np.errstate(invalid="ignore"):  # the decoder raises for a scale that is NaN or Inf
         return (quantised.codes.astype(np.float64) - zeros) * scales
 
 
 def packed_bytes(codes: int, bits: int) -> int:
-    """The bytes of `codes` packed codes."""
+    """Return the bytes of `codes` packed codes."""
     return bits * ((codes + 7) // 8)
 
 
