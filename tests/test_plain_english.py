@@ -24,6 +24,13 @@ DOCUMENTS = (
 
 CODE: tuple[str, ...] = (
     # "skillpm",
+    "skillpm/audit",
+    "skillpm/flows/audit",
+    "skillpm/flows/evaluate",
+    "skillpm/flows/graft",
+    "skillpm/flows/guard",
+    "skillpm/flows/inspect",
+    "skillpm/verification",
     # "registry",
     # "migrations",
     # "tests",

@@ -114,4 +114,4 @@ def test_a_graft_whose_stamp_cannot_be_read_or_has_another_root(audited: World) 
 def test_what_cannot_be_done_yet_is_not_asked_for(audited: World) -> None:
     (finding,) = audited.ask("audit")["findings"]
     assert finding["code"] == "unsigned"
-    assert "cannot make one yet" in finding["message"]
+    assert "cannot sign packs" in finding["message"]

@@ -89,15 +89,15 @@ def graft_findings(
         yield _stale(graft.folder)
     known = graft.root if current else None
     composition = _composition(session, metadata, audited_base)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if composition is not None and audited_base is not None:
-        found = [
+        findings = [
             *_tensors(disk, composition, audited_base),
             *_headers(disk, composition, audited_base),
         ]
-        if not found and _wrong_root(disk, known):
-            found = list(_sums(disk, composition))
-    yield from _capped(iter(found or _roots(disk, known)))
+        if not findings and _wrong_root(disk, known):
+            findings = list(_sums(disk, composition))
+    yield from _capped(iter(findings or _roots(disk, known)))
 
 
 def _stale(folder: Path) -> Finding:
@@ -187,8 +187,8 @@ def _tensors(
     disk: GraftOnDisk, composition: Composition, audited_base: AuditedBase
 ) -> Iterator[Finding]:
     """Yield the tensors whose leaf differs from that of the base or of the pack's manifest."""
-    found = disk.identity.leaves
-    for name in sorted(composition.specs.keys() | found.keys()):
+    leaves = disk.identity.leaves
+    for name in sorted(composition.specs.keys() | leaves.keys()):
         where = _where(disk, name)
         if name not in composition.specs:
             yield _damaged(
@@ -201,9 +201,9 @@ def _tensors(
             audited_base.identity.leaves[name] if not decides else entry.result if entry else None
         )
         skill = str(decides[0]) if len(decides) == 1 else None
-        if name not in found:
+        if name not in leaves:
             yield _damaged(f"{where} is missing{_again(disk)}", skill=skill, tensor=name)
-        elif leaf is not None and found[name] != leaf:
+        elif leaf is not None and leaves[name] != leaf:
             yield _wrong_leaf(disk, name, leaf, skill)
 
 
@@ -261,17 +261,17 @@ def _headers(
 
 
 def _wrong_root(disk: GraftOnDisk, known: Digest | None) -> bool:
-    found = disk.identity.root
-    return disk.metadata.get("root") != str(found) or (known is not None and known != found)
+    root = disk.identity.root
+    return disk.metadata.get("root") != str(root) or (known is not None and known != root)
 
 
 def _roots(disk: GraftOnDisk, known: Digest | None) -> Iterator[Finding]:
     """Check the root alone, if no tensor can be checked by itself or none is wrong."""
-    found, folder = disk.identity.root, disk.model.path
-    if known is not None and known != found:
-        text = f"the graft in `{folder}` has the root `{found}`; skillpm.lock records `{known}`"
+    root, folder = disk.identity.root, disk.model.path
+    if known is not None and known != root:
+        text = f"the graft in `{folder}` has the root `{root}`; skillpm.lock records `{known}`"
         yield _damaged(text + _again(disk))
-    elif disk.metadata.get("root") != str(found):
+    elif disk.metadata.get("root") != str(root):
         recorded = disk.metadata.get("root")
-        text = f"the graft in `{folder}` has the root `{found}`; its `{STAMP}` records `{recorded}`"
+        text = f"the graft in `{folder}` has the root `{root}`; its `{STAMP}` records `{recorded}`"
         yield _damaged(text + _again(disk))

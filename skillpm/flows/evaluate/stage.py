@@ -127,7 +127,7 @@ class CandidateEnvironment:
         except NotRunnableError as problem:
             names = ", ".join(f"`{locked.ref}`" for locked in lock.skills.values())
             raise GraftError(
-                f"transformers cannot run base + {names}: {problem.reason}",
+                f"base + {names} cannot be run by transformers: {problem.reason}",
                 hint="leave out the skill that replaces the config or the tokenizer",
             ) from problem
 

@@ -76,9 +76,8 @@ def graft(
 ) -> Grafted:
     """Write the graft of the current generation to `target`, and swap it in atomically.
 
-    Reuses files and tensors of an existing graft unless `fresh` is set. Hashes every byte of the
-    graft as it is written; with `verify`, hashes the base first too. Raises `NotFoundError` if
-    nothing is installed, `IntegrityError` for a wrong base or a wrong root.
+    Reuses parts of an existing graft unless `fresh` is set. Hashes every byte of the graft as it is
+    written; with `verify`, hashes the base first. Raises `IntegrityError` for a wrong base or root.
     """
     started = time.monotonic()
     project = ProjectFolder(session.project).require()

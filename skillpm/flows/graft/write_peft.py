@@ -94,7 +94,7 @@ def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
         "r": low_rank.rank,
         "lora_alpha": low_rank.rank,
         "target_modules": [low_rank.targets.modules[name] for name in low_rank.forms],
-        "target_parameters": [each.place.tensor for each in low_rank.experts] or None,
+        "target_parameters": [expert.place.tensor for expert in low_rank.experts] or None,
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": len(low_rank.targets.conv1d) > 0 and not low_rank.experts,
