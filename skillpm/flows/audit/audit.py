@@ -123,11 +123,15 @@ def _base(session: Session, project: ProjectFolder) -> tuple[AuditedBase | None,
         identity = session.identify(base, "hashing base", cached=False)
         check_base(identity.root, project.generation().base_root, base.path)
     except IntegrityError as problem:
-        return None, [Finding("critical", "base-mismatch", None, problem.message)]
+        return None, [Finding("critical", "base-mismatch", None, _with_hint(problem))]
     except SkillpmError as problem:
-        return None, [Finding("medium", "base-missing", None, problem.message)]
+        return None, [Finding("medium", "base-missing", None, _with_hint(problem))]
     base.expected = identity.leaves
     return AuditedBase(base, identity), []
+
+
+def _with_hint(problem: SkillpmError) -> str:
+    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
 
 def _inventory(

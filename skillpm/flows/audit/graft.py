@@ -135,13 +135,14 @@ def _manner(metadata: Mapping[str, Any]) -> Any:
 def _files(folder: Path, metadata: Mapping[str, Any]) -> Iterator[Finding]:
     """Check the small files against the digests in the graft's metadata."""
     for name, problem in wrong_files(folder, metadata):
-        yield _damaged(f"`{folder / STAMP}` lists `{name}`, which {problem}")
+        yield _damaged(f"`{folder / STAMP}` lists `{name}`, which {problem}{_again(folder)}")
 
 
 def _foreign(folder: Path) -> Iterator[Finding]:
     """Yield links, pipes and devices. A graft has none, and the audit opens none."""
     for path, kind in foreign_entries(folder):
-        yield _damaged(f"`{folder / path}` is {kind}; expected a regular file, so it was not read")
+        text = f"`{folder / path}` is {kind}; expected a regular file, so it was not read"
+        yield _damaged(text + _again(folder))
 
 
 def _listed(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,7 +203,7 @@ def _tensors(
         )
         skill = str(decides[0]) if len(decides) == 1 else None
         if name not in leaves:
-            yield _damaged(f"{where} is missing{_again(disk)}", skill=skill, tensor=name)
+            yield _damaged(f"{where} is missing{_again(disk.model.path)}", skill=skill, tensor=name)
         elif leaf is not None and leaves[name] != leaf:
             yield _wrong_leaf(disk, name, leaf, skill)
 
@@ -210,12 +211,12 @@ def _tensors(
 def _wrong_leaf(disk: GraftOnDisk, name: str, leaf: Digest, skill: str | None = None) -> Finding:
     actual = disk.identity.leaves[name]
     text = f"{_where(disk, name)} is damaged: expected the leaf `{leaf}`, found `{actual}`"
-    return _damaged(text + _again(disk), skill=skill, tensor=name)
+    return _damaged(text + _again(disk.model.path), skill=skill, tensor=name)
 
 
-def _again(disk: GraftOnDisk) -> str:
+def _again(folder: Path) -> str:
     """Return the end of a message: the command that replaces a damaged graft."""
-    return f"; `skillpm graft -o {disk.model.path}` writes the graft again"
+    return f"; `skillpm graft -o {folder}` writes the graft again"
 
 
 def _where(disk: GraftOnDisk, name: str) -> str:
@@ -270,8 +271,8 @@ def _roots(disk: GraftOnDisk, known: Digest | None) -> Iterator[Finding]:
     root, folder = disk.identity.root, disk.model.path
     if known is not None and known != root:
         text = f"the graft in `{folder}` has the root `{root}`; skillpm.lock records `{known}`"
-        yield _damaged(text + _again(disk))
+        yield _damaged(text + _again(disk.model.path))
     elif disk.metadata.get("root") != str(root):
         recorded = disk.metadata.get("root")
         text = f"the graft in `{folder}` has the root `{root}`; its `{STAMP}` records `{recorded}`"
-        yield _damaged(text + _again(disk))
+        yield _damaged(text + _again(disk.model.path))

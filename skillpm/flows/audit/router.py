@@ -24,7 +24,9 @@ def router_findings(
     except SkillpmError:
         return  # a damaged blob, which is reported as a separate finding
     for skill, reason in survey.unsound.items():
-        text = f"the router cannot select `{skill}`: {reason}"
+        text = (
+            f"the router cannot select `{skill}`: {reason}; `skillpm uninstall {skill}` removes it"
+        )
         yield Finding("high", "router-unsound", str(skill), text)
     order = installed.graft.precedence
     for pair in survey.pairs:

@@ -19,7 +19,7 @@ from skillpm.store.packs import StoredPack
 def _parts(
     lock: Lockfile, packs: Mapping[SkillName, StoredPack], audited_base: AuditedBase | None
 ) -> Iterator[Finding]:
-    """Yield packs whose base had other side files than the project's: the root covers none."""
+    """Yield packs built from a base with other module files, which the root does not cover."""
     if audited_base is None or len(packs) < len(lock.skills):
         return
     try:

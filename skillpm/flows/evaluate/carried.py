@@ -119,7 +119,7 @@ def evaluate(session: Session, answers: Answers, carried: CarriedProbes) -> list
 
 
 def measure_all(session: Session, answers: Answers, carried: CarriedProbes) -> dict[str, float]:
-    """The value of every recorded metric of one pack now, with progress by items."""
+    """Measure every recorded metric of a pack, and report progress by items."""
     advance = session.progress("probe items", carried.items)
     values = {}
     for metric in carried.recorded:

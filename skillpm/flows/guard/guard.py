@@ -68,7 +68,10 @@ def guard(
 def _carried(
     session: Session, before: Lockfile, lock: Lockfile
 ) -> tuple[dict[SkillName, CarriedProbes], tuple[str, ...]]:
-    """Return the probes of a set, and notes on skills without. Raises for a new pack's bad file."""
+    """Return the probes of a set, and notes on skills without usable probes.
+
+    Raises `SpecError` if the probe file of a new pack cannot be read.
+    """
     probes: dict[SkillName, CarriedProbes] = {}
     notes: list[str] = []
     new, unguarded = new_packs(before.skills, lock.skills), list[SkillName]()
