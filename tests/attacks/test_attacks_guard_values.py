@@ -111,7 +111,7 @@ def test_a_value_that_no_measurement_bears_out_is_refused_by_name(
     lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
     said = refused(world, "install", lie, learners.pack(world, "gentle"), "--guard")
     assert "the guard stopped" in said
-    assert "1 probe of 1 skill would not hold" in said
+    assert "1 probe of 1 skill failed" in said
     assert "alone on this base" in said
     culprits = [line for line in said.splitlines() if "culprit" in line]
     assert len(culprits) == 1
@@ -164,7 +164,7 @@ def test_a_required_skill_that_hurts_is_named_and_not_what_requires_it(
     world.ask("install", math(world, learners))
     chain(world, learners, learners.pack(world, "noise"))
     said = refused(world, "install", "acme/top", "--guard")
-    assert "culprit: `acme/noise 1.0.0`, without which `acme/math` holds" in said
+    assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/math` pass" in said
     assert "leave out `acme/noise`; the probes of all other skills then pass" in said
     assert "acme/mid" not in said
 
@@ -177,7 +177,7 @@ def test_a_skill_that_its_own_requirement_hurts_is_no_liar(
     more = ("--probes", probes, "--requires", "acme/noise")
     world.publish(learners.math, "acme/needy", "1.0.0", *more)
     said = refused(world, "install", "acme/needy", "--guard")
-    assert "culprit: `acme/noise 1.0.0`, without which `acme/needy` holds" in said
+    assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/needy` pass" in said
 
 
 def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
@@ -188,9 +188,9 @@ def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
     said = refused(world, "install", math(world, learners), colors, "--guard")
     assert "`acme/math` token_loss" in said
     assert "`acme/colors` token_loss" in said
-    assert "of 2 skills would not hold" in said
-    assert "without which `acme/colors` holds" in said
-    assert "without which `acme/math` holds" in said
+    assert "of 2 skills failed" in said
+    assert "without it, the probes of `acme/colors` pass" in said
+    assert "without it, the probes of `acme/math` pass" in said
 
 
 def test_probes_of_an_installed_pack_that_cannot_be_asked_stop_nobody_else(

@@ -41,7 +41,7 @@ def test_a_bundle_whose_probes_do_not_hold_changes_nothing(
     command = ("install", "--from", bundles["bad"], "--guard", *more)
     said = cleared.fail(*command, code=1, kind="graft")
     assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/math` pass" in said
-    assert "after the same command without `--guard`, then `skillpm install --guard`" in said
+    assert "after the same command without `--guard`, then run `skillpm install --guard`" in said
     assert "same command again" not in said
     assert snapshot(cleared.project) == before
 
