@@ -123,8 +123,8 @@ def _probes(path: Path, device: str | None) -> "Attach":
         data = file.read(FILE_LIMIT + 1)
     probes = parse_probes(data, f"`{path}`")
     with needs_hf("`--probes` runs the model"):
-        from skillpm.flows.evaluate.attach_probes import examine
-    return partial(examine, probes=probes, data=data, device=device or "cpu")
+        from skillpm.flows.evaluate.attach_probes import attach_probes
+    return partial(attach_probes, probes=probes, data=data, device=device or "cpu")
 
 
 def _router(examples: Path, options: PackOptions) -> "Attach":

@@ -1,1 +1,1 @@
-"""What an audit says, and in which form: findings, licences, SARIF, CycloneDX. No files."""
+"""Audit results and their formats: findings, licences, SARIF, CycloneDX. Reads no files."""

@@ -1,8 +1,8 @@
-"""The bill of materials of an environment: CycloneDX 1.6 JSON, with the model as component.
+"""The bill of materials of an environment, as CycloneDX 1.6 JSON.
 
-The graft is a machine-learning model whose ancestor is the base and whose parts are the packs.
-Equal locks give equal bytes: the serial number follows from the lock, and there is no time in it
-unless one is given.
+The graft is a component of type machine-learning-model. Its ancestor is the base, and its
+dependencies are the packs. Equal locks give equal bytes: the serial number is derived from the
+lock, and the document has a timestamp only if the caller passes one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ from skillpm.version import __version__
 
 @dataclass(frozen=True)
 class Inventory:
-    """What a graft is made of: project's name, lock, and the manifests that could be read."""
+    """The contents of a graft: the project's name, its lock, and the readable manifests."""
 
     name: str
     lock: Lockfile
@@ -45,9 +45,9 @@ class Inventory:
 
 
 def cyclonedx(inventory: Inventory, audited: Audited, at: datetime | None) -> dict[str, Any]:
-    """The document. Advisories stand in it as vulnerabilities; `at` is its time, if it has one."""
+    """Return the CycloneDX document, with advisories as vulnerabilities and `at` as timestamp."""
     lock = inventory.lock
-    graft, packs = _graft(inventory), [_pack(inventory, one) for one in lock.skills.values()]
+    graft, packs = _graft(inventory), [_pack(inventory, entry) for entry in lock.skills.values()]
     metadata = BomMetaData(component=graft, tools=ToolRepository(components=[_tool()]))
     if at is not None:
         metadata.timestamp = at
@@ -61,13 +61,13 @@ def cyclonedx(inventory: Inventory, audited: Audited, at: datetime | None) -> di
     refs = dict(zip(lock.skills, packs, strict=True))
     bom.register_dependency(graft, packs)
     for skill, locked in lock.skills.items():
-        needs = sorted({need.skill for need in locked.requires if need.skill in refs})
-        bom.register_dependency(refs[skill], [refs[need] for need in needs])
+        required = sorted({need.skill for need in locked.requires if need.skill in refs})
+        bom.register_dependency(refs[skill], [refs[name] for name in required])
     document = json.parse_object(
         JsonV1Dot6(bom).output_as_string().encode(), "a CycloneDX document"
     )
     if at is None:
-        del document["metadata"]["timestamp"]  # the library puts the clock's there
+        del document["metadata"]["timestamp"]  # the library fills in the current time
     _add_cards(document, inventory)
     return document
 
@@ -121,13 +121,13 @@ def _ref(locked: LockedSkill) -> str:
     return f"{locked.skill}@{locked.version}"
 
 
-def _licences(said: str | None) -> list[LicenseExpression | DisjunctiveLicense]:
-    if said is None:
+def _licences(licence: str | None) -> list[LicenseExpression | DisjunctiveLicense]:
+    if licence is None:
         return []
     try:
-        return [LicenseExpression(normal_licence(said))]
+        return [LicenseExpression(normal_licence(licence))]
     except SpecError:
-        return [DisjunctiveLicense(name=said or "none")]
+        return [DisjunctiveLicense(name=licence or "none")]
 
 
 def _properties(facts: Mapping[str, object]) -> Iterable[Property]:
@@ -138,20 +138,23 @@ def _vulnerabilities(inventory: Inventory, audited: Audited) -> list[Vulnerabili
     skills = {str(skill): _ref(locked) for skill, locked in inventory.lock.skills.items()}
     return [
         Vulnerability(
-            bom_ref=f"{one.id}:{one.skill}",
-            id=one.id,
-            ratings=[VulnerabilityRating(severity=VulnerabilitySeverity(one.level))],
-            description=one.message,
-            affects=[BomTarget(ref=skills[one.skill])],
+            bom_ref=f"{finding.id}:{finding.skill}",
+            id=finding.id,
+            ratings=[VulnerabilityRating(severity=VulnerabilitySeverity(finding.level))],
+            description=finding.message,
+            affects=[BomTarget(ref=skills[finding.skill])],
         )
-        for one in (*audited.findings, *(each.finding for each in audited.ignored))
-        if one.id is not None and one.skill in skills
+        for finding in (*audited.findings, *(entry.finding for entry in audited.ignored))
+        if finding.id is not None and finding.skill in skills
     ]
 
 
 def _add_cards(document: dict[str, Any], inventory: Inventory) -> None:
-    """Model cards, which the library does not write yet."""
-    by_ref = {_ref(one): inventory.manifests.get(s) for s, one in inventory.lock.skills.items()}
+    """Add the model cards, which the cyclonedx library cannot write."""
+    by_ref = {
+        _ref(locked): inventory.manifests.get(skill)
+        for skill, locked in inventory.lock.skills.items()
+    }
     for component in document.get("components", ()):
         manifest = by_ref[component["bom-ref"]]
         if manifest is not None:
@@ -164,8 +167,8 @@ def _card(manifest: Manifest) -> dict[str, Any]:
     }
     if manifest.capabilities:
         metrics = [
-            {"type": one.metric, "value": str(one.value), "slice": one.name}
-            for one in manifest.capabilities
+            {"type": capability.metric, "value": str(capability.value), "slice": capability.name}
+            for capability in manifest.capabilities
         ]
         card["quantitativeAnalysis"] = {"performanceMetrics": metrics}
     return card

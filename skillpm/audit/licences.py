@@ -1,4 +1,4 @@
-"""Licences as SPDX expressions: whether one is sound, and whether a policy lets it pass."""
+"""Licences as SPDX expressions: parsing, normal form, and the check against a policy."""
 
 from difflib import get_close_matches
 from functools import cache
@@ -28,55 +28,60 @@ _REFUSALS = (
     ExpressionError, ExpressionParseError, RecursionError, AssertionError, AttributeError,
     IndexError, KeyError, TypeError, ValueError,
 )  # fmt: skip
-"""How the library refuses: by errors of its own, and by assertions about its operators."""
+"""Everything that the library raises for invalid text: its own errors, and failed assertions."""
 
 
 def parse_licence(text: str) -> Any:
-    """An SPDX expression, parsed. `LicenseRef-…` may be anything.
+    """Parse an SPDX expression. Any identifier that starts with `LicenseRef-` is accepted.
 
-    Raises `SpecError` where it is none, or names what SPDX does not have.
+    Raises `SpecError` if the text is not an expression, or has an identifier unknown to SPDX.
     """
     if len(text) > LENGTH_LIMIT:
-        raise SpecError(f"a licence is at most {LENGTH_LIMIT} characters, this has {len(text)}")
+        raise SpecError(f"the licence has {len(text)} characters; expected at most {LENGTH_LIMIT}")
     try:
         parsed = _spdx().parse(text)
     except _REFUSALS as problem:
         raise SpecError(
-            f"{text!r} is no SPDX expression: {capped(str(problem))}",
-            hint="write it like `MIT OR Apache-2.0`",
+            f"{text!r} is not an SPDX expression: {capped(str(problem))}",
+            hint="write a licence such as `MIT` or `MIT OR Apache-2.0`",
         ) from problem
     if parsed is None:
         raise SpecError(
-            "a licence should be an SPDX expression, is empty", hint="write it like `MIT`"
+            "the licence is empty; expected an SPDX expression",
+            hint="write a licence such as `MIT`",
         )
     unknown = [key for key in _spdx().unknown_license_keys(parsed) if not key.startswith(_OWN)]
     if unknown:
-        raise SpecError(f"SPDX has no licence {unknown[0]!r}", hint=_did_you_mean(unknown[0]))
+        raise SpecError(f"{unknown[0]!r} is not an SPDX licence", hint=_did_you_mean(unknown[0]))
     return parsed
 
 
 def _did_you_mean(key: str) -> str:
     known = {name.lower(): name for name in _spdx().known_symbols}
     word = key.lower().replace(" ", "-")
-    begun = sorted((name for name in known if name.startswith(f"{word}-")), key=len)
-    near = begun or get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean `{known[near[0]]}`?" if near else f"a licence of your own: `{_OWN}NAME`"
+    starting = sorted((name for name in known if name.startswith(f"{word}-")), key=len)
+    near = starting or get_close_matches(word, known, n=1, cutoff=0.5)
+    return (
+        f"did you mean `{known[near[0]]}`?"
+        if near
+        else f"write a licence without an SPDX identifier as `{_OWN}NAME`"
+    )
 
 
 def normal_licence(text: str) -> str:
-    """An SPDX expression as SPDX writes it: `mit or gpl-2.0+` is `MIT OR GPL-2.0-or-later`.
+    """Return an SPDX expression in normal form: `mit or gpl-2.0+` is `MIT OR GPL-2.0-or-later`.
 
-    Raises `SpecError` where it is none.
+    Raises `SpecError` if the text is not an SPDX expression.
     """
     return str(parse_licence(text).render())
 
 
 class Policy:
-    """Which licences pass: where some are allowed no others are, and what is denied never is.
+    """The licences that a project accepts: those in `allow` (if it has any), none of `deny`.
 
-    Of alternatives (OR) one has to pass, of parts (AND) all. `X WITH E` passes where it is allowed
-    itself, or X is. Raises `SpecError` for a policy that names what SPDX does not have: a slip in
-    `deny` would let pass what it is there to stop.
+    Of alternatives (OR), one must be accepted; of parts (AND), all. `X WITH E` is accepted if
+    `allow` has it, or has X. Raises `SpecError` for an entry that is unknown to SPDX, because a
+    misspelled entry of `deny` would deny nothing.
     """
 
     def __init__(self, policy: Licences) -> None:
@@ -84,14 +89,15 @@ class Policy:
         self.deny = {_key("deny", key) for key in policy.deny}
 
     def refusal(self, text: str | None) -> str | None:
-        """Why a licence does not pass; None where it does. Raises `SpecError` as parsing does."""
+        """Return why a licence is not accepted, or None. Raises `SpecError` as `parse_licence`."""
         if not self.allow and not self.deny:
             return None
         if text is None:
-            return "no licence is named, and only those in `allow` pass" if self.allow else None
+            missing = "the manifest states no licence, and only licences in `allow` are accepted"
+            return missing if self.allow else None
         if self._passes(parse_licence(text)):
             return None
-        return f"`{text}` is {'not among those that pass' if self.allow else 'denied'}"
+        return f"`{text}` is {'not an accepted licence' if self.allow else 'a denied licence'}"
 
     def _passes(self, part: Any) -> bool:
         if isinstance(part, _spdx().OR):
@@ -112,7 +118,7 @@ def _key(kind: str, text: str) -> str:
         raise SpecError(message, hint=problem.hint) from problem
     if isinstance(parsed, (_spdx().OR, _spdx().AND)):
         raise SpecError(
-            f"skillpm.toml: audit.licenses.{kind}: {text!r} is more than one licence",
-            hint="name each by itself",
+            f"skillpm.toml: audit.licenses.{kind}: {text!r} is more than one licence; expected one",
+            hint='list each licence as a separate entry: `["MIT", "Apache-2.0"]`',
         )
     return str(parsed.render())

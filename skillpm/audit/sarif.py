@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, for code scanning."""
+"""Findings as SARIF 2.1.0, the input format of code-scanning tools."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ LOCK = "skillpm.lock"
 
 
 def sarif(audited: Audited, lock: str) -> dict[str, Any]:
-    """A SARIF log. `lock` is the text of skillpm.lock, whose lines findings point at."""
-    findings = [*audited.findings, *(one.finding for one in audited.ignored)]
+    """Return a SARIF log. Findings refer to lines of `lock`, the text of skillpm.lock."""
+    findings = [*audited.findings, *(entry.finding for entry in audited.ignored)]
     codes = sorted({finding.code for finding in findings})
     lines = _lines(lock)
-    results = [_result(one, codes, lines) for one in audited.findings]
-    for one in audited.ignored:
-        why = {"kind": "external", "status": "accepted", "justification": one.reason}
-        results.append({**_result(one.finding, codes, lines), "suppressions": [why]})
+    results = [_result(finding, codes, lines) for finding in audited.findings]
+    for entry in audited.ignored:
+        suppression = {"kind": "external", "status": "accepted", "justification": entry.reason}
+        results.append({**_result(entry.finding, codes, lines), "suppressions": [suppression]})
     worst = {code: max((f for f in findings if f.code == code), key=_rank).level for code in codes}
     driver = {
         "name": "skillpm",
@@ -69,9 +69,9 @@ def _result(finding: Finding, codes: list[str], lines: dict[str, int]) -> dict[s
 
 
 def _lines(lock: str) -> dict[str, int]:
-    """The line of each skill's stanza."""
-    found: dict[str, int] = {}
+    """Return the line number of each skill's entry in the lock."""
+    lines: dict[str, int] = {}
     for number, line in enumerate(lock.splitlines(), start=1):
         if line.startswith('skill = "'):
-            found[line.removeprefix('skill = "').rstrip('"')] = number
-    return found
+            lines[line.removeprefix('skill = "').rstrip('"')] = number
+    return lines

@@ -51,7 +51,7 @@ def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: 
     for skill in skills:
         if skill not in found.skills:
             raise not_installed(skill, found.skills)
-    roots = list(skills) or (found.lowest if invert else list(found.wishes))
+    roots = list(skills) or (found.lowest if invert else list(found.requirements))
     if state.json:
         emit_json({"roots": [str(root) for root in roots], **_graph(found)})
         return
@@ -67,7 +67,7 @@ def _graph(found: "Relations") -> dict[str, Any]:
     rows = [
         {
             **plain(one),
-            "wanted": found.wishes.get(skill),
+            "wanted": found.requirements.get(skill),
             "requires": _edges(found.requires[skill]),
             "required_by": _edges(found.required_by[skill]),
         }
@@ -88,7 +88,7 @@ def _lines(
     branches = _BRANCHES["utf" in (sys.stdout.encoding or "utf-8").lower()]
     seen: set[SkillName] = set()
     for root in roots:
-        stack = [(root, found.wishes.get(root, "") if not invert else "", "", "", 0)]
+        stack = [(root, found.requirements.get(root, "") if not invert else "", "", "", 0)]
         while stack:
             skill, range_, lead, branch, level = stack.pop()
             below = edges[skill]
@@ -120,11 +120,11 @@ def why(state: State, skill: "SkillName") -> None:
     one = found.skills[skill]
     if state.json:
         paths = [[_step(found, way, place) for place in range(len(way))] for way in chains]
-        emit_json({**plain(one), "wanted": found.wishes.get(skill), "paths": paths})
+        emit_json({**plain(one), "wanted": found.requirements.get(skill), "paths": paths})
         return
     emit_line(f"{one.ref} is installed because")
     for way in chains:
-        emit_lines(f"\n  skillpm.toml asks for {way[0]} {found.wishes[way[0]]}")
+        emit_lines(f"\n  skillpm.toml asks for {way[0]} {found.requirements[way[0]]}")
         for above, below in pairwise(way):
             range_ = found.requires[above][below]
             emit_line(f"  {found.skills[above].ref} requires {below} {range_}")
@@ -132,7 +132,7 @@ def why(state: State, skill: "SkillName") -> None:
 
 def _step(found: "Relations", way: "tuple[SkillName, ...]", place: int) -> dict[str, str]:
     skill = way[place]
-    asked = found.requires[way[place - 1]][skill] if place else found.wishes[skill]
+    asked = found.requires[way[place - 1]][skill] if place else found.requirements[skill]
     return {**plain(found.skills[skill]), "requirement": asked}
 
 

@@ -1,1 +1,1 @@
-"""Whether what a manifest says of its pack is so: one file for each kind of statement (ADR 25)."""
+"""Recompute the statements of a manifest, in one file for each kind of statement (ADR 25)."""

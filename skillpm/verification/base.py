@@ -1,13 +1,14 @@
-"""What a manifest says of its base, against the base itself."""
+"""Check the statements about the base against the base itself."""
 
 from skillpm.spec.manifest import Manifest
 from skillpm.verification.evidence import BaseFacts, Discrepancies, Discrepancy
 
 
 def check_base_facts(manifest: Manifest, base: BaseFacts) -> Discrepancies:
-    """Root, architecture, dtype, parameters and tensors. Nothing where the base is only near.
+    """Compare root, architecture, dtype, parameters and tensors.
 
-    The name is what the author calls the base: its root is what it is.
+    Yields nothing if only the footprint of the base matches (law 8). The base's name is a claim:
+    the root identifies the base.
     """
     if not base.exact:
         return

@@ -1,4 +1,4 @@
-"""What a manifest records of its probes, against the probe file that the pack carries."""
+"""Check recorded probe results against the pack's probe file."""
 
 from skillpm.errors import SpecError
 from skillpm.spec.digests import Digest
@@ -10,39 +10,39 @@ from skillpm.verification.evidence import Discrepancies, Discrepancy, PackDocume
 
 
 def check_capabilities(pack: PackDocuments) -> Discrepancies:
-    """Each recorded metric is asked by the probe file, by as many items as recorded; and each once.
+    """Check that the probe file has each recorded metric, with as many items, exactly once.
 
-    What the models answered is a claim: `skillpm probe` measures it here.
+    The recorded values are a claim: `skillpm probe` measures them.
     """
     probed = [
-        (f"capabilities[{place}]", one)
-        for place, one in enumerate(pack.manifest.capabilities)
-        if one.name == PROBED
+        (f"capabilities[{index}]", capability)
+        for index, capability in enumerate(pack.manifest.capabilities)
+        if capability.name == PROBED
     ]
     layers = pack.image.layer(PROBES_TYPE)
     if not layers:
         for path, _ in probed:
-            yield Discrepancy(path, "measured by probes", "none: the pack carries no probes")
+            yield Discrepancy(path, "a probe result", "no probe result: the pack has no probe file")
         return
     try:
         probes = parse_probes(pack.read(layers[0].digest), "the probe file")
     except SpecError as problem:
-        yield Discrepancy("the probe file", "carried", f"one that can be read: {problem.message}")
+        yield Discrepancy("the probe file", "present", f"a readable file: {problem.message}")
         return
     seen: set[str] = set()
-    for path, one in probed:
-        yield from _check_probed(path, one, probes, layers[0].digest)
-        if one.metric in seen:
-            yield Discrepancy(f"{path}.metric", one.metric, "another: it is recorded twice")
-        seen.add(one.metric)
+    for path, capability in probed:
+        yield from _check_probed(path, capability, probes, layers[0].digest)
+        if capability.metric in seen:
+            yield Discrepancy(f"{path}.metric", capability.metric, "each metric once")
+        seen.add(capability.metric)
     for metric in sorted(probes.items.keys() - seen):
-        yield Discrepancy("capabilities", "nothing", f"what the probes gave for {metric}")
+        yield Discrepancy("capabilities", "nothing", f"a result for the probes of `{metric}`")
 
 
 def _check_probed(path: str, stated: Capability, probes: Probes, digest: Digest) -> Discrepancies:
     if stated.metric not in METRICS or stated.metric not in probes.items:
-        asked = ", ".join(sorted(probes.items))
-        yield Discrepancy(f"{path}.metric", stated.metric, f"one that the probes ask for: {asked}")
+        metrics = ", ".join(sorted(probes.items))
+        yield Discrepancy(f"{path}.metric", stated.metric, f"a metric of the probe file: {metrics}")
         return
     if stated.probes not in (None, digest):
         yield Discrepancy(f"{path}.probes", stated.probes, digest)
@@ -50,4 +50,4 @@ def _check_probed(path: str, stated: Capability, probes: Probes, digest: Digest)
     if stated.samples != count:
         yield Discrepancy(f"{path}.samples", stated.samples, count)
     if stated.base_value is None:
-        yield Discrepancy(f"{path}.base_value", "nothing", "a number: probes run on the base too")
+        yield Discrepancy(f"{path}.base_value", "nothing", "a number: `pack` measures the base too")

@@ -1,9 +1,10 @@
-"""All checks of a pack, in one place: with its documents alone, and decoded on its base."""
+"""All checks of a pack: of its documents alone, and of the pack decoded on its base."""
 
 from collections.abc import Collection, Iterable
 
 from skillpm.errors import IntegrityError
 from skillpm.spec.manifest import Manifest
+from skillpm.spec.words import counted
 from skillpm.verification.architecture import check_architecture_facts
 from skillpm.verification.base import check_base_facts
 from skillpm.verification.capabilities import check_capabilities
@@ -17,7 +18,7 @@ from skillpm.verification.evidence import BaseFacts, Decoded, Discrepancy, PackD
 from skillpm.verification.files import check_removed_files
 from skillpm.verification.footprint import check_entries, check_footprint_form, check_renaming
 from skillpm.verification.image import check_annotations
-from skillpm.verification.relations import check_lower, check_requirements
+from skillpm.verification.relations import check_layered_on, check_requirements
 from skillpm.verification.router import check_signature
 from skillpm.verification.schemes import check_scheme
 
@@ -25,31 +26,32 @@ _LISTED = 50
 
 
 class FalseManifestError(IntegrityError):
-    """A manifest that says of its pack what is not so."""
+    """A manifest with statements that recomputation contradicts."""
 
     def __init__(self, manifest: Manifest, discrepancies: Iterable[Discrepancy]) -> None:
         self.discrepancies = tuple(discrepancies)
-        lines = [f"  {one}" for one in self.discrepancies[:_LISTED]]
+        statements = counted(len(self.discrepancies), "false statement")
+        lines = [f"  {discrepancy}" for discrepancy in self.discrepancies[:_LISTED]]
         if len(self.discrepancies) > _LISTED:
             lines.append(f"  … and {len(self.discrepancies) - _LISTED} more")
         super().__init__(
-            "\n".join([f"the manifest of {manifest.ref} does not hold:", *lines]),
-            hint="do not use this pack; ask its author for one that `skillpm pack` made",
+            "\n".join([f"the manifest of {manifest.ref} has {statements}:", *lines]),
+            hint="do not use this pack; its author can build a correct one with `skillpm pack`",
         )
 
 
 def check_documents(
     pack: PackDocuments, *, shown: bool = False, decodes: bool = False
 ) -> tuple[Discrepancy, ...]:
-    """Hold the documents of a pack against each other. Raises `FalseManifestError`.
+    """Compare the documents of a pack with each other. Raises `FalseManifestError`.
 
-    With `shown`, what registries show of the pack is compared too. Where the pack `decodes` later,
-    what is false but does not keep it from being decoded is returned instead, to be listed with
-    what follows.
+    With `shown`, compares the OCI annotations, which registries display, too. With `decodes`, the
+    caller decodes the pack afterwards: discrepancies that do not prevent decoding are returned, to
+    be reported with those of `check_decoded`.
     """
     manifest = pack.manifest
     form = [*check_footprint_form(manifest), *check_renaming(manifest)]
-    found = [
+    discrepancies = [
         *(check_annotations(pack.image, manifest) if shown else ()),
         *check_requirements(manifest),
         *check_capabilities(pack),
@@ -59,8 +61,8 @@ def check_documents(
         *form,
     ]
     if form or not decodes:
-        refuse_false(manifest, found)
-    return tuple(found)
+        refuse_false(manifest, discrepancies)
+    return tuple(discrepancies)
 
 
 def check_decoded(
@@ -69,7 +71,7 @@ def check_decoded(
     base: BaseFacts,
     earlier: Iterable[Discrepancy] = (),
 ) -> None:
-    """Hold a manifest against its decoded payload and the base.
+    """Compare a manifest with its decoded payload and the base.
 
     Raises `FalseManifestError`, which lists the `earlier` discrepancies first.
     """
@@ -80,7 +82,7 @@ def check_decoded(
             *earlier,
             *check_base_facts(manifest, base),
             *check_architecture_facts(manifest, base),
-            *check_lower(manifest, decoded),
+            *check_layered_on(manifest, decoded),
             *check_removed_files(manifest, base),
             *check_entries(manifest, decoded),
             *check_modules(manifest, decoded.tensors),
@@ -91,6 +93,6 @@ def check_decoded(
 
 
 def refuse_false(manifest: Manifest, discrepancies: Collection[Discrepancy]) -> None:
-    """Raise `FalseManifestError` where there is any discrepancy."""
+    """Raise `FalseManifestError` if there is any discrepancy."""
     if discrepancies:
         raise FalseManifestError(manifest, discrepancies)

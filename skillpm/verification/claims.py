@@ -1,6 +1,6 @@
-"""What only the author of a pack can know: shown as a claim, since nothing here can check it.
+"""Claims: the statements of a manifest that skillpm cannot recompute.
 
-All else in a manifest is recomputed by `verify` on the base (ADR 25).
+`verify` recomputes every other statement on the base (ADR 25).
 """
 
 from collections.abc import Iterator
@@ -16,22 +16,22 @@ from skillpm.spec.requirements import Requirement
 
 PROBED = "probe"
 """The name of a capability that the pack's own probes measured."""
-_TUNED = "needs the tuned model"
-_AUTHOR = "the author's own statement"
-_CHOICE = "the author's choice"
+_TUNED = "checking it needs the tuned model"
+_AUTHOR = "a statement of the author"
+_CHOICE = "a choice of the author"
 _MEASURED = "measured by the author; `skillpm probe` measures it here"
-_UNPROBED = "the pack carries no probes for it"
-_LIBRARY = "what a library said of the architecture; checked where that version is installed"
-_SETTING = "how the author ran the compression; the payload does not show it"
-_UNKNOWN = "unknown to this skillpm, which ignores it"
+_UNPROBED = "the pack has no probes for it"
+_LIBRARY = "from a library's model classes; checked if the same library version is installed"
+_SETTING = "a compression setting of the author that does not show in the payload"
+_UNKNOWN = "unknown to this version of skillpm, and ignored"
 _PATHS = {
-    "skill": "a name; a registry says who may use it",
+    "skill": "a name; a registry decides who may publish under it",
     "version": _CHOICE,
     "summary": _AUTHOR,
     "license": _AUTHOR,
     "authors": _AUTHOR,
     "created": _AUTHOR,
-    "base.name": "what the author calls the base; its root is what identifies it",
+    "base.name": "the author's name for the base; the root identifies the base",
     "conflicts": _CHOICE,
     "architecture_facts": _LIBRARY,
     "requires_capabilities": _CHOICE,
@@ -40,27 +40,27 @@ _PATHS = {
     "provenance": _AUTHOR,
 }
 _CHECKED_SETTINGS = frozenset({"group", "columns", "rank"})
-"""Settings of `graftllm` that the records of its factors show; others are bounded at most."""
+"""Settings of `graftllm` that the payload shows exactly; for the others it shows a bound."""
 _CHECKED_FACTS = frozenset({"ranks", "dora"})
-"""What the records of an adapter's factors show of it."""
+"""Settings of an adapter that the payload shows."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that is not checked: where it stands, what it says, why nothing here knows."""
+    """An unchecked statement: its path in the manifest, its value, and why it is unchecked."""
 
     path: str
     value: Any
     reason: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The claim as documents hold it."""
+        """Return the claim as a JSON object."""
         return {"path": self.path, "value": self.value, "reason": self.reason}
 
 
 def claims_of(manifest: Manifest) -> tuple[Claim, ...]:
-    """Every claim of a manifest; what it leaves empty claims nothing."""
-    found = (
+    """Return every claim of a manifest. Empty values are left out."""
+    claims = (
         *_top(manifest),
         *_requirements(manifest),
         *_capabilities(manifest),
@@ -68,13 +68,13 @@ def claims_of(manifest: Manifest) -> tuple[Claim, ...]:
         *_footprint(manifest),
         *_unknown(manifest, ""),
     )
-    return tuple(claim for claim in found if claim.value not in (None, "", [], {}))
+    return tuple(claim for claim in claims if claim.value not in (None, "", [], {}))
 
 
 def _top(manifest: Manifest) -> Iterator[Claim]:
-    plain = manifest.to_dict()
+    document = manifest.to_dict()
     for path, reason in _PATHS.items():
-        value: Any = plain
+        value: Any = document
         for step in path.split("."):
             value = value[step]
         if isinstance(value, dict):
@@ -82,35 +82,33 @@ def _top(manifest: Manifest) -> Iterator[Claim]:
                 yield Claim(f"{path}.{key}", inner, reason)
         else:
             yield Claim(path, value, reason)
-    for place, file in enumerate(manifest.files):
-        yield Claim(f"files[{place}].path", file.path, _TUNED)
-        yield Claim(f"files[{place}].kind", file.kind, _TUNED)
+    for index, file in enumerate(manifest.files):
+        yield Claim(f"files[{index}].path", file.path, _TUNED)
+        yield Claim(f"files[{index}].kind", file.kind, _TUNED)
 
 
 def _requirements(manifest: Manifest) -> Iterator[Claim]:
-    """What is required beyond the set that the pack is layered on."""
-    below = {str(Requirement.exact(one.skill, one.version)) for one in manifest.over}
-    for place, need in enumerate(manifest.requires):
-        if str(need) not in below:
-            yield Claim(f"requires[{place}]", str(need), _CHOICE)
+    """Yield the requirements beyond the packs that this pack is layered on."""
+    below = {str(Requirement.exact(pack.skill, pack.version)) for pack in manifest.over}
+    for index, requirement in enumerate(manifest.requires):
+        if str(requirement) not in below:
+            yield Claim(f"requires[{index}]", str(requirement), _CHOICE)
 
 
 def _capabilities(manifest: Manifest) -> Iterator[Claim]:
-    for place, one in enumerate(manifest.capabilities):
-        path = f"capabilities[{place}]"
-        if one.name == PROBED:
-            yield Claim(f"{path}.value", one.value, _MEASURED)
-            yield Claim(f"{path}.base_value", one.base_value, _MEASURED)
+    for index, capability in enumerate(manifest.capabilities):
+        path = f"capabilities[{index}]"
+        if capability.name == PROBED:
+            yield Claim(f"{path}.value", capability.value, _MEASURED)
+            yield Claim(f"{path}.base_value", capability.base_value, _MEASURED)
         else:
-            yield Claim(path, one.to_dict(), _UNPROBED)
+            yield Claim(path, capability.to_dict(), _UNPROBED)
 
 
 def _compression(manifest: Manifest) -> Iterator[Claim]:
     stated = manifest.compression
     if any(entry.codec == FACTORS for entry in manifest.footprint):
-        reason = "exact for the base with this adapter; that no other model was cut down to it " + (
-            _TUNED
-        )
+        reason = f"exact for base + adapter; that the adapter is the whole skill: {_TUNED}"
         yield Claim("compression.scheme", stated.scheme, reason)
     yield from _settings(manifest)
     if not all(is_exact(manifest, entry.codec) for entry in manifest.footprint if entry.layer):
@@ -135,18 +133,18 @@ def _settings(manifest: Manifest) -> Iterator[Claim]:
 
 
 def _has_factors(manifest: Manifest, setting: str) -> bool:
-    """Whether the payload holds factors that show a setting; `rank` is that of other than MLPs."""
+    """Whether the payload has factors that show a setting. MLPs do not show `rank`."""
     factored = [entry.tensor for entry in manifest.footprint if entry.codec == "svd"]
     return any(setting != "rank" or kind_of(name) != "mlp" for name in factored)
 
 
 def _footprint(manifest: Manifest) -> Iterator[Claim]:
-    for place, entry in enumerate(manifest.footprint):
-        yield Claim(f"footprint[{place}].from", entry.source, _TUNED)
+    for index, entry in enumerate(manifest.footprint):
+        yield Claim(f"footprint[{index}].from", entry.source, _TUNED)
 
 
 def _unknown(document: BaseModel, path: str) -> Iterator[Claim]:
-    """Keys that a later format may define: kept, and ignored."""
+    """Yield the keys that are unknown to this version: they are kept, and ignored."""
     lead = f"{path}." if path else ""
     for key, value in (document.model_extra or {}).items():
         yield Claim(f"{lead}{key}", value, _UNKNOWN)
@@ -155,9 +153,9 @@ def _unknown(document: BaseModel, path: str) -> Iterator[Claim]:
         if isinstance(value, BaseModel):
             yield from _unknown(value, f"{lead}{key}")
         elif isinstance(value, list):
-            for place, item in enumerate(value):
+            for index, item in enumerate(value):
                 if isinstance(item, BaseModel):
-                    yield from _unknown(item, f"{lead}{key}[{place}]")
+                    yield from _unknown(item, f"{lead}{key}[{index}]")
         elif isinstance(value, dict):
             for name, item in value.items():
                 if isinstance(item, BaseModel):

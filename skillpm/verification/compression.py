@@ -1,4 +1,4 @@
-"""What a manifest says of its compression: sizes, ratio, codecs by kind of module, exactness."""
+"""Check the compression statements: sizes, ratio, codecs by module kind, errors, sketch."""
 
 from collections.abc import Iterable, Mapping
 from math import isclose
@@ -11,13 +11,13 @@ from skillpm.spec.manifest import Kind, Manifest
 from skillpm.verification.evidence import Discrepancies, Discrepancy
 
 _ROUNDING = 1e-9
-"""Relative: the overall error is the square root of sums that were rounded in another order."""
+"""Relative tolerance: the overall error is the square root of sums in another order."""
 
 
 def check_sizes(manifest: Manifest) -> Discrepancies:
-    """`delta_bytes` and `ratio` follow from the footprint and from `payload_bytes`."""
+    """Recompute `delta_bytes` and `ratio` from the footprint and `payload_bytes`."""
     stated = manifest.compression
-    dense = sum(one.spec.nbytes for one in manifest.footprint if one.change != "removed")
+    dense = sum(entry.spec.nbytes for entry in manifest.footprint if entry.change != "removed")
     if stated.delta_bytes != dense:
         yield Discrepancy("compression.delta_bytes", stated.delta_bytes, dense)
     ratio = round(dense / stated.payload_bytes, 4) if stated.payload_bytes else 0.0
@@ -26,9 +26,9 @@ def check_sizes(manifest: Manifest) -> Discrepancies:
 
 
 def check_errors(manifest: Manifest) -> Discrepancies:
-    """What is carried exactly has no error; the overall error lies between those of its modules.
+    """Check that exact codecs have no error, and that the overall error fits those of the modules.
 
-    How large the error of a lossy codec is, only the tuned model says: that is a claim.
+    The size of a lossy codec's error is a claim: recomputing it needs the tuned model.
     """
     stated, modules = manifest.compression, _by_kind(manifest)
     for kind in sorted(modules.keys() & stated.modules.keys()):
@@ -44,13 +44,13 @@ def check_errors(manifest: Manifest) -> Discrepancies:
 
 def _check_error(path: str, stated: float | None, *, exact: bool) -> Discrepancies:
     if exact and stated != 0.0:
-        yield Discrepancy(path, stated, "0.0: every codec of it is exact")
+        yield Discrepancy(path, stated, "0.0: all its codecs are exact")
     elif stated is None:
-        yield Discrepancy(path, "nothing", "a number: lossy codecs are used")
+        yield Discrepancy(path, "nothing", "a number: some codecs are lossy")
 
 
 def _check_overall(manifest: Manifest, modules: Mapping[Kind, list[str]]) -> Discrepancies:
-    summed = {one.tensor for one in manifest.footprint if is_additive(one)}
+    summed = {entry.tensor for entry in manifest.footprint if is_additive(entry)}
     stated = manifest.compression
     errors = [
         stated.modules[kind].relative_error
@@ -62,37 +62,37 @@ def _check_overall(manifest: Manifest, modules: Mapping[Kind, list[str]]) -> Dis
     if overall is None or not known or len(known) < len(errors):
         return
     low, high = min(known), max(known)
-    inside = low <= overall <= high or any(isclose(overall, e, rel_tol=_ROUNDING) for e in known)
-    if not inside:
-        actual = f"between {low:g} and {high:g}, as the errors of its modules are"
-        yield Discrepancy("compression.relative_error", overall, actual)
+    in_range = low <= overall <= high or any(isclose(overall, e, rel_tol=_ROUNDING) for e in known)
+    if not in_range:
+        expected = f"between {low:g} and {high:g}, the range of its modules' errors"
+        yield Discrepancy("compression.relative_error", overall, expected)
 
 
 def _all_exact(manifest: Manifest, names: Iterable[str]) -> bool:
-    codecs = {one.tensor: one.codec for one in manifest.footprint}
+    codecs = {entry.tensor: entry.codec for entry in manifest.footprint}
     return all(is_exact(manifest, codecs[name]) for name in names)
 
 
 def _by_kind(manifest: Manifest) -> dict[Kind, list[str]]:
-    """The tensors that are carried, by kind of module."""
-    found: dict[Kind, list[str]] = {}
+    """Return the tensors in the payload, by module kind."""
+    kinds: dict[Kind, list[str]] = {}
     for entry in manifest.footprint:
         if entry.change != "removed":
-            found.setdefault(kind_of(entry.tensor), []).append(entry.tensor)
-    return found
+            kinds.setdefault(kind_of(entry.tensor), []).append(entry.tensor)
+    return kinds
 
 
 def check_modules(manifest: Manifest, tensors: Mapping[str, DecodedTensor]) -> Discrepancies:
-    """Codecs and bytes by kind of module, as the payload has them."""
+    """Compare codecs and bytes by module kind with the payload."""
     stated, actual = manifest.compression.modules, _by_kind(manifest)
     for kind in sorted(stated.keys() ^ actual.keys()):
-        said = "present" if kind in stated else "absent"
-        here = "present" if kind in actual else "absent"
-        yield Discrepancy(f"compression.modules.{kind}", said, here)
+        presence = "present" if kind in stated else "absent"
+        expected = "present" if kind in actual else "absent"
+        yield Discrepancy(f"compression.modules.{kind}", presence, expected)
     for kind in sorted(stated.keys() & actual.keys()):
         decoded = [tensors[name] for name in actual[kind]]
-        codec = "+".join(sorted({one.codec for one in decoded}))
-        stored = sum(one.stored for one in decoded)
+        codec = "+".join(sorted({tensor.codec for tensor in decoded}))
+        stored = sum(tensor.stored for tensor in decoded)
         path = f"compression.modules.{kind}"
         if stated[kind].codec != codec:
             yield Discrepancy(f"{path}.codec", stated[kind].codec, codec)
@@ -101,7 +101,7 @@ def check_modules(manifest: Manifest, tensors: Mapping[str, DecodedTensor]) -> D
 
 
 def check_sketch(manifest: Manifest, tensors: Mapping[str, DecodedTensor]) -> Discrepancies:
-    """The sketch is that of the decoded delta, bit for bit: every machine computes the same."""
+    """Compare the sketch with that of the decoded delta; every machine computes the same bits."""
     actual = sketch_of(tensors.items())
     if manifest.sketch != actual:
         yield Discrepancy("sketch", manifest.sketch, actual)

@@ -1,4 +1,4 @@
-"""What a manifest is held against: the pack's other documents, its decoded tensors, a base."""
+"""The evidence for the checks: a pack's documents, its decoded tensors, and a base."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from skillpm.spec.oci import PackImage
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """A statement that does not hold: its path, what it says, and what would hold."""
+    """A false statement: its path in the manifest, the stated value, and the expected one."""
 
     path: str
     stated: object
@@ -28,16 +28,16 @@ _PLAIN = (bool, int, float, list, tuple, dict, type(None))
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it, cut to a length that a line takes."""
+    """Return a value as text for a message, at most `_SHOWN` characters long."""
     text = repr(value) if isinstance(value, _PLAIN) else str(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 @dataclass(frozen=True)
 class PackDocuments:
-    """A pack without its payload: every blob of it has been hashed.
+    """A pack without its payload. The caller has verified the hash of every blob.
 
-    `size` counts the bytes of all its blobs, `read` gives a small one.
+    `size` is the number of bytes of all blobs; `read` returns a small blob.
     """
 
     image: PackImage
@@ -48,11 +48,11 @@ class PackDocuments:
 
 @dataclass(frozen=True)
 class BaseFacts:
-    """A base as it was found here.
+    """Facts of the base on this machine.
 
-    `architecture` is None where its folder does not say. `exact` is False for a base that only has
-    the same footprint (law 8): what is said of the whole base cannot be checked on it. `files`
-    gives its small files by name, `ask_facts` what a library here says of its architecture.
+    `architecture` is None if the folder does not state one. `exact` is False if only the footprint
+    of the base matches (law 8): statements about the whole base cannot be checked on it. `files`
+    returns a small file by name, `ask_facts` the architecture facts of an installed library.
     """
 
     root: Digest
@@ -67,9 +67,9 @@ class BaseFacts:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A pack decoded on a base: its tensors, and the manifests of all that it is layered on.
+    """A pack decoded on a base: its tensors, and the manifests of the packs it is layered on.
 
-    `specs` are the tensors of what the pack was cut from.
+    `specs` are the tensors of the model that the pack was encoded against.
     """
 
     tensors: Mapping[str, DecodedTensor]

@@ -1,4 +1,4 @@
-"""What a manifest says of side files, against the files of the base."""
+"""Check removed side files against the files of the base."""
 
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import Manifest
@@ -7,13 +7,14 @@ from skillpm.verification.evidence import BaseFacts, Discrepancies, Discrepancy
 
 
 def check_removed_files(manifest: Manifest, base: BaseFacts) -> Discrepancies:
-    """A file that the pack removes is the one that the base has; what it lacks is not removed.
+    """Check that a file that the pack removes has the digest of the base's file.
 
-    A layered pack may remove what the set below it brought: that is not the base's to say.
+    A file that the base lacks is skipped. A layered pack is skipped too, because it may remove a
+    file of a pack that it is layered on.
     """
     if manifest.over:
         return
-    for place, file in enumerate(manifest.files):
+    for index, file in enumerate(manifest.files):
         data = base.files(file.path) if file.kind == REMOVED else None
         if data is not None and Digest.of(data) != file.digest:
-            yield Discrepancy(f"files[{place}].digest", file.digest, Digest.of(data))
+            yield Discrepancy(f"files[{index}].digest", file.digest, Digest.of(data))

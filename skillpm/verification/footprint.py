@@ -1,4 +1,4 @@
-"""The footprint against base and payload: order, removed tensors, grouping, names."""
+"""Check the footprint against base and payload: order, layers, removed tensors, names."""
 
 from skillpm.delta.tensors.module_kinds import block_of
 from skillpm.delta.tensors.pairing import Renaming
@@ -10,43 +10,53 @@ REMOVED = "none"
 
 
 def check_footprint_form(manifest: Manifest) -> Discrepancies:
-    """Entries in the order of their names; one payload layer for each block, one block a layer."""
+    """Check that entries are sorted by name, and that each block has its own payload layer."""
     names = [entry.tensor for entry in manifest.footprint]
-    for place, (name, expected) in enumerate(zip(names, sorted(names), strict=True)):
+    for index, (name, expected) in enumerate(zip(names, sorted(names), strict=True)):
         if name != expected:
-            yield Discrepancy(f"footprint[{place}].tensor", name, f"`{expected}`, by name")
+            yield Discrepancy(
+                f"footprint[{index}].tensor", name, f"`{expected}`: entries are sorted by name"
+            )
             break
     blocks: dict[str, Digest] = {}
     layers: dict[Digest, str] = {}
-    for place, entry in enumerate(manifest.footprint):
+    for index, entry in enumerate(manifest.footprint):
         if entry.layer is None:
             continue
-        block, path = block_of(entry.tensor), f"footprint[{place}].layer"
+        block, path = block_of(entry.tensor), f"footprint[{index}].layer"
         if blocks.setdefault(block, entry.layer) != entry.layer:
             yield Discrepancy(path, entry.layer, f"one layer for the block `{block}`")
         if layers.setdefault(entry.layer, block) != block:
-            yield Discrepancy(path, entry.layer, f"another than `{layers[entry.layer]}` has")
+            yield Discrepancy(
+                path, entry.layer, f"a layer other than that of block `{layers[entry.layer]}`"
+            )
 
 
 def check_entries(manifest: Manifest, decoded: Decoded) -> Discrepancies:
-    """What decoding alone does not show: removed tensors, codecs, and names in the tuned model."""
+    """Check what decoding does not check: removed tensors, codecs, and names in the tuned model."""
     renaming = _renaming(manifest)
-    for place, entry in enumerate(manifest.footprint):
-        path = f"footprint[{place}]"
+    for index, entry in enumerate(manifest.footprint):
+        path = f"footprint[{index}]"
         if entry.change == "removed":
             yield from _check_removed(path, entry, decoded)
             if entry.source is not None:
-                yield Discrepancy(f"{path}.from", entry.source, "none: the tensor is removed")
+                yield Discrepancy(f"{path}.from", entry.source, "no name: the tensor is removed")
         elif renaming is not None or not manifest.architecture_facts.names:
             yield from _check_source(path, entry, renaming or Renaming())
         elif entry.source == entry.tensor:
-            yield Discrepancy(f"{path}.from", entry.source, "another name, or none")
+            yield Discrepancy(
+                f"{path}.from", entry.source, "a name other than `tensor`, or no name"
+            )
 
 
 def _check_removed(path: str, entry: FootprintEntry, decoded: Decoded) -> Discrepancies:
     before = decoded.specs.get(entry.tensor)
     if before is None:
-        yield Discrepancy(f"{path}.change", entry.change, "a tensor of what the pack was cut from")
+        yield Discrepancy(
+            f"{path}.change",
+            entry.change,
+            "a tensor of the model that the pack was encoded against",
+        )
         return
     if entry.shape != before.shape:
         yield Discrepancy(f"{path}.shape", list(entry.shape), list(before.shape))
@@ -57,15 +67,15 @@ def _check_removed(path: str, entry: FootprintEntry, decoded: Decoded) -> Discre
 
 
 def _check_source(path: str, entry: FootprintEntry, renaming: Renaming) -> Discrepancies:
-    """A name in the tuned model is the one that the stated prefixes give, and is left out else."""
+    """Check a name in the tuned model against the stated prefixes; an equal name is left out."""
     if renaming.to_graft(entry.source or entry.tensor) != entry.tensor:
-        yield Discrepancy(f"{path}.from", entry.source, "what `settings.renamed` gives")
+        yield Discrepancy(f"{path}.from", entry.source, "the name that `settings.renamed` gives")
     elif entry.source == entry.tensor:
-        yield Discrepancy(f"{path}.from", entry.source, "another name, or none")
+        yield Discrepancy(f"{path}.from", entry.source, "a name other than `tensor`, or no name")
 
 
 def _renaming(manifest: Manifest) -> Renaming | None:
-    """The prefixes that the settings state; None where they state none."""
+    """Return the prefixes in the settings, or None."""
     stated = manifest.compression.settings.get("renamed")
     if not isinstance(stated, dict):
         return None
@@ -74,8 +84,8 @@ def _renaming(manifest: Manifest) -> Renaming | None:
 
 
 def check_renaming(manifest: Manifest) -> Discrepancies:
-    """`settings.renamed` is two prefixes, and `settings.cast_from` a list of dtypes."""
+    """Check that `settings.renamed` has two prefixes."""
     settings = manifest.compression.settings
     if "renamed" in settings and _renaming(manifest) is None:
         path = "compression.settings.renamed"
-        yield Discrepancy(path, settings["renamed"], "`base` and `tuned`, two prefixes")
+        yield Discrepancy(path, settings["renamed"], "two prefixes, `base` and `tuned`")

@@ -1,4 +1,4 @@
-"""The OCI annotations of a pack, against its manifest."""
+"""Check the OCI annotations of a pack against its manifest."""
 
 from skillpm.spec import oci
 from skillpm.spec.manifest import Manifest
@@ -7,7 +7,7 @@ from skillpm.verification.evidence import Discrepancies, Discrepancy
 
 
 def check_annotations(image: oci.PackImage, manifest: Manifest) -> Discrepancies:
-    """Annotations that registries show say what the manifest says; those of others are theirs."""
+    """Compare skillpm's annotations with the manifest; annotations of other tools are ignored."""
     expected = annotations_of(manifest)
     for key, text in sorted((image.annotations or {}).items()):
         if key in ANNOTATED and text != expected.get(key):

@@ -1,4 +1,4 @@
-"""A router signature, against what can be said of it without its examples."""
+"""Check a router signature as far as possible without its examples."""
 
 from skillpm.errors import IntegrityError
 from skillpm.routing.signature import parse_signature
@@ -7,9 +7,9 @@ from skillpm.verification.evidence import Discrepancies, Discrepancy, PackDocume
 
 
 def check_signature(pack: PackDocuments) -> Discrepancies:
-    """It can be read, and is of the pack's own base. Which examples it is of is a claim."""
+    """Check that the signature is valid and of the pack's base. Its examples are a claim."""
     for layer in pack.image.layer(ROUTER_TYPE):
         try:
             parse_signature(pack.read(layer.digest), pack.manifest.base.root, "the signature")
         except IntegrityError as problem:
-            yield Discrepancy("the router signature", "carried", f"a sound one: {problem.message}")
+            yield Discrepancy("the router signature", "present", f"a valid one: {problem.message}")

@@ -1,4 +1,4 @@
-"""The scheme that a manifest names, and its settings, against the codecs that were used."""
+"""Check the scheme and its settings against the codecs in the payload."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -24,13 +24,13 @@ _OWN_KEYS = {
     "graftllm": frozenset({"alpha", "energy", "rank", "mlp_rank", "columns", "group"}),
     "auto": frozenset({"budget", "keep", "scale", "curve", "divergence", "of"}),
 }
-"""The settings that a scheme has, and no other; what several have is in none."""
+"""The settings that only one scheme has."""
 
 
 def check_scheme(manifest: Manifest, tensors: Tensors, size: int) -> Discrepancies:
-    """Codecs, counts and ranks are those that the scheme gives with its settings.
+    """Check that codecs, counts and ranks follow from the scheme and its settings.
 
-    `size` are the bytes of all blobs of the pack.
+    `size` is the number of bytes of all blobs of the pack.
     """
     stated = manifest.compression
     checks = {
@@ -44,7 +44,7 @@ def check_scheme(manifest: Manifest, tensors: Tensors, size: int) -> Discrepanci
     for scheme, keys in _OWN_KEYS.items():
         foreign = sorted(keys & stated.settings.keys())
         if scheme != stated.scheme and foreign:
-            expected = f"{scheme}, whose setting `{foreign[0]}` is there"
+            expected = f"{scheme}: only that scheme has the setting `{foreign[0]}`"
             yield Discrepancy("compression.scheme", stated.scheme, expected)
     factors = [entry for entry in _carried(manifest) if entry.codec == FACTORS]
     if stated.scheme != "lossless" and factors:
@@ -60,7 +60,9 @@ def _carried(manifest: Manifest) -> list[FootprintEntry]:
 def _check_lossless(manifest: Manifest, tensors: Tensors) -> Discrepancies:
     for entry in _carried(manifest):
         if not is_exact(manifest, entry.codec):
-            expected = f"a lossy one: `{entry.tensor}` is encoded with `{entry.codec}`"
+            expected = (
+                f"a lossy scheme: `{entry.tensor}` is encoded with the lossy codec `{entry.codec}`"
+            )
             yield Discrepancy("compression.scheme", "lossless", expected)
             return
     if "adapter" in manifest.compression.settings:
@@ -68,24 +70,30 @@ def _check_lossless(manifest: Manifest, tensors: Tensors) -> Discrepancies:
 
 
 def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
-    """Ranks, kind and number of an adapter's updates, as far as the payload holds its factors.
+    """Check ranks, kind and number of an adapter's updates against its factors in the payload.
 
-    A module whose tensor is carried whole (`modules_to_save`, say) leaves no factors to count.
+    A tensor that is stored whole (for example of `modules_to_save`) has no factors to count.
     """
     path = f"{_SETTINGS}.adapter"
     if not holds_adapter(manifest):
-        yield Discrepancy(path, manifest.compression.settings["adapter"], "a record of an adapter")
+        yield Discrepancy(
+            path,
+            manifest.compression.settings["adapter"],
+            "no adapter, or a complete record of one",
+        )
         return
     stated = manifest.compression.settings["adapter"]
-    records = [one.settings for one in tensors.values() if one.codec == FACTORS]
+    records = [tensor.settings for tensor in tensors.values() if tensor.codec == FACTORS]
     ranks = sorted({record["rank"] for record in records})
     modules = stated.get("modules")
     if type(modules) is not int or modules < len(records):
         yield Discrepancy(f"{path}.modules", modules, f"at least {len(records)}")
     partly = type(modules) is int and modules > len(records)
-    named = stated.get("ranks")
-    if not isinstance(named, list) or not (set(ranks) <= set(named) if partly else named == ranks):
-        yield Discrepancy(f"{path}.ranks", named, ranks)
+    stated_ranks = stated.get("ranks")
+    if not isinstance(stated_ranks, list) or not (
+        set(ranks) <= set(stated_ranks) if partly else stated_ranks == ranks
+    ):
+        yield Discrepancy(f"{path}.ranks", stated_ranks, ranks)
     dora = any(record.get("axis") is not None for record in records)
     if stated.get("dora") is not dora and (records or type(stated.get("dora")) is not bool):
         yield Discrepancy(f"{path}.dora", stated.get("dora"), dora)
@@ -93,7 +101,7 @@ def _check_adapter(manifest: Manifest, tensors: Tensors) -> Discrepancies:
 
 
 def _is_number(value: object, low: float = 0.0, high: float = 2.0**53) -> bool:
-    """Whether a value is a finite number between these, and no boolean."""
+    """Whether a value is a finite number from `low` to `high`, and not a boolean."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return low <= value <= high and isfinite(value)
@@ -110,7 +118,7 @@ def _check_graftllm(manifest: Manifest, tensors: Tensors) -> Discrepancies:
         key for key in ("alpha", "energy", "rank", "mlp_rank") if not _is_share(settings, key)
     ]
     for key in shares:
-        yield Discrepancy(f"{_SETTINGS}.{key}", settings.get(key), "a share: above 0, at most 1")
+        yield Discrepancy(f"{_SETTINGS}.{key}", settings.get(key), "a number above 0 and at most 1")
     columns, group = settings.get("columns"), settings.get("group")
     if columns not in COLUMN_GROUPS:
         yield Discrepancy(f"{_SETTINGS}.columns", columns, " or ".join(COLUMN_GROUPS))
@@ -126,17 +134,19 @@ def _is_share(settings: Mapping[str, Any], key: str) -> bool:
 
 
 def _check_tensor(manifest: Manifest, entry: FootprintEntry, tensors: Tensors) -> Discrepancies:
-    """A tensor of `graftllm`: its codec follows from its name and shape, its size from settings."""
+    """Check a tensor of `graftllm`: name and shape give its codec, the settings its size."""
     codec = lossy_codec(entry.spec) if is_additive(entry) else None
-    right = entry.codec == codec if codec else entry.codec in EXACT
+    fits = entry.codec == codec if codec else entry.codec in EXACT
     settings, record = manifest.compression.settings, tensors[entry.tensor].settings
-    if not right:
-        expected = f"`{codec or 'lossless'}` for `{entry.tensor}`, or another scheme"
+    if not fits:
+        expected = f"the codec `{codec or 'lossless'}` for `{entry.tensor}`, or another scheme"
         yield Discrepancy("compression.scheme", "graftllm", expected)
     elif codec == topk.NAME:
         kept, limit = sum(record["counts"]), round(settings["alpha"] * entry.spec.elements)
         if kept > limit:
-            expected = f"more: `{entry.tensor}` keeps {kept} of {entry.spec.elements}"
+            expected = (
+                f"a larger value: `{entry.tensor}` keeps {kept} of {entry.spec.elements} elements"
+            )
             yield Discrepancy(f"{_SETTINGS}.alpha", settings["alpha"], expected)
     elif codec == svd.NAME:
         yield from _check_svd(settings, entry, record)
@@ -152,31 +162,37 @@ def _check_svd(
     rank = sum(count for _, count in columns)
     groups = split_rank(rank, lesser, settings["columns"])
     if columns != [(group.bits, group.count) for group in groups]:
-        expected = f"others: `{entry.tensor}` has {columns}"
+        expected = f"the columns of `{entry.tensor}`: {columns}"
         yield Discrepancy(f"{_SETTINGS}.columns", settings["columns"], expected)
     key = "mlp_rank" if kind_of(entry.tensor) == "mlp" else "rank"
     limit = max(1, round(settings[key] * lesser))
     if rank > limit or (rank < limit and key == "rank"):
-        expected = f"another: `{entry.tensor}` has rank {rank} of {lesser}"
+        expected = f"the rank of `{entry.tensor}`: {rank} of {lesser}"
         yield Discrepancy(f"{_SETTINGS}.{key}", settings[key], expected)
 
 
 def _check_auto(manifest: Manifest, size: int) -> Discrepancies:
-    """A budget that the pack keeps to; a share, a scale and a curve that can be such."""
+    """Check that the pack is within its budget, and that the other settings are in range."""
     settings = manifest.compression.settings
     yield from _check_positive(f"{_SETTINGS}.scale", settings.get("scale"))
     if not {"budget", "keep"} & settings.keys():
-        yield Discrepancy(_SETTINGS, "no target", "`auto`, which needs `budget` or `keep`")
+        yield Discrepancy(
+            _SETTINGS, "neither `budget` nor `keep`", "one of them, which `auto` needs"
+        )
     if "keep" in settings and not _is_share(settings, "keep"):
-        yield Discrepancy(f"{_SETTINGS}.keep", settings["keep"], "a share: above 0, at most 1")
+        yield Discrepancy(f"{_SETTINGS}.keep", settings["keep"], "a number above 0 and at most 1")
     if "budget" in settings:
         yield from _check_budget(settings["budget"], manifest.compression.delta_bytes, size)
     for key in ("divergence", "of"):
         value = settings.get(key, 0.0)
         if not _is_number(value):
-            yield Discrepancy(f"{_SETTINGS}.{key}", value, "a number that is not negative")
+            yield Discrepancy(f"{_SETTINGS}.{key}", value, "a number of at least 0")
     if not _is_curve(settings.get("curve")):
-        yield Discrepancy(f"{_SETTINGS}.curve", settings.get("curve"), "pairs of bytes and a share")
+        yield Discrepancy(
+            f"{_SETTINGS}.curve",
+            settings.get("curve"),
+            "a list of pairs: bytes and a share of the distortion",
+        )
 
 
 def _check_budget(text: object, dense: int, size: int) -> Discrepancies:
@@ -186,12 +202,16 @@ def _check_budget(text: object, dense: int, size: int) -> Discrepancies:
         yield Discrepancy(f"{_SETTINGS}.budget", text, "a budget like `5%` or `80MB`")
         return
     if size > limit:
-        yield Discrepancy(f"{_SETTINGS}.budget", text, f"more: the pack has {size} bytes")
+        yield Discrepancy(
+            f"{_SETTINGS}.budget", text, f"a larger budget: the pack has {size} bytes"
+        )
 
 
 def _is_curve(curve: object) -> bool:
-    """Whether this is points of (bytes, share of the distortion), both finite, none negative."""
+    """Whether this is a list of (bytes, share of the distortion), finite and not negative."""
     if not isinstance(curve, list):
         return False
     points = [point for point in curve if isinstance(point, list) and len(point) == 2]  # noqa: PLR2004 - a pair
-    return len(points) == len(curve) and all(_is_number(n) for point in points for n in point)
+    return len(points) == len(curve) and all(
+        _is_number(number) for point in points for number in point
+    )

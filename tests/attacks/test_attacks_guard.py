@@ -53,7 +53,7 @@ def test_a_false_root_does_not_pass_the_guard(world: World, learners: Learners) 
     world.init(learners.base)
     path = forge.write(world.folder / "lie.skillpack")
     said = world.fail("install", path, "--guard", code=3, kind="integrity")
-    assert f"root should be `{ZERO}`" in said
+    assert f"skillpm.lock records `{ZERO}`" in said
 
 
 @pytest.mark.parametrize(

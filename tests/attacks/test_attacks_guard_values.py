@@ -59,10 +59,10 @@ def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
 ) -> None:
     world.ask("install", forged(world, learners, value=0.0).write(world.folder / "lie.skillpack"))
     done = world.ask("install", learners.pack(world, "gentle"), "--guard")
-    assert any("`acme/colors 1.0.0` records token_loss 0, but has " in n for n in done["notes"])
-    assert any("the guard holds: 1 probe (5 items) of 1 skill" in n for n in done["notes"])
+    assert any("`acme/colors 1.0.0` records token_loss 0, but reaches " in n for n in done["notes"])
+    assert any("the guard passed: 1 probe (5 items) of 1 skill" in n for n in done["notes"])
     said = refused(world, "install", learners.pack(world, "noise"), "--guard")
-    assert "culprit: `acme/noise 1.0.0`, without which `acme/colors` holds" in said
+    assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/colors` pass" in said
     hint = said.splitlines()[-1]
     assert "acme/noise" in hint
     assert "acme/colors" not in hint
@@ -90,8 +90,10 @@ def test_earlier_failures_are_reported_and_the_hint_names_only_the_new_culprit(
     worse = world.run("install", learners.pack(world, "noise"), "--guard", "--json")
     assert worse.code == 0, "all probes failed before: there is nothing to lose"
     notes = worse.json["notes"]
-    assert sum("fails without this change too: `acme/" in note for note in notes) == 3
-    assert not any("the guard holds" in note for note in notes)
+    assert (
+        sum("fails without this change too, and is ignored: `acme/" in note for note in notes) == 3
+    )
+    assert not any("the guard passed" in note for note in notes)
 
 
 @pytest.mark.parametrize("value", [-1.0, -1e308, 1e308, 1e4])
@@ -111,12 +113,14 @@ def test_a_probe_value_that_no_measurement_confirms_is_refused_by_name(
     lie = forged(world, learners, value=value).write(world.folder / "lie.skillpack")
     said = refused(world, "install", lie, learners.pack(world, "gentle"), "--guard")
     assert "the guard stopped" in said
-    assert "1 probe of 1 skill would not hold" in said
-    assert "on this base alone it is" in said
+    assert "1 probe of 1 skill failed" in said
+    assert "alone on this base" in said
     culprits = [line for line in said.splitlines() if "culprit" in line]
     assert len(culprits) == 1
-    assert "`acme/colors 1.0.0`, which does not hold on the base alone" in culprits[0]
-    assert said.splitlines()[-1] == "leave out `acme/colors`: all others hold then"
+    assert "`acme/colors 1.0.0`; alone on the base, it does not reach" in culprits[0]
+    assert (
+        said.splitlines()[-1] == "leave out `acme/colors`; the probes of all other skills then pass"
+    )
 
 
 @pytest.mark.parametrize("lie", [{"value": 900.0}, {"base_value": 1000.0}])
@@ -150,8 +154,8 @@ def chain(world: World, learners: Learners, bad: Path) -> None:
 def test_a_false_pack_three_levels_down_is_named_alone(world: World, learners: Learners) -> None:
     chain(world, learners, forged(world, learners, value=0.0).write(world.folder / "l.skillpack"))
     said = refused(world, "install", "acme/top", "--guard")
-    assert "culprit: `acme/colors 1.0.0`, which does not hold on the base alone" in said
-    assert "leave out `acme/colors`: all others hold then" in said
+    assert "culprit: `acme/colors 1.0.0`; alone on the base, it does not reach" in said
+    assert "leave out `acme/colors`; the probes of all other skills then pass" in said
     assert "acme/top" not in said.split("the guard stopped")[1].split("\n", 1)[1]
     assert "acme/mid" not in said
 
@@ -162,8 +166,8 @@ def test_a_harmful_requirement_is_named_and_not_its_dependant(
     world.ask("install", math(world, learners))
     chain(world, learners, learners.pack(world, "noise"))
     said = refused(world, "install", "acme/top", "--guard")
-    assert "culprit: `acme/noise 1.0.0`, without which `acme/math` holds" in said
-    assert "leave out `acme/noise`: all others hold then" in said
+    assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/math` pass" in said
+    assert "leave out `acme/noise`; the probes of all other skills then pass" in said
     assert "acme/mid" not in said
 
 
@@ -175,7 +179,7 @@ def test_a_skill_that_its_own_requirement_hurts_is_not_reported_as_false(
     more = ("--probes", probes, "--requires", "acme/noise")
     world.publish(learners.math, "acme/needy", "1.0.0", *more)
     said = refused(world, "install", "acme/needy", "--guard")
-    assert "culprit: `acme/noise 1.0.0`, without which `acme/needy` holds" in said
+    assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/needy` pass" in said
 
 
 def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
@@ -186,9 +190,9 @@ def test_of_two_newcomers_that_hurt_each_other_both_failures_are_named(
     said = refused(world, "install", math(world, learners), colors, "--guard")
     assert "`acme/math` token_loss" in said
     assert "`acme/colors` token_loss" in said
-    assert "of 2 skills would not hold" in said
-    assert "without which `acme/colors` holds" in said
-    assert "without which `acme/math` holds" in said
+    assert "of 2 skills failed" in said
+    assert "without it, the probes of `acme/colors` pass" in said
+    assert "without it, the probes of `acme/math` pass" in said
 
 
 def test_probes_of_an_installed_pack_that_cannot_run_do_not_stop_other_skills(
@@ -201,7 +205,7 @@ def test_probes_of_an_installed_pack_that_cannot_run_do_not_stop_other_skills(
     world.ask("install", path.write(world.folder / "odd.skillpack"))
     done = world.ask("install", learners.pack(world, "gentle"), "--guard")
     assert any("unguarded: the probes of `acme/colors 1.0.0`" in n for n in done["notes"])
-    assert not any("the guard holds" in note for note in done["notes"])
+    assert not any("the guard passed" in note for note in done["notes"])
 
 
 def with_probes(forge: Forge, data: bytes) -> Forge:

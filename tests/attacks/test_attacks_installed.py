@@ -1,6 +1,7 @@
 """Installed packs were verified on the base, or are marked as unverified."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -79,7 +80,9 @@ def test_a_pack_with_a_false_statement_makes_no_generation(
     path = forge.write(tmp_path / "liar.skillpack")
     before = snapshot(world.project)
     said = world.fail("install", path, code=3, kind="integrity")
-    assert "the manifest of acme/math 1.0.0 does not hold:\n  compression." in said
+    assert re.search(
+        r"the manifest of acme/math 1\.0\.0 has \d+ false statements?:\n  compression\.", said
+    )
     assert snapshot(world.project) == before
     assert world.ask("search")["results"] == [], "nothing was published either"
 
@@ -127,7 +130,7 @@ def test_another_base_at_the_same_path_is_reported_and_verifies_nothing(
     shutil.rmtree(base)
     shutil.copytree(models.pair("bf16")[0], base)
     (note,) = world.ask("install", "acme/math")["notes"]
-    assert "and not the project's base" in note
+    assert "the project expects" in note
 
 
 def test_a_strangers_project_cannot_vouch_for_a_pack(world: World, math: Pair, liar: Path) -> None:
@@ -168,7 +171,7 @@ def test_claims_are_shown_by_verify_and_inspect(world: World, math: Pair) -> Non
         document = world.ask(*command)
         claims = {one["path"]: one for one in document["claims"]}
         assert claims["summary"]["value"] == "adds up"
-        assert claims["compression.relative_error"]["reason"] == "needs the tuned model"
+        assert claims["compression.relative_error"]["reason"] == "checking it needs the tuned model"
         shown = world.run(*command).out
         assert "claimed by the author, and not checked:" in shown
         assert "compression.relative_error" in shown

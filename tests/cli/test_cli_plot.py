@@ -171,7 +171,7 @@ def test_a_lossless_packs_curve_counts_every_weight_the_same(world: World, pair:
     found = open_pack(world.pack(pair, "acme/math", "1.0.0"))
     curve = picture_of(found).curve
     assert curve.own[1] == curve.points[-1][1] == pytest.approx(0.0, abs=1e-7)
-    assert "every changed weight counts the same" in curve.title
+    assert "all changed weights count the same" in curve.title
     assert len(curve.points) == len(found.manifest.footprint) + 1
     assert draw(picture_of(found)).axes[2].get_yscale() == "linear"
 

@@ -114,4 +114,4 @@ def test_a_graft_with_an_unreadable_record_or_another_root_is_reported(audited: 
 def test_the_unsigned_finding_notes_that_signing_is_not_supported_yet(audited: World) -> None:
     (finding,) = audited.ask("audit")["findings"]
     assert finding["code"] == "unsigned"
-    assert "cannot make one yet" in finding["message"]
+    assert "cannot sign packs" in finding["message"]

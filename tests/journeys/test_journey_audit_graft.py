@@ -79,7 +79,7 @@ def test_several_tensors_and_files_are_each_named(grafted: World) -> None:
     (grafted.project / "graft" / "generation_config.json").unlink()
     found = findings(grafted, code=3)
     assert sorted(one["tensor"] for one in found if "tensor" in one) == names
-    assert sum("is not what the graft wrote" in one["message"] for one in found) == 1
+    assert sum("differs from what skillpm wrote" in one["message"] for one in found) == 1
     assert sum("is missing" in one["message"] for one in found) == 1
 
 

@@ -6,6 +6,8 @@ import pytest
 from skillpm_world import World, snapshot
 from tiny_learners import COLOR_PROBES, MATH_PROBES, Learners, write_probes
 
+NOISE = "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/math` pass"
+
 
 @pytest.fixture
 def packs(world: World, learners: Learners) -> dict[str, Path]:
@@ -38,7 +40,7 @@ def test_a_skill_that_hurts_no_other_skill_is_installed(
 ) -> None:
     found = world.ask("install", packs["gentle"], "--guard")
     assert found["generation"] == 2
-    assert any("the guard holds" in note for note in found["notes"])
+    assert any("the guard passed" in note for note in found["notes"])
     assert any("acme/gentle" in note for note in found["notes"])
 
 
@@ -48,7 +50,7 @@ def test_a_skill_that_hurts_another_is_stopped_and_named(
     said = refused(world, "install", packs["noise"])
     assert "`acme/math` token_loss" in said
     assert "culprit: `acme/noise 1.0.0`" in said
-    assert "leave out `acme/noise`: all others hold then" in said
+    assert "leave out `acme/noise`; the probes of all other skills then pass" in said
     assert 'mode = "routed"' in said
 
 
@@ -61,7 +63,7 @@ def test_the_culprit_is_found_among_several_new_skills(
         more.append(world.pack(pair, f"acme/gentle-{n}", "1.0.0"))
     said = refused(world, "install", *more, packs["noise"], packs["gentle"])
     culprits = [line for line in said.splitlines() if "culprit" in line]
-    assert culprits == ["    culprit: `acme/noise 1.0.0`, without which `acme/math` holds"]
+    assert culprits == [f"    {NOISE}"]
 
 
 def test_a_file_that_was_stopped_was_not_published(world: World, packs: dict[str, Path]) -> None:
@@ -104,7 +106,7 @@ def test_a_newcomer_that_an_installed_skill_hurts_is_stopped(
     world.ask("uninstall", "acme/math")
     world.ask("install", packs["noise"])
     said = refused(world, "install", packs["math"])
-    assert "culprit: `acme/noise 1.0.0`, without which `acme/math` holds" in said
+    assert NOISE in said
     assert "leave out `acme/math`" in said
 
 
@@ -113,7 +115,7 @@ def test_a_skill_that_failed_before_stops_nothing_and_is_reported(
 ) -> None:
     world.ask("install", packs["noise"])
     done = world.ask("install", packs["gentle"], "--guard")
-    said = "fails without this change too: `acme/math` token_loss is"
+    said = "fails without this change too, and is ignored: `acme/math` token_loss is"
     assert any(said in note for note in done["notes"])
 
 
@@ -123,7 +125,7 @@ def test_a_pack_whose_probes_fail_alone_is_its_own_culprit(
     probes = write_probes(world.folder / "lossy.jsonl", COLOR_PROBES)
     lossy = world.pack(learners.colors, "acme/colors", "2.0.0", "--probes", probes, "--keep", "0.2")
     said = refused(world, "install", lossy)
-    assert "culprit: `acme/colors 2.0.0`, which does not hold on the base alone" in said
+    assert "culprit: `acme/colors 2.0.0`; alone on the base, it does not reach" in said
     assert "leave out `acme/colors`" in said
 
 
@@ -131,11 +133,11 @@ def test_the_largest_weight_at_which_all_hold_is_named_and_holds(
     world: World, packs: dict[str, Path]
 ) -> None:
     said = refused(world, "install", packs["slight"])
-    line = said.split("all probes hold: `")[1].split("`")[0]
+    line = said.split("all probes pass: `")[1].split("`")[0]
     assert line.startswith('"acme/slight" = { version = "^1.0.0", weight = 0.')
     world.file.write_text(world.file.read_text().replace("[skills]", f"[skills]\n{line}"))
     found = world.ask("install", packs["slight"], "--guard")
-    assert any("the guard holds" in note for note in found["notes"])
+    assert any("the guard passed" in note for note in found["notes"])
 
 
 def test_nothing_to_change_is_nothing_to_guard(world: World, packs: dict[str, Path]) -> None:
@@ -148,7 +150,7 @@ def test_a_set_without_probes_is_installed_with_a_note(
 ) -> None:
     world.ask("uninstall", "acme/math")
     found = world.ask("install", packs["noise"], "--guard")
-    assert found["notes"] == ["unguarded, for want of probes: acme/noise"]
+    assert found["notes"] == ["unguarded, because they have no probes: acme/noise"]
 
 
 def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
@@ -157,7 +159,7 @@ def test_all_causes_are_named_so_that_leaving_them_out_is_a_way_out(
     said = refused(world, "install", packs["noise"], packs["slight"], packs["gentle"])
     culprits = {line.split("`")[1] for line in said.splitlines() if "culprit" in line}
     assert culprits <= {"acme/noise 1.0.0", "acme/slight 1.0.0"}
-    assert "leave out `acme/noise`, `acme/slight`: all others hold then" in said
+    assert "leave out `acme/noise`, `acme/slight`; the probes of all other skills then pass" in said
     assert "`acme/gentle" not in said
 
 
@@ -167,6 +169,6 @@ def test_two_skills_that_hurt_each_other_are_not_blamed_for_their_own_loss(
     said = refused(world, "install", packs["colors"])
     culprits = {line.strip() for line in said.splitlines() if "culprit" in line}
     assert culprits == {
-        "culprit: `acme/math 1.0.0`, without which `acme/colors` holds",
-        "culprit: `acme/colors 1.0.0`, without which `acme/math` holds",
+        "culprit: `acme/math 1.0.0`; without it, the probes of `acme/colors` pass",
+        "culprit: `acme/colors 1.0.0`; without it, the probes of `acme/math` pass",
     }

@@ -40,8 +40,8 @@ def test_a_bundle_whose_probes_do_not_hold_changes_nothing(
     before = snapshot(cleared.project)
     command = ("install", "--from", bundles["bad"], "--guard", *more)
     said = cleared.fail(*command, code=1, kind="graft")
-    assert "culprit: `acme/noise 1.0.0`, without which `acme/math` holds" in said
-    assert "after the same command without `--guard`, then `skillpm install --guard`" in said
+    assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/math` pass" in said
+    assert "after the same command without `--guard`, then run `skillpm install --guard`" in said
     assert "same command again" not in said
     assert snapshot(cleared.project) == before
 
@@ -53,7 +53,7 @@ def test_a_bundle_that_holds_is_installed(
     command = ("install", "--from", bundles["good"], "--guard")
     assert cleared.ask(*command, "--dry-run")["dry_run"]
     found = cleared.ask(*command)
-    assert any("the guard holds" in note for note in found["notes"])
+    assert any("the guard passed" in note for note in found["notes"])
     assert cleared.installed() == {"acme/math": "1.0.0"}
 
 

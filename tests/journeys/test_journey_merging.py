@@ -145,7 +145,7 @@ def test_an_audit_computes_a_damaged_graft_again_by_its_method(two: World) -> No
     path.write_bytes(data)
     found = [one for one in two.ask("audit", code=3)["findings"] if one["code"] == "graft-damaged"]
     assert len(found) == 1
-    assert "its leaf should be" in found[0]["message"]
+    assert "is damaged: expected the leaf" in found[0]["message"]
     _graft(two, 'method = "sce"')
     two.ask("install")
     codes = {one["code"] for one in two.ask("audit", code=3)["findings"]}

@@ -74,4 +74,4 @@ def test_a_base_that_was_not_accepted_is_not_grafted(
     plain = json.loads(path.read_text())
     plain["lock"] = plain["lock"].replace("accept_footprint = true\n", "")
     path.write_text(json.dumps(plain))
-    assert "was cut from" in world.fail("graft", code=3, kind="integrity")
+    assert "was built for the base" in world.fail("graft", code=3, kind="integrity")

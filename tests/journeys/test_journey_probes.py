@@ -149,7 +149,7 @@ def test_probes_without_a_gain_are_packed_with_a_note(world: World, learners: Le
         "pack", *learners.colors, "--name", "a/b", "--version", "1.0.0", "--probes", probes
     )
     assert outcome.code == 0
-    assert "see no gain: exact_match" in outcome.err
+    assert "the probes measure no gain: exact_match" in outcome.err
 
 
 def test_a_tuned_model_with_grown_embeddings_is_run_from_its_own_folder(

@@ -200,7 +200,7 @@ def test_an_unsound_signature_that_is_installed_is_left_out_and_named(
     assert found["skill"] == "acme/words"
     assert "length 1.9" in found["explain"]["left_out"]["acme/sums"]
     (warning,) = found["warnings"]
-    assert "`acme/sums` is not routed to" in warning
+    assert "the router cannot select `acme/sums`" in warning
     assert "`skillpm uninstall acme/sums`" in warning
     findings = world.ask("audit", code=3)["findings"]
     assert [one["skill"] for one in findings if one["code"] == "router-unsound"] == ["acme/sums"]

@@ -1,1 +1,1 @@
-"""Report what is wrong with what is installed: integrity, yanks, advisories, licences."""
+"""Audit the installed set: integrity, yanks, advisories, licences, router signatures."""

@@ -1,4 +1,4 @@
-"""`registry advisory`: what a registry says of releases that turned out to be bad."""
+"""`registry advisory`: publish, list and withdraw a registry's advisories."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from skillpm.spec.location import RegistryLocation
 
 @dataclass(frozen=True)
 class Advised:
-    """An advisory that was published, where, and whether that changed anything."""
+    """A published advisory, its registry, and whether the registry changed."""
 
     advisory: Advisory
     registry: RegistryLocation
@@ -22,15 +22,16 @@ class Advised:
 
 
 def add(session: Session, paths: list[Path]) -> list[Advised]:
-    """Publish the advisories in files, each in the registry that its skills are bound to.
+    """Publish the advisories in files, each to the registry that its skills are bound to.
 
-    All are read, and their registries found, before the first is published.
+    Reads every file and finds every registry before the first advisory is published. Raises
+    `UsageError` if the skills of one advisory belong to several registries.
     """
     clean_up(session)
-    found = [(advisory, _registry_of(session, advisory)) for advisory in read_advisories(paths)]
+    targets = [(advisory, _registry_of(session, advisory)) for advisory in read_advisories(paths)]
     return [
-        Advised(one, url, session.connect(url, False).advise(one, now=session.now))
-        for one, url in found
+        Advised(advisory, url, session.connect(url, False).advise(advisory, now=session.now))
+        for advisory, url in targets
     ]
 
 
@@ -38,19 +39,19 @@ def _registry_of(session: Session, advisory: Advisory) -> RegistryLocation:
     urls = {registry_for(session, entry.name) for entry in advisory.skills()}
     if len(urls) > 1:
         raise UsageError(
-            f"advisory `{advisory.id}` is about skills of {len(urls)} registries",
-            hint="name one with `--registry URL`",
+            f"advisory `{advisory.id}` affects skills of {len(urls)} registries; expected one",
+            hint="publish to one registry with `--registry URL`, or split the advisory",
         )
     return next(iter(urls), registry_for(session, None))
 
 
 def listed(session: Session) -> list[Advisory]:
-    """Every advisory of the default registry."""
+    """Return every advisory of the default registry."""
     return list(session.connect(registry_for(session, None), False).advisories())
 
 
 def withdraw(session: Session, identifier: str) -> Advisory:
-    """Withdraw an advisory of the default registry: it stays listed, and affects nothing."""
+    """Withdraw an advisory of the default registry: it stays listed but affects no release."""
     clean_up(session)
     index = session.connect(registry_for(session, None), False)
     return index.withdraw(identifier, now=session.now)

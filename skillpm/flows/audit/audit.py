@@ -1,4 +1,4 @@
-"""`audit`: is everything that is installed and grafted still what it should be, and trusted."""
+"""`audit`: check the installed packs, the base and the grafts, and report findings."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from skillpm.checkpoint.model import VerifiedCheckpoint
 from skillpm.environment.project import ProjectFolder
 from skillpm.errors import IntegrityError, NotFoundError, SkillpmError, SpecError
 from skillpm.flows.audit.graft import AuditedBase, AuditedGraft, graft_findings
-from skillpm.flows.audit.packs import Audit, look_at, stray_damage
+from skillpm.flows.audit.packs import Audit, audit_pack, stray_damage
 from skillpm.flows.audit.registries import listed_findings, read_advisories
 from skillpm.flows.audit.router import router_findings
 from skillpm.flows.audit.verify_missing import verification_findings
@@ -32,7 +32,7 @@ FAIL_ON: Level = "high"
 
 @dataclass(frozen=True)
 class Report:
-    """An audit: what was found, the level that the project fails on, and what it is made of."""
+    """The result of an audit: findings, the failing level, the lock's text, and the inventory."""
 
     audited: Audited
     fail_on: Level
@@ -41,24 +41,24 @@ class Report:
 
 
 def audit(session: Session, grafts: Iterable[Path] = (), advisories: Iterable[Path] = ()) -> Report:
-    """Check blobs, base, grafts, yanks, advisories, licences, and what packs say of themselves.
+    """Check blobs, base, grafts, yanks, advisories, licences and manifests. Writes nothing.
 
-    Without `grafts`, the project's own, where it is there. Reads every byte again: no cache is
-    believed. Writes nothing. Raises `SpecError` where project file, policy or a given advisory
-    cannot be read: an audit that leaves out what it was asked for must not pass.
+    Without `grafts`, checks the project's default graft if it exists. Costs one read and hash of
+    every byte; no cache is used. Raises `SpecError` if the project file, the policy or an advisory
+    file cannot be read, because an audit that skips a requested check must not pass.
     """
     project = ProjectFolder(session.project)
     file, installed = project.read_file(), project.generation().lockfile
     policy, known = Policy(file.audit.licenses), read_advisories(advisories)
-    places = _places(session, grafts)
+    folders = _graft_folders(session, grafts)
     lock, findings = _lock(project, file, installed)
-    based, found = _base(session, project)
-    findings += found
+    based, base_findings = _base(session, project)
+    findings += base_findings
     packs: dict[SkillName, StoredPack] = {}
     checks = Audit(session.store, policy)
     for locked in installed.skills.values():
-        pack, found = look_at(checks, locked)
-        findings += found
+        pack, pack_findings = audit_pack(checks, locked)
+        findings += pack_findings
         if pack is not None:
             packs[locked.skill] = pack
     if len(packs) < len(installed.skills):
@@ -66,11 +66,11 @@ def audit(session: Session, grafts: Iterable[Path] = (), advisories: Iterable[Pa
     findings += verification_findings(session, installed, packs, based)
     findings += router_findings(session, installed, packs)
     findings += listed_findings(session, file, installed, known)
-    for place in places:
+    for folder in folders:
         findings += graft_findings(
-            session, AuditedGraft(place, installed, _root_of(lock, installed)), based
+            session, AuditedGraft(folder, installed, _root_of(lock, installed)), based
         )
-    checked = 3 + len(installed.skills) + len(places)
+    checked = 3 + len(installed.skills) + len(folders)
     return Report(
         settle(findings, file.audit.ignore, session.now.date(), checked),
         file.audit.fail_on or FAIL_ON,
@@ -79,11 +79,13 @@ def audit(session: Session, grafts: Iterable[Path] = (), advisories: Iterable[Pa
     )
 
 
-def _places(session: Session, grafts: Iterable[Path]) -> list[Path]:
+def _graft_folders(session: Session, grafts: Iterable[Path]) -> list[Path]:
     named = [path.expanduser() for path in grafts]
     for path in named:
         if not is_graft(path):
-            raise NotFoundError(f"there is no graft in `{path}`", hint=f"`skillpm graft -o {path}`")
+            raise NotFoundError(
+                f"`{path}` is not a graft", hint=f"`skillpm graft -o {path}` writes one"
+            )
     own = session.project / DEFAULT_TARGET
     return named or [own] * is_graft(own)
 
@@ -101,27 +103,35 @@ def _lock(
 def _drift(file: ProjectFile, lock: Lockfile | None, installed: Lockfile) -> Iterator[Finding]:
     reason = stale_reason(file, lock)
     if reason is not None:
-        yield Finding("medium", "lock-drift", None, f"skillpm.lock does not fit: {reason}")
+        text = f"skillpm.lock does not match skillpm.toml: {reason}; `skillpm lock` updates it"
+        yield Finding("medium", "lock-drift", None, text)
     if lock is not None and not lock.same_set(installed):
-        text = "skillpm.lock is not what is installed, and what is installed is what was checked"
+        text = (
+            "skillpm.lock differs from the installed set, which is what this audit checked; "
+            "`skillpm install` installs the locked set"
+        )
         yield Finding("low", "lock-ahead", None, text)
 
 
 def _root_of(lock: Lockfile | None, installed: Lockfile) -> Digest | None:
-    """The root that the lock knows for what is installed."""
+    """Return the root that the lock records, if the lock is for the installed set."""
     return lock.graft.root if lock is not None and lock.same_set(installed) else None
 
 
 def _base(session: Session, project: ProjectFolder) -> tuple[AuditedBase | None, list[Finding]]:
     try:
         base = open_base(session, project)
-        found = session.identify(base, "hashing base", cached=False)
-        check_base(found.root, project.generation().base_root, base.path)
+        identity = session.identify(base, "hashing base", cached=False)
+        check_base(identity.root, project.generation().base_root, base.path)
     except IntegrityError as problem:
-        return None, [Finding("critical", "base-mismatch", None, problem.message)]
+        return None, [Finding("critical", "base-mismatch", None, _with_hint(problem))]
     except SkillpmError as problem:
-        return None, [Finding("medium", "base-missing", None, problem.message)]
-    return AuditedBase(VerifiedCheckpoint.of(base, found), found), []
+        return None, [Finding("medium", "base-missing", None, _with_hint(problem))]
+    return AuditedBase(VerifiedCheckpoint.of(base, identity), identity), []
+
+
+def _with_hint(problem: SkillpmError) -> str:
+    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
 
 def _inventory(

@@ -1,8 +1,8 @@
-"""A graft on disk, held against base, packs and lock: what is damaged is named by tensor.
+"""Check a graft on disk against base, packs and lock, and report damage by tensor.
 
-What each tensor should be is not asked of the graft: an untouched one has the base's leaf, one
-that a single pack decides the leaf of its manifest. Only sums of packs have to be computed again,
-and only where the graft's root says that something is wrong.
+The expected leaves do not come from the graft's own metadata. An untouched tensor has the leaf of
+the base, and a tensor that one pack determines has the leaf in that pack's manifest. Tensors that
+several packs change are computed again, and only if the graft's root is wrong.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +20,8 @@ from skillpm.files.errors import DeniedError
 from skillpm.files.folder import Folder
 from skillpm.files.tree import entries
 from skillpm.flows.graft.assemble import header_of
-from skillpm.flows.graft.graft import stamp_of
-from skillpm.flows.graft.graft_record import read_stamp, wrong_files
+from skillpm.flows.graft.graft import graft_metadata
+from skillpm.flows.graft.graft_record import read_graft_metadata, wrong_files
 from skillpm.flows.packs.composition import opened
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec.digests import Digest
@@ -31,7 +31,7 @@ from skillpm.spec.merkle import Identity, leaf_of_chunks
 from skillpm.store.packs import load_pack
 
 CAP = 100
-"""Findings of one kind; a graft that is damaged throughout is told in fewer words."""
+"""The most findings of one kind that are listed; the rest are only counted."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class AuditedBase:
 
 @dataclass(frozen=True)
 class AuditedGraft:
-    """A graft's folder, what is installed, and the root that the lock has for that."""
+    """A graft's folder, the installed set, and the root that the lock records for that set."""
 
     folder: Path
     installed: Lockfile
@@ -52,20 +52,20 @@ class AuditedGraft:
 
 
 @dataclass(frozen=True)
-class Read:
-    """A graft as it lies on disk."""
+class GraftOnDisk:
+    """A graft as read from disk: its metadata, its tensors and their hashes."""
 
-    stamp: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     model: Checkpoint
     identity: Identity
 
 
 def graft_findings(
-    session: Session, graft: AuditedGraft, based: AuditedBase | None
+    session: Session, graft: AuditedGraft, audited_base: AuditedBase | None
 ) -> Iterator[Finding]:
-    """All that is wrong with a graft."""
+    """Yield every problem of a graft."""
     try:
-        stamp = read_stamp(graft.folder)
+        metadata = read_graft_metadata(graft.folder)
         foreign = list(_foreign(graft.folder))
     except DeniedError as problem:
         yield Finding("high", "graft-damaged", None, problem.message)
@@ -73,30 +73,39 @@ def graft_findings(
     except SkillpmError as problem:
         yield _damaged(problem.message)
         return
-    yield from _capped(_files(graft.folder, stamp))
+    yield from _capped(_files(graft.folder, metadata))
     if foreign:
         yield from _capped(iter(foreign))
         return
     try:
         model = open_model(graft.folder)
-        read = Read(stamp, model, session.identify(model, "hashing graft", cached=False))
+        disk = GraftOnDisk(metadata, model, session.identify(model, "hashing graft", cached=False))
     except SkillpmError as problem:
         yield _damaged(problem.message)
         return
-    yield from _capped(_strays(graft.folder, read))
-    current = _is_current(graft, stamp)
+    yield from _capped(_strays(graft.folder, disk))
+    current = _is_current(graft, metadata)
     if not current:
-        yield Finding(
-            "low", "graft-stale", None, f"the graft in `{graft.folder}` is of another set"
-        )
+        yield _stale(graft.folder)
     known = graft.root if current else None
-    composition = _composition(session, stamp, based)
-    found: list[Finding] = []
-    if composition is not None and based is not None:
-        found = [*_tensors(read, composition, based), *_headers(read, composition, based)]
-        if not found and _wrong_root(read, known):
-            found = list(_sums(read, composition))
-    yield from _capped(iter(found or _roots(read, known)))
+    composition = _composition(session, metadata, audited_base)
+    findings: list[Finding] = []
+    if composition is not None and audited_base is not None:
+        findings = [
+            *_tensors(disk, composition, audited_base),
+            *_headers(disk, composition, audited_base),
+        ]
+        if not findings and _wrong_root(disk, known):
+            findings = list(_sums(disk, composition))
+    yield from _capped(iter(findings or _roots(disk, known)))
+
+
+def _stale(folder: Path) -> Finding:
+    text = (
+        f"the graft in `{folder}` was made from another set than the installed one; "
+        f"`skillpm graft -o {folder}` writes it again"
+    )
+    return Finding("low", "graft-stale", None, text)
 
 
 def _damaged(text: str, *, skill: str | None = None, tensor: str | None = None) -> Finding:
@@ -107,130 +116,163 @@ def _capped(findings: Iterator[Finding]) -> Iterator[Finding]:
     yield from islice(findings, CAP)
     more = list(findings)
     if more:
-        yield Finding(more[0].level, more[0].code, None, f"… and {len(more)} more of this kind")
+        yield Finding(
+            more[0].level, more[0].code, None, f"… and {len(more)} more `{more[0].code}` findings"
+        )
 
 
-def _is_current(graft: AuditedGraft, stamp: Mapping[str, Any]) -> bool:
-    wanted = stamp_of(graft.installed, graft.installed.base.root)
-    found = {**stamp, "graft": _manner(stamp)}
-    return all(found.get(key) == wanted[key] for key in ("base_root", "skills", "graft"))
+def _is_current(graft: AuditedGraft, metadata: Mapping[str, Any]) -> bool:
+    expected = graft_metadata(graft.installed, graft.installed.base.root)
+    actual = {**metadata, "graft": _manner(metadata)}
+    return all(actual.get(key) == expected[key] for key in ("base_root", "skills", "graft"))
 
 
-def _manner(stamp: Mapping[str, Any]) -> Any:
-    """How a graft was made; one by skillpm 0.1 does not say, and is a sum."""
-    return stamp.get("graft", LockedGraft().merge_options)
+def _manner(metadata: Mapping[str, Any]) -> Any:
+    """Return how a graft was merged. skillpm 0.1 recorded nothing, and always used the sum."""
+    return metadata.get("graft", LockedGraft().merge_options)
 
 
-def _files(folder: Path, stamp: Mapping[str, Any]) -> Iterator[Finding]:
-    """The small files, each by the digest that the stamp has of it."""
-    for name, problem in wrong_files(folder, stamp):
-        yield _damaged(f"`{folder / STAMP}` lists `{name}`, which {problem}")
+def _files(folder: Path, metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check the small files against the digests in the graft's metadata."""
+    for name, problem in wrong_files(folder, metadata):
+        yield _damaged(f"`{folder / STAMP}` lists `{name}`, which {problem}{_again(folder)}")
 
 
 def _foreign(folder: Path) -> Iterator[Finding]:
-    """Links, pipes and devices: a graft has none, and none is opened."""
+    """Yield links, pipes and devices. A graft has none, and the audit opens none."""
     for path, kind in foreign_entries(folder):
-        yield _damaged(f"`{folder / path}` should be a regular file, is {kind}: it is not read")
+        text = f"`{folder / path}` is {kind}; expected a regular file, so it was not read"
+        yield _damaged(text + _again(folder))
 
 
-def _listed(stamp: Mapping[str, Any]) -> dict[str, Any]:
-    files = stamp.get("files")
+def _listed(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    files = metadata.get("files")
     return files if isinstance(files, dict) else {}
 
 
-def _strays(folder: Path, read: Read) -> Iterator[Finding]:
-    """Files that no graft wrote, which what loads the graft may load too."""
-    ours = {*read.model.shards, *_listed(read.stamp), STAMP}
+def _strays(folder: Path, disk: GraftOnDisk) -> Iterator[Finding]:
+    """Yield files that skillpm did not write; a program that loads the graft may load them."""
+    ours = {*disk.model.shards, *_listed(disk.metadata), STAMP}
     with Folder.open(folder) as opened:
         for path in entries(opened):
             if path not in ours:
                 yield Finding(
-                    "medium", "graft-extra", None, f"`{folder / path}` is not of the graft"
+                    "medium",
+                    "graft-extra",
+                    None,
+                    f"`{folder / path}` was not written by skillpm; remove it, or run "
+                    f"`skillpm graft -o {folder}`",
                 )
 
 
 def _composition(
-    session: Session, stamp: Mapping[str, Any], based: AuditedBase | None
+    session: Session, metadata: Mapping[str, Any], audited_base: AuditedBase | None
 ) -> Composition | None:
-    """Base + the set that the stamp names; None where not all of it is at hand and whole."""
-    if based is None or stamp.get("base_root") != str(based.identity.root):
+    """Return base + the set in the graft's metadata, or None if a part is missing or damaged."""
+    if audited_base is None or metadata.get("base_root") != str(audited_base.identity.root):
         return None
     try:
-        listed = [(Digest(one["digest"]), float(one["weight"])) for one in stamp["skills"]]
+        listed = [(Digest(entry["digest"]), float(entry["weight"])) for entry in metadata["skills"]]
         packs = [load_pack(session.store, digest) for digest, _ in listed]
         weights = [weight for _, weight in listed]
         applied = [WeightedPack(p, w) for p, w in zip(opened(packs), weights, strict=True)]
-        manner = _manner(stamp)
-        return Composition(based.model, applied, Merging(manner["method"], manner["settings"]))
+        manner = _manner(metadata)
+        return Composition(
+            audited_base.model, applied, Merging(manner["method"], manner["settings"])
+        )
     except (SkillpmError, KeyError, TypeError, ValueError, AttributeError):
-        return None  # a pack that is missing or damaged is a finding of its own
+        return None  # a missing or damaged pack is reported as a separate finding
 
 
-def _tensors(read: Read, composition: Composition, based: AuditedBase) -> Iterator[Finding]:
-    """The tensors that are not what the base or the one pack that decides them has."""
-    found = read.identity.leaves
-    for name in sorted(composition.specs.keys() | found.keys()):
-        where = f"`{name}` in `{_place(read, name)}`"
+def _tensors(
+    disk: GraftOnDisk, composition: Composition, audited_base: AuditedBase
+) -> Iterator[Finding]:
+    """Yield the tensors whose leaf differs from that of the base or of the pack's manifest."""
+    leaves = disk.identity.leaves
+    for name in sorted(composition.specs.keys() | leaves.keys()):
+        where = _where(disk, name)
         if name not in composition.specs:
-            yield _damaged(f"{where} is of no pack and not of the base", tensor=name)
+            yield _damaged(
+                f"{where} belongs to neither the base nor an installed pack", tensor=name
+            )
             continue
         entry = composition.sole(name)
         decides = composition.touched.get(name, ())
-        leaf = based.identity.leaves[name] if not decides else entry.result if entry else None
+        leaf = (
+            audited_base.identity.leaves[name] if not decides else entry.result if entry else None
+        )
         skill = str(decides[0]) if len(decides) == 1 else None
-        if name not in found:
-            yield _damaged(f"{where} is missing", skill=skill, tensor=name)
-        elif leaf is not None and found[name] != leaf:
-            yield _not_it(where, leaf, found[name], skill, name)
+        if name not in leaves:
+            yield _damaged(f"{where} is missing{_again(disk.model.path)}", skill=skill, tensor=name)
+        elif leaf is not None and leaves[name] != leaf:
+            yield _wrong_leaf(disk, name, leaf, skill)
 
 
-def _not_it(where: str, leaf: Digest, found: Digest, skill: str | None, name: str) -> Finding:
-    text = f"{where} is damaged: its leaf should be `{leaf}`, is `{found}`"
-    return _damaged(text, skill=skill, tensor=name)
+def _wrong_leaf(disk: GraftOnDisk, name: str, leaf: Digest, skill: str | None = None) -> Finding:
+    actual = disk.identity.leaves[name]
+    text = f"{_where(disk, name)} is damaged: expected the leaf `{leaf}`, found `{actual}`"
+    return _damaged(text + _again(disk.model.path), skill=skill, tensor=name)
 
 
-def _place(read: Read, name: str) -> Path:
-    folder = read.model.folder or read.model.path
-    return folder / read.model.shard_of(name).name if name in read.model.specs else folder
+def _again(folder: Path) -> str:
+    """Return the end of a message: the command that replaces a damaged graft."""
+    return f"; `skillpm graft -o {folder}` writes the graft again"
 
 
-def _sums(read: Read, composition: Composition) -> Iterator[Finding]:
-    """The tensors that several packs merge into, or one at another weight: computed again."""
+def _where(disk: GraftOnDisk, name: str) -> str:
+    return f"`{name}` in `{_place(disk, name)}`"
+
+
+def _place(disk: GraftOnDisk, name: str) -> Path:
+    folder = disk.model.folder or disk.model.path
+    return folder / disk.model.shard_of(name).name if name in disk.model.specs else folder
+
+
+def _sums(disk: GraftOnDisk, composition: Composition) -> Iterator[Finding]:
+    """Compute again the tensors that several packs change, or one pack at another weight."""
     for name, spec in sorted(composition.rewritten.items()):
         if composition.sole(name) is None:
             try:
                 leaf = leaf_of_chunks(spec, composition.chunks(name))
             except SkillpmError as problem:
-                yield _damaged(f"`{name}` cannot be computed again: {problem.message}", tensor=name)
+                yield _damaged(
+                    f"`{name}` cannot be recomputed from base and packs: {problem.message}",
+                    tensor=name,
+                )
                 continue
-            if read.identity.leaves[name] != leaf:
-                where = f"`{name}` in `{_place(read, name)}`"
-                yield _not_it(where, leaf, read.identity.leaves[name], None, name)
+            if disk.identity.leaves[name] != leaf:
+                yield _wrong_leaf(disk, name, leaf)
 
 
-def _headers(read: Read, composition: Composition, based: AuditedBase) -> Iterator[Finding]:
-    """The bytes before the tensors: no leaf covers metadata, padding and order."""
-    for name, shard in read.model.shards.items():
-        source = based.model.shards.get(name)
+def _headers(
+    disk: GraftOnDisk, composition: Composition, audited_base: AuditedBase
+) -> Iterator[Finding]:
+    """Check the safetensors headers: no leaf covers metadata, padding and order."""
+    for name, shard in disk.model.shards.items():
+        source = audited_base.model.shards.get(name)
         if source is None:
-            yield _damaged(f"`{shard.file.path}` is no file of the base")
+            yield _damaged(f"`{shard.file.path}` has no file of the same name in the base")
             continue
         tensors = [placed.spec.name for placed in shard.header.tensors]
         wanted = header_of(composition, source, tensors)
         if shard.file.read(0, shard.header.data_start) != wanted:
-            yield _damaged(f"the header of `{shard.file.path}` is not what the graft wrote")
+            yield _damaged(
+                f"the header of `{shard.file.path}` differs from the one that skillpm wrote"
+            )
 
 
-def _wrong_root(read: Read, known: Digest | None) -> bool:
-    found = read.identity.root
-    return read.stamp.get("root") != str(found) or (known is not None and known != found)
+def _wrong_root(disk: GraftOnDisk, known: Digest | None) -> bool:
+    root = disk.identity.root
+    return disk.metadata.get("root") != str(root) or (known is not None and known != root)
 
 
-def _roots(read: Read, known: Digest | None) -> Iterator[Finding]:
-    """The root alone: all that can be told where no tensor can be, and where none is wrong."""
-    found, folder = read.identity.root, read.model.path
-    if known is not None and known != found:
-        yield _damaged(f"the graft in `{folder}` has the root `{found}`, the lock `{known}`")
-    elif read.stamp.get("root") != str(found):
-        stamped = read.stamp.get("root")
-        yield _damaged(f"the graft in `{folder}` should be `{stamped}` by its stamp, is `{found}`")
+def _roots(disk: GraftOnDisk, known: Digest | None) -> Iterator[Finding]:
+    """Check the root alone, if no tensor can be checked by itself or none is wrong."""
+    root, folder = disk.identity.root, disk.model.path
+    if known is not None and known != root:
+        text = f"the graft in `{folder}` has the root `{root}`; skillpm.lock records `{known}`"
+        yield _damaged(text + _again(disk.model.path))
+    elif disk.metadata.get("root") != str(root):
+        recorded = disk.metadata.get("root")
+        text = f"the graft in `{folder}` has the root `{root}`; its `{STAMP}` records `{recorded}`"
+        yield _damaged(text + _again(disk.model.path))

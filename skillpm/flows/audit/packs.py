@@ -1,4 +1,4 @@
-"""The packs of an audit: every blob hashed again, and what each pack says of itself."""
+"""The packs of an audit: hashes of all blobs, and checks of manifest and licence."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,22 +9,24 @@ from skillpm.errors import NotFoundError, SkillpmError, SpecError
 from skillpm.spec.advisory import Level
 from skillpm.spec.lockfile import LockedSkill
 from skillpm.store.blobs import Store
-from skillpm.store.errors import DamagedBlobError
+from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.packs import StoredPack, load_pack
 
-_UNSIGNED = "{} carries no signature; this version of skillpm cannot make one yet"
+_UNSIGNED = "{} has no signature; this version of skillpm cannot sign packs"
+_INSTALL = "`skillpm install` downloads it again"
+_REPAIR = "`skillpm cache verify --repair` downloads it again"
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What packs are held against."""
+    """The store and the licence policy that packs are checked with."""
 
     store: Store
     policy: Policy
 
 
-def look_at(audit: Audit, locked: LockedSkill) -> tuple[StoredPack | None, list[Finding]]:
-    """A pack of the lock, where its documents can be read, and all that is wrong with it."""
+def audit_pack(audit: Audit, locked: LockedSkill) -> tuple[StoredPack | None, list[Finding]]:
+    """Return a locked pack (None if its documents cannot be read), and its findings."""
     try:
         pack = load_pack(audit.store, locked.digest)
     except SkillpmError as problem:
@@ -33,10 +35,10 @@ def look_at(audit: Audit, locked: LockedSkill) -> tuple[StoredPack | None, list[
 
 
 def stray_damage(store: Store, reported: Iterable[Finding]) -> Iterator[Finding]:
-    """Damaged blobs of the store that no finding names yet.
+    """Yield the damaged blobs of the store that no finding names yet.
 
-    For an audit in which the documents of a pack cannot be read: then nothing says which blobs the
-    pack needs, so every blob of the store is hashed.
+    An audit calls this if the documents of a pack cannot be read. The blobs of that pack are then
+    unknown, so every blob of the store is hashed.
     """
     messages = " ".join(finding.message for finding in reported)
     for digest in store.blobs():
@@ -44,7 +46,7 @@ def stray_damage(store: Store, reported: Iterable[Finding]) -> Iterator[Finding]
             store.open(digest)
         except DamagedBlobError as problem:
             if digest.hex not in messages:
-                text = f"{problem.message}; `skillpm cache verify --repair` fetches it again"
+                text = f"{problem.message}; {_REPAIR}"
                 yield Finding("critical", "blob-damaged", None, text)
 
 
@@ -57,39 +59,46 @@ def _blobs(audit: Audit, pack: StoredPack, locked: LockedSkill) -> Iterator[Find
 
 
 def _blob(locked: LockedSkill, problem: SkillpmError) -> Finding:
-    gone = isinstance(problem, NotFoundError)
-    level: Level = "high" if gone else "critical"
-    code = "blob-missing" if gone else "blob-damaged"
-    return Finding(level, code, str(locked.skill), problem.message)
+    missing = isinstance(problem, NotFoundError)
+    level: Level = "high" if missing else "critical"
+    code = "blob-missing" if missing else "blob-damaged"
+    is_blob = isinstance(problem, (MissingBlobError, DamagedBlobError))
+    text = f"{problem.message}; {_INSTALL}" if is_blob else problem.message
+    return Finding(level, code, str(locked.skill), text)
 
 
 def _claims(pack: StoredPack, locked: LockedSkill) -> Iterator[Finding]:
     name, manifest = str(locked.skill), pack.manifest
     if (manifest.skill, manifest.version) != (locked.skill, locked.version):
-        yield Finding("critical", "wrong-pack", name, f"its blobs are of {manifest.ref}")
+        text = f"expected the pack {locked.ref}, found {manifest.ref} under the locked digest"
+        yield Finding("critical", "wrong-pack", name, text)
     yield Finding("low", "unsigned", name, _UNSIGNED.format(locked.ref))
-    said = manifest.provenance
-    if not (said.method or said.sources or said.data):
-        yield Finding("low", "no-provenance", name, f"{locked.ref} does not say where it came from")
+    stated = manifest.provenance
+    if not (stated.method or stated.sources or stated.data):
+        text = f"the manifest of {locked.ref} states no provenance (method, sources or data)"
+        yield Finding("low", "no-provenance", name, text)
     if locked.accept_footprint:
-        yield Finding("low", "base-accepted", name, f"{locked.ref} was cut from another base")
+        text = f"{locked.ref} was built from another base; `--accept-footprint` allowed it"
+        yield Finding("low", "base-accepted", name, text)
 
 
 def _licence(audit: Audit, pack: StoredPack) -> Iterator[Finding]:
-    name, said = str(pack.manifest.skill), pack.manifest.license
-    if said is None:
-        yield Finding("low", "no-license", name, f"{pack.manifest.ref} names no licence")
+    name, licence = str(pack.manifest.skill), pack.manifest.license
+    if licence is None:
+        yield Finding(
+            "low", "no-license", name, f"the manifest of {pack.manifest.ref} states no licence"
+        )
     try:
-        if said is not None:
-            parse_licence(said)
-        refusal = audit.policy.refusal(said)
+        if licence is not None:
+            parse_licence(licence)
+        refusal = audit.policy.refusal(licence)
     except SpecError as problem:
-        # What cannot be read cannot be allowed; without a policy nobody asked.
+        # A policy cannot accept a licence that cannot be read; without a policy it is only noted.
         strict = audit.policy.allow or audit.policy.deny
         level: Level = "high" if strict else "low"
-        text = f"the licence of {pack.manifest.ref}: {problem.message}"
+        text = f"the licence of {pack.manifest.ref} cannot be read: {problem.message}"
         yield Finding(level, "license-unknown", name, text)
         return
     if refusal is not None:
-        text = f"the licence of {pack.manifest.ref}: {refusal} (`[audit.licenses]`)"
+        text = f"`[audit.licenses]` rejects the licence of {pack.manifest.ref}: {refusal}"
         yield Finding("high", "license-denied", name, text)

@@ -1,4 +1,4 @@
-"""What registries and advisories say of what is installed: yanked, replaced, known to be bad."""
+"""Findings from registries: yanked or changed releases, and advisories."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,66 +15,70 @@ from skillpm.spec.release import Release
 
 
 def read_advisories(paths: Iterable[Path]) -> list[Advisory]:
-    """The advisories in files, and in the `.json` files of folders.
+    """Read the advisories in files, and in the `.json` files of folders.
 
-    Raises `SpecError` for one that cannot be read, `NotFoundError` where there is none.
+    Raises `SpecError` for a file that cannot be parsed, `NotFoundError` for a path without one.
     """
-    found: list[Advisory] = []
-    for path in (named.expanduser() for named in paths):
+    advisories: list[Advisory] = []
+    for path in (given.expanduser() for given in paths):
         files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
         if not files:
-            raise NotFoundError(f"there are no advisories (`*.json`) in `{path}`")
+            raise NotFoundError(f"`{path}` contains no advisories; expected `*.json` files")
         for file in files:
-            found += parse_advisories(read_small(file), f"`{file}`")
-    return found
+            advisories += parse_advisories(read_small(file), f"`{file}`")
+    return advisories
 
 
 def listed_findings(
     session: Session, file: ProjectFile, lock: Lockfile, known: Sequence[Advisory]
 ) -> Iterator[Finding]:
-    """Yanks and advisories. A registry speaks only of the namespaces that are bound to it."""
+    """Yield yanks and advisories. A registry is asked only about the namespaces bound to it."""
     registries, by_registry = Registries(session, file), dict[str, list[LockedSkill]]()
     for locked in lock.skills.values():
         by_registry.setdefault(file.registry_of(locked.skill), []).append(locked)
     for name, skills in by_registry.items():
-        said: Sequence[Advisory] = ()
+        advisories: Sequence[Advisory] = ()
         try:
             index = registries.index(name)
-            listed = index.releases([one.skill for one in skills])
-            said = index.advisories()
+            listed = index.releases([locked.skill for locked in skills])
+            advisories = index.advisories()
         except RegistryError as problem:
-            text = f"yanks and advisories unknown: {problem.message}"
+            text = f"yanked releases and advisories are unknown: {problem.message}"
             yield Finding("low", "registry-unreachable", None, text)
         else:
-            for one in skills:
-                yield from _release(one, listed.get(one.skill, ()))
-        for one in skills:
-            yield from _advised(one, [*known, *said])
+            for locked in skills:
+                yield from _release(locked, listed.get(locked.skill, ()))
+        for locked in skills:
+            yield from _advised(locked, [*known, *advisories])
 
 
 def _release(locked: LockedSkill, listed: Sequence[Release]) -> Iterator[Finding]:
     name = str(locked.skill)
-    release = next((one for one in listed if one.version == locked.version), None)
+    release = next((r for r in listed if r.version == locked.version), None)
     if release is None:
-        yield Finding("medium", "unlisted", name, f"its registry does not list {locked.ref}")
+        yield Finding("medium", "unlisted", name, f"the registry does not list {locked.ref}")
     elif release.digest != locked.digest:
-        text = f"its registry has {locked.ref} as `{release.digest}`"
+        text = (
+            f"the registry lists {locked.ref} with the digest `{release.digest}`; skillpm.lock "
+            f"expects `{locked.digest}`"
+        )
         yield Finding("critical", "release-changed", name, text)
     elif release.yanked:
-        why = f": {release.yank_reason}" if release.yank_reason else ""
-        yield Finding("high", "yanked", name, f"{locked.ref} was yanked{why}")
+        reason = f": {release.yank_reason}" if release.yank_reason else ""
+        text = f"{locked.ref} was yanked{reason}; `skillpm upgrade {name}` replaces it"
+        yield Finding("high", "yanked", name, text)
 
 
 def _advised(locked: LockedSkill, advisories: Iterable[Advisory]) -> Iterator[Finding]:
-    """Each advisory once, whoever repeats it."""
-    told: set[str] = set()
+    """Yield each advisory once, even if several sources have it."""
+    reported: set[str] = set()
     for advisory in advisories:
-        if advisory.id in told or not advisory.affects(locked.skill, locked.version):
+        if advisory.id in reported or not advisory.affects(locked.skill, locked.version):
             continue
-        told.add(advisory.id)
+        reported.add(advisory.id)
         fix = advisory.fixed_in(locked.skill, locked.version)
-        text = f"{locked.ref}: {advisory.id}: {advisory.summary or 'no summary'}"
-        text += f"; fixed in {fix}" if fix else ""
+        text = f"{locked.ref} is affected by {advisory.id}: {advisory.summary or 'no summary'}"
+        text += f"; fixed in {fix}: `skillpm install {locked.skill}@^{fix}`" if fix else ""
         yield Finding(
             advisory.level, "advisory", str(locked.skill), text, advisory.id, aliases=advisory.names
         )

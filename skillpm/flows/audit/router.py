@@ -1,4 +1,4 @@
-"""What an audit finds in router signatures: unsound ones, and skills that are near-equal."""
+"""Findings on router signatures: invalid ones, and skills that the router cannot tell apart."""
 
 from collections.abc import Collection, Iterator
 
@@ -14,17 +14,20 @@ from skillpm.spec.nearness import near_warning
 def router_findings(
     session: Session, installed: Lockfile, readable: Collection[SkillName]
 ) -> Iterator[Finding]:
-    """Findings on the signatures of the packs that can be read; the others are found elsewhere.
+    """Yield findings on the signatures of the readable packs; `audit_pack` reports the others.
 
-    A near-equal pair is `medium` until `[graft] precedence` says which skill wins, then `low`.
+    A near-equal pair is `medium`, or `low` if `[graft] precedence` orders its skills.
     """
-    kept = [one for one in installed.skill if one.skill in readable]
+    kept = [locked for locked in installed.skill if locked.skill in readable]
     try:
         survey = survey_signatures(session.store, installed.model_copy(update={"skill": kept}))
     except SkillpmError:
-        return  # a damaged blob, which is a finding of its own
+        return  # a damaged blob, which is reported as a separate finding
     for skill, reason in survey.unsound.items():
-        yield Finding("high", "router-unsound", str(skill), f"`{skill}` is not routed to: {reason}")
+        text = (
+            f"the router cannot select `{skill}`: {reason}; `skillpm uninstall {skill}` removes it"
+        )
+        yield Finding("high", "router-unsound", str(skill), text)
     order = installed.graft.precedence
     for pair in survey.pairs:
         settled = any(skill in order for skill in pair.skills)

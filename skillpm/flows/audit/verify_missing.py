@@ -1,4 +1,4 @@
-"""Packs of an audit that were never verified on the base: verified now, as `install` would."""
+"""Verify, as `install` does, the packs that were never verified on the base."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,17 +17,17 @@ from skillpm.store.packs import StoredPack
 
 
 def _parts(
-    lock: Lockfile, packs: Mapping[SkillName, StoredPack], based: AuditedBase | None
+    lock: Lockfile, packs: Mapping[SkillName, StoredPack], audited_base: AuditedBase | None
 ) -> Iterator[Finding]:
-    """Packs whose base had other parts beside its tensors than the project's: no root says so."""
-    if based is None or len(packs) < len(lock.skills):
+    """Yield packs built from a base with other module files, which the root does not cover."""
+    if audited_base is None or len(packs) < len(lock.skills):
         return
     try:
-        side = apply_side_files(files_of(based.model), side_packs(packs.values()))
+        side = apply_side_files(files_of(audited_base.model), side_packs(packs.values()))
     except SkillpmError:
-        return  # packs that clash are no set that was installed: graft says why
+        return  # conflicting packs cannot be grafted; `graft` reports the conflict
     for skill, pack in sorted(packs.items()):
-        for text in part_warnings([pack.manifest], based.model, side):
+        for text in part_warnings([pack.manifest], audited_base.model, side):
             yield Finding("medium", "base-part", str(skill), text)
 
 
@@ -35,23 +35,26 @@ def verification_findings(
     session: Session,
     lock: Lockfile,
     packs: Mapping[SkillName, StoredPack],
-    based: AuditedBase | None,
+    audited_base: AuditedBase | None,
 ) -> Iterator[Finding]:
-    """Manifests that do not hold and packs that cannot be grafted; without a base, what is open.
+    """Yield false manifests, packs that cannot be grafted, and, without a base, unverified packs.
 
-    A pack that this home verified on a base of this root is not decoded again: blobs and base have
-    just been hashed, and what they give follows. Writes nothing.
+    A pack that this home has verified on a base with the same root is not decoded again: the audit
+    has just hashed its blobs and the base, and decoding is deterministic. Writes nothing.
     """
-    yield from _parts(lock, packs, based)
+    yield from _parts(lock, packs, audited_base)
     for locked in unverified_packs(session.verified, lock):
         name, pack = str(locked.skill), packs.get(locked.skill)
         if pack is None:
-            continue  # found already: its blobs are missing or damaged
-        if based is None:
-            text = f"{locked.ref} was never verified on the base: its figures are its author's"
+            continue  # already reported: its blobs are missing or damaged
+        if audited_base is None:
+            text = (
+                f"{locked.ref} was never verified on the base; `skillpm install` verifies it once "
+                "the base is available"
+            )
             yield Finding("low", "unverified", name, text)
             continue
-        base = HashedBase(based.model)
+        base = HashedBase(audited_base.model)
         try:
             verify_on_base(session, pack, base, accept_footprint=locked.accept_footprint)
         except IntegrityError as problem:

@@ -1,4 +1,4 @@
-"""Who answers the items of probes: one model of all, or for each item the skill it is routed to."""
+"""Models that answer probe items: one merged model, or the skill that the router selects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,29 +19,30 @@ from skillpm.spec.probes import prompt_of
 
 
 class Answers(Protocol):
-    """A model, or several with a router before them, that answers a metric's items."""
+    """One model, or several models behind a router, that answer probe items."""
 
     def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
-        """Score every item."""
+        """Return the score of every item, in order."""
         ...
 
 
 @dataclass(frozen=True)
 class MergedAnswers:
-    """One model answers all."""
+    """Answers of one model."""
 
     runner: Runner
 
     def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
-        """Score every item."""
+        """Return the score of every item, in order."""
         return measure(self.runner, metric, items)
 
 
 @dataclass(frozen=True)
 class RoutedAnswers:
-    """Each item is answered by the skill that the router picks, or by the base.
+    """Answers of the skill that the router selects for each item, or of the base.
 
-    A skill stands on the base with what it requires. Costs a decode for each skill that is picked.
+    A selected skill is decoded on the base together with its requirements. Costs one decode for
+    each selected skill.
     """
 
     stage: CandidateEnvironment
@@ -49,12 +50,12 @@ class RoutedAnswers:
     router: Router
 
     def scores(self, metric: str, items: Sequence[Document]) -> list[Score]:
-        """Score every item."""
-        found: dict[int, Score] = {}
-        for skill, places in self._groups(items).items():
+        """Return the score of every item, in order."""
+        scores: dict[int, Score] = {}
+        for skill, indices in self._groups(items).items():
             runner = self.stage.runner(prune(self.lock, [skill] if skill else []))
-            found.update(zip(places, measure(runner, metric, items, places), strict=True))
-        return [found[place] for place in range(len(items))]
+            scores.update(zip(indices, measure(runner, metric, items, indices), strict=True))
+        return [scores[index] for index in range(len(items))]
 
     def _groups(self, items: Sequence[Document]) -> Mapping[SkillName | None, list[int]]:
         if not self.router.skills:
@@ -62,13 +63,13 @@ class RoutedAnswers:
         base = self.stage.runner(prune(self.lock, []))
         decisions = self.router.decide(features(base, [prompt_of(item) for item in items]))
         groups: dict[SkillName | None, list[int]] = {}
-        for place, decision in enumerate(decisions):
-            groups.setdefault(decision.skill, []).append(place)
+        for index, decision in enumerate(decisions):
+            groups.setdefault(decision.skill, []).append(index)
         return groups
 
 
 def answers_of(stage: CandidateEnvironment, lock: Lockfile) -> Answers:
-    """Who answers for a lock: the one model that its set makes, or its skills one by one."""
+    """Return the answers of a lock: of its merged model, or of its router and skills."""
     if not lock.graft.routed:
         return MergedAnswers(stage.runner(lock))
     signatures, left_out = signatures_of(stage.session.store, lock.skills, lock.base.root)

@@ -1,10 +1,10 @@
-"""Probes in `pack`: measured on base and tuned model, and put into the pack with what they gave."""
+"""`pack --probes`: measure the probes on both models, and add them to the pack with the results."""
 
 from collections.abc import Mapping
 
 from skillpm.checkpoint.model import Checkpoint
 from skillpm.errors import GraftError
-from skillpm.flows.evaluate.stage import running
+from skillpm.flows.evaluate.stage import load_runner
 from skillpm.flows.pack.manifest import Attachment, ModelPair
 from skillpm.flows.pack.side_files import side_files
 from skillpm.flows.session.session import Advance, Session
@@ -20,37 +20,38 @@ from skillpm.spec.probes import METRICS, Probes
 FILE = "probes.jsonl"
 
 
-def examine(
-    session: Session, against: ModelPair, /, *, probes: Probes, data: bytes, device: str
+def attach_probes(
+    session: Session, models: ModelPair, /, *, probes: Probes, data: bytes, device: str
 ) -> Attachment:
-    """Measure what the delta is against, and the tuned model; `data` is the file that was read.
+    """Measure the reference model and the tuned model, and return the layer with the results.
 
-    Costs two passes over the items. Raises `GraftError` where either cannot be run. A tuned model
-    that is no better than its base is told of, and packed.
+    `data` is the content of the probe file. Costs two passes over the items. If the tuned model is
+    not better than the reference, a note reports it. Raises `GraftError` if a model cannot be run.
     """
-    reference = against.reference
-    stand = ModelHost(running(reference.base, device), reference.base)
+    reference = models.reference
+    host = ModelHost(load_runner(reference.base, device), reference.base)
     below = {
         name
         for pack in reference.lower
         for name in (entry.tensor for entry in pack.manifest.footprint)
     }
-    if not stand.fits(reference.source, below):
+    if not host.fits(reference.source, below):
         raise GraftError(
-            "the set below has tensors of other shapes than the base: its probes cannot be run",
-            hint="leave out --probes",
+            "probes cannot be run: the packs of `--over` change the shape of tensors of the base",
+            hint="pack without `--probes`",
         )
     advance = session.progress("probe items", 2 * probes.count)
-    before = _values(stand.show(reference.source, below), probes, advance)
-    after = _values(_tuned(against, stand, below, device), probes, advance)
-    found = []
+    before = _values(host.show(reference.source, below), probes, advance)
+    after = _values(_tuned(models, host, below, device), probes, advance)
+    capabilities = []
     for name, value in after.items():
         if METRICS[name].gain(value, before[name]) <= 0:
             session.say(
-                f"note: the probes see no gain: {name} is {value:g}, and {before[name]:g} without"
+                f"note: the probes measure no gain: {name} is {value:g} for the tuned model and "
+                f"{before[name]:g} for its base"
             )
-        found.append(_capability(name, value, before[name], len(probes.items[name]), data))
-    return Attachment(((PROBES_TYPE, data, FILE),), tuple(found))
+        capabilities.append(_capability(name, value, before[name], len(probes.items[name]), data))
+    return Attachment(((PROBES_TYPE, data, FILE),), tuple(capabilities))
 
 
 def _capability(metric: str, value: float, base: float, samples: int, data: bytes) -> Capability:
@@ -65,24 +66,24 @@ def _capability(metric: str, value: float, base: float, samples: int, data: byte
 
 
 def _values(runner: Runner, probes: Probes, advance: Advance) -> Mapping[str, float]:
-    found = {}
+    values = {}
     for name, items in probes.items.items():
-        found[name] = figure(mean(measure(runner, name, items)))
+        values[name] = figure(mean(measure(runner, name, items)))
         advance(len(items))
-    return found
+    return values
 
 
-def _tuned(against: ModelPair, stand: ModelHost, below: set[str], device: str) -> Runner:
-    """The tuned model: on the running base where it fits there, else from its own folder."""
-    renamed = any(pair.tuned and pair.read_name != pair.tensor for pair in against.pairs)
-    touched = below | {pair.tensor for pair in against.differing}
-    files = side_files(against)
-    if not renamed and not files and stand.fits(against.tuned, touched):
-        return stand.show(against.tuned, touched)
-    tuned = against.tuned
+def _tuned(models: ModelPair, host: ModelHost, below: set[str], device: str) -> Runner:
+    """Return the tuned model: on the running base if it fits, else loaded from its own folder."""
+    renamed = any(pair.tuned and pair.read_name != pair.tensor for pair in models.pairs)
+    touched = below | {pair.tensor for pair in models.differing}
+    files = side_files(models)
+    if not renamed and not files and host.fits(models.tuned, touched):
+        return host.show(models.tuned, touched)
+    tuned = models.tuned
     if not isinstance(tuned, Checkpoint):
         raise GraftError(
-            "probes run the tuned model, and this adapter changes more than the base's tensors",
+            "probes cannot be run: the adapter changes more than tensors of the base",
             hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
         )
-    return running(tuned, device)
+    return load_runner(tuned, device)

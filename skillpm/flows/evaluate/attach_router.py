@@ -1,4 +1,4 @@
-"""The router signature of `pack --router`: a skill's examples, as the original base sees them."""
+"""`pack --router`: compute a router signature from example texts, with the original base."""
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -18,68 +18,71 @@ TITLE = "router.safetensors"
 
 
 def attach_signature(
-    session: Session, against: ModelPair, /, *, examples: Path, background: Path | None, device: str
+    session: Session, models: ModelPair, /, *, examples: Path, background: Path | None, device: str
 ) -> Attachment:
-    """Make the layer. The features are those of the original base, also for a pack over others.
+    """Return the layer with the router signature.
 
-    Raises `SpecError` where there are too few examples, `GraftError` where the base cannot be run.
+    The features come from the original base, also for a layered pack. Raises `SpecError` for too
+    few examples, `GraftError` if the base cannot be run.
     """
-    texts = _few(examples)
+    texts = _read_examples(examples)
     general = None if background is None else read_texts(background)
-    base = against.reference.base
+    base = models.reference.base
     if base.folder is None:
         raise GraftError(
-            "`--router` runs the base, which must be a model folder with its tokenizer",
-            hint="name the folder, or leave out --router",
+            f"`--router` runs the base; expected a model folder, found the file `{base.path}`",
+            hint="name the folder of the base, or pack without `--router`",
         )
     runner = Runner.load(base.folder, device)
     if general is None and runner.causal:
         session.say(
-            f"no --router-background: the base makes up {IMAGINED} texts, to know its own by; a "
-            "file of general text tells more, and takes less time"
+            f"no --router-background: generating {IMAGINED} background texts with the base; a file "
+            "of general text gives a better signature in less time"
         )
     advance = session.progress("router examples", len(texts))
-    signature = sign(runner, texts, general, against.reference.base_identity.root)
+    signature = make_signature(runner, texts, general, models.reference.base_identity.root)
     advance(len(texts))
     return Attachment(((ROUTER_TYPE, signature.dumps(), TITLE),))
 
 
-def sign(
+def make_signature(
     runner: Runner, texts: Sequence[str], general: Sequence[str] | None, base: Digest
 ) -> Signature:
-    """The signature of example texts; without `general` text the base makes up its own.
+    """Return the signature of example texts; without `general` text, generate background texts.
 
-    Raises `SpecError` where the base sees tokens in too few of them.
+    Raises `SpecError` if the tokenizer of the base finds tokens in too few of them.
     """
-    kept = _seen(features(runner, drawn(texts, MOST)))
+    kept = _nonzero_rows(features(runner, sample_texts(texts, MOST)))
     if len(kept) < FEWEST:
         raise SpecError(
-            f"only {len(kept)} of the examples have tokens for this base: a router signature needs "
-            f"{FEWEST}",
-            hint="give `--router` texts that the base's tokenizer can read",
+            f"the base's tokenizer finds tokens in {len(kept)} of the examples; a router signature "
+            f"needs at least {FEWEST}",
+            hint="give `--router` a file of texts that the base's tokenizer can encode",
         )
     if general is None:
-        own = _seen(own_background(runner))
-        return Signature(base, kept, own, "imagined" if len(own) else "none")
-    return Signature(base, kept, _seen(features(runner, drawn(general, MOST_BACKGROUND))), "file")
+        generated = _nonzero_rows(own_background(runner))
+        return Signature(base, kept, generated, "imagined" if len(generated) else "none")
+    return Signature(
+        base, kept, _nonzero_rows(features(runner, sample_texts(general, MOST_BACKGROUND))), "file"
+    )
 
 
-def _seen(rows: Array) -> Array:
-    """The rows of texts that the base sees: one without a token has features 0, and no length."""
+def _nonzero_rows(rows: Array) -> Array:
+    """Drop the rows of texts without tokens, whose features are all 0."""
     return rows[rows.any(axis=1)]
 
 
-def _few(path: Path) -> list[str]:
+def _read_examples(path: Path) -> list[str]:
     texts = sorted({text.strip() for text in read_texts(path)})
     if len(texts) < FEWEST:
         raise SpecError(
-            f"`{path}` holds {len(texts)} different examples: a router signature needs {FEWEST} at "
-            "the least",
-            hint="32 to 128 inputs as the skill will get them are a good sample",
+            f"`{path}` has {len(texts)} different examples; a router signature needs at least "
+            f"{FEWEST}",
+            hint="add examples of the skill's inputs; 32 to 128 make a good signature",
         )
     return texts
 
 
-def drawn(texts: Iterable[str], most: int) -> list[str]:
-    """Up to `most` different texts; the order that they stood in changes nothing."""
+def sample_texts(texts: Iterable[str], most: int) -> list[str]:
+    """Sample up to `most` different texts by hash, so that their order has no effect."""
     return sorted(set(texts), key=lambda text: sha256(text.encode()).digest())[:most]

@@ -1,4 +1,4 @@
-"""The probes that packs carry, what they record of them, and what is measured now."""
+"""The probes of packs, their recorded values, and the values measured now."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from skillpm.spec.probes import METRICS, Probes
 from skillpm.store.packs import StoredPack, load_pack
 
 _NOTHING = -1e9
-"""The least share of a gain that is distinguished from a loss."""
+"""The lowest share of a gain: a larger loss counts as this."""
 
 
 @dataclass(frozen=True)
 class MetricMeasurement:
-    """A metric on this base: of a pack on exactly what it was cut from, and of that without it."""
+    """A metric measured on this base: of the pack alone, and of the model it was built from."""
 
     value: float
     base: float
@@ -31,7 +31,7 @@ class MetricMeasurement:
 
 @dataclass(frozen=True)
 class CarriedProbes:
-    """The probes of a pack, what it recorded of each metric, and what was measured here of each."""
+    """The probes of a pack, with the recorded and the locally measured value of each metric."""
 
     skill: SkillName
     ref: str
@@ -42,26 +42,26 @@ class CarriedProbes:
 
     @property
     def items(self) -> int:
-        """The items that are asked, over all recorded metrics."""
+        """The number of items of all recorded metrics."""
         return sum(len(self.probes.items[metric]) for metric in self.recorded)
 
     def claim(self, metric: str) -> "ProbeResult":
-        """The recorded value, judged by what was measured here of the pack alone."""
-        recorded, found = self.recorded[metric].value, self.measured[metric]
-        return self._result(metric, recorded, found.base, found.value)
+        """Check the recorded value against the local measurement of the pack alone."""
+        recorded, measured = self.recorded[metric].value, self.measured[metric]
+        return self._result(metric, recorded, measured.base, measured.value)
 
     def judge(self, metric: str, now: float) -> "ProbeResult":
-        """A value of now, judged by what was measured of the pack alone, else by what it records.
+        """Check a value against the local measurement of the pack alone, else the recorded value.
 
-        So neither a recorded value nor a recorded base value decides what may be lost, where both
-        were measured here.
+        With a local measurement, neither the recorded value nor the recorded base value affects
+        the bound.
         """
         recorded = self.recorded[metric]
         if metric not in self.measured:
             base = recorded.value if recorded.base_value is None else recorded.base_value
             return self._result(metric, recorded.value, base, now)
-        found = self.measured[metric]
-        return self._result(metric, found.value, found.base, now)
+        measured = self.measured[metric]
+        return self._result(metric, measured.value, measured.base, now)
 
     def _result(self, metric: str, reference: float, base: float, now: float) -> "ProbeResult":
         samples, tolerance = len(self.probes.items[metric]), self.probes.tolerances[metric]
@@ -75,9 +75,10 @@ class CarriedProbes:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """One metric of one skill. `bound` is the worst value that holds; `now` may be no number.
+    """The result of one metric of one skill. `bound` is the worst passing value.
 
-    `reference` is what `bound` follows from: `recorded`, or what was measured on this base.
+    `reference` is the value that `bound` follows from: `recorded`, or the local measurement. `now`
+    may be NaN or infinite.
     """
 
     skill: SkillName
@@ -92,17 +93,17 @@ class ProbeResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the capability is still there."""
+        """Whether the value is within its bound."""
         return METRICS[self.metric].holds(self.now, self.bound)
 
     @property
     def is_true(self) -> bool:
-        """Of a claim: whether a model can have the recorded value, and the pack has it here."""
+        """For a claim: whether the recorded value is possible, and the pack reaches it here."""
         return self.passed and METRICS[self.metric].is_possible(self.recorded)
 
     @cached_property
     def kept(self) -> float:
-        """The share of the gain that is still there; 1 where nothing was gained."""
+        """The share of the gain that remains; 1 if there was no gain and the result passes."""
         metric = METRICS[self.metric]
         gained = metric.gain(self.reference, self.base)
         if not isfinite(self.now):
@@ -112,13 +113,13 @@ class ProbeResult:
 
 
 def evaluate(session: Session, answers: Answers, carried: CarriedProbes) -> list[ProbeResult]:
-    """Every recorded metric of one pack, as it is answered now."""
+    """Measure every recorded metric of a pack now, and check it."""
     values = measure_all(session, answers, carried)
     return [carried.judge(metric, now) for metric, now in values.items()]
 
 
 def measure_all(session: Session, answers: Answers, carried: CarriedProbes) -> dict[str, float]:
-    """The value of every recorded metric of one pack now, with progress by items."""
+    """Measure every recorded metric of a pack, and report progress by items."""
     advance = session.progress("probe items", carried.items)
     values = {}
     for metric in carried.recorded:
@@ -128,12 +129,12 @@ def measure_all(session: Session, answers: Answers, carried: CarriedProbes) -> d
 
 
 def _measure(answers: Answers, carried: CarriedProbes, metric: str) -> float:
-    """The value of one metric now. Raises `GraftError` that says whose probe it was."""
+    """Measure a metric. Raises `GraftError`, which names the pack of the probe."""
     try:
         return figure(mean(answers.scores(metric, carried.probes.items[metric])))
     except GraftError as problem:
         raise GraftError(
-            f"the probes of `{carried.ref}` cannot be asked: {problem.message}",
+            f"the probes of `{carried.ref}` cannot be run: {problem.message}",
             hint=carried.hint,
         ) from problem
 
@@ -141,16 +142,16 @@ def _measure(answers: Answers, carried: CarriedProbes, metric: str) -> float:
 def carried_by(
     session: Session, lock: Lockfile, skills: Sequence[SkillName]
 ) -> dict[SkillName, CarriedProbes]:
-    """The probes of those of these skills that carry any, with recorded values.
+    """Return the probes of those skills that have probes with recorded values.
 
-    Raises `SpecError` where a pack's probes cannot be read.
+    Raises `SpecError` if the probes of a pack cannot be read.
     """
-    found = {}
+    probes = {}
     for skill in skills:
         carried = _carried(load_pack(session.store, lock.skills[skill].digest))
         if carried is not None:
-            found[skill] = carried
-    return found
+            probes[skill] = carried
+    return probes
 
 
 def _carried(pack: StoredPack) -> CarriedProbes | None:

@@ -1,4 +1,4 @@
-"""The live model of a project: its base, running, with every installed skill attached."""
+"""The live model of a project: its base loaded by transformers, with the skills attached."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -31,11 +31,10 @@ from skillpm.spec.lockfile import Lockfile
 from skillpm.store.packs import StoredPack
 
 HARMLESS = INERT | {"architectures", "pad_token_id", "tie_word_embeddings"}
-"""Keys of a config that do not change what the weights of a running model compute: what it was
-built by stays."""
+"""Config keys that do not affect the computation of a loaded model."""
 
 CACHE_FLOOR = 1 << 28
-"""Bytes for skills that are ready to run, where the base is smaller than that."""
+"""The least default size of the skill cache, in bytes."""
 
 
 def load_live_model(
@@ -46,41 +45,43 @@ def load_live_model(
     dtype: str = "auto",
     cache_bytes: int | None = None,
 ) -> Any:
-    """The base as transformers' own model, every installed skill attached, nothing merged.
+    """Load the base with transformers and attach every installed skill, without merging.
 
-    Base, packs and payloads are verified first (law 5). Skills that are ready to run take at most
-    `cache_bytes` of memory: by default as much as the base, at least 256 MiB. Raises
-    `IntegrityError` for another base or a damaged blob, `GraftError` for a base that transformers
-    cannot run.
+    Verifies base, packs and payloads first (law 5). Decoded skills use at most `cache_bytes` of
+    memory: by default the size of the base, at least 256 MiB. Raises `IntegrityError` for another
+    base or a damaged blob, `GraftError` for a base that transformers cannot run.
     """
     current = project.generation()
     base = open_base(session, project)
     if base.folder is None:
-        raise GraftError(f"`{base.path}` is a file: a live model needs the folder around it")
+        raise GraftError(
+            f"`{base.path}` is a file; a live model needs a model folder",
+            hint="set `base` in skillpm.toml to the folder of the model",
+        )
     keys = file_keys(base)
     identity = session.identify(base, "hashing base")
     check_project_base(session, current, base, identity)
     verified = VerifiedCheckpoint.of(base, identity)
-    stacks = dict(_stacks(session, verified, current.lockfile))
+    skills = dict(_layers_of(session, verified, current.lockfile))
     model = load_base(base.folder, device, dtype)
     check_unmoved(base, keys)
-    places = ParameterMap(model, base.specs)
+    parameters = ParameterMap(model, base.specs)
     limit = max(CACHE_FLOOR, sum(spec.nbytes for spec in base.specs.values()))
-    checked = {name: _placed(stack, places) for name, stack in stacks.items()}
-    for stack in checked.values():
-        _warn(stack)
-    return attach(model, checked, places, limit if cache_bytes is None else cache_bytes)
+    checked = {name: _check_parameters(layers, parameters) for name, layers in skills.items()}
+    for layers in checked.values():
+        _warn(layers)
+    return attach(model, checked, parameters, limit if cache_bytes is None else cache_bytes)
 
 
 def base_tokenizer(session: Session, project: ProjectFolder) -> Any:
-    """The tokenizer of the project's base. Raises `GraftError` where it has none."""
+    """Load the tokenizer of the project's base. Raises `GraftError` if it has none."""
     return load_tokenizer(open_base(session, project).path)
 
 
 class LiveRouter:
-    """Routes texts by a live model that is loaded already, or by a base that is loaded for it.
+    """Routes texts with a live model, or with a base that it loads itself.
 
-    The router is built once for each generation of the project.
+    Builds the router once for each generation of the project.
     """
 
     def __init__(self, session: Session, project: ProjectFolder, model: Any = None) -> None:
@@ -90,10 +91,10 @@ class LiveRouter:
         self._routes: tuple[int, ProjectRouter] | None = None
 
     def route(self, texts: Sequence[str]) -> list[Decision]:
-        """One decision for each text. Costs one pass of the base over all of them.
+        """Return one decision for each text. Costs one pass of the base over all texts.
 
-        Raises `UsageError` for a blank text, `IntegrityError` where the base or a signature is
-        not sound, `GraftError` for a base that cannot run.
+        Raises `UsageError` for a blank text, `IntegrityError` for a wrong base or a damaged blob,
+        `GraftError` for a base that cannot run.
         """
         if not texts:
             return []
@@ -113,36 +114,38 @@ class LiveRouter:
         return Runner(model, tokenizer, is_causal(model.config), str(model.device))
 
 
-def _stacks(
+def _layers_of(
     session: Session, base: VerifiedCheckpoint, lock: Lockfile
 ) -> Iterator[tuple[str, SkillLayers]]:
-    """Every skill with what it needs, all blobs hashed."""
+    """Yield every skill with its requirements as layers, after hashing all blobs."""
     _, packs = compose(session, base, lock)
     by_skill = {pack.manifest.skill: pack for pack in packs}
     open_packs = {pack.skill: pack for pack in opened(packs)}
     for pack in open_packs.values():
         pack.hash_layers()
     for skill in lock.skills:
-        some = prune(lock, [skill]).skills
-        applied = tuple(WeightedPack(open_packs[one], some[one].weight) for one in some)
-        payload = sum(by_skill[one].manifest.compression.payload_bytes for one in some)
-        refusal, note = _side_effects(base, [by_skill[one] for one in some])
+        layers = prune(lock, [skill]).skills
+        applied = tuple(
+            WeightedPack(open_packs[name], locked.weight) for name, locked in layers.items()
+        )
+        payload = sum(by_skill[name].manifest.compression.payload_bytes for name in layers)
+        refusal, note = _side_effects(base, [by_skill[name] for name in layers])
         merging = lock.graft.merging
         yield str(skill), SkillLayers(str(skill), base, applied, payload, refusal, note, merging)
 
 
 def _side_effects(base: Checkpoint, packs: Sequence[StoredPack]) -> tuple[str | None, str | None]:
-    """Why side files keep a set from running live, and what they would change beside the tensors.
+    """Return why side files prevent a set from running live, and a note on ignored side files.
 
-    Tensors alone are switched: what a config says of the computation is the base's.
+    A live model switches tensors only, so it always computes with the config of the base.
     """
     old = files_of(base)
     side = apply_side_files(old, side_packs(packs))
     config = side.get(CONFIG)
     keys = sorted(_changed_keys(old(CONFIG), config)) if config is not None else []
     refusal = f"it changes `{keys[0]}` in config.json" if keys else None
-    others = sorted(side.keys() - {CONFIG})
-    note = f"its {', '.join(f'`{name}`' for name in others)}" if others else None
+    ignored = sorted(side.keys() - {CONFIG})
+    note = ", ".join(f"`{name}`" for name in ignored) if ignored else None
     return refusal, note
 
 
@@ -150,21 +153,23 @@ def _changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
     return changed_settings(ForeignModelFiles(), old, new, ignored=HARMLESS)
 
 
-def _placed(stack: SkillLayers, places: ParameterMap) -> SkillLayers:
-    """The stack, refused where a tensor of it has no place beside the base's."""
+def _check_parameters(layers: SkillLayers, parameters: ParameterMap) -> SkillLayers:
+    """Return the layers, with a refusal if a tensor has no parameter in the running model."""
     try:
-        if stack.refusal is None:
-            places.of(stack.entries)
+        if layers.refusal is None:
+            parameters.of(layers.entries)
     except GraftError as problem:
-        return replace(stack, refusal=problem.message)
-    return stack
+        return replace(layers, refusal=problem.message)
+    return layers
 
 
-def _warn(stack: SkillLayers) -> None:
-    if stack.refusal is not None:
-        text = f"`{stack.skill}` cannot run live: {stack.refusal}"
-    elif stack.note is not None:
-        text = f"`{stack.skill}` runs with the base's files, without {stack.note}"
+def _warn(layers: SkillLayers) -> None:
+    if layers.refusal is not None:
+        text = f"`{layers.skill}` cannot run live: {layers.refusal}"
+    elif layers.note is not None:
+        text = (
+            f"`{layers.skill}` runs with the files of the base; its own are ignored: {layers.note}"
+        )
     else:
         return
     warnings.warn(text.encode("unicode_escape").decode(), stacklevel=3)  # names come from packs

@@ -1,6 +1,6 @@
-"""What packs record of their probes, checked against a measurement on this base (ADR 27)."""
+"""Check recorded probe values against a measurement on this base (ADR 27)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,16 +28,16 @@ from skillpm.store.packs import load_pack
 from skillpm.version import __version__
 
 FOLDER = "measures"
-"""The folder of measurements, in the home's cache."""
+"""The folder of measurements, in the cache of the skillpm home."""
 _LIMIT = 1 << 20
-"""Bytes of one measurement."""
+"""The size limit of one measurement file, in bytes."""
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Packs with what was measured of them, and what a newcomer records that does not hold here.
+    """Packs with their measurements, and the claims of new packs that are false here.
 
-    `notes` report what else is not as recorded, and the packs whose probes cannot be asked.
+    `notes` report other differences, and the packs whose probes cannot be run.
     """
 
     carried: Mapping[SkillName, CarriedProbes]
@@ -51,97 +51,106 @@ def check_claims(
     carried: Mapping[SkillName, CarriedProbes],
     new: frozenset[SkillName],
 ) -> Claims:
-    """Hold what each pack records against a measurement on this base.
+    """Compare the recorded values of each pack with a measurement on this base.
 
-    A pack is measured once for each base: alone, on exactly what it was cut from. What a `new` one
-    records must hold; one that was installed before is judged by what it really has. Costs two
-    decodes of a pack that was not measured before, and its probes twice. Raises `GraftError` where
-    the probes of a new pack cannot be asked.
+    A pack is measured once for each base: alone, on the model that it was encoded against. The
+    recorded values of a `new` pack must be true; an installed pack is checked against its measured
+    values. Costs two decodes and two probe runs for each pack without a measurement. Raises
+    `GraftError` if the probes of a new pack cannot be run.
     """
     known: dict[SkillName, CarriedProbes] = {}
     false: dict[SkillName, tuple[ProbeResult, ...]] = {}
     notes: list[str] = []
-    for skill, each in carried.items():
+    for skill, probes in carried.items():
         try:
-            found = replace(each, measured=_measured(stage, lock, each))
+            measured = replace(probes, measured=_measured(stage, lock, probes))
         except GraftError as problem:
             stage.check_runs()
             if skill in new:
                 raise
             notes.append(f"unguarded: {problem.message}")
             continue
-        known[skill] = found
-        lies = tuple(c for c in map(found.claim, found.recorded) if not c.is_true)
-        if lies and skill in new:
-            false[skill] = lies
-        notes += _differences(found, {} if skill in false else {lie.metric: lie for lie in lies})
+        known[skill] = measured
+        claims = map(measured.claim, measured.recorded)
+        untrue = tuple(claim for claim in claims if not claim.is_true)
+        if untrue and skill in new:
+            false[skill] = untrue
+        reported = frozenset[str]() if skill in false else {claim.metric for claim in untrue}
+        notes += _differences(measured, reported)
     return Claims(known, false, tuple(notes))
 
 
-def _differences(carried: CarriedProbes, lies: Mapping[str, ProbeResult]) -> list[str]:
-    """What a pack records otherwise than it was measured, where that is not noise."""
+def _differences(carried: CarriedProbes, untrue: Collection[str]) -> list[str]:
+    """Return notes on recorded values that differ from the measured ones by more than noise.
+
+    The metrics in `untrue` are always noted.
+    """
     notes = []
     for metric, recorded in carried.recorded.items():
         now = carried.measured[metric]
         judged = carried.judge(metric, now.value)
         leeway = abs(judged.bound - judged.reference)
-        if metric in lies or METRICS[metric].gain(now.value, recorded.value) > leeway:
-            says, has = distinct(recorded.value, now.value)
+        if metric in untrue or METRICS[metric].gain(now.value, recorded.value) > leeway:
+            stated, actual = distinct(recorded.value, now.value)
             notes.append(
-                f"`{carried.ref}` records {metric} {says}, but has {has} on this base alone: it is "
-                "held to what it has"
+                f"`{carried.ref}` records {metric} {stated}, but reaches {actual} alone on this "
+                "base, which sets its bound"
             )
         base = recorded.base_value
         if base is not None and abs(base - now.base) > max(leeway, METRICS[metric].floor):
-            says, has = distinct(base, now.base)
-            notes.append(f"`{carried.ref}` records {metric} {says} of its base, which has {has}")
+            stated, actual = distinct(base, now.base)
+            notes.append(
+                f"`{carried.ref}` records {metric} {stated} for its base, which reaches {actual}"
+            )
     return notes
 
 
-def lower_of(store: Store, lock: Lockfile, skill: SkillName) -> frozenset[SkillName]:
-    """The skills of a lock that a pack was cut over, directly or through another."""
-    found: set[SkillName] = set()
+def skills_below(store: Store, lock: Lockfile, skill: SkillName) -> frozenset[SkillName]:
+    """Return the skills that a pack is layered on, directly or through another pack."""
+    layers: set[SkillName] = set()
     queue = [skill]
     while queue:
         manifest = load_pack(store, lock.skills[queue.pop()].digest).manifest
-        below = {each.skill for each in manifest.over} & lock.skills.keys()
-        queue += sorted(below - found)
-        found |= below
-    return frozenset(found - {skill})
+        below = {entry.skill for entry in manifest.over} & lock.skills.keys()
+        queue += sorted(below - layers)
+        layers |= below
+    return frozenset(layers - {skill})
 
 
-def part_of(lock: Lockfile, skills: frozenset[SkillName]) -> Lockfile:
-    """The lock with exactly these skills, whatever they require."""
-    kept = [each for each in lock.skill if each.skill in skills]
+def exact_subset(lock: Lockfile, skills: frozenset[SkillName]) -> Lockfile:
+    """Return the lock with exactly these skills, even if they require others."""
+    kept = [locked for locked in lock.skill if locked.skill in skills]
     return lock.model_copy(update={"skill": kept}).with_root(None)
 
 
 def with_measurements(
     session: Session, lock: Lockfile, carried: Mapping[SkillName, CarriedProbes], device: str
 ) -> dict[SkillName, CarriedProbes]:
-    """The packs with what was measured of them on the lock's base before, where anything was."""
+    """Return the packs with their earlier measurements on the lock's base, if there are any."""
     return {
-        skill: replace(each, measured=_place(session, lock, each, device).get(each.recorded) or {})
-        for skill, each in carried.items()
+        skill: replace(
+            probes, measured=_record(session, lock, probes, device).get(probes.recorded) or {}
+        )
+        for skill, probes in carried.items()
     }
 
 
 def _parts(store: Store, lock: Lockfile, skill: SkillName) -> tuple[Lockfile, Lockfile]:
-    """What a pack was cut from, and that with the pack: each at weight 1, merged by the sum."""
-    below = lower_of(store, lock, skill)
-    whole = [each.model_copy(update={"weight": 1.0}) for each in lock.skill]
-    plain = lock.model_copy(update={"skill": whole, "graft": LockedGraft()})
-    return part_of(plain, below), part_of(plain, below | {skill})
+    """Return locks without and with a pack: its layers at weight 1, merged by the sum."""
+    below = skills_below(store, lock, skill)
+    unweighted = [locked.model_copy(update={"weight": 1.0}) for locked in lock.skill]
+    plain = lock.model_copy(update={"skill": unweighted, "graft": LockedGraft()})
+    return exact_subset(plain, below), exact_subset(plain, below | {skill})
 
 
-def _place(
+def _record(
     session: Session, lock: Lockfile, carried: CarriedProbes, device: str
 ) -> "_Measurements":
-    """A measurement follows from the base's and the packs' bytes, device and version."""
+    """Return the record of a measurement, keyed by base, packs, device and skillpm version."""
     _, part = _parts(session.store, lock, carried.skill)
     key = {
         "base": str(lock.base.root),
-        "packs": sorted(str(each.digest) for each in part.skill),
+        "packs": sorted(str(locked.digest) for locked in part.skill),
         "of": str(carried.skill),
         "device": device,
         "tool": __version__,
@@ -152,49 +161,51 @@ def _place(
 def _measured(
     stage: CandidateEnvironment, lock: Lockfile, carried: CarriedProbes
 ) -> Mapping[str, MetricMeasurement]:
-    place = _place(stage.session, lock, carried, stage.device)
-    known = place.get(carried.recorded)
+    record = _record(stage.session, lock, carried, stage.device)
+    known = record.get(carried.recorded)
     if known is not None:
         return known
     base, whole = (
         measure_all(stage.session, MergedAnswers(stage.runner(part)), carried)
         for part in _parts(stage.session.store, lock, carried.skill)
     )
-    found = {metric: MetricMeasurement(whole[metric], base[metric]) for metric in carried.recorded}
-    place.put(found)
-    return found
+    measured = {
+        metric: MetricMeasurement(whole[metric], base[metric]) for metric in carried.recorded
+    }
+    record.put(measured)
+    return measured
 
 
 @dataclass(frozen=True)
 class _Measurements:
-    """Measurements in the home's cache: nothing but a home that its owner alone writes is believed.
+    """A measurement file in the cache of the skillpm home, used only if its owner alone can write.
 
-    A project cannot hold them: one from a stranger would say what its own packs are held to.
+    Measurements are not stored in a project, because a project from an untrusted source could then
+    set the bounds for its own packs.
     """
 
     home: Path
     name: str
 
     def get(self, metrics: Iterable[str]) -> Mapping[str, MetricMeasurement] | None:
-        """What was measured before of all these metrics; None where anything is amiss."""
+        """Return the measurements of these metrics, or None if the file is absent or invalid."""
         try:
             if not is_owner_only(self.home / "cache" / FOLDER / self.name):
                 return None
             with open_below(self.home, "cache", FOLDER) as records:
-                plain = json.parse_object(records.read(self.name, limit=_LIMIT), "a measurement")
-            found = {
-                m: MetricMeasurement(float(plain[m]["value"]), float(plain[m]["base"]))
+                document = json.parse_object(records.read(self.name, limit=_LIMIT), "a measurement")
+            return {
+                m: MetricMeasurement(float(document[m]["value"]), float(document[m]["base"]))
                 for m in metrics
             }
         except (SkillpmError, KeyError, TypeError, ValueError):
             return None
-        return found
 
-    def put(self, found: Mapping[str, MetricMeasurement]) -> None:
-        """Remember; a cache that cannot be written costs time, not more."""
-        plain = {metric: asdict(each) for metric, each in found.items()}
+    def put(self, measured: Mapping[str, MetricMeasurement]) -> None:
+        """Write the measurements. A cache that cannot be written is ignored."""
+        document = {metric: asdict(value) for metric, value in measured.items()}
         with (
             suppress(SkillpmError),
             open_below(self.home, "cache", FOLDER, create=True) as records,
         ):
-            records.write(self.name, json.canonical(plain))
+            records.write(self.name, json.canonical(document))

@@ -1,4 +1,4 @@
-"""`probe`: is each installed capability still there, after a graft or routed."""
+"""`probe`: run the probes of installed skills on the merged, routed or grafted model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from skillpm.flows.evaluate.answering import Answers, MergedAnswers, answers_of
 from skillpm.flows.evaluate.carried import carried_by, evaluate
 from skillpm.flows.evaluate.measured import with_measurements
 from skillpm.flows.evaluate.probe_report import Probed, check_installed
-from skillpm.flows.evaluate.stage import open_candidate, told_for_probes
+from skillpm.flows.evaluate.stage import open_candidate, probe_errors
 from skillpm.flows.session.session import Session
 from skillpm.running.foreign import ForeignModelFiles
 from skillpm.running.runner import Runner
@@ -20,10 +20,10 @@ from skillpm.store.packs import load_pack
 def probe(
     session: Session, skills: Sequence[SkillName], *, device: str, graft: Path | None = None
 ) -> Probed:
-    """Evaluate the probes of these skills, of all where none is named, on what is installed.
+    """Run the probes of these skills, or of all, on the installed set or on the model in `graft`.
 
-    On the model in `graft` where that is given. Where a pack was measured on this base before,
-    that counts for more than what it records. Writes nothing.
+    The bounds follow from earlier measurements of a pack on this base, else from its recorded
+    values. Writes nothing. Raises `NotFoundError` for a skill that is not installed.
     """
     project = ProjectFolder(session.project)
     current = project.generation()
@@ -35,15 +35,18 @@ def probe(
     if not carried:
         return Probed(current.number, lock.graft.mode, (), without)
     if graft is not None:
-        with told_for_probes():
+        with probe_errors():
             foreign = ForeignModelFiles() if _brings_files(session, lock) else None
             answers: Answers = MergedAnswers(Runner.load(graft, device, foreign))
     else:
         answers = answers_of(open_candidate(session, project, device), lock)
-    results = tuple(r for one in carried.values() for r in evaluate(session, answers, one))
+    results = tuple(
+        result for probes in carried.values() for result in evaluate(session, answers, probes)
+    )
     return Probed(current.number, lock.graft.mode, results, without)
 
 
 def _brings_files(session: Session, lock: Lockfile) -> bool:
     """Whether a pack of the set has side files, which transformers would read in a graft."""
-    return any(load_pack(session.store, one.digest).manifest.files for one in lock.skills.values())
+    packs = (load_pack(session.store, locked.digest) for locked in lock.skills.values())
+    return any(pack.manifest.files for pack in packs)

@@ -1,4 +1,4 @@
-"""What `probe` found, and whether there is anything to ask; decided without torch."""
+"""The result of `probe`, and the check for probes, which needs no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Probed:
-    """What `probe` found; `without` are the skills that carry no probes it could use."""
+    """The results of `probe`; `without` are the skills without usable probes."""
 
     generation: int
     mode: str
@@ -27,7 +27,7 @@ class Probed:
 
     @property
     def passed(self) -> bool:
-        """Whether every capability is still there."""
+        """Whether every probe passed."""
         return all(result.passed for result in self.results)
 
 
@@ -39,9 +39,9 @@ def check_installed(lock: Lockfile, skills: Sequence[SkillName]) -> None:
 
 
 def nothing_to_probe(session: Session, skills: Sequence[SkillName]) -> Probed | None:
-    """The outcome where none of these skills, or of all, carries probes; None where one does.
+    """Return an empty result if none of these skills (or of all) has probes, else None.
 
-    Raises `NotFoundError` for a skill that is not installed, and `SpecError` where a pack's probes
+    Raises `NotFoundError` for a skill that is not installed, `SpecError` for a probe file that
     cannot be read.
     """
     current = ProjectFolder(session.project).generation()

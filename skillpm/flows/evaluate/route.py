@@ -1,4 +1,4 @@
-"""`route`: which installed skill a text is for, or none: then the base answers."""
+"""`route`: select the installed skill for a text, or the base if no skill fits."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,11 +22,11 @@ from skillpm.spec.nearness import precedence_order
 def open_routes(
     session: Session, *, device: str = "cpu", runner: Callable[[], Runner] | None = None
 ) -> ProjectRouter:
-    """The router of what is installed. The base is loaded where a skill has a signature.
+    """Return the router of the installed set, and load the base if a skill has a signature.
 
-    Or `runner` gives the project's base as it runs already; who gives it answers for its root.
-    A skill whose signature is not sound is left out. Raises `IntegrityError` where the base is not
-    the one, or a blob is damaged.
+    `runner` may return the project's base if it is loaded already; its root is not checked again.
+    Skills with an invalid signature are left out. Raises `IntegrityError` for a wrong base or a
+    damaged blob.
     """
     project = ProjectFolder(session.project).require()
     current = project.generation()
@@ -39,8 +39,10 @@ def open_routes(
     listed = tuple(current.lockfile.graft.precedence)
     direct = map(SkillName.parse, current.wishes)
     order = precedence_order(signatures, listed, direct)
-    see = partial(features, running)
-    return ProjectRouter(Router.of(signatures, width, order), running, left_out, listed, see)
+    features_of = partial(features, running)
+    return ProjectRouter(
+        Router.of(signatures, width, order), running, left_out, listed, features_of
+    )
 
 
 def _base_runner(session: Session, project: ProjectFolder, root: Digest, device: str) -> Runner:
@@ -53,10 +55,10 @@ def _base_runner(session: Session, project: ProjectFolder, root: Digest, device:
 
 
 def folder_of(base: Checkpoint) -> Path:
-    """The folder of a base that is run. Raises `GraftError` where it is a bare file."""
+    """Return the folder of a base. Raises `GraftError` if the base is a file."""
     if base.folder is None:
         raise GraftError(
-            f"the router runs the base, and `{base.path}` is no model folder",
-            hint="name the folder with config and tokenizer: `--base PATH`",
+            f"the router runs the base; expected a model folder, found the file `{base.path}`",
+            hint="name the folder with config.json and the tokenizer with `--base PATH`",
         )
     return base.folder

@@ -1,4 +1,4 @@
-"""A project's router, and whether it has anything to decide: from manifests, without torch."""
+"""The router of a project, and the check for router signatures, which needs no torch."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RoutedTexts:
-    """Decisions, one for each text, and what each took on average, in milliseconds."""
+    """One decision for each text, and the mean time of each step per text, in milliseconds."""
 
     decisions: tuple[Decision, ...]
     features_ms: float
@@ -29,49 +29,55 @@ class RoutedTexts:
 
 @dataclass(frozen=True)
 class ProjectRouter:
-    """A project's router over its running base; `left_out` says why a skill is no candidate.
+    """A project's router on its loaded base; `left_out` has the reason for each skipped skill.
 
-    `listed` is the order that `[graft] precedence` gives, `see` gives the features of texts.
+    `listed` is the order in `[graft] precedence`. `features_of` computes the features of texts.
     """
 
     router: Router
     runner: "Runner | None"
     left_out: SkippedSignatures
     listed: tuple[SkillName, ...] = field(default=())
-    see: Callable[[Sequence[str]], Array] | None = None
+    features_of: Callable[[Sequence[str]], Array] | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should do something about."""
+        """Warnings about invalid signatures, and about pairs without a precedence."""
         unsound = [
-            f"`{skill}` is not routed to: {reason}; `skillpm uninstall {skill}` removes it"
+            f"the router cannot select `{skill}`: {reason}; `skillpm uninstall {skill}` removes it"
             for skill, reason in self.left_out.unsound.items()
         ]
         return (*unsound, *(near_warning(pair, self.listed) for pair in self.unordered))
 
     @property
     def unordered(self) -> tuple[NearPair, ...]:
-        """The near-equal pairs that no recorded precedence decides."""
+        """The near-equal pairs that `[graft] precedence` does not order."""
         listed = frozenset(self.listed)
         return tuple(pair for pair in self.router.near if not listed & {*pair.skills})
 
     def route(self, texts: Sequence[str]) -> RoutedTexts:
-        """Decide for texts, run together. Raises `UsageError` for one that is blank."""
-        if any(not text.strip() for text in texts):
-            raise UsageError("a text to route is blank", hint='`skillpm route "what is 2 + 2?"`')
+        """Decide for each text, in one batch. Raises `UsageError` for a blank text."""
+        blank = next((n for n, text in enumerate(texts, start=1) if not text.strip()), None)
+        if blank is not None:
+            raise UsageError(
+                f"text {blank} of {len(texts)} is blank; expected a text to route",
+                hint='`skillpm route "what is 2 + 2?"`',
+            )
         started = time.perf_counter()
-        seen = None if self.see is None else self.see(texts)
+        features = None if self.features_of is None else self.features_of(texts)
         between = time.perf_counter()
-        decisions = [NOTHING] * len(texts) if seen is None else self.router.decide(seen)
+        decisions = [NOTHING] * len(texts) if features is None else self.router.decide(features)
         done = time.perf_counter()
-        each = 1000 / max(1, len(texts))
-        return RoutedTexts(tuple(decisions), (between - started) * each, (done - between) * each)
+        per_text = 1000 / max(1, len(texts))
+        return RoutedTexts(
+            tuple(decisions), (between - started) * per_text, (done - between) * per_text
+        )
 
 
 def nothing_to_route(session: Session) -> ProjectRouter | None:
-    """The routes of a project of which no skill is a candidate; None where one is.
+    """Return the router of a project without usable signatures, or None if there is one.
 
-    Raises `IntegrityError` where a blob is damaged.
+    Raises `IntegrityError` for a damaged blob.
     """
     current = ProjectFolder(session.project).require().generation()
     signatures, left_out = signatures_of(session.store, current.installed, current.base_root)

@@ -1,4 +1,4 @@
-"""A stage: one running base that takes one set of a lock after another (ADR 13)."""
+"""The candidate environment: a loaded base that runs one candidate set after another (ADR 13)."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,62 +33,62 @@ _PAD = "pad_token_id"
 
 @dataclass
 class CandidateEnvironment:
-    """The project's base, running, and whatever set was put on it last.
+    """The project's loaded base, with the tensors of the last candidate set.
 
-    The base is loaded once; a set with tensors of another shape, a config that computes otherwise
-    or files of its own is written to a scratch folder and loaded whole. The config and tokenizer
-    of packs are read in a sandbox.
+    The base is loaded once. A set that changes tensor shapes, the computation in the config, or
+    tokenizer files is written to a scratch folder and loaded from there. Config and tokenizer of
+    packs are read in a sandbox.
     """
 
     session: Session
     base: VerifiedCheckpoint
     device: str
     keys: Mapping[str, FileKey]
-    _stand: ModelHost | None = None
-    _other: tuple[str, Runner] | None = field(default=None, repr=False)
+    _host: ModelHost | None = None
+    _written: tuple[str, Runner] | None = field(default=None, repr=False)
     _foreign: ForeignModelFiles = field(default_factory=ForeignModelFiles, repr=False)
 
     @property
-    def stand(self) -> ModelHost:
-        """The running base, loaded when it is first needed."""
-        if self._stand is None:
-            runner = running(self.base, self.device)
+    def host(self) -> ModelHost:
+        """The loaded base; the first access loads it."""
+        if self._host is None:
+            runner = load_runner(self.base, self.device)
             check_unmoved(self.base, self.keys)
-            self._stand = ModelHost(runner, self.base)
-        return self._stand
+            self._host = ModelHost(runner, self.base)
+        return self._host
 
     def check_runs(self) -> None:
-        """Raise `GraftError` where the base itself cannot be run: then no pack is to blame."""
-        assert self.stand is not None  # noqa: S101 - a property that loads
+        """Raise `GraftError` if the base itself cannot be run, so that no pack is blamed for it."""
+        assert self.host is not None  # noqa: S101 - a property that loads
 
     def runner(self, lock: Lockfile) -> Runner:
-        """The model that a lock's set makes of the base, decoded as `graft` decodes it.
+        """Return the model of base + a lock's set, decoded as by `graft`.
 
-        Good until the next set is asked for. Raises what `graft` raises.
+        The model is valid until the next call. Raises the errors of `graft`.
         """
         composition, packs = compose(self.session, self.base, lock)
         side = apply_side_files(files_of(self.base), side_packs(packs))
         touched = composition.touched.keys()
-        if self._is_silent(side) and self.stand.fits(composition, touched):
+        if self._can_stay_loaded(side) and self.host.fits(composition, touched):
             hashed = self._hashed(composition)
-            shown = self.stand.show(hashed, touched)
+            shown = self.host.show(hashed, touched)
             self._check(lock, composition, hashed)
             return shown
-        assembly = Assembly(self.base, composition, side, link=False, stamp={})
-        return self._whole(lock, assembly)
+        assembly = Assembly(self.base, composition, side, link=False, metadata={})
+        return self._load_written(lock, assembly)
 
     def check(self, lock: Lockfile) -> None:
-        """Raise what `graft` raises of a lock, which is decoded and not run.
+        """Decode a lock without running it. Raises the errors of `graft`.
 
-        Of a routed lock each skill is decoded with what it requires, as `graft --only` does.
+        In a routed lock, each skill is decoded with its requirements, as by `graft --only`.
         """
-        parts = [prune(lock, [one]) for one in lock.skills] if lock.graft.routed else [lock]
+        parts = [prune(lock, [skill]) for skill in lock.skills] if lock.graft.routed else [lock]
         for part in parts:
             composition, _ = compose(self.session, self.base, part)
             self._check(part, composition, self._hashed(composition))
 
-    def _is_silent(self, side: Mapping[str, bytes | None]) -> bool:
-        """Whether the running base answers as one that is loaded with these files."""
+    def _can_stay_loaded(self, side: Mapping[str, bytes | None]) -> bool:
+        """Whether the loaded base answers as if it had been loaded with these side files."""
         if tokenizes(side):
             return False
         config = side.get(CONFIG)
@@ -96,7 +96,7 @@ class CandidateEnvironment:
             return True
         old = files_of(self.base)(CONFIG)
         changed = changed_settings(self._foreign, old, config, ignored=INERT)
-        return not changed or (changed == {_PAD} and not self.stand.runner.minds_padding)
+        return not changed or (changed == {_PAD} and not self.host.runner.minds_padding)
 
     def _hashed(self, composition: Composition) -> Hashed:
         total = total_bytes(composition)
@@ -108,31 +108,31 @@ class CandidateEnvironment:
         check_composed(composition, self.base.identity, leaves)
         check_root(lock, merkle_root(leaves))
 
-    def _whole(self, lock: Lockfile, assembly: Assembly) -> Runner:
+    def _load_written(self, lock: Lockfile, assembly: Assembly) -> Runner:
         key = lock.with_root(None).dumps()
-        if self._other is None or self._other[0] != key:
-            self._other = None
+        if self._written is None or self._written[0] != key:
+            self._written = None
             with scratch(self.session.home, "stage") as folder, disk_errors(folder):
                 (folder / "graft").mkdir()
                 written = assemble(self.session, assembly, folder / "graft")
                 check_root(lock, written.root)
                 foreign = self._foreign if assembly.side else None
-                self._other = (key, self._loaded(lock, folder / "graft", foreign))
-        return self._other[1]
+                self._written = (key, self._loaded(lock, folder / "graft", foreign))
+        return self._written[1]
 
     def _loaded(self, lock: Lockfile, folder: Path, foreign: ForeignModelFiles | None) -> Runner:
         try:
             return Runner.load(folder, self.device, foreign)
         except NotRunnableError as problem:
-            names = ", ".join(f"`{one.ref}`" for one in lock.skills.values())
+            names = ", ".join(f"`{locked.ref}`" for locked in lock.skills.values())
             raise GraftError(
                 f"base + {names} cannot be run by transformers: {problem.reason}",
-                hint="leave out the skill that brings a config or tokenizer of its own",
+                hint="leave out the skill that replaces the config or the tokenizer",
             ) from problem
 
 
 def open_candidate(session: Session, project: ProjectFolder, device: str) -> CandidateEnvironment:
-    """The stage of a project. Raises `IntegrityError` where the base is not the project's."""
+    """Open the candidate environment of a project. Raises `IntegrityError` for a wrong base."""
     base = open_base(session, project)
     keys = file_keys(base)
     identity = session.identify(base, "hashing base")
@@ -140,24 +140,24 @@ def open_candidate(session: Session, project: ProjectFolder, device: str) -> Can
     return CandidateEnvironment(session, VerifiedCheckpoint.of(base, identity), device, keys)
 
 
-def running(model: Checkpoint, device: str) -> Runner:
-    """A model folder, loaded. Raises `GraftError` where it cannot be run."""
+def load_runner(model: Checkpoint, device: str) -> Runner:
+    """Load a model folder. Raises `GraftError` if it cannot be run."""
     if model.folder is None:
         raise GraftError(
-            f"`{model.path}` is a file of tensors alone, which cannot be run",
-            hint="probes need the model's folder: config.json and the tokenizer beside the weights",
+            f"`{model.path}` is a file of tensors, which cannot be run; expected a model folder",
+            hint="name the folder that has config.json and the tokenizer beside the weights",
         )
-    with told_for_probes():
+    with probe_errors():
         return Runner.load(model.folder, device)
 
 
 @contextmanager
-def told_for_probes() -> Iterator[None]:
-    """A model that cannot be run is told in the words of probes."""
+def probe_errors() -> Iterator[None]:
+    """Raise `GraftError` with a hint for probes if the model cannot be run."""
     try:
         yield
     except NotRunnableError as problem:
         raise GraftError(
             problem.message,
-            hint="probes need config.json and the tokenizer beside the base's weights",
+            hint="put config.json and the tokenizer beside the weights; probes need both",
         ) from problem

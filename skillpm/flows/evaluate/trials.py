@@ -1,4 +1,4 @@
-"""Trials: what the probes of a set's skills give with some of the set, or at other weights."""
+"""Trials: run the probes of a set's skills with a subset of the set, or at other weights."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from skillpm.errors import GraftError, ResolutionError
 from skillpm.flows.evaluate.answering import Answers, answers_of
 from skillpm.flows.evaluate.carried import CarriedProbes, ProbeResult, evaluate
-from skillpm.flows.evaluate.measured import part_of
+from skillpm.flows.evaluate.measured import exact_subset
 from skillpm.flows.evaluate.stage import CandidateEnvironment
 from skillpm.flows.locking.lock_check import prune, reachable
 from skillpm.spec.lockfile import Lockfile
@@ -15,29 +15,30 @@ from skillpm.spec.names import SkillName
 Weights = Mapping[SkillName, float]
 
 
-def weighed(lock: Lockfile, weights: Weights) -> Lockfile:
-    """The lock with these skills at these weights."""
+def with_weights(lock: Lockfile, weights: Weights) -> Lockfile:
+    """Return the lock with these weights."""
     skills = [
-        one.model_copy(update={"weight": weights.get(one.skill, one.weight)}) for one in lock.skill
+        locked.model_copy(update={"weight": weights.get(locked.skill, locked.weight)})
+        for locked in lock.skill
     ]
     return lock.model_copy(update={"skill": skills}).with_root(None)
 
 
-def without(lock: Lockfile, left_out: Iterable[SkillName]) -> frozenset[SkillName]:
-    """What stays of a lock when these go, and with them whatever requires them."""
-    gone = set(left_out)
-    return frozenset(s for s in lock.skills if not reachable(lock.skills, [s]) & gone)
+def remaining(lock: Lockfile, left_out: Iterable[SkillName]) -> frozenset[SkillName]:
+    """Return the skills of a lock that neither are left out nor require a skill that is."""
+    removed = set(left_out)
+    return frozenset(s for s in lock.skills if not reachable(lock.skills, [s]) & removed)
 
 
 @dataclass
 class Trials:
-    """Parts of a set, each tried once. Every trial is a decode of what the part touches."""
+    """Probe results of subsets of a set, each run once. A trial decodes the touched tensors."""
 
     stage: CandidateEnvironment
     lock: Lockfile
     carried: Mapping[SkillName, CarriedProbes]
     count: int = 0
-    _standing: tuple[str, Answers] | None = None
+    _loaded: tuple[str, Answers] | None = None
     _known: dict[tuple[str, SkillName], list[ProbeResult]] = field(default_factory=dict)
 
     def results(
@@ -46,64 +47,64 @@ class Trials:
         of: Sequence[SkillName] | None = None,
         weights: Weights | None = None,
     ) -> list[ProbeResult]:
-        """The results of these skills' probes, of all by default, in the part with these skills."""
-        part = self._part(skills, weights)
-        asked = [s for s in self.carried if s in part.skills and (of is None or s in of)]
-        return [result for skill in asked for result in self._of(part, skill)]
+        """Return the results of the probes of `of` (by default all) in the subset with `skills`."""
+        subset = self._subset(skills, weights)
+        probed = [s for s in self.carried if s in subset.skills and (of is None or s in of)]
+        return [result for skill in probed for result in self._results_of(subset, skill)]
 
-    def hold(self, skills: Iterable[SkillName], weights: Weights | None = None) -> bool:
-        """Whether all probes of the part with these hold; the first that fails ends the trial."""
-        part = self._part(skills, weights)
-        asked = (skill for skill in self.carried if skill in part.skills)
-        return all(result.passed for skill in asked for result in self._of(part, skill))
+    def pass_probes(self, skills: Iterable[SkillName], weights: Weights | None = None) -> bool:
+        """Whether all probes of the subset pass; stops at the first failure."""
+        subset = self._subset(skills, weights)
+        probed = (skill for skill in self.carried if skill in subset.skills)
+        return all(result.passed for skill in probed for result in self._results_of(subset, skill))
 
     def fails(
         self, victim: SkillName, skills: Iterable[SkillName], *, exactly: bool = False
     ) -> bool:
-        """Whether any probe of one skill fails in the part with these, or there is no such part.
+        """Whether a probe of one skill fails in a subset, or the subset cannot be composed.
 
-        With what they require, or `exactly` these.
+        The subset has the requirements of `skills` too, unless `exactly` is set.
         """
         if victim not in self.carried:
             return False
         try:
             if exactly:
-                found = self._of(part_of(self.lock, frozenset(skills)), victim)
+                results = self._results_of(exact_subset(self.lock, frozenset(skills)), victim)
             else:
-                found = self.results(skills, [victim])
-            return not all(one.passed for one in found)
-        except (GraftError, ResolutionError):  # skills of it undo each other, say
+                results = self.results(skills, [victim])
+            return not all(result.passed for result in results)
+        except (GraftError, ResolutionError):  # for example, its skills cancel each other
             return True
 
     def ignoring(self, probes: Collection[tuple[SkillName, str]]) -> "Trials":
-        """The same trials, but for some metrics of some skills, which count no more."""
+        """Return the same trials without some metrics of some skills."""
         if not probes:
             return self
         carried = {
             skill: replace(
-                each,
-                recorded={m: c for m, c in each.recorded.items() if (skill, m) not in probes},
+                own,
+                recorded={m: c for m, c in own.recorded.items() if (skill, m) not in probes},
             )
-            for skill, each in self.carried.items()
+            for skill, own in self.carried.items()
         }
         known = {
-            key: [one for one in results if (one.skill, one.metric) not in probes]
+            key: [r for r in results if (r.skill, r.metric) not in probes]
             for key, results in self._known.items()
         }
-        kept = {skill: each for skill, each in carried.items() if each.recorded}
+        kept = {skill: own for skill, own in carried.items() if own.recorded}
         return replace(self, carried=kept, _known=known)
 
-    def _part(self, skills: Iterable[SkillName], weights: Weights | None) -> Lockfile:
-        part = prune(self.lock, skills)
-        return weighed(part, weights) if weights else part
+    def _subset(self, skills: Iterable[SkillName], weights: Weights | None) -> Lockfile:
+        subset = prune(self.lock, skills)
+        return with_weights(subset, weights) if weights else subset
 
-    def _of(self, part: Lockfile, skill: SkillName) -> list[ProbeResult]:
-        key = part.dumps()
+    def _results_of(self, subset: Lockfile, skill: SkillName) -> list[ProbeResult]:
+        key = subset.dumps()
         if (key, skill) not in self._known:
-            if self._standing is None or self._standing[0] != key:
-                self._standing = None
-                self._standing = (key, answers_of(self.stage, part))
+            if self._loaded is None or self._loaded[0] != key:
+                self._loaded = None
+                self._loaded = (key, answers_of(self.stage, subset))
                 self.count += 1
-            answers, session = self._standing[1], self.stage.session
+            answers, session = self._loaded[1], self.stage.session
             self._known[key, skill] = evaluate(session, answers, self.carried[skill])
         return self._known[key, skill]

@@ -1,7 +1,7 @@
-"""`graft --tune`: the weights at which the worst of all probes keeps the most of its gain.
+"""`graft --tune`: search the weights that maximise the least share of gain that any probe keeps.
 
-A search by coordinates: each skill's weight in turn a step up and a step down, the step halved
-where none is better. Deterministic, and bounded by the trials that it may take.
+A coordinate search: tries each skill's weight one step down and one step up, and halves the step if
+no change helps. The search is deterministic, and limited by a number of trials.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from skillpm.flows.change.plan import ChangeResult, Plan, apply_plan, check_unch
 from skillpm.flows.evaluate.carried import ProbeResult, carried_by
 from skillpm.flows.evaluate.measured import with_measurements
 from skillpm.flows.evaluate.stage import open_candidate
-from skillpm.flows.evaluate.trials import Trials, weighed
+from skillpm.flows.evaluate.trials import Trials, with_weights
 from skillpm.flows.locking.lock_check import stale_reason
 from skillpm.flows.locking.solve import check_together
 from skillpm.flows.packs.open_project import OpenProject
@@ -28,46 +28,46 @@ from skillpm.store.packs import load_pack
 
 FIRST_STEP, LAST_STEP = 0.4, 0.1
 LEAST, MOST = 0.1, 2.0
-"""Weights stay between these: one of 0 would be a skill that changes nothing."""
+"""The range of weights. At weight 0, a skill would change nothing."""
 Weights = dict[SkillName, float]
-Worth = tuple[float, float]
+Objective = tuple[float, float]
 
 
-_NOTHING: Worth = (float("-inf"), float("-inf"))
+_NOTHING: Objective = (float("-inf"), float("-inf"))
 
 
 @dataclass(frozen=True)
 class TunedWeights:
-    """What was found: weights before and after, and the worst and mean share of gain kept.
+    """Weights before and after tuning, and the least and the mean share of gain kept.
 
-    `change` is the generation that it made, where it was carried out.
+    `change` is the new generation, if the weights were applied.
     """
 
     before: Mapping[SkillName, float]
     after: Mapping[SkillName, float]
-    kept_before: Worth
-    kept_after: Worth
+    kept_before: Objective
+    kept_after: Objective
     trials: int
     change: ChangeResult | None = None
 
 
 def tune(session: Session, *, budget: int, device: str, write: bool) -> TunedWeights:
-    """Search; where `write`, make the weights a new generation, in `skillpm.toml` and lock too.
+    """Search weights; with `write`, apply them to skillpm.toml and lock as a new generation.
 
-    Only skills that skillpm.toml names have a weight there. Raises `GraftError` where no installed
-    skill has probes, `StateError` where the lock is ahead of what is installed.
+    Only the weights of skills in skillpm.toml change. Raises `GraftError` if no installed skill has
+    probes, `StateError` if the lock differs from the installed set.
     """
     project = ProjectFolder(session.project).require()
     if not write:
         return _search(session, project, budget, device)
     with project_transaction(session, project, "tune"):
         basis = basis_of(project)
-        found = _search(session, project, budget, device)
+        tuned = _search(session, project, budget, device)
         check_unchanged(project, basis)
-        if found.after == found.before:
-            return found
-        plan = _plan(session, project, found.after)
-        return replace(found, change=apply_plan(OpenProject.open(session, project), plan))
+        if tuned.after == tuned.before:
+            return tuned
+        plan = _plan(session, project, tuned.after)
+        return replace(tuned, change=apply_plan(OpenProject.open(session, project), plan))
 
 
 def _search(session: Session, project: ProjectFolder, budget: int, device: str) -> TunedWeights:
@@ -75,87 +75,93 @@ def _search(session: Session, project: ProjectFolder, budget: int, device: str) 
     carried = with_measurements(session, lock, carried_by(session, lock, list(lock.skills)), device)
     if not carried:
         raise GraftError(
-            "no installed skill has probes to tune by", hint="`skillpm pack … --probes FILE`"
+            "no installed skill has probes, and tuning needs them",
+            hint="build a pack with probes: `skillpm pack BASE TUNED --probes FILE …`",
         )
-    named = project.read_file().project_requirements.keys()
+    required = project.read_file().project_requirements.keys()
     before = {
-        skill: one.weight
-        for skill, one in lock.skills.items()
-        if skill in named and is_scalable(load_pack(session.store, one.digest).manifest)
+        skill: locked.weight
+        for skill, locked in lock.skills.items()
+        if skill in required and is_scalable(load_pack(session.store, locked.digest).manifest)
     }
     advance = session.progress("trials", budget)
     trials = Trials(open_candidate(session, project, device), lock, carried)
-    known: dict[tuple[float, ...], Worth] = {}
+    known: dict[tuple[float, ...], Objective] = {}
 
-    def worth(weights: Weights) -> Worth:
+    def objective(weights: Weights) -> Objective:
         key = tuple(weights.values())
         if key not in known:
             try:
-                known[key] = _worth(trials.results(lock.skills, weights=weights))
-            except GraftError:  # weights at which a sum overflows
+                known[key] = _objective_of(trials.results(lock.skills, weights=weights))
+            except GraftError:  # at some weights, a sum overflows
                 if not known:
                     raise
                 known[key] = _NOTHING
             advance(1)
         return known[key]
 
-    after = _climb(before, worth, lambda: len(known) >= budget)
-    return TunedWeights(before, after, known[tuple(before.values())], worth(after), len(known))
+    after = _coordinate_search(before, objective, lambda: len(known) >= budget)
+    return TunedWeights(before, after, known[tuple(before.values())], objective(after), len(known))
 
 
-def _climb(start: Weights, worth: Callable[[Weights], Worth], spent: Callable[[], bool]) -> Weights:
+def _coordinate_search(
+    start: Weights, objective: Callable[[Weights], Objective], exhausted: Callable[[], bool]
+) -> Weights:
     best, step = dict(start), FIRST_STEP
-    reached = worth(best)
-    while step >= LAST_STEP and not spent():
+    reached = objective(best)
+    while step >= LAST_STEP and not exhausted():
         better = False
         for skill in start:
             for moved in (best[skill] - step, best[skill] + step):
                 tried = {**best, skill: round(min(MOST, max(LEAST, moved)), 6)}
-                if spent() or tried == best:
+                if exhausted() or tried == best:
                     continue
-                found = worth(tried)
-                if found > reached:
-                    best, reached, better = tried, found, True
+                value = objective(tried)
+                if value > reached:
+                    best, reached, better = tried, value, True
                     break
         step = step if better else step / 2
     return best
 
 
-def _worth(results: list[ProbeResult]) -> Worth:
-    """The least share of gain kept, then the mean; four digits, so that noise decides nothing."""
-    kept = [min(1.0, one.kept) for one in results]
+def _objective_of(results: list[ProbeResult]) -> Objective:
+    """Return the least and the mean share of gain kept, rounded to four digits against noise."""
+    kept = [min(1.0, result.kept) for result in results]
     return round(min(kept), 4), round(sum(kept) / len(kept), 4)
 
 
 def _installed(project: ProjectFolder) -> Lockfile:
     current, lock = project.generation(), project.read_lock()
     if not current.skills or lock is None:
-        raise NotFoundError("nothing is installed here to tune", hint="`skillpm install`")
+        raise NotFoundError(
+            "no skill is installed in this project", hint="`skillpm install acme/math` installs one"
+        )
     if not lock.same_set(current.lockfile):
         raise StateError(
-            "skillpm.lock runs ahead of what is installed", hint="`skillpm install` applies it"
+            "skillpm.lock differs from the installed set",
+            hint="`skillpm install` installs the lock",
         )
     reason = stale_reason(project.read_file(), lock)
     if reason is not None:
         raise StateError(
-            f"skillpm.toml asks for something else than is installed: {reason}",
-            hint="`skillpm install` applies it",
+            f"skillpm.toml does not match the installed set: {reason}",
+            hint="`skillpm install` installs its requirements",
         )
     if lock.graft.routed:
         raise GraftError(
-            "the graft is routed: each skill answers alone, and no weights are to be found",
-            hint='`mode = "merged"` under `[graft]` in skillpm.toml',
+            "weights cannot be tuned in routed mode, because each skill answers alone",
+            hint='set `mode = "merged"` under `[graft]` in skillpm.toml',
         )
     return lock
 
 
 def _plan(session: Session, project: ProjectFolder, weights: Mapping[SkillName, float]) -> Plan:
-    file, lock = project.read_file(), weighed(_installed(project), weights)
-    wishes: dict[str, object] = {}
-    for skill, wish in file.project_requirements.items():
-        weight = weights.get(skill, wish.weight)
-        wishes[str(skill)] = {**wish.model_dump(exclude_none=True), "weight": weight}
+    file, lock = project.read_file(), with_weights(_installed(project), weights)
+    requirements: dict[str, object] = {}
+    for skill, requirement in file.project_requirements.items():
+        weight = weights.get(skill, requirement.weight)
+        requirements[str(skill)] = {**requirement.model_dump(exclude_none=True), "weight": weight}
     registries = Registries(session, file)
     packs = stored_packs(session, registries, lock)
     check_together(lock, packs)
-    return Plan("tune", lock, packs, wishes)
+    return Plan("tune", lock, packs, requirements)

@@ -1,4 +1,4 @@
-"""`export`: a skill for others: as a PEFT adapter, or merged into a plain model directory."""
+"""`export`: write a skill as a PEFT adapter, or merged with its base as a plain model folder."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from skillpm.environment.swap import check_apart
 from skillpm.errors import IntegrityError, NotFoundError, SpecError, StateError
 from skillpm.files.output import check_output_folder
 from skillpm.flows.graft.assemble import Assembly, assemble
-from skillpm.flows.graft.peft import LayeredDelta, LoraRequest, LowRankResult, lower
+from skillpm.flows.graft.peft import LayeredDelta, LoraRequest, LowRankResult, to_low_rank
 from skillpm.flows.graft.write_peft import write_peft
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import opened
@@ -36,7 +36,7 @@ from skillpm.store.scratch import staged_beside
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the skill, where; what a LoRA loses, or the root of a merged model."""
+    """An exported skill: its path, the losses of an adapter, or the root of a merged model."""
 
     pack: AnyPack
     path: Path
@@ -46,10 +46,11 @@ class Exported:
     seconds: float
 
 
-def export(session: Session, ref: str, target: Path, wanted: LoraRequest | None) -> Exported:
-    """Write a skill, with all that it lies over, to a folder that is absent or empty.
+def export(session: Session, ref: str, target: Path, request: LoraRequest | None) -> Exported:
+    """Write a skill, with the packs it is layered on, to a folder that is absent or empty.
 
-    As an adapter where `wanted` says how, else merged. Nothing is there where any step fails.
+    Writes an adapter if `request` is given, else the merged model. If a step fails, nothing is
+    written. Raises `IntegrityError` for a wrong base, `GraftError` if a LoRA cannot hold the skill.
     """
     started = time.monotonic()
     clean_up(session)
@@ -64,27 +65,27 @@ def export(session: Session, ref: str, target: Path, wanted: LoraRequest | None)
     _check_base(pack, base, identity)
     verified = VerifiedCheckpoint.of(base, identity)
     decoders = opened(packs)
-    composition = Composition(verified, [WeightedPack(each) for each in decoders])
+    composition = Composition(verified, [WeightedPack(decoder) for decoder in decoders])
     lowered, root = None, None
-    if wanted is not None:
-        whole = LayeredDelta(verified, decoders, composition)
-        lowered = lower(session, whole, wanted)
+    if request is not None:
+        layered = LayeredDelta(verified, decoders, composition)
+        lowered = to_low_rank(session, layered, request)
         with _staged(session, target) as staged:
-            write_peft(staged, whole, lowered, session.workers)
+            write_peft(staged, layered, lowered, session.workers)
     else:
         side = apply_side_files(files_of(base), side_packs(packs))
-        for warning in part_warnings([each.manifest for each in packs], base, side):
+        for warning in part_warnings([p.manifest for p in packs], base, side):
             session.say(f"warning: {warning}")
         with _staged(session, target) as staged:
-            assembly = Assembly(verified, composition, side, link=False, stamp={})
+            assembly = Assembly(verified, composition, side, link=False, metadata={})
             root = assemble(session, assembly, staged).root
             (staged / STAMP).unlink()
-    files = tuple(file.path for one in packs for file in one.manifest.files)
+    files = tuple(file.path for p in packs for file in p.manifest.files)
     return Exported(pack, target, lowered, root, files, time.monotonic() - started)
 
 
 def _find(session: Session, ref: str) -> AnyPack:
-    """The release that is installed here, where there is one of that name; else as `find_pack`."""
+    """Return the installed release of a skill; otherwise the result of `find_pack`."""
     project = ProjectFolder(session.project)
     if project.has_environment:
         try:
@@ -103,27 +104,28 @@ def _base(session: Session, pack: AnyPack) -> Checkpoint:
     project = ProjectFolder(session.project)
     if not project.has_file:
         raise NotFoundError(
-            f"{pack.manifest.ref} is exported from its base, and there is no project that names it",
-            hint="`--base PATH` says where it lies",
+            f"{pack.manifest.ref} is exported from its base, but `{session.project}` has no "
+            "skillpm.toml that names it",
+            hint="name the base with `--base PATH`",
         )
     return open_base(session, project)
 
 
 def _check_base(pack: AnyPack, base: Checkpoint, identity: Identity) -> None:
-    """Raise `IntegrityError` unless the pack fits; a base that is nearly right does (law 8)."""
+    """Raise `IntegrityError` unless the base has the pack's root or its footprint (law 8)."""
     manifest = pack.manifest
     if identity.root != manifest.base.root and not footprint_fits(manifest, identity.leaves):
         raise IntegrityError(
-            f"{manifest.ref} was cut from base `{manifest.base.root}`, "
+            f"{manifest.ref} was built for the base `{manifest.base.root}`, "
             f"but `{base.path}` is `{identity.root}`",
-            hint="name the right one with `--base PATH`",
+            hint="name the pack's own base with `--base PATH`",
         )
     check_footprint(manifest, identity.leaves)
 
 
 def _check_target(target: Path) -> None:
-    taken = target.is_symlink() or target.exists()
-    if taken and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
+    exists = target.is_symlink() or target.exists()
+    if exists and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
         raise StateError(
             f"`{target}` already exists and is not empty; it is not overwritten",
             hint="name a folder that is absent or empty",
@@ -137,7 +139,7 @@ def _check_outside(session: Session, target: Path, base: Checkpoint) -> None:
 
 @contextmanager
 def _staged(session: Session, target: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place in one rename, or leaves nothing."""
+    """Yield a folder beside the target; on success it is renamed to the target, else removed."""
     target = target.absolute()
     staged = target.with_name(f".{target.name}.{os.getpid()}.skillpm-new")
     with staged_beside(session.home, staged):

@@ -1,4 +1,4 @@
-"""`graft`: write base + set as a model directory that transformers loads as it is."""
+"""`graft`: write base + installed set as a model folder that transformers can load."""
 
 import time
 from collections.abc import Sequence
@@ -22,8 +22,14 @@ from skillpm.errors import (
 from skillpm.files.errors import write_error
 from skillpm.flows.change.plan import remember_project
 from skillpm.flows.graft.assemble import AssembledGraft, Assembly, assemble
-from skillpm.flows.graft.linked_files import say_linked, seal_links
-from skillpm.flows.graft.reuse import SUMS, Reuse, open_old, remember_leaves, sums_of
+from skillpm.flows.graft.linked_files import report_links, seal_links
+from skillpm.flows.graft.reuse import (
+    SUMS,
+    Reuse,
+    merge_digests,
+    open_existing_graft,
+    remember_leaves,
+)
 from skillpm.flows.locking.lock_check import prune
 from skillpm.flows.locking.solve import check_facts_of, check_together
 from skillpm.flows.packs.base_parts import part_warnings
@@ -46,7 +52,7 @@ DEFAULT_TARGET = "graft"
 
 @dataclass(frozen=True)
 class Grafted:
-    """A graft that was written, or was there: then it is `unchanged`."""
+    """A written graft, or an existing one that is `unchanged`."""
 
     path: Path
     root: Digest
@@ -68,17 +74,17 @@ def graft(
     fresh: bool = False,
     verify: bool = False,
 ) -> Grafted:
-    """Write the graft of the current generation to `target` in one swap.
+    """Write the graft of the current generation to `target`, and swap it in atomically.
 
-    What an existing graft has is reused unless a `fresh` one is asked for. All bytes of the graft
-    are hashed where they are placed; with `verify` the base is hashed before too.
+    Reuses parts of an existing graft unless `fresh` is set. Hashes every byte of the graft as it is
+    written; with `verify`, hashes the base first. Raises `IntegrityError` for a wrong base or root.
     """
     started = time.monotonic()
     project = ProjectFolder(session.project).require()
     path = (target or session.project / DEFAULT_TARGET).expanduser()
     with project_transaction(session, project, "graft"):
         if not project.has_environment:
-            raise NotFoundError("nothing is installed here yet", hint="`skillpm install`")
+            raise NotFoundError("nothing is installed here", hint="`skillpm install acme/math`")
         current = project.generation()
         base = open_base(session, project)
         place = check_target(project.folder, path, base.path, session.home)
@@ -86,12 +92,12 @@ def graft(
         check_project_base(session, current, base, identity)
         remember_project(session, project, current.lockfile)
         lock = _selected(_with_known_root(project, current.lockfile), only)
-        order = _Order(project, lock, path, place, link, fresh, verify)
+        request = _GraftRequest(project, lock, path, place, link, fresh, verify)
 
         def write() -> AssembledGraft:
             if lock.graft.routed:
                 _check_part(session, lock, only)
-            return _write(session, order, VerifiedCheckpoint.of(base, identity))
+            return _write(session, request, VerifiedCheckpoint.of(base, identity))
 
         written = restoring(session, project, lock, write)
         if not only:
@@ -104,57 +110,62 @@ def graft(
 def check_project_base(
     session: Session, current: Generation, base: Checkpoint, identity: Identity
 ) -> None:
-    """`check_base`, which also says where a base that is nearly right would do (law 8)."""
+    """Check the base's root, and report a base of which only the footprint matches (law 8)."""
     try:
         check_base(identity.root, current.base_root, base.path)
     except IntegrityError as problem:
-        packs = [load_pack(session.store, one.digest) for one in current.skills]
+        packs = [load_pack(session.store, entry.digest) for entry in current.skills]
         if packs and all(footprint_fits(pack.manifest, identity.leaves) for pack in packs):
             raise IntegrityError(
-                f"{problem.message}; but all tensors that the installed packs touch are the same",
-                hint=f"a project of that base takes them: `skillpm init --base {base.path}`, then "
-                "`skillpm install --accept-footprint …`",
+                f"{problem.message}; all tensors that the installed packs change are equal",
+                hint=f"to use that base, make a project of it: `skillpm init --base {base.path}`, "
+                "then `skillpm install --accept-footprint …`",
             ) from problem
         raise
 
 
 def _with_known_root(project: ProjectFolder, installed: Lockfile) -> Lockfile:
-    """What is installed, with the root that skillpm.lock has for the same set."""
+    """Return the installed set, with the root that skillpm.lock records for it."""
     lock = project.read_lock()
     known = lock.graft.root if lock is not None and lock.same_set(installed) else None
     return installed.with_root(known)
 
 
 def _selected(lock: Lockfile, only: Sequence[SkillName]) -> Lockfile:
-    """The lock, or the part of it that these skills need."""
+    """Return the lock, or the part of it with these skills and their requirements."""
     if not only:
         return lock
     for skill in only:
         if skill not in lock.skills:
-            raise UnknownSkillError(f"`{skill}` is not installed", hint="`skillpm list`")
+            raise UnknownSkillError(
+                f"`{skill}` is not installed", hint="`skillpm list` shows what is"
+            )
     return prune(lock, only).with_root(None)
 
 
 def _check_part(session: Session, lock: Lockfile, only: Sequence[SkillName]) -> None:
-    """Raise `GraftError` for the whole of a routed set, `ResolutionError` for parts that clash."""
+    """Raise `GraftError` for a whole routed set, `ResolutionError` for conflicting packs."""
     if lock.skill and not only:
         raise GraftError(
-            "`[graft]` is routed: each answer is by one skill, and no one folder holds them all",
-            hint=f"`skillpm graft --only {min(lock.skills)}` writes one skill's model; in Python, "
-            '`skillpm.open_project(".").load_model()` has them all',
+            "a routed project has one model for each skill, which do not fit in one folder",
+            hint=f"`skillpm graft --only {min(lock.skills)}` writes the model of one skill; in "
+            'Python, `skillpm.open_project(".").load_model()` loads all',
         )
     graft = lock.graft.model_copy(update={"mode": MERGED})
-    packs = {skill: load_pack(session.store, one.digest) for skill, one in lock.skills.items()}
+    packs = {
+        skill: load_pack(session.store, locked.digest) for skill, locked in lock.skills.items()
+    }
     check_together(lock.model_copy(update={"graft": graft}), packs)
 
 
 def compose(
     session: Session, base: VerifiedCheckpoint, lock: Lockfile
 ) -> tuple[Composition, list[StoredPack]]:
-    """Base + the packs of a lock, from the store, to be merged as the lock says.
+    """Return the composition of base and the stored packs of a lock, by its merge method.
 
-    Of a routed lock this is the merger of what may well be no one model: prune it first. Raises
-    `ResolutionError` where packs of an older lock state different facts of the architecture.
+    Prune a routed lock to one skill first: its skills are not meant to be merged. Raises
+    `ResolutionError` if packs state different architecture facts, `IntegrityError` for a pack of
+    another base.
     """
     identity = base.identity
     packs = [load_pack(session.store, locked.digest) for locked in lock.skills.values()]
@@ -162,16 +173,22 @@ def compose(
         check_is(pack, locked.skill, locked.version)
         check_footprint(pack.manifest, identity.leaves)
         if pack.manifest.base.root != identity.root and not locked.accept_footprint:
-            raise IntegrityError(f"`{locked.ref}` was cut from `{pack.manifest.base.root}`")
+            raise IntegrityError(
+                f"`{locked.ref}` was built for the base `{pack.manifest.base.root}`, but "
+                f"`{base.path}` is `{identity.root}`",
+                hint=f"`skillpm install {locked.skill} --accept-footprint` accepts this base",
+            )
     check_facts_of(lock, dict(zip(lock.skills, packs, strict=True)))
     weights = [locked.weight for locked in lock.skills.values()]
-    applied = [WeightedPack(p, w) for p, w in zip(opened(packs), weights, strict=True)]
+    applied = [
+        WeightedPack(pack, weight) for pack, weight in zip(opened(packs), weights, strict=True)
+    ]
     return Composition(base, applied, lock.graft.merging), packs
 
 
 @dataclass(frozen=True)
-class _Order:
-    """A graft that is to be written."""
+class _GraftRequest:
+    """The parameters of a graft."""
 
     project: ProjectFolder
     lock: Lockfile
@@ -182,52 +199,54 @@ class _Order:
     verify: bool
 
 
-def _write(session: Session, order: _Order, base: VerifiedCheckpoint) -> AssembledGraft:
-    """Write what differs from the graft that is there; leave that alone where nothing does."""
-    composition, packs = compose(session, base, order.lock)
+def _write(session: Session, request: _GraftRequest, base: VerifiedCheckpoint) -> AssembledGraft:
+    """Write a graft with parts of an existing one, which is left alone if nothing changes."""
+    composition, packs = compose(session, base, request.lock)
     side = apply_side_files(files_of(base), side_packs(packs))
     for warning in part_warnings([pack.manifest for pack in packs], base, side):
         session.say(f"warning: {warning}")
-    sums = sums_of(composition, list(order.lock.skills.values()))
-    stamp = {**stamp_of(order.lock, base.identity.root), SUMS: sums}
-    assembly = Assembly(base, composition, side, order.link, stamp)
-    old = None
-    if not order.fresh:
-        old = open_old(session, order.target, base.identity.root, cached=not order.verify)
-    if old is None:
-        return _swap_in(session, order, assembly)
-    reuse = Reuse(assembly, old)
-    written = reuse.as_it_is(session)
+    digests = merge_digests(composition, list(request.lock.skills.values()))
+    metadata = {**graft_metadata(request.lock, base.identity.root), SUMS: digests}
+    assembly = Assembly(base, composition, side, request.link, metadata)
+    existing = None
+    if not request.fresh:
+        existing = open_existing_graft(
+            session, request.target, base.identity.root, cached=not request.verify
+        )
+    if existing is None:
+        return _swap_in(session, request, assembly)
+    reuse = Reuse(assembly, existing)
+    written = reuse.unchanged_graft(session)
     if written is not None:
-        check_root(order.lock, written.root)
+        check_root(request.lock, written.root)
         return written
     try:
-        return _swap_in(session, order, replace(assembly, old=reuse), reuse)
+        return _swap_in(session, request, replace(assembly, old=reuse), reuse)
     except IntegrityError as problem:
-        session.say(f"the graft is written anew: {problem.message}")
-        return _swap_in(session, order, assembly)
+        session.say(f"writing the whole graft again: {problem.message}")
+        return _swap_in(session, request, assembly)
 
 
-def check_root(lock: Lockfile, found: Digest) -> None:
-    """Raise `IntegrityError` where a graft of a lock has another root than the lock says."""
-    if lock.graft.root is not None and found != lock.graft.root:
+def check_root(lock: Lockfile, root: Digest) -> None:
+    """Raise `IntegrityError` if a graft does not have the root that its lock records."""
+    if lock.graft.root is not None and root != lock.graft.root:
         raise IntegrityError(
-            f"the graft's root should be `{lock.graft.root}` by the lock, is `{found}`"
+            f"the graft has the root `{root}`, but skillpm.lock records `{lock.graft.root}`"
         )
 
 
 def _swap_in(
-    session: Session, order: _Order, assembly: Assembly, reuse: Reuse | None = None
+    session: Session, request: _GraftRequest, assembly: Assembly, reuse: Reuse | None = None
 ) -> AssembledGraft:
-    target = order.target
-    record = SwapRecord(order.project, session.home, order.place)
-    with order.place.open(create=True) as folder:
-        swap = Swap(folder, order.place.name)
+    target = request.target
+    record = SwapRecord(request.project, session.home, request.place)
+    with request.place.open(create=True) as folder:
+        swap = Swap(folder, request.place.name)
         record.write(ready=False)
         try:
             staged = swap.begin()
             written = assemble(session, assembly, staged)
-            check_root(order.lock, written.root)
+            check_root(request.lock, written.root)
             if reuse is not None:
                 reuse.check_unmoved()
             seal_links(staged, written)
@@ -239,34 +258,37 @@ def _swap_in(
                 raise write_error(target, problem) from problem
             raise
         if not swap.complete():
-            raise StateError(f"`{target}` was taken by something else meanwhile")
+            raise StateError(
+                f"another program created `{target}` while the graft was written",
+                hint=f"remove `{target}`, then run the same command again",
+            )
         record.clear()
     remember_leaves(session, target, written.leaves)
-    if order.link:
-        say_linked(session, target, assembly.base, written)
+    if request.link:
+        report_links(session, target, assembly.base, written)
     return written
 
 
-def stamp_of(lock: Lockfile, base: Digest) -> dict[str, object]:
-    """What a graft says of itself, but for its root."""
+def graft_metadata(lock: Lockfile, base: Digest) -> dict[str, object]:
+    """Return a graft's metadata, without its root."""
     return {
         "format": 1,
         "base_root": str(base),
         "graft": lock.graft.merge_options,
         "skills": [
             {
-                "skill": str(one.skill),
-                "version": str(one.version),
-                "digest": str(one.digest),
-                "weight": one.weight,
+                "skill": str(locked.skill),
+                "version": str(locked.version),
+                "digest": str(locked.digest),
+                "weight": locked.weight,
             }
-            for one in lock.skills.values()
+            for locked in lock.skills.values()
         ],
     }
 
 
 def _remember_root(project: ProjectFolder, installed: Lockfile, root: Digest) -> None:
-    """Write the root into the lock, unless the lock has run ahead of the environment."""
+    """Write the root to the lock, unless the lock is for another set."""
     lock = project.read_lock()
     if lock is None or not lock.same_set(installed):
         return

@@ -1,4 +1,4 @@
-"""What a graft on disk says of itself, read as a stranger's (law 5)."""
+"""Read and check the metadata of a graft on disk as untrusted input (law 5)."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,45 +12,47 @@ from skillpm.spec import json
 from skillpm.spec.merkle import Identity
 
 SMALL_LIMIT = 2_000_000_000
-"""Bytes of all the small files of a graft."""
+"""The size limit of all small files of a graft together, in bytes."""
 
 
-def read_stamp(folder: Path) -> dict[str, Any]:
-    """What a graft says of itself. Raises `SpecError` where that is damaged or a link."""
+def read_graft_metadata(folder: Path) -> dict[str, Any]:
+    """Read a graft's metadata file. Raises `SpecError` if it is damaged or a link."""
     with Folder.open(folder) as opened:
         return json.parse_object(opened.read(STAMP), f"`{folder / STAMP}`")
 
 
-def check_graft(folder: Path, stamp: dict[str, Any], found: Identity) -> None:
-    """Raise `IntegrityError` unless a graft on disk has the root and the files of its stamp."""
-    hint = "`skillpm graft` writes it anew"
-    if stamp.get("root") != str(found.root):
+def check_graft(folder: Path, metadata: dict[str, Any], identity: Identity) -> None:
+    """Raise `IntegrityError` unless a graft has the root and the files of its metadata."""
+    hint = f"`skillpm graft -o {folder}` writes the graft again"
+    if metadata.get("root") != str(identity.root):
         raise IntegrityError(
-            f"the graft in `{folder}` should be `{stamp.get('root')}`, is `{found.root}`", hint=hint
+            f"the graft in `{folder}` has the root `{identity.root}`; its `{STAMP}` records "
+            f"`{metadata.get('root')}`",
+            hint=hint,
         )
-    for name, problem in wrong_files(folder, stamp):
+    for name, problem in wrong_files(folder, metadata):
         raise IntegrityError(f"`{folder / name}` {problem}", hint=hint)
 
 
-def wrong_files(folder: Path, stamp: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The small files that are not as a graft's stamp lists them, each with what is wrong.
+def wrong_files(folder: Path, metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the small files that differ from a graft's metadata, each with its problem.
 
-    Nothing outside the folder is read, whatever the stamp names. Costs one read of the files.
+    Reads nothing outside the folder, whatever paths the metadata has. Costs one read of the files.
     """
-    files, left = stamp.get("files"), SMALL_LIMIT
+    files, budget = metadata.get("files"), SMALL_LIMIT
     with Folder.open(folder) as opened:
         for name, digest in (files if isinstance(files, dict) else {}).items():
             try:
-                found, size = hash_below(opened, name, limit=left)
+                actual, size = hash_below(opened, name, limit=budget)
             except NotFoundError:
                 yield name, "is missing"
                 continue
             except SpecError:
-                yield name, "lies outside of the graft, or nowhere"
+                yield name, "has an invalid path, or one outside the graft"
                 continue
             except StateError as problem:
                 yield name, f"cannot be read: {problem.message}"
                 continue
-            left -= size
-            if digest != f"sha256:{found}":
-                yield name, "is not what the graft wrote"
+            budget -= size
+            if digest != f"sha256:{actual}":
+                yield name, "differs from what skillpm wrote"

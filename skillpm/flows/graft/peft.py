@@ -1,4 +1,4 @@
-"""The PEFT adapter of a skill: which tensors a LoRA carries, at which rank, and what is lost."""
+"""Approximate a skill by a LoRA: the tensors that fit, the rank, and the loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,12 @@ from skillpm.errors import GraftError
 from skillpm.flows.graft.peft_targets import PeftTargets, find_targets
 from skillpm.flows.session.session import Session
 from skillpm.spec.dtypes import is_float
+from skillpm.spec.words import counted
 
 
 @dataclass(frozen=True)
 class LayeredDelta:
-    """A skill with all that it lies over, on its base."""
+    """A skill and the packs that it is layered on, on their base."""
 
     base: VerifiedCheckpoint
     packs: Sequence[OpenPack]
@@ -39,7 +40,7 @@ class LayeredDelta:
 
 @dataclass(frozen=True)
 class UncarriedTensor:
-    """A tensor that no LoRA carries; its share of ‖Δ‖², where it has a delta in numbers."""
+    """A tensor that a LoRA cannot hold, and its share of ‖Δ‖² (None if it has no numeric delta)."""
 
     tensor: str
     reason: str
@@ -48,7 +49,7 @@ class UncarriedTensor:
 
 @dataclass(frozen=True)
 class KindLoss:
-    """All carried tensors of one kind: how many, and ‖Δ - Δ̂‖/‖Δ‖."""
+    """The number of tensors of one module kind in the LoRA, and their ‖Δ - Δ̂‖/‖Δ‖."""
 
     kind: str
     tensors: int
@@ -57,7 +58,7 @@ class KindLoss:
 
 @dataclass(frozen=True)
 class LowRankResult:
-    """The low-rank form of a skill at one rank, and what it loses."""
+    """The low-rank form of a skill at one rank, and its loss."""
 
     forms: dict[str, LowForm]
     experts: tuple[ExpertForms, ...]
@@ -71,66 +72,65 @@ class LowRankResult:
 
 @dataclass(frozen=True)
 class LoraRequest:
-    """The rank, or None for the least that leaves `residual`; whether tensors may be left out."""
+    """The rank, or None for the least one that reaches `residual`; `partial` allows omissions."""
 
     rank: int | None
     residual: float
     partial: bool
 
 
-def lower(session: Session, whole: LayeredDelta, wanted: LoraRequest) -> LowRankResult:
-    """Find the form. Raises `GraftError` where a LoRA cannot carry it, or no rank is enough.
+def to_low_rank(session: Session, layered: LayeredDelta, request: LoraRequest) -> LowRankResult:
+    """Return the low-rank form. Raises `GraftError` if no LoRA, or no rank, can hold the skill.
 
-    Holds the factors of all tensors at the rank, or at the largest where the best is asked for.
+    Memory: the factors of all tensors at the requested rank, or at the largest supported one.
     """
-    limit = wanted.rank or RANKS[-1]
-    carried, rest = _split(whole)
-    targets = find_targets(whole.base, carried)
+    limit = request.rank or RANKS[-1]
+    held, rest = _split(layered)
+    targets = find_targets(layered.base, held)
     rest = dict(sorted({**rest, **targets.refused}.items()))
-    carried = [name for name in carried if name in targets.modules]
-    if not carried and not targets.parameters:
+    held = [name for name in held if name in targets.modules]
+    if not held and not targets.parameters:
         raise GraftError(
-            "the skill changes no matrix of a layer that PEFT adapts: a LoRA carries nothing "
-            f"of it{_first_reason(rest)}",
+            "a LoRA can hold no tensor of the skill, because it changes no matrix of a layer that "
+            f"PEFT adapts{_first_reason(rest)}",
             hint="`--format merged` writes the whole model",
         )
-    if rest and not wanted.partial:
+    if rest and not request.partial:
         shown = ", ".join(f"`{name}` ({reason})" for name, reason in list(rest.items())[:5])
         more = f", and {len(rest) - 5} more" if len(rest) > 5 else ""  # noqa: PLR2004
         raise GraftError(
-            f"a LoRA cannot carry {len(rest)} of the tensors that the skill changes: {shown}{more}",
-            hint="`--partial` leaves them out and says how much that is; "
-            "`--format merged` keeps all",
+            f"a LoRA cannot hold {counted(len(rest), 'tensor')} of the skill: {shown}{more}",
+            hint="`--partial` leaves them out and reports the loss; `--format merged` keeps all",
         )
-    forms, experts = _factored(session, whole, carried, targets, limit)
-    every = {**forms, **{name: form for each in experts for name, form in each.named.items()}}
-    rank = wanted.rank or best_rank(list(every.values()), wanted.residual)
-    left = _left_out(whole, rest, every)
+    forms, experts = _factored(session, layered, held, targets, limit)
+    every = {**forms, **{name: form for expert in experts for name, form in expert.named.items()}}
+    rank = request.rank or best_rank(list(every.values()), request.residual)
+    left = _left_out(layered, rest, every)
     residual, total, losses = _measured(every, rank, left, experts)
     return LowRankResult(forms, experts, rank, residual, total, losses, left, targets)
 
 
 def _factored(
-    session: Session, whole: LayeredDelta, carried: list[str], targets: PeftTargets, limit: int
+    session: Session, layered: LayeredDelta, held: list[str], targets: PeftTargets, limit: int
 ) -> tuple[dict[str, LowForm], tuple[ExpertForms, ...]]:
-    """The factors of each linear layer, and of each expert of a parameter."""
-    parts = [name for name in targets.parts if name in whole.composition.touched]
-    names = [*carried, *parts]
-    advance = session.progress("factoring", sum(whole.base.specs[n].nbytes for n in names))
+    """Return the factors of each linear layer, and of each expert of a parameter."""
+    parts = [name for name in targets.parts if name in layered.composition.touched]
+    names = [*held, *parts]
+    advance = session.progress("factoring", sum(layered.base.specs[n].nbytes for n in names))
     forms: dict[str, LowForm] = {}
-    for name in carried:
-        forms[name] = _form(whole, name, limit)
-        advance(whole.base.specs[name].nbytes)
+    for name in held:
+        forms[name] = _form(layered, name, limit)
+        advance(layered.base.specs[name].nbytes)
 
     def delta(name: str) -> Floats | None:
-        if name not in whole.composition.touched:
+        if name not in layered.composition.touched:
             return None
-        advance(whole.base.specs[name].nbytes)
-        flat = collect(deltas(whole.packs, whole.composition, whole.base, name))
-        return flat.reshape(whole.base.specs[name].shape)
+        advance(layered.base.specs[name].nbytes)
+        flat = collect(deltas(layered.packs, layered.composition, layered.base, name))
+        return flat.reshape(layered.base.specs[name].shape)
 
-    specs = whole.base.specs
-    experts = tuple(expert_forms(each, specs, delta, limit) for each in targets.parameters)
+    specs = layered.base.specs
+    experts = tuple(expert_forms(place, specs, delta, limit) for place in targets.parameters)
     return forms, experts
 
 
@@ -138,46 +138,48 @@ def _first_reason(rest: dict[str, str]) -> str:
     return "".join(f"; `{name}`: {reason}" for name, reason in list(rest.items())[:1])
 
 
-def _split(whole: LayeredDelta) -> tuple[list[str], dict[str, str]]:
-    """The tensors that a LoRA can carry, and why it cannot carry the others."""
-    carried: list[str] = []
+def _split(layered: LayeredDelta) -> tuple[list[str], dict[str, str]]:
+    """Return the tensors that a LoRA can hold, and the reason for each of the others."""
+    held: list[str] = []
     rest: dict[str, str] = {}
-    for name in sorted(whole.composition.touched):
-        before, after = whole.base.specs.get(name), whole.composition.specs.get(name)
+    for name in sorted(layered.composition.touched):
+        before, after = layered.base.specs.get(name), layered.composition.specs.get(name)
         change = "added" if before is None else "removed" if after is None else "changed"
         if before and after and before.shape != after.shape:
             change = "resized"
         spec = after or before
-        assert spec is not None  # noqa: S101 - a touched tensor is on one side at least
+        assert spec is not None  # noqa: S101 - a touched tensor is in the base or in the graft
         if can_carry(spec, change):
-            carried.append(name)
+            held.append(name)
         else:
             rest[name] = change if change != "changed" else _shown_kind(name)
-    return carried, rest
+    return held, rest
 
 
 def _shown_kind(name: str) -> str:
-    """What a message calls a tensor that is no matrix of numbers, which alone keeps it out."""
+    """Return the word for a tensor that is left out because it is not a matrix of floats."""
     return "bias" if name.endswith(".bias") else kind_of(name)
 
 
-def _form(whole: LayeredDelta, name: str, limit: int) -> LowForm:
-    exact = exact_form(whole.packs, whole.base, name)
+def _form(layered: LayeredDelta, name: str, limit: int) -> LowForm:
+    exact = exact_form(layered.packs, layered.base, name)
     if exact is not None:
         return exact if exact.left.shape[1] <= limit else truncate_form(exact, limit)
-    delta = collect(deltas(whole.packs, whole.composition, whole.base, name))
-    return svd_form(whole.base.specs[name], delta, limit)
+    delta = collect(deltas(layered.packs, layered.composition, layered.base, name))
+    return svd_form(layered.base.specs[name], delta, limit)
 
 
 def _left_out(
-    whole: LayeredDelta, rest: dict[str, str], forms: dict[str, LowForm]
+    layered: LayeredDelta, rest: dict[str, str], forms: dict[str, LowForm]
 ) -> tuple[UncarriedTensor, ...]:
     norms: dict[str, float | None] = {}
     for name in rest:
-        before, after = whole.base.specs.get(name), whole.composition.specs.get(name)
+        before, after = layered.base.specs.get(name), layered.composition.specs.get(name)
         comparable = before and after and before.shape == after.shape and is_float(after.dtype)
-        found = deltas(whole.packs, whole.composition, whole.base, name) if comparable else None
-        norms[name] = None if found is None else energy(found)
+        parts = (
+            deltas(layered.packs, layered.composition, layered.base, name) if comparable else None
+        )
+        norms[name] = None if parts is None else energy(parts)
     total = sum(form.norm for form in forms.values()) + sum(norm or 0.0 for norm in norms.values())
     return tuple(
         UncarriedTensor(name, rest[name], None if norm is None else norm / total if total else 0.0)
@@ -191,21 +193,22 @@ def _measured(
     left_out: tuple[UncarriedTensor, ...],
     experts: tuple[ExpertForms, ...],
 ) -> tuple[float, float | None, tuple[KindLoss, ...]]:
-    """What the rank loses of what is carried, of all that is changed, and by kind of tensor."""
+    """Return the loss over the held tensors, over all changed tensors, and by module kind."""
     kinds: dict[str, list[LowForm]] = {}
     counts: dict[str, int] = {}
-    several = {name: each.tensors for each in experts for name in each.named}
+    expert_counts = {name: expert.tensors for expert in experts for name in expert.named}
     for name, form in forms.items():
         kind = kind_of(name)
         kinds.setdefault(kind, []).append(form)
-        counts[kind] = counts.get(kind, 0) + several.get(name, 1)
+        counts[kind] = counts.get(kind, 0) + expert_counts.get(name, 1)
     losses = tuple(
-        KindLoss(kind, counts[kind], _residual(some, rank)) for kind, some in sorted(kinds.items())
+        KindLoss(kind, counts[kind], _residual(group, rank))
+        for kind, group in sorted(kinds.items())
     )
     residual = _residual(list(forms.values()), rank)
-    share = sum(one.share or 0.0 for one in left_out)
-    numbers = all(one.share is not None for one in left_out)
-    total = sqrt(residual**2 * (1 - share) + share) if numbers else None
+    share = sum(tensor.share or 0.0 for tensor in left_out)
+    numeric = all(tensor.share is not None for tensor in left_out)
+    total = sqrt(residual**2 * (1 - share) + share) if numeric else None
     return residual, total, losses
 
 

@@ -1,7 +1,7 @@
-"""What a graft takes over from the one that it replaces: whole files, and tensors within files.
+"""Reuse whole files, and tensors within files, of the graft that a new one replaces.
 
-The leaves that its files are remembered by only say what is worth taking. All that is taken is
-hashed again when it is taken, and a graft that is left alone is hashed whole (ADR 24).
+Cached leaves of the existing graft only show what may be reused. Everything that is reused is
+hashed again, and a graft that is left unchanged is hashed completely (ADR 24).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ from skillpm.flows.graft.assemble import (
     Assembly,
     header_of,
     is_untouched,
+    metadata_bytes,
     shards_of,
     small_contents,
-    stamp_bytes,
 )
-from skillpm.flows.graft.graft_record import check_graft, read_stamp
+from skillpm.flows.graft.graft_record import check_graft, read_graft_metadata
 from skillpm.flows.packs.composition import check_effect
 from skillpm.flows.session.session import Session, open_model
 from skillpm.spec import json
@@ -37,17 +37,17 @@ from skillpm.spec.names import SkillName
 SUMS = "sums"
 
 
-def sums_of(composition: Composition, locked: Sequence[LockedSkill]) -> dict[str, str]:
-    """For each tensor whose leaf no manifest tells: a digest of what it is the sum of.
+def merge_digests(composition: Composition, locked: Sequence[LockedSkill]) -> dict[str, str]:
+    """Return a digest of the merge inputs of each tensor whose leaf is in no manifest.
 
-    A pack's digest says what it lies over, so packs and weights are all that decides a sum. Where
-    another method decides, it counts too, with its settings and what it takes for one vector.
+    Packs and weights determine a sum, because a pack's digest covers the packs it is layered on.
+    For another merge method, the digest also covers the method, its settings and its vectors.
     """
-    parts = {one.skill: [str(one.digest), one.weight] for one in locked}
+    parts = {entry.skill: [str(entry.digest), entry.weight] for entry in locked}
     return {
         tensor: str(Digest.of(json.canonical(_recipe(composition, tensor, parts))))
         for tensor in sorted(composition.rewritten)
-        if _promised(composition, tensor) is None
+        if _manifest_leaf(composition, tensor) is None
     }
 
 
@@ -64,66 +64,66 @@ def _recipe(
     }
 
 
-def _promised(composition: Composition, tensor: str) -> Digest | None:
+def _manifest_leaf(composition: Composition, tensor: str) -> Digest | None:
     entry = composition.sole(tensor)
     return entry.result if entry is not None else None
 
 
 @dataclass(frozen=True)
-class OldGraft:
-    """A graft of the same base that is there and whole; `seen` is what its files were like."""
+class ExistingGraft:
+    """An existing, intact graft of the same base; `seen` is the status of its files when opened."""
 
     folder: Path
     model: Checkpoint
     identity: Identity
-    stamp: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     seen: Mapping[str, tuple[int, ...]]
 
 
-def open_old(
+def open_existing_graft(
     session: Session, folder: Path, base: Digest, *, cached: bool = True
-) -> OldGraft | None:
-    """The graft in a folder; None where there is none of this base, or it is damaged."""
+) -> ExistingGraft | None:
+    """Return the graft in a folder; None if it is absent, of another base, or damaged."""
     if not is_graft(folder):
         return None
     try:
         for path, kind in foreign_entries(folder):
             raise IntegrityError(f"`{folder / path}` is {kind}")
-        stamp = read_stamp(folder)
-        if stamp.get("format") != 1 or stamp.get("base_root") != str(base):
+        metadata = read_graft_metadata(folder)
+        if metadata.get("format") != 1 or metadata.get("base_root") != str(base):
             return None
         model = open_model(folder)
         seen = {name: shard.file.key()[:4] for name, shard in model.shards.items()}
-        identity = session.identify(model, "checking the graft that is there", cached=cached)
-        check_graft(folder, dict(stamp), identity)
+        identity = session.identify(model, "checking the existing graft", cached=cached)
+        check_graft(folder, dict(metadata), identity)
     except (SkillpmError, OSError) as problem:
-        session.say(f"the graft that is there is written anew: {problem}")
+        session.say(f"the existing graft cannot be reused and is written again: {problem}")
         return None
-    return OldGraft(folder, model, identity, stamp, seen)
+    return ExistingGraft(folder, model, identity, metadata, seen)
 
 
 @dataclass(frozen=True)
 class Reuse:
-    """What of an old graft comes out the same in a new one."""
+    """The files and tensors of an existing graft that are the same in a new one."""
 
     assembly: Assembly
-    old: OldGraft
+    old: ExistingGraft
 
     @cached_property
     def expected(self) -> dict[str, Digest | None]:
-        """Each tensor's leaf, as far as it is known without decoding."""
-        composition, found = self.assembly.composition, dict[str, Digest | None]()
-        before, now = self.old.stamp.get(SUMS), self.assembly.stamp[SUMS]
+        """The leaf of each tensor, or None if only decoding can show it."""
+        composition, leaves = self.assembly.composition, dict[str, Digest | None]()
+        before, now = self.old.metadata.get(SUMS), self.assembly.metadata[SUMS]
         before = before if isinstance(before, dict) else {}
         for tensor in composition.specs:
             if tensor not in composition.touched:
-                found[tensor] = self.assembly.base.identity.leaves[tensor]
+                leaves[tensor] = self.assembly.base.identity.leaves[tensor]
             elif tensor not in now:
-                found[tensor] = _promised(composition, tensor)
+                leaves[tensor] = _manifest_leaf(composition, tensor)
             else:
-                same = before.get(tensor) == now[tensor]
-                found[tensor] = self.old.identity.leaves.get(tensor) if same else None
-        return found
+                equal = before.get(tensor) == now[tensor]
+                leaves[tensor] = self.old.identity.leaves.get(tensor) if equal else None
+        return leaves
 
     @cached_property
     def shards(self) -> dict[str, list[str]]:
@@ -135,7 +135,7 @@ class Reuse:
         return leaf is not None and self.old.identity.leaves.get(tensor) == leaf
 
     def same_shard(self, name: str) -> bool:
-        """Whether a file of the old graft has the very bytes that the new one's will have."""
+        """Whether a file of the existing graft will have the same bytes in the new one."""
         old, tensors = self.old.model.shards.get(name), self.shards[name]
         if old is None or {p.spec.name for p in old.header.tensors} != set(tensors):
             return False
@@ -144,51 +144,57 @@ class Reuse:
         return head == old.file.read(0, start) and all(map(self._same_tensor, tensors))
 
     def _untouched(self, name: str) -> bool:
-        """Whether the base's file goes into the new graft as it is."""
+        """Whether the new graft has the base's file without changes."""
         source = self.assembly.base.shards[name]
         return is_untouched(self.assembly.composition, source, self.shards[name])
 
     def take(self, name: str, target: Path) -> bool:
-        """Put a file that comes out the same in its place; the base is linked to, where asked."""
+        """Place an unchanged file at `target`; False if it changes, or if the base is linked."""
         if (self.assembly.link and self._untouched(name)) or not self.same_shard(name):
             return False
         if not take(self.old.folder / name, target):
             return False
         if target.stat().st_ino != self.old.seen[name][1]:
-            raise IntegrityError(f"`{self.old.folder / name}` was exchanged meanwhile")
+            raise IntegrityError(
+                f"another program replaced `{self.old.folder / name}` during the graft"
+            )
         return True
 
     def chunks(self, tensor: str) -> Iterator[bytes] | None:
-        """A decoded tensor that comes out the same; the caller hashes it."""
+        """Return the bytes of an unchanged decoded tensor, or None; the caller hashes them."""
         touched = tensor in self.assembly.composition.touched
         return self.old.model.raw_chunks(tensor) if touched and self._same_tensor(tensor) else None
 
     def check_leaf(self, tensor: str, actual: Digest) -> None:
-        """Raise `IntegrityError` unless what was taken over of a tensor has the leaf it should."""
+        """Raise `IntegrityError` if a reused tensor has an unexpected leaf."""
         self.old.model.check_leaf(tensor, self.old.identity.leaves[tensor], actual)
 
     def check_unmoved(self) -> None:
-        """Raise `IntegrityError` where the old graft was written to while it was taken over."""
+        """Raise `IntegrityError` if a file of the existing graft changed while it was reused."""
         for name, seen in self.old.seen.items():
             if self.old.model.shards[name].file.key()[:4] != seen:
-                raise IntegrityError(f"`{self.old.folder / name}` was changed meanwhile")
+                raise IntegrityError(
+                    f"another program changed `{self.old.folder / name}` during the graft"
+                )
 
-    def as_it_is(self, session: Session) -> AssembledGraft | None:
-        """The old graft, where the new one would be the same in every byte of every file.
+    def unchanged_graft(self, session: Session) -> AssembledGraft | None:
+        """Return the existing graft if the new one would be equal in every byte, else None.
 
-        Costs one read and SHA-256 of the graft where it looks the same.
+        Costs one read and SHA-256 of the graft, if it seems to be equal.
         """
         leaves = {tensor: leaf for tensor, leaf in self.expected.items() if leaf is not None}
         names = [name for name, tensors in self.shards.items() if tensors]
         if len(leaves) < len(self.expected) or not all(map(self._in_place, names)):
             return None
         small = small_contents(self.assembly, self.shards)
-        found = {str(p.relative_to(self.old.folder)) for p in self.old.folder.rglob("*")
+        files = {str(p.relative_to(self.old.folder)) for p in self.old.folder.rglob("*")
                  if p.is_symlink() or not p.is_dir()}  # fmt: skip
-        stamp = (self.old.folder / STAMP).read_bytes()
-        if found != {*names, *small, STAMP} or stamp != stamp_bytes(self.assembly, leaves, small):
+        metadata = (self.old.folder / STAMP).read_bytes()
+        if files != {*names, *small, STAMP} or metadata != metadata_bytes(
+            self.assembly, leaves, small
+        ):
             return None
-        label = "hashing the graft that is there"
+        label = "hashing the existing graft"
         if session.identify(self.old.model, label, cached=False).leaves != leaves:
             return None
         check_effect(self.assembly.composition, self.assembly.base.identity, leaves)
@@ -196,23 +202,23 @@ class Reuse:
         return AssembledGraft(merkle_root(leaves), leaves, 0, 0, size, unchanged=True)
 
     def _in_place(self, name: str) -> bool:
-        """Whether a file is what it should be, and linked to the base only where that is asked."""
+        """Whether a file is as in the new graft, and linked to the base only on request."""
         path, source = self.old.folder / name, self.assembly.base.shards[name]
         if path.is_symlink() or not self.same_shard(name):
             return False
         if self.assembly.link and self._untouched(name):
-            there = path.stat()
-            based = source.file.path.stat()
-            if there.st_dev == based.st_dev:
-                return there.st_ino == based.st_ino and is_read_only(path)
+            status = path.stat()
+            base_status = source.file.path.stat()
+            if status.st_dev == base_status.st_dev:
+                return status.st_ino == base_status.st_ino and is_read_only(path)
         return path.stat().st_nlink == 1
 
 
 def remember_leaves(session: Session, folder: Path, leaves: Mapping[str, Digest]) -> None:
-    """Have the next graft trust what was hashed as it was written, where the files have settled.
+    """Cache the leaves for the next graft, except of files that were just modified.
 
-    The stamp is written last, so its time is the file system's own "now". Links made and removed
-    while the folder was replaced moved a file's ctime, and nothing else of it.
+    The metadata file is written last, so its time is the current time of the file system. Linking
+    and unlinking during the swap changed only the ctime of the files.
     """
     now = (folder / STAMP).stat().st_mtime_ns
     for shard in open_model(folder).shards.values():

@@ -1,4 +1,4 @@
-"""Writing a low-rank form as an adapter that PEFT loads."""
+"""Write a low-rank form as a PEFT adapter."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,19 +19,19 @@ from skillpm.spec.dtypes import TensorSpec
 
 _A, _B = "lora_A", "lora_B"
 Factor = tuple[TensorSpec, Callable[[], bytes]]
-"""A factor of an adapter, and its bytes."""
+"""A factor of an adapter, and a function that returns its bytes."""
 
 
-def write_peft(folder: Path, whole: LayeredDelta, lowered: LowRankResult, workers: int) -> None:
-    """Write the adapter's two files into an empty folder.
+def write_peft(folder: Path, layered: LayeredDelta, low_rank: LowRankResult, workers: int) -> None:
+    """Write the two files of an adapter to an empty folder.
 
-    Raises `GraftError` where PEFT would not load what is to be written.
+    Raises `GraftError` if PEFT could not load the adapter.
     """
-    every = [*_of_layers(whole, lowered), *_of_experts(lowered)]
+    every = [*_of_layers(layered, low_rank), *_of_experts(low_rank)]
     factors = {spec.name: (spec, data) for spec, data in every}
     specs = {key: spec for key, (spec, _) in factors.items()}
-    config = _config(whole.base, lowered)
-    check_loads(whole.base, config, specs)
+    config = _config(layered.base, low_rank)
+    check_loads(layered.base, config, specs)
 
     def chunks(key: str) -> Iterator[bytes]:
         yield factors[key][1]()
@@ -48,18 +48,18 @@ def write_peft(folder: Path, whole: LayeredDelta, lowered: LowRankResult, worker
     (folder / CONFIG).write_bytes(json.pretty(config))
 
 
-def _of_layers(whole: LayeredDelta, lowered: LowRankResult) -> Iterator[Factor]:
-    """A [rank, in] and B [out, rank] of each layer; of one that stores [in, out], turned."""
-    for name, form in lowered.forms.items():
-        flip = name in lowered.targets.conv1d
-        module = f"{PREFIX}{lowered.targets.modules[name]}"
-        rows, columns = whole.base.specs[name].shape
+def _of_layers(layered: LayeredDelta, low_rank: LowRankResult) -> Iterator[Factor]:
+    """Yield A [rank, in] and B [out, rank] of each layer; transposed if it stores [in, out]."""
+    for name, form in low_rank.forms.items():
+        flip = name in low_rank.targets.conv1d
+        module = f"{PREFIX}{low_rank.targets.modules[name]}"
+        rows, columns = layered.base.specs[name].shape
         width, out = (rows, columns) if flip else (columns, rows)
         sides = ("left", "right") if flip else ("right", "left")
-        shapes = ((lowered.rank, width), (out, lowered.rank))
+        shapes = ((low_rank.rank, width), (out, low_rank.rank))
         for factor, side, shape in zip((_A, _B), sides, shapes, strict=True):
             dtype = form.dtypes[0] if side == "left" else form.dtypes[1]
-            data = partial(_padded, form, lowered.rank, side, flip=flip)
+            data = partial(_padded, form, low_rank.rank, side, flip=flip)
             yield TensorSpec(f"{module}.{factor}.weight", dtype, shape), data
 
 
@@ -67,36 +67,37 @@ def _padded(form: LowForm, rank: int, side: str, *, flip: bool) -> bytes:
     return pad_bytes(form, rank, side=side, flip=flip)[1]
 
 
-def _of_experts(lowered: LowRankResult) -> Iterator[Factor]:
-    """A [experts · rank, in] and B [out, rank · experts] of each parameter of experts."""
-    for each in lowered.experts:
-        shapes = each.shapes(lowered.rank)
-        for place, (factor, shape) in enumerate(zip((_A, _B), shapes, strict=True)):
-            key = f"{PREFIX}{each.place.module}.{factor}.weight"
-            yield TensorSpec(key, "F32", shape), partial(_of_expert, each, lowered.rank, place)
+def _of_experts(low_rank: LowRankResult) -> Iterator[Factor]:
+    """Yield A [experts · rank, in] and B [out, rank · experts] of each expert parameter."""
+    for expert in low_rank.experts:
+        shapes = expert.shapes(low_rank.rank)
+        for index, (factor, shape) in enumerate(zip((_A, _B), shapes, strict=True)):
+            key = f"{PREFIX}{expert.place.module}.{factor}.weight"
+            yield TensorSpec(key, "F32", shape), partial(_of_expert, expert, low_rank.rank, index)
 
 
-def _of_expert(forms: ExpertForms, rank: int, place: int) -> bytes:
-    return forms.factors(rank)[place].astype("<f4").tobytes()
+def _of_expert(forms: ExpertForms, rank: int, index: int) -> bytes:
+    return forms.factors(rank)[index].astype("<f4").tobytes()
 
 
-def _config(base: Checkpoint, lowered: LowRankResult) -> dict[str, Any]:
-    """As PEFT writes it, within what vLLM serves: one rank, α = r, no more than factors.
+def _config(base: Checkpoint, low_rank: LowRankResult) -> dict[str, Any]:
+    """Return the adapter config as PEFT writes it, limited to what vLLM serves.
 
-    PEFT decides `fan_in_fan_out` by each module's class; the one flag is for other readers.
+    That is: one rank for all modules, α = r, and nothing but factors. PEFT itself determines
+    `fan_in_fan_out` from each module's class; the flag is for other programs.
     """
     causal = base.architecture.endswith(("ForCausalLM", "LMHeadModel"))
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if causal else None,
         "base_model_name_or_path": str(base.path.resolve()),
-        "r": lowered.rank,
-        "lora_alpha": lowered.rank,
-        "target_modules": [lowered.targets.modules[name] for name in lowered.forms],
-        "target_parameters": [each.place.tensor for each in lowered.experts] or None,
+        "r": low_rank.rank,
+        "lora_alpha": low_rank.rank,
+        "target_modules": [low_rank.targets.modules[name] for name in low_rank.forms],
+        "target_parameters": [expert.place.tensor for expert in low_rank.experts] or None,
         "lora_dropout": 0.0,
         "bias": "none",
-        "fan_in_fan_out": len(lowered.targets.conv1d) > 0 and not lowered.experts,
+        "fan_in_fan_out": len(low_rank.targets.conv1d) > 0 and not low_rank.experts,
         "use_rslora": False,
         "use_dora": False,
         "modules_to_save": None,

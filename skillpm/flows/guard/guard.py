@@ -1,23 +1,22 @@
-"""`--guard`: all probes of what is to be installed hold, or nothing changes and a culprit is named.
+"""`--guard`: refuse a change if a probe of the planned set fails, and name the culprits.
 
-Evaluated on the planned set, after its blobs have come and before anything is switched.
+The guard evaluates the planned set after its blobs are downloaded and before anything is switched.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from skillpm.environment.generation import differences, new_packs
 from skillpm.errors import GraftError, ResolutionError, SpecError
 from skillpm.flows.change.plan import Plan
 from skillpm.flows.evaluate.carried import CarriedProbes, ProbeResult, carried_by
-from skillpm.flows.evaluate.measured import check_claims, lower_of
+from skillpm.flows.evaluate.measured import check_claims
 from skillpm.flows.evaluate.stage import open_candidate
-from skillpm.flows.evaluate.trials import Trials, without
-from skillpm.flows.guard.quickxplain import smallest_culprits
-from skillpm.flows.guard.remedies import Remedy, way_out
+from skillpm.flows.evaluate.trials import Trials
+from skillpm.flows.guard.culprits import FailedPlan, find_failures
+from skillpm.flows.guard.remedies import Remedy, find_remedy
 from skillpm.flows.guard.removals import RemovedReleases
-from skillpm.flows.guard.report import GuardError, ProbeFailure
-from skillpm.flows.locking.lock_check import reachable
+from skillpm.flows.guard.report import GuardError, ProbeFailure, bound_words
 from skillpm.flows.packs.open_project import OpenProject
 from skillpm.flows.packs.restore import fetch_all
 from skillpm.flows.session.session import Session
@@ -29,13 +28,13 @@ from skillpm.store.packs import fetch_pack, is_complete
 
 
 def guard(project: OpenProject, plan: Plan, /, *, device: str) -> tuple[str, ...]:
-    """Notes on a plan whose probes all hold. Raises `GuardError` where one does not.
+    """Run the probes of a plan, and return notes. Raises `GuardError` if a probe fails.
 
-    A probe that fails without the change too does not stop it; a note reports it. What `graft`
-    would refuse raises what it raises there, without probes too. Costs one composition of the
-    planned set and the probes of all its skills, and the measurement of each pack that was not
-    measured on this base before; where a probe fails, the installed set and another few of parts.
-    Brings the set's blobs into the store.
+    A probe that fails without the change too is only noted. A set that `graft` would refuse raises
+    the error of `graft`, even if it has no probes. Costs one composition of the planned set, one
+    run of all its probes, and one measurement of each pack that was never measured on this base.
+    After a failure, it also costs a composition of the installed set and of a few subsets.
+    Downloads the blobs of the set into the store.
     """
     session, registries = project.session, project.registries
     before, lock = project.folder.generation().lockfile, plan.lock
@@ -53,22 +52,25 @@ def guard(project: OpenProject, plan: Plan, /, *, device: str) -> tuple[str, ...
     claims = check_claims(stage, lock, carried, frozenset(new_packs(before.skills, lock.skills)))
     trials = Trials(stage, lock, claims.carried)
     results = trials.results(lock.skills)
-    trials, results, old = _without_old_failures(trials, before, results)
-    notes = (*notes, *claims.notes, *old)
-    if claims.false or not all(one.passed for one in results):
+    trials, results, old_notes = _without_old_failures(trials, before, results)
+    notes = (*notes, *claims.notes, *old_notes)
+    if claims.false or not all(result.passed for result in results):
         case = FailedPlan(
-            trials, RemovedReleases.of(trials, before), _moved(before, lock), claims.false
+            trials, RemovedReleases.of(trials, before), _changed_skills(before, lock), claims.false
         )
-        wishes = project.file.skills if plan.wishes is None else plan.wishes
-        raise _refusal(case, plan, results, wishes, notes)
-    return (*_held(results), *notes)
+        requirements = project.read_file().skills if plan.wishes is None else plan.wishes
+        raise _refusal(case, plan, results, requirements, notes)
+    return (*_passed_note(results), *notes)
 
 
 def _carried(
     session: Session, before: Lockfile, lock: Lockfile
 ) -> tuple[dict[SkillName, CarriedProbes], tuple[str, ...]]:
-    """The probes of a planned set. Probes of a new pack must be readable; else a note says why."""
-    found: dict[SkillName, CarriedProbes] = {}
+    """Return the probes of a set, and notes on skills without usable probes.
+
+    Raises `SpecError` if the probe file of a new pack cannot be read.
+    """
+    probes: dict[SkillName, CarriedProbes] = {}
     notes: list[str] = []
     new, unguarded = new_packs(before.skills, lock.skills), list[SkillName]()
     for skill in lock.skills:
@@ -79,201 +81,105 @@ def _carried(
                 raise
             notes.append(f"unguarded: {problem.message}")
             continue
-        found |= carried
+        probes |= carried
         if not carried:
             unguarded.append(skill)
     if unguarded:
-        notes.append(f"unguarded, for want of probes: {', '.join(map(str, unguarded))}")
-    return found, tuple(notes)
+        notes.append(f"unguarded, because they have no probes: {', '.join(map(str, unguarded))}")
+    return probes, tuple(notes)
 
 
-def _held(results: Sequence[ProbeResult]) -> tuple[str, ...]:
+def _passed_note(results: Sequence[ProbeResult]) -> tuple[str, ...]:
     if not results:
         return ()
-    items = counted(sum(one.samples for one in results), "item")
-    probes, skills = counted(len(results), "probe"), {one.skill for one in results}
-    return (f"the guard holds: {probes} ({items}) of {counted(len(skills), 'skill')}",)
+    items = counted(sum(result.samples for result in results), "item")
+    probes, skills = counted(len(results), "probe"), {result.skill for result in results}
+    return (f"the guard passed: {probes} ({items}) of {counted(len(skills), 'skill')}",)
 
 
 def _without_old_failures(
     trials: Trials, before: Lockfile, results: list[ProbeResult]
 ) -> tuple[Trials, list[ProbeResult], tuple[str, ...]]:
-    """Trials and results without the probes that fail in the installed set too, and notes of these.
+    """Drop the probes that fail in the installed set too, and return notes on them.
 
-    Costs one composition of the installed set, where a probe of an installed pack fails.
+    Costs one composition of the installed set if a probe of an unchanged pack fails.
     """
-    failed = [one for one in results if not one.passed]
-    stay = {one.skill for one in failed} - new_packs(before.skills, trials.lock.skills).keys()
-    if not stay or not all(
-        is_complete(trials.stage.session.store, one.digest) for one in before.skill
+    failed = [result for result in results if not result.passed]
+    unchanged = {result.skill for result in failed} - new_packs(
+        before.skills, trials.lock.skills
+    ).keys()
+    if not unchanged or not all(
+        is_complete(trials.stage.session.store, locked.digest) for locked in before.skill
     ):
         return trials, results, ()
-    earlier = Trials(trials.stage, before, {s: trials.carried[s] for s in sorted(stay)})
+    earlier = Trials(
+        trials.stage, before, {skill: trials.carried[skill] for skill in sorted(unchanged)}
+    )
     try:
-        were = {(one.skill, one.metric): one for one in earlier.results(before.skills)}
-    except (GraftError, ResolutionError):  # no model at all: none of its capabilities was there
-        were = {}
-    old = {
-        (one.skill, one.metric): one
-        for one in failed
-        if one.skill in stay
-        and ((one.skill, one.metric) not in were or not were[one.skill, one.metric].passed)
+        earlier_results = {
+            (result.skill, result.metric): result for result in earlier.results(before.skills)
+        }
+    except (GraftError, ResolutionError):  # no model, so all its probes fail
+        earlier_results = {}
+    ignored = {
+        (result.skill, result.metric): result
+        for result in failed
+        if result.skill in unchanged
+        and (
+            (result.skill, result.metric) not in earlier_results
+            or not earlier_results[result.skill, result.metric].passed
+        )
     }
-    notes = tuple(_old_failure(one, were.get(key)) for key, one in old.items())
-    kept = [one for one in results if (one.skill, one.metric) not in old]
-    return trials.ignoring(old.keys()), kept, notes
+    notes = tuple(_old_failure(result, earlier_results.get(key)) for key, result in ignored.items())
+    kept = [result for result in results if (result.skill, result.metric) not in ignored]
+    return trials.ignoring(ignored.keys()), kept, notes
 
 
 def _old_failure(failed: ProbeResult, before: ProbeResult | None) -> str:
     was = failed.now if before is None else before.now
     old, now, bound = distinct(was, failed.now, failed.bound)
     return (
-        f"fails without this change too: `{failed.skill}` {failed.metric} is {old}, would be "
-        f"{now}, may be {bound}"
+        f"fails without this change too, and is ignored: `{failed.skill}` {failed.metric} is "
+        f"{old}, after the change {now}, expected {bound_words(failed)} {bound}"
     )
 
 
 def _refusal(
-    case: "FailedPlan",
+    case: FailedPlan,
     plan: Plan,
     results: Sequence[ProbeResult],
-    wishes: Iterable[str],
+    requirements: Iterable[str],
     notes: Sequence[str],
 ) -> GuardError:
-    blames, leave = _blames(case, results)
+    failures, leave_out = find_failures(case, results)
     for note in notes:
         case.trials.stage.session.say(note)
-    alone = any(blame.alone for blame in blames)
-    way = way_out(case.trials, leave, wishes, alone=alone, fixed=plan.fixed)
-    return GuardError(plan.action, blames, plan.lock, _keeping(way, case.taken, blames))
+    alone = any(failure.alone for failure in failures)
+    remedy = find_remedy(case.trials, leave_out, requirements, alone=alone, fixed=plan.fixed)
+    return GuardError(
+        plan.action, failures, plan.lock, _keep_removed(remedy, case.removed, failures)
+    )
 
 
-@dataclass(frozen=True)
-class FailedPlan:
-    """A planned set that fails; what the change moves and takes away; what packs falsely say."""
-
-    trials: Trials
-    taken: RemovedReleases
-    moved: frozenset[SkillName]
-    false: Mapping[SkillName, tuple[ProbeResult, ...]]
-
-
-def _keeping(way: Remedy, taken: RemovedReleases, blames: Sequence[ProbeFailure]) -> Remedy:
-    """The way out where a change is stopped for what it takes away: that stays."""
-    skills = sorted({skill for blame in blames if blame.taken for skill in blame.culprits})
+def _keep_removed(
+    remedy: Remedy, removed: RemovedReleases, failures: Sequence[ProbeFailure]
+) -> Remedy:
+    """Return the remedy, with the hint to keep the releases whose removal breaks a skill."""
+    skills = sorted(
+        {skill for failure in failures if failure.removed for skill in failure.culprits}
+    )
     if not skills:
-        return way
-    names = ", ".join(f"`{ref}`" for ref in taken.refs(skills))
-    mended = not way.leave_out and taken.mend(skills)
-    keep = f"keep {names}{': all probes hold then' if mended else ''}"
-    return replace(way, hint=f"{keep}; {way.hint}" if way.leave_out else keep, mended=mended)
+        return remedy
+    names = ", ".join(f"`{ref}`" for ref in removed.refs(skills))
+    others_pass = not remedy.leave_out and removed.restoring_passes(skills)
+    keep = f"keep {names}{'; all probes then pass' if others_pass else ''}"
+    hint = f"{keep}; {remedy.hint}" if remedy.leave_out else keep
+    return replace(remedy, hint=hint, others_pass=others_pass)
 
 
-def _moved(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
-    """The skills that the change adds or changes; all, where they are to be merged otherwise."""
+def _changed_skills(before: Lockfile, after: Lockfile) -> frozenset[SkillName]:
+    """Return the skills that the change adds or changes; all, if the merge method changes."""
     if before.graft.merge_options != after.graft.merge_options:
         return frozenset(after.skills)
     added, _, changed = differences(before.skills, after.skills)
-    return frozenset(one.skill for one in (*added, *changed))
-
-
-def _blames(
-    case: FailedPlan, results: Sequence[ProbeResult]
-) -> tuple[tuple[ProbeFailure, ...], frozenset[SkillName]]:
-    """Blames for what fails, and the skills without which all that is left holds.
-
-    The causes of one failing skill are searched at a time and left out; each skill that holds then
-    has the same causes. A skill that fails because the change removes what it needs cannot be
-    helped by leaving others out. The causes of a skill that was left out are searched at the end.
-    """
-    trials, moved = case.trials, case.moved
-    failed = {**_failed(results), **case.false}
-    blames: list[ProbeFailure] = []
-    left_out, wanting = set[SkillName](), set[SkillName]()
-    waiting, rest = sorted(failed), frozenset(trials.lock.skills)
-    while waiting:
-        blame = _blame(case, waiting[0], rest, moved & rest)
-        if blame.taken:
-            blames.append(replace(blame, failed=failed[blame.victim]))
-            wanting.add(waiting.pop(0))
-            continue
-        gone = (moved & {*blame.culprits}) or (moved & {blame.victim}) or {*blame.culprits}
-        left_out |= gone
-        rest = without(trials.lock, left_out)
-        still = _failed([one for one in trials.results(rest) if one.skill not in wanting])
-        mended = {blame.victim, *(skill for skill in waiting if skill in rest - still.keys())}
-        blames += [
-            ProbeFailure(
-                skill,
-                failed[skill],
-                blame.culprits if skill == blame.victim else tuple(sorted(gone)),
-                claim=blame.claim and skill == blame.victim,
-                alone=blame.alone and skill == blame.victim,
-                installed=blame.installed and skill not in moved,
-            )
-            for skill in sorted(mended)
-        ]
-        failed = {**still, **failed}
-        waiting = sorted({*still, *(case.false.keys() & rest)})
-    blames += _unnamed(case, failed, {blame.victim for blame in blames})
-    return tuple(blames), frozenset(left_out)
-
-
-def _unnamed(
-    case: FailedPlan, failed: Mapping[SkillName, tuple[ProbeResult, ...]], named: set[SkillName]
-) -> list[ProbeFailure]:
-    """Blames for the skills that were left out as culprits before their own failure was named."""
-    every = frozenset(case.trials.lock.skills)
-    return [
-        replace(_blame(case, skill, every, case.moved & every), failed=failed[skill])
-        for skill in sorted(failed.keys() - named)
-    ]
-
-
-def _failed(results: Sequence[ProbeResult]) -> dict[SkillName, tuple[ProbeResult, ...]]:
-    bad = [one for one in results if not one.passed]
-    return {skill: tuple(o for o in bad if o.skill == skill) for skill in {o.skill for o in bad}}
-
-
-def _in_order(lock: Lockfile, skills: Iterable[SkillName]) -> list[SkillName]:
-    """Requirements before what requires them: what is tried alone brings its own along."""
-    return sorted(skills, key=lambda skill: (len(reachable(lock.skills, [skill])), skill))
-
-
-def _blame(
-    case: FailedPlan, victim: SkillName, rest: frozenset[SkillName], moved: frozenset[SkillName]
-) -> ProbeFailure:
-    """The cause of one skill's failure in `rest`: all that has not been left out so far."""
-    trials, taken, own = case.trials, case.taken, frozenset({victim})
-    if victim in case.false:
-        return ProbeFailure(victim, (), (victim,), claim=True, alone=True)
-    if trials.fails(victim, own):
-        return _blame_required(trials, victim)
-    new, old = _in_order(trials.lock, moved - own), _in_order(trials.lock, rest - moved - own)
-    settled = own | frozenset(old)
-
-    def fails(skills: frozenset[SkillName]) -> bool:
-        return trials.fails(victim, skills)
-
-    if not new or (old and fails(settled)):
-        lost = taken.culprits(victim, settled)
-        if lost:
-            return ProbeFailure(victim, (), lost, taken=taken.refs(lost))
-        culprits = smallest_culprits(fails, own, old)
-        return ProbeFailure(victim, (), culprits, installed=victim not in moved)
-    return ProbeFailure(victim, (), smallest_culprits(fails, settled, new))
-
-
-def _blame_required(trials: Trials, victim: SkillName) -> ProbeFailure:
-    """The cause where a skill fails with nothing but what it requires: itself, or some of that."""
-    store = trials.stage.session.store
-    below = lower_of(store, trials.lock, victim) | {victim}
-
-    def fails(skills: frozenset[SkillName]) -> bool:
-        lower = (lower_of(store, trials.lock, skill) for skill in skills)
-        return trials.fails(victim, skills.union(*lower), exactly=True)
-
-    required = _in_order(trials.lock, reachable(trials.lock.skills, [victim]) - below)
-    if not required or fails(below):
-        return ProbeFailure(victim, (), (victim,), alone=True)
-    return ProbeFailure(victim, (), smallest_culprits(fails, below, required))
+    return frozenset(entry.skill for entry in (*added, *changed))

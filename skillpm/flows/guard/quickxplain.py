@@ -1,4 +1,4 @@
-"""Which skills of a set bring a failure about: bisection over the set."""
+"""Find the skills of a set that cause a failure, by QuickXplain."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,26 +7,26 @@ from skillpm.spec.names import SkillName
 Fails = Callable[[frozenset[SkillName]], bool]
 
 
-def smallest_culprits(
+def minimal_culprits(
     fails: Fails, context: frozenset[SkillName], candidates: Sequence[SkillName]
 ) -> tuple[SkillName, ...]:
-    """The fewest candidates that, together with the context, bring the failure about.
+    """Return a minimal set of candidates that, together with the context, causes the failure.
 
-    QuickXplain (Junker, AAAI 2004): k culprits among n cost about 2k·log(n/k) + 2k trials, one
-    culprit about 2·log n. Fewest means that none of them can be left out, where what is added never
-    mends what fails; where it does, a set that does not fail after all is not believed, and all
-    candidates are named. `context` holds, and with all candidates it fails.
+    Expects that `context` alone passes and that `context` with all candidates fails. k culprits
+    among n candidates cost about 2k·log(n/k) + 2k trials, one culprit about 2·log n. The result is
+    minimal if adding a skill never repairs a failure. Otherwise the result may pass; then all
+    candidates are returned. Source: QuickXplain (Junker, AAAI 2004).
     """
     if len(candidates) == 1:
         return tuple(candidates)
-    found = _explain(fails, context, tuple(candidates), grown=False)
-    return found if fails(context | set(found)) else tuple(candidates)
+    culprits = _explain(fails, context, tuple(candidates), grown=False)
+    return culprits if fails(context | set(culprits)) else tuple(candidates)
 
 
 def _explain(
     fails: Fails, context: frozenset[SkillName], rest: tuple[SkillName, ...], *, grown: bool
 ) -> tuple[SkillName, ...]:
-    """The part of `rest` that is needed; none where a context that has just grown fails itself."""
+    """Return the culprits in `rest`; none if the context has just grown and fails by itself."""
     if grown and fails(context):
         return ()
     if len(rest) == 1:

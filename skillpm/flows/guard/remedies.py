@@ -1,79 +1,83 @@
-"""Ways out of a change that the guard stopped, each tried before it is named."""
+"""Remedies for a change that the guard refused; weights and removals are tried first."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from skillpm.errors import GraftError, ResolutionError
-from skillpm.flows.evaluate.trials import Trials, without
+from skillpm.flows.evaluate.trials import Trials, remaining
 from skillpm.spec.compat import is_scalable
 from skillpm.spec.names import SkillName
 from skillpm.store.packs import load_pack
 
 WEIGHTS = (0.7, 0.5, 0.3)
-"""The shares of its weight that a culprit is tried at, largest first."""
+"""The fractions of its weight at which a culprit is tried, largest first."""
 
-_AGAIN = "then the same command again"
-_AFTER = "after the same command without `--guard`, then `skillpm install --guard`"
+_AGAIN = "then run the same command again"
+_AFTER = "after the same command without `--guard`, then run `skillpm install --guard`"
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """What a person can do: the weights at which all holds, and who had better be left out.
+    """The advice of a refusal: weights at which all probes pass, and the skills to leave out.
 
-    `mended` says whether all others hold without them.
+    `others_pass` states whether all other skills pass without them.
     """
 
     hint: str
     weights: Mapping[SkillName, float]
     leave_out: frozenset[SkillName]
-    mended: bool
+    others_pass: bool
 
 
-def way_out(
+def find_remedy(
     trials: Trials,
     suspects: frozenset[SkillName],
-    wishes: Iterable[str],
+    requirements: Iterable[str],
     *,
     alone: bool,
     fixed: bool = False,
 ) -> Remedy:
-    """Lower weights, routing, leaving out. `alone`: a suspect fails by itself, so weights are vain.
+    """Look for lower weights, and suggest routing and leaving the suspects out.
 
-    A `fixed` change comes with its own weights: skillpm.toml is asked only once it is made. Costs
-    up to four compositions. Only a skill that skillpm.toml names can be given a weight.
+    With `alone`, a suspect fails with no other skill installed, so lower weights cannot help. A
+    `fixed` change brings its own weights, so an edit of skillpm.toml takes effect only after it.
+    Only skills in `requirements`, the skills of skillpm.toml, can be given a weight. Costs up to
+    four compositions.
     """
-    rest = without(trials.lock, suspects)
-    mended = holds(trials, rest)
-    named = set(wishes)
+    rest = remaining(trials.lock, suspects)
+    others_pass = subset_passes(trials, rest)
+    required = set(requirements)
     weights: dict[SkillName, float] = {}
     routed = trials.lock.graft.routed
-    if not alone and not routed and all(str(skill) in named for skill in suspects):
+    if not alone and not routed and all(str(skill) in required for skill in suspects):
         weights = _weights(trials, suspects)
     route, again = not (alone or routed), _AFTER if fixed else _AGAIN
-    told = _sentences(trials, suspects, weights, mended=mended, route=route, again=again)
-    hint = "; or ".join(told)
-    return Remedy(hint, weights, suspects, mended)
+    options = _sentences(
+        trials, suspects, weights, others_pass=others_pass, route=route, again=again
+    )
+    hint = "; or ".join(options)
+    return Remedy(hint, weights, suspects, others_pass)
 
 
 def _weights(trials: Trials, suspects: frozenset[SkillName]) -> dict[SkillName, float]:
-    """The largest of the weights at which every probe holds, the suspects' own too."""
+    """Return the largest tried weights at which every probe passes, or an empty mapping."""
     store = trials.stage.session.store
     packs = [load_pack(store, trials.lock.skills[skill].digest) for skill in suspects]
     if not all(is_scalable(pack.manifest) for pack in packs):
         return {}
     for share in WEIGHTS:
         weights = {s: round(share * trials.lock.skills[s].weight, 6) for s in sorted(suspects)}
-        if holds(trials, trials.lock.skills, weights):
+        if subset_passes(trials, trials.lock.skills, weights):
             return weights
     return {}
 
 
-def holds(
+def subset_passes(
     trials: Trials, skills: Iterable[SkillName], weights: Mapping[SkillName, float] | None = None
 ) -> bool:
-    """Whether all probes of a trial hold; not so where the set cannot be put together."""
+    """Whether all probes of a subset pass; False if the subset cannot be composed."""
     try:
-        return trials.hold(skills, weights)
+        return trials.pass_probes(skills, weights)
     except (GraftError, ResolutionError):
         return False
 
@@ -88,22 +92,23 @@ def _sentences(
     suspects: frozenset[SkillName],
     weights: Mapping[SkillName, float],
     *,
-    mended: bool,
+    others_pass: bool,
     route: bool,
     again: str,
 ) -> list[str]:
-    found = []
+    options = []
     if weights:
         lines = ", ".join(_line(trials, skill, weight) for skill, weight in weights.items())
-        found.append(
-            f"with less weight all probes hold: {lines} under `[skills]` in skillpm.toml, {again}"
+        options.append(
+            f"lower the weight so that all probes pass: {lines} under `[skills]` in skillpm.toml, "
+            f"{again}"
         )
     names = ", ".join(f"`{skill}`" for skill in sorted(suspects))
     if route:
-        found.append(
-            "route instead of merging, where packs carry a router signature: "
+        options.append(
+            "route instead of merging, if the packs have router signatures: "
             f'`mode = "routed"` under `[graft]` in skillpm.toml, {again}'
         )
-    tail = ": all others hold then" if mended else ""
-    found.append(f"leave out {names}{tail}")
-    return found
+    tail = "; the probes of all other skills then pass" if others_pass else ""
+    options.append(f"leave out {names}{tail}")
+    return options

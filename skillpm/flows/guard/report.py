@@ -1,4 +1,4 @@
-"""What the guard says of a change that it stops: each failure with its culprits, and a remedy."""
+"""The error of a change that the guard refuses: each failure, its culprits, and a remedy."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class ProbeFailure:
-    """Probes of one skill that fail, and the skills that cause it.
+    """The failed probes of one skill, and the skills that cause the failure.
 
-    `claim`: the pack records what it does not have on this base. `alone`: it fails with nothing
-    else installed, so it is its own culprit. `installed`: it was there before this change.
-    `taken`: the releases that the change takes away are the culprits.
+    `claim`: the pack does not reach its recorded values on this base. `alone`: the skill fails with
+    no other skill installed, so it is its own culprit. `installed`: the culprits were installed
+    before the change. `removed`: the culprits are releases that the change removes.
     """
 
     victim: SkillName
@@ -30,62 +30,75 @@ class ProbeFailure:
     claim: bool = False
     alone: bool = False
     installed: bool = False
-    taken: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 class GuardError(GraftError):
-    """A change that would take a capability away: each failure with its culprits, and a remedy."""
+    """A change after which a probe fails: each failure with its culprits, and a remedy."""
 
     def __init__(
-        self, action: str, blames: Sequence[ProbeFailure], lock: Lockfile, way: Remedy
+        self, action: str, failures: Sequence[ProbeFailure], lock: Lockfile, remedy: Remedy
     ) -> None:
         self.action = action
-        self.blames = tuple(blames)
-        self.way = way
-        super().__init__("\n".join(self._sentences(lock)), hint=way.hint)
+        self.failures = tuple(failures)
+        self.remedy = remedy
+        super().__init__("\n".join(self._sentences(lock)), hint=remedy.hint)
 
     @property
     def culprits(self) -> frozenset[SkillName]:
-        """Every skill that is named as a culprit."""
-        return frozenset(skill for blame in self.blames for skill in blame.culprits)
+        """Every culprit of any failure."""
+        return frozenset(skill for failure in self.failures for skill in failure.culprits)
 
     def _sentences(self, lock: Lockfile) -> Iterator[str]:
-        failed = {(one.skill, one.metric) for blame in self.blames for one in blame.failed}
+        failed = {
+            (result.skill, result.metric) for failure in self.failures for result in failure.failed
+        }
         skills = counted(len({skill for skill, _ in failed}), "skill")
         yield (
-            f"the guard stopped `{self.action}`: {counted(len(failed), 'probe')} of {skills} would "
-            "not hold, and nothing was changed"
+            f"the guard stopped `{self.action}`: {counted(len(failed), 'probe')} of {skills} "
+            "failed, and nothing was changed"
         )
-        for blame in self.blames[:_SHOWN]:
-            yield from (_failure(one, claim=blame.claim) for one in blame.failed)
-            refs = blame.taken or [lock.skills[skill].ref for skill in blame.culprits]
+        for failure in self.failures[:_SHOWN]:
+            yield from (_failure(result, claim=failure.claim) for result in failure.failed)
+            refs = failure.removed or [lock.skills[skill].ref for skill in failure.culprits]
             names = " and ".join(f"`{ref}`" for ref in refs)
-            head = "the removal of " if blame.taken else ""
-            yield f"    culprit: {head}{names}, {_why(blame)}"
-        if len(self.blames) > _SHOWN:
-            yield f"  … and {counted(len(self.blames) - _SHOWN, 'more skill')}"
+            head = "the removal of " if failure.removed else ""
+            yield f"    culprit: {head}{names}; {_reason(failure)}"
+        if len(self.failures) > _SHOWN:
+            yield f"  … and {counted(len(self.failures) - _SHOWN, 'more skill')}"
 
 
-def _failure(failed: ProbeResult, *, claim: bool) -> str:
-    """One failed probe, its values with as many digits as tell them apart."""
-    values = (failed.recorded, failed.reference, failed.now, failed.bound)
+def _failure(result: ProbeResult, *, claim: bool) -> str:
+    """Return the line of a failed probe, with enough digits to distinguish its values."""
+    values = (result.recorded, result.reference, result.now, result.bound)
     recorded, reference, now, bound = distinct(*values)
-    held = recorded if reference == recorded else f"{recorded} (measured here: {reference})"
-    verb = "on this base alone it is" if claim else "would be"
-    if METRICS[failed.metric].is_possible(failed.recorded):
-        limit = f"may be {bound}"
+    metric = METRICS[result.metric]
+    record = recorded if reference == recorded else f"{recorded} (measured here: {reference})"
+    place = "alone on this base" if claim else "with this change"
+    if metric.is_possible(result.recorded):
+        limit = f"expected {bound_words(result)} {bound}, found {now} {place}"
     else:
-        limit = f"which no model can have (0 to {METRICS[failed.metric].largest:g})"
-    return f"  `{failed.skill}` {failed.metric}: recorded {held}, {verb} {now}, {limit}"
+        limit = f"but the metric ranges from 0 to {metric.largest:g}; found {now} {place}"
+    return f"  `{result.skill}` {result.metric}: recorded {record}, {limit}"
 
 
-def _why(blame: ProbeFailure) -> str:
-    if blame.claim:
-        return "which does not hold on the base alone: it is lossy, or not what it says"
-    if blame.alone:
-        return "which does not hold on the base alone: its weight, or it is not routed to"
-    if blame.installed:
-        return f"installed already: with it `{blame.victim}` fails"
-    if blame.taken:
-        return f"with which `{blame.victim}` holds"
-    return f"without which `{blame.victim}` holds"
+def bound_words(result: ProbeResult) -> str:
+    """Return the direction of a result's bound: "at least", or "at most" for a loss."""
+    return "at least" if METRICS[result.metric].higher_is_better else "at most"
+
+
+def _reason(failure: ProbeFailure) -> str:
+    them = "it" if len(failure.culprits) == 1 else "them"
+    if failure.claim:
+        return "alone on the base, it does not reach the values that its manifest records"
+    if failure.alone:
+        return (
+            "it fails with no other skill installed: its weight is too low or too high, or the "
+            "router does not select it"
+        )
+    if failure.installed:
+        return f"already installed, and the probes of `{failure.victim}` fail with {them}"
+    if failure.removed:
+        those = "that release" if len(failure.removed) == 1 else "those releases"
+        return f"with {those}, the probes of `{failure.victim}` pass"
+    return f"without {them}, the probes of `{failure.victim}` pass"

@@ -1,4 +1,4 @@
-"""`identify`: who is this model, and how does it differ from another."""
+"""`identify`: the root of a model, and its differences from another model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from skillpm.spec.merkle import Identity
 
 @dataclass(frozen=True)
 class Identified:
-    """What a model is; with `--against`, what differs.
+    """The identity of a model; with `--against`, its differences from the other model.
 
-    `parts` are the folders beside the model that sentence-transformers loads with it: they are not
-    of the root. `differing_files` are those of their files that the other model has otherwise.
+    `parts` are the module folders that sentence-transformers loads with the model; the root does
+    not cover them. `differing_files` are the files in them that differ from the other model's.
     """
 
     identity: Identity
@@ -27,16 +27,19 @@ class Identified:
 
 
 def identify_model(session: Session, path: Path, against: Path | None) -> Identified:
-    """Hash the model at `path`; compare it, tensor by tensor, with the one at `against`."""
+    """Hash the model at `path`, and compare it tensor by tensor with the model at `against`."""
     model = open_model(path)
     identity = session.identify(model, "hashing", cached=False)
     parts = module_folders(model.folder) if model.folder is not None else ()
     if against is None:
         return Identified(identity, model.architecture, parts=parts)
-    other = open_model(against)
-    theirs = session.identify(other, "hashing the other", cached=False)
-    names = identity.leaves.keys() | theirs.leaves.keys()
-    differ = sorted(n for n in names if identity.leaves.get(n) != theirs.leaves.get(n))
-    found = tuple(measure_difference(name, before=other, after=model) for name in differ)
-    files = tuple(differing_parts(model, other))
-    return Identified(identity, model.architecture, theirs, found, parts, files)
+    other_model = open_model(against)
+    other_identity = session.identify(other_model, "hashing the other model", cached=False)
+    leaves, other_leaves = identity.leaves, other_identity.leaves
+    names = sorted(leaves.keys() | other_leaves.keys())
+    differing = [name for name in names if leaves.get(name) != other_leaves.get(name)]
+    differences = tuple(
+        measure_difference(name, before=other_model, after=model) for name in differing
+    )
+    files = tuple(differing_parts(model, other_model))
+    return Identified(identity, model.architecture, other_identity, differences, parts, files)

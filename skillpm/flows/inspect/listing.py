@@ -1,6 +1,6 @@
-"""`list`, `history`, `diff`: what is installed, and how it came to be.
+"""`list`, `history`, `diff`: the installed set, its generations, and differences of two sets.
 
-They write nothing, and import little: people run them at every turn.
+These flows write nothing. They import little, because they should answer fast.
 """
 
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ from skillpm.spec.names import SkillName
 
 @dataclass(frozen=True)
 class Listing:
-    """The current generation, and how project file and lock have run ahead of it."""
+    """The current generation, and notes on changes of project file and lock since then."""
 
     generation: Generation
     notes: tuple[str, ...]
 
 
 def list_installed(folder: Path) -> Listing:
-    """What is installed now."""
+    """Return the installed set."""
     project = ProjectFolder(folder)
     return Listing(project.generation(), tuple(drift(project)))
 
 
 def installed_names(folder: Path) -> list[str]:
-    """The installed skills by name; none where that cannot be told."""
+    """Return the names of the installed skills; an empty list if they cannot be read."""
     try:
         return [str(skill) for skill in ProjectFolder(folder).generation().installed]
     except SkillpmError:
@@ -48,14 +48,14 @@ class History:
 
 
 def history(folder: Path) -> History:
-    """How the environment came to be what it is."""
+    """Return every generation of the environment."""
     project = ProjectFolder(folder)
     return History(project.current(), tuple(project.generations()))
 
 
 @dataclass(frozen=True)
 class ComparedSet:
-    """One of two sets to compare: its base's root, its releases, and how they are grafted."""
+    """One of two compared sets: root of its base, its releases, and how they are merged."""
 
     base_root: Digest
     releases: Mapping[SkillName, Entry]
@@ -64,9 +64,9 @@ class ComparedSet:
 
 @dataclass(frozen=True)
 class Diff:
-    """What differs between two sets; `changed` as pairs of before and after.
+    """The differences between two sets. `changed` has pairs of (before, after).
 
-    `manners` is how each is grafted, None for one that was pruned.
+    `manners` is how each set is merged, or None for a pruned generation.
     """
 
     bases: tuple[Digest, Digest]
@@ -77,14 +77,14 @@ class Diff:
 
 
 def generation_side(folder: Path, number: int | None) -> ComparedSet:
-    """What a generation has installed; the current one without a number."""
-    found = ProjectFolder(folder).generation(number)
-    manner = None if found.pruned else found.lockfile.graft.merge_options
-    return ComparedSet(found.base_root, found.installed, manner)
+    """Return the set of a generation; without a number, of the current one."""
+    generation = ProjectFolder(folder).generation(number)
+    manner = None if generation.pruned else generation.lockfile.graft.merge_options
+    return ComparedSet(generation.base_root, generation.installed, manner)
 
 
 def lock_side(data: bytes, what: str) -> ComparedSet:
-    """What a lock names. Raises `SpecError` with every problem."""
+    """Return the set of a lock. Raises `SpecError`, which lists every problem."""
     try:
         lock = parse_lockfile(data.decode(), what)
     except UnicodeDecodeError as problem:
@@ -96,6 +96,9 @@ def diff(before: ComparedSet, after: ComparedSet) -> Diff:
     """Compare two sets."""
     old = before.releases
     added, removed, changed = differences(old, after.releases)
-    pairs = tuple((old[one.skill], one) for one in changed)
-    bases, manners = (before.base_root, after.base_root), (before.manner, after.manner)
+    pairs = tuple((old[entry.skill], entry) for entry in changed)
+    bases, manners = (
+        (before.base_root, after.base_root),
+        (before.merge_options, after.merge_options),
+    )
     return Diff(bases, manners, added, removed, pairs)

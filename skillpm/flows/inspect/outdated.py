@@ -1,4 +1,4 @@
-"""`outdated`: what newer releases there are, and what holds an upgrade back."""
+"""`outdated`: newer releases of the locked skills, and what prevents an upgrade to them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,10 +28,11 @@ from skillpm.spec.versions import Version
 
 @dataclass(frozen=True)
 class Outdated:
-    """A locked release that is not the newest, or that was yanked.
+    """A locked release that is not the newest one, or is yanked.
 
-    `wanted` is what `upgrade` would take (None where it would be dropped), `latest` the newest
-    release that is not yanked (None where all are); `holds` say who keeps `wanted` from it.
+    `wanted` is the version that `upgrade` would install (None if it would remove the skill),
+    `latest` the newest version that is not yanked (None if all are). `holds` are the reasons why
+    `wanted` is not `latest`.
     """
 
     skill: SkillName
@@ -43,13 +44,13 @@ class Outdated:
 
     @property
     def held_by(self) -> tuple[str, ...]:
-        """What the holds say."""
+        """The reasons as sentences."""
         return tuple(hold.statement for hold in self.holds)
 
 
 @dataclass(frozen=True)
 class OutdatedReport:
-    """What is outdated, of so many as were `checked`; `unlisted` are in no registry in reach."""
+    """The outdated skills of `checked` locked ones; no reachable registry has the `unlisted`."""
 
     outdated: tuple[Outdated, ...]
     checked: int
@@ -61,80 +62,85 @@ class OutdatedReport:
 def survey(session: Session) -> OutdatedReport:
     """Compare the lock with the registries. Writes nothing.
 
-    Raises `NotFoundError` where there is no lock, `RegistryError` where a registry is out of reach.
+    Raises `NotFoundError` without a lock, `RegistryError` if a registry cannot be reached.
     """
     project = ProjectFolder(session.project)
     file, lock = project.read_file(), project.read_lock()
     if lock is None:
-        raise NotFoundError("there is no skillpm.lock to compare", hint="`skillpm install`")
+        raise NotFoundError("this project has no skillpm.lock", hint="`skillpm lock` writes one")
     registries, notes = Registries(session, file), tuple[str, ...]()
     known = registries.releases(lock.skills.keys())
     question = resolution_request(project, file, lock, InstallRequest(upgrade=())).question
     wanted: Mapping[SkillName, Version]
     try:
-        found = solve(question, registries, session.patience()).releases
-        wanted = {skill: release.version for skill, release in found.items()}
-        chosen = {
-            skill: ChosenRelease(one.ref, one.version, one.requires, one.conflicts)
-            for skill, one in found.items()
-        }
+        solution = solve(question, registries, session.patience()).releases
+        wanted = {skill: release.version for skill, release in solution.items()}
+        chosen = {skill: _chosen(release) for skill, release in solution.items()}
     except (ResolutionError, UnknownSkillError) as problem:
-        wanted = {skill: one.version for skill, one in lock.skills.items()}
+        wanted = {skill: locked.version for skill, locked in lock.skills.items()}
         chosen = chosen_of(lock.skill, known)
         notes = (f"`upgrade` would fail: {problem.message}",)
 
     def holds(newest: Release) -> tuple[Hold, ...]:
         stated = tuple(holds_on(newest, file, lock.base.root, chosen))
-        return stated or _costs(session, question, registries, newest, wanted)
+        return stated or _downgrades(session, question, registries, newest, wanted)
 
     rows = (
-        _row(one, known.get(skill, ()), wanted.get(skill), holds)
-        for skill, one in lock.skills.items()
+        _row(locked, known.get(skill, ()), wanted.get(skill), holds)
+        for skill, locked in lock.skills.items()
     )
     unlisted = tuple(skill for skill in lock.skills if not known.get(skill))
     skipped = tuple(
-        each
-        for skill, one in lock.skills.items()
-        for each in skipped_of(known.get(skill, ()), one.version)
+        release
+        for skill, locked in lock.skills.items()
+        for release in skipped_of(known.get(skill, ()), locked.version)
     )
     return OutdatedReport(
         tuple(row for row in rows if row), len(lock.skill), unlisted, notes, skipped
     )
 
 
-def _costs(
+def _chosen(release: Release) -> ChosenRelease:
+    return ChosenRelease(release.ref, release.version, release.requires, release.conflicts)
+
+
+def _downgrades(
     session: Session,
     question: Question,
     registries: Registries,
     newest: Release,
     wanted: Mapping[SkillName, Version],
 ) -> tuple[Hold, ...]:
-    """What the newest release would cost, where no single statement speaks against it."""
-    asked = RootRequirement(Requirement.exact(newest.skill, newest.version), "outdated")
-    whole = replace(question, wanted=(*question.wanted, asked))
+    """Return the downgrades that the newest release would need, if no requirement excludes it."""
+    requirement = RootRequirement(Requirement.exact(newest.skill, newest.version), "outdated")
+    extended = replace(question, wanted=(*question.wanted, requirement))
     try:
-        found = solve(whole, registries, session.patience()).releases
+        solution = solve(extended, registries, session.patience()).releases
     except SkillpmError as problem:
         return (Hold(newest.ref, problem.message.splitlines()[0]),)
     older = [
-        f"`{skill}` at {found[skill].version if skill in found else 'none'} and not {version}"
+        f"`{skill}` at {_version(solution.get(skill))} instead of {version}"
         for skill, version in wanted.items()
-        if skill not in found or found[skill].version < version
+        if skill not in solution or solution[skill].version < version
     ]
-    return (Hold(newest.ref, f"it would take {' and '.join(older)}"),) if older else ()
+    return (Hold(newest.ref, f"it would need {' and '.join(older)}"),) if older else ()
+
+
+def _version(release: Release | None) -> str:
+    return "no version" if release is None else str(release.version)
 
 
 def _row(
-    one: LockedSkill,
+    locked: LockedSkill,
     releases: Sequence[Release],
     wanted: Version | None,
     holds: Callable[[Release], tuple[Hold, ...]],
 ) -> Outdated | None:
-    """What is to say of a locked release; None where it is the newest."""
-    yanked = any(r.yanked for r in releases if r.digest == one.digest)
-    newest = newest_of(releases, one.version)
+    """Return the row of a locked release, or None if it is the newest one."""
+    yanked = any(release.yanked for release in releases if release.digest == locked.digest)
+    newest = newest_of(releases, locked.version)
     latest = newest.version if newest else None
-    if wanted == one.version and not yanked and (latest is None or latest <= one.version):
+    if wanted == locked.version and not yanked and (latest is None or latest <= locked.version):
         return None
     held = holds(newest) if newest and latest != wanted else ()
-    return Outdated(one.skill, one.version, wanted, latest, yanked, held)
+    return Outdated(locked.skill, locked.version, wanted, latest, yanked, held)

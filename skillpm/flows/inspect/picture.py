@@ -1,4 +1,4 @@
-"""`inspect --plot`: where the bytes and the error of a pack are, from the pack alone."""
+"""`inspect --plot`: plot the bytes and errors of a pack by layer, from the pack alone."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,25 +17,26 @@ from skillpm.journal.atomic import write_atomic
 from skillpm.pictures.draw import png
 from skillpm.pictures.parts import Cells, Column, Curve, Picture
 from skillpm.spec.manifest import Compression, FootprintEntry, Kind
+from skillpm.verification.evidence import shown
 
 _SAMPLES = 4
-"""Chunks of a tensor that are decoded to estimate its energy."""
+"""Chunks of a tensor that are decoded to estimate ‖Δ̂‖²."""
 _GAP = 64
 Sizes = Mapping[str, int]
 Energies = Mapping[str, float]
 
 
 def write_picture(pack: PackFile, path: Path) -> None:
-    """Draw a pack into `path`, in one rename.
+    """Draw a pack and write the PNG to `path` atomically.
 
-    Decodes a few chunks of each tensor where the manifest records no curve. Raises
-    `IntegrityError` where a layer is damaged, `SpecError` where a recorded table is no table.
+    Decodes a few chunks of each tensor if the manifest records no curve. Raises `IntegrityError`
+    for a damaged layer, `SpecError` for an invalid table in the manifest.
     """
     write_atomic(path, png(picture_of(pack)))
 
 
 def picture_of(pack: PackFile) -> Picture:
-    """All that the picture shows."""
+    """Return the data of the plot."""
     manifest = pack.manifest
     compression = manifest.compression
     opened = OpenPack.of(manifest, pack.open_layer)
@@ -45,17 +46,17 @@ def picture_of(pack: PackFile) -> Picture:
     kinds = [kind for kind in KINDS if any(kind_of(name) == kind for name in sizes)]
     cells = partial(_cells, manifest.footprint, kinds, columns)
     parts = sum(sizes.values())
-    finer = "tensors" if "errors" in compression.settings else "kinds of module"
+    unit = "tensors" if "errors" in compression.settings else "kinds of module"
     return Picture(
         title=f"{manifest.ref}: {compression.scheme}, {_kilo(pack.size)} for a delta of "
         f"{_kilo(compression.delta_bytes)}",
         kinds=tuple(kinds),
         columns=columns,
-        bytes=cells(lambda entries: float(sum(sizes[one.tensor] for one in entries))),
-        bytes_title=f"Bytes: {_kilo(parts)} of parts, and {_kilo(pack.size - parts)} of headers, "
+        bytes=cells(lambda entries: float(sum(sizes[entry.tensor] for entry in entries))),
+        bytes_title=f"Bytes: {_kilo(parts)} of tensors, and {_kilo(pack.size - parts)} of headers, "
         "manifest and files",
         errors=cells(lambda entries: _combined(entries, errors)),
-        errors_title=f"Relative error, as recorded of {finer}",
+        errors_title=f"Relative error, as recorded for {unit}",
         curve=_curve(pack, opened, sizes),
     )
 
@@ -69,18 +70,18 @@ def _stored(opened: OpenPack, entry: FootprintEntry) -> int:
 
 
 def _column(tensor: str) -> Column:
-    """The layer of a tensor; none where its block has no number."""
+    """Return the column of a tensor's layer; the unnumbered column if its block has no number."""
     block = block_of(tensor)
     stack, _, number = block.rpartition(".")
     numbered = number.isascii() and number.isdigit()
     return Column(stack, number.lstrip("0") or "0") if numbered else Column(None, "")
 
 
-def _columns(found: set[Column]) -> tuple[Column, ...]:
-    """What is in no layer, then stack by stack; short gaps are filled."""
-    columns = [Column(None, "")] if Column(None, "") in found else []
-    for stack in sorted({one.stack for one in found if one.stack is not None}):
-        numbers = {one.number for one in found if one.stack == stack}
+def _columns(present: set[Column]) -> tuple[Column, ...]:
+    """Order the columns: first the unnumbered one, then each stack; short gaps are filled."""
+    columns = [Column(None, "")] if Column(None, "") in present else []
+    for stack in sorted({column.stack for column in present if column.stack is not None}):
+        numbers = {column.number for column in present if column.stack == stack}
         last = max(numbers, key=_in_order)
         short = len(last) <= len(str(_GAP * len(numbers)))
         if short and int(last) < _GAP + 4 * len(numbers):
@@ -90,34 +91,39 @@ def _columns(found: set[Column]) -> tuple[Column, ...]:
 
 
 def _in_order(number: str) -> tuple[int, str]:
-    """Numbers without leading zeros by value, however many digits a stranger gave them."""
+    """Return a sort key by value for decimal digits without leading zeros, of any length."""
     return len(number), number
 
 
 def _cells(
     footprint: list[FootprintEntry], kinds: list[Kind], columns: tuple[Column, ...], value: Any
 ) -> Cells:
-    """One value for the entries of each kind and layer; None where there are none."""
+    """Return a value for the entries of each kind and layer; None if there are no entries."""
     places: dict[tuple[Kind, Column], list[FootprintEntry]] = {}
     for entry in footprint:
         places.setdefault((kind_of(entry.tensor), _column(entry.tensor)), []).append(entry)
     return tuple(
-        tuple(value(places[kind, one]) if (kind, one) in places else None for one in columns)
+        tuple(
+            value(places[kind, column]) if (kind, column) in places else None for column in columns
+        )
         for kind in kinds
     )
 
 
 def _errors(footprint: list[FootprintEntry], compression: Compression) -> dict[str, float | None]:
-    """The relative error of each tensor, as finely as it is known.
+    """Return the relative error of each tensor, or None if it is unknown.
 
-    `settings["errors"]` maps tensors to errors; for others it is the codec's known error, or that
-    of their kind of module.
+    Uses the tensor's entry in `settings["errors"]`, else the fixed error of its codec, else the
+    error of its module kind.
     """
     table = compression.settings.get("errors", {})
-    if not (isinstance(table, dict) and all(_is_number(one) for one in table.values())):
-        raise SpecError("compression.settings.errors of the manifest should map tensors to numbers")
-    known = {kind: one.relative_error for kind, one in compression.modules.items()}
-    found: dict[str, float | None] = {}
+    if not (isinstance(table, dict) and all(_is_number(value) for value in table.values())):
+        raise SpecError(
+            "compression.settings.errors of the manifest: expected a map from tensors to numbers, "
+            f"found {shown(table)}"
+        )
+    known = {kind: module.relative_error for kind, module in compression.modules.items()}
+    errors: dict[str, float | None] = {}
     for entry in footprint:
         codec = CODECS.get(entry.codec)
         default = known.get(kind_of(entry.tensor))
@@ -125,20 +131,20 @@ def _errors(footprint: list[FootprintEntry], compression: Compression) -> dict[s
             default = 0.0
         elif codec is not None and codec.known_error is not None:
             default = codec.known_error
-        found[entry.tensor] = table.get(entry.tensor, default)
-    return found
+        errors[entry.tensor] = table.get(entry.tensor, default)
+    return errors
 
 
 def _combined(entries: list[FootprintEntry], errors: Mapping[str, float | None]) -> float | None:
-    """The root mean square over all entries: as if each weight had moved as much."""
-    known = [(one.spec.elements, errors[one.tensor]) for one in entries]
+    """Return the root mean square of the errors, weighted by the number of elements."""
+    known = [(entry.spec.elements, errors[entry.tensor]) for entry in entries]
     parts = [(count, error) for count, error in known if error is not None and count]
     total = sum(count for count, _ in parts)
     return sqrt(sum(count * error**2 for count, error in parts) / total) if total else None
 
 
 def _curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
-    """The allocator's frontier where it was recorded, else what the pack itself gives."""
+    """Return the recorded rate-distortion curve, or else one computed from the pack."""
     compression = pack.manifest.compression
     recorded = compression.settings.get("curve")
     if recorded is None:
@@ -146,7 +152,8 @@ def _curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
     fits = isinstance(recorded, list) and recorded and all(map(_is_point, recorded))
     if not fits:
         raise SpecError(
-            "compression.settings.curve of the manifest should be pairs of bytes and distortion"
+            "compression.settings.curve of the manifest: expected pairs of bytes and distortion, "
+            f"found {shown(recorded)}"
         )
     points = tuple(sorted((float(size), float(lost)) for size, lost in recorded))
     own = float(compression.payload_bytes)
@@ -154,13 +161,13 @@ def _curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
         points,
         (own, _between(points, own)),
         "bytes of payload",
-        "distortion, of an empty pack's",
-        "Rate and distortion: the frontier that the allocator found",
+        "distortion, as a share of an empty pack's",
+        "Rate and distortion: the curve that `auto` recorded",
     )
 
 
 def _is_number(value: Any) -> bool:
-    """Whether JSON gave a number that can be drawn: none that is negative or endless."""
+    """Whether a JSON value is a number that can be plotted: finite and not negative."""
     return type(value) in (int, float) and 0 <= value < 2.0**63 and isfinite(value)
 
 
@@ -169,9 +176,9 @@ def _is_point(value: Any) -> bool:
 
 
 def _between(points: tuple[tuple[float, float], ...], size: float) -> float:
-    """The distortion at a size: straight between points in logarithms, where there are any."""
-    below = max((one for one in points if one[0] <= size), default=points[0])
-    above = min((one for one in points if one[0] >= size), default=points[-1])
+    """Interpolate the distortion at a size: log-log if both ends are positive, else linearly."""
+    below = max((point for point in points if point[0] <= size), default=points[0])
+    above = min((point for point in points if point[0] >= size), default=points[-1])
     if below[0] >= above[0] or size <= 0:
         return below[1]
     if not (below[0] and below[1] and above[1]):
@@ -182,11 +189,11 @@ def _between(points: tuple[tuple[float, float], ...], size: float) -> float:
 
 
 def _own_curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
-    """Tensor by tensor, the cheapest energy first; it ends at the error that was recorded."""
-    found = _energies(pack, opened)
-    kept = {name: one for name, one in found.items() if one is not None}
+    """Return the curve of adding tensors in order of bytes per energy, up to the recorded error."""
+    estimated = _energies(pack, opened)
+    kept = {name: energy for name, energy in estimated.items() if energy is not None}
     even = not kept
-    counts = {one.tensor: one.spec.elements for one in pack.manifest.footprint if one.layer}
+    counts = {e.tensor: e.spec.elements for e in pack.manifest.footprint if e.layer}
     density = sum(kept.values()) / sum(counts[name] for name in kept) if any(kept.values()) else 1.0
     energies = {name: kept.get(name, density * count) for name, count in counts.items()}
     order = sorted(energies, key=lambda name: (_price(sizes[name], energies[name]), name))
@@ -195,16 +202,16 @@ def _own_curve(pack: PackFile, opened: OpenPack, sizes: Sizes) -> Curve:
     spent = accumulate((sizes[name] for name in order), initial=0)
     reached = accumulate((energies[name] for name in order), initial=0.0)
     points = tuple(
-        (float(size), sqrt(max(0.0, 1 - (1 - error**2) * min(1.0, one / whole_energy))))
-        for size, one in zip(spent, reached, strict=True)
+        (float(size), sqrt(max(0.0, 1 - (1 - error**2) * min(1.0, energy / whole_energy))))
+        for size, energy in zip(spent, reached, strict=True)
     )
     return Curve(
         points,
         (points[-1][0], error),
         "bytes of encoded parts",
-        "‖Δ-Δ̂‖/‖Δ‖ left",
+        "remaining ‖Δ-Δ̂‖/‖Δ‖",
         "Rate and distortion, tensor by tensor"
-        + (": every changed weight counts the same" if even else ", the cheapest energy first"),
+        + (": all changed weights count the same" if even else ", by bytes per energy"),
     )
 
 
@@ -213,7 +220,7 @@ def _price(size: int, energy: float) -> float:
 
 
 def _energies(pack: PackFile, opened: OpenPack) -> dict[str, float | None]:
-    """‖Δ̂‖² of each tensor, estimated from a few chunks; None where Δ̂ depends on the base."""
+    """Estimate ‖Δ̂‖² of each tensor from a few chunks; None if Δ̂ depends on the base."""
     return {
         entry.tensor: _energy(opened, entry) for entry in pack.manifest.footprint if entry.layer
     }

@@ -1,4 +1,4 @@
-"""Who needs whom in what is installed: the edges that `tree` and `why` draw."""
+"""The requirements between installed skills, which `tree` and `why` show."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -14,72 +14,78 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.project import ProjectFile
 
 Edges = Mapping[SkillName, str]
-"""Skills at the other end of a requirement, by name, each with the range that is asked for."""
+"""The skills that a skill requires, or that require it, each with the version range."""
 
 
 @dataclass(frozen=True)
 class Relations:
-    """The locked releases of the current generation, and what skillpm.toml asked for then."""
+    """The releases of the current generation, and the requirements of skillpm.toml at the time."""
 
     generation: int
     skills: Mapping[SkillName, LockedSkill]
-    wishes: Edges
+    requirements: Edges
     notes: tuple[str, ...]
 
     @cached_property
     def requires(self) -> Mapping[SkillName, Edges]:
-        """What each skill requires."""
-        return {skill: _required(one, self.skills) for skill, one in self.skills.items()}
+        """The installed skills that each skill requires."""
+        return {skill: _required(locked, self.skills) for skill, locked in self.skills.items()}
 
     @cached_property
     def required_by(self) -> Mapping[SkillName, Edges]:
-        """What requires each skill."""
-        found: dict[SkillName, dict[SkillName, str]] = {skill: {} for skill in self.skills}
+        """The installed skills that require each skill."""
+        edges_to: dict[SkillName, dict[SkillName, str]] = {skill: {} for skill in self.skills}
         for skill, edges in self.requires.items():
-            for other, range_ in edges.items():
-                found[other][skill] = range_
-        return found
+            for required, range_ in edges.items():
+                edges_to[required][skill] = range_
+        return edges_to
 
     @property
     def lowest(self) -> list[SkillName]:
-        """The skills that require nothing; of a ring that requires only itself, one."""
-        found = [skill for skill, edges in self.requires.items() if not edges]
-        seen = _reached(self.required_by, found)
+        """The skills without requirements, and one skill of each cycle that needs only itself."""
+        skills = [skill for skill, edges in self.requires.items() if not edges]
+        seen = _reached(self.required_by, skills)
         for skill in self.skills:
             if skill not in seen:
-                found.append(skill)
+                skills.append(skill)
                 seen |= _reached(self.required_by, [skill])
-        return found
+        return skills
 
     def chains(self, skill: SkillName) -> list[tuple[SkillName, ...]]:
-        """For each wish that leads to `skill`, the shortest way: the wish first, `skill` last.
+        """Return the shortest path to `skill` from each requirement of the project that needs it.
 
-        Raises `UnknownSkillError` for a skill that is not installed.
+        A path starts with the required skill and ends with `skill`. Raises `UnknownSkillError` for
+        a skill that is not installed.
         """
         if skill not in self.skills:
             raise not_installed(skill, self.skills)
-        ways = (_shortest(self.requires, wish, skill) for wish in self.wishes)
-        return sorted((way for way in ways if way), key=lambda way: (len(way), way))
+        paths = (_shortest(self.requires, start, skill) for start in self.requirements)
+        return sorted((path for path in paths if path), key=lambda path: (len(path), path))
 
 
 def relations_of(folder: Path) -> Relations:
-    """The relations of what is installed now; reads no registry."""
+    """Return the relations of the installed set; reads no registry."""
     project = ProjectFolder(folder)
     generation = project.generation()
-    plain = {"project": {"base": "-", "root": str(generation.base_root)}}
-    wished = ProjectFile.model_validate({**plain, "skills": generation.wishes}).project_requirements
+    document = {
+        "project": {"base": "-", "root": str(generation.base_root)},
+        "skills": generation.wishes,
+    }
+    file = ProjectFile.model_validate(document)
     skills = generation.lockfile.skills
-    wishes = {skill: wish.version for skill, wish in wished.items() if skill in skills}
-    return Relations(generation.number, skills, wishes, tuple(drift(project)))
+    requirements = {
+        skill: r.version for skill, r in file.project_requirements.items() if skill in skills
+    }
+    return Relations(generation.number, skills, requirements, tuple(drift(project)))
 
 
-def _required(one: LockedSkill, skills: Mapping[SkillName, LockedSkill]) -> dict[SkillName, str]:
-    found: dict[SkillName, str] = {}
-    for need in sorted(one.requires, key=lambda need: (need.skill, str(need.range))):
+def _required(locked: LockedSkill, skills: Mapping[SkillName, LockedSkill]) -> dict[SkillName, str]:
+    ranges: dict[SkillName, str] = {}
+    for need in sorted(locked.requires, key=lambda need: (need.skill, str(need.range))):
         if need.skill in skills:
-            known = found.get(need.skill)
-            found[need.skill] = f"{known}, {need.range}" if known else str(need.range)
-    return found
+            earlier = ranges.get(need.skill)
+            ranges[need.skill] = f"{earlier}, {need.range}" if earlier else str(need.range)
+    return ranges
 
 
 def _reached(edges: Mapping[SkillName, Edges], starts: list[SkillName]) -> set[SkillName]:
@@ -95,18 +101,18 @@ def _reached(edges: Mapping[SkillName, Edges], starts: list[SkillName]) -> set[S
 def _shortest(
     edges: Mapping[SkillName, Edges], start: SkillName, goal: SkillName
 ) -> tuple[SkillName, ...]:
-    """The shortest way from `start` to `goal`, the first by name; empty where there is none."""
-    came: dict[SkillName, SkillName | None] = {start: None}
+    """Return a shortest path from `start` to `goal`; empty if there is none."""
+    previous: dict[SkillName, SkillName | None] = {start: None}
     queue = deque([start])
-    while queue and goal not in came:
+    while queue and goal not in previous:
         skill = queue.popleft()
-        for other in edges[skill]:
-            if other not in came:
-                came[other] = skill
-                queue.append(other)
-    way: list[SkillName] = []
-    at: SkillName | None = goal if goal in came else None
-    while at is not None:
-        way.append(at)
-        at = came[at]
-    return tuple(reversed(way))
+        for neighbour in edges[skill]:
+            if neighbour not in previous:
+                previous[neighbour] = skill
+                queue.append(neighbour)
+    path: list[SkillName] = []
+    step: SkillName | None = goal if goal in previous else None
+    while step is not None:
+        path.append(step)
+        step = previous[step]
+    return tuple(reversed(path))

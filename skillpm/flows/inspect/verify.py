@@ -1,4 +1,4 @@
-"""`verify` and `inspect`: is a pack what it says, and what does it say."""
+"""`verify` and `inspect`: check the statements of a pack, and read them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from skillpm.verification.claims import Claim, claims_of
 
 @dataclass(frozen=True)
 class Verified:
-    """A pack that holds; with a base, the root that it gives. `claims` are not checked."""
+    """A verified pack; with a base, the root of base + pack. `claims` are unchecked statements."""
 
     pack: PackFile
     root: Digest | None
@@ -29,21 +29,21 @@ class Verified:
 
 
 def inspect_pack(path: Path) -> PackFile:
-    """Read and verify a pack file."""
+    """Read a pack file, and verify its digests."""
     return open_pack(path)
 
 
 def verify_pack(
     session: Session, path: Path, base: Path | None, *, accept_footprint: bool = False
 ) -> Verified:
-    """Re-hash everything; with a base, recompute all that the manifest says of the pack.
+    """Hash the whole pack; with a base, recompute every statement of the manifest except claims.
 
-    A pack that holds on the base is remembered as verified there. Raises `IntegrityError` for
-    statements that do not hold, and lists them all.
+    A pack that passes is recorded as verified on that base. Raises `IntegrityError`, which lists
+    every false statement.
     """
     pack = open_pack(path)
-    for each in opened([pack]):
-        each.hash_layers()
+    for decoder in opened([pack]):
+        decoder.hash_layers()
     claims = claims_of(pack.manifest)
     if base is None:
         check_documents(documents_of(pack), shown=True)
@@ -57,7 +57,8 @@ def verify_pack(
         if not accept_footprint:
             raise IntegrityError(
                 warning,
-                hint="name the base that the pack was cut from; `--accept-footprint` goes on",
+                hint="name the pack's own base with `--base PATH`, or accept this one with "
+                "`--accept-footprint`",
             )
         session.say(f"warning: {warning}")
     if not warnings:

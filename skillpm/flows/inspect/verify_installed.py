@@ -1,4 +1,4 @@
-"""Packs of a lock, verified on the project's base and remembered (ADR 25)."""
+"""Verify the packs of a lock on the project's base, and record the result (ADR 25)."""
 
 from collections.abc import Sequence
 
@@ -16,16 +16,16 @@ from skillpm.store.packs import load_pack
 def verify_packs(
     session: Session, project: ProjectFolder, lock: Lockfile, waiting: Sequence[LockedSkill]
 ) -> tuple[str, ...]:
-    """Verify stored packs and remember those that hold; a note where there is no base to do it on.
+    """Verify stored packs and record those that pass; return a note if there is no base.
 
-    Leaves of the base that were hashed before are believed for its root: what a pack is decoded
-    against is hashed again. Raises what `verify_on_base` raises, with a way out.
+    The root of the base may come from cached leaves, but the tensors that a pack is decoded against
+    are hashed again. Raises the errors of `verify_on_base`, with a hint.
     """
     base = _project_base(session, project, lock)
     if isinstance(base, str):
-        several = counted(len(waiting), "pack")
+        packs = counted(len(waiting), "pack")
         return (
-            f"{several} not verified: {base}; `skillpm install` verifies once the base is there",
+            f"{packs} not verified: {base}; `skillpm install` verifies once the base is available",
         )
     for locked in waiting:
         session.say(f"verifying {locked.ref} on the base")
@@ -33,7 +33,7 @@ def verify_packs(
         try:
             verify_on_base(session, pack, base, accept_footprint=locked.accept_footprint)
         except SkillpmError as problem:
-            problem.hint = problem.hint or f"install the others without `{locked.skill}`"
+            problem.hint = problem.hint or f"install the other skills without `{locked.skill}`"
             raise
         for warning in warn_of_parts(session, pack, base.model):
             session.say(f"warning: {warning}")
@@ -42,12 +42,14 @@ def verify_packs(
 
 
 def _project_base(session: Session, project: ProjectFolder, lock: Lockfile) -> HashedBase | str:
-    """The project's base, or why nothing can be verified on it."""
+    """Return the project's base, or the reason why it cannot be used."""
     try:
         model = open_base(session, project)
         identity = session.identify(model, "hashing base")
     except SkillpmError as problem:
         return problem.message
     if identity.root != lock.base.root:
-        return f"`{model.path}` is `{identity.root}`, and not the project's base"
+        return (
+            f"`{model.path}` has the root `{identity.root}`; the project expects `{lock.base.root}`"
+        )
     return HashedBase(VerifiedCheckpoint.of(model, identity))

@@ -64,7 +64,7 @@ def test_an_equivalent_config_is_evaluated_on_the_running_base(
     project = ProjectFolder(world.project)
     stage = open_candidate(session, project, "cpu")
     shown = stage.runner(project.generation().lockfile)
-    assert (shown is stage.stand.runner) is in_place
+    assert (shown is stage.host.runner) is in_place
     world.ask("graft")
     alone = Runner.load(world.project / "graft", "cpu")
     texts = ["the cat sat on the mat. "]

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from skillpm.flows.guard.quickxplain import smallest_culprits
+from skillpm.flows.guard.quickxplain import minimal_culprits
 from skillpm.spec.names import SkillName
 
 SKILLS = [SkillName.parse(f"acme/s{number:02}") for number in range(16)]
@@ -13,7 +13,7 @@ SKILLS = [SkillName.parse(f"acme/s{number:02}") for number in range(16)]
 @pytest.mark.parametrize("pair", list(combinations(range(0, 16, 3), 2)), ids=str)
 def test_two_skills_that_fail_only_together_are_both_named(pair: tuple[int, int]) -> None:
     guilty = {SKILLS[at] for at in pair}
-    found = smallest_culprits(lambda s: guilty <= s, frozenset(), SKILLS)
+    found = minimal_culprits(lambda s: guilty <= s, frozenset(), SKILLS)
     assert set(found) == guilty
 
 
@@ -25,7 +25,7 @@ def test_one_culprit_among_sixteen_takes_a_few_trials(at: int) -> None:
         trials.append(skills)
         return SKILLS[at] in skills
 
-    assert smallest_culprits(fails, frozenset(), SKILLS) == (SKILLS[at],)
+    assert minimal_culprits(fails, frozenset(), SKILLS) == (SKILLS[at],)
     assert len(trials) <= 2 * 4 + 2
 
 
@@ -33,7 +33,7 @@ def test_one_candidate_needs_no_trial() -> None:
     def never(skills: frozenset[SkillName]) -> bool:
         raise AssertionError(skills)
 
-    assert smallest_culprits(never, frozenset(SKILLS[1:]), SKILLS[:1]) == (SKILLS[0],)
+    assert minimal_culprits(never, frozenset(SKILLS[1:]), SKILLS[:1]) == (SKILLS[0],)
 
 
 def test_where_only_the_whole_set_fails_all_skills_are_named() -> None:
@@ -41,7 +41,7 @@ def test_where_only_the_whole_set_fails_all_skills_are_named() -> None:
         return len(skills) in (1, 3)
 
     candidates = SKILLS[:4]
-    found = smallest_culprits(fails, frozenset(), candidates)
+    found = minimal_culprits(fails, frozenset(), candidates)
     assert fails(frozenset(found)) or found == tuple(candidates)
 
 
@@ -53,5 +53,5 @@ def test_the_context_is_part_of_every_trial() -> None:
         seen.append(skills)
         return SKILLS[3] in skills
 
-    assert smallest_culprits(fails, context, SKILLS[:8]) == (SKILLS[3],)
+    assert minimal_culprits(fails, context, SKILLS[:8]) == (SKILLS[3],)
     assert all(context <= skills for skills in seen)
