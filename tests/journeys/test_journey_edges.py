@@ -105,7 +105,7 @@ def test_packing_over_a_skill_that_is_in_reach_of_nobody_is_refused(
     assert world.ask("verify", upper, "--base", math[0])["result_root"] == root_of(tuned)
     world.home.rename(world.folder / "old-home")
     text = world.fail("verify", upper, "--base", math[0], code=4, kind="not_found")
-    assert "lies over `acme/math`" in text
+    assert "is layered on `acme/math`" in text
     tar = world.folder / "acme-math-1.0.0.skillpack"
     more = ("--name", "acme/up", "--version", "1.0.1", "--over", tar)
     named = ("-o", tmp_path / "up.skillpack")
@@ -179,7 +179,7 @@ def test_a_dry_run_counts_as_the_run_does_where_only_a_requirement_changes(
     ("over", "code", "kind", "said"),
     [
         ("acme/none", 4, "not_found", "there is no skill `acme/none`"),
-        ("acme/math@9.0.0", 4, "not_found", "no release of `acme/math` fits"),
+        ("acme/math@9.0.0", 4, "not_found", "no release of `acme/math` matches"),
         ("./a/folder/of/mine", 1, "not_found", "is neither a release nor a pack file"),
     ],
 )

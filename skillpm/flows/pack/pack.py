@@ -31,7 +31,7 @@ from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.pack.tuned_side import find_tuned, tuned_side
 from skillpm.flows.packs.base_parts import differing_parts
 from skillpm.flows.packs.composition import composed_identity, opened, total_bytes
-from skillpm.flows.packs.find import find_pack, with_lower
+from skillpm.flows.packs.find import find_pack, with_layers
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.cleanup import clean_up
@@ -127,7 +127,7 @@ def _lower(session: Session, request: PackRequest, base: Checkpoint) -> list[Any
             f"`{request.base}` is a graft: a pack is cut from the original base",
             hint="name the original base, and the installed set with `--over REF…`",
         )
-    return with_lower(session, [find_pack(session, ref) for ref in request.over])
+    return with_layers(session, [find_pack(session, ref) for ref in request.over])
 
 
 def _reference(session: Session, base: Checkpoint, lower: list[AnyPack]) -> Reference:
