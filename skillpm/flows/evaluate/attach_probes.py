@@ -32,7 +32,7 @@ def examine(
     stand = ModelHost(running(reference.base, device), reference.base)
     below = {
         name
-        for pack in reference.lower
+        for pack in reference.layered_on
         for name in (entry.tensor for entry in pack.manifest.footprint)
     }
     if not stand.fits(reference.source, below):
