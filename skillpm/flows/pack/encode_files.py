@@ -257,13 +257,13 @@ def _exact_patch(
 def read_settings(name: str, data: bytes) -> dict[str, Any]:
     """Parse a file of `PATCHED`, without the keys that record how it was saved."""
     volatile = VOLATILE | (_VOLATILE_OF_TOKENIZERS if name == TOKENIZER else frozenset())
-    return _settled(json.parse_object(data, f"`{name}`", foreign=True), volatile)
+    return _without_keys(json.parse_object(data, f"`{name}`", foreign=True), volatile)
 
 
-def _settled(config: dict[str, Any], volatile: frozenset[str]) -> dict[str, Any]:
+def _without_keys(config: dict[str, Any], volatile: frozenset[str]) -> dict[str, Any]:
     """A config and its nested configs without the keys in `volatile`."""
     return {
-        key: _settled(value, volatile) if isinstance(value, dict) else value
+        key: _without_keys(value, volatile) if isinstance(value, dict) else value
         for key, value in config.items()
         if key not in volatile
     }

@@ -87,14 +87,14 @@ def _is_same(path: str, old: bytes | None, new: bytes | None) -> bool:
     if old == new or old is None or new is None or not path.endswith(".json"):
         return old == new
     try:
-        return json.canonical(_settled(path, old), foreign=True) == json.canonical(
-            _settled(path, new), foreign=True
+        return json.canonical(_comparable(path, old), foreign=True) == json.canonical(
+            _comparable(path, new), foreign=True
         )
     except SpecError:
         return False
 
 
-def _settled(path: str, data: bytes) -> Any:
+def _comparable(path: str, data: bytes) -> Any:
     content = json.parse(data, f"`{path}`", foreign=True)
     if not isinstance(content, dict):
         return content
