@@ -23,6 +23,14 @@ DOCUMENTS = (
 """Markdown files, and folders of them, that are checked whole."""
 
 CODE: tuple[str, ...] = (
+    "skillpm/adapters",
+    "skillpm/architecture",
+    "skillpm/checkpoint",
+    "skillpm/flows/locking",
+    "skillpm/flows/pack",
+    "skillpm/flows/packs",
+    "skillpm/flows/session",
+    "skillpm/flows/upkeep",
     # "skillpm",
     # "registry",
     # "migrations",
