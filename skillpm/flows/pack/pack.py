@@ -67,15 +67,15 @@ def pack(session: Session, request: PackRequest, scheme: Scheme | EncodingTarget
     check_output(_output(request))
     if request.license is not None:
         request = replace(request, license=normal_licence(request.license))
-    base, found = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
+    base, tuned_input = open_model(request.base), find_tuned(request.tuned, request.tuned_is)
     layered_on = _layered_on(session, request, base)
     reference = _reference(session, base, layered_on)
-    side = tuned_side(session, request, found, reference, scheme)
+    side = tuned_side(session, request, tuned_input, reference, scheme)
     tuned, tuned_identity, request, scheme = side.source, side.identity, side.request, side.scheme
     pairs, renaming = pair_up(reference.source.specs, tuned.specs, cast=request.cast)
     differing = [p for p in pairs if _differs(p, reference.identity, tuned, tuned_identity)]
     if not differing:
-        raise _nothing_to_pack(request, base, found)
+        raise _nothing_to_pack(request, base, tuned_input)
     facts = ask_facts(base.config or {})
     models = ModelPair(
         reference,
@@ -86,7 +86,7 @@ def pack(session: Session, request: PackRequest, scheme: Scheme | EncodingTarget
         renaming,
         side.files,
         facts,
-        found.folder if isinstance(found, Checkpoint) else found.path,
+        tuned_input.folder if isinstance(tuned_input, Checkpoint) else tuned_input.path,
     )
     attached = tuple(attach(session, models) for attach in request.attach)
     request = replace(request, attached=attached)
@@ -106,10 +106,10 @@ def pack(session: Session, request: PackRequest, scheme: Scheme | EncodingTarget
 
 
 def _nothing_to_pack(
-    request: PackRequest, base: Checkpoint, found: Checkpoint | Adapter
+    request: PackRequest, base: Checkpoint, tuned_input: Checkpoint | Adapter
 ) -> GraftError:
     """The error if no tensor differs; it names the differing parts, if any."""
-    parts = differing_parts(base, found) if isinstance(found, Checkpoint) else []
+    parts = differing_parts(base, tuned_input) if isinstance(tuned_input, Checkpoint) else []
     if parts:
         listed = ", ".join(f"`{path}`" for path in parts)
         return GraftError(

@@ -73,16 +73,16 @@ def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
 def tuned_side(
     session: Session,
     request: PackRequest,
-    found: Checkpoint | Adapter,
+    tuned_input: Checkpoint | Adapter,
     reference: Reference,
     scheme: Scheme | EncodingTarget,
 ) -> TunedSide:
     """The tuned side of a pack. An adapter is applied to the reference of the delta."""
-    if isinstance(found, Adapter):
-        return _adapted_side(session, request, found, reference, scheme)
-    identity = session.identify(found, "hashing tuned", cached=False)
-    found.expected = identity.leaves
-    return TunedSide(found, identity, files_of(found), request, scheme)
+    if isinstance(tuned_input, Adapter):
+        return _adapted_side(session, request, tuned_input, reference, scheme)
+    identity = session.identify(tuned_input, "hashing tuned", cached=False)
+    tuned_input.expected = identity.leaves
+    return TunedSide(tuned_input, identity, files_of(tuned_input), request, scheme)
 
 
 def _adapted_side(

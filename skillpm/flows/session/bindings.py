@@ -21,7 +21,7 @@ def resolved(location: RegistryLocation, folder: Path) -> RegistryLocation:
     """
     if location.folder is None or not location.is_path:
         return location
-    expanded = expanduser(location.folder)  # noqa: PTH111 - Path's own raises for `~nobody`
+    expanded = expanduser(location.folder)  # noqa: PTH111 - `Path.expanduser` raises for an unknown user
     return replace(location, folder=str(folder.absolute() / expanded))
 
 
