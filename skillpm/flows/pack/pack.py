@@ -28,7 +28,7 @@ from skillpm.flows.pack.manifest import (
 )
 from skillpm.flows.pack.side_files import OmittedFile, left_out
 from skillpm.flows.pack.target import EncodingTarget
-from skillpm.flows.pack.tuned_side import find_tuned, tuned_side
+from skillpm.flows.pack.tuned_side import TunedSide, find_tuned, tuned_side
 from skillpm.flows.packs.base_parts import differing_parts
 from skillpm.flows.packs.composition import composed_identity, opened, total_bytes
 from skillpm.flows.packs.find import find_pack, with_layers
@@ -71,23 +71,8 @@ def pack(session: Session, request: PackRequest, scheme: Scheme | EncodingTarget
     layered_on = _layered_on(session, request, base)
     reference = _reference(session, base, layered_on)
     side = tuned_side(session, request, tuned_input, reference, scheme)
-    tuned, tuned_identity, request, scheme = side.source, side.identity, side.request, side.scheme
-    pairs, renaming = pair_up(reference.source.specs, tuned.specs, cast=request.cast)
-    differing = [p for p in pairs if _differs(p, reference.identity, tuned, tuned_identity)]
-    if not differing:
-        raise _nothing_to_pack(request, base, tuned_input)
-    facts = ask_facts(base.config or {})
-    models = ModelPair(
-        reference,
-        tuned,
-        tuned_identity,
-        pairs,
-        differing,
-        renaming,
-        side.files,
-        facts,
-        tuned_input.folder if isinstance(tuned_input, Checkpoint) else tuned_input.path,
-    )
+    request, scheme = side.request, side.scheme
+    models = _pair_models(reference, side, tuned_input)
     attached = tuple(attach(session, models) for attach in request.attach)
     request = replace(request, attached=attached)
     with scratch(session.home, "pack") as folder, disk_errors(folder):
@@ -102,7 +87,30 @@ def pack(session: Session, request: PackRequest, scheme: Scheme | EncodingTarget
             _check_lossless(models, delta, manifest.result_root)
         omitted = left_out(request, models, delta.side)
         done = _write(session, request, manifest, delta)
-    return replace(done, left_out=omitted, rounding=rounding_share(reference.source, tuned, pairs))
+    rounding = rounding_share(reference.source, models.tuned, models.pairs)
+    return replace(done, left_out=omitted, rounding=rounding)
+
+
+def _pair_models(
+    reference: Reference, side: TunedSide, tuned_input: Checkpoint | Adapter
+) -> ModelPair:
+    """Pair the tensors of both models. Raises `GraftError` if no tensor differs."""
+    request, tuned, identity = side.request, side.source, side.identity
+    pairs, renaming = pair_up(reference.source.specs, tuned.specs, cast=request.cast)
+    differing = [pair for pair in pairs if _differs(pair, reference.identity, tuned, identity)]
+    if not differing:
+        raise _nothing_to_pack(request, reference.base, tuned_input)
+    return ModelPair(
+        reference,
+        tuned,
+        identity,
+        pairs,
+        differing,
+        renaming,
+        side.files,
+        ask_facts(reference.base.config or {}),
+        tuned_input.folder if isinstance(tuned_input, Checkpoint) else tuned_input.path,
+    )
 
 
 def _nothing_to_pack(
