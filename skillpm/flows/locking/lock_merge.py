@@ -25,12 +25,12 @@ def read_or_merge(project: ProjectFolder, file: ProjectFile) -> tuple[Lockfile |
         lock = project.read_lock()
         return lock, stale_reason(file, lock)
     except ConflictMarkerError as problem:
-        return merged(project.read_text(project.lock_file), file), problem.message
+        return merge_sides(project.read_text(project.lock_file), file), problem.message
     except SpecError as problem:
         return None, problem.message
 
 
-def merged(text: str, file: ProjectFile) -> Lockfile | None:
+def merge_sides(text: str, file: ProjectFile) -> Lockfile | None:
     """The releases that either side of a merge locks; None if neither side can be read.
 
     If the sides lock two versions of a skill, a version that skillpm.toml admits is preferred, then

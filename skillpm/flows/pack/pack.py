@@ -26,7 +26,7 @@ from skillpm.flows.pack.manifest import (
     Reference,
     build_manifest,
 )
-from skillpm.flows.pack.side_files import OmittedFile, left_out
+from skillpm.flows.pack.side_files import OmittedFile, omitted_files
 from skillpm.flows.pack.target import EncodingTarget
 from skillpm.flows.pack.tuned_side import TunedSide, find_tuned, tuned_side
 from skillpm.flows.packs.base_parts import differing_parts
@@ -85,7 +85,7 @@ def pack(session: Session, request: PackRequest, scheme: Scheme | EncodingTarget
         check_facts([*(layer.manifest for layer in layered_on), manifest])
         if scheme.name == "lossless":
             _check_lossless(models, delta, manifest.result_root)
-        omitted = left_out(request, models, delta.side)
+        omitted = omitted_files(request, models, delta.side)
         done = _write(session, request, manifest, delta)
     rounding = rounding_share(reference.source, models.tuned, models.pairs)
     return replace(done, left_out=omitted, rounding=rounding)

@@ -83,7 +83,7 @@ def _is_small(model: Checkpoint, path: Path) -> bool:
     return plain and (model.folder / path).stat().st_size <= json.SIZE_LIMIT
 
 
-def left_out(
+def omitted_files(
     request: PackRequest, models: ModelPair, side: tuple[SidePart, ...]
 ) -> tuple[OmittedFile, ...]:
     """Every file in which the graft will differ from the tuned folder, sorted by path.
