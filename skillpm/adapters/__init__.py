@@ -1,1 +1,1 @@
-"""Adapters as PEFT saves them: their config, the names of their tensors, and where those belong."""
+"""PEFT adapters: read them, and find the base's tensors that they change."""

@@ -1,4 +1,4 @@
-"""A PEFT adapter directory: its config, and its tensors by what they are."""
+"""Read a PEFT adapter directory: its config and its tensors, sorted by their role."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from skillpm.spec.dtypes import TensorSpec
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA on disk, read and checked in itself; what it is put on comes later."""
+    """A LoRA on disk, checked without its base model."""
 
     path: Path
     config: AdapterConfig
@@ -21,7 +21,7 @@ class Adapter:
     keys: Keys
 
     def factors(self, name: str) -> tuple[TensorSpec, TensorSpec]:
-        """The specs of A [r, in] and B [out, r] of one module. Raises `SpecError`."""
+        """The specs of A [r, in] and B [out, r] of a module. Raises `SpecError` if invalid."""
         module = self.keys.modules[name]
         a, b = (self._factor(name, key) for key in (module.a, module.b))
         if a.shape[0] != b.shape[1]:
@@ -30,9 +30,9 @@ class Adapter:
                 "ranks differ"
             )
         if self.config.use_dora and module.magnitude is None:
-            raise SpecError(f"`{self.path}` uses DoRA, but `{name}` has no magnitudes")
+            raise SpecError(f"`{self.path}` uses DoRA, but its module `{name}` has no magnitudes")
         if module.magnitude is not None and not self.config.use_dora:
-            raise SpecError(f"`{name}` has magnitudes, but `{self.path}` does not use DoRA")
+            raise SpecError(f"module `{name}` has magnitudes, but `{self.path}` does not use DoRA")
         return a, b
 
     def check_rank(self, name: str) -> None:
@@ -41,16 +41,16 @@ class Adapter:
         rank = self.config.rank_of(name)
         if a.shape[0] != rank:
             raise SpecError(
-                f"`{name}` has rank {rank} by the config of `{self.path}`, but its factors have "
+                f"the config of `{self.path}` gives `{name}` rank {rank}, but its factors have "
                 f"shapes {list(a.shape)} and {list(b.shape)}"
             )
 
     def _factor(self, name: str, key: str | None) -> TensorSpec:
-        assert key is not None  # noqa: S101 - `sort_keys` made sure of both factors
+        assert key is not None  # noqa: S101 - `sort_keys` checks that both factors exist
         spec = self.tensors.specs[key]
         if len(spec.shape) > 2:  # noqa: PLR2004 - a convolution, in any number of dimensions
             raise SpecError(
-                f"`{name}` is a convolution: its update cannot be packed from its factors",
+                f"`{name}` is a convolution, and skillpm cannot pack a LoRA of a convolution",
                 hint=MERGE,
             )
         if spec.dtype not in DTYPES or len(spec.shape) != 2 or not spec.elements:  # noqa: PLR2004
@@ -66,18 +66,22 @@ class Adapter:
 
 
 def holds_adapter(path: Path) -> bool:
-    """Whether a folder holds a PEFT adapter, with or without a model beside it."""
+    """Whether a folder contains a PEFT adapter, with or without a model beside it."""
     return path.is_dir() and (path / CONFIG).is_file()
 
 
 def holds_model(path: Path) -> bool:
-    """Whether a folder holds the weights of a model, other than an adapter's."""
+    """Whether a folder contains the weights of a model, apart from those of an adapter."""
     others = (entry.name for entry in path.glob("*.safetensors"))
     return (path / INDEX).exists() or any(name != WEIGHTS for name in others)
 
 
 def open_adapter(path: Path) -> Adapter:
-    """Read an adapter directory. Raises `SpecError` for what cannot be packed right."""
+    """Read an adapter directory.
+
+    Raises `SpecError` for an adapter that is invalid or cannot be packed exactly, and
+    `NotFoundError` if its weights are missing.
+    """
     config = parse_config(read_small(path / CONFIG), f"`{path / CONFIG}`")
     if not (path / WEIGHTS).exists():
         if (path / PICKLE).exists():

@@ -1,4 +1,4 @@
-"""`adapter_config.json`: what of it decides the weights, and what is refused by name."""
+"""Read `adapter_config.json`: the keys that decide the weights; unsupported keys are refused."""
 
 from collections.abc import Collection
 from functools import cached_property
@@ -18,9 +18,9 @@ PICKLE = "adapter_model.bin"
 MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
 _TRAIN = 'train a LoRA instead: `peft.LoraConfig(target_modules="all-linear")`'
 _VIRTUAL = "num_virtual_tokens"
-"""A key that each of PEFT's configs of learned prompts has: there is nothing to merge."""
+"""A key that all prompt-learning configs of PEFT have. Such adapters cannot be merged."""
 _UNMERGED = frozenset({"ADAPTION_PROMPT", "POLY", "XLORA"})
-"""Types without such tokens whose classes in PEFT cannot merge: they act by the input."""
+"""Other types that PEFT cannot merge, because their effect depends on the input."""
 _MODULES_LIMIT = 10_000
 
 _DECIDES = frozenset({
@@ -28,20 +28,20 @@ _DECIDES = frozenset({
     "fan_in_fan_out", "bias", "modules_to_save", "init_lora_weights", "base_model_name_or_path",
     "ensure_weight_tying", "target_parameters", "task_type", "auto_mapping", "revision",
 })  # fmt: skip
-_SAYS_NOTHING = frozenset({
+_IRRELEVANT = frozenset({
     "inference_mode", "lora_dropout", "peft_version",
     "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "eva_config",
     "lora_ga_config", "loftq_config", "corda_config", "megatron_core", "runtime_config",
     "qalora_group_size", "velora_config", "base_model_class", "parent_library",
     "modules_to_tie", "target_modules_to_tie",
 })  # fmt: skip
-"""How it was trained, or where: the weights are the same without."""
+"""Keys about the training or its environment, which do not change the weights."""
 _REFUSED = {
     "layer_replication": "the model has more layers than its base",
-    "megatron_config": "its layers are Megatron's",
-    "trainable_token_indices": "rows of the embedding are stored apart",
-    "alora_invocation_tokens": "it acts on some tokens alone, and no weights do that",
-    "lora_bias": "its updates have biases of their own",
+    "megatron_config": "its layers are those of Megatron",
+    "trainable_token_indices": "rows of the embedding are stored separately",
+    "alora_invocation_tokens": "the adapter applies only to some tokens, not to all inputs",
+    "lora_bias": "its updates have biases",
     "use_qalora": "its inputs are pooled",
     "use_bdlora": "its factors are block-diagonal",
     "arrow_config": "it routes between adapters",
@@ -49,17 +49,18 @@ _REFUSED = {
     "kasa_config": "it changes the base",
 }
 _CANNOT_MERGE = frozenset({"alora_invocation_tokens", "arrow_config", "use_qalora"})
-"""Keys by which PEFT refuses to merge."""
+"""Keys with which PEFT refuses to merge."""
 _CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
+"""Initialisations that change the base before training."""
 _LEAVES_THE_BASE = ("gaussian", "eva", "orthogonal", "mica", "true", "false")
-"""Ways in which PEFT draws the factors alone; of one that is neither, nothing is known."""
+"""Initialisations that change only the factors. All others are unknown and refused."""
 
 Number = Annotated[float, Field(strict=False)]
 Rank = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 class AdapterConfig(Document):
-    """A LoRA's config, as far as it decides the weights."""
+    """The keys of a LoRA's config that decide the weights."""
 
     peft_type: str
     r: Rank = 8
@@ -81,7 +82,7 @@ class AdapterConfig(Document):
 
     @property
     def model_class(self) -> str | None:
-        """The class that the adapter was trained on, where the config names it."""
+        """The model class that the adapter was trained on; None if the config does not name it."""
         name = (self.auto_mapping or {}).get("base_model_class")
         return name if isinstance(name, str) else None
 
@@ -96,7 +97,7 @@ class AdapterConfig(Document):
         return ModulePatterns(self.alpha_pattern or ())
 
     def rank_of(self, module: str) -> int:
-        """The rank that the config gives a module: the first pattern that ends its name."""
+        """The rank of a module: that of the first pattern that matches its name, else `r`."""
         pattern = self.rank_patterns.first(module)
         return self.r if pattern is None else (self.rank_pattern or {})[pattern]
 
@@ -107,7 +108,7 @@ class AdapterConfig(Document):
         return alpha / sqrt(rank) if self.use_rslora else alpha / rank
 
     def check_work(self, modules: Collection[str], what: str) -> None:
-        """Raise `SpecError` where matching all modules could take more than some seconds."""
+        """Raise `SpecError` if matching the patterns with all modules could take too long."""
         work = self.rank_patterns.work(modules) + self.alpha_patterns.work(modules)
         if work > WORK_LIMIT:
             raise SpecError(
@@ -118,14 +119,14 @@ class AdapterConfig(Document):
 
 
 def parse_config(data: bytes, what: str) -> AdapterConfig:
-    """Read a config. Raises `SpecError` for what is not sound, or cannot be packed right."""
+    """Parse a config. Raises `SpecError` if it is invalid or cannot be packed exactly."""
     plain = json.parse_object(data, what)
     kind = plain.get("peft_type")
     if kind != "LORA":
         learned = _VIRTUAL in plain or kind in _UNMERGED
         why = " and changes no weights" if learned else ""
         raise SpecError(
-            f"{what} is of type {kind!r}{why}; only LORA can be packed",
+            f"{what} has `peft_type` {kind!r}{why}; only LORA can be packed",
             hint=_TRAIN if learned else MERGE,
         )
     _refuse(plain, what)
@@ -141,32 +142,34 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
 
 def _refuse(plain: dict[str, Any], what: str) -> None:
     for key, value in plain.items():
-        if not value or key in _DECIDES or key in _SAYS_NOTHING:
+        if not value or key in _DECIDES or key in _IRRELEVANT:
             continue
         if key in _REFUSED:
             raise SpecError(
                 f"{what} sets `{key}`: {_REFUSED[key]}, which cannot be packed",
                 hint=_TRAIN if key in _CANNOT_MERGE else MERGE,
             )
-        raise SpecError(f"{what} sets `{key}`, which this skillpm does not know", hint=MERGE)
+        raise SpecError(
+            f"{what} sets `{key}`, which this version of skillpm does not know", hint=MERGE
+        )
     start = plain.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGES_THE_BASE):
         raise SpecError(
             f"{what} has `init_lora_weights` {start!r}, which changes the base before training",
-            hint="save it as a plain LoRA: `save_pretrained(DIR, "
+            hint="convert it to a plain LoRA: `save_pretrained(DIR, "
             "path_initial_model_for_weight_conversion=INITIAL)`, or merge it",
         )
     if isinstance(start, str) and start.lower() not in _LEAVES_THE_BASE:
         raise SpecError(
-            f"{what} has `init_lora_weights` {start!r}, which this skillpm does not know: it may "
-            "change the base before training",
+            f"{what} has `init_lora_weights` {start!r}, which this version of skillpm does not "
+            "know: it may change the base before training",
             hint=MERGE,
         )
 
 
 def _check_patterns(patterns: Collection[str], field: str, problems: Problems) -> None:
     if len(patterns) > COUNT_LIMIT:
-        problems.add(field, f"at most {COUNT_LIMIT} patterns are read, found {len(patterns)}")
+        problems.add(field, f"expected at most {COUNT_LIMIT} patterns, found {len(patterns)}")
         return
     for pattern in patterns:
         try:

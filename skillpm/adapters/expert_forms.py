@@ -1,4 +1,4 @@
-"""Factors of the experts of a mixture, as PEFT holds them for one parameter (`target_parameters`).
+"""Factor the deltas of a mixture's experts as PEFT stores them (`target_parameters`).
 
 A [experts · rank, in] and B [out, rank · experts]: the update of expert e is
 B.reshape(out, rank, experts)[:, :, e] · A.reshape(experts, rank, in)[e].
@@ -16,14 +16,14 @@ from skillpm.errors import GraftError
 from skillpm.spec.dtypes import TensorSpec
 
 ReadDelta = Callable[[str], Floats | None]
-"""The delta of a stored tensor, in its shape; None where the skill does not change it."""
+"""Returns the delta of a stored tensor in its shape; None if the skill does not change it."""
 
 
 @dataclass(frozen=True)
 class ExpertForms:
-    """The low-rank forms of a parameter's experts, by number; an expert without one is unchanged.
+    """The low-rank forms of a parameter's experts, by number. An unchanged expert has none.
 
-    `size` is [out, in] of one expert, `tensors` the stored tensors that one form stands for.
+    `size` is [out, in] of one expert.
     """
 
     place: ParameterPlace
@@ -32,12 +32,12 @@ class ExpertForms:
 
     @property
     def named(self) -> dict[str, LowForm]:
-        """The forms by a name of their own."""
+        """The forms by the name of the parameter and the number of the expert."""
         return {f"{self.place.tensor}.{number}": form for number, form in self.forms.items()}
 
     @property
     def tensors(self) -> int:
-        """The stored tensors that one form stands for."""
+        """The number of stored tensors that one form covers."""
         return len(self.place.parts)
 
     def shapes(self, rank: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -46,7 +46,7 @@ class ExpertForms:
         return (count * rank, width), (out, rank * count)
 
     def factors(self, rank: int) -> tuple[Floats, Floats]:
-        """A and B at a rank, zeros beyond the rank of a form and for unchanged experts."""
+        """A and B at a rank, padded with zeros beyond a form's rank and for unchanged experts."""
         (out, width), count = self.size, self.place.experts
         a, b = np.zeros((count, rank, width)), np.zeros((out, rank, count))
         for number, form in self.forms.items():
@@ -59,17 +59,17 @@ class ExpertForms:
 def expert_forms(
     place: ParameterPlace, specs: Mapping[str, TensorSpec], read: ReadDelta, limit: int
 ) -> ExpertForms:
-    """Factor the update of each expert by its own SVD, the parts along the rows together.
+    """Factor the delta of each expert by an SVD. Parts along the rows are concatenated first.
 
-    `specs` are of the base. Raises `GraftError` where the stored parts are no experts of their own.
+    `specs` are those of the base. Raises `GraftError` if the stored tensors are not single experts.
     """
     if place.is_whole:
         return _of_whole(place, specs[place.stored[0]], read, limit)
     if not place.swapped or any(len(part) != place.experts for part in place.parts):
         raise GraftError(
-            f"`{place.tensor}` is made of tensors of the base in an order that an adapter's "
-            "factors cannot follow",
-            hint="`--format merged` writes the whole model",
+            f"the base stores `{place.tensor}` in several tensors that do not correspond to single "
+            "experts, so it cannot be exported as an adapter",
+            hint="to write the whole model: `--format merged`",
         )
     first = [specs[part[0]] for part in place.parts]
     size = sum(spec.shape[0] for spec in first), first[0].shape[1]
@@ -84,18 +84,18 @@ def expert_forms(
 
 
 def _of_whole(place: ParameterPlace, spec: TensorSpec, read: ReadDelta, limit: int) -> ExpertForms:
-    """The experts of one tensor [experts, rows, columns], or of a matrix that is one update."""
+    """The forms of a tensor [experts, rows, columns], or of a matrix, which is a single expert."""
     delta = read(spec.name)
     shape = spec.shape[-2:]
-    turned = len(spec.shape) > len(shape) and not place.swapped
-    size = (shape[1], shape[0]) if turned else (shape[0], shape[1])
+    transposed = len(spec.shape) > len(shape) and not place.swapped
+    size = (shape[1], shape[0]) if transposed else (shape[0], shape[1])
     if delta is None:
         return ExpertForms(place, size, {})
     stacked = delta.reshape(place.experts, *shape)
     forms = {
-        number: _form(place, spec, each.T if turned else each, limit)
-        for number, each in enumerate(stacked)
-        if each.any()
+        number: _form(place, spec, matrix.T if transposed else matrix, limit)
+        for number, matrix in enumerate(stacked)
+        if matrix.any()
     }
     return ExpertForms(place, size, forms)
 

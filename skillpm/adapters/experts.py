@@ -1,8 +1,8 @@
-"""A LoRA on the experts of a mixture: one update per expert, cut from factors that hold all.
+"""A LoRA on the experts of a mixture: split factors for all experts into one update per expert.
 
-PEFT keeps A [experts · rank, in] and B [out, rank · experts] for a parameter of all experts, and
+PEFT stores A [experts · rank, in] and B [out, rank · experts] for a parameter of all experts, and
 adds scale · Bₑ·Aₑ to expert e, with Bₑ = B.reshape(out, rank, experts)[:, :, e]. A checkpoint may
-store each expert apart, even in several parts along the rows, or all in one tensor.
+store each expert separately, even in several parts along the rows, or all in one tensor.
 """
 
 import threading
@@ -23,9 +23,9 @@ from skillpm.spec.dtypes import BITS, TensorSpec
 
 @dataclass
 class ExpertFactors:
-    """The factors of each expert as tensors of their own, named `a.E` and `b.E.FIRST.LAST`.
+    """The factors of each expert as separate tensors, named `a.E` and `b.E.FIRST.LAST`.
 
-    Holds both factors whole once one of them is read.
+    Reading one keeps the factors of all experts in memory.
     """
 
     tensors: Source
@@ -40,7 +40,7 @@ class ExpertFactors:
         columns = self.target.experts * self.target.rank
         if self.a.shape[0] != columns or self.b.shape[1] != columns:
             raise GraftError(
-                f"{self.a.name!r} has {self.a.shape[0]} rows, and {self.target.experts} experts "
+                f"{self.a.name!r} has {self.a.shape[0]} rows, but {self.target.experts} experts "
                 f"of rank {self.target.rank} need {columns}"
             )
 
@@ -57,7 +57,7 @@ class ExpertFactors:
         return name
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """One expert's factor, in pieces of `CHUNK` words."""
+        """The bytes of one expert's factor, in pieces of `CHUNK` words."""
         side, expert, *rows = name.split(".")
         count, rank = self.target.experts, self.target.rank
         if side == "a":
@@ -91,13 +91,13 @@ class ExpertSum:
         expert = (out, width) if target.swapped else (width, out)
         if spec.shape != (target.experts, *expert):
             raise GraftError(
-                f"the adapter updates `{self.tensor}` as {[target.experts, *expert]}, "
-                f"but it is {list(spec.shape)}"
+                f"the adapter's update of `{self.tensor}` has shape {[target.experts, *expert]}, "
+                f"but the tensor has {list(spec.shape)}"
             )
 
     @cached_property
     def specs(self) -> Mapping[str, TensorSpec]:
-        """The one tensor."""
+        """The spec of the tensor."""
         return {self.tensor: self.base.specs[self.tensor]}
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -114,15 +114,15 @@ class ExpertSum:
 
     def _added(self) -> Iterator[bytes]:
         spec, target = self.specs[self.tensor], self.factors.target
-        one = TensorSpec(self.tensor, spec.dtype, spec.shape[1:])
+        matrix = TensorSpec(self.tensor, spec.dtype, spec.shape[1:])
         source, waiting = self.base.chunks(self.tensor), b""
         for expert in range(target.experts):
-            applied = AppliedUpdate.fitting(one, self._update(expert))
-            for number, (start, stop) in enumerate(chunk_spans(one)):
-                size = (stop - start) * one.itemsize
+            applied = AppliedUpdate.fitting(matrix, self._update(expert))
+            for number, (start, stop) in enumerate(chunk_spans(matrix)):
+                size = (stop - start) * matrix.itemsize
                 while len(waiting) < size:
                     waiting += next(source)
-                words = words_of(waiting[:size], one)
+                words = words_of(waiting[:size], matrix)
                 waiting = waiting[size:]
                 delta = applied.delta(number, words)
                 yield add_and_round(words, delta, spec.dtype, self.tensor).tobytes()
@@ -135,5 +135,5 @@ class ExpertSum:
             for n in names
         )
         if not all(np.isfinite(block).all() for side in (a, b) for block in side.blocks()):
-            raise GraftError(f"{factors.a.name!r} or its other factor holds NaN or Inf")
+            raise GraftError(f"{factors.a.name!r} or its other factor contains NaN or infinity")
         return Update(a, b, target.scale, not target.swapped)

@@ -1,7 +1,7 @@
-"""Putting an adapter on a base: which tensors of the base its modules are, and what is tied.
+"""Apply an adapter to a base: match its modules with the base's tensors, and handle tied tensors.
 
-The class of the model says it (`ModelLayout`); without transformers, the facts of the architecture
-that ship with skillpm say what is tied, and names are matched under one prefix.
+Names and ties come from the model class (`ModelLayout`). Without transformers, ties come from the
+shipped facts of the architecture, and names are matched with one common prefix.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _WHOLE = ("id2label", "label2id")
 
 @dataclass(frozen=True)
 class FittedAdapter:
-    """An adapter on a base: the source that it makes, keys of config.json, notes for people."""
+    """An adapter applied to a base: its tensors, changed keys of `config.json`, and notes."""
 
     adapted: Adapted
     config: Mapping[str, Any]
@@ -38,7 +38,10 @@ class FittedAdapter:
 
 @dataclass(frozen=True)
 class KnownNames:
-    """What is known of an architecture whose class cannot be asked: ties, and what unties."""
+    """The known facts of an architecture whose class is not available.
+
+    `untied` are the keys of `config.json` that separate its tied tensors.
+    """
 
     facts: ArchitectureFacts
     untied: Mapping[str, Any]
@@ -62,10 +65,10 @@ def fit(
     *,
     known: ModelLayout | KnownNames,
 ) -> FittedAdapter:
-    """Put an adapter on a base whose config.json is `config`.
+    """Apply an adapter to a base whose `config.json` is `config`.
 
-    `known` is what the model's class says of it, or what is known of the architecture. Raises
-    `GraftError` where a module is not the base's, or its factors do not fit.
+    `known` is the layout from the model class, or the known facts of the architecture. Raises
+    `GraftError` if a module is not in the base, or its factors have the wrong shape.
     """
     layout = known if isinstance(known, ModelLayout) else None
     names = _names(base, _wanted(adapter), known)
@@ -79,13 +82,13 @@ def fit(
     follow = adapter.config.ensure_weight_tying
     separated = separate_ties(names, fitting.dense, fitting.updates, follow=follow)
     notes = tuple(
-        f"the base ties `{name}` to `{source}`, and the adapter changes one of them: "
-        f"the pack carries `{name}` as a tensor of its own"
+        f"the base ties `{name}` to `{source}`, and the adapter changes only one of them: "
+        f"the pack carries `{name}` as a separate tensor"
         for name, source in separated.items()
     )
     notes += tuple(
-        f"torch's attention reads the weight of `{module}` itself: PEFT adds the adapter's update "
-        "only when it merges, and the pack carries it merged"
+        f"torch's attention uses the weight of `{module}` without calling the module, so the "
+        "adapter has no effect there until PEFT merges it; the pack carries the merged weight"
         for module, kind in (layout.modules if layout else {}).items()
         if kind == "bypassed" and module in adapter.keys.modules
     )
@@ -106,7 +109,7 @@ def _names(
 
 
 def wanted_names(adapter: Adapter) -> list[str]:
-    """The tensors that an adapter speaks of, as the model of its class has them."""
+    """The names of the tensors that an adapter changes, as in the running model."""
     return sorted(_wanted(adapter))
 
 
@@ -121,7 +124,7 @@ def _wanted(adapter: Adapter) -> dict[str, TensorSpec]:
 
 def _place_dense(fitting: _Fitting, target: str, key: str) -> None:
     adapter = fitting.adapter
-    name = fitting.names.of(target)
+    name = fitting.names.base_name(target)
     stored = SourceTensor(adapter.tensors, key)
     if name in fitting.base.specs:
         if not stored.is_like(SourceTensor(fitting.base, name)):
@@ -129,7 +132,7 @@ def _place_dense(fitting: _Fitting, target: str, key: str) -> None:
         return
     saved = adapter.config.modules_to_save or []
     if target not in fitting.names.tied and not any(module in target for module in saved):
-        raise fitting.names.missing(f"the adapter holds {key!r}", target)
+        raise fitting.names.missing_error(f"the adapter contains {key!r}", target)
     fitting.dense[name] = stored
 
 
@@ -141,12 +144,12 @@ def _place_module(fitting: _Fitting, module: str) -> None:
     adapter.check_rank(module)
     if layout is not None and layout.modules.get(module) == "attention":
         raise GraftError(
-            f"the adapter targets `{module}`, an attention of torch's own: PEFT merges its "
-            "update by rules of its own, and that cannot be packed from its factors",
+            f"the adapter targets `{module}`, a `MultiheadAttention` of torch, which PEFT merges "
+            "by special rules that skillpm does not support",
             hint=MERGE,
         )
     target = f"{module}{WEIGHT}"
-    name = fitting.names.of(target)
+    name = fitting.names.base_name(target)
     a, b = adapter.factors(module)
     anchor = fitting.names.anchor(target)
     if name not in fitting.base.specs and name not in fitting.dense and anchor is not None:
@@ -154,7 +157,7 @@ def _place_module(fitting: _Fitting, module: str) -> None:
     stored = fitting.dense.get(name)
     spec = stored.spec if stored else fitting.base.specs.get(name)
     if spec is None:
-        raise fitting.names.missing(f"the adapter targets `{module}`", target)
+        raise fitting.names.missing_error(f"the adapter targets `{module}`", target)
     embedding = adapter.module(module).embedding
     transposed = _is_transposed(fitting, module, spec, (b.shape[0], a.shape[1]))
     magnitude = adapter.module(module).magnitude
@@ -171,10 +174,10 @@ def _place_module(fitting: _Fitting, module: str) -> None:
 def _is_transposed(
     fitting: _Fitting, module: str, spec: TensorSpec, shape: tuple[int, int]
 ) -> bool:
-    """Whether the base stores the module as [in, out]: the module's own class says it.
+    """Whether the base stores the module's weight as [in, out], from its shape or its class.
 
-    PEFT writes one `fan_in_fan_out` for all modules, that of the last it met; it is read only
-    where the class cannot be asked and the matrix is square.
+    PEFT writes one `fan_in_fan_out` for all modules, with the value of the last one. So the key is
+    used only if the class is not available and the matrix is square.
     """
     if spec.shape == (shape[1], shape[0]) != shape:
         return True
@@ -186,35 +189,39 @@ def _is_transposed(
 
 
 def _place_parameter(fitting: _Fitting, module: str, target: ParameterTarget) -> None:
-    """Place the update of a parameter that is no module's weight: of all experts of a mixture."""
+    """Place the update of a parameter of `target_parameters`, such as all experts of a mixture."""
     adapter, layout = fitting.adapter, fitting.layout
     a, b = adapter.factors(module)
     if target.experts == 1:
         sides = SourceTensor(adapter.tensors, a.name), SourceTensor(adapter.tensors, b.name)
-        name = fitting.names.of(target.tensor)
+        name = fitting.names.base_name(target.tensor)
         if name not in fitting.base.specs:
-            raise fitting.names.missing(f"the adapter targets `{target.tensor}`", target.tensor)
+            raise fitting.names.missing_error(
+                f"the adapter targets `{target.tensor}`", target.tensor
+            )
         fitting.updates[name] = PendingUpdate(*sides, target.scale, transposed=False)
         return
     factors = ExpertFactors(adapter.tensors, a, b, target)
     parts = layout.fused.get(target.tensor) if layout else None
     if parts is None:
-        name = fitting.names.of(target.tensor)
+        name = fitting.names.base_name(target.tensor)
         if name not in fitting.base.specs:
-            raise fitting.names.missing(f"the adapter targets `{target.tensor}`", target.tensor)
+            raise fitting.names.missing_error(
+                f"the adapter targets `{target.tensor}`", target.tensor
+            )
         fitting.dense[name] = SourceTensor(ExpertSum(fitting.base, name, factors), name)
         return
     _place_experts(fitting, factors, parts)
 
 
 def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[str]]) -> None:
-    """Each expert's share of the update, where a checkpoint stores experts apart."""
+    """Place the update of each expert, for a checkpoint that stores experts separately."""
     target, row = factors.target, 0
     for part in parts:
         if not target.swapped or len(part) != target.experts:
             raise GraftError(
-                f"`{target.tensor}` is made of {counted(len(part), 'tensor')} of the base, in an "
-                "order that an adapter's factors cannot be cut to",
+                f"the base stores `{target.tensor}` in {counted(len(part), 'tensor')} that do not "
+                "correspond to single experts, so the adapter cannot be packed from its factors",
                 hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`",
             )
         rows = fitting.base.specs[part[0]].shape[0]
@@ -224,13 +231,15 @@ def _place_experts(fitting: _Fitting, factors: ExpertFactors, parts: list[list[s
             fitting.updates[name] = PendingUpdate(first, second, target.scale, transposed=False)
         row += rows
     if row != factors.b.shape[0]:
-        raise GraftError(f"{factors.b.name!r} has {factors.b.shape[0]} rows, and the base {row}")
+        raise GraftError(
+            f"{factors.b.name!r} has {factors.b.shape[0]} rows, but the base's tensors have {row}"
+        )
 
 
 def _config_of(fitting: _Fitting, count: int | None) -> dict[str, Any]:
-    """What the tuned model's config has otherwise: labels, class, words.
+    """The keys of `config.json` that the adapter changes: labels, model class, vocabulary size.
 
-    `count` is the number of words where the adapter resizes the vocabulary and the class says so.
+    `count` is the new size of the vocabulary, if the model class says which tensors it resizes.
     """
     layout, keys = fitting.layout, dict[str, Any]()
     for name, stored in fitting.dense.items() if count is None else ():
@@ -242,7 +251,7 @@ def _config_of(fitting: _Fitting, count: int | None) -> dict[str, Any]:
     if count is not None:
         keys = vocabulary_keys(layout.vocabulary_keys, count)
     for target, axis in layout.labels.items():
-        head = fitting.dense.get(fitting.names.of(target))
+        head = fitting.dense.get(fitting.names.base_name(target))
         if head is not None:
             keys |= _labels_of(fitting.config, head.spec.shape[axis])
     if any(name not in fitting.base.specs for name in fitting.dense) and layout.labels:
@@ -251,19 +260,19 @@ def _config_of(fitting: _Fitting, count: int | None) -> dict[str, Any]:
 
 
 def _count(config: Mapping[str, Any], keys: dict[str, Any], before: int, after: int) -> None:
-    """Change every `vocab_size` of a config, and of its parts, that counts resized rows."""
+    """Set every `vocab_size` of a config and its nested configs from `before` to `after`."""
     for key, value in config.items():
         if key == "vocab_size" and value == before:
             keys[key] = after
         elif isinstance(value, dict):
-            below: dict[str, Any] = {}
-            _count(value, below, before, after)
-            if below:
-                keys[key] = merge_keys(keys.get(key, {}), below)
+            nested: dict[str, Any] = {}
+            _count(value, nested, before, after)
+            if nested:
+                keys[key] = merge_keys(keys.get(key, {}), nested)
 
 
 def _labels_of(config: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The labels as transformers names them, unless the base's config has as many."""
+    """The default labels of transformers; empty if the base's config has the same number."""
     known = config.get("id2label")
     if isinstance(known, dict) and len(known) == count:
         return {}
@@ -275,10 +284,10 @@ def _labels_of(config: Mapping[str, Any], count: int) -> dict[str, Any]:
 
 
 def merge_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """A table with the keys of another put in, part by part; labels are replaced whole."""
+    """A table with the keys of another merged into it, recursively. Labels are replaced whole."""
     merged = dict(before)
     for key, value in after.items():
-        below = merged.get(key)
-        nested = isinstance(value, dict) and isinstance(below, dict) and key not in _WHOLE
-        merged[key] = merge_keys(below or {}, value) if nested else value
+        old = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(old, dict) and key not in _WHOLE
+        merged[key] = merge_keys(old or {}, value) if nested else value
     return merged

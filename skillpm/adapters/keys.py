@@ -1,4 +1,4 @@
-"""The names of an adapter's tensors: which module each belongs to, and what it is there."""
+"""Parse the names of an adapter's tensors: the module of each, and its role in the module."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ _MAGNITUDE = re.compile(
 )
 _SAVED = re.compile(r"(?P<module>.+)\.modules_to_save\.(?P<adapter>[^.]+)(?P<rest>\..+)")
 _RESIZED = re.compile(r"(?P<module>.+)\.modules_to_save(?P<rest>\.[^.]+)")
-"""An embedding that PEFT saves a second time, for it was resized; it loads the plain name."""
+"""The second copy of a resized embedding, which PEFT saves and does not load."""
 _FOREIGN = re.compile(r"\.(?:lora_|token_adapter|trainable_tokens_)|\.(?:ada|hada|ia3|oft|vera)_")
 
 
 @dataclass
 class Module:
-    """The keys of one module's factors and magnitudes; `embedding` for an embedding's."""
+    """The names of one module's factors and magnitudes; `embedding` if it is an embedding."""
 
     embedding: bool = False
     a: str | None = None
@@ -31,7 +31,7 @@ class Module:
 
 @dataclass
 class Keys:
-    """All tensors of an adapter: modules with factors, and dense tensors by their names."""
+    """All tensors of an adapter: modules with factors, and whole tensors (`dense`) by target."""
 
     modules: dict[str, Module] = field(default_factory=dict)
     dense: dict[str, str] = field(default_factory=dict)
@@ -39,22 +39,26 @@ class Keys:
 
 
 def sort_keys(names: list[str], what: str) -> Keys:
-    """Tell what each tensor is. Raises `SpecError` for a name that it cannot place, or twice."""
+    """Assign each tensor to its module. Raises `SpecError` for an unknown or duplicate name."""
     keys, known = Keys(), frozenset(names)
     for name in sorted(names):
         if not name.startswith(PREFIX):
             raise SpecError(
-                f"{what} holds {name!r}: a PEFT adapter's names start with `{PREFIX}`",
+                f"{what} contains {name!r}, but the names of a PEFT adapter start with `{PREFIX}`",
                 hint="save it with PEFT: `model.save_pretrained(DIR)`",
             )
         rest = name.removeprefix(PREFIX)
-        again = _RESIZED.fullmatch(rest)
-        plain = f"{PREFIX}{again['module']}{again['rest']}" if again else ""
+        copy = _RESIZED.fullmatch(rest)
+        plain = f"{PREFIX}{copy['module']}{copy['rest']}" if copy else ""
         if ".original_module." not in rest and plain not in known:
-            _sort(keys, name, rest if not again else plain.removeprefix(PREFIX), what)
+            _sort(keys, name, rest if not copy else plain.removeprefix(PREFIX), what)
     if len(keys.adapters) > 1:
-        shown = ", ".join(f"`{one}`" for one in sorted(keys.adapters))
-        raise SpecError(f"{what} holds several adapters: {shown}", hint="save each on its own")
+        shown = ", ".join(f"`{adapter}`" for adapter in sorted(keys.adapters))
+        raise SpecError(
+            f"{what} contains several adapters: {shown}",
+            hint="save each adapter separately: `model.save_pretrained(DIR, "
+            "selected_adapters=[NAME])`",
+        )
     for name, module in keys.modules.items():
         if module.a is None or module.b is None:
             missing = "A" if module.a is None else "B"
@@ -68,18 +72,18 @@ def _sort(keys: Keys, name: str, rest: str, what: str) -> None:
         module = keys.modules.setdefault(lora["module"], Module(bool(lora["embedding"])))
         side = lora["side"].lower()
         if module.embedding != bool(lora["embedding"]) or getattr(module, side) is not None:
-            raise _twice(lora["module"], f"factor {lora['side']}", what)
+            raise _duplicate(lora["module"], f"factor {lora['side']}", what)
         setattr(module, side, name)
-        _note(keys, lora["adapter"])
+        _add_adapter(keys, lora["adapter"])
     elif magnitude := _MAGNITUDE.fullmatch(rest):
         module = keys.modules.setdefault(magnitude["module"], Module())
         if module.magnitude is not None:
-            raise _twice(magnitude["module"], "magnitude", what)
+            raise _duplicate(magnitude["module"], "magnitude", what)
         module.magnitude = name
-        _note(keys, magnitude["adapter"])
+        _add_adapter(keys, magnitude["adapter"])
     elif _FOREIGN.search(f".{rest}"):
         raise SpecError(
-            f"{what} holds {name!r}, which no plain LoRA has: it cannot be packed",
+            f"{what} contains {name!r}, which is not a tensor of a plain LoRA and cannot be packed",
             hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
         )
     else:
@@ -89,18 +93,18 @@ def _sort(keys: Keys, name: str, rest: str, what: str) -> None:
 def _sort_dense(keys: Keys, name: str, rest: str, what: str) -> None:
     saved = _SAVED.fullmatch(rest)
     if saved:
-        _note(keys, saved["adapter"])
+        _add_adapter(keys, saved["adapter"])
         rest = saved["module"] + saved["rest"]
     target = rest.replace(".base_layer.", ".")
     if target in keys.dense:
-        raise _twice(target, "tensor", what)
+        raise _duplicate(target, "tensor", what)
     keys.dense[target] = name
 
 
-def _note(keys: Keys, adapter: str | None) -> None:
+def _add_adapter(keys: Keys, adapter: str | None) -> None:
     if adapter is not None:
         keys.adapters.add(adapter)
 
 
-def _twice(module: str, part: str, what: str) -> SpecError:
-    return SpecError(f"{what} holds the {part} of `{module}` twice")
+def _duplicate(module: str, part: str, what: str) -> SpecError:
+    return SpecError(f"{what} contains the {part} of `{module}` twice")

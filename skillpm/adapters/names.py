@@ -1,4 +1,4 @@
-"""What an adapter calls a tensor, and what the base calls it."""
+"""Map the names of tensors in an adapter to their names in the base."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,10 +16,10 @@ from skillpm.spec.dtypes import TensorSpec
 
 @dataclass(frozen=True)
 class BaseNames:
-    """Names of the base's tensors by those of the running model.
+    """Maps names of tensors in the running model to their names in the base.
 
-    `tied` maps a tensor of the running model to the one whose values it shares, and `untied` are
-    the keys of `config.json` that separate them.
+    `wanted` are the tensors that the adapter changes. `tied` maps a tensor of the running model to
+    the one whose values it shares, and `untied` are the keys of `config.json` that separate them.
     """
 
     base: Source
@@ -31,9 +31,9 @@ class BaseNames:
 
     @cached_property
     def renaming(self) -> Renaming:
-        """The one prefix under which the wanted names, or their older forms, are the base's.
+        """The prefix that maps the wanted names, or their older forms, to names of the base.
 
-        None where there is no such prefix: then each name is missing by its own.
+        An empty renaming if there is no such prefix; then missing names are reported one by one.
         """
         wanted = {name: spec for name, spec in self.wanted.items() if name not in self.tied}
         older = {self.older.oldest(name): spec for name, spec in wanted.items()}
@@ -44,8 +44,8 @@ class BaseNames:
                 return find_renaming(self.base.specs, names)
         return Renaming()
 
-    def of(self, target: str) -> str:
-        """The base's name of a tensor; the name that it would get where the base has none."""
+    def base_name(self, target: str) -> str:
+        """The base's name of a tensor; the name that it would have if the base lacks the tensor."""
         if self.layout is not None:
             name = self.layout.stored.get(target, target)
             if name in self.base.specs or target in self.tied:
@@ -58,41 +58,41 @@ class BaseNames:
         return renamed if renamed in self.base.specs or self.layout is None else name
 
     def _new_name(self, target: str) -> str:
-        """What the base would call a tensor that it lacks: the older name where it uses those."""
+        """The name of a tied tensor that the base lacks: the older name if the base uses those."""
         source = self.tied[target]
         stored = self.older.forms(source)
         uses_older = source not in self.base.specs and any(n in self.base.specs for n in stored)
         return self.older.oldest(target) if uses_older else target
 
     def _renamed(self, forms: Sequence[str]) -> str:
-        """The first form that the base has under the one prefix; the prefixed last form else."""
+        """The first of the names that is in the base with the prefix; else the last one with it."""
         renamed = [self.renaming.to_graft(form) for form in forms]
         return next((name for name in renamed if name in self.base.specs), renamed[-1])
 
     def anchor(self, target: str) -> str | None:
-        """The base's tensor that holds the values of a tied one; None where it is not tied."""
+        """The base's tensor with the values of a tied tensor; None if the tensor is not tied."""
         source = self.tied.get(target, target)
-        group = [source, *(name for name, other in self.tied.items() if other == source)]
+        group = [source, *(name for name, tied_to in self.tied.items() if tied_to == source)]
         if len(group) == 1:
             return None
-        stored = (self.of(name) for name in group)
+        stored = (self.base_name(name) for name in group)
         return next((name for name in stored if name in self.base.specs), None)
 
-    def groups(self) -> dict[str, list[str]]:
-        """The tensors that share their values with each source, itself first."""
+    def tied_groups(self) -> dict[str, list[str]]:
+        """The tensors that share their values with each source, the source itself first."""
         groups: dict[str, list[str]] = {}
         for name, source in self.tied.items():
             groups.setdefault(source, [source]).append(name)
         return groups
 
-    def missing(self, what: str, target: str) -> GraftError:
+    def missing_error(self, what: str, target: str) -> GraftError:
         """The error for a tensor that the base does not have."""
         kind = f" of `{self.layout.model_class}`" if self.layout else ""
         hint = (
-            "name the base that the adapter was trained on, and see what it holds: "
+            "use the base that the adapter was trained on; to show the tensors of a base: "
             "`skillpm identify BASE`"
         )
         if self.layout is None:
-            kind = ", and the class of the base cannot be asked for other names"
-            hint += "; `pip install 'skillpm-graft[hf]'` asks transformers"
+            kind = ", and its model class, which may know another name, is not available"
+            hint += "; or install transformers: `pip install 'skillpm-graft[hf]'`"
         return GraftError(f"{what}, but the base has no tensor for `{target}`{kind}", hint=hint)

@@ -1,7 +1,7 @@
-"""Tensors that share their values, under an adapter that changes one of them.
+"""Handle tied tensors if an adapter changes one of them.
 
-PEFT wraps each module apart: a LoRA on the input embedding leaves the head that is tied to it as it
-was. A checkpoint says so by storing both.
+PEFT adapts each module separately: a LoRA on the input embedding does not change the head that is
+tied to it. So a checkpoint of the result must store both tensors.
 """
 
 from collections.abc import MutableMapping
@@ -18,16 +18,17 @@ Updates = MutableMapping[str, PendingUpdate]
 def separate_ties(
     names: BaseNames, dense: Dense, updates: Updates, *, follow: bool
 ) -> dict[str, str]:
-    """Give each tied tensor a tensor of its own where the adapter gives it other values.
+    """Separate tied tensors whose values differ after the adapter is applied.
 
-    `dense` and `updates` are by the base's names and are changed in place. With `follow` all of a
-    group follow its first. Returns what was separated: the name, and what it was tied to.
+    `dense` and `updates` are by the base's names and are changed in place. With `follow`, all
+    tensors of a group get the change of its stored tensor. Returns the separated tensors, each with
+    the tensor that it was tied to.
     """
     separated: dict[str, str] = {}
-    for group in names.groups().values():
+    for group in names.tied_groups().values():
         separated |= _separate(names, group, dense, updates, follow=follow)
     if separated and names.untied:
-        for group in names.groups().values():
+        for group in names.tied_groups().values():
             _store_all(names, group, dense)
     return separated
 
@@ -36,33 +37,35 @@ def _separate(
     names: BaseNames, group: list[str], dense: Dense, updates: Updates, *, follow: bool
 ) -> dict[str, str]:
     anchor = names.anchor(group[0])
-    stored = list(dict.fromkeys(names.of(target) for target in group))
+    stored = list(dict.fromkeys(names.base_name(target) for target in group))
     touched = [name for name in stored if name in dense or name in updates]
     if anchor is None or not touched:
         return {}
     if follow:
         _follow(names, stored, anchor, dense, updates)
         return {}
-    kept = _kept(names, stored, anchor, dense)
-    resized = kept.source is not names.base
+    original = _before_training(names, stored, anchor, dense)
+    resized = original.source is not names.base
     for name in stored if resized else ():
-        dense.setdefault(name, kept)
-    if _all_alike(names, stored, anchor, dense, updates):
-        _join(names, stored, anchor, dense)
+        dense.setdefault(name, original)
+    if _all_equal(names, stored, anchor, dense, updates):
+        _drop_copies(names, stored, anchor, dense)
         return {}
     for name in stored:
         moved = anchor in dense or anchor in updates
         if moved and name not in dense and name not in names.base.specs:
-            dense[name] = kept
-    apart = dense.keys() | updates.keys() | names.base.specs.keys()
-    return {name: anchor for name in stored if name != anchor and name in apart}
+            dense[name] = original
+    separate = dense.keys() | updates.keys() | names.base.specs.keys()
+    return {name: anchor for name in stored if name != anchor and name in separate}
 
 
-def _kept(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> SourceTensor:
-    """What the tied tensors were before training, resized where one of them is.
+def _before_training(
+    names: BaseNames, stored: list[str], anchor: str, dense: Dense
+) -> SourceTensor:
+    """The value of the tied tensors before training, resized if one of them is.
 
-    PEFT saves the rows of those that it wraps alone. Raises `GraftError` where the adapter resizes
-    one, trains it whole, and another one's new rows are nowhere.
+    PEFT saves only the tensors that it adapts. Raises `GraftError` if the adapter resizes and
+    trains one of the tied tensors, so that the new rows of the others are in no file.
     """
     base = SourceTensor(names.base, anchor)
     wrapped = [name for name in stored if name in dense]
@@ -74,7 +77,7 @@ def _kept(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> Sou
     if missing and not untrained:
         raise GraftError(
             f"the adapter resizes and trains `{resized[0]}`, which the base ties to "
-            f"`{missing[0]}`: PEFT left that as it was, and its new rows are in no file",
+            f"`{missing[0]}`: PEFT did not save the new rows of `{missing[0]}`",
             hint=SAVE_WHOLE,
         )
     return dense[(untrained or resized)[0]]
@@ -83,7 +86,7 @@ def _kept(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> Sou
 def _follow(
     names: BaseNames, stored: list[str], anchor: str, dense: Dense, updates: Updates
 ) -> None:
-    """All tensors get what the stored one gets: those that are not stored need nothing."""
+    """Give all stored tensors of a group the change of the anchor; others need no entry."""
     for name in stored:
         if name == anchor:
             continue
@@ -94,10 +97,10 @@ def _follow(
             updates.update({name: updates[anchor]} if anchor in updates else {})
 
 
-def _all_alike(
+def _all_equal(
     names: BaseNames, stored: list[str], anchor: str, dense: Dense, updates: Updates
 ) -> bool:
-    """Whether all tensors of a group have the same values, so that they stay tied."""
+    """Whether all tensors of a group have equal values, so that they stay tied."""
     if any(name in updates for name in stored):
         return False
 
@@ -108,16 +111,17 @@ def _all_alike(
     return all(value(name).is_like(value(anchor)) for name in stored if name != anchor)
 
 
-def _join(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> None:
+def _drop_copies(names: BaseNames, stored: list[str], anchor: str, dense: Dense) -> None:
+    """Remove the tensors that the base does not store either: they stay tied to the anchor."""
     for name in stored:
         if name != anchor and name not in names.base.specs:
             dense.pop(name, None)
 
 
 def _store_all(names: BaseNames, group: list[str], dense: Dense) -> None:
-    """Store what a config without ties would have the model miss."""
+    """Add the tensors that a model with an untied config requires and the base does not store."""
     anchor = names.anchor(group[0])
     for target in group if anchor is not None else ():
-        name = names.of(target)
+        name = names.base_name(target)
         if name not in names.base.specs and name not in dense:
             dense[name] = SourceTensor(names.base, anchor or name)

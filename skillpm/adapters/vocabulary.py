@@ -1,7 +1,8 @@
-"""A vocabulary that an adapter resizes: what else of the model counts it, and what PEFT left out.
+"""Resize the other tensors over the vocabulary if an adapter resizes the embeddings.
 
-PEFT saves the embeddings of a resized model, and none of the tensors beside them that count the
-words: a bias of the head, `final_logits_bias`. transformers fills their new places with zeros.
+PEFT saves the embeddings of a resized model, but not the other tensors whose size is that of the
+vocabulary, such as a bias of the head or `final_logits_bias`. transformers fills their new elements
+with zeros.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -23,7 +24,7 @@ SAVE_WHOLE = (
 
 @dataclass(frozen=True)
 class Resized:
-    """One tensor of a single axis, cut off or filled up with zeros to `count` elements."""
+    """A tensor with one axis longer than 1, truncated or padded with zeros to `count` elements."""
 
     stored: SourceTensor
     axis: int
@@ -31,13 +32,13 @@ class Resized:
 
     @cached_property
     def specs(self) -> Mapping[str, TensorSpec]:
-        """The one tensor."""
+        """The spec of the tensor."""
         spec = self.stored.spec
         shape = (*spec.shape[: self.axis], self.count, *spec.shape[self.axis + 1 :])
         return {spec.name: replace(spec, shape=shape)}
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The tensor's bytes in pieces of `CHUNK` words; it is held whole."""
+        """The tensor's bytes in pieces of `CHUNK` words. Keeps the whole tensor in memory."""
         spec = self.specs[name]
         data = self.stored.read()[: spec.nbytes].ljust(spec.nbytes, b"\0")
         step = CHUNK * spec.itemsize
@@ -47,14 +48,17 @@ class Resized:
 def resized_count(
     names: BaseNames, dense: Mapping[str, SourceTensor], axes: Mapping[str, int]
 ) -> int | None:
-    """The words after the adapter, None where it leaves their number.
+    """The size of the vocabulary with the adapter; None if the adapter does not resize it.
 
-    `axes` maps a tensor of the running model to its axis that counts the words. Raises `GraftError`
-    where the adapter's tensors differ in their number.
+    `axes` maps a tensor of the running model to its axis over the vocabulary. Raises `GraftError`
+    if the adapter's tensors have different sizes.
     """
     counts: dict[int, str] = {}
     for target, axis in axes.items():
-        stored, anchor = dense.get(names.of(target)), names.anchor(target) or names.of(target)
+        stored, anchor = (
+            dense.get(names.base_name(target)),
+            names.anchor(target) or names.base_name(target),
+        )
         before = names.base.specs.get(anchor)
         if stored is None or before is None or len(before.shape) != len(stored.spec.shape):
             continue
@@ -69,12 +73,12 @@ def resized_count(
 def complete_vocabulary(
     names: BaseNames, dense: MutableMapping[str, SourceTensor], axes: Mapping[str, int], count: int
 ) -> None:
-    """Resize what counts the words and is not in the adapter, once ties are separated.
+    """Resize the tensors over the vocabulary that the adapter lacks. Call after separating ties.
 
-    Raises `GraftError` for a matrix: its new rows are nowhere.
+    Raises `GraftError` for a matrix: its new rows are in no file.
     """
     for target, axis in axes.items():
-        name = names.of(target)
+        name = names.base_name(target)
         if name not in dense and name not in names.base.specs:
             continue
         stored = dense.get(name) or SourceTensor(names.base, name)
@@ -83,8 +87,8 @@ def complete_vocabulary(
             continue
         if spec.elements != spec.shape[axis]:
             raise GraftError(
-                f"the adapter resizes the vocabulary to {count} words, but `{name}` has "
-                f"{spec.shape[axis]} rows, and PEFT saved no others",
+                f"the adapter resizes the vocabulary to {count} tokens, but `{name}` has "
+                f"{spec.shape[axis]} rows, and PEFT did not save the others",
                 hint=SAVE_WHOLE,
             )
         dense[name] = SourceTensor(Resized(stored, axis, count), spec.name)

@@ -1,1 +1,1 @@
-"""What an architecture says of itself: its config's keys, its tied tensors, older names."""
+"""Facts about architectures: keys of their configs, tied tensors, older names of tensors."""

@@ -1,7 +1,7 @@
-"""Asking for the facts of a model's architecture: the installed transformers, or the table.
+"""Find the facts of a model's architecture, from the installed transformers or a shipped table.
 
-transformers is asked in a process of its own, by the names of `model_type`s alone: nothing of a
-stranger's folder is parsed by it, its code is never run, and a library that hangs is ended.
+transformers runs in a separate process with a time limit and gets only names of `model_type`s. So
+it neither parses files of an untrusted folder nor runs their code.
 """
 
 import os
@@ -18,20 +18,20 @@ from skillpm.errors import SpecError
 from skillpm.spec.manifest_parts import ArchitectureFacts
 
 SECONDS = 300.0
-"""What importing transformers and answering may take on a busy machine."""
+"""The time limit for importing transformers and answering, on a busy machine."""
 TYPES = 16
-"""Types that one config may name; those of the largest models have five."""
+"""The most types that are read from one config. The largest configs have five."""
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 AskFacts = Callable[[Mapping[str, Any]], ArchitectureFacts]
-"""The facts of a model by its `config.json`."""
+"""Returns the facts of the model with this `config.json`."""
 
 
 def ask_facts(config: Mapping[str, Any]) -> ArchitectureFacts:
-    """The facts of a model by its `config.json`; `UNKNOWN` where its class is not known here.
+    """The facts of the model with this `config.json`; `UNKNOWN` if its class is not known.
 
-    The table answers where it is of the installed transformers, or there is none installed; else
-    transformers does, which takes seconds.
+    Uses the shipped table if it was made with the installed transformers, or if transformers is not
+    installed. Otherwise asks transformers, which takes seconds.
     """
     types = sorted(kind for kind in model_types(config) if _TYPE.fullmatch(kind))[:TYPES]
     if not types:
@@ -45,7 +45,7 @@ def ask_facts(config: Mapping[str, Any]) -> ArchitectureFacts:
 
 
 def known_libraries() -> frozenset[str]:
-    """The libraries, with their versions, whose answer `ask_facts` may give here."""
+    """The libraries, with versions, from which `ask_facts` can have its answers."""
     return frozenset({_installed() or "", shipped_table().library} - {""})
 
 
@@ -62,7 +62,7 @@ def _installed() -> str | None:
 
 
 def _ask_library(types: list[str]) -> ArchitectureTable | None:
-    """What the installed transformers says of these types; None where it cannot be asked."""
+    """The answer of the installed transformers about these types; None if it fails."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "skillpm.architecture.library", *types],

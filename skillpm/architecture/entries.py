@@ -1,4 +1,4 @@
-"""One architecture's facts by its `model_type`, and putting them together for a whole config."""
+"""The facts of an architecture by its `model_type`, and their combination for a whole config."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,18 +9,18 @@ from skillpm.spec.fields import Document
 from skillpm.spec.manifest_parts import ArchitectureFacts
 
 DEPTH = 3
-"""How deep configs of parts may hold configs of parts."""
+"""The deepest nesting of configs that is read."""
 TIE = "tie_word_embeddings"
 UNKNOWN = ArchitectureFacts(tied={}, names={}, config_keys=[], library=None)
-"""The facts of an architecture that cannot be asked: nothing of its config may change."""
+"""The facts of an unknown architecture. No pack may change a key of its config."""
 
 
 class ArchitectureEntry(Document):
-    """The facts of one config class, whatever a config says.
+    """The facts of one config class, which do not depend on the values of a config.
 
-    `parts` maps a key that holds the config of a part to the `model_type` that it has by default;
-    `ties` is whether a model ties, by what a config says (`tie_key`); `tied` has the tied names of
-    each model class, and `names` its names in older checkpoints, as in `ArchitectureFacts`.
+    `parts` maps the key of a nested config to its default `model_type`. `ties` says for each state
+    of the config (`tie_key`) whether the model ties its head. `tied` has the tied tensors and
+    `names` the older names of each model class, as in `ArchitectureFacts`.
     """
 
     keys: list[str]
@@ -31,14 +31,14 @@ class ArchitectureEntry(Document):
 
 
 Lookup = Callable[[str], ArchitectureEntry | None]
-"""The entry of a `model_type`, None where it is unknown."""
+"""Returns the entry of a `model_type`; None if it is unknown."""
 
 
 def facts_of(config: Mapping[str, Any], lookup: Lookup, library: str) -> ArchitectureFacts:
-    """The facts of a model with this `config.json`; `UNKNOWN` where its class is unknown.
+    """The facts of the model with this `config.json`; `UNKNOWN` if its class is unknown.
 
-    Only `model_type`, `architectures` and `tie_word_embeddings` are read of a stranger's config
-    and its parts.
+    Of the untrusted config and its nested configs, only `model_type`, `architectures` and
+    `tie_word_embeddings` are read.
     """
     entry = lookup(str(config.get("model_type")))
     if entry is None:
@@ -56,49 +56,49 @@ def facts_of(config: Mapping[str, Any], lookup: Lookup, library: str) -> Archite
 
 
 def tie_key(own: object, part: str | None = None, below: object = None) -> str:
-    """A key of `ArchitectureEntry.ties`: what a config says itself, and what one part of it says.
+    """A key of `ArchitectureEntry.ties`: the tie settings of a config and of one nested config.
 
-    Anything but a boolean counts as not said.
+    A value that is not a boolean counts as unset.
     """
     words = [str(value).lower() if isinstance(value, bool) else "unset" for value in (own, below)]
     return words[0] if part is None else f"{words[0]}, {part} {words[1]}"
 
 
 def _ties(config: Mapping[str, Any], entry: ArchitectureEntry, lookup: Lookup, depth: int) -> bool:
-    """Whether a model of this config ties, by what the config and its parts say."""
+    """Whether a model with this config ties its head."""
     own = config.get(TIE)
     ties = entry.ties.get(tie_key(own), False)
-    for part, table, below in _parts(config, entry, lookup) if depth else ():
-        said = _ties(table, below, lookup, depth - 1)
-        ties = entry.ties.get(tie_key(own, part, said), ties)
+    for part, table, nested in _parts(config, entry, lookup) if depth else ():
+        part_ties = _ties(table, nested, lookup, depth - 1)
+        ties = entry.ties.get(tie_key(own, part, part_ties), ties)
     return ties
 
 
 def _parts(
     config: Mapping[str, Any], entry: ArchitectureEntry, lookup: Lookup
 ) -> Iterator[tuple[str, Mapping[str, Any], ArchitectureEntry]]:
-    """The parts whose class is known: the key, the config there, and the entry of its class."""
+    """The nested configs whose class is known, each as (key, config, entry of its class)."""
     for part, default in entry.parts.items():
         own = config.get(part)
         table: Mapping[str, Any] = own if isinstance(own, dict) else {}
-        below = lookup(str(table.get("model_type", default)))
-        if below is not None:
-            yield part, table, below
+        nested = lookup(str(table.get("model_type", default)))
+        if nested is not None:
+            yield part, table, nested
 
 
 def model_types(config: Mapping[str, Any], depth: int = DEPTH) -> frozenset[str]:
-    """Every `model_type` that a config names for itself and its parts."""
-    found = {str(config["model_type"])} if isinstance(config.get("model_type"), str) else set()
+    """The `model_type`s of a config and its nested configs."""
+    types = {str(config["model_type"])} if isinstance(config.get("model_type"), str) else set()
     for value in config.values() if depth else ():
         if isinstance(value, dict):
-            found |= model_types(value, depth - 1)
-    return frozenset(found)
+            types |= model_types(value, depth - 1)
+    return frozenset(types)
 
 
 def _keys(
     config: Mapping[str, Any], entry: ArchitectureEntry, lookup: Lookup, depth: int
 ) -> Iterator[str]:
-    """The keys that may change; a part is no key itself, but its keys are, after a dot."""
+    """The keys that a pack may change. Keys of a nested config have its key and a dot in front."""
     yield from (key for key in entry.keys if key not in entry.parts)
-    for part, table, below in _parts(config, entry, lookup) if depth else ():
-        yield from (f"{part}.{key}" for key in _keys(table, below, lookup, depth - 1))
+    for part, table, nested in _parts(config, entry, lookup) if depth else ():
+        yield from (f"{part}.{key}" for key in _keys(table, nested, lookup, depth - 1))

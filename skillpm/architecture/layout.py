@@ -1,8 +1,8 @@
-"""How the model in memory is laid out: its modules, its ties, and what a checkpoint calls them.
+"""The layout of a model in memory: its modules, its ties, and the checkpoint's names for them.
 
-An adapter names modules as the running model has them; a checkpoint may have other names, in
-another order, and may store several tensors where the model has one. The architecture's own class
-knows, and is asked by `skillpm.running.layout_worker`; these are its answers.
+An adapter names modules as they are in the running model. A checkpoint may have other names, and
+may store several tensors where the model has one. `skillpm.running.layout_worker` reads the layout
+from the model class; this module has the types of its answer.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,20 @@ from skillpm.spec.fields import Document, read_document
 ModuleKind = Literal[
     "linear", "conv1d", "embedding", "convolution", "attention", "bypassed", "other"
 ]
-"""What a module is for a LoRA: a `conv1d` is transformers' own, which stores [in, out], an
-`attention` torch's own, and a `bypassed` layer lies in one, which reads its weight itself."""
+"""The kind of a module for a LoRA.
+
+`conv1d` is the `Conv1D` of transformers, which stores [in, out]. `attention` is torch's
+`MultiheadAttention`. A `bypassed` layer is inside such an attention, which reads the layer's weight
+without calling the layer.
+"""
 WEIGHT = ".weight"
 
 
 class ParameterTarget(Document):
-    """A parameter that PEFT adapts without a module of its own (`target_parameters`).
+    """A parameter that PEFT adapts directly, not through a module (`target_parameters`).
 
-    `factors` [experts · rank, in] and [out, rank · experts] make one update per expert;
-    `swapped` says that an expert is stored as [out, in].
+    Factors A [experts · rank, in] and B [out, rank · experts] give one update per expert. If
+    `swapped`, an expert is stored as [out, in].
     """
 
     tensor: str
@@ -37,8 +41,9 @@ class ParameterTarget(Document):
 class ParameterPlace(ParameterTarget):
     """A parameter that an exported adapter targets, and the tensors that store it.
 
-    `module` is the adapter's name for it. `parts` are the stored tensors, one list for each part
-    along the rows: one tensor an expert, or one list of one tensor that is the whole parameter.
+    `module` is the adapter's name for the parameter. `parts` has one list of stored tensors for
+    each part along the rows, with one tensor per expert; or one list with a single tensor, which is
+    the whole parameter.
     """
 
     module: str
@@ -56,16 +61,15 @@ class ParameterPlace(ParameterTarget):
 
 
 class ModelLayout(Document):
-    """What the class of a model says of the tensors that were asked for.
+    """The answer of a model class about the requested tensors.
 
-    `modules` has the kind of each module; `stored` the checkpoint's name of a tensor of the model,
-    where it lies or would lie; `fused` the checkpoint's tensors that make one of the model, as
-    lists of experts, one list for each part along the rows. `tied` maps a tensor to the tensor that
-    it shares its values with, and `untied` are the keys of `config.json` that separate them and
-    change nothing else. `labels` maps a tensor to its axis that counts the labels. `parameters`
-    are the targets of an adapter that are no modules, by the name that the adapter has.
-    `vocabulary` maps a tensor to its axis that counts the words, and `vocabulary_keys` are the
-    paths of the keys of `config.json` that do.
+    `modules` has the kind of each module. `stored` maps a tensor of the model to its name in a
+    checkpoint. `fused` maps a tensor of the model to the tensors of the checkpoint that make it up:
+    one list for each part along the rows, with one tensor per expert. `tied` maps a tensor to the
+    tensor whose values it shares, and `untied` are the keys of `config.json` that separate them and
+    change nothing else. `labels` and `vocabulary` map a tensor to its axis over the labels or over
+    the vocabulary, and `vocabulary_keys` are the paths of the keys of `config.json` with its size.
+    `parameters` has the adapter's targets that are not modules, by their names in the adapter.
     """
 
     model_class: str
@@ -80,11 +84,11 @@ class ModelLayout(Document):
     vocabulary_keys: list[list[str]] = Field(default_factory=list)
 
     def ties_of(self, tensor: str) -> list[str]:
-        """All tensors that share their values with this one, itself too, sorted."""
+        """All tensors that share their values with this one, itself included, sorted."""
         source = self.tied.get(tensor, tensor)
-        return sorted({source, *(name for name, other in self.tied.items() if other == source)})
+        return sorted({source, *(name for name, tied_to in self.tied.items() if tied_to == source)})
 
 
 def read_layout(answer: Mapping[str, Any]) -> ModelLayout:
-    """The layout in a worker's answer. Raises `SpecError` for an answer of another form."""
+    """Parse the answer of a worker. Raises `SpecError` if it is invalid."""
     return read_document(ModelLayout, dict(answer), "the layout of a model")

@@ -1,9 +1,9 @@
-"""The program that asks transformers for the facts of architectures, by `model_type`.
+"""The program that reads the facts of architectures from transformers, by `model_type`.
 
 `python -m skillpm.architecture.library TYPE…` writes a table of these types to stdout;
-with `--table` it writes the table that ships with skillpm. It reads no model folder and runs no
-code but the library's: a `model_type` is looked up among the classes that transformers has. The
-models that it builds are of default configs, and hold no values.
+with `--table` it writes the table that ships with skillpm. It looks a `model_type` up among the
+classes of transformers, so it reads no model folder and runs no code from one. It builds models
+from default configs, without values.
 """
 
 import dataclasses
@@ -36,22 +36,22 @@ SHIPPED = (
     "siglip_vision_model", "smollm3", "stablelm", "starcoder2", "swin", "t5", "umt5",
     "vision-encoder-decoder", "vit", "wav2vec2", "whisper", "xlm-roberta", "xlnet",
 )  # fmt: skip
-"""The architectures of the table: those of the conformance list, and common others."""
+"""The architectures of the shipped table: those of the conformance list, and common others."""
 COMMON = frozenset({"num_labels", "output_attentions", "torch_dtype"})
 """Keys that every config class reads without declaring them as fields."""
 ROTARY = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor"})
-"""Older keys that a class with `rope_parameters` reads into it."""
+"""Older keys that a class with `rope_parameters` converts to it."""
 _NAME = re.compile(r"[A-Za-z0-9_.]+", re.ASCII)
 
 
 def main() -> None:
     """Write the table that the arguments ask for."""
-    asked = SHIPPED if sys.argv[1:] == ["--table"] else tuple(sys.argv[1:])
-    sys.stdout.buffer.write(json.pretty(table_of(asked).to_dict()))
+    types = SHIPPED if sys.argv[1:] == ["--table"] else tuple(sys.argv[1:])
+    sys.stdout.buffer.write(json.pretty(table_of(types).to_dict()))
 
 
 def table_of(types: tuple[str, ...]) -> ArchitectureTable:
-    """The entries of these types and of the parts that they have by default."""
+    """The entries of these types and of their nested configs' default types."""
     entries: dict[str, ArchitectureEntry] = {}
     waiting = list(types)
     while waiting:
@@ -64,7 +64,7 @@ def table_of(types: tuple[str, ...]) -> ArchitectureTable:
 
 
 def entry_of(kind: str) -> ArchitectureEntry:
-    """The facts of one `model_type` that the library has."""
+    """The facts of one `model_type` that transformers has."""
     config: Any = CONFIG_MAPPING[kind]
     fields = {field.name: field for field in dataclasses.fields(config)}
     keys = fields.keys() | config.attribute_map.keys() | COMMON
@@ -81,34 +81,34 @@ def entry_of(kind: str) -> ArchitectureEntry:
 
 
 def _ties(config: Any, parts: dict[str, str]) -> dict[str, bool]:
-    """Whether a model of the class ties its head: asked of configs of defaults alone.
+    """Whether a model of the class ties its head, for default configs with each tie setting.
 
-    What a part says is listed where it decides otherwise than the config itself.
+    A setting of a nested config is listed only if it changes the result.
     """
-    found: dict[str, bool] = {}
+    ties: dict[str, bool] = {}
     for own in (None, False, True):
         keys = {} if own is None else {TIE: own}
-        alone = found[tie_key(own)] = _reads(config, keys)
+        alone = ties[tie_key(own)] = _is_tied(config, keys)
         for part, kind in parts.items():
-            for below in (False, True):
-                table = {"model_type": kind, TIE: below}
-                ties = _reads(config, {**keys, part: table})
-                if ties != alone:
-                    found[tie_key(own, part, below)] = ties
-    return found
+            for nested in (False, True):
+                table = {"model_type": kind, TIE: nested}
+                with_part = _is_tied(config, {**keys, part: table})
+                if with_part != alone:
+                    ties[tie_key(own, part, nested)] = with_part
+    return ties
 
 
-def _reads(config: Any, keys: dict[str, Any]) -> bool:
-    """Whether a config of these keys ties, as its class reads it."""
+def _is_tied(config: Any, keys: dict[str, Any]) -> bool:
+    """Whether a config of this class with these keys ties the head."""
     try:
         read = config(**keys)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return False  # a class that has no defaults, such as one of two given parts
+        return False  # a class without defaults, such as one that requires two nested configs
     return bool(getattr(read, TIE, False))
 
 
 def _classes(kind: str) -> Iterator[type[PreTrainedModel]]:
-    """The model classes of the library for one `model_type`."""
+    """The model classes of transformers for one `model_type`."""
     name = model_type_to_module_name(kind)
     try:
         module = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
@@ -121,21 +121,21 @@ def _classes(kind: str) -> Iterator[type[PreTrainedModel]]:
 
 
 def _tied(kind: str) -> dict[str, dict[str, str]]:
-    """Per model class of the library, its tied names; patterns of several names are left out."""
-    found: dict[str, dict[str, str]] = {}
+    """The tied tensors of each model class. Patterns for several names are left out."""
+    by_class: dict[str, dict[str, str]] = {}
     for model in _classes(kind):
-        tied = model._tied_weights_keys or {}  # noqa: SLF001 - the library's name for it
+        tied = model._tied_weights_keys or {}  # noqa: SLF001 - transformers has no public name
         if isinstance(tied, dict) and tied:
             plain = {t: s for t, s in tied.items() if _is_name(t) and _is_name(s)}
-            found[model.__name__] = dict(sorted(plain.items()))
-    return dict(sorted(found.items()))
+            by_class[model.__name__] = dict(sorted(plain.items()))
+    return dict(sorted(by_class.items()))
 
 
 def _names(kind: str) -> dict[str, dict[str, str]]:
-    """Per model class of this config class, its names in older checkpoints."""
+    """The older names of each model class that uses this config class."""
     classes = [model for model in _classes(kind) if model.config_class is CONFIG_MAPPING[kind]]
-    found = {model.__name__: older_names(model) for model in classes}
-    return {name: names for name, names in sorted(found.items()) if names}
+    by_class = {model.__name__: older_names(model) for model in classes}
+    return {name: names for name, names in sorted(by_class.items()) if names}
 
 
 def _is_name(text: str) -> bool:

@@ -1,1 +1,1 @@
-"""Checkpoints on disk: model folders and safetensors files, read by bytes, told by content."""
+"""Checkpoints on disk: read, identify, write and place model folders and safetensors files."""

@@ -1,4 +1,4 @@
-"""Damage that transfers do to a model's folder, recognised before it is taken for a model."""
+"""Detect incomplete downloads of a model: Git LFS pointers and broken links."""
 
 from pathlib import Path
 
@@ -9,23 +9,23 @@ POINTER_BYTES = len(_POINTER)
 
 
 def check_no_pointer(data: bytes, path: Path) -> None:
-    """Raise `SpecError` where a file's first bytes are those of a Git LFS pointer.
+    """Raise `SpecError` if the first bytes of a file are those of a Git LFS pointer.
 
-    That is what a clone without `git lfs pull` has for a file. Source: the Git LFS specification,
-    "The Pointer": its first line is `version` and a URL.
+    A clone without `git lfs pull` has such pointers in place of the files. Source: the Git LFS
+    specification, "The Pointer": its first line is `version` and a URL.
     """
     if data.startswith(_POINTER):
         raise SpecError(
             f"`{path}` is a Git LFS pointer, not the file itself",
-            hint=f"`git -C {path.parent} lfs pull` downloads it",
+            hint=f"to download the file: `git -C {path.parent} lfs pull`",
         )
 
 
 def check_no_broken_links(folder: Path) -> None:
-    """Raise `NotFoundError` where a link of a folder leads to no file.
+    """Raise `NotFoundError` if a link in a folder has no target.
 
-    A hub cache that lost a blob has such links; without that file the model is another one. Costs
-    one listing. Hidden files are not part of a model.
+    A Hugging Face cache that lost a blob has such links. Hidden files are ignored: they are not
+    part of a model. Costs one listing.
     """
     for entry in sorted(folder.iterdir()):
         if not entry.name.startswith(".") and is_broken_link(entry):
@@ -33,15 +33,15 @@ def check_no_broken_links(folder: Path) -> None:
 
 
 def is_broken_link(path: Path) -> bool:
-    """Whether the path is a link that leads to no file."""
+    """Whether the path is a link without a target."""
     return path.is_symlink() and not path.exists()
 
 
 def missing_file(path: Path) -> NotFoundError:
-    """The error of a file that is not there; a broken link is named as one."""
+    """The error for a missing file or a broken link."""
     if is_broken_link(path):
         return NotFoundError(
-            f"`{path}` is a broken link: there is no file `{path.readlink()}`",
-            hint="download the model again: its folder is incomplete",
+            f"`{path}` is a broken link: its target `{path.readlink()}` does not exist",
+            hint="the folder is incomplete: download the model again",
         )
     return NotFoundError(f"there is no file `{path}`")

@@ -1,4 +1,4 @@
-"""Regular files by byte range: kept open, or opened again where there are too many of them."""
+"""Read regular files by byte range. A limited number of a model's shards is open at a time."""
 
 import os
 import stat
@@ -15,30 +15,31 @@ from skillpm.files.errors import read_error
 
 _LARGE = 1 << 30
 _DISK_BLOCK = 512
-"""Bytes: the unit of `st_blocks`, whatever the file system's own."""
+"""The unit of `st_blocks` in bytes, on every file system."""
 FileKey = tuple[int, int, int, int, int]
+"""Device, inode, size, mtime and ctime in ns. It changes when the file does."""
 OPEN_LIMIT = 64
-"""Shards of models that are open at once: macOS gives a process 256 files by default."""
+"""The most shards that are open at a time. macOS allows 256 open files per process by default."""
 
 
 def _is_mostly_holes(status: os.stat_result) -> bool:
-    """Whether reading a file takes far longer than anyone took to write it.
+    """Whether a file over 1 GB has less than 1 % of its bytes on disk.
 
-    Of a file over 1 GB, a hundredth at least should be on the disk. File systems that do not count
-    blocks say 0.
+    Such a file takes far longer to read than to write, which is an attack on readers. File systems
+    that do not count blocks report 0 blocks; their files are not checked.
     """
     stored = status.st_blocks * _DISK_BLOCK
     return status.st_size > _LARGE and 0 < stored < status.st_size // 100
 
 
 class OpenFile:
-    """A regular file that is read by position, from any thread. It never maps memory.
+    """A regular file that any thread can read by position. It is not memory-mapped.
 
-    It stays open, so that its bytes can be read even after its path is gone.
+    It stays open, so it can be read even after its path is removed.
     """
 
     def __init__(self, path: Path, fd: int | None = None) -> None:
-        """Open the file at `path`, or take over `fd`, which was opened already."""
+        """Open the file at `path`, or take over the open descriptor `fd`."""
         self.path = path
         self._fd = _open(path) if fd is None else fd
         try:
@@ -50,7 +51,10 @@ class OpenFile:
         self.size = os.fstat(self._fd).st_size
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` to before `stop`. Raises `IntegrityError` where the file ends."""
+        """The bytes from `start` until before `stop`.
+
+        Raises `IntegrityError` if the file is shorter, and `StateError` if it cannot be read.
+        """
         try:
             with self.descriptor() as fd:
                 data = os.pread(fd, stop - start, start)
@@ -64,13 +68,13 @@ class OpenFile:
         return data
 
     def key(self) -> FileKey:
-        """What changes when the file does: device, inode, size, mtime and ctime in ns."""
+        """The key of the file as it is now; see `FileKey`."""
         with self.descriptor() as fd:
             return _key(fd)
 
     @contextmanager
     def descriptor(self) -> Iterator[int]:
-        """The file descriptor, for calls that share the file's blocks; it stays this object's."""
+        """The file descriptor, for calls that share the file's blocks. Do not close it."""
         yield self._fd
 
     def __del__(self) -> None:
@@ -79,10 +83,10 @@ class OpenFile:
 
 
 class ShardFile(OpenFile):
-    """A file of a model, of which hundreds may be in use: at most `OPEN_LIMIT` are open at once.
+    """A file of a model that may have hundreds of shards: at most `OPEN_LIMIT` of them are open.
 
-    One that was closed in between is opened again by its path. Raises `IntegrityError` where
-    another file has taken that path.
+    A closed shard is opened again by its path when it is read. Raises `IntegrityError` if the path
+    then leads to another file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -118,11 +122,14 @@ class ShardFile(OpenFile):
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds a descriptor now."""
+        """Whether the file has an open descriptor."""
         return self._fd >= 0
 
     def close_idle(self) -> bool:
-        """Close the file unless a read is under way; call it under the lock of the pool."""
+        """Close the file unless a read is in progress; return whether it is closed now.
+
+        The caller holds the lock of the pool.
+        """
         if self._users:
             return False
         os.close(self._fd)
@@ -135,14 +142,14 @@ class ShardFile(OpenFile):
 
 
 class _ShardPool:
-    """The shards that are open, the least recently read first."""
+    """The open shards, the least recently used first."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._open: OrderedDict[int, weakref.ref[ShardFile]] = OrderedDict()
 
     def enter(self, file: ShardFile) -> None:
-        """Note that a file was just used; close the one that was not used for longest."""
+        """Mark a file as just used. Above `OPEN_LIMIT`, close the least recently used file."""
         with self.lock:
             self._open[id(file)] = weakref.ref(file)
             self._open.move_to_end(id(file))
@@ -157,7 +164,7 @@ class _ShardPool:
                 return
 
     def leave(self, file: ShardFile) -> None:
-        """Forget a file that is going away."""
+        """Remove a file that is being deleted."""
         with self.lock:
             self._open.pop(id(file), None)
 
@@ -166,9 +173,9 @@ _SHARDS = _ShardPool()
 
 
 def _open(path: Path) -> int:
-    """A descriptor of a file. Raises `NotFoundError`, `StateError` or `SpecError`."""
+    """Open a file for reading. Raises `NotFoundError`, `StateError` or `SpecError`."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a device or a pipe may do something
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a device or a pipe has side effects
             raise SpecError(f"`{path}` is not a regular file")
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as problem:
@@ -178,13 +185,14 @@ def _open(path: Path) -> int:
 
 
 def _check_readable(fd: int, path: Path) -> None:
-    """Raise `SpecError` unless it is a regular file that is not nearly all holes."""
+    """Raise `SpecError` unless `fd` is a regular file that is not mostly holes."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise SpecError(f"`{path}` is not a regular file")
     if _is_mostly_holes(status):
         raise SpecError(
-            f"`{path}` has {status.st_size} bytes, nearly all of them holes: it is not read"
+            f"`{path}` is a sparse file of {status.st_size} bytes, of which less than 1 % are on "
+            "disk; skillpm does not read such files"
         )
 
 

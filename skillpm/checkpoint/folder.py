@@ -1,4 +1,4 @@
-"""The small files of a model folder: what comes along into a graft."""
+"""The small files of a model folder, which a graft copies, and the record that marks a graft."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ _INDEX_ENDS = (".safetensors.index.json", ".bin.index.json")
 
 
 def is_graft(folder: Path) -> bool:
-    """Whether a folder is a graft that skillpm wrote; no link is followed."""
+    """Whether a folder is a graft that skillpm wrote. Follows no link."""
     try:
         place, record = folder.lstat(), (folder / STAMP).lstat()
     except OSError:
@@ -30,9 +30,9 @@ def is_graft(folder: Path) -> bool:
 
 
 def foreign_entries(folder: Path) -> Iterator[tuple[str, str]]:
-    """What no graft holds: each link, pipe or device below a folder, and what it is.
+    """The links, pipes and devices below a folder, each with its kind.
 
-    A graft with such an entry is not read any further: a link leads out of it.
+    A graft contains only regular files. A link may lead out of the graft, so it is not followed.
     """
     with Folder.open(folder) as opened:
         for path in entries(opened):
@@ -42,23 +42,23 @@ def foreign_entries(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def small_files(model: Checkpoint) -> Iterator[Path]:
-    """Files beside the weights, as sorted paths relative to the folder; subfolders too.
+    """The files beside the weights, subfolders included, as sorted paths relative to the folder.
 
-    The model's weights in any format, hidden files and hidden folders stay behind. Raises
-    `NotFoundError` for a broken link: without that file the model would be another one.
+    Leaves out the model's weights in any format, hidden files and hidden folders. Raises
+    `NotFoundError` for a broken link: the model is incomplete without that file.
     """
     if model.folder is not None:
         yield from small_files_in(model.folder)
 
 
 def small_files_in(place: Path) -> Iterator[Path]:
-    """As `small_files`, of a folder: a model's, or an adapter's.
+    """As `small_files`, for the folder of a model or an adapter.
 
-    The folders of a model's modules come whole: their weights are no other form of the model's.
+    Folders of parts (`modules.json`) are included whole, with their weights.
     """
-    named = module_folders(place)
+    folders = module_folders(place)
     for relative in _visible_files(place):
-        if _is_weight(relative) and not is_of_a_part(relative, named):
+        if _is_weight(relative) and not is_of_a_part(relative, folders):
             continue
         if is_broken_link(place / relative):
             raise missing_file(place / relative)
@@ -67,10 +67,10 @@ def small_files_in(place: Path) -> Iterator[Path]:
 
 
 def other_weights_in(place: Path) -> Iterator[Path]:
-    """Weights in a form that no graft has: of other libraries, or exported for one (`onnx/`)."""
-    named = module_folders(place)
+    """Weights in other formats than safetensors, such as an ONNX export. A graft has none."""
+    folders = module_folders(place)
     for relative in _visible_files(place):
-        if _is_weight(relative) and not is_of_a_part(relative, named):
+        if _is_weight(relative) and not is_of_a_part(relative, folders):
             model = relative.suffix == ".safetensors" or relative.name.endswith(_INDEX_ENDS)
             if not model and relative.name != ADAPTER and (place / relative).is_file():
                 yield relative
@@ -85,9 +85,10 @@ def _visible_files(place: Path) -> Iterator[Path]:
 
 
 def _is_weight(path: Path) -> bool:
-    """Other forms of the model's weights; a subfolder's safetensors are a module of their own.
+    """Whether a file has weights of the model, in any format, or is the config of an adapter.
 
-    An adapter beside the weights is no part of the model, and its config alone fails to load.
+    A safetensors file in a subfolder belongs to another module. An adapter beside the weights is
+    not part of the model, and a library fails to load its config without its weights.
     """
     name = path.name
     if name == ADAPTER:

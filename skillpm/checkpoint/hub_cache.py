@@ -1,4 +1,4 @@
-"""Models in the local cache of the Hugging Face hub: looked up, never fetched."""
+"""Look up models in the local cache of the Hugging Face hub. Never downloads."""
 
 import os
 import re
@@ -10,15 +10,14 @@ _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 
 def cached_snapshot(name: str, revision: str | None = None) -> Path | None:
-    """The folder of a hub's model at a revision (default: `main`); None where it is not cached."""
-    wanted = revision or "main"
-    if _NAME.fullmatch(name) is None or _REVISION.fullmatch(wanted) is None:
+    """The folder of a model at a revision (default: `main`); None if it is not in the cache."""
+    commit = revision or "main"
+    if _NAME.fullmatch(name) is None or _REVISION.fullmatch(commit) is None:
         return None
     model = _cache() / f"models--{name.replace('/', '--')}"
-    commit = wanted
-    if _COMMIT.fullmatch(wanted) is None:
+    if _COMMIT.fullmatch(commit) is None:
         try:
-            commit = (model / "refs" / wanted).read_text(encoding="ascii").strip()
+            commit = (model / "refs" / commit).read_text(encoding="ascii").strip()
         except (OSError, ValueError):
             return None
         if _COMMIT.fullmatch(commit) is None:
@@ -28,7 +27,7 @@ def cached_snapshot(name: str, revision: str | None = None) -> Path | None:
 
 
 def _cache() -> Path:
-    """Where `huggingface_hub` keeps models, by its own variables."""
+    """The cache folder of `huggingface_hub`, from the environment variables that it reads."""
     own = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     if own:
         return Path(own).expanduser()

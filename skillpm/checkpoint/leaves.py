@@ -1,4 +1,4 @@
-"""The identity of a model: the leaves of all tensors, hashed in parallel, remembered by file."""
+"""Compute the identity of a model: hash all tensors in parallel, with a cache by file."""
 
 import os
 from collections.abc import Callable
@@ -16,15 +16,18 @@ from skillpm.spec.merkle import Identity, leaf_of_chunks
 
 Advance = Callable[[int], None]
 SETTLED_NS = 2_000_000_000
-"""A file that changed less than this before it was read may change again under the same times."""
+"""A file that changed less than 2 s before it was read is not cached.
+
+It may change again without a change of its times.
+"""
 
 
 def no_advance(_bytes: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
 class LeafCache:
-    """Leaves by file key, one small JSON file each. A damaged or foreign entry is a miss."""
+    """A cache of leaves, one small JSON file per file key. A damaged entry is a cache miss."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,27 +37,27 @@ class LeafCache:
         return open_below(above.parent, above.name, self.folder.name, create=create)
 
     def get(self, key: FileKey) -> dict[str, Digest] | None:
-        """The leaves of the file with this key, if they are known."""
+        """The cached leaves of the file with this key; None if there are none."""
         name = _name(key)
         try:
             with self._open() as folder:
                 plain = json.parse_object(folder.read(name), "a cached leaf list")
                 if plain["key"] != list(key):
                     return None
-                with suppress(OSError):  # what is used does not grow old: see `gc`
+                with suppress(OSError):  # `gc` removes entries that were not used for long
                     os.utime(name, dir_fd=folder.fd, follow_symlinks=False)
             return {tensor: Digest(text) for tensor, text in plain["leaves"].items()}
         except (SkillpmError, KeyError, AttributeError, TypeError):
             return None
 
     def put(self, key: FileKey, leaves: dict[str, Digest]) -> None:
-        """Remember; a cache that cannot be written costs speed, not more."""
+        """Save the leaves of a file. A cache that cannot be written is ignored."""
         plain = {"key": list(key), "leaves": {name: str(leaf) for name, leaf in leaves.items()}}
         with suppress(SkillpmError), self._open(create=True) as folder:
             folder.write(_name(key), json.canonical(plain))
 
     def forget(self, key: FileKey) -> None:
-        """Remove what is remembered of a file, where anything is and it can be removed."""
+        """Remove the entry of a file, if there is one. A failure is ignored."""
         with suppress(SkillpmError), self._open() as folder:
             folder.remove(_name(key))
 
@@ -72,9 +75,9 @@ def identify(
     workers: int = 2,
     advance: Advance = no_advance,
 ) -> Identity:
-    """The identity of a model. Costs one read and SHA-256 of what the cache does not know.
+    """The identity of a model. Costs one read and SHA-256 of the files that are not in the cache.
 
-    A cache that is not `trusted` is not read; what was hashed then takes the place of its entries.
+    A cache that is not `trusted` is not read, and its entries are replaced.
     """
     leaves: dict[str, Digest] = {}
     with ThreadPoolExecutor(workers) as pool:
@@ -97,6 +100,7 @@ def identify(
 
 
 def _settled(shard: Shard, key: FileKey, now_ns: int) -> bool:
+    """Whether the file is unchanged since `key` was taken, and was not changed just before."""
     changed = max(key[3], key[4])
     return shard.file.key() == key and now_ns - changed > SETTLED_NS
 

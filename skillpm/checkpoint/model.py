@@ -1,4 +1,4 @@
-"""A model in a folder, as transformers would find it, or in one safetensors file."""
+"""Open a model: a folder, as transformers reads it, or one safetensors file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from skillpm.spec.safetensors import (
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _MODEL, _DIFFUSERS = "model", "diffusion_pytorch_model"
-"""What transformers and diffusers name weights; a model in a folder has those of one of them."""
+"""The names of weight files in transformers and in diffusers."""
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
@@ -40,7 +40,7 @@ class Shard:
     header: Header
 
     def chunks(self, placed: Placed) -> Iterator[bytes]:
-        """The bytes of one of its tensors, in pieces of 2^20 words."""
+        """The bytes of one of the file's tensors, in pieces of 2^20 words."""
         start = self.header.data_start + placed.start
         stop = self.header.data_start + placed.stop
         step = CHUNK * placed.spec.itemsize
@@ -48,7 +48,7 @@ class Shard:
             yield self.file.read(position, min(position + step, stop))
 
     def header_bytes(self) -> bytes:
-        """All bytes before the tensors. Raises `IntegrityError` where they are not `header` now."""
+        """All bytes before the tensors. Raises `IntegrityError` if the header has changed."""
         data = self.file.read(0, self.header.data_start)
         if parse_header(data[LENGTH_BYTES:], self.file.size, f"`{self.file.path}`") != self.header:
             raise IntegrityError(f"`{self.file.path}` was changed while it was being read")
@@ -59,7 +59,7 @@ class Shard:
 class Checkpoint:
     """A model's tensors by name. What is read is not checked: see `VerifiedCheckpoint`.
 
-    `index` is the document of the file `index_name` that maps tensors to shards, if there is one.
+    `index` is the content of the file `index_name`, which maps tensors to shards, if it exists.
     """
 
     path: Path
@@ -77,16 +77,16 @@ class Checkpoint:
                 name = placed.spec.name
                 if name in where:
                     first = where[name][0].name
-                    raise SpecError(f"{name!r} stands in `{first}` and in `{shard.name}`")
+                    raise SpecError(f"the tensor {name!r} is in both `{first}` and `{shard.name}`")
                 where[name] = (shard, placed)
         if not where:
-            raise SpecError(f"`{self.path}` holds no tensors")
+            raise SpecError(f"`{self.path}` contains no tensors")
         self._where = where
         self.specs = {name: placed.spec for name, (_, placed) in where.items()}
 
     @property
     def config(self) -> dict[str, Any] | None:
-        """`config.json`, where the folder has one."""
+        """The content of `config.json`; None if the model has none."""
         if self.folder is None or not (self.folder / CONFIG).is_file():
             return None
         data = read_small(self.folder / CONFIG)
@@ -102,11 +102,11 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """What people call the model: the name of its folder or file."""
+        """The name of the model's folder or file, for messages."""
         return self.path.resolve().name
 
     def shard_of(self, tensor: str) -> Shard:
-        """The file that holds a tensor."""
+        """The file that contains a tensor."""
         return self._where[tensor][0]
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -114,17 +114,17 @@ class Checkpoint:
         return self.raw_chunks(name)
 
     def raw_chunks(self, name: str) -> Iterator[bytes]:
-        """The tensor's bytes in the same pieces, for a caller that hashes them itself."""
+        """The tensor's bytes in the same pieces without a check, for a caller that hashes them."""
         shard, placed = self._where[name]
         return shard.chunks(placed)
 
     def check_leaf(self, name: str, expected: Digest, actual: Digest) -> None:
-        """Raise `IntegrityError` unless the bytes that were read of a tensor have its leaf."""
+        """Raise `IntegrityError` unless the `actual` leaf of a tensor is the `expected` one."""
         if actual != expected:
             raise IntegrityError(
-                f"`{name}` in `{self.path}` is not what it was: its leaf should be `{expected}`, "
-                f"is `{actual}`",
-                hint=f"`skillpm identify {self.path}` hashes the model again",
+                f"`{name}` in `{self.path}` has changed: its leaf should be `{expected}`, but is "
+                f"`{actual}`",
+                hint=f"to hash the model again: `skillpm identify {self.path}`",
             )
 
 
@@ -155,9 +155,9 @@ class VerifiedCheckpoint(Checkpoint):
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Find the model at `path`: a safetensors file, or a folder as transformers reads it.
+    """Open the model at `path`: a safetensors file, or a folder as transformers reads it.
 
-    Raises `NotFoundError` where there is none, `SpecError` where it is not sound.
+    Raises `NotFoundError` if there is none, and `SpecError` if it is invalid.
     """
     if path.is_dir():
         return _open_folder(path)
@@ -176,7 +176,7 @@ def _open_folder(path: Path) -> Checkpoint:
     if (path / ADAPTER).exists() and not (path / CONFIG).exists():
         raise SpecError(
             f"`{path}` is a PEFT adapter, not a model",
-            hint=f"`skillpm pack BASE {path} --name N --version V` packs it",
+            hint=f"to pack it: `skillpm pack BASE {path} --name N --version V`",
         )
     check_one_model(path)
     for stem in (_MODEL, _DIFFUSERS):
@@ -185,18 +185,18 @@ def _open_folder(path: Path) -> Checkpoint:
             return Checkpoint(path, path, {single: open_shard(path / single)}, None)
         if (path / index).exists():
             return _open_sharded(path, index)
-    found = sorted(entry for entry in path.iterdir() if entry.suffix == ".safetensors")
-    if len(found) == 1:
-        return Checkpoint(path, path, {found[0].name: open_shard(found[0])}, None)
-    if found:
+    files = sorted(entry for entry in path.iterdir() if entry.suffix == ".safetensors")
+    if len(files) == 1:
+        return Checkpoint(path, path, {files[0].name: open_shard(files[0])}, None)
+    if files:
         raise SpecError(
-            f"`{path}` has {len(found)} safetensors files, and neither `{SINGLE}` nor `{INDEX}` "
-            "says which are the model"
+            f"`{path}` has {len(files)} safetensors files, but neither `{SINGLE}` nor `{INDEX}`: "
+            "skillpm cannot tell which of them are the model"
         )
     pickles = sorted(entry.name for entry in path.iterdir() if entry.suffix.lower() in _PICKLED)
     if pickles:
         raise SpecError(
-            f"`{path}` has only pickles (`{pickles[0]}`), which can run code: none is ever loaded",
+            f"`{path}` has only pickles (`{pickles[0]}`), which can run code and are never loaded",
             hint="save the model as safetensors: `model.save_pretrained(DIR)`",
         )
     in_parts = no_model_at(path)
@@ -212,13 +212,15 @@ def _open_sharded(path: Path, name: str) -> Checkpoint:
     if not isinstance(weight_map, dict) or not all(
         isinstance(name, str) and _is_plain(name) for name in weight_map.values()
     ):
-        raise SpecError(f"`{file}`: `weight_map` does not map tensors to plain file names")
+        raise SpecError(
+            f"`{file}`: `weight_map` must map tensors to names of safetensors files in this folder"
+        )
     shards = {shard: open_shard(path / shard) for shard in sorted(set(weight_map.values()))}
     model = Checkpoint(path, path, shards, index, index_name=name)
     placed = {tensor: model.shard_of(tensor).name for tensor in model.specs}
     if placed != weight_map:
         wrong = min(name for name, _ in placed.items() ^ weight_map.items())
-        raise SpecError(f"`{file}` and the shards disagree on where {wrong!r} is")
+        raise SpecError(f"`{file}` and the shards disagree on which shard contains {wrong!r}")
     return model
 
 
@@ -229,7 +231,7 @@ def _is_plain(name: str) -> bool:
 
 
 def open_shard(path: Path) -> Shard:
-    """Open one safetensors file and read its header. Raises `SpecError` where it is not sound."""
+    """Open one safetensors file and read its header. Raises `SpecError` if it is invalid."""
     what = f"`{path}`"
     file = ShardFile(path)
     check_no_pointer(file.read(0, min(POINTER_BYTES, file.size)), path)
@@ -239,10 +241,10 @@ def open_shard(path: Path) -> Shard:
 
 
 def read_small(path: Path, limit: int = json.SIZE_LIMIT) -> bytes:
-    """A whole small file. Raises `SpecError` where it has more than `limit` bytes."""
+    """The content of a small file. Raises `SpecError` if it has more than `limit` bytes."""
     file = OpenFile(path)
     if file.size > limit:
-        raise SpecError(f"`{path}` is {file.size} bytes; at most {limit} are read")
+        raise SpecError(f"`{path}` has {file.size} bytes; the limit is {limit}")
     data = file.read(0, file.size)
     check_no_pointer(data, path)
     return data

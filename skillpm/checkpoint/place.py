@@ -1,6 +1,6 @@
-"""Putting an untouched file of the base into a graft: hard-linked on request, cloned, or copied.
+"""Place an unchanged file of the base in a graft: hard-link it on request, else clone or copy it.
 
-Whatever is placed is hashed here: a copy while it is written, a clone or a link as it now is.
+Every placed file is hashed: a copy while it is written, a clone or a link after it is made.
 """
 
 import errno
@@ -32,9 +32,9 @@ _NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A file that was placed: its leaves; the bytes written, and those shared with the source.
+    """A placed file: its leaves, the bytes written, and the bytes shared with the source.
 
-    `linked`: the file is the source itself under a second name, so an edit of one edits both.
+    If `linked`, the file is a hard link to the source, so an edit of one changes both.
     """
 
     leaves: dict[str, Digest]
@@ -46,12 +46,12 @@ class Placement:
 def place_shard(
     source: Shard, target: Path, *, link: bool, pool: ThreadPoolExecutor, advance: Advance
 ) -> Placement:
-    """Give `target`, which must not exist, the content of a shard as cheaply as is safe.
+    """Create `target`, which must not exist, with the content of a shard, as cheaply as is safe.
 
-    Returns the leaves of what now lies at `target`; comparing them is the caller's. A hard link is
-    made only on request, and only of a file that its owner alone may write (law 1). Costs one read
-    and SHA-256 of the file, a few chunks of memory for each thread. Raises `IntegrityError` where
-    the source is exchanged meanwhile. Links and clones are the caller's to fsync.
+    Returns the leaves of `target`; the caller compares them. A hard link is made only on request,
+    and only to a file that no other user can write (law 1). Costs one read and SHA-256 of the file,
+    and a few chunks of memory per thread. Raises `IntegrityError` if the source is replaced in the
+    meantime. The caller calls fsync for links and clones.
     """
     size = source.file.size
     if link and _link(source.file, target):
@@ -75,12 +75,12 @@ def _leaves_of_copy(
 ) -> dict[str, Digest]:
     copy = open_shard(target)
     if copy.header_bytes() != source.header_bytes():
-        raise IntegrityError(f"`{source.file.path}` was changed while it was placed in a graft")
+        raise IntegrityError(f"`{source.file.path}` was changed while the graft was written")
     return hash_shard(copy, pool, advance)
 
 
 def hash_shard(shard: Shard, pool: ThreadPoolExecutor, advance: Advance) -> dict[str, Digest]:
-    """The leaf of every tensor of a file, hashed now by the threads of `pool`."""
+    """Hash every tensor of a file with the threads of `pool`; return the leaves by name."""
 
     def leaf(number: int) -> Digest:
         placed = shard.header.tensors[number]
@@ -92,11 +92,11 @@ def hash_shard(shard: Shard, pool: ThreadPoolExecutor, advance: Advance) -> dict
     return dict(zip(names, pool.map(leaf, range(len(names))), strict=True))
 
 
-def take(source: Path, target: Path) -> bool:
-    """Give a file of ours a second name, for as long as its folder is being replaced.
+def link_own_file(source: Path, target: Path) -> bool:
+    """Hard-link a file of the old graft into the new one that replaces it.
 
-    False where it is no plain file that this user alone may write, or the file system has no hard
-    links: a file that anyone else has a name for is never taken (law 1).
+    Returns False, and does nothing, if the file has other hard links, is not a regular file, can be
+    written by another user (law 1), or the file system has no hard links.
     """
     status = source.lstat()
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or not _is_mine(status):
@@ -111,22 +111,22 @@ def take(source: Path, target: Path) -> bool:
 
 
 def why_not_linked(source: Path) -> str | None:
-    """Why a file would not be hard-linked, whatever the file system can; None where it would."""
+    """The reason why a file must not be hard-linked; None if it may be."""
     status = source.stat()
     if status.st_uid != os.geteuid():
         return "it belongs to another user"
     if status.st_mode & _OTHERS_MAY_WRITE:
-        return f"other users may write it (mode {stat.S_IMODE(status.st_mode):04o})"
+        return f"other users can write it (mode {stat.S_IMODE(status.st_mode):04o})"
     return None
 
 
 def is_read_only(path: Path) -> bool:
-    """Whether no user may write a file, its owner included."""
+    """Whether a file has no write permission for any user."""
     return not path.stat().st_mode & _ANYONE_MAY_WRITE
 
 
 def make_read_only(path: Path) -> None:
-    """Take the write permission from a file of this user; all its hard links lose it with it."""
+    """Remove all write permissions from a file, and so from all its hard links."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         mode = stat.S_IMODE(os.fstat(fd).st_mode)
@@ -141,7 +141,7 @@ def _is_mine(status: os.stat_result) -> bool:
 
 
 def _link(source: OpenFile, target: Path) -> bool:
-    """Hard-link an open file. False where that is not safe, or the file system cannot."""
+    """Hard-link an open file. Returns False if that is not safe or not supported."""
     with source.descriptor() as fd:
         status = os.fstat(fd)
     if not _is_mine(status):
@@ -154,12 +154,15 @@ def _link(source: OpenFile, target: Path) -> bool:
         return False
     if not os.path.samestat(status, target.lstat()):
         target.unlink()
-        raise IntegrityError(f"`{source.path}` was exchanged while it was linked into a graft")
+        raise IntegrityError(f"`{source.path}` was replaced while the graft was written")
     return True
 
 
 def clone(source: OpenFile, target: Path) -> bool:
-    """Make `target` a copy that shares its blocks with the source; False where none can be made."""
+    """Create `target` as a copy that shares disk blocks with the source.
+
+    Returns False, and creates no file, if the file system cannot do that.
+    """
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
     try:
         with source.descriptor() as origin:

@@ -1,4 +1,4 @@
-"""Writing safetensors files tensor by tensor, each at its own place, from several threads."""
+"""Write safetensors files: several threads write tensors, each at its offset."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ def write_shard(
     pool: ThreadPoolExecutor,
     advance: Advance,
 ) -> dict[str, Digest]:
-    """Write one file of these tensors, fsynced; return their leaves, hashed as they are written.
+    """Write a file with these tensors and call fsync; return the leaves of what was written.
 
-    Tensors are written by the threads of `pool`, each holding a few chunks; this one only waits.
-    Raises what `chunks` raises; the file is then the caller's to remove.
+    The threads of `pool` write the tensors; each needs memory for a few chunks. Raises the errors
+    of `chunks`; then the caller removes the file.
     """
     placed = layout(specs.values())
     return write_tensors(
@@ -44,24 +44,24 @@ def write_tensors(
     pool: ThreadPoolExecutor,
     advance: Advance,
 ) -> dict[str, Digest]:
-    """As `write_shard`, with all bytes before the tensors as given, and each tensor's place."""
+    """As `write_shard`, with a given header and a given offset for each tensor."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_all(fd, header, 0)
         jobs: list[Future[Digest]] = []
         try:
-            for each in placed:
-                jobs.append(pool.submit(_write, fd, each, len(header), chunks, advance))  # noqa: PERF401 - those before one that fails are waited for
+            for tensor in placed:
+                jobs.append(pool.submit(_write, fd, tensor, len(header), chunks, advance))  # noqa: PERF401 - if `submit` fails, the earlier jobs must be waited for
             leaves = [job.result() for job in jobs]
         except BaseException:
-            # None may write to a descriptor that is closed. `wait` would never end for a cancelled
-            # one that its pool, shut down, does not come to any more.
+            # Wait for running jobs, so that none of them writes to a closed descriptor. Cancelled
+            # jobs are left out: after a shutdown of the pool, `wait` would block for them forever.
             wait([job for job in jobs if not job.cancel()])
             raise
         os.fsync(fd)
     finally:
         os.close(fd)
-    return {each.spec.name: leaf for each, leaf in zip(placed, leaves, strict=True)}
+    return {tensor.spec.name: leaf for tensor, leaf in zip(placed, leaves, strict=True)}
 
 
 def _write(fd: int, placed: Placed, start: int, chunks: Chunks, advance: Advance) -> Digest:
@@ -72,7 +72,10 @@ def _write(fd: int, placed: Placed, start: int, chunks: Chunks, advance: Advance
         write_all(fd, chunk, position)
         position += len(chunk)
     if position != start + placed.stop:
-        raise IntegrityError(f"`{placed.spec.name}` came out at another size than its shape says")
+        raise IntegrityError(
+            f"`{placed.spec.name}` was written with {position - start - placed.start} bytes, "
+            f"expected {placed.stop - placed.start}"
+        )
     advance(placed.spec.nbytes)
     return hasher.digest()
 

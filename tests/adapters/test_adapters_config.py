@@ -33,7 +33,7 @@ def test_the_first_pattern_that_ends_a_name_decides() -> None:
 
 @pytest.mark.parametrize("kind", ["VERA", "LOHA", "IA3", "OFT", "ADALORA", None])
 def test_other_kinds_of_adapters_are_refused_by_name(kind: str | None) -> None:
-    with pytest.raises(SpecError, match=f"is of type {kind!r}; only LORA"):
+    with pytest.raises(SpecError, match=f"has `peft_type` {kind!r}; only LORA"):
         config(peft_type=kind)
 
 
@@ -51,7 +51,7 @@ def test_unsupported_models_are_refused_by_name(key: str, value: object) -> None
 
 def test_an_unknown_key_with_a_value_is_refused() -> None:
     assert config(brand_new=None, another=False, third={}).r == 4
-    with pytest.raises(SpecError, match="sets `brand_new`, which this skillpm does not know"):
+    with pytest.raises(SpecError, match="sets `brand_new`, which this version of"):
         config(brand_new=0.5)
 
 
@@ -64,7 +64,7 @@ def test_a_start_that_changes_the_base_is_refused_by_name(start: str) -> None:
 
 
 def test_a_start_that_is_unknown_is_refused() -> None:
-    with pytest.raises(SpecError, match="'brand_new', which this skillpm does not know"):
+    with pytest.raises(SpecError, match="'brand_new', which this version of skillpm does not know"):
         config(init_lora_weights="brand_new")
 
 

@@ -115,9 +115,9 @@ def test_another_base_than_the_adapter_names_is_refused_by_content(
     wrong = Made(other, made.adapter)
     said = refuse(world, wrong, "integrity", code=3)
     assert "was trained on" in said
-    assert "all tensors that the adapter touches are the same" in said
+    assert "all tensors that the adapter changes are the same" in said
     rewrite(other, lambda tensors: tensors["model.layers.0.self_attn.q_proj.weight"].add_(0.5))
-    assert "touches are the same" not in refuse(world, wrong, "integrity", code=3)
+    assert "changes are the same" not in refuse(world, wrong, "integrity", code=3)
 
 
 def test_a_quantised_base_is_refused(world: World, made: Made) -> None:

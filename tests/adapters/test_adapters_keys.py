@@ -50,10 +50,10 @@ def test_an_embedding_that_was_resized_is_saved_twice_and_loaded_once() -> None:
     ([f"{P}a.lora_A.x.weight", f"{P}b.lora_A.y.weight"], "several adapters: `x`, `y`"),
     ([f"{P}a.bias", f"{P}a.base_layer.bias"], "tensor of `a.bias` twice"),
     ([f"{P}a.lora_magnitude_vector", f"{P}a.lora_magnitude_vector.x"], "magnitude of `a` twice"),
-    ([f"{P}a.q.lora_B.bias"], "which no plain LoRA has"),
-    ([f"{P}a.q.lora_diag"], "which no plain LoRA has"),
-    ([f"{P}a.q.lora_A"], "which no plain LoRA has"),
-    ([f"{P}a.token_adapter.weight"], "which no plain LoRA has"),
+    ([f"{P}a.q.lora_B.bias"], "is not a tensor of a plain LoRA"),
+    ([f"{P}a.q.lora_diag"], "is not a tensor of a plain LoRA"),
+    ([f"{P}a.q.lora_A"], "is not a tensor of a plain LoRA"),
+    ([f"{P}a.token_adapter.weight"], "is not a tensor of a plain LoRA"),
     ([f"{P}wte.lora_embedding_A", f"{P}wte.lora_A.weight"], "twice"),
 ])  # fmt: skip
 def test_names_that_fit_nowhere_are_refused(names: list[str], problem: str) -> None:

@@ -33,7 +33,7 @@ def adapted(folder: Path, name: str, *targets: str, **lora: Any) -> tuple[Path, 
 REFUSED = {
     "one axis": ("Wav2Vec2", "encoder.pos_conv_embed.conv", "spec", "is a convolution"),
     "two axes": ("ResNet", "convolution", "spec", "is a convolution"),
-    "torch's attention": ("SigLIP", "head.attention", "graft", "an attention of torch's own"),
+    "torch's attention": ("SigLIP", "head.attention", "graft", "a `MultiheadAttention` of torch"),
 }
 
 

@@ -130,7 +130,7 @@ def test_rows_that_peft_did_not_save_are_named(
     assert not any(f".{missing}." in name for name in saved)
     arguments = ("pack", base, adapter, "--name", "acme/skill", "--version", "1.0.0")
     refusal = world.fail(*arguments, code=1, kind="graft")
-    assert f"`{missing}.weight` has {BEFORE} rows, and PEFT saved no others" in refusal
+    assert f"`{missing}.weight` has {BEFORE} rows, and PEFT did not save the others" in refusal
 
 
 def test_a_tied_tensor_that_peft_left_behind_is_named(world: World, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_false_result_does_not_pass_the_guard(
     before = snapshot(world.project)
     path = forge.write(world.folder / "lie.skillpack")
     said = world.fail("install", path, "--guard", code=3, kind="integrity")
-    assert f"`{TENSOR}` came out with leaf" in said
+    assert f"the decoded `{TENSOR}` has leaf" in said
     assert snapshot(world.project) == before
 
 

@@ -34,7 +34,7 @@ def test_a_broken_link_in_a_model_is_refused_by_name(tmp_path: Path, name: str) 
     write_file(tmp_path / "model.safetensors", TENSORS)
     (tmp_path / name).unlink(missing_ok=True)
     (tmp_path / name).symlink_to("../blobs/gone")
-    with pytest.raises(NotFoundError, match=f"{name}` is a broken link: there is no file"):
+    with pytest.raises(NotFoundError, match=f"{name}` is a broken link: its target"):
         open_checkpoint(tmp_path)
 
 

@@ -13,9 +13,9 @@ from skillpm.checkpoint.model import open_checkpoint, open_shard
 from skillpm.checkpoint.place import (
     Placement,
     is_read_only,
+    link_own_file,
     make_read_only,
     place_shard,
-    take,
     why_not_linked,
 )
 from skillpm.checkpoint.write import write_shard
@@ -69,14 +69,14 @@ def test_a_file_that_others_may_write_is_never_linked_and_the_reason_is_known(
     done = placed(source, tmp_path / "target.safetensors", link=True)
     assert not done.linked
     assert (tmp_path / "target.safetensors").stat().st_ino != source.stat().st_ino
-    assert f"other users may write it (mode {mode:04o})" == why_not_linked(source)
+    assert f"other users can write it (mode {mode:04o})" == why_not_linked(source)
 
 
 def test_a_file_that_others_may_write_is_not_taken_over(source: Path, tmp_path: Path) -> None:
     source.chmod(0o664)
-    assert not take(source, tmp_path / "target")
+    assert not link_own_file(source, tmp_path / "target")
     source.chmod(0o644)
-    assert take(source, tmp_path / "target")
+    assert link_own_file(source, tmp_path / "target")
 
 
 def test_a_symbolic_link_is_placed_as_its_target(source: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_source_that_is_exchanged_before_it_is_linked_is_refused(
     copy = tmp_path / "copy"
     copy.write_bytes(source.read_bytes())
     copy.replace(source)
-    with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="was exchanged"):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="was replaced"):
         place_shard(opened, tmp_path / "t", link=True, pool=pool, advance=lambda _bytes: None)
     assert not (tmp_path / "t").exists()
 
@@ -189,7 +189,7 @@ def test_a_written_shard_is_read_by_the_library_and_by_us(tmp_path: Path) -> Non
 
 def test_a_tensor_that_comes_out_at_another_size_is_refused(tmp_path: Path) -> None:
     specs = {"w": TensorSpec("w", "U8", (3,))}
-    with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="another size"):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(IntegrityError, match="2 bytes, expected 3"):
         write_shard(
             tmp_path / "m", specs, lambda _name: iter([b"ab"]), metadata={}, pool=pool,
             advance=lambda _bytes: None,

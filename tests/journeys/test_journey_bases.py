@@ -31,7 +31,7 @@ def test_verify_recognises_a_base_that_is_nearly_right(
     pack = world.pack((base, tuned), "acme/math", "1.0.0")
     assert world.ask("verify", pack, "--base", base)["result_root"] == root_of(tuned)
     text = world.fail("verify", pack, "--base", resaved, code=3, kind="integrity")
-    assert "all tensors that the pack touches are the same" in text
+    assert "all tensors that the pack changes are the same" in text
     assert "--accept-footprint" in text
     found = world.ask("verify", pack, "--base", resaved, "--accept-footprint")
     assert found["result_root"] not in {root_of(tuned), root_of(resaved)}

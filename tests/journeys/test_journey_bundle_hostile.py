@@ -117,7 +117,7 @@ CASES: dict[str, tuple[Callable[[Forged], Forged], int, str]] = {
     "a pack is not locked": (with_a_pack_that_nobody_locks, 1, "not in its lock"),
     "it is of two bases": (of_another_base, 1, "contradicts itself"),
     "its lock is not UTF-8": (with_latin_text, 1, "not UTF-8"),
-    "its lock has another size": (sizes, 3, "bytes, the bundle says 1"),
+    "its lock has another size": (sizes, 3, "but the bundle records 1"),
     "its lock has another version": (
         lambda f: f.lock('version = "1.0.0"', 'version = "1.5.0"'), 3, "1.5.0"),
     "its lock hides a requirement": (

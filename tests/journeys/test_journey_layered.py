@@ -98,7 +98,7 @@ def test_packing_over_an_unreachable_skill_is_refused(
     assert world.ask("verify", upper, "--base", math[0])["result_root"] == root_of(tuned)
     world.home.rename(world.folder / "old-home")
     text = world.fail("verify", upper, "--base", math[0], code=4, kind="not_found")
-    assert "lies over `acme/math`" in text
+    assert "is layered on `acme/math`" in text
     tar = world.folder / "acme-math-1.0.0.skillpack"
     more = ("--name", "acme/up", "--version", "1.0.1", "--over", tar)
     named = ("-o", tmp_path / "up.skillpack")
@@ -112,7 +112,7 @@ def test_packing_over_an_unreachable_skill_is_refused(
     ("over", "code", "kind", "said"),
     [
         ("acme/none", 4, "not_found", "there is no skill `acme/none`"),
-        ("acme/math@9.0.0", 4, "not_found", "no release of `acme/math` fits"),
+        ("acme/math@9.0.0", 4, "not_found", "no release of `acme/math` matches"),
         ("./a/folder/of/mine", 1, "not_found", "is neither a release nor a pack file"),
     ],
 )

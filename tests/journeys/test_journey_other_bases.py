@@ -32,7 +32,7 @@ def test_a_base_saved_again_without_a_buffer_is_recognised_and_can_be_accepted(
     world.publish((base, tuned), "acme/math", "1.0.0")
 
     text = world.fail("install", "acme/math", code=4, kind="resolution")
-    assert "all tensors that the pack touches are the same" in text
+    assert "all tensors that the pack changes are the same" in text
     assert "--accept-footprint" in text
     assert world.installed() == {}
 

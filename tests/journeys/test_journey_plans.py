@@ -195,7 +195,7 @@ def test_a_plan_that_drops_a_conflict_or_a_foreign_base_is_refused(
         edited = published.folder / "edited.json"
         edited.write_text(json.dumps(document))
         text = published.fail("apply", edited, code=code, kind="resolution")
-        assert ("was cut from base" in text) == (name == "far")
+        assert ("was built for base" in text) == (name == "far")
         stanza["accept_footprint"] = True
         edited.write_text(json.dumps(document))
         published.fail("apply", edited, code=code, kind="resolution")

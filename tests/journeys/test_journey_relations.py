@@ -142,7 +142,7 @@ def test_outdated_shows_the_reachable_version_and_what_holds_it_back(
     assert team.run("outdated").code == 0
     said = team.run("upgrade", "--dry-run").err
     assert (
-        "acme/numbers stays at 1.1.0, and 2.0.0 is there: `acme/math 1.0.0` requires "
+        "acme/numbers stays at 1.1.0 although 2.0.0 is available: `acme/math 1.0.0` requires "
         "`acme/numbers ^1`" in said
     )
     would = team.ask("upgrade", "--dry-run")["changed"]
@@ -167,7 +167,7 @@ def test_outdated_names_yanks_prereleases_and_other_bases_for_what_they_are(
     assert "1.0.0 (yanked)" in world.run("outdated").out
     world.ask("unyank", "acme/math@1.0.0")
     world.publish(other, "acme/math", "2.0.0")
-    assert _rows(world)["acme/math"]["held_by"][0].startswith("it is cut from base sha256:")
+    assert _rows(world)["acme/math"]["held_by"][0].startswith("it was built for base sha256:")
 
 
 def test_outdated_without_a_lock_gives_a_hint(world: World, math: Pair) -> None:

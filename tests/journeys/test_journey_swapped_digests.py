@@ -68,5 +68,5 @@ def test_a_lower_skill_with_another_digest_is_refused_before_anything_changes(
         world.ask("publish", path, "--registry", other)
     before = snapshot(world.project)
     text = world.fail("install", "acme/up", "--registry", other, code=4, kind="resolution")
-    assert "was cut on top of `acme/math` 1.0.0" in text
+    assert "is layered on `acme/math` 1.0.0" in text
     assert snapshot(world.project) == before

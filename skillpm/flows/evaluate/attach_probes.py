@@ -32,7 +32,7 @@ def attach_probes(
     host = ModelHost(load_runner(reference.base, device), reference.base)
     below = {
         name
-        for pack in reference.lower
+        for pack in reference.layered_on
         for name in (entry.tensor for entry in pack.manifest.footprint)
     }
     if not host.fits(reference.source, below):

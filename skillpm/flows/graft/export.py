@@ -20,7 +20,7 @@ from skillpm.flows.graft.peft import LayeredDelta, LoraRequest, LowRankResult, t
 from skillpm.flows.graft.write_peft import write_peft
 from skillpm.flows.packs.base_parts import part_warnings
 from skillpm.flows.packs.composition import opened
-from skillpm.flows.packs.find import find_pack, with_lower
+from skillpm.flows.packs.find import find_pack, with_layers
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_footprint, footprint_fits, open_base
@@ -58,7 +58,7 @@ def export(session: Session, ref: str, target: Path, request: LoraRequest | None
     _check_target(target)
     check_output_folder(target)
     pack = _find(session, ref)
-    packs = with_lower(session, [pack])
+    packs = with_layers(session, [pack])
     base = _base(session, pack)
     _check_outside(session, target, base)
     identity = session.identify(base, "hashing base")

@@ -13,7 +13,7 @@ from typing import Any
 from skillpm.checkpoint.folder import STAMP, foreign_entries, is_graft
 from skillpm.checkpoint.leaves import SETTLED_NS
 from skillpm.checkpoint.model import Checkpoint
-from skillpm.checkpoint.place import is_read_only, take
+from skillpm.checkpoint.place import is_read_only, link_own_file
 from skillpm.delta.apply.compose import Composition
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.graft.assemble import (
@@ -152,7 +152,7 @@ class Reuse:
         """Place an unchanged file at `target`; False if it changes, or if the base is linked."""
         if (self.assembly.link and self._untouched(name)) or not self.same_shard(name):
             return False
-        if not take(self.old.folder / name, target):
+        if not link_own_file(self.old.folder / name, target):
             return False
         if target.stat().st_ino != self.old.seen[name][1]:
             raise IntegrityError(

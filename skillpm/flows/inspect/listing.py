@@ -97,8 +97,5 @@ def diff(before: ComparedSet, after: ComparedSet) -> Diff:
     old = before.releases
     added, removed, changed = differences(old, after.releases)
     pairs = tuple((old[entry.skill], entry) for entry in changed)
-    bases, manners = (
-        (before.base_root, after.base_root),
-        (before.merge_options, after.merge_options),
-    )
+    bases, manners = (before.base_root, after.base_root), (before.manner, after.manner)
     return Diff(bases, manners, added, removed, pairs)

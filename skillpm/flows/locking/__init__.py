@@ -1,1 +1,1 @@
-"""From what a project asks for to a lock, and whether a lock is still valid."""
+"""Resolve a project's requirements to a lock, and check whether a lock is still valid."""

@@ -1,4 +1,4 @@
-"""What keeps a skill from its newest release: whose requirement, in the set that is chosen."""
+"""Explain why a skill is not at its newest release: which requirement excludes that release."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ PROJECT = "skillpm.toml"
 
 @dataclass(frozen=True)
 class Hold:
-    """A statement that speaks against a release: `by` a release, the project file or the base."""
+    """A reason that excludes a release. `by` is a release, the project file or the base."""
 
     by: str
     statement: str
     requirement: str | None = None
 
     def to_dict(self) -> dict[str, str | None]:
-        """The document of it."""
+        """The JSON document of this reason."""
         return {"by": self.by, "requirement": self.requirement, "statement": self.statement}
 
 
 @dataclass(frozen=True)
 class ChosenRelease:
-    """A release of the set that a newer one would have to go with."""
+    """A release of the resolved set, with which a newer release must be compatible."""
 
     ref: str
     version: Version
@@ -39,96 +39,97 @@ class ChosenRelease:
 
 @dataclass(frozen=True)
 class SkippedRelease:
-    """A newer release that is never taken unasked: yanked, or a pre-release."""
+    """A newer release that is not chosen automatically: it is yanked, or a pre-release."""
 
     skill: SkillName
     version: Version
     reason: str
 
     def to_dict(self) -> dict[str, str]:
-        """The document of it."""
+        """The JSON document of this release."""
         return {"skill": str(self.skill), "version": str(self.version), "reason": self.reason}
 
     @property
     def note(self) -> str:
-        """What a person reads of it."""
+        """The message for the user."""
         return (
-            f"{self.skill} {self.version} is newer, but {self.reason}: "
-            f"`skillpm install {self.skill}@{self.version}` asks for it by name"
+            f"{self.skill} {self.version} is newer, but {self.reason}; to install it anyway: "
+            f"`skillpm install {self.skill}@{self.version}`"
         )
 
 
 def chosen_of(
     locked: Iterable[LockedSkill], known: Mapping[SkillName, Sequence[Release]]
 ) -> dict[SkillName, ChosenRelease]:
-    """The set of a lock, with the conflicts that registries list of it."""
-    found: dict[SkillName, ChosenRelease] = {}
-    for one in locked:
-        listed = next((r for r in known.get(one.skill, ()) if r.digest == one.digest), None)
+    """The releases of a lock, each with the conflicts that its registry lists for it."""
+    chosen: dict[SkillName, ChosenRelease] = {}
+    for entry in locked:
+        listed = next((r for r in known.get(entry.skill, ()) if r.digest == entry.digest), None)
         conflicts = listed.conflicts if listed else ()
-        found[one.skill] = ChosenRelease(one.ref, one.version, one.requires, conflicts)
-    return found
+        chosen[entry.skill] = ChosenRelease(entry.ref, entry.version, entry.requires, conflicts)
+    return chosen
 
 
 def newest_of(releases: Sequence[Release], current: Version) -> Release | None:
-    """The newest release that is not yanked; a pre-release only from a pre-release."""
-    fitting = (
+    """The newest release that is not yanked. Pre-releases count only if `current` is one."""
+    eligible = (
         release
         for release in releases
         if not release.yanked and (not release.version.is_prerelease or current.is_prerelease)
     )
-    return max(fitting, key=lambda release: release.version, default=None)
+    return max(eligible, key=lambda release: release.version, default=None)
 
 
 def skipped_of(releases: Sequence[Release], current: Version) -> Iterator[SkippedRelease]:
-    """The newest yanked release and the newest pre-release above all that may be taken."""
+    """The newest yanked release and the newest pre-release above the newest eligible release."""
     newest = newest_of(releases, current)
     floor = max(current, newest.version) if newest else current
     above = [release for release in releases if release.version > floor]
-    for reason, kept in (
+    for reason, skipped in (
         ("it was yanked", [r for r in above if r.yanked]),
         ("it is a pre-release", [r for r in above if not r.yanked and r.version.is_prerelease]),
     ):
-        if kept:
-            one = max(kept, key=lambda release: release.version)
-            yield SkippedRelease(one.skill, one.version, reason)
+        if skipped:
+            last = max(skipped, key=lambda release: release.version)
+            yield SkippedRelease(last.skill, last.version, reason)
 
 
 def holds_on(
     newest: Release, file: ProjectFile, root: Digest, chosen: Mapping[SkillName, ChosenRelease]
 ) -> Iterator[Hold]:
-    """What speaks against a release in the chosen set, each statement with who makes it."""
+    """The reasons that exclude a release from the chosen set, each with its origin."""
     if newest.base and newest.base != root:
-        yield Hold("base", f"it is cut from base {newest.base.short}")
-    wish = file.project_requirements.get(newest.skill)
-    if wish and newest.version not in VersionRange.parse(wish.version):
+        yield Hold("base", f"it was built for base {newest.base.short}")
+    asked = file.project_requirements.get(newest.skill)
+    if asked and newest.version not in VersionRange.parse(asked.version):
         yield Hold(
-            PROJECT, f"{PROJECT} asks for `{wish.version}`", f"{newest.skill} {wish.version}"
+            PROJECT, f"{PROJECT} asks for `{asked.version}`", f"{newest.skill} {asked.version}"
         )
-    for skill, other in chosen.items():
+    for skill, release in chosen.items():
         if skill == newest.skill:
             continue
-        for need in other.requires:
+        ref = release.ref
+        for need in release.requires:
             if need.skill == newest.skill and newest.version not in need.range:
-                yield Hold(other.ref, f"`{other.ref}` requires `{need}`", str(need))
-        for conflict in other.conflicts:
+                yield Hold(ref, f"`{ref}` requires `{need}`", str(need))
+        for conflict in release.conflicts:
             if conflict.admits(newest.skill, newest.version):
-                yield Hold(other.ref, f"`{other.ref}` conflicts with `{conflict}`", str(conflict))
+                yield Hold(ref, f"`{ref}` conflicts with `{conflict}`", str(conflict))
     yield from _own_holds(newest, chosen)
 
 
 def _own_holds(newest: Release, chosen: Mapping[SkillName, ChosenRelease]) -> Iterator[Hold]:
-    """What the release itself says against others of the set."""
+    """The reasons from the release's own requirements and conflicts."""
     ref = newest.ref
     for need in newest.requires:
-        other = chosen.get(need.skill)
-        if other and other.version not in need.range:
-            yield Hold(ref, f"`{ref}` requires `{need}`, and `{other.ref}` is chosen", str(need))
+        release = chosen.get(need.skill)
+        if release and release.version not in need.range:
+            yield Hold(ref, f"`{ref}` requires `{need}`, and `{release.ref}` is chosen", str(need))
     for conflict in newest.conflicts:
-        other = chosen.get(conflict.skill)
-        if other and other.version in conflict.range:
+        release = chosen.get(conflict.skill)
+        if release and release.version in conflict.range:
             yield Hold(
-                ref, f"`{ref}` conflicts with `{conflict}`, and `{other.ref}` is chosen",
+                ref, f"`{ref}` conflicts with `{conflict}`, and `{release.ref}` is chosen",
                 str(conflict),
             )  # fmt: skip
 
@@ -139,14 +140,16 @@ def held_notes(
     locked: Mapping[SkillName, LockedSkill],
     known: Mapping[SkillName, Sequence[Release]],
 ) -> tuple[str, ...]:
-    """A note on each skill of a new lock that could not be raised to its newest release."""
+    """A note for each skill of a new lock that is not at its newest release."""
     chosen = chosen_of(locked.values(), known)
     notes = []
-    for skill, one in locked.items():
-        newest = newest_of(known.get(skill, ()), one.version)
-        if newest is None or newest.version <= one.version:
+    for skill, entry in locked.items():
+        newest = newest_of(known.get(skill, ()), entry.version)
+        if newest is None or newest.version <= entry.version:
             continue
         holds = "; ".join(hold.statement for hold in holds_on(newest, file, root, chosen))
-        reason = holds or "`skillpm outdated` shows the set that it would need"
-        notes.append(f"{skill} stays at {one.version}, and {newest.version} is there: {reason}")
+        reason = holds or "`skillpm outdated` shows the set that it needs"
+        notes.append(
+            f"{skill} stays at {entry.version} although {newest.version} is available: {reason}"
+        )
     return tuple(notes)

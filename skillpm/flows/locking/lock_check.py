@@ -1,4 +1,4 @@
-"""Whether a lock still answers its project file, told without any registry."""
+"""Check whether a lock satisfies its project file, without asking a registry."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,13 +11,13 @@ from skillpm.spec.requirements import Requirement
 
 
 def stale_reason(file: ProjectFile, lock: Lockfile | None) -> str | None:
-    """Why the lock does not fit what the project file asks for; None where it does."""
+    """The first reason why the lock does not satisfy the project file; None if it does."""
     if lock is None:
         return "there is no skillpm.lock"
-    return next(_misfits(file, lock), None)
+    return next(_stale_reasons(file, lock), None)
 
 
-def _misfits(file: ProjectFile, lock: Lockfile) -> Iterator[str]:
+def _stale_reasons(file: ProjectFile, lock: Lockfile) -> Iterator[str]:
     if lock.base.root != file.root:
         yield "skillpm.toml names another base"
     if lock.graft.merge_options != LockedGraft.of(file.graft).merge_options:
@@ -28,46 +28,51 @@ def _misfits(file: ProjectFile, lock: Lockfile) -> Iterator[str]:
     for need in file.requirements:
         if not _admits(locked, need):
             yield f"skillpm.toml asks for `{need}`"
-    for skill, one in locked.items():
-        wish = file.skills.get(str(skill))
-        if one.weight != (wish.weight if wish else 1.0):
+    for skill, entry in locked.items():
+        asked = file.skills.get(str(skill))
+        if entry.weight != (asked.weight if asked else 1.0):
             yield f"skillpm.toml gives `{skill}` another weight"
-        if one.registry != file.registry_of(skill):
+        if entry.registry != file.registry_of(skill):
             yield f"skillpm.toml looks `{skill}` up in another registry"
-        yield from (f"`{one.ref}` requires `{n}`" for n in one.requires if not _admits(locked, n))
+        unmet = [need for need in entry.requires if not _admits(locked, need)]
+        yield from (f"`{entry.ref}` requires `{need}`" for need in unmet)
     extra = locked.keys() - reachable(locked, file.project_requirements)
     yield from (f"nothing asks for `{skill}` any more" for skill in sorted(extra))
 
 
 def _admits(locked: Mapping[SkillName, LockedSkill], need: Requirement) -> bool:
-    one = locked.get(need.skill)
-    return one is not None and need.admits(one.skill, one.version)
+    """Whether the locked release of the skill satisfies the requirement."""
+    entry = locked.get(need.skill)
+    return entry is not None and need.admits(entry.skill, entry.version)
 
 
 def reachable(
     locked: Mapping[SkillName, LockedSkill], roots: Iterable[SkillName]
 ) -> set[SkillName]:
-    """The skills that these roots need, themselves included."""
-    found: set[SkillName] = set()
+    """The skills that these roots require, directly or indirectly, and the roots themselves."""
+    seen: set[SkillName] = set()
     queue = [skill for skill in roots if skill in locked]
     while queue:
         skill = queue.pop()
-        if skill not in found:
-            found.add(skill)
+        if skill not in seen:
+            seen.add(skill)
             queue.extend(need.skill for need in locked[skill].requires if need.skill in locked)
-    return found
+    return seen
 
 
 def prune(lock: Lockfile, roots: Iterable[SkillName]) -> Lockfile:
-    """The lock with only what these roots need; the graft's root goes with what was dropped."""
+    """The lock with only the skills that these roots require.
+
+    If a skill is dropped, the graft's root is dropped too: it is no longer valid.
+    """
     keep = reachable(lock.skills, roots)
-    kept = [one for skill, one in lock.skills.items() if skill in keep]
+    kept = [entry for skill, entry in lock.skills.items() if skill in keep]
     graft = lock.graft.with_precedence(keep)
     pruned = lock.model_copy(update={"skill": kept, "graft": graft})
     return pruned if len(kept) == len(lock.skill) else pruned.with_root(None)
 
 
 def not_installed(skill: SkillName, installed: Iterable[SkillName]) -> UnknownSkillError:
-    """The error for a skill that is not there, with the nearest one that is."""
+    """The error for a skill that is not installed; the hint names the most similar skill."""
     hint = did_you_mean(str(skill), map(str, installed), otherwise="`skillpm list`")
     return UnknownSkillError(f"`{skill}` is not installed", hint=hint)

@@ -1,4 +1,4 @@
-"""The lock as a starting point for the next one: also where a merge left it in two versions."""
+"""Read the lock that the next lock starts from, also if it has Git conflict markers."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -16,42 +16,45 @@ from skillpm.spec.requirements import ANY, VersionRange
 
 
 def read_or_merge(project: ProjectFolder, file: ProjectFile) -> tuple[Lockfile | None, str | None]:
-    """The lock to start from, and why it must be written anew; None where it fits.
+    """The lock to start from, and the reason why it must be rewritten; None if it is up to date.
 
-    A lock with conflict markers gives what both sides of the merge name; one that is damaged in
-    any other way is as good as none.
+    A lock with conflict markers gives the releases of both sides of the merge. A lock that cannot
+    be read for another reason counts as missing.
     """
     try:
         lock = project.read_lock()
         return lock, stale_reason(file, lock)
     except ConflictMarkerError as problem:
-        return merged(project.read_text(project.lock_file), file), problem.message
+        return merge_sides(project.read_text(project.lock_file), file), problem.message
     except SpecError as problem:
         return None, problem.message
 
 
-def merged(text: str, file: ProjectFile) -> Lockfile | None:
-    """The releases that either side of a merge locks; None where neither can be read.
+def merge_sides(text: str, file: ProjectFile) -> Lockfile | None:
+    """The releases that either side of a merge locks; None if neither side can be read.
 
-    Of two versions of a skill, one that skillpm.toml admits; of these the higher.
+    If the sides lock two versions of a skill, a version that skillpm.toml admits is preferred, then
+    the higher version.
     """
-    found: dict[SkillName, LockedSkill] = {}
+    chosen: dict[SkillName, LockedSkill] = {}
     for side in sides(text):
-        for one in _stanzas(side):
-            known = found.get(one.skill)
-            if known is None or _rank(one, file) > _rank(known, file):
-                found[one.skill] = one
+        for entry in _entries(side):
+            known = chosen.get(entry.skill)
+            if known is None or _rank(entry, file) > _rank(known, file):
+                chosen[entry.skill] = entry
     base = LockedBase(name=Path(file.project.base).name, root=file.root)
-    return Lockfile(base=base, skill=list(found.values())) if found else None
+    return Lockfile(base=base, skill=list(chosen.values())) if chosen else None
 
 
-def _stanzas(side: str) -> list[LockedSkill]:
+def _entries(side: str) -> list[LockedSkill]:
+    """The locked skills of one side; none if that side is not a valid lock."""
     with suppress(SpecError):
         return read_document(Lockfile, toml.parse(side, LOCK_FILE), LOCK_FILE).skill
     return []
 
 
-def _rank(one: LockedSkill, file: ProjectFile) -> tuple[bool, object]:
-    wish = file.skills.get(str(one.skill))
-    admits = VersionRange.parse(wish.version) if wish else ANY
-    return (one.version in admits, one.version)
+def _rank(entry: LockedSkill, file: ProjectFile) -> tuple[bool, object]:
+    """The sort key that prefers a version that skillpm.toml admits, then a higher version."""
+    asked = file.skills.get(str(entry.skill))
+    admitted = VersionRange.parse(asked.version) if asked else ANY
+    return (entry.version in admitted, entry.version)

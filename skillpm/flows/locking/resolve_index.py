@@ -1,4 +1,4 @@
-"""`resolve --index FILE`: resolve against a saved index, with no registry, base or project."""
+"""`resolve --index FILE`: resolve against a saved index, without a registry, base or project."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,10 @@ from skillpm.spec.versions import Version
 
 @dataclass(frozen=True)
 class SavedRequest:
-    """What is asked of a saved index; without `root`, all of an answer has one base, whichever."""
+    """The input of a resolution against a saved index.
+
+    `root` is the base's root. Without it, the resolver chooses any base that all releases share.
+    """
 
     requirements: tuple[Requirement, ...]
     root: Digest | None = None
@@ -26,9 +29,9 @@ class SavedRequest:
 
 
 def resolve_saved(
-    index: Path, request: SavedRequest, patience: Deadline
+    index: Path, request: SavedRequest, deadline: Deadline
 ) -> dict[SkillName, Version]:
-    """The versions that would be installed."""
+    """The versions that `install` chooses, given this index."""
     saved = parse_index(read_small(index))
     question = Question(
         tuple(RootRequirement(need, COMMAND_LINE) for need in request.requirements),
@@ -38,8 +41,8 @@ def resolve_saved(
         source=f"`--index {index}`",
     )
     try:
-        found = solve(question, saved, patience)
+        answer = solve(question, saved, deadline)
     except (ResolutionError, UnknownSkillError) as problem:
-        problem.hint = None  # hints speak of registries, and none is asked here
+        problem.hint = None  # the hints name registries, and this command uses none
         raise
-    return {skill: release.version for skill, release in found.releases.items()}
+    return {skill: release.version for skill, release in answer.releases.items()}

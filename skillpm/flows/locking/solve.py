@@ -1,4 +1,4 @@
-"""From what a project asks for to a lock: resolve, then check that the packs go together."""
+"""Resolve a project's requirements to a lock, and check that the packs are compatible."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -27,12 +27,12 @@ from skillpm.store.errors import DamagedBlobError, MissingBlobError
 from skillpm.store.packs import fetch_documents, load_pack
 
 _SHOWN = 12
-"""Reasons that one message lists."""
+"""The most reasons that one message lists."""
 
 
 @dataclass(frozen=True)
 class SolvedLock:
-    """A lock, and the documents of every pack in it."""
+    """A lock, and the packs that it names, of which the documents are in the store."""
 
     lock: Lockfile
     packs: Mapping[SkillName, AnyPack]
@@ -40,9 +40,9 @@ class SolvedLock:
 
 @dataclass(frozen=True)
 class ResolutionRequest:
-    """What a lock is to satisfy: wishes with their origins, and what should not move.
+    """The input of a resolution: the project file, the question for the resolver, the locked packs.
 
-    `digests` are of the locked packs that should not move.
+    `digests` are those of the locked packs that should keep their versions.
     """
 
     file: ProjectFile
@@ -53,14 +53,17 @@ class ResolutionRequest:
 
 
 def solve_project(session: Session, registries: Registries, ask: ResolutionRequest) -> SolvedLock:
-    """Resolve, read the manifests, and refuse packs that cannot be grafted together (exit 4)."""
+    """Resolve, fetch the manifests, and check that the packs can be grafted together.
+
+    Raises `ResolutionError` (exit 4) if they cannot.
+    """
     registries = replace(registries, stored=_stored(session, ask))
     accepted, releases = ask.question.accepted, None
-    patience = session.patience()
+    deadline = session.patience()
     while releases is None:
         try:
             question = replace(ask.question, accepted=accepted)
-            releases = _solve(registries, question, patience)
+            releases = _solve(registries, question, deadline)
         except WrongBaseError as problem:
             accepted |= _accept(session, registries, ask, problem)
     packs = {skill: _documents(session, registries, release) for skill, release in releases.items()}
@@ -70,22 +73,22 @@ def solve_project(session: Session, registries: Registries, ask: ResolutionReque
 
 
 def _stored(session: Session, ask: ResolutionRequest) -> dict[SkillName, AnyPack]:
-    """The locked packs whose documents are in the store, whole."""
-    found: dict[SkillName, AnyPack] = {}
+    """The locked packs whose documents are in the store, complete and undamaged."""
+    stored: dict[SkillName, AnyPack] = {}
     for skill, digest in ask.digests.items():
         with suppress(MissingBlobError, DamagedBlobError):
             pack = check_is(load_pack(session.store, digest), skill, ask.question.locked[skill])
             for file in pack.manifest.carried:
                 pack.read(file.digest)
-            found[skill] = pack
-    return found
+            stored[skill] = pack
+    return stored
 
 
 def _solve(
-    registries: Registries, question: Question, patience: Deadline
+    registries: Registries, question: Question, deadline: Deadline
 ) -> Mapping[SkillName, Release]:
     try:
-        return solve(question, registries, patience).releases
+        return solve(question, registries, deadline).releases
     except UnknownWantedError as problem:
         problem.hint = registries.suggest(problem.skill)
         raise
@@ -107,7 +110,10 @@ def _documents(session: Session, registries: Registries, release: Release) -> An
 def _accept(
     session: Session, registries: Registries, ask: ResolutionRequest, problem: WrongBaseError
 ) -> frozenset[Digest]:
-    """The releases whose footprint this base has all the same (law 8); else the error again."""
+    """The releases for another base whose footprint matches this base (law 8).
+
+    Raises `problem` again if there are none, and `ResolutionError` without `accept_footprint`.
+    """
     try:
         base = open_named_base(session, ask.file.project.base)
     except NotFoundError:
@@ -123,9 +129,9 @@ def _accept(
     if not ask.accept_footprint:
         nearest = fitting[0]
         raise ResolutionError(
-            f"`{nearest.skill}` {nearest.version} was cut from base `{nearest.base}`, and this "
-            f"base is `{ask.file.root}`; but all tensors that the pack touches are the same",
-            hint="`--accept-footprint` installs it on this base, and the lock records that",
+            f"`{nearest.skill}` {nearest.version} was built for base `{nearest.base}`, but this "
+            f"base is `{ask.file.root}`; all tensors that the pack changes are the same in both",
+            hint="to install it on this base, and record that in the lock: `--accept-footprint`",
         )
     return frozenset(release.digest for release in fitting if release.digest)
 
@@ -144,9 +150,10 @@ def _lock(
 
 
 def _graft(ask: ResolutionRequest, releases: Mapping[SkillName, Release]) -> LockedGraft:
-    """`[graft]`, its precedence without the skills that leave the lock.
+    """The lock's `[graft]` table; its precedence omits the skills that leave the lock.
 
-    Raises `SpecError` where it names a skill that neither was locked before nor is now.
+    Raises `SpecError` if the precedence names a skill that is neither in the old lock nor in the
+    new one.
     """
     asked = LockedGraft.of(ask.file.graft)
     unknown = [
@@ -157,38 +164,42 @@ def _graft(ask: ResolutionRequest, releases: Mapping[SkillName, Release]) -> Loc
     if unknown:
         raise SpecError(
             f"`[graft] precedence` of skillpm.toml names `{unknown[0]}`, which is not installed "
-            "and which nothing asks for",
-            hint=f"take it out of `precedence`, or `skillpm install {unknown[0]}`",
+            "and which no requirement names",
+            hint=f"remove it from `precedence`, or install it: `skillpm install {unknown[0]}`",
         )
     return asked.with_precedence(releases)
 
 
 def _locked(ask: ResolutionRequest, release: Release, pack: AnyPack) -> LockedSkill:
-    wish = ask.file.skills.get(str(release.skill))
+    asked = ask.file.skills.get(str(release.skill))
     return LockedSkill(
         skill=release.skill,
         version=release.version,
         digest=pack.digest,
         size=pack.size,
         registry=ask.file.registry_of(release.skill),
-        weight=wish.weight if wish else 1.0,
+        weight=asked.weight if asked else 1.0,
         requires=sorted(pack.manifest.requires, key=str),
         accept_footprint=release.base != ask.file.root,
-        allow_yanked=_agreed(ask.question, release),
+        allow_yanked=_is_allowed_yank(ask.question, release),
     )
 
 
-def _agreed(question: Question, release: Release) -> bool:
-    """Whether a person agreed to a yanked release; one that only the lock kept needs no word."""
-    told = question.allow_yanked or (release.skill, release.version) in question.admitted
-    return release.yanked and told
+def _is_allowed_yank(question: Question, release: Release) -> bool:
+    """Whether the release is yanked, and the user asked for it by version or `--allow-yanked`.
+
+    A yanked release that the old lock kept needs no permission.
+    """
+    allowed = question.allow_yanked or (release.skill, release.version) in question.admitted
+    return release.yanked and allowed
 
 
 def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Digest | None:
-    """The graft's root where it follows without tensor work; None where it does not.
+    """The graft's root, if the manifests determine it without decoding tensors; else None.
 
-    Nothing installed: the base's. One pack at weight 1, or one on top of all others: its own,
-    whatever the method. A routed set is no one model, and has none.
+    With nothing installed, this is the base's root. With one pack at weight 1, or one pack that is
+    layered on all others, it is that pack's `result_root`, for every method. A routed set is not a
+    single model and has no root.
     """
     if not lock.skill:
         return lock.base.root
@@ -198,42 +209,45 @@ def known_root(lock: Lockfile, manifests: Mapping[SkillName, Manifest]) -> Diges
         return None
     skills = set(lock.skills)
     for skill in lock.skills:
-        if skills == {skill, *(lower.skill for lower in manifests[skill].over)}:
+        if skills == {skill, *(layer.skill for layer in manifests[skill].over)}:
             return manifests[skill].result_root
     return None
 
 
 def check_together(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
-    """Raise `ResolutionError` where two packs of the lock conflict (contract, section 4).
+    """Raise `ResolutionError` if two packs of the lock conflict (contract, section 4).
 
-    Packs of a routed set never meet: each has only to fit its own weight and what it requires.
+    In a routed set, only one skill is active at a time. So each pack is checked only together with
+    the packs that it requires.
     """
     for pack in packs.values():
         _check_layers(pack, packs)
     weights = {skill: locked.weight for skill, locked in lock.skills.items()}
-    sets = _meeting(lock, packs) if lock.graft.routed else [dict(packs)]
+    sets = _routed_sets(lock, packs) if lock.graft.routed else [dict(packs)]
     for together in sets:
         check_set([together[skill].manifest for skill in sorted(together)], weights)
         check_clashes(side_packs(together.values()))
 
 
 def _check_layers(pack: AnyPack, packs: Mapping[SkillName, AnyPack]) -> None:
-    """Raise `ResolutionError` unless the set has the very packs that a pack was cut on top of."""
-    for lower in pack.manifest.over:
-        found = packs[lower.skill].digest if lower.skill in packs else None
-        if found == lower.digest:
+    """Raise `ResolutionError` unless the set has exactly the packs that a pack is layered on."""
+    for layer in pack.manifest.over:
+        digest = packs[layer.skill].digest if layer.skill in packs else None
+        if digest == layer.digest:
             continue
-        has = f"the set has another pack of it, `{found}`" if found else "it is not in the set"
+        has = f"the set has another pack of it, `{digest}`" if digest else "it is not in the set"
         raise ResolutionError(
-            f"{pack.manifest.ref} was cut on top of `{lower.skill}` {lower.version} "
-            f"(`{lower.digest}`), and {has}",
-            hint=f"`skillpm install {lower.skill}@{lower.version}` from the registry that has that "
-            "pack",
+            f"{pack.manifest.ref} is layered on `{layer.skill}` {layer.version} "
+            f"(`{layer.digest}`), but {has}",
+            hint="install that pack from the registry that has it: "
+            f"`skillpm install {layer.skill}@{layer.version} --registry URL`",
         )
 
 
-def _meeting(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> list[dict[SkillName, AnyPack]]:
-    """Each pack with all that it requires: what meets in a tensor where answers are routed."""
+def _routed_sets(
+    lock: Lockfile, packs: Mapping[SkillName, AnyPack]
+) -> list[dict[SkillName, AnyPack]]:
+    """Each pack with the packs that it requires: the sets that routed mode activates together."""
     return [
         {name: packs[name] for name in sorted(reachable(lock.skills, [skill]))}
         for skill in sorted(packs)
@@ -241,31 +255,32 @@ def _meeting(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> list[dict[Sk
 
 
 def check_set(manifests: Sequence[Manifest], weights: Mapping[SkillName, float]) -> None:
-    """Raise `ResolutionError` with every reason why these cannot be grafted together."""
-    found = list(clashes(manifests, weights))
-    if found:
-        listed = "\n".join(f"  {reason}" for reason in found[:_SHOWN])
+    """Raise `ResolutionError` with the reasons why these packs cannot be grafted together."""
+    reasons = list(clashes(manifests, weights))
+    if reasons:
+        listed = "\n".join(f"  {reason}" for reason in reasons[:_SHOWN])
         raise ResolutionError(
             f"these packs cannot be grafted together:\n{listed}",
-            hint="install one of them; `weight = 1` in skillpm.toml where a weight is the reason",
+            hint="install only one of them, or set `weight = 1` in skillpm.toml if a weight is the "
+            "reason",
         )
     check_facts(manifests)
 
 
 def check_facts(manifests: Sequence[Manifest]) -> None:
-    """Raise `ResolutionError` where packs state different facts of their architecture (ADR 31)."""
+    """Raise `ResolutionError` if packs record different facts of their architecture (ADR 31)."""
     differences = list(fact_differences(manifests))
     if differences:
         listed = "\n".join(f"  {difference}" for difference in differences[:_SHOWN])
         again = differences[0].second
         raise ResolutionError(
-            f"these packs were made for different readings of the base:\n{listed}",
-            hint=f"pack `{again.skill}` again with one version of the library for both: "
+            f"these packs record different facts about the base's architecture:\n{listed}",
+            hint=f"pack `{again.skill}` again with the library version of the other pack: "
             f"`skillpm pack BASE TUNED --name {again.skill} --version …`",
         )
 
 
 def check_facts_of(lock: Lockfile, packs: Mapping[SkillName, AnyPack]) -> None:
-    """As `check_facts`, for each set of a lock's packs that meet in one graft."""
-    for together in _meeting(lock, packs) if lock.graft.routed else [packs]:
+    """Call `check_facts` for each set of a lock's packs that is active in one graft."""
+    for together in _routed_sets(lock, packs) if lock.graft.routed else [packs]:
         check_facts([together[skill].manifest for skill in sorted(together)])

@@ -1,4 +1,4 @@
-"""A lock that somebody else made: it must be one that skillpm could have made itself."""
+"""Verify a lock from a plan or a bundle: it must equal a lock that skillpm could have made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from skillpm.spec.project import ProjectFile
 
 @dataclass(frozen=True)
 class UntrustedLock:
-    """A lock, the project file that goes with it and the packs that it names, as `what` tells.
+    """A lock from outside, with its project file and the packs that it names.
 
-    A claim that `promises_root` may name the graft's root before anyone here can know it.
+    `what` names the origin in messages, such as `the plan`. With `promises_root`, the lock may give
+    a root of the graft that only a later graft can check.
     """
 
     what: str
@@ -34,13 +35,13 @@ class UntrustedLock:
 def checked_lock(session: Session, project: ProjectFolder, claim: UntrustedLock) -> Lockfile:
     """The lock, verified against the project file and the packs' own manifests.
 
-    Its graft's root is set where it follows; one that is promised is kept, and a graft that gets
-    another is an error. Raises `ResolutionError` or `IntegrityError`.
+    The graft's root is set if the manifests determine it. Otherwise a promised root is kept, and
+    `graft` fails if it computes another. Raises `ResolutionError` or `IntegrityError`.
     """
     what, lock, packs = claim.what, claim.lock, claim.packs
     reason = stale_reason(claim.file, lock)
     if reason is not None:
-        raise ResolutionError(f"{what}'s set is not what its `[skills]` asks for: {reason}")
+        raise ResolutionError(f"the lock of {what} does not satisfy its `[skills]`: {reason}")
     manifests = {skill: pack.manifest for skill, pack in packs.items()}
     for skill, locked in lock.skills.items():
         _check_stanza(locked, packs[skill], lock, what)
@@ -53,16 +54,18 @@ def checked_lock(session: Session, project: ProjectFolder, claim: UntrustedLock)
 
 
 def _check_stanza(locked: LockedSkill, pack: AnyPack, lock: Lockfile, what: str) -> None:
-    """What the lock says of a pack is what the pack's own manifest says."""
+    """Check size and requirements in the lock against the pack, and the pack's conflicts."""
     manifest = pack.manifest
     if pack.size != locked.size:
-        raise IntegrityError(f"{locked.ref} is {pack.size} bytes, {what} says {locked.size}")
+        raise IntegrityError(
+            f"{locked.ref} has {pack.size} bytes, but {what} records {locked.size}"
+        )
     if sorted(map(str, manifest.requires)) != sorted(map(str, locked.requires)):
-        raise IntegrityError(f"{locked.ref} requires other skills than {what} says")
+        raise IntegrityError(f"{locked.ref} requires other skills than {what} records")
     for conflict in manifest.conflicts:
-        other = lock.skills.get(conflict.skill)
-        if other is not None and conflict.admits(other.skill, other.version):
-            raise ResolutionError(f"{locked.ref} conflicts with {other.ref}")
+        release = lock.skills.get(conflict.skill)
+        if release is not None and conflict.admits(release.skill, release.version):
+            raise ResolutionError(f"{locked.ref} conflicts with {release.ref}")
 
 
 def _check_bases(
@@ -71,28 +74,35 @@ def _check_bases(
     lock: Lockfile,
     manifests: Mapping[SkillName, Manifest],
 ) -> None:
-    """Every pack was cut from the base, or its footprint fits and the lock says so (law 8)."""
-    others = [skill for skill, one in manifests.items() if one.base.root != lock.base.root]
-    if not others:
+    """Check that every pack was built for the base of the lock.
+
+    A pack for another base is accepted if the lock has `accept_footprint` for it and its footprint
+    matches this base (law 8).
+    """
+    foreign = [s for s, manifest in manifests.items() if manifest.base.root != lock.base.root]
+    if not foreign:
         return
-    refused = [skill for skill in others if not lock.skills[skill].accept_footprint]
+    refused = [skill for skill in foreign if not lock.skills[skill].accept_footprint]
     if not refused:
         base = open_base(session, project)
         identity = session.identify(base, "hashing base")
         check_base(identity.root, lock.base.root, base.path)
-        refused = [s for s in others if not footprint_fits(manifests[s], identity.leaves)]
+        refused = [s for s in foreign if not footprint_fits(manifests[s], identity.leaves)]
     if refused:
-        found = manifests[refused[0]]
+        manifest = manifests[refused[0]]
         raise ResolutionError(
-            f"{found.ref} was cut from base `{found.base.root}`, this project has "
-            f"`{lock.base.root}`"
+            f"{manifest.ref} was built for base `{manifest.base.root}`, but the base of this "
+            f"project is `{lock.base.root}`"
         )
 
 
 def _root(
     lock: Lockfile, before: Lockfile | None, known: Digest | None, what: str
 ) -> Digest | None:
-    """The root of the graft, as it follows from the packs; a lock that names another is refused."""
+    """The root of the graft: `known`, or that of the lock `before` if it locks the same set.
+
+    Raises `IntegrityError` if the lock gives another root.
+    """
     if known is None and before is not None and before.same_set(lock):
         known = before.graft.root
     if lock.graft.root not in (None, known):

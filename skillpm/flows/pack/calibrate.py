@@ -1,4 +1,4 @@
-"""Calibration in `pack`: Fisher factors from one part of the text, divergence on the rest."""
+"""`pack --calibration`: Fisher factors from most of the text, divergence on the held-out rest."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from skillpm.delta.apply.open_pack import OpenPack
 
 HELD_OUT = 4
-"""One batch in so many is held out, to measure what a pack keeps."""
+"""Every fourth batch is held out, to measure the divergence of a pack."""
 MOST_TOKENS = 1 << 17
-"""More text than this makes the factors no better, and takes longer."""
+"""The most tokens for the Fisher factors. More text takes longer and does not improve them."""
 MOST_HELD_OUT = 1 << 13
+"""The most tokens in held-out batches."""
 
 
 @dataclass
 class Calibration:
-    """A runner of the tuned model, the weighting it gave, and batches held out."""
+    """A runner of the tuned model, the weighting from its Fisher factors, and held-out batches."""
 
     runner: Runner
-    against: ModelPair
+    models: ModelPair
     weighting: Calibrated
     held_out: list[Batch]
 
@@ -38,45 +39,48 @@ class Calibration:
         self._answers = answers_of(self.runner, self.held_out)
 
     def divergence(self, pack: "OpenPack | None" = None) -> float:
-        """How far the base, or base + pack, is from the tuned model."""
-        names = {pair.tensor for pair in self.against.differing if pair.tuned}
-        self.runner.place(tensors_of(self.against.reference.source, names, pack))
+        """The divergence of the base, or of the base with a pack, from the tuned model.
+
+        Measured on the held-out batches.
+        """
+        names = {pair.tensor for pair in self.models.differing if pair.tuned}
+        self.runner.place(tensors_of(self.models.reference.source, names, pack))
         return divergence(self.runner, self.held_out, self._answers)
 
 
 def calibrate(
-    session: Session, against: ModelPair, folder: Path, /, *, path: Path, device: str
+    session: Session, models: ModelPair, folder: Path, /, *, path: Path, device: str
 ) -> Calibration:
     """Run the tuned model over the text. Raises `GraftError`, `SpecError` or `UsageError`."""
     texts = read_texts(path)
-    runner = Runner.load(_folder(against), device)
+    runner = Runner.load(_folder(models), device)
     batches = _within(runner.batches(texts), MOST_TOKENS + MOST_HELD_OUT)
     held_out = _within(batches[::HELD_OUT], MOST_HELD_OUT)
     seen = [batch for number, batch in enumerate(batches) if number % HELD_OUT] or batches
-    wanted = {pair.tensor for pair in against.differing if pair.change == "changed"}
+    changed = {pair.tensor for pair in models.differing if pair.change == "changed"}
     advance = session.progress("calibrating", sum(batch.ids.numel() for batch in seen))
     place = folder / "fisher"
     place.mkdir()
-    fisher = gather(runner, seen, wanted, place, advance)
+    fisher = gather(runner, seen, changed, place, advance)
     facts: dict[str, object] = {
         "calibration": f"sha256:{sha256(path.read_bytes()).hexdigest()}",
         "tokens": sum(batch.tokens for batch in seen),
     }
-    return Calibration(runner, against, Calibrated(fisher.load, facts), held_out)
+    return Calibration(runner, models, Calibrated(fisher.load, facts), held_out)
 
 
-def _folder(against: ModelPair) -> Path:
-    tuned = against.tuned
+def _folder(models: ModelPair) -> Path:
+    tuned = models.tuned
     if not isinstance(tuned, Checkpoint) or tuned.folder is None:
         raise GraftError(
-            "calibration runs the tuned model, which must be a model folder",
-            hint="merge the adapter first, or leave out --calibration",
+            "calibration runs the tuned model, so it needs a model folder, not an adapter",
+            hint="merge the adapter first, or omit `--calibration`",
         )
     return tuned.folder
 
 
 def _within(batches: list[Batch], tokens: int) -> list[Batch]:
-    """As many batches, spread over all, as hold so many tokens."""
+    """Batches at regular intervals, with about `tokens` tokens in all."""
     total = sum(batch.tokens for batch in batches)
     every = max(1, -(-total // tokens))
     return batches[::every]

@@ -1,4 +1,4 @@
-"""Cutting side files: what the tuned model's small files differ in from the base's."""
+"""Encode side files: the differences between the small files of the tuned model and the base."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -38,24 +38,26 @@ WHOLE = (
     "vocab.txt",
 )  # fmt: skip
 TOKENS = frozenset(WHOLE) - {"preprocessor_config.json", "processor_config.json"}
-"""Of `WHOLE`, those that a tokenizer is loaded from."""
+"""The files of `WHOLE` from which a tokenizer is loaded."""
 SETTINGS = frozenset({"preprocessor_config.json", "processor_config.json", "tokenizer.json"})
-"""Of `WHOLE`, those that travel as a patch where one says exactly what changed. Often only a
-setting does, and a tokenizer is many times larger."""
+"""The files of `WHOLE` that are carried as a patch if a patch can express the change exactly.
+
+Often only one setting changes, and a whole tokenizer is many times larger.
+"""
 ENTANGLED = frozenset({"model", "added_tokens"})
-"""Keys of a tokenizer whose parts mean something together only: two packs' tokens do not add up."""
+"""Keys of a tokenizer that cannot be patched in part: the tokens of two packs cannot be merged."""
 _VOLATILE_OF_TOKENIZERS = frozenset({
     "name_or_path", "is_local", "local_files_only", "special_tokens_map_file", "_commit_hash",
 })  # fmt: skip
-"""Keys that a tokenizer's class writes on saving and overwrites on loading."""
+"""Keys that a tokenizer class writes when it saves and overwrites when it loads."""
 _LEFT = ("quant", "transformers_weights", "configuration_files", "model_type")
-"""Starts of keys without which the base's weights would be read otherwise."""
+"""Prefixes of keys whose removal changes how weights are read."""
 
 
 Files = Callable[[str], bytes | None]
-"""A model's small files by name; None where it has no such file."""
+"""Reads a model's small file by name; returns None if the model has no such file."""
 SidePart = tuple[SideFile, bytes | None]
-"""A side file and the bytes that the pack has of it: none of a removed one."""
+"""A side file and its bytes in the pack; None for a removed file."""
 
 _BY_TOKENIZERS = frozenset({".model", ".jinja", ".tiktoken", ".spm", ".vocab", ".bpe"})
 """Suffixes that only files of tokenizers have."""
@@ -63,20 +65,20 @@ _LOADED = frozenset({
     "config_sentence_transformers.json", "entity_vocab.json", "normalizer.json",
     "tekken.json", "video_preprocessor_config.json",
 })  # fmt: skip
-"""Names of JSON files that libraries read, though the base has none of that name."""
+"""JSON files that libraries read, so they are carried even if the base has no such file."""
 _IS_MODULE = re.compile(r"sentence_[a-z-]+_config\.json")
-"""Settings of the transformer as a module of sentence-transformers, by model type."""
+"""The settings of sentence-transformers for its transformer module, one name per model type."""
 
 
-def cut_side_files(
+def encode_side_files(
     before: Files, after: Files, facts: ArchitectureFacts, *, names: Iterable[str] | None = None
 ) -> Iterator[SidePart]:
-    """What the tuned model's small files differ in; there are no bytes of a removed one.
+    """The side files for the differences between the small files of base and tuned model.
 
-    `facts` are of the base's architecture. `names` are those of further files beside the weights:
-    what of them a pack may carry is carried. None where the tuned side is no folder of a model, so
-    that what it lacks says nothing. Raises `SpecError` where a key is changed that no pack
-    may change.
+    `facts` are those of the base's architecture. `names` are further files beside the weights; they
+    are carried if a pack may carry them. Without `names`, the tuned side is not a whole model
+    folder, so a missing file does not count as removed. Raises `SpecError` if a key differs that no
+    pack may change.
     """
     yield from _patched(before, after, facts, complete=names is not None)
     for name in WHOLE:
@@ -89,9 +91,9 @@ def cut_side_files(
             _check_whole(name, new)
             yield _part(name, new, change)
     for name in sorted(set(names or ()).difference(PATCHED, WHOLE, {MODULES})):
-        found = _further(name, before(name), after(name))
-        if found is not None and (found[1] is not None or has_tokenizer(after)):
-            yield found
+        part = _further(name, before(name), after(name))
+        if part is not None and (part[1] is not None or has_tokenizer(after)):
+            yield part
 
 
 def _patched(
@@ -100,7 +102,7 @@ def _patched(
     for name in PATCHED:
         new = after(name)
         if complete and name == GENERATION and new is None and after(CONFIG) is not None:
-            new = None if before(name) is None else b"{}"  # a model without it decodes by defaults
+            new = None if before(name) is None else b"{}"  # without this file, defaults apply
         if new is None or (name == CONFIG and before(name) is None):
             continue
         patch = _patch(name, before(name), new, facts)
@@ -117,7 +119,7 @@ def _part(name: str, new: bytes, change: dict[str, Any] | None) -> SidePart:
 
 
 def _further(name: str, old: bytes | None, new: bytes | None) -> SidePart | None:
-    """A file of a name that is not known here, as a pack carries it; None where it may not."""
+    """The side file for a file of another name; None if it is unchanged or may not be carried."""
     is_json, by_tokenizers = suffix_of(name) == ".json", suffix_of(name) in _BY_TOKENIZERS
     if new is None:
         if old is None or not by_tokenizers or not _is_allowed(name, REMOVED):
@@ -148,15 +150,15 @@ def _is_allowed(name: str, kind: str) -> bool:
 
 
 def has_tokenizer(files: Files) -> bool:
-    """Whether a folder has a tokenizer of its own, so that what it lacks of one is gone.
+    """Whether a folder has its own tokenizer, so that missing tokenizer files count as removed.
 
-    Many people save a tuned model's weights alone: then the base's tokenizer stays.
+    Many tuned models are saved without a tokenizer. Then the base's tokenizer is kept.
     """
     return any(files(name) is not None for name in (TOKENIZER, "tokenizer.json"))
 
 
 def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -> dict[str, Any]:
-    """The patch of one of `PATCHED`. A removed key that no pack may remove stays in the graft."""
+    """The patch for a file of `PATCHED`. A removed key that no pack may remove is kept."""
     before, after = read_settings(name, old or b"{}"), read_settings(name, new)
     patch = diff_patch(before, after)
     if name == CONFIG:
@@ -164,9 +166,9 @@ def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -
         patch = needed_patch(before, after, patch, facts.config_keys)
     if name == CONFIG and patch and facts.library is None:
         raise SpecError(
-            f"`{name}` changes `{min(patch)}`, but the base's architecture is unknown here: "
-            "whether a pack may change that is unknown",
-            hint="`pip install 'skillpm-graft[hf]'` asks transformers, where it has the model",
+            f"`{name}` changes `{min(patch)}`, but the base's architecture is unknown, so skillpm "
+            "cannot tell whether a pack may change this key",
+            hint="install transformers, which may know it: `pip install 'skillpm-graft[hf]'`",
         )
     kept = _carried(patch, facts.config_keys) if name == CONFIG else _allowed(name, patch)
     check_content(name, kept, keys=facts.config_keys, patch=True)
@@ -176,29 +178,29 @@ def _patch(name: str, old: bytes | None, new: bytes, facts: ArchitectureFacts) -
 def without_spelling(
     patch: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
 ) -> dict[str, Any]:
-    """A config's patch without rotary settings that are spelled otherwise and mean the same.
+    """A config's patch without rotary settings that are spelled differently and mean the same.
 
-    Parts of a composed config are looked into.
+    Nested configs are handled too.
     """
     equal = ROTARY if same_rotary(before, after) else frozenset()
     kept: dict[str, Any] = {}
     for key, value in patch.items():
-        ours, theirs = before.get(key), after.get(key)
+        old, new = before.get(key), after.get(key)
         if key in equal:
             continue
-        if isinstance(value, dict) and isinstance(ours, dict) and isinstance(theirs, dict):
-            below = without_spelling(value, ours, theirs)
-            kept |= {key: below} if below or not value else {}
+        if isinstance(value, dict) and isinstance(old, dict) and isinstance(new, dict):
+            nested = without_spelling(value, old, new)
+            kept |= {key: nested} if nested or not value else {}
         else:
             kept[key] = value
     return kept
 
 
 def _carried(patch: dict[str, Any], keys: Sequence[str], prefix: str = "") -> dict[str, Any]:
-    """A config's patch without the keys that the tuned model lost and the graft may keep.
+    """A config's patch without the removals of keys that the graft may keep.
 
-    Nothing reads what the config class does not declare, but for the keys that say how weights
-    are read; what chooses kernels is the base's to say. Parts are looked into.
+    A key that the config class does not declare has no effect, except for the keys that decide how
+    weights are read. Keys that choose kernels stay as in the base. Nested configs are handled too.
     """
     kept: dict[str, Any] = {}
     for key, value in patch.items():
@@ -206,15 +208,15 @@ def _carried(patch: dict[str, Any], keys: Sequence[str], prefix: str = "") -> di
         is_part = any(known.startswith(f"{path}.") for known in keys)
         is_read = path in keys and not refusal_of(key, None)
         if is_part and isinstance(value, dict):
-            below = _carried(value, keys, f"{path}.")
-            kept |= {key: below} if below else {}
+            nested = _carried(value, keys, f"{path}.")
+            kept |= {key: nested} if nested else {}
         elif value is not None or is_part or is_read or key.startswith((CODE, *_LEFT)):
             kept[key] = value
     return kept
 
 
 def _allowed(name: str, patch: dict[str, Any]) -> dict[str, Any]:
-    """Another patch without the removals that no pack may make: the graft keeps the base's key."""
+    """The patch of another file, without the removals that no pack may make."""
 
     def stays(key: str, value: Any) -> bool:
         if value is not None:
@@ -237,9 +239,9 @@ def _check_whole(name: str, new: bytes) -> None:
 def _exact_patch(
     name: str, old: bytes | None, new: bytes, settings: Collection[str]
 ) -> dict[str, Any] | None:
-    """A patch that gives `new` to the last null, where `settings` has the name, and it is smaller.
+    """A patch that turns `old` into exactly `new` and is smaller than `new`; else None.
 
-    Of a file that no pack may carry whole, only the change is looked at.
+    Only files whose name is in `settings` are patched.
     """
     if name not in settings or old is None:
         return None
@@ -253,22 +255,22 @@ def _exact_patch(
 
 
 def read_settings(name: str, data: bytes) -> dict[str, Any]:
-    """One of `PATCHED`, without the keys that say how it was saved."""
+    """Parse a file of `PATCHED`, without the keys that record how it was saved."""
     volatile = VOLATILE | (_VOLATILE_OF_TOKENIZERS if name == TOKENIZER else frozenset())
-    return _settled(json.parse_object(data, f"`{name}`", foreign=True), volatile)
+    return _without_keys(json.parse_object(data, f"`{name}`", foreign=True), volatile)
 
 
-def _settled(config: dict[str, Any], volatile: frozenset[str]) -> dict[str, Any]:
-    """A config, and the configs of its parts, without what says how it was saved."""
+def _without_keys(config: dict[str, Any], volatile: frozenset[str]) -> dict[str, Any]:
+    """A config and its nested configs without the keys in `volatile`."""
     return {
-        key: _settled(value, volatile) if isinstance(value, dict) else value
+        key: _without_keys(value, volatile) if isinstance(value, dict) else value
         for key, value in config.items()
         if key not in volatile
     }
 
 
 def same_file(name: str, old: bytes | None, new: bytes) -> bool:
-    """Whether two files of one name hold the same: JSON is compared parsed."""
+    """Whether two files have the same content. JSON files are parsed and compared as values."""
     if old is not None and new != old and suffix_of(name) == ".json":
         before = json.parse(old, f"the base's `{name}`", foreign=True)
         return same_json(before, json.parse(new, f"`{name}`", foreign=True))

@@ -1,4 +1,4 @@
-"""Encoding a delta into layer files, and measuring what they decode to."""
+"""Encode a delta into layer files, and measure the error of the decoded delta."""
 
 import tempfile
 from collections.abc import Mapping
@@ -31,7 +31,11 @@ _SPOOL = 8 << 20
 
 @dataclass(frozen=True)
 class Layers:
-    """Layer files, what lies in each, and the footprint before its results are known."""
+    """Encoded layers.
+
+    `files` maps the digest of each layer to its file. `encoded` says which layer has each tensor.
+    `draft` is the footprint without results.
+    """
 
     files: Mapping[Digest, Path]
     encoded: Mapping[str, EncodedTensor]
@@ -39,53 +43,53 @@ class Layers:
 
     @property
     def size(self) -> int:
-        """Bytes of all layers."""
+        """The bytes of all layers."""
         return sum(path.stat().st_size for path in self.files.values())
 
-    def open(self, request: PackRequest, against: ModelPair) -> OpenPack:
-        """The layers as a pack that decodes."""
-        below = tuple(each.manifest.skill for each in against.reference.lower)
+    def open(self, request: PackRequest, models: ModelPair) -> OpenPack:
+        """Open the layers for decoding."""
+        below = tuple(pack.manifest.skill for pack in models.reference.layered_on)
         name = str(request.skill)
         return OpenPack(request.skill, name, self.draft, below, lambda d: OpenFile(self.files[d]))
 
 
-def delta_bytes(against: ModelPair) -> int:
-    """The footprint, dense, in the dtype that is stored."""
-    return sum(pair.tuned.nbytes for pair in against.differing if pair.tuned)
+def delta_bytes(models: ModelPair) -> int:
+    """The bytes of all differing tensors of the tuned model, dense, in their stored dtype."""
+    return sum(pair.tuned.nbytes for pair in models.differing if pair.tuned)
 
 
-def work_on(session: Session, against: ModelPair, label: str) -> EncodingJob:
-    """Both sides, and a progress bar over the tensors that differ."""
-    advance = session.progress(label, delta_bytes(against))
-    return EncodingJob(against.reference.source, against.tuned, session.workers, advance)
+def work_on(session: Session, models: ModelPair, label: str) -> EncodingJob:
+    """A job over both models, with a progress bar over the tensors that differ."""
+    advance = session.progress(label, delta_bytes(models))
+    return EncodingJob(models.reference.source, models.tuned, session.workers, advance)
 
 
-def encode_layers(session: Session, against: ModelPair, scheme: Scheme, folder: Path) -> Layers:
-    """Encode into layer files under `folder`, which is made."""
+def encode_layers(session: Session, models: ModelPair, scheme: Scheme, folder: Path) -> Layers:
+    """Encode the delta into layer files in `folder`, which is created."""
     folder.mkdir()
-    work = work_on(session, against, "encoding")
+    work = work_on(session, models, "encoding")
     files: dict[Digest, Path] = {}
     encoded: dict[str, EncodedTensor] = {}
-    with ExitStack() as spools:  # an error between two blocks leaves some open
+    with ExitStack() as spools:  # closes the spools if an error occurs between two blocks
         spool = partial(_spool, folder, spools)
-        for block in encode_blocks(work, against.differing, scheme, spool):
+        for block in encode_blocks(work, models.differing, scheme, spool):
             staged = folder / f"layer-{len(files)}"
             digest = _write_layer(staged, block)
             stored = PayloadReader(OpenFile(staged), block.name).stored_bytes
             files[digest] = staged
             for tensor, codec in block.codecs.items():
                 encoded[tensor] = EncodedTensor(codec, digest, stored(tensor))
-    draft = draft_entries(against.differing, against.reference.base_identity, encoded)
+    draft = draft_entries(models.differing, models.reference.base_identity, encoded)
     return Layers(files, encoded, draft)
 
 
 def measure(
-    session: Session, request: PackRequest, against: ModelPair, layers: Layers
+    session: Session, request: PackRequest, models: ModelPair, layers: Layers
 ) -> EncodedDelta:
-    """Decode the layers again; measure what came out."""
-    checking = work_on(session, against, "checking")
-    measured = measure_pack(checking, against.differing, layers.open(request, against))
-    side = side_files(against)
+    """Decode the layers again, and measure the results."""
+    checking = work_on(session, models, "checking")
+    measured = measure_pack(checking, models.differing, layers.open(request, models))
+    side = side_files(models)
     return EncodedDelta(layers.draft, layers.encoded, layers.files, measured, side)
 
 

@@ -1,4 +1,4 @@
-"""Cutting the parts of a sentence-transformers model: whole files, and what the tuned one lost."""
+"""Encode the parts of a sentence-transformers model: changed files whole, and removed files."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,25 +17,29 @@ from skillpm.spec.sidefiles import FILE, REMOVED, check_side_file
 _NO_FACTS = ArchitectureFacts(tied={}, names={}, config_keys=[], library=None)
 
 
-def cut_parts(before: Files, after: Files, paths: Collection[str]) -> Iterator[SidePart]:
-    """What the tuned model's parts differ in, among the files at `paths` of either side.
+def encode_parts(before: Files, after: Files, paths: Collection[str]) -> Iterator[SidePart]:
+    """The side files for the differing files of parts, among `paths` of base and tuned model.
 
-    Nothing where the tuned side has no `modules.json`: then no library loads its parts, and the
-    base's stay. Raises `SpecError` for a file of a part that differs and that no pack can carry.
+    Without a `modules.json` in the tuned model there are none: no library loads its parts, so those
+    of the base are kept. Raises `SpecError` for a differing file that no pack can carry.
     """
     parts = _PartsToEncode.of(before, after)
     if parts is None:
         return
-    yield from parts.cut(MODULES)
+    yield from parts.encode(MODULES)
     for path in sorted(paths):
         folder, slash, _ = path.partition("/")
         if slash and (folder in parts.known or is_part_folder(folder)):
-            yield from parts.cut(path)
+            yield from parts.encode(path)
 
 
 @dataclass(frozen=True)
 class _PartsToEncode:
-    """Both sides' files, the folders that the tuned side loads, and those that either side does."""
+    """The files of base and tuned model, and the folders of their parts.
+
+    `loaded` are the folders that the tuned model's `modules.json` lists, `known` those that either
+    `modules.json` lists.
+    """
 
     before: Files
     after: Files
@@ -49,8 +53,8 @@ class _PartsToEncode:
             return None
         return cls(before, after, loaded, {*loaded, *(_folders(before(MODULES)) or ())})
 
-    def cut(self, path: str) -> Iterator[SidePart]:
-        """The file at a path as a pack carries it; nothing where it is the same or is not read."""
+    def encode(self, path: str) -> Iterator[SidePart]:
+        """The side file for a path; none if the file is the same in both or no library reads it."""
         new, old = self.after(path), self.before(path)
         if _is_same(path, old, new) or self._is_unread(path):
             return
@@ -61,7 +65,7 @@ class _PartsToEncode:
                 raise _refusal(path, problem) from problem
 
     def _is_unread(self, path: str) -> bool:
-        """Whether a pickle lies beside weights that a library prefers to it."""
+        """Whether a file is a pickle beside safetensors weights, which libraries load instead."""
         part = split_part(path)
         if part is None or part[1] != PICKLE or self.after(path) is None:
             return False
@@ -69,7 +73,7 @@ class _PartsToEncode:
 
 
 def _folders(modules: bytes | None) -> tuple[str, ...] | None:
-    """The folders of a `modules.json`; None where there is none, or it lists no modules."""
+    """The folders that a `modules.json` lists; None if it does not exist or cannot be parsed."""
     if modules is None:
         return None
     try:
@@ -79,18 +83,18 @@ def _folders(modules: bytes | None) -> tuple[str, ...] | None:
 
 
 def _is_same(path: str, old: bytes | None, new: bytes | None) -> bool:
-    """Whether both sides have the same; JSON is compared parsed, without how it was saved."""
+    """Whether both files are equal. JSON is compared as values, without the `VOLATILE` keys."""
     if old == new or old is None or new is None or not path.endswith(".json"):
         return old == new
     try:
-        return json.canonical(_settled(path, old), foreign=True) == json.canonical(
-            _settled(path, new), foreign=True
+        return json.canonical(_comparable(path, old), foreign=True) == json.canonical(
+            _comparable(path, new), foreign=True
         )
     except SpecError:
         return False
 
 
-def _settled(path: str, data: bytes) -> Any:
+def _comparable(path: str, data: bytes) -> Any:
     content = json.parse(data, f"`{path}`", foreign=True)
     if not isinstance(content, dict):
         return content
@@ -107,8 +111,9 @@ def _whole(path: str, new: bytes) -> SidePart:
     if part is not None and part[1] == PICKLE:
         raise SpecError(
             "its weights are a pickle, which can run code and is never loaded",
-            hint='`python -c "from sentence_transformers import SentenceTransformer as S; '
-            "S('TUNED').save_pretrained('DIR')\"` writes the model with safetensors: pack DIR",
+            hint="save the model with safetensors, then pack DIR: "
+            '`python -c "from sentence_transformers import SentenceTransformer as S; '
+            "S('TUNED').save_pretrained('DIR')\"`",
         )
     check_side_file(path, FILE)
     file = SideFile(path=path, digest=Digest.of(new), kind=FILE)
@@ -118,7 +123,7 @@ def _whole(path: str, new: bytes) -> SidePart:
 
 def _refusal(path: str, problem: SpecError) -> SpecError:
     return SpecError(
-        f"`{path}` is of a part that the tuned model loads, and differs from the base's, but no "
-        f"pack can carry it: {problem.message}",
-        hint=problem.hint or "give base and tuned model the same part, or none",
+        f"`{path}` belongs to a part of the tuned model and differs from the base's, but no pack "
+        f"can carry it: {problem.message}",
+        hint=problem.hint or "use the same part in base and tuned model, or remove it from both",
     )

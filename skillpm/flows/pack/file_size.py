@@ -1,4 +1,4 @@
-"""The size of a `.skillpack` before its results are known."""
+"""Compute the size of a `.skillpack` file before its tensors are measured."""
 
 from skillpm.archive.writer import archive_size
 from skillpm.delta.auto.scheme import Auto
@@ -10,16 +10,16 @@ from skillpm.flows.pack.side_files import side_files
 from skillpm.flows.session.session import Session
 
 SLACK = 192
-"""Bytes that a manifest's figures may take more than those of a trial."""
+"""The most bytes by which the final manifest can be longer than that of a trial."""
 
 
 def file_size(
-    session: Session, request: PackRequest, against: ModelPair, scheme: Auto, layers: Layers
+    session: Session, request: PackRequest, models: ModelPair, scheme: Auto, layers: Layers
 ) -> int:
-    """The bytes of the file that these layers would give, at most. Decodes nothing."""
-    side = side_files(against)
-    measured = {pair.tensor: unmeasured(pair.tensor) for pair in against.differing if pair.tuned}
-    cut = EncodedDelta(layers.draft, layers.encoded, layers.files, measured, side)
-    manifest = build_manifest(request, against, cut, scheme, session.created)
-    image, blobs = build_image(request, manifest, cut)
+    """An upper bound of the bytes of the pack file with these layers. Decodes nothing."""
+    side = side_files(models)
+    measured = {pair.tensor: unmeasured(pair.tensor) for pair in models.differing if pair.tuned}
+    delta = EncodedDelta(layers.draft, layers.encoded, layers.files, measured, side)
+    manifest = build_manifest(request, models, delta, scheme, session.created)
+    image, blobs = build_image(request, manifest, delta)
     return archive_size(image.canonical(), str(manifest.version), blobs) + SLACK

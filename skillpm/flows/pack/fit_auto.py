@@ -1,4 +1,7 @@
-"""The scheme `auto` in `pack`: survey, allocate, encode; then until the file meets the wish."""
+"""The scheme `auto` in `pack`: survey, allocate, encode; repeat until the target is met.
+
+The target is a number of bytes, or a share of the delta to keep.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -25,23 +28,23 @@ if TYPE_CHECKING:
     from skillpm.flows.pack.calibrate import Calibration
 
 NEAR = 0.995
-"""A budget is met from below, within half a hundredth."""
+"""The search ends if the file has between 99.5 % and 100 % of the budget."""
 _TRIALS = 8
 _SLOPE = 0.8
 """Halving all steps multiplies the bytes by about 2^0.8."""
 _FIXED, _EACH = 12_000, 340
-"""About the bytes of a manifest and its container, and of a footprint's entry."""
+"""Approximate bytes of a manifest with its container, and of one footprint entry."""
 _CLOSE = 0.93
-"""How near a divergence comes to its cap before the search ends."""
+"""The search ends if the divergence is between 93 % and 100 % of its cap."""
 
 
 @dataclass
 class _Fitter:
-    """Makes trials of one pack, each in a folder of its own; the last good one is kept."""
+    """Encodes trials of a pack, each in its own folder."""
 
     session: Session
     request: PackRequest
-    against: ModelPair
+    models: ModelPair
     folder: Path
     facts: dict[str, Any]
     survey: CandidateSurvey
@@ -54,47 +57,48 @@ class _Fitter:
     def trial(self, scheme: Auto) -> Layers:
         self.trials += 1
         folder = self.folder / f"trial-{self.trials}"
-        return encode_layers(self.session, self.against, scheme, folder)
+        return encode_layers(self.session, self.models, scheme, folder)
 
-    def again(self, scheme: Auto, aim: float) -> Auto | None:
-        """The set for another number of bytes, where a step alone would not do; else None.
+    def reallocated(self, scheme: Auto, aim: float) -> Auto | None:
+        """A new allocation for another number of bytes; None if scaling the steps is enough.
 
-        What is carried exactly does not grow with a finer step, so others are to join it.
+        Tensors that are carried exactly do not grow with a finer step. So with a larger budget,
+        more tensors must be carried exactly.
         """
         if not scheme.is_mixed or scheme.scale != 1.0:
             return None
         allocation = self.survey.for_bytes(aim)
-        same = allocation.choices == scheme.allocation.choices
-        return None if same else self.scheme(allocation)
+        unchanged = allocation.choices == scheme.allocation.choices
+        return None if unchanged else self.scheme(allocation)
 
     def size(self, scheme: Auto, layers: Layers) -> int:
-        return file_size(self.session, self.request, self.against, scheme, layers)
+        return file_size(self.session, self.request, self.models, scheme, layers)
 
 
 def fit(
-    session: Session, request: PackRequest, against: ModelPair, wish: EncodingTarget, folder: Path
+    session: Session, request: PackRequest, models: ModelPair, target: EncodingTarget, folder: Path
 ) -> tuple[Auto, Layers]:
-    """The scheme and the layers that meet a wish. Raises `GraftError` where none can."""
-    dense = delta_bytes(against)
-    budget = wish.budget.bytes_of(dense) if wish.budget else None
-    calibration = wish.calibrate(session, against, folder) if wish.calibrate else None
+    """The scheme and the layers that meet the target. Raises `GraftError` if none can."""
+    dense = delta_bytes(models)
+    budget = target.budget.bytes_of(dense) if target.budget else None
+    calibration = target.calibrate(session, models, folder) if target.calibrate else None
     weighting: Weighting = calibration.weighting if calibration else Unweighted()
-    cache = SurveyCache.of(session, against, weighting.settings)
+    cache = SurveyCache.of(session, models, weighting.settings)
     cache.sweep(session.now.timestamp())
     survey = CandidateSurvey(
-        EncodingJob(against.reference.source, against.tuned, session.workers, no_advance),
-        against.differing,
+        EncodingJob(models.reference.source, models.tuned, session.workers, no_advance),
+        models.differing,
         CandidateCache(weighting),
-        cache.saved,
+        cache.load,
         cache.save,
         partial(session.progress, "surveying"),
     )
-    share = None if wish.keep is None else 1.0 - wish.keep
+    share = None if target.keep is None else 1.0 - target.keep
     survey.begin(share, budget)
-    facts: dict[str, Any] = {"budget": wish.budget.text} if wish.budget else {}
-    if wish.keep is not None:
-        facts["keep"] = wish.keep
-    fitter = _Fitter(session, request, against, folder, facts, survey)
+    facts: dict[str, Any] = {"budget": target.budget.text} if target.budget else {}
+    if target.keep is not None:
+        facts["keep"] = target.keep
+    fitter = _Fitter(session, request, models, folder, facts, survey)
     if budget is not None:
         return _fit_bytes(fitter, budget)
     if calibration is None:
@@ -103,12 +107,15 @@ def fit(
 
 
 def _fit_bytes(fitter: _Fitter, budget: int) -> tuple[Auto, Layers]:
-    """The best set whose file is at most `budget`, and at least `NEAR` of it."""
+    """The most accurate encoding whose file has at most `budget` bytes and at least `NEAR` of it.
+
+    Raises `GraftError` if no trial is small enough.
+    """
     best: tuple[Auto, Layers] | None = None
     filled = 0
     aim = max(1.0, 0.99 * budget - _overhead(fitter))
     scheme = fitter.scheme(fitter.survey.for_bytes(aim))
-    low, high = 0.0, 0.0  # scales known to be too large a file, and small enough a one
+    low, high = 0.0, 0.0  # the last scales with too large a file, and with a small enough one
     while fitter.trials < _TRIALS:
         layers = fitter.trial(scheme)
         size = fitter.size(scheme, layers)
@@ -117,9 +124,9 @@ def _fit_bytes(fitter: _Fitter, budget: int) -> tuple[Auto, Layers]:
         if NEAR * budget <= size <= budget or (scheme.is_exact and size <= budget):
             break
         aim = max(1.0, aim + 0.5 * (1 + NEAR) * budget - size)
-        other = fitter.again(scheme, aim)
-        if other is not None:
-            scheme, low, high = other, 0.0, 0.0
+        reallocated = fitter.reallocated(scheme, aim)
+        if reallocated is not None:
+            scheme, low, high = reallocated, 0.0, 0.0
             continue
         if size <= budget:
             high = scheme.scale
@@ -131,15 +138,15 @@ def _fit_bytes(fitter: _Fitter, budget: int) -> tuple[Auto, Layers]:
         scheme = Auto(scheme.cache, scheme.allocation, scheme.requested, following)
     if best is None:
         raise GraftError(
-            f"a budget of {budget} bytes is too small: the smallest trial took {size}, "
+            f"a budget of {budget} bytes is too small: the smallest trial has {size} bytes, "
             f"of which {size - layers.size} are manifest, side files and container",
-            hint=f"try `--budget {2 * size}B`, or `--keep 0.9` to see what fidelity costs",
+            hint=f"try `--budget {2 * size}B`, or `--keep 0.9` to see the size at 90 % fidelity",
         )
     return best
 
 
 def _next_scale(scale: float, size: int, aim: int, low: float, high: float) -> float | None:
-    """The scale at which the layers should take a little less than `aim` bytes."""
+    """The scale at which the layers are expected to have slightly less than `aim` bytes."""
     if aim <= 0:
         return None
     target = log(max(1.0, size)) - log(0.996 * aim)
@@ -150,12 +157,12 @@ def _next_scale(scale: float, size: int, aim: int, low: float, high: float) -> f
 
 
 def _overhead(fitter: _Fitter) -> float:
-    """About what manifest and container take; trials tell it exactly."""
-    return _FIXED + _EACH * len(fitter.against.differing)
+    """The approximate bytes of manifest and container. Trials give the exact number."""
+    return _FIXED + _EACH * len(fitter.models.differing)
 
 
 def _fit_energy(fitter: _Fitter, share: float) -> tuple[Auto, Layers]:
-    """The smallest set that errs at most a share of the weighted energy."""
+    """The smallest encoding whose error is at most `share` of the delta's weighted energy."""
     scheme = fitter.scheme(fitter.survey.for_distortion(share))
     return scheme, fitter.trial(scheme)
 
@@ -163,34 +170,41 @@ def _fit_energy(fitter: _Fitter, share: float) -> tuple[Auto, Layers]:
 def _fit_divergence(
     fitter: _Fitter, share: float, calibration: "Calibration"
 ) -> tuple[Auto, Layers]:
-    """The smallest set whose divergence on held-out calibration text is at most a share."""
-    whole = calibration.divergence()
-    cap = share * whole
+    """The smallest encoding whose divergence on held-out text is at most `share` of the base's.
+
+    Raises `GraftError` if no trial reaches it.
+    """
+    base_divergence = calibration.divergence()
+    cap = share * base_divergence
     best: tuple[Auto, Layers] | None = None
     aim, low, high = share, 0.0, 0.0
     reached = float("inf")
     while fitter.trials < _TRIALS:
         scheme = fitter.scheme(fitter.survey.for_distortion(aim))
         layers = fitter.trial(scheme)
-        found = calibration.divergence(layers.open(fitter.request, fitter.against))
-        reached = min(reached, found)
-        fitter.session.say(f"divergence {found:.4g} of at most {cap:.4g}, {layers.size} bytes")
-        if found <= cap and (best is None or aim > low):
-            best, low = (_noting(scheme, found, whole), layers), aim
-        if found > cap:
+        divergence = calibration.divergence(layers.open(fitter.request, fitter.models))
+        reached = min(reached, divergence)
+        fitter.session.say(
+            f"divergence {divergence:.4g} (limit {cap:.4g}) with {layers.size} bytes"
+        )
+        if divergence <= cap and (best is None or aim > low):
+            best, low = (_with_divergence(scheme, divergence, base_divergence), layers), aim
+        if divergence > cap:
             high = aim
-        if _CLOSE * cap <= found <= cap:
+        if _CLOSE * cap <= divergence <= cap:
             break
-        following = aim * max(0.1, min(10.0, 0.97 * cap / max(found, cap * 1e-3)))
+        following = aim * max(0.1, min(10.0, 0.97 * cap / max(divergence, cap * 1e-3)))
         aim = (low * high) ** 0.5 if low and high and not low < following < high else following
     if best is None:
         raise GraftError(
-            f"no pack kept the divergence under {cap:.4g}: the best reached {reached:.4g}",
-            hint="ask for less with `--keep`, or leave it out: a lossless pack keeps all",
+            f"no trial reached a divergence of at most {cap:.4g}; the best had {reached:.4g}",
+            hint="use a smaller `--keep`, or `--scheme lossless`, which keeps the whole delta",
         )
     return best
 
 
-def _noting(scheme: Auto, found: float, whole: float) -> Auto:
-    facts = {**scheme.requested, "divergence": float(f"{found:.6g}"), "of": float(f"{whole:.6g}")}
+def _with_divergence(scheme: Auto, divergence: float, base_divergence: float) -> Auto:
+    """The scheme with the measured divergence and that of the base in its settings."""
+    measured = {"divergence": float(f"{divergence:.6g}"), "of": float(f"{base_divergence:.6g}")}
+    facts = {**scheme.requested, **measured}
     return Auto(scheme.cache, scheme.allocation, facts, scheme.scale)

@@ -1,4 +1,4 @@
-"""The OCI manifest of a pack that was cut, and all blobs that it names."""
+"""Build the OCI manifest of a pack, and collect all blobs that it names."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ from skillpm.spec.pack import annotations_of
 
 
 def build_image(
-    request: PackRequest, manifest: Manifest, cut: EncodedDelta
+    request: PackRequest, manifest: Manifest, delta: EncodedDelta
 ) -> tuple[oci.PackImage, dict[Digest, Path | bytes]]:
-    """The OCI manifest and every blob that it names."""
+    """The OCI manifest, and every blob that it names as bytes or as a file."""
     config = manifest.canonical()
     blobs: dict[Digest, Path | bytes] = {Digest.of(config): config}
     layers = [
         oci.Descriptor(media_type=oci.DELTA_TYPE, digest=digest, size=path.stat().st_size)
-        for digest, path in sorted(cut.layers.items())
+        for digest, path in sorted(delta.layers.items())
     ]
-    blobs |= cut.layers
-    extra = [(oci.FILE_TYPE, data, file.path) for file, data in cut.side if data is not None]
+    blobs |= delta.layers
+    extra = [(oci.FILE_TYPE, data, file.path) for file, data in delta.side if data is not None]
     extra += [(oci.CARD_TYPE, request.card, "README.md")] if request.card else []
-    extra += [layer for each in request.attached for layer in each.layers]
+    extra += [layer for attachment in request.attached for layer in attachment.layers]
     for media_type, data, title in extra:
         layers.append(_descriptor(media_type, data, title))
         blobs[Digest.of(data)] = data

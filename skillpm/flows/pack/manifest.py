@@ -1,4 +1,4 @@
-"""The manifest and the OCI manifest of a pack that was cut."""
+"""Build the manifest of a pack from its encoded and measured delta."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ REMOVED = "none"
 
 @dataclass(frozen=True)
 class PackRequest:
-    """What a person asks `pack` for; `attached` is what `attach` made, once it has run."""
+    """The options of `pack`. `attached` has the results of the functions in `attach`."""
 
     base: Path
     tuned: Path
@@ -68,7 +68,7 @@ class PackRequest:
 
 @dataclass(frozen=True)
 class Attachment:
-    """What goes into a pack beside its delta: layers as (media type, data, title), and figures."""
+    """Extra content of a pack: layers as (media type, data, title), and measured capabilities."""
 
     layers: tuple[tuple[str, bytes, str], ...] = ()
     capabilities: tuple[Capability, ...] = ()
@@ -76,19 +76,22 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the delta is against: the base itself, or its graft with the set below."""
+    """The model that the delta is relative to: the base, or its graft with `layered_on`."""
 
     base: VerifiedCheckpoint
     source: Source
     base_identity: Identity
     identity: Identity
-    lower: tuple[AnyPack, ...]
+    layered_on: tuple[AnyPack, ...]
     files: Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Reference and tuned model, matched tensor by tensor; `folder` is where the tuned one is."""
+    """The reference and the tuned model, paired tensor by tensor.
+
+    `files` reads the tuned model's small files, and `folder` is its folder.
+    """
 
     reference: Reference
     tuned: Source
@@ -102,12 +105,12 @@ class ModelPair:
 
 
 Attach = Callable[[Session, ModelPair], Attachment]
-"""Makes what goes into a pack of base and tuned model; runs before anything is encoded."""
+"""Computes an attachment from both models. Runs before the delta is encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedTensor:
-    """Where one tensor's parts went."""
+    """One encoded tensor: its codec, the layer that contains it, and its bytes in the layer."""
 
     codec: str
     layer: Digest
@@ -116,7 +119,7 @@ class EncodedTensor:
 
 @dataclass(frozen=True)
 class EncodedDelta:
-    """What was encoded and measured: all that a manifest says of it."""
+    """The encoded and measured delta, from which a manifest is built."""
 
     draft: Mapping[str, FootprintEntry]
     encoded: Mapping[str, EncodedTensor]
@@ -128,13 +131,13 @@ class EncodedDelta:
 def draft_entries(
     pairs: list[Pair], base: Identity, encoded: Mapping[str, EncodedTensor]
 ) -> dict[str, FootprintEntry]:
-    """The footprint before the results are known."""
+    """The footprint by tensor, without the results, which are not known yet."""
     return {pair.tensor: _entry(pair, base, encoded.get(pair.tensor)) for pair in pairs}
 
 
 def _entry(pair: Pair, base: Identity, encoded: EncodedTensor | None) -> FootprintEntry:
     spec = pair.tuned or pair.base
-    assert spec is not None  # noqa: S101 - a pair has a tensor on one side at least
+    assert spec is not None  # noqa: S101 - a pair has a tensor on at least one side
     return FootprintEntry(
         tensor=pair.tensor,
         change=pair.change,
@@ -149,15 +152,15 @@ def _entry(pair: Pair, base: Identity, encoded: EncodedTensor | None) -> Footpri
 
 
 def build_manifest(
-    request: PackRequest, against: ModelPair, cut: EncodedDelta, scheme: Scheme, created: datetime
+    request: PackRequest, models: ModelPair, delta: EncodedDelta, scheme: Scheme, created: datetime
 ) -> Manifest:
-    """The manifest. Raises `GraftError` where the decoded pack changes no tensor (law 6)."""
-    reference = against.reference
-    footprint, leaves = _results(reference, cut)
+    """The manifest. Raises `GraftError` if the decoded pack changes no tensor (law 6)."""
+    reference = models.reference
+    footprint, leaves = _results(reference, delta)
     if leaves == reference.identity.leaves:
         raise GraftError(
-            f"after `{scheme.name}` compression nothing of the delta is left",
-            hint="`--scheme lossless` keeps all of it",
+            f"after compression with scheme `{scheme.name}` the pack changes no tensor",
+            hint="to keep the whole delta: `--scheme lossless`",
         )
     manifest = Manifest(
         format=2,
@@ -168,19 +171,19 @@ def build_manifest(
         authors=list(request.authors),
         created=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         base=_base_ref(reference),
-        over=[_over(pack) for pack in reference.lower],
-        requires=[*request.requires, *_required(reference.lower)],
+        over=[_over(pack) for pack in reference.layered_on],
+        requires=[*request.requires, *_required(reference.layered_on)],
         conflicts=list(request.conflicts),
-        capabilities=[one for each in request.attached for one in each.capabilities],
-        compression=_compression(against, cut, scheme, footprint),
+        capabilities=[c for attachment in request.attached for c in attachment.capabilities],
+        compression=_compression(models, delta, scheme, footprint),
         footprint=footprint,
         result_root=merkle_root(leaves),
-        files=[file for file, _ in cut.side],
-        architecture_facts=against.facts,
+        files=[file for file, _ in delta.side],
+        architecture_facts=models.facts,
         requires_capabilities=[],
         lineage=[],
         must_understand=[],
-        sketch=encode_sketch(sum_sketches({n: m.sketch for n, m in cut.measured.items()})),
+        sketch=encode_sketch(sum_sketches({n: m.sketch for n, m in delta.measured.items()})),
         provenance=_provenance(request),
     )
     return parse_manifest(manifest.canonical())
@@ -196,13 +199,13 @@ def _provenance(request: PackRequest) -> Provenance:
 
 
 def _results(
-    reference: Reference, cut: EncodedDelta
+    reference: Reference, delta: EncodedDelta
 ) -> tuple[list[FootprintEntry], dict[str, Digest]]:
-    """The footprint with its results, and the leaves of the whole model that it gives."""
+    """The footprint with results, and the leaves of all tensors of the resulting model."""
     leaves = dict(reference.identity.leaves)
     footprint: list[FootprintEntry] = []
-    for name, entry in sorted(cut.draft.items()):
-        result = cut.measured[name].leaf if name in cut.measured else None
+    for name, entry in sorted(delta.draft.items()):
+        result = delta.measured[name].leaf if name in delta.measured else None
         footprint.append(entry.model_copy(update={"result": result}))
         leaves.pop(name, None)
         if result is not None:
@@ -227,19 +230,19 @@ def _over(pack: AnyPack) -> Over:
     return Over(skill=pack.manifest.skill, version=pack.manifest.version, digest=pack.digest)
 
 
-def _required(lower: tuple[AnyPack, ...]) -> list[Requirement]:
-    return [Requirement.exact(pack.manifest.skill, pack.manifest.version) for pack in lower]
+def _required(packs: tuple[AnyPack, ...]) -> list[Requirement]:
+    return [Requirement.exact(pack.manifest.skill, pack.manifest.version) for pack in packs]
 
 
 def _compression(
-    against: ModelPair, cut: EncodedDelta, scheme: Scheme, footprint: list[FootprintEntry]
+    models: ModelPair, delta: EncodedDelta, scheme: Scheme, footprint: list[FootprintEntry]
 ) -> Compression:
-    payload = sum(path.stat().st_size for path in cut.layers.values())
+    payload = sum(path.stat().st_size for path in delta.layers.values())
     dense = sum(entry.spec.nbytes for entry in footprint if entry.change != "removed")
     settings: dict[str, Any] = dict(scheme.settings)
-    if against.renaming != Renaming():
-        settings["renamed"] = {"base": against.renaming.base, "tuned": against.renaming.tuned}
-    casts = sorted({p.cast for p in against.differing if p.cast})
+    if models.renaming != Renaming():
+        settings["renamed"] = {"base": models.renaming.base, "tuned": models.renaming.tuned}
+    casts = sorted({pair.cast for pair in models.differing if pair.cast})
     if casts:
         settings["cast_from"] = casts
     return Compression(
@@ -248,26 +251,26 @@ def _compression(
         payload_bytes=payload,
         delta_bytes=dense,
         ratio=round(dense / payload, 4) if payload else 0.0,
-        relative_error=_relative(list(cut.measured.values())),
-        modules=_modules(cut),
+        relative_error=_relative(list(delta.measured.values())),
+        modules=_modules(delta),
     )
 
 
-def _modules(cut: EncodedDelta) -> dict[Any, ModuleSummary]:
+def _modules(delta: EncodedDelta) -> dict[Any, ModuleSummary]:
     modules: dict[Any, ModuleSummary] = {}
     for kind in KINDS:
-        names = [name for name in sorted(cut.encoded) if kind_of(name) == kind]
+        names = [name for name in sorted(delta.encoded) if kind_of(name) == kind]
         if names:
             modules[kind] = ModuleSummary(
-                codec="+".join(sorted({cut.encoded[name].codec for name in names})),
-                bytes=sum(cut.encoded[name].stored for name in names),
-                relative_error=_relative([cut.measured[name] for name in names]),
+                codec="+".join(sorted({delta.encoded[name].codec for name in names})),
+                bytes=sum(delta.encoded[name].stored for name in names),
+                relative_error=_relative([delta.measured[name] for name in names]),
             )
     return modules
 
 
 def _relative(measured: list[MeasuredTensor]) -> float | None:
-    """‖Δ-Δ̂‖/‖Δ‖ over these tensors; what is no delta in numbers is carried exactly."""
-    norm = sum(one.norm for one in measured)
-    error = sum(one.error for one in measured)
+    """‖Δ-Δ̂‖/‖Δ‖ over these tensors. Tensors without a numeric delta are exact and count 0."""
+    norm = sum(tensor.norm for tensor in measured)
+    error = sum(tensor.error for tensor in measured)
     return sqrt(error / norm) if norm else 0.0

@@ -1,4 +1,4 @@
-"""The base that an adapter names: compared by content where it is here, else said to be open."""
+"""Compare the base that an adapter names with the base of `pack`, if it is on this machine."""
 
 from pathlib import Path
 
@@ -14,23 +14,26 @@ from skillpm.flows.session.session import Session
 def check_named_base(
     session: Session, adapter: Adapter, reference: Reference, adapted: Adapted
 ) -> str | None:
-    """The name of the adapter's base; where that model is here, it must be this one by content.
+    """Return the name of the adapter's base, for the manifest, and check that it is this base.
 
-    A hub's name is looked up in the local cache. A path of this machine is cut down to its last
-    part: a manifest is for others. Raises `IntegrityError` for another base.
+    The name is a path or the name of a Hugging Face model, which is looked up in the local cache
+    only. A path is shortened to its last part, because a manifest is read on other machines.
+    If the model is not on this machine, a note says that it is not checked. Raises `IntegrityError`
+    if it is another model.
     """
     name = adapter.config.base_model_name_or_path
     if not name:
         session.say(
-            "note: the adapter names no base: that it was trained on this one is not checked"
+            "note: the adapter names no base model, so skillpm cannot check that it was trained "
+            "on this base"
         )
         return None
     path = Path(name).expanduser()
     model = _model_at(path) or _cached(name, adapter.config.revision)
     if model is None:
         session.say(
-            f"note: the adapter names the base `{name}`, which is not on this machine: that "
-            f"`{reference.base.path}` is the same model is not checked"
+            f"note: the adapter names the base `{name}`, which is not on this machine, so skillpm "
+            f"cannot check that `{reference.base.path}` is the same model"
         )
         return path.name if path.is_absolute() or name.startswith((".", "~")) else name
     _check_same(session, adapter, reference, adapted, model)
@@ -40,16 +43,16 @@ def check_named_base(
 def _check_same(
     session: Session, adapter: Adapter, reference: Reference, adapted: Adapted, model: Checkpoint
 ) -> None:
-    found = session.identify(model, "hashing the adapter's base", cached=False)
-    if found.root == reference.identity.root:
+    named = session.identify(model, "hashing the adapter's base", cached=False)
+    if named.root == reference.identity.root:
         return
-    touched = [name for name in adapted.touched if name in reference.identity.leaves]
-    near = all(found.leaves.get(t) == reference.identity.leaves[t] for t in touched)
+    changed = [name for name in adapted.touched if name in reference.identity.leaves]
+    near = all(named.leaves.get(t) == reference.identity.leaves[t] for t in changed)
     raise IntegrityError(
-        f"`{adapter.path}` was trained on `{model.path}`, which is `{found.root}`, but "
+        f"`{adapter.path}` was trained on `{model.path}`, which is `{named.root}`, but "
         f"`{reference.base.path}` is `{reference.identity.root}`"
-        + ("; but all tensors that the adapter touches are the same" if near else ""),
-        hint=f"`skillpm pack {model.path} {adapter.path} …` packs it against the base it names",
+        + ("; all tensors that the adapter changes are the same in both" if near else ""),
+        hint=f"use the base that the adapter names: `skillpm pack {model.path} {adapter.path} …`",
     )
 
 
@@ -59,7 +62,7 @@ def _cached(name: str, revision: str | None) -> Checkpoint | None:
 
 
 def _model_at(path: Path) -> Checkpoint | None:
-    """The model at a path, if there is one; a hub's name is none, nor is another folder."""
+    """The model at a path; None if there is no model."""
     try:
         return open_checkpoint(path)
     except (NotFoundError, SpecError):

@@ -1,9 +1,9 @@
-"""The small files of a pack's two folders: what a pack carries of them, and what it leaves out."""
+"""Compare the small files of base and tuned model: what a pack carries, and what it leaves out."""
 
 import filecmp
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from skillpm.checkpoint.model import Checkpoint
 from skillpm.flows.pack.encode_files import (
     Files,
     SidePart,
-    cut_side_files,
+    encode_side_files,
     has_tokenizer,
     read_settings,
     same_file,
     without_spelling,
 )
-from skillpm.flows.pack.encode_parts import cut_parts
+from skillpm.flows.pack.encode_parts import encode_parts
 from skillpm.flows.pack.manifest import ModelPair, PackRequest
 from skillpm.flows.packs.config_diff import needed_patch
 from skillpm.flows.packs.side_files import PackSideFiles, apply_side_files
@@ -34,19 +34,19 @@ _DOCUMENTS = re.compile(
     r"|trainer_state\.json|training_args\..*|(?:all|train|eval|test|predict)_results\..*",
     re.IGNORECASE,
 )
-"""Files for people, and records of a training: no library loads a model by them."""
+"""Documentation and training records, which no library reads to load a model."""
 _ADAPTER = frozenset({"adapter_config.json", "adapter_model.safetensors", CONFIG})
 _STATES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
-"""Suffixes of what trainers leave to go on from; no library loads a model by them."""
+"""Suffixes of training checkpoints, which no library reads to load a model."""
 _FEW = 10
-"""New files of one subfolder that are listed one by one."""
+"""The most files of one subfolder that are listed one by one."""
 
 
 @dataclass(frozen=True)
 class OmittedFile:
-    """A file that the graft will have otherwise than the tuned folder has it.
+    """A file in which the graft will differ from the tuned folder.
 
-    `is_read` where a library may read the file when it loads the model.
+    `is_read` if a library may read the file when it loads the model.
     """
 
     path: str
@@ -54,71 +54,74 @@ class OmittedFile:
     is_read: bool
 
 
-def side_files(against: ModelPair) -> tuple[SidePart, ...]:
-    """What the tuned model's small files differ in, as a pack carries it."""
+def side_files(models: ModelPair) -> tuple[SidePart, ...]:
+    """The side files of a pack: the differences between the small files of both models."""
     names = None
-    if isinstance(against.tuned, Checkpoint) and against.tuned.folder is not None:
-        lower = (file for pack in against.reference.lower for file in pack.manifest.files)
-        names = {file.path for file in lower if "/" not in file.path}
-        for model in (against.reference.base, against.tuned):
+    if isinstance(models.tuned, Checkpoint) and models.tuned.folder is not None:
+        below = (file for pack in models.reference.layered_on for file in pack.manifest.files)
+        names = {file.path for file in below if "/" not in file.path}
+        for model in (models.reference.base, models.tuned):
             names |= {path.name for path in small_files(model) if _is_small(model, path)}
-    before, after = against.reference.files, against.files
-    plain = cut_side_files(before, after, against.facts, names=names)
-    return (*plain, *cut_parts(before, after, _all_paths(against)))
+    before, after = models.reference.files, models.files
+    plain = encode_side_files(before, after, models.facts, names=names)
+    return (*plain, *encode_parts(before, after, _all_paths(models)))
 
 
-def _all_paths(against: ModelPair) -> set[str]:
-    """The paths of all small files that either side has, or the set below the pack."""
-    paths = {path.as_posix() for path in small_files(against.reference.base)}
-    paths |= {file.path for pack in against.reference.lower for file in pack.manifest.files}
-    if against.folder is not None:
-        paths |= {path.as_posix() for path in small_files_in(against.folder)}
+def _all_paths(models: ModelPair) -> set[str]:
+    """The paths of all small files of both models and of the packs in `layered_on`."""
+    paths = {path.as_posix() for path in small_files(models.reference.base)}
+    paths |= {file.path for pack in models.reference.layered_on for file in pack.manifest.files}
+    if models.folder is not None:
+        paths |= {path.as_posix() for path in small_files_in(models.folder)}
     return {path for path in paths if not _DOCUMENTS.fullmatch(path.rpartition("/")[2])}
 
 
 def _is_small(model: Checkpoint, path: Path) -> bool:
-    """Whether a file lies beside the weights, may matter to a library, and may be read whole."""
+    """Whether a file is beside the weights, is not documentation, and is small enough to read."""
     assert model.folder is not None  # noqa: S101 - it has files
     plain = len(path.parts) == 1 and not _DOCUMENTS.fullmatch(path.name)
     return plain and (model.folder / path).stat().st_size <= json.SIZE_LIMIT
 
 
-def left_out(
-    request: PackRequest, against: ModelPair, side: tuple[SidePart, ...]
+def omitted_files(
+    request: PackRequest, models: ModelPair, side: tuple[SidePart, ...]
 ) -> tuple[OmittedFile, ...]:
-    """Every file that the graft will have otherwise than the tuned folder, by path.
+    """Every file in which the graft will differ from the tuned folder, sorted by path.
 
-    Compares what the graft will have with what the tuned folder has. Reads both folders once.
+    Reads both folders once.
     """
     folder = request.tuned.expanduser()
     if not folder.is_dir():
         return ()
-    facts = against.facts
+    facts = models.facts
     parsed = ((f, None if data is None else read_side_file(f, data, facts)) for f, data in side)
     pack = PackSideFiles(request.skill, tuple(parsed))
-    before = against.reference.files
-    base = set(small_files(against.reference.base))
+    before = models.reference.files
+    base = set(small_files(models.reference.base))
     tuned = set(small_files_in(folder))
-    if isinstance(against.tuned, Checkpoint):
+    if isinstance(models.tuned, Checkpoint):
         paths = base | tuned
     else:
         paths = {path for path in tuned if str(path) not in _ADAPTER}
-    found = _Folders(
-        against.reference.base.folder or folder,
+    folders = _Folders(
+        models.reference.base.folder or folder,
         folder,
         before,
-        against.files,
+        models.files,
         apply_side_files(before, [pack]),
         facts.config_keys,
     )
-    compared = [each for path in sorted(paths) if (each := found.compare(path)) is not None]
-    exported = [each for path in other_weights_in(folder) if (each := found.exported(path))]
-    return tuple(_folded(sorted([*compared, *exported], key=lambda each: each.path)))
+    compared = [file for path in sorted(paths) if (file := folders.compare(path)) is not None]
+    exported = [file for path in other_weights_in(folder) if (file := folders.exported(path))]
+    return tuple(_folded(sorted([*compared, *exported], key=lambda file: file.path)))
 
 
 @dataclass(frozen=True)
 class _Folders:
-    """Base and tuned folder, their small files by name, and the side files that a graft gets."""
+    """The base's and the tuned folder, functions that read their small files, and the graft's.
+
+    `graft` are the side files that a graft will have, `keys` the declared keys of the config.
+    """
 
     base: Path
     tuned: Path
@@ -128,7 +131,7 @@ class _Folders:
     keys: Collection[str]
 
     def compare(self, path: Path) -> OmittedFile | None:
-        """What the graft has otherwise than the tuned folder at this path, if anything."""
+        """The omitted file at this path; None if the graft has the same as the tuned folder."""
         name, is_read = path.as_posix(), _DOCUMENTS.fullmatch(path.name) is None
         if not (self.tuned / path).is_file():
             if name in self.graft and self.graft[name] is None:
@@ -143,11 +146,11 @@ class _Folders:
             is_read = False
         reason = "differs from the base's" if self._is_known(path) else "the base does not have it"
         if path.suffix == ".safetensors":
-            reason += "; no pack carries the weights of a further module"
+            reason += "; a pack cannot carry the weights of another module"
         return OmittedFile(name, reason, is_read)
 
     def exported(self, path: Path) -> OmittedFile | None:
-        """Weights in another form, unless the base has the very same: then they are not tuned."""
+        """Weights in another format as an omitted file; None if the base has the same file."""
         if _DOCUMENTS.fullmatch(path.name) is not None:
             return None
         ours, theirs, nested = self.base / path, self.tuned / path, len(path.parts) > 1
@@ -155,20 +158,21 @@ class _Folders:
         if alike and (not nested or filecmp.cmp(ours, theirs, shallow=False)):
             return None
         is_read = nested and path.suffix.lower() not in _STATES
-        return OmittedFile(path.as_posix(), "weights in another form; the graft has none", is_read)
+        reason = "weights in another format, which no graft has"
+        return OmittedFile(path.as_posix(), reason, is_read)
 
     def _compare_settings(self, name: str) -> OmittedFile | None:
-        """The keys of a config that stay as the base has them."""
+        """The config as an omitted file, if the graft keeps keys of the base; else None."""
         ours = self.graft[name] if name in self.graft else self.before(name)
         theirs = self.after(name)
         if ours is None and theirs is not None and read_settings(name, theirs):
             return OmittedFile(name, "the base does not have it", is_read=True)
         if ours is None or theirs is None:
             return None
-        mine, tuned = read_settings(name, ours), read_settings(name, theirs)
-        kept = without_spelling(diff_patch(mine, tuned), mine, tuned)
+        graft, tuned = read_settings(name, ours), read_settings(name, theirs)
+        kept = without_spelling(diff_patch(graft, tuned), graft, tuned)
         if name == CONFIG:
-            kept = needed_patch(mine, tuned, kept, self.keys)
+            kept = needed_patch(graft, tuned, kept, self.keys)
         if not kept:
             return None
         keys = ", ".join(f"`{key}`" for key in sorted(kept))
@@ -191,19 +195,18 @@ class _Folders:
             return False
 
 
-def _folded(found: Iterable[OmittedFile]) -> Iterable[OmittedFile]:
-    """The same, a subfolder with many files as one entry."""
-    found = list(found)
-    counts = Counter(each.path.rpartition("/")[0] for each in found)
-    told: set[str] = set()
-    for each in found:
-        folder = each.path.rpartition("/")[0]
+def _folded(files: Sequence[OmittedFile]) -> Iterable[OmittedFile]:
+    """The files, with one entry for a subfolder that has more than `_FEW` of them."""
+    counts = Counter(file.path.rpartition("/")[0] for file in files)
+    folded: set[str] = set()
+    for file in files:
+        folder = file.path.rpartition("/")[0]
         if not folder or counts[folder] <= _FEW:
-            yield each
-        elif folder not in told:
-            told.add(folder)
-            within = [one for one in found if one.path.rpartition("/")[0] == folder]
-            is_read = any(one.is_read for one in within)
+            yield file
+        elif folder not in folded:
+            folded.add(folder)
+            within = [entry for entry in files if entry.path.rpartition("/")[0] == folder]
+            is_read = any(entry.is_read for entry in within)
             yield OmittedFile(
                 f"{folder}/", f"{counted(len(within), 'file differs', 'files differ')}", is_read
             )

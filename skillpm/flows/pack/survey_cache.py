@@ -1,4 +1,4 @@
-"""What a survey found, kept for some days: a killed `pack` goes on, another budget is quick."""
+"""Cache the results of surveys for some days, so that a killed or repeated `pack` is faster."""
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,52 +23,50 @@ _SURVEYS = ("cache", "surveys")
 
 @dataclass(frozen=True)
 class SurveyCache:
-    """Points by tensor and rung, in a folder named by all that decides them."""
+    """Candidate points by tensor and step index. The folder's name is a hash of their inputs."""
 
     home: Path
     name: str
 
     @classmethod
-    def of(
-        cls, session: Session, against: ModelPair, weighting: dict[str, object]
-    ) -> "SurveyCache":
-        """The cache of one pair of models under one weighting."""
+    def of(cls, session: Session, models: ModelPair, weighting: dict[str, object]) -> "SurveyCache":
+        """The cache for a pair of models and a weighting."""
         key = {
-            "base": str(against.reference.identity.root),
-            "tuned": str(against.tuned_identity.root),
+            "base": str(models.reference.identity.root),
+            "tuned": str(models.tuned_identity.root),
             "weighting": weighting,
             "tool": __version__,
         }
         name = Digest.of(json.canonical(key)).hex[:32]
         return cls(session.home, name)
 
-    def saved(self, tensor: str, rung: int) -> list[CandidatePoint] | None:
-        """The points that were found before; None where there are none, or they are damaged."""
+    def load(self, tensor: str, step_index: int) -> list[CandidatePoint] | None:
+        """The cached points; None if there are none or the file is damaged."""
         try:
             with open_below(self.home, *_SURVEYS, self.name) as folder:
-                plain = json.parse_object(folder.read(_file(tensor, rung)), "a survey")
+                plain = json.parse_object(folder.read(_file(tensor, step_index)), "a survey")
             return [_point(point) for point in plain["points"]]
         except (SkillpmError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
-    def save(self, tensor: str, rung: int, points: list[CandidatePoint]) -> None:
-        """Keep the points of one tensor at one rung; `cache clean` may take the folder away."""
+    def save(self, tensor: str, step_index: int, points: list[CandidatePoint]) -> None:
+        """Save the points of a tensor at a step index; ignore a file that cannot be written."""
         data = json.canonical({"points": [asdict(point) for point in points]})
         names = (*_SURVEYS, self.name)
         with suppress(SkillpmError), open_below(self.home, *names, create=True) as folder:
-            folder.write(_file(tensor, rung), data)
+            folder.write(_file(tensor, step_index), data)
 
     def sweep(self, now: float) -> None:
-        """Forget the surveys of models that were not packed for `KEPT_DAYS`."""
+        """Remove the surveys that were not changed for `KEPT_DAYS` days."""
         age_out(self.home, *_SURVEYS, before=now - KEPT_DAYS * _DAY, dry_run=False)
 
 
-def _file(tensor: str, rung: int) -> str:
-    return f"{Digest.of(tensor.encode()).hex[:24]}.{rung}.json"
+def _file(tensor: str, step_index: int) -> str:
+    return f"{Digest.of(tensor.encode()).hex[:24]}.{step_index}.json"
 
 
 def _point(plain: dict[str, Any]) -> CandidatePoint:
-    """Raises `KeyError`, `TypeError` or `ValueError` for what is no point."""
+    """Parse a point. Raises `KeyError`, `TypeError` or `ValueError` if it is invalid."""
     family, numbers = plain["choice"]["family"], (plain["choice"]["step"], plain["size"])
     step, size, distortion = (float(number) for number in (*numbers, plain["distortion"]))
     if family not in get_args(Family) or not all(map(isfinite, (step, size, distortion))):

@@ -1,4 +1,4 @@
-"""What a person asks of the scheme `auto`, without the libraries that it takes to do it."""
+"""The target of the scheme `auto`, without importing the libraries that fit it."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 
 class TargetFitter(Protocol):
-    """Finds the scheme and the layers that meet a wish; `flows.auto.fit`, which needs torch."""
+    """Finds the scheme and the layers that meet a target: `fit_auto.fit`, which needs torch."""
 
     def __call__(
         self,
         session: Session,
         request: PackRequest,
-        against: ModelPair,
-        wish: EncodingTarget,
+        models: ModelPair,
+        target: EncodingTarget,
         folder: Path,
         /,
     ) -> tuple[Scheme, Layers]:
-        """The scheme, and the layers it gave."""
+        """The scheme, and the layers that it encoded."""
         ...
 
 
 class Calibrator(Protocol):
-    """Runs the tuned model over text; `flows.calibrate.calibrate`, which needs transformers."""
+    """Runs the tuned model over text: `calibrate.calibrate`, which needs transformers."""
 
-    def __call__(self, session: Session, against: ModelPair, folder: Path, /) -> Calibration:
-        """What the text says of the weights."""
+    def __call__(self, session: Session, models: ModelPair, folder: Path, /) -> Calibration:
+        """The weighting of errors that follows from the text."""
         ...
 
 
 @dataclass(frozen=True)
 class EncodingTarget:
-    """A budget, or a share of the delta to keep; and who is to see to it."""
+    """A budget in bytes, or a share of the delta to keep, and the functions that fit it."""
 
     fit: TargetFitter
     budget: Budget | None = None

@@ -1,4 +1,4 @@
-"""What a pack is cut to: a tuned model, or a base with an adapter on it."""
+"""Open the tuned side of a pack: a tuned model, or a base with an adapter applied."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,10 @@ _METHODS = {False: "lora", True: "dora"}
 
 @dataclass(frozen=True)
 class TunedSide:
-    """The tuned side: its tensors and who they are, its small files, how it is encoded."""
+    """The tuned model: its tensors, its identity, its small files; and how to encode it.
+
+    `request` and `scheme` are those of the caller, completed with facts of an adapter.
+    """
 
     source: Source
     identity: Identity
@@ -43,42 +46,42 @@ class TunedSide:
 
 
 def find_tuned(path: Path, tuned_is: str | None = None) -> Checkpoint | Adapter:
-    """The model or the adapter at a path that a person gave.
+    """Open the model or the adapter at a path that the user gave.
 
-    `tuned_is` is `model` or `adapter` and says which of both in one folder is meant; raises
-    `SpecError` where there are both and it is None.
+    `tuned_is` is `model` or `adapter`, for a folder with both. Raises `SpecError` if the folder has
+    both and `tuned_is` is None, or if it does not have the one that `tuned_is` names.
     """
     path = path.expanduser()
     if not holds_adapter(path):
         if tuned_is == "adapter":
-            raise SpecError(f"`{path}` holds no adapter: it has no `{ADAPTER}`")
+            raise SpecError(f"`{path}` is not an adapter: it has no `{ADAPTER}`")
         return open_model(path)
     if holds_model(path):
         if tuned_is is None:
             raise SpecError(
-                f"`{path}` holds a model and an adapter (`{ADAPTER}`): which of them is the tuned "
-                "model is unknown",
-                hint="`--tuned-is model` packs the model's own weights, `--tuned-is adapter` the "
-                "adapter",
+                f"`{path}` contains both a model and an adapter (`{ADAPTER}`): skillpm cannot tell "
+                "which of them is the tuned model",
+                hint="to pack the model's own weights: `--tuned-is model`; to pack the adapter: "
+                "`--tuned-is adapter`",
             )
         return open_model(path) if tuned_is == "model" else open_adapter(path)
     if tuned_is == "model":
-        raise SpecError(f"`{path}` holds an adapter, and no model beside it")
+        raise SpecError(f"`{path}` contains only an adapter, but no model")
     return open_adapter(path)
 
 
 def tuned_side(
     session: Session,
     request: PackRequest,
-    found: Checkpoint | Adapter,
+    tuned_input: Checkpoint | Adapter,
     reference: Reference,
     scheme: Scheme | EncodingTarget,
 ) -> TunedSide:
-    """Make the tuned side; an adapter is put on what the delta is against."""
-    if isinstance(found, Adapter):
-        return _adapted_side(session, request, found, reference, scheme)
-    identity = session.identify(found, "hashing tuned", cached=False)
-    tuned = VerifiedCheckpoint.of(found, identity)
+    """The tuned side of a pack. An adapter is applied to the reference of the delta."""
+    if isinstance(tuned_input, Adapter):
+        return _adapted_side(session, request, tuned_input, reference, scheme)
+    identity = session.identify(tuned_input, "hashing tuned", cached=False)
+    tuned = VerifiedCheckpoint.of(tuned_input, identity)
     return TunedSide(tuned, identity, files_of(tuned), request, scheme)
 
 
@@ -93,9 +96,9 @@ def _adapted_side(
     config = json.parse_object(text, f"the base's `{CONFIG}`", foreign=True) if text else {}
     if config.get("quantization_config"):
         raise GraftError(
-            f"`{request.base}` is quantised: what an adapter adds to rounded weights has no "
-            "stated bound",
-            hint="name the base in full precision",
+            f"`{request.base}` is quantised, and the error of an adapter on quantised weights is "
+            "unknown",
+            hint="use the base in full precision",
         )
     layout = ask_layout(adapter, reference.source, text)
     fitted = fit(adapter, reference.source, config, known=layout or _known_names(adapter, config))
@@ -106,7 +109,7 @@ def _adapted_side(
     if identity.leaves == reference.identity.leaves:
         raise GraftError(
             f"`{request.tuned}` changes no tensor of its base: there is nothing to pack",
-            hint="was it trained? a new LoRA starts at zero",
+            hint="check that the adapter was trained: a new LoRA is zero and changes nothing",
         )
     files = _files(adapter, reference.files, dict(fitted.config))
     request = replace(
@@ -120,9 +123,9 @@ def _adapted_side(
 
 
 def _known_names(adapter: Adapter, config: Mapping[str, Any]) -> KnownNames:
-    """What is known of the class that the adapter was trained on, where it cannot be asked.
+    """The known facts about the adapter's model class, if transformers cannot load that class.
 
-    Raises `GraftError` where nothing is known of it, and the adapter changes an embedding.
+    Raises `GraftError` if nothing is known about the class and the adapter changes an embedding.
     """
     named = adapter.config.model_class
     config = {**config, "architectures": [named]} if named else config
@@ -135,31 +138,31 @@ def _known_names(adapter: Adapter, config: Mapping[str, Any]) -> KnownNames:
     ]
     if facts.library is None and shared:
         raise GraftError(
-            f"the adapter changes `{min(shared)}`, and the base's architecture is unknown here: "
-            "whether another tensor shares its values cannot be told",
+            f"the adapter changes `{min(shared)}`, but the base's architecture is unknown, so "
+            "skillpm cannot know whether another tensor is tied to it",
             hint="merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR",
         )
-    parts = {key: {TIE: False} for key, part in config.items() if _says_ties(part)}
+    parts = {key: {TIE: False} for key, part in config.items() if _has_tie_key(part)}
     for untied in ({TIE: False}, {TIE: False, **parts}):
         if not ask_facts(merge_keys(config, untied)).tied:
             return KnownNames(facts, untied if facts.tied else {})
     return KnownNames(facts, {})
 
 
-def _says_ties(part: Any) -> bool:
+def _has_tie_key(part: Any) -> bool:
     return isinstance(part, dict) and TIE in part
 
 
 def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
-    """Base + adapter by content: only what the adapter touches is computed."""
+    """The identity of the base with the adapter. Computes only the tensors that change."""
     todo = adapted.touched
     specs = adapted.specs
     advance = session.progress("applying the adapter", sum(specs[n].nbytes for n in todo))
 
     def leaf(name: str) -> Digest:
-        found = leaf_of_chunks(specs[name], adapted.chunks(name))
+        digest = leaf_of_chunks(specs[name], adapted.chunks(name))
         advance(specs[name].nbytes)
-        return found
+        return digest
 
     with ThreadPoolExecutor(session.workers) as pool:
         try:
@@ -171,7 +174,7 @@ def _identify(session: Session, base: Identity, adapted: Adapted) -> Identity:
 
 
 def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
-    """The adapter's small files; its config.json is the base's with what the adapter changes."""
+    """The adapter's small files. Its `config.json` is the base's with the adapter's changes."""
     beside = files_in(adapter.path)
 
     def read(name: str) -> bytes | None:
@@ -185,11 +188,11 @@ def _files(adapter: Adapter, before: Files, config: dict[str, object]) -> Files:
 
 
 def _facts(adapter: Adapter, adapted: Adapted) -> dict[str, object]:
-    """What the manifest says of an adapter: its updates as they lie on the base's tensors."""
+    """The settings of an adapter for the manifest: ranks, alpha, and the number of modules."""
     config = adapter.config
     ranks = [pending.a.spec.shape[0] for pending in adapted.updates.values()]
-    sums = [stored.source for stored in adapted.dense.values()]
-    ranks += [each.factors.target.rank for each in sums if isinstance(each, ExpertSum)]
+    sources = [stored.source for stored in adapted.dense.values()]
+    ranks += [source.factors.target.rank for source in sources if isinstance(source, ExpertSum)]
     return {
         "ranks": sorted(set(ranks)),
         "alpha": config.lora_alpha,

@@ -1,4 +1,8 @@
-"""The parts of a base, which no root covers: recorded by a pack, and compared when it is used."""
+"""Compare the parts of bases: modules in folders of their own, such as `1_Pooling/`.
+
+A model's root does not cover its parts. A pack records their digests, and skillpm compares them
+when the pack is used.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +20,6 @@ from skillpm.spec.parts import (
     MODULES,
     WEIGHTS,
     check_part_numbers,
-    comparable_bytes,
     is_part_path,
     split_part,
     weights_header,
@@ -26,38 +29,41 @@ _PIECE = 1 << 20
 
 
 def base_parts(base: Checkpoint) -> dict[str, Digest]:
-    """Each file of the base's modules in folders of their own, by path; empty where it has none.
+    """The digest of each file of the base's parts, by path; empty if the base has no parts.
 
-    JSON counts by what it says. Costs one read of the files.
+    A JSON file is digested in canonical form, so formatting does not matter. Reads every file once.
     """
-    named = module_folders(base.folder) if base.folder is not None else ()
-    if base.folder is None or not named:
+    folders = module_folders(base.folder) if base.folder is not None else ()
+    if base.folder is None or not folders:
         return {}
-    paths = [path for path in small_files(base) if path.parts[0] in named]
+    paths = [path for path in small_files(base) if path.parts[0] in folders]
     listed = [MODULES, *(path.as_posix() for path in paths)]
     return {path: _digest(base.folder, path) for path in listed if is_part_path(path)}
 
 
-def differing_parts(one: Checkpoint, other: Checkpoint) -> list[str]:
-    """The files of parts that two models have differently, or that one of them lacks."""
-    ours, theirs = base_parts(one), base_parts(other)
-    return sorted(path for path in ours | theirs if ours.get(path) != theirs.get(path))
+def differing_parts(first: Checkpoint, second: Checkpoint) -> list[str]:
+    """The files of parts that differ between two models, or that only one of them has."""
+    left, right = base_parts(first), base_parts(second)
+    return sorted(path for path in left | right if left.get(path) != right.get(path))
 
 
 def changed_parts(
     manifests: Iterable[Manifest], base: Checkpoint, side: Mapping[str, bytes | None]
 ) -> list[tuple[str, str]]:
-    """Each pack's files of the base that are another here, as (pack, path); what `side` has not."""
-    found: dict[str, Digest | None] = {}
+    """The files of parts that differ from those of a pack's own base, as (pack, path).
+
+    Files that are in `side` are skipped: the packs replace them.
+    """
+    digests: dict[str, Digest | None] = {}
     changed: list[tuple[str, str]] = []
     for manifest in manifests:
         for path, digest in sorted(manifest.base.parts.items()):
             if path in side:
                 continue
-            if path not in found:
-                there = base.folder is not None and (base.folder / path).is_file()
-                found[path] = _digest(base.folder, path) if base.folder and there else None
-            if found[path] != digest:
+            if path not in digests:
+                exists = base.folder is not None and (base.folder / path).is_file()
+                digests[path] = _digest(base.folder, path) if base.folder and exists else None
+            if digests[path] != digest:
                 changed.append((manifest.ref, path))
     return changed
 
@@ -65,20 +71,23 @@ def changed_parts(
 def part_warnings(
     manifests: Iterable[Manifest], base: Checkpoint, side: Mapping[str, bytes | None]
 ) -> Iterator[str]:
-    """One sentence for each pack whose base had other parts than this one."""
+    """A warning for each pack that was built for a base with other parts than this base."""
     by_pack: dict[str, list[str]] = {}
     for ref, path in changed_parts(manifests, base, side):
         by_pack.setdefault(ref, []).append(f"`{path}`")
     for ref, paths in by_pack.items():
-        verb = "is another file" if len(paths) == 1 else "are other files"
+        verb = "differs" if len(paths) == 1 else "differ"
         yield (
-            f"{', '.join(paths)} of `{base.path}` {verb} than in the base that {ref} was cut "
-            "from: with this base the model computes something else"
+            f"{', '.join(paths)} of `{base.path}` {verb} from the base that {ref} was built for: "
+            "the results of the model will differ"
         )
 
 
 def check_part_configs(base: Checkpoint, side: Mapping[str, bytes | None]) -> None:
-    """Raise `ValueError` where a part's config that a pack brings asks for too much memory."""
+    """Raise `ValueError` if a pack's config for a part does not fit the part's tensors.
+
+    Such a config may make a library allocate too much memory.
+    """
     files = files_of(base)
     for path, data in side.items():
         part = split_part(path)
@@ -96,7 +105,7 @@ def check_part_configs(base: Checkpoint, side: Mapping[str, bytes | None]) -> No
 def _digest(folder: Path, path: str) -> Digest:
     if path.endswith(".json"):
         return Digest.of(comparable_bytes(path, read_small(folder / path)))
-    file, found = OpenFile(folder / path), hashlib.sha256()
+    file, hasher = OpenFile(folder / path), hashlib.sha256()
     for start in range(0, file.size, _PIECE):
-        found.update(file.read(start, min(start + _PIECE, file.size)))
-    return Digest(f"sha256:{found.hexdigest()}")
+        hasher.update(file.read(start, min(start + _PIECE, file.size)))
+    return Digest(f"sha256:{hasher.hexdigest()}")

@@ -1,4 +1,4 @@
-"""Which settings of a config differ from another, as transformers reads both."""
+"""Compare two configs as transformers reads them: spelled-out defaults are not differences."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -12,17 +12,17 @@ from skillpm.spec.loading_keys import refusal_of
 
 _KIND = "model_type"
 _DERIVED = frozenset({"tie_word_embeddings"})
-"""Keys that a class may read into other settings: T5 scales its outputs by its ties."""
+"""Keys from which a class derives other settings: T5 scales its outputs if its head is tied."""
 
 
 def changed_settings(
     foreign: ForeignModelFiles, old: bytes | None, new: bytes, *, ignored: frozenset[str]
 ) -> frozenset[str]:
-    """The keys of a `config.json` by which another model is built, beyond the settings `ignored`.
+    """The keys in which two versions of `config.json` describe different models.
 
-    A default that only one of both spells out changes nothing: releases of transformers differ in
-    what they write. Transformers reads both in the sandbox. Where it cannot read one, all keys that
-    differ in the files are meant.
+    The keys in `ignored` are left out. A default that only one file spells out is no difference,
+    because versions of transformers write different defaults. transformers reads both files in the
+    sandbox. If it cannot read one of them, all keys that differ in the files are returned.
     """
     keys = changed_keys(old, new)
     named = keys - ignored
@@ -40,11 +40,12 @@ def needed_patch(
     patch: dict[str, Any],
     keys: Collection[str],
 ) -> dict[str, Any]:
-    """A config's patch without what is only spelled otherwise, as transformers reads both configs.
+    """A config's patch without changes that only spell the same setting differently.
 
-    `keys` are those that the architecture declares. A changed value of a declared key that both
-    files have is no spelling; where there is nothing else, or no transformers here, the patch stays
-    as it is. A key that no pack may change stays in it, to be refused by name.
+    transformers reads both configs in the sandbox and decides. `keys` are those that the
+    architecture declares. If all changes are new values of declared keys that both files have, or
+    transformers is not installed, the patch is returned as it is. Keys that no pack may change stay
+    in the patch, so that the caller refuses them by name.
     """
     paths = list(_paths(patch))
     if not has_transformers() or all(_is_value(path, before, after, keys) for path in paths):
@@ -52,17 +53,17 @@ def needed_patch(
     if before.get(_KIND) != after.get(_KIND):
         return patch
     fixed = [path for path in paths if _is_refused(path, patch)]
-    old, new, change = (json.canonical(dict(each), foreign=True) for each in (before, after, patch))
+    old, new, change = (json.canonical(dict(doc), foreign=True) for doc in (before, after, patch))
     try:
         patches = foreign_files().needed_patches(old, new, change, fixed)
     except ForeignWorkError:
         return patch
-    declared = (each for each in patches if _are_declared(each, keys))
+    declared = (candidate for candidate in patches if _are_declared(candidate, keys))
     return next(declared, patches[0] if patches else patch)
 
 
 def _paths(patch: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The keys of a patch, those of a part after it."""
+    """The paths of all keys of a patch; the keys of a nested config follow their parent."""
     for key, value in patch.items():
         yield (*path, key)
         if isinstance(value, dict):
@@ -75,7 +76,7 @@ def _is_value(
     after: Mapping[str, Any],
     keys: Collection[str],
 ) -> bool:
-    """Whether a path is a declared key of both configs, or a part of both."""
+    """Whether a path is a declared key that both configs have, or a nested config of both."""
     if ".".join(path) in keys:
         return _at(path, before) is not None and _at(path, after) is not None
     sides = _at(path, before), _at(path, after)
@@ -89,7 +90,7 @@ def _at(path: tuple[str, ...], config: Any) -> Any:
 
 
 def _is_refused(path: tuple[str, ...], patch: Mapping[str, Any]) -> bool:
-    """Whether no pack may change a key; the `model_type` of a part is only how it is spelled."""
+    """Whether no pack may change a key. The `model_type` of a nested config may be spelled out."""
     if path[-1] == _KIND:
         return len(path) == 1
     return refusal_of(path[-1], _at(path, patch)) is not None

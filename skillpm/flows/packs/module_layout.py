@@ -1,4 +1,4 @@
-"""Asking the class of a base how an adapter's names are laid out in it."""
+"""Ask the model class of a base which of its tensors an adapter's names refer to."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,19 +19,19 @@ _INSTALL = "`pip install 'skillpm-graft[hf]' peft`"
 
 @cache
 def foreign_files() -> ForeignModelFiles:
-    """The sandboxes of this process: each takes seconds to start, and answers for many models."""
+    """The sandboxed workers of this process. A worker starts in seconds and serves many models."""
     return ForeignModelFiles()
 
 
 def has_transformers() -> bool:
-    """Whether the class of a model can be asked here."""
+    """Whether transformers is installed, so that a model class can be inspected."""
     return find_spec("transformers") is not None
 
 
 def ask_layout(adapter: Adapter, base: Source, config: bytes | None) -> ModelLayout | None:
-    """The layout of the model that an adapter is put on; None where no class can be asked.
+    """The layout of the model that an adapter is applied to; None if its class is not available.
 
-    Raises `GraftError` for an adapter that cannot be understood without the class.
+    Raises `GraftError` if the adapter cannot be interpreted without the class.
     """
     reason = "`transformers` is not installed" if not has_transformers() else "no `config.json`"
     if config is not None and has_transformers():
@@ -48,15 +48,15 @@ def ask_layout(adapter: Adapter, base: Source, config: bytes | None) -> ModelLay
             reason = str(problem)
     if adapter.config.target_parameters:
         raise GraftError(
-            f"`{adapter.path}` targets parameters of experts, and the base's class cannot be "
-            f"asked for them: {reason}",
+            f"`{adapter.path}` has `target_parameters`, and the base's model class, which lists "
+            f"them, is not available: {reason}",
             hint=_INSTALL,
         )
     return None
 
 
 def _targets(adapter: Adapter) -> dict[str, Any]:
-    """What of an adapter's config decides which parameters it targets."""
+    """The keys of an adapter's config that decide which parameters the adapter targets."""
     plain = json.loads((adapter.path / "adapter_config.json").read_bytes())
     keys = (
         "r", "lora_alpha", "target_modules", "target_parameters", "exclude_modules",
@@ -68,11 +68,11 @@ def _targets(adapter: Adapter) -> dict[str, Any]:
 def ask_targets(
     config: Mapping[str, Any] | None, ask: Callable[[ForeignModelFiles], dict[str, Any]]
 ) -> dict[str, Any]:
-    """What PEFT says of a model. Raises `GraftError` where it cannot be asked."""
+    """PEFT's answer about a model. Raises `GraftError` if PEFT cannot load the model."""
     if config is None:
         raise GraftError("the base has no `config.json`, so PEFT cannot load it")
     if not has_transformers():
-        raise GraftError("an adapter is written by PEFT's own rules", hint=_INSTALL)
+        raise GraftError("writing an adapter needs transformers and PEFT", hint=_INSTALL)
     try:
         return ask(foreign_files())
     except ForeignWorkError as problem:

@@ -1,4 +1,4 @@
-"""The probes of packs in the store, read before a pack is installed."""
+"""Read and check the probes of packs in the store, before a pack is installed."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from skillpm.store.packs import StoredPack, load_pack
 
 
 def probes_of(pack: StoredPack) -> Probes | None:
-    """The probes that a pack carries, if any. Raises `SpecError` where they cannot be read."""
+    """The probes that a pack carries, if any. Raises `SpecError` if they cannot be read."""
     layers = pack.image.layer(PROBES_TYPE)
     if not layers:
         return None
@@ -20,6 +20,6 @@ def probes_of(pack: StoredPack) -> Probes | None:
 
 
 def check_probes(store: Store, packs: Iterable[Digest]) -> None:
-    """Raise `SpecError` where the probes of any of these packs, all stored, cannot be read."""
+    """Raise `SpecError` if the probes of one of these stored packs cannot be read."""
     for digest in packs:
         probes_of(load_pack(store, digest))

@@ -1,4 +1,4 @@
-"""Packs from wherever they lie: what every flow may ask of one."""
+"""The interface that packs in files and packs in the store share."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -22,17 +22,17 @@ class AnyPack(Protocol):
 
     @property
     def digest(self) -> Digest:
-        """Its identity."""
+        """The digest of the OCI manifest, which identifies the pack."""
         ...
 
     @property
     def image(self) -> PackImage:
-        """Its OCI manifest."""
+        """The OCI manifest."""
         ...
 
     @property
     def manifest(self) -> Manifest:
-        """Its manifest, verified."""
+        """The manifest, parsed and verified."""
         ...
 
     @property
@@ -41,18 +41,19 @@ class AnyPack(Protocol):
         ...
 
     def open_layer(self, digest: Digest) -> ReadAt:
-        """A layer by byte range, hashed."""
+        """Open a layer for reads by byte range. Its bytes are verified by their hash."""
         ...
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob whole, hashed."""
+        """The content of a small blob, verified by its hash."""
         ...
 
 
 def side_packs(packs: Iterable[AnyPack]) -> list[PackSideFiles]:
-    """The parsed side files of packs."""
+    """The parsed side files of packs, each with the skills that the pack is layered on."""
     packs = list(packs)
-    below = layer_closure({p.manifest.skill: [o.skill for o in p.manifest.over] for p in packs})
+    layers = {p.manifest.skill: [layer.skill for layer in p.manifest.over] for p in packs}
+    below = layer_closure(layers)
     return [PackSideFiles(p.manifest.skill, _side_files(p), below[p.manifest.skill]) for p in packs]
 
 
@@ -68,11 +69,11 @@ def _side_files(pack: AnyPack) -> tuple[Any, ...]:
 
 
 def check_is(pack: AnyPack, skill: SkillName, version: Version) -> AnyPack:
-    """The pack, if it is of this release. Raises `IntegrityError` where it is of another."""
+    """Return the pack if it is this release. Raises `IntegrityError` if it is another one."""
     if (pack.manifest.skill, pack.manifest.version) != (skill, version):
         raise IntegrityError(
             f"`{skill}` {version} should be `{pack.digest}`, but that is {pack.manifest.ref}",
-            hint="`skillpm lock` locks it again",
+            hint="to write the lock again: `skillpm lock`",
         )
     return pack
 

@@ -1,4 +1,4 @@
-"""`publish`, `yank`, `unyank`, `search`, `show`: a registry's verbs."""
+"""`publish`, `yank`, `unyank`, `search`, `show`: the commands on a registry."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from skillpm.spec.release import Release
 
 @dataclass(frozen=True)
 class PublishedPack:
-    """A release, where it went, and whether it is new there."""
+    """A release, its registry, and whether it was `created` or existed there already."""
 
     release: Release
     registry: RegistryLocation
@@ -25,7 +25,7 @@ class PublishedPack:
 
 
 def publish(session: Session, path: Path) -> PublishedPack:
-    """Verify a pack file and publish it, whole or not at all."""
+    """Verify a pack file and publish it. If this fails, the registry is unchanged."""
     clean_up(session)
     pack = open_pack(path)
     url = registry_for(session, pack.manifest.skill, makes=True)
@@ -35,7 +35,7 @@ def publish(session: Session, path: Path) -> PublishedPack:
 
 
 def yank(session: Session, ref: str, reason: str) -> Release:
-    """Hide a release from new resolutions; locks keep it."""
+    """Hide a release from new resolutions. Existing locks can still install it."""
     clean_up(session)
     release = _one_release(session, ref)
     index = session.connect(registry_for(session, release.skill), False)
@@ -43,7 +43,7 @@ def yank(session: Session, ref: str, reason: str) -> Release:
 
 
 def unyank(session: Session, ref: str) -> Release:
-    """Show a release again."""
+    """Undo `yank`."""
     clean_up(session)
     release = _one_release(session, ref)
     index = session.connect(registry_for(session, release.skill), False)
@@ -53,17 +53,18 @@ def unyank(session: Session, ref: str) -> Release:
 def _one_release(session: Session, ref: str) -> Release:
     """The release that `acme/math@1.0.0` names."""
     need = parse_ref(ref)
-    fitting = [one for one in show(session, need.skill) if one.version in need.range]
-    if len(fitting) > 1:
+    matching = [r for r in show(session, need.skill) if r.version in need.range]
+    if len(matching) > 1:
         raise UsageError(
-            f"`{ref}` names {len(fitting)} releases of `{need.skill}`; expected exactly one",
-            hint=f"`{need.skill}@{fitting[-1].version}` names the newest",
+            f"`{ref}` matches {len(matching)} releases of `{need.skill}`; expected exactly one",
+            hint=f"the newest is `{need.skill}@{matching[-1].version}`",
         )
-    if not fitting:
+    if not matching:
         raise UnknownSkillError(
-            f"there is no release `{ref}`", hint=f"`skillpm show {need.skill}` lists its releases"
+            f"there is no release `{ref}`",
+            hint=f"to list its releases: `skillpm show {need.skill}`",
         )
-    return fitting[0]
+    return matching[0]
 
 
 def search(session: Session, text: str) -> list[Release]:

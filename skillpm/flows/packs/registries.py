@@ -1,4 +1,4 @@
-"""Where a project looks skills up: each in the one registry that its namespace is bound to."""
+"""The registries of a project. A namespace is bound to one registry, the default one otherwise."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +26,12 @@ _COMPARED = 5000
 
 @dataclass
 class Registries:
-    """The registries of a project by name, each reached when it is first needed.
+    """The registries of a project by name. Each is opened when it is first needed.
 
-    `files` are packs from files, listed as if they were published already. `stored` are the locked
-    packs whose documents the store has: each is listed too, where its registry does not list its
-    version or cannot be reached. So a project that came without a registry can be added to.
+    `files` are packs from files; they are listed as if they were published. `stored` are the locked
+    packs whose documents are in the store. A stored pack is listed too if its registry does not
+    list its version or cannot be reached, so that skills can be added to a project whose registry
+    is missing.
     """
 
     session: Session
@@ -40,28 +41,31 @@ class Registries:
     _open: dict[str, Index] = field(default_factory=dict)
 
     def location(self, name: str) -> RegistryLocation:
-        """Where a registry is. Raises `UsageError` for a name that the project file lacks."""
+        """The location of a registry. Raises `UsageError` for a name not in skillpm.toml."""
         return location_of(self.session, self.file, name)
 
     def index(self, name: str) -> Index:
-        """The index of a registry. Raises `RegistryError` where it cannot be reached."""
+        """The index of a registry. Raises `RegistryError` if it cannot be reached."""
         location = self.location(name)
         if self.files and location.folder is not None and is_uninitialized(Path(location.folder)):
-            return EmptyIndex()  # publishing the files makes it
+            return EmptyIndex()  # the registry is created when the files are published
         if name not in self._open:
             self._open[name] = self.session.connect(location, False)
         return self._open[name]
 
     def check_files(self) -> None:
-        """Every pack file can be published, before any is: a refused one leaves no other behind."""
+        """Check that all pack files can be published, before the first one is published.
+
+        Raises `UsageError` or `StateError` for the first file that cannot.
+        """
         for pack in self.files:
             skill, version = pack.manifest.skill, pack.manifest.version
             name = self.file.registry_of(skill)
             if name != DEFAULT_REGISTRY:
                 raise UsageError(
-                    f"`{skill.namespace}` is bound to the registry `{name}`: its packs come from "
-                    "there alone",
-                    hint=f"`skillpm publish {pack.path}`, then install it by name",
+                    f"the namespace `{skill.namespace}` is bound to the registry `{name}`, so its "
+                    "packs cannot be installed from a file",
+                    hint=f"publish it, `skillpm publish {pack.path}`, then install it by name",
                 )
             check_can_be_made(self.session, self.file, name)
             for release in self.index(name).releases([skill]).get(skill, ()):
@@ -73,12 +77,12 @@ class Registries:
                     )
 
     def publish(self, name: str, pack: "PackFile") -> None:
-        """Publish a pack file to a registry, which is made where there is none yet."""
+        """Publish a pack file to a registry. Creates the registry if it does not exist."""
         self._open[name] = self.session.connect(self.location(name), True)
         self._open[name].publish(pack.image_bytes, pack.open_blob, now=self.session.now)
 
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
-        """All releases of these skills: one question a registry."""
+        """All releases of these skills. Costs one request to each registry."""
         found: dict[SkillName, tuple[Release, ...]] = {}
         by_registry: dict[str, list[SkillName]] = {}
         for skill in sorted(skills):
@@ -100,7 +104,11 @@ class Registries:
     def _listed(
         self, name: str, wanted: Collection[SkillName]
     ) -> Mapping[SkillName, Sequence[Release]]:
-        """What a registry lists; nothing where it is away and the store has all that is locked."""
+        """The releases that a registry lists.
+
+        If the registry cannot be reached and all `wanted` skills are in the store, this prints a
+        note and returns nothing.
+        """
         try:
             return self.index(name).releases(wanted)
         except SkillpmError as problem:
@@ -114,13 +122,13 @@ class Registries:
             return {}
 
     def suggest(self, skill: SkillName) -> str:
-        """A hint for a skill that is nowhere: the nearest name where it would be looked up."""
+        """A hint for a skill that does not exist: the most similar name in its registry."""
         return nearest_skill(skill, self.index(self.file.registry_of(skill)).skills())
 
 
 def nearest_skill(skill: SkillName, known: list[SkillName]) -> str:
-    """A hint that names the nearest skill, or how to look for one."""
-    # Comparing costs microseconds a name, and a registry may list any number of them.
+    """A hint that names the most similar skill, or the command that searches for one."""
+    # One comparison takes microseconds. The limit bounds the time for a registry of any size.
     first = sorted(known, key=lambda name: (name.namespace != skill.namespace, name))[:_COMPARED]
-    search = f"`skillpm search {skill.name}` looks for it"
+    search = f"to search for it: `skillpm search {skill.name}`"
     return did_you_mean(str(skill), map(str, first), otherwise=search)

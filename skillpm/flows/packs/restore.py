@@ -1,4 +1,4 @@
-"""Blobs that the store lacks or has damaged: fetched again, from wherever they can be had."""
+"""Fetch blobs that are missing or damaged in the store from the registries of the project."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,16 +22,16 @@ T = TypeVar("T")
 class LostPackError(SkillpmError):
     """A locked pack that neither the store nor its registry has.
 
-    It ends a command with the exit code of its `cause`.
+    The error has the kind and the exit code of its `cause`.
     """
 
     def __init__(self, locked: LockedSkill, location: str, cause: SkillpmError) -> None:
         super().__init__(
             f"{locked.ref} is not in the store, and the registry `{locked.registry}` "
-            f"({location}) does not give it: {cause.message}",
-            hint=f"`skillpm publish FILE.skillpack` puts {locked.ref} there again, "
-            f"`--registry URL` names another registry, and `skillpm install --from FILE` takes a "
-            "bundle that holds it",
+            f"({location}) does not provide it: {cause.message}",
+            hint=f"publish {locked.ref} again, `skillpm publish FILE.skillpack`; or name another "
+            "registry, `--registry URL`; or install a bundle that contains it, "
+            "`skillpm install --from FILE`",
         )
         self.cause = cause
         self.kind = cause.kind  # type: ignore[misc]
@@ -39,10 +39,10 @@ class LostPackError(SkillpmError):
 
 
 def fetch_all(session: Session, registries: Registries, lock: Lockfile) -> int:
-    """Bring in every blob of the lock that the store lacks or has damaged; the bytes fetched.
+    """Fetch every blob of the lock that is missing or damaged in the store; return their bytes.
 
-    Costs one SHA-256 of all blobs of the lock that are here. Raises what the registry that the lock
-    names raises, where no other has the blobs either.
+    Costs one SHA-256 of all blobs of the lock that are in the store. If no registry has a pack,
+    raises the error of the registry that the lock names.
     """
     session.store.sweep()
     fetched = 0
@@ -56,21 +56,24 @@ def fetch_all(session: Session, registries: Registries, lock: Lockfile) -> int:
 
 @contextmanager
 def unrepaired(damage: DamagedBlobError | MissingBlobError) -> Iterator[None]:
-    """Raise the damage of the store, where the body cannot fetch what is damaged again."""
+    """Raise `damage` if the body fails to fetch the damaged blob again.
+
+    For a missing blob, the error of the body is raised.
+    """
     try:
         yield
     except SkillpmError as problem:
         if isinstance(damage, MissingBlobError):
             raise
         then = problem.hint or "once a registry has it, `skillpm install` repairs the store"
-        damage.hint = f"it could not be fetched again: {problem.message}; {then}"
+        damage.hint = f"the blob could not be fetched again: {problem.message}; {then}"
         raise damage from problem
 
 
 def stored_packs(
     session: Session, registries: Registries, lock: Lockfile
 ) -> dict[SkillName, AnyPack]:
-    """The documents of every pack of a lock, fetched where the store lacks them."""
+    """Every pack of a lock. Documents that are missing or damaged in the store are fetched."""
     packs: dict[SkillName, AnyPack] = {}
     for skill, locked in lock.skills.items():
         try:
@@ -97,18 +100,21 @@ def _fetch(session: Session, registries: Registries, locked: LockedSkill) -> int
 
 @contextmanager
 def _named(registries: Registries, locked: LockedSkill) -> Iterator[None]:
-    """Have a failure to fetch say which release it is about, and where it was looked for."""
+    """Turn an error of the body into a `LostPackError`, which names release and registry."""
     try:
         yield
     except IntegrityError:
-        raise  # it is there, and damaged: that is to be read first
+        raise  # the registry has the pack, but damaged: the user must see that error
     except SkillpmError as problem:
         location = registries.location(locked.registry)
         raise LostPackError(locked, str(location), problem) from problem
 
 
 def _sources(registries: Registries, locked: LockedSkill) -> Iterator[Callable[[], Index]]:
-    """The registry that the lock names, then the default one: a digest names the same bytes."""
+    """The registry that the lock names, then the default one.
+
+    Any registry is fine, because the digest verifies the bytes.
+    """
     yield lambda: registries.index(locked.registry)
     if locked.registry != DEFAULT_REGISTRY:
         yield lambda: registries.index(DEFAULT_REGISTRY)
@@ -117,14 +123,14 @@ def _sources(registries: Registries, locked: LockedSkill) -> Iterator[Callable[[
 def restoring(
     session: Session, project: ProjectFolder, lock: Lockfile, action: Callable[[], T]
 ) -> T:
-    """What `action` gives; where a blob of the lock is damaged or missing, after fetching it again.
+    """Run `action`; if a blob of the lock is damaged or missing, fetch it and run `action` again.
 
-    Raises the damage, where it cannot be repaired.
+    Raises `DamagedBlobError` or `MissingBlobError` if the blob cannot be fetched.
     """
     try:
         return action()
     except (DamagedBlobError, MissingBlobError) as problem:
         with unrepaired(problem):
             fetch_all(session, Registries(session, project.read_file()), lock)
-        session.say(f"blob `{problem.digest}` was damaged or missing: it was fetched again")
+        session.say(f"blob `{problem.digest}` was damaged or missing and was fetched again")
     return action()

@@ -1,4 +1,4 @@
-"""Side files: a model's small files, and what a graft has of them."""
+"""Side files: read a model's small files, and combine those of several packs for a graft."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ VOLATILE = frozenset({
     "_name_or_path", "transformers_version", "_attn_implementation_autoset", "_commit_hash",
     "_from_model_config", "_diffusers_version",
 })  # fmt: skip
-"""Keys that say where and by what a model was saved, and nothing of the model."""
+"""Keys that record how and where a model was saved, and do not describe the model."""
 INERT = frozenset({
     *VOLATILE, "dtype", "torch_dtype", "use_cache", "id2label", "label2id", "problem_type",
     "bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id",
 })  # fmt: skip
-"""Keys of a config by which no model is built otherwise: what its weights compute stays."""
+"""Keys of a config that do not change what the model's weights compute."""
 
 
 _SILENT = frozenset({
@@ -37,7 +37,7 @@ _SILENT = frozenset({
 
 
 def tokenizes(names: Iterable[str]) -> bool:
-    """Whether one of these side files has a say in how a text becomes tokens."""
+    """Whether one of these side files influences how a text is tokenized."""
     return not _SILENT.issuperset(names)
 
 
@@ -54,12 +54,15 @@ class PackSideFiles:
 
 
 def files_of(model: Checkpoint) -> Callable[[str], bytes | None]:
-    """A model's small files by name; None where it has no such file."""
+    """A function that reads a model's small files by name; it returns None for a missing file."""
     return files_in(model.folder)
 
 
 def files_in(folder: Path | None) -> Callable[[str], bytes | None]:
-    """A folder's small files by name; None where it has no such file, or there is no folder."""
+    """A function that reads a folder's small files by name.
+
+    It returns None for a missing file, and always without a folder.
+    """
 
     def read(name: str) -> bytes | None:
         path = folder / name if folder else None
@@ -71,12 +74,11 @@ def files_in(folder: Path | None) -> Callable[[str], bytes | None]:
 def apply_side_files(
     before: Callable[[str], bytes | None], packs: Iterable[PackSideFiles]
 ) -> dict[str, bytes | None]:
-    """The side files of a graft: the base's with every pack's patches and files laid on.
+    """The side files of a graft: those of the base, changed by the packs.
 
-    None is a file of the base that the graft does not have.
-
-    A pack comes after those that it lies over, and may change what they did. Raises
-    `ResolutionError` where two others change the same key or file differently.
+    None stands for a file of the base that the graft does not have. A layered pack is applied after
+    the packs that it is layered on, and may override them. Raises `ResolutionError` if two other
+    packs change the same key or file differently.
     """
     ordered = sorted(packs, key=lambda pack: (len(pack.below), pack.skill))
     check_clashes(ordered)
@@ -90,49 +92,49 @@ def apply_side_files(
             config = json.parse_object(text or b"{}", f"`{file.path}`", foreign=True)
             merged = merge_patch(config, content)
             if file.path == GENERATION and merged.keys() <= VOLATILE:
-                result[file.path] = None  # an empty one would hide the defaults of the config
+                result[file.path] = None  # an empty file would hide the defaults of `config.json`
                 continue
             result[file.path] = json.pretty(merged, sort_keys=False, foreign=True)
     return result
 
 
 def changed_keys(old: bytes | None, new: bytes) -> frozenset[str]:
-    """The keys at the top of a JSON file that another has otherwise."""
-    before = json.parse_object(old or b"{}", "the base's", foreign=True)
-    after = json.parse_object(new, "it", foreign=True)
-    both = {key for key in before.keys() & after.keys() if same_json(before[key], after[key])}
-    return frozenset((before.keys() | after.keys()) - both)
+    """The top-level keys in which two versions of a JSON file differ."""
+    before = json.parse_object(old or b"{}", "the base's file", foreign=True)
+    after = json.parse_object(new, "the new file", foreign=True)
+    equal = {key for key in before.keys() & after.keys() if same_json(before[key], after[key])}
+    return frozenset((before.keys() | after.keys()) - equal)
 
 
 def check_clashes(packs: Sequence[PackSideFiles]) -> None:
-    """Raise `ResolutionError` where two packs change the same key or file differently."""
-    for one, other in combinations(packs, 2):
-        if one.skill in other.below or other.skill in one.below:
+    """Raise `ResolutionError` if two packs change the same key or file differently."""
+    for first, second in combinations(packs, 2):
+        if first.skill in second.below or second.skill in first.below:
             continue
-        theirs = {file.path: content for file, content in other.files}
-        for file, content in one.files:
+        theirs = {file.path: content for file, content in second.files}
+        for file, content in first.files:
             if file.path not in theirs:
                 continue
             if not (isinstance(content, dict) and isinstance(theirs[file.path], dict)):
                 if content == theirs[file.path]:
                     continue
-                raise _conflict(one.skill, other.skill, f"file `{file.path}`")
+                raise _conflict(first.skill, second.skill, f"file `{file.path}`")
             clash = clashing_key(content, theirs[file.path])
             if clash is not None:
-                raise _conflict(one.skill, other.skill, f"key `{clash}` of `{file.path}`")
+                raise _conflict(first.skill, second.skill, f"key `{clash}` of `{file.path}`")
 
 
-def _conflict(one: SkillName, other: SkillName, what: str) -> ResolutionError:
+def _conflict(first: SkillName, second: SkillName, what: str) -> ResolutionError:
     return ResolutionError(
-        f"`{one}` and `{other}` change the {what} differently: they cannot be grafted together",
-        hint=f"install one of them: `skillpm uninstall {other}`",
+        f"`{first}` and `{second}` change the {what} differently: they cannot be grafted together",
+        hint=f"install only one of them: `skillpm uninstall {second}`",
     )
 
 
-def clashing_key(one: dict[str, Any], other: dict[str, Any], path: str = "") -> str | None:
-    """A key that two patches set differently, as a dotted path, if there is one."""
-    for key in sorted(one.keys() & other.keys()):
-        a, b = one[key], other[key]
+def clashing_key(first: dict[str, Any], second: dict[str, Any], path: str = "") -> str | None:
+    """A key that two patches set to different values, as a dotted path; None if there is none."""
+    for key in sorted(first.keys() & second.keys()):
+        a, b = first[key], second[key]
         if isinstance(a, dict) and isinstance(b, dict):
             nested = clashing_key(a, b, f"{path}{key}.")
             if nested:

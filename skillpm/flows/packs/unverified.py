@@ -1,11 +1,11 @@
-"""The packs of a set that this home never verified on the set's base."""
+"""Find the packs of a lock that were not yet verified on the lock's base, on this machine."""
 
 from skillpm.spec.lockfile import LockedSkill, Lockfile
 from skillpm.store.verified import VerifiedPacks
 
 
 def unverified_packs(verified: VerifiedPacks, lock: Lockfile) -> tuple[LockedSkill, ...]:
-    """The locked skills of which nothing but their authors' words is known, sorted."""
+    """The locked skills that no command with this home has verified on the base, sorted."""
     return tuple(
         locked
         for locked in lock.skills.values()

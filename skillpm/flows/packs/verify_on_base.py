@@ -1,6 +1,7 @@
-"""A pack on its base: decoded, and its manifest held against what came out (ADR 25).
+"""Verify a pack on its base: decode it, and compare the result with its manifest (ADR 25).
 
-`verify`, `install` and `audit` share it. Costs one decode of the pack and of what it is layered on.
+Used by `verify`, `install` and `audit`. Costs one decode of the pack and of the packs that it is
+layered on.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ from skillpm.delta.apply.recompute import DecodedTensor, decode_all
 from skillpm.errors import IntegrityError, SkillpmError
 from skillpm.flows.packs.base_parts import check_part_configs, part_warnings
 from skillpm.flows.packs.composition import check_composed, opened, total_bytes
-from skillpm.flows.packs.find import with_lower
+from skillpm.flows.packs.find import with_layers
 from skillpm.flows.packs.protocol import AnyPack, side_packs
 from skillpm.flows.packs.side_files import apply_side_files, files_of
 from skillpm.flows.session.base_model import check_footprint, footprint_fits
@@ -48,19 +49,19 @@ class HashedBase:
 
     @cached_property
     def facts(self) -> ArchitectureFacts:
-        """What a library here says of the architecture; asked once, which may take seconds."""
+        """The facts of the architecture from an installed library. The first call takes seconds."""
         return ask_facts(self.model.config or {})
 
 
 def documents_of(pack: AnyPack) -> PackDocuments:
-    """A pack's documents, for the checks that need no base."""
+    """A pack's documents, for the checks that do not need the base."""
     return PackDocuments(pack.image, pack.manifest, pack.size, pack.read)
 
 
 def _check_config(
     manifest: Manifest, config: bytes | None, specs: Mapping[str, TensorSpec]
 ) -> None:
-    """Raise `IntegrityError` where a config that the pack changes describes no such tensors."""
+    """Raise `IntegrityError` if the config that the pack changes does not fit the tensors."""
     if config is None:
         return
     try:
@@ -68,26 +69,26 @@ def _check_config(
     except ValueError as problem:
         raise IntegrityError(
             f"{manifest.ref} changes `{CONFIG}` so that {problem}",
-            hint="do not use this pack; ask its author for one that `skillpm pack` made",
+            hint="do not use this pack; ask its author to build it again with `skillpm pack`",
         ) from problem
 
 
 def _check_part_configs(
     manifest: Manifest, base: Checkpoint, side: Mapping[str, bytes | None]
 ) -> None:
-    """Raise `IntegrityError` where the config of a part does not describe the part's tensors."""
+    """Raise `IntegrityError` if the config of a part does not fit the part's tensors."""
     try:
         check_part_configs(base, side)
     except ValueError as problem:
         raise IntegrityError(
             f"{manifest.ref} changes the config of a part so that {problem}",
-            hint="do not use this pack; ask its author for one that `skillpm pack` made",
+            hint="do not use this pack; ask its author to build it again with `skillpm pack`",
         ) from problem
 
 
 def warn_of_parts(session: Session, pack: AnyPack, base: Checkpoint) -> tuple[str, ...]:
-    """A sentence where the base has other parts than the pack, or the set below, was cut from."""
-    packs = with_lower(session, [pack])
+    """A warning if the base's parts differ from those of the base that the pack was built for."""
+    packs = with_layers(session, [pack])
     side = apply_side_files(files_of(base), side_packs(packs))
     return tuple(part_warnings([pack.manifest], base, side))
 
@@ -100,12 +101,12 @@ def verify_on_base(
     accept_footprint: bool = False,
     shown: bool = False,
 ) -> Digest:
-    """Hold all that can be recomputed of a manifest against the pack; the root of base + pack.
+    """Recompute a manifest's statements and compare them; return the root of base + pack.
 
-    On a base that only has the same footprint (law 8) every tensor's `result` is compared, and what
-    is said of the whole base is not. With `shown`, what registries show of the pack is compared
-    too: an installed pack is not refused for that. Raises `IntegrityError` where anything does not
-    hold, and what `graft` raises of a pack that cannot be grafted.
+    On another base with the same footprint (law 8), the `result` of every tensor is compared, but
+    statements about the whole base are not. With `shown`, the fields that registries display are
+    compared too; `install` leaves them out. Raises `IntegrityError` if a statement is false, and
+    the errors of `graft` if the pack cannot be grafted.
     """
     documents = documents_of(pack)
     earlier = check_documents(documents, shown=shown, decodes=True)
@@ -130,11 +131,11 @@ def _recompute(
     if not exact:
         _check_nearly(pack, base, accept_footprint=accept_footprint)
     check_footprint(pack.manifest, base.identity.leaves)
-    packs = with_lower(session, [pack])
+    packs = with_layers(session, [pack])
     side = apply_side_files(files_of(base.model), side_packs(packs))
-    layered = opened(packs)
-    composition = Composition(base.model, [WeightedPack(each) for each in layered])
-    top = next(each for each in layered if each.skill == pack.manifest.skill)
+    decoders = opened(packs)
+    composition = Composition(base.model, [WeightedPack(decoder) for decoder in decoders])
+    top = next(decoder for decoder in decoders if decoder.skill == pack.manifest.skill)
     _check_config(pack.manifest, side.get(CONFIG), composition.specs)
     _check_part_configs(pack.manifest, base.model, side)
     tensors, leaves = _decode(session, composition, top, base.identity)
@@ -143,32 +144,35 @@ def _recompute(
     promised = pack.manifest.result_root
     if exact and root != promised:
         earlier = (*earlier, Discrepancy("result_root", promised, root))
-    lower = tuple((each.digest, each.manifest) for each in packs if each.digest != pack.digest)
-    decoded = Decoded(tensors, composition.reference_of(top.skill).specs, lower)
+    layers = tuple((layer.digest, layer.manifest) for layer in packs if layer.digest != pack.digest)
+    decoded = Decoded(tensors, composition.reference_of(top.skill).specs, layers)
     check_decoded(documents_of(pack), decoded, _facts(base, exact=exact), earlier)
     return root
 
 
 def _check_nearly(pack: AnyPack, base: HashedBase, *, accept_footprint: bool) -> None:
-    """Raise `IntegrityError` for a base that is not the one; say where it is nearly right."""
+    """Raise `IntegrityError` for another base than the pack's, unless its footprint is accepted.
+
+    The message says whether the footprint matches.
+    """
     fits = footprint_fits(pack.manifest, base.identity.leaves)
     if fits and accept_footprint:
         return
     path = base.model.path
     raise IntegrityError(
-        f"{pack.manifest.ref} was cut from base `{pack.manifest.base.root}`, "
+        f"{pack.manifest.ref} was built for base `{pack.manifest.base.root}`, "
         f"but `{path}` is `{base.identity.root}`"
-        + ("; but all tensors that the pack touches are the same" if fits else ""),
-        hint="`--accept-footprint` goes on"
+        + ("; all tensors that the pack changes are the same in both" if fits else ""),
+        hint="to use the pack on this base: `--accept-footprint`"
         if fits
-        else f"`skillpm identify {path}` shows what this model is",
+        else f"to show the identity of this model: `skillpm identify {path}`",
     )
 
 
 def _decode(
     session: Session, composition: Composition, top: OpenPack, base: Identity
 ) -> tuple[Mapping[str, DecodedTensor], dict[str, Digest]]:
-    """The tensors of the pack on top, and every leaf of base + all packs."""
+    """The decoded tensors of the pack `top`, and the leaves of the base with all packs."""
     advance = session.progress("verifying", total_bytes(composition))
     source = composition.reference_of(top.skill)
     tensors = decode_all(top, source, workers=session.workers, advance=advance)

@@ -1,1 +1,1 @@
-"""What a command works with: folders, registries, clock, base model, cleanup."""
+"""What every command needs: folders, registries, the clock, the base model, cleanup."""

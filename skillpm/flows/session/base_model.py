@@ -1,4 +1,4 @@
-"""The project's base: where it lies, and whether it is the one."""
+"""Open the project's base model, and check that it is the right one."""
 
 import os
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from skillpm.spec.manifest import Manifest
 
 
 def open_base(session: Session, project: ProjectFolder) -> Checkpoint:
-    """The project's base: where the person says that it is, else where the project file does.
+    """Open the project's base: the model of `--base`, or else of the project file.
 
-    Raises as `open_named_base` does.
+    Raises `SpecError` as `open_named_base` does.
     """
     return open_named_base(session, project.read_file().project.base)
 
 
 def open_named_base(session: Session, named: str) -> Checkpoint:
-    """As `open_base`, with `named` from a project file that was read already.
+    """Open the project's base; `named` is the base in a project file that was read already.
 
-    Raises `SpecError` where a base that came with the project has a link that leads out of it: a
-    graft would copy that file.
+    Raises `SpecError` if the base is inside the project and contains a link to a file outside the
+    project: a graft would copy that file.
     """
     base = open_model(session.base or session.project / named)
     if session.base is None and base.folder is not None:
@@ -41,8 +41,8 @@ def _check_links(base: Path, project: Path) -> None:
             path = Path(folder, name)
             if path.is_symlink() and not path.resolve().is_relative_to(project):
                 raise SpecError(
-                    f"`{path}` is a link that leads out of the project: it is not followed",
-                    hint=f"if this project is yours, name the base yourself: `--base {base}`",
+                    f"`{path}` is a link that leads out of the project; skillpm does not follow it",
+                    hint=f"if you trust this project, name its base: `--base {base}`",
                 )
 
 
@@ -51,17 +51,17 @@ def check_base(found: Digest, expected: Digest, path: Path) -> None:
     if found != expected:
         raise IntegrityError(
             f"the project's base should be `{expected}`, but `{path}` is `{found}`",
-            hint="name the right one with `--base PATH`",
+            hint="name the right base: `--base PATH`",
         )
 
 
 def file_keys(base: Checkpoint) -> dict[str, FileKey]:
-    """What changes of each file when it does. Take it before the base is identified."""
+    """The key of each shard (device, inode, size, times). Take it before the base is hashed."""
     return {name: shard.file.key() for name, shard in base.shards.items()}
 
 
 def check_unmoved(base: Checkpoint, keys: Mapping[str, FileKey]) -> None:
-    """Raise `IntegrityError` where a file was exchanged between being hashed and being loaded."""
+    """Raise `IntegrityError` if a file was replaced between being hashed and being loaded."""
     if file_keys(open_model(base.path)) != keys:
         raise IntegrityError(
             f"`{base.path}` changed while it was loaded", hint="run the same command again"
@@ -69,16 +69,16 @@ def check_unmoved(base: Checkpoint, keys: Mapping[str, FileKey]) -> None:
 
 
 def footprint_fits(manifest: Manifest, leaves: Mapping[str, Digest]) -> bool:
-    """Whether a base has every tensor that the pack touches as the pack was cut from it (law 8)."""
+    """Whether the base has the same leaf as the pack's base for every changed tensor (law 8)."""
     return all(leaves.get(entry.tensor) == entry.leaf for entry in manifest.footprint)
 
 
 def check_footprint(manifest: Manifest, leaves: Mapping[str, Digest]) -> None:
-    """Raise `IntegrityError` with the first tensor that the base has otherwise than a pack says."""
+    """Raise `IntegrityError` for the first tensor whose leaf differs from the pack's footprint."""
     for entry in manifest.footprint:
-        found = leaves.get(entry.tensor)
-        if found != entry.leaf:
+        leaf = leaves.get(entry.tensor)
+        if leaf != entry.leaf:
             raise IntegrityError(
-                f"{manifest.ref} was cut from `{entry.tensor}` with leaf `{entry.leaf}`, "
-                f"but the base has `{found}`"
+                f"{manifest.ref} changes `{entry.tensor}` and expects leaf `{entry.leaf}`, "
+                f"but the base has `{leaf}`"
             )

@@ -1,4 +1,4 @@
-"""Which registry a skill belongs to, by the project file where there is one."""
+"""Find the registry that a skill is bound to, from the project file if there is one."""
 
 import shlex
 from dataclasses import replace
@@ -15,37 +15,37 @@ from skillpm.spec.project import DEFAULT_REGISTRY, ProjectFile
 
 
 def resolved(location: RegistryLocation, folder: Path) -> RegistryLocation:
-    """A location whose folder is absolute: a path is relative to `folder`, and may begin with `~`.
+    """The location with an absolute folder. A path is relative to `folder`; `~` is expanded.
 
-    How it is shown stays.
+    The text that messages show for the location is unchanged.
     """
     if location.folder is None or not location.is_path:
         return location
-    expanded = expanduser(location.folder)  # noqa: PTH111 - Path's own raises for `~nobody`
+    expanded = expanduser(location.folder)  # noqa: PTH111 - `Path.expanduser` raises for an unknown user
     return replace(location, folder=str(folder.absolute() / expanded))
 
 
 def location_of(session: Session, file: ProjectFile, name: str) -> RegistryLocation:
-    """Where a named registry is. Raises `UsageError` for a name that the project file lacks."""
+    """The location of a named registry. Raises `UsageError` for a name not in skillpm.toml."""
     if name == DEFAULT_REGISTRY and (session.registry or name not in file.registries):
         return session.default_registry
     if name not in file.registries:
         raise UsageError(
-            f"skillpm.toml names no registry `{name}`",
-            hint=f'add `{name} = "URL"` to `[registries]`',
+            f"skillpm.toml has no registry `{name}`",
+            hint=f'add `{name} = "URL"` to `[registries]` in skillpm.toml',
         )
     written = file.registries[name].url
     found = resolved(written, session.project)
-    # A relative path means nothing to who reads it elsewhere: it is shown as what it leads to.
+    # Messages show the absolute folder: a relative path means nothing in another folder.
     own = written.is_path and found.folder is not None
     return RegistryLocation.of_folder(found.folder or "") if own else found
 
 
 def check_can_be_made(session: Session, file: ProjectFile, name: str) -> None:
-    """Raise `UsageError` where a project alone says that a registry be made outside of it.
+    """Raise `UsageError` if only the project file asks to create a registry outside the project.
 
-    A project may come from a stranger, and its paths may lead anywhere (law 5). What the person
-    names, and what lies in the project or the home, is made when something is published to it.
+    A project may come from someone else, and its paths may lead anywhere (law 5). A registry that
+    the user names, or that is in the project or the home, is created by the first `publish`.
     """
     if name not in file.registries or (name == DEFAULT_REGISTRY and session.registry):
         return
@@ -55,20 +55,20 @@ def check_can_be_made(session: Session, file: ProjectFile, name: str) -> None:
     homes = [realpath(home) for home in (session.project, session.home)]
     if not any(Path(realpath(folder)).is_relative_to(home) for home in homes):
         raise UsageError(
-            f"skillpm.toml names the registry `{folder}`, where there is none yet: a project does "
-            "not decide that one is made outside of it",
-            hint=f"`skillpm registry init {shlex.quote(folder)}` makes it",
+            f"skillpm.toml names the registry `{folder}`, which does not exist; skillpm creates no "
+            "registry outside the project only because a project file names it",
+            hint=f"to create it: `skillpm registry init {shlex.quote(folder)}`",
         )
 
 
 def registry_for(
     session: Session, skill: SkillName | None, *, makes: bool = False
 ) -> RegistryLocation:
-    """The location of the registry that a skill is bound to; without one, of the default.
+    """The location of the registry that a skill is bound to; of the default one without a skill.
 
-    What the person names wins; outside a project there is only the default. So a pack of a private
-    namespace goes where the project looks it up, and nowhere else. Where the caller `makes` a
-    registry that is not there yet, raises as `check_can_be_made` does.
+    `--registry` takes precedence; outside a project there is only the default registry. So a pack
+    of a private namespace is only published to the registry from which the project installs it.
+    If the caller `makes` a missing registry, raises `UsageError` as `check_can_be_made` does.
     """
     project = ProjectFolder(session.project)
     if session.registry or not project.has_file:

@@ -1,4 +1,4 @@
-"""How every command that writes begins: what killed commands left goes (law 4)."""
+"""The start of every command that writes: remove what killed commands left (law 4)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +20,10 @@ from skillpm.store.scratch import sweep_scratch
 def project_transaction(
     session: Session, project: ProjectFolder, command: str
 ) -> Iterator[Generation | None]:
-    """Hold the project's lock, with nothing left of what was cut off; see `writing`."""
+    """Clean up, then hold the project's lock. Interrupted changes are completed or undone first.
+
+    Gives the generation that was completed, if any; see `writing`.
+    """
     clean_up(session)
     with writing(
         project, command, timeout=session.lock_timeout, say=session.say, home=session.home
@@ -29,10 +32,10 @@ def project_transaction(
 
 
 def clean_up(session: Session) -> None:
-    """Remove what killed commands left in home and registry, and beside the files they wrote.
+    """Remove what killed commands left in the home, in the registry and beside their outputs.
 
-    Warns of places that someone else may write. Costs the listing of a few folders. Never fails:
-    what cannot be removed stays.
+    Warns of places that another user can write. Costs the listing of a few folders. Never fails: a
+    file that cannot be removed stays.
     """
     for place in exposed_places(session):
         session.say(f"warning: {place}; {REMEDY}")
@@ -50,7 +53,7 @@ def clean_up(session: Session) -> None:
 
 
 def _sweep_caches(home: Path) -> None:
-    """Remove what killed writers of the caches left. Raises `StateError`, `MissingFileError`."""
+    """Remove temporary files from the caches. Raises `StateError` or `MissingFileError`."""
     with HomeFolder.open(home) as opened, opened.subfolder("cache") as cache:
         for name in ("leaves", "measures"):
             with suppress(SkillpmError), cache.subfolder(name) as files:

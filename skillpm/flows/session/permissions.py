@@ -1,4 +1,4 @@
-"""Places that someone else may write: named by `doctor`, and by every command that writes."""
+"""Find places that another user can write; `doctor` and every command that writes name them."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,16 +16,16 @@ REMEDY = "`skillpm doctor` lists all such places"
 
 
 def exposed_places(session: Session) -> list[Exposure]:
-    """Home, store, project and registries that someone else may write, or a folder above them.
+    """The places of `written_places` that another user can write, themselves or a parent folder.
 
-    What is shared with a group on purpose (ADR 20) is not among them. Costs one `lstat` for each
-    part of a path.
+    Folders that are shared with a group on purpose (ADR 20) are left out. Costs one `lstat` for
+    each part of a path.
     """
     return exposures(written_places(session), shared=True)
 
 
 def written_places(session: Session) -> Iterator[Path]:
-    """What commands write here: home, store, the project's files and state, its registries."""
+    """The places that commands write: home, store, the project's files and state, registries."""
     yield from (session.home, session.store.folder, session.store.folder / "sha256")
     project = ProjectFolder(session.project)
     yield from (project.folder, project.file, project.lock_file, project.state)

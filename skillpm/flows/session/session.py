@@ -1,4 +1,4 @@
-"""Where a command runs: folders, the registry, the clock's reading, and who is told of progress."""
+"""The settings of one command: folders, the registry, the time, and how to report progress."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Advance = Callable[[int], None]
 
 
 class PackVerifier(Protocol):
-    """Verifies packs of a lock on the project's base: `flows.verify_installed.verify_packs`."""
+    """A function that verifies packs of a lock on the project's base."""
 
     def __call__(
         self,
@@ -33,20 +33,23 @@ class PackVerifier(Protocol):
         lock: Lockfile,
         waiting: Sequence[LockedSkill],
     ) -> tuple[str, ...]:
-        """Notes on what could not be verified. Raises what refuses a pack."""
+        """Verify the `waiting` packs; the notes name those that could not be verified.
+
+        Raises `IntegrityError` for a pack that fails.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Session:
-    """Everything that a flow takes from outside. The clock is read once, by the caller.
+    """Everything that a flow takes from outside. The caller reads the clock once, into `now`.
 
-    `registry` and `base` win over the project file; `fallback` is the registry where it names none.
-    `tidy_registry` removes what killed commands left in an embedded registry. `patience` starts
-    when it is called: how long a search for a solution may take. `verify_packs` is what `install`
-    verifies packs with, apart from this module because it takes the tensor libraries. `survey`
-    compares the router signatures of a lock. `confirm` asks a person yes or no; None where no
-    person can be asked.
+    `registry` and `base` take precedence over the project file; `fallback` is the registry if the
+    project file names none. `tidy_registry` removes what killed commands left in an embedded
+    registry. `patience` starts the time limit of a resolution when it is called. `verify_packs`
+    verifies packs for `install`; it is injected because it imports the tensor libraries. `survey`
+    compares the router signatures of a lock. `confirm` asks the user a yes-or-no question; it
+    returns None if there is no terminal to ask on.
     """
 
     home: Path
@@ -70,23 +73,23 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        """The client's blobs, kept from `gc` from their first use to the end of the command."""
+        """The client's blobs. `gc` waits from the first use until the end of the command."""
         return Store(self.home / "store", self.say, self.lock_timeout)
 
     def close(self) -> None:
-        """Let go of the store, where it was used: a failed command holds nothing either."""
+        """Release the store's lock if the store was used, also after a failed command."""
         if "store" in vars(self):
             self.store.close()
 
     @property
     def default_registry(self) -> RegistryLocation:
-        """The registry of whatever is bound to no other."""
+        """The registry of every skill that is not bound to another one."""
         own = RegistryLocation.of_folder(str(self.home / "registry"))
         return self.registry or self.fallback or own
 
     @property
     def cache(self) -> LeafCache:
-        """Leaves of files that were hashed before."""
+        """The cache of leaves of files that were hashed before."""
         return LeafCache(self.home / "cache" / "leaves")
 
     @cached_property
@@ -101,8 +104,8 @@ class Session:
     def identify(self, model: Checkpoint, label: str, *, cached: bool = True) -> Identity:
         """A model's identity, with progress.
 
-        With `cached`, leaves that were hashed before are believed, where their owner alone may
-        write the cache and the model; else every byte is read (law 5).
+        With `cached`, leaves from the cache are used if only the current user can write the cache
+        and the model. Otherwise every byte is read (law 5).
         """
         total = sum(spec.nbytes for spec in model.specs.values())
         return identify(
@@ -116,5 +119,5 @@ class Session:
 
 
 def open_model(path: Path) -> Checkpoint:
-    """The model at a path that a person gave."""
+    """Open the model at a path that the user gave; `~` is expanded."""
     return open_checkpoint(path.expanduser())

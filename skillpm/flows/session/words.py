@@ -1,11 +1,11 @@
-"""Words and numbers of messages."""
+"""Format numbers in messages."""
 
 _LEAST_DIGITS = 4
 _ALL_DIGITS = 17
 
 
 def distinct(*values: float) -> list[str]:
-    """Numbers with the fewest digits, four at least, that tell different values apart."""
+    """The numbers with as many significant digits, at least 4, as make different values differ."""
     texts: list[str] = []
     for digits in range(_LEAST_DIGITS, _ALL_DIGITS + 1):
         texts = [f"{value:.{digits}g}" for value in values]

@@ -1,1 +1,1 @@
-"""Keep the home in order: cache, garbage collection, doctor."""
+"""Maintain the home: cache, garbage collection, doctor."""

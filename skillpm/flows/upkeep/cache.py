@@ -1,4 +1,4 @@
-"""`cache`: how much the home holds, whether its blobs are whole, and mending those that are not."""
+"""`cache`: measure the home, verify the blobs of the store, and repair damaged blobs."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,7 +22,7 @@ _CACHES = ("leaves", "surveys", "measures")
 
 @dataclass(frozen=True)
 class SkillSize:
-    """The bytes of one release in the store; `own` are those that no other release shares."""
+    """The bytes of one release in the store; `own` are those of blobs that no other release has."""
 
     ref: str
     digest: Digest
@@ -32,7 +32,10 @@ class SkillSize:
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """Bytes by what they are for, and by release."""
+    """The bytes in the home, by purpose and by release.
+
+    `unreachable` are the bytes of blobs that no known project needs.
+    """
 
     home: Path
     sizes: Mapping[str, int]
@@ -42,7 +45,7 @@ class CacheInfo:
 
 
 def cache_info(session: Session) -> CacheInfo:
-    """Measure the home. Writes nothing; hashes documents alone."""
+    """Measure the home. Writes nothing, and hashes only the documents of packs."""
     home, store = session.home, session.store
     sizes = {
         "store": size_of(home, "store", "sha256"),
@@ -51,28 +54,30 @@ def cache_info(session: Session) -> CacheInfo:
         "registry": size_of(home, "registry"),
     }
     reached = _reached(session)[1]
-    held = {digest: store.size_of(digest) for digest in store.blobs()}
-    loose = sum(size for digest, size in held.items() if digest not in reached.blobs)
-    skills = [_skill_size(digest, name, reached, held) for digest, name in reached.names.items()]
-    skills.sort(key=lambda one: (one.ref, one.digest))
-    return CacheInfo(home, sizes, len(held), loose, tuple(skills))
+    stored = {digest: store.size_of(digest) for digest in store.blobs()}
+    unneeded = sum(size for digest, size in stored.items() if digest not in reached.blobs)
+    skills = [_skill_size(digest, name, reached, stored) for digest, name in reached.names.items()]
+    skills.sort(key=lambda skill: (skill.ref, skill.digest))
+    return CacheInfo(home, sizes, len(stored), unneeded, tuple(skills))
 
 
-def _skill_size(pack: Digest, ref: str, reached: Reached, held: Mapping[Digest, int]) -> SkillSize:
-    mine = [blob for blob, packs in reached.blobs.items() if pack in packs]
-    own = sum(held.get(blob, 0) for blob in mine if reached.blobs[blob] == {pack})
-    return SkillSize(ref, pack, sum(held.get(blob, 0) for blob in mine), own)
+def _skill_size(
+    pack: Digest, ref: str, reached: Reached, stored: Mapping[Digest, int]
+) -> SkillSize:
+    blobs = [blob for blob, packs in reached.blobs.items() if pack in packs]
+    own = sum(stored.get(blob, 0) for blob in blobs if reached.blobs[blob] == {pack})
+    return SkillSize(ref, pack, sum(stored.get(blob, 0) for blob in blobs), own)
 
 
 def _reached(session: Session) -> tuple[dict[NeededPack, Path], Reached]:
-    """The packs of all known projects, with a project that needs each; and their blobs."""
+    """The packs of all known projects, each with a project that needs it, and their blobs."""
     roots: dict[NeededPack, Path] = {}
     packs: set[Digest] = set()
-    for one in KnownProjects(session.home):
-        needs = needs_of(one)
+    for known in KnownProjects(session.home):
+        needs = needs_of(known)
         packs |= needs.packs
-        roots |= dict.fromkeys(needs.roots, one.folder)
-    with suppress(SkillpmError):  # where gc was never told of this project
+        roots |= dict.fromkeys(needs.roots, known.folder)
+    with suppress(SkillpmError):  # the current project may not be a known project yet
         here = ProjectFolder(session.project)
         roots |= {
             NeededPack(s.digest, s.ref, s.registry): here.folder for s in here.generation().skills
@@ -82,7 +87,7 @@ def _reached(session: Session) -> tuple[dict[NeededPack, Path], Reached]:
 
 @dataclass(frozen=True)
 class Damage:
-    """A blob that is not what its name says, and the releases that need it."""
+    """A blob whose content does not match its digest, and the releases that need it."""
 
     digest: Digest
     skills: tuple[str, ...]
@@ -92,7 +97,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class CacheVerified:
-    """Every blob was hashed; what was wrong."""
+    """The result of hashing every blob: how many, their bytes, and the damaged ones."""
 
     checked: int
     size: int
@@ -100,37 +105,37 @@ class CacheVerified:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong any more."""
-        return all(one.repaired for one in self.damage)
+        """Whether no blob is damaged any more."""
+        return all(damage.repaired for damage in self.damage)
 
 
 def cache_verify(session: Session, *, repair: bool) -> CacheVerified:
-    """Hash every blob of the store, whatever was hashed before; with `repair`, mend it.
+    """Hash every blob of the store, even if it was hashed before; with `repair`, repair the store.
 
-    A damaged blob that a project needs is fetched again, from the registry that its lock names, and
-    replaced in one step; one that nothing needs is removed.
+    A damaged blob that a project needs is fetched again from the registry that the lock names, and
+    replaced in one step. A damaged blob that no project needs is removed.
     """
     if repair:
         clean_up(session)
     store = session.store
     sizes = {digest: store.size_of(digest) for digest in store.blobs()}
     advance = session.progress("hashing blobs", sum(sizes.values()))
-    bad = []
+    damaged = []
     for digest, size in sizes.items():
         if not store.is_whole(digest):
-            bad.append(digest)
+            damaged.append(digest)
         advance(size)
     roots, reached = _reached(session)
     problems: dict[Digest, str] = {}
-    if repair and bad:
-        problems = _fetch_again(session, roots, [*bad, *reached.damaged])
+    if repair and damaged:
+        problems = _fetch_again(session, roots, [*damaged, *reached.damaged])
         roots, reached = _reached(session)
         with store.alone():
-            for digest in bad:
+            for digest in damaged:
                 if digest not in reached.blobs and not store.is_whole(digest):
                     store.remove(digest)
     names = {root.digest: root.ref for root in roots} | reached.names
-    damage = [_damage(session, one, (reached, names), problems) for one in bad]
+    damage = [_damage(session, digest, (reached, names), problems) for digest in damaged]
     return CacheVerified(len(sizes), sum(sizes.values()), tuple(damage))
 
 
@@ -145,22 +150,23 @@ def _damage(
     skills = tuple(sorted({names.get(pack, str(pack)) for pack in packs}))
     store = session.store
     repaired = store.is_whole(digest) or not (packs or store.status(digest))
-    why = next((problems[pack] for pack in packs if pack in problems), None)
-    return Damage(digest, skills, repaired, None if repaired else why)
+    problem = next((problems[pack] for pack in packs if pack in problems), None)
+    return Damage(digest, skills, repaired, None if repaired else problem)
 
 
 def _fetch_again(
-    session: Session, roots: Mapping[NeededPack, Path], bad: list[Digest]
+    session: Session, roots: Mapping[NeededPack, Path], damaged: list[Digest]
 ) -> dict[Digest, str]:
-    """Replace damaged blobs, each from the registry of its pack; say what could not be had."""
+    """Fetch damaged blobs again from the registry of their pack; return the errors by pack."""
     store, problems = session.store, dict[Digest, str]()
     for root in sorted(roots):
         blobs = reach(store, [root.digest]).blobs
-        if not any(digest in blobs for digest in bad):
+        if not any(digest in blobs for digest in damaged):
             continue
-        there = replace(session, project=roots[root])
+        in_project = replace(session, project=roots[root])
         try:
-            index = Registries(there, ProjectFolder(roots[root]).read_file()).index(root.registry)
+            file = ProjectFolder(roots[root]).read_file()
+            index = Registries(in_project, file).index(root.registry)
             fetch_pack(store, root.digest, index)
         except SkillpmError as problem:
             problems[root.digest] = problem.message
@@ -168,7 +174,7 @@ def _fetch_again(
 
 
 def cache_clean(session: Session) -> int:
-    """Remove what can be computed again: leaves, surveys, measurements; return their bytes."""
+    """Remove cached leaves, surveys and measurements; return the bytes removed."""
     clean_up(session)
     home = session.home
     return sum(age_out(home, "cache", name, before=inf, now=inf, dry_run=False) for name in _CACHES)

@@ -1,4 +1,4 @@
-"""`doctor`: what keeps skillpm from working here, found one check at a time."""
+"""`doctor`: check the system, the home and the project for problems."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ _FULL = 50_000_000
 
 @dataclass(frozen=True)
 class DoctorCheck:
-    """One line: `ok`, `warn` or `fail`, what was found, and what to do about it."""
+    """One check: its status (`ok`, `warn` or `fail`), the finding, and a hint to fix it."""
 
     name: str
     status: str
@@ -47,7 +47,7 @@ class DoctorCheck:
 
 
 def examine(session: Session) -> list[DoctorCheck]:
-    """Every check, in the order in which they build on each other."""
+    """Run every check. Later checks rely on earlier ones."""
     project = ProjectFolder(session.project)
     checks = [_python(), *_extras(), _folder(session.home, "home"), _space(session.home, "home")]
     checks += _access(session)
@@ -72,7 +72,7 @@ def examine(session: Session) -> list[DoctorCheck]:
     return checks
 
 
-_INIT = "`skillpm init --base PATH` makes a project"
+_INIT = "to create a project: `skillpm init --base PATH`"
 
 
 def _python() -> DoctorCheck:
@@ -81,8 +81,8 @@ def _python() -> DoctorCheck:
 
 
 def _extras() -> Iterator[DoctorCheck]:
-    """What is installed is read from its metadata: importing it takes seconds."""
-    for name, why in (
+    """Read the versions of optional packages from their metadata: importing them takes seconds."""
+    for name, reason in (
         ("torch", "lossy schemes need it"),
         ("transformers", "`pack --calibration` and `probe` need it"),
     ):
@@ -90,7 +90,7 @@ def _extras() -> Iterator[DoctorCheck]:
             yield DoctorCheck(name, OK, f"{name} {version(name)}")
         except PackageNotFoundError:
             yield DoctorCheck(
-                name, WARN, f"{name} is not installed: {why}", f"`pip install {name}`"
+                name, WARN, f"{name} is not installed: {reason}", f"`pip install {name}`"
             )
 
 
@@ -102,16 +102,16 @@ def _folder(folder: Path, name: str) -> DoctorCheck:
             sync_file(path / "file")
             sync_folder(path)
     except OSError as problem:
-        hint = "set SKILLPM_HOME to a folder that can" if name == "home" else None
+        hint = "set SKILLPM_HOME to a writable folder" if name == "home" else None
         return DoctorCheck(name, FAIL, f"`{folder}` cannot be written: {problem.strerror}", hint)
-    made = "" if nearest == folder else ", which is not there yet"
-    return DoctorCheck(name, OK, f"`{folder}`{made} can be written")
+    missing = "" if nearest == folder else ", which does not exist yet,"
+    return DoctorCheck(name, OK, f"`{folder}`{missing} can be written")
 
 
 def _space(folder: Path, name: str) -> DoctorCheck:
     free = shutil.disk_usage(_existing(folder)).free
     status = FAIL if free < _FULL else WARN if free < _LOW else OK
-    hint = None if status == OK else "make room: a graft takes as much as its base"
+    hint = None if status == OK else "free some space: a graft takes as much as its base"
     return DoctorCheck("disk", status, f"{free / 1e9:.2f} GB free for the {name}", hint)
 
 
@@ -121,7 +121,7 @@ def _existing(folder: Path) -> Path:
 
 @contextmanager
 def _probe(folder: Path) -> Iterator[Path]:
-    """A folder for a try, gone at the end."""
+    """A temporary folder to try writes in; removed at the end."""
     path = Path(tempfile.mkdtemp(prefix=".skillpm-probe-", dir=folder))
     try:
         yield path
@@ -130,7 +130,7 @@ def _probe(folder: Path) -> Iterator[Path]:
 
 
 def _features(_session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
-    """How a graft can share the files that it does not change."""
+    """Check how a graft can share unchanged files with its base: by clones or hard links."""
     with _probe(project.folder) as path:
         (path / "one").write_bytes(b"skillpm")
         clones = clone(OpenFile(path / "one"), path / "two")
@@ -157,15 +157,15 @@ def _project(_session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]
 
 
 def _access(session: Session) -> Iterator[DoctorCheck]:
-    """Who besides this user may write what skillpm rests on."""
+    """Check whether another user can write the places that skillpm trusts."""
     places = exposed_places(session)
     for place in places:
         hint = f"`chmod go-w {shlex.quote(str(place.path))}`"
         if place.is_foreign:
-            hint = "use folders of your own: what is in them may be changed at any time"
-        yield DoctorCheck("access", WARN, f"{place}: nothing there is trusted", hint)
+            hint = "use folders that you own: the owner of this one can change it at any time"
+        yield DoctorCheck("access", WARN, f"{place}: skillpm does not trust files there", hint)
     if not places:
-        yield DoctorCheck("access", OK, "only you may write home, store, project and registries")
+        yield DoctorCheck("access", OK, "only you can write home, store, project and registries")
     for folder in filter(is_shared_folder, written_places(session)):
         yield DoctorCheck("access", OK, f"`{folder}` is shared with its group")
 
@@ -179,11 +179,11 @@ def _leftovers(_session: Session, project: ProjectFolder) -> Iterator[DoctorChec
         yield DoctorCheck("lock", OK, f"in use by {owner.describe(now)}")
     else:
         dead = (
-            "which was cut off"
+            "which was killed"
             if owner.state() is ProcessState.DEAD
-            else "which cannot be seen from here"
+            else "which runs on another machine or in a container"
         )
-        hint = "the next writing command takes over"
+        hint = "the next command that writes takes over the lock"
         yield DoctorCheck("lock", WARN, f"held by {owner.describe(now)}, {dead}", hint)
     if project.was_cut_off:
         try:
@@ -191,8 +191,8 @@ def _leftovers(_session: Session, project: ProjectFolder) -> Iterator[DoctorChec
         except SkillpmError as problem:
             yield DoctorCheck("journal", FAIL, problem.message, problem.hint)
         else:
-            hint = "`skillpm install` completes or undoes it"
-            yield DoctorCheck("journal", WARN, "a command was cut off", hint)
+            hint = "to complete or undo its change: `skillpm install`"
+            yield DoctorCheck("journal", WARN, "a command was interrupted", hint)
 
 
 def _base(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
@@ -215,23 +215,22 @@ def _registries(session: Session, project: ProjectFolder) -> Iterator[DoctorChec
 
 
 def _store(session: Session, project: ProjectFolder) -> Iterator[DoctorCheck]:
-    """Every installed pack is there, and its documents are what they should be."""
+    """Check that all blobs of every installed pack are in the store, and check its documents."""
     store = session.store
     missing = []
     installed = project.generation().installed
-    for skill, one in installed.items():
-        whole = False
+    for skill, entry in installed.items():
+        complete = False
         with suppress(NotFoundError):
-            check_is(load_pack(store, one.digest), skill, one.version)
-            whole = is_complete(store, one.digest)
-        if not whole:
-            missing.append(one.ref)
+            check_is(load_pack(store, entry.digest), skill, entry.version)
+            complete = is_complete(store, entry.digest)
+        if not complete:
+            missing.append(entry.ref)
     if missing:
         named = ", ".join(missing)
         yield DoctorCheck(
-            "store", FAIL, f"blobs of {named} are missing", "`skillpm install` fetches them"
+            "store", FAIL, f"blobs of {named} are missing", "to fetch them: `skillpm install`"
         )
     else:
-        yield DoctorCheck(
-            "store", OK, f"{counted(len(installed), 'pack')} whole in `{session.home / 'store'}`"
-        )
+        packs = counted(len(installed), "complete pack")
+        yield DoctorCheck("store", OK, f"{packs} in `{session.home / 'store'}`")

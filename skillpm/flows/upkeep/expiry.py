@@ -1,4 +1,4 @@
-"""Folders whose entries may go at any time: their sizes, and the entries that are old."""
+"""Cache folders: their sizes, and the removal of their old entries."""
 
 import stat
 from contextlib import suppress
@@ -11,11 +11,11 @@ from skillpm.files.folder import Folder
 
 _DAY = 86_400.0
 _DEEPEST = 32
-"""Folders within folders: skillpm makes three at most."""
+"""The deepest nesting of folders that is read. skillpm creates at most three levels."""
 
 
 def size_of(home: Path, *names: str) -> int:
-    """The bytes of all files in a folder of the home; 0 where there is none. Follows no link."""
+    """The bytes of all files in a folder of the home; 0 if it does not exist. Follows no link."""
     with suppress(SkillpmError), open_below(home, *names) as folder:
         return _size(folder)
     return 0
@@ -35,9 +35,10 @@ def _size(folder: Folder, depth: int = 0) -> int:
 
 
 def age_out(home: Path, *names: str, before: float, now: float = inf, dry_run: bool) -> int:
-    """Remove the entries of a folder that changed last before a time; return their bytes.
+    """Remove the entries of a folder that were last modified before a time; return their bytes.
 
-    What is dated more than a day after `now` goes too: it would never age, and can be made again.
+    Entries dated more than a day after `now` are removed too: they would never get old, and every
+    entry can be computed again.
     """
     freed = 0
     with suppress(SkillpmError), open_below(home, *names) as folder:

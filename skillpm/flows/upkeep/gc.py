@@ -1,8 +1,8 @@
-"""`gc`: prune old generations, then remove the blobs that nothing needs any more.
+"""`gc`: prune old generations, then remove the blobs that no known project needs.
 
-Projects are pruned one by one, each under its own lock. Then, with the store to itself, gc asks all
-known projects what they need, follows their packs to blobs, and removes the others. A kill leaves
-fewer blobs that nobody needs, and nothing else: every removal is one step, and whole in itself.
+Projects are pruned one after another, each under its own lock. Then, under the store's lock, gc
+collects the packs that all known projects need, finds the blobs of these packs, and removes all
+other blobs. Each removal is a single step. So a killed `gc` has only removed fewer blobs.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,11 @@ _HOUR, _DAY = 3600.0, 86_400.0
 
 @dataclass(frozen=True)
 class GcRequest:
-    """What may go: by generations, and by the age of blobs."""
+    """The options of `gc`.
+
+    `keeping` chooses the generations to keep. Unneeded blobs younger than `grace_hours` are kept.
+    `forget` are folders of projects whose packs are no longer needed.
+    """
 
     keeping: Keeping
     grace_hours: float = GRACE_HOURS
@@ -43,7 +47,7 @@ class GcRequest:
 
 @dataclass(frozen=True)
 class Pruned:
-    """A generation whose packs may go."""
+    """A pruned generation: its number stays, its packs are no longer needed."""
 
     project: Path
     number: int
@@ -51,19 +55,22 @@ class Pruned:
 
 @dataclass(frozen=True)
 class BlobTotals:
-    """Blobs, and their bytes."""
+    """A number of blobs and their bytes."""
 
     blobs: int = 0
     size: int = 0
 
     def plus(self, size: int) -> "BlobTotals":
-        """With one more."""
+        """The totals with one more blob of `size` bytes."""
         return replace(self, blobs=self.blobs + 1, size=self.size + size)
 
 
 @dataclass
 class Collected:
-    """What went, or would go: blobs and cached files; what stayed, and what stayed for its age."""
+    """What gc removed, or would remove in a dry run, and what it kept.
+
+    `young` are unneeded blobs that are kept because they are new.
+    """
 
     freed: BlobTotals = field(default_factory=BlobTotals)
     kept: BlobTotals = field(default_factory=BlobTotals)
@@ -75,46 +82,52 @@ class Collected:
 
 
 def collect(session: Session, request: GcRequest) -> Collected:
-    """Remove what no kept generation and no lock of any known project needs."""
+    """Remove the blobs that no kept generation and no lock of a known project needs."""
     if not request.dry_run:
         clean_up(session)
     done, known = Collected(), KnownProjects(session.home)
-    _know(session, known, request, done)
-    going: dict[Path, list[int]] = {}
-    for one in known:
-        going[one.folder] = _prune(session, one, request, done)
+    _update_known(session, known, request, done)
+    pruned: dict[Path, list[int]] = {}
+    for entry in known:
+        pruned[entry.folder] = _prune(session, entry, request, done)
     with nullcontext() if request.dry_run else session.store.alone():
-        packs = _needed(known, going if request.dry_run else {}, done, dry_run=request.dry_run)
+        packs = _needed(known, pruned if request.dry_run else {}, done, dry_run=request.dry_run)
         _sweep(session, request, packs, done)
     _clean(session, request, done)
     return done
 
 
-def _know(session: Session, known: KnownProjects, request: GcRequest, done: Collected) -> None:
-    """The project that gc runs in is known from now on; projects that are gone are not."""
+def _update_known(
+    session: Session, known: KnownProjects, request: GcRequest, done: Collected
+) -> None:
+    """Add the current project to the known projects, and forget deleted and `--forget` projects."""
     if request.dry_run:
         return
     here = ProjectFolder(session.project)
-    if here.has_file and here.folder.resolve() not in {one.folder for one in known}:
+    if here.has_file and here.folder.resolve() not in {entry.folder for entry in known}:
         known.remember(here.folder, ())
     for folder in request.forget:
         if not known.forget(folder.resolve()):
-            done.notes.append(f"`{folder}` was no known project")
-    for one in list(known):
-        if one.presence() == "gone":
-            done.notes.append(f"`{one.folder}` is gone: its packs are needed no more")
-            known.forget(one.folder)
+            done.notes.append(f"`{folder}` is not a known project, so there is nothing to forget")
+    for entry in list(known):
+        if entry.presence() == "gone":
+            done.notes.append(_gone_note(entry.folder))
+            known.forget(entry.folder)
 
 
-def _prune(session: Session, one: KnownProject, request: GcRequest, done: Collected) -> list[int]:
-    """Prune the old generations of one project; one that is in use keeps them all.
+def _gone_note(folder: Path) -> str:
+    return f"project `{folder}` no longer exists, so its packs are not needed any more"
 
-    Where a process died with the project's lock, its name goes too, perhaps an earlier gc's.
+
+def _prune(session: Session, known: KnownProject, request: GcRequest, done: Collected) -> list[int]:
+    """Prune the old generations of a project; a project that is in use keeps all of them.
+
+    Also runs if a killed process, such as an earlier gc, left its name in the project's lock.
     """
-    project = ProjectFolder(one.folder)
-    if not one.own or one.presence() != "here":
+    project = ProjectFolder(known.folder)
+    if not known.own or known.presence() != "here":
         return []
-    found: list[int] = []
+    numbers: list[int] = []
     try:
         if _has_work(session, project, request):
             with (
@@ -122,24 +135,24 @@ def _prune(session: Session, one: KnownProject, request: GcRequest, done: Collec
                 if request.dry_run
                 else writing(project, "gc", timeout=0, say=done.notes.append, home=session.home)
             ):
-                done.notes.extend(_ahead(session, project, request))
+                done.notes.extend(_future_notes(session, project, request))
                 for generation in list(request.keeping.prunable(project, session.now)):
                     if not request.dry_run:
                         prune(project, generation, session.now)
-                    found.append(generation.number)
+                    numbers.append(generation.number)
     except (SkillpmError, OSError) as problem:
-        done.notes.append(f"`{one.folder}` keeps all its generations: {problem}")
-    done.pruned.extend(Pruned(one.folder, number) for number in found)
-    return found
+        done.notes.append(f"all generations of `{known.folder}` are kept: {problem}")
+    done.pruned.extend(Pruned(known.folder, number) for number in numbers)
+    return numbers
 
 
-def _ahead(session: Session, project: ProjectFolder, request: GcRequest) -> Iterator[str]:
-    """A note on each generation that is kept because its time is still to come."""
+def _future_notes(session: Session, project: ProjectFolder, request: GcRequest) -> Iterator[str]:
+    """A note for each generation whose date is in the future."""
     for generation in request.keeping.ahead(project, session.now):
         yield (
             f"generation {generation.number} of `{project.folder}` is dated {generation.created}, "
-            "which is still to come: the one before it is kept; `skillpm gc --keep N` prunes by "
-            "number alone"
+            "in the future: the generation before it is kept; `skillpm gc --keep N` ignores dates "
+            "and keeps N generations"
         )
 
 
@@ -153,40 +166,45 @@ def _has_work(session: Session, project: ProjectFolder, request: GcRequest) -> b
 
 
 def _needed(
-    known: KnownProjects, going: dict[Path, list[int]], done: Collected, *, dry_run: bool
+    known: KnownProjects, pruned: dict[Path, list[int]], done: Collected, *, dry_run: bool
 ) -> set[Digest]:
+    """The packs that known projects need, without the generations in `pruned`."""
     packs: set[Digest] = set()
-    for one in known:
-        presence = one.presence()
-        if presence == "gone":  # only in a dry run: else it is forgotten by now
-            done.notes.append(f"`{one.folder}` is gone: its packs are needed no more")
+    for entry in known:
+        presence = entry.presence()
+        if presence == "gone":  # happens only in a dry run: otherwise gc has forgotten the project
+            done.notes.append(_gone_note(entry.folder))
             continue
-        needs = needs_of(one, going.get(one.folder, ()))
+        needs = needs_of(entry, pruned.get(entry.folder, ()))
         if presence == "away":
             done.notes.append(
-                f"`{one.folder}` cannot be seen, and may lie on a disk that is not mounted: its "
-                f"packs are kept (`skillpm gc --forget {one.folder}` lets them go)"
+                f"`{entry.folder}` cannot be seen; it may be on a disk that is not mounted, so its "
+                f"packs are kept (to remove them: `skillpm gc --forget {entry.folder}`)"
             )
-        done.projects.append(one.folder)
+        done.projects.append(entry.folder)
         done.notes.extend(needs.notes)
         packs |= needs.packs
-        if presence == "here" and one.own and not needs.notes and not dry_run:
-            known.remember(one.folder, needs.packs, exact=True)
+        if presence == "here" and entry.own and not needs.notes and not dry_run:
+            known.remember(entry.folder, needs.packs, exact=True)
     return packs
 
 
 def _sweep(session: Session, request: GcRequest, packs: set[Digest], done: Collected) -> None:
+    """Remove the blobs that are neither needed by `packs` nor new, or count them in a dry run.
+
+    A blob dated in the future gets the current time, so that it gets old.
+    """
     store = session.store
     reached = reach(store, packs)
-    for digest, why in reached.damaged.items():
+    for digest, reason in reached.damaged.items():
         done.notes.append(
-            f"pack `{digest}` is damaged, so nothing tells which blobs it needs: no blob is "
-            f"removed; `skillpm cache verify --repair` mends it ({why})"
+            f"pack `{digest}` is damaged, so the blobs that it needs are unknown and no blob is "
+            f"removed ({reason}); to repair the pack: `skillpm cache verify --repair`"
         )
-    now, ahead = session.now.timestamp(), list[float]()
+    now, future = session.now.timestamp(), list[float]()
     for digest, size, changed in _sizes(store):
         if changed > now + _HOUR:
-            ahead.append(changed)
+            future.append(changed)
             if not request.dry_run:
                 store.redate(digest, now)
         young = max(0.0, now - changed) < request.grace_hours * _HOUR
@@ -198,16 +216,16 @@ def _sweep(session: Session, request: GcRequest, packs: set[Digest], done: Colle
             done.freed = done.freed.plus(size)
             if not request.dry_run:
                 store.remove(digest)
-    if ahead:
+    if future:
         done.notes.append(
-            f"{counted(len(ahead), 'blob')} dated in the future, up to {_day(max(ahead))}: a "
-            f"clock was wrong, here or there; they count as new, and the next `skillpm gc` after "
-            f"{request.grace_hours:g} hours may take those that nothing needs"
+            f"{counted(len(future), 'blob')} dated in the future, up to {_day(max(future))}: a "
+            "clock is or was wrong; they count as new, and `skillpm gc` can remove the unneeded "
+            f"ones after {request.grace_hours:g} hours"
         )
 
 
 def _day(seconds: float) -> str:
-    """A time of a file as a date; a year is enough beyond what Python writes."""
+    """The date of a file's time; a text for dates that Python cannot represent."""
     try:
         return datetime.fromtimestamp(seconds, UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):
@@ -221,7 +239,7 @@ def _sizes(store: Store) -> Iterator[tuple[Digest, int, float]]:
 
 
 def _clean(session: Session, request: GcRequest, done: Collected) -> None:
-    """Cached leaves, surveys and measurements that were long not used."""
+    """Remove cached leaves, surveys and measurements that are older than their limit."""
     now = session.now.timestamp()
     for name, days in (("leaves", LEAF_DAYS), ("surveys", SURVEY_DAYS), ("measures", LEAF_DAYS)):
         before = now - days * _DAY

@@ -1,4 +1,8 @@
-"""What holds blobs in the store: the packs that projects need, and the blobs of those packs."""
+"""Find the blobs that are needed: the packs that projects need, and the blobs of these packs.
+
+A pack is needed if the lock or a kept generation of a known project names it, directly or through a
+layered pack.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +18,7 @@ from skillpm.store.blobs import Store
 
 @dataclass(frozen=True, order=True)
 class NeededPack:
-    """A pack that a project needs, by generation or lock; and the registry that it came from."""
+    """A pack that a generation or a lock names, and the registry that it came from."""
 
     digest: Digest
     ref: str
@@ -23,7 +27,7 @@ class NeededPack:
 
 @dataclass(frozen=True)
 class ProjectNeeds:
-    """What one project needs, and what of it could not be read."""
+    """The packs that a project needs, and notes on files of the project that cannot be read."""
 
     packs: frozenset[Digest]
     roots: frozenset[NeededPack]
@@ -31,10 +35,10 @@ class ProjectNeeds:
 
 
 def needs_of(known: KnownProject, without: Collection[int] = ()) -> ProjectNeeds:
-    """The packs of every generation but those `without`, and of the lock.
+    """The packs of the lock and of every generation except those in `without`.
 
-    Where a project is away, or a part of it cannot be read, all that it was ever known to need is
-    kept too.
+    If the project is away or a part of it cannot be read, all packs that it was ever known to need
+    are included.
     """
     if known.presence() != "here":
         return ProjectNeeds(known.packs, frozenset(), ())
@@ -43,29 +47,35 @@ def needs_of(known: KnownProject, without: Collection[int] = ()) -> ProjectNeeds
         try:
             roots.update(reading)
         except (SkillpmError, OSError) as problem:
-            notes.append(f"`{known.folder}` cannot be read: all that it ever needed is kept "
-                         f"({str(problem).splitlines()[0]})")  # fmt: skip
+            reason = str(problem).splitlines()[0]
+            notes.append(
+                f"`{known.folder}` cannot be read, so all packs that it ever needed are kept "
+                f"({reason})"
+            )
     packs = {root.digest for root in roots} | (known.packs if notes else frozenset())
     return ProjectNeeds(frozenset(packs), frozenset(roots), tuple(notes))
 
 
 def _generations(project: ProjectFolder, without: Collection[int]) -> Iterator[NeededPack]:
-    """All that are on disk, one that a cut-off command was about to switch to as well."""
+    """The packs of all generations on disk, including one that a killed command wrote."""
     for generation in project.all_generations():
         if generation.pruned is None and generation.number not in without:
-            for one in generation.skills:
-                yield NeededPack(one.digest, one.ref, one.registry)
+            for entry in generation.skills:
+                yield NeededPack(entry.digest, entry.ref, entry.registry)
 
 
 def _locked(project: ProjectFolder) -> Iterator[NeededPack]:
     lock = project.read_lock()
-    for one in lock.skill if lock else ():
-        yield NeededPack(one.digest, one.ref, one.registry)
+    for entry in lock.skill if lock else ():
+        yield NeededPack(entry.digest, entry.ref, entry.registry)
 
 
 @dataclass
 class Reached:
-    """The blobs that packs consist of, by the packs; and packs whose documents are damaged."""
+    """Each blob with the packs that consist of it, and the packs whose documents are damaged.
+
+    `damaged` has the reasons, `sizes` the bytes of blobs, `names` the releases of packs.
+    """
 
     blobs: dict[Digest, set[Digest]] = field(default_factory=dict)
     damaged: dict[Digest, str] = field(default_factory=dict)
@@ -74,33 +84,36 @@ class Reached:
 
 
 def reach(store: Store, packs: Iterable[Digest]) -> Reached:
-    """Every blob of these packs and of all packs that they lie over, by what the store holds."""
-    found, queue, seen = Reached(), sorted(packs), set[Digest]()
+    """Every blob of these packs and of the packs that they are layered on.
+
+    Reads the documents of the packs in the store.
+    """
+    reached, queue, seen = Reached(), sorted(packs), set[Digest]()
     while queue:
         digest = queue.pop()
         if digest in seen:
             continue
         seen.add(digest)
-        found.blobs.setdefault(digest, set()).add(digest)
+        reached.blobs.setdefault(digest, set()).add(digest)
         try:
-            queue.extend(_read(store, digest, found))
+            queue.extend(_read(store, digest, reached))
         except SkillpmError as problem:
-            found.damaged[digest] = problem.message
-    return found
+            reached.damaged[digest] = problem.message
+    return reached
 
 
-def _read(store: Store, digest: Digest, found: Reached) -> list[Digest]:
-    """Note the blobs of one pack; give the packs that it lies over."""
+def _read(store: Store, digest: Digest, reached: Reached) -> list[Digest]:
+    """Add the blobs of one pack to `reached`; return the packs that it is layered on."""
     if store.status(digest) is None:
         return []
     data = store.read(digest)
     image = parse_image(data)
-    found.sizes[digest] = len(data)
+    reached.sizes[digest] = len(data)
     for blob, size in image.blobs.items():
-        found.blobs.setdefault(blob, set()).add(digest)
-        found.sizes[blob] = size
+        reached.blobs.setdefault(blob, set()).add(digest)
+        reached.sizes[blob] = size
     if store.status(image.config.digest) is None:
         return []
     manifest = parse_manifest(store.read(image.config.digest))
-    found.names[digest] = manifest.ref
-    return [lower.digest for lower in manifest.over]
+    reached.names[digest] = manifest.ref
+    return [layer.digest for layer in manifest.over]

@@ -86,7 +86,7 @@ def test_weights_of_a_further_module_are_listed(world: World, plain: Pair) -> No
         (folder / "2_Dense").mkdir()
         save_file({"w": np.full(3, value)}, folder / "2_Dense/model.safetensors")
     left, shown = packed(world, plain)
-    assert "weights of a further module" in left["2_Dense/model.safetensors"]
+    assert "weights of another module" in left["2_Dense/model.safetensors"]
     assert "tensors: exact" in shown
 
 

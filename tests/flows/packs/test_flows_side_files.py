@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from skillpm.errors import ResolutionError, SpecError
-from skillpm.flows.pack.encode_files import cut_side_files
+from skillpm.flows.pack.encode_files import encode_side_files
 from skillpm.flows.packs.side_files import PackSideFiles, apply_side_files, clashing_key
 from skillpm.spec.digests import Digest
 from skillpm.spec.manifest import ArchitectureFacts, SideFile
@@ -132,7 +132,7 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
     old = json.dumps(TOKENIZER).encode()
     new = json.dumps({**TOKENIZER, **change}).encode()
     before, after = {"tokenizer.json": old}.get, {"tokenizer.json": new}.get
-    ((file, data),) = cut_side_files(before, after, FACTS)
+    ((file, data),) = encode_side_files(before, after, FACTS)
     assert file.kind == kind
     assert data is not None
     content = read_side_file(file, data, FACTS)
@@ -146,7 +146,7 @@ def test_a_tokenizer_is_patched_only_where_that_is_exact_and_its_tokens_stay(
 def test_entries_that_the_tuned_tokenizer_lacks_are_removed() -> None:
     base = {"tokenizer.json": b"{}", "chat_template.jinja": b"old", "vocab.txt": b"a"}
     tuned = {"tokenizer.json": b"{}", "vocab.txt": b"a"}
-    ((file, data),) = cut_side_files(base.get, tuned.get, FACTS)
+    ((file, data),) = encode_side_files(base.get, tuned.get, FACTS)
     assert (file.path, file.kind, file.digest) == (
         "chat_template.jinja", "removed", Digest.of(b"old"),
     )  # fmt: skip
@@ -161,9 +161,9 @@ def test_a_tuned_model_that_was_saved_without_its_tokenizer_removes_nothing() ->
         "chat_template.jinja": b"old",
         "preprocessor_config.json": b"{}",
     }
-    assert list(cut_side_files(base.get, lambda _name: None, FACTS)) == []
+    assert list(encode_side_files(base.get, {}.get, FACTS)) == []
     tuned = {"tokenizer.json": b"{}", "chat_template.jinja": b"old"}
-    assert list(cut_side_files(base.get, tuned.get, FACTS)) == []
+    assert list(encode_side_files(base.get, tuned.get, FACTS)) == []
 
 
 @pytest.mark.parametrize("content", [b"new", {"a": 1}])
@@ -204,7 +204,7 @@ def test_a_config_is_cut_to_the_keys_that_are_declared(
     old: dict[str, Any], new: dict[str, Any], patch: dict[str, Any]
 ) -> None:
     pair = [{"config.json": json.dumps(config).encode()} for config in (old, new)]
-    found = list(cut_side_files(pair[0].get, pair[1].get, FACTS))
+    found = list(encode_side_files(pair[0].get, pair[1].get, FACTS))
     assert [json.loads(data or b"") for _, data in found] == ([patch] if patch else [])
 
 
@@ -227,9 +227,8 @@ def test_a_config_with_other_changes_is_refused_by_name(
 ) -> None:
     pair = [{"config.json": json.dumps(config).encode()} for config in (old, new)]
     with pytest.raises(SpecError, match=named):
-        list(cut_side_files(pair[0].get, pair[1].get, FACTS))
+        list(encode_side_files(pair[0].get, pair[1].get, FACTS))
 
 
 def test_a_base_without_a_config_gets_none() -> None:
-    tuned = {"config.json": b'{"labels": 1}'}
-    assert list(cut_side_files(lambda _name: None, tuned.get, FACTS)) == []
+    assert list(encode_side_files({}.get, {"config.json": b'{"labels": 1}'}.get, FACTS)) == []

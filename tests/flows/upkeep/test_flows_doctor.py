@@ -23,4 +23,4 @@ def test_doctor_calls_no_damaged_journal_completable(world: World, made: Path) -
         journal.write_bytes(damage)
         checks = {one["check"]: one for one in world.ask("doctor", code=1)["checks"]}
         assert checks["journal"]["status"] == "fail"
-        assert "completes or undoes" not in (checks["journal"]["hint"] or "")
+        assert "complete or undo" not in (checks["journal"]["hint"] or "")
