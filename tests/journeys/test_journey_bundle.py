@@ -156,7 +156,7 @@ def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("acme/other",), "asks for more"),
+        (("acme/other",), "was given too"),
         (("--lowest",), "contradict"),
         (("--allow-yanked",), "contradict"),
         (("--accept-footprint",), "contradict"),

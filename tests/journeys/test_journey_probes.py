@@ -207,4 +207,4 @@ def test_where_nothing_is_installed_that_is_said(world: World, learners: Learner
     world.init(learners.base)
     found = world.run("probe")
     assert (found.code, found.out) == (0, "")
-    assert "nothing is installed here" in found.err
+    assert "no skills are installed" in found.err
