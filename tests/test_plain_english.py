@@ -24,6 +24,10 @@ DOCUMENTS = (
 
 CODE: tuple[str, ...] = (
     # "skillpm",
+    "skillpm/api",
+    "skillpm/cli",
+    "tests/api",
+    "tests/cli",
     # "registry",
     # "migrations",
     # "tests",

@@ -31,7 +31,8 @@ def add(state: State, paths: tuple[Path, ...]) -> None:
     An advisory with a later `modified` time replaces the published one with the same id.
 
     \b
-    skillpm registry advisory add ACME-2026-1.json
+    Example:
+      skillpm registry advisory add ACME-2026-1.json
     """
     from skillpm.flows.audit.advisories import add as flow
 
@@ -53,7 +54,8 @@ def list_(state: State) -> None:
     Withdrawn advisories are listed too.
 
     \b
-    skillpm registry advisory list --registry ./team-registry
+    Example:
+      skillpm registry advisory list --registry ./team-registry
     """
     from skillpm.flows.audit.advisories import listed
 
@@ -75,7 +77,8 @@ def withdraw(state: State, identifier: str) -> None:
     It stays listed, but `audit` no longer reports it.
 
     \b
-    skillpm registry advisory withdraw ACME-2026-1
+    Example:
+      skillpm registry advisory withdraw ACME-2026-1
     """
     from skillpm.flows.audit.advisories import withdraw as flow
 

@@ -33,7 +33,8 @@ from skillpm.cli import (
 from skillpm.cli.interrupts import INTERRUPTED, SENTENCE
 from skillpm.cli.output import emit_lines, report
 from skillpm.cli.state import State, global_params
-from skillpm.errors import SkillpmError, StateError, UsageError
+from skillpm.cli.usage import usage_error
+from skillpm.errors import SkillpmError, StateError
 from skillpm.version import __version__
 
 
@@ -166,9 +167,7 @@ def _translated(problem: Exception) -> SkillpmError:
     if isinstance(problem, click.Abort):
         return InterruptedCommandError(SENTENCE)
     if isinstance(problem, click.ClickException):
-        context = getattr(problem, "ctx", None)
-        hint = f"`{context.command_path} --help`" if context else None
-        return UsageError(problem.format_message(), hint=hint)
+        return usage_error(problem)
     if isinstance(problem, OSError):
         where = f"`{problem.filename}`: " if problem.filename else ""
         return StateError(f"{where}{problem.strerror or problem}")

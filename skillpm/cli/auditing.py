@@ -71,11 +71,12 @@ def audit(
     counted.
 
     \b
-    skillpm audit
-    skillpm audit --fail-on medium --json
-    skillpm audit --format sarif --output audit.sarif
-    skillpm audit --format cyclonedx --output bom.cdx.json
-    skillpm audit --graft ./served --advisories ./advisories
+    Examples:
+      skillpm audit
+      skillpm audit --fail-on medium --json
+      skillpm audit --format sarif --output audit.sarif
+      skillpm audit --format cyclonedx --output bom.cdx.json
+      skillpm audit --graft ./served --advisories ./advisories
     """
     from skillpm.files.output import check_output
     from skillpm.flows.audit.audit import audit as flow

@@ -28,7 +28,9 @@ _FILE = LocalPath(exists=True, dir_okay=False)
 
 @click.command(cls=Command)
 @click.argument("path", type=_PATH)
-@click.option("--against", metavar="PATH", type=_PATH, help="List the tensors that differ from it.")
+@click.option(
+    "--against", metavar="PATH", type=_PATH, help="List the tensors that differ from this model."
+)
 @click.pass_obj
 def identify(state: State, path: Path, against: Path | None) -> None:
     r"""Show a model's identity: root, tensors, architecture.
@@ -36,8 +38,9 @@ def identify(state: State, path: Path, against: Path | None) -> None:
     The root is a hash over all tensors. Two folders with the same root hold the same model.
 
     \b
-    skillpm identify ./model
-    skillpm identify ./tuned --against ./base
+    Examples:
+      skillpm identify ./model
+      skillpm identify ./tuned --against ./base
     """
     from skillpm.flows.inspect.identify import identify_model
 
@@ -181,11 +184,13 @@ class PackFlags(TypedDict):
 @click.option(
     "--alpha",
     type=FiniteRange(0, 1),
+    metavar="SHARE",
     help="graftllm: share of embedding deltas to keep (default: 0.1).",
 )
 @click.option(
     "--energy",
     type=FiniteRange(0, 1),
+    metavar="SHARE",
     help="graftllm: share of MLP energy to keep (default: 0.95).",
 )
 @click.option(
@@ -231,9 +236,7 @@ class PackFlags(TypedDict):
     metavar="FILE",
     help="Probes as JSON lines, run now and stored in the pack.",
 )
-@click.option(
-    "--router", type=_FILE, metavar="FILE", help="Example inputs, from which `route` learns."
-)
+@click.option("--router", type=_FILE, metavar="FILE", help="Example inputs, for `skillpm route`.")
 @click.option(
     "--router-background",
     type=_FILE,
@@ -249,10 +252,11 @@ def pack(state: State, /, *, base_path: Path, **flags: Unpack[PackFlags]) -> Non
     PEFT adapter.
 
     \b
-    skillpm pack ./base ./tuned --name acme/math --version 1.0.0
-    skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --budget 5%
-    skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
-        --calibration questions.jsonl
+    Examples:
+      skillpm pack ./base ./tuned --name acme/math --version 1.0.0
+      skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --budget 5%
+      skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
+          --calibration questions.jsonl
     """
     from skillpm.api.packing import PackOptions, build_pack
 

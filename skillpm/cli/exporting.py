@@ -61,9 +61,10 @@ def export(
     is approximated at a rank, and the loss is printed.
 
     \b
-    skillpm export acme/math --format peft ./math-lora
-    skillpm export acme/math --format peft --rank 64 --partial ./math-lora
-    skillpm export acme/math --format merged ./math-model
+    Examples:
+      skillpm export acme/math --format peft ./math-lora
+      skillpm export acme/math --format peft --rank 64 --partial ./math-lora
+      skillpm export acme/math --format merged ./math-model
     """
     from skillpm.flows.graft.export import export as flow
 
@@ -167,8 +168,9 @@ def bundle(state: State, target: Path, *, generation: int | None) -> None:
     same bytes.
 
     \b
-    skillpm bundle team.skillbundle
-    skillpm install --from team.skillbundle --base ./model
+    Examples:
+      skillpm bundle team.skillbundle
+      skillpm install --from team.skillbundle --base ./model
     """
     from skillpm.flows.change.bundle import write_environment
 

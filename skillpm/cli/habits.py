@@ -23,9 +23,10 @@ def completion(state: State, shell: str) -> None:
     The script completes commands, options, installed skills and files.
 
     \b
-    skillpm completion bash > ~/.local/share/bash-completion/completions/skillpm
-    skillpm completion zsh > ~/.zfunc/_skillpm
-    skillpm completion fish > ~/.config/fish/completions/skillpm.fish
+    Examples:
+      skillpm completion bash > ~/.local/share/bash-completion/completions/skillpm
+      skillpm completion zsh > ~/.zfunc/_skillpm
+      skillpm completion fish > ~/.config/fish/completions/skillpm.fish
     """
     completer = _completer(click.get_current_context().find_root().command, shell)
     script = completer.source_template % completer.source_vars()
@@ -71,15 +72,16 @@ def config_show(state: State) -> None:
     first value that it finds:
 
     \b
-    1. an option               --workers 4
-    2. an environment variable SKILLPM_WORKERS=4
-    3. skillpm.toml            workers = 4 in [config]; base and registry
-                               have the tables [project] and [registries]
-    4. config.toml of the user workers = 4
+    1. option        --workers 4
+    2. variable      SKILLPM_WORKERS=4
+    3. skillpm.toml  workers = 4 in [config]; a project's base is in [project]
+                     and its registry in [registries]
+    4. config.toml   workers = 4 in the user's configuration file
 
     \b
-    skillpm config show
-    skillpm config show --json
+    Examples:
+      skillpm config show
+      skillpm config show --json
     """
     from skillpm.api.options import resolve, user_file
 
@@ -117,8 +119,9 @@ def doctor(state: State) -> None:
     are removed at once.
 
     \b
-    skillpm doctor
-    skillpm doctor --json
+    Examples:
+      skillpm doctor
+      skillpm doctor --json
     """
     from skillpm.flows.upkeep.doctor import examine
     from skillpm.flows.upkeep.doctor_sandbox import examine_sandbox

@@ -45,8 +45,9 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
     draws bytes and relative errors by layer and module kind, and the rate-distortion curve.
 
     \b
-    skillpm inspect acme-math-1.0.0.skillpack
-    skillpm inspect acme-math-1.0.0.skillpack --plot math.png
+    Examples:
+      skillpm inspect acme-math-1.0.0.skillpack
+      skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
     from skillpm.files.output import check_output
     from skillpm.flows.inspect.verify import inspect_pack
@@ -157,8 +158,9 @@ def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
     are listed as claims.
 
     \b
-    skillpm verify acme-math-1.0.0.skillpack
-    skillpm verify acme-math-1.0.0.skillpack --base ./model
+    Examples:
+      skillpm verify acme-math-1.0.0.skillpack
+      skillpm verify acme-math-1.0.0.skillpack --base ./model
     """
     from skillpm.flows.inspect.verify import verify_pack
 

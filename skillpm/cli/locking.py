@@ -39,9 +39,10 @@ def lock(
     written again from skillpm.toml, and keeps the releases of both sides where possible.
 
     \b
-    skillpm lock
-    skillpm lock --check
-    skillpm lock --upgrade
+    Examples:
+      skillpm lock
+      skillpm lock --check
+      skillpm lock --upgrade
     """
     from skillpm.flows.change.lock import lock_project
     from skillpm.flows.change.request import InstallRequest

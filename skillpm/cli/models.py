@@ -62,13 +62,14 @@ def graft(
     r"""Write the base with the installed skills as a model.
 
     transformers loads the folder without skillpm. An existing graft is reused: if it is up to date,
-    nothing is written, else only the tensors that change are computed and written. Files of a
-    --link graft are the base's own files: editing one edits the base.
+    nothing is written, else only the tensors that change are computed and written. With
+    --link, unchanged files are hard links: editing one edits the base.
 
     \b
-    skillpm graft
-    skillpm graft -o ./served --link
-    skillpm graft --tune --yes
+    Examples:
+      skillpm graft
+      skillpm graft -o ./served --link
+      skillpm graft --tune --yes
     """
     used_device = device_of(device, flag="tune", runs=tune)
     trials = budget_of(budget, tune=tune)

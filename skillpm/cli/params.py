@@ -92,7 +92,9 @@ LOWEST = click.option(
     "--lowest", is_flag=True, help="Choose the lowest allowed versions, to test them."
 )
 ALLOW_YANKED = click.option(
-    "--allow-yanked", is_flag=True, help="Allow yanked releases; the lock records them as yanked."
+    "--allow-yanked",
+    is_flag=True,
+    help="Allow yanked releases; the lock records that they are allowed.",
 )
 
 

@@ -65,8 +65,9 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
     share of the gain over the base. Exit code 1 if a value is worse than that.
 
     \b
-    skillpm probe
-    skillpm probe acme/math --device cuda
+    Examples:
+      skillpm probe
+      skillpm probe acme/math --device cuda
     """
     from skillpm.flows.evaluate.probe_report import nothing_to_probe
 

@@ -45,7 +45,8 @@ def init(state: State) -> None:
     of a project, --base may be left out if the path in skillpm.toml is valid.
 
     \b
-    skillpm init --base ./model
+    Example:
+      skillpm init --base ./model
     """
     from skillpm.api.options import resolve
     from skillpm.flows.change.init import init_project
@@ -102,12 +103,13 @@ def install(
     pack is verified on the base before it is installed.
 
     \b
-    skillpm install acme/math
-    skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
-    skillpm install acme/sql --dry-run
-    skillpm install acme/sql --guard
-    skillpm install --frozen
-    skillpm install --from team.skillbundle --base ./model
+    Examples:
+      skillpm install acme/math
+      skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
+      skillpm install acme/sql --dry-run
+      skillpm install acme/sql --guard
+      skillpm install --frozen
+      skillpm install --from team.skillbundle --base ./model
     """
     from skillpm.api.requests import install_request
     from skillpm.flows.change.install import install as flow
@@ -182,10 +184,11 @@ def upgrade(
     downgraded only if there is no other solution.
 
     \b
-    skillpm upgrade
-    skillpm upgrade acme/math --dry-run
-    skillpm upgrade acme/math@~1.2
-    skillpm upgrade acme/math --to 1.2.0
+    Examples:
+      skillpm upgrade
+      skillpm upgrade acme/math --dry-run
+      skillpm upgrade acme/math@~1.2
+      skillpm upgrade acme/math --to 1.2.0
     """
     from skillpm.flows.change.install import upgrade as flow
     from skillpm.flows.change.request import InstallRequest
@@ -230,7 +233,8 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
     Needs no registry and no network.
 
     \b
-    skillpm uninstall acme/math
+    Example:
+      skillpm uninstall acme/math
     """
     from skillpm.flows.change.uninstall import uninstall as flow
 
@@ -258,8 +262,9 @@ def rollback(
     makes a new generation, so a second `skillpm rollback` undoes the first.
 
     \b
-    skillpm rollback
-    skillpm rollback 3
+    Examples:
+      skillpm rollback
+      skillpm rollback 3
     """
     from skillpm.flows.change.rollback import rollback as flow
 
@@ -280,8 +285,9 @@ def apply(state: State, /, *, plan: Path, dry_run: bool, guard: bool, device: st
     dry run, or if a pack does not have the recorded digest. PLAN is a file, or `-` for stdin.
 
     \b
-    skillpm install acme/math --dry-run --json > plan.json
-    skillpm apply plan.json
+    Examples:
+      skillpm install acme/math --dry-run --json > plan.json
+      skillpm apply plan.json
     """
     from skillpm.flows.change.apply_plan import apply_saved
 

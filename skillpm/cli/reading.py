@@ -26,7 +26,8 @@ def list_(state: State) -> None:
     r"""List the installed skills.
 
     \b
-    skillpm list
+    Example:
+      skillpm list
     """
     from skillpm.flows.inspect.listing import list_installed
 
@@ -84,7 +85,8 @@ def history(state: State) -> None:
     has a `*`.
 
     \b
-    skillpm history
+    Example:
+      skillpm history
     """
     from skillpm.flows.inspect.listing import history as flow
 
@@ -160,8 +162,9 @@ def resolve(
     sha256:…, only releases for the base with this root are considered.
 
     \b
-    skillpm resolve --index index.json "acme/math ^1"
-    skillpm resolve --index index.json acme/math --lowest --base sha256:…
+    Examples:
+      skillpm resolve --index index.json "acme/math ^1"
+      skillpm resolve --index index.json acme/math --lowest --base sha256:…
     """
     import time
 

@@ -35,8 +35,9 @@ def publish(state: State, path: Path) -> None:
     A published release never changes. To publish other content, use a new version.
 
     \b
-    skillpm publish acme-math-1.0.0.skillpack
-    skillpm publish acme-math-1.0.0.skillpack --registry ./team-registry
+    Examples:
+      skillpm publish acme-math-1.0.0.skillpack
+      skillpm publish acme-math-1.0.0.skillpack --registry ./team-registry
     """
     from skillpm.flows.packs.publish import publish as flow
 
@@ -69,7 +70,8 @@ def yank(state: State, ref: str, reason: str) -> None:
     `acme/math@1.0.0`.
 
     \b
-    skillpm yank acme/math@1.0.0 --reason "overfits"
+    Example:
+      skillpm yank acme/math@1.0.0 --reason "overfits"
     """
     from skillpm.flows.packs.publish import yank as flow
 
@@ -86,7 +88,8 @@ def unyank(state: State, ref: str) -> None:
     REF is a skill and a version, `acme/math@1.0.0`.
 
     \b
-    skillpm unyank acme/math@1.0.0
+    Example:
+      skillpm unyank acme/math@1.0.0
     """
     from skillpm.flows.packs.publish import unyank as flow
 
@@ -110,7 +113,8 @@ def search(state: State, text: str) -> None:
     skills).
 
     \b
-    skillpm search math
+    Example:
+      skillpm search math
     """
     from skillpm.flows.packs.publish import search as flow
 
@@ -150,7 +154,8 @@ def show(state: State, skill: "SkillName") -> None:
     Shows the base, size, licence and requirements of each, and whether it was yanked or verified.
 
     \b
-    skillpm show acme/math
+    Example:
+      skillpm show acme/math
     """
     from skillpm.flows.packs.publish import show as flow
 
@@ -217,8 +222,9 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
     Only the owner can read and write the folder, unless --shared is given.
 
     \b
-    skillpm registry init ./team-registry
-    skillpm registry init /srv/skills --shared
+    Examples:
+      skillpm registry init ./team-registry
+      skillpm registry init /srv/skills --shared
     """
     from skillpm.flows.session.cleanup import clean_up
     from skillpm.index.open import make_registry

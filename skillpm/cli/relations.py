@@ -43,9 +43,10 @@ def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: 
     shown once; where the skill appears again, it is marked (*).
 
     \b
-    skillpm tree
-    skillpm tree acme/math --depth 1
-    skillpm tree --invert acme/numbers
+    Examples:
+      skillpm tree
+      skillpm tree acme/math --depth 1
+      skillpm tree --invert acme/numbers
     """
     from skillpm.flows.inspect.relations import relations_of
     from skillpm.flows.locking.lock_check import not_installed
@@ -116,7 +117,8 @@ def why(state: State, skill: "SkillName") -> None:
     shortest chain of requirements.
 
     \b
-    skillpm why acme/numbers
+    Example:
+      skillpm why acme/numbers
     """
     from skillpm.flows.inspect.relations import relations_of
 
@@ -155,8 +157,9 @@ def outdated(state: State, /, *, timeout: float, exit_code: bool) -> None:
     version, and what holds a skill back.
 
     \b
-    skillpm outdated
-    skillpm outdated --exit-code --json
+    Examples:
+      skillpm outdated
+      skillpm outdated --exit-code --json
     """
     from skillpm.flows.inspect.outdated import survey
 
@@ -213,10 +216,11 @@ def diff(state: State, before: str, after: str | None) -> None:
     current generation.
 
     \b
-    skillpm diff 1 2
-    skillpm diff 3
-    skillpm diff ../other/skillpm.lock skillpm.lock
-    git show HEAD~1:skillpm.lock | skillpm diff - skillpm.lock
+    Examples:
+      skillpm diff 1 2
+      skillpm diff 3
+      skillpm diff ../other/skillpm.lock skillpm.lock
+      git show HEAD~1:skillpm.lock | skillpm diff - skillpm.lock
     """
     from skillpm.flows.inspect.listing import diff as flow
 

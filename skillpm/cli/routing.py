@@ -51,9 +51,10 @@ def route(
     {"text": "…"}.
 
     \b
-    skillpm route "what is 12 times 12?"
-    skillpm route --explain -
-    skillpm route --file questions.jsonl --json
+    Examples:
+      skillpm route "what is 12 times 12?"
+      skillpm route --explain -
+      skillpm route --file questions.jsonl --json
     """
     texts = _texts(text, file)
     router, routed = _routed(state, texts, device)

@@ -69,9 +69,10 @@ def gc(
     by default.
 
     \b
-    skillpm gc --dry-run
-    skillpm gc --keep 3
-    skillpm gc --older-than 14 --grace 1 -y
+    Examples:
+      skillpm gc --dry-run
+      skillpm gc --keep 3
+      skillpm gc --older-than 14 --grace 1 -y
     """
     from skillpm.environment.prune import Keeping
     from skillpm.flows.upkeep.gc import GcRequest, collect
@@ -151,7 +152,8 @@ def cache_info(state: State) -> None:
     r"""Show the sizes of the store, caches and releases.
 
     \b
-    skillpm cache info
+    Example:
+      skillpm cache info
     """
     from skillpm.flows.upkeep.cache import cache_info as flow
 
@@ -189,8 +191,9 @@ def cache_verify(state: State, *, repair: bool) -> None:
     Exit code 3 if a blob is damaged and was not repaired.
 
     \b
-    skillpm cache verify
-    skillpm cache verify --repair
+    Examples:
+      skillpm cache verify
+      skillpm cache verify --repair
     """
     from skillpm.flows.upkeep.cache import cache_verify as flow
 
@@ -229,7 +232,8 @@ def cache_clean(state: State) -> None:
     They are computed again when they are needed. Packs in the store stay.
 
     \b
-    skillpm cache clean
+    Example:
+      skillpm cache clean
     """
     from skillpm.flows.upkeep.cache import cache_clean as flow
 
@@ -248,7 +252,8 @@ def cache_path(state: State) -> None:
     It is SKILLPM_HOME, by default the platform's folder for application data.
 
     \b
-    skillpm cache path
+    Example:
+      skillpm cache path
     """
     folder = state.options.home_folder
     if state.json:

@@ -74,7 +74,7 @@ def test_the_life_of_a_project_as_people_read_it(world: World, pair: Pair) -> No
     assert "no skills are installed" in _text(world, "list")
     path = world.pack(pair, "acme/math", "1.0.0", "--summary", "adds up")
     assert "published acme/math 1.0.0" in _text(world, "publish", path)
-    assert "already there" in _text(world, "publish", path)
+    assert "already published" in _text(world, "publish", path)
     assert "no skill matches" in world.run("search", "cooking").err
     assert "adds up" in _text(world, "search", "math")
     assert " + acme/math 1.0.0" in _text(world, "install", "acme/math", "--dry-run")
@@ -142,7 +142,7 @@ def _abort() -> None:
 
 
 def _bug() -> None:
-    raise LookupError("nobody thought of this")
+    raise LookupError("unexpected")
 
 
 def _disk() -> None:
@@ -151,7 +151,7 @@ def _disk() -> None:
 
 @pytest.fixture
 def failing() -> Iterator[None]:
-    """Commands that end in every way that a command of ours never should."""
+    """Commands that end in each way that no command should."""
     commands = {"x-interrupt": _interrupt, "x-abort": _abort, "x-bug": _bug, "x-disk": _disk}
     for name, callback in commands.items():
         app.add_command(click.Command(name, callback=callback))

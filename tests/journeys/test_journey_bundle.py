@@ -157,9 +157,9 @@ def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
     ("more", "said"),
     [
         (("acme/other",), "was given too"),
-        (("--lowest",), "contradict"),
-        (("--allow-yanked",), "contradict"),
-        (("--accept-footprint",), "contradict"),
+        (("--lowest",), "cannot be used together"),
+        (("--allow-yanked",), "cannot be used together"),
+        (("--accept-footprint",), "cannot be used together"),
     ],
 )
 def test_flags_that_a_bundle_leaves_no_room_for_are_usage_errors(
