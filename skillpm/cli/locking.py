@@ -50,14 +50,14 @@ def lock(
     refuse_together("check", check, upgrade=upgrade, **resolving)
     refuse_together("upgrade", upgrade, lowest=resolving["lowest"])
     request = InstallRequest(upgrade=() if upgrade else None, **resolving)
-    done = lock_project(command_session(state, timeout=timeout), request, check=check)
+    result = lock_project(command_session(state, timeout=timeout), request, check=check)
     if state.json:
-        emit_json({"fresh": done.fresh, "changed": done.changed, "reason": done.reason})
-    elif done.changed:
-        emit_line(f"updated skillpm.lock{f': {done.reason}' if done.reason else ''}")
-    elif done.fresh:
+        emit_json({"fresh": result.fresh, "changed": result.changed, "reason": result.reason})
+    elif result.changed:
+        emit_line(f"updated skillpm.lock{f': {result.reason}' if result.reason else ''}")
+    elif result.fresh:
         emit_line("skillpm.lock is up to date")
     else:
-        emit_line(f"skillpm.lock is out of date: {done.reason}")
-    if not done.fresh:
+        emit_line(f"skillpm.lock is out of date: {result.reason}")
+    if not result.fresh:
         raise click.exceptions.Exit(1)

@@ -107,6 +107,26 @@ def missing_argument(desk: Desk) -> tuple[str, ...]:
 
 
 @case
+def too_many_arguments(desk: Desk) -> tuple[str, ...]:
+    return ("list", "acme/math")
+
+
+@case
+def option_that_is_not_a_number(desk: Desk) -> tuple[str, ...]:
+    return ("tree", "--depth", "all")
+
+
+@case
+def option_that_is_not_a_choice(desk: Desk) -> tuple[str, ...]:
+    return ("export", "acme/math", "../out", "--format", "gguf")
+
+
+@case
+def option_without_its_value(desk: Desk) -> tuple[str, ...]:
+    return ("graft", "-o")
+
+
+@case
 def options_that_exclude_each_other(desk: Desk) -> tuple[str, ...]:
     desk.init()
     return ("install", "--frozen", "--lowest")
