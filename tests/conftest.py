@@ -10,6 +10,14 @@ from hypothesis import settings
 from skillpm_world import World
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-snapshots",
+        action="store_true",
+        help="Write the snapshots of the command line's output again (tests/cli/snapshots).",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """With slow tests (`make test-all`), properties are tested on more cases too."""
     quick = "not slow" in config.option.markexpr

@@ -1,1 +1,1 @@
-"""The Python API. The command line is built on it, and it knows nothing of the command line."""
+"""The Python API. The command line is built on it; the API does not import the command line."""

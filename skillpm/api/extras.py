@@ -1,4 +1,4 @@
-"""Optional dependencies: the error where an extra is not installed."""
+"""Optional dependencies: the error if an extra is not installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ from skillpm.errors import UsageError
 
 @contextmanager
 def needs_hf(what: str) -> Iterator[None]:
-    """Raise `UsageError` where the body fails to import a library of the extra `hf`.
+    """Raise `UsageError` if the body fails to import a library of the extra `hf`.
 
-    `what` is the feature, as a clause: "`probe` runs the model".
+    `what` is a clause that names the feature: "`probe` runs the model".
     """
     try:
         yield
     except ImportError as problem:
         raise UsageError(
-            f"{what}, for which a library is missing: {problem.name}",
+            f"{what}, but the library `{problem.name}` is not installed",
             hint="pip install 'skillpm-graft[hf]'",
         ) from problem

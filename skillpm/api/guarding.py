@@ -1,4 +1,4 @@
-"""The guard of a change, as a value that flows take; models are imported only when it runs."""
+"""The guard of a change, a function that flows call. Models are imported only when it runs."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def probe_guard(*, enabled: bool, device: str = "cpu") -> "Guard | None":
-    """The guard that runs the probes of all planned skills on `device`; None where it is off."""
+    """The guard that runs the probes of all planned skills on `device`; None if not `enabled`."""
     if not enabled:
         return None
 
     def guard(*plan: Any) -> tuple[str, ...]:
-        with needs_hf("`--guard` runs the model"):  # the set is resolved by now
+        with needs_hf("`--guard` runs the model"):
             from skillpm.flows.guard.guard import guard as check
         return check(*plan, device=device)
 

@@ -39,12 +39,13 @@ def pack(  # noqa: PLR0913 - keyword options, as the command's
     """Write the difference between a tuned model and its base as a SkillPack file.
 
     `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. Without `budget` and `keep`
-    the pack is lossless: base + pack has the tuned model's root, proven before the file is written.
-    `budget` is the largest file, `"5%"` of the dense delta, `"80MB"`, or a number of bytes; `keep`
-    is a share of the delta, `0.99`; `calibration` is a file of text that says which errors matter.
-    `output` is by default `NAMESPACE-NAME-VERSION.skillpack` in the working folder. Raises
-    `SpecError` for a bad name, version or budget, `UsageError` for options that contradict each
-    other, `GraftError` where there is nothing to pack, `IntegrityError` for damaged input.
+    the pack is lossless: base + pack has the tuned model's root, which is checked before the file
+    is written. `budget` limits the file size: `"5%"` of the dense delta, `"80MB"`, or a number of
+    bytes. `keep` is the share of the delta to keep, such as `0.99`. `calibration` is a file of text
+    that weights errors by their effect on the model. `output` defaults to
+    `NAMESPACE-NAME-VERSION.skillpack` in the working folder. Raises `SpecError` for a bad name,
+    version or budget, `UsageError` for options that cannot be used together, `GraftError` if there
+    is nothing to pack, `IntegrityError` for damaged input.
     """
     from skillpm.api.packing import PackOptions, build_pack
     from skillpm.spec.budget import Budget
@@ -83,10 +84,10 @@ def pack(  # noqa: PLR0913 - keyword options, as the command's
 
 
 def inspect(path: str | Path) -> Pack:
-    """Read a pack file; every digest in it is verified.
+    """Read a pack file and verify every digest in it.
 
-    Raises `IntegrityError` for a damaged file, `SpecError` for one that is no pack of a format
-    that this version reads.
+    Raises `IntegrityError` for a damaged file, `SpecError` for a file that is not a pack, or whose
+    format this version does not read.
     """
     from skillpm.archive.reader import open_pack
 
@@ -96,10 +97,10 @@ def inspect(path: str | Path) -> Pack:
 def verify(
     path: str | Path, base: str | Path | None = None, *, accept_footprint: bool = False
 ) -> VerifiedPack:
-    """Hash everything in a pack file; with `base`, decode it and recompute what its manifest says.
+    """Verify every digest in a pack file; with `base`, decode it and recompute its manifest.
 
-    `accept_footprint` allows a base of another root whose tensors that the pack touches are the
-    same. Raises `IntegrityError` for the first statement that does not hold.
+    `accept_footprint` accepts another base if all tensors that the pack changes match. Raises
+    `IntegrityError` for the first statement of the manifest that is wrong.
     """
     from skillpm.flows.inspect.verify import verify_pack
 
@@ -112,10 +113,10 @@ def verify(
 
 
 def identify(path: str | Path) -> ModelIdentity:
-    """Hash a model: its root, and how many tensors and parameters it has.
+    """Compute the root of a model, and count its tensors and parameters.
 
-    Reads every byte. Raises `NotFoundError` where there is no model, `IntegrityError` for a
-    damaged one.
+    Reads every byte. Raises `NotFoundError` if there is no model, `IntegrityError` for a damaged
+    one.
     """
     from skillpm.flows.inspect.identify import identify_model
 

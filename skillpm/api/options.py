@@ -20,10 +20,10 @@ _LOCK_TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller decides. `None` leaves a value to the environment and config files.
+    """The caller's options. `None` leaves a value to environment variables and config files.
 
-    `home` holds store, caches and the embedded registry; `color` is `auto`, `always` or `never`;
-    `lock_timeout` is in seconds.
+    `home` is the folder of store, caches and embedded registry; `color` is `auto`, `always` or
+    `never`; `lock_timeout` is in seconds.
     """
 
     folder: Path
@@ -37,12 +37,12 @@ class Options:
 
     @property
     def project_folder(self) -> Path:
-        """The project's folder, absolute. Raises `OSError` where the working folder is gone."""
+        """The project's absolute folder. Raises `OSError` if the working folder was deleted."""
         return self.folder.expanduser().absolute()
 
     @property
     def home_folder(self) -> Path:
-        """`home`, else `SKILLPM_HOME`, else the platform's data folder."""
+        """`home`, `SKILLPM_HOME` or the platform's data folder, in this order."""
         if self.home is not None:
             return self.home.expanduser().absolute()
         named = os.environ.get("SKILLPM_HOME")
@@ -64,9 +64,9 @@ def user_file() -> Path:
 
 
 def resolve(options: Options) -> dict[str, Chosen]:
-    """Each key of `skillpm.spec.config` with its value and where it comes from.
+    """Each setting of `skillpm.spec.config` with its value and its source.
 
-    Raises `UsageError` for a bad variable, `SpecError` for a bad file.
+    Raises `UsageError` for a bad environment variable, `SpecError` for a bad config file.
     """
     try:
         environment = config.from_environment(os.environ)
@@ -88,7 +88,7 @@ def resolve(options: Options) -> dict[str, Chosen]:
 
 
 def color_of(options: Options) -> bool | None:
-    """Whether to print colours; None leaves it to the terminal."""
+    """Whether to print colours; None if the terminal decides."""
     try:
         return color_by(resolve(options))
     except (SpecError, UsageError, StateError, OSError):
@@ -97,7 +97,7 @@ def color_of(options: Options) -> bool | None:
 
 
 def color_by(chosen: Mapping[str, Chosen]) -> bool | None:
-    """As `color_of`, of settings that were read already."""
+    """Like `color_of`, for settings that are already resolved."""
     return _color(chosen["color"].value)
 
 
@@ -116,17 +116,17 @@ def _arguments(options: Options) -> dict[str, Chosen]:
         "workers": options.workers,
         "lock-timeout": options.lock_timeout,
     }
-    named = {"color": "--no-color", "lock-timeout": "--no-wait"}
-    plain = {"color": options.color == "never", "lock-timeout": options.lock_timeout == 0}
+    flags = {"color": "--no-color", "lock-timeout": "--no-wait"}
+    by_flag = {"color": options.color == "never", "lock-timeout": options.lock_timeout == 0}
     return {
-        key: Chosen(value, named[key] if plain.get(key) else f"--{key}")
+        key: Chosen(value, flags[key] if by_flag.get(key) else f"--{key}")
         for key, value in given.items()
         if value is not None
     }
 
 
 def _project(folder: Path) -> dict[str, Chosen]:
-    """What skillpm.toml says; a file that cannot be read is for the command to complain of."""
+    """The settings in skillpm.toml. Errors in the file are left to the command that reads it."""
     path = folder / "skillpm.toml"
     try:
         with Folder.open(folder) as project, real_file(project, path.name) as (place, name):
@@ -136,14 +136,14 @@ def _project(folder: Path) -> dict[str, Chosen]:
         return {}
     what = "`[config]` of skillpm.toml"
     values = config.read_config(document.get("config", {}), what, elsewhere=config.ELSEWHERE)
-    found = {key: Chosen(value, f"{path}: [config]") for key, value in values.items()}
+    chosen = {key: Chosen(value, f"{path}: [config]") for key, value in values.items()}
     places = {"base": ("project", "base"), "registry": ("registries", "default")}
     for key, (table, name) in places.items():
         value = _at(document, table, name)
         if isinstance(value, str):
-            with suppress(SpecError):  # the command that reads the file complains of it
-                found[key] = Chosen(config.KEYS[key](value), f"{path}: [{table}]")
-    return found
+            with suppress(SpecError):  # the command that reads the file reports it
+                chosen[key] = Chosen(config.KEYS[key](value), f"{path}: [{table}]")
+    return chosen
 
 
 def _location(text: str | None) -> RegistryLocation | None:

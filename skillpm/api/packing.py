@@ -1,4 +1,4 @@
-"""Building a pack: the options of `pack`, and what each of them needs to be imported."""
+"""Building a pack: the options of `pack`, and the modules that each of them imports."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -27,10 +27,10 @@ DEFAULT_KEEP = 0.99
 class PackOptions:
     """What to pack and how. Defaults are those of `skillpm pack`.
 
-    `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. `budget` bounds the size of
-    the whole file, `keep` is a share of the delta: either selects the scheme `auto`. `alpha`,
-    `energy` and `columns` belong to the scheme `graftllm`. `calibration`, `probes`, `router` and
-    `router_background` are files; `device` is where models run for them.
+    `base` and `tuned` are model folders; `tuned` may be a PEFT adapter. `budget` limits the size of
+    the whole file, `keep` is the share of the delta to keep; either selects the scheme `auto`.
+    `alpha`, `energy` and `columns` are settings of the scheme `graftllm`. `calibration`, `probes`,
+    `router` and `router_background` are files; `device` is the device that runs models for them.
     """
 
     base: Path
@@ -63,9 +63,9 @@ class PackOptions:
 
 
 def build_pack(session: "Session", options: PackOptions) -> "Packed":
-    """Encode, measure, prove and write a pack; nothing is left behind where a step fails.
+    """Encode a pack, measure its errors, check its root and write it. A failure writes nothing.
 
-    Raises `UsageError` for options that contradict each other, `GraftError` where there is nothing
+    Raises `UsageError` for options that cannot be used together, `GraftError` if there is nothing
     to pack or a tensor cannot be packed, `IntegrityError` for damaged input.
     """
     scheme = _scheme(options)
@@ -79,7 +79,7 @@ def _request(options: PackOptions) -> "PackRequest":
 
     if options.version.build:
         raise UsageError(
-            f"version `{options.version}` has build metadata: OCI tags have no `+`",
+            f"version `{options.version}` has build metadata, which OCI tags do not allow",
             hint=f"--version {str(options.version).partition('+')[0]}",
         )
     return PackRequest(
@@ -104,19 +104,19 @@ def _request(options: PackOptions) -> "PackRequest":
 
 
 def _attachments(options: PackOptions) -> "tuple[Attach, ...]":
-    """What is measured on base and tuned model, and travels beside the delta."""
+    """The functions that measure both models and attach the result to the pack."""
     attachments: list[Attach] = []
     if options.probes:
         attachments.append(_probes(options.probes, options.device))
     if options.router:
         attachments.append(_router(options.router, options))
     elif options.router_background:
-        raise UsageError("`--router-background` goes with `--router FILE`")
+        raise UsageError("`--router-background` needs `--router`", hint="add `--router FILE`")
     return tuple(attachments)
 
 
 def _probes(path: Path, device: str | None) -> "Attach":
-    """Reads the file at once: an error in it must not wait until the delta is encoded."""
+    """Read the probes now, so that an error in the file is found before the delta is encoded."""
     from skillpm.spec.probes import FILE_LIMIT, parse_probes
 
     with path.open("rb") as file:
@@ -146,7 +146,9 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
     }
     is_auto = options.scheme == "auto" or options.budget is not None or options.keep is not None
     if graftllm and (is_auto or options.scheme != "graftllm"):
-        raise UsageError(f"`--{min(graftllm)}` goes with `--scheme graftllm` only")
+        raise UsageError(
+            f"`--{min(graftllm)}` needs the scheme `graftllm`", hint="add `--scheme graftllm`"
+        )
     if is_auto:
         return _auto(options)
     _check_no_calibration(options)
@@ -161,7 +163,7 @@ def _scheme(options: PackOptions) -> "Scheme | EncodingTarget":
 
 
 def _check_no_calibration(options: PackOptions) -> None:
-    """Raise `UsageError` for options that only `auto` reads."""
+    """Raise `UsageError` for options that only the scheme `auto` uses."""
     runs_model = options.probes is not None or options.router is not None
     unused = [
         name
@@ -170,8 +172,8 @@ def _check_no_calibration(options: PackOptions) -> None:
     ]
     if unused:
         raise UsageError(
-            f"`--{unused[0]}` goes with the scheme `auto`",
-            hint="add `--budget 5%`, or `--keep 0.99`",
+            f"`--{unused[0]}` needs the scheme `auto`",
+            hint="add `--budget 5%` or `--keep 0.99`",
         )
 
 
@@ -179,11 +181,13 @@ def _auto(options: PackOptions) -> "EncodingTarget":
     if options.scheme not in (None, "auto"):
         flag = "budget" if options.budget is not None else "keep"
         raise UsageError(
-            f"`--{flag}` goes with the scheme `auto`, not with `{options.scheme}`",
-            hint="leave out --scheme",
+            f"`--{flag}` needs the scheme `auto`, but the scheme is `{options.scheme}`",
+            hint=f"leave out `--scheme {options.scheme}`",
         )
     if options.budget is not None and options.keep is not None:
-        raise UsageError("`--budget` and `--keep` contradict each other", hint="choose one")
+        raise UsageError(
+            "`--budget` and `--keep` cannot be used together", hint="leave out one of them"
+        )
     keep = options.keep if options.budget or options.keep is not None else DEFAULT_KEEP
     from skillpm.flows.pack.fit_auto import fit
     from skillpm.flows.pack.target import EncodingTarget

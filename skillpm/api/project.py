@@ -1,4 +1,4 @@
-"""A project as Python holds it: what is installed, how to change it, and its live model."""
+"""The class `Project`: installed skills, changes of the environment, and the live model."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -24,11 +24,12 @@ def open_project(
     base: str | Path | None = None,
     workers: int | None = None,
 ) -> "Project":
-    """Open the project in a folder; use it as a context manager, or call `close`.
+    """Open the project in a folder. Use it as a context manager, or call `close`.
 
-    `home` is the folder of store, caches and embedded registry, `base` another place of the base
-    model, `workers` the number of threads. Environment variables and config files decide what is
-    `None`, as for the command line. Raises `NotFoundError` where there is no project.
+    `home` is the folder of store, caches and embedded registry, `base` the path of the base model
+    if it moved, `workers` the number of threads. A value of None is taken from environment
+    variables and config files, as by the command line. Raises `NotFoundError` if the folder is not
+    a project.
     """
     return Project(
         Options(
@@ -43,10 +44,10 @@ def open_project(
 def init_project(
     folder: str | Path, base: str | Path, *, home: str | Path | None = None
 ) -> "Project":
-    """Make a folder a project of a base model, as `skillpm init` does, and open it.
+    """Create a project for a base model, as `skillpm init` does, and open it.
 
-    The folder is made where there is none. Raises `StateError` where it is a project of another
-    base, `NotFoundError` where there is no model at `base`.
+    Creates the folder if necessary. Raises `StateError` if the folder is a project already,
+    `NotFoundError` if there is no model at `base`.
     """
     from skillpm.flows.change.init import init_project as make_project
 
@@ -59,9 +60,9 @@ def init_project(
 
 
 class Project:
-    """A project that is open. Every change is a new generation; a failed one changes nothing.
+    """An open project. Each change makes a new generation; a failed change changes nothing.
 
-    While it is open, `gc` of other processes waits for it. Methods raise `SkillpmError`.
+    `gc` in other processes waits until the project is closed. Methods raise `SkillpmError`.
     """
 
     def __init__(self, options: Options) -> None:
@@ -90,7 +91,7 @@ class Project:
 
     @property
     def skills(self) -> tuple[InstalledSkill, ...]:
-        """What the current generation has installed, sorted by name."""
+        """The skills of the current generation, sorted by name."""
         installed = self._folder.generation().installed
         return tuple(InstalledSkill.of(skill) for skill in installed.values())
 
@@ -103,12 +104,12 @@ class Project:
         allow_yanked: bool = False,
         accept_footprint: bool = False,
     ) -> Change:
-        """Install requirements and pack files; without any, what the lock says.
+        """Install requirements and pack files; without arguments, the skills in the lock.
 
         A requirement is text such as `acme/math ^1.2`, a pack file a path that ends in
-        `.skillpack`. With `guard`, the probes of all installed skills must hold afterwards, or
-        nothing changes. `frozen` raises `StateError` where the lock would change. Raises
-        `ResolutionError` where no set of releases satisfies all requirements.
+        `.skillpack`. With `guard`, the change is applied only if the probes of all skills hold.
+        With `frozen`, raises `StateError` if the lock would change. Raises `ResolutionError` if no
+        set of releases satisfies all requirements.
         """
         from skillpm.api.requests import install_request
         from skillpm.flows.change.install import install
@@ -124,7 +125,7 @@ class Project:
         return Change.of(install(self._session, request))
 
     def uninstall(self, *skills: str, dry_run: bool = False) -> Change:
-        """Remove skills, and what only they required. Needs no registry."""
+        """Remove skills and what only they required. Needs no registry."""
         from skillpm.flows.change.uninstall import uninstall
         from skillpm.spec.names import SkillName
 
@@ -134,9 +135,9 @@ class Project:
     def upgrade(
         self, *skills: str, dry_run: bool = False, guard: bool = False, allow_yanked: bool = False
     ) -> Change:
-        """Move skills to the newest releases that skillpm.toml admits; all without arguments.
+        """Upgrade skills to the newest releases that skillpm.toml allows; by default all skills.
 
-        A skill may carry a range, `acme/math@~1.2`.
+        A skill may have a version range, `acme/math@~1.2`.
         """
         from skillpm.flows.change.install import upgrade
         from skillpm.flows.change.request import InstallRequest
@@ -153,16 +154,16 @@ class Project:
     def rollback(
         self, n: int | None = None, *, dry_run: bool = False, guard: bool = False
     ) -> Change:
-        """Go back to generation `n`, by default the one before the current."""
+        """Return to generation `n`, by default the one before the current."""
         from skillpm.flows.change.rollback import rollback
 
         checked = probe_guard(enabled=guard)
         return Change.of(rollback(self._session, n, dry_run=dry_run, guard=checked))
 
     def audit(self, *, advisories: Iterable[str | Path] = ()) -> AuditReport:
-        """Check everything that is installed and grafted; reads every byte again.
+        """Check installed skills and grafts for problems. Reads every byte of them again.
 
-        `advisories` are files or folders of OSV documents, beside those of the registries.
+        `advisories` are files or folders of OSV documents, used in addition to the registries'.
         """
         from skillpm.flows.audit.audit import audit
 
@@ -177,11 +178,11 @@ class Project:
         link: bool = False,
         fresh: bool = False,
     ) -> GraftResult:
-        """Write base and installed skills as a model directory that transformers loads.
+        """Write the base with the installed skills as a model folder that transformers loads.
 
-        `target` is absent, empty or an earlier graft; by default `graft` in the project. With
-        `link`, files that no skill touches are hard links to the base's, read-only. `fresh` reuses
-        nothing of the graft that is there.
+        `target` must be absent, empty or an earlier graft; it defaults to `graft` in the project.
+        With `link`, files that no skill changes are read-only hard links to the base's. With
+        `fresh`, nothing of an earlier graft is reused.
         """
         from skillpm.flows.graft.graft import graft
         from skillpm.spec.names import SkillName
@@ -193,14 +194,14 @@ class Project:
     def load_model(
         self, *, device: str = "cpu", dtype: str = "auto", cache_bytes: int | None = None
     ) -> "LiveModel":
-        """The base as transformers' own model, every installed skill attached, nothing merged.
+        """Load the base as a transformers model, with all installed skills attached, not merged.
 
-        `with model.use_skill("acme/math"):` activates a skill. Skills that are ready to run take at
-        most `cache_bytes` of memory: by default as much as the base, at least 256 MiB. Raises
+        `with model.use_skill("acme/math"):` activates a skill. Decoded skills take at most
+        `cache_bytes` of memory, by default the size of the base, but at least 256 MiB. Raises
         `IntegrityError` for another base or a damaged blob, `GraftError` for a base that
         transformers cannot run. Needs the extra `hf`.
         """
-        with needs_hf("a live model is transformers' own"):
+        with needs_hf("`load_model` runs the base"):
             from skillpm.flows.evaluate.live import load_live_model
         self._model = self._router = None
         model: LiveModel = load_live_model(
@@ -210,27 +211,27 @@ class Project:
         return model
 
     def load_tokenizer(self) -> object:
-        """The base's tokenizer, as transformers loads it. Needs the extra `hf`."""
-        with needs_hf("a tokenizer is transformers' own"):
+        """Load the base's tokenizer with transformers. Needs the extra `hf`."""
+        with needs_hf("`load_tokenizer` uses transformers"):
             from skillpm.flows.evaluate.live import base_tokenizer
         return base_tokenizer(self._session, self._folder)
 
     def route(self, texts: Sequence[str]) -> list[RouteDecision]:
-        """Which installed skill each text is for: `model.use_skill(decision.skill)`.
+        """Choose an installed skill for each text: `model.use_skill(decision.skill)`.
 
-        Costs one pass of the base over all texts: of the model that `load_model` gave, else of one
-        that is loaded now. Raises `UsageError` for a blank text. Needs the extra `hf`.
+        Runs the base once over all texts. Uses the model from `load_model`, or loads one. Raises
+        `UsageError` for a blank text. Needs the extra `hf`.
         """
         if isinstance(texts, str):
             texts = [texts]
         if self._router is None:
-            with needs_hf("routing runs the base"):
+            with needs_hf("`route` runs the base"):
                 from skillpm.flows.evaluate.live import LiveRouter
             self._router = LiveRouter(self._session, self._folder, self._model)
         return [RouteDecision.of(decision) for decision in self._router.route(texts)]
 
     def close(self) -> None:
-        """Release the store and the model that `load_model` gave."""
+        """Release the store and the model from `load_model`."""
         self._model = self._router = None
         self._closing.close()
 

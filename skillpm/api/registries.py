@@ -1,4 +1,4 @@
-"""How a command reaches registries: opened when they are first asked, and closed with it."""
+"""Opening registries: each is opened when it is first used, and closed with the session."""
 
 import stat
 from collections.abc import Callable
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def tidy_registry(own: Path, location: "RegistryLocation") -> None:
-    """Remove what killed commands left in a registry's folder.
+    """Remove temporary files that killed commands left in a registry's folder.
 
-    Asked of every command that writes, so nothing is imported where there is nothing to do.
-
-    A project may name any folder as its registry: only the home's `own`, and one that holds a
-    catalogue, is tidied. Raises `StateError` and `MissingFileError`: then there is nothing to do.
+    Every command that writes calls this, so registry code is imported only if there are such files.
+    A project may name any folder as its registry. Only `own`, the registry in `SKILLPM_HOME`, and
+    folders that contain a catalogue are tidied. Raises `StateError` or `MissingFileError` if there
+    is no registry; the caller ignores both.
     """
     folder = None if location.folder is None else Path(location.folder)
     if folder is None:
@@ -39,7 +39,10 @@ def tidy_registry(own: Path, location: "RegistryLocation") -> None:
 def connector(
     closing: Callable[[Callable[[], object]], object], place: Path, *, offline: bool
 ) -> "Callable[[RegistryLocation, bool], Index]":
-    """What opens a registry, once for each way of opening it, and never the network offline."""
+    """A function that opens the index of a registry, or returns the one that is already open.
+
+    With `offline` it raises `RegistryError` for a registry that is not a folder.
+    """
     opened: dict[tuple[RegistryLocation, bool], Index] = {}
 
     def connect(location: "RegistryLocation", create: bool) -> "Index":  # noqa: FBT001 - one switch, named by its type
@@ -48,7 +51,10 @@ def connector(
 
         folder = None if location.folder is None else Path(location.folder)
         if folder is None and offline:
-            raise RegistryError(f"`{location}` is not asked: `--offline` forbids the network")
+            raise RegistryError(
+                f"registry `{location}` needs the network, but `--offline` is set",
+                hint="use a registry in a folder: `--registry ./registry`",
+            )
         if folder == place / "registry" and not create and is_uninitialized(folder):
             return EmptyIndex()
         key = (location, create)

@@ -1,4 +1,4 @@
-"""What a caller wants installed, as text and paths, turned into a request."""
+"""Parsing the arguments of `install` into a request."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ def install_request(  # noqa: PLR0913 - the options of `install`
     accept_footprint: bool = False,
     lowest: bool = False,
 ) -> "InstallRequest":
-    """Requirements and pack files, told apart.
+    """Divide the arguments into requirements and pack files, and open the packs.
 
     A pack file is a `Path`, an existing file, or text that ends in `.skillpack`. Raises
-    `UsageError` for a URL and for text that is no requirement, and as `open_pack` for a bad pack.
+    `UsageError` for a URL and for text that is not a requirement, and the errors of `open_pack`.
     """
     from skillpm.archive.reader import open_pack
     from skillpm.flows.change.request import InstallRequest

@@ -1,4 +1,4 @@
-"""Opening a session: the composition of everything a flow takes from outside."""
+"""Opening a session, which gives a flow its settings, clock, registries and callbacks."""
 
 import os
 import time
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from skillpm.store.blobs import Store
 
 OnClose = Callable[[Callable[[], object]], object]
-"""Takes what is to be called when the session ends, as `ExitStack.callback` does."""
+"""Registers a function to call when the session ends; `ExitStack.callback` is one."""
 
 
 def ignore_progress(_label: str, _total: int) -> "Advance":
@@ -40,11 +40,11 @@ def open_session(
     confirm: Callable[[str], bool | None] = lambda _question: None,
     timeout: float = inf,
 ) -> "Session":
-    """A session for these options.
+    """Open a session for these options.
 
     `say` receives notes and warnings, `progress` a label and a total in bytes or items. `confirm`
-    asks a person and returns None where no person can be asked. `timeout` is in seconds, for one
-    dependency resolution. Raises `UsageError` and `SpecError` for bad options and config files.
+    asks the user a question, and returns None if it cannot. `timeout` limits a dependency
+    resolution, in seconds. Raises `UsageError` for bad options, `SpecError` for bad config files.
     """
     from skillpm.flows.session.session import Session
     from skillpm.resolver.patience import Deadline
@@ -80,7 +80,7 @@ def open_session(
 
 
 def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
-    """Imports numpy, so it is called only where signatures have to be compared."""
+    """Compare router signatures. The import loads numpy, so it happens only here."""
     from skillpm.flows.packs.nearness import survey_signatures
 
     return survey_signatures(store, lock)
@@ -89,14 +89,14 @@ def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":
 def _verify_packs(
     session: "Session", project: "ProjectFolder", lock: "Lockfile", waiting: "Sequence[LockedSkill]"
 ) -> tuple[str, ...]:
-    """Imports torch, so it is called only for packs that were never verified here."""
+    """Verify packs on the base. The import loads torch, so it happens only here."""
     from skillpm.flows.inspect.verify_installed import verify_packs
 
     return verify_packs(session, project, lock, waiting)
 
 
 def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
-    """A registry's location; a path in the project file is relative to the project."""
+    """The chosen registry. A path in skillpm.toml is relative to the project."""
     from skillpm.flows.session.bindings import resolved
     from skillpm.spec.location import RegistryLocation
 
@@ -107,7 +107,7 @@ def _located(chosen: Chosen, project: Path) -> "RegistryLocation | None":
 
 
 def _overrides_project(chosen: Chosen) -> bool:
-    """Whether an argument or a variable gave the value."""
+    """Whether the value comes from an argument or an environment variable."""
     return chosen.source.startswith(("--", "SKILLPM_"))
 
 
@@ -119,5 +119,5 @@ def _source_date() -> datetime | None:
         return datetime.fromtimestamp(int(text), UTC)
     except (ValueError, OverflowError, OSError) as problem:
         raise UsageError(
-            f"SOURCE_DATE_EPOCH should be seconds since 1970, is {text!r}"
+            f"SOURCE_DATE_EPOCH should be a number of seconds since 1970, but is {text!r}"
         ) from problem

@@ -1,4 +1,4 @@
-"""What the Python API returns: plain values, with digests and names as text."""
+"""The results of the Python API: frozen dataclasses with digests and names as text."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ LEVELS = ("low", "medium", "high", "critical")
 
 @dataclass(frozen=True)
 class InstalledSkill:
-    """A release that a project has installed. `payload_bytes` is 0 where it is not known."""
+    """A release that is installed in a project. `payload_bytes` is 0 if it is unknown."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class InstalledSkill:
 
     @classmethod
     def of(cls, installed: "Installed") -> Self:
-        """The public form of an entry of a generation."""
+        """Convert an entry of a generation."""
         return cls(
             name=str(installed.skill),
             version=str(installed.version),
@@ -46,10 +46,10 @@ class InstalledSkill:
 
 @dataclass(frozen=True)
 class Change:
-    """The result of a change of a project, or with `dry_run` of a plan that was not carried out.
+    """The result of a change of a project, or with `dry_run` of a plan that was not applied.
 
-    `generation` is the current generation afterwards, `kept` the number of skills that stayed as
-    they were, `notes` what a person should read.
+    `generation` is the current generation after the change, `kept` the number of unchanged skills,
+    `notes` are messages for the user.
     """
 
     added: tuple[InstalledSkill, ...]
@@ -62,7 +62,7 @@ class Change:
 
     @classmethod
     def of(cls, changed: "ChangeResult") -> Self:
-        """The public form of a flow's result."""
+        """Convert a flow's result."""
         return cls(
             added=_installed(changed.added),
             removed=_installed(changed.removed),
@@ -80,9 +80,9 @@ def _installed(entries: "Collection[Installed]") -> tuple[InstalledSkill, ...]:
 
 @dataclass(frozen=True)
 class GraftResult:
-    """A model directory that was written, or with `unchanged` was up to date already.
+    """A model folder that was written, or with `unchanged` was already up to date.
 
-    Bytes that were written, shared with the base, and taken over from the graft before.
+    `linked_bytes` are shared with the base, `reused_bytes` are from the earlier graft.
     """
 
     path: Path
@@ -97,7 +97,7 @@ class GraftResult:
 
     @classmethod
     def of(cls, grafted: "Grafted") -> Self:
-        """The public form of a flow's result."""
+        """Convert a flow's result."""
         return cls(
             path=grafted.path,
             root=str(grafted.root),
@@ -113,10 +113,10 @@ class GraftResult:
 
 @dataclass(frozen=True)
 class RouteDecision:
-    """The skill that a text is for; `skill` is None where the base should answer.
+    """The skill chosen for a text; `skill` is None if the base should answer.
 
-    `score` is the best skill's margin in nats; None where no skill can be routed to. `scores` are
-    those of all candidates.
+    `score` is the best skill's margin in nats, None if there are no candidates. `scores` has the
+    score of each candidate.
     """
 
     skill: str | None
@@ -126,7 +126,7 @@ class RouteDecision:
 
     @classmethod
     def of(cls, decision: "Decision") -> Self:
-        """The public form of a router's decision."""
+        """Convert a router's decision."""
         skill = None if decision.skill is None else str(decision.skill)
         scores = {str(name): score for name, score in decision.scores.items()}
         return cls(skill, decision.score, decision.reason, scores)
@@ -134,7 +134,7 @@ class RouteDecision:
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """A problem with what is installed. `skill` is None where it concerns the whole project."""
+    """A problem with an installed skill, or with the whole project if `skill` is None."""
 
     level: str
     code: str
@@ -152,7 +152,7 @@ class AuditReport:
 
     @classmethod
     def of(cls, audited: "Audited", fail_on: str) -> Self:
-        """The public form of a flow's result."""
+        """Convert a flow's result."""
         findings = tuple(
             AuditFinding(found.level, found.code, found.skill, found.message)
             for found in audited.findings
@@ -168,9 +168,9 @@ class AuditReport:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model a folder holds: the root over all tensors, and what they are.
+    """The identity of a model: the root over all tensors, and facts about them.
 
-    `dtype` is the safetensors name of the dtype that holds most parameters.
+    `dtype` is the safetensors name of the dtype that most parameters have.
     """
 
     root: str
@@ -181,7 +181,7 @@ class ModelIdentity:
 
     @classmethod
     def of(cls, identified: "Identified") -> Self:
-        """The public form of a flow's result."""
+        """Convert a flow's result."""
         identity = identified.identity
         return cls(
             root=str(identity.root),
@@ -215,7 +215,7 @@ class Pack:
 
     @classmethod
     def of(cls, file: "PackFile") -> Self:
-        """The public form of an opened pack file."""
+        """Convert an opened pack file."""
         manifest = file.manifest
         compression = manifest.compression
         return cls(
@@ -236,11 +236,11 @@ class Pack:
 
 @dataclass(frozen=True)
 class VerifiedPack:
-    """A pack that holds what it says.
+    """A pack that passed verification.
 
-    `root` is the root of base + pack, recomputed; None where no base was given, and then only
-    digests and the manifest's own consistency were checked. `claims` are paths of the manifest
-    that nothing here can check, such as the error against the tuned model.
+    `root` is the recomputed root of base + pack. It is None if no base was given; then only the
+    digests and the consistency of the manifest were checked. `claims` are paths in the manifest of
+    statements that cannot be recomputed, such as the error against the tuned model.
     """
 
     pack: Pack

@@ -1,4 +1,4 @@
-"""The command line. Command files import click alone; their flows load when they are called."""
+"""The command line. Command modules import only click; a flow is imported when its command runs."""
 
 import atexit
 import gc
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 from skillpm.cli.interrupts import leave_interrupted
 
-_GARBAGE = 100_000
+_COLLECTION_THRESHOLD = 100_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; stopped while it is imported or as it ends, it says so as any other."""
+    """Run a command; Ctrl-C while modules are imported or at exit gives the usual error too."""
     if argv is None:
-        # Modules and documents are no garbage: to look for some among them, while they come in and
-        # once more at the end, costs a short command a fifth of its time.
-        gc.set_threshold(_GARBAGE)
+        # Garbage collection during imports and at exit finds nothing to free in modules and
+        # documents, and takes a fifth of the time of a short command.
+        gc.set_threshold(_COLLECTION_THRESHOLD)
         atexit.register(gc.freeze)
     try:
         from skillpm.cli.app import main as run
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         leave_interrupted(as_json="--json" in (sys.argv if argv is None else argv))
     finally:
-        if argv is None:  # what is left is the interpreter's own end
+        if argv is None:  # only the interpreter's shutdown is left
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -1,10 +1,11 @@
-"""`registry advisory`: publish, list and withdraw statements about bad releases."""
+"""`registry advisory`: publish, list and withdraw advisories about bad releases."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from skillpm.cli.documents import AdvisoryDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table
 from skillpm.cli.state import Command, State, command_session, global_params
 from skillpm.cli.types import LocalPath
@@ -15,68 +16,80 @@ if TYPE_CHECKING:
 
 @click.group(params=global_params())
 def advisory() -> None:
-    """Say which releases are bad: advisories in OSV form, which `audit` reads."""
+    """Publish advisories, which `audit` reports.
+
+    An advisory is a document in OSV form that names bad releases and a level.
+    """
 
 
 @advisory.command("add", cls=Command)
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=LocalPath())
 @click.pass_obj
 def add(state: State, paths: tuple[Path, ...]) -> None:
-    r"""Publish advisories from files in OSV form; a newer form replaces an older one.
+    r"""Publish advisories from OSV files.
+
+    An advisory with a later `modified` time replaces the published one with the same id.
 
     \b
-    skillpm registry advisory add ACME-2026-1.json
+    Example:
+      skillpm registry advisory add ACME-2026-1.json
     """
     from skillpm.flows.audit.advisories import add as flow
 
-    done = flow(command_session(state), list(paths))
+    results = flow(command_session(state), list(paths))
     if state.json:
-        rows = [{**_row(one.advisory), "changed": one.changed} for one in done]
+        rows = [{**_document(result.advisory), "changed": result.changed} for result in results]
         emit_json({"advisories": rows})
         return
-    for one in done:
-        emit_line(f"{'published' if one.changed else 'already there:'} {one.advisory.id}")
+    for result in results:
+        verb = "published" if result.changed else "already published:"
+        emit_line(f"{verb} {result.advisory.id}")
 
 
 @advisory.command("list", cls=Command)
 @click.pass_obj
 def list_(state: State) -> None:
-    r"""List a registry's advisories, withdrawn ones too.
+    r"""List a registry's advisories.
+
+    Withdrawn advisories are listed too.
 
     \b
-    skillpm registry advisory list --registry ./team-registry
+    Example:
+      skillpm registry advisory list --registry ./team-registry
     """
     from skillpm.flows.audit.advisories import listed
 
-    rows = [_row(one) for one in listed(command_session(state))]
+    documents = [_document(advisory) for advisory in listed(command_session(state))]
     if state.json:
-        emit_json({"advisories": rows})
-    elif rows:
-        head = ("id", "level", "state", "skills", "summary")
-        emit_table([[_cell(row, key) for key in head] for row in rows], head)
+        emit_json({"advisories": documents})
+    elif documents:
+        emit_table(map(_row, documents), ("id", "level", "state", "skills", "summary"))
     else:
-        state.say("no advisory was published yet")
+        state.say("the registry has no advisories")
 
 
 @advisory.command("withdraw", cls=Command)
 @click.argument("identifier", metavar="ID")
 @click.pass_obj
 def withdraw(state: State, identifier: str) -> None:
-    r"""Withdraw an advisory: it stays listed, and `audit` reports it no more.
+    r"""Withdraw an advisory.
+
+    It stays listed, but `audit` no longer reports it.
 
     \b
-    skillpm registry advisory withdraw ACME-2026-1
+    Example:
+      skillpm registry advisory withdraw ACME-2026-1
     """
     from skillpm.flows.audit.advisories import withdraw as flow
 
-    done = flow(command_session(state), identifier)
+    withdrawn = flow(command_session(state), identifier)
     if state.json:
-        emit_json(_row(done))
+        emit_json(_document(withdrawn))
     else:
-        emit_line(f"withdrew {done.id}")
+        emit_line(f"withdrew {withdrawn.id}")
 
 
-def _row(advisory: "Advisory") -> dict[str, Any]:
+def _document(advisory: "Advisory") -> AdvisoryDocument:
     return {
         "id": advisory.id,
         "level": advisory.level,
@@ -87,8 +100,11 @@ def _row(advisory: "Advisory") -> dict[str, Any]:
     }
 
 
-def _cell(row: dict[str, Any], key: str) -> str:
-    if key == "state":
-        return "withdrawn" if row["withdrawn"] else ""
-    value = row[key]
-    return ", ".join(value) if isinstance(value, list) else str(value)
+def _row(advisory: AdvisoryDocument) -> tuple[str, ...]:
+    return (
+        advisory["id"],
+        advisory["level"],
+        "withdrawn" if advisory["withdrawn"] else "",
+        ", ".join(advisory["skills"]),
+        advisory["summary"],
+    )

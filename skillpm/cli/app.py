@@ -1,4 +1,4 @@
-"""The command line: one group, its commands, and how every failure ends."""
+"""The `skillpm` command group, and the translation of every failure into an exit code."""
 
 import os
 import signal
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import click
 
@@ -20,6 +19,7 @@ from skillpm.cli import (
     exporting,
     habits,
     inspecting,
+    locking,
     models,
     probing,
     project,
@@ -33,12 +33,13 @@ from skillpm.cli import (
 from skillpm.cli.interrupts import INTERRUPTED, SENTENCE
 from skillpm.cli.output import emit_lines, report
 from skillpm.cli.state import State, global_params
-from skillpm.errors import SkillpmError, StateError, UsageError
+from skillpm.cli.usage import usage_error
+from skillpm.errors import SkillpmError, StateError
 from skillpm.version import __version__
 
 
 class InterruptedCommandError(SkillpmError):
-    """A command that was stopped from the keyboard."""
+    """A command was stopped by Ctrl-C or SIGTERM."""
 
     kind = "interrupted"
     exit_code = INTERRUPTED
@@ -50,17 +51,17 @@ class InterruptedCommandError(SkillpmError):
 )
 @click.version_option(__version__, "--version", "-V", prog_name="skillpm")
 def app() -> None:
-    """The package manager for model skills.
+    """Manage the skills of models like packages.
 
-    Cut a fine-tune into a SkillPack, publish it, install it in a project under a lockfile, graft it
-    onto the base, and take it off again bit for bit.
+    Pack a fine-tune as a SkillPack, publish it, install it in a project with a lockfile, graft it
+    onto the base model, and remove it again, bit for bit.
     """
 
 
 for _command in (
     authoring.identify, authoring.pack, inspecting.inspect, inspecting.verify,
     registries.publish, registries.yank, registries.unyank, registries.search, registries.show,
-    project.init, project.install, project.uninstall, project.upgrade, project.lock,
+    project.init, project.install, project.uninstall, project.upgrade, locking.lock,
     project.rollback, project.apply, reading.list_, reading.history, reading.resolve,
     relations.tree, relations.why, relations.outdated, relations.diff,
     models.graft, probing.probe, routing.route, auditing.audit, exporting.export,
@@ -73,13 +74,13 @@ registries.registry.add_command(advisories.advisory)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command and exit with the contract's code."""
-    # Tensors are decoded side by side: a product that took all cores as well would make them wait.
+    """Run a command, then exit with 0 or the exit code of its error family."""
+    # Tensors are decoded in parallel threads, so each matrix product should use one core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
-    asked = os.environ.get(habits.COMPLETE)
-    if asked:
-        sys.exit(habits.complete(app, asked))
+    instruction = os.environ.get(habits.COMPLETE)
+    if instruction:
+        sys.exit(habits.complete(app, instruction))
     state = State()
     streams.open_missing()
     try:
@@ -92,10 +93,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _terminated_as_interrupted(state: State) -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: it cleans up after itself.
+    """Handle SIGTERM like Ctrl-C, so that the command cleans up.
 
-    That there was a signal is remembered: a library that is interrupted while it is imported may
-    raise an error of its own instead. A Ctrl-C that the parent had ignored stays ignored.
+    `state.interrupted` records the signal, because a library that is interrupted while it is
+    imported may raise a different error. If the parent process ignores Ctrl-C, skillpm does too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -128,7 +129,7 @@ def _run(arguments: list[str], state: State) -> int:
     except click.exceptions.NoArgsIsHelpError as problem:
         emit_lines(problem.ctx.get_help() if problem.ctx else "", err=True)
         return 2
-    except Exception as problem:  # noqa: BLE001 - the one place where every failure ends
+    except Exception as problem:  # noqa: BLE001 - every failure is reported here
         if state.interrupted and not isinstance(problem, BrokenPipeError):
             return _fail(InterruptedCommandError(SENTENCE), arguments, state)
         return _fail(_translated(problem), arguments, state)
@@ -138,13 +139,11 @@ def _run(arguments: list[str], state: State) -> int:
 
 
 def check_working_folder() -> None:
-    """Raise `StateError` where the folder that the command was started in is gone."""
+    """Raise `StateError` if the working folder was deleted."""
     try:
         Path.cwd()
     except FileNotFoundError as problem:
-        raise StateError(
-            "the working folder was deleted while this shell was in it", hint="cd ~"
-        ) from problem
+        raise StateError("the working folder was deleted", hint="cd ~") from problem
 
 
 def _fail(problem: SkillpmError, arguments: list[str], state: State) -> int:
@@ -153,14 +152,14 @@ def _fail(problem: SkillpmError, arguments: list[str], state: State) -> int:
         report(problem, as_json=as_json, color=color_of(state.options))
     except BrokenPipeError:
         raise
-    except OSError:  # stdout takes nothing: its document goes where people still see it
+    except OSError:  # stdout cannot be written, so the error goes to stderr
         streams.discard_stdout()
         report(problem, as_json=False, color=color_of(state.options))
     return problem.exit_code
 
 
-def _translated(problem: Any) -> SkillpmError:
-    """Any failure as one of ours; a bug says that it is one."""
+def _translated(problem: Exception) -> SkillpmError:
+    """Convert any exception to a `SkillpmError`; an unexpected one is reported as a bug."""
     if isinstance(problem, BrokenPipeError):
         raise problem
     if isinstance(problem, SkillpmError):
@@ -168,9 +167,7 @@ def _translated(problem: Any) -> SkillpmError:
     if isinstance(problem, click.Abort):
         return InterruptedCommandError(SENTENCE)
     if isinstance(problem, click.ClickException):
-        context = getattr(problem, "ctx", None)
-        hint = f"`{context.command_path} --help`" if context else None
-        return UsageError(problem.format_message(), hint=hint)
+        return usage_error(problem)
     if isinstance(problem, OSError):
         where = f"`{problem.filename}`: " if problem.filename else ""
         return StateError(f"{where}{problem.strerror or problem}")

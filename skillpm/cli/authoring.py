@@ -1,19 +1,14 @@
-"""`identify` and `pack`: models, and pack files cut from them."""
+"""`identify` and `pack`: identify models, and build pack files from them."""
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from skillpm.cli.output import (
-    clean,
-    emit_json,
-    emit_line,
-    emit_lines,
-    emit_table,
-)
-from skillpm.cli.packed import packed_plain, show_packed
+from skillpm.cli.documents import DifferenceDocument, IdentityDocument
+from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
+from skillpm.cli.packed import pack_document, show_packed
 from skillpm.cli.params import BUDGET, REQUIREMENT, SKILL, VERSION
 from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import FiniteRange, LocalPath
@@ -21,6 +16,11 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.delta.tensors.differences import Difference
+    from skillpm.flows.inspect.identify import Identified
+    from skillpm.spec.budget import Budget
+    from skillpm.spec.names import SkillName
+    from skillpm.spec.requirements import Requirement
+    from skillpm.spec.versions import Version
 
 _PATH = LocalPath()
 _FILE = LocalPath(exists=True, dir_okay=False)
@@ -28,52 +28,71 @@ _FILE = LocalPath(exists=True, dir_okay=False)
 
 @click.command(cls=Command)
 @click.argument("path", type=_PATH)
-@click.option("--against", metavar="PATH", type=_PATH, help="Say which tensors differ, and how.")
+@click.option(
+    "--against", metavar="PATH", type=_PATH, help="List the tensors that differ from this model."
+)
 @click.pass_obj
 def identify(state: State, path: Path, against: Path | None) -> None:
-    r"""Say who a model is: its root, tensors, architecture.
+    r"""Show a model's identity: root, tensors, architecture.
+
+    The root is a hash over all tensors. Two folders with the same root hold the same model.
 
     \b
-    skillpm identify ./model
-    skillpm identify ./tuned --against ./base
+    Examples:
+      skillpm identify ./model
+      skillpm identify ./tuned --against ./base
     """
     from skillpm.flows.inspect.identify import identify_model
 
-    found = identify_model(command_session(state), path, against)
-    identity = found.identity
-    document: dict[str, Any] = {
+    identified = identify_model(command_session(state), path, against)
+    if state.json:
+        emit_json(_identity_document(identified))
+        return
+    identity = identified.identity
+    facts = {
+        "root": identity.root,
+        "tensors": len(identity.leaves),
+        "parameters": identity.parameters,
+        "architecture": identified.architecture,
+        "dtype": identity.dtype,
+    }
+    for key, value in facts.items():
+        emit_line(f"{key:13} {clean(value)}")
+    if identified.parts:
+        emit_line(f"{'parts':13} {clean(', '.join(identified.parts))} (not included in the root)")
+    if identified.against is not None:
+        _show_differences(identified.differences)
+        if identified.differing_files:
+            names = clean(", ".join(identified.differing_files))
+            emit_line(f"files of parts that differ: {names}")
+
+
+def _identity_document(identified: "Identified") -> IdentityDocument:
+    identity = identified.identity
+    document: IdentityDocument = {
         "root": str(identity.root),
         "tensors": len(identity.leaves),
         "parameters": identity.parameters,
-        "architecture": found.architecture,
+        "architecture": identified.architecture,
         "dtype": identity.dtype,
-        "parts": list(found.parts),
+        "parts": list(identified.parts),
     }
-    if found.against is not None:
-        document["against"] = str(found.against.root)
-        document["differences"] = [_difference(one) for one in found.differences]
-        document["differing_files"] = list(found.differing_files)
-    if state.json:
-        emit_json(document)
-        return
-    for key in ("root", "tensors", "parameters", "architecture", "dtype"):
-        emit_line(f"{key:13} {clean(document[key])}")
-    if found.parts:
-        emit_line(f"{'parts':13} {clean(', '.join(found.parts))} (not of the root)")
-    if found.against is not None:
-        _show_differences(found.differences)
-        if found.differing_files:
-            emit_line(f"files of parts that differ: {clean(', '.join(found.differing_files))}")
+    if identified.against is not None:
+        document["against"] = str(identified.against.root)
+        document["differences"] = [_difference(entry) for entry in identified.differences]
+        document["differing_files"] = list(identified.differing_files)
+    return document
 
 
-def _difference(one: "Difference") -> dict[str, Any]:
+def _difference(entry: "Difference") -> DifferenceDocument:
+    before, after = entry.before, entry.after
     return {
-        "tensor": one.tensor,
-        "change": one.change,
-        "elements": one.elements,
-        "relative": one.relative,
-        "before": {"dtype": one.before.dtype, "shape": one.before.shape} if one.before else None,
-        "after": {"dtype": one.after.dtype, "shape": one.after.shape} if one.after else None,
+        "tensor": entry.tensor,
+        "change": entry.change,
+        "elements": entry.elements,
+        "relative": entry.relative,
+        "before": {"dtype": before.dtype, "shape": before.shape} if before else None,
+        "after": {"dtype": after.dtype, "shape": after.shape} if after else None,
     }
 
 
@@ -84,90 +103,167 @@ def _show_differences(differences: "tuple[Difference, ...]") -> None:
     emit_lines(f"\n{counted(len(differences), 'tensor differs', 'tensors differ')}:\n")
     rows = [
         (
-            one.tensor,
-            one.change,
-            "-" if one.elements is None else one.elements,
-            "-" if one.relative is None else f"{one.relative:.2e}",
+            entry.tensor,
+            entry.change,
+            "-" if entry.elements is None else entry.elements,
+            "-" if entry.relative is None else f"{entry.relative:.2e}",
         )
-        for one in differences
+        for entry in differences
     ]
     emit_table(rows, ("tensor", "change", "elements", "relative"))
+
+
+class PackFlags(TypedDict):
+    """The options of `skillpm pack`; the names are those of `PackOptions`."""
+
+    tuned: Path
+    skill: "SkillName"
+    version: "Version"
+    output: Path | None
+    scheme: str | None
+    budget: "Budget | None"
+    keep: float | None
+    calibration: Path | None
+    device: str | None
+    alpha: float | None
+    energy: float | None
+    columns: str | None
+    requires: "tuple[Requirement, ...]"
+    conflicts: "tuple[Requirement, ...]"
+    over: tuple[str, ...]
+    tuned_is: str | None
+    cast: bool
+    summary: str
+    license: str | None
+    authors: tuple[str, ...]
+    method: str | None
+    data: tuple[str, ...]
+    card: Path | None
+    probes: Path | None
+    router: Path | None
+    router_background: Path | None
 
 
 @click.command(cls=Command)
 @click.argument("base_path", metavar="BASE", type=_PATH)
 @click.argument("tuned", metavar="TUNED", type=_PATH)
-@click.option("--name", type=SKILL, required=True, metavar="N", help="The skill: `acme/math`.")
-@click.option("--version", type=VERSION, required=True, metavar="V", help="Its SemVer version.")
-@click.option("-o", "--output", type=_PATH, metavar="FILE", help="Where to write the pack.")
 @click.option(
-    "--scheme", type=click.Choice(["lossless", "graftllm", "auto"]), help="How to compress."
+    "--name", "skill", type=SKILL, required=True, metavar="N", help="Skill name, `acme/math`."
 )
 @click.option(
-    "--budget", type=BUDGET, metavar="SIZE", help="auto: the largest file, `5%` or `80MB`."
+    "--version", type=VERSION, required=True, metavar="V", help="SemVer version, `1.0.0`."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=_PATH,
+    metavar="FILE",
+    help="Pack file to write (default: NAMESPACE-NAME-VERSION.skillpack).",
+)
+@click.option(
+    "--scheme",
+    type=click.Choice(["lossless", "graftllm", "auto"]),
+    help="Compression scheme (default: lossless, or auto with --budget or --keep).",
+)
+@click.option(
+    "--budget", type=BUDGET, metavar="SIZE", help="auto: largest file size, `5%` or `80MB`."
 )
 @click.option(
     "--keep",
     type=FiniteRange(0, 1, min_open=True, max_open=True),
     metavar="SHARE",
-    help="auto: how much of the delta to keep, `0.99`.",
+    help="auto: share of the delta to keep (default: 0.99).",
 )
 @click.option(
-    "--calibration", type=_FILE, metavar="FILE", help="auto: text to tell what matters by."
+    "--calibration",
+    type=_FILE,
+    metavar="FILE",
+    help="auto: text that weights errors by their effect on the model.",
 )
-@click.option("--device", metavar="NAME", help="Where models run: `cpu` or `cuda`.")
-@click.option("--alpha", type=FiniteRange(0, 1), help="graftllm: share of embedding deltas kept.")
-@click.option("--energy", type=FiniteRange(0, 1), help="graftllm: energy that MLP ranks keep.")
-@click.option("--columns", type=click.Choice(["8/3/2", "8/4/2"]), help="graftllm: bits by column.")
-@click.option("--requires", type=REQUIREMENT, multiple=True, metavar="R", help="Skills it needs.")
+@click.option("--device", metavar="NAME", help="Device for models, `cpu` or `cuda` (default: cpu).")
 @click.option(
-    "--conflicts", type=REQUIREMENT, multiple=True, metavar="R", help="Skills it excludes."
+    "--alpha",
+    type=FiniteRange(0, 1),
+    metavar="SHARE",
+    help="graftllm: share of embedding deltas to keep (default: 0.1).",
 )
 @click.option(
-    "--over", multiple=True, metavar="REF", help="Packs that TUNED was trained on top of."
+    "--energy",
+    type=FiniteRange(0, 1),
+    metavar="SHARE",
+    help="graftllm: share of MLP energy to keep (default: 0.95).",
 )
 @click.option(
-    "--tuned-is", type=click.Choice(["model", "adapter"]), help="Which of both TUNED is, if both."
+    "--columns",
+    type=click.Choice(["8/3/2", "8/4/2"]),
+    help="graftllm: bits of the factors' columns (default: 8/4/2).",
 )
-@click.option("--cast", is_flag=True, help="Round TUNED to the base's dtype first.")
-@click.option("--summary", default="", help="One line for `search`.")
-@click.option("--license", "license_", metavar="SPDX", help="The licence, as an SPDX expression.")
-@click.option("--author", multiple=True, help="Who made it.")
-@click.option("--method", help="How it was trained, for provenance.")
-@click.option("--data", multiple=True, help="What it was trained on, for provenance.")
-@click.option("--card", type=_FILE, metavar="FILE", help="A Markdown card.")
 @click.option(
-    "--probes", type=_FILE, metavar="FILE", help="Probes, as JSON lines: run now, and carried."
+    "--requires",
+    type=REQUIREMENT,
+    multiple=True,
+    metavar="R",
+    help="Skill that this one requires; repeatable.",
 )
-@click.option("--router", type=_FILE, metavar="FILE", help="Example inputs, for `route`.")
 @click.option(
-    "--router-background", type=_FILE, metavar="FILE", help="Inputs that the base should keep."
+    "--conflicts",
+    type=REQUIREMENT,
+    multiple=True,
+    metavar="R",
+    help="Skill that cannot be installed with this one; repeatable.",
+)
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="REF",
+    help="Pack that was on the base when TUNED was trained; repeatable.",
+)
+@click.option(
+    "--tuned-is",
+    type=click.Choice(["model", "adapter"]),
+    help="What to read from TUNED if it holds a model and an adapter.",
+)
+@click.option("--cast", is_flag=True, help="Round TUNED to the base's dtypes first.")
+@click.option("--summary", default="", help="One line of text that `search` shows.")
+@click.option("--license", metavar="SPDX", help="Licence, as an SPDX expression.")
+@click.option("--author", "authors", multiple=True, help="Author; repeatable.")
+@click.option("--method", help="Training method, recorded as provenance.")
+@click.option("--data", multiple=True, help="Training data, recorded as provenance; repeatable.")
+@click.option("--card", type=_FILE, metavar="FILE", help="Model card in Markdown.")
+@click.option(
+    "--probes",
+    type=_FILE,
+    metavar="FILE",
+    help="Probes as JSON lines, run now and stored in the pack.",
+)
+@click.option("--router", type=_FILE, metavar="FILE", help="Example inputs, for `skillpm route`.")
+@click.option(
+    "--router-background",
+    type=_FILE,
+    metavar="FILE",
+    help="Inputs that the base should answer; needs --router.",
 )
 @click.pass_obj
-def pack(state: State, /, **asked: Any) -> None:
-    r"""Cut a SkillPack: the difference between TUNED and BASE.
+def pack(state: State, /, *, base_path: Path, **flags: Unpack[PackFlags]) -> None:
+    r"""Build a SkillPack from a base and a tuned model.
 
-    Without --scheme the pack is lossless: base + pack is TUNED, bit for bit, proven before the
-    file is written.
+    The pack holds the difference between the two. By default it is lossless: base + pack equals
+    TUNED bit for bit, which is checked before the file is written. TUNED is a model folder or a
+    PEFT adapter.
 
     \b
-    skillpm pack ./base ./tuned --name acme/math --version 1.0.0
-    skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --budget 5%
-    skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
-        --calibration questions.jsonl
+    Examples:
+      skillpm pack ./base ./tuned --name acme/math --version 1.0.0
+      skillpm pack ./base ./tuned --name acme/math --version 1.1.0 --budget 5%
+      skillpm pack ./base ./tuned --name acme/math --version 1.2.0 --keep 0.99 \
+          --calibration questions.jsonl
     """
     from skillpm.api.packing import PackOptions, build_pack
 
     started = time.monotonic()
-    options = PackOptions(
-        base=asked.pop("base_path"),
-        skill=asked.pop("name"),
-        license=asked.pop("license_"),
-        authors=asked.pop("author"),
-        **asked,
-    )
-    done = build_pack(command_session(state), options)
+    packed = build_pack(command_session(state), PackOptions(base=base_path, **flags))
     if state.json:
-        emit_json(packed_plain(done) | {"seconds": round(time.monotonic() - started, 3)})
+        seconds = round(time.monotonic() - started, 3)
+        emit_json({**pack_document(packed), "seconds": seconds})
         return
-    show_packed(done)
+    show_packed(packed)

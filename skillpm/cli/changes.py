@@ -1,8 +1,9 @@
-"""How a change of the environment is shown."""
+"""Output of commands that change the environment: what was added, removed and changed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skillpm.cli.forecast import forecast_plain, show_forecast
+from skillpm.cli.documents import SkillDocument
+from skillpm.cli.forecast import forecast_document, show_forecast
 from skillpm.cli.output import emit_json, emit_line, size_text
 from skillpm.cli.state import State
 
@@ -11,48 +12,56 @@ if TYPE_CHECKING:
     from skillpm.flows.change.plan import ChangeResult
 
 
-def show_change(state: State, done: "ChangeResult", *, explain: bool = False) -> None:
-    """Say what changed, or would: as a document, or as lines of `+`, `-` and `~`.
+def show_change(state: State, change: "ChangeResult", *, explain: bool = False) -> None:
+    """Print a change or a plan: one JSON document, or a line with `+`, `-` or `~` for each skill.
 
-    What would change comes with a forecast: of every pair of skills, where one is to `explain`.
+    A plan comes with a forecast. With `explain`, it covers every pair of skills.
     """
-    for note in done.notes:
+    for note in change.notes:
         state.say(note)
     if state.json:
-        parts = {"added": done.added, "removed": done.removed, "changed": done.changed}
-        document: dict[str, Any] = {key: [plain(one) for one in p] for key, p in parts.items()}
-        head = {"generation": done.generation, "kept": done.kept, "dry_run": done.dry_run}
-        plan = {"plan": done.saved.to_dict()} if done.saved else {"fetched_bytes": done.fetched}
-        harms = forecast_plain(done, explain=explain)
-        emit_json({**document, **head, "notes": list(done.notes), **plan, **harms})
+        _emit_change(change, explain=explain)
         return
-    for sign, several in (("+", done.added), ("-", done.removed)):
-        for one in several:
-            emit_line(f" {sign} {one.skill} {one.version}")
-    for new in done.changed:
-        emit_line(f" ~ {new.skill} {moves(done.before[new.skill], new)}")
-    changes = len(done.added) + len(done.removed) + len(done.changed)
-    would = "would be " if done.dry_run else ""
+    for sign, skills in (("+", change.added), ("-", change.removed)):
+        for skill in skills:
+            emit_line(f" {sign} {skill.skill} {skill.version}")
+    for new in change.changed:
+        emit_line(f" ~ {new.skill} {moves(change.before[new.skill], new)}")
+    changes = len(change.added) + len(change.removed) + len(change.changed)
+    would = "would be " if change.dry_run else ""
     if changes:
-        fetched = f"; fetched {size_text(done.fetched)} of {size_text(done.size)}"
-        told = fetched if done.fetched else ""
-        emit_line(f"generation {done.generation} {would}current; {done.kept} kept{told}")
+        fetched = f"; fetched {size_text(change.fetched)} of {size_text(change.size)}"
+        end = fetched if change.fetched else ""
+        emit_line(f"generation {change.generation} {would}current; {change.kept} kept{end}")
     else:
-        told = "no skill changes" if done.moved else "nothing to change"
-        emit_line(f"{told}; generation {done.generation} {would}current")
-    show_forecast(state, done, explain=explain)
+        text = "no skill changes" if change.moved else "nothing to change"
+        emit_line(f"{text}; generation {change.generation} {would}current")
+    show_forecast(state, change, explain=explain)
+
+
+def _emit_change(change: "ChangeResult", *, explain: bool) -> None:
+    parts = {"added": change.added, "removed": change.removed, "changed": change.changed}
+    skills = {key: [skill_document(skill) for skill in part] for key, part in parts.items()}
+    head = {"generation": change.generation, "kept": change.kept, "dry_run": change.dry_run}
+    plan = {"plan": change.saved.to_dict()} if change.saved else {"fetched_bytes": change.fetched}
+    forecast = forecast_document(change, explain=explain)
+    emit_json({**skills, **head, "notes": list(change.notes), **plan, **forecast})
 
 
 def moves(old: "Entry", new: "Entry") -> str:
-    """From where to where a skill moves: version, or pack, or weight."""
-    moved = f"{new.version}" if old.version == new.version else f"{old.version} -> {new.version}"
+    """How a skill changes: its version, or the pack of the same version, and its weight."""
+    text = f"{new.version}" if old.version == new.version else f"{old.version} -> {new.version}"
     if old.version == new.version and old.digest != new.digest:
-        moved += f" (pack {old.digest.short} -> {new.digest.short})"
+        text += f" (pack {old.digest.short} -> {new.digest.short})"
     if old.weight != new.weight:
-        moved += f" (weight {old.weight} -> {new.weight})"
-    return moved
+        text += f" (weight {old.weight} -> {new.weight})"
+    return text
 
 
-def plain(one: "Entry") -> dict[str, str]:
-    """A release as documents list it."""
-    return {"skill": str(one.skill), "version": str(one.version), "digest": str(one.digest)}
+def skill_document(entry: "Entry") -> SkillDocument:
+    """A release as JSON documents list it."""
+    return {
+        "skill": str(entry.skill),
+        "version": str(entry.version),
+        "digest": str(entry.digest),
+    }

@@ -1,11 +1,12 @@
-"""`export`: skills for programs that know no packs."""
+"""`export` and `bundle`: skills for other programs, and environments for other machines."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.changes import plain
+from skillpm.cli.changes import skill_document
+from skillpm.cli.documents import ExportDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table, size_text
 from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import FiniteRange, LocalPath
@@ -14,7 +15,7 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.flows.graft.export import Exported
-    from skillpm.flows.graft.peft import LowRankResult
+    from skillpm.flows.graft.peft import LoraRequest, LowRankResult
 
 _RANKS = ["best", "8", "16", "32", "64", "128", "256", "320", "512"]
 _RESIDUAL = 0.01
@@ -25,90 +26,127 @@ _SHOWN = 20
 @click.argument("skill", metavar="SKILL")
 @click.argument("target", metavar="DIR", type=LocalPath())
 @click.option(
-    "--format", "format_", type=click.Choice(["peft", "merged"]), required=True, help="As what."
+    "--format",
+    "format_",
+    type=click.Choice(["peft", "merged"]),
+    required=True,
+    help="Output format.",
 )
-@click.option("--rank", type=click.Choice(_RANKS), help="peft: one rank for all (default: best).")
+@click.option(
+    "--rank", type=click.Choice(_RANKS), help="peft: rank of all modules (default: best)."
+)
 @click.option(
     "--residual",
     type=FiniteRange(0, 1),
     metavar="SHARE",
-    help=f"peft: ‖Δ - Δ̂‖/‖Δ‖ that the best rank may leave (default: {_RESIDUAL}).",
+    help=f"peft: largest ‖Δ - Δ̂‖/‖Δ‖ at the best rank (default: {_RESIDUAL}).",
 )
-@click.option("--partial", is_flag=True, help="peft: leave out what a LoRA cannot carry.")
+@click.option("--partial", is_flag=True, help="peft: leave out tensors that a LoRA cannot carry.")
 @click.pass_obj
-def export(state: State, /, **asked: Any) -> None:
-    r"""Write a skill for others: as a PEFT adapter, or merged into a plain model.
+def export(
+    state: State,
+    /,
+    *,
+    skill: str,
+    target: Path,
+    format_: str,
+    rank: str | None,
+    residual: float | None,
+    partial: bool,
+) -> None:
+    r"""Export a skill as a PEFT adapter or a merged model.
 
-    SKILL is installed, a release as `acme/math@1.0.0`, or a pack file; DIR is absent or empty. A
-    LoRA that was packed comes back as its factors; any other delta is cut to a rank, and what
-    that loses is printed.
+    SKILL is an installed skill, a release (`acme/math@1.0.0`) or a pack file. DIR must be absent or
+    empty. A skill that was packed from a LoRA is exported with the same factors. Any other delta
+    is approximated at a rank, and the loss is printed.
 
     \b
-    skillpm export acme/math --format peft ./math-lora
-    skillpm export acme/math --format peft --rank 64 --partial ./math-lora
-    skillpm export acme/math --format merged ./math-model
+    Examples:
+      skillpm export acme/math --format peft ./math-lora
+      skillpm export acme/math --format peft --rank 64 --partial ./math-lora
+      skillpm export acme/math --format merged ./math-model
     """
     from skillpm.flows.graft.export import export as flow
+
+    request = _lora_request(format_=format_, rank=rank, residual=residual, partial=partial)
+    exported = flow(command_session(state), skill, target, request)
+    if state.json:
+        emit_json(_export_document(exported, format_))
+        return
+    emit_line(f"exported {exported.pack.manifest.ref} into {clean(exported.path)}")
+    if exported.root is not None:
+        emit_line(f"  {exported.root}")
+    if exported.lowered is not None:
+        _show(state, exported.lowered)
+        if exported.side_files:
+            names = ", ".join(map(clean, exported.side_files))
+            state.say(f"note: an adapter does not carry {names}; copy them from the pack")
+
+
+def _lora_request(
+    *, format_: str, rank: str | None, residual: float | None, partial: bool
+) -> "LoraRequest | None":
+    """What to export as a LoRA; None for a merged model. Raises `UsageError`."""
     from skillpm.flows.graft.peft import LoraRequest
 
-    given = {key: asked[key] for key in ("rank", "residual", "partial") if asked[key]}
-    merged = asked["format_"] == "merged"
-    if merged and given:
-        raise UsageError(f"`--{min(given)}` goes with `--format peft` only")
-    if asked["residual"] is not None and asked["rank"] not in (None, "best"):
-        raise UsageError("`--residual` chooses the best rank, and `--rank` names one: give one")
-    rank = None if asked["rank"] in (None, "best") else int(asked["rank"])
-    residual = _RESIDUAL if asked["residual"] is None else asked["residual"]
-    wanted = None if merged else LoraRequest(rank, residual, asked["partial"])
-    done = flow(command_session(state), asked["skill"], asked["target"], wanted)
-    if state.json:
-        emit_json(_document(done, asked["format_"]))
-        return
-    emit_line(f"exported {done.pack.manifest.ref} into {clean(done.path)}")
-    if done.root is not None:
-        emit_line(f"  {done.root}")
-    if done.lowered is not None:
-        _show(state, done.lowered)
-        if done.side_files:
-            names = ", ".join(map(clean, done.side_files))
-            state.say(f"note: an adapter does not carry {names}: take them from the pack")
+    if format_ == "merged":
+        flags = {"rank": rank, "residual": residual, "partial": partial}
+        given = [name for name, value in flags.items() if value]
+        if given:
+            raise UsageError(
+                f"`--{min(given)}` needs `--format peft`, but `--format merged` is given"
+            )
+        return None
+    if residual is not None and rank not in (None, "best"):
+        raise UsageError(
+            f"`--residual` and `--rank {rank}` cannot be used together",
+            hint="`--residual` lets skillpm choose the best rank; give only one of them",
+        )
+    fixed = None if rank is None or rank == "best" else int(rank)
+    return LoraRequest(fixed, _RESIDUAL if residual is None else residual, partial)
 
 
-def _document(done: "Exported", format_: str) -> dict[str, Any]:
-    lowered = done.lowered
-    document: dict[str, Any] = {
-        "skill": str(done.pack.manifest.skill),
-        "version": str(done.pack.manifest.version),
+def _export_document(exported: "Exported", format_: str) -> ExportDocument:
+    lowered = exported.lowered
+    document: ExportDocument = {
+        "skill": str(exported.pack.manifest.skill),
+        "version": str(exported.pack.manifest.version),
         "format": format_,
-        "path": str(done.path),
+        "path": str(exported.path),
         "rank": lowered.rank if lowered else None,
         "residual": lowered.residual if lowered else None,
         "left_out": [],
-        "root": str(done.root) if done.root else None,
-        "seconds": round(done.seconds, 3),
+        "root": str(exported.root) if exported.root else None,
+        "seconds": round(exported.seconds, 3),
     }
     if lowered:
         document["total_residual"] = lowered.total_residual
-        document["left_out"] = [vars(one) for one in lowered.left_out]
-        document["kinds"] = [vars(one) for one in lowered.kinds]
-        document["side_files"] = list(done.side_files)
+        document["left_out"] = [
+            {"tensor": entry.tensor, "reason": entry.reason, "share": entry.share}
+            for entry in lowered.left_out
+        ]
+        document["kinds"] = [
+            {"kind": entry.kind, "tensors": entry.tensors, "residual": entry.residual}
+            for entry in lowered.kinds
+        ]
+        document["side_files"] = list(exported.side_files)
     return document
 
 
 def _show(state: State, lowered: "LowRankResult") -> None:
     emit_lines(f"  rank {lowered.rank}, residual {lowered.residual:.3g} of the delta it carries\n")
-    rows = [(one.kind, one.tensors, f"{one.residual:.3g}") for one in lowered.kinds]
+    rows = [(entry.kind, entry.tensors, f"{entry.residual:.3g}") for entry in lowered.kinds]
     emit_table(rows, ("module", "tensors", "residual"))
     if not lowered.left_out:
         return
     total = lowered.total_residual
-    told = "" if total is None else f"; with them the residual is {total:.3g}"
+    end = "" if total is None else f"; with them the residual is {total:.3g}"
     state.say(
-        f"warning: {counted(len(lowered.left_out), 'tensor is', 'tensors are')} left out{told}:"
+        f"warning: {counted(len(lowered.left_out), 'tensor is', 'tensors are')} left out{end}:"
     )
-    for one in lowered.left_out[:_SHOWN]:
-        share = "no share in numbers" if one.share is None else f"{one.share:.2%} of the delta"
-        state.say(f"  {one.tensor} ({one.reason}): {share}")
+    for entry in lowered.left_out[:_SHOWN]:
+        share = "share unknown" if entry.share is None else f"{entry.share:.2%} of the delta"
+        state.say(f"  {entry.tensor} ({entry.reason}): {share}")
     if len(lowered.left_out) > _SHOWN:
         state.say(f"  … and {len(lowered.left_out) - _SHOWN} more")
 
@@ -119,27 +157,29 @@ def _show(state: State, lowered: "LowRankResult") -> None:
     "--generation",
     metavar="N",
     type=click.IntRange(min=0),
-    help="Bundle this generation, not what skillpm.lock says.",
+    help="Generation to bundle (default: the skills in skillpm.lock).",
 )
 @click.pass_obj
 def bundle(state: State, target: Path, *, generation: int | None) -> None:
-    r"""Write the environment into one file, for a machine without a network.
+    r"""Write the environment to a file for offline use.
 
-    The file holds lock, project file, every pack, and the identity of the base, but not the base.
-    It is an OCI image layout in a tar, and the same environment gives the same bytes.
+    The file holds the lock, the project file, every pack, and the identity of the base, but not
+    the base itself. It is an OCI image layout in a tar archive. The same environment gives the
+    same bytes.
 
     \b
-    skillpm bundle team.skillbundle
-    skillpm install --from team.skillbundle --base ./model
+    Examples:
+      skillpm bundle team.skillbundle
+      skillpm install --from team.skillbundle --base ./model
     """
     from skillpm.flows.change.bundle import write_environment
 
-    done = write_environment(command_session(state), target, generation)
+    written = write_environment(command_session(state), target, generation)
     if state.json:
-        skills = [plain(one) for one in done.skills]
-        facts = {"path": str(done.path), "digest": str(done.digest), "bytes": done.size}
-        emit_json({**facts, "base_root": str(done.base.root), "skills": skills})
+        facts = {"path": str(written.path), "digest": str(written.digest), "bytes": written.size}
+        skills = [skill_document(skill) for skill in written.skills]
+        emit_json({**facts, "base_root": str(written.base.root), "skills": skills})
         return
-    emit_line(f"bundled {counted(len(done.skills), 'skill')} into {clean(done.path)}, "
-               f"{size_text(done.size)}")  # fmt: skip
-    emit_line(f"  for base {clean(done.base.name)} {done.base.root}")
+    count = counted(len(written.skills), "skill")
+    emit_line(f"bundled {count} into {clean(written.path)}, {size_text(written.size)}")
+    emit_line(f"  for base {clean(written.base.name)} {written.base.root}")

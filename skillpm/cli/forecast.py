@@ -1,11 +1,15 @@
-"""How the forecast of a dry run is shown: which skills a merge would hurt."""
+"""Output of a dry run's forecast: what a merge would cost each skill."""
 
 from collections.abc import Collection
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from skillpm.cli.documents import (
+    ForecastDocument,
+    PairForecastDocument,
+    SkillForecastDocument,
+)
 from skillpm.cli.output import emit_line, emit_lines, emit_table
 from skillpm.cli.state import State
 from skillpm.errors import UsageError
@@ -13,72 +17,98 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.flows.change.plan import ChangeResult
-    from skillpm.spec.forecast import Forecast, PairForecast
+    from skillpm.spec.forecast import Forecast, PairForecast, SkillForecast
     from skillpm.spec.names import SkillName
 
 EXPLAIN = click.option(
-    "--explain", is_flag=True, help="With --dry-run: forecast every pair of skills of the set."
+    "--explain", is_flag=True, help="With --dry-run: show the forecast for every pair of skills."
 )
 ROWS = 10
-TOLD_APART = 2.0
+"""Pairs that are listed without `--explain`."""
+STANDARD_ERRORS = 2.0
+"""A cosine within this many standard errors of 0 is marked `(0?)`."""
 
 
-def check_explain(flags: dict[str, bool]) -> bool:
-    """Take `explain` out of the flags; `UsageError` where there is no dry run to explain."""
-    explain = flags.pop("explain")
-    if explain and not flags["dry_run"]:
-        raise UsageError("`--explain` explains a dry run", hint="add `--dry-run`")
-    return explain
+def check_explain(*, explain: bool, dry_run: bool) -> None:
+    """Raise `UsageError` for `--explain` without `--dry-run`."""
+    if explain and not dry_run:
+        raise UsageError("`--explain` needs `--dry-run`", hint="add `--dry-run`")
 
 
-def _forecast(done: "ChangeResult", *, explain: bool) -> "Forecast | None":
-    if done.forecast is None:
+def _forecast(change: "ChangeResult", *, explain: bool) -> "Forecast | None":
+    if change.forecast is None:
         return None
-    return done.forecast(None if explain else [one.skill for one in (*done.added, *done.changed)])
+    new = [skill.skill for skill in (*change.added, *change.changed)]
+    return change.forecast(None if explain else new)
 
 
-def forecast_plain(done: "ChangeResult", *, explain: bool) -> dict[str, Any]:
-    """The forecast as documents hold it; nothing where the change was carried out."""
-    found = _forecast(done, explain=explain)
-    if found is None:
+def forecast_document(change: "ChangeResult", *, explain: bool) -> ForecastDocument:
+    """The forecast as part of a JSON document; empty for a change that was carried out."""
+    forecast = _forecast(change, explain=explain)
+    if forecast is None:
         return {}
-    pairs = [{**asdict(pair), "a": str(pair.a), "b": str(pair.b)} for pair in found.pairs]
-    skills = [{**asdict(one), "skill": str(one.skill)} for one in found.skills]
-    notes = list(found.notes)
-    told = {"forecast_notes": notes, "forecast_method": found.method}
-    unverified = sorted(map(str, done.unverified))
-    return {"forecast": pairs, "forecast_skills": skills, "forecast_unverified": unverified, **told}
+    return {
+        "forecast": [_pair_document(pair) for pair in forecast.pairs],
+        "forecast_skills": [_skill_document(skill) for skill in forecast.skills],
+        "forecast_unverified": sorted(map(str, change.unverified)),
+        "forecast_notes": list(forecast.notes),
+        "forecast_method": forecast.method,
+    }
 
 
-def show_forecast(state: State, done: "ChangeResult", *, explain: bool) -> None:
-    """A table of the pairs, the worst first, and a line for each skill that would be hurt."""
-    found = _forecast(done, explain=explain)
-    if found is None:
+def _pair_document(pair: "PairForecast") -> PairForecastDocument:
+    return {
+        "a": str(pair.a),
+        "b": str(pair.b),
+        "overlap": pair.overlap,
+        "cosine": pair.cosine,
+        "cosine_error": pair.cosine_error,
+        "harm_to_a": pair.harm_to_a,
+        "harm_to_b": pair.harm_to_b,
+        "level": pair.level,
+    }
+
+
+def _skill_document(skill: "SkillForecast") -> SkillForecastDocument:
+    return {"skill": str(skill.skill), "harm": skill.harm, "level": skill.level}
+
+
+def show_forecast(state: State, change: "ChangeResult", *, explain: bool) -> None:
+    """Print a table of the pairs, most harm first, and a line for each skill that loses much."""
+    forecast = _forecast(change, explain=explain)
+    if forecast is None:
         return
-    if done.unverified:
-        names = ", ".join(map(str, sorted(done.unverified)))
+    if change.unverified:
+        names = ", ".join(map(str, sorted(change.unverified)))
         state.say(
-            f"not verified on this base: {names}; sizes, sketches and gains are as their authors "
-            "claim, and `skillpm install` verifies them first"
+            f"not verified on this base: {names}; their sizes, sketches and gains are claims of "
+            "the authors until `skillpm install` verifies them"
         )
-    if not (found.pairs or found.notes):
+    if not (forecast.pairs or forecast.notes):
         return
-    if found.pairs:
-        shown = found.pairs if explain else found.pairs[:ROWS]
-        emit_lines("\nwhat a merge by `sum` would cost, forecast from the manifests alone:")
-        head = ("a", "b", "overlap", "cosine", "a loses", "b loses", "level")
-        emit_table([_row(pair, done.unverified) for pair in shown], head)
-        if len(shown) < len(found.pairs):
-            more = len(found.pairs) - len(shown)
-            emit_line(f"and {counted(more, 'pair')} with no more harm: `--explain` shows all")
-    for note in found.notes:
+    _show_pairs(forecast, change.unverified, explain=explain)
+    for note in forecast.notes:
         state.say(note)
-    if any(pair.overlap == 0 and pair.level == "unknown" for pair in found.pairs):
+    if any(pair.overlap == 0 and pair.level == "unknown" for pair in forecast.pairs):
         state.say(
             "note: skills that share no tensor cannot be compared unless both record a gain "
             "(`pack --probes`); `--guard` measures them"
         )
-    _show_hurt(state, done, found)
+    _show_harmed(state, change, forecast)
+
+
+def _show_pairs(
+    forecast: "Forecast", unverified: "Collection[SkillName]", *, explain: bool
+) -> None:
+    if not forecast.pairs:
+        return
+    listed = forecast.pairs if explain else forecast.pairs[:ROWS]
+    emit_lines("\ncost of a merge by `sum`, estimated from the manifests:")
+    head = ("a", "b", "overlap", "cosine", "a loses", "b loses", "level")
+    emit_table([_row(pair, unverified) for pair in listed], head)
+    if len(listed) < len(forecast.pairs):
+        more = counted(len(forecast.pairs) - len(listed), "pair")
+        emit_line(f"and {more} with the same or less harm; `--explain` shows all")
 
 
 def _row(pair: "PairForecast", unverified: "Collection[SkillName]") -> tuple[object, ...]:
@@ -86,8 +116,8 @@ def _row(pair: "PairForecast", unverified: "Collection[SkillName]") -> tuple[obj
     level = f"{pair.level} (claimed)" if claimed else pair.level
     if pair.cosine is None or pair.cosine_error is None or pair.overlap is None:
         return (pair.a, pair.b, "-", "-", "-", "-", level)
-    near = abs(pair.cosine) < TOLD_APART * pair.cosine_error
-    angle = f"{pair.cosine:.2f} ± {pair.cosine_error:.2f}{' (0?)' if near else ''}"
+    near_zero = abs(pair.cosine) < STANDARD_ERRORS * pair.cosine_error
+    angle = f"{pair.cosine:.2f} ± {pair.cosine_error:.2f}{' (0?)' if near_zero else ''}"
     losses = (_percent(pair.harm_to_a), _percent(pair.harm_to_b))
     return (pair.a, pair.b, _percent(pair.overlap), angle, *losses, level)
 
@@ -98,16 +128,16 @@ def _percent(share: float | None) -> str:
     return f"{100 * share:.0f}%" if share <= 1 else ">100%"
 
 
-def _show_hurt(state: State, done: "ChangeResult", found: "Forecast") -> None:
-    """The skills that would lose much to all others together, and the ways out."""
+def _show_harmed(state: State, change: "ChangeResult", forecast: "Forecast") -> None:
+    """Print each skill that would lose much of its gain to all others, and what to do."""
     from skillpm.spec.forecast import REMEDIES, share_text
 
-    hurt = [one for one in found.skills if one.is_severe]
-    for one in hurt:
-        whose = "installed" if one.skill in done.before else "new"
+    harmed = [skill for skill in forecast.skills if skill.is_severe]
+    for skill in harmed:
+        whose = "installed" if skill.skill in change.before else "new"
         emit_line(
-            f"{one.skill} ({whose}) would lose {share_text(one.harm)} of its gain "
-            f"to the others together: {one.level}"
+            f"{skill.skill} ({whose}) would lose {share_text(skill.harm)} of its gain "
+            f"to all other skills together: {skill.level}"
         )
-    if hurt:
-        state.say(f"ways out: {REMEDIES}")
+    if harmed:
+        state.say(f"remedies: {REMEDIES}")

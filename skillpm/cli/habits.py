@@ -1,6 +1,6 @@
-"""`completion`, `config`, `doctor`: how skillpm fits into a person's shell and machine."""
+"""`completion`, `config` and `doctor`: skillpm in a shell and on a machine."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,15 +18,18 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_obj
 def completion(state: State, shell: str) -> None:
-    r"""Print what makes a shell complete commands, options, skills and files.
+    r"""Print a completion script for a shell.
+
+    The script completes commands, options, installed skills and files.
 
     \b
-    skillpm completion bash > ~/.local/share/bash-completion/completions/skillpm
-    skillpm completion zsh > ~/.zfunc/_skillpm
-    skillpm completion fish > ~/.config/fish/completions/skillpm.fish
+    Examples:
+      skillpm completion bash > ~/.local/share/bash-completion/completions/skillpm
+      skillpm completion zsh > ~/.zfunc/_skillpm
+      skillpm completion fish > ~/.config/fish/completions/skillpm.fish
     """
-    made = _completer(click.get_current_context().find_root().command, shell)
-    script = made.source_template % made.source_vars()
+    completer = _completer(click.get_current_context().find_root().command, shell)
+    script = completer.source_template % completer.source_vars()
     if state.json:
         emit_json({"shell": shell, "script": script})
     else:
@@ -34,15 +37,16 @@ def completion(state: State, shell: str) -> None:
 
 
 def complete(app: click.Command, instruction: str) -> int:
-    """Answer a shell that completes; click's protocol (`bash_complete`)."""
+    """Answer a completion request of a shell, in click's protocol (`bash_complete`)."""
     shell, _, verb = instruction.partition("_")
     if shell not in _SHELLS or verb not in ("source", "complete"):
-        say(f"{COMPLETE} should be `SHELL_complete`, is `{instruction}`")
+        say(f"{COMPLETE} should be `SHELL_complete`, but is `{instruction}`")
         return 2
-    made = _completer(app, shell)
-    emit_script(
-        made.complete() if verb == "complete" else made.source_template % made.source_vars()
-    )
+    completer = _completer(app, shell)
+    if verb == "complete":
+        emit_script(completer.complete())
+    else:
+        emit_script(completer.source_template % completer.source_vars())
     return 0
 
 
@@ -50,61 +54,74 @@ def _completer(app: click.Command, shell: str) -> "ShellComplete":
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
-    assert kind is not None  # noqa: S101 - `_SHELLS` are among click's own
+    assert kind is not None  # noqa: S101 - click supports all of `_SHELLS`
     return kind(app, {"obj": State()}, "skillpm", COMPLETE)
 
 
 @click.group(params=global_params())
 def config() -> None:
-    """See how skillpm is set up."""
+    """Show the configuration."""
 
 
 @config.command("show", cls=Command)
 @click.pass_obj
 def config_show(state: State) -> None:
-    r"""List every setting, its value, and the place that it comes from.
+    r"""List each setting with its value and its source.
 
-    Flags win over the environment, that over skillpm.toml, that over your own config.toml. The
-    keys are registry, base, offline, color, workers and lock-timeout. Each is a flag
-    (`--workers 4`), a variable (`SKILLPM_WORKERS=4`), and a line of config.toml or of `[config]`
-    in skillpm.toml (`workers = 4`); but a project has its base in `[project]` and its registry in
-    `[registries]`.
+    The settings are registry, base, offline, color, workers and lock-timeout. skillpm uses the
+    first value that it finds:
 
     \b
-    skillpm config show
-    skillpm config show --json
+    1. option        --workers 4
+    2. variable      SKILLPM_WORKERS=4
+    3. skillpm.toml  workers = 4 in [config]; a project's base is in [project]
+                     and its registry in [registries]
+    4. config.toml   workers = 4 in the user's configuration file
+
+    \b
+    Examples:
+      skillpm config show
+      skillpm config show --json
     """
     from skillpm.api.options import resolve, user_file
 
     chosen = resolve(state.options)
     if state.json:
-        rows = [{"key": k, "value": _plain(c.value), "source": c.source} for k, c in chosen.items()]
+        rows = [
+            {"key": key, "value": _json_value(setting.value), "source": setting.source}
+            for key, setting in chosen.items()
+        ]
         emit_json({"values": rows, "user_file": str(user_file())})
         return
-    table = [(key, _shown(one.value), one.source) for key, one in chosen.items()]
+    table = [(key, _cell(setting.value), setting.source) for key, setting in chosen.items()]
     emit_table(table, ("key", "value", "source"))
     state.say("")
-    state.say(f"your own file: {user_file()}")
+    state.say(f"user configuration: {user_file()}")
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: object) -> str | bool | float | None:
     return value if isinstance(value, str | bool | int | float | None) else str(value)
 
 
-def _shown(value: Any) -> str:
-    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @click.command(cls=Command)
 @click.pass_obj
 def doctor(state: State) -> None:
-    r"""Look for what keeps skillpm from working here: a line for each check, with what to do.
+    r"""Check that skillpm works on this machine.
 
-    Exit code 1 where a check fails. Nothing is changed; probes are files that go at once.
+    Checks Python and its libraries, disk, project, lock, base, registries, store and sandbox, and
+    prints a hint for each problem. Exit code 1 if a check fails. Files that doctor writes as a test
+    are removed at once.
 
     \b
-    skillpm doctor
-    skillpm doctor --json
+    Examples:
+      skillpm doctor
+      skillpm doctor --json
     """
     from skillpm.flows.upkeep.doctor import examine
     from skillpm.flows.upkeep.doctor_sandbox import examine_sandbox
@@ -114,8 +131,13 @@ def doctor(state: State) -> None:
     failed = any(check.status == "fail" for check in checks)
     if state.json:
         rows = [
-            {"check": c.name, "status": c.status, "message": c.message, "hint": c.hint}
-            for c in checks
+            {
+                "check": check.name,
+                "status": check.status,
+                "message": check.message,
+                "hint": check.hint,
+            }
+            for check in checks
         ]
         layers = report.to_dict() if report else None
         emit_json({"ok": not failed, "checks": rows, "sandbox": layers})

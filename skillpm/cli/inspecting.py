@@ -1,4 +1,4 @@
-"""`inspect` and `verify`: what a pack file says, and whether it holds."""
+"""`inspect` and `verify`: show the manifest of a pack file, and check it."""
 
 from collections import Counter
 from pathlib import Path
@@ -29,23 +29,25 @@ if TYPE_CHECKING:
 
 _PATH = LocalPath()
 _SHOWN = 48
-"""Characters of a claimed value."""
+"""Characters of a claimed value that are shown."""
 
 
 @click.command(cls=Command)
 @click.argument("path", metavar="PACK", type=_PATH)
 @click.option(
-    "--plot", type=_PATH, metavar="FILE.png", help="Draw where the bytes and the error are."
+    "--plot", type=_PATH, metavar="FILE.png", help="Write a plot of bytes and errors by layer."
 )
 @click.pass_obj
 def inspect(state: State, path: Path, plot: Path | None) -> None:
-    r"""Show a pack file: manifest, sizes by module, errors. Verifies every digest first.
+    r"""Show what is in a pack file.
 
-    --plot draws bytes and relative errors, layer by kind of module, and the rate-distortion curve.
+    Verifies every digest, then shows the manifest, and sizes and errors by module kind. --plot
+    draws bytes and relative errors by layer and module kind, and the rate-distortion curve.
 
     \b
-    skillpm inspect acme-math-1.0.0.skillpack
-    skillpm inspect acme-math-1.0.0.skillpack --plot math.png
+    Examples:
+      skillpm inspect acme-math-1.0.0.skillpack
+      skillpm inspect acme-math-1.0.0.skillpack --plot math.png
     """
     from skillpm.files.output import check_output
     from skillpm.flows.inspect.verify import inspect_pack
@@ -53,42 +55,41 @@ def inspect(state: State, path: Path, plot: Path | None) -> None:
 
     if plot is not None and plot.suffix.lower() != ".png":
         raise UsageError(
-            f"`--plot` writes a PNG: its name should end in `.png`, but is `{plot}`",
+            f"`--plot` expects a file name that ends in `.png`, found `{plot}`",
             hint=f"--plot {plot.with_suffix('.png') if plot.name else 'pack.png'}",
         )
     if plot is not None:
         check_output(plot)
-    found = inspect_pack(path)
-    bases = verified_packs(state).bases(found.digest)
+    pack = inspect_pack(path)
+    bases = verified_packs(state).bases(pack.digest)
     if plot is not None:
-        _draw(found, plot)
-        state.say(f"drew {clean(plot)}")
+        _draw(pack, plot)
+        state.say(f"wrote {clean(plot)}")
     if state.json:
-        plain = found.manifest.to_dict()
-        head = {"digest": str(found.digest), "size": found.size, "manifest": plain}
-        claims = [claim.to_dict() for claim in claims_of(found.manifest)]
+        head = {"digest": str(pack.digest), "size": pack.size, "manifest": pack.manifest.to_dict()}
+        claims = [claim.to_dict() for claim in claims_of(pack.manifest)]
         emit_json({**head, "claims": claims, "verified_on": [str(base) for base in bases]})
         return
-    _show_pack(found, bases)
+    _show_pack(pack, bases)
 
 
-def _draw(found: "PackFile", plot: Path) -> None:
+def _draw(pack: "PackFile", plot: Path) -> None:
     try:
         from skillpm.flows.inspect.picture import write_picture
     except ModuleNotFoundError as problem:
         if (problem.name or "").partition(".")[0] != "matplotlib":
             raise
         raise UsageError(
-            "`--plot` draws with matplotlib, which is not installed",
+            "`--plot` needs matplotlib, which is not installed",
             hint="pip install 'skillpm-graft[plot]'",
         ) from problem
-    write_picture(found, plot)
+    write_picture(pack, plot)
 
 
-def _show_pack(found: "PackFile", bases: "Sequence[Digest]") -> None:
+def _show_pack(pack: "PackFile", bases: "Sequence[Digest]") -> None:
     from skillpm.verification.claims import claims_of
 
-    manifest = found.manifest
+    manifest = pack.manifest
     compression = manifest.compression
     facts = {
         "skill": f"{manifest.skill} {manifest.version}",
@@ -96,31 +97,31 @@ def _show_pack(found: "PackFile", bases: "Sequence[Digest]") -> None:
         "license": manifest.license or "-",
         "authors": ", ".join(manifest.authors) or "-",
         "created": manifest.created,
-        "digest": found.digest,
+        "digest": pack.digest,
         "verified": ", ".join(f"on base {base}" for base in bases)
-        or "never here: what follows is as its author claims (`skillpm verify PACK --base PATH`)",
+        or "never here; the facts below are the author's (`skillpm verify PACK --base PATH`)",
         "base": f"{manifest.base.name} ({manifest.base.architecture}) {manifest.base.root}",
         "result": manifest.result_root,
         "over": ", ".join(f"{o.skill} {o.version}" for o in manifest.over) or "-",
         "requires": ", ".join(map(str, manifest.requires)) or "-",
         "conflicts": ", ".join(map(str, manifest.conflicts)) or "-",
         "files": ", ".join(f"{f.path} ({f.kind})" for f in manifest.files) or "-",
-        "size": compression_text(compression, size=found.path.stat().st_size),
+        "size": compression_text(compression, size=pack.path.stat().st_size),
         "error": error_text(compression.relative_error),
     }
     for key, value in facts.items():
         emit_line(f"{key:10} {clean(value)}")
     changes = Counter(entry.change for entry in manifest.footprint)
-    counted = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
-    emit_lines(f"{'tensors':10} {counted}\n")
+    counts = ", ".join(f"{count} {change}" for change, count in sorted(changes.items()))
+    emit_lines(f"{'tensors':10} {counts}\n")
     rows = [
         (
             kind,
-            one.codec,
-            one.bytes,
-            "-" if one.relative_error is None else f"{one.relative_error:.4f}",
+            module.codec,
+            module.bytes,
+            "-" if module.relative_error is None else f"{module.relative_error:.4f}",
         )
-        for kind, one in compression.modules.items()
+        for kind, module in compression.modules.items()
     ]
     emit_table(rows, ("module", "codec", "bytes", "relative error"))
     show_capabilities(manifest)
@@ -128,48 +129,56 @@ def _show_pack(found: "PackFile", bases: "Sequence[Digest]") -> None:
 
 
 def _show_claims(claims: "Sequence[Claim]") -> None:
-    """What only the author can know, with the reason."""
+    """Print statements of the manifest that cannot be recomputed, each with the reason."""
     import json
 
     if claims:
         emit_lines("\nclaimed by the author, and not checked:")
-        rows = [(one.path, _cut(json.dumps(one.value)), one.reason) for one in claims]
+        rows = [(claim.path, _shortened(json.dumps(claim.value)), claim.reason) for claim in claims]
         emit_table(rows, ("claim", "value", "reason"))
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 @click.command(cls=Command)
 @click.argument("path", metavar="PACK", type=_PATH)
-@click.option("--accept-footprint", is_flag=True, help="Go on on a base that is nearly right.")
+@click.option(
+    "--accept-footprint",
+    is_flag=True,
+    help="Accept another base if all tensors that the pack changes match.",
+)
 @click.pass_obj
 def verify(state: State, path: Path, *, accept_footprint: bool) -> None:
-    r"""Re-hash a pack file; with --base, recompute what its manifest says.
+    r"""Verify a pack file, and recompute it on a base.
 
-    What only the author can know, such as the error against the tuned model, is listed as a claim.
+    Checks every digest. With --base, decodes the pack and recomputes the statements of its
+    manifest. Statements that only the author can know, such as the error against the tuned model,
+    are listed as claims.
 
     \b
-    skillpm verify acme-math-1.0.0.skillpack --base ./model
+    Examples:
+      skillpm verify acme-math-1.0.0.skillpack
+      skillpm verify acme-math-1.0.0.skillpack --base ./model
     """
     from skillpm.flows.inspect.verify import verify_pack
 
     session = command_session(state)
-    found = verify_pack(session, path, session.base, accept_footprint=accept_footprint)
-    root = str(found.root) if found.root else None
+    verified = verify_pack(session, path, session.base, accept_footprint=accept_footprint)
+    root = str(verified.root) if verified.root else None
     if state.json:
-        claims = [claim.to_dict() for claim in found.claims]
-        head = {"digest": str(found.pack.digest), "result_root": root}
+        claims = [claim.to_dict() for claim in verified.claims]
+        head = {"digest": str(verified.pack.digest), "result_root": root}
         checked = ["digests", "documents", *(["base", "payload"] if root else [])]
         facts = {"verified": True, "checked": checked, "recomputed": root is not None}
         emit_json({**head, **facts, "claims": claims})
         return
-    emit_line(f"{found.pack.manifest.ref} is whole: {found.pack.digest}")
+    emit_line(f"{verified.pack.manifest.ref} is intact: {verified.pack.digest}")
     if root:
-        emit_line(f"base + pack gives what it promised: {root}")
-        emit_line("all that can be recomputed of its manifest holds")
+        emit_line(f"base + pack has the root in the manifest: {root}")
+        emit_line("every statement of the manifest that can be recomputed is correct")
     else:
-        emit_line("its digests and documents hold; nothing was recomputed on the base")
-        state.say(f"hint: `skillpm verify {path} --base PATH` recomputes its result")
-    _show_claims(found.claims)
+        emit_line("all digests and documents are correct; nothing was recomputed on a base")
+        state.say(f"hint: `skillpm verify {path} --base PATH` recomputes the manifest")
+    _show_claims(verified.claims)

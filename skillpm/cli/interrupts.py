@@ -1,4 +1,4 @@
-"""Ctrl-C at any time: one sentence and exit code 130, while modules are imported too."""
+"""Ctrl-C at any time, also during imports: one error message and exit code 130."""
 
 import os
 import sys
@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import NoReturn
 
 INTERRUPTED = 130
-SENTENCE = "interrupted; nothing is half done"
+SENTENCE = "interrupted; no partial changes remain"
 
 
 def leave_interrupted(*, as_json: bool = False, sentence: str = SENTENCE) -> NoReturn:
-    """Say that the process was interrupted, and end it at once, whatever its threads do.
+    """Print the error and end the process at once, without waiting for threads.
 
-    For moments in which the command line is not there yet, or not any more.
+    For interrupts before the command line is imported, or after it has finished.
     """
     text = f"error: {sentence}\n"
     if as_json:
@@ -28,9 +28,9 @@ def leave_interrupted(*, as_json: bool = False, sentence: str = SENTENCE) -> NoR
 
 
 def leave_when_interrupted(sentence: str = "interrupted") -> None:
-    """Have a script that Ctrl-C ends say so in one sentence instead of a traceback.
+    """Make a script print one message instead of a traceback when Ctrl-C ends it.
 
-    Call it before the script imports what takes long.
+    Call it before slow imports.
     """
     before = sys.excepthook
 

@@ -1,11 +1,11 @@
-"""`graft`: the installed set on the base."""
+"""`graft`: write the base with the installed skills as a model folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.changes import plain
+from skillpm.cli.changes import skill_document
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, size_text
 from skillpm.cli.params import SKILL, refuse_together
 from skillpm.cli.probing import (
@@ -25,65 +25,86 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.option("-o", "--output", metavar="DIR", type=LocalPath(), help="Default: graft/.")
-@click.option("--only", metavar="SKILL", type=SKILL, multiple=True, help="This skill alone.")
+@click.option(
+    "-o", "--output", metavar="DIR", type=LocalPath(), help="Folder to write (default: graft/)."
+)
+@click.option(
+    "--only",
+    metavar="SKILL",
+    type=SKILL,
+    multiple=True,
+    help="Graft only this skill; repeatable (default: all).",
+)
 @click.option(
     "--link",
     is_flag=True,
-    help="Hard-link untouched files, read-only: an edit of one edits the base.",
+    help="Hard-link unchanged files to the base, read-only, instead of copying them.",
 )
-@click.option("--verify", is_flag=True, help="Hash the base again, past the leaf cache.")
-@click.option("--fresh", is_flag=True, help="Take nothing over from the graft that is there.")
+@click.option("--verify", is_flag=True, help="Hash the base again instead of using the leaf cache.")
+@click.option("--fresh", is_flag=True, help="Reuse nothing from an existing graft.")
 @TUNE
 @BUDGET_OF_TUNE
 @DEVICE_OF_TUNE
 @click.pass_obj
 def graft(
-    state: State, /, output: Path | None, only: "tuple[SkillName, ...]", **flags: Any
+    state: State,
+    /,
+    *,
+    output: Path | None,
+    only: "tuple[SkillName, ...]",
+    link: bool,
+    verify: bool,
+    fresh: bool,
+    tune: bool,
+    budget: int | None,
+    device: str | None,
 ) -> None:
-    r"""Write base + installed skills as a model directory that transformers loads as it is.
+    r"""Write the base with the installed skills as a model.
 
-    A graft that is there already is left alone where it is the same; else only the tensors that
-    come out differently are computed, and files without any of these are taken over.
+    transformers loads the folder without skillpm. An existing graft is reused: if it is up to date,
+    nothing is written, else only the tensors that change are computed and written. With
+    --link, unchanged files are hard links: editing one edits the base.
 
     \b
-    skillpm graft
-    skillpm graft -o ./served --link
-    skillpm graft --tune --yes
+    Examples:
+      skillpm graft
+      skillpm graft -o ./served --link
+      skillpm graft --tune --yes
     """
-    device, budget = device_of(flags, "tune"), budget_of(flags)
-    if flags["tune"]:
-        named = {**flags, "only": only, "output": output}
-        refuse_together(named, "tune", "only", "output", "link", "fresh", "verify")
-        tune_weights(state, budget, device)
+    used_device = device_of(device, flag="tune", runs=tune)
+    trials = budget_of(budget, tune=tune)
+    if tune:
+        refuse_together(
+            "tune", tune, only=only, output=output, link=link, fresh=fresh, verify=verify
+        )
+        tune_weights(state, trials, used_device)
         return
     from skillpm.flows.graft.graft import graft as flow
 
-    how = {name: flags[name] for name in ("link", "fresh", "verify")}
-    _show(state, flow(command_session(state), output, only, **how))
+    grafted = flow(command_session(state), output, only, link=link, fresh=fresh, verify=verify)
+    _show(state, grafted)
 
 
-def _show(state: State, done: "Grafted") -> None:
+def _show(state: State, grafted: "Grafted") -> None:
     if state.json:
-        skills = [plain(one) for one in done.skills]
         emit_json(
             {
-                "path": str(done.path),
-                "root": str(done.root),
-                "generation": done.generation,
-                "skills": skills,
-                "written_bytes": done.written_bytes,
-                "linked_bytes": done.linked_bytes,
-                "reused_bytes": done.reused_bytes,
-                "unchanged": done.unchanged,
-                "seconds": round(done.seconds, 3),
+                "path": str(grafted.path),
+                "root": str(grafted.root),
+                "generation": grafted.generation,
+                "skills": [skill_document(skill) for skill in grafted.skills],
+                "written_bytes": grafted.written_bytes,
+                "linked_bytes": grafted.linked_bytes,
+                "reused_bytes": grafted.reused_bytes,
+                "unchanged": grafted.unchanged,
+                "seconds": round(grafted.seconds, 3),
             }
         )
         return
-    names = ", ".join(skill.ref for skill in done.skills) or "no skill: the base itself"
-    verb = "already grafted" if done.unchanged else "grafted"
-    emit_lines(f"{verb} {names}\n  into {clean(done.path)}\n  {done.root}")
+    names = ", ".join(skill.ref for skill in grafted.skills) or "no skill: the base itself"
+    verb = "already grafted" if grafted.unchanged else "grafted"
+    emit_lines(f"{verb} {names}\n  into {clean(grafted.path)}\n  {grafted.root}")
     emit_line(
-        f"  {size_text(done.written_bytes)} written, {size_text(done.linked_bytes)} shared "
-        f"with the base, {size_text(done.reused_bytes)} reused, {done.seconds:.1f} s"
+        f"  {size_text(grafted.written_bytes)} written, {size_text(grafted.linked_bytes)} shared "
+        f"with the base, {size_text(grafted.reused_bytes)} reused, {grafted.seconds:.1f} s"
     )

@@ -1,10 +1,10 @@
-"""What people and programs read: documents, tables, errors; text from packs made harmless."""
+"""Printing: JSON documents, tables and errors. Control characters in text are escaped."""
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,64 +18,68 @@ SCHEMA_VERSION = 1
 
 
 def clean(text: object) -> str:
-    """Text with every character that does not print shown as an escape."""
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
-    return "".join(shown)
+    r"""The text with every unprintable character replaced by an escape such as `\x1b`."""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return "".join(escaped)
 
 
 def clean_lines(text: str) -> str:
-    """As `clean`, line by line."""
+    """Clean each line; line ends stay."""
     return "\n".join(map(clean, text.split("\n")))
 
 
 def emit_line(text: str = "", *, err: bool = False) -> None:
-    """Print one line; what does not print, line ends within it too, is shown as an escape.
+    """Print one line. Unprintable characters and line ends in the text are escaped.
 
-    This module is the one place that writes to stdout and stderr, so that no text of a stranger
-    reaches a terminal raw.
+    Only this module writes to stdout and stderr, so that no text from a pack or a registry reaches
+    the terminal unescaped.
     """
     _write(clean(text), err=err)
 
 
 def emit_lines(text: str, *, err: bool = False) -> None:
-    """Print text that skillpm wrote over several lines, each as `emit_line` does."""
+    """Print text of several lines that skillpm wrote; each line is escaped."""
     _write(clean_lines(text), err=err)
 
 
 def emit_script(text: str) -> None:
-    """Print a script for a shell as it is: line ends and tabs stay."""
+    """Print a shell script; line ends and tabs stay."""
     _write("\n".join("\t".join(map(clean, row.split("\t"))) for row in text.split("\n")))
 
 
 def _write(text: str, *, err: bool = False, color: bool | None = None) -> None:
     stream = sys.stderr if err else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
-    click.echo(shown, err=err, color=color)
+    printable = text.encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(printable, err=err, color=color)
 
 
-def emit_json(document: dict[str, Any]) -> None:
-    """Print one JSON document on stdout; a number that JSON has no word for is null."""
+def emit_json(document: Mapping[str, object]) -> None:
+    """Print one JSON document on stdout. NaN and infinities are null."""
     emit_document({"schema_version": SCHEMA_VERSION, **document}, pretty=False)
 
 
-def emit_document(document: dict[str, Any], *, pretty: bool) -> None:
-    """Print a document of another format; JSON escapes all but DEL, which a terminal obeys."""
-    layout: dict[str, Any] = {"indent": 2, "sort_keys": True} if pretty else {}
-    text = json.dumps(_spoken(document), allow_nan=False, **layout)
+def emit_document(document: Mapping[str, object], *, pretty: bool) -> None:
+    """Print a document without adding `schema_version`. NaN and infinities are null.
+
+    `json.dumps` escapes every control character but DEL, so DEL is escaped here.
+    """
+    indent = 2 if pretty else None
+    text = json.dumps(_finite(document), allow_nan=False, indent=indent, sort_keys=pretty)
     _write(text.replace("\x7f", "\\u007f"))
 
 
-def _spoken(plain: Any) -> Any:
-    if isinstance(plain, dict):
-        return {key: _spoken(value) for key, value in plain.items()}
-    if isinstance(plain, list | tuple):
-        return [_spoken(value) for value in plain]
-    return None if isinstance(plain, float) and not isfinite(plain) else plain
+def _finite(value: object) -> object:
+    """A copy of a JSON value with null in place of NaN and infinities."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def emit_table(rows: Iterable[Sequence[object]], head: Sequence[str]) -> None:
-    """Print rows in aligned columns under a head; numbers to the right."""
+    """Print rows in aligned columns under a head. Columns of numbers are right-aligned."""
     table = [tuple(head), *(tuple(clean(cell) for cell in row) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     numeric = [_all_numbers(row[column] for row in table[1:]) for column in range(len(head))]
@@ -92,18 +96,18 @@ def _all_numbers(cells: Iterable[str]) -> bool:
 
 
 def size_text(count: float) -> str:
-    """Bytes as people read them, in powers of 1000."""
+    """A number of bytes with a unit, in powers of 1000: `1.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":  # noqa: PLR2004 - the power of the unit
+        if count < 1000 or unit == "GB":  # noqa: PLR2004 - the factor between units
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
 
 
 def compression_text(compression: "Compression", *, size: int) -> str:
-    """The sizes of a pack: its payload and what that encodes, whose ratio is named, and its file.
+    """The sizes of a pack in bytes: payload, delta and their ratio, scheme, and whole file.
 
-    The file has the manifest, the card, the probes and the side files beside the payload.
+    The file holds the manifest, the card, the probes and the side files too.
     """
     return (
         f"payload {size_text(compression.payload_bytes)} for a delta of "
@@ -113,36 +117,35 @@ def compression_text(compression: "Compression", *, size: int) -> str:
 
 
 def error_text(relative: float | None) -> str:
-    """A relative error as people read it."""
+    """A relative error as text; zero and None are `exact`."""
     return "exact" if not relative else f"relative error {relative:.3g}"
 
 
-def verified_text(verified: bool) -> str:  # noqa: FBT001 - one fact, as a table shows it
-    """Whether this home verified a pack on its base; else its figures are its author's."""
+def verified_text(verified: bool) -> str:  # noqa: FBT001 - the value of a table cell
+    """The table cell for whether a pack was verified on its base with this `SKILLPM_HOME`."""
     return "yes" if verified else "never here"
 
 
 def say(text: str) -> None:
-    """A note for people, on stderr."""
+    """Print a note on stderr; passwords in URLs are removed."""
     _write(_indented(redact_urls(text)), err=True)
 
 
 def can_ask() -> bool:
-    """Whether a person can be asked: both ends of the conversation are a terminal."""
+    """Whether a question can be asked: stdin and stderr are terminals."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(question: str) -> bool:
-    """Ask a person on the terminal; False where there is none."""
+    """Ask a question on the terminal; False without a terminal."""
     return can_ask() and click.confirm(clean_lines(question), default=False, err=True)
 
 
 def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
-    """Show an error: as a document on stdout, or as sentences on stderr."""
+    """Print an error: as a JSON document on stdout, or as `error:` and `hint:` on stderr."""
     message, hint = redact_urls(problem.message), redact_urls(problem.hint or "") or None
     if as_json:
-        facts = {"kind": problem.kind, "message": message, "hint": hint}
-        emit_json({"error": facts})
+        emit_json({"error": {"kind": problem.kind, "message": message, "hint": hint}})
         return
     sys.stdout.flush()
     head = click.style("error:", fg="red", bold=True)
@@ -153,6 +156,6 @@ def report(problem: SkillpmError, *, as_json: bool, color: bool | None) -> None:
 
 
 def _indented(text: str) -> str:
-    """Clean text whose further lines are indented: none can pass for a message of skillpm."""
+    """Clean the text and indent all lines but the first, so that none can imitate `error:`."""
     first, *rest = text.split("\n")
-    return "\n".join([clean(first), *(f"  {clean(each.removeprefix('  '))}" for each in rest)])
+    return "\n".join([clean(first), *(f"  {clean(line.removeprefix('  '))}" for line in rest)])

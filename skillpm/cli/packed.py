@@ -1,34 +1,35 @@
-"""How a pack that was written is shown."""
+"""Output of `pack`: the pack that was written, as text and as a JSON document."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from skillpm.cli.documents import PackDocument
 from skillpm.cli.output import clean, compression_text, emit_lines, emit_table, error_text
 
 if TYPE_CHECKING:
     from skillpm.flows.pack.pack import Packed
 
 
-def show_packed(done: "Packed") -> None:
-    """Print the pack's path, size and exactness, and every file that it does not carry."""
-    compression = done.manifest.compression
+def show_packed(packed: "Packed") -> None:
+    """Print the pack's path, sizes and error, and every file that it does not carry."""
+    compression = packed.manifest.compression
     emit_lines(
-        f"packed {done.manifest.ref} into {clean(done.path)}\n"
-        f"  {compression_text(compression, size=done.file_bytes)}\n"
-        f"  {_exactness(done)}\n"
-        f"  {done.digest}"
+        f"packed {packed.manifest.ref} into {clean(packed.path)}\n"
+        f"  {compression_text(compression, size=packed.file_bytes)}\n"
+        f"  {_exactness(packed)}\n"
+        f"  {packed.digest}"
     )
-    if done.left_out:
+    if packed.left_out:
         emit_lines("\nnot carried by the pack:")
-        emit_table([(one.path, one.reason) for one in done.left_out], ("file", "reason"))
+        emit_table([(file.path, file.reason) for file in packed.left_out], ("file", "reason"))
 
 
-def _exactness(done: "Packed") -> str:
-    """How near the pack comes to the tuned model, and what stands between it and exact."""
-    text = error_text(done.manifest.compression.relative_error)
-    if done.rounding is not None:
-        what = "nothing" if not done.rounding else f"{100 * done.rounding:.2g} %"
-        text = f"{text} after `--cast`, whose rounding changed {what} of the delta"
-    missing = sum(one.is_read for one in done.left_out)
+def _exactness(packed: "Packed") -> str:
+    """The error against the tuned model, what `--cast` changed, and files that are missing."""
+    text = error_text(packed.manifest.compression.relative_error)
+    if packed.rounding is not None:
+        share = "nothing" if not packed.rounding else f"{100 * packed.rounding:.2g} %"
+        text = f"{text} after `--cast`, whose rounding changed {share} of the delta"
+    missing = sum(file.is_read for file in packed.left_out)
     if not missing:
         return text
     files = (
@@ -37,21 +38,21 @@ def _exactness(done: "Packed") -> str:
     return f"tensors: {text}; {missing} {files} not carried"
 
 
-def packed_plain(done: "Packed") -> dict[str, Any]:
-    """A written pack as documents hold it."""
-    compression = done.manifest.compression
+def pack_document(packed: "Packed") -> PackDocument:
+    """A written pack as a JSON document."""
+    compression = packed.manifest.compression
     return {
-        "skill": str(done.manifest.skill),
-        "version": str(done.manifest.version),
-        "path": str(done.path),
-        "digest": str(done.digest),
+        "skill": str(packed.manifest.skill),
+        "version": str(packed.manifest.version),
+        "path": str(packed.path),
+        "digest": str(packed.digest),
         "scheme": compression.scheme,
         "payload_bytes": compression.payload_bytes,
         "delta_bytes": compression.delta_bytes,
         "ratio": compression.ratio,
         "relative_error": compression.relative_error,
-        "file_bytes": done.file_bytes,
-        "result_root": str(done.manifest.result_root),
-        "left_out": [{"path": one.path, "reason": one.reason} for one in done.left_out],
-        "rounding": done.rounding,
+        "file_bytes": packed.file_bytes,
+        "result_root": str(packed.manifest.result_root),
+        "left_out": [{"path": file.path, "reason": file.reason} for file in packed.left_out],
+        "rounding": packed.rounding,
     }

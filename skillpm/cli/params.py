@@ -1,7 +1,7 @@
-"""Words of the vocabulary as click parameter types: a bad one is a usage error."""
+"""click parameter types for skill names, versions and requirements, and shared options."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ParsedParam(click.ParamType[Any]):
-    """A parameter that a `parse` of the vocabulary reads."""
+    """A parameter that a parser of `skillpm.spec` converts; its `SpecError` is a usage error."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
         self.name = name
@@ -26,7 +26,7 @@ class ParsedParam(click.ParamType[Any]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> object:
-        """Parse, or fail with the parser's own sentence."""
+        """Parse the text, or fail with the parser's message."""
         if not isinstance(value, str):
             return value
         try:
@@ -36,35 +36,35 @@ class ParsedParam(click.ParamType[Any]):
 
 
 class SkillParam(ParsedParam):
-    """The name of a skill; a shell completes those that are installed."""
+    """A skill name; shells complete the installed skills."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> "list[CompletionItem]":
-        """The installed skills that begin so."""
+        """The installed skills whose names start with `incomplete`."""
         from click.shell_completion import CompletionItem
 
         del param
         return [CompletionItem(name) for name in _installed(ctx) if name.startswith(incomplete)]
 
 
-class WantedParam(click.ParamType[Any]):
-    """A requirement or a pack file; a shell completes both."""
+class RequirementOrFileParam(click.ParamType[Any]):
+    """A requirement or a pack file; shells complete both."""
 
     name = "REQ|FILE"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> "list[CompletionItem]":
-        """The installed skills that begin so; where there is none, files."""
+        """The installed skills whose names start with `incomplete`; if there are none, files."""
         from click.shell_completion import CompletionItem
 
-        found = SKILL.shell_complete(ctx, param, incomplete) if incomplete else []
-        return found or [CompletionItem(incomplete, type="file")]
+        skills = SKILL.shell_complete(ctx, param, incomplete) if incomplete else []
+        return skills or [CompletionItem(incomplete, type="file")]
 
 
 def _installed(ctx: click.Context) -> list[str]:
-    """The installed skills; none where that cannot be told: a shell wants no errors."""
+    """The installed skills. Any error gives none, because a shell cannot show errors."""
     from skillpm.cli.state import State
     from skillpm.flows.inspect.listing import installed_names
 
@@ -76,7 +76,7 @@ VERSION = ParsedParam("VERSION", Version.parse)
 REQUIREMENT = ParsedParam("REQ", Requirement.parse)
 MOVED = SkillParam("REQ", Requirement.parse)
 BUDGET = ParsedParam("SIZE", Budget.parse)
-WANTED = WantedParam()
+WANTED = RequirementOrFileParam()
 
 SOLVE_TIMEOUT = 60.0
 TIMEOUT = click.option(
@@ -86,19 +86,41 @@ TIMEOUT = click.option(
     default=SOLVE_TIMEOUT,
     show_default=True,
     envvar="SKILLPM_SOLVE_TIMEOUT",
-    help="How long to search for a solution before giving up.",
+    help="Stop the dependency search after this time.",
 )
 LOWEST = click.option(
-    "--lowest", is_flag=True, help="Take the lowest versions that will do: for testing them."
+    "--lowest", is_flag=True, help="Choose the lowest allowed versions, to test them."
 )
 ALLOW_YANKED = click.option(
-    "--allow-yanked", is_flag=True, help="Take yanked releases too; the lock records it."
+    "--allow-yanked",
+    is_flag=True,
+    help="Allow yanked releases; the lock records that they are allowed.",
 )
 
 
-def refuse_together(flags: Mapping[str, object], one: str, *others: str) -> None:
-    """Raise `UsageError` where `one` is set and any of `others` as well."""
-    for other in others:
-        if flags[one] and flags[other]:
-            names = [f"`--{name.replace('_', '-')}`" for name in (one, other)]
-            raise UsageError(f"{names[0]} and {names[1]} contradict each other")
+ACCEPT_FOOTPRINT = click.option(
+    "--accept-footprint",
+    is_flag=True,
+    help="Accept packs for another base if all tensors that they change match.",
+)
+
+
+class ResolvingFlags(TypedDict):
+    """The options that change what a resolution may choose."""
+
+    lowest: bool
+    allow_yanked: bool
+    accept_footprint: bool
+
+
+def refuse_together(flag: str, value: object, **others: object) -> None:
+    """Raise `UsageError` if `flag` is set and any of the others too.
+
+    `others` maps parameter names to their values; `allow_yanked` is the option `--allow-yanked`.
+    """
+    for name, other in others.items():
+        if value and other:
+            raise UsageError(
+                f"`--{flag}` and `--{name.replace('_', '-')}` cannot be used together",
+                hint=f"leave out `--{flag}` or `--{name.replace('_', '-')}`",
+            )

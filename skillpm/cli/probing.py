@@ -1,12 +1,13 @@
-"""`probe`, and what `--probes` and `--guard` hand to the flows that run models."""
+"""`probe`, and the options `--guard`, `--tune`, `--device` and `--budget` of other commands."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from skillpm.api.extras import needs_hf
 from skillpm.api.guarding import probe_guard
+from skillpm.cli.documents import ProbeDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL
 from skillpm.cli.state import Command, State, command_session
@@ -18,40 +19,32 @@ if TYPE_CHECKING:
     from skillpm.flows.change.plan import Guard
     from skillpm.flows.evaluate.carried import ProbeResult
     from skillpm.flows.evaluate.probe_report import Probed
+    from skillpm.flows.evaluate.tune import TunedWeights
     from skillpm.spec.manifest import Manifest
     from skillpm.spec.names import SkillName
 
 DEVICE = click.option(
-    "--device", metavar="NAME", default="cpu", show_default=True, help="Where the model runs."
+    "--device", metavar="NAME", default="cpu", show_default=True, help="Device for the model."
 )
 
 GUARD_DEVICE = click.option(
-    "--device", metavar="NAME", help="With --guard: where the model runs (cpu)."
+    "--device", metavar="NAME", help="With --guard: device for the model (default: cpu)."
 )
 GUARD = click.option(
-    "--guard",
-    is_flag=True,
-    help="Change nothing unless the probes of all skills then installed hold.",
+    "--guard", is_flag=True, help="Apply the change only if the probes of all skills hold."
 )
 
 
-def device_of(flags: dict[str, Any], runs: str) -> str:
-    """Take the device out of the flags; `UsageError` where the flag that runs models is not set."""
-    device: str | None = flags.pop("device")
-    if device is not None and not flags[runs]:
-        raise UsageError(
-            "`--device` says where a model runs, and none is run here", hint=f"add `--{runs}`"
-        )
+def device_of(device: str | None, *, flag: str, runs: bool) -> str:
+    """The device, by default `cpu`. `UsageError` if it is given but `flag` does not run a model."""
+    if device is not None and not runs:
+        raise UsageError(f"`--device` needs `--{flag}`", hint=f"add `--{flag}`")
     return device or "cpu"
 
 
-def guard_of(flags: dict[str, Any]) -> "dict[str, Guard | None]":
-    """What `--guard` hands to a flow; nothing is imported where it is not asked for.
-
-    Takes the device out of the flags.
-    """
-    device = device_of(flags, "guard")
-    return {"guard": probe_guard(enabled=flags["guard"], device=device)}
+def guard_of(*, guard: bool, device: str | None) -> "Guard | None":
+    """The guard for a flow; None, and nothing is imported, without `--guard`."""
+    return probe_guard(enabled=guard, device=device_of(device, flag="guard", runs=guard))
 
 
 @click.command(cls=Command)
@@ -60,112 +53,127 @@ def guard_of(flags: dict[str, Any]) -> "dict[str, Guard | None]":
     "--graft",
     metavar="DIR",
     type=LocalPath(exists=True, file_okay=False),
-    help="Ask the model in this folder, a graft say.",
+    help="Probe the model in this folder (default: a graft in memory).",
 )
 @DEVICE
 @click.pass_obj
 def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, device: str) -> None:
-    r"""Say whether each installed skill still does what its pack recorded.
+    r"""Run the probes of the installed skills.
 
-    The installed set is put together as `graft` does it, in memory, and asked the probes that the
-    packs carry. A value may fall behind the recorded one by the probe's tolerance, a share of the
-    gain over the base. Exit code 1 where one falls further.
+    Grafts the installed skills in memory, runs the probes that their packs carry, and compares the
+    values with those that the packs recorded. A value may be worse by the probe's tolerance, a
+    share of the gain over the base. Exit code 1 if a value is worse than that.
 
     \b
-    skillpm probe
-    skillpm probe acme/math --device cuda
+    Examples:
+      skillpm probe
+      skillpm probe acme/math --device cuda
     """
     from skillpm.flows.evaluate.probe_report import nothing_to_probe
 
     session = command_session(state)
-    found = nothing_to_probe(session, skills)
-    if found is None:
+    report = nothing_to_probe(session, skills)
+    if report is None:
         with needs_hf("`probe` runs the model"):
             from skillpm.flows.evaluate.probe import probe as flow
-        found = flow(session, skills, device=device, graft=graft)
-    _show(state, found)
-    if not found.passed:
+        report = flow(session, skills, device=device, graft=graft)
+    _show(state, report)
+    if not report.passed:
         raise click.exceptions.Exit(1)
 
+
+_TRIALS = 40
+"""The largest number of trials of `--tune` by default."""
 
 TUNE = click.option(
     "--tune",
     is_flag=True,
-    help="Search weights by the probes; write no graft. With --yes they become a new generation.",
+    help="Search weights with the probes instead of grafting; --yes saves them.",
 )
 DEVICE_OF_TUNE = click.option(
-    "--device", metavar="NAME", help="--tune: where the model runs (cpu)."
+    "--device", metavar="NAME", help="--tune: device for the model (default: cpu)."
 )
 BUDGET_OF_TUNE = click.option(
     "--budget",
     metavar="N",
     type=click.IntRange(min=1),
-    help="--tune: at most so many trials (40).",
+    help=f"--tune: largest number of trials (default: {_TRIALS}).",
 )
-BUDGET = 40
 
 
-def budget_of(flags: dict[str, Any]) -> int:
-    """Take the budget out of the flags; `UsageError` where nothing is tuned."""
-    budget: int | None = flags.pop("budget")
-    if budget is not None and not flags["tune"]:
-        raise UsageError("`--budget` bounds the trials of a search", hint="add `--tune`")
-    return budget or BUDGET
+def budget_of(budget: int | None, *, tune: bool) -> int:
+    """The number of trials. Raises `UsageError` if it is given without `--tune`."""
+    if budget is not None and not tune:
+        raise UsageError("`--budget` needs `--tune`", hint="add `--tune`")
+    return budget or _TRIALS
 
 
 def tune_weights(state: State, budget: int, device: str) -> None:
-    """Search weights and show them; make them a new generation where the person said yes."""
+    """Search weights and print them; with `--yes`, make them a new generation."""
     with needs_hf("`--tune` runs the model"):
         from skillpm.flows.evaluate.tune import tune
-    found = tune(command_session(state), budget=budget, device=device, write=state.yes)
-    generation = None if found.change is None else found.change.generation
+    tuned = tune(command_session(state), budget=budget, device=device, write=state.yes)
     if state.json:
-        weights = {str(skill): weight for skill, weight in found.after.items()}
-        kept = {"before": found.kept_before[0], "after": found.kept_after[0]}
-        emit_json(
-            {"weights": weights, "kept": kept, "trials": found.trials, "generation": generation}
-        )
+        _emit_tuned(tuned)
         return
-    rows = [(skill, found.before[skill], weight) for skill, weight in found.after.items()]
+    rows = [(skill, tuned.before[skill], weight) for skill, weight in tuned.after.items()]
     emit_table(rows, ("skill", "weight", "tuned"))
     emit_lines(
-        f"\nthe worst probe keeps {found.kept_after[0]:.0%} of its gain, "
-        f"and {found.kept_before[0]:.0%} before; {found.trials} trials"
+        f"\nthe worst probe keeps {tuned.kept_after[0]:.0%} of its gain "
+        f"(before: {tuned.kept_before[0]:.0%}); {tuned.trials} trials"
     )
-    if generation is not None:
-        emit_line(f"generation {generation} is current; `skillpm graft` writes it")
-    elif found.after != found.before:
-        state.say("nothing was changed; `skillpm graft --tune --yes` makes it so")
+    if tuned.change is not None:
+        emit_line(f"generation {tuned.change.generation} is current; `skillpm graft` writes it")
+    elif tuned.after != tuned.before:
+        state.say("the weights were not saved; `skillpm graft --tune --yes` saves them")
 
 
-def _show(state: State, found: "Probed") -> None:
+def _emit_tuned(tuned: "TunedWeights") -> None:
+    emit_json(
+        {
+            "weights": {str(skill): weight for skill, weight in tuned.after.items()},
+            "kept": {"before": tuned.kept_before[0], "after": tuned.kept_after[0]},
+            "trials": tuned.trials,
+            "generation": None if tuned.change is None else tuned.change.generation,
+        }
+    )
+
+
+def _show(state: State, report: "Probed") -> None:
     if state.json:
-        head = {"generation": found.generation, "mode": found.mode, "passed": found.passed}
-        without = [str(skill) for skill in found.without]
-        emit_json({"results": [plain(one) for one in found.results], **head, "without": without})
+        head = {"generation": report.generation, "mode": report.mode, "passed": report.passed}
+        results = [probe_document(result) for result in report.results]
+        emit_json({"results": results, **head, "without": list(map(str, report.without))})
         return
-    if found.results:
+    if report.results:
         rows = [
-            (one.skill, one.metric, *distinct(one.base, one.recorded, one.now, one.bound),
-             one.samples, "holds" if one.passed else "FAILS")
-            for one in found.results
+            (result.skill, result.metric,
+             *distinct(result.base, result.recorded, result.now, result.bound),
+             result.samples, "holds" if result.passed else "FAILS")
+            for result in report.results
         ]  # fmt: skip
-        head_ = ("skill", "metric", "base", "recorded", "now", "bound", "samples", "")
-        emit_table(rows, head_)
-    elif not found.without:
-        state.say("nothing is installed here to probe")
-    if found.without:
-        state.say(f"without probes: {clean(', '.join(map(str, found.without)))}")
+        columns = ("skill", "metric", "base", "recorded", "now", "bound", "samples", "")
+        emit_table(rows, columns)
+    elif not report.without:
+        state.say("no skills are installed")
+    if report.without:
+        state.say(f"without probes: {clean(', '.join(map(str, report.without)))}")
 
 
 def show_capabilities(manifest: "Manifest") -> None:
-    """What a pack says that it can do, where it says so."""
+    """Print the capabilities in a manifest; nothing if there are none."""
     if not manifest.capabilities:
         return
     emit_line()
     rows = [
-        (one.name, one.metric, *map(_number, (one.base_value, one.value)), one.samples or "-")
-        for one in manifest.capabilities
+        (
+            capability.name,
+            capability.metric,
+            _number(capability.base_value),
+            _number(capability.value),
+            capability.samples or "-",
+        )
+        for capability in manifest.capabilities
     ]
     emit_table(rows, ("capability", "metric", "base", "tuned", "samples"))
 
@@ -174,19 +182,19 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def plain(one: "ProbeResult") -> dict[str, Any]:
-    """A result as documents list it; what is no number is null."""
+def probe_document(result: "ProbeResult") -> ProbeDocument:
+    """A result as JSON documents list it; a value that is not finite is null."""
     from math import isfinite
 
     return {
-        "skill": str(one.skill),
-        "metric": one.metric,
-        "base": one.base,
-        "recorded": one.recorded,
-        "now": one.now if isfinite(one.now) else None,
-        "passed": one.passed,
-        "tolerance": one.tolerance,
-        "bound": one.bound,
-        "reference": one.reference,
-        "samples": one.samples,
+        "skill": str(result.skill),
+        "metric": result.metric,
+        "base": result.base,
+        "recorded": result.recorded,
+        "now": result.now if isfinite(result.now) else None,
+        "passed": result.passed,
+        "tolerance": result.tolerance,
+        "bound": result.bound,
+        "reference": result.reference,
+        "samples": result.samples,
     }

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, on a terminal; nothing elsewhere."""
+"""Progress bars on stderr, only if it is a terminal."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -8,16 +8,16 @@ if TYPE_CHECKING:
 
 
 COUNTED = frozenset({"calibrating", "probe items", "router examples", "trials"})
-"""The stages of which things are counted; of all others it is bytes."""
+"""Labels of stages that count items; all other stages count bytes."""
 
 
-def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - yes, no, or as the terminal says
+def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - None leaves it to the terminal
     from rich import progress
     from rich.console import Console
     from rich.text import Text
 
     class Done(progress.DownloadColumn):
-        """How much of a stage is done, in its own unit."""
+        """How much of a stage is done, in bytes or items."""
 
         def render(self, task: progress.Task) -> Text:
             if task.description not in COUNTED:
@@ -25,13 +25,16 @@ def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - yes, no, or as
             return Text(f"{task.completed:.0f}/{task.total:.0f}", style="progress.download")
 
     class Speed(progress.TransferSpeedColumn):
-        """Bytes a second."""
+        """Bytes per second; empty for stages that count items."""
 
         def render(self, task: progress.Task) -> Text:
             return Text() if task.description in COUNTED else super().render(task)
 
     class Remaining(progress.ProgressColumn):
-        """The time left at the mean speed so far, however rarely the stage advances."""
+        """The time left at the stage's mean speed so far.
+
+        rich's own estimate uses recent steps, and is empty for stages that advance rarely.
+        """
 
         def render(self, task: progress.Task) -> Text:
             left = time_left(task.completed, task.total or 0, task.elapsed or 0)
@@ -49,7 +52,7 @@ def _columns(color: bool | None) -> "Progress":  # noqa: FBT001 - yes, no, or as
 
 
 def time_left(done: float, total: float, elapsed: float) -> str:
-    """The time that the rest of a stage takes at its mean speed so far; `-` before it began."""
+    """The rest of a stage at its mean speed so far, as `h:mm:ss`; `-` before the first step."""
     if not done or not elapsed:
         return "-"
     seconds = round(elapsed * max(0.0, total - done) / done)
@@ -57,7 +60,7 @@ def time_left(done: float, total: float, elapsed: float) -> str:
 
 
 class Bars:
-    """One bar for each stage of a command; a stage that comes again makes its bar longer."""
+    """One progress bar for each stage of a command. A repeated stage extends its bar."""
 
     def __init__(self, *, shown: bool, color: bool | None = None) -> None:
         self._shown = shown
@@ -66,7 +69,7 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def start(self, label: str, total: int) -> Callable[[int], None]:
-        """A new bar; call the result with the bytes, or things, that are done."""
+        """Start or extend a bar. Call the result with the number of bytes or items done."""
         if not self._shown:
             return lambda _count: None
         if self._progress is None:
@@ -82,6 +85,6 @@ class Bars:
         return lambda count: progress.advance(task, count)
 
     def close(self) -> None:
-        """Take the bars off the terminal."""
+        """Remove the bars from the terminal."""
         if self._progress is not None:
             self._progress.stop()

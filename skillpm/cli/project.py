@@ -1,15 +1,16 @@
-"""`init`, `install`, `uninstall`, `upgrade`, `lock`, `rollback`, `apply`: making changes."""
+"""`init`, `install`, `upgrade`, `uninstall`, `rollback` and `apply`: changes of a project."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from skillpm.cli.changes import show_change
 from skillpm.cli.forecast import EXPLAIN, check_explain
-from skillpm.cli.output import clean, emit_json, emit_line, emit_lines
+from skillpm.cli.output import clean, emit_json, emit_lines
 from skillpm.cli.params import (
+    ACCEPT_FOOTPRINT,
     ALLOW_YANKED,
     LOWEST,
     MOVED,
@@ -17,6 +18,7 @@ from skillpm.cli.params import (
     TIMEOUT,
     VERSION,
     WANTED,
+    ResolvingFlags,
     refuse_together,
 )
 from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
@@ -26,153 +28,197 @@ from skillpm.errors import UsageError
 from skillpm.files.named import read_named_file
 
 if TYPE_CHECKING:
+    from skillpm.flows.change.plan import Guard
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
 
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
-ACCEPT = click.option(
-    "--accept-footprint",
-    is_flag=True,
-    help="Go on where the base is another, but all tensors that a pack touches are the same.",
-)
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Show the plan without applying it.")
 
 
 @click.command(cls=Command)
 @click.pass_obj
 def init(state: State) -> None:
-    r"""Make this folder a project of the base at --base.
+    r"""Create a project for a base model.
+
+    Writes skillpm.toml and skillpm.lock in the current folder, or in the folder of -C. In a clone
+    of a project, --base may be left out if the path in skillpm.toml is valid.
 
     \b
-    skillpm init --base ./model
+    Example:
+      skillpm init --base ./model
     """
     from skillpm.api.options import resolve
     from skillpm.flows.change.init import init_project
 
     base = resolve(state.options)["base"]
     if base.value is None:
-        raise UsageError("`init` needs the base", hint="`skillpm init --base PATH`")
-    # In a clone the project file names the base, from where the file lies.
+        raise UsageError("`init` needs a base model", hint="`skillpm init --base PATH`")
+    # In a clone, skillpm.toml names the base; its path is relative to the project.
     here = state.folder if base.source.endswith("[project]") else Path()
     done = init_project(command_session(state), here / str(base.value))
     if state.json:
         facts = {"project": str(done.folder), "base": done.base, "root": str(done.root)}
         emit_json({**facts, "generation": 0})
     else:
-        emit_lines(f"made a project of base {clean(done.base)}\n  {done.root}")
+        emit_lines(f"created a project for base {clean(done.base)}\n  {done.root}")
 
 
 @click.command(cls=Command)
 @click.argument("wanted", metavar="[REQ|FILE.skillpack]...", type=WANTED, nargs=-1)
 @DRY_RUN
 @EXPLAIN
-@click.option("--frozen", is_flag=True, help="Never change the lock: fail where it would.")
+@click.option("--frozen", is_flag=True, help="Fail if skillpm.lock would change.")
 @click.option(
     "--from",
     "bundle",
     metavar="FILE",
     type=LocalPath(),
-    help="Install exactly what a bundle holds: needs no registry and no network.",
+    help="Install the skills of a bundle; needs no registry and no network.",
 )
 @GUARD
 @GUARD_DEVICE
-@ACCEPT
+@ACCEPT_FOOTPRINT
 @ALLOW_YANKED
 @LOWEST
 @TIMEOUT
 @click.pass_obj
 def install(
-    state: State, /, wanted: tuple[str, ...], timeout: float, bundle: Path | None, **flags: Any
+    state: State,
+    /,
+    *,
+    wanted: tuple[str, ...],
+    dry_run: bool,
+    explain: bool,
+    frozen: bool,
+    bundle: Path | None,
+    guard: bool,
+    device: str | None,
+    timeout: float,
+    **resolving: Unpack[ResolvingFlags],
 ) -> None:
-    r"""Add skills to the project; without arguments, install what the lock says.
+    r"""Install skills, or everything in the lock.
+
+    Adds the skills to skillpm.toml, resolves their requirements, and updates skillpm.lock. A new
+    pack is verified on the base before it is installed.
 
     \b
-    skillpm install acme/math
-    skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
-    skillpm install acme/sql --dry-run
-    skillpm install acme/sql --guard
-    skillpm install --frozen
-    skillpm install --from team.skillbundle --base ./model
+    Examples:
+      skillpm install acme/math
+      skillpm install "acme/math ^1.2" ./acme-sql-1.0.0.skillpack
+      skillpm install acme/sql --dry-run
+      skillpm install acme/sql --guard
+      skillpm install --frozen
+      skillpm install --from team.skillbundle --base ./model
     """
     from skillpm.api.requests import install_request
     from skillpm.flows.change.install import install as flow
 
-    explain = check_explain(flags)
-    refuse_together(flags, "frozen", "lowest", "allow_yanked", "accept_footprint")
-    flags |= guard_of(flags)
+    check_explain(explain=explain, dry_run=dry_run)
+    refuse_together("frozen", frozen, **resolving)
+    checked = guard_of(guard=guard, device=device)
     if bundle is not None:
-        _install_bundle(state, bundle, wanted, flags, explain=explain)
+        refuse_together("from", bundle, **resolving)
+        _install_bundle(
+            state, bundle, wanted, frozen=frozen, dry_run=dry_run, explain=explain, guard=checked
+        )
         return
-    request = install_request(wanted, **flags)
+    request = install_request(wanted, dry_run=dry_run, frozen=frozen, guard=checked, **resolving)
     show_change(state, flow(command_session(state, timeout=timeout), request), explain=explain)
 
 
 def _install_bundle(
-    state: State, bundle: Path, wanted: tuple[str, ...], flags: dict[str, Any], *, explain: bool
+    state: State,
+    bundle: Path,
+    wanted: tuple[str, ...],
+    *,
+    frozen: bool,
+    dry_run: bool,
+    explain: bool,
+    guard: "Guard | None",
 ) -> None:
     from skillpm.flows.change.install_bundle import install_bundle
 
     if wanted:
         raise UsageError(
-            f"`--from` installs what the bundle holds, and `{wanted[0]}` asks for more",
+            f"`--from` installs only what the bundle holds, but `{wanted[0]}` was given too",
             hint=f"`skillpm install --from {bundle}`, then `skillpm install {wanted[0]}`",
         )
-    asked = {"from": True, **flags}
-    refuse_together(asked, "from", "lowest", "allow_yanked", "accept_footprint")
-    kept = {name: flags[name] for name in ("frozen", "dry_run", "guard")}
-    done = install_bundle(command_session(state), bundle, **kept)
+    done = install_bundle(
+        command_session(state), bundle, frozen=frozen, dry_run=dry_run, guard=guard
+    )
     show_change(state, done, explain=explain)
 
 
 @click.command(cls=Command)
 @click.argument("skills", metavar="[SKILL[@REQ]]...", type=MOVED, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Move all skills (the default).")
-@click.option("--to", metavar="VERSION", type=VERSION, help="Move the one SKILL to this version.")
+@click.option("--all", "everything", is_flag=True, help="Upgrade all skills (the default).")
+@click.option("--to", metavar="VERSION", type=VERSION, help="Move the given SKILL to this version.")
 @DRY_RUN
 @EXPLAIN
 @GUARD
 @GUARD_DEVICE
-@ACCEPT
+@ACCEPT_FOOTPRINT
 @ALLOW_YANKED
 @LOWEST
 @TIMEOUT
 @click.pass_obj
 def upgrade(
-    state: State, /, skills: "tuple[Requirement, ...]", timeout: float, **flags: Any
+    state: State,
+    /,
+    *,
+    skills: "tuple[Requirement, ...]",
+    everything: bool,
+    to: "Version | None",
+    dry_run: bool,
+    explain: bool,
+    guard: bool,
+    device: str | None,
+    timeout: float,
+    **resolving: Unpack[ResolvingFlags],
 ) -> None:
-    r"""Move skills to the newest releases that skillpm.toml admits; all without arguments.
+    r"""Upgrade skills to the newest allowed releases.
 
-    A SKILL moves, and with it only what must: nothing else goes back unless there is no other way.
-    REQ and --to say how far; skillpm.toml stays as it is.
+    skillpm.toml sets the allowed versions and does not change; REQ and --to restrict them further.
+    If a SKILL is given, other skills change only where it requires that. Another skill is
+    downgraded only if there is no other solution.
 
     \b
-    skillpm upgrade
-    skillpm upgrade acme/math --dry-run
-    skillpm upgrade acme/math@~1.2
-    skillpm upgrade acme/math --to 1.2.0
+    Examples:
+      skillpm upgrade
+      skillpm upgrade acme/math --dry-run
+      skillpm upgrade acme/math@~1.2
+      skillpm upgrade acme/math --to 1.2.0
     """
     from skillpm.flows.change.install import upgrade as flow
     from skillpm.flows.change.request import InstallRequest
 
-    explain = check_explain(flags)
-    asked = _moved(skills, everything=flags.pop("everything"), to=flags.pop("to"))
-    flags |= guard_of(flags)
-    request = InstallRequest(upgrade=asked, **flags)
+    check_explain(explain=explain, dry_run=dry_run)
+    request = InstallRequest(
+        upgrade=_upgrade_requirements(skills, everything=everything, to=to),
+        dry_run=dry_run,
+        guard=guard_of(guard=guard, device=device),
+        **resolving,
+    )
     show_change(state, flow(command_session(state, timeout=timeout), request), explain=explain)
 
 
-def _moved(
+def _upgrade_requirements(
     skills: "tuple[Requirement, ...]", *, everything: bool, to: "Version | None"
 ) -> "tuple[Requirement, ...]":
     from skillpm.spec.requirements import ANY, Requirement
 
     if everything and skills:
-        raise UsageError(f"`--all` and `{skills[0].skill}` contradict each other")
+        raise UsageError(
+            f"`--all` and `{skills[0].skill}` cannot be used together",
+            hint=f"`skillpm upgrade`, or `skillpm upgrade {skills[0].skill}`",
+        )
     if to is None:
         return skills
     if len(skills) != 1 or skills[0].range != ANY:
         raise UsageError(
-            "`--to` says where one skill goes", hint="`skillpm upgrade SKILL --to VERSION`"
+            "`--to` needs exactly one skill without a version range",
+            hint="`skillpm upgrade SKILL --to VERSION`",
         )
     return (Requirement.exact(skills[0].skill, to),)
 
@@ -182,10 +228,13 @@ def _moved(
 @DRY_RUN
 @click.pass_obj
 def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -> None:
-    r"""Take skills off, and what only they needed.
+    r"""Remove skills and what only they required.
+
+    Needs no registry and no network.
 
     \b
-    skillpm uninstall acme/math
+    Example:
+      skillpm uninstall acme/math
     """
     from skillpm.flows.change.uninstall import uninstall as flow
 
@@ -198,17 +247,29 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
 @GUARD
 @GUARD_DEVICE
 @click.pass_obj
-def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
-    r"""Go back to a generation, by default the one before; twice is redo.
+def rollback(
+    state: State,
+    /,
+    *,
+    generation: int | None,
+    dry_run: bool,
+    guard: bool,
+    device: str | None,
+) -> None:
+    r"""Return to an earlier generation.
+
+    GENERATION is a number of `skillpm history` (default: the one before the current). A rollback
+    makes a new generation, so a second `skillpm rollback` undoes the first.
 
     \b
-    skillpm rollback
-    skillpm rollback 3
+    Examples:
+      skillpm rollback
+      skillpm rollback 3
     """
     from skillpm.flows.change.rollback import rollback as flow
 
-    flags |= guard_of(flags)
-    show_change(state, flow(command_session(state), generation, **flags))
+    checked = guard_of(guard=guard, device=device)
+    show_change(state, flow(command_session(state), generation, dry_run=dry_run, guard=checked))
 
 
 @click.command(cls=Command)
@@ -217,61 +278,26 @@ def rollback(state: State, /, generation: int | None, **flags: Any) -> None:
 @GUARD
 @GUARD_DEVICE
 @click.pass_obj
-def apply(state: State, /, plan: Path, **flags: Any) -> None:
-    r"""Carry out a plan that a dry run saved: exactly that one, or nothing.
+def apply(state: State, /, *, plan: Path, dry_run: bool, guard: bool, device: str | None) -> None:
+    r"""Apply a plan that a dry run saved.
 
-    The plan is refused where the project has changed since it was made, or where its packs are not
-    what it says of them. `-` reads it from stdin.
+    Applies exactly this plan or nothing. The plan is refused if the project has changed since the
+    dry run, or if a pack does not have the recorded digest. PLAN is a file, or `-` for stdin.
 
     \b
-    skillpm install acme/math --dry-run --json > plan.json
-    skillpm apply plan.json
+    Examples:
+      skillpm install acme/math --dry-run --json > plan.json
+      skillpm apply plan.json
     """
     from skillpm.flows.change.apply_plan import apply_saved
 
-    flags |= guard_of(flags)
+    checked = guard_of(guard=guard, device=device)
     data, what = _plan_bytes(plan)
-    show_change(state, apply_saved(command_session(state), data, what, **flags))
+    change = apply_saved(command_session(state), data, what, dry_run=dry_run, guard=checked)
+    show_change(state, change)
 
 
 def _plan_bytes(path: Path) -> tuple[bytes, str]:
     if str(path) == "-":
         return sys.stdin.buffer.read(), "the plan on stdin"
     return read_named_file(path), f"`{path}`"
-
-
-@click.command(cls=Command)
-@click.option("--check", is_flag=True, help="Only say whether the lock fits skillpm.toml.")
-@click.option("--upgrade", is_flag=True, help="Take the newest releases, whatever was locked.")
-@ACCEPT
-@ALLOW_YANKED
-@LOWEST
-@TIMEOUT
-@click.pass_obj
-def lock(state: State, /, timeout: float, **flags: Any) -> None:
-    r"""Bring skillpm.lock up to skillpm.toml, changing as little as will do.
-
-    A lock with merge-conflict markers is written anew from skillpm.toml, as near to both sides of
-    the merge as can be.
-
-    \b
-    skillpm lock
-    skillpm lock --check
-    skillpm lock --upgrade
-    """
-    from skillpm.flows.change.lock import lock_project
-    from skillpm.flows.change.request import InstallRequest
-
-    refuse_together(flags, "check", "upgrade", "lowest", "allow_yanked", "accept_footprint")
-    refuse_together(flags, "upgrade", "lowest")
-    check = flags.pop("check")
-    request = InstallRequest(upgrade=() if flags.pop("upgrade") else None, **flags)
-    done = lock_project(command_session(state, timeout=timeout), request, check=check)
-    if state.json:
-        emit_json({"fresh": done.fresh, "changed": done.changed, "reason": done.reason})
-    elif done.changed:
-        emit_line(f"locked again{f': {done.reason}' if done.reason else ''}")
-    else:
-        emit_line("the lock fits" if done.fresh else f"the lock does not fit: {done.reason}")
-    if not done.fresh:
-        raise click.exceptions.Exit(1)

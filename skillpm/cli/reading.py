@@ -1,12 +1,13 @@
-"""`list`, `history`, `resolve`: commands that only read."""
+"""`list`, `history` and `resolve`: commands that only read."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from skillpm.cli.changes import plain
+from skillpm.cli.changes import skill_document
+from skillpm.cli.documents import InstalledDocument
 from skillpm.cli.output import emit_json, emit_line, emit_table, size_text, verified_text
 from skillpm.cli.params import ALLOW_YANKED, LOWEST, REQUIREMENT, TIMEOUT
 from skillpm.cli.state import Command, State, verified_packs
@@ -16,41 +17,45 @@ from skillpm.errors import SpecError, UsageError
 if TYPE_CHECKING:
     from skillpm.environment.generation import Generation, Installed
     from skillpm.spec.digests import Digest
+    from skillpm.spec.requirements import Requirement
 
 
 @click.command("list", cls=Command)
 @click.pass_obj
 def list_(state: State) -> None:
-    r"""List what is installed.
+    r"""List the installed skills.
 
     \b
-    skillpm list
+    Example:
+      skillpm list
     """
     from skillpm.flows.inspect.listing import list_installed
 
-    found = list_installed(state.folder)
-    generation = found.generation
-    skills = generation.installed.values()
+    listing = list_installed(state.folder)
+    generation = listing.generation
     verified = verified_packs(state)
-    rows = [_installed_row(one, verified.holds(one.digest, generation.base_root)) for one in skills]
+    skills = [
+        _installed(skill, verified=verified.holds(skill.digest, generation.base_root))
+        for skill in generation.installed.values()
+    ]
     if state.json:
         head = {"generation": generation.number, "base_root": str(generation.base_root)}
-        emit_json({**head, "skills": rows, "notes": list(found.notes)})
+        emit_json({**head, "skills": skills, "notes": list(listing.notes)})
         return
-    for note in found.notes:
+    for note in listing.notes:
         state.say(note)
     emit_line(f"generation {generation.number} on base {generation.base_root.short}")
     if skills:
         emit_line()
-        head_ = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
-        emit_table([_shown_row(row) for row in rows], head_)
+        columns = ("skill", "version", "scheme", "payload", "weight", "registry", "verified")
+        emit_table([_row(skill) for skill in skills], columns)
     else:
-        emit_line("nothing is installed")
+        emit_line("no skills are installed")
 
 
-def _installed_row(installed: "Installed", verified: bool) -> dict[str, Any]:  # noqa: FBT001 - a fact of the row
+def _installed(installed: "Installed", *, verified: bool) -> InstalledDocument:
     return {
-        **plain(installed),
+        **skill_document(installed),
         "scheme": installed.scheme,
         "registry": installed.registry,
         "payload_bytes": installed.payload_bytes,
@@ -59,53 +64,63 @@ def _installed_row(installed: "Installed", verified: bool) -> dict[str, Any]:  #
     }
 
 
-def _shown_row(row: dict[str, Any]) -> tuple[object, ...]:
-    names = ("skill", "version", "scheme", "payload_bytes", "weight", "registry", "verified")
-    shown = dict(row, payload_bytes=size_text(row["payload_bytes"]))
-    return tuple({**shown, "verified": verified_text(row["verified"])}[name] for name in names)
+def _row(skill: InstalledDocument) -> tuple[object, ...]:
+    return (
+        skill["skill"],
+        skill["version"],
+        skill["scheme"],
+        size_text(skill["payload_bytes"]),
+        skill["weight"],
+        skill["registry"],
+        verified_text(skill["verified"]),
+    )
 
 
 @click.command(cls=Command)
 @click.pass_obj
 def history(state: State) -> None:
-    r"""List the generations of this project, and how each is grafted.
+    r"""List the generations of the project.
+
+    Each generation is shown with its action, its skills and its graft settings. The current one
+    has a `*`.
 
     \b
-    skillpm history
+    Example:
+      skillpm history
     """
     from skillpm.flows.inspect.listing import history as flow
 
-    found = flow(state.folder)
+    past = flow(state.folder)
     if state.json:
         rows = [
             {
-                "number": one.number,
-                "created": one.created,
-                "action": one.action,
-                "skills": [plain(skill) for skill in one.installed.values()],
-                "graft": None if one.pruned else one.lockfile.graft.merge_options,
-                "pruned": one.pruned,
+                "number": entry.number,
+                "created": entry.created,
+                "action": entry.action,
+                "skills": [skill_document(skill) for skill in entry.installed.values()],
+                "graft": None if entry.pruned else entry.lockfile.graft.merge_options,
+                "pruned": entry.pruned,
             }
-            for one in found.generations
+            for entry in past.generations
         ]
-        emit_json({"current": found.current, "generations": rows})
+        emit_json({"current": past.current, "generations": rows})
         return
     table = [
         (
-            one.number,
-            "*" if one.number == found.current else "pruned" if one.pruned else "",
-            one.created,
-            one.action,
-            _manner(one),
-            ", ".join(map(_weighted, one.installed.values())) or "-",
+            entry.number,
+            "*" if entry.number == past.current else "pruned" if entry.pruned else "",
+            entry.created,
+            entry.action,
+            _manner(entry),
+            ", ".join(map(_weighted, entry.installed.values())) or "-",
         )
-        for one in found.generations
+        for entry in past.generations
     ]
     emit_table(table, ("generation", "", "created", "action", "graft", "skills"))
 
 
 def _manner(generation: "Generation") -> str:
-    """How a generation is grafted: `sum`, `ties density=0.5`, `routed`; `-` where it was pruned."""
+    """The graft settings of a generation: `sum`, `ties density=0.5`, `routed`; `-` if pruned."""
     if generation.pruned:
         return "-"
     graft = generation.lockfile.graft
@@ -124,38 +139,51 @@ def _weighted(skill: "Installed") -> str:
     metavar="FILE",
     required=True,
     type=LocalPath(),
-    help="A saved index, as JSON.",
+    help="Saved index, a JSON file.",
 )
 @ALLOW_YANKED
 @LOWEST
 @TIMEOUT
 @click.argument("requirements", metavar="REQ...", type=REQUIREMENT, nargs=-1, required=True)
 @click.pass_obj
-def resolve(state: State, /, index: Path, timeout: float, **asked: Any) -> None:
-    r"""Resolve against a saved index: no registry, base or project. For bug reports.
+def resolve(
+    state: State,
+    /,
+    *,
+    index: Path,
+    allow_yanked: bool,
+    lowest: bool,
+    timeout: float,
+    requirements: "tuple[Requirement, ...]",
+) -> None:
+    r"""Resolve requirements against a saved index.
 
-    With --base sha256:…, only releases that were cut from the base of this root.
+    Uses no registry, base or project, so that a bug report can contain the whole input. With --base
+    sha256:…, only releases for the base with this root are considered.
 
     \b
-    skillpm resolve --index index.json "acme/math ^1"
-    skillpm resolve --index index.json acme/math --lowest --base sha256:…
+    Examples:
+      skillpm resolve --index index.json "acme/math ^1"
+      skillpm resolve --index index.json acme/math --lowest --base sha256:…
     """
     import time
 
     from skillpm.flows.locking.resolve_index import SavedRequest, resolve_saved
     from skillpm.resolver.patience import Deadline
 
-    request = SavedRequest(root=_root(state), **asked)
-    found = resolve_saved(index, request, Deadline.starting(time.monotonic, timeout))
+    request = SavedRequest(
+        requirements, root=_root(state), allow_yanked=allow_yanked, lowest=lowest
+    )
+    versions = resolve_saved(index, request, Deadline.starting(time.monotonic, timeout))
     if state.json:
-        emit_json({"resolved": {str(skill): str(version) for skill, version in found.items()}})
+        emit_json({"resolved": {str(skill): str(version) for skill, version in versions.items()}})
         return
-    for skill, version in found.items():
+    for skill, version in versions.items():
         emit_line(f"{skill} {version}")
 
 
 def _root(state: State) -> "Digest | None":
-    """What `--base` names here: a root, for no base is looked at. A path in SKILLPM_BASE is not."""
+    """The root that `--base` names; a path in SKILLPM_BASE is ignored. Raises `UsageError`."""
     from skillpm.spec.digests import Digest
 
     text = str(state.base or "")
@@ -165,6 +193,6 @@ def _root(state: State) -> "Digest | None":
         return Digest(text)
     except SpecError as problem:
         raise UsageError(
-            f"`--base` should be a root here, `sha256:…`, is {text!r}",
-            hint="`skillpm identify PATH` tells a model's root",
+            f"`resolve --base` expects a root such as `sha256:…`, found {text!r}",
+            hint="`skillpm identify PATH` shows the root of a model",
         ) from problem

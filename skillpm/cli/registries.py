@@ -1,10 +1,11 @@
-"""`publish`, `yank`, `unyank`, `search`, `show`, `registry`: releases and where they are kept."""
+"""`publish`, `yank`, `unyank`, `search`, `show` and `registry`: releases in registries."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from skillpm.cli.documents import ReleaseDocument, SkillDocument
 from skillpm.cli.output import (
     clean,
     emit_json,
@@ -29,26 +30,28 @@ _PATH = LocalPath()
 @click.argument("path", metavar="PACK", type=_PATH)
 @click.pass_obj
 def publish(state: State, path: Path) -> None:
-    r"""Publish a pack file to a registry. A release never changes once it is published.
+    r"""Publish a pack file to a registry.
+
+    A published release never changes. To publish other content, use a new version.
 
     \b
-    skillpm publish acme-math-1.0.0.skillpack
-    skillpm publish acme-math-1.0.0.skillpack --registry ./team-registry
+    Examples:
+      skillpm publish acme-math-1.0.0.skillpack
+      skillpm publish acme-math-1.0.0.skillpack --registry ./team-registry
     """
     from skillpm.flows.packs.publish import publish as flow
 
-    done = flow(command_session(state), path)
+    published = flow(command_session(state), path)
     if state.json:
-        emit_json(
-            {**_release(done.release), "registry": str(done.registry), "created": done.created}
-        )
+        head = {"registry": str(published.registry), "created": published.created}
+        emit_json({**_skill_document(published.release), **head})
         return
-    verb = "published" if done.created else "already there, and the same:"
-    emit_line(f"{verb} {done.release.ref} {done.release.digest}")
-    state.say(f"in {done.registry}")
+    verb = "published" if published.created else "already published:"
+    emit_line(f"{verb} {published.release.ref} {published.release.digest}")
+    state.say(f"in {published.registry}")
 
 
-def _release(release: "Release") -> dict[str, Any]:
+def _skill_document(release: "Release") -> SkillDocument:
     return {
         "skill": str(release.skill),
         "version": str(release.version),
@@ -58,13 +61,17 @@ def _release(release: "Release") -> dict[str, Any]:
 
 @click.command(cls=Command)
 @click.argument("ref", metavar="REF")
-@click.option("--reason", default="", help="Why, for those who have it locked.")
+@click.option("--reason", default="", help="Reason, shown to users who have the release locked.")
 @click.pass_obj
 def yank(state: State, ref: str, reason: str) -> None:
-    r"""Hide a release from new resolutions; locks keep it.
+    r"""Hide a release from new resolutions.
+
+    Locks that contain the release can still install it. REF is a skill and a version,
+    `acme/math@1.0.0`.
 
     \b
-    skillpm yank acme/math@1.0.0 --reason "overfits"
+    Example:
+      skillpm yank acme/math@1.0.0 --reason "overfits"
     """
     from skillpm.flows.packs.publish import yank as flow
 
@@ -76,10 +83,13 @@ def yank(state: State, ref: str, reason: str) -> None:
 @click.argument("ref", metavar="REF")
 @click.pass_obj
 def unyank(state: State, ref: str) -> None:
-    r"""Show a yanked release again.
+    r"""Undo a yank.
+
+    REF is a skill and a version, `acme/math@1.0.0`.
 
     \b
-    skillpm unyank acme/math@1.0.0
+    Example:
+      skillpm unyank acme/math@1.0.0
     """
     from skillpm.flows.packs.publish import unyank as flow
 
@@ -88,7 +98,7 @@ def unyank(state: State, ref: str) -> None:
 
 def _show_yank(state: State, release: "Release") -> None:
     if state.json:
-        emit_json({**_release(release), "yanked": release.yanked})
+        emit_json({**_skill_document(release), "yanked": release.yanked})
     else:
         emit_line(f"{'yanked' if release.yanked else 'unyanked'} {release.ref}")
 
@@ -97,74 +107,91 @@ def _show_yank(state: State, release: "Release") -> None:
 @click.argument("text", default="")
 @click.pass_obj
 def search(state: State, text: str) -> None:
-    r"""Find skills by words of their name, summary or capabilities; all without TEXT.
+    r"""Search a registry for skills.
+
+    Lists skills whose name, summary or capabilities contain all words of TEXT (default: all
+    skills).
 
     \b
-    skillpm search math
+    Example:
+      skillpm search math
     """
     from skillpm.flows.packs.publish import search as flow
 
-    found = flow(command_session(state), text)
+    releases = flow(command_session(state), text)
     if state.json:
-        rows = [
-            {**_release(one), "summary": one.summary, "verified": _is_verified(state, one)}
-            for one in found
+        results = [
+            {
+                **_skill_document(release),
+                "summary": release.summary,
+                "verified": _is_verified(state, release),
+            }
+            for release in releases
         ]
-        emit_json({"results": rows})
+        emit_json({"results": results})
         return
-    if not found:
-        state.say(f"no skill matches `{text}`" if text else "nothing was published yet")
+    if not releases:
+        state.say(f"no skill matches `{text}`" if text else "the registry has no releases")
         return
-    lines = [
-        (one.skill, one.version, verified_text(_is_verified(state, one)), one.summary)
-        for one in found
+    rows = [
+        (
+            release.skill,
+            release.version,
+            verified_text(_is_verified(state, release)),
+            release.summary,
+        )
+        for release in releases
     ]
-    emit_table(lines, ("skill", "version", "verified", "summary"))
+    emit_table(rows, ("skill", "version", "verified", "summary"))
 
 
 @click.command(cls=Command)
 @click.argument("skill", type=SKILL)
 @click.pass_obj
 def show(state: State, skill: "SkillName") -> None:
-    r"""List the releases of a skill: base, size, licence, requirements, yanks.
+    r"""List the releases of a skill.
+
+    Shows the base, size, licence and requirements of each, and whether it was yanked or verified.
 
     \b
-    skillpm show acme/math
+    Example:
+      skillpm show acme/math
     """
     from skillpm.flows.packs.publish import show as flow
 
     releases = flow(command_session(state), skill)
     if state.json:
-        emit_json({"skill": str(skill), "releases": [_full(state, one) for one in releases]})
+        documents = [_release_document(state, release) for release in releases]
+        emit_json({"skill": str(skill), "releases": documents})
         return
     emit_lines(f"{skill}  {clean(releases[-1].summary)}\n")
     rows = [
         (
-            one.version,
-            "yanked" if one.yanked else "",
-            one.scheme,
-            size_text(one.size),
-            one.license or "-",
-            one.base.short if one.base else "-",
-            verified_text(_is_verified(state, one)),
-            ", ".join(map(str, one.requires)) or "-",
+            release.version,
+            "yanked" if release.yanked else "",
+            release.scheme,
+            size_text(release.size),
+            release.license or "-",
+            release.base.short if release.base else "-",
+            verified_text(_is_verified(state, release)),
+            ", ".join(map(str, release.requires)) or "-",
         )
-        for one in releases
+        for release in releases
     ]
     head = ("version", "state", "scheme", "size", "license", "base", "verified", "requires")
     emit_table(rows, head)
 
 
 def _is_verified(state: State, release: "Release") -> bool:
-    """Whether this home verified a release on the base that it says it was cut from."""
+    """Whether the release was verified on its base with this `SKILLPM_HOME`."""
     if release.digest is None or release.base is None:
         return False
     return verified_packs(state).holds(release.digest, release.base)
 
 
-def _full(state: State, release: "Release") -> dict[str, Any]:
+def _release_document(state: State, release: "Release") -> ReleaseDocument:
     return {
-        **_release(release),
+        **_skill_document(release),
         "verified": _is_verified(state, release),
         "size": release.size,
         "base": str(release.base) if release.base else None,
@@ -182,21 +209,22 @@ def _full(state: State, release: "Release") -> dict[str, Any]:
 
 @click.group(params=global_params())
 def registry() -> None:
-    """Keep a registry."""
+    """Create a registry and publish advisories."""
 
 
 @registry.command("init", cls=Command)
 @click.argument("path", type=_PATH)
-@click.option("--shared", is_flag=True, help="Let the folder's group read and write it.")
+@click.option("--shared", is_flag=True, help="Allow the folder's group to read and write.")
 @click.pass_obj
 def registry_init(state: State, path: Path, *, shared: bool) -> None:
-    r"""Make an embedded registry in an empty folder.
+    r"""Create an embedded registry in an empty folder.
 
-    It is for its owner alone, unless it is shared.
+    Only the owner can read and write the folder, unless --shared is given.
 
     \b
-    skillpm registry init ./team-registry
-    skillpm registry init /srv/skills --shared
+    Examples:
+      skillpm registry init ./team-registry
+      skillpm registry init /srv/skills --shared
     """
     from skillpm.flows.session.cleanup import clean_up
     from skillpm.index.open import make_registry
@@ -206,4 +234,4 @@ def registry_init(state: State, path: Path, *, shared: bool) -> None:
     if state.json:
         emit_json({"registry": str(path)})
     else:
-        emit_line(f"made a registry in {clean(path)}")
+        emit_line(f"created a registry in {clean(path)}")

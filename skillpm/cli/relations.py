@@ -1,4 +1,4 @@
-"""`tree`, `why`, `outdated`, `diff`: how what is installed hangs together, and what has moved."""
+"""`tree`, `why`, `outdated` and `diff`: requirements between skills, and changes of versions."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skillpm.cli.changes import moves, plain
+from skillpm.cli.changes import moves, skill_document
+from skillpm.cli.documents import EdgeDocument, NodeDocument, StepDocument
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
 from skillpm.cli.params import SKILL, TIMEOUT
 from skillpm.cli.state import Command, State, command_session
@@ -19,7 +20,7 @@ from skillpm.spec.words import counted
 
 if TYPE_CHECKING:
     from skillpm.environment.generation import Entry
-    from skillpm.flows.inspect.listing import ComparedSet
+    from skillpm.flows.inspect.listing import ComparedSet, Diff
     from skillpm.flows.inspect.outdated import Outdated
     from skillpm.flows.inspect.relations import Edges, Relations
     from skillpm.spec.names import SkillName
@@ -30,165 +31,177 @@ _BRANCHES = {True: ("├── ", "└── ", "│   "), False: ("|-- ", "`-- 
 
 @click.command(cls=Command)
 @click.argument("skills", metavar="[SKILL]...", type=SKILL, nargs=-1)
-@click.option("-i", "--invert", is_flag=True, help="Show what requires a skill, not what it needs.")
-@click.option("--depth", metavar="N", type=click.IntRange(min=0), help="Show N levels at most.")
+@click.option("-i", "--invert", is_flag=True, help="Show the skills that require each skill.")
+@click.option(
+    "--depth", metavar="N", type=click.IntRange(min=0), help="Levels to show (default: all)."
+)
 @click.pass_obj
 def tree(state: State, skills: "tuple[SkillName, ...]", *, invert: bool, depth: int | None) -> None:
-    r"""Show what is installed as a tree of who requires whom.
+    r"""Show the dependency tree of the installed skills.
 
-    Roots are the skills that skillpm.toml asks for, or those named. What was shown before is shown
-    again without what is below it, marked (*).
+    The roots are the skills in skillpm.toml, or the given SKILLs. The requirements of a skill are
+    shown once; where the skill appears again, it is marked (*).
 
     \b
-    skillpm tree
-    skillpm tree acme/math --depth 1
-    skillpm tree --invert acme/numbers
+    Examples:
+      skillpm tree
+      skillpm tree acme/math --depth 1
+      skillpm tree --invert acme/numbers
     """
     from skillpm.flows.inspect.relations import relations_of
     from skillpm.flows.locking.lock_check import not_installed
 
-    found = relations_of(state.folder)
+    relations = relations_of(state.folder)
     for skill in skills:
-        if skill not in found.skills:
-            raise not_installed(skill, found.skills)
-    roots = list(skills) or (found.lowest if invert else list(found.requirements))
+        if skill not in relations.skills:
+            raise not_installed(skill, relations.skills)
+    roots = list(skills) or (relations.lowest if invert else list(relations.requirements))
     if state.json:
-        emit_json({"roots": [str(root) for root in roots], **_graph(found)})
+        head = {"roots": [str(root) for root in roots], "generation": relations.generation}
+        emit_json({**head, "skills": _nodes(relations), "notes": list(relations.notes)})
         return
-    for note in found.notes:
+    for note in relations.notes:
         state.say(note)
-    for line in _lines(found, roots, invert=invert, depth=depth):
+    for line in _lines(relations, roots, invert=invert, depth=depth):
         emit_line(line)
-    if not found.skills:
-        emit_line("nothing is installed")
+    if not relations.skills:
+        emit_line("no skills are installed")
 
 
-def _graph(found: "Relations") -> dict[str, Any]:
-    rows = [
+def _nodes(relations: "Relations") -> list[NodeDocument]:
+    return [
         {
-            **plain(one),
-            "wanted": found.requirements.get(skill),
-            "requires": _edges(found.requires[skill]),
-            "required_by": _edges(found.required_by[skill]),
+            **skill_document(entry),
+            "wanted": relations.requirements.get(skill),
+            "requires": _edges(relations.requires[skill]),
+            "required_by": _edges(relations.required_by[skill]),
         }
-        for skill, one in found.skills.items()
+        for skill, entry in relations.skills.items()
     ]
-    return {"generation": found.generation, "skills": rows, "notes": list(found.notes)}
 
 
-def _edges(edges: "Edges") -> list[dict[str, str]]:
+def _edges(edges: "Edges") -> list[EdgeDocument]:
     return [{"skill": str(skill), "requirement": range_} for skill, range_ in edges.items()]
 
 
 def _lines(
-    found: "Relations", roots: "list[SkillName]", *, invert: bool, depth: int | None
+    relations: "Relations", roots: "list[SkillName]", *, invert: bool, depth: int | None
 ) -> Iterator[str]:
-    """The tree line by line; without recursion, since a chain may be long."""
-    edges = found.required_by if invert else found.requires
+    """The lines of the tree. Uses a stack, because a chain can exceed the recursion limit."""
+    edges = relations.required_by if invert else relations.requires
     branches = _BRANCHES["utf" in (sys.stdout.encoding or "utf-8").lower()]
-    seen: set[SkillName] = set()
+    expanded: set[SkillName] = set()
     for root in roots:
-        stack = [(root, found.requirements.get(root, "") if not invert else "", "", "", 0)]
+        stack = [(root, relations.requirements.get(root, "") if not invert else "", "", "", 0)]
         while stack:
             skill, range_, lead, branch, level = stack.pop()
-            below = edges[skill]
-            again = " (*)" if skill in seen and below else ""
-            asked = f" ({_ANY if range_ == '*' else range_})" if range_ else ""
-            yield f"{lead}{branch}{found.skills[skill].ref}{asked}{again}"
-            if again or level == depth:
+            children = edges[skill]
+            mark = " (*)" if skill in expanded and children else ""
+            required = f" ({_ANY if range_ == '*' else range_})" if range_ else ""
+            yield f"{lead}{branch}{relations.skills[skill].ref}{required}{mark}"
+            if mark or level == depth:
                 continue
-            seen.add(skill)
+            expanded.add(skill)
             inner = lead + ("" if not branch else "    " if branch == branches[1] else branches[2])
-            others = list(below.items())[::-1]
-            for place, (other, need) in enumerate(others):
-                stack.append((other, need, inner, branches[place == 0], level + 1))
+            for place, (child, child_range) in enumerate(list(children.items())[::-1]):
+                stack.append((child, child_range, inner, branches[place == 0], level + 1))
 
 
 @click.command(cls=Command)
 @click.argument("skill", type=SKILL)
 @click.pass_obj
 def why(state: State, skill: "SkillName") -> None:
-    r"""Say why a skill is installed: for each wish that leads to it, the shortest way.
+    r"""Show why a skill is installed.
+
+    For each skill in skillpm.toml that requires it, directly or through other skills, shows the
+    shortest chain of requirements.
 
     \b
-    skillpm why acme/numbers
+    Example:
+      skillpm why acme/numbers
     """
     from skillpm.flows.inspect.relations import relations_of
 
-    found = relations_of(state.folder)
-    chains = found.chains(skill)
-    one = found.skills[skill]
+    relations = relations_of(state.folder)
+    chains = relations.chains(skill)
+    entry = relations.skills[skill]
     if state.json:
-        paths = [[_step(found, way, place) for place in range(len(way))] for way in chains]
-        emit_json({**plain(one), "wanted": found.requirements.get(skill), "paths": paths})
+        paths = [
+            [_step(relations, chain, place) for place in range(len(chain))] for chain in chains
+        ]
+        wanted = relations.requirements.get(skill)
+        emit_json({**skill_document(entry), "wanted": wanted, "paths": paths})
         return
-    emit_line(f"{one.ref} is installed because")
-    for way in chains:
-        emit_lines(f"\n  skillpm.toml asks for {way[0]} {found.requirements[way[0]]}")
-        for above, below in pairwise(way):
-            range_ = found.requires[above][below]
-            emit_line(f"  {found.skills[above].ref} requires {below} {range_}")
+    emit_line(f"{entry.ref} is installed because")
+    for chain in chains:
+        emit_lines(f"\n  skillpm.toml requires {chain[0]} {relations.requirements[chain[0]]}")
+        for requiring, required in pairwise(chain):
+            range_ = relations.requires[requiring][required]
+            emit_line(f"  {relations.skills[requiring].ref} requires {required} {range_}")
 
 
-def _step(found: "Relations", way: "tuple[SkillName, ...]", place: int) -> dict[str, str]:
-    skill = way[place]
-    asked = found.requires[way[place - 1]][skill] if place else found.requirements[skill]
-    return {**plain(found.skills[skill]), "requirement": asked}
+def _step(relations: "Relations", chain: "tuple[SkillName, ...]", place: int) -> StepDocument:
+    skill = chain[place]
+    range_ = relations.requires[chain[place - 1]][skill] if place else relations.requirements[skill]
+    return {**skill_document(relations.skills[skill]), "requirement": range_}
 
 
 @click.command(cls=Command)
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything is outdated.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if a skill is outdated.")
 @TIMEOUT
 @click.pass_obj
-def outdated(state: State, /, timeout: float, *, exit_code: bool) -> None:
-    r"""List what has newer releases: the locked, what `upgrade` would take, and the newest.
+def outdated(state: State, /, *, timeout: float, exit_code: bool) -> None:
+    r"""List installed skills that have newer releases.
+
+    Shows the installed version, the version that `upgrade` would install (wanted), the latest
+    version, and what holds a skill back.
 
     \b
-    skillpm outdated
-    skillpm outdated --exit-code --json
+    Examples:
+      skillpm outdated
+      skillpm outdated --exit-code --json
     """
     from skillpm.flows.inspect.outdated import survey
 
-    found = survey(command_session(state, timeout=timeout))
-    for note in found.notes:
+    report = survey(command_session(state, timeout=timeout))
+    for note in report.notes:
         state.say(note)
-    for one in found.skipped:
-        state.say(f"note: {one.note}")
+    for release in report.skipped:
+        state.say(f"note: {release.note}")
     if state.json:
-        rows = [_outdated(one) for one in found.outdated]
-        unlisted = [str(skill) for skill in found.unlisted]
-        head = {"checked": found.checked, "unlisted": unlisted, "notes": list(found.notes)}
-        skipped = [one.to_dict() for one in found.skipped]
+        rows = [_outdated_document(entry) for entry in report.outdated]
+        unlisted = [str(skill) for skill in report.unlisted]
+        head = {"checked": report.checked, "unlisted": unlisted, "notes": list(report.notes)}
+        skipped = [release.to_dict() for release in report.skipped]
         emit_json({"outdated": rows, **head, "skipped": skipped})
-    elif found.outdated:
-        head_row = ("skill", "current", "wanted", "latest", "held back by")
-        emit_table(map(_outdated_row, found.outdated), head_row)
-    elif found.unlisted:
-        names = ", ".join(map(str, found.unlisted))
-        emit_line(f"nothing newer is known; no registry in reach lists {names}")
+    elif report.outdated:
+        columns = ("skill", "current", "wanted", "latest", "held back by")
+        emit_table(map(_outdated_row, report.outdated), columns)
+    elif report.unlisted:
+        names = ", ".join(map(str, report.unlisted))
+        emit_line(f"no newer releases are known; no reachable registry lists {names}")
     else:
-        every = counted(
-            found.checked, "skill is the newest there is", "skills are the newest there are"
-        )
-        emit_line(every if found.checked == 1 else f"all {every}")
-    if exit_code and found.outdated:
+        count = counted(report.checked, "skill is up to date", "skills are up to date")
+        emit_line(count if report.checked == 1 else f"all {count}")
+    if exit_code and report.outdated:
         raise click.exceptions.Exit(1)
 
 
-def _outdated_row(one: "Outdated") -> tuple[object, ...]:
-    current = f"{one.current} (yanked)" if one.yanked else one.current
-    return one.skill, current, one.wanted or "-", one.latest or "-", "; ".join(one.held_by) or "-"
+def _outdated_row(entry: "Outdated") -> tuple[object, ...]:
+    current = f"{entry.current} (yanked)" if entry.yanked else entry.current
+    held_by = "; ".join(entry.held_by) or "-"
+    return entry.skill, current, entry.wanted or "-", entry.latest or "-", held_by
 
 
-def _outdated(one: "Outdated") -> dict[str, object]:
+def _outdated_document(entry: "Outdated") -> dict[str, object]:
     return {
-        "skill": str(one.skill),
-        "current": str(one.current),
-        "wanted": str(one.wanted) if one.wanted else None,
-        "latest": str(one.latest) if one.latest else None,
-        "yanked": one.yanked,
-        "held_by": list(one.held_by),
-        "holds": [hold.to_dict() for hold in one.holds],
+        "skill": str(entry.skill),
+        "current": str(entry.current),
+        "wanted": str(entry.wanted) if entry.wanted else None,
+        "latest": str(entry.latest) if entry.latest else None,
+        "yanked": entry.yanked,
+        "held_by": list(entry.held_by),
+        "holds": [hold.to_dict() for hold in entry.holds],
     }
 
 
@@ -197,45 +210,55 @@ def _outdated(one: "Outdated") -> dict[str, object]:
 @click.argument("after", metavar="[B]", required=False)
 @click.pass_obj
 def diff(state: State, before: str, after: str | None) -> None:
-    r"""Say what differs between two sets, each a generation's number or a lockfile.
+    r"""Compare two generations or lockfiles.
 
-    Without B, what is installed now. `-` reads a lockfile from stdin.
+    A and B are a generation's number, a lockfile, or `-` for a lockfile on stdin. B defaults to the
+    current generation.
 
     \b
-    skillpm diff 1 2
-    skillpm diff 3
-    skillpm diff ../other/skillpm.lock skillpm.lock
-    git show HEAD~1:skillpm.lock | skillpm diff - skillpm.lock
+    Examples:
+      skillpm diff 1 2
+      skillpm diff 3
+      skillpm diff ../other/skillpm.lock skillpm.lock
+      git show HEAD~1:skillpm.lock | skillpm diff - skillpm.lock
     """
     from skillpm.flows.inspect.listing import diff as flow
 
-    found = flow(_side(state, before), _side(state, after))
-    bases = [str(base) for base in found.bases]
-    regrafted = None not in found.manners and found.manners[0] != found.manners[1]
+    result = flow(_side(state, before), _side(state, after))
+    regrafted = None not in result.manners and result.manners[0] != result.manners[1]
     if state.json:
-        changed = [_moved(old, new) for old, new in found.changed]
-        parts = {"added": found.added, "removed": found.removed}
-        document = {key: [plain(one) for one in several] for key, several in parts.items()}
-        moved = None if bases[0] == bases[1] else {"from": bases[0], "to": bases[1]}
-        grafted = None if not regrafted else dict(zip(("from", "to"), found.manners, strict=True))
-        emit_json({**document, "changed": changed, "base": moved, "graft": grafted})
+        _emit_diff(result, regrafted=regrafted)
         return
-    if bases[0] != bases[1]:
-        emit_line(f" ! base {found.bases[0].short} -> {found.bases[1].short}")
-    for sign, several in (("+", found.added), ("-", found.removed)):
-        for one in several:
-            emit_line(f" {sign} {one.skill} {one.version}")
-    for old, new in found.changed:
+    rebased = result.bases[0] != result.bases[1]
+    if rebased:
+        emit_line(f" ! base {result.bases[0].short} -> {result.bases[1].short}")
+    for sign, skills in (("+", result.added), ("-", result.removed)):
+        for skill in skills:
+            emit_line(f" {sign} {skill.skill} {skill.version}")
+    for old, new in result.changed:
         emit_line(f" ~ {new.skill} {moves(old, new)}")
     if regrafted:
-        emit_line(f" ! graft {' -> '.join(_manner(one) for one in found.manners)}")
-    same = not (found.added or found.removed or found.changed or regrafted)
-    if same and bases[0] == bases[1]:
-        emit_line("the same set")
+        emit_line(f" ! graft {' -> '.join(map(_manner_text, result.manners))}")
+    if not (rebased or regrafted or result.added or result.removed or result.changed):
+        emit_line("no differences")
+
+
+def _emit_diff(result: "Diff", *, regrafted: bool) -> None:
+    bases = [str(base) for base in result.bases]
+    parts = {"added": result.added, "removed": result.removed}
+    skills = {key: [skill_document(skill) for skill in part] for key, part in parts.items()}
+    emit_json(
+        {
+            **skills,
+            "changed": [_changed_document(old, new) for old, new in result.changed],
+            "base": None if bases[0] == bases[1] else {"from": bases[0], "to": bases[1]},
+            "graft": {"from": result.manners[0], "to": result.manners[1]} if regrafted else None,
+        }
+    )
 
 
 def _side(state: State, text: str | None) -> "ComparedSet":
-    """A set that the person names."""
+    """The generation or lockfile that an argument names."""
     from skillpm.flows.inspect.listing import generation_side, lock_side
 
     if text is None or (text.isascii() and text.isdigit()):
@@ -247,24 +270,25 @@ def _side(state: State, text: str | None) -> "ComparedSet":
         return lock_side(read_named_file(path), f"`{path}`")
     except MissingFileError as problem:
         raise NotFoundError(
-            f"there is no lockfile `{clean(text)}`, and it is no generation's number",
+            f"`{clean(text)}` is neither a lockfile nor the number of a generation",
             hint="`skillpm history` lists the generations",
         ) from problem
     except WrongKindError as problem:
         if not path.is_dir():
             raise
         raise UsageError(
-            f"`{clean(text)}` is a folder", hint=f"`{clean(path / 'skillpm.lock')}`"
+            f"`{clean(text)}` is a folder; expected a lockfile or the number of a generation",
+            hint=f"`{clean(path / 'skillpm.lock')}`",
         ) from problem
 
 
-def _manner(manner: "Mapping[str, Any] | None") -> str:
-    """How a set is grafted, in one line: `merged ties density=0.2 scale=1.0`."""
-    plain = manner or {}
-    settings = [f"{name}={value}" for name, value in plain.get("settings", {}).items()]
-    return clean(" ".join([plain.get("mode", ""), plain.get("method", ""), *settings]))
+def _manner_text(manner: "Mapping[str, Any] | None") -> str:
+    """The graft settings in one line: `merged ties density=0.2 scale=1.0`."""
+    graft = manner or {}
+    settings = [f"{name}={value}" for name, value in graft.get("settings", {}).items()]
+    return clean(" ".join([graft.get("mode", ""), graft.get("method", ""), *settings]))
 
 
-def _moved(old: "Entry", new: "Entry") -> Mapping[str, object]:
-    came = {"from": str(old.version), "from_digest": str(old.digest)}
-    return {**plain(new), **came, "weight": new.weight, "from_weight": old.weight}
+def _changed_document(old: "Entry", new: "Entry") -> Mapping[str, object]:
+    before = {"from": str(old.version), "from_digest": str(old.digest)}
+    return {**skill_document(new), **before, "weight": new.weight, "from_weight": old.weight}

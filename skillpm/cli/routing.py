@@ -1,13 +1,22 @@
-"""`route`: which installed skill would answer."""
+"""`route`: choose the installed skill for a text."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from skillpm.api.extras import needs_hf
+from skillpm.cli.documents import (
+    FitDocument,
+    NearDocument,
+    RouteDocument,
+    RouteExplanation,
+    RouteTimes,
+    RouteWarnings,
+)
 from skillpm.cli.output import clean, emit_json, emit_line, emit_lines, emit_table
+from skillpm.cli.probing import DEVICE
 from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
@@ -20,60 +29,67 @@ if TYPE_CHECKING:
 
 _FILE = LocalPath(exists=True, dir_okay=False)
 _SHOWN = 60
+"""Characters of a text that are shown beside its skill."""
 
 
 @click.command(cls=Command)
 @click.argument("text", required=False)
-@click.option("--file", "file", type=_FILE, metavar="FILE", help="Route many texts of a file.")
-@click.option("--explain", is_flag=True, help="Say what was compared, and why it came out so.")
-@click.option("--device", default="cpu", metavar="NAME", help="Where the base runs (cpu).")
+@click.option("--file", "file", type=_FILE, metavar="FILE", help="Route each text of this file.")
+@click.option("--explain", is_flag=True, help="Show the scores of all skills and the reason.")
+@DEVICE
 @click.pass_obj
-def route(state: State, /, text: str | None, **asked: Any) -> None:
-    r"""Say which installed skill TEXT is for; or none, and the base answers.
+def route(
+    state: State, /, *, text: str | None, file: Path | None, explain: bool, device: str
+) -> None:
+    r"""Choose the installed skill for a text.
 
-    A skill is a candidate if its pack was cut with --router. Its score says by how much the text
-    fits its examples; under 0 it does not. `-` reads TEXT from stdin; --file takes text, cut at
-    blank lines, or JSON lines of `{"text": …}`.
+    Prints the skill, or (base) if no skill fits and the base should answer. Candidates are the
+    skills whose packs were built with --router. A skill's score compares the text with its
+    examples, in nats; a skill with a score below 0 is not chosen.
+
+    TEXT is `-` for stdin. A file holds texts separated by blank lines, or JSON lines of the form
+    {"text": "…"}.
 
     \b
-    skillpm route "what is 12 times 12?"
-    skillpm route --explain -
-    skillpm route --file questions.jsonl --json
+    Examples:
+      skillpm route "what is 12 times 12?"
+      skillpm route --explain -
+      skillpm route --file questions.jsonl --json
     """
-    texts = _texts(text, asked["file"])
-    routes, done = _routed(state, texts, asked["device"])
-    decisions = done.decisions
+    texts = _texts(text, file)
+    router, routed = _routed(state, texts, device)
+    decisions = routed.decisions
     if state.json:
-        documents = [_document(one, routes, explain=asked["explain"]) for one in decisions]
-        if asked["file"] is None:
-            emit_json(documents[0] | _timed(done) | _warned(routes))
-        else:
-            emit_json({"results": documents} | _timed(done) | _warned(routes))
-    for warning in routes.warnings:
+        documents = [_document(decision, router, explain=explain) for decision in decisions]
+        end = {**_times(routed), **_warnings(router)}
+        emit_json({**documents[0], **end} if file is None else {"results": documents, **end})
+    for warning in router.warnings:
         state.say(f"warning: {warning}")
     if state.json:
         return
-    _say_left_out(state, routes)
-    for each, decision in zip(texts, decisions, strict=True):
+    _say_left_out(state, router)
+    for routed_text, decision in zip(texts, decisions, strict=True):
         name = str(decision.skill) if decision.skill else "(base)"
-        emit_line(name if asked["file"] is None else f"{name}  {clean(each[:_SHOWN])}")
-        if asked["explain"]:
-            _show(routes, decision)
-    if text is not None and not asked["explain"]:
+        emit_line(name if file is None else f"{name}  {clean(routed_text[:_SHOWN])}")
+        if explain:
+            _show(router, decision)
+    if text is not None and not explain:
         _say_why(state, decisions[0])
-    if asked["explain"]:
-        emit_lines(f"\n{done.features_ms:.1f} ms for features, {done.decision_ms:.2f} ms to decide")
+    if explain:
+        emit_lines(
+            f"\n{routed.features_ms:.1f} ms for features, {routed.decision_ms:.2f} ms to decide"
+        )
 
 
-def _say_left_out(state: State, routes: "ProjectRouter") -> None:
-    for skill, reason in routes.left_out.items():
-        if skill in routes.left_out.unsound:
+def _say_left_out(state: State, router: "ProjectRouter") -> None:
+    for skill, reason in router.left_out.items():
+        if skill in router.left_out.unsound:
             continue
-        state.say(f"note: `{skill}` is no candidate: {clean(reason)}")
+        state.say(f"note: `{skill}` is not a candidate: {clean(reason)}")
 
 
 def _say_why(state: State, decision: "Decision") -> None:
-    """Why no skill answers, where none does."""
+    """Print why no skill was chosen."""
     if decision.skill is None:
         state.say(f"note: {clean(decision.reason)}")
 
@@ -81,7 +97,8 @@ def _say_why(state: State, decision: "Decision") -> None:
 def _texts(text: str | None, file: Path | None) -> list[str]:
     if (text is None) == (file is None):
         raise UsageError(
-            "`route` takes a text, or `--file FILE`", hint='`skillpm route "what is 2 + 2?"`'
+            "`route` needs either a text or `--file FILE`",
+            hint='`skillpm route "what is 2 + 2?"`',
         )
     if file is not None:
         from skillpm.calibration.texts import read_texts
@@ -94,42 +111,49 @@ def _routed(state: State, texts: list[str], device: str) -> "tuple[ProjectRouter
     from skillpm.flows.evaluate.routed_texts import nothing_to_route
 
     session = command_session(state)
-    routes = nothing_to_route(session)
-    if routes is None:
+    router = nothing_to_route(session)
+    if router is None:
         with needs_hf("`route` runs the base"):
             from skillpm.flows.evaluate.route import open_routes
-        routes = open_routes(session, device=device)
-    return routes, routes.route(texts)
+        router = open_routes(session, device=device)
+    return router, router.route(texts)
 
 
-def _timed(done: "RoutedTexts") -> dict[str, Any]:
-    return {"features_ms": round(done.features_ms, 3), "decision_ms": round(done.decision_ms, 3)}
+def _times(routed: "RoutedTexts") -> RouteTimes:
+    return {
+        "features_ms": round(routed.features_ms, 3),
+        "decision_ms": round(routed.decision_ms, 3),
+    }
 
 
-def _warned(routes: "ProjectRouter") -> dict[str, Any]:
-    return {"warnings": list(routes.warnings)} if routes.warnings else {}
+def _warnings(router: "ProjectRouter") -> RouteWarnings:
+    return {"warnings": list(router.warnings)} if router.warnings else {}
 
 
-def _document(decision: "Decision", routes: "ProjectRouter", *, explain: bool) -> dict[str, Any]:
-    document: dict[str, Any] = {
+def _document(decision: "Decision", router: "ProjectRouter", *, explain: bool) -> RouteDocument:
+    document: RouteDocument = {
         "skill": None if decision.skill is None else str(decision.skill),
         "score": _number(decision.score),
         "scores": {str(skill): _number(fit.score) for skill, fit in decision.fits.items()},
     }
     if explain:
-        document["explain"] = {
-            "reason": decision.reason,
-            "runner_up": None if decision.runner_up is None else str(decision.runner_up),
-            "features": dict(routes.router.facts),
-            "fits": {str(skill): _fit(fit) for skill, fit in decision.fits.items()},
-            "left_out": {str(skill): reason for skill, reason in routes.left_out.items()},
-            "near": [_near(pair, routes) for pair in routes.router.near],
-        }
+        document["explain"] = _explanation(decision, router)
     return document
 
 
-def _near(pair: "NearPair", routes: "ProjectRouter") -> dict[str, Any]:
-    first = next((skill for skill in routes.listed if skill in pair.skills), None)
+def _explanation(decision: "Decision", router: "ProjectRouter") -> RouteExplanation:
+    return {
+        "reason": decision.reason,
+        "runner_up": None if decision.runner_up is None else str(decision.runner_up),
+        "features": dict(router.router.facts),
+        "fits": {str(skill): _fit(fit) for skill, fit in decision.fits.items()},
+        "left_out": {str(skill): reason for skill, reason in router.left_out.items()},
+        "near": [_near(pair, router) for pair in router.router.near],
+    }
+
+
+def _near(pair: "NearPair", router: "ProjectRouter") -> NearDocument:
+    first = next((skill for skill in router.listed if skill in pair.skills), None)
     return {
         "skills": list(map(str, pair.skills)),
         "overlap": _number(pair.overlap),
@@ -137,17 +161,23 @@ def _near(pair: "NearPair", routes: "ProjectRouter") -> dict[str, Any]:
     }
 
 
-def _fit(fit: "SkillFit") -> dict[str, Any]:
-    return {key: _number(value) for key, value in vars(fit).items()} | {"score": _number(fit.score)}
+def _fit(fit: "SkillFit") -> FitDocument:
+    return {
+        "evidence": _number(fit.evidence),
+        "threshold": _number(fit.threshold),
+        "base": _number(fit.base),
+        "distance": _number(fit.distance),
+        "score": _number(fit.score),
+    }
 
 
 def _number(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _show(routes: "ProjectRouter", decision: "Decision") -> None:
+def _show(router: "ProjectRouter", decision: "Decision") -> None:
     emit_lines(f"\n{clean(decision.reason)}\n")
-    ranked = sorted(decision.fits.items(), key=lambda one: (-one[1].score, one[0]))
+    ranked = sorted(decision.fits.items(), key=lambda item: (-item[1].score, item[0]))
     rows = [
         (skill, f"{fit.score:.3f}", f"{fit.evidence:.3f}", f"{fit.threshold:.3f}",
          "-" if fit.base is None else f"{fit.base:.3f}", f"{fit.distance:.3f}")
@@ -155,8 +185,7 @@ def _show(routes: "ProjectRouter", decision: "Decision") -> None:
     ]  # fmt: skip
     if rows:
         emit_table(rows, ("skill", "score", "evidence", "threshold", "base", "distance"))
-    for pair in routes.router.near:
-        emit_lines(f"\nnear-equal: {clean(near_warning(pair, routes.listed))}")
-    emit_lines(
-        "\nfeatures: " + ", ".join(f"{k} {clean(v)}" for k, v in routes.router.facts.items())
-    )
+    for pair in router.router.near:
+        emit_lines(f"\nnear-equal: {clean(near_warning(pair, router.listed))}")
+    facts = ", ".join(f"{key} {clean(value)}" for key, value in router.router.facts.items())
+    emit_lines(f"\nfeatures: {facts}")

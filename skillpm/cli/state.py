@@ -1,4 +1,4 @@
-"""The global options, wherever they stand on the command line, and the session they open."""
+"""The global options, before or after the command, and the session that they open."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class State:
-    """What the global options say; later ones win."""
+    """The values of the global options. An option given twice has the last value."""
 
     json: bool = False
     quiet: bool = False
@@ -44,7 +44,7 @@ class State:
 
     @property
     def options(self) -> Options:
-        """The options of a session, as the flags say them."""
+        """The session's options; None where an option was not given."""
         return Options(
             folder=self.project,
             registry=self.registry,
@@ -56,13 +56,13 @@ class State:
         )
 
     def say(self, text: str) -> None:
-        """A note for people, unless they asked for quiet."""
+        """Print a note on stderr, unless `--quiet` is given."""
         if not self.quiet:
             say(text)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Keep what a flag says: variables and files are asked later, in their order."""
+    """Store an option that was given. Variables and config files are read later, in order."""
     state = context.find_root().ensure_object(State)
     name = option.name or ""
     if value is None or context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:
@@ -80,81 +80,79 @@ _PATH = LocalPath()
 
 
 def global_params(*, rare: bool = False) -> list[click.Parameter]:
-    """The global options, as parameters whose values go to the shared `State`.
+    """The global options as parameters that store their values in the shared `State`.
 
-    The `rare` ones work everywhere, and stand in the help of `skillpm` alone.
+    The `rare` ones work with every command, but only `skillpm --help` shows them.
     """
-    flag: dict[str, Any] = {"is_flag": True, "expose_value": False, "callback": _keep}
-    value: dict[str, Any] = {"expose_value": False, "callback": _keep}
-    seldom = {**value, "hidden": not rare}
-    here, base = "The project (default: here).", "Where the base lies."
+    value = partial(click.Option, expose_value=False, callback=_keep)
+    flag = partial(value, is_flag=True)
+    project = "Project folder (default: the current folder)."
+    registry = "Registry, a path or URL (default: the project's, else the embedded one)."
+    base = "Base model (default: the project's)."
     return [
-        click.Option(["--json"], help="Print one JSON document on stdout.", **flag),
-        click.Option(["-q", "--quiet"], help="Say nothing but results and errors.", **flag),
-        click.Option(["--no-color"], help="Print without colours.", **flag),
-        click.Option(["-C", "project"], metavar="DIR", type=_PATH, help=here, **value),
-        click.Option(["--registry"], metavar="URL", help="The default registry.", **value),
-        click.Option(["--base"], metavar="PATH", type=_PATH, help=base, **value),
-        click.Option(["--offline"], help="Do not use the network.", **flag),
-        click.Option(["-y", "--yes"], help="Do not ask.", **flag),
-        *_rare(flag, seldom, shown=rare),
+        flag(["--json"], help="Print one JSON document on stdout."),
+        flag(["-q", "--quiet"], help="Print only results and errors."),
+        flag(["--no-color"], help="Print without colours."),
+        value(["-C", "project"], metavar="DIR", type=_PATH, help=project),
+        value(["--registry"], metavar="URL", help=registry),
+        value(["--base"], metavar="PATH", type=_PATH, help=base),
+        flag(["--offline"], help="Do not use the network."),
+        flag(["-y", "--yes"], help="Confirm without asking."),
+        *_rare(partial(value, hidden=not rare)),
     ]
 
 
-def _rare(flag: dict[str, Any], seldom: dict[str, Any], *, shown: bool) -> list[click.Parameter]:
+def _rare(value: "partial[click.Option]") -> list[click.Parameter]:
     return [
-        click.Option(
+        value(
             ["--no-wait"],
-            help="Fail at once where another command holds the project.",
-            **{**flag, "hidden": not shown},
+            is_flag=True,
+            help="Fail at once if another command uses the project.",
         ),
-        click.Option(
+        value(
             ["--lock-timeout"],
             metavar="SECONDS",
             type=FiniteRange(min=0),
-            help="How long to wait for another command (600).",
-            **seldom,
+            help="Longest wait for another command (default: 600).",
         ),
-        click.Option(
+        value(
             ["--color"],
             type=click.Choice(COLORS),
-            help="When to print colours (auto).",
-            **seldom,
+            help="When to print colours (default: auto).",
         ),
-        click.Option(
+        value(
             ["--workers"],
             metavar="N",
             type=click.IntRange(1, WORKER_LIMIT),
-            help="Threads for tensor work (up to 8, by the cores).",
-            **seldom,
+            help="Threads for tensor work (default: number of cores, from 2 to 8).",
         ),
     ]
 
 
 class Command(click.Command):
-    """A command that takes the global options too."""
+    """A command that accepts the global options too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(global_params())
-        # A raw docstring holds click's mark for "do not wrap" as two characters.
+        # In a raw docstring, click's mark for text that is not wrapped is `\` and `b`.
         self.help = (self.help or "").replace("\\b\n", "\b\n")
 
 
 def verified_packs(state: State) -> "VerifiedPacks":
-    """The packs that this home has verified, for commands that need nothing else of a session."""
+    """The packs verified with this `SKILLPM_HOME`, for commands that open no session."""
     from skillpm.store.verified import VerifiedPacks
 
     return VerifiedPacks(state.options.home_folder)
 
 
 def command_session(state: State, *, timeout: float = inf) -> "Session":
-    """The session of this command; `timeout` is in seconds, for one dependency resolution."""
+    """Open the session of a command. `timeout` limits a dependency resolution, in seconds."""
     from skillpm.cli.progress import Bars
 
     on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    shown = on_terminal and not (state.quiet or state.json)
-    bars = Bars(shown=shown, color=color_of(state.options))
+    shows_bars = on_terminal and not (state.quiet or state.json)
+    bars = Bars(shown=shows_bars, color=color_of(state.options))
     on_close = click.get_current_context().call_on_close
     on_close(bars.close)
     return open_session(
@@ -168,7 +166,7 @@ def command_session(state: State, *, timeout: float = inf) -> "Session":
 
 
 def _confirm(state: State, question: str) -> bool | None:
-    """Ask on a terminal; None under `-y`, with `--json`, and where there is no terminal."""
+    """Ask on the terminal; None with `--yes` or `--json`, or without a terminal."""
     if state.yes or state.json or not can_ask():
         return None
     return confirm(question)

@@ -1,4 +1,4 @@
-"""`gc`, `cache`: what the home holds, and letting go of what nothing needs."""
+"""`gc` and `cache`: the store and caches in `SKILLPM_HOME`, and removing what is not needed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,18 +19,18 @@ _PATH = LocalPath()
 
 
 @click.command(cls=Command)
-@click.option("--dry-run", is_flag=True, help="Say what would go; remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed.")
 @click.option(
     "--keep",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Prune generations but for the newest N of each project (alone: whatever their age).",
+    help="Generations to keep in each project (default: 10).",
 )
 @click.option(
     "--older-than",
     metavar="DAYS",
     type=FiniteRange(min=0),
-    help="Prune generations superseded so long ago (alone: however few they are).",
+    help="Age from which generations are pruned (default: 30).",
 )
 @click.option(
     "--grace",
@@ -38,14 +38,14 @@ _PATH = LocalPath()
     type=FiniteRange(min=0),
     default=24.0,
     show_default=True,
-    help="Never take a blob that came in less than so long ago.",
+    help="Keep blobs that are younger than this.",
 )
 @click.option(
     "--forget",
     metavar="DIR",
     type=_PATH,
     multiple=True,
-    help="Keep nothing for this project any more.",
+    help="Keep nothing for this project, for example a deleted one; repeatable.",
 )
 @click.pass_obj
 def gc(
@@ -57,18 +57,22 @@ def gc(
     grace: float,
     forget: tuple[Path, ...],
 ) -> None:
-    r"""Prune old generations, and remove the blobs that no project needs.
+    r"""Remove old generations and blobs that are not needed.
 
     A blob is needed if the lock or a kept generation of any known project references it, directly
-    or through a layered skill. Without --keep and --older-than, the newest ten generations of each
-    project are kept, and all that were current within the last thirty days; the current one always
-    is. A project on a disk that is not mounted keeps everything. gc waits until no other command
-    uses the store, and asks before it prunes more generations than it would by default.
+    or through a layered skill. By default, each project keeps its newest ten generations, and all
+    that were current within the last thirty days. With --keep alone, age does not matter; with
+    --older-than alone, the number does not. The current generation is always kept, and a project on
+    a disk that is not mounted keeps everything.
+
+    gc waits until no other command uses the store. It asks before it prunes more generations than
+    by default.
 
     \b
-    skillpm gc --dry-run
-    skillpm gc --keep 3
-    skillpm gc --older-than 14 --grace 1 -y
+    Examples:
+      skillpm gc --dry-run
+      skillpm gc --keep 3
+      skillpm gc --older-than 14 --grace 1 -y
     """
     from skillpm.environment.prune import Keeping
     from skillpm.flows.upkeep.gc import GcRequest, collect
@@ -76,142 +80,160 @@ def gc(
     request = GcRequest(Keeping(keep, older_than), grace, dry_run, forget)
     session = command_session(state)
     if not dry_run and (keep is not None or older_than is not None):
-        _agree(state, session, request)
-    done = collect(session, request)
-    for note in done.notes:
+        _ask_to_prune(state, session, request)
+    collected = collect(session, request)
+    for note in collected.notes:
         state.say(note)
     if state.json:
-        emit_json({"dry_run": dry_run, **_plain(done)})
+        emit_json({"dry_run": dry_run, **_collected_document(collected)})
         return
-    _show_collected(done, "would be freed" if dry_run else "freed")
+    _show_collected(collected, "would be freed" if dry_run else "freed")
 
 
-def _show_collected(done: "Collected", verb: str) -> None:
-    for one in done.pruned:
-        emit_line(f" - generation {one.number} of {clean(one.project)}")
+def _show_collected(collected: "Collected", verb: str) -> None:
+    for pruned in collected.pruned:
+        emit_line(f" - generation {pruned.number} of {clean(pruned.project)}")
     emit_line(
-        f"{size_text(done.freed.size)} {verb} ({counted(done.freed.blobs, 'blob')}), "
-        f"{size_text(done.cache_bytes)} of caches; "
-        f"{size_text(done.kept.size)} kept for {counted(len(done.projects), 'project')}, "
-        f"{size_text(done.young.size)} too young to go"
+        f"{size_text(collected.freed.size)} {verb} ({counted(collected.freed.blobs, 'blob')}), "
+        f"{size_text(collected.cache_bytes)} of caches; "
+        f"{size_text(collected.kept.size)} kept for {counted(len(collected.projects), 'project')}, "
+        f"{size_text(collected.young.size)} too young to remove"
     )
 
 
-def _agree(state: State, session: "Session", request: "GcRequest") -> None:
+def _ask_to_prune(state: State, session: "Session", request: "GcRequest") -> None:
     """Ask before more generations are pruned than by default. Raises `UsageError` without a yes."""
     from dataclasses import replace
 
     from skillpm.environment.prune import Keeping
     from skillpm.flows.upkeep.gc import collect
 
-    usual = replace(request, keeping=Keeping(None, None), dry_run=True)
-    beyond = set(collect(session, replace(request, dry_run=True)).pruned)
-    beyond -= set(collect(session, usual).pruned)
-    if not beyond or state.yes:
+    by_default = replace(request, keeping=Keeping(None, None), dry_run=True)
+    extra = set(collect(session, replace(request, dry_run=True)).pruned)
+    extra -= set(collect(session, by_default).pruned)
+    if not extra or state.yes:
         return
-    listed = ", ".join(str(one.number) for one in sorted(beyond, key=lambda one: one.number))
-    count = counted(len(beyond), "generation")
-    question = f"prune {count} that gc keeps by default ({listed}): no way back to them. Go on?"
+    listed = ", ".join(map(str, sorted(pruned.number for pruned in extra)))
+    count = counted(len(extra), "generation")
+    question = f"prune {count} that gc keeps by default ({listed})? This cannot be undone."
     if not confirm(question):
         raise UsageError(
             f"{count} would be pruned that gc keeps by default ({listed}); nothing was removed",
-            hint="add `-y` to prune them, or `--dry-run` to see what would go",
+            hint="add `-y` to prune them, or `--dry-run` to list them",
         )
 
 
-def _plain(done: "Collected") -> dict[str, object]:
+def _collected_document(collected: "Collected") -> dict[str, object]:
     return {
-        "freed_blobs": done.freed.blobs,
-        "freed_bytes": done.freed.size,
-        "kept_blobs": done.kept.blobs,
-        "kept_bytes": done.kept.size,
-        "young_blobs": done.young.blobs,
-        "young_bytes": done.young.size,
-        "cache_bytes": done.cache_bytes,
-        "pruned": [{"project": str(one.project), "generation": one.number} for one in done.pruned],
-        "projects": [str(folder) for folder in done.projects],
-        "notes": done.notes,
+        "freed_blobs": collected.freed.blobs,
+        "freed_bytes": collected.freed.size,
+        "kept_blobs": collected.kept.blobs,
+        "kept_bytes": collected.kept.size,
+        "young_blobs": collected.young.blobs,
+        "young_bytes": collected.young.size,
+        "cache_bytes": collected.cache_bytes,
+        "pruned": [
+            {"project": str(pruned.project), "generation": pruned.number}
+            for pruned in collected.pruned
+        ],
+        "projects": [str(folder) for folder in collected.projects],
+        "notes": collected.notes,
     }
 
 
 @click.group(params=global_params())
 def cache() -> None:
-    """See, check and clean what the home holds."""
+    """Show, verify and clean the store and the caches."""
 
 
 @cache.command("info", cls=Command)
 @click.pass_obj
 def cache_info(state: State) -> None:
-    r"""How much the store and the caches hold, and how much each release.
+    r"""Show the sizes of the store, caches and releases.
 
     \b
-    skillpm cache info
+    Example:
+      skillpm cache info
     """
     from skillpm.flows.upkeep.cache import cache_info as flow
 
-    found = flow(command_session(state))
+    info = flow(command_session(state))
     if state.json:
         skills = [
-            {"release": s.ref, "digest": str(s.digest), "bytes": s.size, "own_bytes": s.own}
-            for s in found.skills
+            {
+                "release": skill.ref,
+                "digest": str(skill.digest),
+                "bytes": skill.size,
+                "own_bytes": skill.own,
+            }
+            for skill in info.skills
         ]
-        head = {"home": str(found.home), "blobs": found.blobs, "sizes": dict(found.sizes)}
-        emit_json({**head, "unreachable_bytes": found.unreachable, "skills": skills})
+        head = {"home": str(info.home), "blobs": info.blobs, "sizes": dict(info.sizes)}
+        emit_json({**head, "unreachable_bytes": info.unreachable, "skills": skills})
         return
-    emit_line(f"{clean(found.home)}")
-    rows = [(name, size_text(size)) for name, size in found.sizes.items()]
-    emit_table([*rows, ("unreachable", size_text(found.unreachable))], ("part", "size"))
-    if found.skills:
+    emit_line(f"{clean(info.home)}")
+    rows = [(name, size_text(size)) for name, size in info.sizes.items()]
+    emit_table([*rows, ("unreachable", size_text(info.unreachable))], ("part", "size"))
+    if info.skills:
         emit_line("")
-        table = [(s.ref, size_text(s.size), size_text(s.own)) for s in found.skills]
-        emit_table(table, ("release", "size", "shared with no other"))
+        table = [(skill.ref, size_text(skill.size), size_text(skill.own)) for skill in info.skills]
+        emit_table(table, ("release", "size", "not shared"))
 
 
 @cache.command("verify", cls=Command)
-@click.option("--repair", is_flag=True, help="Fetch damaged blobs again; remove those not needed.")
+@click.option(
+    "--repair", is_flag=True, help="Fetch damaged blobs again; remove those that are not needed."
+)
 @click.pass_obj
 def cache_verify(state: State, *, repair: bool) -> None:
-    r"""Hash every blob of the store again. Exit code 3 where one is not what it should be.
+    r"""Check the digest of every blob in the store.
+
+    Exit code 3 if a blob is damaged and was not repaired.
 
     \b
-    skillpm cache verify
-    skillpm cache verify --repair
+    Examples:
+      skillpm cache verify
+      skillpm cache verify --repair
     """
     from skillpm.flows.upkeep.cache import cache_verify as flow
 
-    found = flow(command_session(state), repair=repair)
+    result = flow(command_session(state), repair=repair)
     if state.json:
         damaged = [
             {
-                "digest": str(one.digest),
-                "skills": list(one.skills),
-                "repaired": one.repaired,
-                "problem": one.problem,
+                "digest": str(blob.digest),
+                "skills": list(blob.skills),
+                "repaired": blob.repaired,
+                "problem": blob.problem,
             }
-            for one in found.damage
+            for blob in result.damage
         ]
-        emit_json({"checked": found.checked, "bytes": found.size, "damaged": damaged})
+        emit_json({"checked": result.checked, "bytes": result.size, "damaged": damaged})
     else:
-        for one in found.damage:
-            who = f"needed by {', '.join(one.skills)}" if one.skills else "needed by nothing"
-            emit_line(f"{'repaired' if one.repaired else 'damaged'} {one.digest}, {clean(who)}")
-            if one.problem:
-                state.say(f"  {one.problem}")
-        count = len(found.damage)
-        emit_line(f"{counted(found.checked, 'blob')}, {size_text(found.size)}: {count} damaged")
-        if not found.holds and not repair:
-            state.say("`skillpm cache verify --repair` fetches them again")
-    if not found.holds:
+        for blob in result.damage:
+            users = f"needed by {', '.join(blob.skills)}" if blob.skills else "not needed"
+            verb = "repaired" if blob.repaired else "damaged"
+            emit_line(f"{verb} {blob.digest}, {clean(users)}")
+            if blob.problem:
+                state.say(f"  {blob.problem}")
+        count = len(result.damage)
+        emit_line(f"{counted(result.checked, 'blob')}, {size_text(result.size)}: {count} damaged")
+        if not result.holds and not repair:
+            state.say("hint: `skillpm cache verify --repair` fetches them again")
+    if not result.holds:
         raise click.exceptions.Exit(3)
 
 
 @cache.command("clean", cls=Command)
 @click.pass_obj
 def cache_clean(state: State) -> None:
-    r"""Remove cached leaves, surveys and measurements, which are computed again when needed.
+    r"""Remove cached hashes and measurements.
+
+    They are computed again when they are needed. Packs in the store stay.
 
     \b
-    skillpm cache clean
+    Example:
+      skillpm cache clean
     """
     from skillpm.flows.upkeep.cache import cache_clean as flow
 
@@ -225,10 +247,13 @@ def cache_clean(state: State) -> None:
 @cache.command("path", cls=Command)
 @click.pass_obj
 def cache_path(state: State) -> None:
-    r"""Print where store, caches and the embedded registry lie.
+    r"""Print the folder of store, caches and registry.
+
+    It is SKILLPM_HOME, by default the platform's folder for application data.
 
     \b
-    skillpm cache path
+    Example:
+      skillpm cache path
     """
     folder = state.options.home_folder
     if state.json:

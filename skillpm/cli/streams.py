@@ -1,4 +1,4 @@
-"""The standard streams of a process that was started without them, or whose disk is full."""
+"""Standard streams that are closed, or that cannot be written."""
 
 import os
 import sys
@@ -7,9 +7,10 @@ from skillpm.errors import StateError
 
 
 def open_missing() -> None:
-    """Open the null device in the place of each standard stream that is closed.
+    """Open the null device in place of each closed standard stream.
 
-    Otherwise the next file that is opened gets its number, and what is printed goes there.
+    Otherwise the next file that is opened gets the file descriptor of stdout, and output would be
+    written into it.
     """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
@@ -21,7 +22,7 @@ def open_missing() -> None:
 
 
 def flush_stdout() -> None:
-    """Hand over all that was printed. Raises `StateError` where it cannot be written."""
+    """Flush stdout. Raises `StateError` if it cannot be written, for example on a full disk."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -32,7 +33,7 @@ def flush_stdout() -> None:
 
 
 def discard_stdout() -> None:
-    """Let what is still to be printed go to the null device: nothing reads it any more."""
+    """Redirect stdout to the null device, so that the flush at exit cannot fail."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -1,4 +1,4 @@
-"""Parameter types that every command shares: local paths, and finite numbers."""
+"""click parameter types: local paths and finite numbers."""
 
 import math
 import os
@@ -11,10 +11,23 @@ from skillpm.spec.location import is_url
 
 
 class LocalPath(click.Path):
-    """A path of this machine. A URL is refused without being shown: it may hold a password."""
+    """A path on this machine. A URL is refused and not printed: it may contain a password."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(path_type=Path, **options)
+    def __init__(
+        self,
+        *,
+        exists: bool = False,
+        file_okay: bool = True,
+        dir_okay: bool = True,
+        allow_dash: bool = False,
+    ) -> None:
+        super().__init__(
+            exists=exists,
+            file_okay=file_okay,
+            dir_okay=dir_okay,
+            allow_dash=allow_dash,
+            path_type=Path,
+        )
 
     def convert(
         self,
@@ -22,17 +35,17 @@ class LocalPath(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> "str | bytes | os.PathLike[str]":
-        """As `click.Path`, for what is no URL."""
+        """Convert like `click.Path`; fail for a URL."""
         if is_url(os.fspath(value)):
-            self.fail("expected a path of this machine, found a URL", param, ctx)
+            self.fail("expected a path on this machine, found a URL", param, ctx)
         return super().convert(value, param, ctx)
 
 
 class FiniteRange(click.FloatRange):
-    """A range of numbers that nan, which compares with nothing, is not in."""
+    """A range of finite numbers. `click.FloatRange` accepts NaN and infinities."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As `click.FloatRange`, for finite numbers."""
+        """Convert like `click.FloatRange`; fail for NaN and infinities."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number", param, ctx)

@@ -258,7 +258,7 @@ def test_the_text_output_shows_the_loss(world: World, models: Models, tmp_path: 
     assert "rank 8, residual 0." in out.out
     assert "attention" in out.out
     assert "tensors are left out" in out.err
-    assert "model.embed_tokens.weight (resized): no share in numbers" in out.err
+    assert "model.embed_tokens.weight (resized): share unknown" in out.err
     assert "an adapter does not carry" in out.err
     merged = world.run("export", "acme/skill", "--format", "merged", tmp_path / "merged")
     assert "sha256:" in merged.out

@@ -1,12 +1,18 @@
-"""A project that most tests of the command line start from."""
+"""A project that most tests of the command line start from, and snapshots of its output."""
 
 from typing import TYPE_CHECKING
 
 import pytest
+from output_snapshots import Snapshots
 from skillpm_world import World
 
 if TYPE_CHECKING:
     from tiny_models import Pair
+
+
+@pytest.fixture
+def snapshots(request: pytest.FixtureRequest) -> Snapshots:
+    return Snapshots(update=bool(request.config.getoption("--update-snapshots")))
 
 
 @pytest.fixture

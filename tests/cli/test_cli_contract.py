@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def commands(group: click.Group = app, above: tuple[str, ...] = ()) -> list[tupl
 def test_the_help_of_every_command_has_an_example(command: tuple[str, ...]) -> None:
     outcome = run_here(*command, "--help")
     assert outcome.code == 0
-    assert f"  skillpm {' '.join(command)}" in outcome.out
+    assert f"    skillpm {' '.join(command)}" in outcome.out
     assert "--json" in outcome.out
     assert "\\b" not in outcome.out
 
@@ -177,3 +178,8 @@ def test_a_closed_pipe_gives_no_traceback(world: World, models: Models) -> None:
     os.close(writing)
     assert ran.returncode == 1
     assert ran.stderr == ""
+
+
+def test_json_documents_and_options_are_typed() -> None:
+    files = [path.read_text() for path in (REPOSITORY / "skillpm" / "cli").glob("*.py")]
+    assert sum(len(re.findall(r"dict\[str, Any\]|\*\*\w+: Any", text)) for text in files) <= 1

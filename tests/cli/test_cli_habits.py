@@ -38,7 +38,7 @@ def _leaves(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[str,
 def _examples(command: tuple[str, ...]) -> list[list[str]]:
     text = run_here(*command, "--help").out
     whole = re.sub(r"\\\n\s+", " ", text)
-    lines = [line.strip() for line in whole.splitlines() if line.startswith("  skillpm ")]
+    lines = [line.strip() for line in whole.splitlines() if line.startswith("    skillpm ")]
     return [shlex.split(line.partition(" > ")[0])[1:] for line in lines]
 
 

@@ -38,7 +38,7 @@ def interrupted_at(module: str, command: list[str], tmp_path: Path) -> tuple[int
 def test_a_command_interrupted_during_imports_reports_it(module: str, tmp_path: Path) -> None:
     command = ["-m", "skillpm", "verify", "x.skillpack"]
     code, _, err = interrupted_at(module, command, tmp_path)
-    assert (code, err) == (130, "error: interrupted; nothing is half done\n")
+    assert (code, err) == (130, "error: interrupted; no partial changes remain\n")
     code, out, err = interrupted_at(module, [*command, "--json"], tmp_path)
     assert (code, err) == (130, "")
     assert json.loads(out)["error"]["kind"] == "interrupted"
@@ -76,4 +76,4 @@ def test_a_library_that_makes_another_error_of_ctrl_c_does_not_hide_it(tmp_path:
     path = f"{tmp_path}:{REPOSITORY}"
     with start_process("verify", "x.skillpack", PYTHONPATH=path) as process:
         _, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (130, "error: interrupted; nothing is half done\n")
+    assert (process.returncode, err) == (130, "error: interrupted; no partial changes remain\n")

@@ -180,7 +180,7 @@ def test_a_file_is_written_and_overwritten_in_one_rename(world: World, pair: Pai
     path = world.pack(pair, "acme/math", "1.0.0")
     plot = world.project / "math.PNG"
     outcome = world.run("inspect", path, "--plot", plot)
-    assert (outcome.code, outcome.err) == (0, f"drew {plot}\n")
+    assert (outcome.code, outcome.err) == (0, f"wrote {plot}\n")
     first = plot.read_bytes()
     assert first.startswith(b"\x89PNG\r\n\x1a\n")
     assert b"IEND" in first[-12:]

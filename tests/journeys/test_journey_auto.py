@@ -132,14 +132,14 @@ def test_a_budget_for_everything_rounds_nothing(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--scheme", "lossless", "--budget", "5%"), "goes with the scheme `auto`"),
-        (("--scheme", "graftllm", "--keep", "0.9"), "goes with the scheme `auto`"),
-        (("--budget", "5%", "--keep", "0.9"), "contradict"),
-        (("--budget", "5%", "--alpha", "0.1"), "goes with `--scheme graftllm`"),
+        (("--scheme", "lossless", "--budget", "5%"), "needs the scheme `auto`"),
+        (("--scheme", "graftllm", "--keep", "0.9"), "needs the scheme `auto`"),
+        (("--budget", "5%", "--keep", "0.9"), "cannot be used together"),
+        (("--budget", "5%", "--alpha", "0.1"), "needs the scheme `graftllm`"),
         (("--budget", "lots"), "like `5%`"),
         (("--budget", "0"), "expected more than 0"),
         (("--keep", "1.5"), "range"),
-        (("--device", "cuda"), "goes with the scheme `auto`"),
+        (("--device", "cuda"), "needs the scheme `auto`"),
     ],
 )
 def test_flags_that_contradict_each_other_are_usage_errors(

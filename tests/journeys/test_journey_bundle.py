@@ -154,10 +154,10 @@ def test_without_a_base_a_new_project_is_refused_and_nothing_is_made(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("acme/other",), "asks for more"),
-        (("--lowest",), "contradict"),
-        (("--allow-yanked",), "contradict"),
-        (("--accept-footprint",), "contradict"),
+        (("acme/other",), "was given too"),
+        (("--lowest",), "cannot be used together"),
+        (("--allow-yanked",), "cannot be used together"),
+        (("--accept-footprint",), "cannot be used together"),
     ],
 )
 def test_flags_that_conflict_with_a_bundle_are_usage_errors(

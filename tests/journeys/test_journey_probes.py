@@ -210,4 +210,4 @@ def test_an_empty_environment_is_reported(world: World, learners: Learners) -> N
     world.init(learners.base)
     found = world.run("probe")
     assert (found.code, found.out) == (0, "")
-    assert "nothing is installed here" in found.err
+    assert "no skills are installed" in found.err

@@ -93,7 +93,7 @@ def test_why_gives_the_shortest_path_from_each_requirement(team: World) -> None:
     text = team.run("why", "acme/numbers").out
     assert text.startswith("acme/numbers 1.0.0 is installed because\n")
     assert (
-        "  skillpm.toml asks for acme/math ^1\n  acme/math 1.0.0 requires acme/numbers ^1" in text
+        "  skillpm.toml requires acme/math ^1\n  acme/math 1.0.0 requires acme/numbers ^1" in text
     )
     assert "  acme/sql 1.0.0 requires acme/numbers >=1, <3" in text
     paths = team.ask("why", "acme/math")["paths"]
@@ -120,7 +120,7 @@ def test_outdated_shows_the_reachable_version_and_what_holds_it_back(
         "schema_version": 1, "outdated": [], "checked": 3, "unlisted": [], "notes": [],
         "skipped": [],
     }  # fmt: skip
-    assert "all 3 skills are the newest there are" in team.run("outdated").out
+    assert "all 3 skills are up to date" in team.run("outdated").out
     team.publish(pairs[3], "acme/numbers", "1.1.0")
     team.publish(models.tuned("attn", seed=5), "acme/numbers", "2.0.0")
     team.publish(models.tuned("attn", seed=6), "acme/math", "2.0.0")
@@ -191,7 +191,7 @@ def test_locks_at_any_two_paths_are_compared(
     assert team.ask("diff", 1) == team.ask("diff", 1, 3) == found
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(old.read_bytes())))
     assert " ~ acme/numbers 1.0.0 -> 1.1.0" in team.run("diff", "-", "skillpm.lock").out
-    assert team.run("diff", 3).out == "the same set\n"
+    assert team.run("diff", 3).out == "no differences\n"
 
 
 def test_locks_of_two_bases_differ_in_their_base(team: World) -> None:
@@ -203,8 +203,10 @@ def test_locks_of_two_bases_differ_in_their_base(team: World) -> None:
     assert " ! base " in team.run("diff", other).out
 
 
-def test_only_sets_can_be_compared(team: World, tmp_path: Path) -> None:
-    assert "no generation's number" in team.fail("diff", "none", code=1, kind="not_found")
+def test_what_is_no_set_cannot_be_compared(team: World, tmp_path: Path) -> None:
+    assert "neither a lockfile nor the number of a generation" in team.fail(
+        "diff", "none", code=1, kind="not_found"
+    )
     assert "skillpm.lock" in team.fail("diff", ".", code=2, kind="usage")
     bad = tmp_path / "bad.lock"
     bad.write_bytes(b"\xff")

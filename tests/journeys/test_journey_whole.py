@@ -47,7 +47,7 @@ def test_the_main_commands_have_readable_text_output(world: World, models: Model
     path = world.pack(pair, "acme/math", "1.0.0")
     for arguments, expected in [
         (("publish", path), "published acme/math 1.0.0 sha256:"),
-        (("publish", path), "already there, and the same: acme/math 1.0.0"),
+        (("publish", path), "already published: acme/math 1.0.0"),
         (("search", "math"), "acme/math    1.0.0  never here\n"),
         (("show", "acme/math"), "lossless"),
         (("inspect", path), "attention"),
@@ -59,7 +59,7 @@ def test_the_main_commands_have_readable_text_output(world: World, models: Model
         (("diff", 0, 1), " + acme/math 1.0.0\n"),
         (("graft",), "grafted acme/math 1.0.0\n  into "),
         (("audit",), "3 below `high` hidden"),
-        (("lock", "--check"), "the lock fits\n"),
+        (("lock", "--check"), "skillpm.lock is up to date\n"),
         (("uninstall", "acme/math"), " - acme/math 1.0.0\ngeneration 2 current; 0 kept\n"),
         (("rollback",), " + acme/math 1.0.0\n"),
     ]:

@@ -93,7 +93,7 @@ def test_an_explanation_names_runner_up_reason_and_who_is_no_candidate(
     plain = world.run("route", "--explain", "1200 + 1233 = 2433")
     assert plain.out.startswith("acme/sums\n")
     assert "threshold" in plain.out
-    assert "`acme/plain` is no candidate" in plain.err
+    assert "`acme/plain` is not a candidate" in plain.err
 
 
 def test_with_no_signature_installed_the_base_answers_and_is_not_even_loaded(

@@ -20,6 +20,7 @@ from skillpm.spec.parts import (
     MODULES,
     WEIGHTS,
     check_part_numbers,
+    comparable_bytes,
     is_part_path,
     split_part,
     weights_header,

@@ -1,0 +1,42 @@
+"""Usage errors of click as errors of skillpm, in the same words and punctuation."""
+
+import click
+
+from skillpm.errors import UsageError
+
+
+def usage_error(problem: click.ClickException) -> UsageError:
+    """Convert an error of click. The hint names a similar option, or the help of the command."""
+    context = getattr(problem, "ctx", None)
+    page = f"`{context.command_path} --help`" if context else None
+    if isinstance(problem, click.NoSuchOption):
+        hint = _did_you_mean(problem.possibilities) or page
+        return UsageError(f"there is no option `{problem.option_name}`", hint=hint)
+    if isinstance(problem, click.exceptions.NoSuchCommand):
+        hint = _did_you_mean(problem.possibilities) or page
+        return UsageError(f"there is no command `{problem.command_name}`", hint=hint)
+    if isinstance(problem, click.MissingParameter) and problem.param is not None:
+        kind = problem.param.param_type_name
+        return UsageError(f"{kind} `{_name(problem.param)}` is missing", hint=page)
+    if isinstance(problem, click.BadParameter) and problem.param is not None:
+        return UsageError(f"`{_name(problem.param)}`: {_clause(problem.message)}", hint=page)
+    return UsageError(_clause(problem.format_message()), hint=page)
+
+
+def _did_you_mean(names: list[str] | None) -> str | None:
+    """A hint; `names` are similar names, the most similar first."""
+    return f"did you mean `{names[0]}`?" if names else None
+
+
+def _name(parameter: click.Parameter) -> str:
+    """`--name` of an option, `SKILL` of an argument."""
+    if isinstance(parameter, click.Argument):
+        return parameter.human_readable_name.strip("[].")
+    return parameter.opts[-1]
+
+
+def _clause(sentence: str) -> str:
+    """The text without a capital at the start and a full stop at the end."""
+    starts_with_a_word = sentence[:1].isupper() and sentence[1:2].islower()
+    text = sentence[:1].lower() + sentence[1:] if starts_with_a_word else sentence
+    return text.removesuffix(".")
