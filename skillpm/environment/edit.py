@@ -1,4 +1,4 @@
-"""Editing `skillpm.toml` in place: comments, order and spacing stay."""
+"""Edits of `skillpm.toml` that keep its comments, order and spacing."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -22,67 +22,77 @@ root = {root}
 
 
 def new_project_file(base: str, root: Digest) -> str:
-    """The first `skillpm.toml` of a project."""
+    """The text of `skillpm.toml` for a new project."""
     return _TEMPLATE.format(base=toml.string(base), root=toml.string(str(root)))
 
 
 def set_base(text: str, base: str) -> str:
-    """The text with another path to the base."""
-    document = _parsed(text)
+    """Replace the path of the base."""
+    document = _parse(text)
     cast("Table", document["project"])["base"] = base
-    return _dumped(document, text)
+    return _dump(document, text)
 
 
 def without_credentials(text: str) -> str:
-    """The text whose registries' URLs have no user, password or query; others are not touched."""
+    """Remove user, password and query from the URLs of registries.
+
+    URLs without credentials keep their spelling.
+    """
     secret = {n: e for n, e in parse_project(text).registries.items() if e.url.has_credentials}
     if not secret:
         return text
-    document = _parsed(text)
+    document = _parse(text)
     table = cast("Table", document["registries"])
     for name, entry in secret.items():
         if isinstance(table[name].unwrap(), str):
             _put(table, name, entry.url.public())
         else:
             table[name]["url"] = entry.url.public()
-    return _dumped(document, text)
+    return _dump(document, text)
 
 
-def set_skills(text: str, wishes: Mapping[str, Any]) -> str:
-    """The text with `[skills]` holding exactly `wishes`; what is the same is not touched."""
-    document = _parsed(text)
+def set_skills(text: str, requirements: Mapping[str, Any]) -> str:
+    """Set `[skills]` to exactly these requirements; entries that do not change keep their text.
+
+    A requirement is a version range, or a table with `version`, `weight` and other keys.
+    """
+    document = _parse(text)
     if "skills" not in document:
         document["skills"] = tomlkit.table()
     table = cast("Table", document["skills"])
-    for name in [name for name in table if name not in wishes]:
+    for name in [name for name in table if name not in requirements]:
         del table[name]
-    for name, wish in wishes.items():
-        plain = _plain(wish)
+    for name, requirement in requirements.items():
+        fields = _normalized(requirement)
         if name not in table:
-            table[name] = _item(plain)
-        elif _plain(table[name].unwrap()) != plain:
-            _update(table, name, plain)
-    return _dumped(document, text)
+            table[name] = _item(fields)
+        elif _normalized(table[name].unwrap()) != fields:
+            _update(table, name, fields)
+    return _dump(document, text)
 
 
 def set_graft(text: str, graft: GraftTable) -> str:
-    """The text with a `[graft]` that asks for the same as this one; what does is not touched."""
-    now = parse_project(text).graft
-    if (now.mode, now.merging, now.precedence) == (graft.mode, graft.merging, graft.precedence):
+    """Set `[graft]` to these settings; keys whose value does not change keep their text."""
+    before = parse_project(text).graft
+    if (before.mode, before.merging, before.precedence) == (
+        graft.mode,
+        graft.merging,
+        graft.precedence,
+    ):
         return text
-    document = _parsed(text)
+    document = _parse(text)
     if "graft" not in document:
         document["graft"] = tomlkit.table()
     table = cast("Table", document["graft"])
-    if now.mode != graft.mode:
+    if before.mode != graft.mode:
         _put(table, "mode", graft.mode)
-    if now.method != graft.method:
+    if before.method != graft.method:
         _put(table, "method", graft.method)
-    if now.merging.asked != graft.merging.asked or not graft.merging.asked:
+    if before.merging.asked != graft.merging.asked or not graft.merging.asked:
         _put_settings(table, graft.merging.asked)
-    if now.precedence != graft.precedence:
+    if before.precedence != graft.precedence:
         _put(table, "precedence", list(map(str, graft.precedence)))
-    return _dumped(document, text)
+    return _dump(document, text)
 
 
 def _put_settings(table: Table, settings: Mapping[str, Any]) -> None:
@@ -95,49 +105,50 @@ def _put_settings(table: Table, settings: Mapping[str, Any]) -> None:
 
 
 def _put(table: Table, key: str, value: Any) -> None:
-    """Set a value, so that a comment behind the old one stays."""
-    fresh = tomlkit.item(value)
+    """Set a value and keep the comment at the end of its line."""
+    item = tomlkit.item(value)
     if key in table:
-        fresh.trivia.comment_ws = table[key].trivia.comment_ws
-        fresh.trivia.comment = table[key].trivia.comment
-    table[key] = fresh
+        item.trivia.comment_ws = table[key].trivia.comment_ws
+        item.trivia.comment = table[key].trivia.comment
+    table[key] = item
 
 
-def _dumped(document: tomlkit.TOMLDocument, before: str) -> str:
-    """The document as text; a byte order mark stays where it was."""
+def _dump(document: tomlkit.TOMLDocument, before: str) -> str:
+    """The document as text, with a byte order mark if the text `before` has one."""
     mark = toml.BYTE_ORDER_MARK if before.startswith(toml.BYTE_ORDER_MARK) else ""
     return mark + tomlkit.dumps(document)
 
 
-def _parsed(text: str) -> tomlkit.TOMLDocument:
+def _parse(text: str) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(text.removeprefix(toml.BYTE_ORDER_MARK))
     except (TOMLKitError, ValueError, RecursionError) as problem:
         raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
 
 
-def _plain(wish: Any) -> dict[str, Any]:
-    table = {"version": wish} if isinstance(wish, str) else dict(wish)
+def _normalized(requirement: Any) -> dict[str, Any]:
+    """A requirement as a table without defaults, so that equal requirements compare equal."""
+    table = {"version": requirement} if isinstance(requirement, str) else dict(requirement)
     table.setdefault("version", "*")
     if table.get("weight") == 1.0:
         del table["weight"]
     return {key: value for key, value in table.items() if value is not None}
 
 
-def _item(plain: dict[str, Any]) -> Any:
-    if list(plain) == ["version"]:
-        return plain["version"]
+def _item(fields: dict[str, Any]) -> Any:
+    if list(fields) == ["version"]:
+        return fields["version"]
     inline = tomlkit.inline_table()
-    inline.update(plain)
+    inline.update(fields)
     return inline
 
 
-def _update(table: Table, name: str, plain: dict[str, Any]) -> None:
-    """Change a wish within its own form, so that a comment behind it stays."""
+def _update(table: Table, name: str, fields: dict[str, Any]) -> None:
+    """Change a requirement; a requirement written as a table of its own stays such a table."""
     item = table[name]
     if isinstance(item, Table):
-        for key in [key for key in item if key not in plain]:
+        for key in [key for key in item if key not in fields]:
             del item[key]
-        item.update(plain)
+        item.update(fields)
     else:
-        _put(table, name, _item(plain))
+        _put(table, name, _item(fields))

@@ -1,4 +1,4 @@
-"""Files that a person named on the command line: any link, but only regular files of some size."""
+"""Files that the user named on the command line: links are followed, size and type are checked."""
 
 import os
 import stat
@@ -9,10 +9,10 @@ from skillpm.files.folder import READ_LIMIT, Folder
 
 
 def read_named_file(path: Path, *, limit: int = READ_LIMIT) -> bytes:
-    """The content of a file that a person named; links are followed, for they chose it.
+    """Read a file that the user named. Links are followed, because the user chose the path.
 
-    Raises `MissingFileError`, `DeniedError`, `TooLargeError`, and `WrongKindError` for a pipe, a
-    device or a folder: it would block, or never end.
+    Raises `MissingFileError`, `DeniedError`, `TooLargeError`, and `WrongKindError` for a pipe or a
+    device, which could block or never end, and for a folder.
     """
     try:
         status = path.stat()

@@ -155,7 +155,7 @@ def test_a_graft_never_takes_the_place_of_its_project(world: World, base: Path, 
     (target / ".skillpm-graft.json").write_text("{}")
     before = snapshot(world.folder)
     text = world.fail("graft", "-o", target, code=2, kind="usage")
-    assert "a graft is written elsewhere" in text
+    assert "a graft cannot be written there" in text
     assert snapshot(world.folder) == before
 
 
