@@ -83,7 +83,7 @@ def gather(
         if tensor in tensors:
             hooks.append(value.register_post_accumulate_grad_hook(_folding(fisher, tensor)))
     for batch in batches:
-        runner.sampled(batch, draw).backward()  # type: ignore[no-untyped-call]
+        runner.sampled_loss(batch, draw).backward()  # type: ignore[no-untyped-call]
         fisher.count += runner.count(batch)
         advance(batch.ids.numel())
     for hook in hooks:

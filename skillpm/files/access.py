@@ -9,6 +9,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -108,7 +109,7 @@ class HomeFolder(Folder):
         if status is not None or not missing:
             self._check_regular(status, self.path / name)
 
-    def open_file(self, name: str) -> BinaryIO:
+    def open_file(self, name: str) -> BufferedReader:
         """Open a regular file for reading. Raises the errors of `read`."""
         with self.reading(name) as fd:
             return os.fdopen(os.dup(fd), "rb")

@@ -178,4 +178,4 @@ def test_whoever_waits_for_probes_is_told_how_far_they_are(
 def test_a_family_that_counts_from_the_padding_minds_it(config: Any, *, minds: bool) -> None:
     config.vocab_size, config.pad_token_id = len(LETTERS), 1
     model = AutoModel.from_config(config)
-    assert Runner(model, None, causal=False, device="cpu").minds_padding is minds
+    assert Runner(model, None, causal=False, device="cpu").uses_pad_token is minds

@@ -101,7 +101,7 @@ def test_unsettled_changes_are_not_overlooked_in_a_read_only_registry(shelf: Pat
     owner.close()
     (shelf / "registry.db-wal").write_bytes(kept)
 
-    with without_rights(), pytest.raises(RegistryUnreachableError, match="still in its log"):
+    with without_rights(), pytest.raises(RegistryUnreachableError, match="are still in `registry.db-wal`"):
         open_registry(shelf)
 
 

@@ -165,7 +165,7 @@ def test_where_there_is_no_registry_the_hint_makes_one(tmp_path: Path, kind: str
         open_registry(path)
 
     assert refused.value.exit_code == 5
-    assert refused.value.hint == f"make one: `skillpm registry init {path}`"
+    assert refused.value.hint == f"`skillpm registry init {path}` creates a registry"
 
 
 def test_a_file_does_not_become_a_registry(tmp_path: Path) -> None:
