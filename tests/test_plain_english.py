@@ -24,8 +24,13 @@ DOCUMENTS = (
 
 CODE: tuple[str, ...] = (
     # "skillpm",
-    # "registry",
-    # "migrations",
+    "migrations",
+    "registry",
+    "skillpm/environment",
+    "skillpm/files",
+    "skillpm/running",
+    "skillpm/sandbox",
+    "skillpm/store",
     # "tests",
     # "benchmarks",
     # "examples",
@@ -69,6 +74,10 @@ class Allowed:
 
 ALLOWED = (
     Allowed("docs/security.md", "nobody", "`nobody`", "the name of a Unix user"),
+    Allowed("skillpm/environment/generation.py", "wish", "wishes", "a key of the state file"),
+    Allowed(
+        "skillpm/sandbox/layers/privileges.py", "nobody", "`nobody`", "the name of a Unix user"
+    ),
 )  # fmt: skip
 
 

@@ -67,18 +67,18 @@ class KnownProjects:
         folder = folder.resolve()
         device = folder.stat().st_dev
         with suppress(StateError), self._open(create=True) as records:
-            before = self._read(records, _name(folder))
+            before = self._read(records, record_name(folder))
             kept = frozenset(packs) | (before.packs if before and not exact else frozenset())
             if before == KnownProject(folder, device, kept):
                 return
             record = {"path": str(folder), "device": device, "packs": sorted(map(str, kept))}
-            records.write(_name(folder), json.pretty(record))
+            records.write(record_name(folder), json.pretty(record))
 
     def forget(self, folder: Path) -> bool:
         """Remove a project's record. Returns False if there was none."""
         try:
             with self._open() as records:
-                return records.remove(_name(folder))
+                return records.remove(record_name(folder))
         except MissingFileError:
             return False
 
@@ -117,7 +117,7 @@ class KnownProjects:
             known = KnownProject(folder, int(record["device"]), packs, own)
         except (SpecError, KeyError, TypeError, ValueError, OverflowError):
             return None
-        return known if folder.is_absolute() and _name(folder) == name else None
+        return known if folder.is_absolute() and record_name(folder) == name else None
 
     def sweep(self) -> None:
         """Remove temporary files of killed processes.
@@ -132,6 +132,6 @@ def _is_record(name: str) -> bool:
     return name.endswith(".json") and not name.startswith(".")
 
 
-def _name(folder: Path) -> str:
-    """The file name of a project's record: a digest of the project's path."""
+def record_name(folder: Path) -> str:
+    """The file name of a home's record about a project: a digest of the project's path."""
     return f"{Digest.of(os.fsencode(folder)).hex[:32]}.json"

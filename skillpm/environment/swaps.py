@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.intents import DamagedJournalError, OutsideSwapIntent, SwapIntent
+from skillpm.environment.known import record_name
 from skillpm.environment.project import JOURNAL, ProjectFolder
 from skillpm.environment.swap import GraftPlace, recover_swap
 from skillpm.errors import NotFoundError, SpecError
 from skillpm.files.access import open_below
 from skillpm.journal.atomic import sweep_strays
 from skillpm.spec import json
-from skillpm.spec.digests import Digest
 from skillpm.spec.fields import read_document
 
 RECORDS = "grafts"
@@ -43,7 +43,7 @@ class SwapRecord:
             project=str(place.project), folder=str(place.folder), name=place.name, ready=ready
         )
         with open_below(self.home, RECORDS, create=True) as records:
-            records.write(_record_name(place.project), json.canonical(record.plain()))
+            records.write(record_name(place.project), json.canonical(record.plain()))
 
     def clear(self) -> None:
         """Remove the record after the swap is completed or undone."""
@@ -74,7 +74,7 @@ def recover_outside(project: ProjectFolder, home: Path) -> list[str]:
     Returns sentences on what was done. Raises `DamagedJournalError` for an invalid record.
     """
     owner = Path(os.path.realpath(project.folder))
-    name = _record_name(owner)
+    name = record_name(owner)
     try:
         with open_below(home, RECORDS) as records:
             sweep_strays(records, (name,))
@@ -98,9 +98,5 @@ def recover_outside(project: ProjectFolder, home: Path) -> list[str]:
 
 def _forget(home: Path, project: Path) -> None:
     with suppress(NotFoundError), open_below(home, RECORDS) as records:
-        records.remove(_record_name(project))
+        records.remove(record_name(project))
         records.sync()
-
-
-def _record_name(project: Path) -> str:
-    return f"{Digest.of(str(project).encode(errors='surrogateescape')).hex[:32]}.json"

@@ -85,6 +85,12 @@ def kind_of(mode: int) -> str:
     return next((name for test, name in _KINDS if test(mode)), "a special file")
 
 
+def check_regular(mode: int, path: Path) -> None:
+    """Raise `WrongKindError` unless `mode` is that of a regular file."""
+    if not stat.S_ISREG(mode):
+        raise WrongKindError(path, expected=FILE, found=kind_of(mode))
+
+
 def read_error(path: Path, problem: OSError) -> SkillpmError:
     """Translate an `OSError` of reading `path` to an error of skillpm."""
     if isinstance(problem, FileNotFoundError):

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from skillpm.files.errors import (
-    FILE,
     FOLDER,
     MissingFileError,
     TooLargeError,
     WrongKindError,
+    check_regular,
     kind_of,
     read_error,
     write_error,
@@ -168,8 +168,7 @@ class Folder:
     def _check_regular(status: os.stat_result | None, path: Path) -> None:
         if status is None:
             raise MissingFileError(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise WrongKindError(path, expected=FILE, found=kind_of(status.st_mode))
+        check_regular(status.st_mode, path)
 
     def write(self, name: str, data: bytes, *, mode: int = 0o666) -> None:
         """Write `data` to a file atomically (by a rename) and durably (by fsync).

@@ -1,10 +1,8 @@
 """Opening lock files. The kernel holds the lock; the content of the file is never read."""
 
 import os
-import stat
-from pathlib import Path
 
-from skillpm.files.errors import FILE, WrongKindError, kind_of
+from skillpm.files.errors import check_regular
 from skillpm.files.folder import Folder
 
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -21,7 +19,7 @@ def open_lock_file(folder: Folder, name: str, *, mode: int | None = None) -> int
     path = folder.path / name
     status = folder.status(name)
     if status is not None:
-        _check_regular(status.st_mode, path)
+        check_regular(status.st_mode, path)
     try:
         fd = os.open(name, _CREATE, 0o666 if mode is None else 0o600, dir_fd=folder.fd)
         is_new = True
@@ -29,15 +27,10 @@ def open_lock_file(folder: Folder, name: str, *, mode: int | None = None) -> int
         fd = os.open(name, _OPEN, dir_fd=folder.fd)
         is_new = False
     try:
-        _check_regular(os.fstat(fd).st_mode, path)
+        check_regular(os.fstat(fd).st_mode, path)
         if is_new and mode is not None:
             os.fchmod(fd, mode)
     except BaseException:
         os.close(fd)
         raise
     return fd
-
-
-def _check_regular(mode: int, path: Path) -> None:
-    if not stat.S_ISREG(mode):
-        raise WrongKindError(path, expected=FILE, found=kind_of(mode))

@@ -1,10 +1,9 @@
 """Files that the user named on the command line: links are followed, size and type are checked."""
 
 import os
-import stat
 from pathlib import Path
 
-from skillpm.files.errors import FILE, WrongKindError, kind_of, read_error
+from skillpm.files.errors import check_regular, read_error
 from skillpm.files.folder import READ_LIMIT, Folder
 
 
@@ -18,8 +17,7 @@ def read_named_file(path: Path, *, limit: int = READ_LIMIT) -> bytes:
         status = path.stat()
     except OSError as problem:
         raise read_error(path, problem) from problem
-    if not stat.S_ISREG(status.st_mode):
-        raise WrongKindError(path, expected=FILE, found=kind_of(status.st_mode))
+    check_regular(status.st_mode, path)
     place = Path(os.path.realpath(path))
     with Folder.open(place.parent) as folder:
         return folder.read(place.name, limit=limit)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from skillpm.errors import SkillpmError, StateError
 from skillpm.files.errors import FOLDER, kind_of
+from skillpm.files.folder import staged_name
 
 
 def staged_path(path: Path) -> Path:
     """The temporary path beside `path` at which this process writes it before the rename."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(staged_name(path.name))
 
 
 def check_output(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError, StateError
-from skillpm.files.access import HomeFolder
+from skillpm.files.access import HomeFolder, open_below
 from skillpm.files.errors import MissingFileError, WrongKindError
 from skillpm.journal.atomic import was_left
 from skillpm.journal.owner import is_alive
@@ -100,12 +100,7 @@ class Store:
 
     def _blob_folder(self, digest: Digest, *, create: bool = False) -> HomeFolder:
         """Open the folder of a blob. Raises `MissingFileError` if it is missing."""
-        return self._below(_BLOBS, digest.hex[:_PREFIX], create=create)
-
-    def _below(self, *names: str, create: bool = False) -> HomeFolder:
-        opened = HomeFolder.make(self.folder) if create else HomeFolder.open(self.folder)
-        with opened:
-            return opened.below(*names, create=create)
+        return open_below(self.folder, _BLOBS, digest.hex[:_PREFIX], create=create)
 
     def fetch(self, digest: Digest, size: int, source: BlobSource) -> int:
         """Fetch a blob from `source`, unless the store has it intact. Returns the bytes fetched.
@@ -147,7 +142,7 @@ class Store:
         self._remove_staged(was_left)
 
     def _remove_staged(self, left: Callable[[int], bool]) -> None:
-        with suppress(MissingFileError), self._below(_STAGING) as staging:
+        with suppress(MissingFileError), open_below(self.folder, _STAGING) as staging:
             for name in staging.names():
                 kind, _, rest = name.partition("-")
                 pid = rest.partition("-")[0]
@@ -156,7 +151,7 @@ class Store:
 
     def _take(self, stream: BinaryIO, folder: HomeFolder, digest: Digest, size: int) -> None:
         name = f"in-{os.getpid()}-{os.urandom(8).hex()}"
-        with self._below(_STAGING, create=True) as staging:
+        with open_below(self.folder, _STAGING, create=True) as staging:
             try:
                 with staging.new_file(name) as staged:
                     _copy(stream, staged, digest, size)
@@ -216,7 +211,7 @@ class Store:
 
     def blobs(self) -> Iterator[Digest]:
         """The digests of all blobs in the store, sorted. Blobs are not hashed."""
-        with suppress(MissingFileError), self._below(_BLOBS) as folders:
+        with suppress(MissingFileError), open_below(self.folder, _BLOBS) as folders:
             for name in folders.names():
                 with suppress(MissingFileError, WrongKindError):
                     yield from self._digests_in(folders, name)

@@ -54,9 +54,9 @@ def drop_privileges() -> str:
 
 
 def become_ordinary_user(readable: list[str], folder: Path | None) -> str:
-    """Change from root to the user and group `NOBODY`, and give them the folder if there is one.
+    """Change from root to an unprivileged user and group, and make them the folder's owner.
 
-    Raises `OSError` if this process cannot change its user, or if the user cannot read all
+    Raises `OSError` if this process cannot change its user, or if the new user cannot read all
     `readable` paths.
     """
     child = os.fork()
