@@ -1,6 +1,6 @@
 """Replacing a graft's folder by a finished new one, by renames.
 
-At every moment the graft is complete: the old one or the new one.
+A killed command can leave the target without a graft; recovery then restores a complete one.
 """
 
 import os

@@ -44,8 +44,8 @@ class StoreLock:
         """Take the lock in shared mode; waits while `gc` runs.
 
         A process that only reads creates no lock file (`create` is false). If there is no lock
-        file, or the file system does not support locks, this has no effect; `gc` does not remove
-        blobs there either. Raises `StateError` after the waiting time.
+        file, or the file system does not support locks, this has no effect. (`gc` removes no blobs
+        on a file system without locks.) Raises `StateError` after the waiting time.
         """
         with self._guard:
             if self._fd < 0 and self._open(create=create):
