@@ -1,7 +1,7 @@
-"""Runs the migrations on the connection that is given, as part of its transaction.
+"""Alembic's environment: runs the migrations on a given connection, in its transaction.
 
-`skillpm_registry.db.schema` gives it; there is no other way in, so that a catalogue is only
-changed under its lock.
+`skillpm_registry.db.migrate` passes the connection. Alembic's command line cannot be used, because
+a catalogue must be changed only under its lock.
 """
 
 from alembic import context
@@ -11,7 +11,7 @@ from skillpm_registry.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    # SQLite can roll back DDL; Alembic assumes that it cannot.
+    # SQLite can roll back DDL, but Alembic assumes that it cannot.
     transactional_ddl=True,
 )
 with context.begin_transaction():

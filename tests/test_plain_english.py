@@ -55,6 +55,13 @@ CODE: tuple[str, ...] = (
     "tests/cli",
     # "registry",
     # "migrations",
+    "migrations",
+    "registry",
+    "skillpm/environment",
+    "skillpm/files",
+    "skillpm/running",
+    "skillpm/sandbox",
+    "skillpm/store",
     # "tests",
     "benchmarks",
     "examples",
@@ -98,6 +105,10 @@ class Allowed:
 
 ALLOWED = (
     Allowed("docs/security.md", "nobody", "`nobody`", "the name of a Unix user"),
+    Allowed("skillpm/environment/generation.py", "wish", "wishes", "a key of the state file"),
+    Allowed(
+        "skillpm/sandbox/layers/privileges.py", "nobody", "`nobody`", "the name of a Unix user"
+    ),
 )  # fmt: skip
 
 

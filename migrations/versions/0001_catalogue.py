@@ -1,4 +1,4 @@
-"""The first catalogue: skills, their releases, and the blobs that these are made of."""
+"""The first schema of the catalogue: skills, their releases, and the releases' blobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,19 +16,20 @@ FROZEN = (
 )
 
 
-def refuse(name: str, event: str, why: str, *, when: str = "true") -> str:
+def refuse(name: str, event: str, message: str, *, when: str = "true") -> str:
     return (
-        f"CREATE TRIGGER {name} BEFORE {event} WHEN {when} BEGIN SELECT RAISE(ABORT, '{why}'); END"
+        f"CREATE TRIGGER {name} BEFORE {event} WHEN {when} "
+        f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
     )
 
 
-def refuse_replacing(table: str, same: str) -> str:
+def refuse_replacing(table: str, is_same_row: str) -> str:
     # SQLite's REPLACE deletes the old row without running delete triggers.
     return refuse(
         f"{table}_is_not_replaced",
         f"INSERT ON {table}",
         f"a {table} row stays as it is",
-        when=f"EXISTS (SELECT 1 FROM {table} WHERE {same})",  # noqa: S608 - no foreign text
+        when=f"EXISTS (SELECT 1 FROM {table} WHERE {is_same_row})",  # noqa: S608 - constants only
     )
 
 

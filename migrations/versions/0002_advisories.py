@@ -1,4 +1,4 @@
-"""Advisories in OSV form; none is ever deleted, a wrong one is withdrawn."""
+"""A table of advisories in OSV form. Advisories are withdrawn, and never deleted."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Blobs by digest, in files beside the catalogue."""
+"""The blobs of a registry, in files beside the catalogue."""
 
 import hashlib
 import os
@@ -22,22 +22,22 @@ CHUNK = 1 << 20
 
 
 def verified(source: BinaryIO, digest: Digest, size: int) -> Iterator[bytes]:
-    """Yield what `source` has, in pieces; raise at the end unless it was the blob asked for.
+    """Yield the bytes of `source` in chunks, and check size and digest at the end.
 
-    Never reads more than one byte past `size`. Raises `DigestMismatchError` or `BlobSizeError`.
+    Reads at most one byte more than `size`. Raises `DigestMismatchError` and `BlobSizeError`.
     """
-    found, total = hashlib.sha256(), 0
+    hasher, total = hashlib.sha256(), 0
     while chunk := _read(source, min(CHUNK, size - total + 1), digest):
         total += len(chunk)
         if total > size:
             raise BlobSizeError(digest, expected=size, found="longer")
-        found.update(chunk)
+        hasher.update(chunk)
         yield chunk
     if total < size:
         raise BlobSizeError(digest, expected=size, found=str(total))
-    if found.hexdigest() != digest.hex:
-        found_text = f"sha256:{found.hexdigest()}"
-        raise DigestMismatchError("a blob", expected=digest.text, found=found_text)
+    if hasher.hexdigest() != digest.hex:
+        found = f"sha256:{hasher.hexdigest()}"
+        raise DigestMismatchError("a blob", expected=digest.text, found=found)
 
 
 def _read(source: BinaryIO, limit: int, digest: Digest) -> bytes:
@@ -49,29 +49,29 @@ def _read(source: BinaryIO, limit: int, digest: Digest) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Blobs:
-    """The blobs of the registry in `folder`. Whoever adds any holds the registry's lock."""
+    """The blobs of the registry in `folder`. Hold the registry's lock to add blobs."""
 
     folder: Path
 
     def open(self, digest: Digest) -> BinaryIO | None:
-        """The blob's bytes, as they are now on disk; None where it has no file.
+        """Open a blob's file, without hashing it; None if there is no file.
 
-        Raises `BlobKindError` where a link, pipe or device has its place.
+        Raises `BlobKindError` if the path is a link, pipe, device or folder.
         """
         with (
             read_errors(self.folder),
             suppress(MissingFileError),
             RegistryFolder.open(self.folder) as top,
-            top.below(*_shelf(digest)) as shelf,
+            top.below(*_blob_folder(digest)) as folder,
         ):
             try:
-                return shelf.open_file(digest.hex)
+                return folder.open_file(digest.hex)
             except WrongKindError as problem:
                 raise BlobKindError(self.folder, digest, found=problem.found) from problem
         return None
 
     def holds(self, digest: Digest, size: int) -> bool:
-        """Whether the blob is here and undamaged. Reads all of it."""
+        """Whether the registry has the blob with intact content. Reads the whole blob."""
         try:
             source = self.open(digest)
             if source is None:
@@ -82,10 +82,11 @@ class Blobs:
             return False
 
     def add(self, sizes: Mapping[Digest, int], open_blob: OpenBlob) -> None:
-        """Put blobs in place, all or none, on disk when this returns.
+        """Store blobs durably.
 
-        Those that are here are hashed again and kept; a damaged one is replaced. Raises
-        `IntegrityError` where `open_blob` gives other bytes than the digest and size say.
+        Existing blobs are hashed again and kept if intact, else replaced. No blob is stored unless
+        all are valid: raises `IntegrityError` if the bytes from `open_blob` do not have the digest
+        or the size.
         """
         self.sweep()
         missing = {digest: size for digest, size in sizes.items() if not self.holds(digest, size)}
@@ -98,13 +99,13 @@ class Blobs:
             self.sweep()
 
     def sweep(self) -> None:
-        """Remove what writers left behind: only the lock's holder writes, so all of it is dead."""
+        """Remove unfinished files of killed writers. Call it under the registry's lock."""
         with write_errors(self.folder), self._aside() as aside:
             for leftover in aside.names():
                 aside.remove_tree(leftover)
 
     def _aside(self) -> RegistryFolder:
-        """The folder of what is being written."""
+        """The folder for unfinished files."""
         with RegistryFolder.open(self.folder) as top:
             return top.subfolder(TMP, create=True)
 
@@ -123,19 +124,19 @@ class Blobs:
     def _place(self, digests: list[Digest]) -> None:
         with RegistryFolder.open(self.folder) as top, self._aside() as aside:
             for digest in digests:
-                with top.below(*_shelf(digest), create=True) as shelf:
-                    status = shelf.status(digest.hex)
+                with top.below(*_blob_folder(digest), create=True) as folder:
+                    status = folder.status(digest.hex)
                     if status is not None and stat.S_ISDIR(status.st_mode):
-                        shelf.remove_tree(digest.hex)  # anything else is replaced by the rename
-                    aside.move(digest.hex, shelf, digest.hex)
-                    shelf.sync()
-            # The catalogue will promise these blobs: their names are on disk before it does.
+                        folder.remove_tree(digest.hex)  # A rename cannot replace a folder.
+                    aside.move(digest.hex, folder, digest.hex)
+                    folder.sync()
+            # The blobs' names must be durable before the catalogue refers to them.
             for names in ((BLOBS, "sha256"), (BLOBS,)):
                 with top.below(*names, create=True) as folder:
                     folder.sync()
             top.sync()
 
 
-def _shelf(digest: Digest) -> tuple[str, str, str]:
-    """The folders below the registry's in which a blob lies."""
+def _blob_folder(digest: Digest) -> tuple[str, str, str]:
+    """The names of the nested folders, below the registry's folder, that contain a blob."""
     return BLOBS, "sha256", digest.hex[:2]

@@ -1,4 +1,4 @@
-"""What can be wrong with a registry; each error belongs to a family of `skillpm.errors`."""
+"""Errors of the registry. Each belongs to a family of `skillpm.errors`."""
 
 import shlex
 from collections.abc import Sequence
@@ -18,30 +18,33 @@ from skillpm.spec.versions import Version
 
 
 class RegistryUnreachableError(RegistryError):
-    """A folder that is no registry, or that the system does not let us read."""
+    """A folder is not a registry, or cannot be read."""
 
-    def __init__(self, path: Path, why: str, *, hint: str | None = None) -> None:
-        super().__init__(f"registry `{path}` cannot be reached: {why}", hint=hint)
+    def __init__(self, path: Path, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"registry `{path}` cannot be read: {reason}", hint=hint)
         self.path = path
 
 
 class CatalogueMissingError(RegistryError):
-    """Blobs without a catalogue: an empty one would hide every release there is."""
+    """A registry has blobs but no catalogue.
+
+    A new catalogue is not created, because it would list none of the published releases.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"registry `{path}` has blobs, but its catalogue registry.db is missing",
-            hint="restore registry.db from a backup; nothing was created in its place",
+            hint="restore registry.db from a backup; skillpm does not replace it",
         )
         self.path = path
 
 
 class RegistryCorruptError(RegistryError):
-    """A catalogue that is no database of ours, or a damaged one."""
+    """A catalogue is damaged, or is not a database of skillpm."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
-            f"the catalogue registry.db of registry `{path}` is corrupt: {why}",
+            f"the catalogue registry.db of registry `{path}` is corrupt: {reason}",
             hint="restore registry.db from a backup, or publish the packs to a new registry: "
             "`skillpm registry init NEW_FOLDER`",
         )
@@ -49,15 +52,18 @@ class RegistryCorruptError(RegistryError):
 
 
 class RegistryUnfinishedError(RegistryCorruptError):
-    """A catalogue that was never whole: making it was cut off, before anything was published."""
+    """A catalogue is incomplete, and nothing was published: creating it was interrupted."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "making it was cut off, perhaps by a full disk")
-        self.hint = f"nothing was published to it; make it again: `skillpm registry init {path}`"
+        super().__init__(path, "its creation was interrupted, perhaps by a full disk")
+        self.hint = (
+            f"`skillpm registry init {path}` creates it again; nothing is lost, because nothing "
+            "was published to it"
+        )
 
 
 class RegistryNewerError(RegistryError):
-    """A catalogue whose schema a newer skillpm has written."""
+    """A newer version of skillpm has written the catalogue."""
 
     def __init__(self, path: Path, *, found: str, known: str) -> None:
         super().__init__(
@@ -69,52 +75,52 @@ class RegistryNewerError(RegistryError):
 
 
 class RegistryReadOnlyError(StateError):
-    """A registry that the system does not let us write."""
+    """This user cannot write to the registry."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"registry `{path}` cannot be written: it is read-only for this user",
-            hint="name a registry of your own with `--registry PATH`",
+            hint="name a registry in which you can write with `--registry PATH`",
         )
         self.path = path
 
 
 class RegistryFullError(StateError):
-    """No space is left for what was to be written; what was there before is untouched."""
+    """The registry's disk is full. The registry is not changed."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"registry `{path}` cannot be written: its disk is full",
-            hint="make space and repeat the command: nothing was changed",
+            hint="free disk space, then run the command again; nothing was changed",
         )
         self.path = path
 
 
 class RegistryBusyError(StateError):
-    """Another process held the registry for longer than we wait."""
+    """Another process holds the registry's lock, and the waiting time has ended."""
 
     def __init__(self, path: Path, *, holder: str) -> None:
         super().__init__(
             f"registry `{path}` is being written by {holder}",
-            hint="repeat the command when that one is done",
+            hint="wait until that process ends, then run the command again",
         )
         self.path = path
         self.holder = holder
 
 
 class FolderNotEmptyError(StateError):
-    """A folder with other things in it, which cannot become a registry."""
+    """A folder cannot become a registry, because it contains other files."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"`{path}` cannot become a registry: it is not empty",
-            hint="name an empty or a new folder: `skillpm registry init PATH`",
+            hint="name an empty or a new folder: `skillpm registry init FOLDER`",
         )
         self.path = path
 
 
 class NotSharedError(StateError):
-    """A registry that is for its owner alone, and was to be one for a group."""
+    """A registry exists already and is not shared with a group."""
 
     def __init__(self, path: Path) -> None:
         quoted = shlex.quote(str(path))
@@ -126,32 +132,32 @@ class NotSharedError(StateError):
 
 
 class ReleaseExistsError(StateError):
-    """A release that stands already, with other contents: releases are immutable."""
+    """A release is published already, with other contents. Releases are immutable."""
 
     def __init__(self, skill: SkillName, version: Version, *, existing: str, offered: str) -> None:
         super().__init__(
             f"`{skill}` {version} is already published as `{existing}`, and cannot become "
             f"`{offered}`: releases are immutable",
-            hint="pack it again under a higher version: `skillpm pack … --version NEXT`",
+            hint="pack the skill again with a higher version: `skillpm pack … --version NEXT`",
         )
         self.existing = existing
         self.offered = offered
 
 
 class UnknownReleaseError(UnknownSkillError):
-    """A release that this registry does not have."""
+    """A release is not in the registry."""
 
     def __init__(self, path: Path, skill: SkillName, version: Version) -> None:
         super().__init__(
             f"`{skill}` {version} is not in registry `{path}`",
-            hint=f"`skillpm show {skill}` lists the versions that are",
+            hint=f"`skillpm show {skill}` lists the published versions",
         )
         self.skill = skill
         self.version = version
 
 
 class BlobNotFoundError(NotFoundError):
-    """A blob that this registry never had."""
+    """A blob is not in the registry and was not published to it."""
 
     def __init__(self, path: Path, digest: Digest) -> None:
         super().__init__(f"blob `{digest}` is not in registry `{path}`")
@@ -159,74 +165,74 @@ class BlobNotFoundError(NotFoundError):
 
 
 class BlobMissingError(IntegrityError):
-    """A blob that the catalogue lists, and whose file is gone."""
+    """The file of a published blob is missing."""
 
     def __init__(self, path: Path, digest: Digest) -> None:
         super().__init__(
             f"blob `{digest}` of a published release is missing from registry `{path}`",
-            hint="publish the same pack once more: that puts missing blobs back",
+            hint="publish the same pack again to restore its missing blobs",
         )
         self.digest = digest
 
 
 class BlobKindError(IntegrityError):
-    """A link, pipe, device or folder where a blob's file should be; it is not opened."""
+    """A link, pipe, device or folder has the name of a blob. It is not opened."""
 
     def __init__(self, path: Path, digest: Digest, *, found: str) -> None:
         super().__init__(
             f"blob `{digest}` of registry `{path}` should be a regular file, is {found}",
-            hint="publish the same pack once more: that puts damaged blobs back",
+            hint="publish the same pack again to restore its damaged blobs",
         )
         self.digest = digest
 
 
 class BlobSizeError(IntegrityError):
-    """A blob that is longer or shorter than the pack says."""
+    """A blob is longer or shorter than the pack states."""
 
     def __init__(self, digest: Digest, *, expected: int, found: str) -> None:
-        super().__init__(f"blob `{digest}` should be {expected} bytes, but is {found}")
+        super().__init__(f"blob `{digest}` should have {expected} bytes, but is {found}")
         self.digest = digest
         self.expected = expected
 
 
 class SourceUnreadableError(StateError):
-    """A blob that is to be published and cannot be read where it lies."""
+    """A blob of the pack to publish cannot be read."""
 
-    def __init__(self, digest: Digest, why: str) -> None:
-        super().__init__(f"blob `{digest}` of the pack cannot be read: {why}")
+    def __init__(self, digest: Digest, reason: str) -> None:
+        super().__init__(f"blob `{digest}` of the pack cannot be read: {reason}")
         self.digest = digest
 
 
 class UnknownAdvisoryError(NotFoundError):
-    """An advisory that this registry does not have."""
+    """An advisory is not in the registry."""
 
     def __init__(self, path: Path, identifier: str) -> None:
         super().__init__(
             f"there is no advisory `{identifier}` in registry `{path}`",
-            hint="`skillpm registry advisory list` lists those that are",
+            hint="`skillpm registry advisory list` lists the published advisories",
         )
         self.identifier = identifier
 
 
 class AdvisoryOutdatedError(StateError):
-    """A form of an advisory that is no newer than the one that stands."""
+    """A different version of an advisory is published already and is not older."""
 
-    def __init__(self, advisory: Advisory, *, standing: str) -> None:
+    def __init__(self, advisory: Advisory, *, published: str) -> None:
         super().__init__(
-            f"advisory `{advisory.id}` stands as modified at {standing}, and cannot become its "
-            f"form of {advisory.modified}",
-            hint="a changed advisory has a later `modified`",
+            f"advisory `{advisory.id}` has been published with `modified` {published}; a different "
+            f"version with `modified` {advisory.modified} cannot replace it",
+            hint=f"set `modified` to a time after {published}",
         )
-        self.standing = standing
+        self.published = published
 
 
 class UnknownAffectedError(UnknownSkillError):
-    """An advisory about skills that this registry does not have, or about none."""
+    """An advisory affects skills that are not in the registry, or no skill."""
 
     def __init__(self, path: Path, advisory: Advisory, skills: Sequence[SkillName]) -> None:
-        about = f"`{skills[0]}`, which is not in registry `{path}`" if skills else "no skill at all"
+        affected = f"`{skills[0]}`, which is not in registry `{path}`" if skills else "no skill"
         super().__init__(
-            f"advisory `{advisory.id}` is about {about}",
-            hint="`skillpm search` lists the skills; an entry's `package` is "
-            '{"ecosystem": "skillpm", "name": "acme/math"}',
+            f"advisory `{advisory.id}` affects {affected}",
+            hint="`skillpm search` lists the skills; the `package` of an entry in `affected` has "
+            'the form {"ecosystem": "skillpm", "name": "acme/math"}',
         )

@@ -36,33 +36,36 @@ from skillpm_registry.errors import (
     UnknownReleaseError,
 )
 
-PATIENCE = 600.0  # A large pack takes minutes to publish; another one waits for it.
+TIMEOUT = 600.0  # Seconds to wait for another writer. Publishing a large pack takes minutes.
 
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """What became of a publication; not `created` where the same digest was here already."""
+    """The result of `publish`. `created` is false if the same digest was published before."""
 
     release: Release
     created: bool
 
 
 class Registry:
-    """A registry in a folder. Writers wait for each other; readers never wait."""
+    """A registry in a folder. Writers wait for each other; readers do not wait."""
 
-    def __init__(self, path: Path, catalog: Catalog, *, patience: float) -> None:
+    def __init__(self, path: Path, catalog: Catalog, *, timeout: float) -> None:
         self.path = path
         self._catalog = catalog
         self._advisories = Advisories(catalog.database)
         self._blobs = Blobs(path)
-        self._patience = patience
+        self._timeout = timeout
 
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
-        """All releases of these skills, yanked ones too, by version; unknown skills are absent."""
+        """All releases of these skills, also yanked ones, by skill and in the order of versions.
+
+        Unknown skills are absent.
+        """
         return self._catalog.releases(skills)
 
     def search(self, text: str) -> list[Release]:
-        """The latest release of each skill whose name, summary or capabilities have all words."""
+        """The latest release of each skill that has all words in name, summary or capabilities."""
         return self._catalog.search(text)
 
     def skills(self) -> list[SkillName]:
@@ -70,32 +73,36 @@ class Registry:
         return self._catalog.skills()
 
     def publish(self, image: bytes, open_blob: OpenBlob, *, now: datetime) -> PublishResult:
-        """Take in the release whose OCI manifest is `image`, with every blob that it names.
+        """Publish the release whose OCI manifest is `image`, with all its blobs.
 
-        Blobs come first, each verified, then one transaction: killed anywhere, the registry is as
-        it was, but for blobs that the next attempt finds and reuses. The same digest once more
-        changes no release, and puts back blobs that were lost or damaged. Refuses other contents
-        under a version that is taken (`ReleaseExistsError`), and bytes that are not what their
-        digest says (`IntegrityError`).
+        First verifies and stores the blobs, then inserts the release in one transaction. If the
+        process is killed, no release is added; blobs that are stored already are reused by the next
+        attempt. Publishing the same digest again changes no release, and restores missing and
+        damaged blobs. Raises `ReleaseExistsError` if the version is published with other contents,
+        and `IntegrityError` if the bytes of a blob do not have its digest.
         """
         pack = _read_pack(image, open_blob)
         skill, version = pack.manifest.skill, pack.manifest.version
-        with locked(self.path, self._patience):
-            known = self._catalog.find(skill, version)
-            if known is not None and known.digest != pack.digest:
+        with locked(self.path, self._timeout):
+            existing = self._catalog.find(skill, version)
+            if existing is not None and existing.digest != pack.digest:
                 raise ReleaseExistsError(
-                    skill, version, existing=str(known.digest), offered=str(pack.digest)
+                    skill, version, existing=str(existing.digest), offered=str(pack.digest)
                 )
             self._blobs.add(
                 pack.sizes,
                 lambda digest: BytesIO(image) if digest == pack.digest else open_blob(digest),
             )
-            if known is None:
+            if existing is None:
                 self._catalog.add(pack, now=now)
-        return PublishResult(self._release(skill, version), created=known is None)
+        return PublishResult(self._release(skill, version), created=existing is None)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """The bytes of a blob or an OCI manifest, for the caller to verify and close."""
+        """Open a blob or an OCI manifest. The caller verifies the bytes and closes the stream.
+
+        Raises `BlobNotFoundError` for an unknown blob, and `BlobMissingError` if the file of a
+        published blob is missing.
+        """
         source = self._blobs.open(digest)
         if source is not None:
             return source
@@ -104,57 +111,63 @@ class Registry:
         raise BlobNotFoundError(self.path, digest)
 
     def yank(self, skill: SkillName, version: Version, *, reason: str, now: datetime) -> Release:
-        """Hide a release from new resolutions. Yanking it again only replaces the reason."""
+        """Yank a release, which hides it from new resolutions. A further yank changes the reason.
+
+        Raises `UnknownReleaseError`.
+        """
         self._catalog.yank(skill, version, reason=reason, now=now)
         return self._release(skill, version)
 
     def unyank(self, skill: SkillName, version: Version) -> Release:
-        """Show a release to new resolutions again, where it was hidden."""
+        """Undo the yank of a release. Raises `UnknownReleaseError`."""
         self._catalog.unyank(skill, version)
         return self._release(skill, version)
 
     def advisories(self) -> list[Advisory]:
-        """Every advisory by its identifier, withdrawn ones too."""
+        """All advisories, also withdrawn ones, in the order of their identifiers."""
         return self._advisories.all()
 
     def advise(self, advisory: Advisory, *, now: datetime) -> bool:
-        """Publish an advisory; False where it stands so already.
+        """Publish an advisory, or a newer version of it. Returns False if it is not changed.
 
-        A newer form takes the place of an older one. Raises `AdvisoryOutdatedError` for another
-        form that is not newer, `UnknownSkillError` where it is about no skill that is here.
+        Raises `AdvisoryOutdatedError` for a different version that is not newer, and
+        `UnknownAffectedError` if it affects no skill, or one that is not in this registry.
         """
-        with locked(self.path, self._patience):
-            standing = self._advisories.find(advisory.id)
-            if standing is not None and standing.canonical() == advisory.canonical():
+        with locked(self.path, self._timeout):
+            published = self._advisories.find(advisory.id)
+            if published is not None and published.canonical() == advisory.canonical():
                 return False
-            if standing is not None and standing.modified_at >= advisory.modified_at:
-                raise AdvisoryOutdatedError(advisory, standing=standing.modified)
-            about = {entry.name for entry in advisory.skills()}
-            unknown = sorted(about - set(self.skills()))
-            if unknown or not about:
+            if published is not None and published.modified_at >= advisory.modified_at:
+                raise AdvisoryOutdatedError(advisory, published=published.modified)
+            affected = {entry.name for entry in advisory.skills()}
+            unknown = sorted(affected - set(self.skills()))
+            if unknown or not affected:
                 raise UnknownAffectedError(self.path, advisory, unknown)
             self._advisories.put(advisory, now=now)
         return True
 
     def withdraw(self, identifier: str, *, now: datetime) -> Advisory:
-        """Withdraw an advisory: it stays listed, and affects nothing any more."""
-        with locked(self.path, self._patience):
-            standing = self._advisories.find(identifier)
-            if standing is None:
+        """Withdraw an advisory: it stays listed, but no longer affects releases.
+
+        Raises `UnknownAdvisoryError`.
+        """
+        with locked(self.path, self._timeout):
+            advisory = self._advisories.find(identifier)
+            if advisory is None:
                 raise UnknownAdvisoryError(self.path, identifier)
-            if standing.withdrawn is None:
-                standing = standing.withdrawn_at(now)
-                self._advisories.put(standing, now=now)
-        return standing
+            if advisory.withdrawn is None:
+                advisory = advisory.withdrawn_at(now)
+                self._advisories.put(advisory, now=now)
+        return advisory
 
     def close(self) -> None:
-        """Promise that this object is used no more; nothing stays open between calls anyway."""
+        """Do nothing: no file is open between calls. The client's `Index` protocol needs it."""
 
     def _release(self, skill: SkillName, version: Version) -> Release:
-        found = self._catalog.find(skill, version)
-        if found is None:
+        release = self._catalog.find(skill, version)
+        if release is None:
             raise UnknownReleaseError(self.path, skill, version)
-        return found
+        return release
 
 
 def _read_pack(image: bytes, open_blob: OpenBlob) -> PackRow:
@@ -166,26 +179,28 @@ def _read_pack(image: bytes, open_blob: OpenBlob) -> PackRow:
 
 def _document(config: Descriptor, open_blob: OpenBlob) -> bytes:
     if config.size > json.SIZE_LIMIT:
-        raise SpecError(f"the manifest is {config.size} bytes; at most {json.SIZE_LIMIT} are read")
+        raise SpecError(
+            f"the manifest should have at most {json.SIZE_LIMIT} bytes, has {config.size}"
+        )
     with open_blob(config.digest) as source:
         return b"".join(verified(source, config.digest, config.size))
 
 
 def open_registry(
-    path: Path, *, create: bool = False, shared: bool = False, patience: float = PATIENCE
+    path: Path, *, create: bool = False, shared: bool = False, timeout: float = TIMEOUT
 ) -> Registry:
-    """The registry in the folder `path`; with `create`, an absent or empty folder becomes one.
+    """Open the registry in the folder `path`; with `create`, create it if it does not exist.
 
-    One that is made is for its owner alone, or with `shared` for the folder's group too.
-    `patience` is how many seconds a writer waits for another. Raises `RegistryError` where there
-    is none, where its catalogue is missing or damaged, or where a newer skillpm has written it.
+    A new registry is accessible to its owner only, or with `shared` to the folder's group too. A
+    writer waits up to `timeout` seconds for another. Raises `RegistryError` if there is no
+    registry, if its catalogue is missing or damaged, or if a newer skillpm has written it.
     """
     if create:
-        create_database(path, patience, shared=shared)
-    return Registry(path, Catalog(open_database(path, patience)), patience=patience)
+        create_database(path, timeout, shared=shared)
+    return Registry(path, Catalog(open_database(path, timeout)), timeout=timeout)
 
 
 def tidy_registry(path: Path) -> None:
-    """Remove what killed writers left aside in a registry; one that is being written is left."""
+    """Remove unfinished files of killed writers, unless the registry is being written."""
     with suppress(RegistryBusyError), locked(path, 0):
         Blobs(path).sweep()

@@ -1,7 +1,7 @@
-"""The tables of the catalogue. The database itself refuses what is not well-formed.
+"""The tables of the catalogue, with constraints that refuse malformed values.
 
-Constraints are written in SQL that SQLite and PostgreSQL share; that releases do not change is
-held by triggers, which only the migrations know.
+The constraints use SQL that both SQLite and PostgreSQL support. Triggers keep releases immutable;
+the migrations create them.
 """
 
 from sqlalchemy import (
@@ -32,7 +32,7 @@ metadata = MetaData(
 
 
 def _is_digest(column: str) -> CheckConstraint:
-    """`sha256:` and 64 lower-case hex digits."""
+    """The constraint that a column is `sha256:` and 64 lower-case hexadecimal digits."""
     return CheckConstraint(
         f"length({column}) = 71 AND substr({column}, 1, 7) = 'sha256:' "
         f"AND ltrim(substr({column}, 8), '0123456789abcdef') = ''",
@@ -41,12 +41,15 @@ def _is_digest(column: str) -> CheckConstraint:
 
 
 def _is_count(column: str) -> CheckConstraint:
-    """Not negative. The upper bound also refuses text, which SQLite sorts above all numbers."""
+    """The constraint that a column is a number of at least 0.
+
+    The upper bound also refuses text, which SQLite sorts after all numbers.
+    """
     return CheckConstraint(f"{column} BETWEEN 0 AND 9223372036854775807", name=f"{column}_form")
 
 
 def _is_half(column: str) -> CheckConstraint:
-    """As far as portable SQL can say it, one half of a skill's name."""
+    """The constraint that a column is a namespace or name of a skill, as far as SQL permits."""
     return CheckConstraint(
         f"length({column}) BETWEEN 1 AND 64 "
         f"AND ltrim({column}, 'abcdefghijklmnopqrstuvwxyz0123456789._-') = '' "
@@ -96,7 +99,7 @@ release = Table(
     Column("conflicts", JSON, nullable=False),
     Column("capabilities", JSON, nullable=False),
     Column("summary", Text, nullable=False),
-    # Name, summary and capabilities, case-folded here because SQLite folds ASCII alone.
+    # Name, summary and capabilities, case-folded in Python because SQLite folds only ASCII.
     Column("search_text", Text, nullable=False),
     Column("license", Text),
     Column("scheme", Text, nullable=False),
@@ -123,11 +126,11 @@ release_blob = Table(
     "release_blob",
     metadata,
     Column("release_id", ForeignKey("release.id"), primary_key=True),
-    # 0 is the config; the layers follow in their order.
+    # Position 0 is the config. The layers follow in their order.
     Column("position", Integer, _is_count("position"), primary_key=True, autoincrement=False),
     Column("digest", ForeignKey("blob.digest"), nullable=False),
     Column("media_type", Text, nullable=False),
-    # Which releases still need a blob is asked by its digest.
+    # For the query which releases need a blob.
     Index(None, "digest"),
 )
 
@@ -140,7 +143,7 @@ advisory = Table(
         CheckConstraint("length(id) BETWEEN 1 AND 128", name="id_form"),
         primary_key=True,
     ),
-    # Canonical JSON in OSV form; a newer form of the same advisory takes its place.
+    # Canonical JSON in OSV form. A newer version of the same advisory replaces the row's document.
     Column("document", Text, nullable=False),
     Column("published_at", DateTime(timezone=True), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),

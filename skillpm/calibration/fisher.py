@@ -90,7 +90,7 @@ def gather(
         if tensor in tensors:
             hooks.append(value.register_post_accumulate_grad_hook(_folding(fisher, tensor)))
     for batch in batches:
-        runner.sampled(batch, generator).backward()
+        runner.sampled_loss(batch, generator).backward()
         fisher.count += runner.count(batch)
         advance(batch.ids.numel())
     for hook in hooks:

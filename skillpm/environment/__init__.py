@@ -1,1 +1,1 @@
-"""A project on disk: its file, its lock, and its numbered, immutable generations."""
+"""A project on disk: the project file, the lock, and numbered, immutable generations."""

@@ -1,11 +1,14 @@
-"""How project file and lock have run ahead of the environment."""
+"""Differences between a project's files and its environment."""
 
 from skillpm.environment.project import LOCK_FILE, PROJECT_FILE, ProjectFolder, wishes_of
 from skillpm.errors import NotFoundError, SpecError, StateError
 
 
 def drift(project: ProjectFolder) -> list[str]:
-    """How project file and lock have run ahead of the environment, in sentences."""
+    """Describe where the project file or the lock differs from what is installed.
+
+    Returns one sentence for each difference; none where all three agree.
+    """
     current = project.generation()
     notes: list[str] = []
     try:
@@ -13,11 +16,19 @@ def drift(project: ProjectFolder) -> list[str]:
     except (SpecError, NotFoundError, StateError) as problem:
         return [problem.message]
     if project.was_cut_off:
-        notes.append("a command was cut off; the next writing command completes or undoes it")
+        notes.append(
+            "a command was interrupted; the next command that changes the project completes or "
+            "undoes it"
+        )
     if lock is None:
         notes.append(f"{LOCK_FILE} is missing; `skillpm install` writes it")
     elif not lock.same_set(current.lockfile):
-        notes.append(f"{LOCK_FILE} runs ahead of what is installed; `skillpm install` applies it")
+        notes.append(
+            f"{LOCK_FILE} differs from what is installed; `skillpm install` installs its skills"
+        )
     if wishes_of(file) != current.wishes:
-        notes.append(f"{PROJECT_FILE} asks for other skills; `skillpm install` applies it")
+        notes.append(
+            f"{PROJECT_FILE} requires other skills than are installed; `skillpm install` installs "
+            "them"
+        )
     return notes

@@ -1,4 +1,4 @@
-"""Editing `skillpm.toml` in place: comments, order and spacing stay."""
+"""Edits of `skillpm.toml` that keep its comments, order and spacing."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -22,37 +22,40 @@ root = {root}
 
 
 def new_project_file(base: str, root: Digest) -> str:
-    """The first `skillpm.toml` of a project."""
+    """The text of `skillpm.toml` for a new project."""
     return _TEMPLATE.format(base=toml.string(base), root=toml.string(str(root)))
 
 
 def set_base(text: str, base: str) -> str:
-    """The text with another path to the base."""
-    document = _parsed(text)
+    """Replace the path of the base."""
+    document = _parse(text)
     cast("Table", document["project"])["base"] = base
-    return _dumped(document, text)
+    return _dump(document, text)
 
 
 def without_credentials(text: str) -> str:
-    """The text whose registries' URLs have no user, password or query; others are not touched."""
+    """Remove user, password and query from the URLs of registries.
+
+    URLs without credentials keep their spelling.
+    """
     secret = {n: e for n, e in parse_project(text).registries.items() if e.url.has_credentials}
     if not secret:
         return text
-    document = _parsed(text)
+    document = _parse(text)
     table = cast("Table", document["registries"])
     for name, entry in secret.items():
         if isinstance(table[name].unwrap(), str):
             _put(table, name, entry.url.public())
         else:
             table[name]["url"] = entry.url.public()
-    return _dumped(document, text)
+    return _dump(document, text)
 
 
 def set_skills(text: str, skills: Mapping[str, Any]) -> str:
     """The text with `[skills]` holding exactly these; what is the same is not touched."""
-    document = _parsed(text)
+    document = _parse(text)
     _edit_skills(document, skills)
-    return _dumped(document, text)
+    return _dump(document, text)
 
 
 def edit_project(
@@ -62,10 +65,10 @@ def edit_project(
 
     `before` is `[graft]` as the text has it. Costs one parse; what is the same is not touched.
     """
-    document = _parsed(text)
+    document = _parse(text)
     _edit_skills(document, skills)
     _edit_graft(document, before, after)
-    return _dumped(document, text)
+    return _dump(document, text)
 
 
 def _edit_skills(document: tomlkit.TOMLDocument, skills: Mapping[str, Any]) -> None:
@@ -75,10 +78,10 @@ def _edit_skills(document: tomlkit.TOMLDocument, skills: Mapping[str, Any]) -> N
     for name in [name for name in table if name not in skills]:
         del table[name]
     for name, requirement in skills.items():
-        plain = _plain(requirement)
+        plain = _normalized(requirement)
         if name not in table:
             table[name] = _item(plain)
-        elif _plain(table[name].unwrap()) != plain:
+        elif _normalized(table[name].unwrap()) != plain:
             _update(table, name, plain)
 
 
@@ -112,49 +115,50 @@ def _put_settings(table: Table, settings: Mapping[str, Any]) -> None:
 
 
 def _put(table: Table, key: str, value: Any) -> None:
-    """Set a value, so that a comment behind the old one stays."""
-    fresh = tomlkit.item(value)
+    """Set a value and keep the comment at the end of its line."""
+    item = tomlkit.item(value)
     if key in table:
-        fresh.trivia.comment_ws = table[key].trivia.comment_ws
-        fresh.trivia.comment = table[key].trivia.comment
-    table[key] = fresh
+        item.trivia.comment_ws = table[key].trivia.comment_ws
+        item.trivia.comment = table[key].trivia.comment
+    table[key] = item
 
 
-def _dumped(document: tomlkit.TOMLDocument, before: str) -> str:
-    """The document as text; a byte order mark stays where it was."""
+def _dump(document: tomlkit.TOMLDocument, before: str) -> str:
+    """The document as text, with a byte order mark if the text `before` has one."""
     mark = toml.BYTE_ORDER_MARK if before.startswith(toml.BYTE_ORDER_MARK) else ""
     return mark + tomlkit.dumps(document)
 
 
-def _parsed(text: str) -> tomlkit.TOMLDocument:
+def _parse(text: str) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(text.removeprefix(toml.BYTE_ORDER_MARK))
     except (TOMLKitError, ValueError, RecursionError) as problem:
         raise SpecError(f"skillpm.toml is not TOML: {problem}") from problem
 
 
-def _plain(wish: Any) -> dict[str, Any]:
-    table = {"version": wish} if isinstance(wish, str) else dict(wish)
+def _normalized(requirement: Any) -> dict[str, Any]:
+    """A requirement as a table without defaults, so that equal requirements compare equal."""
+    table = {"version": requirement} if isinstance(requirement, str) else dict(requirement)
     table.setdefault("version", "*")
     if table.get("weight") == 1.0:
         del table["weight"]
     return {key: value for key, value in table.items() if value is not None}
 
 
-def _item(plain: dict[str, Any]) -> Any:
-    if list(plain) == ["version"]:
-        return plain["version"]
+def _item(fields: dict[str, Any]) -> Any:
+    if list(fields) == ["version"]:
+        return fields["version"]
     inline = tomlkit.inline_table()
-    inline.update(plain)
+    inline.update(fields)
     return inline
 
 
-def _update(table: Table, name: str, plain: dict[str, Any]) -> None:
-    """Change a wish within its own form, so that a comment behind it stays."""
+def _update(table: Table, name: str, fields: dict[str, Any]) -> None:
+    """Change a requirement; a requirement written as a table of its own stays such a table."""
     item = table[name]
     if isinstance(item, Table):
-        for key in [key for key in item if key not in plain]:
+        for key in [key for key in item if key not in fields]:
             del item[key]
-        item.update(plain)
+        item.update(fields)
     else:
-        _put(table, name, _item(plain))
+        _put(table, name, _item(fields))

@@ -1,4 +1,4 @@
-"""A generation: what was installed after one change, never altered again."""
+"""A generation: an immutable record of what is installed after one change."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol, TypeVar
@@ -22,25 +22,25 @@ from skillpm.spec.project import ProjectRequirement
 from skillpm.spec.versions import Version
 
 LAST_NUMBER = 999_999_999
-"""No project comes to more changes; a larger number in a state file is damage."""
+"""The largest generation number. A state file with a larger number is damaged."""
 
 
-def _sound_requirements(plain: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a `[skills]` table that no project file could have."""
+def _check_requirements(requirements: dict[str, Any]) -> dict[str, Any]:
+    """Return a `[skills]` table. Raises `ValueError` if a project file could not hold it."""
     problems = Problems("requirements")
-    for name, wish in plain.items():
+    for name, requirement in requirements.items():
         try:
             SkillName.parse(name)
         except SpecError as problem:
             problems.add("", problem.message)
-        collect(ProjectRequirement, wish, problems)
+        collect(ProjectRequirement, requirement, problems)
     if problems.found:
         raise ValueError("; ".join(problems.found[:5]))
-    return plain
+    return requirements
 
 
 class Installed(Document):
-    """One release of a generation."""
+    """A release that is installed in a generation."""
 
     skill: SkillNameField
     version: VersionField
@@ -52,15 +52,16 @@ class Installed(Document):
 
     @property
     def ref(self) -> str:
-        """How messages name it: `acme/math 1.2.0`."""
+        """The release as messages name it: `acme/math 1.2.0`."""
         return f"{self.skill} {self.version}"
 
 
 class Generation(Document):
-    """Number, time and cause of a change; what is installed after it; how to get back to it.
+    """The number, time and cause of a change, and the state of the environment after it.
 
-    `lock` is the lock's text without the graft's root, `wishes` the `[skills]` table. A generation
-    that `gc` has pruned keeps its number and what was installed, and says when it was pruned.
+    `lock` is the text of the lock without the graft's root, and `wishes` is the `[skills]` table;
+    `rollback` restores both. `skillpm gc` prunes old generations: a pruned generation keeps its
+    number, its list of releases and the time of pruning, but neither lock nor requirements.
     """
 
     format: Literal[1] = 1
@@ -69,64 +70,64 @@ class Generation(Document):
     action: str
     base_root: DigestField
     skills: list[Installed]
-    wishes: Annotated[dict[str, Any], AfterValidator(_sound_requirements)]
+    wishes: Annotated[dict[str, Any], AfterValidator(_check_requirements)]
     lock: str
     pruned: str | None = None
 
     @property
     def installed(self) -> dict[SkillName, Installed]:
-        """The releases by skill, sorted."""
-        return {one.skill: one for one in sorted(self.skills, key=lambda s: s.skill)}
+        """The installed releases by skill, in the order of the skills' names."""
+        return {entry.skill: entry for entry in sorted(self.skills, key=lambda s: s.skill)}
 
     @property
     def lockfile(self) -> Lockfile:
-        """The lock that it was made from. Raises `NotFoundError` where it was pruned."""
+        """The lock of this generation. Raises `NotFoundError` if the generation was pruned."""
         if self.pruned is not None:
             raise NotFoundError(
-                f"generation {self.number} was pruned by `skillpm gc` on {self.pruned}: there is "
-                "no way back to it",
-                hint="`skillpm history` says which generations are kept",
+                f"generation {self.number} was pruned by `skillpm gc` on {self.pruned}: it cannot "
+                "be restored",
+                hint="`skillpm history` lists the generations that can be restored",
             )
         return parse_lockfile(self.lock, f"the lock of generation {self.number}")
 
     def dumps(self) -> bytes:
-        """Its file."""
-        plain = self.to_dict()
+        """The content of the generation's file: indented JSON."""
+        document = self.to_dict()
         if self.pruned is None:
-            del plain["pruned"]
-        return json.pretty(plain)
+            del document["pruned"]
+        return json.pretty(document)
 
     def as_pruned(self, when: str) -> "Generation":
-        """What stays of it when its packs may go."""
+        """The generation without lock and requirements, so that `gc` may remove its packs."""
         return self.model_copy(update={"pruned": when, "lock": "", "wishes": {}})
 
 
 def parse_generation(data: bytes, what: str) -> Generation:
-    """Read a generation; raise `SpecError` with every problem."""
+    """Parse a generation's file. Raises `SpecError` that lists every problem in `what`."""
     return read_document(Generation, json.parse_object(data, what), what)
 
 
 class Entry(Protocol):
-    """A release of a set, as a generation or a lock names it."""
+    """A release in a generation or in a lock."""
 
     @property
     def skill(self) -> SkillName:
-        """Its skill."""
+        """The name of the skill."""
         ...
 
     @property
     def version(self) -> Version:
-        """Its version."""
+        """The version of the release."""
         ...
 
     @property
     def digest(self) -> Digest:
-        """Its pack."""
+        """The digest of the release's pack."""
         ...
 
     @property
     def weight(self) -> float:
-        """Its share in the graft."""
+        """The weight of the skill in the graft."""
         ...
 
 
@@ -137,18 +138,21 @@ F = TypeVar("F", bound=Entry)
 def differences(
     before: Mapping[SkillName, E], after: Mapping[SkillName, F]
 ) -> tuple[tuple[F, ...], tuple[E, ...], tuple[F, ...]]:
-    """What was added, removed and changed, each sorted by skill."""
-    added = tuple(one for skill, one in after.items() if skill not in before)
-    removed = tuple(one for skill, one in before.items() if skill not in after)
+    """The entries that a change adds, removes and replaces, each in the order of its mapping.
+
+    An entry is replaced if its digest or its weight differs; the third tuple holds the new entries.
+    """
+    added = tuple(entry for skill, entry in after.items() if skill not in before)
+    removed = tuple(entry for skill, entry in before.items() if skill not in after)
     common = [skill for skill in after if skill in before]
-    changed = tuple(after[skill] for skill in common if _moved(before[skill], after[skill]))
+    changed = tuple(after[skill] for skill in common if _differs(before[skill], after[skill]))
     return added, removed, changed
 
 
 def new_packs(
     before: Mapping[SkillName, Entry], after: Mapping[SkillName, Entry]
 ) -> dict[SkillName, Digest]:
-    """The packs that a change adds, or exchanges for others, by skill."""
+    """The digests of packs that are in `after` but not in `before`, by skill."""
     return {
         skill: entry.digest
         for skill, entry in after.items()
@@ -156,5 +160,5 @@ def new_packs(
     }
 
 
-def _moved(before: Entry, after: Entry) -> bool:
+def _differs(before: Entry, after: Entry) -> bool:
     return (before.digest, before.weight) != (after.digest, after.weight)

@@ -1,7 +1,8 @@
-"""The projects that use a home's store, so that `gc` takes nothing from them.
+"""The projects that use a home's store, so that `gc` keeps the blobs they need.
 
-One small file a project, under `projects/` of the home: its path, the device that it lies on, and
-the packs that it was known to need, for the time that it cannot be read.
+The home has one small file for each project, in `projects/`: the project's path, the number of the
+device that holds it, and the packs that it needed when it was last read. The recorded packs are
+used while the project cannot be read, for example because its disk is not mounted.
 """
 
 import os
@@ -25,19 +26,19 @@ _PROJECTS = "projects"
 
 @dataclass(frozen=True)
 class KnownProject:
-    """A project as the home remembers it."""
+    """A home's record of a project."""
 
     folder: Path
     device: int
     packs: frozenset[Digest]
     own: bool = True
-    """Whether this user wrote the record: in a home that is shared, others have projects too."""
+    """Whether this user wrote the record. In a shared home, other users write records too."""
 
     def presence(self) -> Presence:
-        """Whether it is here, was removed, or may lie on a disk that is not mounted now.
+        """Whether the project exists (`here`), was removed (`gone`), or is out of reach (`away`).
 
-        Gone is only what is missing from the very disk that it was last seen on; where the disk is
-        another, or does not answer, nothing is concluded.
+        A project is gone only if it is missing from the same device as before. If another device
+        is mounted at its path, or the device cannot be read, the project is away.
         """
         try:
             if any((self.folder / name).exists() for name in (".skillpm", "skillpm.toml")):
@@ -50,7 +51,7 @@ class KnownProject:
 
 @dataclass(frozen=True)
 class KnownProjects:
-    """Every project that was worked on with this home."""
+    """The records of all projects that were used with this home."""
 
     home: Path
 
@@ -58,33 +59,34 @@ class KnownProjects:
         return open_below(self.home, _PROJECTS, create=create)
 
     def remember(self, folder: Path, packs: Collection[Digest], *, exact: bool = False) -> None:
-        """Keep these packs for a project, and (unless `exact`) those that it was known to need.
+        """Record the packs that a project needs; unless `exact`, in addition to those recorded.
 
-        On disk before a generation needs it. A home that cannot be written loses no blob either.
+        Call it before the generation that needs the packs is written. An error in writing is
+        ignored: `gc` cannot remove blobs from a home that cannot be written.
         """
         folder = folder.resolve()
         device = folder.stat().st_dev
         with suppress(StateError), self._open(create=True) as records:
-            before = self._read(records, _name(folder))
+            before = self._read(records, record_name(folder))
             kept = frozenset(packs) | (before.packs if before and not exact else frozenset())
             if before == KnownProject(folder, device, kept):
                 return
-            plain = {"path": str(folder), "device": device, "packs": sorted(map(str, kept))}
-            records.write(_name(folder), json.pretty(plain))
+            record = {"path": str(folder), "device": device, "packs": sorted(map(str, kept))}
+            records.write(record_name(folder), json.pretty(record))
 
     def forget(self, folder: Path) -> bool:
-        """Remember a project no more; False where it was not known."""
+        """Remove a project's record. Returns False if there was none."""
         try:
             with self._open() as records:
-                return records.remove(_name(folder))
+                return records.remove(record_name(folder))
         except MissingFileError:
             return False
 
     def __iter__(self) -> Iterator[KnownProject]:
-        """Every project, by path.
+        """Every recorded project, in the order of the paths.
 
-        Raises `StateError` for a record that is damaged, and `DeniedError` for one that may not be
-        read: a project may need what it holds.
+        Raises `StateError` for a damaged record, and `DeniedError` for a record that this user may
+        not read. Neither is skipped, because `gc` would remove the packs that the record protects.
         """
         known: list[KnownProject] = []
         with suppress(MissingFileError), self._open() as records:
@@ -97,28 +99,31 @@ class KnownProjects:
         if project is None:
             path = records.path / name
             raise StateError(
-                f"`{path}` is damaged: a project may need what it says",
-                hint=f"remove it; `skillpm install` in the project writes it anew: {path}",
+                f"`{path}` is damaged: the packs that its project needs are unknown",
+                hint=f"remove {path}; `skillpm install` in its project writes the file again",
             )
         return project
 
     @staticmethod
     def _read(records: HomeFolder, name: str) -> KnownProject | None:
-        """The record of this name; None where there is none, or it is damaged."""
+        """The record in the file `name`; None if the file is missing or damaged."""
         status = records.status(name)
         if status is None or not stat.S_ISREG(status.st_mode):
             return None
         try:
-            plain = json.parse_object(records.read(name), str(records.path / name))
-            packs = frozenset(Digest(text) for text in plain["packs"])
-            folder = Path(plain["path"])
-            known = KnownProject(folder, int(plain["device"]), packs, status.st_uid == os.geteuid())
+            record = json.parse_object(records.read(name), str(records.path / name))
+            packs = frozenset(Digest(text) for text in record["packs"])
+            folder, own = Path(record["path"]), status.st_uid == os.geteuid()
+            known = KnownProject(folder, int(record["device"]), packs, own)
         except (SpecError, KeyError, TypeError, ValueError, OverflowError):
             return None
-        return known if folder.is_absolute() and _name(folder) == name else None
+        return known if folder.is_absolute() and record_name(folder) == name else None
 
     def sweep(self) -> None:
-        """Remove what writers that were killed left. Raises `MissingFileError`, `StateError`."""
+        """Remove temporary files of killed processes.
+
+        Raises `MissingFileError` and `StateError`.
+        """
         with self._open() as records:
             sweep_strays(records)
 
@@ -127,6 +132,6 @@ def _is_record(name: str) -> bool:
     return name.endswith(".json") and not name.startswith(".")
 
 
-def _name(folder: Path) -> str:
-    """The name of a project's record, which no other path has."""
+def record_name(folder: Path) -> str:
+    """The file name of a home's record about a project: a digest of the project's path."""
     return f"{Digest.of(os.fsencode(folder)).hex[:32]}.json"

@@ -1,4 +1,4 @@
-"""`skillpm.toml` and `skillpm.lock` where they are links: followed inside the project alone."""
+"""Symbolic links at `skillpm.toml` and `skillpm.lock`, followed only inside the project."""
 
 import os
 import shlex
@@ -12,14 +12,14 @@ from skillpm.files.folder import Folder
 
 
 class OutsideLinkError(StateError):
-    """A project file that is a link out of the project: it is neither read nor written."""
+    """A project file that is a symbolic link to a place outside the project."""
 
     def __init__(self, path: Path, target: str) -> None:
         super().__init__(
             f"`{path}` should be a file of the project, is a symbolic link to `{target}`: "
             "it is neither read nor written",
-            hint=f"`ls -l {shlex.quote(str(path))}` shows the link; put a copy of the file in its "
-            "place if the file is yours",
+            hint=f"`ls -l {shlex.quote(str(path))}` shows the link; if the file is yours, replace "
+            "the link with a copy of it",
         )
         self.path = path
         self.target = target
@@ -27,10 +27,10 @@ class OutsideLinkError(StateError):
 
 @contextmanager
 def real_file(project: Folder, name: str) -> Iterator[tuple[Folder, str]]:
-    """The folder and the name under which a project file truly lies.
+    """The open folder and the name of a project file, after following a symbolic link.
 
-    That is the project itself; or, where the file is a link, the place in the project that it names
-    in one step. Nothing outside the project is looked at. Raises `OutsideLinkError`.
+    A link is followed once, and only to a place inside the project. Nothing outside the project is
+    accessed. Raises `OutsideLinkError` for a link out of the project or to another link.
     """
     status = project.status(name)
     if status is None or not stat.S_ISLNK(status.st_mode):
@@ -44,16 +44,16 @@ def real_file(project: Folder, name: str) -> Iterator[tuple[Folder, str]]:
         folder = project
         for step in steps[:-1]:
             folder = stack.enter_context(folder.subfolder(step))
-        found = folder.status(steps[-1])
-        if found is not None and stat.S_ISLNK(found.st_mode):
+        status = folder.status(steps[-1])
+        if status is not None and stat.S_ISLNK(status.st_mode):
             raise OutsideLinkError(project.path / name, target)
         yield folder, steps[-1]
 
 
 def _steps_inside(project: Path, target: str) -> list[str]:
-    """The names from the project down to a link's target; none where it is not below."""
+    """The names from the project down to a link's target; none if it is not in the project."""
     if target.startswith("/"):
-        homes = (os.path.abspath(project), os.path.realpath(project))  # noqa: PTH100 - by letters
+        homes = (os.path.abspath(project), os.path.realpath(project))  # noqa: PTH100 - keeps links
         home = next((home for home in homes if target.startswith(f"{home}/")), None)
         if home is None:
             return []

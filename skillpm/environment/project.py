@@ -1,4 +1,4 @@
-"""Where a project keeps things, and what it says now. Reading writes nothing."""
+"""The files of a project, and reading them. Reading never writes."""
 
 import os
 import re
@@ -49,32 +49,32 @@ class ProjectFolder:
 
     @property
     def state(self) -> Path:
-        """Generations, pointer, journal and lock of the environment; for messages."""
+        """The path of `.skillpm`, the environment's state. Use it in messages only."""
         return self.folder / STATE
 
     @property
     def pointer(self) -> Path:
-        """The number of the current generation: the truth; for messages."""
+        """The path of the file with the current generation's number. Use it in messages only."""
         return self.state / POINTER
 
     @property
     def journal(self) -> Path:
-        """What a command that was cut off was about to do; for messages."""
+        """The path of the journal of an interrupted command. Use it in messages only."""
         return self.state / JOURNAL
 
     def generation_file(self, number: int) -> Path:
-        """The file of one generation; for messages."""
+        """The path of a generation's file. Use it in messages only."""
         return self.state / GENERATIONS / f"{number}.json"
 
     @contextmanager
     def open_state(self, *, create: bool = False) -> Iterator[Folder]:
-        """`.skillpm`, open. Raises `MissingFileError`, and `StateError` where it is a link."""
+        """Open `.skillpm`. Raises `MissingFileError`, and `StateError` for a symbolic link."""
         with Folder.open(self.folder) as folder, folder.subfolder(STATE, create=create) as state:
             yield state
 
     @property
     def is_writable(self) -> bool:
-        """Whether this user may change what is in `.skillpm`."""
+        """Whether this user may create and remove files in `.skillpm`."""
         try:
             with self.open_state() as state:
                 return os.access(".", os.W_OK, dir_fd=state.fd)
@@ -82,7 +82,10 @@ class ProjectFolder:
             return False
 
     def find_state(self, name: str, *, limit: int = READ_LIMIT) -> bytes | None:
-        """A file of `.skillpm`; None where there is none. Raises as `Folder.read` does."""
+        """The content of a file in `.skillpm`; None if it is missing.
+
+        Raises the errors of `Folder.read`.
+        """
         try:
             with self.open_state() as state:
                 return state.find(name, limit=limit)
@@ -90,7 +93,7 @@ class ProjectFolder:
             return None
 
     def holder(self) -> Owner | None:
-        """Whose name the lock of the project bears; None where it bears none."""
+        """The process recorded as the holder of the project's lock; None if there is no record."""
         try:
             with self.open_state() as state:
                 return read_owner(state, HOLDER)
@@ -106,22 +109,25 @@ class ProjectFolder:
 
     @property
     def has_environment(self) -> bool:
-        """Whether anything was ever installed here, or `init` made generation 0."""
+        """Whether the project has a current generation: one was installed, or made by `init`."""
         return self._has_state(POINTER)
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether a journal is there: the next writing command completes or undoes it."""
+        """Whether a command was interrupted and left its journal.
+
+        The next command that changes the project completes or undoes the interrupted change.
+        """
         return self._has_state(JOURNAL)
 
     @property
     def has_file(self) -> bool:
-        """Whether there is a `skillpm.toml`, whatever it is."""
+        """Whether anything, even a folder or a broken link, has the name `skillpm.toml`."""
         return self._has(PROJECT_FILE)
 
     @property
     def has_lock(self) -> bool:
-        """Whether there is a `skillpm.lock`, whatever it is."""
+        """Whether anything, even a folder or a broken link, has the name `skillpm.lock`."""
         return self._has(LOCK_FILE)
 
     def _has(self, name: str) -> bool:
@@ -132,7 +138,7 @@ class ProjectFolder:
             return False
 
     def find_file(self, name: str) -> bytes | None:
-        """The bytes of the project file or the lock; None where there is none."""
+        """The bytes of the project file or the lock; None if the file is missing."""
         try:
             with Folder.open(self.folder) as folder, real_file(folder, name) as (place, real):
                 return place.find(real)
@@ -140,20 +146,25 @@ class ProjectFolder:
             return None
 
     def write_file(self, name: str, text: str) -> None:
-        """Replace the project file or the lock in one rename. Raises `StateError`."""
+        """Replace the project file or the lock atomically, by a rename. Raises `StateError`."""
         with Folder.open(self.folder) as folder, real_file(folder, name) as (place, real):
             place.write(real, text.encode())
 
     def read_file(self) -> ProjectFile:
-        """`skillpm.toml`, parsed. Raises `NotFoundError` where there is no project."""
+        """Parse `skillpm.toml`. Raises `NotFoundError` if the file is missing."""
         try:
             return parse_project(self.read_text(self.file))
         except ConflictMarkerError as problem:
-            problem.hint = "keep one side of each conflict by hand; then `skillpm lock`"
+            problem.hint = (
+                "edit the file to keep one side of each conflict, then run `skillpm lock`"
+            )
             raise
 
     def require(self) -> Self:
-        """Raise `NotFoundError` unless this is a project, or was about to become one."""
+        """Return the project. Raises `NotFoundError` if the folder has no `skillpm.toml`.
+
+        A folder with a journal passes: completing the interrupted `init` writes `skillpm.toml`.
+        """
         if not self.was_cut_off:
             self.read_file()
         return self
@@ -164,7 +175,7 @@ class ProjectFolder:
         if data is None:
             raise NotFoundError(
                 f"there is no `{path.name}` in `{self.folder}`: it is not a project",
-                hint="`skillpm init --base PATH` makes one",
+                hint="`skillpm init --base PATH` creates a project",
             )
         try:
             return data.decode()
@@ -172,17 +183,17 @@ class ProjectFolder:
             raise SpecError(f"`{path}` is not UTF-8") from problem
 
     def read_lock(self) -> Lockfile | None:
-        """`skillpm.lock`, parsed; None where there is none."""
+        """Parse `skillpm.lock`; None if the file is missing."""
         if not self.has_lock:
             return None
         try:
             return parse_lockfile(self.read_text(self.lock_file))
         except SpecError as problem:
-            problem.hint = problem.hint or "`skillpm lock` writes it anew"
+            problem.hint = problem.hint or "`skillpm lock` writes a new lock"
             raise
 
     def current(self) -> int:
-        """The number of the current generation; 0 where nothing was ever installed here."""
+        """The number of the current generation; 0 if nothing has been installed yet."""
         data = self.find_state(POINTER, limit=_POINTER_LIMIT)
         if data is None:
             self.read_file()
@@ -190,13 +201,17 @@ class ProjectFolder:
         text = data.decode(errors="replace")
         if _NUMBER.fullmatch(text.strip()) is None:
             raise IntegrityError(
-                f"`{self.pointer}` should hold a number up to {LAST_NUMBER}, holds {len(data)} "
-                "bytes that are none"
+                f"`{self.pointer}` should hold a number up to {LAST_NUMBER}, but its {len(data)} "
+                "bytes are not such a number"
             )
         return int(text)
 
     def generation(self, number: int | None = None) -> Generation:
-        """One generation; the current where no number is given."""
+        """A generation by its number; by default the current one.
+
+        Raises `NotFoundError` for an unknown number, `IntegrityError` if the file of the current
+        generation is missing or a file holds another generation than its name states.
+        """
         current = self.current()
         wanted = current if number is None else number
         data = self._generation_bytes(wanted) if 0 <= wanted <= current else None
@@ -206,17 +221,18 @@ class ProjectFolder:
             if wanted == current:
                 raise IntegrityError(
                     f"`{self.pointer}` names generation {current}, which is missing",
-                    hint="write a number of `.skillpm/generations` into `.skillpm/current`",
+                    hint="`ls .skillpm/generations` lists the numbers of the existing generations; "
+                    "write one of them into `.skillpm/current`",
                 )
             raise NotFoundError(
-                f"there is no generation {wanted}; the current is {current}",
-                hint="`skillpm history` lists them",
+                f"there is no generation {wanted}; the current generation is {current}",
+                hint="`skillpm history` lists all generations",
             )
         found = parse_generation(data, f"generation {wanted}")
         if found.number != wanted:
             raise IntegrityError(
-                f"`{self.generation_file(wanted)}` should be generation {wanted}, "
-                f"says that it is {found.number}"
+                f"`{self.generation_file(wanted)}` should hold generation {wanted}, "
+                f"holds generation {found.number}"
             )
         return found
 
@@ -228,14 +244,14 @@ class ProjectFolder:
             return None
 
     def all_generations(self) -> Iterator[Generation]:
-        """Every generation on disk, one that a cut-off command was about to switch to as well."""
+        """Every generation on disk, including one that an interrupted command has written."""
         for number in self.numbers():
             data = self._generation_bytes(number)
             if data is not None:
                 yield parse_generation(data, f"`{self.generation_file(number)}`")
 
     def numbers(self) -> list[int]:
-        """The number of every generation on disk, ascending. Other names are not looked at."""
+        """The numbers of all generations on disk, ascending. Files of other names are ignored."""
         try:
             with self.open_state() as state, state.subfolder(GENERATIONS) as folder:
                 stems = [n.removesuffix(".json") for n in folder.names() if n.endswith(".json")]
@@ -244,7 +260,7 @@ class ProjectFolder:
         return sorted(int(stem) for stem in stems if _NUMBER.fullmatch(stem))
 
     def generations(self) -> list[Generation]:
-        """Every generation that is still there, up to the current, oldest first."""
+        """All generations on disk up to the current one, oldest first."""
         if not self.has_environment:
             return [self.generation()]
         current = self.current()
@@ -252,7 +268,7 @@ class ProjectFolder:
 
 
 def first_generation(file: ProjectFile, created: str) -> Generation:
-    """Generation 0: nothing is installed."""
+    """Generation 0, in which no skill is installed."""
     base = LockedBase(name=Path(file.project.base).name, root=file.root)
     lock = Lockfile(base=base, graft=LockedGraft.of(file.graft))
     return Generation(
@@ -267,12 +283,12 @@ def first_generation(file: ProjectFile, created: str) -> Generation:
 
 
 def wishes_of(file: ProjectFile) -> dict[str, object]:
-    """`[skills]` as plain values, as a generation keeps it."""
+    """The `[skills]` table as JSON values, in the form in which a generation records it."""
     return {name: wish.model_dump(exclude_none=True) for name, wish in sorted(file.skills.items())}
 
 
 def basis_of(project: ProjectFolder) -> Basis:
-    """The state that a plan made now is made from."""
+    """The project's present state, which a new plan records as its starting point."""
     text = project.read_text(project.file)
     lock = project.read_text(project.lock_file) if project.has_lock else None
     return Basis(

@@ -1,4 +1,7 @@
-"""Swapping a finished folder into its place: a graft is the old one or the new one."""
+"""Replacing a graft's folder by a finished new one, by renames.
+
+A killed command can leave the target without a graft; recovery then restores a complete one.
+"""
 
 import os
 import stat
@@ -19,9 +22,10 @@ from skillpm.spec.digests import Digest
 
 @dataclass(frozen=True)
 class GraftPlace:
-    """Where a graft goes: a folder by its real path, and the graft's name in it.
+    """The place of a graft: the real path of its parent folder, and its name.
 
-    `below` are the names from the project down to the folder; None where it lies outside.
+    `below` are the names from the project down to the parent folder; None if the folder is not in
+    the project.
     """
 
     project: Path
@@ -31,12 +35,12 @@ class GraftPlace:
 
     @property
     def target(self) -> Path:
-        """The graft's own path."""
+        """The path of the graft."""
         return self.folder / self.name
 
     @contextmanager
     def open(self, *, create: bool = False) -> Iterator[Folder]:
-        """The folder that holds the graft. No link below the project is followed."""
+        """Open the parent folder of the graft. Symbolic links in the project are not followed."""
         if self.below is None:
             with Folder.open(self.folder, create=create) as folder:
                 yield folder
@@ -50,12 +54,13 @@ class GraftPlace:
 
 
 def locate(project: Path, target: Path) -> GraftPlace:
-    """Where a graft that a person asked for lies. Raises `StateError` for a link out of a project.
+    """Resolve the target path that a user gave.
 
-    A target that is written as one in the project stays in the project, whatever links the project
-    holds; any other is the person's own choice.
+    A target written as a path in the project must be in the project after links are resolved:
+    otherwise a link in an untrusted project leads out of it, and `StateError` is raised. A target
+    written as a path outside the project is the user's choice and may be anywhere.
     """
-    written = Path(os.path.abspath(target))  # noqa: PTH100 - by its letters, no link is looked at
+    written = Path(os.path.abspath(target))  # noqa: PTH100 - does not resolve links
     name = check_plain_name(
         written.name, f"the name of the graft `{target}`", longest=GRAFT_NAME_LIMIT
     )
@@ -64,17 +69,21 @@ def locate(project: Path, target: Path) -> GraftPlace:
         return GraftPlace(home, folder, name, folder.relative_to(home).parts)
     if written.is_relative_to(Path(os.path.abspath(project))):  # noqa: PTH100
         raise StateError(
-            f"`{target}` should lie in the project, but a link leads to `{folder}`",
-            hint=f"`skillpm graft -o {folder / name}` writes there, if that is meant",
+            f"`{target}` should be in the project, but a symbolic link leads to `{folder}`",
+            hint=f"to write there, run `skillpm graft -o {folder / name}`",
         )
     return GraftPlace(home, folder, name, None)
 
 
 def check_target(project: Path, target: Path, base: Path, home: Path) -> GraftPlace:
-    """Where a graft goes. Raises `UsageError` or `StateError` unless it may (laws 1 and 5)."""
+    """Resolve the target of a graft and check that it may be written (laws 1 and 5).
+
+    Raises `UsageError` if the target overlaps the base, the home or the project's state, and
+    `StateError` if the target exists and is not a graft, or cannot be written.
+    """
     check_apart(target, {"base": base, "project's state": project / ".skillpm", "home": home})
     if Path(os.path.realpath(project)).is_relative_to(os.path.realpath(target)):
-        raise _not_apart(target, "project", "or above it")
+        raise _overlap(target, "is or contains", "project")
     place = locate(project, target)
     with suppress(NotFoundError), place.open() as folder:
         if not is_replaceable(folder, place.name):
@@ -87,70 +96,71 @@ def check_target(project: Path, target: Path, base: Path, home: Path) -> GraftPl
 
 
 def check_apart(target: Path, kept: Mapping[str, Path]) -> None:
-    """Raise `UsageError` where a target is one of these places, inside it or above it."""
+    """Raise `UsageError` if a target is one of these places, is inside one or contains one."""
     real = Path(os.path.realpath(target))
     for what, place in kept.items():
         source = Path(os.path.realpath(place))
         if real.is_relative_to(source) or source.is_relative_to(real):
-            raise _not_apart(target, what, "inside it or above it")
+            raise _overlap(target, "is, contains or is inside", what)
 
 
-def _not_apart(target: Path, what: str, where: str) -> UsageError:
+def _overlap(target: Path, relation: str, what: str) -> UsageError:
     return UsageError(
-        f"`{target}` is the {what}, {where}: a graft is written elsewhere",
+        f"`{target}` {relation} the {what}: a graft cannot be written there",
         hint="name another folder: `skillpm graft -o graft/`",
     )
 
 
 def is_replaceable(folder: Folder, name: str) -> bool:
-    """Whether a graft may take this place: nothing there, an empty folder, or a graft."""
+    """Whether a graft may be written at a name: nothing, an empty folder or a graft is there."""
     status = folder.status(name)
     if status is None:
         return True
     if not stat.S_ISDIR(status.st_mode):
         return False
-    with folder.subfolder(name) as there:
-        return _is_stamped(there) or not there.names()
+    with folder.subfolder(name) as target:
+        return _is_stamped(target) or not target.names()
 
 
 def _is_stamped(folder: Folder) -> bool:
-    """Whether a folder holds the record of a graft: a document of its form, and no other file."""
+    """Whether a folder contains a graft's metadata file with a valid document."""
     try:
-        plain = json.parse_object(folder.read(STAMP), STAMP)
-        Digest(plain["root"])
-        Digest(plain["base_root"])
+        metadata = json.parse_object(folder.read(STAMP), STAMP)
+        Digest(metadata["root"])
+        Digest(metadata["base_root"])
     except (SkillpmError, KeyError, TypeError):
         return False
-    return type(plain.get("format")) is int and isinstance(plain.get("files"), dict)
+    return type(metadata.get("format")) is int and isinstance(metadata.get("files"), dict)
 
 
 @dataclass(frozen=True)
 class Swap:
-    """A folder that is being made beside its target, to take its place; all in one open folder."""
+    """A staged folder beside its target; `folder` is the open parent of both."""
 
     folder: Folder
     name: str
 
     @property
     def staged(self) -> str:
-        """The name of the folder that is being made."""
+        """The name of the staged folder, in which the new graft is written."""
         return f".{self.name}.skillpm-new"
 
     @property
     def old(self) -> str:
-        """The name of what is replaced, until it is gone."""
+        """The name of the replaced graft until it is removed."""
         return f".{self.name}.skillpm-old"
 
     def begin(self) -> Path:
-        """Make the staged folder, empty; its path. Raises `StateError`."""
+        """Create an empty staged folder and return its path. Raises `StateError`."""
         self.folder.remove_tree(self.staged)
         with self.folder.subfolder(self.staged, create=True) as staged:
             return staged.path
 
     def complete(self) -> bool:
-        """Put the staged folder in the target's place; may be called again after a kill.
+        """Move the staged folder to the target. May be called again after a kill.
 
-        False where something else has come to lie there since: it stays, the staged folder goes.
+        Returns False if the target now holds something other than a graft: the target stays, and
+        the staged folder is removed.
         """
         folder = self.folder
         if folder.has(self.staged):
@@ -167,12 +177,12 @@ class Swap:
         return True
 
     def discard(self) -> None:
-        """Leave nothing of the staged folder, so far as it can be removed."""
+        """Remove the staged folder; errors are ignored."""
         with suppress(SkillpmError):
             self.folder.remove_tree(self.staged)
 
     def check_staged(self) -> None:
-        """Raise `StateError` where the staged folder is none that skillpm made."""
+        """Raise `StateError` if the staged folder is not a graft that skillpm wrote."""
         status = self.folder.status(self.staged)
         if status is None:
             return
@@ -182,13 +192,17 @@ class Swap:
                     return
         path = self.folder.path / self.staged
         raise StateError(
-            f"`{path}` should be a graft that was cut off, and is none: it is left as it is",
-            hint="`skillpm doctor` names the journal that says so; remove the journal",
+            f"`{path}` should be an unfinished graft, but was not written by skillpm; it is left "
+            "as it is",
+            hint="`skillpm doctor` names the journal that refers to it; remove the journal",
         )
 
 
 def recover_swap(place: GraftPlace, *, ready: bool) -> list[str]:
-    """Complete a swap that was cut off, or remove what was being made; say so."""
+    """Complete an interrupted swap, or remove the unfinished staged folder if not `ready`.
+
+    Returns sentences for the user on what was done.
+    """
     try:
         with place.open() as folder:
             swap = Swap(folder, place.name)
@@ -198,7 +212,7 @@ def recover_swap(place: GraftPlace, *, ready: bool) -> list[str]:
             swap.check_staged()
             done = swap.complete()
     except NotFoundError:
-        return []  # the folder is gone, and with it all that was made
+        return []  # The parent folder was removed, and the staged folder with it.
     if done:
-        return [f"completed the graft in `{place.target}`, which was cut off"]
-    return [f"`{place.target}` was replaced by something else meanwhile; it is left as it is"]
+        return [f"completed the interrupted graft in `{place.target}`"]
+    return [f"`{place.target}` was replaced after the interruption; it is left as it is"]

@@ -1,7 +1,8 @@
-"""Which swap is under way: noted in the project's journal, or, for a target outside, in the home.
+"""The record of a swap in progress, from which an interrupted swap is recovered.
 
-The journal of a project may come from a stranger, so it never names a place outside the project. A
-home is its user's own (ADR 19).
+The swap of a graft inside the project is recorded in the project's journal, that of a graft outside
+in the home. The journal of an untrusted project may be forged, so it never names a place outside
+the project. Only the user writes to the home (ADR 19).
 """
 
 import os
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillpm.environment.intents import DamagedJournalError, OutsideSwapIntent, SwapIntent
+from skillpm.environment.known import record_name
 from skillpm.environment.project import JOURNAL, ProjectFolder
 from skillpm.environment.swap import GraftPlace, recover_swap
 from skillpm.errors import NotFoundError, SpecError
 from skillpm.files.access import open_below
 from skillpm.journal.atomic import sweep_strays
 from skillpm.spec import json
-from skillpm.spec.digests import Digest
 from skillpm.spec.fields import read_document
 
 RECORDS = "grafts"
@@ -24,14 +25,14 @@ RECORDS = "grafts"
 
 @dataclass(frozen=True)
 class SwapRecord:
-    """The note of one swap. Write it and clear it under the project's lock."""
+    """The record of one swap. Write and clear it under the project's lock."""
 
     project: ProjectFolder
     home: Path
     place: GraftPlace
 
     def write(self, *, ready: bool) -> None:
-        """State the intent, on disk when this returns; `ready` once the staged folder is whole."""
+        """Write the record durably. Pass `ready` once the staged folder is complete."""
         place = self.place
         if place.below is not None:
             intent = SwapIntent(ready=ready, folder=list(place.below), name=place.name)
@@ -42,10 +43,10 @@ class SwapRecord:
             project=str(place.project), folder=str(place.folder), name=place.name, ready=ready
         )
         with open_below(self.home, RECORDS, create=True) as records:
-            records.write(_record_name(place.project), json.canonical(record.to_dict()))
+            records.write(record_name(place.project), json.canonical(record.to_dict()))
 
     def clear(self) -> None:
-        """The intent is carried out, or undone."""
+        """Remove the record after the swap is completed or undone."""
         if self.place.below is not None:
             clear_journal(self.project)
         else:
@@ -53,14 +54,14 @@ class SwapRecord:
 
 
 def clear_journal(project: ProjectFolder) -> None:
-    """Remove the project's journal; that is on disk when this returns."""
+    """Remove the project's journal durably."""
     with project.open_state() as state:
         state.remove(JOURNAL)
         state.sync()
 
 
 def recover_inside(project: ProjectFolder, intent: SwapIntent) -> list[str]:
-    """Complete or undo a swap below the project; sentences on what was done."""
+    """Complete or undo a swap in the project. Returns sentences on what was done."""
     folder = Path(*intent.folder) if intent.folder else Path()
     home = Path(os.path.realpath(project.folder))
     place = GraftPlace(home, home / folder, intent.name, tuple(intent.folder))
@@ -68,9 +69,12 @@ def recover_inside(project: ProjectFolder, intent: SwapIntent) -> list[str]:
 
 
 def recover_outside(project: ProjectFolder, home: Path) -> list[str]:
-    """Complete or undo a swap outside the project that this home has a record of."""
+    """Complete or undo a swap outside the project that the home records.
+
+    Returns sentences on what was done. Raises `DamagedJournalError` for an invalid record.
+    """
     owner = Path(os.path.realpath(project.folder))
-    name = _record_name(owner)
+    name = record_name(owner)
     try:
         with open_below(home, RECORDS) as records:
             sweep_strays(records, (name,))
@@ -80,23 +84,19 @@ def recover_outside(project: ProjectFolder, home: Path) -> list[str]:
     if data is None:
         return []
     try:
-        plain = json.parse_object(data, "the record")
-        record = read_document(OutsideSwapIntent, plain, "the record")
+        document = json.parse_object(data, "the record")
+        record = read_document(OutsideSwapIntent, document, "the record")
         if record.project != str(owner):
-            raise SpecError(f"it is of the project `{record.project}`")
+            raise SpecError(f"it belongs to the project `{record.project}`")
     except SpecError as problem:
         raise DamagedJournalError(home / RECORDS / name, problem.message) from problem
     place = GraftPlace(owner, Path(record.folder), record.name, None)
-    done = recover_swap(place, ready=record.ready)
+    notes = recover_swap(place, ready=record.ready)
     _forget(home, owner)
-    return done
+    return notes
 
 
 def _forget(home: Path, project: Path) -> None:
     with suppress(NotFoundError), open_below(home, RECORDS) as records:
-        records.remove(_record_name(project))
+        records.remove(record_name(project))
         records.sync()
-
-
-def _record_name(project: Path) -> str:
-    return f"{Digest.of(str(project).encode(errors='surrogateescape')).hex[:32]}.json"

@@ -1,16 +1,18 @@
-"""Changing an environment: one rename switches it, a journal carries the files along (law 4).
+"""Transactions on an environment (law 4): one rename switches it to a new generation.
 
-1. the journal says which generation comes and what both files were and will be;
-2. the generation is written under its number;
-3. the pointer is renamed: this is the change;
-4. project file and lock follow;
-5. the journal goes.
+1. Write the journal: the number of the new generation, the digests of the project file and the lock
+   before the change, and their texts after it.
+2. Write the file of the new generation.
+3. Rename the new pointer over the old one. This commits the change.
+4. Write project file and lock.
+5. Remove the journal.
 
-Cut off before 3, the next writing command removes the generation; after 3, it completes 4. A file
-that was edited since is never overwritten.
+If a command is killed before step 3, the next command that changes the project removes the new
+generation. After step 3, it completes step 4. A file that the user has edited in the meantime is
+never overwritten.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,11 +28,10 @@ from skillpm.environment.swaps import clear_journal, recover_inside, recover_out
 from skillpm.errors import StateError
 from skillpm.files.folder import Folder
 from skillpm.journal.atomic import signals_ignored, sweep_strays
-from skillpm.journal.lock import HOLDER, hold_lock
+from skillpm.journal.lock import HOLDER, Say, hold_lock
 from skillpm.spec import json
 from skillpm.spec.digests import Digest
 
-Say = Callable[[str], None]
 IGNORE = ".gitignore"
 
 
@@ -38,10 +39,11 @@ IGNORE = ".gitignore"
 def writing(
     project: ProjectFolder, command: str, *, timeout: float, say: Say, home: Path | None = None
 ) -> Iterator[Generation | None]:
-    """Hold the project's lock, after completing or undoing what was cut off.
+    """Hold the project's lock, and complete or undo an interrupted change first.
 
-    Gives the generation that was completed so, if one was: where the same command is repeated, its
-    work is done. `home` has the records of grafts outside the project.
+    Yields the generation if its change was completed, else None: if the user repeats the
+    interrupted command, nothing is left to do. `home` has the records of grafts outside the
+    project; without `home`, these are not recovered. `say` receives sentences for the user.
     """
     with project.open_state(create=True) as state:
         state.subfolder(GENERATIONS, create=True).close()
@@ -50,9 +52,14 @@ def writing(
 
 
 def commit(project: ProjectFolder, generation: Generation, files: Mapping[Path, str]) -> None:
-    """Switch to a new generation, and let project file and lock follow."""
+    """Switch to a new generation, and write project file and lock (`files`, text by path).
+
+    Call it under the project's lock. Raises `StateError`.
+    """
     if generation.number > LAST_NUMBER:
-        raise StateError(f"`{project.pointer}` has the last number that a generation can have")
+        raise StateError(
+            f"generation {generation.number} exceeds the largest possible number {LAST_NUMBER}"
+        )
     changed = {path: text for path, text in files.items() if _digest(project, path) != _of(text)}
     intent = SwitchIntent(
         number=generation.number,
@@ -63,10 +70,12 @@ def commit(project: ProjectFolder, generation: Generation, files: Mapping[Path, 
             for path, text in changed.items()
         ],
     )
-    with signals_ignored():  # interrupted here, a command would say so of a change that is made
+    with (
+        signals_ignored()
+    ):  # Else Ctrl-C could report an interruption after the change is committed.
         with project.open_state() as state:
             if generation.number == 0 and not state.has(IGNORE):
-                state.write(IGNORE, b"*\n")  # the environment is this machine's own
+                state.write(IGNORE, b"*\n")  # The environment is local to this machine.
             state.write(JOURNAL, json.canonical(intent.to_dict()))
             with state.subfolder(GENERATIONS) as generations:
                 generations.write(f"{generation.number}.json", generation.dumps())
@@ -77,16 +86,16 @@ def commit(project: ProjectFolder, generation: Generation, files: Mapping[Path, 
 
 
 def update_file(project: ProjectFolder, path: Path, text: str) -> None:
-    """Replace one project file alone, where no generation changes with it."""
+    """Replace a project file without a new generation; an equal file is not written."""
     if _digest(project, path) != _of(text):
         project.write_file(path.name, text)
 
 
 def recover(project: ProjectFolder, say: Say, home: Path | None = None) -> Generation | None:
-    """Complete or undo what a killed command left; give the generation that was completed.
+    """Complete or undo an interrupted change. Returns the generation that was completed, if any.
 
-    Call it under the lock. Raises `StateError` where the journal is none of skillpm's: nothing is
-    touched then.
+    Call it under the lock. Raises `DamagedJournalError` if skillpm did not write the journal; then
+    nothing is changed.
     """
     _sweep(project)
     for note in recover_outside(project, home) if home else ():
@@ -97,17 +106,17 @@ def recover(project: ProjectFolder, say: Say, home: Path | None = None) -> Gener
     intent = parse_intent(data, project.journal)
     switched = isinstance(intent, SwitchIntent)
     if isinstance(intent, SwitchIntent):
-        done = _recover_switch(project, intent)
+        notes = _recover_switch(project, intent)
     else:
-        done = recover_inside(project, intent)
-    for note in done:
+        notes = recover_inside(project, intent)
+    for note in notes:
         say(note)
     clear_journal(project)
-    return project.generation() if done and switched else None
+    return project.generation() if notes and switched else None
 
 
 def check_journal(project: ProjectFolder) -> None:
-    """Raise `StateError` where the next command could not complete or undo what was cut off."""
+    """Raise `DamagedJournalError` if the journal cannot be carried out. Changes nothing."""
     data = project.find_state(JOURNAL)
     if data is None:
         return
@@ -117,7 +126,10 @@ def check_journal(project: ProjectFolder) -> None:
 
 
 _OUTPUTS = (".skillpack", ".skillbundle")
-"""Files that commands write into a project's folder, where other programs' files lie too."""
+"""Suffixes of files that commands write into the project's folder.
+
+The folder has files of other programs too, so only temporary files of these names are removed.
+"""
 
 
 def _sweep(project: ProjectFolder) -> None:
@@ -134,19 +146,22 @@ def _recover_switch(project: ProjectFolder, intent: SwitchIntent) -> list[str]:
         with project.open_state() as state, state.subfolder(GENERATIONS) as generations:
             generations.remove(f"{intent.number}.json")
         return []
-    notes = [f"completed generation {intent.number}, which was cut off"]
+    notes = [f"completed the interrupted change to generation {intent.number}"]
     for file in intent.files:
         path = project.folder / file.name
-        found = _digest(project, path)
-        if found == (None if file.before is None else str(file.before)):
+        digest = _digest(project, path)
+        if digest == (None if file.before is None else str(file.before)):
             project.write_file(file.name, file.after)
-        elif found != _of(file.after):
-            notes.append(f"{file.name} was edited since: it is left as it is")
+        elif digest != _of(file.after):
+            notes.append(f"{file.name} was edited after the interruption: it is left as it is")
     return notes
 
 
 def _check_number(project: ProjectFolder, intent: SwitchIntent) -> int:
-    """The current generation, -1 without one. Raises `StateError` for a switch to another."""
+    """The current generation's number, -1 if there is none.
+
+    Raises `DamagedJournalError` if the journal switches to any but this or the next number.
+    """
     current = project.current() if project.has_environment else -1
     if intent.number not in (current, current + 1):
         raise DamagedJournalError(

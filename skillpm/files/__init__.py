@@ -1,1 +1,1 @@
-"""Files that a stranger may have prepared: opened by name in a folder, links never followed."""
+"""Access to files in untrusted folders: by name in an open folder, without following links."""

@@ -1,4 +1,4 @@
-"""What goes wrong with a file: each with its path, what was expected and what is there."""
+"""Errors of file access. Each names the path, what was expected and what was found."""
 
 import errno
 import shlex
@@ -22,7 +22,7 @@ _KINDS = (
 
 
 class MissingFileError(NotFoundError):
-    """A file or folder that is not there."""
+    """A file or folder does not exist."""
 
     def __init__(self, path: Path, kind: str = "file") -> None:
         super().__init__(f"there is no {kind} `{path}`")
@@ -30,23 +30,26 @@ class MissingFileError(NotFoundError):
 
 
 class DeniedError(StateError):
-    """A file or folder that the system does not let this user read or write."""
+    """The operating system denies this user to read or write a file or folder."""
 
     def __init__(self, path: Path, verb: str) -> None:
         super().__init__(
-            f"`{path}` may not be {verb}: permission denied",
-            hint=f"`ls -ld {shlex.quote(str(path))}` shows its owner and its mode",
+            f"`{path}` cannot be {verb}: permission denied",
+            hint=f"`ls -ld {shlex.quote(str(path))}` shows its owner and permissions",
         )
         self.path = path
 
 
 class WrongKindError(StateError):
-    """A link, pipe, device or folder where something else belongs; it is not opened."""
+    """A path has another type than expected, such as a link, a pipe or a device.
+
+    It is never opened: a link could lead out of the folder, and a pipe could block.
+    """
 
     def __init__(self, path: Path, *, expected: str, found: str) -> None:
         super().__init__(
             f"`{path}` should be {expected}, is {found}: it is not used",
-            hint=f"`ls -ld {shlex.quote(str(path))}` shows it; remove it if it is not yours",
+            hint=f"`ls -ld {shlex.quote(str(path))}` shows it; if you did not create it, remove it",
         )
         self.path = path
         self.expected = expected
@@ -54,7 +57,7 @@ class WrongKindError(StateError):
 
 
 class TooLargeError(StateError):
-    """A file that is larger than any file of its purpose."""
+    """A file is larger than a valid file of its kind can be."""
 
     def __init__(self, path: Path, *, size: int, limit: int) -> None:
         super().__init__(f"`{path}` should have at most {limit} bytes, has {size}: it is not read")
@@ -62,7 +65,7 @@ class TooLargeError(StateError):
 
 
 class UnwritableFileError(StateError):
-    """A file or folder that the disk does not take."""
+    """Writing a file or folder failed, for example because the disk is full."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"`{path}` cannot be written: {reason}")
@@ -70,7 +73,7 @@ class UnwritableFileError(StateError):
 
 
 class UnreadableFileError(StateError):
-    """A file or folder that the disk does not give."""
+    """Reading a file or folder failed, for example because of a disk error."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"`{path}` cannot be read: {reason}")
@@ -78,12 +81,18 @@ class UnreadableFileError(StateError):
 
 
 def kind_of(mode: int) -> str:
-    """What a file's mode says that it is, with its article."""
+    """The type of a file by its mode, with an article: `a symbolic link`."""
     return next((name for test, name in _KINDS if test(mode)), "a special file")
 
 
+def check_regular(mode: int, path: Path) -> None:
+    """Raise `WrongKindError` unless `mode` is that of a regular file."""
+    if not stat.S_ISREG(mode):
+        raise WrongKindError(path, expected=FILE, found=kind_of(mode))
+
+
 def read_error(path: Path, problem: OSError) -> SkillpmError:
-    """The system's refusal to read, as an error of skillpm."""
+    """Translate an `OSError` of reading `path` to an error of skillpm."""
     if isinstance(problem, FileNotFoundError):
         return MissingFileError(path)
     if problem.errno in _DENIED:
@@ -92,7 +101,7 @@ def read_error(path: Path, problem: OSError) -> SkillpmError:
 
 
 def write_error(path: Path, problem: OSError) -> SkillpmError:
-    """The system's refusal to write, as an error of skillpm."""
+    """Translate an `OSError` of writing `path` to an error of skillpm."""
     if problem.errno in _DENIED:
         return DeniedError(path, "written")
     return UnwritableFileError(path, problem.strerror or str(problem))

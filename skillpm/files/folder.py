@@ -1,8 +1,8 @@
-"""A folder by its handle: everything in it is reached by a plain name, and no link is followed.
+"""An open folder, whose entries are accessed by plain names and without following links (law 5).
 
-A path is looked up anew at each use, and each part of it may have become a link since. A handle
-stays the folder that was opened. So whoever prepared the folder decides over nothing outside it
-(law 5); what moves or replaces the folder meanwhile changes nothing either.
+The operating system resolves a path again at every use, and an attacker can replace a part of the
+path by a link in between. A file descriptor always refers to the folder that was opened. An
+untrusted folder therefore cannot redirect a read or a write to a place outside it.
 """
 
 import os
@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from skillpm.files.errors import (
-    FILE,
     FOLDER,
     MissingFileError,
     TooLargeError,
     WrongKindError,
+    check_regular,
     kind_of,
     read_error,
     write_error,
@@ -27,7 +27,7 @@ from skillpm.files.names import LONGEST
 from skillpm.files.removal import empty_folder
 
 READ_LIMIT = 64_000_000
-"""Bytes of a document: no state file of skillpm is larger."""
+"""The default limit of `read`, in bytes. State files of skillpm are smaller."""
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 class Folder:
-    """An open folder. `path` serves messages only; every operation goes by the handle.
+    """An open folder. Operations use the file descriptor `fd`; `path` is for messages only.
 
     Close it, or use it in a `with` statement.
     """
@@ -46,21 +46,24 @@ class Folder:
 
     @classmethod
     def open(cls, path: Path, *, create: bool = False) -> Self:
-        """The folder at a path that a person or the system named: links in it are followed.
+        """Open the folder at a trusted path; links in the path are followed.
 
-        Raises `MissingFileError`, `DeniedError`, or `WrongKindError` where it is no folder.
+        Raises `MissingFileError`, `DeniedError`, and `WrongKindError` if it is not a folder.
         """
         try:
             if create:
                 path.mkdir(parents=True, exist_ok=True)
             return cls(path, os.open(path, _OPEN_FOLDER))
         except (FileExistsError, NotADirectoryError) as problem:
-            raise _no_folder(path, None) from problem
+            raise _not_a_folder(path, None) from problem
         except OSError as problem:
             raise (write_error if create else read_error)(path, problem) from problem
 
     def subfolder(self, name: str, *, create: bool = False, mode: int = 0o777) -> Self:
-        """A folder in this one. Raises as `open` does, for a link in its place too."""
+        """Open a folder in this one; with `create`, create it if it is missing.
+
+        Raises the errors of `open`, and `WrongKindError` for a link to a folder.
+        """
         path = self.path / _step(name)
         try:
             if create:
@@ -70,11 +73,11 @@ class Folder:
         except OSError as problem:
             status = self.status(name)
             if status is not None and not stat.S_ISDIR(status.st_mode):
-                raise _no_folder(path, status) from problem
+                raise _not_a_folder(path, status) from problem
             raise (write_error if create else read_error)(path, problem) from problem
 
     def close(self) -> None:
-        """Let go of the handle; may be called again."""
+        """Close the file descriptor. May be called more than once."""
         if getattr(self, "fd", -1) >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -91,7 +94,7 @@ class Folder:
         self.close()
 
     def status(self, name: str) -> os.stat_result | None:
-        """The entry of this name itself, a link as a link; None where there is none."""
+        """The status of an entry, without following a link; None if there is no such entry."""
         try:
             return os.stat(_step(name), dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -100,35 +103,35 @@ class Folder:
             raise read_error(self.path / name, problem) from problem
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of this name, were it a broken link."""
+        """Whether an entry of this name exists. A broken link counts."""
         return self.status(name) is not None
 
     def names(self) -> list[str]:
-        """Every name in the folder, sorted."""
+        """The names of all entries, sorted."""
         try:
-            return sorted(os.listdir(self.fd))  # noqa: PTH208 - a handle is no path
+            return sorted(os.listdir(self.fd))  # noqa: PTH208 - pathlib takes no descriptor
         except OSError as problem:
             raise read_error(self.path, problem) from problem
 
     def statuses(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Every entry with its status, a link as a link; what goes meanwhile is left out."""
+        """Each entry with its status, without following links; skips entries removed meanwhile."""
         for name in self.names():
             status = self.status(name)
             if status is not None:
                 yield name, status
 
     def find(self, name: str, *, limit: int = READ_LIMIT) -> bytes | None:
-        """As `read`; None where there is nothing of this name."""
+        """Read a whole file; None if the name does not exist. Raises the errors of `read`."""
         try:
             return self.read(name, limit=limit)
         except MissingFileError:
             return None
 
     def read(self, name: str, *, limit: int = READ_LIMIT) -> bytes:
-        """A whole file of at most `limit` bytes.
+        """Read a whole file of at most `limit` bytes.
 
-        Raises `MissingFileError`, `DeniedError`, `TooLargeError`, and `WrongKindError` for all that
-        is no regular file: links are not followed, pipes and devices are not opened.
+        Raises `MissingFileError`, `DeniedError`, `TooLargeError`, and `WrongKindError` if the name
+        is not a regular file. Links are not followed; pipes and devices are not opened.
         """
         path = self.path / name
         with self.reading(name) as fd:
@@ -147,13 +150,13 @@ class Folder:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[int]:
-        """A regular file, open for reading while the block runs. Raises as `read` does."""
+        """Yield a file descriptor for reading a regular file. Raises the errors of `read`."""
         path = self.path / name
         self._check_regular(self.status(name), path)
         try:
             fd = os.open(name, _OPEN_FILE, dir_fd=self.fd)
         except OSError as problem:
-            self._check_regular(self.status(name), path)  # a link that was put there just now
+            self._check_regular(self.status(name), path)  # May have been replaced by a link.
             raise read_error(path, problem) from problem
         try:
             self._check_regular(os.fstat(fd), path)
@@ -165,14 +168,13 @@ class Folder:
     def _check_regular(status: os.stat_result | None, path: Path) -> None:
         if status is None:
             raise MissingFileError(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise WrongKindError(path, expected=FILE, found=kind_of(status.st_mode))
+        check_regular(status.st_mode, path)
 
     def write(self, name: str, data: bytes, *, mode: int = 0o666) -> None:
-        """Replace a file by `data` in one rename, on disk when this returns.
+        """Write `data` to a file atomically (by a rename) and durably (by fsync).
 
-        A link in its place is replaced, and what it points to stays as it is. Where the disk is
-        full or the folder cannot be written, the file stays as it was. Raises `StateError`.
+        A link is replaced, and its target does not change. Raises `StateError` if writing fails;
+        the file then keeps its old content.
         """
         path = self.path / _step(name)
         staged = staged_name(name)
@@ -186,16 +188,16 @@ class Folder:
             raise write_error(path, problem) from problem
 
     def create(self, name: str, data: bytes, *, mode: int = 0o666) -> bool:
-        """Write a file that is not there yet; False where something of this name is.
+        """Write a new file atomically and durably. Returns False if the name exists already.
 
-        Raises `StateError` where it cannot be written.
+        Raises `StateError` if writing fails.
         """
         path = self.path / _step(name)
         staged = staged_name(name)
         try:
             self._stage(staged, data, mode)
             try:
-                return self.link(staged, name)  # with its content, or not at all
+                return self.link(staged, name)  # The name appears with the complete content.
             finally:
                 os.unlink(staged, dir_fd=self.fd)
                 os.fsync(self.fd)
@@ -204,7 +206,7 @@ class Folder:
 
     def _stage(self, staged: str, data: bytes, mode: int) -> None:
         with suppress(FileNotFoundError):
-            os.unlink(staged, dir_fd=self.fd)  # of an earlier process of this number, or planted
+            os.unlink(staged, dir_fd=self.fd)  # Left by an earlier process with this number.
         fd = os.open(staged, _CREATE, mode, dir_fd=self.fd)
         try:
             view = memoryview(data)
@@ -215,7 +217,7 @@ class Folder:
             os.close(fd)
 
     def link(self, old: str, new: str) -> bool:
-        """Give a file a second name; False where something of that name is."""
+        """Make a hard link. Returns False if the new name exists already."""
         try:
             os.link(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False)
         except FileExistsError:
@@ -225,14 +227,14 @@ class Folder:
         return True
 
     def rename(self, old: str, new: str) -> None:
-        """Give an entry another name in this folder; a file or an empty folder there goes."""
+        """Rename an entry within this folder; replaces a file or an empty folder."""
         try:
             os.rename(_step(old), _step(new), src_dir_fd=self.fd, dst_dir_fd=self.fd)
         except OSError as problem:
             raise write_error(self.path / new, problem) from problem
 
     def remove(self, name: str) -> bool:
-        """Remove a file, or a link itself; False where there was none. Never a folder."""
+        """Remove a file or a link, but never a folder. Returns False if the name is missing."""
         try:
             os.unlink(_step(name), dir_fd=self.fd)
         except FileNotFoundError:
@@ -242,9 +244,10 @@ class Folder:
         return True
 
     def remove_tree(self, name: str) -> None:
-        """Remove whatever has this name, with all below it; no link is followed.
+        """Remove a file, a link or a folder with its content, without following links.
 
-        Costs one step an entry; any depth. Raises `StateError` where something has to stay.
+        Works at any depth, in time linear in the number of entries. Raises `StateError` if an
+        entry cannot be removed.
         """
         status = self.status(name)
         if status is None:
@@ -260,7 +263,7 @@ class Folder:
             raise write_error(self.path / name, problem) from problem
 
     def sync(self) -> None:
-        """Make renames within the folder last."""
+        """Make renames and removals within the folder durable. Raises `StateError`."""
         try:
             os.fsync(self.fd)
         except OSError as problem:
@@ -268,19 +271,19 @@ class Folder:
 
 
 def staged_name(name: str) -> str:
-    """The name under which this process writes a file before it takes its place."""
+    """The temporary name under which this process writes a file before the rename."""
     mark = f".{os.getpid()}.tmp"
     return f".{name[: LONGEST - len(mark) - 1]}{mark}"
 
 
 def _step(name: str) -> str:
-    """The name, where it is one step below a folder. A programming error otherwise."""
+    """Return `name` if it is one path component. Raises `ValueError`, a bug in the caller."""
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
-        raise ValueError(f"{name!r} is not one step below a folder")
+        raise ValueError(f"{name!r} is not a single path component")
     return name
 
 
-def _no_folder(path: Path, status: os.stat_result | None) -> WrongKindError:
+def _not_a_folder(path: Path, status: os.stat_result | None) -> WrongKindError:
     if status is None:
         nearest = next(place for place in (path, *path.parents) if os.path.lexists(place))
         with suppress(OSError):

@@ -1,10 +1,8 @@
-"""Opening the file that a kernel's lock is taken on; skillpm reads nothing from it."""
+"""Opening lock files. The kernel holds the lock; the content of the file is never read."""
 
 import os
-import stat
-from pathlib import Path
 
-from skillpm.files.errors import FILE, WrongKindError, kind_of
+from skillpm.files.errors import check_regular
 from skillpm.files.folder import Folder
 
 _OPEN = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -12,32 +10,27 @@ _CREATE = _OPEN | os.O_CREAT | os.O_EXCL
 
 
 def open_lock_file(folder: Folder, name: str, *, mode: int | None = None) -> int:
-    """A handle on a lock file, which is made where it is missing; the caller closes it.
+    """Open a lock file, and create it if it is missing. The caller closes the file descriptor.
 
-    A new file gets `mode`, or else what the process's umask leaves of 0o666. Raises
-    `WrongKindError` for all that is no regular file, and `OSError` where it cannot be opened for
+    A new file gets the permissions `mode`, by default 0o666 minus the umask. Raises
+    `WrongKindError` if the name is not a regular file, and `OSError` if it cannot be opened for
     writing.
     """
     path = folder.path / name
     status = folder.status(name)
     if status is not None:
-        _check_regular(status.st_mode, path)
+        check_regular(status.st_mode, path)
     try:
         fd = os.open(name, _CREATE, 0o666 if mode is None else 0o600, dir_fd=folder.fd)
-        made = True
+        is_new = True
     except FileExistsError:
         fd = os.open(name, _OPEN, dir_fd=folder.fd)
-        made = False
+        is_new = False
     try:
-        _check_regular(os.fstat(fd).st_mode, path)
-        if made and mode is not None:
+        check_regular(os.fstat(fd).st_mode, path)
+        if is_new and mode is not None:
             os.fchmod(fd, mode)
     except BaseException:
         os.close(fd)
         raise
     return fd
-
-
-def _check_regular(mode: int, path: Path) -> None:
-    if not stat.S_ISREG(mode):
-        raise WrongKindError(path, expected=FILE, found=kind_of(mode))

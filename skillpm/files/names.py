@@ -1,25 +1,25 @@
-"""Plain file names: what a record may name inside a folder, and nothing else."""
+"""Plain file names, the only names that an untrusted document may use."""
 
 import os
 
 from skillpm.errors import SpecError
 
 LONGEST = 255
-"""Bytes of a name: the limit of every file system in use."""
+"""The longest file name, in bytes, that common file systems support."""
 
 
 def plain_name_problem(name: str, *, longest: int = LONGEST) -> str | None:
-    """Why `name` is no plain file name, as a clause; None where it is one.
+    """Why `name` is not a plain file name, as a clause; None if it is one.
 
-    A plain name is one step below a folder: not empty, not `.` or `..`, no separator, no control
-    character, text that the file system can hold.
+    A plain name is one path component: not empty, not `.` or `..`, without separators and control
+    characters, and encodable for the file system.
     """
     if name in {"", ".", ".."}:
-        return "it names no file"
+        return "it does not name a file"
     if "/" in name:
-        return "it holds a path separator"
+        return "it contains a path separator"
     if not name.isprintable():
-        return "it holds characters that cannot be printed"
+        return "it contains characters that cannot be printed"
     try:
         length = len(os.fsencode(name))
     except UnicodeEncodeError:
@@ -28,7 +28,7 @@ def plain_name_problem(name: str, *, longest: int = LONGEST) -> str | None:
 
 
 def check_plain_name(name: object, what: str, *, longest: int = LONGEST) -> str:
-    """The name, where it is a plain one. Raises `SpecError` that says what was found instead."""
+    """Return `name` if it is a plain file name. Raises `SpecError` that names `what`."""
     problem = (
         plain_name_problem(name, longest=longest) if isinstance(name, str) else "it is not text"
     )

@@ -1,4 +1,4 @@
-"""Whether a result can be written where a person wants it: asked before the work, not after."""
+"""Checks that an output can be written, made before a long computation."""
 
 import os
 import shlex
@@ -8,17 +8,18 @@ from pathlib import Path
 
 from skillpm.errors import SkillpmError, StateError
 from skillpm.files.errors import FOLDER, kind_of
+from skillpm.files.folder import staged_name
 
 
 def staged_path(path: Path) -> Path:
-    """Where this process writes what is to become `path`."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """The temporary path beside `path` at which this process writes it before the rename."""
+    return path.with_name(staged_name(path.name))
 
 
 def check_output(path: Path) -> None:
-    """Raise `StateError` unless a file can be written at `path`: one is made beside it, and goes.
+    """Raise `StateError` unless a file can be written at `path`.
 
-    For the beginning of a command that works for long before it writes.
+    Creates a temporary file beside it and removes it. Long commands call this at their start.
     """
     with suppress(OSError):
         mode = path.stat().st_mode
@@ -29,7 +30,7 @@ def check_output(path: Path) -> None:
             )
         if not stat.S_ISREG(mode):
             raise StateError(
-                f"`{path}` is {kind_of(mode)}; expected a regular file, or nothing there",
+                f"`{path}` is {kind_of(mode)}; expected a regular file or an unused name",
                 hint="name another file",
             )
     staged = staged_path(path)
@@ -41,9 +42,10 @@ def check_output(path: Path) -> None:
 
 
 def check_output_folder(path: Path) -> None:
-    """Raise `StateError` unless a folder can be made at `path`, missing parents included.
+    """Raise `StateError` unless a folder can be created at `path`, with missing parents.
 
-    One is made in the nearest folder that is there, and goes. What is at `path` is not looked at.
+    Creates a temporary folder in the nearest existing parent and removes it. An existing entry at
+    `path` is not examined.
     """
     nearest = next(place for place in path.absolute().parents if os.path.lexists(place))
     probe = nearest / staged_path(path.absolute()).name
@@ -55,7 +57,7 @@ def check_output_folder(path: Path) -> None:
 
 
 def _unwritable(path: Path, folder: Path, problem: OSError) -> SkillpmError:
-    hint = f"`ls -ld {shlex.quote(str(folder))}` shows its owner and its mode"
+    hint = f"`ls -ld {shlex.quote(str(folder))}` shows its owner and permissions"
     try:
         mode = folder.stat().st_mode
     except OSError:

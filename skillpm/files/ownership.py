@@ -1,7 +1,7 @@
-"""Who may write a file: nothing is believed that someone else could have changed (law 5, ADR 20).
+"""Whether other users can change a file. Such a file is not trusted (law 5, ADR 20).
 
-The system is asked, by owner and mode of the path and of every folder above it. Access lists need
-no question of their own: where one lets somebody write, the group bits of the mode show it.
+The check reads owner and mode of the path and of every folder above it. It does not read access
+control lists: if a list lets a user write, the group bits of the mode show that.
 """
 
 import grp
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from skillpm.errors import StateError
 from skillpm.files.access import is_shared
 
 ROOT = 0
@@ -22,90 +21,82 @@ _WHOLE_MAP = ("0", "0", "4294967295")
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """A path that someone besides its owner may write, and the reason, as a clause."""
+    """A path that another user can write, and the reason as a clause."""
 
     path: Path
     reason: str
     is_foreign: bool = False
-    """Whether its owner is another user: then its mode says little."""
+    """Whether another user owns the path. That user can change the mode at any time."""
 
     def __str__(self) -> str:
-        """As warnings print it."""
+        """The exposure as warnings print it."""
         return f"`{self.path}` {self.reason}"
 
 
 def exposure(path: Path, *, shared: bool = False) -> Exposure | None:
-    """The nearest reason why someone else could change what lies at `path`; None without one.
+    """The first reason why another user can write `path` or replace it; None if there is none.
 
-    A file, a folder (but not what lies in it) or what is not there yet. Someone else is anyone but
-    this user and root; with `shared`, also but the group of a folder that is shared on purpose, by
-    its set-group-id bit. Costs one `lstat` for each part of the path, and of what links lead to.
+    `path` is a file, a folder (its entries are not checked) or an unused name. Root is trusted.
+    With `shared`, so is the group of a folder that is shared by its set-group-ID bit. Costs one
+    `lstat` for each component of the path, before and after links are resolved.
     """
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links are followed below, one by one
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - the path with its links
     real = Path(os.path.realpath(absolute))
     for place in dict.fromkeys((real, absolute)):
-        for each in (place, *place.parents):
-            problem = _examine(each, is_parent=each != place, shared=shared)
+        for part in (place, *place.parents):
+            problem = _examine(part, is_parent=part != place, shared=shared)
             if problem is not None:
                 return problem
     return None
 
 
 def exposures(paths: Iterable[Path], *, shared: bool = False) -> list[Exposure]:
-    """Every exposed place among these paths, each once; see `exposure`."""
+    """The exposures of these paths without duplicates; see `exposure`."""
     places = (exposure(path, shared=shared) for path in paths)
     return list(dict.fromkeys(place for place in places if place is not None))
 
 
 def is_owner_only(path: Path) -> bool:
-    """Whether files are writable by their owner alone, `path` and all folders above it."""
+    """Whether only this user and root can write or replace `path`."""
     return exposure(path) is None
-
-
-def check_owner_only(path: Path, purpose: str) -> None:
-    """Raise `StateError` where `purpose` (a trust decision, say) would rest on an exposed path."""
-    problem = exposure(path)
-    if problem is not None:
-        raise StateError(
-            f"{purpose} cannot rest on `{path}`: {problem}",
-            hint=f"`chmod go-w {problem.path}`, or set SKILLPM_HOME to a folder of your own",
-        )
 
 
 def _examine(path: Path, *, is_parent: bool, shared: bool) -> Exposure | None:
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return None  # whoever may make it is found one folder further up
+        return None  # The folder above decides which users can create it.
     except OSError as problem:
         return Exposure(path, f"cannot be examined ({problem.strerror})", is_foreign=True)
     if status.st_uid not in _trusted(is_parent=is_parent):
         return Exposure(path, f"belongs to {_user(status.st_uid)}", is_foreign=True)
     if stat.S_ISLNK(status.st_mode) or (is_parent and status.st_mode & stat.S_ISVTX):
-        return None  # a link has no mode; where the sticky bit is set, only owners rename
+        # The mode of a link has no meaning. In a folder with the sticky bit, only the owner of an
+        # entry can rename it.
+        return None
     writers = _writers(status, shared=shared)
-    return Exposure(path, f"may be written by {writers}") if writers else None
+    return Exposure(path, f"is writable by {writers}") if writers else None
 
 
 def _writers(status: os.stat_result, *, shared: bool) -> str | None:
-    """Who besides the owner may write, by the mode; None if no one may."""
+    """The users besides the owner that can write, by the mode; None if there are none."""
     if status.st_mode & stat.S_IWOTH:
         return "every user of this machine"
-    on_purpose = shared and stat.S_ISDIR(status.st_mode) and is_shared(status.st_mode)
-    if status.st_mode & stat.S_IWGRP and not on_purpose and not _is_own_group(status.st_gid):
+    is_intended = shared and stat.S_ISDIR(status.st_mode) and is_shared(status.st_mode)
+    if status.st_mode & stat.S_IWGRP and not is_intended and not _is_own_group(status.st_gid):
         return f"the group {_group(status.st_gid)}"
     return None
 
 
 def _trusted(*, is_parent: bool) -> frozenset[int]:
     own = frozenset({ROOT, os.geteuid()})
-    # In a user namespace, folders of the machine above ours show an owner that does not exist here.
+    # In a user namespace, folders of users outside the namespace show the overflow user as owner.
     return own | _unmapped() if is_parent else own
 
 
 @cache
 def _unmapped() -> frozenset[int]:
-    """The number that stands for all users outside of this user namespace; empty outside of one."""
+    """The user ID that stands for all users outside this user namespace; empty if there is none."""
     try:
         lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
         if [tuple(line.split()) for line in lines] == [_WHOLE_MAP]:
@@ -117,9 +108,9 @@ def _unmapped() -> frozenset[int]:
 
 @cache
 def _is_own_group(gid: int) -> bool:
-    """Whether a group has this user alone, as where every user gets a group of the same name.
+    """Whether this user is the only member of a group, which has the user's name.
 
-    Root's group is no such one: on some systems it holds the administrators.
+    False for root, because on some systems root's group contains the administrators.
     """
     if os.geteuid() == ROOT:
         return False
@@ -136,11 +127,11 @@ def _user(uid: int) -> str:
     try:
         return f"the user {pwd.getpwuid(uid).pw_name}"
     except KeyError:
-        return f"the user of number {uid}"
+        return f"the user with the ID {uid}"
 
 
 def _group(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
-        return f"of number {gid}"
+        return f"with the ID {gid}"

@@ -1,4 +1,4 @@
-"""Emptying a folder of any depth with a handful of handles, without following a link."""
+"""Emptying a folder tree of any depth with two file descriptors, without following links."""
 
 import os
 import stat
@@ -7,10 +7,11 @@ _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def empty_folder(fd: int) -> None:
-    """Remove all that the open folder holds.
+    """Remove all entries of an open folder, with their content.
 
-    Folders below are moved up before they are emptied: a tree of any depth needs no recursion and
-    no more than two handles. Costs one step an entry. Raises `OSError`.
+    A nested folder is moved up to this folder before it is emptied. Hence neither recursion nor
+    more than two file descriptors are needed at any depth. Takes time linear in the number of
+    entries. Raises `OSError`.
     """
     waiting = os.listdir(fd)
     while waiting:
@@ -27,7 +28,7 @@ def empty_folder(fd: int) -> None:
 
 
 def _lift(below: int, top: int) -> list[str]:
-    """Remove the files of one folder, and move its folders up; their new names."""
+    """Remove the files of a folder and move its folders to `top`. Returns their new names."""
     lifted = []
     for name in os.listdir(below):
         if _is_folder(below, name):

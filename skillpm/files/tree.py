@@ -1,4 +1,4 @@
-"""What lies below an open folder: every entry itself, no link followed, to a bounded depth."""
+"""The entries below an open folder, without following links and to a limited depth."""
 
 import hashlib
 import os
@@ -12,14 +12,15 @@ from skillpm.files.folder import Folder
 from skillpm.files.names import check_plain_name
 
 DEEPEST = 32
-"""Folders within each other; no folder that skillpm writes is deeper."""
+"""The largest number of nested folders that skillpm writes or reads."""
 _BLOCK = 1 << 20
 
 
 def entries(folder: Folder, above: str = "", *, deepest: int = DEEPEST) -> Iterator[str]:
-    """Each entry below that is no folder, by its path from the folder, sorted by folder.
+    """The relative paths of all entries below `folder` that are not folders, depth first.
 
-    A folder that lies deeper than `deepest` is an entry itself: it is not looked into.
+    Folders at the depth `deepest` are listed like files and are not entered. The names of each
+    folder are sorted. `above` is a prefix of every path.
     """
     for name, status in folder.statuses():
         if stat.S_ISDIR(status.st_mode) and deepest > 1:
@@ -31,17 +32,15 @@ def entries(folder: Folder, above: str = "", *, deepest: int = DEEPEST) -> Itera
 
 @contextmanager
 def place_below(folder: Folder, path: str) -> Iterator[tuple[Folder, str]]:
-    """The folder and the name that a record's relative path leads to, by plain names alone.
+    """Resolve an untrusted relative path to an open folder and the name of an entry in it.
 
-    Raises `SpecError` for a path that leads elsewhere or deeper than `DEEPEST`, and `StateError`
-    where a step is a link.
+    Raises `SpecError` for a path with `..` or other names that are not plain, or with more than
+    `DEEPEST` folders, and `StateError` if a folder is a link.
     """
     *steps, name = [check_plain_name(step, f"each part of {path[:80]!r}") for step in
                     path.split("/")]  # fmt: skip
     if len(steps) > DEEPEST:
-        raise SpecError(
-            f"{path[:80]!r} should have at most {DEEPEST} folders, has {len(steps)}: it is not used"
-        )
+        raise SpecError(f"{path[:80]!r} should have at most {DEEPEST} folders, has {len(steps)}")
     with ExitStack() as stack:
         for step in steps:
             folder = stack.enter_context(folder.subfolder(step))
@@ -49,9 +48,9 @@ def place_below(folder: Folder, path: str) -> Iterator[tuple[Folder, str]]:
 
 
 def hash_below(folder: Folder, path: str, *, limit: int) -> tuple[str, int]:
-    """The SHA-256 in hex of a regular file below the folder, and its size.
+    """The SHA-256 digest in hex and the size of a regular file below the folder.
 
-    Costs one read. Raises as `Folder.read` does, and `SpecError` as `place_below` does.
+    Reads the file once. Raises the errors of `Folder.read` and of `place_below`.
     """
     hasher, size = hashlib.sha256(), 0
     with place_below(folder, path) as (place, name), place.reading(name) as fd:

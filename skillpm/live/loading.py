@@ -12,8 +12,8 @@ from skillpm.running.folder import (
     checked_config,
     is_causal,
     load_weights,
+    move_to_device,
     not_runnable,
-    placed,
     refuse_adapter,
 )
 
@@ -33,7 +33,7 @@ def load_base(folder: Path, device: str, dtype: str) -> Any:
     except UNRUNNABLE as problem:
         hint = "a live model needs a `config.json` beside the weights"
         raise not_runnable(folder, problem, hint) from problem
-    return placed(model.eval().requires_grad_(False), device)
+    return move_to_device(model.eval().requires_grad_(False), device)
 
 
 def _class_of(config: Any) -> Any:

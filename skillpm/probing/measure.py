@@ -13,7 +13,7 @@ import torch
 
 from skillpm.errors import GraftError
 from skillpm.probing.tokens import Row, ending, predict, vectors, whole
-from skillpm.running.folder import is_foreign, why
+from skillpm.running.folder import is_foreign, reason_of
 from skillpm.running.runner import Runner
 from skillpm.spec.fields import Document
 from skillpm.spec.probe_items import (
@@ -63,8 +63,8 @@ def measure(
         if not is_foreign(problem):
             raise
         raise GraftError(
-            f"the model cannot answer the items of {metric}: {why(problem)}",
-            hint="check that the tokenizer and the config belong to the weights",
+            f"the model cannot answer the items of {metric}: {reason_of(problem)}",
+            hint="do its tokenizer and its config belong to its weights?",
         ) from problem
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from skillpm.routing.projection import signs
 from skillpm.routing.signature import WIDTH, Array
 from skillpm.running.runner import Runner
-from skillpm.running.states import hidden_size, imagined, pooled
+from skillpm.running.states import generate_texts, hidden_size, pooled
 
 DEPTHS = (0.0, 1.0)
 """The embeddings alone, and the output of the last layer. Fixed, so that signatures of one base
@@ -41,6 +41,6 @@ def width_of(runner: Runner) -> int:
 
 
 def own_background(runner: Runner) -> Array:
-    """Return the features of texts that the base generates, [texts, width]; none for an encoder."""
-    texts = [text for text in imagined(runner, IMAGINED) if text.strip()]
+    """Features of texts that the base makes up: [texts, width], no texts for an encoder."""
+    texts = [text for text in generate_texts(runner, IMAGINED) if text.strip()]
     return features(runner, texts)

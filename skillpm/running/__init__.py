@@ -1,4 +1,4 @@
-"""Running a model on texts: what calibration, probes and the router ask of transformers.
+"""Running a model on texts with transformers, for calibration, probes and the router.
 
-Needs the `hf` extra.
+Needs the extra `hf`.
 """

@@ -1,6 +1,6 @@
-"""What transformers reads of a `config.json`: two spellings of one value read alike.
+"""The settings that transformers reads from a `config.json`, whatever their spelling in the file.
 
-Runs in the sandbox, as part of `tokenizer_worker`: the configs are strangers'.
+Runs in the sandbox, as part of `tokenizer_worker`, because the configs are untrusted.
 """
 
 import json
@@ -10,56 +10,57 @@ from typing import Any
 from transformers import AutoConfig
 
 STAMPS = frozenset({"transformers_version", "_name_or_path"})
-"""What a config says of how it was saved."""
+"""Keys about how a config was saved, which do not affect the model."""
 _DTYPE = "dtype"
 Path = tuple[str, ...]
 
 
-def read_config(plain: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, Any]:
-    """All settings that the class of a config has, but for those `ignored` in it and its parts.
+def read_config(config: Mapping[str, Any], ignored: Collection[str] = ()) -> dict[str, Any]:
+    """All settings of the config class after reading a config, except the keys `ignored`.
 
-    Raises whatever the class raises.
+    The keys are ignored in nested configs too. Raises the errors of the config class.
     """
-    known = dict(plain)
-    kind = str(known.pop("model_type", ""))
-    settings: Any = json.loads(json.dumps(AutoConfig.for_model(kind, **known).to_dict()))
-    return _normal(settings, STAMPS | set(ignored), settings.get(_DTYPE))
+    arguments = dict(config)
+    model_type = str(arguments.pop("model_type", ""))
+    settings: Any = json.loads(json.dumps(AutoConfig.for_model(model_type, **arguments).to_dict()))
+    return _normalize(settings, STAMPS | set(ignored), settings.get(_DTYPE))
 
 
 def _reads_as(
-    plain: Mapping[str, Any], goal: Mapping[str, Any], ignored: Collection[str] = ()
+    config: Mapping[str, Any], goal: Mapping[str, Any], ignored: Collection[str] = ()
 ) -> bool:
-    """Whether a config is read as `goal`; one that its class refuses is not."""
+    """Whether reading a config gives the settings `goal`; False if its class refuses it."""
     try:
-        return read_config(plain, ignored) == goal
-    except Exception:  # noqa: BLE001 - a class raises what it likes, its checks' own kinds too
+        return read_config(config, ignored) == goal
+    except Exception:  # noqa: BLE001 - config classes raise errors of any type
         return False
 
 
-def _normal(settings: dict[str, Any], left_out: Collection[str], dtype: Any) -> dict[str, Any]:
-    """The settings, without two ways to say one thing that a class leaves side by side.
+def _normalize(settings: dict[str, Any], ignored: Collection[str], dtype: Any) -> dict[str, Any]:
+    """The settings in one spelling: classes of transformers keep some settings twice.
 
-    A setting of null is as one that is not there: the class has all of its own.
+    Settings of None are left out, because they equal missing settings.
     """
     kept: dict[str, Any] = {}
     for key, value in settings.items():
-        if key in left_out:
+        if key in ignored:
             continue
-        kept[key] = _normal(value, left_out, dtype) if isinstance(value, dict) else value
+        kept[key] = _normalize(value, ignored, dtype) if isinstance(value, dict) else value
     if isinstance(kept.get("id2label"), dict) and not kept.get("label2id"):
         kept["label2id"] = {name: int(number) for number, name in kept["id2label"].items()}
     if "rope_type" in kept:
-        kept.pop("type", None)  # version 4's name for it, left beside version 5's
+        kept.pop("type", None)  # The name of `rope_type` in transformers 4; 5 keeps both.
     if kept.get(_DTYPE) is None and _DTYPE in kept:
-        kept[_DTYPE] = dtype  # a part without a dtype has the whole's
+        kept[_DTYPE] = dtype  # A nested config without a dtype inherits it.
     return {key: value for key, value in kept.items() if value is not None}
 
 
 def changed_keys(configs: tuple[str, str], keys: list[str], ignored: list[str]) -> list[str]:
-    """Of these keys of a file, those by which transformers reads another model.
+    """The subset of `keys` whose change from the old to the new config affects the model.
 
-    A class may read a key into other settings (`rope_theta` into `rope_parameters`, T5's ties into
-    the scale of its outputs), so each key is also tried as the older config has it.
+    `configs` are the old and the new file as text. A class may read a key into another setting
+    (`rope_theta` into `rope_parameters`). Therefore each key is also tried with its old value: if
+    that changes any setting, the key matters. Reads a config once for each key.
     """
     old, new = map(json.loads, configs)
     before, after = read_config(old, ignored), read_config(new, ignored)
@@ -79,43 +80,44 @@ def changed_keys(configs: tuple[str, str], keys: list[str], ignored: list[str]) 
 def needed_patch(
     before: Mapping[str, Any], after: Mapping[str, Any], patch: Mapping[str, Any], fixed: list[Path]
 ) -> list[dict[str, Any]]:
-    """Merge patches of `before` that transformers reads as it reads `after`, the best first.
+    """Small merge patches of `before` after which transformers reads the settings of `after`.
 
-    They are what of `patch` is read otherwise; `patch` without what changes nothing, key by key;
-    and what is read otherwise, in the spelling of the reading. The `fixed` paths stay in each, and
-    the last is left out where there are any. Costs two readings per key.
+    `patch` is the difference of the two files. The results, best first, are: the part of `patch`
+    whose settings differ, if that is enough; else `patch` without the keys that have no effect, and
+    then, if no paths are `fixed`, the difference between the settings themselves. The `fixed` paths
+    are kept. Reads a config about twice for each key.
     """
     goal = read_config(after)
     direct = _difference(read_config(before), goal)
     differing = {*fixed, *_paths(direct)}
     narrow = dict(patch)
     for path in list(_paths(patch)):
-        if not any(each[: len(path)] == path or path[: len(each)] == each for each in differing):
+        if not any(near[: len(path)] == path or path[: len(near)] == near for near in differing):
             narrow = _without(narrow, path)
-    found = [narrow]
-    if not _reads_as(_merged(before, narrow), goal):
-        found = [_shortened(before, patch, fixed, goal), *([] if fixed else [direct])]
-    return [each for each in found if _reads_as(_merged(before, each), goal)]
+    candidates = [narrow]
+    if not _reads_as(_merge(before, narrow), goal):
+        candidates = [_reduce(before, patch, fixed, goal), *([] if fixed else [direct])]
+    return [candidate for candidate in candidates if _reads_as(_merge(before, candidate), goal)]
 
 
-def _shortened(
+def _reduce(
     before: Mapping[str, Any], patch: Mapping[str, Any], fixed: list[Path], goal: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A patch without each key that changes nothing of the reading, until none is left."""
+    """Remove keys from a patch, one at a time, until every key left affects the settings."""
     left, count = dict(patch), 0
     while count != (count := sum(1 for _ in _paths(left))):
         for path in list(_paths(left)):
             shorter = _without(left, path)
-            if path not in fixed and _reads_as(_merged(before, shorter), goal):
+            if path not in fixed and _reads_as(_merge(before, shorter), goal):
                 left = shorter
     return left
 
 
 def _paths(patch: Mapping[str, Any], path: Path = ()) -> Iterator[Path]:
-    """The keys of a patch, a part before the keys in it."""
+    """The paths of all keys of a patch; a nested config comes before the keys in it."""
     for key, value in patch.items():
         yield (*path, key)
-        if isinstance(value, dict) and len(path) < 2:  # noqa: PLR2004 - as deep as parts are
+        if isinstance(value, dict) and len(path) < 2:  # noqa: PLR2004 - configs nest no deeper
             yield from _paths(value, (*path, key))
 
 
@@ -129,28 +131,28 @@ def _without(patch: dict[str, Any], path: Path) -> dict[str, Any]:
     return {**patch, key: below} if below else _without(patch, (key,))
 
 
-def _merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON merge patch applied (RFC 7396)."""
+def _merge(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a JSON merge patch (RFC 7396)."""
     merged = dict(before)
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
         elif isinstance(value, dict):
             below = merged.get(key)
-            merged[key] = _merged(below if isinstance(below, dict) else {}, value)
+            merged[key] = _merge(below if isinstance(below, dict) else {}, value)
         else:
             merged[key] = value
     return merged
 
 
 def _difference(current: Mapping[str, Any], goal: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch between two readings."""
-    found: dict[str, Any] = {}
+    """The merge patch from one set of settings to another."""
+    patch: dict[str, Any] = {}
     for key in current.keys() | goal.keys():
-        ours, theirs = current.get(key), goal.get(key)
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            below = _difference(ours, theirs)
-            found |= {key: below} if below else {}
-        elif ours != theirs:
-            found[key] = theirs
-    return dict(sorted(found.items()))
+        old, new = current.get(key), goal.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            below = _difference(old, new)
+            patch |= {key: below} if below else {}
+        elif old != new:
+            patch[key] = new
+    return dict(sorted(patch.items()))

@@ -1,6 +1,6 @@
-"""The worker that builds a stranger's config on the `meta` device, inside the sandbox.
+"""The sandbox worker that builds a model of an untrusted config on the `meta` device.
 
-The one request is `{"specs": {NAME: [DTYPE, SHAPE]}}`: the tensors of the model's folder.
+The only request is `{"specs": {NAME: [DTYPE, SHAPE]}}`, with the tensors of the model's folder.
 """
 
 import json
@@ -17,8 +17,8 @@ from skillpm.spec.config_numbers import check_numbers
 from skillpm.spec.dtypes import TensorSpec
 
 _CONFIG = "config.json"
-_EARLY = (torch._dynamo, modeling_utils)  # noqa: SLF001 - a model class imports it
-"""Imported before the confinement: they make a folder for caches, and read /proc and /sys."""
+_EARLY = (torch._dynamo, modeling_utils)  # noqa: SLF001 - model classes import it
+"""Modules that must be imported before the confinement: they create a cache, and read /proc."""
 
 
 def worker() -> Handler:

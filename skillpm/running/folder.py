@@ -1,4 +1,4 @@
-"""A model folder, perhaps a stranger's: what is checked before it is run, and errors of that."""
+"""Checks of a model folder, which may be untrusted, before transformers loads it."""
 
 import copy
 import os
@@ -17,12 +17,13 @@ UNRUNNABLE = (
     OSError, ValueError, KeyError, ImportError, RuntimeError, TypeError, AttributeError,
     AssertionError,
 )  # fmt: skip
-"""What transformers and torch raise for a config that fits no weights, or a device not there."""
+"""Errors of transformers and torch for a config that does not match the weights, or a device."""
 _PANIC = "PanicException"
+"""The class that a panic in a library written in Rust raises. It is not an `Exception`."""
 
 
 class NotRunnableError(GraftError):
-    """A folder that transformers cannot load, and what it says of it."""
+    """A model folder that transformers cannot load. `reason` is the error of transformers."""
 
     def __init__(self, folder: Path, reason: str, hint: str) -> None:
         super().__init__(f"`{folder}` cannot be run by transformers: {reason}", hint=hint)
@@ -30,18 +31,18 @@ class NotRunnableError(GraftError):
 
 
 def is_foreign(problem: BaseException) -> bool:
-    """Whether an error is of a library that runs models. A panic in Rust is no `Exception`.
+    """Whether a library raised an error, rather than skillpm or an interrupt by the user.
 
-    Strangers' tokenizers bring on errors of any kind.
+    Libraries raise errors of every class for untrusted tokenizers and configs.
     """
-    ours = isinstance(problem, SkillpmError)
-    return (isinstance(problem, Exception) and not ours) or type(problem).__name__ == _PANIC
+    is_own = isinstance(problem, SkillpmError)
+    return (isinstance(problem, Exception) and not is_own) or type(problem).__name__ == _PANIC
 
 
 def checked_config(folder: Path) -> Any:
-    """The config of a model folder, none of whose numbers are beyond the tensors there.
+    """Load the config of a model folder, after comparing its numbers with the tensors.
 
-    Raises `ValueError` and what transformers raises.
+    Raises `ValueError` for numbers that do not fit the tensors, and the errors of transformers.
     """
     checkpoint = open_checkpoint(folder)
     check_numbers(checkpoint.config or {}, checkpoint.specs)
@@ -49,13 +50,13 @@ def checked_config(folder: Path) -> Any:
 
 
 def load_weights(kind: Any, config: Any, folder: Path, dtype: Any) -> Any:
-    """The model of a class, or of one of the auto classes, with a folder's safetensors.
+    """Load a model with the safetensors of a folder. `kind` is a model class or an auto class.
 
-    Only names and shapes are built first, and compared with the tensors: raises `ValueError` where
-    the config describes other ones, before memory is taken for it, and where parameters of a causal
-    LM are in no file, which would be made up.
+    Before memory is allocated, the names and shapes of the config's parameters are compared with
+    the tensors. Raises `ValueError` if they differ, or if a parameter of a causal LM is in no file;
+    transformers would initialize it at random.
     """
-    build = kind._from_config if hasattr(kind, "_from_config") else kind.from_config  # noqa: SLF001 - what `from_config` of an auto class calls
+    build = kind._from_config if hasattr(kind, "_from_config") else kind.from_config  # noqa: SLF001 - called by `from_config` of auto classes
     check_parameters(
         lambda: build(copy.deepcopy(config)),
         open_checkpoint(folder).specs,
@@ -75,12 +76,12 @@ def load_weights(kind: Any, config: Any, folder: Path, dtype: Any) -> Any:
 
 
 def not_runnable(folder: Path, problem: BaseException, hint: str) -> NotRunnableError:
-    """The error for a folder at which transformers raised one of `UNRUNNABLE`."""
-    return NotRunnableError(folder, why(problem), hint)
+    """The error for a folder for which transformers raised one of `UNRUNNABLE`."""
+    return NotRunnableError(folder, reason_of(problem), hint)
 
 
-def why(problem: BaseException) -> str:
-    """The first line of an error that is not ours, or what kind it is."""
+def reason_of(problem: BaseException) -> str:
+    """The first line of a library's error; the name of its class if it has no text."""
     return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
 
 
@@ -90,40 +91,42 @@ def is_causal(config: Any) -> bool:
     return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
 
 
-def placed(model: Any, device: str) -> Any:
-    """The model on a device. Raises `GraftError` where there is none, or no room on it."""
+def move_to_device(model: Any, device: str) -> Any:
+    """Move a model to a device. Raises `GraftError` if there is no such device or memory."""
     try:
         return model.to(device)
     except UNRUNNABLE as problem:
         raise GraftError(
-            f"the model cannot run on the device {device!r}: {why(problem)}",
-            hint="the device `cpu` is always there",
+            f"the model cannot run on the device {device!r}: {reason_of(problem)}",
+            hint="`--device cpu` works on every machine",
         ) from problem
 
 
 def refuse_adapter(folder: Path) -> None:
-    """Raise `GraftError` where transformers would load an adapter that nobody has hashed."""
+    """Raise `GraftError` for an adapter beside a model: transformers would load it unverified."""
     if (folder / "adapter_config.json").exists():
         raise GraftError(
-            f"`{folder}` holds an adapter beside a model: it would be run, and is no part of it",
-            hint=f"move `{folder / 'adapter_config.json'}` elsewhere",
+            f"`{folder}` contains an adapter in addition to the model: transformers would load "
+            "both, but the adapter is not part of the model's root",
+            hint=f"move `{folder / 'adapter_config.json'}` to another folder",
         )
 
 
 def stored_bytes(folder: Path) -> int:
-    """The bytes of a model folder's weights."""
+    """The size of a model folder's weights in bytes."""
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def memory() -> int:
-    """The bytes of this machine's memory."""
+    """The size of this machine's memory in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def dtype_for(stored: torch.dtype | None, size: int, memory: int) -> torch.dtype:
-    """Float32, unless that takes over half of `memory` bytes: then what the weights are stored in.
+    """The dtype for running a model: float32, unless it takes over half of the memory.
 
-    `size` is of the weights as they are stored.
+    In that case it is the dtype `stored` of 16 bits. `size` is the size of the stored weights and
+    `memory` that of the machine's memory, in bytes.
     """
     if stored not in (torch.bfloat16, torch.float16):
         return torch.float32

@@ -1,7 +1,8 @@
-"""Tokenizers and configs of strangers, which transformers reads in a sandbox (ADR 22).
+"""Untrusted tokenizers and configs, which transformers reads in a sandbox (ADR 22).
 
-What a tokenizer replaces, splits and adds is data of a pack; regular expressions in it can take for
-ever, and its library can be made to abort. No check of such files is sound, so none is made here.
+A tokenizer's rules are data of a pack. Its regular expressions can run for hours, and malformed
+rules can make the tokenizer library abort. No check of the files can rule that out, so the sandbox
+limits time and memory instead.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,17 +21,18 @@ from skillpm.spec.dtypes import TensorSpec
 from skillpm.spec.sidefiles import READ_SUFFIXES, suffix_of
 
 SECONDS = 60.0
-"""What one tokenizer may take in all, after its process has started."""
+"""The total time of all requests to one tokenizer, in seconds."""
 _CONFIG_SECONDS = 120
-"""Of a processor, to build a model of a config without its values."""
-_PATIENCE = 5 * _CONFIG_SECONDS
-"""Seconds in which a busy machine gives as many of a processor."""
+"""Processor seconds for building a model on the `meta` device."""
+_CONFIG_TIMEOUT = 5 * _CONFIG_SECONDS
+"""Seconds for the same on a busy machine."""
 _LARGEST = 128 << 20
-"""Bytes of one file that a tokenizer reads."""
+"""The largest size of one file that a tokenizer reads, in bytes."""
 _LONGEST = 1 << 18
+"""The largest number of tokens in an answer."""
 _INTEGER = 1 << 62
 _TOKENIZERS = SandboxPolicy("skillpm.running.tokenizer_worker", hidden=("torch",))
-"""Without torch, transformers starts in less than half the time."""
+"""Without torch, transformers starts more than twice as fast."""
 _CONFIGS = SandboxPolicy(
     "skillpm.running.config_worker", SandboxLimits(processor_seconds=_CONFIG_SECONDS)
 )
@@ -42,7 +44,7 @@ _LAYOUTS = SandboxPolicy(
 
 @dataclass
 class ForeignModelFiles:
-    """The sandboxes for the small files of models; each is started when it is first needed."""
+    """The sandboxes for untrusted files of models. Each is started at its first use."""
 
     seconds: float = SECONDS
     _sandbox: Sandbox = field(default_factory=lambda: Sandbox(_TOKENIZERS), repr=False)
@@ -50,95 +52,100 @@ class ForeignModelFiles:
     _layouts: Sandbox = field(default_factory=lambda: Sandbox(_LAYOUTS), repr=False)
 
     def tokenizer(self, folder: Path) -> "ForeignTokenizer":
-        """The tokenizer in a folder, which may be removed then; ends the one before it.
+        """Load the tokenizer of a folder. The folder may be removed afterwards.
 
-        Raises `ForeignWorkError` (a `ValueError`) where there is none that can be loaded.
+        Loading a tokenizer ends the one loaded before. Raises `ForeignWorkError` (a `ValueError`)
+        if the folder has no tokenizer that can be loaded.
         """
         session = self._open(folder)
-        answer = _asked(session, {"load": None}, "tokenizer")
+        answer = _ask(session, {"load": None}, "tokenizer")
         names = ("pad_token_id", "eos_token_id", "sep_token_id", "model_max_length")
         return ForeignTokenizer(session, **{name: _integer(answer.get(name)) for name in names})
 
     def check_config(self, folder: Path) -> None:
-        """Raise `ForeignWorkError` unless the config of a model's folder describes its tensors.
+        """Raise `ForeignWorkError` unless the config of a model folder describes its tensors.
 
-        The model is built of it on the `meta` device, in the sandbox. Afterwards transformers may
-        read the config in this process: it takes the time and memory that it took there.
+        Builds the model on the `meta` device in the sandbox. If that succeeds, transformers may
+        read the config in this process too, because it takes the same time and memory.
         """
         specs = open_checkpoint(folder).specs
         request = {"specs": {name: [spec.dtype, spec.shape] for name, spec in specs.items()}}
-        session = self._configs.open(small_files(folder), _PATIENCE)
-        _asked(session, request, "config")
+        session = self._configs.open(small_files(folder), _CONFIG_TIMEOUT)
+        _ask(session, request, "config")
         self._configs.end_session()
 
     def layout(
         self, config: bytes, specs: Mapping[str, TensorSpec], asked: Mapping[str, Any]
     ) -> ModelLayout:
-        """How a model of this config is laid out, as far as `asked` names its tensors.
+        """The layout of a model with this config, for the tensors that `asked` names.
 
-        Raises `ForeignWorkError` where the config describes no model of these tensors.
+        Raises `ForeignWorkError` if the config does not describe a model with these tensors.
         """
         answer = self._ask_layout(config, specs, {"layout": dict(asked)})
         try:
             return read_layout(answer)
         except SpecError as problem:
-            raise _no_answer("config") from problem
+            raise _malformed("config") from problem
 
     def peft_targets(
         self, config: bytes, specs: Mapping[str, TensorSpec], tensors: list[str]
     ) -> dict[str, Any]:
-        """Which of these tensors PEFT adapts: `modules` [module, kind], and why not: `refused`."""
+        """The tensors that PEFT can adapt (`modules`: {tensor: [module, kind]}) and the others.
+
+        `refused` maps each tensor that PEFT cannot adapt to the reason.
+        """
         return self._ask_layout(config, specs, {"targets": tensors})
 
     def load_adapter(
         self, config: bytes, specs: Mapping[str, TensorSpec], adapter: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Load an adapter's names by PEFT's rules: those without a place, those `missing`.
+        """Load an adapter's tensor names by PEFT's rules, without values.
 
-        `adapter` is its `config` and its `tensors` {name: [dtype, shape]}.
+        `adapter` has the adapter's `config` and its `tensors` {name: [dtype, shape]}. The result
+        lists the names that the model does not have (`unexpected`) and the `missing` ones.
         """
         return self._ask_layout(config, specs, {"load": dict(adapter)})
 
     def _ask_layout(
         self, config: bytes, specs: Mapping[str, TensorSpec], request: Mapping[str, Any]
     ) -> dict[str, Any]:
-        session = self._layouts.open({"config.json": config}, _PATIENCE)
-        known = {name: [spec.dtype, spec.shape] for name, spec in specs.items()}
-        answer = _asked(session, {**request, "specs": known}, "config")
+        session = self._layouts.open({"config.json": config}, _CONFIG_TIMEOUT)
+        tensors = {name: [spec.dtype, spec.shape] for name, spec in specs.items()}
+        answer = _ask(session, {**request, "specs": tensors}, "config")
         self._layouts.end_session()
         return answer
 
     def changed_settings(
         self, old: bytes, new: bytes, keys: Iterable[str], *, ignored: Iterable[str] = ()
     ) -> frozenset[str]:
-        """Of these keys, those by which transformers reads two configs differently.
+        """The subset of `keys` whose change from one config to another affects the model.
 
-        What it reads under the names `ignored` is not compared. Raises `ForeignWorkError` where
-        one of the two cannot be read.
+        The settings `ignored` are not compared. Raises `ForeignWorkError` if transformers cannot
+        read one of the configs.
         """
         session = self._sandbox.open({}, self.seconds)
-        known = sorted(keys)
+        asked = sorted(keys)
         texts = [old.decode(), new.decode()]
-        request = {"compare": texts, "keys": known, "ignored": sorted(ignored)}
-        changed = _asked(session, request, "config").get("changed")
+        request = {"compare": texts, "keys": asked, "ignored": sorted(ignored)}
+        changed = _ask(session, request, "config").get("changed")
         if not isinstance(changed, list):
-            raise _no_answer("config")
-        return frozenset(known).intersection(key for key in changed if isinstance(key, str))
+            raise _malformed("config")
+        return frozenset(asked).intersection(key for key in changed if isinstance(key, str))
 
     def needed_patches(
         self, old: bytes, new: bytes, patch: bytes, fixed: Iterable[Sequence[str]]
     ) -> list[dict[str, Any]]:
-        """Merge patches of a config that transformers reads as it reads another, the best first.
+        """Small merge patches of the old config that give the settings of the new, best first.
 
-        `patch` is what the two files differ in; the paths `fixed` stay in it. Raises
-        `ForeignWorkError` where a config cannot be read.
+        `patch` is the difference of the two files; the paths `fixed` are kept in every result.
+        Raises `ForeignWorkError` if transformers cannot read a config.
         """
         session = self._sandbox.open({}, self.seconds)
         texts = [old.decode(), new.decode(), patch.decode()]
         request = {"reduce": texts, "fixed": [list(path) for path in fixed]}
-        patches = _asked(session, request, "config").get("patches")
+        patches = _ask(session, request, "config").get("patches")
         if not isinstance(patches, list) or not all(isinstance(p, dict) for p in patches):
-            raise _no_answer("config")
+            raise _malformed("config")
         return patches
 
     def _open(self, folder: Path) -> SandboxSession:
@@ -147,7 +154,7 @@ class ForeignModelFiles:
 
 @dataclass
 class ForeignTokenizer:
-    """What a runner needs of a tokenizer, answered by a worker in the sandbox."""
+    """A tokenizer that runs in the sandbox, with the interface that `Runner` uses."""
 
     session: SandboxSession = field(repr=False)
     pad_token_id: int | None = None
@@ -158,38 +165,38 @@ class ForeignTokenizer:
     def __call__(
         self, text: str, *, truncation: bool, max_length: int | None = None
     ) -> dict[str, list[int]]:
-        """A text's ids, as the tokenizers of transformers give them.
+        """The token IDs of a text, as the tokenizers of transformers return them.
 
-        Raises `ForeignWorkError`, also when all texts so far took more time than one tokenizer has.
+        Raises `ForeignWorkError`, also if all texts together took more than `seconds`.
         """
         request = {"text": text, "most": max_length if truncation else None}
-        ids = _asked(self.session, request, "tokenizer").get("ids")
+        ids = _ask(self.session, request, "tokenizer").get("ids")
         if not isinstance(ids, list) or len(ids) > _LONGEST or not all(map(_is_id, ids)):
-            raise _no_answer("tokenizer")
+            raise _malformed("tokenizer")
         return {"input_ids": ids}
 
 
 def small_files(folder: Path) -> dict[str, bytes]:
-    """The files of a model's folder that configs and tokenizers are read from; no weights.
+    """The files of a model folder with its config and tokenizer, by name; no weights.
 
-    Raises `ForeignWorkError` for one that is larger than a tokenizer's file may be.
+    Raises `ForeignWorkError` for a file larger than 128 MiB.
     """
-    found = {}
+    files = {}
     for path in sorted(folder.iterdir()):
         if suffix_of(path.name) not in READ_SUFFIXES or path.name.endswith(".index.json"):
             continue
         if path.is_file():
             with path.open("rb") as file:
-                found[path.name] = file.read(_LARGEST + 1)
-            if len(found[path.name]) > _LARGEST:
+                files[path.name] = file.read(_LARGEST + 1)
+            if len(files[path.name]) > _LARGEST:
                 raise ForeignWorkError(
                     FailureKind.OUTPUT, f"its `{path.name}` has more than {_LARGEST} bytes"
                 )
-    return found
+    return files
 
 
-def _asked(session: SandboxSession, request: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The worker's answer; a failure of the sandbox's says what was read."""
+def _ask(session: SandboxSession, request: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Send a request; if the sandbox stops the worker, the error names `what` was read."""
     try:
         return session.ask(dict(request))
     except ForeignWorkError as problem:
@@ -198,12 +205,12 @@ def _asked(session: SandboxSession, request: Mapping[str, Any], what: str) -> di
         raise ForeignWorkError(problem.kind, f"its {what} was stopped: {problem}") from problem
 
 
-def _no_answer(what: str) -> ForeignWorkError:
-    return ForeignWorkError(FailureKind.OUTPUT, f"its {what} gave an answer of another form")
+def _malformed(what: str) -> ForeignWorkError:
+    return ForeignWorkError(FailureKind.OUTPUT, f"the sandbox's answer on its {what} is malformed")
 
 
 def _integer(value: Any) -> int | None:
-    """A whole number of a stranger, or None: no boolean, nothing huge."""
+    """An untrusted value if it is an integer of moderate size, else None."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None
     return value if abs(value) < _INTEGER else None

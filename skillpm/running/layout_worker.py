@@ -1,8 +1,8 @@
-"""The worker that asks the class of a model how it is laid out, inside the sandbox.
+"""The sandbox worker that finds out the layout of a model from its class in transformers.
 
-The model is built on the `meta` device, which stores no values, and counted while it is built.
-Requests: `{"layout": …}` answers a `ModelLayout`; `{"targets": …}` says which modules PEFT adapts;
-`{"load": …}` loads the names of an adapter by PEFT's own rules.
+The model is built on the `meta` device, which stores no values, with limits on its size.
+Requests: `{"layout": …}` returns a `ModelLayout`; `{"targets": …}` returns the modules that PEFT
+adapts; `{"load": …}` loads the names of an adapter's tensors by PEFT's rules.
 """
 
 import json
@@ -42,21 +42,21 @@ _TASKS = {
     "CAUSAL_LM": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
     "SEQ_2_SEQ_LM": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
 }
-"""PEFT's task types, and transformers' tables of the classes that do them."""
+"""PEFT's task types, with the names of transformers' tables of model classes."""
 _KINDS: tuple[tuple[type, str], ...] = (
     (torch.nn.Linear, "linear"),
     (Conv1D, "conv1d"),
     (torch.nn.Embedding, "embedding"),
     (torch.nn.MultiheadAttention, "attention"),
-    (torch.nn.modules.conv._ConvNd, "convolution"),  # noqa: SLF001 - the base of all of them
+    (torch.nn.modules.conv._ConvNd, "convolution"),  # noqa: SLF001 - the common base class
 )
 _TIE = "tie_word_embeddings"
 _FEW, _MORE = 3, 5
-"""Two numbers of labels: the tensors whose shapes differ count them."""
+"""Two numbers of labels. The tensors whose shapes differ between them depend on the number."""
 
 
 def worker() -> Handler:
-    """A handler of the three requests, on the config in the session's folder."""
+    """A handler of the three requests, for the config in the session's folder."""
     return _answer
 
 
@@ -73,22 +73,22 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     model = _build(_classes(config, None, None)[0], config, specs)
     if "targets" in request:
         stored = CheckpointNames(model, specs)
-        found = peft_targets.adaptable(model, stored.of_checkpoint(request["targets"]), _kind)
-        modules = [module for module, _ in found["modules"].values()]
-        left = [name for name in found["refused"] if name in specs]
-        return found | peft_targets.targeted(model, modules, stored.parameters(left, _kind))
+        answer = peft_targets.adaptable(model, stored.of_checkpoint(request["targets"]), _kind)
+        modules = [module for module, _ in answer["modules"].values()]
+        left = [name for name in answer["refused"] if name in specs]
+        return answer | peft_targets.targeted(model, modules, stored.parameters(left, _kind))
     return peft_targets.load(model, request["load"]["config"], request["load"]["tensors"])
 
 
 def _classes(config: Any, named: str | None, task: str | None) -> list[type]:
-    """The classes of this config that an adapter may have been trained on, the likeliest first."""
+    """The likely classes of the model that an adapter with this class name and task adapts."""
     table = getattr(modeling_auto, _TASKS.get(task or "", ""), {})
     names = [named, *(config.architectures or ())[:1], table.get(config.model_type)]
-    found = [getattr(transformers, name, None) for name in names if isinstance(name, str)]
-    models: list[Any] = [each for each in found if isinstance(each, type) and _is_model(each)]
-    classes: list[type] = [each for each in models if isinstance(config, each.config_class or ())]
+    objects = [getattr(transformers, name, None) for name in names if isinstance(name, str)]
+    models: list[Any] = [kind for kind in objects if isinstance(kind, type) and _is_model(kind)]
+    classes: list[type] = [kind for kind in models if isinstance(config, kind.config_class or ())]
     if not classes:
-        mapping: Any = AutoModel._model_mapping  # noqa: SLF001 - what it would choose
+        mapping: Any = AutoModel._model_mapping  # noqa: SLF001 - the class that it would choose
         classes = [mapping[type(config)]]
     return list(dict.fromkeys(classes))
 
@@ -100,24 +100,24 @@ def _is_model(kind: type) -> bool:
 
 def _build(kind: Any, config: Any, specs: Mapping[str, TensorSpec]) -> Any:
     packed = getattr(config, "quantization_config", None) is not None
-    return build_bounded(lambda: kind._from_config(config), specs, packed=packed)  # noqa: SLF001 - what `from_config` of an auto class calls
+    return build_bounded(lambda: kind._from_config(config), specs, packed=packed)  # noqa: SLF001 - called by `from_config` of auto classes
 
 
 def _layout(config: Any, specs: Mapping[str, TensorSpec], asked: dict[str, Any]) -> dict[str, Any]:
-    """The layout of the first class that has all that is asked for, else of the one with most."""
+    """The layout of the class with the most tensors of those asked for; the first of equals."""
     best: tuple[int, Any] | None = None
     for kind in _classes(config, asked.get("class"), asked.get("task")):
         model = _build(kind, config, specs)
         names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-        known = sum(name in names for name in asked["tensors"])
-        if best is None or known > best[0]:
-            best = known, model
-    assert best is not None  # noqa: S101 - there is one class at least
+        count = sum(name in names for name in asked["tensors"])
+        if best is None or count > best[0]:
+            best = count, model
+    assert best is not None  # noqa: S101 - there is at least one class
     model = best[1]
     tied = dict(getattr(model, "all_tied_weights_keys", None) or {})
     stored = CheckpointNames(model, specs)
     wanted = {*asked["tensors"], *tied, *tied.values()}
-    found: dict[str, Any] = {
+    layout: dict[str, Any] = {
         "model_class": type(model).__name__,
         "modules": dict(_kinds(model, wanted)),
         "tied": tied,
@@ -125,13 +125,13 @@ def _layout(config: Any, specs: Mapping[str, TensorSpec], asked: dict[str, Any])
         "labels": _labels(model, specs) if asked.get("task") in _TASKS else {},
     }
     if asked.get("adapter"):
-        found["parameters"] = peft_targets.parameters(model, asked["adapter"])
-        wanted |= {each["tensor"] for each in found["parameters"].values()}
+        layout["parameters"] = peft_targets.parameters(model, asked["adapter"])
+        wanted |= {target["tensor"] for target in layout["parameters"].values()}
     if asked.get("resized"):
-        found |= find_vocabulary(model, lambda larger: _build(type(model), larger, specs))
-        wanted |= found["vocabulary"].keys()
-    found["stored"], found["fused"] = stored.of_model(wanted)
-    return found
+        layout |= find_vocabulary(model, lambda larger: _build(type(model), larger, specs))
+        wanted |= layout["vocabulary"].keys()
+    layout["stored"], layout["fused"] = stored.of_model(wanted)
+    return layout
 
 
 def _kinds(model: Any, tensors: set[str]) -> Iterator[tuple[str, str]]:
@@ -143,13 +143,14 @@ def _kinds(model: Any, tensors: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _kind(module: Any) -> str:
-    return next((kind for each, kind in _KINDS if isinstance(module, each)), "other")
+    return next((kind for cls, kind in _KINDS if isinstance(module, cls)), "other")
 
 
 def _untied(model: Any, tied: Mapping[str, str]) -> dict[str, Any]:
-    """The keys of a config that separate all ties and change no other; none where no key does.
+    """A config patch that unties all tied weights; empty if there is none.
 
-    Each part's own key is tried; T5 scales its output by this key and ties in any case.
+    Sets `tie_word_embeddings` to false in each nested config whose model ties weights. For T5 that
+    has no effect: T5 always ties, and scales its output by this key.
     """
     config = model.config
     before = config.to_dict()
@@ -165,21 +166,21 @@ def _untied(model: Any, tied: Mapping[str, str]) -> dict[str, Any]:
     try:
         again: Any = type(config).from_dict(after)
         with torch.device("meta"):
-            left = type(model)._from_config(again).all_tied_weights_keys  # noqa: SLF001 - as above
+            left = type(model)._from_config(again).all_tied_weights_keys  # noqa: SLF001 - see `_build`
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}
     return {} if set(left) & set(tied) else patch
 
 
 def _ties(module: Any) -> bool:
-    return isinstance(module, PreTrainedModel) and bool(module._tied_weights_keys)  # noqa: SLF001 - the library's name for it
+    return isinstance(module, PreTrainedModel) and bool(module._tied_weights_keys)  # noqa: SLF001 - it has no public name
 
 
 def _parts(config: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """A config and the configs of its parts, with the keys that lead there."""
+    """A config and its nested configs, each with its path of keys."""
     yield path, config
     for key, value in vars(config).items():
-        if isinstance(value, transformers.PreTrainedConfig) and len(path) < 3:  # noqa: PLR2004 - as deep as any
+        if isinstance(value, transformers.PreTrainedConfig) and len(path) < 3:  # noqa: PLR2004 - configs nest no deeper
             yield from _parts(value, (*path, key))
 
 
@@ -190,12 +191,12 @@ def _put(table: dict[str, Any], path: tuple[str, ...], *, value: object) -> None
 
 
 def _labels(model: Any, specs: Mapping[str, TensorSpec]) -> dict[str, int]:
-    """The tensors whose shape counts the labels, and along which axis."""
+    """The tensors whose shape depends on the number of labels, each with the axis."""
     shapes: list[dict[str, tuple[int, ...]]] = []
     for count in (_FEW, _MORE):
         config = type(model.config).from_dict({**model.config.to_dict(), "num_labels": count})
-        other = _build(type(model), config, specs)
-        shapes.append({name: tuple(each.shape) for name, each in other.named_parameters()})
+        resized = _build(type(model), config, specs)
+        shapes.append({name: tuple(tensor.shape) for name, tensor in resized.named_parameters()})
     pairs = {name: (shape, shapes[1].get(name, shape)) for name, shape in shapes[0].items()}
     return {
         name: next(axis for axis, size in enumerate(few) if size != more[axis])
@@ -205,60 +206,60 @@ def _labels(model: Any, specs: Mapping[str, TensorSpec]) -> dict[str, int]:
 
 
 class CheckpointNames:
-    """The names of a model's tensors in a checkpoint, by the rules that transformers loads with."""
+    """The names of a model's tensors in a checkpoint, by the conversion rules of transformers."""
 
     def __init__(self, model: Any, specs: Mapping[str, TensorSpec]) -> None:
         self._model = model
         self._state = model.state_dict()
         self._prefix = model.base_model_prefix
         mapping = get_model_conversion_mapping(model)
-        self._renamings = [each for each in mapping if isinstance(each, WeightRenaming)]
-        self._converters = [each for each in mapping if isinstance(each, WeightConverter)]
+        self._renamings = [rule for rule in mapping if isinstance(rule, WeightRenaming)]
+        self._converters = [rule for rule in mapping if isinstance(rule, WeightConverter)]
         own = get_model_conversion_mapping(model, add_legacy=False)
         self._reversed = [
-            each.reverse_transform()
-            for each in reversed(own)
-            if isinstance(each, WeightRenaming) and not isinstance(each, PrefixChange)
+            rule.reverse_transform()
+            for rule in reversed(own)
+            if isinstance(rule, WeightRenaming) and not isinstance(rule, PrefixChange)
         ]
         self._names = {name: self._target(name) for name in specs}
 
     def _target(self, name: str) -> tuple[str, str | None]:
-        """The model's tensor that a stored one goes to, and the pattern that converts it."""
+        """The model's tensor for a stored tensor, and the pattern of its conversion, if any."""
         rules = (self._prefix, self._state)
-        found, pattern = rename_source_key(name, self._renamings, self._converters, *rules)
-        if found not in self._state and name in self._state:
-            found, pattern = rename_source_key(name, [], [], *rules)
-        return found, pattern
+        target, pattern = rename_source_key(name, self._renamings, self._converters, *rules)
+        if target not in self._state and name in self._state:
+            target, pattern = rename_source_key(name, [], [], *rules)
+        return target, pattern
 
     def of_checkpoint(self, names: list[str]) -> dict[str, str | None]:
-        """The model's tensor of each stored one; None where it is a part of one, or none."""
-        found: dict[str, str | None] = {}
+        """The model's tensor for each stored tensor; None if it is only a part of one, or none."""
+        targets: dict[str, str | None] = {}
         for name in names:
             target, pattern = self._names.get(name) or self._target(name)
-            found[name] = target if pattern is None and target in self._state else None
-        return found
+            targets[name] = target if pattern is None and target in self._state else None
+        return targets
 
     def parameters(
         self, names: list[str], kind_of: Callable[[Any], str]
     ) -> dict[str, list[list[str]]]:
-        """The parameters of no linear layer that stored tensors are, or are parts of.
+        """The parameters outside linear layers that the stored tensors are, or are parts of.
 
-        Each with its stored parts, as in `ModelLayout.fused`: one list of one tensor where it is
-        stored as it is, none where they cannot be told apart.
+        Each has its stored parts, as in `ModelLayout.fused`: `[[NAME]]` if it is stored as one
+        tensor, `[]` if the parts cannot be identified.
         """
-        found: dict[str, list[list[str]]] = {}
+        stored: dict[str, list[list[str]]] = {}
         for name in names:
             target, pattern = self._names.get(name) or self._target(name)
             if target not in self._state or self._state[target].dim() not in (2, 3):
                 continue
             if pattern is not None:
-                found[target] = self.of_model({target})[1].get(target, [])
+                stored[target] = self.of_model({target})[1].get(target, [])
             elif kind_of(self._model.get_submodule(target.rpartition(".")[0])) == "other":
-                found[target] = [[name]]
-        return found
+                stored[target] = [[name]]
+        return stored
 
     def of_model(self, wanted: set[str]) -> tuple[dict[str, str], dict[str, list[list[str]]]]:
-        """The stored name of each tensor of the model, and the stored parts of fused ones."""
+        """The stored name of each tensor of the model, and the stored parts of fused tensors."""
         plain: dict[str, str] = {}
         parts: dict[str, dict[str, list[str]]] = {}
         for name, (target, pattern) in self._names.items():
@@ -269,28 +270,29 @@ class CheckpointNames:
         renames = any(name != target for target, name in plain.items())
         for name in sorted(wanted - plain.keys() - parts.keys()):
             plain[name] = self._new_name(name, renames=renames)
-        fused = {name: self._ordered(found) for name, found in parts.items()}
-        return plain, {name: found for name, found in fused.items() if found}
+        fused = {name: self._ordered(by_pattern) for name, by_pattern in parts.items()}
+        return plain, {name: groups for name, groups in fused.items() if groups}
 
     def _new_name(self, name: str, *, renames: bool) -> str:
-        """What the checkpoint would call a tensor that it does not have yet."""
+        """The name that a tensor of the model would have in the checkpoint, which lacks it."""
         older = name
-        for each in self._reversed if renames else ():
-            older, _ = each.rename_source_key(older)
+        for rule in self._reversed if renames else ():
+            older, _ = rule.rename_source_key(older)
         return older if self._target(older)[0] == name else name
 
-    def _ordered(self, found: Mapping[str, list[str]]) -> list[list[str]]:
-        """The stored tensors of experts, joined along their rows; none where they are otherwise."""
-        for each in self._converters:
-            if set(found) <= set(each.source_patterns):
-                joins = [op for op in each.operations if isinstance(op, Concatenate)]
-                merges = [op for op in each.operations if isinstance(op, MergeModulelist)]
-                plain = len(joins) + len(merges) == len(each.operations) and len(merges) == 1
+    def _ordered(self, names: Mapping[str, list[str]]) -> list[list[str]]:
+        """The stored tensors of experts by pattern, if they are joined along rows; else none."""
+        for rule in self._converters:
+            if set(names) <= set(rule.source_patterns):
+                joins = [op for op in rule.operations if isinstance(op, Concatenate)]
+                merges = [op for op in rule.operations if isinstance(op, MergeModulelist)]
+                plain = len(joins) + len(merges) == len(rule.operations) and len(merges) == 1
                 if not plain or merges[0].dim != 0 or any(op.dim != 1 for op in joins):
                     return []
-                return [sorted(found[p], key=_natural) for p in each.source_patterns if p in found]
+                return [sorted(names[p], key=_natural) for p in rule.source_patterns if p in names]
         return []
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
+    """A sort key that orders numbers in a name by value."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"\.", name)]

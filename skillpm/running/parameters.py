@@ -1,8 +1,8 @@
-"""Whether a config describes the tensors that are there, decided before memory is taken for it.
+"""Check that a config describes the stored tensors, before memory is allocated for the model.
 
-A config may come from a stranger: a few bytes of it ask for any number of layers and experts.
-Numbers are bounded first (`spec.config_numbers`); then the model is built on the `meta` device,
-which stores no values, and counted while it is built.
+A few bytes of an untrusted config can ask for any number of layers and experts. Therefore
+`spec.config_numbers` limits its numbers first. Then the model is built on the `meta` device, which
+stores no values, and construction stops once the model is larger than the stored tensors allow.
 """
 
 import threading
@@ -18,15 +18,15 @@ from torch.nn.modules import module
 from skillpm.spec.dtypes import TensorSpec
 
 SLACK = 1 << 20
-"""Elements of parameters that a model may have beyond the tensors: an encoder's pooler, say."""
+"""Elements of parameters that need not be stored, for example those of an encoder's pooler."""
 _PACKED = 8
-"""Weights that one element of a quantised tensor holds at most: one bit each."""
+"""The largest number of weights in one element of a quantized tensor: one bit for each."""
 _Build = Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class ParameterBounds:
-    """What a model of these tensors may have: parameters and buffers, their elements, modules."""
+    """Limits for building a model: the numbers of parameters and buffers, elements and modules."""
 
     parameters: int
     elements: int
@@ -36,19 +36,19 @@ class ParameterBounds:
 def check_parameters(
     build: _Build, specs: Mapping[str, TensorSpec], *, packed: bool, complete: bool
 ) -> None:
-    """Raise `ValueError` unless the model that `build` makes has the parameters of these tensors.
+    """Raise `ValueError` unless the parameters of the model from `build` match the stored tensors.
 
-    `packed` says that the tensors are quantised, so that shapes are not the model's; `complete`
-    that every parameter must be stored, but for tied ones. A stored tensor that the model does not
-    use is no fault. Takes time and memory by the number of tensors, none by their sizes.
+    With `packed`, the tensors are quantized, so their shapes differ from the model's. With
+    `complete`, every parameter must be stored, except tied ones. Stored tensors that the model does
+    not use are allowed. Time and memory depend on the number of tensors but not on their sizes.
     """
     model = build_bounded(build, specs, packed=packed)
     total, allowed = _allowed(specs, packed=packed)
-    shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
     elements = sum(map(prod, shapes.values()))
     if elements > allowed:
         raise ValueError(
-            f"its config describes {elements} parameters, and its tensors hold {total}"
+            f"its config describes {elements} parameters, but its tensors have {total}"
         )
     if not packed:
         prefix = f"{getattr(model, 'base_model_prefix', '')}."
@@ -56,7 +56,7 @@ def check_parameters(
 
 
 def build_bounded(build: _Build, specs: Mapping[str, TensorSpec], *, packed: bool) -> Any:
-    """The model that `build` makes on the `meta` device; `ValueError` once it outgrows `specs`."""
+    """Call `build` on the `meta` device. Raises `ValueError` once the model exceeds `specs`."""
     _, allowed = _allowed(specs, packed=packed)
     bounds = ParameterBounds(2 * len(specs) + 64, 2 * allowed, 64 * len(specs) + 4096)
     with _bounded(bounds), torch.device("meta"):
@@ -64,7 +64,7 @@ def build_bounded(build: _Build, specs: Mapping[str, TensorSpec], *, packed: boo
 
 
 def _allowed(specs: Mapping[str, TensorSpec], *, packed: bool) -> tuple[int, int]:
-    """The elements that are stored, and those that a model of them may have."""
+    """The number of stored elements, and the number that a model of them may have."""
     total = sum(prod(spec.shape) for spec in specs.values())
     return total, (total * _PACKED if packed else total) + SLACK
 
@@ -76,16 +76,16 @@ def _check_names(
     prefix: str,
     complete: bool,
 ) -> None:
-    """Compare by name what has the same name on both sides, but for the prefix of a headless model.
+    """Compare parameters and stored tensors of the same name, apart from the base model's prefix.
 
-    Other names are the library's to convert; where no stored tensor is left for that, a parameter
-    without one would be made up.
+    transformers converts other names when it loads the model. If `complete` and no stored tensor is
+    left to convert, a parameter without a tensor is an error: it would be initialized at random.
     """
     used: set[str] = set()
     missing: list[str] = []
     for name, shape in sorted(shapes.items()):
-        likely = (name, f"{prefix}{name}", name.removeprefix(prefix))
-        stored = next((each for each in likely if each in specs), None)
+        candidates = (name, f"{prefix}{name}", name.removeprefix(prefix))
+        stored = next((candidate for candidate in candidates if candidate in specs), None)
         if stored is None:
             missing.append(name)
             continue
@@ -101,31 +101,34 @@ def _check_names(
 
 @contextmanager
 def _bounded(bounds: ParameterBounds) -> Iterator[None]:
-    """Count what this thread builds of modules; raise `ValueError` over the bounds."""
+    """Count the modules and parameters that this thread builds in the block.
+
+    Raises `ValueError` from the constructor that exceeds a limit.
+    """
     counts = {"modules": 0, "parameters": 0, "elements": 0}
     thread = threading.get_ident()
 
-    def count(**more: int) -> None:
-        for what, number in more.items() if threading.get_ident() == thread else ():
+    def count(**added: int) -> None:
+        for what, number in added.items() if threading.get_ident() == thread else ():
             counts[what] += number
             if counts[what] > getattr(bounds, what):
                 raise ValueError(
-                    f"its config describes more than {getattr(bounds, what)} {what}, and its "
-                    "tensors are fewer"
+                    f"its config describes more than {getattr(bounds, what)} {what}, which is more "
+                    "than its tensors allow"
                 )
 
-    def keep(_module: Any, _name: str, value: Any) -> None:
+    def on_tensor(_module: Any, _name: str, value: Any) -> None:
         if value is not None:
             count(parameters=1, elements=value.numel())
 
-    def nest(_module: Any, _name: str, _part: Any) -> None:
+    def on_module(_module: Any, _name: str, _part: Any) -> None:
         count(modules=1)
 
     with ExitStack() as hooks:
         for handle in (
-            module.register_module_parameter_registration_hook(keep),
-            module.register_module_buffer_registration_hook(keep),
-            module.register_module_module_registration_hook(nest),
+            module.register_module_parameter_registration_hook(on_tensor),
+            module.register_module_buffer_registration_hook(on_tensor),
+            module.register_module_module_registration_hook(on_module),
         ):
             hooks.callback(handle.remove)
         yield

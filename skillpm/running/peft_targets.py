@@ -1,6 +1,6 @@
-"""What PEFT adapts of a model, by PEFT's own rules: on a model without values.
+"""The tensors of a model that PEFT can adapt, found by PEFT itself on a model without values.
 
-Where PEFT is not installed, every question is refused.
+If PEFT is not installed, all functions that use it raise `ValueError`.
 """
 
 import re
@@ -14,10 +14,11 @@ ParamWrapper: Any
 try:
     import peft
     from peft.tuners.lora.layer import ParamWrapper
-except ImportError:  # an install without it
+except ImportError:
     peft = ParamWrapper = None
 
 RANK = 8
+"""The rank for trying out targets. The result does not depend on it."""
 _KINDS = ("linear", "conv1d")
 _REFUSALS = (ValueError, TypeError, KeyError, AttributeError, RuntimeError)
 
@@ -25,18 +26,22 @@ _REFUSALS = (ValueError, TypeError, KeyError, AttributeError, RuntimeError)
 def adaptable(
     model: Any, names: Mapping[str, str | None], kind_of: Callable[[Any], str]
 ) -> dict[str, Any]:
-    """Of stored tensors: the module and kind of those that a LoRA adapts; why not of the others."""
+    """Divide stored tensors into those that a LoRA can adapt and the others.
+
+    `names` maps stored tensors to tensors of the model. The result has `modules`, the module and
+    kind for each tensor that can be adapted, and `refused`, a reason for each of the others.
+    """
     modules: dict[str, list[str]] = {}
     refused: dict[str, str] = {}
     for name, target in names.items():
         module, _, part = (target or "").rpartition(".")
         kind = kind_of(model.get_submodule(module)) if target else "other"
         if target is None:
-            refused[name] = "no tensor of its own in the running model"
+            refused[name] = "not a separate tensor in the running model"
         elif part != "weight" or kind not in _KINDS:
-            refused[name] = kind if kind not in (*_KINDS, "other") else "no linear layer"
+            refused[name] = kind if kind not in (*_KINDS, "other") else "not a linear layer"
         elif is_bypassed(model, module):
-            refused[name] = "read by torch's attention itself, so that an adapter has no effect"
+            refused[name] = "read directly by torch's attention, so that an adapter has no effect"
         else:
             modules[name] = [module, kind]
     reasons = _refused(model, sorted({module for module, _ in modules.values()}))
@@ -45,24 +50,31 @@ def adaptable(
 
 
 def is_bypassed(model: Any, module: str) -> bool:
-    """Whether a layer's weight is read without calling it, as PEFT warns of torch's attention."""
+    """Whether a layer's weight is read without calling the layer, so that a LoRA has no effect.
+
+    That is the case inside `torch.nn.MultiheadAttention`, as PEFT warns.
+    """
     owner = model.get_submodule(module.rpartition(".")[0])
     return isinstance(owner, torch.nn.MultiheadAttention)
 
 
 def _refused(model: Any, modules: list[str]) -> dict[str, str]:
-    """The modules that PEFT does not take, and what it says; all are tried, then each kind."""
+    """The modules that PEFT refuses, each with PEFT's reason.
+
+    Tries all modules at once; if that fails, tries one module of each group. Modules in a group
+    have the same name apart from numbers.
+    """
     if not modules or _problem(model, modules) is None:
         return {}
-    found: dict[str, str] = {}
-    kinds: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
+    groups: dict[str, list[str]] = {}
     for module in modules:
-        kinds.setdefault(re.sub(r"\d+", "*", module), []).append(module)
-    for group in kinds.values():
+        groups.setdefault(re.sub(r"\d+", "*", module), []).append(module)
+    for group in groups.values():
         problem = _problem(model, group[:1])
         if problem is not None:
-            found |= dict.fromkeys(group, problem)
-    return found
+            reasons |= dict.fromkeys(group, problem)
+    return reasons
 
 
 def _problem(model: Any, modules: list[str]) -> str | None:
@@ -89,36 +101,37 @@ def _wrap(model: Any, config: Mapping[str, Any]) -> Any:
 
 
 def parameters(model: Any, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The parameters that an adapter's config targets without a module, by the adapter's names."""
+    """The parameters that an adapter's `target_parameters` names, by the adapter's module names."""
     wrapped = _wrap(model, config)
-    found: dict[str, dict[str, Any]] = {}
+    targets: dict[str, dict[str, Any]] = {}
     for name, module in wrapped.base_model.model.named_modules():
         if isinstance(module, ParamWrapper):
             owner = name.replace(".base_layer", "")
             rank = module.r["default"]
-            found[name] = {
+            targets[name] = {
                 "tensor": f"{owner}.{module.parameter_name}",
                 "experts": module.num_experts,
                 "rank": rank,
                 "scale": float(module.scaling["default"]),
-                "swapped": bool(module._did_swap_in_out_features),  # noqa: SLF001 - it has no other name
+                "swapped": bool(module._did_swap_in_out_features),  # noqa: SLF001 - it has no public name
             }
     wrapped.unload()
-    return found
+    return targets
 
 
 def targeted(
     model: Any, modules: list[str], stored: Mapping[str, list[list[str]]]
 ) -> dict[str, dict[str, Any]]:
-    """The parameters that PEFT adapts beside these modules: `parameters`, by their names.
+    """The parameters that PEFT can adapt in addition to these modules.
 
-    Each has the adapter's module, its experts, whether they are stored as [out, in], and its
-    stored parts. `reasons` says why a parameter is not adapted.
+    `stored` maps parameters to their stored parts. The result has `parameters` by name, each with
+    the adapter's module, the number of experts, whether they are stored as [out, in] (`swapped`),
+    and the stored parts; and `reasons` for the stored tensors that PEFT cannot adapt.
     """
     wanted = [name for name, parts in stored.items() if parts]
-    joined = "a part of a parameter that transformers joins in a way that factors cannot follow"
+    joined = "part of a parameter that transformers joins in a way that LoRA factors cannot express"
     reasons = {name: joined for name in stored if name not in wanted}
-    found: dict[str, dict[str, Any]] = {}
+    adapted: dict[str, dict[str, Any]] = {}
     for name in wanted:
         keys = {"r": RANK, "target_modules": [], "target_parameters": [name]}
         try:
@@ -128,22 +141,25 @@ def targeted(
     keys = {"r": RANK, "target_modules": modules, "target_parameters": sorted(
         name for name in wanted if name not in reasons
     )}  # fmt: skip
-    for module, each in parameters(model, keys).items() if keys["target_parameters"] else ():
-        name = each["tensor"]
-        found[name] = {**each, "module": module, "parts": stored[name]}
-    lost = {name: "PEFT leaves it out" for name in wanted if name not in {*found, *reasons}}
+    for module, target in parameters(model, keys).items() if keys["target_parameters"] else ():
+        name = target["tensor"]
+        adapted[name] = {**target, "module": module, "parts": stored[name]}
+    lost = {name: "PEFT does not adapt it" for name in wanted if name not in {*adapted, *reasons}}
     parts = {
         part: reason
         for name, reason in {**reasons, **lost}.items()
         for part in (tensor for group in stored[name] for tensor in group)
     }
-    return {"parameters": found, "reasons": parts}
+    return {"parameters": adapted, "reasons": parts}
 
 
 def load(
     model: Any, config: Mapping[str, Any], tensors: Mapping[str, list[Any]]
 ) -> dict[str, list[str]]:
-    """Load an adapter's names and shapes; the names that have no place, or that are missing."""
+    """Load an adapter's tensor names and shapes into the model.
+
+    Returns the names that the model does not have (`unexpected`) and the `missing` ones.
+    """
     wrapped = _wrap(model, config)
     state = {name: torch.empty(shape, device="meta") for name, (_, shape) in tensors.items()}
     result = peft.set_peft_model_state_dict(wrapped, state, low_cpu_mem_usage=True)

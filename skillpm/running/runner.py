@@ -1,8 +1,8 @@
-"""A model as transformers loads it, made to answer batches: a causal LM, or a sentence encoder.
+"""Running a model that transformers loads: a causal LM or a sentence encoder.
 
-What a causal LM answers is a distribution over the next token; what an encoder answers is the unit
-vector of a text, the mean over its tokens. Divergence is KL in nats a token for the first, and the
-squared distance for the second.
+The answer of a causal LM is the distribution of each next token. The answer of an encoder is the
+mean of a text's token vectors, scaled to unit length. The divergence of two answers is the KL
+divergence in nats per token for a causal LM, and the squared distance for an encoder.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,36 +27,37 @@ from skillpm.running.folder import (
     is_foreign,
     load_weights,
     memory,
+    move_to_device,
     not_runnable,
-    placed,
     refuse_adapter,
     stored_bytes,
 )
 from skillpm.running.foreign import ForeignModelFiles
 
 TOKENS = 256
-"""A sequence's length."""
+"""The largest number of tokens in a sequence."""
 BATCH = 4
+"""The number of sequences in a batch."""
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Token ids and their mask, [texts, tokens]."""
+    """Token IDs and their attention mask, both int64 [texts, tokens]."""
 
     ids: torch.Tensor
     mask: torch.Tensor
 
     @property
     def tokens(self) -> int:
-        """How many tokens count."""
+        """The number of tokens that are not padding."""
         return int(self.mask.sum())
 
 
 @dataclass
 class Runner:
-    """A loaded model, evaluation mode, on a device; in float32 unless memory is short."""
+    """A loaded model in evaluation mode on a device; in float32 unless memory is short."""
 
     model: Any
     tokenizer: Any
@@ -65,11 +66,11 @@ class Runner:
 
     @classmethod
     def load(cls, folder: Path, device: str, foreign: ForeignModelFiles | None = None) -> "Runner":
-        """Load a model folder, its safetensors alone: no pickle, no adapter beside them.
+        """Load the safetensors of a model folder; never pickle files or adapters.
 
-        `foreign` is given where the folder's small files are a stranger's: the sandbox reads its
-        config first, and its tokenizer runs there alone. Raises `GraftError` where it is no model
-        that can be run.
+        Pass `foreign` if the files of the folder are untrusted: then the sandbox checks the config
+        first, and the tokenizer runs in the sandbox. Raises `GraftError` if the model cannot be
+        run.
         """
         refuse_adapter(folder)
         try:
@@ -90,15 +91,16 @@ class Runner:
         except BaseException as problem:
             if not is_foreign(problem):
                 raise
-            hint = "it needs config.json and the tokenizer beside its weights"
+            hint = "a model folder needs config.json and the tokenizer's files"
             raise not_runnable(folder, problem, hint) from problem
-        return cls(placed(model.eval(), device), tokenizer, causal, device)
+        return cls(move_to_device(model.eval(), device), tokenizer, causal, device)
 
     @property
-    def minds_padding(self) -> bool:
-        """Whether the config's `pad_token_id` has a say in what is computed.
+    def uses_pad_token(self) -> bool:
+        """Whether the config's `pad_token_id` affects the model's answers.
 
-        Some families count positions from it (RoBERTa, XGLM). An embedding knows it for training.
+        RoBERTa and XGLM, for example, count positions from it. An embedding's `padding_idx` affects
+        only training and is not considered.
         """
         return any(
             hasattr(module, "padding_idx")
@@ -107,7 +109,11 @@ class Runner:
         )
 
     def batches(self, texts: Iterable[str]) -> list[Batch]:
-        """Texts as batches: of equal slices of their stream for an LM, padded for an encoder."""
+        """Tokenize texts into batches.
+
+        For a causal LM, the tokens of all texts are concatenated and cut into sequences of equal
+        length. For an encoder, each text is one padded sequence of at most `TOKENS` tokens.
+        """
         if self.causal:
             return self._stream(texts)
         rows = [self._ids(text)[:TOKENS] for text in texts]
@@ -118,7 +124,7 @@ class Runner:
         return cast("list[int]", self.tokenizer(text, truncation=False)["input_ids"])
 
     def _stream(self, texts: Iterable[str]) -> list[Batch]:
-        stream = torch.tensor([one for text in texts for one in self._ids(text)])
+        stream = torch.tensor([token for text in texts for token in self._ids(text)])
         length = min(TOKENS, len(stream))
         count = len(stream) // max(1, length)
         rows = stream[: count * length].view(count, length)
@@ -128,7 +134,7 @@ class Runner:
         ]
 
     def padded(self, rows: Sequence[Sequence[int]], *, least: int = 1) -> Batch:
-        """Rows of ids as one batch, `least` wide or more: what is padded comes last."""
+        """One batch of rows of token IDs, padded on the right to at least `least` tokens."""
         width = max(least, *map(len, rows))
         pad = self.tokenizer.pad_token_id or 0
         ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
@@ -144,26 +150,27 @@ class Runner:
         mean = (out.last_hidden_state * mask).sum(1) / mask.sum(1)
         return torch.nn.functional.normalize(mean, dim=-1)
 
-    def sampled(self, batch: Batch, draw: torch.Generator) -> torch.Tensor:
-        """A scalar whose gradient is one draw of the true Fisher's root.
+    def sampled_loss(self, batch: Batch, draw: torch.Generator) -> torch.Tensor:
+        """A random scalar; the mean outer product of its gradient is the Fisher information.
 
-        The log-likelihood of labels that the model itself draws; for vectors, their product with
-        Gaussian noise: its Fisher is that of the squared distance.
+        For a causal LM, it is the negative log-likelihood of labels sampled from the model itself
+        (the true Fisher information, not the empirical one). For an encoder, it is the product of
+        its vectors with Gaussian noise, which gives the Fisher information of the squared distance.
         """
         answer = self.answer(batch)
         if not self.causal:
             noise = torch.randn(answer.shape, generator=draw).to(answer)
             return (answer * noise).sum()
-        chances = answer.detach().exp().cpu()
-        labels = torch.multinomial(chances, 1, generator=draw).to(answer.device)
+        probabilities = answer.detach().exp().cpu()
+        labels = torch.multinomial(probabilities, 1, generator=draw).to(answer.device)
         return -answer.gather(1, labels).sum()
 
     def count(self, batch: Batch) -> int:
-        """What divergence is a mean over: tokens of an LM, texts of an encoder."""
+        """The number of answers in a batch: tokens of a causal LM, texts of an encoder."""
         return batch.tokens if self.causal else len(batch.ids)
 
     def place(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Put tensors of a checkpoint into the model, by the names that they have there."""
+        """Copy tensors of a checkpoint into the model's parameters."""
         names = self.names(weights)
         parameters = dict(self.model.named_parameters())
         with torch.no_grad():
@@ -171,45 +178,49 @@ class Runner:
                 parameters[parameter].copy_(weights[tensor])
 
     def names(self, tensors: Iterable[str]) -> dict[str, str]:
-        """The checkpoint's tensor for each parameter; see `checkpoint_names`."""
+        """The checkpoint's tensor name for each parameter; see `checkpoint_names`."""
         return checkpoint_names((name for name, _ in self.model.named_parameters()), tensors)
 
 
 def checkpoint_names(parameters: Iterable[str], tensors: Iterable[str]) -> dict[str, str]:
-    """The checkpoint's tensor for each parameter: its name, or that behind one prefix."""
-    known = set(tensors)
+    """The checkpoint's tensor name for each parameter that has one.
+
+    The two names are equal, or equal after removing up to two components from the start of the
+    tensor's name, or one from the start of the parameter's.
+    """
+    stored = set(tensors)
     by_tail: dict[str, str] = {}
-    for tensor in sorted(known):
+    for tensor in sorted(stored):
         parts = tensor.split(".")
         for cut in range(1, min(3, len(parts))):
             by_tail.setdefault(".".join(parts[cut:]), tensor)
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for parameter in parameters:
         tail = parameter.partition(".")[2]
-        likely = (parameter, by_tail.get(parameter), tail)
-        named = next((one for one in likely if one in known), None)
-        if named:
-            found[parameter] = named
-    return found
+        candidates = (parameter, by_tail.get(parameter), tail)
+        name = next((candidate for candidate in candidates if candidate in stored), None)
+        if name:
+            names[parameter] = name
+    return names
 
 
 @torch.no_grad()
 def divergence(runner: Runner, batches: list[Batch], answers: list[torch.Tensor]) -> float:
-    """The mean divergence of a model from answers that another gave to the same batches."""
+    """The mean divergence of a model from the answers of another model to the same batches."""
     total, count = 0.0, 0
-    for batch, target in zip(batches, answers, strict=True):
-        mine = runner.answer(batch)
-        theirs = target.to(mine)
+    for batch, stored in zip(batches, answers, strict=True):
+        answer = runner.answer(batch)
+        reference = stored.to(answer)
         if runner.causal:
-            total += float((theirs.exp() * (theirs - mine)).sum())
+            total += float((reference.exp() * (reference - answer)).sum())
         else:
-            total += float((theirs - mine).square().sum())
+            total += float((reference - answer).square().sum())
         count += runner.count(batch)
     return total / max(1, count)
 
 
 @torch.no_grad()
 def answers_of(runner: Runner, batches: list[Batch]) -> list[torch.Tensor]:
-    """What a model answers, in half the room of float32 for distributions."""
+    """A model's answers, on the CPU. Distributions are float16, to save memory."""
     kind = torch.float16 if runner.causal else torch.float32
     return [runner.answer(batch).to(kind).cpu() for batch in batches]

@@ -1,4 +1,4 @@
-"""Hidden states of a running model, pooled over the tokens of a text; and text that it makes up."""
+"""Hidden states of a running model, pooled over the tokens of a text; and generated texts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,31 +10,32 @@ from skillpm.errors import GraftError
 from skillpm.running.runner import TOKENS, Runner
 
 PART = 16
-"""Texts that run at once. Like lengths go together, so that little is padding."""
-_IMAGINED = 64
-"""Tokens of a text that a model makes up."""
+"""The number of texts in a batch. Texts of similar length share a batch, to reduce padding."""
+_GENERATED_TOKENS = 64
+"""The number of tokens of a generated text."""
 _SEED = 0
 
 
 @torch.no_grad()
 def pooled(runner: Runner, texts: Sequence[str], depths: Sequence[float]) -> torch.Tensor:
-    """Mean states of each text at relative `depths` (1 is the last layer), [texts, depths, width].
+    """The mean hidden state of each text at relative `depths` (1 is the last layer).
 
-    Float32, on the CPU, of the text's first tokens, up to `length_of(runner)`. Each token's state
-    is scaled to unit length first: the model itself reads them through a norm, and some tokens
-    outgrow all others (Sun et al. 2024, massive activations). A text without tokens is zeros.
+    Returns float32 [texts, depths, width] on the CPU. Uses the first `length_of(runner)` tokens of
+    a text; a text without tokens gives zeros. Each token's state is scaled to unit length before
+    averaging: the model reads its states through a norm, and the states of some tokens are much
+    larger than all others (Sun et al. 2024, massive activations).
     """
     rows = [row[: length_of(runner)] for row in _ids(runner, texts)]
     order = sorted((at for at, row in enumerate(rows) if row), key=lambda at: len(rows[at]))
-    found = torch.zeros(len(rows), len(depths), hidden_size(runner))
+    states = torch.zeros(len(rows), len(depths), hidden_size(runner))
     for start in range(0, len(order), PART):
-        places = order[start : start + PART]
-        found[places] = _means(runner, [rows[at] for at in places], depths)
-    return found
+        indices = order[start : start + PART]
+        states[indices] = _means(runner, [rows[at] for at in indices], depths)
+    return states
 
 
 def length_of(runner: Runner) -> int:
-    """How many tokens of a text are looked at."""
+    """The number of tokens of a text that are used: `TOKENS`, or the model's limit."""
     most = getattr(runner.model.config, "max_position_embeddings", None)
     return min(TOKENS, int(most)) if most else TOKENS
 
@@ -47,11 +48,11 @@ def _ids(runner: Runner, texts: Sequence[str]) -> list[list[int]]:
 
 
 def hidden_size(runner: Runner) -> int:
-    """The width of a state. Raises `GraftError` where the config does not say it."""
+    """The width of a hidden state. Raises `GraftError` if the config does not state it."""
     width = getattr(runner.model.config, "hidden_size", None)
     if not isinstance(width, int):
         raise GraftError(
-            "the base's config has no `hidden_size`: the router cannot read its states"
+            "the base's config has no `hidden_size`: the router cannot use its hidden states"
         )
     return width
 
@@ -68,11 +69,11 @@ def _means(runner: Runner, rows: list[list[int]], depths: Sequence[float]) -> to
 
 
 @torch.no_grad()
-def imagined(runner: Runner, count: int) -> list[str]:
-    """Texts that a causal LM makes up by itself: a sample of what it was trained on, without data.
+def generate_texts(runner: Runner, count: int) -> list[str]:
+    """Sample texts from a causal LM without a prompt; they resemble its training data.
 
-    Drawn token by token from the model's own distribution, from its first token on; the same
-    texts on the same machine. An encoder makes up none.
+    Every token is sampled from the model's distribution at temperature 1. The seed is fixed, so the
+    texts are the same on the same machine. An encoder generates no texts.
     """
     config = runner.model.config
     first = config.bos_token_id if config.bos_token_id is not None else config.eos_token_id
@@ -81,25 +82,26 @@ def imagined(runner: Runner, count: int) -> list[str]:
     ids = torch.full((count, 1), int(first), device=runner.device)
     with torch.random.fork_rng():
         torch.manual_seed(_SEED)
-        made = _generated(
+        generated = _generate(
             runner.model,
             ids,
-            max_new_tokens=min(_IMAGINED, length_of(runner) - 1),
+            max_new_tokens=min(_GENERATED_TOKENS, length_of(runner) - 1),
             pad_token_id=int(first),
             do_sample=True,
             temperature=1.0,
             top_k=0,
             top_p=1.0,
         )
-    return [runner.tokenizer.decode(row[1:], skip_special_tokens=True) for row in made.cpu()]
+    return [runner.tokenizer.decode(row[1:], skip_special_tokens=True) for row in generated.cpu()]
 
 
-def _generated(model: Any, ids: torch.Tensor, **asked: Any) -> torch.Tensor:
-    """Generate by these settings alone: a base may carry penalties and forced words of its own."""
-    plain: Any = GenerationConfig
-    kept, model.generation_config = model.generation_config, plain()
+def _generate(model: Any, ids: torch.Tensor, **settings: Any) -> torch.Tensor:
+    """Generate with these settings only, ignoring the base's own generation config."""
+    defaults: Any = GenerationConfig
+    kept, model.generation_config = model.generation_config, defaults()
     try:
-        found: torch.Tensor = model.generate(ids, attention_mask=torch.ones_like(ids), **asked)
+        mask = torch.ones_like(ids)
+        generated: torch.Tensor = model.generate(ids, attention_mask=mask, **settings)
     finally:
         model.generation_config = kept
-    return found
+    return generated

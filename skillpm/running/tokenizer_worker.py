@@ -1,4 +1,4 @@
-"""The worker of `running.foreign`: tokenizers and configs of strangers, read inside the sandbox.
+"""The sandbox worker for untrusted tokenizers, and for comparing untrusted configs.
 
 Requests: `{"load": null}`, `{"text": TEXT, "most": COUNT or null}`,
 `{"compare": [OLD, NEW], "keys": [KEY], "ignored": [KEY]}` and
@@ -15,12 +15,12 @@ from skillpm.running.config_meaning import changed_keys, needed_patch
 from skillpm.sandbox.worker import Handler
 
 LONGEST = 1 << 18
-"""Tokens of a text."""
+"""The largest number of tokens of a text."""
 _FACTS = ("pad_token_id", "eos_token_id", "sep_token_id", "model_max_length")
 
 
 def worker() -> Handler:
-    """A handler that knows one tokenizer: that of the session's folder."""
+    """A handler with one tokenizer, that of the session's folder."""
     return _TokenizerHandler().answer
 
 
@@ -29,7 +29,7 @@ class _TokenizerHandler:
         self._tokenizer: Any = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one request; raises whatever the tokenizer raises."""
+        """Answer one request. Raises the errors of the tokenizer or the config class."""
         if "load" in request:
             self._tokenizer = AutoTokenizer.from_pretrained(Path.cwd(), trust_remote_code=False)
             return {name: getattr(self._tokenizer, name, None) for name in _FACTS}
@@ -43,8 +43,8 @@ class _TokenizerHandler:
         return {"ids": self._ids(request["text"], request["most"])}
 
     def _ids(self, text: str, most: int | None) -> list[int]:
-        cut = {"truncation": False} if most is None else {"truncation": True, "max_length": most}
-        ids: list[int] = self._tokenizer(text, **cut)["input_ids"]
+        options = {"truncation": most is not None, "max_length": most}
+        ids: list[int] = self._tokenizer(text, **options)["input_ids"]
         if len(ids) > LONGEST:
             raise ValueError(f"its tokenizer makes {len(ids)} tokens of {len(text)} characters")
         return ids

@@ -1,6 +1,7 @@
-"""Which tensors and config keys of a model count its vocabulary: asked of its own resizing.
+"""The tensors and config keys of a model whose size is that of the vocabulary.
 
-Run in the sandbox, on a model without values.
+They are found by resizing the vocabulary and comparing sizes. Runs in the sandbox, on a model
+without values.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 MORE = 8
-"""By how many words a model is made larger, to see what grows with it."""
+"""The number of tokens by which the vocabulary is enlarged."""
 _FAILS = (
     ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError, IndexError,
 )  # fmt: skip
@@ -19,10 +20,12 @@ _Path = tuple[str, ...]
 
 
 def find_vocabulary(model: Any, build: Callable[[Any], Any]) -> dict[str, Any]:
-    """Grow the model's vocabulary: `vocabulary` maps what grew to the axis, `vocabulary_keys`.
+    """Enlarge the model's vocabulary and find what grows.
 
-    The model is changed. `build` makes another of a config: it is asked where the class does not
-    resize itself without values. Both answers are empty where neither is possible.
+    Returns `vocabulary`, which maps each tensor that grows to the axis, and `vocabulary_keys`, the
+    paths of the config's numbers that change. Both are empty if the vocabulary cannot be enlarged.
+    The model is modified. `build` makes a model from a config; it is used if the model's class
+    cannot resize a model without values.
     """
     shapes, counts = _shapes(model), dict(_numbers(model.config.to_dict()))
     try:
@@ -48,15 +51,18 @@ def _resized(model: Any, count: int) -> Any:
 
 
 def _rebuilt(model: Any, rows: int, build: Callable[[Any], Any]) -> Any:
-    """The model of a config whose sizes of a vocabulary are larger, those that count the rows."""
-    plain = json.loads(json.dumps(model.config.to_dict(), default=str))
-    for path, count in list(_numbers(plain)):
+    """A model with a larger vocabulary, from a config in which every matching size is larger.
+
+    Those are the keys that end in `vocab_size` and equal the number of the embedding's rows.
+    """
+    config = json.loads(json.dumps(model.config.to_dict(), default=str))
+    for path, count in list(_numbers(config)):
         if path[-1].endswith("vocab_size") and count == rows:
-            table = plain
+            table = config
             for key in path[:-1]:
                 table = table[key]
             table[path[-1]] = rows + MORE
-    return build(type(model.config).from_dict(plain))
+    return build(type(model.config).from_dict(config))
 
 
 def _shapes(model: Any) -> _Shapes:
@@ -65,14 +71,14 @@ def _shapes(model: Any) -> _Shapes:
 
 def _grown(before: _Shapes, after: _Shapes) -> Iterator[tuple[str, int]]:
     for name, shape in before.items():
-        other = after.get(name, shape)
-        if len(other) == len(shape):
-            axes = [axis for axis, size in enumerate(shape) if size != other[axis]]
+        new_shape = after.get(name, shape)
+        if len(new_shape) == len(shape):
+            axes = [axis for axis, size in enumerate(shape) if size != new_shape[axis]]
             yield from ((name, axis) for axis in axes[:1])
 
 
 def _numbers(config: Mapping[str, Any], path: _Path = ()) -> Iterator[tuple[_Path, int]]:
-    """The whole numbers of a config and of its parts, by the keys that lead there."""
+    """The integers in a config and in its nested configs, each with its path of keys."""
     for key, value in config.items():
         if isinstance(value, dict):
             yield from _numbers(value, (*path, str(key)))

@@ -1,1 +1,6 @@
-"""The sandbox: code and data of strangers run in a process that can reach nothing else (ADR 22)."""
+"""The sandbox: a confined process that handles untrusted input (ADR 22).
+
+skillpm starts a supervisor, and the supervisor starts one worker for each session. A worker runs
+third-party code, such as a tokenizer, on untrusted files. The operating system denies the worker
+access to the user's files, the network and other processes.
+"""

@@ -1,4 +1,4 @@
-"""The layers put on, one after another, by the process that is about to do foreign work."""
+"""Applying the layers of the sandbox, in the worker and before it reads untrusted input."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from skillpm.sandbox.layers.namespaces import (
     enter_user_namespace,
     is_administrator,
 )
-from skillpm.sandbox.layers.privileges import become_nobody, give_up_privileges
+from skillpm.sandbox.layers.privileges import become_ordinary_user, drop_privileges
 from skillpm.sandbox.layers.seatbelt import enter_seatbelt
 from skillpm.sandbox.layers.seccomp import filter_calls
 from skillpm.sandbox.policy import SandboxPolicy
@@ -28,7 +28,7 @@ from skillpm.sandbox.report import LayerState, SandboxLayer, SandboxReport
 
 @dataclass
 class Confinement:
-    """One process on its way into the sandbox; `states` is the report so far."""
+    """The confinement of the current process. `states` records each layer that was tried."""
 
     policy: SandboxPolicy
     readable: list[str]
@@ -36,37 +36,37 @@ class Confinement:
 
     @property
     def report(self) -> SandboxReport:
-        """What is on so far."""
+        """The state of all layers tried so far."""
         return SandboxReport(tuple(self.states.values()))
 
     def is_on(self, layer: SandboxLayer) -> bool:
-        """Whether a layer has been put on."""
+        """Whether a layer has been applied."""
         return layer in self.report.active
 
     def separate(self) -> None:
-        """Enter new namespaces; that of processes holds for the next child of this process."""
-        self._note(SandboxLayer.ENVIRONMENT, lambda: "three pipes, no variables of the user")
+        """Enter new namespaces. The PID namespace takes effect for the next child process."""
+        self._apply(SandboxLayer.ENVIRONMENT, lambda: "three pipes, no variables of the user")
         if is_administrator():
             self._set(SandboxLayer.USER_NAMESPACE, on=False, reason="not needed by root")
         else:
-            self._note(SandboxLayer.USER_NAMESPACE, enter_user_namespace)
+            self._apply(SandboxLayer.USER_NAMESPACE, enter_user_namespace)
         for layer in (
             SandboxLayer.NETWORK_NAMESPACE,
             SandboxLayer.IPC_NAMESPACE,
             SandboxLayer.MOUNT_NAMESPACE,
             SandboxLayer.PID_NAMESPACE,
         ):
-            self._note(layer, partial(enter_namespace, layer))
+            self._apply(layer, partial(enter_namespace, layer))
 
     def enclose(self, folder: Path, files: Mapping[str, bytes]) -> None:
-        """Put the files into the worker's folder, go there, and put on every other layer.
+        """Write the files to the worker's folder, change to it, and apply all remaining layers.
 
-        Files that are open stay open: see `close_files`.
+        Open file descriptors stay open; `close_files` closes them.
         """
         writable = self.policy.limits.folder_bytes
         mapped = address_space()
         if self.is_on(SandboxLayer.MOUNT_NAMESPACE):
-            self._note(
+            self._apply(
                 SandboxLayer.MOUNT_NAMESPACE,
                 lambda: enter_private_files(folder, self.readable, files, writable),
             )
@@ -75,12 +75,15 @@ class Confinement:
             write_files(folder, files)
             os.chdir(folder)
         if os.geteuid() == 0:
-            inside = self.is_on(SandboxLayer.MOUNT_NAMESPACE)
-            own = None if inside else folder
-            self._note(SandboxLayer.ORDINARY_USER, lambda: become_nobody(self._needed_files(), own))
-        self._note(SandboxLayer.LIMITS, lambda: set_limits(self.policy.limits, mapped))
+            has_private_files = self.is_on(SandboxLayer.MOUNT_NAMESPACE)
+            own_folder = None if has_private_files else folder
+            self._apply(
+                SandboxLayer.ORDINARY_USER,
+                lambda: become_ordinary_user(self._needed_files(), own_folder),
+            )
+        self._apply(SandboxLayer.LIMITS, lambda: set_limits(self.policy.limits, mapped))
         if sys.platform == "linux":
-            self._note(SandboxLayer.PRIVILEGES, give_up_privileges)
+            self._apply(SandboxLayer.PRIVILEGES, drop_privileges)
         self._restrict(str(Path.cwd()), writable=bool(writable))
 
     def _needed_files(self) -> list[str]:
@@ -89,20 +92,20 @@ class Confinement:
 
     def _restrict(self, folder: str, *, writable: bool) -> None:
         if sys.platform == "darwin":
-            self._note(
+            self._apply(
                 SandboxLayer.SEATBELT,
                 lambda: enter_seatbelt(self.readable, folder, writable=writable),
             )
             return
-        self._note(
+        self._apply(
             SandboxLayer.LANDLOCK, lambda: restrict_files(self.readable, folder, writable=writable)
         )
-        self._note(SandboxLayer.SECCOMP, lambda: filter_calls(writable=writable))
+        self._apply(SandboxLayer.SECCOMP, lambda: filter_calls(writable=writable))
 
-    def _note(self, layer: SandboxLayer, apply: Callable[[], str]) -> None:
-        """Put a layer on, and keep whether the system has it."""
+    def _apply(self, layer: SandboxLayer, apply: Callable[[], str]) -> None:
+        """Apply a layer and record its state. A layer that the system lacks stays off."""
         if layer in self.policy.without:
-            self._set(layer, on=False, reason="left out by the caller")
+            self._set(layer, on=False, reason="excluded by the caller")
             return
         try:
             self._set(layer, on=True, reason=apply())

@@ -1,4 +1,4 @@
-"""The calls of Linux that Python's library lacks, by ctypes; each raises `OSError`."""
+"""Linux system calls that Python's standard library lacks, by ctypes. All raise `OSError`."""
 
 import ctypes
 import os
@@ -15,17 +15,17 @@ _COMMON = {
     "landlock_add_rule": 445,
     "landlock_restrict_self": 446,
 }
-"""Numbers since Linux 5.1 are the same on every architecture."""
+"""Calls since Linux 5.1, which have the same number on every architecture."""
 
 
 def machine() -> str:
-    """The architecture as Linux names it: `x86_64`, `aarch64`."""
+    """The name of the architecture in Linux: `x86_64`, `aarch64`."""
     name = os.uname().machine
     return {"arm64": "aarch64", "amd64": "x86_64"}.get(name, name)
 
 
 def call(name: str, *arguments: Any) -> int:
-    """Call a function of the C library that returns −1 and sets `errno` if it fails."""
+    """Call a function of the C library that returns −1 and sets `errno` on failure."""
     function = getattr(_LIBC, name, None)
     if function is None:
         raise OSError(38, f"the C library has no {name}")
@@ -33,7 +33,7 @@ def call(name: str, *arguments: Any) -> int:
 
 
 def syscall(name: str, *arguments: Any) -> int:
-    """Call the kernel by a call's name. Raises `OSError` if its number is not known here."""
+    """Make a system call by its name. Raises `OSError` also if its number is unknown."""
     number = _COMMON.get(name) or _NUMBERS.get(machine(), {}).get(name)
     if number is None:
         raise OSError(38, f"{name} is not known on {machine()}")
@@ -42,7 +42,7 @@ def syscall(name: str, *arguments: Any) -> int:
 
 
 def _argument(value: Any) -> Any:
-    """Integers as machine words: ctypes would pass 32 bits, and leave the rest undefined."""
+    """Convert an argument for ctypes, which would pass only the low 32 bits of an integer."""
     if isinstance(value, int):
         return ctypes.c_long(value)
     return ctypes.c_char_p(os.fsencode(value)) if isinstance(value, (str, os.PathLike)) else value

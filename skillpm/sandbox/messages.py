@@ -1,20 +1,20 @@
-"""Messages between the parent, the supervisor and a worker: one JSON object a line."""
+"""Messages between parent, supervisor and worker: one JSON object in each line."""
 
 import json
 from typing import Any
 
 ERROR_LENGTH = 300
-"""Characters of a foreign error that are shown."""
+"""The largest number of characters that are shown of an error in a worker."""
 OPEN, END = b"o", b"e"
-"""What the parent asks of the supervisor: a session (with three pipes), or its end."""
+"""The parent's requests to the supervisor: open a session (with three pipes), or end it."""
 
 
 def dump_line(message: dict[str, Any]) -> bytes:
-    """A message as a line."""
+    """Encode a message as a line of JSON."""
     return json.dumps(message).encode() + b"\n"
 
 
 def first_line(problem: BaseException) -> str:
-    """The first line of an error that is not ours, or its kind; bounded."""
+    """The first line of an error, shortened; the name of its class if it has no text."""
     lines = str(problem).splitlines()
     return (lines[0] if lines else type(problem).__name__)[:ERROR_LENGTH]

@@ -1,4 +1,4 @@
-"""The three pipes to a worker, read and written with bounds on time and size."""
+"""The three pipes to a worker, with limits on time and size."""
 
 import os
 import selectors
@@ -12,18 +12,21 @@ from skillpm.sandbox.errors import FailureKind, ForeignWorkError
 
 _CHUNK = 1 << 16
 _PRINTED = 1 << 13
-"""Bytes that are kept of what a worker prints; the rest is read and forgotten."""
+"""The bytes that are kept of a worker's standard error; the rest is read and discarded."""
 
 
 @dataclass
 class WorkerPipes:
-    """Our ends: requests out, answers and printed text in. They close with this object."""
+    """The parent's ends of the pipes: requests, answers and standard error of the worker.
+
+    The file descriptors are closed when this object is garbage-collected.
+    """
 
     requests: int
     answers: int
     errors: int
     answer_bytes: int
-    """The longest answer."""
+    """The largest size of an answer."""
     printed: bytearray = field(default_factory=bytearray, repr=False)
     _received: bytearray = field(default_factory=bytearray, repr=False)
     _unsent: memoryview = field(default=memoryview(b""), repr=False)
@@ -35,13 +38,11 @@ class WorkerPipes:
 
     @classmethod
     def open(cls, answer_bytes: int) -> tuple["WorkerPipes", list[int]]:
-        """New pipes, and the worker's ends of them: its standard input, output and error."""
-        (their_in, requests), (answers, their_out), (errors, their_err) = (
-            os.pipe() for _ in range(3)
-        )
+        """Create pipes. Also returns the worker's ends: standard input, output and error."""
+        (stdin, requests), (answers, stdout), (errors, stderr) = (os.pipe() for _ in range(3))
         for handle in (requests, answers, errors):
             os.set_blocking(handle, False)
-        return cls(requests, answers, errors, answer_bytes), [their_in, their_out, their_err]
+        return cls(requests, answers, errors, answer_bytes), [stdin, stdout, stderr]
 
     @property
     def is_open(self) -> bool:
@@ -49,28 +50,28 @@ class WorkerPipes:
         return bool(self._close.alive)
 
     def close(self) -> None:
-        """Close our ends: the worker reads the end of its requests."""
+        """Close the parent's ends. The worker then reads the end of its standard input."""
         self._close()
 
     def send_all(self, data: bytes, deadline: float) -> None:
-        """Send a line to which there is no answer. Raises `ForeignWorkError` after the deadline."""
+        """Send a line that has no answer. Raises `ForeignWorkError` after the deadline."""
         self._transfer(data, deadline, answered=False)
 
     def exchange(self, data: bytes, deadline: float) -> bytes:
-        """Send a line, and read the next one and what the worker prints meanwhile.
+        """Send a line and return the answer, a line. `deadline` is a time of the monotonic clock.
 
-        Raises `EOFError` where the worker has ended, `ForeignWorkError` for an answer that is too
-        long or comes unasked, or after the deadline (of the monotonic clock).
+        Raises `EOFError` if the worker has ended, and `ForeignWorkError` for an answer that is too
+        long, for a second answer, and after the deadline.
         """
         self._transfer(data, deadline, answered=True)
         line, _, rest = bytes(self._received).partition(b"\n")
         if rest:
-            raise ForeignWorkError(FailureKind.OUTPUT, "it answered what nothing asked")
+            raise ForeignWorkError(FailureKind.OUTPUT, "it gave more than one answer to a request")
         self._received.clear()
         return line
 
     def drain_printed(self) -> str:
-        """What the worker has printed so far, of its first 8 KiB."""
+        """The text that the worker has printed to standard error so far; its first 8 KiB."""
         with suppress(OSError):
             while self._read_printed():
                 pass
@@ -92,12 +93,12 @@ class WorkerPipes:
                         waiting.unregister(key.fd)
 
     def _write(self) -> bool:
-        """Write what fits; whether there is more."""
+        """Write as much as the pipe takes. Returns whether more is left."""
         try:
             self._unsent = self._unsent[os.write(self.requests, self._unsent[:_CHUNK]) :]
         except BlockingIOError:
             pass
-        except OSError:  # the worker reads no more: the end of its answers says the rest
+        except OSError:  # The worker has ended; reading its answers will report that.
             self._unsent = memoryview(b"")
         return bool(self._unsent)
 

@@ -1,4 +1,4 @@
-"""What one sandbox may use: the worker module, its limits, and the layers to leave out."""
+"""The configuration of a sandbox: the worker's module, limits, and excluded layers."""
 
 import sys
 from collections.abc import Mapping
@@ -10,39 +10,39 @@ from skillpm.sandbox.report import SandboxLayer
 
 @dataclass(frozen=True)
 class SandboxLimits:
-    """Bounds of one session. Bytes and seconds."""
+    """Limits of one session, in bytes and seconds."""
 
     memory: int = 2 << 30
-    """Address space that the worker may take beside its libraries."""
+    """Address space in addition to that of the libraries."""
     processor_seconds: int = 600
     folder_bytes: int = 0
-    """What the worker may write into its folder; with 0 it writes no file at all."""
+    """Bytes that the worker may write to its folder; with 0 it cannot write files."""
     open_files: int = 64
     answer_bytes: int = 32 << 20
-    """The longest answer, one line of JSON."""
+    """The largest size of an answer, which is one line of JSON."""
     request_bytes: int = 512 << 20
-    """The longest request, its files included."""
+    """The largest size of a request, including its files."""
 
 
 @dataclass(frozen=True)
 class SandboxPolicy:
-    """A worker module, its limits, and layers that tests leave out to show that the others hold.
+    """A worker's module, its limits, and layers that tests exclude to examine the others.
 
-    The module is ours and is trusted; it has a function `worker()` that returns a function from
-    a request to an answer, both JSON objects.
+    The module is trusted code. Its function `worker()` returns a `Handler`: a function from a
+    request to an answer, both JSON objects.
     """
 
     module: str
     limits: SandboxLimits = SandboxLimits()
     without: frozenset[SandboxLayer] = field(default_factory=frozenset)
     hidden: tuple[str, ...] = ()
-    """Packages that the worker does not import although they are installed (speed)."""
+    """Installed packages that the worker cannot import, so that it starts faster."""
     forks: bool = sys.platform == "linux"
-    """Whether one supervisor forks a worker for each session. The frameworks of macOS do not
-    survive a fork: there a supervisor becomes the worker of its only session."""
+    """Whether the supervisor forks a worker for each session. The frameworks of macOS do not
+    work after a fork: there, a supervisor serves one session and becomes its worker."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The policy as JSON, for the command line of the supervisor."""
+        """The policy as a JSON object, for the command line of the supervisor."""
         return {
             "module": self.module,
             "limits": asdict(self.limits),

@@ -1,4 +1,4 @@
-"""A worker that gives back what it is asked: it shows what the sandbox is on this system."""
+"""A worker that returns its requests, to find out which layers this system supports."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ _SECONDS = 30.0
 
 
 def worker() -> Handler:
-    """A handler that answers with the request."""
+    """A handler that returns the request as its answer."""
     return _echo
 
 
@@ -20,9 +20,9 @@ def _echo(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def probe_sandbox() -> SandboxReport:
-    """Start a sandbox, and report the layers that it was confined by.
+    """Start a sandbox and report its layers.
 
-    Costs a start of Python. Raises `ForeignWorkError` where no sandbox can be started.
+    Takes as long as starting Python. Raises `ForeignWorkError` if the sandbox cannot be started.
     """
     sandbox = Sandbox(SandboxPolicy("skillpm.sandbox.probe"))
     try:

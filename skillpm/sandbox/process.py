@@ -1,4 +1,4 @@
-"""The parent's side: a sandbox that is started when it is first needed, and sessions in it."""
+"""The parent's side of the sandbox: it starts the supervisor and opens sessions."""
 
 import json
 import os
@@ -21,17 +21,19 @@ from skillpm.sandbox.policy import SandboxPolicy
 from skillpm.sandbox.session import SandboxSession
 
 _START = 300.0
-"""Seconds to import the libraries on a busy machine."""
+"""Seconds for importing the libraries, on a busy machine."""
 _STOP = 10.0
+"""Seconds for the supervisor to end."""
 _LINE = 1 << 16
-"""Bytes of a message of the supervisor."""
+"""The largest size of a message of the supervisor, in bytes."""
 
 
 @dataclass
 class Sandbox:
-    """A supervisor and its current session; both end with this object or with this process.
+    """A supervisor and its current session. Both end with this object or with this process.
 
-    Sessions follow one another: opening one ends the one before it. Not for several threads.
+    The supervisor is started by the first session. Opening a session ends the session before it.
+    Not thread-safe.
     """
 
     policy: SandboxPolicy
@@ -42,9 +44,9 @@ class Sandbox:
     _session: SandboxSession | None = field(default=None, repr=False)
 
     def open(self, files: Mapping[str, bytes], seconds: float) -> SandboxSession:
-        """A new worker whose folder holds these files, with a bound on its time in all.
+        """Start a worker with these files in its folder.
 
-        The time counts from when the worker is ready. Raises `ForeignWorkError` if the sandbox
+        `seconds` limits the total time of all requests. Raises `ForeignWorkError` if the sandbox
         cannot be started.
         """
         self.end_session()
@@ -53,12 +55,12 @@ class Sandbox:
         try:
             self._session = SandboxSession.start(self, files, seconds)
         except BaseException:
-            self.close()  # what the supervisor thinks of this session is not known
+            self.close()  # The supervisor's state is unknown.
             raise
         return self._session
 
     def send_pipes(self, pipes: list[int]) -> None:
-        """Ask the supervisor for a worker with these standard files."""
+        """Request a worker with these pipes as standard input, output and error."""
         if self._control is None:
             raise self._not_started("it is closed")
         try:
@@ -67,7 +69,7 @@ class Sandbox:
             raise self._not_started(str(problem)) from problem
 
     def next_message(self, seconds: float = _START) -> dict[str, Any]:
-        """The next message of the supervisor; `{}` where it has ended or says nothing in time."""
+        """Wait for the next message of the supervisor; `{}` if it has ended, or at the timeout."""
         deadline = time.monotonic() + seconds
         while b"\n" not in self._received and self._control is not None:
             self._control.settimeout(max(0.01, deadline - time.monotonic()))
@@ -80,11 +82,14 @@ class Sandbox:
             self._received += data
         line, _, rest = bytes(self._received).partition(b"\n")
         self._received = bytearray(rest)
-        found: dict[str, Any] = json.loads(line or b"{}")
-        return found
+        message: dict[str, Any] = json.loads(line or b"{}")
+        return message
 
     def end_session(self) -> dict[str, Any]:
-        """Kill the current worker, if there is one; how it ended."""
+        """Kill the current worker, if there is one.
+
+        Returns the supervisor's message on how the worker ended; `{}` if there is none.
+        """
         session, self._session = self._session, None
         if session is None or self._control is None:
             return {}
@@ -92,7 +97,7 @@ class Sandbox:
         if not self.policy.forks:
             self.close()
             return {}
-        with suppress(OSError):  # a supervisor that has ended says nothing
+        with suppress(OSError):  # The supervisor may have ended.
             self._control.sendall(END)
             ended = self.next_message(_STOP)
             if "ended" in ended:
@@ -101,7 +106,7 @@ class Sandbox:
         return {}
 
     def close(self) -> None:
-        """End the supervisor and all that it has started."""
+        """End the supervisor and all processes that it has started."""
         if self._end is not None:
             self._end()
         self._process = self._control = self._end = self._session = None
@@ -109,40 +114,40 @@ class Sandbox:
 
     def _start(self) -> None:
         if not sys.executable:
-            raise self._not_started("Python does not know its own program")
-        ours, theirs = socket.socketpair()
-        # -P: the folder that a command runs in may hold modules of any name.
+            raise self._not_started("the path of the Python interpreter is unknown")
+        control, remote = socket.socketpair()
+        # -P: Python must not import modules from the current folder.
         command = [sys.executable, "-P", "-m", "skillpm.sandbox.supervisor"]
-        with theirs:
+        with remote:
             self._process = subprocess.Popen(
-                [*command, json.dumps(self.policy.to_dict()), str(theirs.fileno())],
+                [*command, json.dumps(self.policy.to_dict()), str(remote.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 env=clean_environment(os.environ),
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(remote.fileno(),),
                 start_new_session=True,
             )
-        self._control = ours
-        folder: list[str] = []
+        self._control = control
+        folders: list[str] = []
         self._end = weakref.finalize(
-            self, _end, self._process, ours, folder, wait=self.policy.forks
+            self, _end, self._process, control, folders, wait=self.policy.forks
         )
-        hello = self.next_message()
-        if "folder" not in hello:
+        greeting = self.next_message()
+        if "folder" not in greeting:
             self.close()
-            raise self._not_started(str(hello.get("broken", "it does not answer")))
-        folder.append(hello["folder"])
+            raise self._not_started(str(greeting.get("broken", "it does not answer")))
+        folders.append(greeting["folder"])
 
     def _not_started(self, reason: str) -> ForeignWorkError:
         return ForeignWorkError(FailureKind.NOT_STARTED, f"the sandbox cannot be started: {reason}")
 
 
 def _end(
-    process: "subprocess.Popen[bytes]", control: socket.socket, folder: list[str], *, wait: bool
+    process: "subprocess.Popen[bytes]", control: socket.socket, folders: list[str], *, wait: bool
 ) -> None:
-    """Closing the socket has the supervisor clean up and end; one that does not is killed."""
+    """End a supervisor: close its socket, so that it cleans up and ends, then kill it."""
     control.close()
     if wait:
         with suppress(subprocess.TimeoutExpired):
@@ -150,5 +155,5 @@ def _end(
     with suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    for path in folder:
+    for path in folders:
         shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a worker may read: Python, its installed packages, and shared libraries. Nothing else."""
+"""The paths that a worker may read: Python, its installed packages, and shared libraries."""
 
 import os
 import site
@@ -12,21 +12,21 @@ _SYSTEM = (
     "/lib", "/lib64", "/lib32", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache",
     "/etc/localtime", "/usr/share/zoneinfo",
 )  # fmt: skip
-"""Where Linux has shared libraries; the loader asks there for those of modules imported later."""
+"""Folders of shared libraries in Linux, for modules that are imported after the confinement."""
 
 
 def readable_paths() -> list[str]:
-    """The paths, absolute and sorted, after the worker's modules have been imported.
+    """The readable paths, absolute and sorted. Call it after importing the worker's module.
 
-    A folder on `sys.path` that is neither Python's nor a site's may be anything, a home or a
-    project too: of such a one only the packages that are imported by now are readable.
+    Another folder on `sys.path`, which is not a folder of Python or of site packages, could be a
+    home or a project. In such a folder, only the packages that are already imported are readable.
     """
-    found = {
-        os.path.abspath(path)  # noqa: PTH100 - a link stays one: it is followed by its name
+    paths = {
+        os.path.abspath(path)  # noqa: PTH100 - keeps links
         for path in (*_SYSTEM, *_python(), *_packages(), *_mapped())
         if path and os.path.isabs(path)  # noqa: PTH117
     }
-    return sorted(path for path in found - {"/"} if os.path.exists(path))  # noqa: PTH110
+    return sorted(path for path in paths - {"/"} if os.path.exists(path))  # noqa: PTH110
 
 
 def _python() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a sandbox was confined by here: each layer, and what the layers prevent together."""
+"""The layers of a sandbox on this system, and the protections that they provide together."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ from typing import Any
 
 
 class SandboxLayer(StrEnum):
-    """One mechanism of the operating system."""
+    """A mechanism of the operating system that confines a worker."""
 
     ENVIRONMENT = "environment"
-    """No variables of the user, no open files but the three pipes."""
+    """No variables of the user, and no open files except the three pipes."""
     USER_NAMESPACE = "user-namespace"
     NETWORK_NAMESPACE = "network-namespace"
     PID_NAMESPACE = "pid-namespace"
     IPC_NAMESPACE = "ipc-namespace"
     MOUNT_NAMESPACE = "mount-namespace"
     ORDINARY_USER = "ordinary-user"
-    """A process that was started by root runs as `nobody`."""
+    """A worker that root starts runs as an unprivileged user."""
     PRIVILEGES = "privileges"
-    """No capabilities, no new privileges, not to be traced, ends with its parent."""
+    """No capabilities, no new privileges, no tracing; the worker ends with its parent."""
     LIMITS = "limits"
     LANDLOCK = "landlock"
     SECCOMP = "seccomp"
@@ -27,20 +27,20 @@ class SandboxLayer(StrEnum):
 
 
 class Protection(StrEnum):
-    """Something that foreign work must not do."""
+    """An action that the sandbox prevents."""
 
     READ_FILES = "read-files"
-    """Those of the user, and what /proc shows of the user's processes."""
+    """Reading files of the user, and information on the user's processes in /proc."""
     WRITE_FILES = "write-files"
     NETWORK = "network"
     PROGRAMS = "programs"
     PROCESSES = "processes"
-    """Trace or signal them."""
+    """Tracing other processes or sending signals to them."""
     RESOURCES = "resources"
 
     @property
     def forbids(self) -> str:
-        """What is prevented, as a verb and its object."""
+        """The prevented action, as a verb and its object: `start programs`."""
         return _FORBIDS[self]
 
 
@@ -73,12 +73,12 @@ _LAYERS_OF: Mapping[Protection, frozenset[SandboxLayer]] = {
     }),
     Protection.RESOURCES: frozenset({SandboxLayer.LIMITS}),
 }  # fmt: skip
-"""A protection holds if one of its layers is on."""
+"""The layers that provide each protection. One active layer is enough."""
 
 
 @dataclass(frozen=True)
 class LayerState:
-    """Whether a layer is on, and the version that is on or the reason that it is off."""
+    """Whether a layer is on. `reason` is a detail (a version) if it is on, else why it is off."""
 
     layer: SandboxLayer
     on: bool
@@ -87,7 +87,7 @@ class LayerState:
 
 @dataclass(frozen=True)
 class SandboxReport:
-    """Every layer that was tried, in the order of application."""
+    """The state of every layer that was tried, in the order of application."""
 
     layers: tuple[LayerState, ...]
 
@@ -97,23 +97,24 @@ class SandboxReport:
         return frozenset(state.layer for state in self.layers if state.on)
 
     def layers_for(self, protection: Protection) -> tuple[SandboxLayer, ...]:
-        """The active layers that provide a protection; empty if nothing does."""
+        """The active layers that provide a protection, sorted; may be empty."""
         return tuple(sorted(_LAYERS_OF[protection] & self.active))
 
     @property
     def missing(self) -> tuple[Protection, ...]:
         """The protections that no active layer provides."""
-        return tuple(one for one in Protection if not self.layers_for(one))
+        return tuple(protection for protection in Protection if not self.layers_for(protection))
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON: `layers` and `protections`."""
+        """The report as a JSON object with `layers` and `protections`."""
         return {
             "layers": [
                 {"layer": str(state.layer), "on": state.on, "reason": state.reason}
                 for state in self.layers
             ],
             "protections": {
-                str(one): [str(layer) for layer in self.layers_for(one)] for one in Protection
+                str(protection): [str(layer) for layer in self.layers_for(protection)]
+                for protection in Protection
             },
         }
 
@@ -122,7 +123,7 @@ class SandboxReport:
         """The report from the `layers` of `to_dict`."""
         return cls(
             tuple(
-                LayerState(SandboxLayer(one["layer"]), bool(one["on"]), str(one["reason"]))
-                for one in layers
+                LayerState(SandboxLayer(state["layer"]), bool(state["on"]), str(state["reason"]))
+                for state in layers
             )
         )

@@ -1,4 +1,4 @@
-"""One session: requests to one worker, its answers, and how it failed."""
+"""A session: requests to one worker, its answers and its failures."""
 
 import base64
 import json
@@ -18,36 +18,37 @@ from skillpm.sandbox.policy import SandboxPolicy
 from skillpm.sandbox.report import SandboxReport
 
 _START = 120.0
-"""Seconds to hand over the files and to be confined, on a busy machine."""
+"""Seconds for sending the files and applying the layers, on a busy machine."""
 _SIGNALLED = 128
+"""Added to a signal's number in the exit code of a process that a signal ended."""
 _OUT_OF_MEMORY = ("memory allocation of", "MemoryError", "Cannot allocate memory", "bad_alloc")
-"""What Rust, Python, the C library and C++ print when memory ends."""
+"""Texts that Rust, Python, the C library and C++ print if memory is exhausted."""
 
 
 class SandboxHost(Protocol):
-    """What a session needs of its sandbox."""
+    """The interface that a session uses of its sandbox."""
 
     policy: SandboxPolicy
 
     def send_pipes(self, pipes: list[int]) -> None:
-        """Ask for a worker with these standard files."""
+        """Request a worker with these pipes as standard input, output and error."""
 
     def next_message(self, seconds: float = ...) -> dict[str, Any]:
         """The next message of the supervisor."""
 
     def end_session(self) -> dict[str, Any]:
-        """Kill the worker, and say how it ended."""
+        """Kill the worker. Returns a message on how it ended."""
 
 
 @dataclass
 class SandboxSession:
-    """A worker that is confined and waits for requests."""
+    """A confined worker that waits for requests."""
 
     host: SandboxHost
     pipes: WorkerPipes
     report: SandboxReport
     left: float
-    """Seconds of the session that are left."""
+    """The remaining time for requests, in seconds."""
 
     @classmethod
     def start(
@@ -55,34 +56,34 @@ class SandboxSession:
     ) -> "SandboxSession":
         """Start a worker with these files. Raises `ForeignWorkError`."""
         request = _request(host, {"files": _encoded(files)})
-        pipes, theirs = WorkerPipes.open(host.policy.limits.answer_bytes)
+        pipes, worker_ends = WorkerPipes.open(host.policy.limits.answer_bytes)
         try:
-            host.send_pipes(theirs)
+            host.send_pipes(worker_ends)
         finally:
-            for handle in theirs:
+            for handle in worker_ends:
                 os.close(handle)
         pipes.send_all(request, time.monotonic() + _START)
         ready = host.next_message(_START)
         if "ready" not in ready:
             pipes.close()
-            reason = ready.get("broken", "it ended before it was confined")
+            reason = ready.get("broken", "the worker ended before it was confined")
             raise ForeignWorkError(
                 FailureKind.NOT_STARTED, f"the sandbox cannot be started: {reason}"
             )
         return cls(host, pipes, SandboxReport.from_layers(ready["ready"]), seconds)
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a request, within the time that the session has left.
+        """Send a request and return its answer, within the remaining time of the session.
 
-        An error of the foreign work is raised as the work gave it, and the session goes on; where
-        there is no answer the worker is killed. Raises `ForeignWorkError` in both cases.
+        Raises `ForeignWorkError`. After the kind `REFUSED` the session can be used again: the code
+        in the worker raised an error. After most other kinds the worker has been killed.
         """
         data = _request(self.host, request)
         if not self.pipes.is_open:
             raise ForeignWorkError(FailureKind.CRASHED, "its process has ended")
         started = time.monotonic()
         try:
-            message = _parsed(self.pipes.exchange(data, started + self.left))
+            message = _parse(self.pipes.exchange(data, started + self.left))
         except ForeignWorkError:
             self._end()
             raise
@@ -97,7 +98,7 @@ class SandboxSession:
         if isinstance(error, str) and isinstance(kind, str) and kind in set(FailureKind):
             raise ForeignWorkError(FailureKind(kind), _printable(error[:ERROR_LENGTH]))
         self._end()
-        raise ForeignWorkError(FailureKind.OUTPUT, "it answered something that is no answer")
+        raise ForeignWorkError(FailureKind.OUTPUT, "its answer is malformed")
 
     def _end(self) -> dict[str, Any]:
         ended = self.host.end_session()
@@ -105,17 +106,17 @@ class SandboxSession:
         return ended
 
     def _ended(self) -> ForeignWorkError:
-        """The worker closed its answers: by itself, or because the kernel stopped it."""
+        """The error for a worker that has ended by itself, or that the kernel has stopped."""
         printed = self.pipes.drain_printed()
         ended = self._end()
         code = int(ended.get("ended", 0))
         if ended.get("over"):
             return ForeignWorkError(FailureKind.FOLDER, "it filled its folder")
-        if any(sign in printed for sign in _OUT_OF_MEMORY):
+        if any(text in printed for text in _OUT_OF_MEMORY):
             return ForeignWorkError(FailureKind.MEMORY, "it needs more memory than the sandbox has")
         if code == _SIGNALLED + signal.SIGXCPU:
             return ForeignWorkError(FailureKind.TIME, "it took more processor time than it has")
-        return ForeignWorkError(FailureKind.CRASHED, f"its process {_how(code)}")
+        return ForeignWorkError(FailureKind.CRASHED, f"its process {_describe_exit(code)}")
 
 
 def _request(host: SandboxHost, request: Mapping[str, Any]) -> bytes:
@@ -126,20 +127,20 @@ def _request(host: SandboxHost, request: Mapping[str, Any]) -> bytes:
 
 
 def _encoded(files: Mapping[str, bytes]) -> dict[str, str]:
-    """Files for JSON. Raises `ForeignWorkError` for a name that is not of the folder itself."""
+    """The files in base64. Raises `ForeignWorkError` for a name that is not plain."""
     for name in files:
         if not name or PurePath(name).name != name or "\0" in name or name == "..":
-            raise ForeignWorkError(FailureKind.NOT_STARTED, f"{name!r} is no plain file name")
+            raise ForeignWorkError(FailureKind.NOT_STARTED, f"{name!r} is not a plain file name")
     return {name: base64.b64encode(data).decode() for name, data in files.items()}
 
 
 def _printable(text: str) -> str:
-    """A stranger's text without what would steer a terminal."""
+    """Untrusted text with control characters escaped, so that it cannot control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    """A line of a stranger as an object; an empty one if it is anything else."""
+def _parse(line: bytes) -> dict[str, Any]:
+    """Parse an untrusted line as a JSON object; an empty object if it is not one."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
@@ -147,8 +148,8 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return message if isinstance(message, dict) else {}
 
 
-def _how(code: int) -> str:
-    """How a process ended, from the exit code of a shell."""
+def _describe_exit(code: int) -> str:
+    """Describe how a process ended. The code is that of a shell: 128 + signal, or exit code."""
     with suppress(ValueError):
         if code > _SIGNALLED:
             return f"was ended by {signal.Signals(code - _SIGNALLED).name}"

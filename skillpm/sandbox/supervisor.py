@@ -1,7 +1,7 @@
 """The supervisor: a trusted process between skillpm and the workers.
 
-It imports the worker's module once, and forks a fresh process for every session, which starts in
-milliseconds and knows nothing of the session before. When skillpm ends, however it ends, the
+The supervisor imports the worker's module once and forks a new process for every session. A worker
+starts in milliseconds and has no data of earlier sessions. When skillpm ends for any reason, the
 supervisor kills the worker, removes its folder and ends too.
 """
 
@@ -29,19 +29,19 @@ from skillpm.sandbox.worker import WorkerSession
 
 _PIPES = 3
 _WATCH = 0.2
-"""Seconds between two looks at a folder that a worker may write."""
+"""Seconds between two checks of the size of a worker's folder."""
 
 
 @dataclass
 class Supervisor:
-    """The policy, the socket to skillpm, and the folder that holds the sessions' folders."""
+    """The supervisor's state: policy, socket to skillpm, and the parent of the workers' folders."""
 
     policy: SandboxPolicy
     control: socket.socket
     folder: Path
 
     def run(self) -> None:
-        """Run one session after another until skillpm closes its end."""
+        """Run sessions one after another until skillpm closes the socket."""
         importlib.import_module(self.policy.module)
         readable = readable_paths()
         self.control.sendall(dump_line({"folder": str(self.folder)}))
@@ -58,7 +58,10 @@ class Supervisor:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _next_session(self) -> list[int]:
-        """The pipes of the next session; none when skillpm has ended. Skips late ends."""
+        """Wait for the pipes of the next session; an empty list when skillpm has ended.
+
+        Skips requests to end a session that has already ended.
+        """
         while True:
             message, pipes, _, _ = socket.recv_fds(self.control, 1, _PIPES)
             if message == OPEN:
@@ -72,24 +75,27 @@ class Supervisor:
         child = os.fork()
         if child == 0:
             _run_or_exit(replace(session, life=held), pipes)
-        with suppress(OSError):  # the child may have done it, or may have ended
+        with suppress(OSError):  # The child may have done so itself, or may have ended.
             os.setpgid(child, child)
         for handle in (*pipes, held):
             os.close(handle)
-        over = self._wait(life, session.folder)
+        is_folder_full = self._wait(life, session.folder)
         with suppress(OSError):
             os.killpg(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         with suppress(ChildProcessError):
-            while True:  # orphans of the child, which are ours now
+            while True:  # Orphans of the child, which this process has adopted.
                 os.waitpid(-1, 0)
         os.close(life)
         code = os.waitstatus_to_exitcode(status)
-        ended = {"ended": 128 - code if code < 0 else code, "over": over}
+        ended = {"ended": 128 - code if code < 0 else code, "over": is_folder_full}
         self.control.sendall(dump_line(ended))
 
     def _wait(self, life: int, folder: Path) -> bool:
-        """Wait until the worker or skillpm ends it. Returns whether it filled its folder."""
+        """Wait until the worker ends or skillpm ends the session.
+
+        Returns whether the worker exceeded the limit of its folder.
+        """
         allowed = self.policy.limits.folder_bytes
         poll = select.poll()
         for handle in (life, self.control.fileno()):
@@ -100,9 +106,9 @@ class Supervisor:
         return False
 
     def _become(self, session: WorkerSession, pipes: list[int]) -> None:
-        """Be the worker. A thread ends it with skillpm, as there is no one else to do so."""
+        """Become the worker. A thread ends this process when skillpm ends."""
         parent = os.getppid()
-        threading.Thread(target=_leave_with, args=(parent, self.folder), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent, self.folder), daemon=True).start()
         _run_or_exit(session, pipes)
 
 
@@ -111,14 +117,14 @@ def _run_or_exit(session: WorkerSession, pipes: list[int]) -> None:
         os.setpgid(0, 0)
     try:
         session.run(pipes)
-    except BaseException as problem:  # noqa: BLE001 - no error may reach the supervisor's own code
+    except BaseException as problem:  # noqa: BLE001 - else the child would go on as a supervisor
         with suppress(OSError):
             os.write(session.control, dump_line({"broken": first_line(problem)}))
         os._exit(1)
     os._exit(0)
 
 
-def _leave_with(parent: int, folder: Path) -> None:
+def _end_with(parent: int, folder: Path) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH)
     shutil.rmtree(folder, ignore_errors=True)
@@ -126,7 +132,7 @@ def _leave_with(parent: int, folder: Path) -> None:
 
 
 def _written(folder: Path) -> int:
-    """Bytes of the files in a folder; each takes 4 KiB or more."""
+    """The size of the files in a folder in bytes; each counts as 4 KiB or more."""
     total = 0
     with suppress(OSError):
         for entry in os.scandir(folder):
@@ -136,17 +142,17 @@ def _written(folder: Path) -> int:
 
 
 def main() -> None:
-    """Run a supervisor: the policy as JSON, and the number of the open socket."""
+    """Run a supervisor. The arguments are the policy as JSON and the socket's descriptor."""
     policy = SandboxPolicy.from_dict(json.loads(sys.argv[1]))
     control = socket.socket(fileno=int(sys.argv[2]))
     for name in policy.hidden:
         sys.modules[name] = cast("Any", None)
     adopt_orphans()
     folder = Path(tempfile.mkdtemp(prefix="skillpm-sandbox-"))
-    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)  # libraries make caches there
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)  # Libraries write caches there.
     try:
         Supervisor(policy, control, folder).run()
-    except BaseException as problem:  # noqa: BLE001 - the parent says it
+    except BaseException as problem:  # noqa: BLE001 - the parent reports the error
         with suppress(OSError):
             control.sendall(dump_line({"broken": first_line(problem)}))
     finally:

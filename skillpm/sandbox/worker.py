@@ -1,7 +1,6 @@
-"""The worker: confined, it answers requests of the parent until there are none.
+"""The worker: a confined process that answers requests until its standard input ends.
 
-The first line holds the files of the session and is read before the confinement,
-by skillpm's own code.
+The first line contains the files of the session. Trusted code reads it before the confinement.
 """
 
 import base64
@@ -22,27 +21,27 @@ from skillpm.sandbox.policy import SandboxPolicy
 from skillpm.sandbox.report import SandboxLayer
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
-"""A request answered; the parent gets the first line of an error."""
+"""A function from a request to its answer. The parent gets the first line of an error."""
 SIGNALLED = 128
-"""Added to the number of the signal that ended a worker, as shells do."""
+"""Added to a signal's number in the exit code of a process that a signal ended, as in shells."""
 
 
 @dataclass(frozen=True)
 class WorkerSession:
-    """What the supervisor hands to the process of one session."""
+    """The data that the supervisor passes to the process of one session."""
 
     policy: SandboxPolicy
     readable: list[str]
     folder: Path
     control: int
-    """The socket to the parent; closed before the first request."""
+    """The descriptor of the socket to the parent; closed before the first request."""
     life: int = -1
-    """An end of a pipe whose closing lets the supervisor know that the worker has ended."""
+    """The write end of a pipe. It closes when the worker ends, which notifies the supervisor."""
 
     def run(self, pipes: list[int]) -> None:
-        """Put the pipes in place of the standard files, confine this process, and answer."""
-        for place, pipe in enumerate(pipes):
-            os.dup2(pipe, place)
+        """Use the pipes as standard input, output and error, confine this process, and answer."""
+        for descriptor, pipe in enumerate(pipes):
+            os.dup2(pipe, descriptor)
         confinement = Confinement(self.policy, self.readable)
         confinement.separate()
         if sys.platform == "linux":
@@ -58,8 +57,8 @@ class WorkerSession:
     def _serve(self, confinement: Confinement) -> None:
         requests = os.fdopen(0, "rb", closefd=False)
         answers = os.dup(1)
-        silence = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 1)
+        discard = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(discard, 1)
         first = json.loads(requests.readline())
         files = {name: base64.b64decode(text) for name, text in first["files"].items()}
         close_files(keep=frozenset({self.control, answers, self.life}))
@@ -73,7 +72,7 @@ class WorkerSession:
 
 
 def _exit_code(child: int) -> int:
-    """Wait for the worker, and say how it ended in the way of shells."""
+    """Wait for the worker and return its exit code, as a shell reports it."""
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return SIGNALLED - code if code < 0 else code
 
@@ -85,7 +84,7 @@ def _answer(requests: BinaryIO, answers: int, handler: Handler, limit: int) -> N
             answer: dict[str, Any] = {"answer": handler(json.loads(line))}
         except MemoryError:
             answer = {"error": "it needs more memory than the sandbox has", "kind": "memory"}
-        except BaseException as problem:  # noqa: BLE001 - a panic in Rust is no Exception
+        except BaseException as problem:  # noqa: BLE001 - a panic in Rust is not an Exception
             answer = {"error": first_line(problem), "kind": "refused"}
         data = dump_line(answer)
         if len(data) > limit:

@@ -1,1 +1,1 @@
-"""The store: the client's blobs, by digest."""
+"""The store: the client's content-addressed blobs."""

@@ -1,4 +1,4 @@
-"""Blobs in a folder, `sha256/ab/abcd…`, verified on the way in and whenever they are used."""
+"""Blobs in a folder, as `sha256/ab/abcd…`. Each is hashed when it is stored and before its use."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 
 from skillpm.checkpoint.files import OpenFile
 from skillpm.errors import IntegrityError, SpecError, StateError
-from skillpm.files.access import HomeFolder
+from skillpm.files.access import HomeFolder, open_below
 from skillpm.files.errors import MissingFileError, WrongKindError
 from skillpm.journal.atomic import is_leftover
 from skillpm.journal.owner import is_alive
@@ -24,94 +24,89 @@ _BLOBS = "sha256"
 _PREFIX = 2
 _DISK_BLOCK = 512
 _LARGE, _LARGEST = 1 << 30, 1 << 36
-"""Bytes: from where holes are looked for, and more than any blob has."""
+"""Bytes: the size from which a file is checked for holes, and a size that no blob reaches."""
 
 
 class HashingSink:
-    """Passes bytes on to a file, and knows the digest of all of them."""
+    """Writes bytes to a file and computes the digest of all bytes written."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes, /) -> int:
-        """Take the next bytes."""
+        """Write the next bytes. Returns their number."""
         self._hash.update(data)
         return self._file.write(data)
 
     @property
     def digest(self) -> Digest:
-        """The digest of all bytes so far."""
+        """The digest of all bytes written so far."""
         return Digest.from_bytes(self._hash.digest())
 
 
 class BlobSource(Protocol):
-    """Where blobs come from: an index or an archive."""
+    """A source of blobs: an index or an archive."""
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """A stream of the blob's bytes; `NotFoundError` where there is none."""
+        """A stream of the blob's bytes. Raises `NotFoundError` if the source lacks the blob."""
         ...
 
 
 class Store:
-    """Content-addressed blobs. What a caller gets has been hashed in this process.
+    """Content-addressed blobs. Every blob that a caller reads has been hashed in this process.
 
-    Blobs are reached by handles of the store's folders: a link that lies in them is not followed.
-    From its first use to the end of the process (or of this object) nobody removes a blob: the
-    store's lock is held with others. `taken` is what was brought in, with the size of each.
+    Links in the store's folders are not followed. The object holds the store's lock in shared mode
+    from its first use of a blob until it is closed, so that `gc` removes no blob meanwhile. `taken`
+    maps the blobs that were fetched to their sizes in bytes.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = silent, wait: float = 0) -> None:
         self.folder = folder
         self.taken: dict[Digest, int] = {}
-        self._presence = StoreLock(folder, say, wait)
+        self._lock = StoreLock(folder, say, wait)
         self._verified: dict[Digest, OpenFile] = {}
 
     def alone(self) -> AbstractContextManager[None]:
-        """Nobody else uses the store while the block runs; see `StoreLock.alone`."""
-        return self._presence.alone()
+        """Hold the store's lock exclusively while the block runs; see `StoreLock.alone`."""
+        return self._lock.alone()
 
     def close(self) -> None:
-        """Let `gc` have the blobs that nobody else uses."""
-        self._presence.close()
+        """Release the store's lock, so that `gc` may remove blobs."""
+        self._lock.close()
 
     def path_of(self, digest: Digest) -> Path:
-        """Where the blob lies, or would; for messages."""
+        """The path of a blob, whether or not it is in the store. Use it in messages only."""
         return self.folder / _BLOBS / digest.hex[:_PREFIX] / digest.hex
 
     def status(self, digest: Digest) -> os.stat_result | None:
-        """The file of a blob; None where there is none. Raises `DeniedError`."""
-        with suppress(MissingFileError, WrongKindError), self._shelf(digest) as shelf:
-            status = shelf.status(digest.hex)
+        """The file status of a blob; None if it is not in the store. Raises `DeniedError`."""
+        with suppress(MissingFileError, WrongKindError), self._blob_folder(digest) as folder:
+            status = folder.status(digest.hex)
             if status is not None and stat.S_ISREG(status.st_mode):
                 return status
         return None
 
     def size_of(self, digest: Digest) -> int:
-        """The bytes of a blob's file; 0 where there is none."""
+        """The size of a blob's file in bytes; 0 if it is not in the store."""
         status = self.status(digest)
         return status.st_size if status else 0
 
     def has(self, digest: Digest, size: int) -> bool:
-        """Whether a blob of this digest's name and this size is there (not yet: is whole)."""
-        self._presence.share()
+        """Whether the store has a blob of this digest and size. Does not hash the blob."""
+        self._lock.share()
         status = self.status(digest)
         return status is not None and status.st_size == size
 
-    def _shelf(self, digest: Digest, *, create: bool = False) -> HomeFolder:
-        """The folder of a blob. Raises `MissingFileError` unless it is there, or made."""
-        return self._below(_BLOBS, digest.hex[:_PREFIX], create=create)
-
-    def _below(self, *names: str, create: bool = False) -> HomeFolder:
-        opened = HomeFolder.make(self.folder) if create else HomeFolder.open(self.folder)
-        with opened:
-            return opened.below(*names, create=create)
+    def _blob_folder(self, digest: Digest, *, create: bool = False) -> HomeFolder:
+        """Open the folder of a blob. Raises `MissingFileError` if it is missing."""
+        return open_below(self.folder, _BLOBS, digest.hex[:_PREFIX], create=create)
 
     def fetch(self, digest: Digest, size: int, source: BlobSource) -> int:
-        """Bring a blob in from `source` unless it is here and whole; return the bytes fetched.
+        """Fetch a blob from `source`, unless the store has it intact. Returns the bytes fetched.
 
-        The blob is on disk when this returns; a damaged one is replaced. Raises
-        `DigestMismatchError` where the source gave other bytes; the store is then as it was.
+        The blob is on disk when this returns; a damaged one is replaced. Raises `WrongBlobError` if
+        the source returns other bytes; the store does not change then.
         """
         if digest in self.taken:
             return 0
@@ -120,67 +115,73 @@ class Store:
                 self.open(digest)
                 return 0
         try:
-            self._presence.share(create=True)
-            with source.open_blob(digest) as stream, self._shelf(digest, create=True) as shelf:
-                self._take(stream, shelf, digest, size)
+            self._lock.share(create=True)
+            with (
+                source.open_blob(digest) as stream,
+                self._blob_folder(digest, create=True) as folder,
+            ):
+                self._take(stream, folder, digest, size)
         except OSError as problem:
-            raise StateError(f"the store cannot be written: {problem.strerror}") from problem
+            raise StateError(
+                f"the store `{self.folder}` cannot be written: {problem.strerror}"
+            ) from problem
         return size
 
     def sweep(self) -> None:
-        """Remove what processes that were killed had begun to bring in; keep `gc` away."""
+        """Take the store's lock in shared mode, and remove partial blobs of killed processes."""
         with suppress(StateError, OSError):
-            self._presence.share(create=True)
+            self._lock.share(create=True)
         self._remove_staged(lambda pid: not is_alive(pid))
 
     def sweep_staging(self) -> None:
-        """As `sweep`, where a command begins: what bears its own number is an earlier one's.
+        """Remove partial blobs of killed processes. Call it when a command begins.
 
-        Without a hold on the store: what is staged is nobody's blob yet.
+        A file with the process ID of this command was left by an earlier process with the same ID
+        and is removed too. Takes no lock, because partial blobs are not in use.
         """
         self._remove_staged(is_leftover)
 
     def _remove_staged(self, left: Callable[[int], bool]) -> None:
-        with suppress(MissingFileError), self._below(_STAGING) as staging:
+        with suppress(MissingFileError), open_below(self.folder, _STAGING) as staging:
             for name in staging.names():
                 kind, _, rest = name.partition("-")
                 pid = rest.partition("-")[0]
                 if kind == "in" and pid.isdigit() and left(int(pid)):
                     staging.remove_tree(name)
 
-    def _take(self, stream: BinaryIO, shelf: HomeFolder, digest: Digest, size: int) -> None:
+    def _take(self, stream: BinaryIO, folder: HomeFolder, digest: Digest, size: int) -> None:
         name = f"in-{os.getpid()}-{os.urandom(8).hex()}"
-        with self._below(_STAGING, create=True) as staging:
+        with open_below(self.folder, _STAGING, create=True) as staging:
             try:
                 with staging.new_file(name) as staged:
                     _copy(stream, staged, digest, size)
                     staged.flush()
                     os.fsync(staged.fileno())
-                status = shelf.status(digest.hex)
+                status = folder.status(digest.hex)
                 if status is not None and stat.S_ISDIR(status.st_mode):
-                    shelf.remove_tree(digest.hex)  # anything else is replaced by the rename
-                staging.move(name, shelf, digest.hex)
+                    folder.remove_tree(digest.hex)  # A rename cannot replace a folder by a file.
+                staging.move(name, folder, digest.hex)
             except BaseException:
                 with suppress(StateError):
                     staging.remove(name)
                 raise
-        shelf.sync()
+        folder.sync()
         self._verified.pop(digest, None)
         self.taken[digest] = size
 
     def open(self, digest: Digest) -> OpenFile:
-        """The blob, hashed now (once a process).
+        """Open a blob. The first call in a process hashes the whole blob.
 
-        Raises `DamagedBlobError`, `MissingBlobError`; `DeniedError` where it may not be read.
+        Raises `DamagedBlobError`, `MissingBlobError`, and `DeniedError` if it cannot be read.
         """
         if digest not in self._verified:
-            self._presence.share()
+            self._lock.share()
             path = self.path_of(digest)
             try:
-                with self._shelf(digest) as shelf, shelf.reading(digest.hex) as fd:
+                with self._blob_folder(digest) as folder, folder.reading(digest.hex) as fd:
                     status = os.fstat(fd)
-                    if _is_hollow(status):
-                        found = f"a file of {status.st_size} bytes, nearly all of them holes"
+                    if _is_sparse(status):
+                        found = f"a sparse file of {status.st_size} bytes, nearly all holes"
                         raise DamagedBlobError(digest, path, found=found)
                     file = OpenFile(path, os.dup(fd))
             except MissingFileError as problem:
@@ -196,7 +197,7 @@ class Store:
         return self._verified[digest]
 
     def open_sized(self, digest: Digest, size: int) -> OpenFile:
-        """As `open`, of a blob whose size is known: no byte is read where it has another."""
+        """Open a blob of a known size. A file of another size is damaged and is not read."""
         status = self.status(digest)
         if status is not None and status.st_size != size:
             found = f"a file of {status.st_size} bytes instead of {size}"
@@ -204,76 +205,77 @@ class Store:
         return self.open(digest)
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob whole, hashed."""
+        """The whole content of a small blob, after hashing it."""
         file = self.open(digest)
         return file.read(0, file.size)
 
     def blobs(self) -> Iterator[Digest]:
-        """Every blob that is here, by name."""
-        with suppress(MissingFileError), self._below(_BLOBS) as shelves:
-            for name in shelves.names():
+        """The digests of all blobs in the store, sorted. Blobs are not hashed."""
+        with suppress(MissingFileError), open_below(self.folder, _BLOBS) as folders:
+            for name in folders.names():
                 with suppress(MissingFileError, WrongKindError):
-                    yield from self._named(shelves, name)
+                    yield from self._digests_in(folders, name)
 
     @staticmethod
-    def _named(shelves: HomeFolder, name: str) -> Iterator[Digest]:
-        with shelves.subfolder(name) as shelf:
-            for each in shelf.names():
-                if each.startswith(name) and len(name) == _PREFIX:
-                    with suppress(SpecError):  # what is named otherwise is no blob
-                        yield Digest(f"sha256:{each}")
+    def _digests_in(folders: HomeFolder, prefix: str) -> Iterator[Digest]:
+        with folders.subfolder(prefix) as folder:
+            for name in folder.names():
+                if name.startswith(prefix) and len(prefix) == _PREFIX:
+                    with suppress(SpecError):  # A file of any other name is not a blob.
+                        yield Digest(f"sha256:{name}")
 
     def remove(self, digest: Digest) -> None:
         """Remove a blob. Call it within `alone`."""
         self._verified.pop(digest, None)
-        with suppress(MissingFileError), self._shelf(digest) as shelf:
-            shelf.remove_tree(digest.hex)
+        with suppress(MissingFileError), self._blob_folder(digest) as folder:
+            folder.remove_tree(digest.hex)
         with suppress(OSError):
             self.path_of(digest).parent.rmdir()
 
     def redate(self, digest: Digest, seconds: float) -> None:
-        """Set the time at which a blob came in. Call it within `alone`."""
-        with suppress(MissingFileError, OSError), self._shelf(digest) as shelf:
-            os.utime(digest.hex, (seconds, seconds), dir_fd=shelf.fd, follow_symlinks=False)
+        """Set the time at which a blob was stored (Unix time). Call it within `alone`."""
+        with suppress(MissingFileError, OSError), self._blob_folder(digest) as folder:
+            os.utime(digest.hex, (seconds, seconds), dir_fd=folder.fd, follow_symlinks=False)
 
     def is_whole(self, digest: Digest) -> bool:
-        """Whether a blob is here and has its digest; reads all of it, whatever was read before.
+        """Whether the store has a blob with intact content. Always reads the whole blob.
 
-        Raises `DeniedError` where it may not be read: that says nothing about its bytes.
+        Raises `DeniedError` if the blob cannot be read, because its content is then unknown.
         """
-        self._presence.share()
-        found = hashlib.sha256()
+        self._lock.share()
         try:
-            with self._shelf(digest) as shelf, shelf.open_file(digest.hex) as file:
-                if _is_hollow(os.fstat(file.fileno())):
+            with self._blob_folder(digest) as folder, folder.open_file(digest.hex) as file:
+                if _is_sparse(os.fstat(file.fileno())):
                     return False
-                while piece := file.read(_PIECE):
-                    found.update(piece)
+                return hashlib.file_digest(file, "sha256").hexdigest() == digest.hex
         except (MissingFileError, WrongKindError):
             return False
         except OSError as problem:
             raise StateError(f"`{self.path_of(digest)}` cannot be read: {problem}") from problem
-        return found.hexdigest() == digest.hex
 
 
-def _is_hollow(status: os.stat_result) -> bool:
-    """Whether a large file is nearly all holes: hashing terabytes of them would take for ever.
+def _is_sparse(status: os.stat_result) -> bool:
+    """Whether a large file consists nearly entirely of holes.
 
-    File systems that do not count blocks say 0, so a file without any is judged by its size alone.
+    Such a file takes no space, but hashing terabytes of holes would take hours. Some file systems
+    report 0 blocks for every file; there, only the size decides.
     """
     stored, size = status.st_blocks * _DISK_BLOCK, status.st_size
     return size > _LARGE and stored < size // 100 and (stored > 0 or size > _LARGEST)
 
 
 def _copy(stream: BinaryIO, staged: BinaryIO, digest: Digest, size: int) -> None:
-    """Copy at most one byte past `size`. Raises `WrongBlobError` for other bytes."""
-    found, count = hashlib.sha256(), 0
+    """Copy a blob and check its digest and size; reads at most one byte more than `size`.
+
+    Raises `WrongBlobError` for other bytes.
+    """
+    hasher, count = hashlib.sha256(), 0
     while piece := _read(stream, min(_PIECE, size + 1 - count), digest):
-        found.update(piece)
+        hasher.update(piece)
         count += len(piece)
         staged.write(piece)
-    if found.hexdigest() != digest.hex or count != size:
-        raise WrongBlobError(digest, size, found=f"sha256:{found.hexdigest()}")
+    if hasher.hexdigest() != digest.hex or count != size:
+        raise WrongBlobError(digest, size, found=f"sha256:{hasher.hexdigest()}")
 
 
 def _read(stream: BinaryIO, limit: int, digest: Digest) -> bytes:

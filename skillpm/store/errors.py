@@ -1,4 +1,4 @@
-"""What can be wrong with a blob of the store."""
+"""Errors about blobs of the store."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _FETCH = "`skillpm install` fetches it again"
 
 
 class MissingBlobError(NotFoundError):
-    """A blob that the store lacks."""
+    """A blob is not in the store."""
 
     def __init__(self, digest: Digest) -> None:
         super().__init__(f"blob `{digest}` is not in the store", hint=_FETCH)
@@ -17,7 +17,7 @@ class MissingBlobError(NotFoundError):
 
 
 class DamagedBlobError(DigestMismatchError):
-    """A blob of the store whose bytes are not what its name says."""
+    """A blob of the store has other bytes than its digest states."""
 
     def __init__(self, digest: Digest, path: Path, *, found: str) -> None:
         super().__init__(f"`{path}`", expected=str(digest), found=found, hint=_FETCH)
@@ -25,13 +25,13 @@ class DamagedBlobError(DigestMismatchError):
 
 
 class WrongBlobError(DigestMismatchError):
-    """Bytes from a registry or a pack file that are not those of the blob that was asked for."""
+    """A registry or a pack file returned other bytes than those of the requested blob."""
 
     def __init__(self, digest: Digest, size: int, *, found: str) -> None:
         super().__init__(
             f"a blob of {size} bytes",
             expected=str(digest),
             found=found,
-            hint="the registry has it damaged: publishing the same pack again mends it there",
+            hint="the blob is damaged in the registry; publish the same pack again to repair it",
         )
         self.digest = digest

@@ -1,4 +1,4 @@
-"""Packs in the store: their documents, verified, and their layers by byte range."""
+"""Packs in the store: verified documents, and layers that are read by byte range."""
 
 from dataclasses import dataclass
 
@@ -25,20 +25,23 @@ class StoredPack:
 
     @property
     def size(self) -> int:
-        """The bytes of all blobs of the pack, its OCI manifest included."""
+        """The size of all blobs of the pack in bytes, including its OCI manifest."""
         return self.image_size + sum(self.image.blobs.values())
 
     def open_layer(self, digest: Digest) -> OpenFile:
-        """A layer by byte range, hashed."""
+        """Open a layer for reading byte ranges, after hashing it."""
         return self.store.open_sized(digest, self.image.blobs[digest])
 
     def read(self, digest: Digest) -> bytes:
-        """A small blob whole, hashed."""
+        """The whole content of a small blob, after hashing it."""
         return self.store.read(digest)
 
 
 def load_pack(store: Store, digest: Digest) -> StoredPack:
-    """The pack with this digest. Raises `NotFoundError` where a document is not in the store."""
+    """Load the pack with this digest, and check that its documents agree.
+
+    Raises `MissingBlobError` if a document is not in the store.
+    """
     data = store.read(digest)
     image = parse_image(data)
     manifest = parse_manifest(store.read(image.config.digest))
@@ -47,7 +50,10 @@ def load_pack(store: Store, digest: Digest) -> StoredPack:
 
 
 def fetch_documents(store: Store, digest: Digest, source: BlobSource) -> tuple[StoredPack, int]:
-    """Bring in the documents of a pack: OCI manifest, manifest, side files; not the payload."""
+    """Fetch the documents of a pack (OCI manifest, manifest, side files), but not the payload.
+
+    Returns the pack and the number of bytes fetched.
+    """
     fetched = 0
     with source.open_blob(digest) as stream:
         data = stream.read(_IMAGE_LIMIT)
@@ -63,7 +69,7 @@ def fetch_documents(store: Store, digest: Digest, source: BlobSource) -> tuple[S
 
 
 def fetch_pack(store: Store, digest: Digest, source: BlobSource) -> tuple[StoredPack, int]:
-    """Bring in a whole pack; return it and the bytes that were fetched."""
+    """Fetch a whole pack. Returns the pack and the number of bytes fetched."""
     pack, fetched = fetch_documents(store, digest, source)
     for blob, size in pack.image.blobs.items():
         fetched += store.fetch(blob, size, source)
@@ -71,7 +77,7 @@ def fetch_pack(store: Store, digest: Digest, source: BlobSource) -> tuple[Stored
 
 
 def is_complete(store: Store, digest: Digest) -> bool:
-    """Whether every blob of the pack is in the store, by name and size."""
+    """Whether the store has a blob of the right size for every blob of the pack."""
     if store.status(digest) is None:
         return False
     image = parse_image(store.read(digest))
@@ -79,9 +85,9 @@ def is_complete(store: Store, digest: Digest) -> bool:
 
 
 def damage_of(store: Store, digest: Digest) -> DamagedBlobError | MissingBlobError | None:
-    """The first blob of the pack that the store lacks or has damaged; None where all are whole.
+    """An error for the first blob of the pack that is missing or damaged; None if all are intact.
 
-    Costs one read of what this process has not hashed before. Raises `DeniedError`.
+    Reads every blob that this process has not hashed before. Raises `DeniedError`.
     """
     try:
         for blob, size in parse_image(store.read(digest)).blobs.items():

@@ -1,7 +1,7 @@
-"""Who works with a store: readers and writers side by side, `gc` alone.
+"""The lock of a store: commands that use blobs share it, `gc` holds it exclusively.
 
-One file is locked with flock: shared by whoever uses blobs, exclusively by whoever removes them.
-The kernel lets go for a process that died, so no lock is ever stale.
+The lock is an `flock` on one file. The kernel releases it when a process ends, so a lock is never
+stale.
 """
 
 import fcntl
@@ -19,16 +19,19 @@ from skillpm.files.locking import open_lock_file
 _LOCK = "lock"
 _POLL = 0.05
 _GRACE = 1.0
-"""Seconds more for a lock that nobody holds by name: a process that dies is gone by then."""
+"""Additional seconds to wait for a lock whose holder is unknown, because it may be ending."""
 _LOCKS = Path("/proc/locks")
 
 
 def silent(_text: str) -> None:
-    """Say nothing."""
+    """Discard a message."""
 
 
 class StoreLock:
-    """One process's hold on a store's lock, from its first use of a blob to its end."""
+    """This process's lock on a store, held from the first use of a blob until `close`.
+
+    `wait` is how long to wait for another process, in seconds; `say` receives messages about that.
+    """
 
     def __init__(self, folder: Path, say: Callable[[str], None] = silent, wait: float = 0) -> None:
         self._folder = folder
@@ -38,10 +41,11 @@ class StoreLock:
         self._guard = threading.Lock()
 
     def share(self, *, create: bool = False) -> None:
-        """Hold the lock with others from here on; waits for `gc`, saying so once.
+        """Take the lock in shared mode; waits while `gc` runs.
 
-        Readers write nothing: where there is no lock file yet, or the file system cannot lock,
-        they go on without it (and there `gc` refuses to remove anything).
+        A process that only reads creates no lock file (`create` is false). If there is no lock
+        file, or the file system does not support locks, this has no effect. (`gc` removes no blobs
+        on a file system without locks.) Raises `StateError` after the waiting time.
         """
         with self._guard:
             if self._fd < 0 and self._open(create=create):
@@ -50,9 +54,9 @@ class StoreLock:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the lock alone while the block runs; then with others again.
+        """Hold the lock exclusively while the block runs, and in shared mode afterwards.
 
-        Raises `StateError` that names who holds it, once the waiting time has run out.
+        Raises `StateError` that names the holders, after the waiting time.
         """
         with self._guard:
             try:
@@ -61,7 +65,7 @@ class StoreLock:
             except OSError as problem:
                 raise StateError(
                     f"`{self._folder / _LOCK}` cannot be locked: {problem.strerror}",
-                    hint="a store from which blobs are removed lies on a disk that can lock files",
+                    hint="set SKILLPM_HOME to a folder on a file system that supports file locks",
                 ) from problem
         try:
             yield
@@ -69,44 +73,47 @@ class StoreLock:
             fcntl.flock(self._fd, fcntl.LOCK_SH)
 
     def _open(self, *, create: bool) -> bool:
-        """Whether the lock's file is open; raises what is in the way only of one to be made."""
+        """Open the lock file, if it is not open. Returns whether it is open now.
+
+        Errors are raised only with `create`.
+        """
         if self._fd < 0:
             try:
                 opened = HomeFolder.make(self._folder) if create else HomeFolder.open(self._folder)
                 with opened:
-                    self._fd = _made(opened) if create else _shared(opened)
+                    self._fd = _open_or_create(opened) if create else _open_existing(opened)
             except (SkillpmError, OSError):
                 if create:
                     raise
         return self._fd >= 0
 
     def _take(self, kind: int) -> None:
-        deadline, told = time.monotonic() + self._wait, False
+        deadline, was_announced = time.monotonic() + self._wait, False
         while True:
             try:
                 fcntl.flock(self._fd, kind | fcntl.LOCK_NB)
             except BlockingIOError as problem:
-                who = self._who()
-                if time.monotonic() >= deadline + (0 if who else _GRACE):
-                    self.close()  # what was held before is lost, whether that was asked for or not
+                holders = self._holders()
+                if time.monotonic() >= deadline + (0 if holders else _GRACE):
+                    self.close()  # A failed change of mode may have released the shared lock.
                     raise StateError(
-                        f"the store is in use by {who or 'another skillpm command'}",
-                        hint="wait for it to end, or end it, then run the command again",
+                        f"the store is in use by {holders or 'another skillpm command'}",
+                        hint="wait until that command ends, or end it, then run this command again",
                     ) from problem
             else:
                 return
-            if who and not told:
-                self._say(f"waiting for {who}, which uses the store")
-                told = True
+            if holders and not was_announced:
+                self._say(f"waiting for {holders}, which uses the store")
+                was_announced = True
             time.sleep(_POLL)
 
-    def _who(self) -> str:
-        """Who holds the lock; empty where the system does not tell."""
-        found = [_command(pid) for pid in _holders(os.fstat(self._fd)) if pid != os.getpid()]
-        return " and ".join(found)
+    def _holders(self) -> str:
+        """The commands that hold the lock; empty if the system does not list them."""
+        pids = _lock_holders(os.fstat(self._fd))
+        return " and ".join(_command(pid) for pid in pids if pid != os.getpid())
 
     def close(self) -> None:
-        """Let go; a further use takes the lock again."""
+        """Release the lock. A later call of `share` or `alone` takes it again."""
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -115,18 +122,18 @@ class StoreLock:
         self.close()
 
 
-def _made(folder: HomeFolder) -> int:
+def _open_or_create(folder: HomeFolder) -> int:
     return open_lock_file(folder, _LOCK, mode=folder.access().file)
 
 
-def _shared(folder: HomeFolder) -> int:
-    """The lock's file, where it is there already: who only reads may not be able to write it."""
+def _open_existing(folder: HomeFolder) -> int:
+    """Open an existing lock file for reading: a reader may lack the permission to write it."""
     with folder.reading(_LOCK) as fd:
         return os.dup(fd)
 
 
-def _holders(status: os.stat_result) -> list[int]:
-    """The processes that hold a lock on this file, where the system tells."""
+def _lock_holders(status: os.stat_result) -> list[int]:
+    """The IDs of the processes that hold a lock on this file, by /proc/locks."""
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     try:
         lines = [line.split() for line in _LOCKS.read_text().splitlines()]
@@ -142,5 +149,5 @@ def _command(pid: int) -> str:
         words = []
     names = [Path(word).name for word in words[:4]]
     start = names.index("skillpm") + 1 if "skillpm" in names else 0
-    said = " ".join(word for word in words[start : start + 3] if word)
-    return f"`skillpm {said}` (process {pid})" if start and said else f"process {pid}"
+    command = " ".join(word for word in words[start : start + 3] if word)
+    return f"`skillpm {command}` (process {pid})" if start and command else f"process {pid}"

@@ -1,4 +1,4 @@
-"""A folder for what is being made; what a killed command left there goes with the next one."""
+"""Temporary folders in the home. Folders of killed commands are removed by the next command."""
 
 import os
 import re
@@ -17,20 +17,20 @@ from skillpm.journal.owner import is_alive
 _TMP = "tmp"
 _BESIDE = "beside"
 _STAGED = re.compile(r"\.[^/]+\.[0-9]+\.(tmp|skillpm-new)")
-"""What skillpm names a file or folder that is made beside its target: hidden, with its process."""
+"""Names of temporary files and folders beside their target: hidden, with the process ID."""
 _NOTE_LIMIT = 1 << 14
 
 
 @contextmanager
 def scratch(home: Path, purpose: str) -> Iterator[Path]:
-    """A new folder under `home`, removed at the end, whatever happens."""
+    """Create a temporary folder in `home`, and remove it when the block ends."""
     name = f"{purpose}-{os.getpid()}-{os.urandom(8).hex()}"
     try:
         with HomeFolder.make(home) as top, top.subfolder(_TMP, create=True) as parent:
             sweep_scratch(home)
             parent.subfolder(name, create=True).close()
     except StateError as problem:
-        problem.hint = "set SKILLPM_HOME to a folder that you can write"
+        problem.hint = "set SKILLPM_HOME to a folder in which you can write"
         raise
     try:
         yield home / _TMP / name
@@ -41,21 +41,22 @@ def scratch(home: Path, purpose: str) -> Iterator[Path]:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a `StateError` that says so."""
+    """Translate every `OSError` in the block to a `StateError` about `folder`."""
     try:
         yield
     except OSError as problem:
         raise StateError(
             f"`{folder}` cannot be written: {problem.strerror}",
-            hint="make room, or set SKILLPM_HOME to a folder on another disk",
+            hint="free disk space, or set SKILLPM_HOME to a folder on another disk",
         ) from problem
 
 
 @contextmanager
 def staged_beside(home: Path, staged: Path) -> Iterator[Path]:
-    """Let the home know of a file or folder that is made beside its target, outside of the home.
+    """Record in the home that a temporary file or folder is written outside the home.
 
-    Where the command is killed, the next one removes it; what becomes of it else is the caller's.
+    If the command is killed, the next command removes `staged`. Otherwise the caller removes or
+    renames it.
     """
     with scratch(home, _BESIDE) as folder:
         with disk_errors(folder):
@@ -64,9 +65,10 @@ def staged_beside(home: Path, staged: Path) -> Iterator[Path]:
 
 
 def sweep_scratch(home: Path, *, begins: bool = False) -> None:
-    """Remove the folders of processes that were killed, and what these had staged elsewhere.
+    """Remove temporary folders of killed processes, and the files that they staged elsewhere.
 
-    Where a command `begins`, what bears its own number was left by an earlier process.
+    Pass `begins` at the start of a command: then folders with this process's ID were left by an
+    earlier process with the same ID, and are removed too.
     """
     left = is_leftover if begins else _is_dead
     with suppress(MissingFileError), HomeFolder.open(home) as top, top.subfolder(_TMP) as parent:
@@ -78,7 +80,7 @@ def sweep_scratch(home: Path, *, begins: bool = False) -> None:
 
 def _remove_left(home: Path, parent: HomeFolder, name: str) -> None:
     with suppress(StateError, MissingFileError, OSError):
-        if is_owner_only(home):  # else a note may be by someone else
+        if is_owner_only(home):  # Else another user may have written the record.
             with parent.subfolder(name) as stray:
                 _remove_staged(stray)
     with suppress(StateError):
@@ -90,13 +92,14 @@ def _is_dead(pid: int) -> bool:
 
 
 def _remove_staged(stray: Folder) -> None:
-    """Remove what a note names, where it bears such a name and belongs to this user.
+    """Remove the file or folder that a record names.
 
-    Raises `MissingFileError`, `StateError`.
+    The name must be that of a temporary file, and this user must own it. Raises `MissingFileError`
+    and `StateError`.
     """
     staged = Path(os.fsdecode(stray.read(_BESIDE, limit=_NOTE_LIMIT)))
     if not staged.is_absolute() or not _STAGED.fullmatch(staged.name):
-        return  # the note is damaged
+        return  # The record is damaged.
     with Folder.open(staged.parent) as beside:
         status = beside.status(staged.name)
         if status is not None and status.st_uid == os.geteuid():

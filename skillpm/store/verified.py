@@ -1,7 +1,7 @@
-"""Which packs this home has verified, and on which base: what `install` need not do again.
+"""Records of verified packs, so that `install` verifies a pack on a base only once.
 
-One small file a pack and base, under `verified/` of the home. A project holds none of it, so a
-project from a stranger cannot vouch for a pack.
+The home has one small file for each pack and base, in `verified/`. Records are never read from a
+project, so an untrusted project cannot declare a pack as verified.
 """
 
 from contextlib import suppress
@@ -18,16 +18,16 @@ from skillpm.spec.digests import Digest
 
 _FOLDER = "verified"
 _LIMIT = 4096
-"""Bytes of one record."""
+"""The largest size of a record, in bytes."""
 RULES = 1
-"""Raised with every check that is added: what an older skillpm verified is verified again."""
+"""The version of the checks. Increase it with every new check, so that packs are checked again."""
 
 
 @dataclass(frozen=True)
 class VerifiedPacks:
-    """The packs that were verified by the checks of this skillpm, or of a later one.
+    """The packs that were verified by the checks of this version of skillpm, or of a later one.
 
-    Records that someone else could have written are not believed.
+    Records that another user could have written are ignored.
     """
 
     home: Path
@@ -37,43 +37,49 @@ class VerifiedPacks:
         return is_owner_only(self.home / _FOLDER)
 
     def holds(self, pack: Digest, base: Digest) -> bool:
-        """Whether a pack was verified on the base with this root. A damaged record is none."""
+        """Whether a pack was verified on the base with this root. Damaged records do not count."""
         with suppress(SkillpmError), open_below(self.home, _FOLDER) as records:
-            found = self._read(records, _record(pack, base))
-            return self._is_trusted and found == (str(pack), str(base))
+            record = self._read(records, _record_name(pack, base))
+            return self._is_trusted and record == (str(pack), str(base))
         return False
 
     def bases(self, pack: Digest) -> list[Digest]:
-        """The roots of the bases that a pack was verified on, sorted."""
-        found: list[tuple[str, str] | None] = []
+        """The roots of the bases on which a pack was verified, sorted."""
+        records_of_pack: list[tuple[str, str] | None] = []
         with suppress(SkillpmError), open_below(self.home, _FOLDER) as records:
             names = [name for name in records.names() if name.startswith(f"{pack.hex}-")]
-            found = [self._read(records, name) for name in names] if self._is_trusted else []
-        roots = [Digest(base) for digest, base in filter(None, found) if digest == str(pack)]
+            if self._is_trusted:
+                records_of_pack = [self._read(records, name) for name in names]
+        pairs = filter(None, records_of_pack)
+        roots = [Digest(base) for digest, base in pairs if digest == str(pack)]
         return [root for root in roots if self.holds(pack, root)]
 
     @staticmethod
     def _read(records: HomeFolder, name: str) -> tuple[str, str] | None:
-        """Pack and base of a record; None where it is damaged, or of older checks."""
+        """The pack and base of a record; None if it is damaged or made by older checks."""
         try:
-            plain = json.parse_object(records.read(name, limit=_LIMIT), "a record")
-            rules = plain.get("rules")
-            current = type(rules) is int and rules >= RULES
-            return (str(Digest(plain["pack"])), str(Digest(plain["base"]))) if current else None
+            record = json.parse_object(records.read(name, limit=_LIMIT), "a record")
+            rules = record.get("rules")
+            is_current = type(rules) is int and rules >= RULES
+            pair = str(Digest(record["pack"])), str(Digest(record["base"]))
         except (SkillpmError, KeyError, TypeError, AttributeError):
             return None
+        return pair if is_current else None
 
     def remember(self, pack: Digest, base: Digest) -> None:
-        """Record a pack that holds; a home that cannot be written costs time, not more."""
-        plain = {"pack": str(pack), "base": str(base), "rules": RULES}
+        """Record that a pack was verified on a base. Errors in writing are ignored."""
+        record = {"pack": str(pack), "base": str(base), "rules": RULES}
         with suppress(SkillpmError), open_below(self.home, _FOLDER, create=True) as records:
-            records.write(_record(pack, base), json.canonical(plain))
+            records.write(_record_name(pack, base), json.canonical(record))
 
     def sweep(self) -> None:
-        """Remove what writers that were killed left. Raises `StateError`, `MissingFileError`."""
+        """Remove temporary files of killed processes.
+
+        Raises `StateError` and `MissingFileError`.
+        """
         with open_below(self.home, _FOLDER) as records:
             sweep_strays(records)
 
 
-def _record(pack: Digest, base: Digest) -> str:
+def _record_name(pack: Digest, base: Digest) -> str:
     return f"{pack.hex}-{base.hex}.json"

@@ -68,4 +68,4 @@ def test_a_layer_of_torchs_attention_is_packed_as_peft_merges_it(
     refusal = world.fail(
         "export", "acme/skill", "--format", "peft", tmp_path / "exported", code=1, kind="graft"
     )
-    assert "read by torch's attention itself" in refusal
+    assert "read directly by torch's attention" in refusal

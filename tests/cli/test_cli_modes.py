@@ -140,7 +140,7 @@ def test_places_that_others_may_write_are_named_by_doctor_and_by_commands_that_w
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder away")
 def test_a_home_of_another_user_is_named(installed: World) -> None:
     os.chown(installed.home, 12_345, -1)
-    assert "belongs to the user of number 12345" in installed.run("lock").err
+    assert "belongs to the user with the ID 12345" in installed.run("lock").err
 
 
 @pytest.mark.parametrize("place", ["home", "registry"])

@@ -60,7 +60,7 @@ def test_a_change_interrupted_before_the_switch_is_undone(project: ProjectFolder
     text = project.file.read_text()
     _write_journal(project, _journal(project))
     project.generation_file(1).write_bytes(_next(project).dumps())
-    assert any("cut off" in note for note in drift(project))
+    assert any("interrupted" in note for note in drift(project))
     said: list[str] = []
     assert recover(project, said.append) is None
     assert (project.current(), project.file.read_text(), said) == (0, text, [])
@@ -86,7 +86,7 @@ def test_a_change_interrupted_after_the_switch_is_completed(project: ProjectFold
     assert found is not None
     assert found.number == 1
     assert project.file.read_text() == "# new\n"
-    assert said == ["completed generation 1, which was cut off"]
+    assert said == ["completed the interrupted change to generation 1"]
     assert not stray.exists()
     assert recover(project, _quiet) is None
 
@@ -100,7 +100,8 @@ def test_a_file_that_was_edited_since_is_kept(project: ProjectFolder, again: str
     said: list[str] = []
     recover(project, said.append)
     assert project.file.read_text() == again
-    assert ("skillpm.toml was edited since: it is left as it is" in said) == (again == "# mine\n")
+    note = "skillpm.toml was edited after the interruption: it is left as it is"
+    assert (note in said) == (again == "# mine\n")
 
 
 @pytest.mark.parametrize("text", ["[", "{}", '{"kind":"switch"}', '{"kind":"graft","ready":1}'])
@@ -168,7 +169,7 @@ def test_a_complete_staged_graft_is_swapped_in(
     assert (swap.target / "new").read_text() == "new"
     assert not swap.staged.exists()
     assert not swap.old.exists()
-    assert "completed the graft" in said[0]
+    assert "completed the interrupted graft" in said[0]
 
 
 def test_a_folder_that_replaced_the_graft_meanwhile_is_kept(project: ProjectFolder) -> None:
@@ -178,7 +179,7 @@ def test_a_folder_that_replaced_the_graft_meanwhile_is_kept(project: ProjectFold
     said: list[str] = []
     recover(project, said.append)
     assert [path.name for path in swap.target.iterdir()] == ["thesis.txt"]
-    assert "was replaced by something else" in said[0]
+    assert "was replaced after the interruption" in said[0]
     assert not swap.staged.exists()
 
 

@@ -10,7 +10,7 @@ from skillpm_world import World, start_process
 
 from skillpm.errors import StateError
 from skillpm.files.output import check_output, check_output_folder
-from skillpm.flows.pack.pack import pack as packing
+from skillpm.flows.pack import pack as packing
 
 Check = Callable[[Path], None]
 
@@ -73,7 +73,7 @@ def test_graft_export_init_and_audit_refuse_a_bad_place_before_they_begin(
     def begun(*_arguments: object, **_options: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("skillpm.flows.session.session.Setting.identify", begun)
+    monkeypatch.setattr("skillpm.flows.session.session.Session.identify", begun)
     monkeypatch.setattr("skillpm.flows.audit.audit.audit", begun)
     expected = "should be a folder, is a regular file"
     assert expected in world.fail("graft", "-o", file / "g", code=1, kind="state")

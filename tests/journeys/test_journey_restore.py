@@ -97,7 +97,7 @@ def test_a_registry_with_the_same_damaged_blob_is_reported(installed: World) -> 
     for path in (payload, *(installed.home / "registry").rglob(payload.name)):
         _flip(path)
     hint = installed.fail("install", code=3, kind="integrity")
-    assert "publishing the same pack again" in hint
+    assert "publish the same pack again" in hint
 
 
 @pytest.mark.parametrize("command", ["install", "cache verify", "cache verify --repair"])

@@ -24,7 +24,7 @@ def test_the_base_is_never_the_target_nor_inside_nor_above_it(world: World, base
     link.symlink_to(base)
     for target in (base, base / "inside", base.parent, link, link / "inside"):
         text = world.fail("graft", "-o", target, code=2, kind="usage")
-        assert "elsewhere" in text
+        assert "cannot be written there" in text
     assert snapshot(base) == before
 
 
@@ -156,7 +156,7 @@ def test_a_graft_never_replaces_its_project(world: World, base: Path, place: str
     (target / ".skillpm-graft.json").write_text("{}")
     before = snapshot(world.folder)
     text = world.fail("graft", "-o", target, code=2, kind="usage")
-    assert "a graft is written elsewhere" in text
+    assert "a graft cannot be written there" in text
     assert snapshot(world.folder) == before
 
 

@@ -61,7 +61,7 @@ def test_an_unknown_skill_is_named_with_the_nearest_before_anything_runs(live: W
 def test_a_device_that_is_not_there_is_told_as_such(live: Worlds) -> None:
     with pytest.raises(GraftError, match="cannot run on the device 'banana'") as caught:
         live("llama").load_model(device="banana")
-    assert caught.value.hint == "the device `cpu` is always there"
+    assert caught.value.hint == "`--device cpu` works on every machine"
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4])

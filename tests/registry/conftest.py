@@ -109,7 +109,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def registry(folder: Path) -> Iterator[Registry]:
-    opened = open_registry(folder, create=True, patience=0.2)
+    opened = open_registry(folder, create=True, timeout=0.2)
     yield opened
     opened.close()
 

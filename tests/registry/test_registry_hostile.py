@@ -83,10 +83,10 @@ def _use(folder: Path, pack: Any) -> list[SkillpmError]:
     name, version = SkillName("acme", "math"), Version.parse("1.0.0")
     steps: tuple[Callable[[], object], ...] = (
         lambda: tidy_registry(folder),
-        lambda: read_all(open_registry(folder, patience=0.2)),
-        lambda: open_registry(folder, patience=0.2).yank(name, version, reason="x", now=NOW),
-        lambda: open_registry(folder, create=True, patience=0.2),
-        lambda: pack.publish(open_registry(folder, create=True, patience=0.2)),
+        lambda: read_all(open_registry(folder, timeout=0.2)),
+        lambda: open_registry(folder, timeout=0.2).yank(name, version, reason="x", now=NOW),
+        lambda: open_registry(folder, create=True, timeout=0.2),
+        lambda: pack.publish(open_registry(folder, create=True, timeout=0.2)),
     )
     for step in steps:
         try:

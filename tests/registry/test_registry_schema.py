@@ -163,7 +163,7 @@ def test_without_a_registry_the_hint_creates_one(tmp_path: Path, kind: str) -> N
         open_registry(path)
 
     assert refused.value.exit_code == 5
-    assert refused.value.hint == f"make one: `skillpm registry init {path}`"
+    assert refused.value.hint == f"`skillpm registry init {path}` creates a registry"
 
 
 def test_a_file_does_not_become_a_registry(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from skillpm.errors import GraftError
 from skillpm.routing.features import features
 from skillpm.routing.projection import signs
 from skillpm.running.runner import Runner
-from skillpm.running.states import imagined, length_of, pooled
+from skillpm.running.states import generate_texts, length_of, pooled
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +48,19 @@ def test_a_text_without_tokens_has_no_features(runner: Runner) -> None:
 
 def test_what_a_base_makes_up_is_the_same_each_time(runner: Runner) -> None:
     runner.model.config.bos_token_id = 1
-    found = imagined(runner, 3)
+    found = generate_texts(runner, 3)
     assert len(found) == 3
-    assert found == imagined(runner, 3)
-    assert imagined(Runner(runner.model, runner.tokenizer, causal=False, device="cpu"), 3) == []
+    assert found == generate_texts(runner, 3)
+    encoder = Runner(runner.model, runner.tokenizer, causal=False, device="cpu")
+    assert generate_texts(encoder, 3) == []
 
 
 def test_what_a_base_makes_up_is_not_bent_by_its_generation_config(runner: Runner) -> None:
     runner.model.config.bos_token_id = 1
-    plain = imagined(runner, 3)
+    plain = generate_texts(runner, 3)
     kept = runner.model.generation_config
     runner.model.generation_config = GenerationConfig(suppress_tokens=list(range(2, 60)))
-    assert imagined(runner, 3) == plain
+    assert generate_texts(runner, 3) == plain
     assert runner.model.generation_config.suppress_tokens
     runner.model.generation_config = kept
 
@@ -81,5 +82,5 @@ def test_no_texts_have_no_features(runner: Runner) -> None:
 def test_a_folder_with_an_adapter_beside_its_model_is_not_run(models: Any, tmp_path: Path) -> None:
     folder = with_letters(models.pair("fp32")[0], tmp_path / "base")
     (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(GraftError, match="adapter beside a model"):
+    with pytest.raises(GraftError, match="an adapter in addition to the model"):
         Runner.load(folder, "cpu")

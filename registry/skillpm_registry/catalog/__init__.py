@@ -1,1 +1,1 @@
-"""What the catalogue is asked and told; the one room above `db` that writes SQL."""
+"""Reading and writing the catalogue. Outside `db`, only this package contains SQL."""

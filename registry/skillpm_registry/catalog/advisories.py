@@ -1,4 +1,4 @@
-"""Advisories in and out of SQL."""
+"""Reading and writing advisories in the catalogue."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from skillpm_registry.errors import RegistryCorruptError
 from skillpm_registry.tables import advisory as table
 
 TEXT_LIMIT = 256_000_000
-"""The characters of all advisories that are read at once."""
+"""The largest number of characters of all advisories together, which bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +24,32 @@ class Advisories:
     database: Database
 
     def all(self) -> list[Advisory]:
-        """Every advisory by its identifier, withdrawn ones too. One query, a row each."""
+        """All advisories, also withdrawn ones, in the order of their identifiers.
+
+        One query, with a row for each advisory.
+        """
         query = select(table.c.document).order_by(table.c.id)
         with self.database.reading() as connection:
-            # A registry that may only be read stays at the schema that it has.
+            # A read-only registry may have an older schema, without this table.
             if not inspect(connection).has_table(table.name):
                 return []
             return [self._read(document) for document in self._limited(connection.scalars(query))]
 
     def find(self, identifier: str) -> Advisory | None:
-        """One advisory, if it is here. A row or none."""
+        """The advisory with this identifier, or None. One query with at most one row."""
         query = select(table.c.document).where(table.c.id == identifier)
         with self.database.reading() as connection:
             document = connection.scalar(query)
         return None if document is None else self._read(document)
 
     def put(self, advisory: Advisory, *, now: datetime) -> None:
-        """Enter an advisory, or put its newer form in its place."""
-        at, document = now.astimezone(UTC), advisory.canonical().decode()
-        known = select(table.c.id).where(table.c.id == advisory.id)
-        values = {"document": document, "changed_at": at}
+        """Insert an advisory, or replace an earlier version of it."""
+        time, document = now.astimezone(UTC), advisory.canonical().decode()
+        existing = select(table.c.id).where(table.c.id == advisory.id)
+        values = {"document": document, "changed_at": time}
         with self.database.writing() as connection:
-            if connection.scalar(known) is None:
-                values |= {"id": advisory.id, "published_at": at}
+            if connection.scalar(existing) is None:
+                values |= {"id": advisory.id, "published_at": time}
                 connection.execute(insert(table).values(values))
             else:
                 connection.execute(update(table).where(table.c.id == advisory.id).values(values))
@@ -64,7 +67,7 @@ class Advisories:
     def _read(self, document: object) -> Advisory:
         try:
             document_bytes = text_of(document).encode()
-            (found,) = parse_advisories(document_bytes, "an advisory of the catalogue")
+            (advisory,) = parse_advisories(document_bytes, "an advisory of the catalogue")
         except (SpecError, ValueError) as problem:
             raise RegistryCorruptError(self.database.folder, str(problem)) from problem
-        return found
+        return advisory

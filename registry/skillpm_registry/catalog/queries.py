@@ -1,4 +1,4 @@
-"""What the catalogue is asked and told: releases in and out of SQL."""
+"""Reading and writing releases in the catalogue."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ from skillpm.spec.names import SkillName
 from skillpm.spec.release import Release
 from skillpm.spec.versions import Version
 from skillpm_registry.catalog.rows import (
+    CachedParsers,
     PackRow,
-    Words,
-    folded,
-    listed,
+    case_folded,
     release_of,
+    select_releases,
     skill_of,
     values_of,
 )
@@ -39,11 +39,12 @@ from skillpm_registry.errors import RegistryCorruptError
 from skillpm_registry.tables import blob, release, release_blob, skill
 
 SEARCH_LIMIT = 500
+"""The largest number of characters of a search."""
 ROWS_LIMIT = 1_000_000
 TEXT_LIMIT = 256_000_000
-"""What is read of a registry at once, in rows and in characters: memory for what they become."""
+"""The largest numbers of rows and characters that a query reads, which bound memory."""
 T = TypeVar("T")
-_CHUNK = 900  # One parameter for each stays under the 999 that older SQLite takes.
+_CHUNK = 900  # Older versions of SQLite allow 999 parameters in a query.
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +54,23 @@ class Catalog:
     database: Database
 
     def releases(self, skills: Collection[SkillName]) -> dict[SkillName, tuple[Release, ...]]:
-        """All releases of these skills, yanked ones too, by version; unknown skills are absent.
+        """All releases of these skills, also yanked ones, by skill and in the order of versions.
 
-        One query, however many skills there are: a row a release.
+        Unknown skills are absent. One query for any number of skills, with a row for each release.
         """
         with self.database.reading() as connection:
-            found = self._read(connection, _listed_of(skills))
+            releases = self._read(connection, _select_releases_of(skills))
         by_skill: dict[SkillName, list[Release]] = {}
-        for each in found:
-            by_skill.setdefault(each.skill, []).append(each)
+        for release_ in releases:
+            by_skill.setdefault(release_.skill, []).append(release_)
         return {
-            name: tuple(sorted(by_skill[name], key=lambda each: each.version.key))
+            name: tuple(sorted(by_skill[name], key=lambda release_: release_.version.key))
             for name in sorted(by_skill)
         }
 
     def find(self, name: SkillName, version: Version) -> Release | None:
-        """One release, if it is here. A row or none."""
-        query = listed().where(
+        """A release, or None. One query with at most one row."""
+        query = select_releases().where(
             skill.c.namespace == name.namespace,
             skill.c.name == name.name,
             release.c.version == str(version),
@@ -78,35 +79,36 @@ class Catalog:
             return next(iter(self._read(connection, query)), None)
 
     def search(self, wanted: str) -> list[Release]:
-        """The latest release that is not yanked, of each skill where it has all words of `wanted`.
+        """The latest releases that contain all words of `wanted`, one for each skill.
 
-        Words match parts of the name, the summary and the capabilities' names, whatever their
-        case. The latest is the highest; a prerelease only where there is nothing else. One query
-        finds the releases that match (a row each), then `releases` lists their skills.
+        A word may be any part of the skill's name, the summary or a capability's name, and its case
+        is ignored. Only the latest release of a skill is considered: the highest version that is
+        not yanked, and a prerelease only if there are no other versions. One query reads the
+        matching releases, a second one all releases of their skills.
         """
-        matching = listed().where(~release.c.yanked, _has_words(wanted))
+        query = select_releases().where(~release.c.yanked, _has_words(wanted))
         with self.database.reading() as connection:
-            matching_releases = self._read(connection, matching)
-        matched = {str(each.digest) for each in matching_releases}
-        found = self.releases({each.skill for each in matching_releases})
-        latest = (_latest(releases) for releases in found.values())
-        return [each for each in latest if each is not None and str(each.digest) in matched]
+            matching = self._read(connection, query)
+        digests = {str(release_.digest) for release_ in matching}
+        by_skill = self.releases({release_.skill for release_ in matching})
+        latest = filter(None, map(_latest, by_skill.values()))
+        return [release_ for release_ in latest if str(release_.digest) in digests]
 
     def skills(self) -> list[SkillName]:
-        """The names of all skills, sorted. A row a skill."""
+        """The names of all skills, sorted. One query, with a row for each skill."""
         with self.database.reading() as connection:
             query = select(skill.c.namespace, skill.c.name).limit(ROWS_LIMIT)
-            words = Words()
+            parsers = CachedParsers()
             with self._checked():
-                return sorted(skill_of(row, words) for row in connection.execute(query))
+                return sorted(skill_of(row, parsers) for row in connection.execute(query))
 
     def knows_blob(self, digest: Digest) -> bool:
-        """Whether any release was published with this blob. One row."""
+        """Whether a release was published with this blob. One query with one row."""
         with self.database.reading() as connection:
             return bool(connection.scalar(select(exists().where(blob.c.digest == str(digest)))))
 
     def add(self, pack: PackRow, *, now: datetime) -> None:
-        """Enter a release with all that belongs to it, in one transaction."""
+        """Insert a release with its skill and its blobs, in one transaction."""
         with self.database.writing() as connection:
             _add_blobs(connection, pack.sizes)
             values = values_of(pack) | {
@@ -123,34 +125,34 @@ class Catalog:
             connection.execute(insert(release_blob).values(release_id=key), parts)
 
     def yank(self, name: SkillName, version: Version, *, reason: str, now: datetime) -> None:
-        """Hide a release, if it is here; the reason given last stands, and the first time."""
+        """Yank a release, if it exists. A further yank changes the reason but not the time."""
         since = func.coalesce(release.c.yanked_at, now.astimezone(UTC))
-        self._mark(name, version, {"yanked": True, "yank_reason": reason, "yanked_at": since})
+        self._update(name, version, {"yanked": True, "yank_reason": reason, "yanked_at": since})
 
     def unyank(self, name: SkillName, version: Version) -> None:
-        """Show a release again, if it is here."""
-        self._mark(name, version, {"yanked": False, "yank_reason": "", "yanked_at": None})
+        """Undo the yank of a release, if it exists."""
+        self._update(name, version, {"yanked": False, "yank_reason": "", "yanked_at": None})
 
-    def _mark(self, name: SkillName, version: Version, values: Mapping[str, Any]) -> None:
-        marked = update(release).where(
+    def _update(self, name: SkillName, version: Version, values: Mapping[str, Any]) -> None:
+        statement = update(release).where(
             release.c.skill_id == _id_of(name).scalar_subquery(),
             release.c.version == str(version),
         )
         with self.database.writing() as connection:
-            connection.execute(marked.values(values))
+            connection.execute(statement.values(values))
 
     def _read(self, connection: Connection, query: Select[Any]) -> list[Release]:
-        words, characters, found = Words(), 0, list[Release]()
+        parsers, characters, releases = CachedParsers(), 0, list[Release]()
         with self._checked():
             for row in connection.execute(query):
                 characters += sum(len(value) for value in row if isinstance(value, str | bytes))
-                if len(found) >= ROWS_LIMIT or characters > TEXT_LIMIT:
+                if len(releases) >= ROWS_LIMIT or characters > TEXT_LIMIT:
                     raise SpecError(
-                        f"a question has more than {ROWS_LIMIT} releases, or {TEXT_LIMIT} "
-                        "characters, for an answer"
+                        f"a query returned more than {ROWS_LIMIT} releases or {TEXT_LIMIT} "
+                        "characters"
                     )
-                found.append(release_of(tuple(row), words))
-        return found
+                releases.append(release_of(tuple(row), parsers))
+        return releases
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
@@ -160,39 +162,43 @@ class Catalog:
             raise RegistryCorruptError(self.database.folder, problem.message) from problem
 
 
-def _listed_of(skills: Collection[SkillName]) -> Select[Any]:
-    # The names are one JSON parameter, a table that is joined: SQLite takes few parameters where
-    # it is old, and uses no index for `(namespace, name) IN (…)`.
+def _select_releases_of(skills: Collection[SkillName]) -> Select[Any]:
+    # The names are passed as one JSON parameter and joined as a table. Older versions of SQLite
+    # allow few parameters, and SQLite uses no index for `(namespace, name) IN (…)`.
     pairs = json.dumps([[name.namespace, name.name] for name in sorted(set(skills))])
     asked = func.json_each(pairs).table_valued("value", name="asked")
     is_asked = and_(
         skill.c.namespace == func.json_extract(asked.c.value, "$[0]"),
         skill.c.name == func.json_extract(asked.c.value, "$[1]"),
     )
-    return listed().join(asked, is_asked)
+    return select_releases().join(asked, is_asked)
 
 
 def _has_words(wanted: str) -> ColumnElement[bool]:
     if len(wanted) > SEARCH_LIMIT:
-        raise SpecError(f"the text to search is longer than {SEARCH_LIMIT} characters")
-    words = dict.fromkeys(folded(wanted).split())
-    found = (release.c.search_text.contains(word, autoescape=True) for word in words)
-    return and_(true(), *found)
+        raise SpecError(f"the text to search for is longer than {SEARCH_LIMIT} characters")
+    words = dict.fromkeys(case_folded(wanted).split())
+    conditions = (release.c.search_text.contains(word, autoescape=True) for word in words)
+    return and_(true(), *conditions)
 
 
 def _latest(releases: Sequence[Release]) -> Release | None:
-    live = (each for each in releases if not each.yanked)
-    return max(live, key=lambda each: (not each.version.is_prerelease, each.version), default=None)
+    available = (release_ for release_ in releases if not release_.yanked)
+    return max(
+        available,
+        key=lambda release_: (not release_.version.is_prerelease, release_.version),
+        default=None,
+    )
 
 
 def _add_blobs(connection: Connection, sizes: Mapping[Digest, int]) -> None:
-    """Enter the blobs that are new. One query for each 900: a row for each that is known."""
+    """Insert the blobs that are new. One query for 900 blobs, with a row for each known blob."""
     known: set[str] = set()
     for chunk in _chunks([str(digest) for digest in sizes]):
         known.update(connection.scalars(select(blob.c.digest).where(blob.c.digest.in_(chunk))))
     sized = ((str(digest), size) for digest, size in sizes.items())
     new = [{"digest": digest, "size": size} for digest, size in sized if digest not in known]
-    if new:  # SQLAlchemy takes an empty list for one row of defaults.
+    if new:  # For an empty list, SQLAlchemy would insert one row of defaults.
         connection.execute(insert(blob), new)
 
 
@@ -201,7 +207,7 @@ def _id_of(name: SkillName) -> Select[int]:
 
 
 def _skill_id(connection: Connection, name: SkillName) -> int:
-    """The skill's key; the skill is entered where it is new."""
+    """The primary key of a skill. Inserts the skill if it is new."""
     key = connection.scalar(_id_of(name))
     if key is None:
         values = {"namespace": name.namespace, "name": name.name}

@@ -1,4 +1,4 @@
-"""Releases as rows: what is stored of a pack, and what an index says of it again."""
+"""Conversion between packs and releases and the rows of the catalogue."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class PackRow:
-    """What is published: a pack's digest, its two documents, and the size of every blob."""
+    """A pack to publish: its digest, OCI manifest and manifest, and the size of every blob."""
 
     digest: Digest
     image: PackImage
@@ -38,13 +38,13 @@ class PackRow:
     sizes: Mapping[Digest, int]
 
 
-def listed() -> Select[Any]:
-    """All releases: a row a release, with what `release_of` needs."""
+def select_releases() -> Select[Any]:
+    """A query for all releases, with the columns that `release_of` reads."""
     return select(*_COLUMNS).select_from(release.join(skill))
 
 
-class Words:
-    """Reads the words that rows are made of, each text once: most of them stand in many rows."""
+class CachedParsers:
+    """Parsers of column values with a cache, because most values occur in many rows."""
 
     def __init__(self) -> None:
         self.skill = cache(SkillName.parse)
@@ -54,35 +54,38 @@ class Words:
         self.requirements = cache(self._requirements)
 
     def _requirements(self, text: str) -> tuple[Requirement, ...]:
-        listed_ = json.parse(text.encode(), "a release's requirements")
-        if not isinstance(listed_, list):
-            raise SpecError("a release's requirements are no list")
-        return tuple(self.requirement(text_of(each)) for each in listed_)
+        requirements = json.parse(text.encode(), "a release's requirements")
+        if not isinstance(requirements, list):
+            raise SpecError("a release's requirements are not a list")
+        return tuple(self.requirement(text_of(requirement)) for requirement in requirements)
 
 
 def text_of(value: object) -> str:
-    """A column's text; SQLite stores anything in any column. Raises `SpecError`."""
+    """Return a column's value if it is text. Raises `SpecError`.
+
+    SQLite stores values of any type in any column.
+    """
     if not isinstance(value, str):
         raise SpecError(f"expected text, found {type(value).__name__}")
     return value
 
 
 def count_of(value: object) -> int:
-    """A column's count; raises `SpecError` for anything else."""
+    """Return a column's value if it is an integer of at least 0. Raises `SpecError`."""
     if type(value) is not int or value < 0:
         raise SpecError(f"expected a count, found {type(value).__name__}")
     return value
 
 
-def skill_of(row: Any, words: Words) -> SkillName:
-    """The skill that a row is about."""
-    return words.skill(f"{text_of(row.namespace)}/{text_of(row.name)}")
+def skill_of(row: Any, parsers: CachedParsers) -> SkillName:
+    """The skill's name in a row with the columns `namespace` and `name`. Raises `SpecError`."""
+    return parsers.skill(f"{text_of(row.namespace)}/{text_of(row.name)}")
 
 
-def release_of(row: Sequence[Any], words: Words) -> Release:
-    """A row of `listed` as the vocabulary has it; raises `SpecError` where it holds no such.
+def release_of(row: Sequence[Any], parsers: CachedParsers) -> Release:
+    """The release in a row of `select_releases`. Raises `SpecError` for invalid values.
 
-    Costs some 10 µs: a resolution reads thousands of rows.
+    Takes about 10 µs, which matters because a resolution reads thousands of rows.
     """
     (namespace, name, version, digest, size, base, requires, conflicts, yanked, yank_reason,
      summary, license_, created, scheme, payload_bytes) = row  # fmt: skip
@@ -91,13 +94,13 @@ def release_of(row: Sequence[Any], words: Words) -> Release:
         if type(text) is not str:
             text_of(text)
     return Release(
-        skill=words.skill(f"{namespace}/{name}"),
-        version=words.version(version),
+        skill=parsers.skill(f"{namespace}/{name}"),
+        version=parsers.version(version),
         digest=Digest(digest),
         size=count_of(size),
-        base=words.base(base),
-        requires=words.requirements(requires),
-        conflicts=words.requirements(conflicts),
+        base=parsers.base(base),
+        requires=parsers.requirements(requires),
+        conflicts=parsers.requirements(conflicts),
         yanked=bool(yanked),
         yank_reason=yank_reason,
         summary=summary,
@@ -109,7 +112,7 @@ def release_of(row: Sequence[Any], words: Words) -> Release:
 
 
 def values_of(pack: PackRow) -> dict[str, Any]:
-    """The columns of `release` that a pack decides."""
+    """The values of the columns of `release` that come from the pack."""
     manifest = pack.manifest
     capabilities = [capability.name for capability in manifest.capabilities]
     return {
@@ -123,7 +126,9 @@ def values_of(pack: PackRow) -> dict[str, Any]:
         "conflicts": [str(requirement) for requirement in manifest.conflicts],
         "capabilities": capabilities,
         "summary": manifest.summary,
-        "search_text": folded("\n".join([str(manifest.skill), manifest.summary, *capabilities])),
+        "search_text": case_folded(
+            "\n".join([str(manifest.skill), manifest.summary, *capabilities])
+        ),
         "license": manifest.license,
         "scheme": manifest.compression.scheme,
         "payload_bytes": manifest.compression.payload_bytes,
@@ -131,6 +136,6 @@ def values_of(pack: PackRow) -> dict[str, Any]:
     }
 
 
-def folded(text: str) -> str:
-    """`text` without the differences that search ignores."""
+def case_folded(text: str) -> str:
+    """The text in the form for searching: case-folded and in Unicode normal form NFKC."""
     return normalize("NFKC", normalize("NFKC", text).casefold())

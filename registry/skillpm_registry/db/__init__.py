@@ -1,1 +1,1 @@
-"""The catalogue's file: how it is locked, opened, made, and brought to the current schema."""
+"""The catalogue's file: locking, opening, creating and migrating it."""

@@ -1,7 +1,7 @@
-"""Making a catalogue: whole in one rename, or not at all.
+"""Creating a catalogue atomically, by one rename.
 
-It is built in memory and written as one file, so that a full disk or a kill can cut off nothing but
-a copy that lies aside.
+The catalogue is built in memory and written to a temporary file. If the disk is full or the process
+is killed, only the temporary file is incomplete.
 """
 
 import sqlite3
@@ -24,15 +24,16 @@ from skillpm_registry.errors import (
 
 _MAGIC = b"SQLite format 3\0"
 _WAL = slice(18, 20)
-"""The bytes of the header that say how the file is written and read; 2 is for a log beside it."""
+"""The bytes of SQLite's header with the format's write and read versions. 2 means WAL mode."""
 
 
-def create_database(folder: Path, patience: float, *, shared: bool = False) -> None:
-    """Make an empty catalogue in a folder that is absent or empty; keep one that is there.
+def create_database(folder: Path, timeout: float, *, shared: bool = False) -> None:
+    """Create an empty catalogue in a missing or empty folder. An existing catalogue is kept.
 
-    One that was never whole, and to which nothing was published, is made again. With `shared`, the
-    folder is for its group too, and so is all that is made in it. Raises `FolderNotEmptyError`,
-    `CatalogueMissingError`, `RegistryFullError`; `NotSharedError` for a registry that is not.
+    An incomplete catalogue, to which nothing was published, is created again. With `shared`, the
+    folder and its files are accessible to the folder's group. Raises `FolderNotEmptyError`,
+    `CatalogueMissingError`, `RegistryFullError`, and `NotSharedError` if `shared` is asked of an
+    existing registry that is not shared.
     """
     with write_errors(folder), RegistryFolder.make(folder) as opened:
         if _is_whole(folder, opened):
@@ -41,16 +42,16 @@ def create_database(folder: Path, patience: float, *, shared: bool = False) -> N
             return
         if shared:
             opened.allow(SHARED.folder)
-        with opened.subfolder(TMP, create=True) as aside, locked(folder, patience):
-            # Another process may have been faster while this one waited.
+        with opened.subfolder(TMP, create=True) as aside, locked(folder, timeout):
+            # Another process may have created the catalogue while this one waited.
             if not _is_whole(folder, opened):
                 _build(folder, opened, aside)
 
 
 def is_begun(opened: RegistryFolder) -> bool:
-    """Whether the catalogue's file may be an unfinished one, and nothing was published.
+    """Whether the catalogue's file may be incomplete, and nothing was published.
 
-    Such a file is empty, or full of zeros, or begins as SQLite's do.
+    Such a file is empty, contains zeros, or begins like a SQLite file.
     """
     if opened.has(BLOBS):
         return False
@@ -60,15 +61,16 @@ def is_begun(opened: RegistryFolder) -> bool:
 
 
 def _is_whole(folder: Path, opened: RegistryFolder) -> bool:
-    """Whether a catalogue is there that was finished once.
+    """Whether the folder has a complete catalogue.
 
-    Raises for a folder that can become no registry, and for a database of another kind.
+    Raises `FolderNotEmptyError` and `CatalogueMissingError` for a folder that cannot become a
+    registry, and `RegistryCorruptError` for the database of another program.
     """
     names = set(opened.names())
     if FILE not in names and BLOBS in names:
         raise CatalogueMissingError(folder)
     if BLOBS in names:
-        return True  # what is published to was whole
+        return True  # A registry gets blobs only after its catalogue is complete.
     if names - {LOCK, TMP, FILE, *BESIDE}:
         raise FolderNotEmptyError(folder)
     return FILE in names and _is_sound(folder, opened)
@@ -97,15 +99,15 @@ def _build(folder: Path, opened: RegistryFolder, aside: RegistryFolder) -> None:
     data = _new_catalogue(folder)
     aside.write(FILE, data)
     if aside.read(FILE) != data:
-        raise RegistryCorruptError(folder, "the disk does not give back what was written")
-    for name in BESIDE:  # of a catalogue that was never whole
+        raise RegistryCorruptError(folder, "the disk returns other bytes than were written")
+    for name in BESIDE:  # Left by an incomplete catalogue.
         opened.remove(name)
     aside.move(FILE, opened, FILE)
     opened.sync()
 
 
 def _new_catalogue(folder: Path) -> bytes:
-    """The file of an empty catalogue at the current schema, which keeps a log when it is opened."""
+    """The bytes of an empty catalogue with the current schema, in WAL mode."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
         engine = create_engine("sqlite://", creator=lambda: memory, poolclass=StaticPool)
         with translated(folder), engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The folder as the operating system sees it: its lock, its errors, and the room on its disk."""
+"""The registry's folder on disk: its lock, errors of the operating system, and free space."""
 
 import errno
 import fcntl
@@ -27,8 +27,8 @@ from skillpm_registry.errors import (
 LOCK = "registry.lock"
 TMP = "tmp"
 ROOM = 1 << 17
-"""Bytes that must be free before SQLite maps its index of the log: a page of it that the disk
-cannot hold kills the process."""
+"""Bytes that must be free before SQLite maps its WAL index into memory. If the disk has no room for
+a mapped page, the kernel kills the process."""
 _POLL = 0.05
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -37,7 +37,7 @@ _REFUSALS = (OSError, DeniedError, UnreadableFileError, UnwritableFileError, Wro
 
 @contextmanager
 def read_errors(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses a body that reads the registry in `folder` into our own."""
+    """Translate errors of reading the registry in `folder` to `RegistryUnreachableError`."""
     try:
         yield
     except _REFUSALS as problem:
@@ -46,7 +46,7 @@ def read_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def write_errors(folder: Path) -> Iterator[None]:
-    """Turn what the system refuses a body that writes the registry in `folder` into our own."""
+    """Translate errors of writing the registry in `folder` to errors about the registry."""
     try:
         yield
     except _REFUSALS as problem:
@@ -54,7 +54,7 @@ def write_errors(folder: Path) -> Iterator[None]:
 
 
 def _cause(problem: BaseException) -> OSError:
-    """The system's own error, which the room of files keeps as the cause of its."""
+    """The error of the operating system, which is the cause of errors of `skillpm.files`."""
     cause = problem if isinstance(problem, OSError) else problem.__cause__
     refused = isinstance(cause, OSError) and not isinstance(problem, WrongKindError)
     return cause if refused and isinstance(cause, OSError) else OSError(str(problem))
@@ -73,7 +73,7 @@ def _unwritable(folder: Path, problem: OSError) -> SkillpmError:
 
 
 def check_room(folder: Path) -> None:
-    """Raise `RegistryFullError` where the disk has too little room for a transaction."""
+    """Raise `RegistryFullError` if the disk has too little free space for a transaction."""
     with read_errors(folder):
         disk = os.statvfs(folder)
     if disk.f_bavail * disk.f_frsize < ROOM:
@@ -81,17 +81,17 @@ def check_room(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, patience: float) -> Iterator[None]:
-    """Hold the registry's one writer lock; the system frees it when its holder dies.
+def locked(folder: Path, timeout: float) -> Iterator[None]:
+    """Hold the registry's writer lock. The kernel releases it when the process ends.
 
-    Waits `patience` seconds for another holder, then raises `RegistryBusyError` naming it.
+    Waits up to `timeout` seconds for another writer, then raises `RegistryBusyError` that names it.
     """
     with write_errors(folder), RegistryFolder.open(folder) as opened:
         lock = open_lock_file(opened, LOCK, mode=opened.access().file)
     try:
         with write_errors(folder):
-            _acquire(folder, lock, time.monotonic() + patience)
-        with suppress(OSError):  # the number serves messages only
+            _acquire(folder, lock, time.monotonic() + timeout)
+        with suppress(OSError):  # The process ID is used in messages only.
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
         yield

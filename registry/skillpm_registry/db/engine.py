@@ -1,4 +1,4 @@
-"""Transactions on the catalogue, and SQLite's errors in our words."""
+"""Transactions on the catalogue, and the translation of SQLite's errors."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -21,13 +21,15 @@ from skillpm_registry.errors import (
 )
 
 BUSY_MS = 30_000
+"""Milliseconds for which SQLite waits for another process's transaction."""
 READ_WRITE = "mode=rw"
 IMMUTABLE = "immutable=1"
-_PRIMARY = 0xFF  # SQLite's extended codes keep the primary one in their low byte.
+_PRIMARY = 0xFF  # The low byte of SQLite's extended result codes is the primary code.
 _WRITES = "skillpm_writes"
 STEPS = 200_000_000
-"""What one transaction may cost, in instructions of SQLite's machine: some seconds."""
+"""The largest number of SQLite's virtual machine instructions in a transaction: some seconds."""
 _LEAP = 100_000
+"""The number of instructions between two checks of the limit."""
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 128_000_000,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1_000_000,
@@ -40,15 +42,15 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 4_000,
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 2,
 }
-"""More than our own statements need, and less than a bomb does."""
+"""Limits that skillpm's statements stay below. They stop a malicious database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
     """The catalogue of the registry in `folder`.
 
-    It holds no connection between transactions, so it may cross forks and threads, and forgetting
-    it leaks nothing.
+    Between transactions it has no open connection, so it can be used after a fork and in several
+    threads, and need not be closed.
     """
 
     folder: Path
@@ -56,15 +58,15 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One transaction that sees one state of the catalogue."""
+        """A read transaction: all its queries see the same state of the catalogue."""
         with translated(self.folder), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that is done whole or not at all; no other writes meanwhile.
+        """A write transaction: atomic, and exclusive of other writers.
 
-        Raises `RegistryFullError` where the disk has no room for it.
+        Raises `RegistryFullError` if the disk has no room for it.
         """
         check_room(self.folder)
         writer = self.engine.execution_options(**{_WRITES: True})
@@ -73,11 +75,11 @@ class Database:
 
 
 def database(folder: Path, file: Path, *, mode: str, known: bool = True) -> Database:
-    """The catalogue in `file`, opened as SQLite's URI parameter `mode` says (`mode=rw`).
+    """The catalogue in `file`. `mode` is a parameter of SQLite's URI, such as `mode=rw`.
 
-    One that is not `known` to be a skillpm catalogue is left as it is, with no log begun beside it.
-    Nothing is opened before the first transaction. Raises `RegistryFullError` then, where SQLite
-    might write and the disk is full.
+    The file is opened by the first transaction, which raises `RegistryFullError` if SQLite may need
+    to write and the disk is full. Pass `known=False` for a file that may not be a catalogue of
+    skillpm: then SQLite does not switch it to WAL mode.
     """
     uri = f"{file.absolute().as_uri()}?{mode}"
 
@@ -92,7 +94,7 @@ def database(folder: Path, file: Path, *, mode: str, known: bool = True) -> Data
 
 
 def _connect(uri: str, *, known: bool) -> sqlite3.Connection:
-    # With isolation_level None the driver begins nothing on its own: `_begin` does.
+    # With isolation_level None, the driver does not begin transactions; `_begin` does.
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
     try:
         _restrict(connection)
@@ -107,7 +109,7 @@ def _connect(uri: str, *, known: bool) -> sqlite3.Connection:
 
 
 def _restrict(connection: sqlite3.Connection) -> None:
-    """Bound what a stranger's database may cost; before the first statement reads its schema."""
+    """Limit the cost of an untrusted database, before the first statement reads its schema."""
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
     connection.execute("PRAGMA trusted_schema = OFF")
@@ -118,7 +120,7 @@ def _restrict(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A writer takes its turn at once: a reader that turns writer could find the state changed.
+    # A writer locks at once. If a reader became a writer, the state could have changed in between.
     writes = connection.get_execution_options().get(_WRITES)
     if not writes:
         connection.exec_driver_sql("PRAGMA query_only = ON")
@@ -127,7 +129,7 @@ def _begin(connection: Connection) -> None:
 
 @contextmanager
 def translated(folder: Path) -> Iterator[None]:
-    """Turn the database's errors in the body into errors about the registry in `folder`."""
+    """Translate errors of the database to errors about the registry in `folder`."""
     try:
         yield
     except DBAPIError as problem:
@@ -139,7 +141,7 @@ def translated(folder: Path) -> Iterator[None]:
 
 
 def primary_code(problem: BaseException) -> int | None:
-    """SQLite's primary result code, where `problem` is SQLite's own."""
+    """SQLite's primary result code; None for errors that are not from SQLite."""
     code = getattr(problem, "sqlite_errorcode", None)
     return None if code is None else code & _PRIMARY
 

@@ -1,4 +1,4 @@
-"""The files of a registry's folder, which may come from a stranger: what SQLite may be shown."""
+"""The files of a registry's folder, checked before SQLite opens them: they may be untrusted."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ BESIDE = (JOURNAL, LOG, f"{FILE}-shm")
 
 
 def check_files(folder: Path, opened: RegistryFolder) -> None:
-    """Raise unless SQLite may open the catalogue: it follows links, and obeys what lies beside it.
+    """Raise unless it is safe for SQLite to open the catalogue.
 
-    A rollback journal names a further file, which SQLite deletes after it has played the journal
-    back. A skillpm catalogue has a log instead, so no journal belongs to it. Raises
-    `WrongKindError`, `RegistryCorruptError`.
+    SQLite follows links, and reads files beside the database: a rollback journal can name another
+    file, which SQLite deletes after it has applied the journal. Catalogues of skillpm are in WAL
+    mode and never have a rollback journal. Raises `WrongKindError` and `RegistryCorruptError`.
     """
     with read_errors(folder):
         for name in (FILE, *BESIDE):
@@ -26,5 +26,5 @@ def check_files(folder: Path, opened: RegistryFolder) -> None:
         journal = opened.status(JOURNAL)
     if journal is not None and journal.st_size:
         raise RegistryCorruptError(
-            folder, f"`{JOURNAL}` lies beside it, which skillpm never writes"
+            folder, f"the folder contains `{JOURNAL}`, which skillpm never writes"
         )

@@ -1,4 +1,4 @@
-"""The migrations, which alone make and change the schema."""
+"""Running the migrations, which create and change the schema."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +10,12 @@ from skillpm_registry.errors import RegistryCorruptError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-_ROOM = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def migrate(folder: Path, connection: Connection) -> None:
-    """Apply all migrations that are missing, as part of the transaction of `connection`."""
-    # Alembic costs a third of a second to import, and only a stale or new catalogue needs it.
+    """Apply all missing migrations, in the transaction of `connection`."""
+    # Importing Alembic takes 0.3 s, and only a new or outdated catalogue needs it.
     from alembic import command
     from alembic.util import CommandError
 
@@ -26,11 +26,11 @@ def migrate(folder: Path, connection: Connection) -> None:
 
 
 def alembic_config(connection: Connection) -> "Config":
-    """Alembic's configuration: our migrations, run on `connection`."""
+    """Alembic's configuration for running skillpm's migrations on `connection`."""
     from alembic.config import Config
 
-    # A wheel carries the scripts inside the package; a checkout has them beside it.
-    places = (_ROOM / "_migrations", _ROOM.parents[1] / "migrations")
+    # A wheel has the migrations inside the package; a checkout has them beside it.
+    places = (_PACKAGE / "_migrations", _PACKAGE.parents[1] / "migrations")
     scripts = next(place for place in places if place.is_dir())
     config = Config()
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))

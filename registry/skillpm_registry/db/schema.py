@@ -1,4 +1,4 @@
-"""The catalogue's schema: checked without the migrations, and brought up to date by them."""
+"""Opening a catalogue: its schema is checked, and migrated if it is outdated."""
 
 import os
 from pathlib import Path
@@ -23,43 +23,47 @@ from skillpm_registry.errors import (
     RegistryUnreachableError,
 )
 
-HEAD = "0002"  # The newest migration; they are numbered with four digits, so text sorts them.
-READABLE = "0001"  # Since this one migrations have only added tables, whose absence is borne.
+HEAD = "0002"  # The newest migration. Numbers have four digits, so they sort as text.
+READABLE = "0001"  # Later migrations only add tables, so this schema can be read without them.
 _REVISION_LIMIT = 32
 
 
-def open_database(folder: Path, patience: float) -> Database:
-    """The catalogue of the registry in `folder`, at the current schema.
+def open_database(folder: Path, timeout: float) -> Database:
+    """Open the catalogue of the registry in `folder`, and migrate an outdated schema.
 
-    An older schema is brought up to date first, under the writer lock; a newer one is refused.
+    Migrating takes the writer lock and waits for it up to `timeout` seconds. Raises
+    `RegistryUnreachableError` if there is no registry, and `RegistryNewerError`,
+    `RegistryCorruptError` and `CatalogueMissingError` for a catalogue that cannot be used.
     """
     try:
         with read_errors(folder), RegistryFolder.open(folder) as opened:
-            catalogue, found = _read(folder, opened)
+            catalogue, number = _read(folder, opened)
     except (MissingFileError, RegistryUnreachableError) as problem:
         if isinstance(problem, RegistryUnreachableError) and not _is_nowhere(folder):
             raise
         raise RegistryUnreachableError(
-            folder, "there is no registry", hint=f"make one: `skillpm registry init {folder}`"
+            folder,
+            "there is no registry",
+            hint=f"`skillpm registry init {folder}` creates a registry",
         ) from problem
-    if found < HEAD:
-        _update(folder, catalogue, patience, since=found)
+    if number < HEAD:
+        _update(folder, catalogue, timeout, since=number)
     return catalogue
 
 
 def _is_nowhere(folder: Path) -> bool:
-    """Whether a file lies where the folder, or one above it, should be."""
+    """Whether the nearest existing path, `folder` or one above it, is not a folder."""
     nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     return not nearest.is_dir()
 
 
 def _read(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
-    """The catalogue and its schema's number. Raises `MissingFileError` where there is none."""
-    # Blobs are looked for first: a registry that is being made gets its catalogue before them.
+    """The catalogue and the number of its schema. Raises `MissingFileError` if there is none."""
+    # Check for blobs first: a registry that is being created gets its catalogue before them.
     has_blobs = opened.has(BLOBS)
     if has_blobs and not opened.has(FILE):
         raise CatalogueMissingError(folder)
-    opened.open_file(FILE).close()  # SQLite does not say why it cannot open a file
+    opened.open_file(FILE).close()  # SQLite does not report why it cannot open a file.
     check_files(folder, opened)
     try:
         return _readable(folder, opened)
@@ -69,10 +73,10 @@ def _read(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
         raise
 
 
-def _update(folder: Path, opened: Database, patience: float, *, since: str) -> None:
-    """Bring a schema up to date; where it may only be read, leave it if it can be read so."""
+def _update(folder: Path, opened: Database, timeout: float, *, since: str) -> None:
+    """Migrate a schema. A read-only registry keeps its schema if that can still be read."""
     try:
-        with locked(folder, patience), opened.writing() as connection:
+        with locked(folder, timeout), opened.writing() as connection:
             migrate(folder, connection)
     except RegistryReadOnlyError:
         if since < READABLE:
@@ -80,13 +84,14 @@ def _update(folder: Path, opened: Database, patience: float, *, since: str) -> N
 
 
 def _readable(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
-    """The catalogue and its schema's number, also where we can only read the folder.
+    """The catalogue and the number of its schema, also if the folder is read-only.
 
-    SQLite writes beside a database that it reads, unless it may take it for unchanging. That is
-    only true while no writer's log lies there, with changes that are not in the file yet.
+    SQLite writes files beside a database even for reading, unless the database is opened as
+    immutable. That is only possible if there is no WAL file with changes that the database file
+    lacks.
     """
     try:
-        found = _checked(folder, READ_WRITE)
+        number = _check(folder, READ_WRITE)
     except (RegistryReadOnlyError, RegistryUnreachableError, RegistryFullError) as problem:
         log = opened.status(LOG)
         if log is not None and log.st_size:
@@ -94,37 +99,36 @@ def _readable(folder: Path, opened: RegistryFolder) -> tuple[Database, str]:
                 raise
             raise RegistryUnreachableError(
                 folder,
-                "it is read-only, and what was written last is still in its log",
-                hint="`skillpm search` once as a user who may write it settles the log",
+                f"it is read-only, and its latest changes are still in `{LOG}`",
+                hint="as a user who can write it, run `skillpm search` once: that applies the "
+                "changes",
             ) from problem
     else:
-        return database(folder, folder / FILE, mode=READ_WRITE), found
-    found = _checked(folder, IMMUTABLE)
-    return database(folder, folder / FILE, mode=IMMUTABLE), found
+        return database(folder, folder / FILE, mode=READ_WRITE), number
+    number = _check(folder, IMMUTABLE)
+    return database(folder, folder / FILE, mode=IMMUTABLE), number
 
 
-def _checked(folder: Path, mode: str) -> str:
-    """The schema's number of a catalogue of skillpm's shape; the file stays as it is."""
+def _check(folder: Path, mode: str) -> str:
+    """Check that a file is a catalogue of skillpm, and return its schema's number."""
     catalogue = database(folder, folder / FILE, mode=mode, known=False)
-    found = revision(catalogue)
-    if found > HEAD:
-        raise RegistryNewerError(folder, found=found, known=HEAD)
+    number = revision(catalogue)
+    if number > HEAD:
+        raise RegistryNewerError(folder, found=number, known=HEAD)
     with catalogue.reading() as connection:
-        check_shape(folder, connection, found)
-    return found
+        check_shape(folder, connection, number)
+    return number
 
 
 def revision(opened: Database) -> str:
-    """The number of the last migration that was applied; empty before the first."""
+    """The number of the last applied migration; empty if there is none."""
     with opened.reading() as connection:
-        kept = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
-        if not connection.scalar(text(kept)):
+        count = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
+        if not connection.scalar(text(count)):
             raise RegistryCorruptError(
                 opened.folder, "it has no schema version (there is no table `alembic_version`)"
             )
-        found = connection.scalar(text("SELECT version_num FROM alembic_version LIMIT 1")) or ""
-    if not isinstance(found, str) or len(found) > _REVISION_LIMIT:
-        raise RegistryCorruptError(
-            opened.folder, "the number of its schema has a form that skillpm does not write"
-        )
-    return found
+        number = connection.scalar(text("SELECT version_num FROM alembic_version LIMIT 1")) or ""
+    if not isinstance(number, str) or len(number) > _REVISION_LIMIT:
+        raise RegistryCorruptError(opened.folder, "its schema version was not written by skillpm")
+    return number

@@ -1,7 +1,7 @@
-"""Whether a catalogue has the schema that our migrations make, and nothing else.
+"""Check that a catalogue has exactly the schema that the migrations create.
 
-A registry's folder is input: a view, a trigger or a generated column in it is code that SQLite
-runs for whoever reads. So the database is asked what it holds before anything else is.
+A registry's folder may be untrusted, and SQLite runs the code of views, triggers and generated
+columns when the database is read. Therefore the schema is checked before any other query.
 """
 
 import hashlib
@@ -26,41 +26,41 @@ _OTHER_WORDS = (
     "in ck_release_yanked_form sqlite_stat1 sqlite_stat4 sqlite_sequence tbl idx stat seq neq nlt "
     "ndlt sample"
 )
-"""Of Alembic's table and SQLite's own, and of constraints that only migrations write."""
+"""Words in the tables of Alembic and SQLite, and in constraints that only migrations create."""
 CODE = {
     "": hashlib.sha256().hexdigest(),
     "0001": "4846a1572f5221100f4b19a4a978b7ede6750a97478802ae1571548d40c37f87",
     "0002": "ef0ff77b985a13c03159ace9f2bf742899b022fc5fc28881d3d885725097fff9",
 }
-"""By revision, the digest of all triggers and named indexes: their SQL, one space between words."""
+"""The digest of the SQL of all triggers and named indexes, by revision; see `digest_of_code`."""
 _FIRST = "0001"
 _FIRST_TABLE = "release"
-"""A table that the first migration makes."""
+"""A table that the first migration creates."""
 _SINCE = {"advisory": "0002"}
-"""Tables by the revision that brought them, where it is not the first."""
+"""The revisions of tables that later migrations have added."""
 
 
 def check_shape(folder: Path, connection: Connection, revision: str) -> None:
-    """Raise `RegistryCorruptError` for tables, columns or code that no migration makes.
+    """Raise `RegistryCorruptError` for tables, columns or code that no migration creates.
 
-    Reads some dozens of rows.
+    Reads a few dozen rows.
     """
     if revision not in CODE:
-        raise RegistryCorruptError(folder, f"no skillpm makes a schema {revision!r}")
+        raise RegistryCorruptError(folder, f"no version of skillpm has the schema {revision!r}")
     rows = connection.execute(
         text("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT :most"),
         {"most": _OBJECTS_READ},
     ).all()
     if not revision and any(row.name == _FIRST_TABLE for row in rows):
         raise RegistryCorruptError(
-            folder, f"it has tables and no schema version (`{_VERSIONS}` is empty)"
+            folder, f"it has tables but no schema version (`{_VERSIONS}` is empty)"
         )
     expected = _tables(revision)
     for row in rows:
         _check_kind(folder, row, expected)
-    made = {row.name for row in rows if row.type == "table"}
+    tables = {row.name for row in rows if row.type == "table"}
     for name, columns in expected.items():
-        if name not in made:
+        if name not in tables:
             raise RegistryCorruptError(folder, f"it has no table `{name}`")
         _check_columns(folder, connection, name, columns)
     if digest_of_code(rows) != CODE[revision]:
@@ -68,7 +68,10 @@ def check_shape(folder: Path, connection: Connection, revision: str) -> None:
 
 
 def digest_of_code(rows: Iterable[Row[tuple[str, str, str, str]]]) -> str:
-    """SHA-256 over the triggers and named indexes among rows of `sqlite_schema`."""
+    """The SHA-256 of the triggers and named indexes in rows of `sqlite_schema`, sorted by name.
+
+    Each run of white space in their SQL counts as one space.
+    """
     code = sorted(
         f"{row.name} {row.tbl_name} {' '.join(row.sql.split())}"
         for row in rows
@@ -79,12 +82,12 @@ def digest_of_code(rows: Iterable[Row[tuple[str, str, str, str]]]) -> str:
 
 def _tables(revision: str) -> Mapping[str, tuple[str, ...]]:
     """The columns of each table at a revision."""
-    known = {
+    columns = {
         table.name: tuple(column.name for column in table.columns)
         for table in metadata.tables.values()
         if _SINCE.get(table.name, _FIRST) <= revision
     }
-    return {**known, _VERSIONS: ("version_num",)}
+    return {**columns, _VERSIONS: ("version_num",)}
 
 
 def _check_kind(
@@ -93,27 +96,27 @@ def _check_kind(
     expected: Mapping[str, tuple[str, ...]],
 ) -> None:
     if not all(isinstance(value, str | None) for value in row):
-        raise RegistryCorruptError(folder, "its schema holds values that are not text")
-    own = row.name in expected or row.name.startswith("sqlite_")
-    plain = row.sql is not None and row.sql[:13].upper() == "CREATE TABLE "
-    if row.type == "table" and row.sql is not None and not _is_familiar(row.sql):
+        raise RegistryCorruptError(folder, "its schema contains values that are not text")
+    is_known = row.name in expected or row.name.startswith("sqlite_")
+    is_plain = row.sql is not None and row.sql[:13].upper() == "CREATE TABLE "
+    if row.type == "table" and row.sql is not None and not _has_known_words(row.sql):
         raise RegistryCorruptError(
             folder,
             f"its table `{row.name[:60]}` has expressions that the tables of skillpm do not have",
         )
     if row.type not in ("table", "index", "trigger") or (
-        row.type == "table" and not (own and plain)
+        row.type == "table" and not (is_known and is_plain)
     ):
         raise RegistryCorruptError(
-            folder, f"it has the {row.type} `{row.name[:60]}`, which no migration of skillpm makes"
+            folder, f"it has the {row.type} `{row.name[:60]}`, which skillpm does not create"
         )
 
 
-def _is_familiar(sql: str) -> bool:
-    """Whether a table is made of words that our tables are made of.
+def _has_known_words(sql: str) -> bool:
+    """Whether the SQL of a table contains only words that occur in skillpm's tables.
 
-    Their text differs between versions of SQLAlchemy; but a constraint or default that calls
-    anything else, or joins text, is code of a stranger that runs when a row is written.
+    The exact SQL differs between versions of SQLAlchemy. A constraint or default that calls another
+    function, or joins text, is untrusted code that would run when a row is written.
     """
     return (
         len(sql) <= _SQL_LIMIT and "||" not in sql and set(_WORD.findall(sql.lower())) <= _words()

@@ -96,7 +96,7 @@ class CandidateEnvironment:
             return True
         old = files_of(self.base)(CONFIG)
         changed = changed_settings(self._foreign, old, config, ignored=INERT)
-        return not changed or (changed == {_PAD} and not self.host.runner.minds_padding)
+        return not changed or (changed == {_PAD} and not self.host.runner.uses_pad_token)
 
     def _hashed(self, composition: Composition) -> Hashed:
         total = total_bytes(composition)

@@ -1,1 +1,1 @@
-"""The layers of the sandbox, one file each; a system that lacks one keeps the rest."""
+"""The layers of the sandbox, one module each. Where the system lacks a layer, the others remain."""

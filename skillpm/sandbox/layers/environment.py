@@ -1,4 +1,4 @@
-"""The worker's environment variables and open files: none of the user's."""
+"""Environment variables and open files of the worker, none of which come from the user."""
 
 import os
 import site
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
-"""Where Python finds its own libraries, as the user has set it up."""
+"""Variables with which Python finds its libraries; the user's values are kept."""
 _FIXED = {
     "LANG": "C.UTF-8",
     "PATH": "",
@@ -24,10 +24,9 @@ _FIXED = {
 
 
 def clean_environment(current: Mapping[str, str]) -> dict[str, str]:
-    """Variables for the supervisor: fixed ones, and where Python's libraries are.
+    """The environment variables of the supervisor: fixed values, and the paths of libraries.
 
-    Relative entries of PYTHONPATH are dropped: the folder that a command is run in may be a
-    stranger's.
+    Relative entries of PYTHONPATH are dropped, because the current folder may be untrusted.
     """
     kept = {name: current[name] for name in _LIBRARIES if current.get(name)}
     entries = current.get("PYTHONPATH", "").split(os.pathsep)
@@ -40,7 +39,7 @@ def clean_environment(current: Mapping[str, str]) -> dict[str, str]:
 
 
 def close_files(*, keep: frozenset[int]) -> None:
-    """Close every open file but standard input, output and error, and those to keep."""
+    """Close all file descriptors except standard input, output and error, and those in `keep`."""
     low = 3
     for handle in sorted(handle for handle in keep if handle >= low):
         os.closerange(low, handle)

@@ -1,4 +1,4 @@
-"""Landlock (Linux 5.13): the process gives up every file but those named, for good."""
+"""Landlock (Linux 5.13): the process permanently gives up access to all other files."""
 
 import ctypes
 import os
@@ -16,9 +16,9 @@ _READ = _READ_FILE | _READ_DIR
 _WRITE = _WRITE_FILE | _REMOVE_FILE | _MAKE_REG
 _OF_FILES = _WRITE_FILE | _READ_FILE | _TRUNCATE
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
-"""How many rights over files each version knows; from 5 on 16, with those over devices."""
+"""The number of file rights in each version; 16 from version 5 on, with rights over devices."""
 _TRUNCATES, _NETWORK, _SCOPES = 3, 4, 6
-"""The versions that brought truncation, TCP, and scopes of signals and abstract sockets."""
+"""The versions that added truncation, TCP, and scopes of signals and abstract sockets."""
 
 
 class _Ruleset(ctypes.Structure):
@@ -36,14 +36,15 @@ class _PathBeneath(ctypes.Structure):
 
 
 def landlock_version() -> int:
-    """The version of Landlock's interface. Raises `OSError` where the kernel has none."""
+    """The version of Landlock's interface. Raises `OSError` if the kernel lacks Landlock."""
     return libc.syscall("landlock_create_ruleset", None, 0, _VERSION)
 
 
 def restrict_files(readable: Iterable[str], folder: str, *, writable: bool) -> str:
-    """Give up all files but these, TCP, and signals to others; nothing can be executed.
+    """Deny access to all files except `readable` and `folder`, TCP, and signals to other processes.
 
-    PR_SET_NO_NEW_PRIVS must be set. Raises `OSError` where the kernel has no Landlock.
+    No file can be executed. PR_SET_NO_NEW_PRIVS must be set. Returns the version of Landlock.
+    Raises `OSError` if the kernel lacks Landlock.
     """
     version = landlock_version()
     rules = _Ruleset(
@@ -68,7 +69,7 @@ def restrict_files(readable: Iterable[str], folder: str, *, writable: bool) -> s
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:
-    """Allow rights over a path and what is beneath it; a path that is not there needs none."""
+    """Allow rights over a path and all entries below it. A missing path is skipped."""
     with suppress(FileNotFoundError, PermissionError, NotADirectoryError):
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:

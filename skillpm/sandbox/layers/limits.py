@@ -1,4 +1,4 @@
-"""Limits of the kernel on memory, time, files and processes of the worker (setrlimit)."""
+"""The kernel's limits on memory, time, files and processes of the worker (`setrlimit`)."""
 
 import resource
 from contextlib import suppress
@@ -10,7 +10,7 @@ _STATM = Path("/proc/self/statm")
 
 
 def address_space() -> int | None:
-    """Bytes of address space that this process has mapped; None where the system does not say."""
+    """The address space that this process has mapped, in bytes; None if it is unknown."""
     try:
         return int(_STATM.read_text().split()[0]) * resource.getpagesize()
     except (OSError, ValueError):
@@ -18,11 +18,12 @@ def address_space() -> int | None:
 
 
 def set_limits(limits: SandboxLimits, mapped: int | None) -> str:
-    """Apply the limits; `mapped` is what `address_space` said before /proc went out of sight.
+    """Apply the limits. `mapped` is the result of `address_space`, read while /proc was visible.
 
-    The number of processes is zero: the worker can start neither a process nor a thread. The
-    kernel counts per user but compares with the caller's own limit, so the user's other processes
-    are not affected. Raises `OSError` where neither memory nor processor time can be limited.
+    The limit on processes is zero: the worker can start neither a process nor a thread. The kernel
+    counts all processes of the user but compares with the limit of the calling process, so other
+    processes of the user are not affected. Raises `OSError` unless processor time and memory can
+    be limited.
     """
     seconds = limits.processor_seconds
     wanted = {
@@ -37,13 +38,14 @@ def set_limits(limits: SandboxLimits, mapped: int | None) -> str:
     }
     if mapped is not None:
         wanted["RLIMIT_AS"] = limits.memory + mapped
-    done = [name for name, value in wanted.items() if _lower(name, value)]
-    if "RLIMIT_CPU" not in done or not {"RLIMIT_DATA", "RLIMIT_AS"} & set(done):
-        raise OSError(0, "the system limits neither memory nor processor time")
+    applied = {name for name, value in wanted.items() if _set_limit(name, value)}
+    if "RLIMIT_CPU" not in applied or not {"RLIMIT_DATA", "RLIMIT_AS"} & applied:
+        raise OSError(0, "the system cannot limit both memory and processor time")
     return f"{limits.memory >> 20} MiB, {seconds} s of processor time, no processes"
 
 
-def _lower(name: str, value: int) -> bool:
+def _set_limit(name: str, value: int) -> bool:
+    """Set a limit, at most the hard limit. Returns False if the system does not support it."""
     kind = getattr(resource, name, None)
     if kind is None:
         return False

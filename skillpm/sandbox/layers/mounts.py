@@ -1,4 +1,4 @@
-"""A file system of the worker's own: Python's libraries, read-only, and one folder in memory."""
+"""A private file system: Python's libraries, read-only, and one folder in memory."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from skillpm.sandbox import libc
 
 FOLDER = "/folder"
-"""The worker's folder inside its file system."""
+"""The path of the worker's folder in the private file system."""
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
 _PRIVATE = 1 << 18
@@ -18,17 +18,18 @@ _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _QUIET = _NOSUID | _NODEV | _NOEXEC
 _SPARE = 1 << 20
-"""Bytes that the folder's inodes and rounding take."""
+"""Additional bytes for the folder's inodes and for rounding up file sizes."""
 _INODES = 4096
 
 
 def enter_private_files(
     root: Path, readable: Iterable[str], files: Mapping[str, bytes], writable: int
 ) -> str:
-    """Make `root` the file system's root, with these paths bound read-only, and go to `FOLDER`.
+    """Make `root` the root of a private file system, and change to `FOLDER` in it.
 
-    The folder holds `files` and is in memory: it is bounded, and gone with the process. Must run
-    in a mount namespace of its own. Raises `OSError`; `leave_private_files` undoes it then.
+    The file system contains the `readable` paths, bound read-only, and `FOLDER`. That folder is in
+    memory: it contains `files`, takes `writable` bytes more, and ends with the process. The process
+    must be in a new mount namespace. Raises `OSError`; call `leave_private_files` then.
     """
     libc.call("mount", "none", "/", None, _REC | _PRIVATE, None)
     libc.call("mount", "skillpm", root, "tmpfs", _QUIET, "size=4m,nr_inodes=16k,mode=755")
@@ -54,31 +55,32 @@ def enter_private_files(
 
 
 def leave_private_files(root: Path) -> None:
-    """Undo an attempt that the system has stopped, so that `root` is the plain folder again."""
+    """Undo an incomplete `enter_private_files`, so that `root` is an ordinary folder again."""
     with suppress(OSError):
         os.chdir("/")
         libc.call("umount2", root, _DETACH)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files of plain names into a folder, readable by the user that the worker becomes."""
+    """Write files with plain names to a folder, readable by every user."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o444)
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:
-    """The paths that exist and are in no other one, links kept as they are written."""
+    """The existing paths that are not inside another of the paths. Links are not resolved."""
     chosen: list[str] = []
-    for path in sorted({os.path.normpath(path) for path in paths}, key=lambda one: (len(one), one)):
+    names = {os.path.normpath(path) for path in paths}
+    for path in sorted(names, key=lambda name: (len(name), name)):
         inside = any(path.startswith(f"{outer}/") for outer in chosen)
-        if not inside and os.path.exists(path):  # noqa: PTH110 - a name, not yet a file
+        if not inside and os.path.exists(path):  # noqa: PTH110 - paths are strings here
             chosen.append(path)
     return chosen
 
 
 def _bind(root: Path, path: str) -> None:
-    """Show a path read-only at its own name; links on the way to it are made again."""
+    """Bind a path read-only at the same path below `root`, with copies of the links in it."""
     real = os.path.realpath(path)
     _copy_links(root, path)
     _bind_one(root, real, _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV)
@@ -86,14 +88,14 @@ def _bind(root: Path, path: str) -> None:
 
 def _copy_links(root: Path, path: str) -> None:
     for _ in range(40):
-        link = next((one for one in _prefixes(path) if os.path.islink(one)), None)  # noqa: PTH114
+        link = next((part for part in _prefixes(path) if os.path.islink(part)), None)  # noqa: PTH114
         if link is None:
             return
         target = os.readlink(link)  # noqa: PTH115
-        made = root / link.lstrip("/")
-        made.parent.mkdir(parents=True, exist_ok=True)
-        if not made.is_symlink():
-            made.symlink_to(target)
+        copy = root / link.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not copy.is_symlink():
+            copy.symlink_to(target)
         rest = path[len(link) :]
         path = os.path.normpath(os.path.join(os.path.dirname(link), target) + rest)  # noqa: PTH118, PTH120
 

@@ -1,4 +1,4 @@
-"""Namespaces of Linux: the worker sees no network, no other processes and no shared memory."""
+"""Linux namespaces, which hide the network, other processes and shared memory from the worker."""
 
 import errno
 import os
@@ -11,14 +11,14 @@ _USER = 0x10000000
 _FLAGS = {
     SandboxLayer.NETWORK_NAMESPACE: 0x40000000,
     SandboxLayer.PID_NAMESPACE: 0x20000000,
-    SandboxLayer.IPC_NAMESPACE: 0x08000000 | 0x04000000,  # with UTS: the name of the machine
+    SandboxLayer.IPC_NAMESPACE: 0x08000000 | 0x04000000,  # And UTS, which holds the host name.
     SandboxLayer.MOUNT_NAMESPACE: 0x00020000,
 }
 _CAP_SYS_ADMIN = 21
 
 
 def is_administrator() -> bool:
-    """Whether this process can make namespaces without a user namespace (CAP_SYS_ADMIN)."""
+    """Whether this process can create namespaces without a user namespace (CAP_SYS_ADMIN)."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -28,9 +28,9 @@ def is_administrator() -> bool:
 
 
 def enter_user_namespace() -> str:
-    """Make a user namespace in which this process is the same user. Raises `OSError`.
+    """Enter a new user namespace in which this process has the same user ID. Raises `OSError`.
 
-    Its capabilities hold there alone. The process must have one thread.
+    The process gets capabilities that are valid only inside the namespace. It must have one thread.
     """
     user, group = os.geteuid(), os.getegid()
     try:
@@ -49,6 +49,6 @@ def enter_user_namespace() -> str:
 
 
 def enter_namespace(layer: SandboxLayer) -> str:
-    """Make one namespace; that of processes holds for the next child. Raises `OSError`."""
+    """Enter a new namespace. A PID namespace takes effect for the next child. Raises `OSError`."""
     libc.call("unshare", _FLAGS[layer])
     return "private"

@@ -1,4 +1,4 @@
-"""Privileges that the worker gives up: capabilities, setuid programs, tracing, an own life."""
+"""Dropping privileges: capabilities, set-user-ID programs, tracing, and outliving the parent."""
 
 import ctypes
 import os
@@ -18,26 +18,27 @@ _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION_3 = 0x20080522
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 NOBODY = 65534
+"""The ID of the unprivileged user and group that the worker gets if root starts it."""
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends. A change of user undoes this."""
+    """Make the kernel kill this process when its parent ends. A change of user reverts this."""
     libc.call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of grandchildren whose own parent ended, so that none outlives a wait."""
+    """Become the parent of orphaned descendants, so that this process can wait for them."""
     with suppress(OSError):
         libc.call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def give_up_privileges() -> str:
-    """Drop capabilities and the session keyring, forbid new privileges and tracing.
+def drop_privileges() -> str:
+    """Drop capabilities and the session keyring, and forbid new privileges and tracing.
 
-    No program that is started later gains rights (PR_SET_NO_NEW_PRIVS); without the dump flag a
-    process of the same user cannot attach to the worker. Raises `OSError`.
+    PR_SET_NO_NEW_PRIVS keeps programs that are started later from gaining privileges. Clearing the
+    dumpable flag keeps processes of the same user from attaching to the worker. Raises `OSError`.
     """
-    with suppress(OSError):  # the user's keys are in the session's keyring
+    with suppress(OSError):  # The session keyring contains the user's keys.
         libc.syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
     for capability in range(_LAST_CAPABILITY + 1):
         with suppress(OSError):
@@ -52,20 +53,21 @@ def give_up_privileges() -> str:
     return "no capabilities, no new privileges, not traceable"
 
 
-def become_nobody(readable: list[str], folder: Path | None) -> str:
-    """Leave root: change to the user and group `nobody`, who gets the folder if one is given.
+def become_ordinary_user(readable: list[str], folder: Path | None) -> str:
+    """Change from root to an unprivileged user and group, and make them the folder's owner.
 
-    Raises `OSError` if this process may not, or if `nobody` cannot read the Python libraries.
+    Raises `OSError` if this process cannot change its user, or if the new user cannot read all
+    `readable` paths.
     """
     child = os.fork()
-    if child == 0:  # a try: the change cannot be undone
+    if child == 0:  # The child tries the change first, because it cannot be undone.
         with suppress(BaseException):
             _change_user()
             os._exit(0 if all(os.access(path, os.R_OK) for path in readable) else 2)
         os._exit(1)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status == 1:
-        raise OSError(1, "this process may not change its user")
+        raise OSError(1, "this process cannot change its user")
     if status != 0:
         raise OSError(13, "`nobody` cannot read the folders of Python's libraries")
     if folder is not None:

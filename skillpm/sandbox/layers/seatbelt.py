@@ -1,4 +1,4 @@
-"""Seatbelt, the sandbox of macOS: a profile that a process puts on itself (`sandbox_init`)."""
+"""Seatbelt, the sandbox of macOS: a process applies a profile to itself (`sandbox_init`)."""
 
 import ctypes
 import sys
@@ -10,7 +10,10 @@ _SYSTEM = ("/usr/lib", "/System/Library", "/dev/null", "/dev/zero", "/dev/urando
 
 
 def profile(readable: Iterable[str], folder: str, *, writable: bool) -> str:
-    """The profile in Seatbelt's language: everything is denied but reading these paths."""
+    """The profile in Seatbelt's language. It allows reading these paths and denies all else.
+
+    With `writable`, writing to `folder` is allowed too.
+    """
     reads = [*_SYSTEM, *readable, folder]
     lines = [
         "(version 1)",
@@ -30,7 +33,7 @@ def profile(readable: Iterable[str], folder: str, *, writable: bool) -> str:
 
 
 def enter_seatbelt(readable: Iterable[str], folder: str, *, writable: bool) -> str:
-    """Put the profile on. Raises `OSError` on another system, or if it is not accepted."""
+    """Apply the profile. Raises `OSError` on other systems, or if the system rejects it."""
     if sys.platform != "darwin":
         raise OSError(38, "macOS only")
     function = ctypes.CDLL(_LIBRARY).sandbox_init
@@ -43,7 +46,7 @@ def enter_seatbelt(readable: Iterable[str], folder: str, *, writable: bool) -> s
 
 
 def _with_real(paths: Iterable[str]) -> list[str]:
-    """Each path as it is written and as links resolve it: /tmp and /var are links on macOS."""
+    """Each path as given and with links resolved, because /tmp and /var are links on macOS."""
     return sorted({name for path in paths for name in (path, str(Path(path).resolve()))})
 
 

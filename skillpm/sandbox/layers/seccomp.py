@@ -1,8 +1,8 @@
-"""Seccomp: an allow-list of system calls; no sockets, processes, programs, tracing or keys.
+"""Seccomp: an allow-list of system calls, without sockets, processes, programs, tracing and keys.
 
-The filter is a program of classic BPF over `struct seccomp_data`: number, architecture, the
-instruction pointer and six arguments. A call that is not on the list fails with EPERM; one that is
-newer than the list fails with ENOSYS, for which the C library has an older way.
+The filter is a classic BPF program over `struct seccomp_data`: number, architecture, instruction
+pointer and six arguments. A call that is not on the list fails with EPERM. A call that is newer
+than the list fails with ENOSYS, so that the C library falls back to an older call.
 """
 
 import ctypes
@@ -20,16 +20,16 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _X32 = 0x40000000
-"""Calls of the x32 interface have this bit: they are the same calls by other numbers."""
+"""The bit of calls of the x32 interface, which gives the same calls other numbers."""
 _NEWER = 424
 """Numbers from here on belong to Linux 5.1 and later, on every architecture."""
 _OPEN_TO_WRITE = (
     os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_TMPFILE", 0)
 ) & ~getattr(os, "O_DIRECTORY", 0)
 _IOCTLS = (0x5401, 0x5451, 0x5450, 0x541B)
-"""TCGETS (is it a terminal), FIOCLEX, FIONCLEX, FIONREAD."""
+"""TCGETS (`isatty`), FIOCLEX, FIONCLEX, FIONREAD."""
 _FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032, 1034)
-"""Copies, flags and locks of an open file; none that sends signals (F_SETOWN, F_NOTIFY)."""
+"""Duplication, flags and locks of an open file; no command that sends signals (F_SETOWN)."""
 _PRCTLS = (15, 16, 0x53564D41)
 """PR_SET_NAME, PR_GET_NAME, and PR_SET_VMA, with which the C library names memory."""
 
@@ -42,20 +42,23 @@ class _Program(ctypes.Structure):
 
 
 def filter_calls(*, writable: bool) -> str:
-    """Install the filter, for good. PR_SET_NO_NEW_PRIVS must be set. Raises `OSError`."""
+    """Install the filter; it cannot be removed. PR_SET_NO_NEW_PRIVS must be set.
+
+    Raises `OSError`.
+    """
     name = libc.machine()
     if name not in MACHINES or struct.calcsize("P") != ctypes.sizeof(ctypes.c_uint64):
         raise OSError(errno.ENOSYS, f"skillpm has no table of system calls for {name}")
     program = assemble(name, os.getpid(), writable=writable)
-    code = b"".join(struct.pack("=HBBI", *one) for one in program)
+    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))
-    filled = _Program(len(program), ctypes.addressof(buffer))
-    libc.call("prctl", _PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(filled), 0, 0)
+    argument = _Program(len(program), ctypes.addressof(buffer))
+    libc.call("prctl", _PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(argument), 0, 0)
     return f"{len(program)} instructions"
 
 
 def assemble(machine: str, process: int, *, writable: bool) -> list[Instruction]:
-    """The program for an architecture and the number that the process has in its own eyes."""
+    """The BPF program for an architecture. `process` is the process ID in its own namespace."""
     column = MACHINES.index(machine)
     table = {**NEEDED, **(WRITING if writable else {})}
     numbers = {name: pair[column] for name, pair in table.items()}
@@ -81,8 +84,11 @@ def assemble(machine: str, process: int, *, writable: bool) -> list[Instruction]
 
 
 def _checked_calls(process: int, *, writable: bool) -> dict[str, list[Instruction]]:
-    """The calls of which an argument decides. The kernel reads the low 32 bits of each of these."""
-    found = {
+    """The program of each call whose argument is checked, by name.
+
+    The kernel uses only the low 32 bits of these arguments, and so does the filter.
+    """
+    programs = {
         "kill": _one_of(0, (process,), errno.EPERM),
         "tgkill": _one_of(0, (process,), errno.EPERM),
         "prlimit64": _one_of(0, (0, process), errno.EPERM),
@@ -91,8 +97,8 @@ def _checked_calls(process: int, *, writable: bool) -> dict[str, list[Instructio
         "prctl": _one_of(0, _PRCTLS, errno.EPERM),
     }
     if not writable:
-        found |= {"open": _none_of(1), "openat": _none_of(2)}
-    return found
+        programs |= {"open": _read_only(1), "openat": _read_only(2)}
+    return programs
 
 
 def _load(argument: int) -> Instruction:
@@ -100,14 +106,15 @@ def _load(argument: int) -> Instruction:
 
 
 def _one_of(argument: int, values: Sequence[int], error: int) -> list[Instruction]:
+    """Fail with `error` unless the argument is one of the values."""
     tests: list[Instruction] = [
         (_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)
     ]
     return [_load(argument), *tests, (_RETURN, 0, 0, _FAIL | error), (_RETURN, 0, 0, _ALLOW)]
 
 
-def _none_of(argument: int) -> list[Instruction]:
-    """Fail with EROFS if a file is opened in a way that can change or make one."""
+def _read_only(argument: int) -> list[Instruction]:
+    """Fail with EROFS if the flags in `argument` open a file for writing or create one."""
     return [
         _load(argument),
         (_ANY_BIT, 0, 1, _OPEN_TO_WRITE),

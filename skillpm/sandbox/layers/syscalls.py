@@ -1,6 +1,7 @@
-"""The calls of the kernel that a worker needs, with their numbers on x86_64 and aarch64.
+"""The system calls that a worker needs, with their numbers on x86_64 and aarch64.
 
-From the headers of Linux 6.1; a number never changes. None: the architecture lacks the call.
+The numbers come from the headers of Linux 6.1 and never change. None means that the architecture
+lacks the call.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ _READING: Numbers = {
     "fadvise64": (221, 223), "flock": (73, 32), "write": (1, 64), "writev": (20, 66),
     "pwrite64": (18, 68),
 }  # fmt: skip
-"""Files that are open or are opened to be read."""
+"""Calls on open files, and opening files for reading."""
 _MEMORY: Numbers = {
     "mmap": (9, 222), "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216),
     "madvise": (28, 233), "brk": (12, 214), "msync": (26, 227), "mincore": (27, 232),
@@ -36,7 +37,7 @@ _PROCESS: Numbers = {
     "getcpu": (309, 168), "prctl": (157, 167), "tgkill": (234, 131), "kill": (62, 129),
     "exit": (60, 93), "exit_group": (231, 94),
 }  # fmt: skip
-"""About the worker itself: none of them makes a process or a thread."""
+"""Calls about the worker's own process. None creates a process or a thread."""
 _WAITING: Numbers = {
     "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
     "epoll_create1": (291, 20), "epoll_ctl": (233, 21), "epoll_wait": (232, None),
@@ -49,6 +50,6 @@ WRITING: Numbers = {
     "renameat2": (316, 276), "ftruncate": (77, 46), "truncate": (76, 45), "fsync": (74, 82),
     "fdatasync": (75, 83),
 }  # fmt: skip
-"""Changing files: only where the worker may write into its folder."""
+"""Calls that change files, allowed only if the worker may write to its folder."""
 NEEDED: Numbers = {**_READING, **_MEMORY, **_PROCESS, **_WAITING}
 MACHINES = ("x86_64", "aarch64")

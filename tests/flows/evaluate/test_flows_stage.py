@@ -182,4 +182,4 @@ def test_probes_report_their_progress(world: World, learners: Learners) -> None:
 def test_a_family_that_counts_from_the_padding_minds_it(config: Any, *, minds: bool) -> None:
     config.vocab_size, config.pad_token_id = len(LETTERS), 1
     model = AutoModel.from_config(config)
-    assert Runner(model, None, causal=False, device="cpu").minds_padding is minds
+    assert Runner(model, None, causal=False, device="cpu").uses_pad_token is minds
