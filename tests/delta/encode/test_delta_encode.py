@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from delta_worlds import Model, cut, graftllm, numbers
+from delta_worlds import Model, encode_pack, graftllm, numbers
 
 from skillpm.delta.encode.encode import EncodingJob, cast_leaf, measure_pack
 from skillpm.delta.tensors.pairing import pair_up
@@ -17,7 +17,7 @@ def test_a_pack_is_measured_against_the_tuned_model() -> None:
     base = Model({"w": numbers("F32", (4,), 1.0), "i": ("U8", (1,), b"a")})
     tuned = Model({"w": numbers("F32", (4,), [1.0, 1.0, 1.0, 4.0]), "i": ("U8", (1,), b"b")})
     pairs, _ = pair_up(base.specs, tuned.specs, cast=False)
-    measured = measure_pack(_work(base, tuned), pairs, cut(base, tuned))
+    measured = measure_pack(_work(base, tuned), pairs, encode_pack(base, tuned))
     assert {name: one.leaf for name, one in measured.items()} == {n: tuned.leaf(n) for n in "wi"}
     assert (measured["w"].norm, measured["w"].error) == (9.0, 0.0)
     assert abs(measured["w"].sketch).sum() == 3.0
@@ -28,7 +28,7 @@ def test_a_pack_that_cannot_be_decoded_stops_the_measurement() -> None:
     base = Model({"embed": numbers("F16", (2, 2), 60000.0)})
     small = Model({"embed": numbers("F16", (2, 2), 1.0)})
     tuned = Model({"embed": numbers("F16", (2, 2), 50000.0)})
-    pack = cut(small, tuned, scheme=graftllm(alpha=1.0))
+    pack = encode_pack(small, tuned, scheme=graftllm(alpha=1.0))
     pairs, _ = pair_up(base.specs, tuned.specs, cast=False)
     with pytest.raises(GraftError, match="overflows"):
         measure_pack(_work(base, tuned), pairs, pack)
@@ -47,4 +47,4 @@ def test_encoding_stops_at_the_first_error_and_names_the_tensor() -> None:
     words = np.array([1, 2, np.nan, 4], dtype="<f4").tobytes()
     tuned = Model(dict.fromkeys(names, ("F32", (2, 2), words)))
     with pytest.raises(GraftError, match="holds NaN or Inf"):
-        cut(base, tuned, scheme=graftllm())
+        encode_pack(base, tuned, scheme=graftllm())
