@@ -186,8 +186,8 @@ class ProjectFile(Document):
         entry = self.skills.get(str(skill))
         if entry and entry.registry:
             return entry.registry
-        for name, entry in self.registries.items():
-            if skill.namespace in entry.namespaces:
+        for name, registry in self.registries.items():
+            if skill.namespace in registry.namespaces:
                 return name
         return DEFAULT_REGISTRY
 

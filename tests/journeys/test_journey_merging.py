@@ -170,7 +170,7 @@ def test_the_old_spelling_is_read_as_the_new_one(two: World) -> None:
 @pytest.mark.parametrize(("table", "problem"), [
     ('method = "slerp"', "graft.method: unknown method 'slerp'; expected one of `sum`"),
     ('mode = "both"', "graft.mode: unknown mode 'both'; expected `merged`"),
-    ('method = "ties"\nsettings = { seed = 1 }', "`ties` has no setting 'seed'; known settings: `dens"),
+    ('method = "ties"\nsettings = { seed = 1 }', "`ties` has no setting 'seed'; known settings: `"),
     ('method = "sce"\nsettings = { density = 2 }', "invalid `density` of `sce`: expected"),
     ("settings = { density = 0.5 }", "`sum` has no setting 'density'; known settings: none"),
 ])  # fmt: skip

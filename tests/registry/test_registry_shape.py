@@ -19,7 +19,7 @@ from skillpm_registry.db.shape import CODE, digest_of_code
 from skillpm_registry.errors import RegistryCorruptError, RegistryReadOnlyError
 from skillpm_registry.service import Registry, open_registry
 
-NO_DEADLINE = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n)"
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n)"
 MakePack = Callable[..., Any]
 
 
@@ -40,11 +40,11 @@ def test_the_digest_of_the_code_is_that_of_the_migrations(tmp_path: Path, revisi
 
 
 @pytest.mark.parametrize("statements", [
-    (f"CREATE VIEW more AS {NO_DEADLINE} SELECT i FROM n",),
+    (f"CREATE VIEW more AS {ENDLESS} SELECT i FROM n",),
     ("ALTER TABLE skill RENAME TO skill2",
-     f"CREATE VIEW skill AS {NO_DEADLINE} SELECT skill2.* FROM skill2, n WHERE n.i < 0"),
+     f"CREATE VIEW skill AS {ENDLESS} SELECT skill2.* FROM skill2, n WHERE n.i < 0"),
     ("ALTER TABLE alembic_version RENAME TO old",
-     f"CREATE VIEW alembic_version AS {NO_DEADLINE} SELECT '0002' AS version_num FROM n WHERE i < 0"),
+     f"CREATE VIEW alembic_version AS {ENDLESS} SELECT '0002' AS version_num FROM n WHERE i < 0"),
     ("CREATE TRIGGER mine AFTER INSERT ON skill BEGIN SELECT 1; END",),
     ("DROP TRIGGER skill_stays",),
     ("DROP TRIGGER skill_stays",
@@ -104,7 +104,7 @@ def test_a_query_that_does_not_end_is_cut_off(
         pytest.raises(RegistryCorruptError, match="more than 2000000 steps"),
         opened.reading() as connection,
     ):
-        connection.execute(text(f"{NO_DEADLINE} SELECT count(*) FROM n")).all()
+        connection.execute(text(f"{ENDLESS} SELECT count(*) FROM n")).all()
 
 
 @pytest.mark.parametrize("damage", ["DELETE FROM alembic_version", "DROP TABLE alembic_version"])

@@ -1,4 +1,4 @@
-"""A bad document is described in our words: path, expected, found; never a validator's."""
+"""Errors of invalid documents give path, expected and found, and no wording of pydantic."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ BAD: tuple[Any, ...] = (None, True, 3, -1, 2.5, "", "x", [], [1], {}, {"a": 1}, 
 
 
 def said(read: Callable[[], object]) -> str:
-    """The message of a refusal; empty where the value will do."""
+    """The message of a `SpecError`; empty if the value is valid."""
     try:
         read()
     except SpecError as problem:
@@ -29,7 +29,7 @@ def said(read: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("key", sorted(manifest_plain()))
-def test_no_wrong_value_of_a_manifest_is_described_in_foreign_words(key: str) -> None:
+def test_no_error_of_a_manifest_has_the_wording_of_pydantic(key: str) -> None:
     refused = 0
     for bad in BAD:
         plain = {**manifest_plain(), key: bad}
@@ -57,13 +57,11 @@ def test_no_wrong_value_of_a_manifest_is_described_in_foreign_words(key: str) ->
         (Lockfile, {"version": 1}, "base: missing"),
     ],
 )
-def test_a_fault_says_its_path_what_was_expected_and_what_was_found(
-    kind: Any, plain: Any, expected: str
-) -> None:
+def test_an_error_has_path_expected_and_found(kind: Any, plain: Any, expected: str) -> None:
     assert expected in said(lambda: read_document(kind, plain, "the document"))
 
 
-def test_project_files_and_saved_indexes_speak_so_too() -> None:
+def test_errors_of_project_files_and_saved_indexes_have_the_same_form() -> None:
     text = '[project]\nbase = 3\nroot = "x"\n[skills]\n"acme/x" = 1\n'
     index = json.canonical({"skills": {"acme/x": {"1.0.0": {"requires": "acme/y", "yanked": 2}}}})
     for message in (said(lambda: parse_project(text)), said(lambda: parse_index(index, "x"))):

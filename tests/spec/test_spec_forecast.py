@@ -31,14 +31,14 @@ def name(text: str) -> SkillName:
     return SkillName.parse(f"acme/{text}")
 
 
-def told(*manifests: Manifest, weights: dict[str, float] | None = None, mode: str = "merge",
+def forecast_of(*manifests: Manifest, weights: dict[str, float] | None = None, mode: str = "merge",
          about: list[str] | None = None) -> Forecast:  # fmt: skip
     weighed = {name(one): weight for one, weight in (weights or {}).items()}
     return forecast(manifests, weighed, mode, None if about is None else [*map(name, about)])
 
 
-def test_the_smaller_delta_is_hurt_by_the_larger() -> None:
-    (pair,) = told(skill("big", 3 * EAST), skill("small", NORTH)).pairs
+def test_the_smaller_delta_loses_to_the_larger() -> None:
+    (pair,) = forecast_of(skill("big", 3 * EAST), skill("small", NORTH)).pairs
     assert pair.harm_to_a is not None
     assert pair.harm_to_b is not None
     assert pair.harm_to_b > 5 * pair.harm_to_a > 0
@@ -46,17 +46,17 @@ def test_the_smaller_delta_is_hurt_by_the_larger() -> None:
     assert pair.level == "high"
 
 
-def test_a_smaller_weight_hurts_less() -> None:
+def test_a_smaller_weight_does_less_harm() -> None:
     harms = [
-        told(skill("a", EAST), skill("b", NORTH), weights={"b": weight}).pairs[0].harm_to_a
+        forecast_of(skill("a", EAST), skill("b", NORTH), weights={"b": weight}).pairs[0].harm_to_a
         for weight in (1.0, 0.5, 0.1)
     ]
     assert harms == sorted(harms, reverse=True)
     assert len(set(harms)) == 3
 
 
-def test_nothing_added_does_no_harm() -> None:
-    (alone,) = told(skill("a", EAST)).skills
+def test_a_skill_alone_loses_nothing() -> None:
+    (alone,) = forecast_of(skill("a", EAST)).skills
     assert (alone.harm, alone.level) == (0.0, "none")
 
 
@@ -65,8 +65,10 @@ def gained(gain: float, metric: str = "token_loss", **more: Any) -> dict[str, An
     return {"capabilities": [figures], **more}
 
 
-def test_of_two_equal_deltas_the_one_that_gained_less_has_less_to_lose() -> None:
-    (pair,) = told(skill("much", EAST, **gained(2.0)), skill("little", NORTH, **gained(0.5))).pairs
+def test_of_two_equal_deltas_the_one_with_the_smaller_gain_loses_more() -> None:
+    (pair,) = forecast_of(
+        skill("much", EAST, **gained(2.0)), skill("little", NORTH, **gained(0.5))
+    ).pairs
     assert (str(pair.a), str(pair.b)) == ("acme/little", "acme/much")
     # The gains are as 1 to 4. Along the delta that gained less, the curvature is half as large.
     assert pair.harm_to_a == pytest.approx(8**BY_GAIN.power * (pair.harm_to_b or 0))
@@ -77,67 +79,67 @@ def test_of_two_equal_deltas_the_one_that_gained_less_has_less_to_lose() -> None
     {"capabilities": [{"name": "probes", "metric": "mrr", "value": 0.5, "base_value": 1.0}]},
     {"capabilities": [{"name": "probes", "metric": "token_loss", "value": 2.0}]},
 ])  # fmt: skip
-def test_what_is_no_gain_in_loss_leaves_the_length_to_tell(recorded: dict[str, Any]) -> None:
-    bare = told(skill("a", EAST, capabilities=[]), skill("b", 2 * NORTH, capabilities=[]))
-    assert told(skill("a", EAST, **recorded), skill("b", 2 * NORTH, **recorded)) == bare
+def test_without_a_gain_in_loss_the_lengths_are_compared(recorded: dict[str, Any]) -> None:
+    bare = forecast_of(skill("a", EAST, capabilities=[]), skill("b", 2 * NORTH, capabilities=[]))
+    assert forecast_of(skill("a", EAST, **recorded), skill("b", 2 * NORTH, **recorded)) == bare
 
 
-def test_a_gain_over_other_skills_is_not_one_over_the_base() -> None:
+def test_the_gain_of_a_layered_skill_is_not_used() -> None:
     lower, rival = skill("lower", EAST), skill("rival", EAST)
     upper = skill("upper", NORTH, **over("lower"), **gained(9.0))
     bare = skill("upper", NORTH, **over("lower"), capabilities=[])
-    assert told(lower, upper, rival) == told(lower, bare, rival)
+    assert forecast_of(lower, upper, rival) == forecast_of(lower, bare, rival)
 
 
-def test_pairs_that_nobody_asked_about_are_left_out_but_their_skills_are_not() -> None:
-    found = told(*(skill(one, EAST + NORTH) for one in "abcd"), about=["c"])
+def test_only_requested_pairs_but_all_skills_are_listed() -> None:
+    found = forecast_of(*(skill(one, EAST + NORTH) for one in "abcd"), about=["c"])
     assert {(str(p.a), str(p.b)) for p in found.pairs} == {
         ("acme/a", "acme/c"), ("acme/b", "acme/c"), ("acme/c", "acme/d")
     }  # fmt: skip
     assert [str(one.skill) for one in found.skills] == ["acme/a", "acme/b", "acme/c", "acme/d"]
 
 
-def test_the_worst_pair_comes_first_and_order_of_the_set_changes_nothing() -> None:
+def test_the_worst_pair_comes_first_in_any_order_of_the_set() -> None:
     manifests = [skill("a", EAST), skill("b", NORTH), skill("c", 5 * NORTH - EAST)]
-    found = told(*manifests)
+    found = forecast_of(*manifests)
     assert found.pairs[0].worst == max(pair.worst for pair in found.pairs)
-    assert found == told(*reversed(manifests))
+    assert found == forecast_of(*reversed(manifests))
 
 
-def test_what_a_skill_lies_over_is_no_rival() -> None:
+def test_a_skill_does_not_lose_to_the_skills_it_is_layered_on() -> None:
     lower, upper = skill("lower", EAST), skill("upper", NORTH, **over("lower"))
-    found = told(lower, upper)
+    found = forecast_of(lower, upper)
     assert found.pairs == ()
     assert [one.harm for one in found.skills] == [0.0, 0.0]
 
 
-def test_a_skill_on_top_is_as_strong_as_all_that_it_lies_over() -> None:
+def test_a_layered_skill_includes_the_deltas_below_it() -> None:
     rival, lower = skill("rival", NORTH), skill("lower", 3 * EAST)
-    pairs = told(lower, skill("upper", EAST, **over("lower")), rival).pairs
+    pairs = forecast_of(lower, skill("upper", EAST, **over("lower")), rival).pairs
     stacked = next(pair for pair in pairs if str(pair.b) == "acme/upper")
-    (bare,) = told(skill("upper", EAST), rival).pairs
+    (bare,) = forecast_of(skill("upper", EAST), rival).pairs
     assert (stacked.harm_to_b or 0) < (bare.harm_to_b or 0) / 3
 
 
-def test_what_several_add_costs_more_than_the_worst_and_less_than_all_one_by_one() -> None:
+def test_several_skills_cost_more_than_the_worst_and_less_than_their_sum() -> None:
     turns = [np.roll(np.repeat([1.0, 0.0], [32, 224]), 32 * turn) for turn in range(4)]
-    found = told(*(skill(f"s{turn}", each) for turn, each in enumerate(turns)))
+    found = forecast_of(*(skill(f"s{turn}", each) for turn, each in enumerate(turns)))
     single = [pair.harm_to_a for pair in found.pairs if str(pair.a) == "acme/s0"]
     harms = [harm or 0.0 for harm in single]
     assert len(harms) == 3
     assert max(harms) < (found.skills[0].harm or 0) < sum(harms)
 
 
-def test_where_answers_are_routed_nothing_is_forecast() -> None:
-    found = told(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
+def test_there_is_no_forecast_in_routed_mode() -> None:
+    found = forecast_of(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
     assert (found.pairs, found.skills, found.method) == ((), (), None)
     assert "nothing is merged, so no skill loses" in found.notes[0]
-    assert told(skill("big", 9 * EAST), mode="routed").notes == ()
+    assert forecast_of(skill("big", 9 * EAST), mode="routed").notes == ()
 
 
-def test_a_forecast_for_another_method_says_that_it_is_of_a_sum() -> None:
+def test_a_forecast_for_another_method_has_a_note() -> None:
     both = [skill("big", 3 * EAST), skill("small", NORTH)]
-    found, summed = forecast(both, {}, "merged", method="ties"), told(*both)
+    found, summed = forecast(both, {}, "merged", method="ties"), forecast_of(*both)
     assert (found.pairs, found.skills, found.method) == (summed.pairs, summed.skills, "sum")
     assert summed.notes == ()
     (note,) = found.notes
@@ -145,31 +147,33 @@ def test_a_forecast_for_another_method_says_that_it_is_of_a_sum() -> None:
     assert forecast(both[:1], {}, "merged", method="ties").notes == ()
 
 
-def test_a_sketch_that_cannot_be_used_is_told_and_leaves_the_others_as_they_were() -> None:
+def test_an_unusable_sketch_is_noted_and_does_not_affect_other_pairs() -> None:
     sound = [skill("a", EAST), skill("b", NORTH)]
-    found = told(*sound, skill("evil", "AAAA"))
+    found = forecast_of(*sound, skill("evil", "AAAA"))
     assert [str(p.b) for p in found.pairs[:2]] == ["acme/evil"] * 2
     assert {p.level for p in found.pairs[:2]} == {"unknown"}
-    assert [pair for pair in found.pairs if pair.level != "unknown"] == [*told(*sound).pairs]
+    assert [pair for pair in found.pairs if pair.level != "unknown"] == [*forecast_of(*sound).pairs]
     (note,) = found.notes
     assert note.startswith("acme/evil 1.2.0 is not in the forecast: its sketch has 4 ")
     assert [one.level for one in found.skills][-1] == "unknown"
 
 
-def test_a_skill_whose_rivals_are_all_unknown_has_an_unknown_forecast() -> None:
-    found = told(skill("a", EAST), skill("evil", "AAAA"))
+def test_a_skill_without_comparable_skills_has_an_unknown_forecast() -> None:
+    found = forecast_of(skill("a", EAST), skill("evil", "AAAA"))
     assert [(one.harm, one.level) for one in found.skills] == [(None, "unknown")] * 2
 
 
-def test_a_pack_that_adds_to_no_tensor_hurts_no_skill_and_what_it_loses_is_unknown() -> None:
+def test_a_pack_without_additive_tensors_does_no_harm_and_its_own_loss_is_unknown() -> None:
     added = {"footprint": [{**ENTRY, "tensor": "new", "change": "added", "leaf": None}]}
-    (pair,) = told(skill("a", EAST), skill("adds", np.zeros(BUCKETS), **added)).pairs
+    (pair,) = forecast_of(skill("a", EAST), skill("adds", np.zeros(BUCKETS), **added)).pairs
     assert (pair.harm_to_a, pair.harm_to_b, pair.overlap) == (0.0, None, 0.0)
     assert pair.level == "unknown"
 
 
-def test_a_huge_sketch_is_a_forecast_of_great_harm_and_no_crash() -> None:
-    found = told(skill("a", EAST), skill("huge", np.full(BUCKETS, 3.4e38)), skill("b", NORTH))
+def test_a_huge_sketch_gives_a_high_forecast_without_overflow() -> None:
+    found = forecast_of(
+        skill("a", EAST), skill("huge", np.full(BUCKETS, 3.4e38)), skill("b", NORTH)
+    )
     assert [pair.level for pair in found.pairs] == ["high", "high", "high"]
     assert [one.level for one in found.skills] == ["high", "high", "none"]
 
@@ -177,16 +181,16 @@ def test_a_huge_sketch_is_a_forecast_of_great_harm_and_no_crash() -> None:
 @pytest.mark.parametrize(("share", "word"), [
     (None, "unknown"), (0.0, "none"), (0.05, "low"), (0.2, "medium"), (0.5, "high"), (7.0, "high")
 ])  # fmt: skip
-def test_a_level_is_a_band_of_the_share_that_is_lost(share: float | None, word: str) -> None:
+def test_levels_are_ranges_of_the_lost_share(share: float | None, word: str) -> None:
     assert level_of(share) == word
 
 
 OTHER = {"footprint": [{**ENTRY, "tensor": "elsewhere"}]}
 
 
-def test_without_a_recorded_gain_skills_that_share_no_tensor_have_no_forecast() -> None:
+def test_disjoint_skills_without_recorded_gains_have_no_forecast() -> None:
     bare = {"capabilities": []}
-    found = told(skill("a", EAST, **bare), skill("b", 9 * NORTH, **bare, **OTHER))
+    found = forecast_of(skill("a", EAST, **bare), skill("b", 9 * NORTH, **bare, **OTHER))
     (pair,) = found.pairs
     assert (pair.overlap, pair.harm_to_a, pair.harm_to_b, pair.level) == (
         0.0,
@@ -197,37 +201,41 @@ def test_without_a_recorded_gain_skills_that_share_no_tensor_have_no_forecast() 
     assert {one.level for one in found.skills} == {"unknown"}
 
 
-def test_where_no_tensor_is_shared_the_gains_of_both_are_needed() -> None:
+def test_disjoint_skills_need_the_gains_of_both() -> None:
     known, other = skill("a", EAST, **gained(1.0)), {**gained(1.0), **OTHER}
-    (pair,) = told(known, skill("b", NORTH, **{**other, "capabilities": []})).pairs
+    (pair,) = forecast_of(known, skill("b", NORTH, **{**other, "capabilities": []})).pairs
     assert (pair.harm_to_a, pair.harm_to_b, pair.level) == (None, None, "unknown")
-    (pair,) = told(known, skill("b", NORTH, **other)).pairs
+    (pair,) = forecast_of(known, skill("b", NORTH, **other)).pairs
     assert pair.harm_to_a == pair.harm_to_b == pytest.approx(BY_GAIN.factor)
 
 
-def test_a_harm_that_misses_some_of_the_others_says_so() -> None:
+def test_a_harm_that_does_not_include_all_skills_is_noted() -> None:
     bare = {"capabilities": []}
     one, other = skill("a", EAST, **bare), skill("b", 0.1 * NORTH, **bare)
     apart = skill("c", 9 * NORTH, **bare, **OTHER)
-    (note,) = told(one, other, apart).notes
+    (note,) = forecast_of(one, other, apart).notes
     assert note.startswith(
         "the forecast for acme/a, acme/b does not include skills that share no tensor"
     )
-    assert [s.level == "unknown" for s in told(one, other, apart).skills] == [False, False, True]
-    assert told(one, other).notes == told(one, apart).notes == ()
+    assert [s.level == "unknown" for s in forecast_of(one, other, apart).skills] == [
+        False,
+        False,
+        True,
+    ]
+    assert forecast_of(one, other).notes == forecast_of(one, apart).notes == ()
 
 
-def test_an_unknown_harm_hides_no_severe_one_and_no_mild_one_hides_it() -> None:
+def test_the_level_of_a_pair_with_an_unknown_harm() -> None:
     extra = {"tensor": "new", "change": "added", "leaf": None}
     empty = skill("adds", np.zeros(BUCKETS), footprint=[{**ENTRY, **extra}])
-    assert [pair.level for pair in told(skill("a", EAST), empty).pairs] == ["unknown"]
+    assert [pair.level for pair in forecast_of(skill("a", EAST), empty).pairs] == ["unknown"]
     lower, upper = skill("lower", "AAAA"), skill("upper", 9 * EAST, **over("lower"))
-    (pair,) = [one for one in told(lower, upper, skill("r", NORTH)).pairs if one.overlap]
+    (pair,) = [one for one in forecast_of(lower, upper, skill("r", NORTH)).pairs if one.overlap]
     assert (pair.harm_to_b, pair.level) == (None, "high")
 
 
 @pytest.mark.parametrize(
     ("harm", "text"), [(None, "an unknown share"), (0.6, "about 60 %"), (7.0, "all")]
 )
-def test_no_more_than_all_of_a_gain_can_be_lost(harm: float | None, text: str) -> None:
+def test_the_text_of_a_share_is_at_most_all(harm: float | None, text: str) -> None:
     assert share_text(harm) == text

@@ -1,4 +1,4 @@
-"""Leaf and root, against the words of the contract and of RFC 6962."""
+"""Leaves and roots, compared with the contract and RFC 6962."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ specs = st.builds(
 
 
 def rfc_6962(entries: list[bytes]) -> bytes:
-    """Section 2.1, word for word."""
+    """The Merkle tree hash as section 2.1 defines it."""
     if not entries:
         return hashlib.sha256().digest()
     if len(entries) == 1:
@@ -55,14 +55,14 @@ def test_the_order_of_tensors_does_not_change_the_root(
 
 
 @given(trees, text, digests)
-def test_any_other_tensor_changes_the_root(
+def test_another_tensor_changes_the_root(
     leaves: dict[str, Digest], name: str, leaf: Digest
 ) -> None:
     other = {**leaves, name: leaf}
     assert (merkle_root(other) == merkle_root(leaves)) == (other == leaves)
 
 
-def test_golden_roots_stay_what_they_are() -> None:
+def test_golden_roots_do_not_change() -> None:
     spec = TensorSpec("w", "BF16", (3, 4))
     leaf = leaf_of(spec, bytes(range(24)))
     expected = hashlib.sha256(b"skillpm.leaf.v1\0BF16\0[3,4]\0" + bytes(range(24))).hexdigest()
@@ -77,7 +77,9 @@ def test_a_scalar_has_the_empty_shape() -> None:
 
 
 @given(specs, st.lists(st.binary(max_size=9)))
-def test_a_leaf_does_not_depend_on_how_the_bytes_come(spec: TensorSpec, parts: list[bytes]) -> None:
+def test_a_leaf_does_not_depend_on_the_pieces_of_the_data(
+    spec: TensorSpec, parts: list[bytes]
+) -> None:
     hasher = LeafHasher(spec.dtype, spec.shape)
     for part in parts:
         hasher.update(part)

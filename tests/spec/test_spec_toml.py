@@ -1,4 +1,4 @@
-"""TOML as people's editors write it."""
+"""TOML with a byte order mark."""
 
 from skillpm.environment.edit import set_base, set_skills
 from skillpm.spec import toml
