@@ -23,6 +23,16 @@ DOCUMENTS = (
 """Markdown files, and folders of them, that are checked whole."""
 
 CODE: tuple[str, ...] = (
+    "skillpm/__main__.py",
+    "skillpm/archive",
+    "skillpm/errors.py",
+    "skillpm/index",
+    "skillpm/journal",
+    "skillpm/resolver",
+    "skillpm/spec",
+    "skillpm/version.py",
+    "tests/resolver",
+    "tests/spec",
     # "skillpm",
     # "registry",
     # "migrations",
