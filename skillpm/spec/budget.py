@@ -28,13 +28,13 @@ class Budget:
     @classmethod
     def parse(cls, text: str) -> "Budget":
         """Read `5%`, `80MB`, `4.5 MiB` or `1000B`. Raises `SpecError`."""
-        found = _FORM.fullmatch(text.strip())
-        unit = found[2].upper() if found else ""
-        if not found or (unit != "%" and unit not in _UNITS):
+        match = _FORM.fullmatch(text.strip())
+        unit = match[2].upper() if match else ""
+        if not match or (unit != "%" and unit not in _UNITS):
             raise SpecError(
                 f"invalid budget {text!r}: expected a form like `5%`, `80MB` or `1.5GiB`"
             )
-        number = Decimal(found[1])
+        number = Decimal(match[1])
         if not number:
             raise SpecError(f"invalid budget {text!r}: expected more than 0")
         if unit == "%":

@@ -56,8 +56,8 @@ class PlannedFile(Document):
 class SavedPlan(Document):
     """The `plan` in the output of `--dry-run --json`.
 
-    `lock` is the new lock, and `wishes` is the new `[skills]` table; None leaves skillpm.toml
-    unchanged. A `frozen` plan leaves skillpm.lock unchanged.
+    `lock` is the new lock. The new `[skills]` table is None if skillpm.toml does not change. A
+    `frozen` plan leaves skillpm.lock unchanged.
     """
 
     format: Annotated[Literal[1], WHOLE] = 1

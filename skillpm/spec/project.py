@@ -198,11 +198,11 @@ class ProjectFile(Document):
 
     def registry_of(self, skill: SkillName) -> str:
         """The registry of a skill: from its entry, else from its namespace, else the default."""
-        requirement = self.skills.get(str(skill))
-        if requirement and requirement.registry:
-            return requirement.registry
-        for name, entry in self.registries.items():
-            if skill.namespace in entry.namespaces:
+        entry = self.skills.get(str(skill))
+        if entry and entry.registry:
+            return entry.registry
+        for name, registry in self.registries.items():
+            if skill.namespace in registry.namespaces:
                 return name
         return DEFAULT_REGISTRY
 

@@ -137,7 +137,7 @@ def problems(
             yield f"nothing satisfies {need}"
     for one, other in combinations(chosen, 2):
         if not together(question, one, other):
-            yield f"{one.ref} and {other.ref} do not go together"
+            yield f"{one.ref} and {other.ref} conflict"
     reached = {need.skill for need in needs}
     yield from (f"{name} is not needed" for name in answer if name not in reached)
 

@@ -1,4 +1,4 @@
-"""Complete valid documents, for tests to alter."""
+"""Complete valid documents, for tests that alter them."""
 
 from copy import deepcopy
 from typing import Any
@@ -38,7 +38,7 @@ FACTS = {
 
 
 def manifest_plain() -> dict[str, Any]:
-    """A manifest with data in every part."""
+    """A manifest in which no part is empty."""
     return {
         "format": 2,
         "skill": "acme/math",

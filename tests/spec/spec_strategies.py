@@ -30,7 +30,7 @@ near = st.builds(
 
 @st.composite
 def comparators(draw: Any) -> str:
-    """One comparator of Cargo's grammar, around the versions of `near`."""
+    """A comparator of Cargo's grammar with a version from `near`."""
     version = draw(near)
     parts = draw(st.integers(1, 3))
     text = ".".join(map(str, version.triple[:parts]))
@@ -38,8 +38,7 @@ def comparators(draw: Any) -> str:
         text += f"-{'.'.join(version.pre)}"
     if parts < 3 and draw(st.booleans()):
         return f"{text}.{draw(st.sampled_from('*xX'))}"
-    operators = ["", "^", "~", "=", "<", ">", "<=", ">=", "^ ", ">= "]
-    return f"{draw(st.sampled_from(operators))}{text}"
+    return draw(st.sampled_from(["", "^", "~", "=", "<", ">", "<=", ">=", "^ ", ">= "])) + text
 
 
 range_texts = st.one_of(
@@ -65,7 +64,7 @@ json_objects = st.dictionaries(text, json_values, max_size=4)
 
 @st.composite
 def altered(draw: Any, document: Any) -> Any:
-    """The document with one value, anywhere in it, replaced by any JSON value or removed."""
+    """The document with one value at any depth replaced by another JSON value or removed."""
     copy = json.loads(json.dumps(document))
     node, steps = copy, draw(st.integers(1, 4))
     for step in range(steps):

@@ -1,4 +1,4 @@
-"""Advisories in OSV form: which releases they affect, and how severely."""
+"""Advisories in OSV format: which releases they affect."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_the_last_event_at_or_below_a_version_decides(
     assert not advisory.affects(SkillName.parse("acme/other"), Version.parse("1.1.0"))
 
 
-def test_versions_may_be_listed() -> None:
+def test_a_listed_version_is_affected() -> None:
     advisory = one(osv({"introduced": "3.0.0"}, versions=["1.0.0", "1.0.1"]))
     assert [v for v in ("1.0.0", "1.0.1", "1.0.2", "3.1.0") if affected(advisory, v)] == [
         "1.0.0",
@@ -72,7 +72,7 @@ def test_a_withdrawn_advisory_affects_nothing() -> None:
     assert not affected(one(osv({"introduced": "0"}, withdrawn="2026-02-02T00:00:00Z")), "1.0.0")
 
 
-def test_the_nearest_fix_above_is_named() -> None:
+def test_the_lowest_fixed_version_above_is_returned() -> None:
     advisory = one(
         osv({"introduced": "0"}, {"fixed": "1.4.0"}, {"introduced": "2.0.0"}, {"fixed": "2.1.0"})
     )
@@ -93,11 +93,13 @@ def test_the_nearest_fix_above_is_named() -> None:
         ({"severity": [{"type": "CVSS_V4", "score": "CVSS:4.0/AV:N"}]}, "high"),
     ],
 )
-def test_severity_gives_the_level_with_a_cautious_default(more: dict[str, Any], level: str) -> None:
+def test_the_level_comes_from_word_or_score_and_is_high_by_default(
+    more: dict[str, Any], level: str
+) -> None:
     assert one(osv({"introduced": "0"}, **more)).level == level
 
 
-def test_other_ecosystems_and_range_types_are_ignored() -> None:
+def test_other_ecosystems_and_other_types_of_range_are_ignored() -> None:
     plain = osv({"introduced": "0"})
     other = {"package": {"ecosystem": "PyPI", "name": "Not A Skill"}, "versions": ["1!0"]}
     git = {"type": "GIT", "repo": "x", "events": [{"introduced": "0"}, {"limit": "f00"}]}
@@ -116,7 +118,7 @@ def test_every_problem_of_every_document_is_reported_with_its_path() -> None:
     assert "[2]: affected[0]: versions[0]" in text
 
 
-def test_the_same_advisory_twice_is_refused() -> None:
+def test_a_duplicate_advisory_is_refused() -> None:
     with pytest.raises(SpecError, match="duplicate advisory"):
         parse_advisories(json.dumps([osv(), osv()]).encode(), "a.json")
 

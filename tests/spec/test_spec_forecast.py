@@ -37,7 +37,7 @@ def forecast_of(*manifests: Manifest, weights: dict[str, float] | None = None, m
     return forecast(manifests, weighed, mode, None if about is None else [*map(name, about)])
 
 
-def test_the_smaller_delta_is_hurt_by_the_larger() -> None:
+def test_the_smaller_delta_loses_to_the_larger() -> None:
     (pair,) = forecast_of(skill("big", 3 * EAST), skill("small", NORTH)).pairs
     assert pair.harm_to_a is not None
     assert pair.harm_to_b is not None
@@ -46,17 +46,16 @@ def test_the_smaller_delta_is_hurt_by_the_larger() -> None:
     assert pair.level == "high"
 
 
-def test_a_smaller_weight_hurts_less() -> None:
+def test_a_smaller_weight_does_less_harm() -> None:
     harms = [
         forecast_of(skill("a", EAST), skill("b", NORTH), weights={"b": weight}).pairs[0].harm_to_a
-        or 0.0
         for weight in (1.0, 0.5, 0.1)
     ]
     assert harms == sorted(harms, reverse=True)
     assert len(set(harms)) == 3
 
 
-def test_nothing_added_does_no_harm() -> None:
+def test_a_skill_alone_loses_nothing() -> None:
     (alone,) = forecast_of(skill("a", EAST)).skills
     assert (alone.harm, alone.level) == (0.0, "none")
 
@@ -66,12 +65,12 @@ def gained(gain: float, metric: str = "token_loss", **more: Any) -> dict[str, An
     return {"capabilities": [figures], **more}
 
 
-def test_of_two_equal_deltas_the_one_with_less_gain_loses_less() -> None:
+def test_of_two_equal_deltas_the_one_with_the_smaller_gain_loses_more() -> None:
     (pair,) = forecast_of(
         skill("much", EAST, **gained(2.0)), skill("little", NORTH, **gained(0.5))
     ).pairs
     assert (str(pair.a), str(pair.b)) == ("acme/little", "acme/much")
-    # The gains are 1 to 4. Along the delta with less gain, the curvature is half as large.
+    # The gains are as 1 to 4. Along the delta that gained less, the curvature is half as large.
     assert pair.harm_to_a == pytest.approx(8**BY_GAIN.power * (pair.harm_to_b or 0))
 
 
@@ -80,19 +79,19 @@ def test_of_two_equal_deltas_the_one_with_less_gain_loses_less() -> None:
     {"capabilities": [{"name": "probes", "metric": "mrr", "value": 0.5, "base_value": 1.0}]},
     {"capabilities": [{"name": "probes", "metric": "token_loss", "value": 2.0}]},
 ])  # fmt: skip
-def test_without_a_gain_in_loss_the_norm_of_the_delta_decides(recorded: dict[str, Any]) -> None:
+def test_without_a_gain_in_loss_the_lengths_are_compared(recorded: dict[str, Any]) -> None:
     bare = forecast_of(skill("a", EAST, capabilities=[]), skill("b", 2 * NORTH, capabilities=[]))
     assert forecast_of(skill("a", EAST, **recorded), skill("b", 2 * NORTH, **recorded)) == bare
 
 
-def test_a_gain_over_other_skills_is_not_one_over_the_base() -> None:
+def test_the_gain_of_a_layered_skill_is_not_used() -> None:
     lower, rival = skill("lower", EAST), skill("rival", EAST)
     upper = skill("upper", NORTH, **over("lower"), **gained(9.0))
     bare = skill("upper", NORTH, **over("lower"), capabilities=[])
     assert forecast_of(lower, upper, rival) == forecast_of(lower, bare, rival)
 
 
-def test_pairs_that_were_not_requested_are_left_out_but_their_skills_are_not() -> None:
+def test_only_requested_pairs_but_all_skills_are_listed() -> None:
     found = forecast_of(*(skill(one, EAST + NORTH) for one in "abcd"), about=["c"])
     assert {(str(p.a), str(p.b)) for p in found.pairs} == {
         ("acme/a", "acme/c"), ("acme/b", "acme/c"), ("acme/c", "acme/d")
@@ -100,21 +99,21 @@ def test_pairs_that_were_not_requested_are_left_out_but_their_skills_are_not() -
     assert [str(one.skill) for one in found.skills] == ["acme/a", "acme/b", "acme/c", "acme/d"]
 
 
-def test_the_worst_pair_comes_first_and_order_of_the_set_changes_nothing() -> None:
+def test_the_worst_pair_comes_first_in_any_order_of_the_set() -> None:
     manifests = [skill("a", EAST), skill("b", NORTH), skill("c", 5 * NORTH - EAST)]
     found = forecast_of(*manifests)
     assert found.pairs[0].worst == max(pair.worst for pair in found.pairs)
     assert found == forecast_of(*reversed(manifests))
 
 
-def test_packs_below_a_layered_skill_do_not_count_as_interference() -> None:
+def test_a_skill_does_not_lose_to_the_skills_it_is_layered_on() -> None:
     lower, upper = skill("lower", EAST), skill("upper", NORTH, **over("lower"))
     found = forecast_of(lower, upper)
     assert found.pairs == ()
     assert [one.harm for one in found.skills] == [0.0, 0.0]
 
 
-def test_a_layered_skill_includes_the_norms_of_the_packs_below() -> None:
+def test_a_layered_skill_includes_the_deltas_below_it() -> None:
     rival, lower = skill("rival", NORTH), skill("lower", 3 * EAST)
     pairs = forecast_of(lower, skill("upper", EAST, **over("lower")), rival).pairs
     stacked = next(pair for pair in pairs if str(pair.b) == "acme/upper")
@@ -131,14 +130,14 @@ def test_several_skills_cost_more_than_the_worst_and_less_than_their_sum() -> No
     assert max(harms) < (found.skills[0].harm or 0) < sum(harms)
 
 
-def test_where_answers_are_routed_nothing_is_forecast() -> None:
+def test_there_is_no_forecast_in_routed_mode() -> None:
     found = forecast_of(skill("big", 9 * EAST), skill("small", NORTH), mode="routed")
     assert (found.pairs, found.skills, found.method) == ((), (), None)
     assert "nothing is merged, so no skill loses" in found.notes[0]
     assert forecast_of(skill("big", 9 * EAST), mode="routed").notes == ()
 
 
-def test_a_forecast_for_another_method_notes_that_it_is_for_a_sum() -> None:
+def test_a_forecast_for_another_method_has_a_note() -> None:
     both = [skill("big", 3 * EAST), skill("small", NORTH)]
     found, summed = forecast(both, {}, "merged", method="ties"), forecast_of(*both)
     assert (found.pairs, found.skills, found.method) == (summed.pairs, summed.skills, "sum")
@@ -148,7 +147,7 @@ def test_a_forecast_for_another_method_notes_that_it_is_for_a_sum() -> None:
     assert forecast(both[:1], {}, "merged", method="ties").notes == ()
 
 
-def test_an_unusable_sketch_is_reported_and_does_not_affect_others() -> None:
+def test_an_unusable_sketch_is_noted_and_does_not_affect_other_pairs() -> None:
     sound = [skill("a", EAST), skill("b", NORTH)]
     found = forecast_of(*sound, skill("evil", "AAAA"))
     assert [str(p.b) for p in found.pairs[:2]] == ["acme/evil"] * 2
@@ -159,19 +158,19 @@ def test_an_unusable_sketch_is_reported_and_does_not_affect_others() -> None:
     assert [one.level for one in found.skills][-1] == "unknown"
 
 
-def test_a_skill_whose_rivals_are_all_unknown_has_an_unknown_forecast() -> None:
+def test_a_skill_without_comparable_skills_has_an_unknown_forecast() -> None:
     found = forecast_of(skill("a", EAST), skill("evil", "AAAA"))
     assert [(one.harm, one.level) for one in found.skills] == [(None, "unknown")] * 2
 
 
-def test_a_pack_without_changed_tensors_harms_no_skill_and_its_own_loss_is_unknown() -> None:
+def test_a_pack_without_additive_tensors_does_no_harm_and_its_own_loss_is_unknown() -> None:
     added = {"footprint": [{**ENTRY, "tensor": "new", "change": "added", "leaf": None}]}
     (pair,) = forecast_of(skill("a", EAST), skill("adds", np.zeros(BUCKETS), **added)).pairs
     assert (pair.harm_to_a, pair.harm_to_b, pair.overlap) == (0.0, None, 0.0)
     assert pair.level == "unknown"
 
 
-def test_a_huge_sketch_is_a_forecast_of_great_harm_and_no_crash() -> None:
+def test_a_huge_sketch_gives_a_high_forecast_without_overflow() -> None:
     found = forecast_of(
         skill("a", EAST), skill("huge", np.full(BUCKETS, 3.4e38)), skill("b", NORTH)
     )
@@ -182,15 +181,15 @@ def test_a_huge_sketch_is_a_forecast_of_great_harm_and_no_crash() -> None:
 @pytest.mark.parametrize(("share", "word"), [
     (None, "unknown"), (0.0, "none"), (0.05, "low"), (0.2, "medium"), (0.5, "high"), (7.0, "high")
 ])  # fmt: skip
-def test_a_level_is_a_band_of_the_share_that_is_lost(share: float | None, word: str) -> None:
+def test_levels_are_ranges_of_the_lost_share(share: float | None, word: str) -> None:
     assert level_of(share) == word
 
 
 OTHER = {"footprint": [{**ENTRY, "tensor": "elsewhere"}]}
 
 
-def test_without_a_recorded_gain_skills_that_share_no_tensor_have_no_forecast() -> None:
-    bare: dict[str, Any] = {"capabilities": []}
+def test_disjoint_skills_without_recorded_gains_have_no_forecast() -> None:
+    bare = {"capabilities": []}
     found = forecast_of(skill("a", EAST, **bare), skill("b", 9 * NORTH, **bare, **OTHER))
     (pair,) = found.pairs
     assert (pair.overlap, pair.harm_to_a, pair.harm_to_b, pair.level) == (
@@ -202,7 +201,7 @@ def test_without_a_recorded_gain_skills_that_share_no_tensor_have_no_forecast() 
     assert {one.level for one in found.skills} == {"unknown"}
 
 
-def test_where_no_tensor_is_shared_the_gains_of_both_are_needed() -> None:
+def test_disjoint_skills_need_the_gains_of_both() -> None:
     known, other = skill("a", EAST, **gained(1.0)), {**gained(1.0), **OTHER}
     (pair,) = forecast_of(known, skill("b", NORTH, **{**other, "capabilities": []})).pairs
     assert (pair.harm_to_a, pair.harm_to_b, pair.level) == (None, None, "unknown")
@@ -210,8 +209,8 @@ def test_where_no_tensor_is_shared_the_gains_of_both_are_needed() -> None:
     assert pair.harm_to_a == pair.harm_to_b == pytest.approx(BY_GAIN.factor)
 
 
-def test_a_forecast_without_some_of_the_other_skills_notes_it() -> None:
-    bare: dict[str, Any] = {"capabilities": []}
+def test_a_harm_that_does_not_include_all_skills_is_noted() -> None:
+    bare = {"capabilities": []}
     one, other = skill("a", EAST, **bare), skill("b", 0.1 * NORTH, **bare)
     apart = skill("c", 9 * NORTH, **bare, **OTHER)
     (note,) = forecast_of(one, other, apart).notes
@@ -226,7 +225,7 @@ def test_a_forecast_without_some_of_the_other_skills_notes_it() -> None:
     assert forecast_of(one, other).notes == forecast_of(one, apart).notes == ()
 
 
-def test_an_unknown_harm_hides_no_severe_one_and_no_mild_one_hides_it() -> None:
+def test_the_level_of_a_pair_with_an_unknown_harm() -> None:
     extra = {"tensor": "new", "change": "added", "leaf": None}
     empty = skill("adds", np.zeros(BUCKETS), footprint=[{**ENTRY, **extra}])
     assert [pair.level for pair in forecast_of(skill("a", EAST), empty).pairs] == ["unknown"]
@@ -238,5 +237,5 @@ def test_an_unknown_harm_hides_no_severe_one_and_no_mild_one_hides_it() -> None:
 @pytest.mark.parametrize(
     ("harm", "text"), [(None, "an unknown share"), (0.6, "about 60 %"), (7.0, "all")]
 )
-def test_no_more_than_all_of_a_gain_can_be_lost(harm: float | None, text: str) -> None:
+def test_the_text_of_a_share_is_at_most_all(harm: float | None, text: str) -> None:
     assert share_text(harm) == text

@@ -1,4 +1,4 @@
-"""Properties of the forecast that a user expects, at any weights and gains."""
+"""Properties of the forecast at any weights and gains."""
 
 from itertools import permutations
 from typing import Any
@@ -21,7 +21,7 @@ gains = st.none() | st.floats(0.01, 5)
 
 
 def pack(letter: str, length: float = 1.0, gain: float | None = 1.0) -> Manifest:
-    """A pack whose delta has a separate direction for each letter."""
+    """A pack whose delta has a different direction for each letter."""
     delta = length * np.random.default_rng(ord(letter)).normal(size=BUCKETS)
     figures = {"name": "probes", "metric": "token_loss", "value": 2.0}
     listed = [] if gain is None else [{**figures, "base_value": 2.0 + gain}]
@@ -49,7 +49,7 @@ def total_of(merged: Forecast, letter: str) -> float:
 
 
 @given(one=weights, other=weights, gain=gains)
-def test_a_larger_weight_of_the_other_never_costs_less(
+def test_a_larger_weight_of_another_skill_never_costs_less(
     one: float, other: float, gain: float | None
 ) -> None:
     small, large = sorted((one, other), key=abs)
@@ -59,9 +59,7 @@ def test_a_larger_weight_of_the_other_never_costs_less(
 
 
 @given(gain=gains, length=st.floats(0.1, 10))
-def test_a_skill_at_weight_zero_is_as_if_it_were_not_there(
-    gain: float | None, length: float
-) -> None:
+def test_a_skill_at_weight_zero_changes_nothing(gain: float | None, length: float) -> None:
     packs = pack("a"), pack("b", 2.0), pack("z", length, gain)
     left_out, absent = merge(*packs, z=0.0), merge(*packs[:2])
     assert pair_of(left_out, "a", "b") == absent.pairs[0]
@@ -70,7 +68,7 @@ def test_a_skill_at_weight_zero_is_as_if_it_were_not_there(
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0])
-def test_a_skill_that_is_left_out_or_subtracted_has_no_gain_to_lose(weight: float) -> None:
+def test_a_skill_at_weight_zero_or_below_loses_nothing(weight: float) -> None:
     merged = merge(pack("a"), pack("b", 9.0), a=weight)
     assert merged.pairs[0].harm_to_a == total_of(merged, "a") == 0.0
 
@@ -104,7 +102,7 @@ def test_the_unit_of_the_weights_changes_nothing(scale: float) -> None:
 
 
 @given(gain=st.floats(0.1, 5))
-def test_of_two_deltas_with_equal_norms_the_one_with_more_gain_costs_more(gain: float) -> None:
+def test_of_two_deltas_of_one_length_the_one_that_gained_more_costs_more(gain: float) -> None:
     mild, strong = (
         pair_of(merge(pack("a"), pack("b", 1.0, each), pack("c")), "a", "b").harm_to_a
         for each in (gain, 1.5 * gain)

@@ -1,4 +1,4 @@
-"""Untrusted JSON is read within limits; canonical JSON has one form."""
+"""JSON: limits for untrusted documents, and the canonical form."""
 
 import json as plain_json
 from typing import Any
@@ -28,7 +28,7 @@ def test_the_canonical_form_does_not_depend_on_the_order_of_keys(document: dict[
 
 
 @given(json_values)
-def test_the_indented_form_is_equivalent(document: Any) -> None:
+def test_the_readable_form_has_the_same_content(document: Any) -> None:
     data = json.pretty(document)
     assert data.endswith(b"\n")
     assert json.canonical(json.parse(data, "it")) == json.canonical(document)
@@ -42,7 +42,7 @@ def test_the_canonical_form_is_compact_sorted_utf8() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "\ud800"])
-def test_values_outside_json_are_not_written(value: Any) -> None:
+def test_values_without_a_json_form_are_not_written(value: Any) -> None:
     with pytest.raises(SpecError, match="cannot be written as JSON"):
         json.canonical({"a": [value]})
 
@@ -71,14 +71,14 @@ def test_values_outside_json_are_not_written(value: Any) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_json_out_of_bounds_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+def test_a_document_beyond_a_limit_is_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(SpecError) as caught:
         json.parse(data, "the thing")
     assert caught.value.message.startswith("the thing")
     assert reason in caught.value.message
 
 
-def test_the_limits_themselves_are_within_bounds() -> None:
+def test_a_document_at_the_limits_is_read() -> None:
     assert json.parse(b"[" * 64 + b"]" * 64, "it")
     assert json.parse(b"[" * 64 + b"1" + b"]" * 64, "it")
     assert json.parse(b'"\\ud83d\\ude00"', "it") == "😀"
@@ -92,7 +92,7 @@ def test_a_document_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatc
         json.parse(b" " * 10 + b"1", "it")
 
 
-def test_a_document_that_must_be_an_object_is_one() -> None:
+def test_a_document_that_must_be_an_object_is_refused_otherwise() -> None:
     with pytest.raises(SpecError, match="it: expected a JSON object, found list"):
         json.parse_object(b"[]", "it")
 

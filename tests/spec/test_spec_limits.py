@@ -1,4 +1,4 @@
-"""Overlong untrusted input is refused with a short message."""
+"""Very long untrusted input is refused with a short message."""
 
 import pytest
 
@@ -14,13 +14,13 @@ LONG = "x" * 1_000_000
 
 
 @pytest.mark.parametrize("parse", [SkillName.parse, Digest, Requirement.parse])
-def test_a_long_word_is_refused_in_a_short_sentence(parse: object) -> None:
+def test_a_long_word_is_refused_with_a_short_message(parse: object) -> None:
     with pytest.raises(SpecError) as caught:
         parse(LONG)  # type: ignore[operator]
     assert len(caught.value.message) <= MESSAGE_LIMIT + 60
 
 
-def test_many_long_problems_are_a_message_of_some_lines() -> None:
+def test_a_message_of_many_long_problems_is_limited() -> None:
     problems = Problems("it")
     for _ in range(1000):
         problems.add(LONG, LONG)
@@ -30,7 +30,7 @@ def test_many_long_problems_are_a_message_of_some_lines() -> None:
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 20_000, "-0x8" + "0" * 16, "1e400"])
-def test_numbers_that_toml_does_not_know_are_refused(number: str) -> None:
+def test_numbers_that_toml_does_not_allow_are_refused(number: str) -> None:
     root = f'[project]\nbase = "b"\nroot = "sha256:{"ab" * 32}"\n'
     with pytest.raises(SpecError):
         parse_project(f'{root}[skills]\n"a/b" = {{ version = "1", weight = {number} }}\n')

@@ -1,4 +1,4 @@
-"""Keys that a pack may change in configs, and keys that are refused despite its manifest."""
+"""Which config keys a pack may change, and which it may never change."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ CHOOSES = {
     "Transformers_Weights": "x.safetensors",
     "QUANTIZATION_CONFIG": None,
 }
-"""Keys that choose what is loaded or run, with an attacker's value."""
+"""Keys that choose what is loaded or run, each with a hostile value."""
 PLAIN = {
     "hidden_size": 64, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
     "architectures": ["LlamaForSequenceClassification"], "id2label": {"0": "file", "1": "kernel"},
@@ -73,7 +73,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("key", CHOOSES)
-def test_a_key_that_chooses_what_is_loaded_is_refused_by_name_whatever_is_claimed(key: str) -> None:
+def test_a_key_that_chooses_what_is_loaded_is_refused_even_if_declared(key: str) -> None:
     claimed = {key, "text_config", f"text_config.{key}", "rope_parameters", "task_specific_params"}
     value = CHOOSES[key]
     for patch in (
@@ -100,28 +100,27 @@ def test_a_declared_key_that_is_data_may_change_and_an_undeclared_one_may_not(ke
             check_config_patch(patch, keys, "it")
 
 
-def test_labels_that_are_not_a_plain_table_are_checked() -> None:
+def test_nested_labels_are_checked() -> None:
     with pytest.raises(SpecError, match="auto_map"):
         check_config_patch({"label2id": {"a": {"auto_map": "x"}}}, {"label2id"}, "it")
 
 
-def test_a_part_of_a_config_is_changed_key_by_key_and_never_as_a_whole() -> None:
+def test_a_nested_config_is_checked_key_by_key() -> None:
     keys = {"hidden_size", "text_config.hidden_size", "text_config.rope.kind"}
     check_config_patch({"text_config": {"rope": {"kind": "x"}}}, keys, "it")
-    patches: tuple[dict[str, Any], ...] = (
+    for patch in (
         {"text_config": None},
         {"text_config": []},
         {"text_config": [{"hidden_size": 1}]},
         {"text_config": {"rope": None}},
         {"text_config": {"model_type": "llama"}},
         {"vision_config": {"hidden_size": 1}},
-    )
-    for patch in patches:
+    ):
         with pytest.raises(SpecError):
             check_config_patch(patch, keys, "it")
 
 
-def test_a_patch_may_remove_code() -> None:
+def test_a_patch_may_remove_auto_map() -> None:
     for name in ("config.json", "tokenizer_config.json"):
         check_content(name, {"auto_map": None}, keys=(), patch=True)
     with pytest.raises(SpecError, match="auto_map"):
@@ -129,7 +128,7 @@ def test_a_patch_may_remove_code() -> None:
 
 
 @pytest.mark.parametrize("key", ["transformers_weights", "quantization_config", "hidden_size"])
-def test_a_patch_removes_only_declared_keys(key: str) -> None:
+def test_a_patch_removes_no_other_undeclared_key(key: str) -> None:
     with pytest.raises(SpecError, match=key):
         check_content("config.json", {key: None}, keys=(), patch=True)
 
@@ -161,13 +160,13 @@ def test_a_generation_config_changes_only_decoding(patch: dict[str, Any]) -> Non
     {"model_type": "x"}, {"subfolder": "x"}, {"added_tokens_decoder": {"0": {"auto_map": "x"}}},
     {"tokenizer_object": {}}, {"new_key": 1},
 ])  # fmt: skip
-def test_a_tokenizer_config_changes_tokens_alone(patch: dict[str, Any]) -> None:
+def test_a_tokenizer_config_changes_only_tokens(patch: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as caught:
         check_content("tokenizer_config.json", patch, keys=set(patch), patch=True)
     assert f"`{next(iter(patch))}" in caught.value.message or "auto_map" in caught.value.message
 
 
-def test_the_files_of_tokenizers_are_packed() -> None:
+def test_keys_that_tokenizers_are_saved_with_are_allowed() -> None:
     patch = {
         "chat_template": "{{ file }}{{ kernel }}", "backend": "tokenizers", "unk_token": "<unk>",
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 10**30,
@@ -182,7 +181,7 @@ def test_the_files_of_tokenizers_are_packed() -> None:
     {"tokenizer_file": "/etc/passwd"}, {"vocab_file": "x"}, {"auto_map": {}}, [], {"a": "b"},
     {"unk_token": {"auto_map": "x"}}, {"chat_template": "x"},
 ])  # fmt: skip
-def test_special_tokens_are_tokens_since_each_key_reaches_the_tokenizers_class(
+def test_a_special_tokens_map_contains_only_tokens(
     content: Any,
 ) -> None:
     check_content("special_tokens_map.json", {"unk_token": {"content": "a"}}, keys=(), patch=False)
@@ -190,13 +189,10 @@ def test_special_tokens_are_tokens_since_each_key_reaches_the_tokenizers_class(
         check_content("special_tokens_map.json", content, keys=(), patch=False)
 
 
-def test_settings_of_processors_choose_no_code_and_vocabularies_hold_any_word() -> None:
+def test_processor_settings_are_checked_and_vocabularies_may_have_any_key() -> None:
     settings = {"image_processor_type": "CLIPImageProcessor", "size": {"height": 4}, "dtype": None}
     check_content("preprocessor_config.json", settings, keys=(), patch=False)
-    faults: tuple[dict[str, Any], ...] = (
-        {"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"},
-    )  # fmt: skip
-    for bad in faults:
+    for bad in ({"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"}):
         with pytest.raises(SpecError):
             check_content("preprocessor_config.json", bad, keys=(), patch=False)
     check_content("vocab.json", {"auto_map": 0, "file": 1}, keys=(), patch=False)
@@ -211,7 +207,7 @@ def test_a_very_wide_or_deep_patch_is_checked_in_linear_time() -> None:
     check_config_patch({"rope": [{"a": n} for n in range(10**5)]}, {"rope"}, "it")
 
 
-def test_the_keys_of_generation_are_the_librarys_own() -> None:
+def test_the_generation_keys_are_those_of_the_library() -> None:
     transformers = pytest.importorskip("transformers")
     of_whisper = {
         "alignment_heads", "forced_decoder_ids", "is_multilingual", "lang_to_id", "language",

@@ -1,4 +1,4 @@
-"""The location of a registry; messages never show its password."""
+"""Locations of registries. Messages never show passwords."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ SECRET = "s3cr3t-tok"  # noqa: S105 - what must not be shown
     ("oci://host/prefix", RegistryKind.OCI, None), ("https://[::1]:8/x", RegistryKind.HTTP, None),
     ("ftp://host/x", RegistryKind.UNKNOWN, None),
 ])  # fmt: skip
-def test_a_location_is_read_once(text: str, kind: RegistryKind, folder: str | None) -> None:
+def test_a_location_is_parsed(text: str, kind: RegistryKind, folder: str | None) -> None:
     location = parse(text)
     assert (location.kind, location.folder) == (kind, folder)
     assert location.reveal() == text
@@ -58,7 +58,7 @@ def test_credentials_are_never_shown(text: str) -> None:
 
 
 def said_of(text: str) -> str:
-    """All messages about a location, valid or invalid."""
+    """All texts of a location, or the message of its error."""
     try:
         location = parse(text)
     except SpecError as problem:
@@ -77,7 +77,7 @@ def test_any_text_is_a_location_or_refused(text: str) -> None:
     assert parse(location.reveal()) == location
 
 
-def test_a_path_is_relative_to_the_folder_of_its_file(
+def test_a_path_is_relative_to_the_folder_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
@@ -86,7 +86,7 @@ def test_a_path_is_relative_to_the_folder_of_its_file(
     assert resolved(parse("https://h/x"), tmp_path) == parse("https://h/x")
 
 
-def test_a_project_file_for_others_has_no_credentials() -> None:
+def test_a_shared_project_file_has_no_credentials() -> None:
     text = (
         f'[project]\nbase = "b"\nroot = "sha256:{"ab" * 32}"\n[registries]\n'
         f'a = "https://u:{SECRET}@h/x" # kept\n'

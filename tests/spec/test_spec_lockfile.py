@@ -1,4 +1,4 @@
-"""The lock has one written form, and is read back or refused with every problem."""
+"""The lockfile has a canonical form, and errors list every problem."""
 
 import random
 import tomllib
@@ -65,7 +65,7 @@ def test_the_order_of_installation_changes_nothing(lock: Lockfile, order: random
 
 
 @given(locks, digests)
-def test_the_root_of_the_graft_is_left_out_of_comparisons(lock: Lockfile, root: Digest) -> None:
+def test_comparisons_ignore_the_root_of_the_graft(lock: Lockfile, root: Digest) -> None:
     assert lock.with_root(root).same_set(lock)
     assert lock.with_root(root).graft.root == root
     assert lock.with_root(None).graft.root is None
@@ -81,7 +81,7 @@ def test_the_old_spelling_of_the_mode_is_the_same_set() -> None:
     assert 'mode = "merged"' in old.dumps()
 
 
-def test_an_unknown_method_is_kept_in_a_lock_and_refused_by_graft() -> None:
+def test_a_lock_keeps_an_unknown_method_but_cannot_be_grafted() -> None:
     lock = parse_lockfile(LOCK.replace('"sum"', '"slerp"').replace('"merge"', '"blend"'))
     assert (lock.graft.mode, lock.graft.method) == ("blend", "slerp")
     with pytest.raises(SpecError, match="unknown method 'slerp'"):
@@ -92,7 +92,7 @@ def test_an_unknown_method_is_kept_in_a_lock_and_refused_by_graft() -> None:
         _ = parse_lockfile(LOCK).graft.table
 
 
-def test_a_lock_has_all_settings_and_the_project_file_only_explicit_ones() -> None:
+def test_a_lock_has_all_settings_and_the_project_file_only_changed_ones() -> None:
     asked = GraftTable(method="ties", settings={"density": 0.4})
     locked = LockedGraft.of(asked)
     assert locked.merge_options == {
@@ -103,7 +103,7 @@ def test_a_lock_has_all_settings_and_the_project_file_only_explicit_ones() -> No
     assert locked.table == asked
 
 
-def test_a_lock_has_the_form_of_the_contract() -> None:
+def test_a_lock_is_read_as_the_contract_specifies() -> None:
     lock = parse_lockfile(LOCK)
     assert [locked.ref for locked in lock.skills.values()] == [
         "acme/b 1.0.0-rc.1",
@@ -143,7 +143,7 @@ def test_unknown_keys_are_kept() -> None:
         ('skill = "acme/b"', 'skill = "acme/math"', "skill[1].skill: duplicate skill `acme/math`"),
     ],
 )
-def test_problems_are_named_by_path(old: str, new: str, problem: str) -> None:
+def test_a_problem_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
     assert old in LOCK
     with pytest.raises(SpecError) as caught:
         parse_lockfile(LOCK.replace(old, new, 1))
@@ -195,7 +195,7 @@ def test_a_digest_of_a_lock_is_a_digest() -> None:
     assert parse_lockfile(LOCK).graft.root == Digest(B)
 
 
-def test_a_lock_has_an_order_of_precedence_only_if_there_is_one() -> None:
+def test_an_empty_order_of_precedence_is_not_written() -> None:
     order = [SkillName.parse("acme/sql"), SkillName.parse("acme/math")]
     asked = GraftTable(precedence=order)
     lock = Lockfile(base=LockedBase(name="m", root=Digest.of(b"")), graft=LockedGraft.of(asked))

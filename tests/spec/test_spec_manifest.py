@@ -1,4 +1,4 @@
-"""A manifest is read completely or refused with every problem and its path."""
+"""A manifest is read, or refused with every problem and its path."""
 
 import json
 from copy import deepcopy
@@ -42,7 +42,7 @@ def problems(plain: Any) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def test_a_manifest_is_read_into_words_and_written_canonically() -> None:
+def test_a_manifest_is_parsed_and_written_canonically() -> None:
     manifest = parse(manifest_plain())
     data = manifest.canonical()
     assert parse_manifest(data) == manifest
@@ -67,13 +67,13 @@ def test_unknown_keys_are_kept(extra: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in manifest_plain() if key != "format"])
-def test_a_key_that_lacks_is_named(key: str) -> None:
+def test_a_missing_key_is_reported(key: str) -> None:
     plain = manifest_plain()
     del plain[key]
     assert f"{key}: missing" in problems(plain)
 
 
-def test_another_format_is_refused_with_the_version_that_reads_it() -> None:
+def test_another_format_is_refused_with_a_hint() -> None:
     with pytest.raises(SpecError, match="format 7; this skillpm reads format 2") as caught:
         parse({"format": 7})
     assert caught.value.hint == "install a skillpm that reads format 7"
@@ -85,7 +85,7 @@ def test_another_format_is_refused_with_the_version_that_reads_it() -> None:
         )
 
 
-def test_every_problem_of_form_is_reported_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     plain = manifest_plain()
     plain["skill"] = "Acme/Math"
     plain["requires"][0] = "acme/b ^^"
@@ -118,7 +118,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         (entry(change="removed", result=None), f"footprint[0].result: {GONE}"),
     ],
 )  # fmt: skip
-def test_an_entry_that_contradicts_itself_is_reported(changed: Any, problem: str) -> None:
+def test_a_contradictory_entry_is_reported(changed: Any, problem: str) -> None:
     plain = manifest_plain()
     plain["footprint"][0] = changed
     assert problems(plain) == [problem]
@@ -183,7 +183,7 @@ def test_a_removed_tensor_has_no_result() -> None:
         ),
     ],
 )  # fmt: skip
-def test_parts_that_do_not_fit_together_are_reported(key: str, value: Any, problem: str) -> None:
+def test_contradictions_between_parts_are_reported(key: str, value: Any, problem: str) -> None:
     found = problems({**manifest_plain(), key: value})
     assert found[0].startswith(problem)
 
@@ -191,7 +191,7 @@ def test_parts_that_do_not_fit_together_are_reported(key: str, value: Any, probl
 @pytest.mark.parametrize(
     ("tool", "version"), [("skillpm 9.1.0", ">=9.1.0"), ("skillpm 9.1.0; rm", "!="), (None, "!=")]
 )
-def test_a_key_that_must_be_understood_and_is_not_names_the_version_that_does(
+def test_an_unknown_required_key_is_refused_with_a_newer_version_as_hint(
     tool: str | None, version: str
 ) -> None:
     plain = {**manifest_plain(), "must_understand": ["files", "sparsity"]}
@@ -202,7 +202,7 @@ def test_a_key_that_must_be_understood_and_is_not_names_the_version_that_does(
     assert "'files'" not in caught.value.message
 
 
-def test_a_tensor_that_only_a_lower_skill_has_needs_no_leaf_of_the_base() -> None:
+def test_a_tensor_of_a_lower_layer_needs_no_leaf_of_the_base() -> None:
     plain = manifest_plain()
     plain["over"] = [{"skill": "acme/b", "version": "1.0.0", "digest": B}]
     plain["requires"] = ["acme/b =1.0.0"]

@@ -1,4 +1,4 @@
-"""Leaf and root, compared with the contract and RFC 6962."""
+"""Leaves and roots, compared with the contract and RFC 6962."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ specs = st.builds(
 
 
 def rfc_6962(entries: list[bytes]) -> bytes:
-    """RFC 6962, section 2.1, implemented literally."""
+    """The Merkle tree hash as section 2.1 defines it."""
     if not entries:
         return hashlib.sha256().digest()
     if len(entries) == 1:
@@ -55,7 +55,7 @@ def test_the_order_of_tensors_does_not_change_the_root(
 
 
 @given(trees, text, digests)
-def test_any_other_tensor_changes_the_root(
+def test_another_tensor_changes_the_root(
     leaves: dict[str, Digest], name: str, leaf: Digest
 ) -> None:
     other = {**leaves, name: leaf}
@@ -77,7 +77,7 @@ def test_a_scalar_has_the_empty_shape() -> None:
 
 
 @given(specs, st.lists(st.binary(max_size=9)))
-def test_a_leaf_does_not_depend_on_the_chunks_of_the_bytes(
+def test_a_leaf_does_not_depend_on_the_pieces_of_the_data(
     spec: TensorSpec, parts: list[bytes]
 ) -> None:
     hasher = LeafHasher(spec.dtype, spec.shape)

@@ -1,4 +1,4 @@
-"""The OCI manifest of a pack is read strictly and has one written form."""
+"""The OCI manifest of a pack: strict reader, canonical writer."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def test_an_image_lists_its_blobs_and_is_written_canonically() -> None:
         (("layers", 1, "digest"), B, f"blob {B} is listed with different sizes"),
     ],
 )
-def test_problems_are_named(path: tuple[Any, ...], value: Any, problem: str) -> None:
+def test_a_problem_is_reported(path: tuple[Any, ...], value: Any, problem: str) -> None:
     plain = image_plain()
     node: Any = plain
     for step in path[:-1]:

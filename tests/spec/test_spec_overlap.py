@@ -40,7 +40,7 @@ def sketch(delta: np.ndarray) -> tuple[float, ...]:
 
 
 @given(floats, floats)
-def test_a_sketch_reads_back_as_it_was_written(one: float, other: float) -> None:
+def test_a_sketch_is_read_as_it_was_written(one: float, other: float) -> None:
     values = (one, other) * (BUCKETS // 2)
     assert read_sketch(encode_sketch(np.array(values))) == values
 
@@ -64,7 +64,7 @@ def test_a_footprint_with_an_empty_sketch_is_refused() -> None:
         delta_of(manifest(encode_sketch(np.zeros(BUCKETS))))
 
 
-def test_only_tensors_whose_deltas_add_up_are_part_of_a_delta() -> None:
+def test_only_additive_tensors_are_part_of_a_delta() -> None:
     found = delta_of(manifest(
         FLAT,
         {"tensor": "a", "shape": [3, 5]},
@@ -75,7 +75,7 @@ def test_only_tensors_whose_deltas_add_up_are_part_of_a_delta() -> None:
     assert found.elements == {"a": 15}
 
 
-def test_a_pack_that_only_adds_tensors_has_a_delta_of_nothing() -> None:
+def test_a_pack_that_only_adds_tensors_has_an_empty_delta() -> None:
     empty = encode_sketch(np.zeros(BUCKETS))
     found = delta_of(manifest(empty, {"change": "added", "leaf": None}))
     assert (found.elements, any(found.sketch)) == ({}, False)
@@ -91,7 +91,7 @@ def test_the_overlap_is_the_share_of_the_smaller_footprint() -> None:
     assert overlap(both, other) == overlap(both, nothing) == 0.0
 
 
-def test_sketches_are_a_linear_map_here_too() -> None:
+def test_sketches_are_linear() -> None:
     random = np.random.default_rng(3)
     one, other = random.normal(size=(2, 5000))
     summed = total([scaled(sketch(one), 0.5), sketch(other)])
@@ -101,7 +101,7 @@ def test_sketches_are_a_linear_map_here_too() -> None:
 
 
 @pytest.mark.parametrize("true", [-0.7, 0.0, 0.3, 0.9])
-def test_the_stated_error_of_a_cosine_holds(true: float) -> None:
+def test_the_standard_error_of_a_cosine_is_correct(true: float) -> None:
     random = np.random.default_rng(11)
     off, claimed = [], []
     for _ in range(60):
@@ -113,7 +113,7 @@ def test_the_stated_error_of_a_cosine_holds(true: float) -> None:
     assert 0.7 * spread < np.mean(claimed) < 1.5 * spread
 
 
-def test_the_error_grows_where_few_buckets_hold_the_energy() -> None:
+def test_the_error_is_larger_if_few_buckets_have_the_energy() -> None:
     random = np.random.default_rng(5)
     one, other = random.normal(size=(2, BUCKETS))
     spiky = [np.where(np.arange(BUCKETS) < 8, 30 * each, each) for each in (one, other)]
@@ -121,13 +121,13 @@ def test_the_error_grows_where_few_buckets_hold_the_energy() -> None:
     assert few[1] > 2 * flat[1]
 
 
-def test_a_delta_has_cosine_one_with_itself_and_none_with_nothing() -> None:
+def test_a_delta_has_cosine_one_with_itself_and_zero_with_zero() -> None:
     one = sketch(np.arange(1000.0))
-    assert cosine(one, one) == pytest.approx((1.0, 0.0), abs=1e-9)
+    assert cosine(one, one) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
     assert cosine(one, (0.0,) * BUCKETS) == (0.0, 1.0)
 
 
 def test_the_largest_and_the_smallest_numbers_do_not_overflow() -> None:
     largest, smallest = (3.4e38,) * BUCKETS, (1.5e-45,) * BUCKETS
-    assert cosine(largest, smallest) == pytest.approx((1.0, 0.0), abs=1e-9)
+    assert cosine(largest, smallest) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
     assert dot(largest, largest) < float("inf")

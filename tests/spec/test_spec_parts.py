@@ -1,4 +1,4 @@
-"""Files of a model's parts: one folder deep, of known kinds, and never code."""
+"""Files of a model's modules: one folder deep, of known types, and never code."""
 
 import struct
 from typing import Any
@@ -40,7 +40,7 @@ def read(path: str, data: bytes) -> Any:
         ("2_Dense/pytorch_model.bin", REMOVED),
     ],
 )
-def test_files_of_parts_are_packed_whole_or_removed(path: str, kind: str) -> None:
+def test_files_of_parts_are_carried_whole_or_removed(path: str, kind: str) -> None:
     check_side_file(path, kind)
 
 
@@ -93,12 +93,12 @@ def test_classes_of_sentence_transformers_are_modules(kind: str) -> None:
         *([module(idx="0")], [module(name=1)], [module(kwargs=["a b"])], [module(code="x.py")]),
     ],
 )
-def test_an_invalid_module_list_is_refused(content: Any) -> None:
+def test_invalid_lists_of_modules_are_refused(content: Any) -> None:
     with pytest.raises(SpecError):
         check_modules(content, "it")
 
 
-def test_folders_are_read_from_lists_of_modules_alone() -> None:
+def test_folders_are_read_only_from_lists_of_modules() -> None:
     assert folders_of([module(path=""), module(), module(type="my.Own", path="own")]) == (
         "1_Dense",
         "own",
@@ -136,33 +136,27 @@ def test_a_part_config_that_chooses_code_or_files_is_refused(config: Any) -> Non
         {"pooling_mode": "mean", "include_prompt": True, "word_embedding_dimension": 32},
     ],
 )
-def test_configs_of_modules_are_read(config: dict[str, Any]) -> None:
+def test_configs_of_modules_are_accepted(config: dict[str, Any]) -> None:
     data = json.canonical(config)
     assert read("2_Dense/config.json", data) == data
 
 
-def test_prompts_are_any_text_of_any_name() -> None:
+def test_prompts_may_have_any_name_and_text() -> None:
     prompts = {"prompts": {"file": "the path: ", "os.system": None}, "__version__": {"a": "1"}}
     read("config_sentence_transformers.json", json.canonical(prompts))
-    faults: tuple[Any, ...] = (
-        {"prompts": {"x": 1}},
-        {"model_type": "a.b"},
-        {"requirements_file": "x"},
-        [],
-    )
-    for wrong in faults:
+    for wrong in ({"prompts": {"x": 1}}, {"model_type": "a.b"}, {"requirements_file": "x"}, []):
         with pytest.raises(SpecError):
             read("config_sentence_transformers.json", json.canonical(wrong))
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 9, weights()[:-1], weights(extra=b"\0")])
-def test_weights_of_a_part_are_a_sound_safetensors_file(data: bytes) -> None:
+def test_weights_of_a_part_must_be_a_valid_safetensors_file(data: bytes) -> None:
     with pytest.raises(SpecError):
         read("2_Dense/model.safetensors", data)
     read("2_Dense/model.safetensors", weights())
 
 
-def test_a_part_config_asks_for_no_more_memory_than_its_tensors() -> None:
+def test_a_part_config_with_too_large_numbers_is_refused() -> None:
     placed = weights_header(weights((2, 9000)), "it").tensors
     specs = {each.spec.name: each.spec for each in placed}
     check_part_numbers({"in_features": 9000, "flag": True, "nested": [{"x": 8000}]}, specs)
@@ -172,7 +166,7 @@ def test_a_part_config_asks_for_no_more_memory_than_its_tensors() -> None:
             check_part_numbers(config, specs)
 
 
-def test_a_folder_of_two_spellings_is_one_on_some_disks() -> None:
+def test_folders_that_differ_only_in_case_are_refused() -> None:
     digest = str(Digest.of(b""))
     files = [
         {"path": path, "digest": digest, "kind": "removed"}

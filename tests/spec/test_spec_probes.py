@@ -1,4 +1,4 @@
-"""Untrusted probes: reading, limits and tolerances."""
+"""Probe files: what is read, the limits for untrusted files, and tolerances."""
 
 import json
 from math import inf, nan
@@ -29,7 +29,7 @@ def lines(*items: Any) -> bytes:
         ({"metric": "token_loss", "text": "t", "label": "l"}, "token_loss"),
     ],
 )
-def test_the_fields_determine_the_metric_unless_it_is_named(
+def test_the_fields_identify_the_metric_unless_it_is_named(
     item: dict[str, Any], metric: str
 ) -> None:
     others = {
@@ -41,21 +41,21 @@ def test_the_fields_determine_the_metric_unless_it_is_named(
     assert found.tolerances == {metric: 0.1}
 
 
-def test_the_right_answer_is_a_number_or_the_text_itself() -> None:
+def test_the_right_answer_is_an_index_or_the_text() -> None:
     asked = {"question": "q", "choices": ["a", "b"]}
     found = parse_probes(lines({**asked, "answer": 1}, {**asked, "answer": "a"}))
     items = found.items["multiple_choice"]
     assert [item.right for item in items if isinstance(item, MultipleChoiceItem)] == [1, 0]
 
 
-def test_the_head_gives_tolerances_for_all_and_for_one() -> None:
+def test_the_header_sets_tolerances_for_all_metrics_and_for_one() -> None:
     head = {"probes": 1, "tolerance": 0.3, "tolerances": {"exact_match": 0}}
     found = parse_probes(lines(head, {"text": "a"}, {"prompt": "p", "answer": "a"}))
     assert found.tolerances == {"token_loss": 0.3, "exact_match": 0.0}
     assert found.count == 2
 
 
-def test_blank_lines_and_line_separators_inside_a_text_start_no_new_item() -> None:
+def test_blank_lines_and_line_separators_in_texts_do_not_start_items() -> None:
     found = parse_probes('\n{"text": "a\u2028b\x85c"}\r\n\n'.encode())
     assert found.count == 1
 
@@ -116,13 +116,13 @@ def test_every_problem_is_reported_with_its_line() -> None:
     ],
     ids=range(29),
 )
-def test_a_file_that_is_not_a_probe_file_is_refused(data: bytes, words: str) -> None:
+def test_an_invalid_probe_file_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_probes(data)
     assert words in caught.value.message
 
 
-def test_unknown_keys_are_ignored_and_nothing_of_a_file_is_run() -> None:
+def test_unknown_keys_are_ignored_and_nothing_is_executed() -> None:
     found = parse_probes(lines({"query": "q", "document": "__import__('os')", "code": "1/0"},
                                {"query": "r", "document": "e", "metric": "mrr"}))  # fmt: skip
     first = found.items["mrr"][0]
@@ -151,17 +151,17 @@ def test_one_item_may_flip_whatever_the_gain() -> None:
 
 @pytest.mark.parametrize("now", [nan, inf, -inf])
 @pytest.mark.parametrize("name", sorted(METRICS))
-def test_nan_never_passes_a_tolerance(name: str, now: float) -> None:
+def test_a_value_that_is_not_finite_never_passes(name: str, now: float) -> None:
     assert not METRICS[name].holds(now, 0.5)
 
 
-def test_better_is_less_for_a_loss_and_more_for_all_else() -> None:
+def test_lower_is_better_for_a_loss_and_higher_for_other_metrics() -> None:
     gains = {name: metric.gain(2.0, 1.0) for name, metric in METRICS.items()}
     assert gains.pop("token_loss") == -1.0
     assert set(gains.values()) == {1.0}
 
 
-def test_the_work_of_a_file_is_counted_in_the_texts_that_a_model_is_shown() -> None:
+def test_the_token_bound_counts_all_texts_that_a_model_reads() -> None:
     items = [
         {"text": "abcd"},
         {"prompt": "2+2=", "answer": "é"},
@@ -185,7 +185,7 @@ def test_the_work_of_a_file_is_counted_in_the_texts_that_a_model_is_shown() -> N
     ],
     ids=lambda item: next(iter(item)),
 )
-def test_as_many_items_as_there_may_be_are_read(item: dict[str, Any]) -> None:
+def test_the_largest_number_of_items_is_read(item: dict[str, Any]) -> None:
     key = next(iter(item))
     many = [{**item, key: f"{n}{item[key]}"[:LONG]} for n in range(ITEM_LIMIT - 1)]
     other = [{"query": "q", "document": "d"}] if key == "query" else []
@@ -200,6 +200,6 @@ def test_as_many_items_as_there_may_be_are_read(item: dict[str, Any]) -> None:
     ],
     ids=["choices", "labels"],
 )
-def test_a_few_items_that_make_up_endless_work_are_refused(items: list[dict[str, Any]]) -> None:
+def test_items_that_need_too_many_tokens_are_refused(items: list[dict[str, Any]]) -> None:
     with pytest.raises(SpecError, match=r"of `acme/x`.*\n.* tokens; the limit is 1,048,576"):
         parse_probes(lines(*items), "the probe file of `acme/x`")

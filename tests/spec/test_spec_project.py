@@ -1,4 +1,4 @@
-"""The project file holds the user's requirements, and every mistake in it is reported."""
+"""The project file is read, or refused with every problem."""
 
 import tomllib
 from typing import Any
@@ -18,7 +18,7 @@ from skillpm.spec.requirements import Requirement, VersionRange
 GREEDY = 'outer = {url = "x", namespaces = ["acme"]}'
 
 
-def test_a_project_file_has_the_form_of_the_contract() -> None:
+def test_a_project_file_is_read_as_the_contract_specifies() -> None:
     project = parse_project(PROJECT)
     assert str(project.root) == A
     assert project.project.base == "../base"
@@ -66,7 +66,7 @@ def test_a_skill_may_name_its_own_registry() -> None:
         ('mode = "merge"', 'mode = "ties"', "graft.mode: unknown mode 'ties'; expected `merg"),
     ],
 )  # fmt: skip
-def test_problems_are_named_by_path(old: str, new: str, problem: str) -> None:
+def test_a_problem_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
     assert old in PROJECT
     with pytest.raises(SpecError) as caught:
         parse_project(PROJECT.replace(old, new, 1))
@@ -90,7 +90,7 @@ def test_problems_are_named_by_path(old: str, new: str, problem: str) -> None:
         ),
     ],
 )
-def test_the_graft_table_sets_mode_method_and_settings(
+def test_graft_has_mode_method_and_settings(
     table: str, mode: str, method: str, settings: dict[str, Any]
 ) -> None:
     project = parse_project(PROJECT.replace('mode = "merge"', table))
@@ -110,7 +110,7 @@ def test_the_graft_table_sets_mode_method_and_settings(
         ('method = "x"\nsettings = { y = 1 }', "graft.method: unknown method 'x'"),
     ],
 )
-def test_what_graft_does_not_know_is_named_with_what_it_does(table: str, problem: str) -> None:
+def test_unknown_values_of_graft_are_refused_with_the_known_ones(table: str, problem: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_project(PROJECT.replace('mode = "merge"', table))
     lines = [line.strip() for line in caught.value.message.splitlines()[1:]]
@@ -118,7 +118,7 @@ def test_what_graft_does_not_know_is_named_with_what_it_does(table: str, problem
     assert lines[0].startswith(problem)
 
 
-def test_several_mistakes_are_named_at_once() -> None:
+def test_several_problems_are_reported_at_once() -> None:
     text = (
         PROJECT.replace("^1.2", "^^").replace("weight = 0.5", "weight = 1e7").replace("merge", "x")
     )
@@ -127,7 +127,7 @@ def test_several_mistakes_are_named_at_once() -> None:
 
 
 @given(names, range_texts, st.floats(-1e5, 1e5), st.sampled_from([None, "default"]))
-def test_a_written_requirement_reads_back_equal(
+def test_a_requirement_is_written_so_that_it_reads_back(
     name: SkillName, text: str, weight: float, registry: str | None
 ) -> None:
     requirement = ProjectRequirement(version=text, weight=weight, registry=registry)

@@ -1,4 +1,4 @@
-"""Cargo's grammar of requirements: Cargo's own cases, and properties."""
+"""Requirements in Cargo's grammar: Cargo's own test cases, and properties."""
 
 import json
 from contextlib import suppress
@@ -44,7 +44,7 @@ def test_cargos_cases(case: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_requirements_out_of_form_are_refused_with_a_hint(text: str) -> None:
+def test_malformed_requirements_are_refused_with_a_hint(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         VersionRange.parse(text)
     assert caught.value.hint
@@ -61,7 +61,7 @@ def test_a_comma_means_and(text: str, version: Version) -> None:
 
 
 @given(range_texts, near)
-def test_a_prerelease_is_admitted_only_where_one_of_its_triple_is_named(
+def test_a_prerelease_matches_only_if_one_of_its_triple_is_named(
     text: str, version: Version
 ) -> None:
     wanted = VersionRange.parse(text)
@@ -72,7 +72,7 @@ def test_a_prerelease_is_admitted_only_where_one_of_its_triple_is_named(
 
 
 @given(range_texts, near, near)
-def test_releases_between_two_admitted_releases_are_admitted(
+def test_a_release_between_two_matching_releases_matches(
     text: str, one: Version, other: Version
 ) -> None:
     wanted = VersionRange.parse(text)
@@ -84,17 +84,17 @@ def test_releases_between_two_admitted_releases_are_admitted(
 
 
 @given(bare_versions)
-def test_any_admits_every_release_and_no_prerelease(version: Version) -> None:
+def test_any_matches_every_release_and_no_prerelease(version: Version) -> None:
     assert (version in ANY) == (not version.is_prerelease)
 
 
 @given(near)
-def test_a_wildcard_beside_other_comparators_excludes_nothing(version: Version) -> None:
+def test_a_wildcard_beside_other_comparators_changes_nothing(version: Version) -> None:
     assert (version in VersionRange.parse("=*")) == (not version.is_prerelease)
     assert (version in VersionRange.parse("*, ^1.1")) == (version in VersionRange.parse("^1.1"))
 
 
-def test_any_admits_the_largest_number_that_a_version_can_have() -> None:
+def test_any_matches_the_largest_version() -> None:
     assert Version.parse("9" * 120 + ".0.0") in ANY
     assert Version.parse("9" * 120 + ".0.0") in VersionRange.parse(">=1")
 
@@ -117,7 +117,9 @@ def test_requirements_parse_and_print_are_inverse(requirement: Requirement) -> N
 
 
 @given(names, range_texts)
-def test_the_command_line_form_is_equivalent_unless_it_is_a_ref(name: SkillName, text: str) -> None:
+def test_the_command_line_form_is_equivalent_unless_it_is_a_reference(
+    name: SkillName, text: str
+) -> None:
     meant = f"={text.strip()}" if is_version(text.strip()) else text
     assert Requirement.parse(f"{name}@{text}") == Requirement.parse(f"{name} {meant}")
 
@@ -151,7 +153,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("acme/math 1.2.0", "acme/math 1.2.0"),
     ],
 )
-def test_a_full_version_behind_an_at_sign_names_exactly_that_release(text: str, meant: str) -> None:
+def test_a_full_version_after_an_at_sign_names_exactly_that_release(text: str, meant: str) -> None:
     assert str(Requirement.parse(text)) == meant
 
 

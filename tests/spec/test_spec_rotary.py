@@ -1,4 +1,4 @@
-"""Rotary settings have the same meaning in the spellings of transformers 4 and 5."""
+"""Rotary settings are equal in the forms of transformers 4 and 5."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ SCALED = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}
         ({}, {}, True),
     ],
 )
-def test_different_spellings_are_equal(
+def test_equal_settings_in_different_forms_are_equal(
     older: dict[str, Any],
     newer: dict[str, Any],
     same: bool,  # noqa: FBT001 - the expected answer

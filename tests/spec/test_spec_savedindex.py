@@ -1,4 +1,4 @@
-"""A saved index: strict reading, canonical writing, and use as a catalogue."""
+"""A saved index: strict reader, canonical writer, and use as a catalogue."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def test_dump_and_parse_are_inverse(many: list[Release]) -> None:
     assert dump_index(r for listed in found.values() for r in listed) == dump_index(many)
 
 
-def test_an_index_reads_as_the_contract_says() -> None:
+def test_an_index_is_read_as_the_contract_specifies() -> None:
     math, numbers, absent = map(SkillName.parse, ("acme/math", "acme/numbers", "acme/absent"))
     found = parse_index(json.dumps(index_plain()).encode()).releases([absent, math, numbers])
     assert [release.ref for release in found[math]] == ["acme/math 1.0.0", "acme/math 1.1.0-rc.1"]
@@ -59,14 +59,14 @@ def test_an_index_reads_as_the_contract_says() -> None:
     assert found[absent] == ()
 
 
-def test_default_settings_are_not_written() -> None:
+def test_default_values_are_not_written() -> None:
     release = parse_index(json.dumps(index_plain()).encode()).by_skill[
         SkillName.parse("acme/numbers")
     ]
     assert dump_index(release) == b'{"skills":{"acme/numbers":{"1.0.0":{}}}}'
 
 
-def test_every_problem_is_reported_at_once_with_its_path() -> None:
+def test_all_problems_are_reported_at_once_with_their_paths() -> None:
     plain = index_plain()
     plain["skills"]["acme/math"]["1.0.0"] = {"requires": ["x"], "yanked": 1, "base": "sha256:1"}
     plain["skills"]["acme/math"]["one"] = {}
@@ -78,7 +78,7 @@ def test_every_problem_is_reported_at_once_with_its_path() -> None:
     ]
 
 
-def test_versions_that_differ_in_build_metadata_alone_are_one_version_twice() -> None:
+def test_versions_that_differ_only_in_build_metadata_are_duplicates() -> None:
     assert problems({"skills": {"acme/a": {"1.0.0": {}, "1.0.0+x": {}}}}) == [
         "skills.acme/a.1.0.0+x: duplicate version (build metadata is ignored)"
     ]

@@ -13,7 +13,7 @@ from skillpm.spec.sidefiles import check_name, diff_patch, merge_patch, suffix_o
 
 
 def without_nulls(value: Any) -> Any:
-    """Values that a merge patch can express: objects lose their nulls, lists are taken whole."""
+    """The value without nulls in objects, which a merge patch cannot set."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return value
@@ -28,7 +28,7 @@ def test_a_patch_turns_before_into_after(before: dict[str, Any], after: dict[str
 
 
 @given(json_objects)
-def test_nothing_changed_is_an_empty_patch(document: dict[str, Any]) -> None:
+def test_the_patch_of_equal_documents_is_empty(document: dict[str, Any]) -> None:
     assert diff_patch(document, deepcopy(document)) == {}
     assert merge_patch(document, {}) == document
 
@@ -82,7 +82,7 @@ def test_a_patch_applied_twice_is_the_patch_applied_once(target: Any, patch: Any
     "name",
     ["config.json", "tokenizer.json", "vocab.txt", "spiece.model", "chat_template.jinja", "a.TXT"],
 )
-def test_plain_names_of_known_kinds_are_carried(name: str) -> None:
+def test_plain_names_with_known_suffixes_are_allowed(name: str) -> None:
     check_name(name)
 
 

@@ -1,4 +1,4 @@
-"""TOML in the forms that editors write."""
+"""TOML with a byte order mark."""
 
 from skillpm.environment.edit import set_base, set_skills
 from skillpm.spec import toml

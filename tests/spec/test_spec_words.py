@@ -1,4 +1,4 @@
-"""Names, digests and versions: parsed once, ordered, printed back."""
+"""Names, digests and versions: parsing, order and printing."""
 
 import random
 
@@ -27,14 +27,14 @@ def test_names_parse_and_print_are_inverse(name: SkillName) -> None:
         *("a/\u0430", "a/b\0", "a\\b", "a/１", "a" * 65 + "/b", "a/" + "b" * 65),
     ],
 )
-def test_names_out_of_form_are_refused_with_a_hint(text: str) -> None:
+def test_malformed_names_are_refused_with_a_hint(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         SkillName.parse(text)
     assert caught.value.hint == "write the name like `acme/math`"
 
 
 @pytest.mark.parametrize("half", ["a", "0", "a.b", "a_b", "a__b", "a-b", "a---b", "a" * HALF_LIMIT])
-def test_halves_take_the_separators_of_the_contract(half: str) -> None:
+def test_names_may_have_the_separators_of_the_contract(half: str) -> None:
     assert is_half(half)
     assert SkillName.parse(f"{half}/{half}").name == half
 
@@ -56,7 +56,7 @@ def test_a_digest_accepts_its_own_data(data: bytes) -> None:
 
 
 @given(digests, st.binary())
-def test_a_digest_refuses_other_data_naming_both(digest: Digest, data: bytes) -> None:
+def test_a_digest_refuses_other_data_and_names_both_digests(digest: Digest, data: bytes) -> None:
     with pytest.raises(DigestMismatchError) as caught:
         digest.check(data, "the blob")
     assert caught.value.expected == digest.text
@@ -70,7 +70,7 @@ def test_a_digest_refuses_other_data_naming_both(digest: Digest, data: bytes) ->
         *("a" * 64, f"sha256:{'a' * 64}\n", f"sha256:{'g' * 64}", f" sha256:{'a' * 64}"),
     ],
 )
-def test_digests_out_of_form_are_refused(text: str) -> None:
+def test_malformed_digests_are_refused(text: str) -> None:
     with pytest.raises(SpecError):
         Digest(text)
 
@@ -91,14 +91,14 @@ def test_versions_have_the_order_of_semver(one: Version, other: Version) -> None
 
 
 @given(bare_versions, st.text("0aZ-", min_size=1))
-def test_build_metadata_never_distinguishes(version: Version, build: str) -> None:
+def test_comparisons_ignore_build_metadata(version: Version, build: str) -> None:
     built = Version.parse(f"{version}+{build}")
     assert built == version
     assert hash(built) == hash(version)
     assert str(built) == f"{version}+{build}"
 
 
-def test_the_order_of_the_standard_is_kept() -> None:
+def test_the_example_order_of_the_semver_standard_is_kept() -> None:
     ordered = (
         *("1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2"),
         *("1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.1-0", "1.0.1", "1.9.0", "1.10.0", "2.0.0"),
@@ -127,7 +127,7 @@ def test_the_order_of_the_standard_is_kept() -> None:
         "1." + "9" * LENGTH_LIMIT + ".0",
     ],
 )
-def test_versions_out_of_form_are_refused_with_a_hint(text: str) -> None:
+def test_malformed_versions_are_refused_with_a_hint(text: str) -> None:
     with pytest.raises(SpecError) as caught:
         Version.parse(text)
     assert caught.value.hint
