@@ -114,7 +114,7 @@ def test_a_lossy_pack_that_calls_itself_lossless_is_refused(
     compression |= {"scheme": "lossless", "relative_error": 0.0, "settings": {}}
     for module in compression["modules"].values():
         module["relative_error"] = 0.0
-    with pytest.raises(SkillpmError, match=r"scheme: stated lossless, expected a lossy one"):
+    with pytest.raises(SkillpmError, match=r"scheme: stated lossless, expected a lossy scheme"):
         liars.verify(liars.lie("graftllm", manifest, tmp_path / "lie.skillpack"))
 
 

@@ -64,7 +64,7 @@ def test_a_tree_on_a_terminal_without_unicode_is_drawn_in_ascii(
         from skillpm.flows.inspect.relations import relations_of
 
         found = relations_of(team.project)
-        lines = list(_lines(found, list(found.wishes), invert=False, depth=None))
+        lines = list(_lines(found, list(found.requirements), invert=False, depth=None))
     assert "`-- acme/numbers 1.0.0 (^1)" in lines
 
 

@@ -67,7 +67,7 @@ def survey(session: Session) -> OutdatedReport:
     project = ProjectFolder(session.project)
     file, lock = project.read_file(), project.read_lock()
     if lock is None:
-        raise NotFoundError("this project has no skillpm.lock", hint="`skillpm lock` writes one")
+        raise NotFoundError("this project has no skillpm.lock", hint="`skillpm install` writes one")
     registries, notes = Registries(session, file), tuple[str, ...]()
     known = registries.releases(lock.skills.keys())
     question = resolution_request(project, file, lock, InstallRequest(upgrade=())).question
