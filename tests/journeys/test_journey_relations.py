@@ -204,7 +204,9 @@ def test_locks_of_two_bases_differ_in_their_base(team: World) -> None:
 
 
 def test_what_is_no_set_cannot_be_compared(team: World, tmp_path: Path) -> None:
-    assert "neither a lockfile nor the number of a generation" in team.fail("diff", "none", code=1, kind="not_found")
+    assert "neither a lockfile nor the number of a generation" in team.fail(
+        "diff", "none", code=1, kind="not_found"
+    )
     assert "skillpm.lock" in team.fail("diff", ".", code=2, kind="usage")
     bad = tmp_path / "bad.lock"
     bad.write_bytes(b"\xff")
@@ -221,7 +223,7 @@ def test_outdated_says_where_no_registry_in_reach_lists_what_is_installed(
     assert found["unlisted"] == ["acme/math", "acme/numbers", "acme/sql"]
     assert found["outdated"] == []
     assert "`upgrade` would fail: there is no skill `acme/math`" in found["notes"][0]
-    assert "no registry in reach lists acme/math" in team.run("outdated").out
+    assert "no reachable registry lists acme/math" in team.run("outdated").out
 
 
 def test_a_change_says_from_where_to_where_a_skill_moves(team: World, pairs: list[Pair]) -> None:
