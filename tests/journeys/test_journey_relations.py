@@ -223,7 +223,7 @@ def test_outdated_reports_skills_that_no_reachable_registry_lists(
     assert found["unlisted"] == ["acme/math", "acme/numbers", "acme/sql"]
     assert found["outdated"] == []
     assert "`upgrade` would fail: there is no skill `acme/math`" in found["notes"][0]
-    assert "no registry in reach lists acme/math" in team.run("outdated").out
+    assert "no reachable registry lists acme/math" in team.run("outdated").out
 
 
 def test_a_change_of_registry_is_shown_with_both_registries(team: World, pairs: list[Pair]) -> None:
