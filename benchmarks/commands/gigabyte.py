@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gb", type=float, default=1.0)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--dir", type=Path, help="working folder (default: a temporary one)")
     add_output(parser)
     asked = parser.parse_args()
     floor = python("import torch").peak

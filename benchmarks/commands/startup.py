@@ -91,7 +91,7 @@ def imports(project: Path, home: Path, *, shown: int = 15) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--imports", action="store_true", help="what `list` imports")
+    parser.add_argument("--imports", action="store_true", help="print the imports of `list`")
     add_output(parser)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:

@@ -26,8 +26,8 @@ STEPS = ("lossless", "keep 0.95", "LoRA: all-linear", "LoRA: embedding", "LoRA: 
 def main() -> int:
     """Run the loop, print the table, and write it to the page of `--write`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="architectures; default: all")
-    parser.add_argument("--write", type=Path, help="the page whose table is replaced")
+    parser.add_argument("names", nargs="*", help="names of architectures (default: all)")
+    parser.add_argument("--write", type=Path, help="page in which the table is replaced")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     log: Any = transformers.utils.logging

@@ -66,10 +66,10 @@ def evaluate(found: list[Evaluation], again: list[Unseen], *, small: bool) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE)
-    parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
     parser.add_argument("--train", action="store_true", help="only train")
-    parser.add_argument("--table", action="store_true", help="only show what is there")
-    parser.add_argument("--only", choices=("lm", "encoder"), help="one of both subjects")
+    parser.add_argument("--table", action="store_true", help="only print the existing results")
+    parser.add_argument("--only", choices=("lm", "encoder"), help="only this subject")
     parser.add_argument("--plots", type=Path, help="write continual-lm.png and -encoder.png here")
     add_output(parser)
     asked = parser.parse_args()

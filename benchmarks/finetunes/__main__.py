@@ -69,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
-    parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
     add_output(parser)
     asked = parser.parse_args()
     if asked.threads:

@@ -116,7 +116,7 @@ def main() -> None:
     from benchmarks.tools.table import Table
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="of the fine-tune, such as lm-headers-0")
+    parser.add_argument("name", help="name of the fine-tune, such as lm-headers-0")
     parser.add_argument("candidate", type=Path, help="a model directory")
     parser.add_argument("--cache", type=Path, default=CACHE)
     asked = parser.parse_args()

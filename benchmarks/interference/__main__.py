@@ -195,7 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--plot", type=Path, default=PLOT)
-    parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     add_output(parser)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

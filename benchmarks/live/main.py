@@ -215,13 +215,15 @@ def measure(made: Subject, names: list[str], asked: argparse.Namespace) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=MODELS, action="append", help="all, by default")
+    parser.add_argument(
+        "--model", choices=MODELS, action="append", help="only this model (default: all)"
+    )
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--skills", type=int, default=50)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--dir", type=Path, help="where to work, to use what is there again")
+    parser.add_argument("--dir", type=Path, help="working folder, whose contents are reused")
     add_output(parser)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--mergekit", help="the `mergekit-yaml` to run")
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--dir", type=Path, help="working folder (default: a temporary one)")
     add_output(parser)
     asked = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"

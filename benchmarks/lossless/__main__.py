@@ -182,9 +182,13 @@ def _rates(spent: dict[tuple[str, str], list[tuple[int, Measured]]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--demo", type=Path, default=Path("demo"), help="has base/ and tuned/")
-    parser.add_argument("--level", type=int, default=19, help="of zstd, for the peers")
-    parser.add_argument("--finetunes", action="store_true", help="the peers, on all fine-tunes")
+    parser.add_argument(
+        "--demo", type=Path, default=Path("demo"), help="folder with base/ and tuned/"
+    )
+    parser.add_argument("--level", type=int, default=19, help="zstd level for the peers")
+    parser.add_argument(
+        "--finetunes", action="store_true", help="compare with peers on all fine-tunes"
+    )
     add_output(parser)
     asked = parser.parse_args()
     if asked.finetunes:

@@ -147,12 +147,12 @@ def _sha256(path: Path) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="*", help="fine-tunes by name, such as `lm-*-0`")
-    parser.add_argument("--methods", default=",".join(ALL), help="separated by commas")
+    parser.add_argument("--only", default="*", help="names of fine-tunes, such as `lm-*-0`")
+    parser.add_argument("--methods", default=",".join(ALL), help="methods, separated by commas")
     parser.add_argument("--budgets", default="1x,0.5x", help="multiples of the recipe's bytes")
-    parser.add_argument("--keep99", action="store_true", help="search for 99 %% of the gain too")
-    parser.add_argument("--again", action="store_true", help="measure known rows anew")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument("--keep99", action="store_true", help="also search for 99 %% of the gain")
+    parser.add_argument("--again", action="store_true", help="measure existing rows again")
+    parser.add_argument("--report", action="store_true", help="print tables without measuring")
     parser.add_argument("--cache", type=Path, default=Path("benchmarks/.cache"))
     parser.add_argument("--plot", type=Path, default=Path("docs/images/compression.png"))
     add_output(parser)

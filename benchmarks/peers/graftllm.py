@@ -52,8 +52,12 @@ def cut(folder: Path, prepared: Prepared, options: dict[str, str]) -> tuple[dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--demo", type=Path, default=Path("demo"), help="has base/ and tuned/")
-    parser.add_argument("--sweep", action="store_true", help="α, β and columns, twelve rows")
+    parser.add_argument(
+        "--demo", type=Path, default=Path("demo"), help="folder with base/ and tuned/"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="try twelve settings of α, β and columns"
+    )
     add_output(parser)
     asked = parser.parse_args()
     prepared = prepare(asked.demo)

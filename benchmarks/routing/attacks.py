@@ -156,10 +156,18 @@ def main() -> None:
     from benchmarks.routing.main import features_of
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seen", action="store_true", help="the texts that settings came from")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="draws (3)")
-    parser.add_argument("--skills", type=int, default=10, metavar="N", help="honest skills (10)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="attacks whose name holds TEXT")
+    parser.add_argument(
+        "--seen", action="store_true", help="use the texts that settings were chosen on"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="number of draws (default 3)"
+    )
+    parser.add_argument(
+        "--skills", type=int, default=10, metavar="N", help="number of honest skills (default 10)"
+    )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only attacks whose name contains TEXT"
+    )
     add_output(parser)
     asked = parser.parse_args()
     seen = features_of(seen=asked.seen)

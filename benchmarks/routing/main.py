@@ -203,8 +203,10 @@ def features_of(*, seen: bool) -> Texts:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seen", action="store_true", help="the texts that settings came from")
-    parser.add_argument("--project", action="store_true", help="also go through the commands")
+    parser.add_argument(
+        "--seen", action="store_true", help="use the texts that settings were chosen on"
+    )
+    parser.add_argument("--project", action="store_true", help="also run the commands")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the figure")
     add_output(parser)
     asked = parser.parse_args()
