@@ -93,13 +93,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--imports", action="store_true", help="print the imports of `list`")
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
         project, home = project_in(Path(name))
-        table, held = measure(project, home, asked.runs)
-        publish(table, asked.append)
-        if asked.imports:
-            publish(imports(project, home), asked.append)
+        table, held = measure(project, home, arguments.runs)
+        publish(table, arguments.append)
+        if arguments.imports:
+            publish(imports(project, home), arguments.append)
     sys.exit(0 if held else "a command takes 200 ms or more")
 
 

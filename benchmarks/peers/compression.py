@@ -159,35 +159,35 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(asked: argparse.Namespace, chosen: list[FineTune], results: Results) -> None:
+def measure(arguments: argparse.Namespace, chosen: list[FineTune], results: Results) -> None:
     """Measure all requested rows that are missing."""
-    methods = asked.methods.split(",")
+    methods = arguments.methods.split(",")
     if unknown := sorted(set(methods) - ALL.keys()):
         sys.exit(f"no such method: {', '.join(unknown)}; there are {', '.join(ALL)}")
     for tune in chosen:
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
             bench = Bench(tune, results, Path(name))
-            if asked.again:
+            if arguments.again:
                 results.drop(tune.name, methods)
-            bench.compare(methods, asked.budgets.split(","))
-            for method in methods if asked.keep99 else ():
+            bench.compare(methods, arguments.budgets.split(","))
+            for method in methods if arguments.keep99 else ():
                 bench.keep99(method)
 
 
 def main() -> None:
-    asked = _arguments()
-    results = Results(asked.cache / "compression.jsonl")
-    every = finetunes(asked.cache / "finetunes")
-    chosen = [tune for tune in every if fnmatch(tune.name, asked.only)]
+    arguments = _arguments()
+    results = Results(arguments.cache / "compression.jsonl")
+    every = finetunes(arguments.cache / "finetunes")
+    chosen = [tune for tune in every if fnmatch(tune.name, arguments.only)]
     if not chosen:
-        sys.exit(f"no fine-tune is called `{asked.only}`: {', '.join(t.name for t in every)}")
-    if not asked.report:
-        measure(asked, chosen, results)
+        sys.exit(f"no fine-tune is called `{arguments.only}`: {', '.join(t.name for t in every)}")
+    if not arguments.report:
+        measure(arguments, chosen, results)
     rows = results.of({tune.name: _sha256(tune.tuned / "model.safetensors") for tune in chosen})
     methods = [method for method in ALL if any(row.method == method for row in rows)]
     for table in (*compared(rows, methods), duel(rows), *enough(rows, methods)):
-        publish(table, asked.append)
-    draw(rows, methods, asked.plot)
+        publish(table, arguments.append)
+    draw(rows, methods, arguments.plot)
 
 
 if __name__ == "__main__":

@@ -84,8 +84,8 @@ def _read(examples: Array, background: Array) -> Signature:
 def kept(seen: Texts, drawn: Draw, size: int, attack: str | None) -> dict[str, float]:
     """As `attacked`, but reuses the stored result of the same router."""
     subject = seen.subjects[drawn.skills[0]].tobytes()
-    asked = json.dumps([_source(), drawn.skills, drawn.foreign, size, attack]).encode()
-    path = CACHE / f"{hashlib.sha256(asked + subject).hexdigest()[:16]}.json"
+    arguments = json.dumps([_source(), drawn.skills, drawn.foreign, size, attack]).encode()
+    path = CACHE / f"{hashlib.sha256(arguments + subject).hexdigest()[:16]}.json"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         found = attacked(seen, drawn, size, attack)
@@ -169,11 +169,11 @@ def main() -> None:
         "--only", default="", metavar="TEXT", help="only attacks whose name contains TEXT"
     )
     add_output(parser)
-    asked = parser.parse_args()
-    seen = features_of(seen=asked.seen)
-    table = table_of(seen, asked.seeds, asked.skills, asked.only)
-    publish(table, asked.append)
-    for name, said in refused(seen, draw(seen.subjects, 0), asked.skills).items():
+    arguments = parser.parse_args()
+    seen = features_of(seen=arguments.seen)
+    table = table_of(seen, arguments.seeds, arguments.skills, arguments.only)
+    publish(table, arguments.append)
+    for name, said in refused(seen, draw(seen.subjects, 0), arguments.skills).items():
         print(f"{name}: {said}")
 
 
