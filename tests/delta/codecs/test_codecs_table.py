@@ -56,8 +56,7 @@ class Sample:
     def chunks(self) -> Iterator[tuple[int, Words, Words]]:
         """Each chunk's number, with the base's and the tuned words."""
         for number, (start, stop) in enumerate(chunk_spans(SPEC)):
-            reference, tuned = (v[start:stop].view("<u4") for v in (self.reference, self.tuned))
-            yield number, reference, tuned
+            yield number, self.reference[start:stop].view("<u4"), self.tuned[start:stop].view("<u4")
 
 
 def _models() -> tuple[np.ndarray, np.ndarray]:
