@@ -47,10 +47,10 @@ def _demo(console: Console) -> int:
     started = time.monotonic()
     skillpm = _clean_start(console)
     bars = Console(stderr=True)
-    console.print("reading the standard library for functions, then training on most of them")
+    console.print("reading functions of the standard library, then training on most of them")
     with watching(bars) as advance:
         prepared = prepare(FOLDER, advance=advance)
-    _tell(console, prepared)
+    _describe(console, prepared)
 
     def measure(folder: Path) -> float:
         with watching(bars) as advance:
@@ -88,12 +88,12 @@ def _clean_start(console: Console) -> Skillpm:
     return Skillpm(project=project, home=home, console=console)
 
 
-def _tell(console: Console, prepared: Prepared) -> None:
+def _describe(console: Console, prepared: Prepared) -> None:
     corpus = prepared.corpus
     console.print(f"data {corpus.digest}")
     console.print(f"  {len(corpus.train)} functions to train on, {len(corpus.held_out)} held out")
     if prepared.reused:
-        console.print("  same data, settings and base as before: the tuned model is taken up again")
+        console.print("  data, settings and base are unchanged: the tuned model is reused")
     else:
         console.print(f"  trained in {prepared.seconds:.0f} s")
 

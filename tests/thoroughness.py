@@ -3,7 +3,7 @@
 from hypothesis import settings
 
 THOROUGH = 100
-"""Examples of a property without a number of its own, in thorough runs."""
+"""Default number of examples of a property in thorough runs."""
 QUICK = 20
 
 settings.register_profile("thorough", max_examples=THOROUGH, deadline=None)

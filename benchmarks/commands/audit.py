@@ -56,12 +56,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gb", type=float, default=1.0)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--dir", type=Path, help="working folder (default: a temporary one)")
     add_output(parser)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=asked.dir, prefix="skillpm-bench-") as name:
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.dir, prefix="skillpm-bench-") as name:
         folder = Path(name)
-        project = prepare(folder, asked.gb)
+        project = prepare(folder, arguments.gb)
         home = folder / "home"
         roots = (folder / "base", project / "graft", home / "store" / "sha256")
         files = [str(path) for root in roots for path in root.rglob("*") if path.is_file()]
@@ -74,19 +74,18 @@ def main() -> None:
             return ran
 
         (ours, _), (sums, _) = medians_side_by_side(
-            asked.runs, (audit, lambda: run("sha256sum", *files))
+            arguments.runs, (audit, lambda: run("sha256sum", *files))
         )
         table = Table(
-            f"audit of a graft of {asked.gb:g} GB", ("what", "read", "seconds", "peak memory")
+            f"audit of a graft of {arguments.gb:g} GB", ("what", "read", "seconds", "peak memory")
         )
         table.row("skillpm audit", megabytes(size), f"{ours:.2f}", megabytes(max(peaks)))
         table.row("sha256sum of the same files", megabytes(size), f"{sums:.2f}", "-")
-        publish(table, asked.append)
+        publish(table, arguments.append)
         hit, named = flipped(project)
         print(f"One bit flipped in `{hit}`: audit exits 3 and names `{named}`.")
-    print(
-        f"Ratio {ours / sums:.2f}; medians of {asked.runs}, {statistics.mean(peaks) / 1e6:.0f} MB."
-    )
+    peak = statistics.mean(peaks) / 1e6
+    print(f"Ratio {ours / sums:.2f}; medians of {arguments.runs}, {peak:.0f} MB.")
     sys.exit(0 if hit == named else "audit did not name the tensor")
 
 

@@ -95,21 +95,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gb", type=float, default=1.0)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--dir", type=Path, help="working folder (default: a temporary one)")
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     floor = python("import torch").peak
     held = True
-    with tempfile.TemporaryDirectory(dir=asked.dir, prefix="skillpm-bench-") as name:
+    with tempfile.TemporaryDirectory(dir=arguments.dir, prefix="skillpm-bench-") as name:
         folder = Path(name)
-        make = ("-m", "benchmarks.tensors.synthetic", str(folder), "--gb", str(asked.gb))
+        make = ("-m", "benchmarks.tensors.synthetic", str(folder), "--gb", str(arguments.gb))
         run(sys.executable, *make)
         for model, what in (("tuned", "every tensor tuned"), ("touched", "one shard of ten tuned")):
             walk = Walk(folder, folder / model)
-            for _ in range(asked.runs):
+            for _ in range(arguments.runs):
                 once(walk)
-            table, fine = report(walk, f"{asked.gb:g} GB of bf16, ten shards, {what}", floor)
-            publish(table, asked.append)
+            table, fine = report(walk, f"{arguments.gb:g} GB of bf16, ten shards, {what}", floor)
+            publish(table, arguments.append)
             held = held and fine
     print(f"`import torch` alone peaks at {megabytes(floor)}.")
     sys.exit(0 if held else "a command takes more than 400 MB above importing torch")

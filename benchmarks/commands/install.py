@@ -145,23 +145,23 @@ def main() -> None:
     parser.add_argument("--skills", type=int, default=20)
     parser.add_argument("--uv", metavar="FILE", default=shutil.which("uv"))
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
-        clone = make_clone(Path(name), asked.skills)
-        count = f"{asked.skills} locked"
+        clone = make_clone(Path(name), arguments.skills)
+        count = f"{arguments.skills} locked"
         peers = {f"skillpm install, {count}": clone.install, "skillpm install again": clone.again}
-        if asked.uv:
-            uv = Uv(asked.uv, Path(name), asked.skills)
-            version = subprocess.run([asked.uv, "--version"], capture_output=True, check=True)
+        if arguments.uv:
+            uv = Uv(arguments.uv, Path(name), arguments.skills)
+            version = subprocess.run([arguments.uv, "--version"], capture_output=True, check=True)
             said = version.stdout.decode().split("(")[0].strip()
             peers |= {f"{said} sync, {count}": uv.sync, f"{said} sync again": uv.again}
-        found = medians_side_by_side(asked.runs, list(peers.values()))
+        found = medians_side_by_side(arguments.runs, list(peers.values()))
         heavy = imports_torch(clone)
-    table = Table(f"Install from store and cache, {asked.runs} fresh processes",
+    table = Table(f"Install from store and cache, {arguments.runs} fresh processes",
                   ("command", "median", "least"))  # fmt: skip
     for peer, (median, least) in zip(peers, found, strict=True):
         table.row(peer, f"{median * 1e3:.0f} ms", f"{least * 1e3:.0f} ms")
-    publish(table, asked.append)
+    publish(table, arguments.append)
     sys.exit("torch was imported" if heavy else 1 if found[0][0] >= LIMIT else 0)
 
 

@@ -95,8 +95,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     add_output(parser)
-    asked = parser.parse_args()
-    total = run(asked.graphs, asked.seed, asked.workers)
+    arguments = parser.parse_args()
+    total = run(arguments.graphs, arguments.seed, arguments.workers)
     table = Table(f"{total['graphs']:,} random graphs, {total['satisfiable']:,} of them with an "
                   "answer", ("resolver", "false no", "false yes", "invalid answer", "gave up",
                              "ms a graph"))  # fmt: skip
@@ -104,7 +104,7 @@ def main() -> None:
         found = [total[f"{peer} {what}"] for what in ("false no", "false yes", "invalid")]
         mean = total[f"{peer} ns"] / total["graphs"] / 1e6
         table.row(peer, *found, total[f"{peer} gave up"], f"{mean:.2f}")
-    publish(table, asked.append)
+    publish(table, arguments.append)
     wrong = ("false no", "false yes", "invalid", "gave up")
     sys.exit(1 if any(total[f"skillpm {what}"] for what in wrong) else 0)
 

@@ -221,7 +221,9 @@ def asked_for() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=30, help="seconds for each resolver")
+    parser.add_argument(
+        "--limit", type=int, default=30, help="time limit of each resolver in seconds"
+    )
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--skills", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--wanted", type=int, help=argparse.SUPPRESS)

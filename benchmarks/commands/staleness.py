@@ -48,7 +48,7 @@ def optimum(question: Question, releases: list[Release], *, named: int) -> int:
     """The least weighted staleness, where skills requested by name weigh `named` more."""
     pool = candidates(question, releases)
     number = {id(release): place for place, release in enumerate(pool, start=1)}
-    asked = {wanted.requirement.skill for wanted in question.wanted}
+    arguments = {wanted.requirement.skill for wanted in question.wanted}
 
     def admitted(requirement: Requirement) -> list[int]:
         return [number[id(r)] for r in pool if requirement.admits(r.skill, r.version)]
@@ -61,7 +61,7 @@ def optimum(question: Question, releases: list[Release], *, named: int) -> int:
             formula.append([-number[id(release)], *admitted(requirement)])
         newer = sum(r.skill == release.skill and r.version > release.version for r in pool)
         if newer:
-            weight = newer * (1 + named * (release.skill in asked))
+            weight = newer * (1 + named * (release.skill in arguments))
             formula.append([-number[id(release)]], weight=weight)
     for first, second in combinations(pool, 2):
         if not together(question, first, second):
@@ -99,12 +99,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     total: Counter[str] = Counter()
-    start = asked.seed * 10**7
-    with Pool(asked.workers) as pool:
-        for counts in pool.imap_unordered(judge, range(start, start + 4 * asked.graphs), 50):
-            if total["graphs"] < asked.graphs:
+    start = arguments.seed * 10**7
+    with Pool(arguments.workers) as pool:
+        for counts in pool.imap_unordered(judge, range(start, start + 4 * arguments.graphs), 50):
+            if total["graphs"] < arguments.graphs:
                 total.update(counts)
     graphs = total["graphs"]
     table = Table(f"{graphs:,} random graphs with an answer", (
@@ -115,7 +115,7 @@ def main() -> None:
         table.row(name, f"{total[name] / graphs:.3f}", *shares)
     table.row("MaxSAT, by name first", f"{total['least'] / graphs:.3f}", "", "")
     table.row("MaxSAT, least sum", f"{total['least sum'] / graphs:.3f}", "", "")
-    publish(table, asked.append)
+    publish(table, arguments.append)
 
 
 if __name__ == "__main__":

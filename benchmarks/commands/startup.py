@@ -91,15 +91,15 @@ def imports(project: Path, home: Path, *, shown: int = 15) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--imports", action="store_true", help="what `list` imports")
+    parser.add_argument("--imports", action="store_true", help="print the imports of `list`")
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
         project, home = project_in(Path(name))
-        table, held = measure(project, home, asked.runs)
-        publish(table, asked.append)
-        if asked.imports:
-            publish(imports(project, home), asked.append)
+        table, held = measure(project, home, arguments.runs)
+        publish(table, arguments.append)
+        if arguments.imports:
+            publish(imports(project, home), arguments.append)
     sys.exit(0 if held else "a command takes 200 ms or more")
 
 

@@ -111,18 +111,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=256)
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     table = Table(f"An upgrade that changes {len(MOVED)} of {BLOCKS} blocks",
                   ("scheme", "pack 1.1.0", "fetched", "of the pack", "new in the store",
                    "what must come", "store / both packs"))  # fmt: skip
     for scheme, more in SCHEMES.items():
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
-            found = measure(Path(name), asked.width, more)
+            found = measure(Path(name), arguments.width, more)
         table.row(scheme, f"{found.after / 1e3:,.1f} kB", f"{found.fetched / 1e3:,.1f} kB",
                   f"{found.fetched / found.after:.1%}", f"{found.grown / 1e3:,.1f} kB",
                   f"{found.bound / 1e3:,.1f} kB",
                   f"{found.stored / (found.before + found.after):.2f}")  # fmt: skip
-    publish(table, asked.append)
+    publish(table, arguments.append)
 
 
 if __name__ == "__main__":

@@ -26,23 +26,23 @@ STEPS = ("lossless", "keep 0.95", "LoRA: all-linear", "LoRA: embedding", "LoRA: 
 def main() -> int:
     """Run the loop, print the table, and write it to the page of `--write`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="architectures; default: all")
-    parser.add_argument("--write", type=Path, help="the page whose table is replaced")
-    asked = parser.parse_args()
+    parser.add_argument("names", nargs="*", help="names of architectures (default: all)")
+    parser.add_argument("--write", type=Path, help="page in which the table is replaced")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     log: Any = transformers.utils.logging
     log.set_verbosity_error()
     log.disable_progress_bar()
     started, rows = time.process_time(), dict[str, list[Outcome]]()
-    for name in asked.names or ARCHITECTURES:
+    for name in arguments.names or ARCHITECTURES:
         folder = Path(tempfile.mkdtemp(prefix="skillpm-conformance-"))
         rows[name] = run_loop(ARCHITECTURES[name], folder / "run")
         folder.rmdir()
         for each in rows[name]:
             print(f"{name:14} {each.step:18} {each.status:8} {each.detail}", flush=True)
     seconds = time.process_time() - started
-    if asked.write:
-        write_table(asked.write, rows, seconds)
+    if arguments.write:
+        write_table(arguments.write, rows, seconds)
     wrong = sum(each.status == "wrong" for outcomes in rows.values() for each in outcomes)
     print(f"{len(rows)} architectures, {wrong} steps wrong, {seconds:.0f} s of processor time")
     return min(wrong, 1)

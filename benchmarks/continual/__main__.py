@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CACHE = Path(__file__).parents[1] / ".cache" / "continual"
 
 
-def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
+def show(cache: Path, subject: Subject, arguments: argparse.Namespace) -> None:
     """Evaluate what is missing, then print the tables of all trained seeds."""
     found = []
     for seed in SEEDS:
@@ -37,20 +37,20 @@ def show(cache: Path, subject: Subject, asked: argparse.Namespace) -> None:
         if chains.whole():
             found.append((chains, Evaluation(cache, subject, seed, chains)))
     again = [Unseen(cache, subject, seed, one) for seed, (one, _) in enumerate(found)]
-    if not asked.table:
+    if not arguments.table:
         evaluate([evaluation for _, evaluation in found], again, small=subject.name == "lm")
     if not found:
         return
     lines = rows(cache, subject, found)
-    publish(report.table(subject, lines), asked.append)
+    publish(report.table(subject, lines), arguments.append)
     if (routed := report.routing(subject, [one for _, one in found])) is not None:
-        publish(routed, asked.append)
+        publish(routed, arguments.append)
     print(report.regret(lines), flush=True)
     if all(one.routed for one in again):
-        publish(unseen.table(again), asked.append)
-    if asked.plots is not None:
-        asked.plots.mkdir(parents=True, exist_ok=True)
-        report.plot(subject, lines, asked.plots / f"continual-{subject.name}.png")
+        publish(unseen.table(again), arguments.append)
+    if arguments.plots is not None:
+        arguments.plots.mkdir(parents=True, exist_ok=True)
+        report.plot(subject, lines, arguments.plots / f"continual-{subject.name}.png")
 
 
 def evaluate(found: list[Evaluation], again: list[Unseen], *, small: bool) -> None:
@@ -66,22 +66,22 @@ def evaluate(found: list[Evaluation], again: list[Unseen], *, small: bool) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE)
-    parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
     parser.add_argument("--train", action="store_true", help="only train")
-    parser.add_argument("--table", action="store_true", help="only show what is there")
-    parser.add_argument("--only", choices=("lm", "encoder"), help="one of both subjects")
+    parser.add_argument("--table", action="store_true", help="only print the existing results")
+    parser.add_argument("--only", choices=("lm", "encoder"), help="only this subject")
     parser.add_argument("--plots", type=Path, help="write continual-lm.png and -encoder.png here")
     add_output(parser)
-    asked = parser.parse_args()
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
-    cache = asked.cache.resolve()
-    if not asked.table:
-        train(cache, asked.only)
-    if not asked.train:
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    cache = arguments.cache.resolve()
+    if not arguments.table:
+        train(cache, arguments.only)
+    if not arguments.train:
         for subject in prepare(cache):
-            if asked.only in {None, subject.name}:
-                show(cache, subject, asked)
+            if arguments.only in {None, subject.name}:
+                show(cache, subject, arguments)
 
 
 if __name__ == "__main__":

@@ -69,13 +69,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--only", action="append", default=[], metavar="NAME")
-    parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
     add_output(parser)
-    asked = parser.parse_args()
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
-    make(asked.cache, frozenset(asked.only))
-    publish(gains(finetunes(asked.cache)), asked.append)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    make(arguments.cache, frozenset(arguments.only))
+    publish(gains(finetunes(arguments.cache)), arguments.append)
 
 
 if __name__ == "__main__":

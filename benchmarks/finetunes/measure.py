@@ -116,16 +116,16 @@ def main() -> None:
     from benchmarks.tools.table import Table
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="of the fine-tune, such as lm-headers-0")
+    parser.add_argument("name", help="name of the fine-tune, such as lm-headers-0")
     parser.add_argument("candidate", type=Path, help="a model directory")
     parser.add_argument("--cache", type=Path, default=CACHE)
-    asked = parser.parse_args()
-    found = {one.name: one for one in finetunes(asked.cache)}
-    if asked.name not in found:
-        parser.error(f"`{asked.name}` is not there; there are: {', '.join(found)}")
-    evaluator = found[asked.name].evaluator()
-    measured = evaluator.measure(asked.candidate)
-    table = Table(asked.name, ("figure", "base", "candidate", "tuned"))
+    arguments = parser.parse_args()
+    found = {one.name: one for one in finetunes(arguments.cache)}
+    if arguments.name not in found:
+        parser.error(f"`{arguments.name}` is not there; there are: {', '.join(found)}")
+    evaluator = found[arguments.name].evaluator()
+    measured = evaluator.measure(arguments.candidate)
+    table = Table(arguments.name, ("figure", "base", "candidate", "tuned"))
     ends = evaluator.base.figures(), evaluator.tuned.figures()
     for figure, value in measured.figures().items():
         table.row(figure, *(f"{one:.5f}" for one in (ends[0][figure], value, ends[1][figure])))

@@ -168,16 +168,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60)
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["HF_HUB_OFFLINE"] = "1"
     counts = []
-    for seed in range(asked.seeds):
+    for seed in range(arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
             os.environ["SKILLPM_HOME"] = str(Path(folder) / "home")
-            counts.append(one_seed(Path(folder), seed, asked.steps))
+            counts.append(one_seed(Path(folder), seed, arguments.steps))
             report(counts, None)
-    report(counts, asked.append)
+    report(counts, arguments.append)
 
 
 if __name__ == "__main__":

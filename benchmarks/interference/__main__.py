@@ -195,30 +195,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--plot", type=Path, default=PLOT)
-    parser.add_argument("--threads", type=int, default=1, help="of torch (1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
     add_output(parser)
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     progress = Progress()
-    worlds = {seed: world(asked.cache, seed, progress) for seed in SEEDS}
-    rows = [row for one in worlds.values() for row in measured(asked.cache, one, progress)]
+    worlds = {seed: world(arguments.cache, seed, progress) for seed in SEEDS}
+    rows = [row for one in worlds.values() for row in measured(arguments.cache, one, progress)]
     found = Found(worlds, rows)
-    publish(gains(rows), asked.append)
+    publish(gains(rows), arguments.append)
     for kind in FITTED:
         title = f"Rank correlation with the loss, {KINDS[kind]}"
-        publish(compared(found, kind, title), asked.append)
-    publish(correlations(found), asked.append)
+        publish(compared(found, kind, title), arguments.append)
+    publish(correlations(found), arguments.append)
     ratio = "Forecast / measured, median (10 % to 90 %)"
     before = [PREDICTORS[UNCALIBRATED](one) for one in found.rough]
-    publish(calibration(found), asked.append)
-    publish(sizes(found, found.forecast, ratio), asked.append)
-    publish(sizes(found, found.by_length, f"{ratio}, without recorded gains"), asked.append)
-    publish(sizes(found, before, f"{ratio}, as of ADR 18", FITTED), asked.append)
+    publish(calibration(found), arguments.append)
+    publish(sizes(found, found.forecast, ratio), arguments.append)
+    publish(sizes(found, found.by_length, f"{ratio}, without recorded gains"), arguments.append)
+    publish(sizes(found, before, f"{ratio}, as of ADR 18", FITTED), arguments.append)
     for kind in ("pairs", "disjoint"):
-        publish(levels(found, kind, f"Levels, {KINDS[kind]}, seeds 1 and 2"), asked.append)
+        publish(levels(found, kind, f"Levels, {KINDS[kind]}, seeds 1 and 2"), arguments.append)
     places = [place for seed in SEEDS for place in found.places(seed, "pairs")]
     by_seed = {seed: found.correlation(found.forecast, seed, "pairs") for seed in SEEDS}
-    draw([(rows[place], found.forecast[place]) for place in places], by_seed, asked.plot)
+    draw([(rows[place], found.forecast[place]) for place in places], by_seed, arguments.plot)
 
 
 if __name__ == "__main__":

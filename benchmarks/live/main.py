@@ -198,15 +198,15 @@ def _peft_singly(peft: Any, ids: torch.Tensor) -> Callable[[], object]:
 
 
 @torch.no_grad()
-def measure(made: Subject, names: list[str], asked: argparse.Namespace) -> bool:
+def measure(made: Subject, names: list[str], arguments: argparse.Namespace) -> bool:
     """All tables of one model; whether the base's outputs are bit-identical afterwards."""
-    publish(memory(made, names), asked.append)
+    publish(memory(made, names), arguments.append)
     model, peft = made.live(), made.with_peft()
     ids = torch.arange(64)[None]
     before = said(model(ids))
-    publish(switching(made, names, model, peft, asked.runs), asked.append)
-    table, worst = batches(made, names, model, peft, asked.runs)
-    publish(table, asked.append)
+    publish(switching(made, names, model, peft, arguments.runs), arguments.append)
+    table, worst = batches(made, names, model, peft, arguments.runs)
+    publish(table, arguments.append)
     same = torch.equal(said(model(ids)), before)
     print(f"{made.name}: back at the base: {'the same bits' if same else 'DIFFERENT'}")
     print(f"{made.name}: mixed and one by one differ by {worst:.1e} at most")
@@ -215,21 +215,24 @@ def measure(made: Subject, names: list[str], asked: argparse.Namespace) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=MODELS, action="append", help="all, by default")
+    parser.add_argument(
+        "--model", choices=MODELS, action="append", help="only this model (default: all)"
+    )
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--skills", type=int, default=50)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--dir", type=Path, help="where to work, to use what is there again")
+    parser.add_argument("--dir", type=Path, help="working folder, whose contents are reused")
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    names = [f"acme/l{number}" for number in range(asked.skills)]
-    with workplace(asked.dir) as folder:
+    names = [f"acme/l{number}" for number in range(arguments.skills)]
+    with workplace(arguments.dir) as folder:
         same = [
-            measure(subject(name, folder, asked), names, asked) for name in asked.model or MODELS
+            measure(subject(name, folder, arguments), names, arguments)
+            for name in arguments.model or MODELS
         ]
     sys.exit(0 if all(same) else "the base's outputs changed")
 

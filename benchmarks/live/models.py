@@ -70,7 +70,7 @@ def said(out: Any) -> torch.Tensor:
     return found
 
 
-def subject(name: str, place: Path, asked: argparse.Namespace) -> Subject:
+def subject(name: str, place: Path, arguments: argparse.Namespace) -> Subject:
     """The untrained Llama or the packaged encoder, with a project that has LoRAs on it."""
     folder = place / name
     folder.mkdir(exist_ok=True)
@@ -80,32 +80,32 @@ def subject(name: str, place: Path, asked: argparse.Namespace) -> Subject:
         made = Subject(name, folder, folder / "base", AutoModelForCausalLM, (32, 1))
     if not (folder / "done").exists():
         if name != "encoder":
-            _llama(asked).save_pretrained(made.base)
-        _install(made, asked)
+            _llama(arguments).save_pretrained(made.base)
+        _install(made, arguments)
         (folder / "done").touch()
     return made
 
 
-def _llama(asked: argparse.Namespace) -> Any:
+def _llama(arguments: argparse.Namespace) -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=2048,
-        hidden_size=asked.width,
-        intermediate_size=asked.width * 11 // 4,
-        num_hidden_layers=asked.layers,
+        hidden_size=arguments.width,
+        intermediate_size=arguments.width * 11 // 4,
+        num_hidden_layers=arguments.layers,
         num_attention_heads=8,
         num_key_value_heads=4,
     )
     return LlamaForCausalLM(config)
 
 
-def _install(made: Subject, asked: argparse.Namespace) -> None:
+def _install(made: Subject, arguments: argparse.Namespace) -> None:
     """Pack adapters of random weights and install all of them in a project.
 
     An interrupted run continues with its finished packs.
     """
     folder = made.folder
-    lora = LoraConfig(r=asked.rank, lora_alpha=asked.rank, target_modules="all-linear")
+    lora = LoraConfig(r=arguments.rank, lora_alpha=arguments.rank, target_modules="all-linear")
     get_peft_model(made.plain(made.base), lora).save_pretrained(str(folder / "l0"))
     shapes = load_file(folder / "l0" / "adapter_model.safetensors")
     text = (folder / "l0" / "adapter_config.json").read_text(encoding="utf-8")
@@ -113,7 +113,7 @@ def _install(made: Subject, asked: argparse.Namespace) -> None:
     os.chdir(folder / "project")
     if not Path("skillpm.toml").exists():
         ask("init", "--base", made.base)
-    for number in range(asked.skills):
+    for number in range(arguments.skills):
         file, place = folder / f"l{number}.skillpack", folder / f"l{number}"
         if file.exists():
             continue
@@ -122,7 +122,7 @@ def _install(made: Subject, asked: argparse.Namespace) -> None:
         tensors = {name: 0.02 * torch.randn_like(old) for name, old in shapes.items()}
         save_file(tensors, place / "adapter_model.safetensors", metadata={"format": "pt"})
         ask("pack", made.base, place, "--name", f"acme/l{number}", "--version", "1.0.0", "-o", file)
-    ask("install", *(folder / f"l{number}.skillpack" for number in range(asked.skills)))
+    ask("install", *(folder / f"l{number}.skillpack" for number in range(arguments.skills)))
 
 
 @contextmanager

@@ -122,22 +122,24 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--mergekit", help="the `mergekit-yaml` to run")
-    parser.add_argument("--dir", type=Path, help="where to work (default: a temporary folder)")
+    parser.add_argument("--dir", type=Path, help="working folder (default: a temporary one)")
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     held = True
-    with tempfile.TemporaryDirectory(dir=asked.dir, prefix="skillpm-bench-") as name:
-        make = ("-m", "benchmarks.lora.data", name, "--gb", str(asked.gb))
-        run(sys.executable, *make, "--rank", str(asked.rank))
+    with tempfile.TemporaryDirectory(dir=arguments.dir, prefix="skillpm-bench-") as name:
+        make = ("-m", "benchmarks.lora.data", name, "--gb", str(arguments.gb))
+        run(sys.executable, *make, "--rank", str(arguments.rank))
         for dtype in ("F32", "BF16"):
-            race = Race(Path(name), Path(name) / f"lora-{dtype}", asked.mergekit)
+            race = Race(Path(name), Path(name) / f"lora-{dtype}", arguments.mergekit)
             prepare(race)
-            for _ in range(asked.runs):
+            for _ in range(arguments.runs):
                 once(race)
-            title = f"Rank {asked.rank} in {dtype}, all linear layers, {asked.gb:g} GB of bf16"
+            title = (
+                f"Rank {arguments.rank} in {dtype}, all linear layers, {arguments.gb:g} GB of bf16"
+            )
             table, fine = report(race, title)
-            publish(table, asked.append)
+            publish(table, arguments.append)
             held = held and fine
     sys.exit(0 if held else f"not {FASTER:g} times as fast in a {SMALLER:g}th of the memory")
 

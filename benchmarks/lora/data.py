@@ -110,5 +110,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gb", type=float, default=1.0)
     parser.add_argument("--rank", type=int, default=64)
-    asked = parser.parse_args()
-    make(asked.folder, asked.gb, asked.rank)
+    arguments = parser.parse_args()
+    make(arguments.folder, arguments.gb, arguments.rank)

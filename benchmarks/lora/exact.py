@@ -189,21 +189,21 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--layers", type=int, default=4)
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     warnings.simplefilter("ignore")
     columns = ("base", "weights", "ours farther", "ours nearer", "ours, max ulp", "PEFT, max ulp",
                "logits: graft", "logits: PEFT merged", "logits: exported")  # fmt: skip
-    table = Table(f"LoRA of rank 16 on all linear layers, width {asked.width}", columns)
+    table = Table(f"LoRA of rank 16 on all linear layers, width {arguments.width}", columns)
     held = True
     for case in CASES:
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
-            cells, fine = measure(case, Path(name), asked.width, asked.layers)
+            cells, fine = measure(case, Path(name), arguments.width, arguments.layers)
         table.row(case.title, *cells)
         held = held and fine
-    publish(table, asked.append)
+    publish(table, arguments.append)
     sys.exit(0 if held else "a grafted weight is farther from the exact result than PEFT's")
 
 

@@ -182,24 +182,28 @@ def _rates(spent: dict[tuple[str, str], list[tuple[int, Measured]]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--demo", type=Path, default=Path("demo"), help="has base/ and tuned/")
-    parser.add_argument("--level", type=int, default=19, help="of zstd, for the peers")
-    parser.add_argument("--finetunes", action="store_true", help="the peers, on all fine-tunes")
+    parser.add_argument(
+        "--demo", type=Path, default=Path("demo"), help="folder with base/ and tuned/"
+    )
+    parser.add_argument("--level", type=int, default=19, help="zstd level for the peers")
+    parser.add_argument(
+        "--finetunes", action="store_true", help="compare with peers on all fine-tunes"
+    )
     add_output(parser)
-    asked = parser.parse_args()
-    if asked.finetunes:
+    arguments = parser.parse_args()
+    if arguments.finetunes:
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
-            sizes_found, rates, held = against_peers(Path(name), asked.level)
-        publish(sizes_found, asked.append)
-        publish(rates, asked.append)
+            sizes_found, rates, held = against_peers(Path(name), arguments.level)
+        publish(sizes_found, arguments.append)
+        publish(rates, arguments.append)
         sys.exit(None if held else f"ours takes more than {TARGET} of the best peer's bytes")
-    if not (asked.demo / "trained.json").exists():
-        prepare(asked.demo)
+    if not (arguments.demo / "trained.json").exists():
+        prepare(arguments.demo)
     with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
-        exact, held = roots(Path(name), asked.demo)
-        publish(exact, asked.append)
-        measured, smaller = sizes(Path(name), asked.demo, asked.level)
-        publish(measured, asked.append)
+        exact, held = roots(Path(name), arguments.demo)
+        publish(exact, arguments.append)
+        measured, smaller = sizes(Path(name), arguments.demo, arguments.level)
+        publish(measured, arguments.append)
     if not (held and smaller):
         sys.exit("a root differs, or a compressor beats us")
 

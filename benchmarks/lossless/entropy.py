@@ -88,7 +88,7 @@ def library(values: Ints, contexts: npt.NDArray[np.uint8]) -> tuple[int, float, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     table = Table(
         "Entropy coder: bytes to the entropy of order 0, and M symbols/s",
         ("symbols", "bits", "contexts", "coder", "bytes", "to entropy", "encode", "decode"),
@@ -103,7 +103,7 @@ def main() -> None:
                 bits = f"{8 * least / size:.2f}"
                 ratio = f"{count / least:.4f}"
                 table.row(f"{size:,}", bits, contexts, name, f"{count:,}", ratio, *rates)
-    publish(table, asked.append)
+    publish(table, arguments.append)
 
 
 if __name__ == "__main__":

@@ -147,47 +147,47 @@ def _sha256(path: Path) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="*", help="fine-tunes by name, such as `lm-*-0`")
-    parser.add_argument("--methods", default=",".join(ALL), help="separated by commas")
+    parser.add_argument("--only", default="*", help="names of fine-tunes, such as `lm-*-0`")
+    parser.add_argument("--methods", default=",".join(ALL), help="methods, separated by commas")
     parser.add_argument("--budgets", default="1x,0.5x", help="multiples of the recipe's bytes")
-    parser.add_argument("--keep99", action="store_true", help="search for 99 %% of the gain too")
-    parser.add_argument("--again", action="store_true", help="measure known rows anew")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
+    parser.add_argument("--keep99", action="store_true", help="also search for 99 %% of the gain")
+    parser.add_argument("--again", action="store_true", help="measure existing rows again")
+    parser.add_argument("--report", action="store_true", help="print tables without measuring")
     parser.add_argument("--cache", type=Path, default=Path("benchmarks/.cache"))
     parser.add_argument("--plot", type=Path, default=Path("docs/images/compression.png"))
     add_output(parser)
     return parser.parse_args()
 
 
-def measure(asked: argparse.Namespace, chosen: list[FineTune], results: Results) -> None:
+def measure(arguments: argparse.Namespace, chosen: list[FineTune], results: Results) -> None:
     """Measure all requested rows that are missing."""
-    methods = asked.methods.split(",")
+    methods = arguments.methods.split(",")
     if unknown := sorted(set(methods) - ALL.keys()):
         sys.exit(f"no such method: {', '.join(unknown)}; there are {', '.join(ALL)}")
     for tune in chosen:
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
             bench = Bench(tune, results, Path(name))
-            if asked.again:
+            if arguments.again:
                 results.drop(tune.name, methods)
-            bench.compare(methods, asked.budgets.split(","))
-            for method in methods if asked.keep99 else ():
+            bench.compare(methods, arguments.budgets.split(","))
+            for method in methods if arguments.keep99 else ():
                 bench.keep99(method)
 
 
 def main() -> None:
-    asked = _arguments()
-    results = Results(asked.cache / "compression.jsonl")
-    every = finetunes(asked.cache / "finetunes")
-    chosen = [tune for tune in every if fnmatch(tune.name, asked.only)]
+    arguments = _arguments()
+    results = Results(arguments.cache / "compression.jsonl")
+    every = finetunes(arguments.cache / "finetunes")
+    chosen = [tune for tune in every if fnmatch(tune.name, arguments.only)]
     if not chosen:
-        sys.exit(f"no fine-tune is called `{asked.only}`: {', '.join(t.name for t in every)}")
-    if not asked.report:
-        measure(asked, chosen, results)
+        sys.exit(f"no fine-tune is called `{arguments.only}`: {', '.join(t.name for t in every)}")
+    if not arguments.report:
+        measure(arguments, chosen, results)
     rows = results.of({tune.name: _sha256(tune.tuned / "model.safetensors") for tune in chosen})
     methods = [method for method in ALL if any(row.method == method for row in rows)]
     for table in (*compared(rows, methods), duel(rows), *enough(rows, methods)):
-        publish(table, asked.append)
-    draw(rows, methods, asked.plot)
+        publish(table, arguments.append)
+    draw(rows, methods, arguments.plot)
 
 
 if __name__ == "__main__":

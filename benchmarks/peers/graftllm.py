@@ -52,11 +52,15 @@ def cut(folder: Path, prepared: Prepared, options: dict[str, str]) -> tuple[dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--demo", type=Path, default=Path("demo"), help="has base/ and tuned/")
-    parser.add_argument("--sweep", action="store_true", help="α, β and columns, twelve rows")
+    parser.add_argument(
+        "--demo", type=Path, default=Path("demo"), help="folder with base/ and tuned/"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="try twelve settings of α, β and columns"
+    )
     add_output(parser)
-    asked = parser.parse_args()
-    prepared = prepare(asked.demo)
+    arguments = parser.parse_args()
+    prepared = prepare(arguments.demo)
     held_out = prepared.corpus.held_out
     base, tuned = (mrr(folder, held_out) for folder in (prepared.base, prepared.tuned))
     dense = (prepared.tuned / "model.safetensors").stat().st_size
@@ -66,7 +70,7 @@ def main() -> None:
     blank = ("-",) * (len(KINDS) + 1)
     table.row("base", "-", "-", *blank, f"{base:.4f}", "0.0%")
     table.row("tuned", megabytes(dense), "1.0", *blank, f"{tuned:.4f}", "100.0%")
-    for alpha, energy, bits in settings(sweep=asked.sweep):
+    for alpha, energy, bits in settings(sweep=arguments.sweep):
         options = {"--alpha": str(alpha), "--energy": str(energy), "--columns": bits}
         with tempfile.TemporaryDirectory(prefix="skillpm-bench-") as name:
             found, graft = cut(Path(name), prepared, {"--scheme": "graftllm", **options})
@@ -76,7 +80,7 @@ def main() -> None:
         kept = f"{(now - base) / (tuned - base):.1%}"
         error = f"{found['relative_error']:.3f}"
         table.row(f"α {alpha} β {energy} {bits}", *shown, error, *kinds, f"{now:.4f}", kept)
-    publish(table, asked.append)
+    publish(table, arguments.append)
 
 
 if __name__ == "__main__":

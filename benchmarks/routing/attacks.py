@@ -84,8 +84,8 @@ def _read(examples: Array, background: Array) -> Signature:
 def kept(seen: Texts, drawn: Draw, size: int, attack: str | None) -> dict[str, float]:
     """As `attacked`, but reuses the stored result of the same router."""
     subject = seen.subjects[drawn.skills[0]].tobytes()
-    asked = json.dumps([_source(), drawn.skills, drawn.foreign, size, attack]).encode()
-    path = CACHE / f"{hashlib.sha256(asked + subject).hexdigest()[:16]}.json"
+    arguments = json.dumps([_source(), drawn.skills, drawn.foreign, size, attack]).encode()
+    path = CACHE / f"{hashlib.sha256(arguments + subject).hexdigest()[:16]}.json"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         found = attacked(seen, drawn, size, attack)
@@ -156,16 +156,24 @@ def main() -> None:
     from benchmarks.routing.main import features_of
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seen", action="store_true", help="the texts that settings came from")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="draws (3)")
-    parser.add_argument("--skills", type=int, default=10, metavar="N", help="honest skills (10)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="attacks whose name holds TEXT")
+    parser.add_argument(
+        "--seen", action="store_true", help="use the texts that settings were chosen on"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="number of draws (default 3)"
+    )
+    parser.add_argument(
+        "--skills", type=int, default=10, metavar="N", help="number of honest skills (default 10)"
+    )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only attacks whose name contains TEXT"
+    )
     add_output(parser)
-    asked = parser.parse_args()
-    seen = features_of(seen=asked.seen)
-    table = table_of(seen, asked.seeds, asked.skills, asked.only)
-    publish(table, asked.append)
-    for name, said in refused(seen, draw(seen.subjects, 0), asked.skills).items():
+    arguments = parser.parse_args()
+    seen = features_of(seen=arguments.seen)
+    table = table_of(seen, arguments.seeds, arguments.skills, arguments.only)
+    publish(table, arguments.append)
+    for name, said in refused(seen, draw(seen.subjects, 0), arguments.skills).items():
         print(f"{name}: {said}")
 
 

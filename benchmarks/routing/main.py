@@ -100,8 +100,8 @@ def look(runner: Runner, texts: Texts) -> Texts:
 
 
 def _seen(runner: Runner, texts: list[str]) -> Array:
-    asked = json.dumps(["unit", DEPTHS, width_of(runner), texts])
-    path = CACHE / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npy"
+    arguments = json.dumps(["unit", DEPTHS, width_of(runner), texts])
+    path = CACHE / f"{hashlib.sha256(arguments.encode()).hexdigest()[:16]}.npy"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         np.save(path, features(runner, texts))
@@ -203,27 +203,29 @@ def features_of(*, seen: bool) -> Texts:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seen", action="store_true", help="the texts that settings came from")
-    parser.add_argument("--project", action="store_true", help="also go through the commands")
+    parser.add_argument(
+        "--seen", action="store_true", help="use the texts that settings were chosen on"
+    )
+    parser.add_argument("--project", action="store_true", help="also run the commands")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the figure")
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     runner = Runner.load(packaged_model(), "cpu")
-    subjects, sides = (SUBJECTS, SEEN_SIDES) if asked.seen else (FRESH, FRESH_SIDES)
+    subjects, sides = (SUBJECTS, SEEN_SIDES) if arguments.seen else (FRESH, FRESH_SIDES)
     texts = read(subjects, sides)
     seen = look(runner, texts)
     known, blind = (sweep(seen, background=one) for one in (True, False))
-    publish(tabled("The router with a background of general text", known), asked.append)
-    publish(tabled("The router without a background", blind), asked.append)
+    publish(tabled("The router with a background of general text", known), arguments.append)
+    publish(tabled("The router without a background", blind), arguments.append)
     timed = [one[0] for one in texts.subjects.values()][:20]
     print(f"one query's features: {query_ms(runner, timed):.1f} ms, one thread\n")
-    if asked.plot:
-        draw_router(known, blind, asked.plot)
-    if asked.project:
+    if arguments.plot:
+        draw_router(known, blind, arguments.plot)
+    if arguments.project:
         with tempfile.TemporaryDirectory() as folder:
             table = through_commands(texts, draw(texts.subjects, 0), Path(folder))
-        publish(table, asked.append)
+        publish(table, arguments.append)
 
 
 if __name__ == "__main__":

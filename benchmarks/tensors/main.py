@@ -85,19 +85,19 @@ def flops() -> float:
     return 2 * 4096**3 / min(once() for _ in range(4))
 
 
-def time_schemes(asked: argparse.Namespace) -> None:
+def time_schemes(arguments: argparse.Namespace) -> None:
     """The table of both tensors by scheme, and the estimate that follows from it."""
     shapes = {
-        "attention": ("model.layers.0.self_attn.q_proj.weight", asked.width),
-        "mlp": ("model.layers.0.mlp.down_proj.weight", asked.inner),
-        "embedding": ("model.embed_tokens.weight", asked.inner),
+        "attention": ("model.layers.0.self_attn.q_proj.weight", arguments.width),
+        "mlp": ("model.layers.0.mlp.down_proj.weight", arguments.inner),
+        "embedding": ("model.embed_tokens.weight", arguments.inner),
     }
     heads = ("scheme", "became", "% of delta", *STEPS, "in all")
     table = Table("Seconds of a tensor by scheme", ("tensor", *heads))
     spent: dict[str, dict[str, float]] = {}
     for kind, (name, inner) in shapes.items():
-        tensor = synthetic(name, asked.width, inner)
-        for scheme in asked.schemes:
+        tensor = synthetic(name, arguments.width, inner)
+        for scheme in arguments.schemes:
             # An embedding is a matrix like any other, except for the scheme that prunes it.
             if kind == "embedding" and scheme != "graftllm":
                 continue
@@ -107,13 +107,13 @@ def time_schemes(asked: argparse.Namespace) -> None:
             spent.setdefault(scheme, {})[kind] = total
             share = f"{found.size / tensor.spec.nbytes:.2%}"
             cells = [f"{one:.1f}" if one else "-" for one in [*seconds, total]]
-            table.row(f"{asked.width} × {inner}", scheme, found.codec, share, *cells)
+            table.row(f"{arguments.width} × {inner}", scheme, found.codec, share, *cells)
             print(" · ".join(table.rows[-1]), file=sys.stderr, flush=True)
-    publish(table, asked.append)
-    publish(_estimated(spent, asked), asked.append)
+    publish(table, arguments.append)
+    publish(_estimated(spent, arguments), arguments.append)
 
 
-def _estimated(spent: dict[str, dict[str, float]], asked: argparse.Namespace) -> Table:
+def _estimated(spent: dict[str, dict[str, float]], arguments: argparse.Namespace) -> Table:
     """An 8B Llama: 4 + 3 matrices in each of 32 blocks, embedding and head scaled by entries."""
     table = Table(
         "An 8B Llama on two cores, by scheme",
@@ -121,7 +121,7 @@ def _estimated(spent: dict[str, dict[str, float]], asked: argparse.Namespace) ->
     )
     for scheme, found in spent.items():
         blocks = BLOCKS * 4 * found["attention"], BLOCKS * 3 * found["mlp"]
-        ends = 2 * EMBEDDING / asked.inner * found.get("embedding", found["mlp"])
+        ends = 2 * EMBEDDING / arguments.inner * found.get("embedding", found["mlp"])
         parts = [one / 2 for one in (*blocks, ends)]
         table.row(scheme, *(f"{one:,.0f}" for one in [*parts, sum(parts)]))
     return table
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--inner", type=int, default=14336)
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=SCHEMES)
     add_output(parser)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     if "OPENBLAS_NUM_THREADS" not in os.environ:  # as the command line sets it, before numpy starts
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         os.execv(  # noqa: S606 - itself again
@@ -141,9 +141,10 @@ def main() -> None:
         )
     print(f"one thread multiplies matrices at {flops() / 1e9:.0f} GFlop/s\n")
     compare_svd(
-        synthetic("model.layers.0.self_attn.q_proj.weight", *(2 * [asked.width])), asked.append
+        synthetic("model.layers.0.self_attn.q_proj.weight", *(2 * [arguments.width])),
+        arguments.append,
     )
-    time_schemes(asked)
+    time_schemes(arguments)
 
 
 if __name__ == "__main__":

@@ -129,5 +129,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--gb", type=float, default=1.0)
-    asked = parser.parse_args()
-    make(asked.folder, asked.gb)
+    arguments = parser.parse_args()
+    make(arguments.folder, arguments.gb)

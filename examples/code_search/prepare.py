@@ -28,7 +28,7 @@ STAMP = "trained.json"
 class Prepared:
     """A base, what it was tuned to, and the functions that neither has seen.
 
-    `reused` says that an earlier run trained it; `seconds` is what the training took then.
+    `reused` means that an earlier run trained it; `seconds` is the time of that training.
     """
 
     base: Path

@@ -55,7 +55,7 @@ def _example(console: Console, kinds: list[str]) -> int:
         shutil.rmtree(FOLDER / name, ignore_errors=True)
     for name in ("project", "again"):
         (FOLDER / name).mkdir(parents=True)
-    console.print("a base learns Python sources; every skill is tuned from it, never from another")
+    console.print("a base learns Python sources; every skill is tuned from this base")
     with watching(Console(stderr=True)) as advance:
         base(FOLDER, advance)
     ours = Skillpm(project=FOLDER / "project", home=FOLDER / "home", console=console)

@@ -81,8 +81,8 @@ def live(folder: Path, ours: Skillpm, theirs: Skillpm, kinds: list[str]) -> Year
 def _learn(year: Year, folder: Path, ours: Skillpm, kind: str, number: int) -> None:
     with watching(ours.console) as advance:
         learnt = year.learnt[kind] = learn(folder, kind, number, advance)
-    told = f"{kind}: held-out loss {learnt.base_loss:.2f} → {learnt.tuned_loss:.2f} nats a byte"
-    ours.console.print(told)
+    line = f"{kind}: held-out loss {learnt.base_loss:.2f} → {learnt.tuned_loss:.2f} nats a byte"
+    ours.console.print(line)
     files = (
         "--probes",
         f"../files/{learnt.probes.name}",
@@ -122,13 +122,15 @@ def _alone(skillpm: Skillpm, kinds: list[str]) -> dict[str, Alone]:
 
 def _months_later(year: Year, ours: Skillpm, before: dict[str, Alone]) -> None:
     exact = all(abs(one.loss - one.recorded) < CLOSE for one in before.values())
-    year.check("each skill alone gives the loss that was recorded", holds=exact)
+    year.check("each skill alone has its recorded loss", holds=exact)
     ours("uninstall", name(GONE))
     results = ours("probe")["results"]
     year.probed = {one["skill"]: one["now"] for one in results}
-    year.check("the probes of those that stay hold", holds=all(one["passed"] for one in results))
+    year.check(
+        "the probes of the remaining skills hold", holds=all(one["passed"] for one in results)
+    )
     after = _alone(ours, [*WATCHED])
-    year.check("their models and losses are the same", holds=after.items() <= before.items())
+    year.check("their models and losses are unchanged", holds=after.items() <= before.items())
 
 
 def _nine_alone(year: Year, ours: Skillpm, theirs: Skillpm, nine: list[str]) -> None:
@@ -140,7 +142,9 @@ def _nine_alone(year: Year, ours: Skillpm, theirs: Skillpm, nine: list[str]) -> 
     for kind in reversed(nine):
         theirs("install", name(kind))
     alone = theirs("graft", "-o", "nine")["root"]
-    year.check("all less one, merged, have the root of those alone", holds=left == alone)
+    year.check(
+        "the remaining skills, merged, have the root of a fresh install", holds=left == alone
+    )
 
 
 def _back(year: Year, ours: Skillpm, before: dict[str, Alone], count: int) -> None:
@@ -148,7 +152,7 @@ def _back(year: Year, ours: Skillpm, before: dict[str, Alone], count: int) -> No
     whole = max(one["number"] for one in generations if len(one["skills"]) == count)
     ours("rollback", str(whole))
     again = _alone(ours, [GONE])
-    year.check("after the rollback it is what it was", holds=again[GONE] == before[GONE])
+    year.check("the rollback restores the model", holds=again[GONE] == before[GONE])
 
 
 def _mode(skillpm: Skillpm, mode: str) -> None:

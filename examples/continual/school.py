@@ -57,7 +57,7 @@ def learn(folder: Path, kind: str, number: int, advance: Advance) -> Learnt:
     lm.learn(model, lm.rows(found.train), replace(SKILL, seed=number), advance, kind)
     after = lm.loss(model, held_out)
     if after >= before:
-        raise DemoError(f"training on {kind} did not help, so there is no skill to pack")
+        raise DemoError(f"training on {kind} did not reduce the loss, so there is no skill to pack")
     tuned = lm.save(model, folder / "tuned" / kind)
     head = {"probes": 1, "tolerance": TOLERANCE}
     items = [{"text": piece} for piece in _pieces(found.held_out, PROBES)]

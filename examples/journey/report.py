@@ -61,7 +61,7 @@ def summary(
 def _caption(prepared: Prepared, *, seconds: float) -> str:
     training = " by an earlier run" if prepared.reused else ""
     return (
-        "gain: what is kept of the tuned model's gain over the base; "
+        "gain: share of the tuned model's gain over the base; "
         f"ratio: checkpoint to file; s: seconds to train{training} or to pack. "
         f"The whole run took {seconds:.0f} s."
     )

@@ -56,7 +56,7 @@ class Sample:
     def chunks(self) -> Iterator[tuple[int, Words, Words]]:
         """Yield the number of each chunk, with the reference's and the tuned words in it."""
         for number, (start, stop) in enumerate(chunk_spans(SPEC)):
-            yield number, *(v[start:stop].view("<u4") for v in (self.reference, self.tuned))
+            yield number, self.reference[start:stop].view("<u4"), self.tuned[start:stop].view("<u4")
 
 
 def _models() -> tuple[np.ndarray, np.ndarray]:
