@@ -99,9 +99,9 @@ def test_a_forecast_says_where_the_project_merges_otherwise_or_not_at_all(market
     market.file.write_text(text + '\n[graft]\nmethod = "ties"\n')
     found, shown = market.ask(*asked), market.run(*asked)
     assert (len(found["forecast"]), found["forecast_method"]) == (1, "sum")
-    assert "`[graft]` asks for `ties`" in found["forecast_notes"][0]
+    assert "`[graft]` sets `ties`" in found["forecast_notes"][0]
     assert "what a merge by `sum` would cost" in shown.out
-    assert "`[graft]` asks for `ties`" in shown.err
+    assert "`[graft]` sets `ties`" in shown.err
 
     market.file.write_text(text + '\n[graft]\nmode = "routed"\n')
     found, shown = market.ask(*asked), market.run(*asked)
