@@ -269,7 +269,7 @@ def test_two_values_of_one_probe_are_refused(world: World, learners: Learners) -
     first: dict[str, Any] = forge.manifest["capabilities"][0]
     forge.manifest["capabilities"].append({**first, "value": 900.0})
     path = forge.write(world.folder / "two.skillpack")
-    assert "two values are recorded of the probe token_loss" in refused(
+    assert "duplicate value of the probe metric token_loss" in refused(
         world, "install", path, kind="spec"
     )
 

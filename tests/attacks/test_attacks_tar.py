@@ -122,7 +122,7 @@ def test_false_sizes_are_an_error(
 
 @pytest.mark.parametrize(("index", "message"), [
     ({"extra": 1}, "extra"), ({"schemaVersion": 1}, "schemaVersion"),
-    ({"schemaVersion": 2.0}, "schemaVersion"), ({"manifests": []}, "names no"),
+    ({"schemaVersion": 2.0}, "schemaVersion"), ({"manifests": []}, "lists no"),
     ({"manifests": {}}, "manifests"), ({"annotations": {}}, "annotations"),
     ({"mediaType": "x"}, "mediaType"), ({"subject": None}, "subject"),
 ])  # fmt: skip

@@ -98,9 +98,9 @@ def _base(world: World) -> None:
     [
         (_toml, "skillpm.toml has changed"),
         (_lock, "skillpm.lock has changed"),
-        (lambda world: (world.project / "skillpm.lock").unlink(), "skillpm.lock is gone"),
+        (lambda world: (world.project / "skillpm.lock").unlink(), "skillpm.lock was deleted"),
         (_base, "the base was"),
-        (lambda world: world.ask("install", "acme/sql"), "the generation was 0 and is 1"),
+        (lambda world: world.ask("install", "acme/sql"), "the generation was 0 and is now 1"),
     ],
 )
 def test_a_stale_plan_is_refused_with_what_changed(
