@@ -145,7 +145,7 @@ def test_side_files_that_only_matter_outside_the_tensors_are_told(
     tuned = save(nudge(llama(), only="norm", seed=4), world.folder / "talks")
     (tuned / "chat_template.jinja").write_text("{{ messages }}")
     small.install("acme/talks", tuned)
-    with pytest.warns(UserWarning, match="without its `chat_template.jinja`"):
+    with pytest.warns(UserWarning, match="its own are ignored: `chat_template.jinja`"):
         model = opened(world, small).load_model()
     assert model.skills == ("acme/math", "acme/talks")
 
