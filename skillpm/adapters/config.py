@@ -18,7 +18,9 @@ PICKLE = "adapter_model.bin"
 MERGE = "merge it first: `model.merge_and_unload().save_pretrained(DIR)`, and pack DIR"
 _TRAIN = 'train a LoRA instead: `peft.LoraConfig(target_modules="all-linear")`'
 _VIRTUAL = "num_virtual_tokens"
-"""A key that all prompt-learning configs of PEFT have. Such adapters cannot be merged."""
+"""A key that each of PEFT's configs of learned prompts has: there is nothing to merge."""
+_SHOWN = 60
+"""Characters of a stranger's value in a message."""
 _UNMERGED = frozenset({"ADAPTION_PROMPT", "POLY", "XLORA"})
 """Other types that PEFT cannot merge, because their effect depends on the input."""
 _MODULES_LIMIT = 10_000
@@ -123,10 +125,11 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
     plain = json.parse_object(data, what)
     kind = plain.get("peft_type")
     if kind != "LORA":
-        learned = _VIRTUAL in plain or kind in _UNMERGED
+        named = kind if isinstance(kind, str) else ""
+        learned = _VIRTUAL in plain or named in _UNMERGED
         why = " and changes no weights" if learned else ""
         raise SpecError(
-            f"{what} has `peft_type` {kind!r}{why}; only LORA can be packed",
+            f"{what} is of type {str(kind)[:_SHOWN]!r}{why}; only LORA can be packed",
             hint=_TRAIN if learned else MERGE,
         )
     _refuse(plain, what)
@@ -155,14 +158,15 @@ def _refuse(plain: dict[str, Any], what: str) -> None:
     start = plain.get("init_lora_weights")
     if isinstance(start, str) and start.lower().startswith(_CHANGES_THE_BASE):
         raise SpecError(
-            f"{what} has `init_lora_weights` {start!r}, which changes the base before training",
-            hint="convert it to a plain LoRA: `save_pretrained(DIR, "
+            f"{what} has `init_lora_weights` {start[:_SHOWN]!r}, which changes the base before "
+            "training",
+            hint="save it as a plain LoRA: `save_pretrained(DIR, "
             "path_initial_model_for_weight_conversion=INITIAL)`, or merge it",
         )
     if isinstance(start, str) and start.lower() not in _LEAVES_THE_BASE:
         raise SpecError(
-            f"{what} has `init_lora_weights` {start!r}, which this version of skillpm does not "
-            "know: it may change the base before training",
+            f"{what} has `init_lora_weights` {start[:_SHOWN]!r}, which this skillpm does not know: "
+            "it may change the base before training",
             hint=MERGE,
         )
 
