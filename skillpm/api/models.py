@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from skillpm.api.options import Options
 from skillpm.api.session import open_session
@@ -12,6 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+class PackKeywords(TypedDict, total=False):
+    """Further options of `pack`, named as those of `skillpm pack`. Files are paths."""
+
+    scheme: str
+    device: str
+    requires: "Iterable[str]"
+    conflicts: "Iterable[str]"
+    over: "Iterable[str]"
+    probes: str | Path
+    router: str | Path
+    router_background: str | Path
+    summary: str
+    license: str
+    authors: "Iterable[str]"
+    method: str
+    data: "Iterable[str]"
+    card: str | Path
+    cast: bool
+    tuned_is: str
+
+
 def pack(  # noqa: PLR0913 - keyword options, as the command's
     base: str | Path,
     tuned: str | Path,
@@ -19,22 +40,10 @@ def pack(  # noqa: PLR0913 - keyword options, as the command's
     name: str,
     version: str,
     output: str | Path | None = None,
-    scheme: str | None = None,
     budget: str | int | None = None,
     keep: float | None = None,
     calibration: str | Path | None = None,
-    device: str | None = None,
-    requires: "Iterable[str]" = (),
-    conflicts: "Iterable[str]" = (),
-    over: "Iterable[str]" = (),
-    probes: str | Path | None = None,
-    router: str | Path | None = None,
-    router_background: str | Path | None = None,
-    summary: str = "",
-    license: str | None = None,  # noqa: A002 - the manifest's key
-    authors: "Iterable[str]" = (),
-    card: str | Path | None = None,
-    cast: bool = False,
+    **more: Unpack[PackKeywords],
 ) -> Pack:
     """Write the difference between a tuned model and its base as a SkillPack file.
 
@@ -43,40 +52,16 @@ def pack(  # noqa: PLR0913 - keyword options, as the command's
     is written. `budget` limits the file size: `"5%"` of the dense delta, `"80MB"`, or a number of
     bytes. `keep` is the share of the delta to keep, such as `0.99`. `calibration` is a file of text
     that weights errors by their effect on the model. `output` defaults to
-    `NAMESPACE-NAME-VERSION.skillpack` in the working folder. Raises `SpecError` for a bad name,
-    version or budget, `UsageError` for options that cannot be used together, `GraftError` if there
-    is nothing to pack, `IntegrityError` for damaged input.
+    `NAMESPACE-NAME-VERSION.skillpack` in the working folder; see `PackKeywords` for `more`. Raises
+    `SpecError` for a bad name, version or budget, `UsageError` for options that cannot be used
+    together, `GraftError` if there is nothing to pack, `IntegrityError` for damaged input.
     """
-    from skillpm.api.packing import PackOptions, build_pack
-    from skillpm.spec.budget import Budget
-    from skillpm.spec.names import SkillName
-    from skillpm.spec.requirements import Requirement
-    from skillpm.spec.versions import Version
+    from skillpm.api.packing import build_pack, parse_options
 
-    limit = f"{budget}B" if isinstance(budget, int) else budget
-    options = PackOptions(
-        base=Path(base),
-        tuned=Path(tuned),
-        skill=SkillName.parse(name),
-        version=Version.parse(version),
-        output=_path(output),
-        scheme=scheme,
-        budget=None if limit is None else Budget.parse(limit),
-        keep=keep,
-        calibration=_path(calibration),
-        device=device,
-        requires=tuple(map(Requirement.parse, requires)),
-        conflicts=tuple(map(Requirement.parse, conflicts)),
-        over=tuple(over),
-        probes=_path(probes),
-        router=_path(router),
-        router_background=_path(router_background),
-        summary=summary,
-        license=license,
-        authors=tuple(authors),
-        card=_path(card),
-        cast=cast,
-    )
+    options = parse_options(
+        {"base": base, "tuned": tuned, "skill": name, "version": version, "output": output,
+         "budget": budget, "keep": keep, "calibration": calibration, **more}
+    )  # fmt: skip
     with ExitStack() as closing:
         session = open_session(Options(folder=Path.cwd()), closing.callback)
         written = build_pack(session, options)

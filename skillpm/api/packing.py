@@ -1,9 +1,10 @@
 """Building a pack: the options of `pack`, and the modules that each of them imports."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillpm.api.extras import needs_hf
 from skillpm.errors import UsageError
@@ -60,6 +61,43 @@ class PackOptions:
     probes: Path | None = None
     router: Path | None = None
     router_background: Path | None = None
+
+
+def parse_options(values: Mapping[str, Any]) -> PackOptions:
+    """Options from plain values: text, numbers, paths and lists of text. None leaves the default.
+
+    Raises `SpecError` for a bad name, version, requirement or budget, `TypeError` for an unknown
+    option.
+    """
+    budget = values.get("budget")
+    given = {**values, "budget": f"{budget}B" if isinstance(budget, int) else budget}
+    return PackOptions(
+        **{
+            name: _PARSERS.get(name, _as_it_is)(value)
+            for name, value in given.items()
+            if value is not None
+        }
+    )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _requirements(texts: Iterable[str]) -> tuple[Requirement, ...]:
+    return tuple(map(Requirement.parse, texts))
+
+
+_PATHS = ("base", "tuned", "output", "calibration", "probes", "router", "router_background", "card")
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_PATHS, Path),
+    **dict.fromkeys(("over", "authors", "data"), tuple),
+    **dict.fromkeys(("requires", "conflicts"), _requirements),
+    "skill": SkillName.parse,
+    "version": Version.parse,
+    "budget": Budget.parse,
+}
+"""How each option is read from a plain value."""
 
 
 def build_pack(session: "Session", options: PackOptions) -> "Packed":

@@ -10,6 +10,7 @@ from skillpm.spec.location import is_url
 if TYPE_CHECKING:
     from skillpm.flows.change.plan import Guard
     from skillpm.flows.change.request import InstallRequest
+    from skillpm.spec.requirements import Requirement
 
 
 def install_request(  # noqa: PLR0913 - the options of `install`
@@ -29,23 +30,9 @@ def install_request(  # noqa: PLR0913 - the options of `install`
     """
     from skillpm.archive.reader import open_pack
     from skillpm.flows.change.request import InstallRequest
-    from skillpm.spec.requirements import Requirement
 
-    requirements: list[Requirement] = []
-    files: list[Path] = []
-    for item in wanted:
-        if is_url(str(item)):
-            raise UsageError(
-                "expected a skill or a pack file, found a URL",
-                hint="download the file first, or name a registry with `--registry URL`",
-            )
-        if isinstance(item, Path) or item.endswith(".skillpack") or Path(item).is_file():
-            files.append(Path(item))
-            continue
-        try:
-            requirements.append(Requirement.parse(item))
-        except SpecError as problem:
-            raise UsageError(problem.message, hint=problem.hint) from problem
+    files = [Path(item) for item in wanted if _is_file(item)]
+    requirements = [_requirement(str(item)) for item in wanted if not _is_file(item)]
     return InstallRequest(
         tuple(requirements),
         tuple(map(open_pack, files)),
@@ -56,3 +43,22 @@ def install_request(  # noqa: PLR0913 - the options of `install`
         accept_footprint=accept_footprint,
         lowest=lowest,
     )
+
+
+def _is_file(item: str | Path) -> bool:
+    """Whether an argument names a pack file. Raises `UsageError` for a URL."""
+    if is_url(str(item)):
+        raise UsageError(
+            "expected a skill or a pack file, found a URL",
+            hint="download the file first, or name a registry with `--registry URL`",
+        )
+    return isinstance(item, Path) or item.endswith(".skillpack") or Path(item).is_file()
+
+
+def _requirement(text: str) -> "Requirement":
+    from skillpm.spec.requirements import Requirement
+
+    try:
+        return Requirement.parse(text)
+    except SpecError as problem:
+        raise UsageError(problem.message, hint=problem.hint) from problem

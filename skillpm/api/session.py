@@ -51,15 +51,13 @@ def open_session(
 
     now = datetime.now(UTC)
     chosen = resolve(options)
-    home = options.home_folder
-    base = chosen["base"].value if _overrides_project(chosen["base"]) else None
+    home, offline = options.home_folder, bool(chosen["offline"].value)
     registry = _located(chosen["registry"], options.project_folder)
-    offline = bool(chosen["offline"].value)
     session = Session(
         home=home,
         project=options.project_folder,
         registry=registry if _overrides_project(chosen["registry"]) else None,
-        base=Path(str(base)) if base else None,
+        base=_base(chosen["base"]),
         offline=offline,
         now=now,
         created=_source_date() or now,
@@ -77,6 +75,11 @@ def open_session(
     )
     on_close(session.close)
     return session
+
+
+def _base(chosen: Chosen) -> Path | None:
+    """The base that an option or a variable names; None leaves it to the project."""
+    return Path(str(chosen.value)) if chosen.value and _overrides_project(chosen) else None
 
 
 def _survey(store: "Store", lock: "Lockfile") -> "SignatureSurvey":

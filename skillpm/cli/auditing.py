@@ -81,11 +81,7 @@ def audit(
     from skillpm.files.output import check_output
     from skillpm.flows.audit.audit import audit as flow
 
-    if state.json and format_ not in (None, "json") and output is None:
-        raise UsageError(
-            f"`--json` and `--format {format_}` would both print to stdout",
-            hint=f"`skillpm audit --json --format {format_} --output FILE`",
-        )
+    _check_format(state, format_, output)
     if output is not None:
         output = output.expanduser()
         check_output(output)
@@ -95,6 +91,15 @@ def audit(
     _emit(state, session, report, format_=format_, output=output, level=level)
     if report.audited.fails(level):
         raise click.exceptions.Exit(3)
+
+
+def _check_format(state: State, format_: str | None, output: Path | None) -> None:
+    """Raise `UsageError` if two documents would be printed to stdout."""
+    if state.json and format_ not in (None, "json") and output is None:
+        raise UsageError(
+            f"`--json` and `--format {format_}` would both print to stdout",
+            hint=f"`skillpm audit --json --format {format_} --output FILE`",
+        )
 
 
 def _emit(

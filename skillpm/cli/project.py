@@ -1,6 +1,5 @@
 """`init`, `install`, `upgrade`, `uninstall`, `rollback` and `apply`: changes of a project."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -25,10 +24,9 @@ from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
 from skillpm.cli.state import Command, State, command_session
 from skillpm.cli.types import LocalPath
 from skillpm.errors import UsageError
-from skillpm.files.named import read_named_file
 
 if TYPE_CHECKING:
-    from skillpm.flows.change.plan import Guard
+    from skillpm.flows.change.plan import ChangeResult, Guard
     from skillpm.spec.names import SkillName
     from skillpm.spec.requirements import Requirement
     from skillpm.spec.versions import Version
@@ -85,7 +83,6 @@ def init(state: State) -> None:
 @click.pass_obj
 def install(
     state: State,
-    /,
     *,
     wanted: tuple[str, ...],
     dry_run: bool,
@@ -119,12 +116,15 @@ def install(
     checked = guard_of(guard=guard, device=device)
     if bundle is not None:
         refuse_together("from", bundle, **resolving)
-        _install_bundle(
-            state, bundle, wanted, frozen=frozen, dry_run=dry_run, explain=explain, guard=checked
+        change = _install_bundle(
+            state, bundle, wanted, frozen=frozen, dry_run=dry_run, guard=checked
         )
-        return
-    request = install_request(wanted, dry_run=dry_run, frozen=frozen, guard=checked, **resolving)
-    show_change(state, flow(command_session(state, timeout=timeout), request), explain=explain)
+    else:
+        request = install_request(
+            wanted, dry_run=dry_run, frozen=frozen, guard=checked, **resolving
+        )
+        change = flow(command_session(state, timeout=timeout), request)
+    show_change(state, change, explain=explain)
 
 
 def _install_bundle(
@@ -134,9 +134,8 @@ def _install_bundle(
     *,
     frozen: bool,
     dry_run: bool,
-    explain: bool,
     guard: "Guard | None",
-) -> None:
+) -> "ChangeResult":
     from skillpm.flows.change.install_bundle import install_bundle
 
     if wanted:
@@ -144,10 +143,9 @@ def _install_bundle(
             f"`--from` installs only what the bundle holds, but `{wanted[0]}` was given too",
             hint=f"`skillpm install --from {bundle}`, then `skillpm install {wanted[0]}`",
         )
-    done = install_bundle(
+    return install_bundle(
         command_session(state), bundle, frozen=frozen, dry_run=dry_run, guard=guard
     )
-    show_change(state, done, explain=explain)
 
 
 @click.command(cls=Command)
@@ -239,65 +237,3 @@ def uninstall(state: State, skills: "tuple[SkillName, ...]", *, dry_run: bool) -
     from skillpm.flows.change.uninstall import uninstall as flow
 
     show_change(state, flow(command_session(state), skills, dry_run=dry_run))
-
-
-@click.command(cls=Command)
-@click.argument("generation", type=click.IntRange(min=0), required=False)
-@DRY_RUN
-@GUARD
-@GUARD_DEVICE
-@click.pass_obj
-def rollback(
-    state: State,
-    /,
-    *,
-    generation: int | None,
-    dry_run: bool,
-    guard: bool,
-    device: str | None,
-) -> None:
-    r"""Return to an earlier generation.
-
-    GENERATION is a number of `skillpm history` (default: the one before the current). A rollback
-    makes a new generation, so a second `skillpm rollback` undoes the first.
-
-    \b
-    Examples:
-      skillpm rollback
-      skillpm rollback 3
-    """
-    from skillpm.flows.change.rollback import rollback as flow
-
-    checked = guard_of(guard=guard, device=device)
-    show_change(state, flow(command_session(state), generation, dry_run=dry_run, guard=checked))
-
-
-@click.command(cls=Command)
-@click.argument("plan", metavar="PLAN", type=LocalPath(allow_dash=True))
-@DRY_RUN
-@GUARD
-@GUARD_DEVICE
-@click.pass_obj
-def apply(state: State, /, *, plan: Path, dry_run: bool, guard: bool, device: str | None) -> None:
-    r"""Apply a plan that a dry run saved.
-
-    Applies exactly this plan or nothing. The plan is refused if the project has changed since the
-    dry run, or if a pack does not have the recorded digest. PLAN is a file, or `-` for stdin.
-
-    \b
-    Examples:
-      skillpm install acme/math --dry-run --json > plan.json
-      skillpm apply plan.json
-    """
-    from skillpm.flows.change.apply_plan import apply_saved
-
-    checked = guard_of(guard=guard, device=device)
-    data, what = _plan_bytes(plan)
-    change = apply_saved(command_session(state), data, what, dry_run=dry_run, guard=checked)
-    show_change(state, change)
-
-
-def _plan_bytes(path: Path) -> tuple[bytes, str]:
-    if str(path) == "-":
-        return sys.stdin.buffer.read(), "the plan on stdin"
-    return read_named_file(path), f"`{path}`"

@@ -63,11 +63,9 @@ def route(
         documents = [_document(decision, router, explain=explain) for decision in decisions]
         end = {**_times(routed), **_warnings(router)}
         emit_json({**documents[0], **end} if file is None else {"results": documents, **end})
-    for warning in router.warnings:
-        state.say(f"warning: {warning}")
+    _say_warnings(state, router)
     if state.json:
         return
-    _say_left_out(state, router)
     for routed_text, decision in zip(texts, decisions, strict=True):
         name = str(decision.skill) if decision.skill else "(base)"
         emit_line(name if file is None else f"{name}  {clean(routed_text[:_SHOWN])}")
@@ -79,6 +77,13 @@ def route(
         emit_lines(
             f"\n{routed.features_ms:.1f} ms for features, {routed.decision_ms:.2f} ms to decide"
         )
+
+
+def _say_warnings(state: State, router: "ProjectRouter") -> None:
+    for warning in router.warnings:
+        state.say(f"warning: {warning}")
+    if not state.json:
+        _say_left_out(state, router)
 
 
 def _say_left_out(state: State, router: "ProjectRouter") -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import error_cases_projects  # noqa: F401 - registers its cases
 import pytest
 from error_cases import CASES, Desk
 from output_snapshots import SNAPSHOTS, Snapshots

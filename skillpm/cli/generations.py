@@ -1,0 +1,79 @@
+"""`rollback` and `apply`: an earlier generation, and a plan that a dry run saved."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skillpm.cli.changes import show_change
+from skillpm.cli.probing import GUARD, GUARD_DEVICE, guard_of
+from skillpm.cli.project import DRY_RUN
+from skillpm.cli.state import Command, State, command_session
+from skillpm.cli.types import LocalPath
+from skillpm.files.named import read_named_file
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command(cls=Command)
+@click.argument("generation", type=click.IntRange(min=0), required=False)
+@DRY_RUN
+@GUARD
+@GUARD_DEVICE
+@click.pass_obj
+def rollback(
+    state: State,
+    /,
+    *,
+    generation: int | None,
+    dry_run: bool,
+    guard: bool,
+    device: str | None,
+) -> None:
+    r"""Return to an earlier generation.
+
+    GENERATION is a number of `skillpm history` (default: the one before the current). A rollback
+    makes a new generation, so a second `skillpm rollback` undoes the first.
+
+    \b
+    Examples:
+      skillpm rollback
+      skillpm rollback 3
+    """
+    from skillpm.flows.change.rollback import rollback as flow
+
+    checked = guard_of(guard=guard, device=device)
+    show_change(state, flow(command_session(state), generation, dry_run=dry_run, guard=checked))
+
+
+@click.command(cls=Command)
+@click.argument("plan", metavar="PLAN", type=LocalPath(allow_dash=True))
+@DRY_RUN
+@GUARD
+@GUARD_DEVICE
+@click.pass_obj
+def apply(state: State, /, *, plan: Path, dry_run: bool, guard: bool, device: str | None) -> None:
+    r"""Apply a plan that a dry run saved.
+
+    Applies exactly this plan or nothing. The plan is refused if the project has changed since the
+    dry run, or if a pack does not have the recorded digest. PLAN is a file, or `-` for stdin.
+
+    \b
+    Examples:
+      skillpm install acme/math --dry-run --json > plan.json
+      skillpm apply plan.json
+    """
+    from skillpm.flows.change.apply_plan import apply_saved
+
+    checked = guard_of(guard=guard, device=device)
+    data, what = _plan_bytes(plan)
+    change = apply_saved(command_session(state), data, what, dry_run=dry_run, guard=checked)
+    show_change(state, change)
+
+
+def _plan_bytes(path: Path) -> tuple[bytes, str]:
+    if str(path) == "-":
+        return sys.stdin.buffer.read(), "the plan on stdin"
+    return read_named_file(path), f"`{path}`"
