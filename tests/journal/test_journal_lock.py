@@ -269,7 +269,7 @@ def test_only_one_of_many_processes_has_the_lock(tmp_path: Path) -> None:
 def test_the_reported_holder_is_the_process_that_was_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A holder that ends while it is told of may be followed by one that has not signed yet."""
+    """If a holder ends while it is reported, the next one may not have signed yet."""
     with hold_lock(_open(tmp_path), "install", timeout=1, say=print):
         told = iter([read_owner(_open(tmp_path), "holder.json")])
         monkeypatch.setattr(lock, "read_owner", lambda _folder, _name: next(told, None))

@@ -61,16 +61,16 @@ class ChangeResult:
 class Plan:
     """What the environment becomes.
 
-    `wishes` is the new `[skills]` table; None keeps the table. With it, `[graft]` becomes what the
-    lock says. A `frozen` plan does not write the lock. A `fixed` plan comes from a generation, a
-    saved plan or a bundle, so no edit of skillpm.toml can change it. `text` is the whole project
-    file of a new project.
+    `requirements` is the new `[skills]` table; None keeps the table. With it, `[graft]` becomes
+    what the lock says. A `frozen` plan does not write the lock. A `fixed` plan comes from a
+    generation, a saved plan or a bundle, so no edit of skillpm.toml can change it. `text` is the
+    whole project file of a new project.
     """
 
     action: str
     lock: Lockfile
     packs: Mapping[SkillName, AnyPack]
-    wishes: Mapping[str, object] | None = None
+    requirements: Mapping[str, object] | None = None
     notes: tuple[str, ...] = ()
     frozen: bool = False
     text: str | None = None
@@ -124,18 +124,18 @@ def installed_of(plan: Plan) -> list[Installed]:
 
 def planned_requirements(project: OpenProject, plan: Plan) -> dict[str, object]:
     """`[skills]` as the plan leaves it."""
-    if plan.wishes is None:
+    if plan.requirements is None:
         return wishes_of(project.file)
-    return wishes_of(project.file.with_skills(plan.wishes))
+    return wishes_of(project.file.with_skills(plan.requirements))
 
 
 def _edited_text(project: OpenProject, plan: Plan) -> str:
     """The project file as the plan leaves it: comments and order stay."""
     text = plan.text or project.folder.read_text(project.folder.file)
-    if plan.wishes is None:
+    if plan.requirements is None:
         return text
     graft = parse_project(plan.text).graft if plan.text else project.file.graft
-    return edit_project(text, plan.wishes, before=graft, after=plan.lock.graft.table)
+    return edit_project(text, plan.requirements, before=graft, after=plan.lock.graft.table)
 
 
 def apply_plan(project: OpenProject, plan: Plan) -> ChangeResult:
@@ -211,8 +211,12 @@ def _with_precedence(
     survey = session.survey(session.store, plan.lock)
     check_sound(survey, new, plan.action)
     file = project.file
-    wishes = wishes_of(file) if plan.wishes is None else dict(plan.wishes)
-    asked = [SkillName.parse(n) for n in dict.fromkeys((*file.skills, *wishes)) if n in wishes]
+    requirements = wishes_of(file) if plan.requirements is None else dict(plan.requirements)
+    asked = [
+        SkillName.parse(n)
+        for n in dict.fromkeys((*file.skills, *requirements))
+        if n in requirements
+    ]
     before = current.lockfile.skills
     order = settled_order(survey.pairs, plan.lock, before, asked)
     notes = check_confirmed(survey, order, new, session.confirm)
@@ -220,7 +224,7 @@ def _with_precedence(
         return replace(plan, notes=(*plan.notes, *notes))
     graft = plan.lock.graft.model_copy(update={"precedence": list(order)})
     lock = plan.lock.model_copy(update={"graft": graft})
-    return replace(plan, lock=lock, wishes=wishes, notes=(*plan.notes, *notes))
+    return replace(plan, lock=lock, requirements=requirements, notes=(*plan.notes, *notes))
 
 
 def _with_forecast(session: Session, plan: Plan, new: dict[SkillName, Digest]) -> Plan:

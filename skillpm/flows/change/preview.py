@@ -60,7 +60,7 @@ def _with_signatures(registries: Registries, current: Generation, plan: Plan) ->
     new = new_packs(current.installed, plan.lock.skills)
     if not any(plan.packs[skill].image.layer(ROUTER_TYPE) for skill in new):
         return plan
-    asked = [SkillName.parse(name) for name in plan.wishes or registries.file.skills]
+    asked = [SkillName.parse(name) for name in plan.requirements or registries.file.skills]
     before = current.lockfile.skills
     notes = preview_signatures(registries, plan.lock, new, before, asked, plan.action)
     return replace(plan, notes=(*plan.notes, *notes))
@@ -75,7 +75,7 @@ def _saved(plan: Plan, basis: Basis, registries: Registries) -> SavedPlan:
             "action": plan.action,
             "basis": basis,
             "lock": plan.lock,
-            "wishes": None if plan.wishes is None else dict(plan.wishes),
+            "wishes": None if plan.requirements is None else dict(plan.requirements),
             "files": files,
             "frozen": plan.frozen,
         }

@@ -58,7 +58,7 @@ def guard(project: OpenProject, plan: Plan, /, *, device: str) -> tuple[str, ...
         case = FailedPlan(
             trials, RemovedReleases.of(trials, before), _changed_skills(before, lock), claims.false
         )
-        requirements = project.file.skills if plan.wishes is None else plan.wishes
+        requirements = project.file.skills if plan.requirements is None else plan.requirements
         raise _refusal(case, plan, results, requirements, notes)
     return (*_passed_note(results), *notes)
 
