@@ -49,8 +49,7 @@ def open_session(
     from skillpm.flows.session.session import Session
     from skillpm.resolver.patience import Deadline
 
-    now = datetime.now(UTC)
-    chosen = resolve(options)
+    now, chosen = datetime.now(UTC), resolve(options)
     home, offline = options.home_folder, bool(chosen["offline"].value)
     registry = _located(chosen["registry"], options.project_folder)
     session = Session(
@@ -63,16 +62,13 @@ def open_session(
         created=_source_date() or now,
         workers=int(str(chosen["workers"].value or 1)),
         lock_timeout=float(str(chosen["lock-timeout"].value or 0)),
-        say=say,
-        progress=progress,
+        say=say, progress=progress, confirm=confirm,
         connect=connector(on_close, home, offline=offline),
         fallback=registry,
         tidy_registry=partial(tidy_registry, home / "registry"),
         patience=lambda: Deadline.starting(time.monotonic, timeout),
-        verify_packs=_verify_packs,
-        survey=_survey,
-        confirm=confirm,
-    )
+        verify_packs=_verify_packs, survey=_survey,
+    )  # fmt: skip
     on_close(session.close)
     return session
 

@@ -108,23 +108,36 @@ def install(
       skillpm install --frozen
       skillpm install --from team.skillbundle --base ./model
     """
-    from skillpm.api.requests import install_request
-    from skillpm.flows.change.install import install as flow
-
     check_explain(explain=explain, dry_run=dry_run)
     refuse_together("frozen", frozen, **resolving)
     checked = guard_of(guard=guard, device=device)
-    if bundle is not None:
+    if bundle is None:
+        change = _install_wanted(
+            state, wanted, timeout, dry_run=dry_run, frozen=frozen, guard=checked, **resolving
+        )
+    else:
         refuse_together("from", bundle, **resolving)
         change = _install_bundle(
             state, bundle, wanted, frozen=frozen, dry_run=dry_run, guard=checked
         )
-    else:
-        request = install_request(
-            wanted, dry_run=dry_run, frozen=frozen, guard=checked, **resolving
-        )
-        change = flow(command_session(state, timeout=timeout), request)
     show_change(state, change, explain=explain)
+
+
+def _install_wanted(
+    state: State,
+    wanted: tuple[str, ...],
+    timeout: float,
+    *,
+    dry_run: bool,
+    frozen: bool,
+    guard: "Guard | None",
+    **resolving: Unpack[ResolvingFlags],
+) -> "ChangeResult":
+    from skillpm.api.requests import install_request
+    from skillpm.flows.change.install import install
+
+    request = install_request(wanted, dry_run=dry_run, frozen=frozen, guard=guard, **resolving)
+    return install(command_session(state, timeout=timeout), request)
 
 
 def _install_bundle(
