@@ -40,7 +40,7 @@ def accept_forecast(
     )
     if not notes:
         return ()
-    notes = (*notes, f"ways out: {REMEDIES}")
+    notes = (*notes, f"remedies: {REMEDIES}")
     if confirm("\n".join((*notes, "Go on?"))) is False:
         raise StateError(
             "the merge was declined because of its forecast; nothing was changed",
