@@ -129,7 +129,7 @@ def parse_config(data: bytes, what: str) -> AdapterConfig:
         learned = _VIRTUAL in plain or named in _UNMERGED
         why = " and changes no weights" if learned else ""
         raise SpecError(
-            f"{what} is of type {str(kind)[:_SHOWN]!r}{why}; only LORA can be packed",
+            f"{what} has `peft_type` {repr(kind)[:_SHOWN]}{why}; only LORA can be packed",
             hint=_TRAIN if learned else MERGE,
         )
     _refuse(plain, what)
@@ -165,8 +165,8 @@ def _refuse(plain: dict[str, Any], what: str) -> None:
         )
     if isinstance(start, str) and start.lower() not in _LEAVES_THE_BASE:
         raise SpecError(
-            f"{what} has `init_lora_weights` {start[:_SHOWN]!r}, which this skillpm does not know: "
-            "it may change the base before training",
+            f"{what} has `init_lora_weights` {start[:_SHOWN]!r}, which this version of "
+            "skillpm does not know: it may change the base before training",
             hint=MERGE,
         )
 

@@ -48,7 +48,7 @@ def check_numbers(config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) ->
             words = frozenset(re.split(r"[^a-z0-9]+", key.lower()))
             if abs(value) > _limit(words, longest, len(specs)) and not words & _FREE:
                 raise ValueError(
-                    f"`{key}` is {value} in the config, which is too large for {len(specs)} "
+                    f"`{key}` is {value} in the config, which does not fit {len(specs)} "
                     f"tensors with at most {longest} rows or columns"
                 )
 

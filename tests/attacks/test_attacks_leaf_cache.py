@@ -180,7 +180,7 @@ def test_linked_files_are_read_only_and_their_owner_is_reported(
 def test_an_unsafe_link_becomes_a_copy_with_a_reason(sharded: Sharded) -> None:
     sharded.untouched.chmod(0o664)
     outcome = sharded.world.run("graft", "--link")
-    assert "is never linked: other users can write it (mode 0664)" in outcome.err
+    assert "cannot be linked" in outcome.err
     assert (sharded.graft / sharded.untouched.name).stat().st_nlink == 1
 
 

@@ -100,7 +100,7 @@ def test_a_forecast_notes_another_merge_method_or_routed_mode(market: World) -> 
     found, shown = market.ask(*asked), market.run(*asked)
     assert (len(found["forecast"]), found["forecast_method"]) == (1, "sum")
     assert "`[graft]` sets `ties`" in found["forecast_notes"][0]
-    assert "what a merge by `sum` would cost" in shown.out
+    assert "cost of a merge by `sum`" in shown.out
     assert "`[graft]` sets `ties`" in shown.err
 
     market.file.write_text(text + '\n[graft]\nmode = "routed"\n')

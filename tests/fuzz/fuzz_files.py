@@ -85,7 +85,7 @@ def _registry(data: bytes) -> object:
         path.unlink()
     (folder / "blobs").mkdir(exist_ok=True)
     (folder / "registry.db").write_bytes(data)
-    opened = open_registry(folder, patience=0)
+    opened = open_registry(folder, timeout=0)
     names = opened.skills()
     return names, opened.releases(names), opened.search("x"), opened.advisories()
 
@@ -101,7 +101,7 @@ def _rows(data: bytes) -> object:
     with closing(sqlite3.connect(folder / "registry.db", isolation_level=None)) as connection:
         if not _written(connection, [_column(value) for value in values]):
             return None
-    opened = open_registry(folder, patience=0)
+    opened = open_registry(folder, timeout=0)
     return opened.releases(opened.skills()), opened.search("x"), opened.advisories()
 
 

@@ -206,7 +206,7 @@ def test_a_config_that_asks_for_memory_is_refused_before_it_is_taken(
         assert "cannot be run by transformers" in said
     else:
         assert (installed.code, installed.error["kind"]) == (3, "integrity")
-        assert "too large for 21 tensors with at most" in installed.error["message"]
+        assert "does not fit 21 tensors with at most" in installed.error["message"]
     assert time.process_time() - started < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
 

@@ -259,7 +259,7 @@ def test_precedence_can_be_set_by_hand_and_goes_with_the_skill(
     ("order", "said"),
     [
         ('["acme/none"]', "names `acme/none`, which is not installed"),
-        ('["acme/sums", "acme/sums"]', "stands twice"),
+        ('["acme/sums", "acme/sums"]', "duplicate skill"),
         ('["not a skill"]', "graft.precedence"),
     ],
 )
@@ -280,7 +280,7 @@ def test_a_person_who_does_not_agree_to_a_near_equal_skill_has_nothing_changed(
         "skillpm.cli.state._confirm", lambda _state, question: "near-equal" not in question
     )
     said = world.fail("install", copied, code=1, kind="state")
-    assert "near-equal router signatures were not accepted" in said
+    assert "the near-equal skills were declined" in said
     assert [one["skill"] for one in world.ask("list")["skills"]] == ["acme/sums"]
 
 

@@ -107,8 +107,8 @@ def test_the_largest_that_is_written_is_read() -> None:
         (save(parts(background=scaled(0.99)), META), "should have length 1"),
         (save(parts(examples=scaled(0)), META), "should have length 1, found a row of length 0"),
         (save(parts(examples=scaled(1e-7)), META), "should have length 1"),
-        (save(parts(), META)[:-2], "should be"),
-        (save(parts(), META) + b"\0\0", "should be"),
+        (save(parts(), META)[:-2], "its header describes"),
+        (save(parts(), META) + b"\0\0", "its header describes"),
     ],
 )
 def test_a_signature_that_is_not_sound_is_refused(data: bytes, said: str) -> None:

@@ -134,7 +134,7 @@ def test_a_config_with_other_parameters_is_refused_fast_and_without_memory(
     folder = altered(llama, tmp_path / "bomb", BOMBS[bomb])
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     for load in (lambda: load_base(folder, "cpu", "auto"), lambda: Runner.load(folder, "cpu")):
-        with pytest.raises(GraftError, match=r"cannot be run by transformers: its config|has no"):
+        with pytest.raises(GraftError, match=r"cannot be run by transformers: .*(config|has no)"):
             load()
     assert time.process_time() - started < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB

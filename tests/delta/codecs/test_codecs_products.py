@@ -137,7 +137,7 @@ def test_a_product_has_the_same_bits_under_any_number_of_threads() -> None:
     for threads in "124":
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
         ran = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, str(Path(__file__).parent)],
+            [sys.executable, "-c", _PROGRAM, str(Path(__file__).parents[1])],
             env=environment,
             capture_output=True,
             text=True,

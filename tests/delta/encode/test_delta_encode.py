@@ -46,5 +46,5 @@ def test_encoding_stops_at_the_first_error_and_names_the_tensor() -> None:
     base = Model({name: numbers("F32", (2, 2), 1.0) for name in names})
     words = np.array([1, 2, np.nan, 4], dtype="<f4").tobytes()
     tuned = Model(dict.fromkeys(names, ("F32", (2, 2), words)))
-    with pytest.raises(GraftError, match="holds NaN or Inf"):
+    with pytest.raises(GraftError, match="has NaN or Inf"):
         encode_pack(base, tuned, scheme=graftllm())

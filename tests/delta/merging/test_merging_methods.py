@@ -182,34 +182,34 @@ def test_merging_gives_finite_numbers_below_the_sum_of_all_sizes(
 
 
 @pytest.mark.parametrize(("settings", "problem"), [
-    ({"density": 0.0}, "`density` of `ties` cannot be 0.0; 0 < it <= 1, default 0.2"),
-    ({"density": 1.5}, "cannot be 1.5"),
-    ({"density": True}, "cannot be True"),
-    ({"density": "most"}, "cannot be 'most'"),
-    ({"density": float("nan")}, "cannot be nan"),
-    ({"scale": 10**400}, "`scale` of `ties` cannot be 1000"),
-    ({"seed": 1}, r"`ties` has no setting 'seed'; it knows `density` \(0 < it <= 1"),
+    ({"density": 0.0}, "invalid `density` of `ties`: expected 0 < value <= 1, default 0.2"),
+    ({"density": 1.5}, "found 1.5"),
+    ({"density": True}, "found True"),
+    ({"density": "most"}, "found 'most'"),
+    ({"density": float("nan")}, "found nan"),
+    ({"scale": 10**400}, "invalid `scale` of `ties`: expected .* found 1000"),
+    ({"seed": 1}, r"`ties` has no setting 'seed'; known settings: `density` \(0 < value <= 1"),
 ])  # fmt: skip
-def test_settings_that_ties_does_not_know_are_told_with_those_that_it_does(
+def test_invalid_settings_are_refused_with_what_is_expected(
     settings: dict[str, float], problem: str
 ) -> None:
     with pytest.raises(SpecError, match=problem):
         Merging("ties", settings)
 
 
-def test_a_method_nobody_knows_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(SpecError, match="knows `sum`, `ties`, `dare`, `pcb`, `sce`, found 'slerp'"):
+def test_an_unknown_method_is_refused_with_a_list_of_the_known_ones() -> None:
+    with pytest.raises(SpecError, match="unknown method 'slerp'; expected one of `sum`, `ties`"):
         Merging("slerp")
-    with pytest.raises(SpecError, match="`sum` has no setting 'density'; it knows none"):
+    with pytest.raises(SpecError, match="`sum` has no setting 'density'; known settings: none"):
         Merging("sum", {"density": 0.5})
-    with pytest.raises(SpecError, match=r"`seed` of `dare` cannot be 0\.5; whole, 0 <= it"):
+    with pytest.raises(SpecError, match="invalid `seed` of `dare`: expected integer, 0 <= val"):
         Merging("dare", {"seed": 0.5})
 
 
 def test_a_merging_has_all_settings_and_says_which_are_its_own() -> None:
     some = Merging("dare", {"density": 1, "seed": 3})
-    assert some.plain == {"density": 1.0, "scale": 1.0, "seed": 3}
-    assert some.asked == {"density": 1.0, "seed": 3}
+    assert some.all_settings == {"density": 1.0, "scale": 1.0, "seed": 3}
+    assert some.changed_settings == {"density": 1.0, "seed": 3}
     assert Merging("task-arithmetic") == Merging("task_arithmetic") == Merging()
     assert some == Merging("dare", {"seed": 3, "density": 1.0})
     assert hash(some) == hash(Merging("dare", {"seed": 3, "density": 1.0}))
