@@ -61,8 +61,8 @@ def probe(state: State, skills: "tuple[SkillName, ...]", graft: Path | None, dev
     r"""Run the probes of the installed skills.
 
     Grafts the installed skills in memory, runs the probes that their packs carry, and compares the
-    values with those that the packs recorded. A value may be worse by the probe's tolerance, a
-    share of the gain over the base. Exit code 1 if a value is worse than that.
+    values with those that the packs recorded. Each probe tolerates the loss of a share of its gain
+    over the base. Exit code 1 if a value falls below that.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`init`, `install`, `upgrade`, `uninstall`, `rollback` and `apply`: changes of a project."""
+"""`init`, `install`, `upgrade` and `uninstall`: changes of a project."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack

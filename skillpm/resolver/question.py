@@ -39,7 +39,8 @@ class Question:
       `accepted` contains the digest of their pack. Without `base`, all releases of an answer have
       the same base.
     - `locked`: versions that are preferred if the requirements match them, even yanked ones.
-    - `admitted`, `allow_yanked`: releases that may be chosen although they are yanked; all.
+    - `admitted`: yanked releases that may be chosen.
+    - `allow_yanked`: any yanked release may be chosen.
     - `moving`: skills to upgrade, which are decided first.
     - `floors`: no skill outside `moving` may be downgraded below its locked version.
     - `lowest`: prefer the lowest version to the newest.

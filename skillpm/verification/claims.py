@@ -108,7 +108,7 @@ def _capabilities(manifest: Manifest) -> Iterator[Claim]:
 def _compression(manifest: Manifest) -> Iterator[Claim]:
     stated = manifest.compression
     if any(entry.codec == FACTORS for entry in manifest.footprint):
-        reason = f"exact for base + adapter; that the adapter is the whole skill: {_TUNED}"
+        reason = f"exact for base + adapter; whether the adapter is the whole skill: {_TUNED}"
         yield Claim("compression.scheme", stated.scheme, reason)
     yield from _settings(manifest)
     if not all(is_exact(manifest, entry.codec) for entry in manifest.footprint if entry.layer):

@@ -99,7 +99,9 @@ def _build(folder: Path, opened: RegistryFolder, aside: RegistryFolder) -> None:
     data = _new_catalogue(folder)
     aside.write(FILE, data)
     if aside.read(FILE) != data:
-        raise RegistryCorruptError(folder, "the disk returns other bytes than were written")
+        raise RegistryCorruptError(
+            folder, "the data read back from disk differs from what was written"
+        )
     for name in BESIDE:  # Left by an incomplete catalogue.
         opened.remove(name)
     aside.move(FILE, opened, FILE)

@@ -93,8 +93,8 @@ def _differences(carried: CarriedProbes, untrue: Collection[str]) -> list[str]:
         if metric in untrue or METRICS[metric].gain(now.value, recorded.value) > leeway:
             stated, actual = distinct(recorded.value, now.value)
             notes.append(
-                f"`{carried.ref}` records {metric} {stated}, but reaches {actual} alone on this "
-                "base, which sets its bound"
+                f"`{carried.ref}` records {metric} {stated}, but measures {actual} by itself on "
+                f"this base; the guard uses {actual}"
             )
         base = recorded.base_value
         if base is not None and abs(base - now.base) > max(leeway, METRICS[metric].floor):

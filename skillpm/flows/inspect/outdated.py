@@ -50,7 +50,10 @@ class Outdated:
 
 @dataclass(frozen=True)
 class OutdatedReport:
-    """The outdated skills of `checked` locked ones; no reachable registry has the `unlisted`."""
+    """The outdated skills among the `checked` locked ones.
+
+    `unlisted` are skills that no reachable registry lists.
+    """
 
     outdated: tuple[Outdated, ...]
     checked: int

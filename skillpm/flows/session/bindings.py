@@ -55,8 +55,8 @@ def check_can_be_made(session: Session, file: ProjectFile, name: str) -> None:
     homes = [realpath(home) for home in (session.project, session.home)]
     if not any(Path(realpath(folder)).is_relative_to(home) for home in homes):
         raise UsageError(
-            f"skillpm.toml names the registry `{folder}`, which does not exist; skillpm creates no "
-            "registry outside the project only because a project file names it",
+            f"skillpm.toml names the registry `{folder}`, which does not exist; a project file "
+            "alone is not enough for skillpm to create a registry outside the project",
             hint=f"to create it: `skillpm registry init {shlex.quote(folder)}`",
         )
 
