@@ -61,8 +61,8 @@ def test_a_registrys_advisory_is_published_listed_changed_and_withdrawn(audited:
     assert codes(audited, code=3) == ["advisory"]
     osv(path, summary="other words")
     assert "set `modified` to a time after" in audited.fail(*add, code=1, kind="state")
-    low = {"database_specific": {"severity": "low"}, "modified": "2026-01-02T00:00:00Z"}
-    osv(path, **low)
+    low = {"severity": "low"}
+    osv(path, database_specific=low, modified="2026-01-02T00:00:00Z")
     assert audited.ask(*add)["advisories"][0]["changed"] is True
     assert codes(audited, code=0) == ["advisory"]
     done = audited.ask("registry", "advisory", "withdraw", "ACME-1")

@@ -1,7 +1,9 @@
 """Factors add what the decoded delta would add, for every kind of module."""
 
+from collections.abc import Callable
 from io import BytesIO
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ def _coded(*, scaled: bool) -> SvdEcDecoder:
     random = np.random.default_rng(0)
     integers = [random.integers(-9, 9, (size, 3)).astype(np.int32) for size in SPEC.shape]
     logs = [random.integers(-20, 5, size).astype(np.int32) for size in (3, *SPEC.shape)]
-    coded = CodedFactors(*integers, logs[0], *(logs[1:] if scaled else (None, None)), 2)
+    left, right = integers
+    rows, columns = (logs[1], logs[2]) if scaled else (None, None)
+    coded = CodedFactors(left, right, logs[0], rows, columns, 2)
     writer = PayloadWriter(BytesIO())
     record = coded.write(SPEC, writer)
     return SvdEcDecoder(SPEC, _reader(writer), record.settings)
@@ -44,7 +48,14 @@ def _singular() -> svd.SvdDecoder:
     return svd.SvdDecoder(SPEC, _reader(writer), record.settings)
 
 
-CASES = {
+def _factors(decoder: Any, weight: float, dtype: torch.dtype) -> LowRankUpdate:
+    updates = factors_of(decoder.live_form(), weight, dtype)
+    assert updates is not None
+    (update,) = updates
+    return update
+
+
+CASES: dict[str, Callable[[], Any]] = {
     "svd-ec": lambda: _coded(scaled=True),
     "svd-ec without scales": lambda: _coded(scaled=False),
     "svd": _singular,
@@ -55,17 +66,17 @@ CASES = {
 def test_factors_add_what_the_decoded_delta_adds_at_its_weight(name: str) -> None:
     decoder = CASES[name]()
     delta = torch.from_numpy(decoder.delta_of(0).reshape(SPEC.shape)) * 0.5
-    (made,) = factors_of(decoder.live_form(), 0.5, torch.float32)
+    made = _factors(decoder, 0.5, torch.float32)
     wide, tall = torch.randn(2, 5, 10), torch.randn(2, 5, 24)
     ids = torch.tensor([[3, 0, 23], [7, 7, 1]])
-    near = {"rtol": 1e-4, "atol": 1e-4 * float(delta.abs().max())}
+    near: Any = {"rtol": 1e-4, "atol": 1e-4 * float(delta.abs().max())}
     assert torch.allclose(made.linear(wide), (wide.double() @ delta.T).float(), **near)
     assert torch.allclose(made.conv1d(tall), (tall.double() @ delta).float(), **near)
     assert torch.allclose(made.embedding(ids), delta[ids].float(), **near)
 
 
 def test_coded_factors_stay_a_byte_an_entry() -> None:
-    (made,) = factors_of(_coded(scaled=True).live_form(), 1.0, torch.float32)
+    made = _factors(_coded(scaled=True), 1.0, torch.float32)
     assert made.left.dtype == made.right.dtype == torch.int8
     assert sum(value.nbytes for value in made.tensors) == 3 * (24 + 10) + 4 * (3 + 24 + 10)
 
@@ -74,7 +85,7 @@ def test_coded_factors_stay_a_byte_an_entry() -> None:
 def test_narrow_factors_lose_only_their_own_precision(dtype: torch.dtype) -> None:
     decoder = _singular()
     delta = torch.from_numpy(decoder.delta_of(0).reshape(SPEC.shape))
-    (made,) = factors_of(decoder.live_form(), 1.0, dtype)
+    made = _factors(decoder, 1.0, dtype)
     assert made.left.dtype == dtype
     found = made.left.double() @ made.right.double()
     assert (found - delta).abs().max() < 2**-6 * delta.abs().max()
@@ -92,7 +103,8 @@ def test_outputs_of_wider_factors_are_rounded_once() -> None:
 def test_added_in_place_is_what_is_added_to_a_copy(kind: str, dtype: torch.dtype) -> None:
     chance = torch.Generator().manual_seed(0)
     sides = (torch.randn(size, generator=chance).to(dtype) for size in ((24, 3), (3, 10)))
-    made = LowRankUpdate(*sides, 0.5)
+    left, right = sides
+    made = LowRankUpdate(left, right, 0.5)
     width, depth = (10, 24) if kind == "linear" else (24, 10)
     values = torch.randn(2, 5, width, generator=chance).to(dtype)
     out = torch.randn(2, 5, depth, generator=chance).to(dtype)
@@ -110,7 +122,7 @@ def test_what_is_not_one_product_in_one_dtype_is_not_added_in_place() -> None:
     assert not plain.fits(wide, values, "embedding")
     assert not plain.fits(wide.T.contiguous().T, values, "linear")
     assert not plain.fits(wide.bfloat16(), values.bfloat16(), "linear")
-    (coded,) = factors_of(_coded(scaled=True).live_form(), 1.0, torch.float32)
+    coded = _factors(_coded(scaled=True), 1.0, torch.float32)
     assert not coded.fits(torch.ones(4, 24), torch.ones(4, 10), "linear")
 
 

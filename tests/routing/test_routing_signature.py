@@ -72,7 +72,8 @@ def test_a_strangers_words_are_not_repeated_at_length() -> None:
 
 def test_the_largest_that_is_written_is_read() -> None:
     rows = (np.full((count, WIDEST), WIDEST**-0.5) for count in (MOST, MOST_BACKGROUND))
-    largest = Signature(BASE, *rows).dumps()
+    examples, background = rows
+    largest = Signature(BASE, examples, background).dumps()
     found = parse_signature(largest, BASE, "it")
     assert (found.examples.shape, found.background.shape) == ((128, 512), (512, 512))
     assert 1.5 * len(largest) < LIMIT

@@ -38,7 +38,8 @@ def comparators(draw: Any) -> str:
         text += f"-{'.'.join(version.pre)}"
     if parts < 3 and draw(st.booleans()):
         return f"{text}.{draw(st.sampled_from('*xX'))}"
-    return draw(st.sampled_from(["", "^", "~", "=", "<", ">", "<=", ">=", "^ ", ">= "])) + text
+    operators = ["", "^", "~", "=", "<", ">", "<=", ">=", "^ ", ">= "]
+    return f"{draw(st.sampled_from(operators))}{text}"
 
 
 range_texts = st.one_of(

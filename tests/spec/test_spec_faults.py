@@ -1,6 +1,7 @@
 """Errors of invalid documents give path, expected and found, and no wording of pydantic."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def test_no_error_of_a_manifest_has_the_wording_of_pydantic(key: str) -> None:
     refused = 0
     for bad in BAD:
         plain = {**manifest_plain(), key: bad}
-        message = said(lambda plain=plain: parse_manifest(json.canonical(plain)))
+        message = said(partial(parse_manifest, json.canonical(plain)))
         assert not any(word in message for word in FOREIGN), message
         refused += bool(message)
     plain = {name: value for name, value in manifest_plain().items() if name != key}

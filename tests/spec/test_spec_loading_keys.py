@@ -108,14 +108,15 @@ def test_nested_labels_are_checked() -> None:
 def test_a_nested_config_is_checked_key_by_key() -> None:
     keys = {"hidden_size", "text_config.hidden_size", "text_config.rope.kind"}
     check_config_patch({"text_config": {"rope": {"kind": "x"}}}, keys, "it")
-    for patch in (
+    patches: tuple[dict[str, Any], ...] = (
         {"text_config": None},
         {"text_config": []},
         {"text_config": [{"hidden_size": 1}]},
         {"text_config": {"rope": None}},
         {"text_config": {"model_type": "llama"}},
         {"vision_config": {"hidden_size": 1}},
-    ):
+    )
+    for patch in patches:
         with pytest.raises(SpecError):
             check_config_patch(patch, keys, "it")
 
@@ -192,7 +193,10 @@ def test_a_special_tokens_map_contains_only_tokens(
 def test_processor_settings_are_checked_and_vocabularies_may_have_any_key() -> None:
     settings = {"image_processor_type": "CLIPImageProcessor", "size": {"height": 4}, "dtype": None}
     check_content("preprocessor_config.json", settings, keys=(), patch=False)
-    for bad in ({"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"}):
+    refused: tuple[dict[str, Any], ...] = (
+        {"auto_map": {}}, {"a": [{"pretrained_path": "x"}]}, {"processor_class": "a.B"},
+    )  # fmt: skip
+    for bad in refused:
         with pytest.raises(SpecError):
             check_content("preprocessor_config.json", bad, keys=(), patch=False)
     check_content("vocab.json", {"auto_map": 0, "file": 1}, keys=(), patch=False)

@@ -144,7 +144,10 @@ def test_configs_of_modules_are_accepted(config: dict[str, Any]) -> None:
 def test_prompts_may_have_any_name_and_text() -> None:
     prompts = {"prompts": {"file": "the path: ", "os.system": None}, "__version__": {"a": "1"}}
     read("config_sentence_transformers.json", json.canonical(prompts))
-    for wrong in ({"prompts": {"x": 1}}, {"model_type": "a.b"}, {"requirements_file": "x"}, []):
+    refused: tuple[Any, ...] = (
+        {"prompts": {"x": 1}}, {"model_type": "a.b"}, {"requirements_file": "x"}, [],
+    )  # fmt: skip
+    for wrong in refused:
         with pytest.raises(SpecError):
             read("config_sentence_transformers.json", json.canonical(wrong))
 

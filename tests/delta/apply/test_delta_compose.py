@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_a_pack_that_makes_a_number_into_nan_cannot_be_added_up() -> None:
 @pytest.mark.parametrize("other", [
     {"w": ("F32", (2,), bytes(8))}, {"w": ("F32", (3,), bytes(12))}, {"v": ("F16", (2,), bytes(4))},
 ])  # fmt: skip
-def test_a_base_of_another_shape_or_dtype_is_refused(other: dict[str, tuple]) -> None:
+def test_a_base_of_another_shape_or_dtype_is_refused(other: dict[str, Any]) -> None:
     base = Model({"w": ("F16", (2,), bytes(4))})
     pack = encode_pack(base, Model({"w": ("F16", (2,), b"\1\0\2\0")}))
     with pytest.raises(IntegrityError, match="`w`"):

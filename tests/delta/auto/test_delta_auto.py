@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillpm.delta.auto.allocate import at_price, within_bytes, within_distortion
-from skillpm.delta.auto.candidates import CandidatePoint, Candidates, EncodingChoice
+from skillpm.delta.auto.candidates import CandidatePoint, Candidates, EncodingChoice, Family
 from skillpm.delta.auto.factored import decompose
 from skillpm.delta.auto.metric import ErrorMetric, MetricFactor
+from skillpm.delta.codecs.grid import CodedGrid
 from skillpm.spec.dtypes import TensorSpec
 
 SHAPE = (96, 160)
@@ -21,7 +22,7 @@ def decaying(seed: int = 0, power: float = 0.9) -> np.ndarray:
     left = np.linalg.qr(draw.standard_normal((SHAPE[0], SHAPE[0])))[0]
     right = np.linalg.qr(draw.standard_normal((SHAPE[1], SHAPE[0])))[0]
     sigma = np.arange(1, SHAPE[0] + 1) ** -power
-    return ((left * sigma) @ right.T).reshape(-1)
+    return np.asarray((left * sigma) @ right.T).reshape(-1)
 
 
 def correlated(size: int, seed: int) -> MetricFactor:
@@ -64,7 +65,7 @@ def test_asking_for_less_distortion_never_gives_a_smaller_set() -> None:
 
 
 @pytest.mark.parametrize("family", ["svd-ec", "grid", "svd-ec+grid", "sign"])
-def test_what_was_coded_errs_as_its_point_says(family: str) -> None:
+def test_what_was_coded_errs_as_its_point_says(family: Family) -> None:
     made = candidates(ErrorMetric(correlated(SHAPE[0], 1), correlated(SHAPE[1], 2)))
     choice = EncodingChoice(family, made.top() / 40)
     coded = made.code(choice)
@@ -124,7 +125,7 @@ def test_rows_that_do_not_count_cost_next_to_nothing() -> None:
     coded = candidates(metric, np.random.default_rng(0).standard_normal(SHAPE).reshape(-1)).code(
         EncodingChoice("grid", 0.05)
     )
-    assert coded is not None
+    assert isinstance(coded, CodedGrid)
     magnitudes = np.abs(coded.codes).mean(axis=1)
     assert magnitudes[:48].mean() > 5 * magnitudes[48:].mean()
 

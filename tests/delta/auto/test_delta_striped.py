@@ -51,6 +51,7 @@ def test_a_large_tensor_coded_in_stripes_is_what_it_is_at_once(delta: np.ndarray
     assert np.array_equal(found.codes, at_once.codes)
     assert np.allclose(found.levels, at_once.levels, rtol=1e-6)
     assert found.rows is not None
+    assert at_once.rows is not None
     assert np.array_equal(found.rows, at_once.rows)
 
 

@@ -27,8 +27,9 @@ def _tests_on(source: str, classes: set[str]) -> list[int]:
     """Return the lines with an `isinstance` or `issubclass` check for such a class."""
     lines: list[int] = []
     for node in ast.walk(ast.parse(source)):
-        named = isinstance(node, ast.Call) and getattr(node.func, "id", "")
-        if named in ("isinstance", "issubclass"):
+        if not isinstance(node, ast.Call):
+            continue
+        if getattr(node.func, "id", "") in ("isinstance", "issubclass"):
             inside = [n for argument in node.args[1:] for n in ast.walk(argument)]
             names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in inside}
             lines += [node.lineno] if names & classes else []

@@ -147,7 +147,8 @@ def test_a_matrix_is_decoded_in_the_memory_of_a_stripe() -> None:
     random = np.random.default_rng(4)
     codes = (random.random((9 << 10, 1024)) < 0.05).astype(np.int32)
     data = encode_matrix(codes)
-    matrix = Matrix(data, *codes.shape, "`t`")
+    rows, width = codes.shape
+    matrix = Matrix(data, rows, width, "`t`")
     tracemalloc.start()
     try:
         for start in range(0, codes.size, 1 << 20):

@@ -92,7 +92,9 @@ def _noisy(dtype: str, shape: tuple[int, ...], share: float) -> tuple[np.ndarray
     weights = random.normal(size=shape) * 0.02
     moved = random.normal(size=shape) * 0.02 * share
     moved[::3] = 0
-    return tuple(from_float64(each.reshape(-1), dtype)[0] for each in (weights, weights + moved))
+    pair = (from_float64(each.reshape(-1), dtype)[0] for each in (weights, weights + moved))
+    before, after = pair
+    return before, after
 
 
 @pytest.mark.parametrize("share", [1e-3, 0.1, 2])

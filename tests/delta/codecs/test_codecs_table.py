@@ -70,7 +70,8 @@ def _exactly(encoder: Any, writer: PayloadWriter) -> Record:
     reference, tuned = (values.view("<u4") for values in _models())
     for start, stop in chunk_spans(SPEC):
         encoder.chunk(reference[start:stop], tuned[start:stop])
-    return encoder.close()
+    record: Record = encoder.close()
+    return record
 
 
 def _adapter(writer: PayloadWriter, *, axis: int | None = None) -> Record:
@@ -78,7 +79,8 @@ def _adapter(writer: PayloadWriter, *, axis: int | None = None) -> Record:
     a, b = (random.normal(size=shape).astype("<f4") for shape in ((2, 9), (12, 2)))
     sides = (factor_of(each.tobytes(), "F32", each.shape) for each in (a, b))
     magnitudes = None if axis is None else random.uniform(0.5, 2.0, SPEC.shape[axis])
-    update = Update(*sides, 0.25, transposed=False, axis=axis, magnitudes=magnitudes)
+    left, right = sides
+    update = Update(left, right, 0.25, transposed=False, axis=axis, magnitudes=magnitudes)
     return lowrank.encode(SPEC, update, writer)
 
 

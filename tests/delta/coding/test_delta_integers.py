@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -33,6 +35,7 @@ def _order0_bits(values: Ints, contexts: Bytes) -> float:
 def _sample(kind: str, size: int) -> tuple[Ints, Bytes]:
     random = np.random.default_rng(size)
     contexts = _zeros(size)
+    values: npt.NDArray[Any]
     if kind == "sixteen contexts":
         contexts = random.integers(0, 16, size, dtype=np.uint8)
         values = np.round(random.normal(size=size) * (0.3 + 0.2 * contexts))

@@ -29,7 +29,7 @@ def test_chunks_of_whole_blocks_give_the_sketch_of_the_whole() -> None:
     delta = np.arange(2 * BLOCK + 7) % 97 - 48.0
     sketcher = Sketcher("t")
     for start in range(0, delta.size, BLOCK):
-        sketcher.add(delta[start : start + BLOCK])
+        sketcher.add(delta[start : start + BLOCK].astype(np.float64))
     assert (sketcher.buckets == _sketch(delta)).all()
 
 

@@ -19,6 +19,9 @@ FACTS = ArchitectureFacts(
 )
 BASE = {"config.json": b'{"labels": 1, "rope": {"theta": 1, "kind": "plain"}}'}
 
+ABSENT: dict[str, bytes] = {}
+"""A folder without files."""
+
 
 def _json(data: bytes | None) -> Any:
     assert data is not None
@@ -161,7 +164,7 @@ def test_a_tuned_model_that_was_saved_without_its_tokenizer_removes_nothing() ->
         "chat_template.jinja": b"old",
         "preprocessor_config.json": b"{}",
     }
-    assert list(encode_side_files(base.get, {}.get, FACTS)) == []
+    assert list(encode_side_files(base.get, ABSENT.get, FACTS)) == []
     tuned = {"tokenizer.json": b"{}", "chat_template.jinja": b"old"}
     assert list(encode_side_files(base.get, tuned.get, FACTS)) == []
 
@@ -231,4 +234,4 @@ def test_a_config_with_other_changes_is_refused_by_name(
 
 
 def test_a_base_without_a_config_gets_none() -> None:
-    assert list(encode_side_files({}.get, {"config.json": b'{"labels": 1}'}.get, FACTS)) == []
+    assert list(encode_side_files(ABSENT.get, {"config.json": b'{"labels": 1}'}.get, FACTS)) == []
