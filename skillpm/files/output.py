@@ -1,5 +1,6 @@
 """Checks that an output can be written, made before a long computation."""
 
+import errno
 import os
 import shlex
 import stat
@@ -19,7 +20,7 @@ def staged_path(path: Path) -> Path:
 def check_output(path: Path) -> None:
     """Raise `StateError` unless a file can be written at `path`.
 
-    Creates a temporary file beside it and removes it. Long commands call this at their start.
+    Creates a file without a name beside it. Long commands call this at their start.
     """
     with suppress(OSError):
         mode = path.stat().st_mode
@@ -33,10 +34,9 @@ def check_output(path: Path) -> None:
                 f"`{path}` is {kind_of(mode)}; expected a regular file or an unused name",
                 hint="name another file",
             )
-    staged = staged_path(path)
     try:
-        staged.open("xb").close()
-        staged.unlink()
+        _check_name(path)
+        _check_writable(path.parent, staged_path(path))
     except OSError as problem:
         raise _unwritable(path, path.parent, problem) from problem
 
@@ -44,16 +44,40 @@ def check_output(path: Path) -> None:
 def check_output_folder(path: Path) -> None:
     """Raise `StateError` unless a folder can be created at `path`, with missing parents.
 
-    Creates a temporary folder in the nearest existing parent and removes it. An existing entry at
-    `path` is not examined.
+    Creates a file without a name in the nearest existing parent. An existing entry at `path` is
+    not examined.
     """
     nearest = next(place for place in path.absolute().parents if os.path.lexists(place))
-    probe = nearest / staged_path(path.absolute()).name
     try:
-        probe.mkdir()
-        probe.rmdir()
+        _check_name(path)
+        _check_writable(nearest, nearest / staged_path(path.absolute()).name)
     except OSError as problem:
         raise _unwritable(path, nearest, problem) from problem
+
+
+def _check_name(path: Path) -> None:
+    """Raise `OSError` if the file system does not allow the name."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()
+
+
+def _check_writable(folder: Path, probe: Path) -> None:
+    """Raise `OSError` unless a file can be created in a folder.
+
+    The file has no name, so that a killed command leaves nothing; it is named `probe` only where
+    the system has no files without a name.
+    """
+    unnamed = getattr(os, "O_TMPFILE", 0)
+    if unnamed:
+        try:
+            os.close(os.open(folder, unnamed | os.O_WRONLY, 0o600))
+        except OSError as problem:
+            if problem.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+        else:
+            return
+    probe.open("xb").close()
+    probe.unlink()
 
 
 def _unwritable(path: Path, folder: Path, problem: OSError) -> SkillpmError:
