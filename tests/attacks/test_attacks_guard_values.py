@@ -59,7 +59,9 @@ def test_a_skill_whose_probes_never_held_does_not_stop_other_skills(
 ) -> None:
     world.ask("install", forged(world, learners, value=0.0).write(world.folder / "lie.skillpack"))
     done = world.ask("install", learners.pack(world, "gentle"), "--guard")
-    assert any("`acme/colors 1.0.0` records token_loss 0, but reaches " in n for n in done["notes"])
+    assert any(
+        "`acme/colors 1.0.0` records token_loss 0, but measures " in n for n in done["notes"]
+    )
     assert any("the guard passed: 1 probe (5 items) of 1 skill" in n for n in done["notes"])
     said = refused(world, "install", learners.pack(world, "noise"), "--guard")
     assert "culprit: `acme/noise 1.0.0`; without it, the probes of `acme/colors` pass" in said
