@@ -89,7 +89,7 @@ def with_a_stray(forged: Forged) -> Forged:
     return replace(forged, blobs={**forged.blobs, Digest.of(b"stray"): b"stray"})
 
 
-def with_a_pack_that_nobody_locks(forged: Forged) -> Forged:
+def with_an_unlocked_pack(forged: Forged) -> Forged:
     text = forged.documents.lock.decode()
     stanzas = text.split("[[skill]]")
     kept = "[[skill]]".join(stanzas[:2]).encode()
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[Callable[[Forged], Forged], int, str]] = {
     "a pack is missing": (without_a_pack, 3, "lacks the pack"),
     "a blob is missing": (without_a_blob, 3, "is missing"),
     "a blob belongs to nothing": (with_a_stray, 1, "no document references"),
-    "a pack is not locked": (with_a_pack_that_nobody_locks, 1, "not in its lock"),
+    "a pack is not locked": (with_an_unlocked_pack, 1, "not in its lock"),
     "it is of two bases": (of_another_base, 1, "contradicts itself"),
     "its lock is not UTF-8": (with_latin_text, 1, "not UTF-8"),
     "its lock has another size": (sizes, 3, "but the bundle records 1"),

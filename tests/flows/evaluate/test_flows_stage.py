@@ -149,7 +149,7 @@ def test_guard_probe_and_tune_report_their_progress(world: World, learners: Lear
     math = learners.pack(world, "math", "--probes", probes)
     world.init(learners.base)
 
-    def told(run: Callable[[Session], object]) -> list[list[Any]]:
+    def stages_during(run: Callable[[Session], object]) -> list[list[Any]]:
         watched, options = Watched(), Options(folder=world.project)
         with ExitStack() as closing:
             run(open_session(options, closing.callback, progress=watched.start))
@@ -157,9 +157,9 @@ def test_guard_probe_and_tune_report_their_progress(world: World, learners: Lear
 
     request = InstallRequest(files=(open_pack(math),), guard=partial(guard, device="cpu"))
     runs = [
-        told(lambda session: install(session, request)),
-        told(lambda session: probe(session, (), device="cpu")),
-        told(lambda session: tune(session, budget=2, device="cpu", write=False)),
+        stages_during(lambda session: install(session, request)),
+        stages_during(lambda session: probe(session, (), device="cpu")),
+        stages_during(lambda session: tune(session, budget=2, device="cpu", write=False)),
     ]
     items = len(MATH_PROBES) - 1
     for stages in runs:
