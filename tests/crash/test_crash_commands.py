@@ -3,8 +3,8 @@
 import click
 import pytest
 from crash_case import Killer, Scene
-from crash_judge import Judge
-from crash_look import check_clean
+from crash_checks import check_clean
+from crash_comparison import Judge
 from crash_scenes import COMMANDS, NAMES
 from thoroughness import is_thorough, stride
 

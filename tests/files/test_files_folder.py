@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from plants import deepen
+from hostile_files import deepen
 
 from skillpm.errors import SpecError, StateError
 from skillpm.files.errors import (

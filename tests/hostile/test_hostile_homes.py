@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hostile_witness import Witness
-from plants import broken_link, clear, folder, huge, link_to_file, link_to_folder, pipe
+from hostile_files import broken_link, clear, folder, huge, link_to_file, link_to_folder, pipe
+from inotify_watch import Witness
 from skillpm_world import World
 
 from skillpm.spec.digests import Digest

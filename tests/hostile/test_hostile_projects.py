@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from cut_packs import CutPacks
-from hostile_ground import MARK, Ground, TooSlowError, fingerprint, make_ground
+from hostile_folders import MARK, Ground, TooSlowError, fingerprint, make_ground
 from hostile_variants import Variant, variants
-from hostile_witness import Witness
+from inotify_watch import Witness
 from skillpm_world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the witness is Linux's inotify")

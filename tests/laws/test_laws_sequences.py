@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from laws_market import SKILLS, Market, Shopper
+from laws_registry import SKILLS, Market, Shopper
 from thoroughness import examples
 
 QUICK = settings(

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import plants
+import hostile_files
 import pytest
-from plants import broken_link, huge, link_to_file, link_to_folder, pipe
+from hostile_files import broken_link, huge, link_to_file, link_to_folder, pipe
 
 from skillpm.errors import SkillpmError
 from skillpm.spec.digests import Digest
@@ -43,7 +43,8 @@ def _socket(place: Path, _outside: Path) -> None:
 
 
 PLANTS = (
-    link_to_file, link_to_folder, _to_database, broken_link, pipe, _socket, plants.folder, huge,
+    link_to_file, link_to_folder, _to_database, broken_link, pipe, _socket, hostile_files.folder,
+    huge,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from routing_forge import forged, scaled_backgrounds, signature_in
+from changed_routers import forged, scaled_backgrounds, signature_in
 from routing_worlds import sums, with_letters, words
 from skillpm_world import World
 

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def foreign(monkeypatch: pytest.MonkeyPatch) -> ForeignModelFiles:
     monkeypatch.setenv("PYTHONPATH", f"{HERE.parents[1]}{os.pathsep}{HERE}")
-    return ForeignModelFiles(30.0, Sandbox(SandboxPolicy("lying_worker")))
+    return ForeignModelFiles(30.0, Sandbox(SandboxPolicy("malformed_answers_worker")))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from lie_worlds import NORM, SCHEMES, Lie, LieWorld, lies, make_lie_world
+from false_manifests import NORM, SCHEMES, Lie, LieWorld, lies, make_lie_world
 from thoroughness import stride
 
 from skillpm.errors import SkillpmError
